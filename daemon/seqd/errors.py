@@ -1,0 +1,181 @@
+"""Every error that seqd raises on purpose, each with a stable code.
+
+    SeqdError
+    ├── UserError                    exit 2: the caller can mend it
+    │   ├── InvalidParameters        a parameter is unknown, of the wrong type or out of range
+    │   ├── InvalidRequest           the request itself is malformed
+    │   ├── InvalidInput             a file or an item cannot be used
+    │   ├── InvalidData              training data cannot be learnt from
+    │   ├── DuplicateCustomId        two items of a job share an identifier
+    │   ├── UnknownModel             no such model, version or label
+    │   ├── UnknownPlugin            no such plugin
+    │   ├── UnknownJob               no such job
+    │   ├── IdempotencyConflict      the key already stands for another request
+    │   ├── InvalidSettings          a setting, slot or port is wrong
+    │   ├── RedisUnreachable         no server answers
+    │   ├── RedisRefused             the server wants another password or user
+    │   └── PortTaken                another program listens there
+    ├── RedisFull                    exit 75: the server's memory is used up; try later
+    ├── JobFailed                    exit 1: a job ended without success
+    ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
+    ├── PluginFault                  exit 1: a plugin broke its contract
+    ├── ArtifactDamaged              exit 1: a stored model is not what its manifest says
+    ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
+    └── Stopped                      work ended early because it was asked to
+
+A message says what arrived, what is allowed and what to do. `Failure` in `seqd_schemas` is
+how an error crosses a process border; `failure_of` makes one.
+"""
+
+from typing import ClassVar
+
+from seqd_schemas import Failure
+
+
+class SeqdError(Exception):
+    """Anything that seqd raises on purpose."""
+
+    code: ClassVar[str] = "internal"
+    exit_status: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class UserError(SeqdError):
+    """The caller can mend it."""
+
+    code = "user_error"
+    exit_status = 2
+
+
+class InvalidParameters(UserError):
+    """A parameter is unknown, of the wrong type or out of range."""
+
+    code = "invalid_parameters"
+
+
+class InvalidRequest(UserError):
+    """The request itself is malformed."""
+
+    code = "invalid_request"
+
+
+class InvalidInput(UserError):
+    """A file or an item cannot be used."""
+
+    code = "invalid_input"
+
+
+class InvalidData(UserError):
+    """Training data cannot be learnt from."""
+
+    code = "invalid_data"
+
+
+class DuplicateCustomId(UserError):
+    """Two items of one job share an identifier."""
+
+    code = "duplicate_custom_id"
+
+
+class UnknownModel(UserError):
+    """No such model, version or label."""
+
+    code = "unknown_model"
+
+
+class UnknownPlugin(UserError):
+    """No such plugin."""
+
+    code = "unknown_plugin"
+
+
+class UnknownJob(UserError):
+    """No such job."""
+
+    code = "unknown_job"
+
+
+class IdempotencyConflict(UserError):
+    """The idempotency key, or the job's id, already stands for another request."""
+
+    code = "idempotency_conflict"
+
+
+class InvalidSettings(UserError):
+    """A setting, a slot or a port is wrong."""
+
+    code = "invalid_settings"
+
+
+class RedisUnreachable(UserError):
+    """No Redis server answers."""
+
+    code = "redis_unreachable"
+    retryable = True
+
+
+class RedisRefused(UserError):
+    """The Redis server wants another password or user."""
+
+    code = "redis_refused"
+
+
+class PortTaken(UserError):
+    """Another program listens on the port."""
+
+    code = "port_taken"
+
+
+class RedisFull(SeqdError):
+    """The Redis server's memory is used up."""
+
+    code = "redis_full"
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h
+    retryable = True
+
+
+class JobFailed(SeqdError):
+    """A job ended without success; `failure` says why."""
+
+    code = "job_failed"
+
+    def __init__(self, job_id: str, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.job_id = job_id
+        self.failure = failure
+
+
+class JobCancelled(SeqdError):
+    """A job was cancelled while somebody waited for it."""
+
+    code = "job_cancelled"
+
+
+class PluginFault(SeqdError):
+    """A plugin raised, or broke its contract."""
+
+    code = "plugin_fault"
+
+
+class ArtifactDamaged(SeqdError):
+    """A stored model is not what its manifest says."""
+
+    code = "artifact_damaged"
+
+
+class LeaseLost(SeqdError):
+    """The unit now belongs to another worker, or its job has ended; nothing may be written."""
+
+    code = "lease_lost"
+
+
+class Stopped(SeqdError):
+    """Work ended early because it was asked to; there is no result."""
+
+    code = "stopped"
+
+
+def failure_of(error: SeqdError) -> Failure:
+    """Turn an error into the record that crosses process borders."""
+    message = str(error) or (type(error).__doc__ or "").strip()
+    return Failure(code=error.code, message=message[:4_096], retryable=error.retryable)

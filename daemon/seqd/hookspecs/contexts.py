@@ -1,0 +1,132 @@
+"""What the daemon hands a plugin to work with, so that it reaches for nothing global.
+
+Protocols only: `seqd.worker` implements them for real, `seqd.testing` in memory for plugin
+authors' tests.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from seqd_schemas import ModelManifest
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device share that the process is pinned to, fixed before any library was imported."""
+
+    #: Such as `cpu:0` or `gpu:0`.
+    slot: str
+    kind: Literal["cpu", "gpu"]
+    #: Threads that a numeric library may use.
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A model version on disk, its files checked against its manifest."""
+
+    folder: Path
+    manifest: ModelManifest
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRecord:
+    """One record of a data set."""
+
+    text: str
+    label: str | None
+
+
+class Dataset(Protocol):
+    """Training or validation data, read from a file, a folder or the ledger."""
+
+    @property
+    def description(self) -> str:
+        """Where it came from, for people; without a full path."""
+
+    @property
+    def named(self) -> str | None:
+        """The plugin's own name for it, such as `keras:imdb`; then there are no records."""
+
+    def records(self) -> Iterator[LabelledRecord]:
+        """Read all records in order, from the start at each call.
+
+        Raises InvalidData at the first line that is not a record, with its line number.
+        """
+
+    def text(self) -> str:
+        """Give all texts as one running text; of a plain text file, its content unchanged."""
+
+
+class RunContext(Protocol):
+    """What `classify` and `generate` work with."""
+
+    @property
+    def device(self) -> Device:
+        """The device share that the process is pinned to."""
+
+    def stop_requested(self) -> bool:
+        """True when the work should end: the job was cancelled or the worker drains (S1)."""
+
+    def stream(self, index: int, sample: int, piece: str) -> None:
+        """Hand over a piece of a text as it is generated; the whole text is returned as well."""
+
+
+class TrainContext(Protocol):
+    """What `train` works with."""
+
+    @property
+    def device(self) -> Device:
+        """The device share that the process is pinned to."""
+
+    @property
+    def data(self) -> Dataset:
+        """What to learn from."""
+
+    @property
+    def held_out(self) -> Dataset | None:
+        """What to validate on; None when the plugin must hold some of `data` out."""
+
+    @property
+    def folder(self) -> Path:
+        """Empty folder for the new version's files."""
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder that survives a kill of the worker, for checkpoints of this job alone."""
+
+    def stop_requested(self) -> bool:
+        """True when the training should end: raise Stopped within one step (S1)."""
+
+    def step(self, done: int, total: int, **metrics: float) -> None:
+        """Report steps done over all epochs; call it as often as you like, it is throttled."""
+
+    def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
+        """Report a finished epoch, counted from 1."""
+
+    def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
+        """Show a text that the model writes at this point."""
+
+    def log(self, message: str) -> None:
+        """Tell the caller something."""
+
+    def fingerprint(self, records: int, sha256: str) -> None:
+        """State the size and digest of a named data set, for the manifest.
+
+        Of all other data the daemon takes the fingerprint itself.
+        """
+
+
+def random_stream(seed: int, item_index: int, sample_index: int) -> np.random.Generator:
+    """Give the random stream of one sample of one item.
+
+    The same three numbers give the same stream, whatever else is in the batch and whichever
+    attempt it is: Philox is counter-based (Salmon et al. 2011), so streams of different keys
+    are independent without being drawn in turn.
+    """
+    key = np.array([seed, (item_index << 20) | sample_index], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))

@@ -1,0 +1,155 @@
+"""What a plugin hands over: a model's description, and the model once it is loaded.
+
+A `Model` is light: names, parameter schemas, presets. `load` gives a `LoadedModel`, which
+is what holds weights and may import Keras. The daemon batches, leases, retries, counts and
+publishes; a plugin only turns texts into outputs.
+
+The contract's clauses, each checked by the conformance tests:
+
+    B1  classify and generate return exactly one outcome per item, in the items' order
+    B2  a bad item yields an ItemError in its place and does not disturb its neighbours
+    B3  an outcome does not depend on how the items were batched
+    S1  a stop request is honoured within one batch or step: raise Stopped
+    D1  same seed, same inputs, same device: same outcome
+    I1  importing and describing import no Keras, no TensorFlow, and open nothing
+    O1  every parameter is described and bounded; unknown ones are refused
+    A1  train writes only under context.folder and context.checkpoints
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from seqd.hookspecs.contexts import Artifact, Device, RunContext, TrainContext
+from seqd_schemas import Classification, Generation, ItemError, ParameterValue, Task
+
+
+class PluginParameters(BaseModel):
+    """Base of every parameter class: frozen and closed.
+
+    Each field needs a `description` and, where it is a number or a text, bounds. Its JSON
+    Schema is published, so that clients without the plugin can check a request.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """How one task of a model is called."""
+
+    parameters: type[PluginParameters]
+    #: Items that one unit holds at best: about a quarter of a second to two seconds of work,
+    #: since a unit is what a killed worker loses and what a cancelled job still finishes.
+    unit_items: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a loaded model needs from its slot."""
+
+    device: Literal["any", "cpu", "gpu"] = "any"
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One text to work on. `index` is its place in its whole job, whatever batch it is in."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What `train` leaves behind, next to the files in `context.folder`."""
+
+    #: Final figures by name, such as `validation_accuracy`; names are lower case with `_`.
+    metrics: Mapping[str, float]
+    #: Versions of the libraries that took part, by name.
+    libraries: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A table that shows a person what a version has learnt."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | int, ...], ...]
+
+
+class LoadedModel(ABC):
+    """A model version in memory, used by one thread at a time.
+
+    A subclass overrides `classify`, `generate` or both, as its description's tasks say.
+    """
+
+    #: Memory that unloading would free, in bytes; the cache of loaded models counts it.
+    memory_bytes: int = 0
+
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Run once on a small input, so that the first real item pays for nothing."""
+
+    def cost_tokens(self, text: str) -> int:
+        """Estimate the work that `text` is, in tokens; must be cheap. Used to size batches."""
+        return max(1, len(text) // 5)
+
+    def classify(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Classification | ItemError]:
+        """Give each text its label: one outcome per item, in order (B1)."""
+        raise NotImplementedError(f"{type(self).__name__} does not classify")
+
+    def generate(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Generation | ItemError]:
+        """Continue each prompt: one outcome per item, in order (B1)."""
+        raise NotImplementedError(f"{type(self).__name__} does not generate")
+
+
+class Model(ABC):
+    """A model's description. Cheap to make; imports nothing heavy (I1)."""
+
+    #: Unique name, `[a-z][a-z0-9_]*`.
+    name: ClassVar[str]
+    #: What it is, in one sentence.
+    summary: ClassVar[str]
+    #: Major of `PLUGIN_API_VERSION` that it is written for.
+    api_major: ClassVar[int] = 1
+    tasks: ClassVar[Mapping[Task, TaskSpec]]
+    #: Named sets of training parameters, as `seqd train --preset` takes them.
+    presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = {}
+    #: Data sets that `train` knows by name, such as `keras:imdb`.
+    datasets: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Needs] = Needs()
+
+    @property
+    def starter(self) -> Path | None:
+        """Folder of the version that ships with the plugin, offered as version 0."""
+        return None
+
+    @abstractmethod
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        """Bring a version into memory. Its files have been checked against the manifest.
+
+        Raises ArtifactDamaged when they do not fit together all the same.
+        """
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        """Learn from `context.data` and write the new version's files into `context.folder`.
+
+        Weights as safetensors, all else as JSON; the daemon writes the manifest and publishes
+        the folder whole or not at all. Raises InvalidData when the data cannot be learnt
+        from, Stopped when `context.stop_requested()` turned true.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be trained")
+
+    def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
+        """Show what a version has learnt; `focus` narrows it, such as to one state of a chain."""
+        return ()

@@ -1,0 +1,143 @@
+"""All settings of the daemon and its clients: one class, the only reader of the environment.
+
+Each field is set by `SEQD_` and its name in capitals, such as `SEQD_REDIS_URL`. Modules take
+a `Settings` object; none reads the environment itself.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from seqd.errors import InvalidSettings
+from seqd_schemas.keys import DEFAULT_PREFIX, Keys
+
+
+def _default_data_dir() -> Path:
+    return platformdirs.user_data_path("seqd")
+
+
+class Settings(BaseSettings):
+    """Settings; every field is described, bounded and has a default that works."""
+
+    model_config = SettingsConfigDict(env_prefix="SEQD_", extra="forbid", frozen=True)
+
+    redis_url: str | None = Field(
+        default=None,
+        description="Redis to use, such as redis://:password@host:6379/0. Without it, `seqd up` "
+        "starts a server of its own and the other commands find that one.",
+    )
+    redis_port: int = Field(
+        default=0, ge=0, le=65_535, description="Port of the embedded server; 0 takes a free one."
+    )
+    prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        pattern=r"^[A-Za-z0-9_.-]{1,64}$",
+        description="What the names of all Redis keys begin with.",
+    )
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Folder of the model store, the embedded server and the logs.",
+    )
+    input_roots: Annotated[tuple[Path, ...], NoDecode] | None = Field(
+        default=None,
+        description="Folders, joined by colons, whose files a job may name. Default: every file "
+        "with an embedded server, which only its own user can reach; none with a shared one.",
+    )
+    slots: str = Field(
+        default="auto",
+        max_length=1_024,
+        description="Slots that `seqd up` starts, joined by commas, such as cpu:0,cpu:1,train@cpu. "
+        "auto: one serving slot a core or GPU, and one training slot.",
+    )
+    enabled_plugins: Annotated[tuple[str, ...], NoDecode] | None = Field(
+        default=None, description="Plugins to load, joined by commas; all when not set."
+    )
+    disabled_plugins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Plugins not to load, joined by commas."
+    )
+    required_models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Models, joined by commas, without which a worker exits."
+    )
+    lease_s: float = Field(
+        default=30.0, gt=0, le=3_600, description="Seconds for which a claimed unit is reserved."
+    )
+    heartbeat_s: float = Field(
+        default=10.0, gt=0, le=1_200, description="Seconds between two renewals of a lease."
+    )
+    reconcile_s: float = Field(
+        default=2.0, gt=0, le=600, description="Seconds between two looks for forgotten work."
+    )
+    slice_s: float = Field(
+        default=30.0, gt=0, le=3_600, description="Seconds that one doorbell keeps a worker busy."
+    )
+    max_attempts: int = Field(
+        default=3, ge=1, le=20, description="Starts of a unit before its items are given up."
+    )
+    backoff_s: float = Field(
+        default=1.0, ge=0, le=600, description="Wait before a second start; doubles with each."
+    )
+    max_pending_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=64 * 1024,
+        description="Compressed input of one job that may wait in Redis; a client that is ahead "
+        "of the workers waits.",
+    )
+    max_batch_items: int = Field(
+        default=512, ge=1, le=65_536, description="Items of small jobs that are worked on together."
+    )
+    model_cache_bytes: int = Field(
+        default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
+    )
+    abandoned_upload_s: float = Field(
+        default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
+    )
+
+    @field_validator("enabled_plugins", "disabled_plugins", "required_models", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        return _split(value, ",")
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _split_colons(cls, value: object) -> object:
+        return _split(value, os.pathsep)
+
+    @property
+    def keys(self) -> Keys:
+        """Redis key names under the prefix."""
+        return Keys(self.prefix)
+
+    @property
+    def store_dir(self) -> Path:
+        """Folder of the model store."""
+        return self.data_dir / "models"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment, with `overrides` on top of it.
+
+    Raises InvalidSettings, which names the variable, its value and what is allowed.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise InvalidSettings(
+            f"SEQD_{name} is {first['input']!r}: {first['msg']}. `{_description(name)}`"
+        ) from None
+
+
+def _split(value: object, separator: str) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(separator) if part.strip())
+
+
+def _description(name: str) -> str:
+    field = Settings.model_fields.get(name.lower())
+    return "no such setting" if field is None else str(field.description)

@@ -1,0 +1,66 @@
+"""The ground that every wire model stands on: the frozen base class and the bounded names.
+
+Not a home for records: each family of records has a file of its own. Imported by every
+other module of this package and by nothing outside it, except for `WireModel` itself.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+#: Grows when a record changes in a way that an older reader cannot ignore.
+SCHEMA_VERSION: Literal[1] = 1
+
+#: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
+MAX_TEXT_CHARS = 1_048_576
+
+#: Items that one job may hold; 64-bit digests of 10 M identifiers still fit in 80 MB.
+MAX_ITEMS = 10_000_000
+
+#: Items that one inline job may hold; more travel as an upload or a file.
+MAX_INLINE_ITEMS = 1_000
+
+#: Size of one job's JSON, inline items included, in bytes.
+MAX_JOB_BYTES = 4_194_304
+
+
+class WireModel(BaseModel):
+    """A record that crosses a process border: frozen, closed, and stamped with its version.
+
+    An unknown field is refused, so that a typing mistake never passes silently.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    schema_version: Literal[1] = Field(
+        default=SCHEMA_VERSION, description="Version of the wire format; 1 is the only one so far."
+    )
+
+
+class WirePart(BaseModel):
+    """A piece of a record, which never travels alone and so carries no version of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+CustomId = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+#: `name`, `name@3` (a version) or `name@production` (a label).
+ModelRef = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}(@([0-9]{1,9}|[a-z][a-z0-9_-]{0,39}))?$")
+]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+ShortText = Annotated[str, StringConstraints(max_length=4_096)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+#: Milliseconds since 1970-01-01 UTC, on the Redis server's clock.
+EpochMs = Annotated[int, Field(ge=0, le=2**53)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+Scalar = bool | int | float | Annotated[str, StringConstraints(max_length=16_384)] | None
+#: A plugin parameter's value on the wire: a scalar, or a list of up to 256 scalars.
+ParameterValue = Scalar | Annotated[list[Scalar], Field(max_length=256)]
+Parameters = Annotated[dict[str, ParameterValue], Field(max_length=64)]

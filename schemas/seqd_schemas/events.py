@@ -1,0 +1,137 @@
+"""What happens to a job, as it happens: one entry each in the job's event stream.
+
+The stream is a feed, bounded and throttled; the truth is `states.JobRecord`. An event's
+place is its Redis stream id, from which a reader can go on after a break.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, TypeAdapter
+
+from seqd_schemas.base import Count, EpochMs, JobId, ShortText, WireModel
+from seqd_schemas.failures import Failure
+from seqd_schemas.results import Metrics, TrainingResult
+from seqd_schemas.states import Counts
+
+EventId = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,20}-[0-9]{1,20})?$")]
+
+
+class _EventBase(WireModel):
+    """What all events share."""
+
+    id: EventId = Field(
+        default="", description="Stream id, filled in by the reader; go on from it after a break."
+    )
+    job_id: JobId = Field(description="The job that it happened to.")
+    at_ms: EpochMs = Field(description="When it happened, on the Redis server's clock.")
+
+
+class Queued(_EventBase):
+    """The job was accepted into the ledger."""
+
+    event: Literal["queued"] = Field(default="queued", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+
+
+class Started(_EventBase):
+    """The first unit was claimed."""
+
+    event: Literal["started"] = Field(default="started", description="What happened.")
+    worker: str = Field(max_length=256, description="The worker that claimed it.")
+
+
+class Progress(_EventBase):
+    """Items were finished; at most four a second for each job."""
+
+    event: Literal["progress"] = Field(default="progress", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+    rate_per_s: float = Field(ge=0.0, description="Items finished a second since the start.")
+    eta_s: float | None = Field(
+        default=None, ge=0.0, description="Seconds left at this rate; None until it is known."
+    )
+
+
+class Step(_EventBase):
+    """A training moved on within an epoch; throttled like progress."""
+
+    event: Literal["step"] = Field(default="step", description="What happened.")
+    done: Count = Field(description="Steps done, over all epochs.")
+    total: Count = Field(description="Steps in all.")
+    metrics: Metrics = Field(default_factory=dict, description="Running figures, such as `loss`.")
+    eta_s: float | None = Field(default=None, ge=0.0, description="Seconds left at this rate.")
+
+
+class Epoch(_EventBase):
+    """A training finished an epoch."""
+
+    event: Literal["epoch"] = Field(default="epoch", description="What happened.")
+    epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
+    epochs: int = Field(ge=1, description="Epochs in all.")
+    metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
+    seconds: float = Field(ge=0.0, description="Seconds that the epoch took.")
+
+
+class Sample(_EventBase):
+    """A training shows a text that the model writes at this point."""
+
+    event: Literal["sample"] = Field(default="sample", description="What happened.")
+    epoch: int = Field(ge=1, description="Number of the epoch after which it was drawn.")
+    temperature: float = Field(ge=0.0, description="Temperature that it was drawn at.")
+    prompt: ShortText = Field(description="Text that the model was given.")
+    text: ShortText = Field(description="Text that the model wrote.")
+
+
+class Log(_EventBase):
+    """Something that the caller should read."""
+
+    event: Literal["log"] = Field(default="log", description="What happened.")
+    level: Literal["info", "warning", "error"] = Field(description="How urgent it is.")
+    message: ShortText = Field(description="What happened, in words.")
+
+
+class Completed(_EventBase):
+    """Every item has its result or its error. Terminal."""
+
+    event: Literal["completed"] = Field(default="completed", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+    training: TrainingResult | None = Field(default=None, description="The version it made.")
+
+
+class Failed(_EventBase):
+    """The job as a whole could not go on. Terminal."""
+
+    event: Literal["failed"] = Field(default="failed", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+    failure: Failure = Field(description="Why.")
+
+
+class Cancelled(_EventBase):
+    """Somebody cancelled the job. Terminal."""
+
+    event: Literal["cancelled"] = Field(default="cancelled", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+
+
+class Rejected(_EventBase):
+    """The inbox refused the request; no job was made. Terminal."""
+
+    event: Literal["rejected"] = Field(default="rejected", description="What happened.")
+    failure: Failure = Field(description="Why.")
+
+
+Event = Annotated[
+    Queued
+    | Started
+    | Progress
+    | Step
+    | Epoch
+    | Sample
+    | Log
+    | Completed
+    | Failed
+    | Cancelled
+    | Rejected,
+    Field(discriminator="event"),
+]
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "rejected"})

@@ -1,0 +1,53 @@
+"""What went wrong, as data: the closed list of item error codes, and a whole job's failure.
+
+Not exceptions: those are `seqd.errors`, which turn into these at a process border.
+"""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from seqd_schemas.base import ShortText, WirePart
+
+
+class ItemErrorCode(StrEnum):
+    """Why one item has no output. The list is closed: a new reason is a new schema version."""
+
+    INVALID_INPUT = "invalid_input"
+    """The item is not usable: no text, empty text, not one word that the model knows."""
+    TOO_LONG = "too_long"
+    """The text is longer than the daemon takes."""
+    DECODE_ERROR = "decode_error"
+    """The bytes are not UTF-8, or the text holds a lone surrogate."""
+    PLUGIN_ERROR = "plugin_error"
+    """The model plugin raised for this item."""
+    WORKER_CRASHED = "worker_crashed"
+    """The item's unit killed its worker as often as the daemon tries."""
+    TIMEOUT = "timeout"
+    """The item's unit made no progress for longer than the daemon waits."""
+    CANCELLED = "cancelled"
+    """The job was cancelled, or failed, before the item had its turn."""
+    EXPIRED = "expired"
+    """The job expired before the item had its turn."""
+
+
+class ItemError(WirePart):
+    """Why one item has no output."""
+
+    code: ItemErrorCode = Field(description="Stable code, from the closed list.")
+    message: ShortText = Field(description="What arrived, what is allowed, what to do.")
+    retryable: bool = Field(
+        default=False, description="True when the same item may succeed if it is sent again."
+    )
+
+
+class Failure(WirePart):
+    """Why a whole job was refused or ended without success."""
+
+    code: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Stable code of `seqd.errors`."
+    )
+    message: ShortText = Field(description="What arrived, what is allowed, what to do.")
+    retryable: bool = Field(
+        default=False, description="True when the same job may succeed if it is sent again."
+    )

@@ -1,0 +1,56 @@
+"""One entry of a bulk job's input: an item to work on, or the reason why it is not one.
+
+A bad line in the middle of a file travels as a `RefusedItem`, keeps its place in the order
+and becomes an error record; its neighbours are worked on.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from seqd_schemas.base import MAX_TEXT_CHARS, CustomId, WirePart
+from seqd_schemas.failures import ItemError
+
+
+class Item(WirePart):
+    """One review to classify, or one prompt to continue."""
+
+    custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)] = Field(
+        description="The review or the prompt, as Unicode text."
+    )
+
+
+class RefusedItem(WirePart):
+    """An input entry that could not become an item, in its place in the order."""
+
+    custom_id: CustomId = Field(description="The caller's name for it, else `line-N` or `row-N`.")
+    refused: ItemError = Field(description="Why it is not an item.")
+
+
+class LabelledText(WirePart):
+    """One record of a training set that travels through Redis."""
+
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)] = Field(
+        description="The text to learn from."
+    )
+    label: Annotated[str, StringConstraints(max_length=256)] | None = Field(
+        default=None, description="Its class, where the model learns classes."
+    )
+
+
+class ItemChunk(WirePart):
+    """One unit's share of an uploaded input; stored as zlib-compressed JSON."""
+
+    type: Literal["items"] = Field(default="items", description="What the chunk holds.")
+    first_index: int = Field(ge=0, description="Position of the first entry in the whole job.")
+    items: tuple[Item | RefusedItem, ...] = Field(
+        max_length=65_536, description="The entries, in input order."
+    )
+
+
+class TextChunk(WirePart):
+    """A share of an uploaded training set; stored as zlib-compressed JSON."""
+
+    type: Literal["texts"] = Field(default="texts", description="What the chunk holds.")
+    texts: tuple[LabelledText, ...] = Field(max_length=65_536, description="The records, in order.")

@@ -1,0 +1,158 @@
+"""What a service asks for: a training, a generation or a bulk classification.
+
+`Job` is the union on `kind` that travels as JSON, from `seqd.client` or from any other
+language through the inbox stream. What has become of a job is `states.JobRecord`.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from seqd_schemas.base import (
+    MAX_INLINE_ITEMS,
+    CustomId,
+    Label,
+    ModelName,
+    ModelRef,
+    Parameters,
+    TenantName,
+    WireModel,
+    WirePart,
+)
+from seqd_schemas.items import Item
+
+FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
+
+
+class Priority(StrEnum):
+    """Which of the waiting work goes first. Names, because raw numbers invite queue jumping."""
+
+    INTERACTIVE = "interactive"
+    """Someone is waiting: served before all else."""
+    NORMAL = "normal"
+    """The default."""
+    BULK = "bulk"
+    """Served when nothing else is due."""
+
+
+class FileFormat(StrEnum):
+    """How a file or folder holds its records."""
+
+    AUTO = "auto"
+    """From the name: `.jsonl`, `.csv`, `.txt` (each may end in `.gz`), or a folder."""
+    JSONL = "jsonl"
+    """One JSON object, or one JSON string, a line."""
+    CSV = "csv"
+    """RFC 4180 with a header line."""
+    LINES = "lines"
+    """One item a line; for training one text in all."""
+    FOLDER = "folder"
+    """`LABEL/*.txt`, as `aclImdb/train` holds them; `unsup` is left out."""
+
+
+class FileSource(WirePart):
+    """A file or folder that the worker reads itself, under one of its allowed roots."""
+
+    type: Literal["file"] = Field(default="file", description="Where the input is.")
+    path: FilePath = Field(description="Absolute path as the worker sees it.")
+    format: FileFormat = Field(default=FileFormat.AUTO, description="How the records are held.")
+    id_field: FieldName = Field(
+        default="custom_id", description="Field with the item's identifier; `id` is taken too."
+    )
+    text_field: FieldName = Field(default="text", description="Field with the text.")
+    label_field: FieldName = Field(default="label", description="Field with the class.")
+
+
+class InlineSource(WirePart):
+    """Items inside the job itself: for small jobs."""
+
+    type: Literal["inline"] = Field(default="inline", description="Where the input is.")
+    items: tuple[Item, ...] = Field(
+        min_length=1, max_length=MAX_INLINE_ITEMS, description="The items, in order."
+    )
+
+
+class UploadSource(WirePart):
+    """Items or texts that a client uploads into the ledger in chunks, before or while it runs."""
+
+    type: Literal["upload"] = Field(default="upload", description="Where the input is.")
+    expected_items: int | None = Field(
+        default=None, ge=0, description="Number of items where it is known; for the ETA only."
+    )
+
+
+class NamedSource(WirePart):
+    """A data set that the plugin itself knows by name, such as `keras:imdb`."""
+
+    type: Literal["named"] = Field(default="named", description="Where the input is.")
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*:[a-z0-9_]+$")] = Field(
+        description="Name from the plugin's list, such as `keras:imdb`."
+    )
+
+
+ItemSource = Annotated[InlineSource | FileSource | UploadSource, Field(discriminator="type")]
+DataSource = Annotated[FileSource | UploadSource | NamedSource, Field(discriminator="type")]
+HeldOutSource = Annotated[FileSource | NamedSource, Field(discriminator="type")]
+
+
+class _JobBase(WireModel):
+    """What jobs of every kind share."""
+
+    model: ModelRef = Field(
+        description="`name`, `name@3` or `name@label`; a bare name means the label `production` "
+        "where it is set, else `latest`."
+    )
+    parameters: Parameters = Field(
+        default_factory=dict, description="The plugin's own parameters, by name."
+    )
+    priority: Priority = Field(default=Priority.NORMAL, description="Which work goes first.")
+    tenant: TenantName = Field(default="default", description="On whose account the job runs.")
+    idempotency_key: CustomId | None = Field(
+        default=None, description="Sending the same key again gives the same job, not a second one."
+    )
+    metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
+        default_factory=dict, max_length=16, description="The caller's own notes, kept as they are."
+    )
+    results_ttl_s: int = Field(
+        default=7 * 24 * 3600,
+        ge=60,
+        le=366 * 24 * 3600,
+        description="Seconds for which the ended job and its results are kept.",
+    )
+
+
+class ClassifyJob(_JobBase):
+    """Give each text its label and score."""
+
+    kind: Literal["classify"] = Field(default="classify", description="What the job does.")
+    source: ItemSource = Field(description="The texts.")
+
+
+class GenerateJob(_JobBase):
+    """Continue each prompt."""
+
+    kind: Literal["generate"] = Field(default="generate", description="What the job does.")
+    source: ItemSource = Field(description="The prompts.")
+
+
+class TrainJob(_JobBase):
+    """Train a model from data into a new version in the model store."""
+
+    kind: Literal["train"] = Field(default="train", description="What the job does.")
+    model: ModelName = Field(description="Name of the model; the version is made by the job.")
+    preset: Label | None = Field(
+        default=None, description="Named set of parameters, which `parameters` then override."
+    )
+    source: DataSource = Field(description="What to learn from.")
+    held_out: HeldOutSource | None = Field(
+        default=None, description="Data to validate on; without it the plugin holds some out."
+    )
+    labels: tuple[Label, ...] = Field(
+        default=(), max_length=8, description="Labels to move to the new version."
+    )
+
+
+Job = Annotated[ClassifyJob | GenerateJob | TrainJob, Field(discriminator="kind")]
+Task = Literal["classify", "generate", "train"]

@@ -1,0 +1,54 @@
+"""A model version's passport: what it is, what made it, and the digest of each of its files.
+
+Written once by the model store (`seqd.store`) and never changed; read by whoever loads the
+version. Labels such as `production` are not in it, since they move.
+"""
+
+from pydantic import Field
+
+from seqd_schemas.base import (
+    Count,
+    EpochMs,
+    JobId,
+    Label,
+    ModelName,
+    Parameters,
+    Sha256,
+    WireModel,
+    WirePart,
+)
+from seqd_schemas.results import Metrics
+
+
+class FileDigest(WirePart):
+    """One file of a version."""
+
+    sha256: Sha256 = Field(description="SHA-256 of its bytes, in hex.")
+    size_bytes: Count = Field(description="Its size in bytes.")
+
+
+class DataFingerprint(WirePart):
+    """Which data a version was trained on."""
+
+    description: str = Field(max_length=512, description="Where it came from, without a full path.")
+    records: Count = Field(description="Records (or, for running text, characters) in it.")
+    sha256: Sha256 = Field(description="SHA-256 over its texts and labels, in order.")
+
+
+class ModelManifest(WireModel):
+    """A model version's passport."""
+
+    model: ModelName = Field(description="Name of the model.")
+    version: Count = Field(description="Version number; 0 is the starter that ships with a plugin.")
+    plugin_version: str = Field(max_length=64, description="Version of the plugin that made it.")
+    preset: Label | None = Field(default=None, description="Preset it was trained with.")
+    parameters: Parameters = Field(description="All training parameters, defaults included.")
+    metrics: Metrics = Field(description="Final figures, such as `validation_accuracy`.")
+    seed: Count | None = Field(default=None, description="Random seed, where there is one.")
+    data: DataFingerprint = Field(description="The training data.")
+    libraries: dict[str, str] = Field(max_length=32, description="Library versions by name.")
+    job_id: JobId | None = Field(default=None, description="The job that made it.")
+    created_at_ms: EpochMs = Field(description="When it was made.")
+    files: dict[str, FileDigest] = Field(
+        min_length=1, max_length=64, description="Each file of the version, by its name."
+    )

@@ -1,0 +1,86 @@
+"""What a job answers: one record an item, or one for a training.
+
+`ItemResult` is a line of a results file: a success with an output, or a failure with an
+error, in input order. Records carry plain strings only, so that they can be read long after
+the plugin that made them is gone.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, TypeAdapter
+
+from seqd_schemas.base import Count, CustomId, ModelName, WireModel, WirePart
+from seqd_schemas.failures import ItemError
+
+
+class Classification(WirePart):
+    """A text's label."""
+
+    type: Literal["classification"] = Field(
+        default="classification", description="What the output is."
+    )
+    label: str = Field(max_length=256, description="The most probable class.")
+    score: float = Field(
+        ge=0.0, le=1.0, description="The model's probability of `label`, not calibrated."
+    )
+    truncated: bool = Field(description="True when the text was longer than the model reads.")
+    unknown_share: float = Field(
+        default=0.0, ge=0.0, le=1.0, description="Share of its words that the model does not know."
+    )
+
+
+class GeneratedSample(WirePart):
+    """One continuation of a prompt."""
+
+    text: str = Field(max_length=1_048_576, description="The continuation, without the prompt.")
+    temperature: float = Field(ge=0.0, description="The temperature it was drawn at.")
+    seed: int = Field(ge=0, description="The job's seed, for the record.")
+    mean_log_prob: float | None = Field(
+        default=None, description="Mean natural log-probability of its characters."
+    )
+
+
+class Generation(WirePart):
+    """A prompt's continuations."""
+
+    type: Literal["generation"] = Field(default="generation", description="What the output is.")
+    prompt: str = Field(max_length=1_048_576, description="The prompt that was continued.")
+    samples: tuple[GeneratedSample, ...] = Field(
+        max_length=4_096, description="Temperatures in the order asked for, samples within each."
+    )
+
+
+ItemOutput = Annotated[Classification | Generation, Field(discriminator="type")]
+
+
+class ItemSuccess(WireModel):
+    """An item with its output."""
+
+    status: Literal["succeeded"] = Field(default="succeeded", description="How the item ended.")
+    custom_id: CustomId = Field(description="The caller's name for the item.")
+    output: ItemOutput = Field(description="What the model made of it.")
+
+
+class ItemFailure(WireModel):
+    """An item with the reason why it has no output."""
+
+    status: Literal["errored"] = Field(default="errored", description="How the item ended.")
+    custom_id: CustomId = Field(description="The caller's name for the item.")
+    error: ItemError = Field(description="Why there is no output.")
+    attempts: int = Field(default=1, ge=0, description="How often the item's unit was started.")
+
+
+ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
+ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(ItemResult)
+
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Metrics = Annotated[dict[MetricName, float], Field(max_length=64)]
+
+
+class TrainingResult(WireModel):
+    """The version that a training job made."""
+
+    model: ModelName = Field(description="Name of the model.")
+    version: Count = Field(description="Its new version in the model store.")
+    metrics: Metrics = Field(description="Final figures by name, such as `validation_accuracy`.")
+    seconds: float = Field(ge=0.0, description="Seconds of the last attempt, loading included.")

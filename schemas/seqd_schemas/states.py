@@ -1,0 +1,86 @@
+"""What has become of a job: its state, its counts, and the record that holds both.
+
+The states and counts follow the batch interfaces that users know; the ledger's Lua scripts
+are what moves a job from one to the next.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from seqd_schemas.base import Count, EpochMs, JobId, ModelName, TenantName, WireModel, WirePart
+from seqd_schemas.failures import Failure
+from seqd_schemas.jobs import Job, Priority, Task
+from seqd_schemas.results import TrainingResult
+
+
+class JobState(StrEnum):
+    """Where a job is on its way."""
+
+    QUEUED = "queued"
+    """In the ledger; no unit has been claimed."""
+    RUNNING = "running"
+    """At least one unit has been claimed."""
+    COMPLETED = "completed"
+    """Every item has its result or its error."""
+    FAILED = "failed"
+    """The job as a whole could not go on; what had finished stays readable."""
+    CANCELLED = "cancelled"
+    """Somebody cancelled it; what had finished stays readable."""
+    EXPIRED = "expired"
+    """Its time ran out; what had finished stays readable."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when nothing will change any more."""
+        return self not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class Counts(WirePart):
+    """Items by outcome. At every read the outcomes and `processing` add up to `total`."""
+
+    total: Count = Field(default=0, description="Items known so far; final when sealed.")
+    succeeded: Count = Field(default=0, description="Items with an output.")
+    errored: Count = Field(default=0, description="Items with an error.")
+    cancelled: Count = Field(default=0, description="Items that a cancel or failure left undone.")
+    expired: Count = Field(default=0, description="Items that an expiry left undone.")
+    processing: Count = Field(default=0, description="Items still to be done.")
+
+    @model_validator(mode="after")
+    def _add_up(self) -> Self:
+        parts = self.succeeded + self.errored + self.cancelled + self.expired + self.processing
+        if parts != self.total:
+            raise ValueError(f"the outcomes add up to {parts}, the total is {self.total}")
+        return self
+
+    @property
+    def done(self) -> int:
+        """Items that have their result or their error."""
+        return self.succeeded + self.errored
+
+
+class JobRecord(WireModel):
+    """A job as the ledger knows it at one moment."""
+
+    job_id: JobId = Field(description="The job's identifier.")
+    kind: Task = Field(description="What the job does.")
+    model: ModelName = Field(description="Name of the model.")
+    version: Count | None = Field(
+        default=None, description="The version it runs on; None until the first unit is claimed."
+    )
+    state: JobState = Field(description="Where the job is on its way.")
+    counts: Counts = Field(description="Items by outcome.")
+    sealed: bool = Field(description="True when the input is complete.")
+    units: Count = Field(description="Units known so far.")
+    units_done: Count = Field(description="Units committed.")
+    priority: Priority = Field(description="Which work goes first.")
+    tenant: TenantName = Field(description="On whose account the job runs.")
+    created_at_ms: EpochMs = Field(description="When the job was accepted.")
+    started_at_ms: EpochMs | None = Field(default=None, description="When it was first claimed.")
+    ended_at_ms: EpochMs | None = Field(default=None, description="When it reached its end.")
+    failure: Failure | None = Field(default=None, description="Why it failed, if it did.")
+    training: TrainingResult | None = Field(
+        default=None, description="The version it made, if it is a training that completed."
+    )
+    job: Job = Field(description="The request itself.")
