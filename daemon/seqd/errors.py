@@ -20,6 +20,7 @@
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── PluginFault                  exit 1: a plugin broke its contract
     ├── ArtifactDamaged              exit 1: a stored model is not what its manifest says
+    ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
 
@@ -161,6 +162,13 @@ class ArtifactDamaged(SeqdError):
     """A stored model is not what its manifest says."""
 
     code = "artifact_damaged"
+
+
+class StoreUnwritable(SeqdError):
+    """The model store takes no file: the disk is full, or the folder may not be written."""
+
+    code = "store_unwritable"
+    retryable = True
 
 
 class LeaseLost(SeqdError):

@@ -48,6 +48,8 @@ from seqd_schemas.failures import (
     ItemErrorCode,
 )
 from seqd_schemas.fleet import (
+    MAX_MODELS,
+    MAX_VERSIONS,
     CatalogEntry,
     PluginState,
     PluginStatus,
@@ -65,6 +67,7 @@ from seqd_schemas.items import (
 )
 from seqd_schemas.jobs import (
     ClassifyJob,
+    DatasetName,
     DataSource,
     FieldName,
     FileFormat,
@@ -95,6 +98,7 @@ from seqd_schemas.keys import (
 from seqd_schemas.manifests import (
     DataFingerprint,
     FileDigest,
+    LibraryText,
     ModelManifest,
 )
 from seqd_schemas.results import (
@@ -124,7 +128,9 @@ __all__ = [
     "MAX_INLINE_ITEMS",
     "MAX_ITEMS",
     "MAX_JOB_BYTES",
+    "MAX_MODELS",
     "MAX_TEXT_CHARS",
+    "MAX_VERSIONS",
     "SCHEMA_VERSION",
     "TERMINAL_EVENTS",
     "Cancelled",
@@ -137,6 +143,7 @@ __all__ = [
     "CustomId",
     "DataFingerprint",
     "DataSource",
+    "DatasetName",
     "Epoch",
     "EpochMs",
     "Event",
@@ -169,6 +176,7 @@ __all__ = [
     "Keys",
     "Label",
     "LabelledText",
+    "LibraryText",
     "Log",
     "MetricName",
     "Metrics",

@@ -13,13 +13,20 @@ from seqd_schemas.base import (
     EpochMs,
     Label,
     ModelName,
+    ModelRef,
     Parameters,
     ShortText,
     WireModel,
     WirePart,
 )
-from seqd_schemas.jobs import Task
+from seqd_schemas.jobs import DatasetName, Task
 from seqd_schemas.results import Metrics
+
+#: Models that one plugin may bring.
+MAX_MODELS = 256
+
+#: Versions of one model that the catalog lists; of more, the newest.
+MAX_VERSIONS = 1_000
 
 
 class PluginState(StrEnum):
@@ -41,7 +48,9 @@ class PluginStatus(WireModel):
     version: str = Field(max_length=64, description="Version of that distribution.")
     state: PluginState = Field(description="Whether it can be used.")
     reason: ShortText = Field(default="", description="Why it is broken or disabled.")
-    models: tuple[ModelName, ...] = Field(default=(), description="Models that it brings, sorted.")
+    models: tuple[ModelName, ...] = Field(
+        default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
+    )
     import_seconds: float = Field(default=0.0, ge=0.0, description="Seconds that its import took.")
 
 
@@ -63,12 +72,16 @@ class WorkerStatus(WireModel):
 
     worker: str = Field(max_length=256, description="`SLOT@HOST-NONCE`, new at each start.")
     slot: str = Field(max_length=64, description="The device share that it is pinned to.")
-    tasks: tuple[Task, ...] = Field(description="Kinds of job that it takes.")
+    tasks: tuple[Task, ...] = Field(max_length=3, description="Kinds of job that it takes.")
     host: str = Field(max_length=128, description="Name of its machine.")
     pid: Count = Field(description="Process that does the work; a Celery pool child.")
     state: WorkerState = Field(description="What it is doing.")
-    models_loaded: tuple[str, ...] = Field(default=(), description="`name@version`, in memory.")
-    plugins: tuple[PluginStatus, ...] = Field(description="Its plugins, sorted by name.")
+    models_loaded: tuple[ModelRef, ...] = Field(
+        default=(), max_length=1_024, description="`name@version`, in memory."
+    )
+    plugins: tuple[PluginStatus, ...] = Field(
+        max_length=1_024, description="Its plugins, sorted by name."
+    )
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
     started_at_ms: EpochMs = Field(description="When it started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
@@ -86,7 +99,9 @@ class VersionSummary(WirePart):
 class TaskSchema(WirePart):
     """How one task of a model is called."""
 
-    parameters: dict[str, JsonValue] = Field(description="JSON Schema of its parameters.")
+    parameters: dict[str, JsonValue] = Field(
+        max_length=64, description="JSON Schema of its parameters."
+    )
     unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at best.")
 
 
@@ -97,9 +112,15 @@ class CatalogEntry(WireModel):
     summary: ShortText = Field(description="What it is, in a sentence.")
     plugin: str = Field(max_length=128, description="Plugin that brings it.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")
-    tasks: dict[Task, TaskSchema] = Field(description="What it can do, and how.")
-    presets: dict[Label, Parameters] = Field(description="Training presets by name.")
-    datasets: tuple[str, ...] = Field(default=(), description="Named data sets that it knows.")
-    versions: tuple[VersionSummary, ...] = Field(description="Versions in the store, ascending.")
-    labels: dict[Label, Count] = Field(description="Labels and the versions they point to.")
+    tasks: dict[Task, TaskSchema] = Field(max_length=3, description="What it can do, and how.")
+    presets: dict[Label, Parameters] = Field(max_length=64, description="Training presets by name.")
+    datasets: tuple[DatasetName, ...] = Field(
+        default=(), max_length=64, description="Named data sets that it knows."
+    )
+    versions: tuple[VersionSummary, ...] = Field(
+        max_length=MAX_VERSIONS, description="Versions in the store, ascending; the newest of them."
+    )
+    labels: dict[Label, Count] = Field(
+        max_length=1_024, description="Labels and the versions they point to."
+    )
     published_at_ms: EpochMs = Field(description="When a worker last published it.")

@@ -23,6 +23,7 @@ from seqd_schemas.base import (
 from seqd_schemas.items import Item
 
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}:[a-z0-9_]{1,40}$")]
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
 
@@ -87,9 +88,7 @@ class NamedSource(WirePart):
     """A data set that the plugin itself knows by name, such as `keras:imdb`."""
 
     type: Literal["named"] = Field(default="named", description="Where the input is.")
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*:[a-z0-9_]+$")] = Field(
-        description="Name from the plugin's list, such as `keras:imdb`."
-    )
+    name: DatasetName = Field(description="Name from the plugin's list, such as `keras:imdb`.")
 
 
 ItemSource = Annotated[InlineSource | FileSource | UploadSource, Field(discriminator="type")]

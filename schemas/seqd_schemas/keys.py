@@ -66,8 +66,12 @@ class Keys:
         return f"{self.prefix}:jobs"
 
     def open_jobs(self) -> str:
-        """ZSET job → milliseconds of its last activity: jobs that have not ended."""
+        """ZSET job → milliseconds of its creation: jobs that have not ended."""
         return f"{self.prefix}:jobs:open"
+
+    def uploads(self) -> str:
+        """ZSET job → milliseconds of its last chunk: jobs whose client still uploads."""
+        return f"{self.prefix}:uploads"
 
     def timers(self) -> str:
         """ZSET `JOB UNIT` → milliseconds: when a lease or a back-off runs out."""
@@ -96,6 +100,10 @@ class Keys:
     def worker(self, worker: str) -> str:
         """STRING with a TTL: a `WorkerStatus` as JSON."""
         return f"{self.prefix}:worker:{worker}"
+
+    def worker_leases(self, worker: str) -> str:
+        """SET of `JOB UNIT`: what a worker holds, so that its death gives all of it back."""
+        return f"{self.prefix}:worker:{worker}:leases"
 
     def workers(self) -> str:
         """ZSET worker → milliseconds: when it was last seen."""

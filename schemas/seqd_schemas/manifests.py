@@ -4,7 +4,9 @@ Written once by the model store (`seqd.store`) and never changed; read by whoeve
 version. Labels such as `production` are not in it, since they move.
 """
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from seqd_schemas.base import (
     Count,
@@ -18,6 +20,8 @@ from seqd_schemas.base import (
     WirePart,
 )
 from seqd_schemas.results import Metrics
+
+LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
 
 class FileDigest(WirePart):
@@ -46,7 +50,9 @@ class ModelManifest(WireModel):
     metrics: Metrics = Field(description="Final figures, such as `validation_accuracy`.")
     seed: Count | None = Field(default=None, description="Random seed, where there is one.")
     data: DataFingerprint = Field(description="The training data.")
-    libraries: dict[str, str] = Field(max_length=32, description="Library versions by name.")
+    libraries: dict[LibraryText, LibraryText] = Field(
+        max_length=32, description="Library versions by name."
+    )
     job_id: JobId | None = Field(default=None, description="The job that made it.")
     created_at_ms: EpochMs = Field(description="When it was made.")
     files: dict[str, FileDigest] = Field(

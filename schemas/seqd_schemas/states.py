@@ -72,6 +72,7 @@ class JobRecord(WireModel):
     state: JobState = Field(description="Where the job is on its way.")
     counts: Counts = Field(description="Items by outcome.")
     sealed: bool = Field(description="True when the input is complete.")
+    unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at most.")
     units: Count = Field(description="Units known so far.")
     units_done: Count = Field(description="Units committed.")
     priority: Priority = Field(description="Which work goes first.")

@@ -7,11 +7,12 @@ authors' tests.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from seqd_schemas import ModelManifest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +122,14 @@ class TrainContext(Protocol):
         """
 
 
-def random_stream(seed: int, item_index: int, sample_index: int) -> np.random.Generator:
+def random_stream(seed: int, item_index: int, sample_index: int) -> "np.random.Generator":
     """Give the random stream of one sample of one item.
 
     The same three numbers give the same stream, whatever else is in the batch and whichever
     attempt it is: Philox is counter-based (Salmon et al. 2011), so streams of different keys
     are independent without being drawn in turn.
     """
+    import numpy as np  # 0.1 s, which clients that only read these names need not pay
+
     key = np.array([seed, (item_index << 20) | sample_index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))

@@ -1,0 +1,31 @@
+"""Reading input: files, folders and a caller's values into items, and into training data.
+
+Uses no Redis and no Celery, starts nothing, and keeps memory bounded. Called by the client,
+the command line and workers. `items` and `reading` make items, `datasets` training data,
+`duplicates` guards identifiers, `paths` says what may be read.
+"""
+
+from seqd.inputs.datasets import (
+    FileDataset,
+    ListDataset,
+    NamedDataset,
+    RecordDataset,
+    TextDataset,
+)
+from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
+from seqd.inputs.items import items_of
+from seqd.inputs.paths import check_path
+from seqd.inputs.reading import read_items
+
+__all__ = [
+    "DuplicateGuard",
+    "FileDataset",
+    "ListDataset",
+    "NamedDataset",
+    "RecordDataset",
+    "TextDataset",
+    "check_path",
+    "items_of",
+    "read_items",
+    "refuse_duplicates",
+]

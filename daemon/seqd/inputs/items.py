@@ -1,0 +1,156 @@
+"""Turns a caller's strings and records into items, and what is wrong with one into its place.
+
+Knows nothing of files: `reading` feeds it from them, the client feeds it from any iterable.
+Pure and lazy, one entry out for each entry in, in order.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from seqd.inputs.faults import BadEntry, invalid
+from seqd_schemas import MAX_TEXT_CHARS, Item, ItemError, ItemErrorCode, RefusedItem
+
+_CUSTOM_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+
+#: A character takes at most this many bytes of UTF-8.
+_MAX_BYTES_PER_CHAR = 4
+
+#: Of a record's field names, those that an error message lists.
+_SHOWN_FIELDS = 12
+
+
+def items_of(
+    values: Iterable[str | Mapping[str, object] | Item | RefusedItem],
+    *,
+    id_field: str = "custom_id",
+    text_field: str = "text",
+    allow_empty: bool = False,
+) -> Iterator[Item | RefusedItem]:
+    """Give one entry per value, in order: an item, or why the value is not one.
+
+    A string is a text, and what is an entry already passes as it is. Of a record, `id_field`,
+    else its field `id`, else the position (`row-1`, `row-2` …) is the identifier.
+    `allow_empty` lets an empty text through, as a generation from nothing needs it. Does not
+    look for duplicates: see `duplicates`.
+    """
+    rules = ItemRules(id_field=id_field, text_field=text_field, allow_empty=allow_empty)
+    for number, value in enumerate(values, start=1):
+        if isinstance(value, Item | RefusedItem):
+            yield value
+        else:
+            yield rules.entry(value, f"row-{number}", f"row {number}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRules:
+    """Which fields an item is made of, and whether its text may be empty."""
+
+    id_field: str = "custom_id"
+    text_field: str = "text"
+    allow_empty: bool = False
+
+    def entry(self, value: object, position: str, where: str) -> Item | RefusedItem:
+        """Make an item of a string or record, or of anything else its refusal.
+
+        `position` is the identifier of a value that has none of its own, `where` how a
+        person finds it. A BadEntry is refused as it is.
+        """
+        custom_id = position
+        try:
+            text = value
+            if not isinstance(value, str):
+                record = record_of(value)
+                custom_id = self._custom_id(record, position)
+                text = text_of(record, self.text_field)
+            checked = check_text(text, allow_empty=self.allow_empty)
+        except BadEntry as bad:
+            error = ItemError(code=bad.code, message=f"{where}: {bad.reason}."[:4_096])
+            return RefusedItem(custom_id=custom_id, refused=error)
+        return Item(custom_id=custom_id, text=checked)
+
+    def _custom_id(self, record: Mapping[str, object], position: str) -> str:
+        value = record.get(self.id_field)
+        if value is None:
+            value = record.get("id")
+        if value is None:
+            return position
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str):
+            raise invalid(f"its identifier is {_kind(value)}; allowed: a string or an integer")
+        if _CUSTOM_ID.fullmatch(value) is None or lone_surrogate(value) is not None:
+            raise invalid(
+                f"its identifier {value[:40]!a} ({len(value):,} characters) is not allowed; "
+                "allowed: 1 to 128 characters, none of them a control character"
+            )
+        return value
+
+
+def record_of(value: object) -> Mapping[str, object]:
+    """Give the value if it is a record; raise BadEntry if it is anything else."""
+    if isinstance(value, BadEntry):
+        raise value
+    if not isinstance(value, Mapping):
+        raise invalid(f"it is {_kind(value)}; allowed: a string, or a record with a text field")
+    return value
+
+
+def text_of(record: Mapping[str, object], text_field: str) -> object:
+    """Give a record's text field; raise BadEntry naming the fields there are if it is missing."""
+    text = record.get(text_field)
+    if text is None:
+        names = [str(name)[:40] for name in record]
+        shown = ", ".join(names[:_SHOWN_FIELDS]) + (" …" if len(names) > _SHOWN_FIELDS else "")
+        raise invalid(
+            f"it has no field {text_field!r}; its fields: {shown or 'none'}. "
+            "Name the one with the text as text_field (--text-field)"
+        )
+    return text
+
+
+def check_text(text: object, *, allow_empty: bool = False) -> str:
+    """Give the text if an item may hold it; raise BadEntry if not."""
+    if not isinstance(text, str):
+        raise invalid(f"its text is {_kind(text)}; allowed: a string")
+    if not allow_empty and (not text or text.isspace()):
+        raise invalid("text is empty")
+    if len(text) > MAX_TEXT_CHARS:
+        raise _too_long(f"{len(text):,} characters")
+    surrogate = lone_surrogate(text)
+    if surrogate is not None:
+        raise BadEntry(
+            ItemErrorCode.DECODE_ERROR,
+            f"its text holds a lone surrogate, U+{ord(text[surrogate]):04X}, at character "
+            f"{surrogate:,}, counted from 0; allowed: Unicode text that UTF-8 can hold",
+        )
+    # Counted only where it can matter: encoding an ordinary review twice would cost a tenth.
+    if len(text) * _MAX_BYTES_PER_CHAR > MAX_TEXT_CHARS:
+        size_bytes = len(text.encode())
+        if size_bytes > MAX_TEXT_CHARS:
+            raise _too_long(f"{size_bytes:,} bytes of UTF-8")
+    return text
+
+
+def lone_surrogate(text: str) -> int | None:
+    """Give the place of the first lone surrogate, counted from 0; None if there is none."""
+    if text.isascii():
+        return None
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+def _too_long(size: str) -> BadEntry:
+    return BadEntry(
+        ItemErrorCode.TOO_LONG,
+        f"its text has {size}; allowed: {MAX_TEXT_CHARS:,} characters and as many bytes of "
+        "UTF-8. Cut it or split it",
+    )
+
+
+def _kind(value: object) -> str:
+    names = {"NoneType": "null", "dict": "an object", "list": "a list", "bool": "a boolean"}
+    return names.get(type(value).__name__, f"of type {type(value).__name__}")

@@ -1,0 +1,168 @@
+"""The store's front: finds versions and labels, opens them, publishes new ones.
+
+Reads the disk at each call and keeps nothing, so that a version published by another
+process is there at once. How a version is written is in `staging`, how it is checked in
+`checking`.
+"""
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from seqd.errors import ArtifactDamaged, UnknownModel
+from seqd.hookspecs import Artifact
+from seqd.store import staging
+from seqd.store.checking import open_folder
+from seqd.store.disk import exclusive, writing
+from seqd.store.labels import LATEST, PRODUCTION, check_label, read_labels, write_label
+from seqd.store.manifest_files import VersionDraft, read_manifest
+from seqd.suggestions import did_you_mean, listed
+from seqd_schemas import ModelManifest
+
+logger = logging.getLogger(__name__)
+
+#: Number of the version that ships with a plugin.
+STARTER_VERSION = 0
+
+_REF = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@(?:([0-9]{1,9})|([a-z][a-z0-9_-]{0,39})))?")
+_VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,8}")
+_MODEL_FOLDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class ModelStore:
+    """All versions of all models. `starters` maps a model to the folder of its version 0.
+
+    Any number of processes may use one store at the same time. The root need not exist.
+    """
+
+    def __init__(self, root: Path, starters: Mapping[str, Path]) -> None:
+        self._root = root
+        self._starters = dict(starters)
+
+    def models(self) -> list[str]:
+        """Give the names of all models with a version, in alphabetical order."""
+        names = set(self._starters)
+        if self._root.is_dir():
+            names |= {p.name for p in self._root.iterdir() if _MODEL_FOLDER.fullmatch(p.name)}
+        return sorted(name for name in names if self.numbers(name))
+
+    def numbers(self, name: str) -> list[int]:
+        """Give the numbers of a model's versions, ascending; opens none of them."""
+        folder = self._root / name
+        found = [STARTER_VERSION] if name in self._starters else []
+        if folder.is_dir():
+            found += [int(p.name) for p in folder.iterdir() if _VERSION_FOLDER.fullmatch(p.name)]
+        return sorted(found)
+
+    def versions(self, name: str) -> list[ModelManifest]:
+        """Give the manifests of a model's versions, ascending by number.
+
+        A version whose manifest cannot be read is left out with a warning in the log, so that
+        it does not hide the others; `open` says what is wrong with it.
+        """
+        manifests = []
+        for number in self.numbers(name):
+            try:
+                manifests.append(read_manifest(self._folder(name, number)))
+            except ArtifactDamaged as error:
+                logger.warning("version left out of the list: %s", error)
+        return manifests
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Give a model's labels with the versions that they stand for, `latest` included."""
+        labels = read_labels(self._root / name)
+        numbers = self.numbers(name)
+        return {**labels, LATEST: numbers[-1]} if numbers else labels
+
+    def resolve(self, ref: str) -> tuple[str, int]:
+        """Give the model and the version that `name`, `name@3` or `name@label` means.
+
+        A bare name means its label `production` where it is set, else `latest`. Raises
+        UnknownModel, which lists what there is.
+        """
+        match = _REF.fullmatch(ref)
+        if match is None:
+            raise UnknownModel(
+                f"{ref!r} is not a model; allowed: a name, name@3 (a version) or name@label"
+            )
+        name, number, label = match.groups()
+        if not self.numbers(name):
+            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+        version = int(number) if number else self._labelled(name, label)
+        self._check_version(name, version, ref)
+        return name, version
+
+    def open(self, name: str, version: int) -> Artifact:
+        """Check every file of a version against its manifest and give it.
+
+        Raises UnknownModel, or ArtifactDamaged with the file and both digests.
+        """
+        self._check_version(name, version, f"{name}@{version}")
+        return open_folder(self._folder(name, version), name, version)
+
+    def new_folder(self, name: str, job_id: str) -> Path:
+        """Make an empty folder for a training's files, to be published or discarded."""
+        return staging.new_folder(self._root, name, job_id)
+
+    def publish(self, folder: Path, draft: VersionDraft) -> ModelManifest:
+        """Make a finished staging folder the model's next version, whole and for good.
+
+        Two processes get two versions. A job gets one: if its version is there already, the
+        folder is discarded and that version's manifest given. On an error the folder stays.
+        Raises PluginFault for files that no version may hold, StoreUnwritable.
+        """
+        model_folder = self._root / draft.model
+        with writing(model_folder):
+            model_folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(model_folder):
+            earlier = self.find_by_job(draft.model, draft.job_id) if draft.job_id else None
+            if earlier is not None:
+                self.discard(folder)
+                return earlier
+            first_free = max([STARTER_VERSION, *self.numbers(draft.model)]) + 1
+            return staging.move_in(self._root, folder, draft, first_free)
+
+    def find_by_job(self, name: str, job_id: str) -> ModelManifest | None:
+        """Give the version that a job made; None if it made none (yet)."""
+        return next((m for m in reversed(self.versions(name)) if m.job_id == job_id), None)
+
+    def set_label(self, name: str, label: str, version: int) -> None:
+        """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
+        check_label(label)
+        self.open(name, version)
+        write_label(self._root / name, label, version)
+
+    def discard(self, folder: Path) -> None:
+        """Remove a staging folder; nothing happens if it is gone already."""
+        staging.discard(self._root, folder)
+
+    def _folder(self, name: str, version: int) -> Path:
+        if version == STARTER_VERSION:
+            return self._starters[name]
+        return self._root / name / str(version)
+
+    def _labelled(self, name: str, label: str | None) -> int:
+        labels = self.labels(name)
+        if label is None:
+            return labels.get(PRODUCTION, labels[LATEST])
+        if label not in labels:
+            raise UnknownModel(
+                f"no label {label!r} on {name}. Its labels: {listed(labels)}."
+                f"{did_you_mean(label, labels)}"
+            )
+        return labels[label]
+
+    def _check_version(self, name: str, version: int, ref: str) -> None:
+        numbers = self.numbers(name)
+        if version in numbers:
+            return
+        if not numbers:
+            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+        meant = ref if ref == f"{name}@{version}" else f"{name}@{version}, which {ref} stands for,"
+        there = ", ".join(str(number) for number in numbers)
+        raise UnknownModel(f"no version {meant}. Versions of {name}: {there}")
+
+    def _known_models(self, name: str) -> str:
+        names = self.models()
+        return f". Models here: {listed(names)}.{did_you_mean(name, names)}"

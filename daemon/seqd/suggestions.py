@@ -1,0 +1,20 @@
+"""The two phrases that an error message about a wrong name needs: what there is, what was meant.
+
+Pure text. Called by everything that looks a name up for a caller: models, plugins, parameters,
+presets, versions.
+"""
+
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[str]) -> str:
+    """Join names for a sentence, sorted; `none` when there are none."""
+    return ", ".join(sorted(names)) or "none"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Give ` Did you mean 'x'?` with a leading space, or nothing when no name is close."""
+    import difflib  # 3 ms, paid only by a request that is wrong
+
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,37 @@
+"""What a plugin author tests with: contexts in memory, and a training down to its artifact.
+
+    from seqd.inputs import TextDataset
+    from seqd.testing import train_to_artifact
+
+    def test_a_trained_chain_opens(tmp_path):
+        data = TextDataset("abab", "two letters")
+
+        artifact = train_to_artifact(MyModel(), {"order": 1}, data, tmp_path)
+
+        assert artifact.manifest.metrics["states"] == 2
+
+Needs no Redis and no worker. `seqd.worker` has the contexts that do; both keep to the
+protocols of `seqd.hookspecs`.
+"""
+
+from seqd.testing.contexts import (
+    CPU,
+    EpochReport,
+    MemoryRunContext,
+    MemoryTrainContext,
+    SampleReport,
+    StepReport,
+    StreamedPiece,
+)
+from seqd.testing.training import train_to_artifact
+
+__all__ = [
+    "CPU",
+    "EpochReport",
+    "MemoryRunContext",
+    "MemoryTrainContext",
+    "SampleReport",
+    "StepReport",
+    "StreamedPiece",
+    "train_to_artifact",
+]

@@ -1,0 +1,87 @@
+"""Runs a plugin's training the way a worker does, without one, down to a checked artifact."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from seqd import __version__
+from seqd.errors import InvalidParameters, PluginFault
+from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
+from seqd.inputs import RecordDataset
+from seqd.store import ModelStore, VersionDraft
+from seqd.testing.contexts import MemoryTrainContext
+from seqd_schemas import DataFingerprint, ParameterValue
+
+_JOB_ID = "test"
+
+
+def train_to_artifact(
+    model: Model,
+    parameters: PluginParameters | Mapping[str, ParameterValue],
+    data: Dataset,
+    folder: Path,
+    *,
+    held_out: Dataset | None = None,
+    stop_after: int | None = None,
+) -> Artifact:
+    """Train, publish the version into a model store in `folder`, and open it again.
+
+    The artifact's files and manifest are real: digests, parameters, metrics, fingerprint. A
+    second call with the same folder makes the next version. Raises what the training raises
+    (Stopped, where `stop_after` makes it stop), InvalidParameters, and PluginFault where it
+    leaves files that no version may hold; then nothing stays in the store.
+    """
+    checked = _checked(model, parameters)
+    store = ModelStore(folder, {})
+    staged = store.new_folder(model.name, _JOB_ID)
+    context = MemoryTrainContext(
+        staged,
+        data,
+        held_out,
+        checkpoints=folder / ".checkpoints" / staged.name,
+        stop_after=stop_after,
+    )
+    try:
+        trained = model.train(checked, context)
+        values = checked.model_dump(mode="json")
+        seed = values.get("seed")
+        draft = VersionDraft(
+            model=model.name,
+            plugin_version=__version__,
+            parameters=values,
+            metrics=trained.metrics,
+            seed=seed if isinstance(seed, int) else None,
+            data=_fingerprint(data, context),
+            libraries=trained.libraries,
+            created_at_ms=time.time_ns() // 1_000_000,
+        )
+        manifest = store.publish(staged, draft)
+    finally:
+        store.discard(staged)
+    return store.open(model.name, manifest.version)
+
+
+def _checked(
+    model: Model, parameters: PluginParameters | Mapping[str, ParameterValue]
+) -> PluginParameters:
+    if isinstance(parameters, PluginParameters):
+        return parameters
+    if "train" not in model.tasks:
+        raise InvalidParameters(f"{model.name} has no task train; it has {', '.join(model.tasks)}")
+    try:
+        return model.tasks["train"].parameters.model_validate(dict(parameters))
+    except ValidationError as error:
+        raise InvalidParameters(str(error)) from None
+
+
+def _fingerprint(data: Dataset, context: MemoryTrainContext) -> DataFingerprint:
+    if isinstance(data, RecordDataset):
+        return data.fingerprint()
+    if context.stated_fingerprint is None:
+        raise PluginFault(
+            f"the training never called context.fingerprint, so nobody knows what {data.named} held"
+        )
+    records, sha256 = context.stated_fingerprint
+    return DataFingerprint(description=data.description, records=records, sha256=sha256)

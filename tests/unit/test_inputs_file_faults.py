@@ -1,0 +1,200 @@
+"""A file that cannot be an input at all is refused as a whole, with what to do."""
+
+import gzip
+import os
+import random
+import socket
+
+import pytest
+
+from seqd.errors import InvalidInput
+from seqd.inputs import check_path, read_items, streams
+from seqd_schemas import FileFormat, FileSource
+
+
+def refusal(path, **fields) -> str:
+    with pytest.raises(InvalidInput) as raised:
+        list(read_items(FileSource(path=str(path), **fields)))
+    return str(raised.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    assert refusal(tmp_path / "no.jsonl") == f"{tmp_path}/no.jsonl does not exist. Check the path"
+
+
+def test_a_folder_where_a_file_is_due_is_refused_and_the_other_way_round(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("a")
+
+    assert refusal(tmp_path, format=FileFormat.JSONL) == (
+        f"{tmp_path} is a folder; a jsonl input is one file"
+    )
+    assert refusal(path, format=FileFormat.FOLDER) == (
+        f"{path} is a file; a folder input holds LABEL/*.txt"
+    )
+
+
+def test_a_folder_of_halves_is_told_to_name_one(tmp_path):
+    (tmp_path / "train" / "pos").mkdir(parents=True)
+    (tmp_path / "test" / "pos").mkdir(parents=True)
+
+    assert refusal(tmp_path) == (
+        f"{tmp_path} holds no LABEL/*.txt; it has test and train. Name the one to read"
+    )
+
+
+@pytest.mark.timeout(10)
+def test_pipes_devices_and_sockets_are_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.jsonl")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s.jsonl"))
+
+        pipe, device = refusal(tmp_path / "a.jsonl"), refusal("/dev/zero")
+        bound = refusal(tmp_path / "s.jsonl")
+
+    allowed = "allowed: a regular file or a folder"
+    assert pipe == f"{tmp_path}/a.jsonl is a named pipe; {allowed}"
+    assert device == f"/dev/zero is a character device; {allowed}"
+    assert bound == f"{tmp_path}/s.jsonl is a socket; {allowed}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"", "is empty; at least one entry is due"),
+        ("a.txt.gz", gzip.compress(b""), "is empty once inflated; at least one entry is due"),
+        ("a.txt", b"\n \n", "holds no entry; at least one is due"),
+        ("a.csv", b"id,text\n", "holds no entry; at least one is due"),
+        ("a.jsonl", gzip.compress(b"a"), "is a gzip file; its name must end in .gz"),
+        (
+            "a.txt",
+            "\ufeffab".encode("utf-16-le"),
+            "is UTF-16; allowed: UTF-8. Convert it: `iconv -f UTF-16 -t UTF-8`",
+        ),
+        (
+            "a.jsonl.gz",
+            b'{"text": "a"}',
+            "is named .gz but is not a gzip file: it begins with 7b 22, not with 1f 8b. Rename "
+            "it, or compress it with `gzip`",
+        ),
+        (
+            "a.parquet",
+            b"PAR1",
+            "is unknown; known names end in .jsonl, .csv, .txt, each also with .gz. Rename it, or "
+            "name its format: jsonl, csv or lines",
+        ),
+    ],
+)
+def test_a_file_that_is_no_input_is_refused_with_what_to_do(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    assert refusal(path) in (f"{path} {message}", f"the format of {path} {message}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        random.Random(1).randbytes(100_000),
+        "Это совсем не UTF-8, а старая кодировка.".encode("cp1251"),
+        "utf-16 without a mark".encode("utf-16-le"),
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\xff\xfe",
+    ],
+)
+def test_what_is_mostly_not_utf8_is_binary(tmp_path, content):
+    path = tmp_path / "a.txt"
+    path.write_bytes(content)
+
+    assert refusal(path).startswith(f"{path} is not UTF-8 text: of its first ")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+def test_a_torn_gzip_file_gives_its_whole_lines_and_then_fails(tmp_path, kept):
+    numbers = random.Random(1)
+    whole = gzip.compress(b"".join(b"%d\n" % numbers.getrandbits(64) for _ in range(50_000)))
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(whole[: int(len(whole) * kept)])
+    entries = []
+
+    with pytest.raises(InvalidInput) as raised:
+        entries.extend(read_items(FileSource(path=str(path))))
+
+    assert 50_000 * (kept - 0.1) < len(entries) < 50_000 * (kept + 0.09)
+    assert entries[-1].custom_id == f"line-{len(entries)}"
+    assert str(raised.value) == (
+        f"the gzip file {path} ends in the middle, after line {len(entries):,}: it was not copied "
+        "whole. Copy it again and check it with `gzip -t`"
+    )
+
+
+def test_a_damaged_gzip_file_fails(tmp_path):
+    content = bytearray(gzip.compress(b"a line\n" * 1_000))
+    content[-6] ^= 0xFF  # the checksum
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(content)
+
+    assert " is damaged (CRC check failed " in refusal(path)
+
+
+def test_a_gzip_bomb_is_refused_while_it_inflates(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "FREE_INFLATION_BYTES", 2**20)
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"0" * 2**26))
+
+    message = refusal(path)
+
+    assert f"{path} inflates " in message
+    assert "allowed: 500 times, or 1 MiB" in message
+
+
+def test_an_unreadable_file_is_named_with_the_reason(tmp_path):
+    path = tmp_path / ("a" * 300 + ".txt")
+
+    assert refusal(path) == f"{path} cannot be read: File name too long"
+
+
+def test_a_path_under_a_root_is_given_as_its_real_path(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("a")
+    (tmp_path / "in" / "link.txt").symlink_to("a.txt")
+
+    real = check_path(tmp_path / "in" / "link.txt", (tmp_path / "other", tmp_path / "in"))
+
+    assert real == (tmp_path / "in" / "a.txt").resolve()
+
+
+@pytest.mark.parametrize("name", ["../secret.txt", "link.txt", "../missing.txt", "../in2/a.txt"])
+def test_a_path_that_leads_outside_all_roots_is_refused_whether_it_exists_or_not(tmp_path, name):
+    for folder in ("in", "in2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.txt").write_text("a")
+    (tmp_path / "secret.txt").write_text("s")
+    (tmp_path / "in" / "link.txt").symlink_to("../secret.txt")
+    path = tmp_path / "in" / name
+
+    with pytest.raises(InvalidInput) as raised:
+        check_path(path, (tmp_path / "in",))
+
+    assert str(raised.value) == (
+        f"{path} is outside the folders that jobs may read: {tmp_path}/in. Move it there, or add "
+        "its folder to SEQD_INPUT_ROOTS on the workers"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("a.txt", "a.txt is a relative path; allowed: an absolute one"),
+        ("/a\0b", r"'/a\x00b' is not a usable path: "),
+    ],
+)
+def test_a_path_that_is_none_is_refused(tmp_path, path, message):
+    with pytest.raises(InvalidInput) as raised:
+        check_path(path, (tmp_path,))
+
+    assert str(raised.value).startswith(message)
+
+
+def test_without_roots_nothing_may_be_read(tmp_path):
+    with pytest.raises(InvalidInput, match=r"no folder is open to jobs here.*SEQD_INPUT_ROOTS"):
+        check_path(tmp_path, ())

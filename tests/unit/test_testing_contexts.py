@@ -1,0 +1,154 @@
+"""What plugin authors test with: contexts that record, and a training down to its artifact."""
+
+import json
+
+import pytest
+from pydantic import Field
+
+from seqd.errors import InvalidParameters, PluginFault, Stopped
+from seqd.hookspecs import (
+    Device,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    TrainContext,
+    TrainedModel,
+)
+from seqd.inputs import NamedDataset, TextDataset
+from seqd.testing import (
+    EpochReport,
+    MemoryRunContext,
+    MemoryTrainContext,
+    SampleReport,
+    StepReport,
+    train_to_artifact,
+)
+
+
+class CountingParameters(PluginParameters):
+    seed: int = Field(default=7, ge=0, le=99, description="Seed.")
+    epochs: int = Field(default=2, ge=1, le=9, description="Epochs.")
+
+
+class CountingModel(Model):
+    """Counts characters; the smallest model that can be trained."""
+
+    name = "counting"
+    summary = "Counts characters."
+    tasks = {"train": TaskSpec(CountingParameters)}  # noqa: RUF012
+
+    def load(self, artifact, device) -> LoadedModel:
+        raise NotImplementedError
+
+    def train(self, parameters, context) -> TrainedModel:
+        assert isinstance(parameters, CountingParameters)
+        if context.data.named:
+            count = 3
+            if context.data.named == "counting:known":
+                context.fingerprint(3, "1" * 64)
+        else:
+            count = len(context.data.text())
+        for epoch in range(1, parameters.epochs + 1):
+            if context.stop_requested():
+                raise Stopped("asked to")
+            context.epoch(epoch, parameters.epochs, 0.1, loss=1 / epoch)
+        (context.folder / "count.json").write_text(json.dumps(count))
+        return TrainedModel(metrics={"characters": count}, libraries={"numpy": "2"})
+
+
+def test_a_stop_is_asked_for_after_the_given_number_of_questions():
+    context = MemoryRunContext(stop_after=2)
+
+    answers = [context.stop_requested() for _ in range(4)]
+
+    assert answers == [False, False, True, True]
+    assert context.stop_questions == 4
+    assert not MemoryRunContext().stop_requested()
+    assert MemoryRunContext(stop_after=0).stop_requested()
+
+
+def test_streamed_pieces_are_kept_by_item_and_sample():
+    context: MemoryRunContext = MemoryRunContext(device=Device(slot="gpu:0", kind="gpu"))
+    protocol: RunContext = context
+
+    for index, piece in [(0, "a"), (1, "x"), (0, "b")]:
+        protocol.stream(index, 0, piece)
+
+    assert context.streamed_text(0) == "ab"
+    assert context.streamed_text(1) == "x"
+    assert context.device.kind == "gpu"
+
+
+def test_a_training_context_keeps_what_it_is_told(tmp_path):
+    data = TextDataset("abab", "two letters")
+    context = MemoryTrainContext(tmp_path / "new", data)
+    protocol: TrainContext = context
+
+    protocol.step(1, 4, loss=2.0)
+    protocol.epoch(1, 2, 0.5, loss=1.5)
+    protocol.sample(1, 0.5, "a", "bab")
+    protocol.log("hello")
+    protocol.fingerprint(4, "0" * 64)
+
+    assert context.steps == [StepReport(1, 4, {"loss": 2.0})]
+    assert context.epochs == [EpochReport(1, 2, 0.5, {"loss": 1.5})]
+    assert context.samples == [SampleReport(1, 0.5, "a", "bab")]
+    assert context.logs == ["hello"]
+    assert context.stated_fingerprint == (4, "0" * 64)
+    assert list(context.folder.iterdir()) == list(context.checkpoints.iterdir()) == []
+    assert (context.data, context.held_out) == (data, None)
+
+
+def test_a_training_ends_as_an_artifact_with_a_real_manifest(tmp_path):
+    data = TextDataset("abab", "two letters")
+
+    artifact = train_to_artifact(CountingModel(), {"epochs": 3}, data, tmp_path)
+
+    manifest = artifact.manifest
+    assert (artifact.folder / "count.json").read_text() == "4"
+    assert (manifest.model, manifest.version, manifest.seed) == ("counting", 1, 7)
+    assert manifest.parameters == {"seed": 7, "epochs": 3}
+    assert manifest.metrics == {"characters": 4.0}
+    assert manifest.data == data.fingerprint()
+    assert manifest.files["count.json"].size_bytes == 1
+
+
+def test_a_second_training_makes_the_next_version(tmp_path):
+    data = TextDataset("abab", "two letters")
+    train_to_artifact(CountingModel(), CountingParameters(), data, tmp_path)
+
+    second = train_to_artifact(CountingModel(), CountingParameters(seed=8), data, tmp_path)
+
+    assert (second.manifest.version, second.manifest.seed) == (2, 8)
+
+
+def test_a_stopped_training_leaves_nothing_in_the_store(tmp_path):
+    data = TextDataset("abab", "two letters")
+
+    with pytest.raises(Stopped):
+        train_to_artifact(CountingModel(), {}, data, tmp_path, stop_after=1)
+
+    assert not (tmp_path / "counting").exists()
+    assert list((tmp_path / ".staging").iterdir()) == []
+
+
+def test_a_named_data_sets_fingerprint_is_the_one_that_the_training_stated(tmp_path):
+    artifact = train_to_artifact(CountingModel(), {}, NamedDataset("counting:known"), tmp_path)
+
+    assert artifact.manifest.data.model_dump() == {
+        "description": "counting:known",
+        "records": 3,
+        "sha256": "1" * 64,
+    }
+
+
+def test_a_training_that_states_no_fingerprint_is_told_so(tmp_path):
+    with pytest.raises(PluginFault, match=r"the training never called context\.fingerprint"):
+        train_to_artifact(CountingModel(), {}, NamedDataset("counting:other"), tmp_path)
+
+
+def test_parameters_out_of_range_are_refused(tmp_path):
+    with pytest.raises(InvalidParameters, match="epochs"):
+        train_to_artifact(CountingModel(), {"epochs": 10}, TextDataset("a", "a"), tmp_path)
