@@ -96,6 +96,13 @@ class Settings(BaseSettings):
         default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
     )
 
+    slot: str = Field(
+        default="cpu:0", max_length=128, description="Slot of this worker; `seqd worker` sets it."
+    )
+    worker: str = Field(
+        default="", max_length=256, description="Name of this worker; `seqd worker` sets it."
+    )
+
     @field_validator("enabled_plugins", "disabled_plugins", "required_models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:

