@@ -1,16 +1,11 @@
 """What every test gets: an environment without anybody's settings, and the Redis fixtures."""
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-# In importlib mode pytest puts no test folder on the path; tests share modules of this one.
-sys.path.insert(0, str(Path(__file__).parent))
-
-pytest_plugins = ["redis_fixtures"]
+pytest_plugins = ["redis_fixtures", "worker_fixtures"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,140 @@
+"""Decides whether a job can be taken, and on which version it runs, by the published catalog.
+
+Pure: reads a request and what workers published, changes nothing, and needs no plugin. Called
+by the client before it sends and by the worker that takes jobs from the inbox, so that both
+refuse the same things in the same words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
+from seqd.parameters import check_parameters
+from seqd.suggestions import did_you_mean, listed
+from seqd_schemas import CatalogEntry, Job, NamedSource, ParameterValue, TrainJob, route_of
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A job that can run, and how."""
+
+    #: The request, unchanged.
+    job: Job
+    #: The version that it runs on to its end; None for a training, which makes one.
+    version: int | None
+    #: Name of the road to the workers, such as `classify.imdb_lstm`.
+    route: str
+    #: Items that one unit should hold; 1 for a training.
+    unit_items: int
+    #: The request's parameters, over those of its preset; defaults are not filled in.
+    parameters: dict[str, ParameterValue]
+
+
+def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
+    """Check a request against the catalog, which maps model names to their entries.
+
+    Raises UnknownModel for a model, version or label that there is not, InvalidParameters for
+    a preset or parameter, InvalidRequest for a task or named data set. Says what there is.
+    """
+    name, _, wanted = job.model.partition("@")
+    entry = _find(name, catalog)
+    _check_task(job, entry, catalog)
+    version = None
+    if isinstance(job, TrainJob):
+        _check_datasets(job, entry)
+        _check_labels(job)
+    else:
+        version = resolve_version(entry, wanted)
+    parameters = _merge_preset(job, entry)
+    task = entry.tasks[job.kind]
+    check_parameters(task.parameters, parameters, model=name, task=job.kind)
+    return Admitted(
+        job=job,
+        version=version,
+        route=route_of(job.kind, name),
+        unit_items=1 if isinstance(job, TrainJob) else task.unit_items,
+        parameters=parameters,
+    )
+
+
+def resolve_version(entry: CatalogEntry, wanted: str) -> int:
+    """Find the version that is meant by the part of a model reference after `@`.
+
+    Nothing means the label `production` where it is set, else `latest`; `latest` is the
+    highest version unless the label was moved. Raises UnknownModel.
+    """
+    versions = [summary.version for summary in entry.versions]
+    if not versions:
+        raise UnknownModel(
+            f"model {entry.model!r} has no version yet: train one with `seqd train {entry.model}`."
+        )
+    labels = {"latest": max(versions), **entry.labels}
+    if not wanted:
+        return labels.get("production", labels["latest"])
+    if wanted.isdecimal() and int(wanted) in versions:
+        return int(wanted)
+    if wanted in labels:
+        return labels[wanted]
+    raise UnknownModel(_unknown_version(entry, wanted, versions, labels))
+
+
+def _find(name: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:
+    if not catalog:
+        raise UnknownModel(
+            f"no model named {name!r}: no worker has published a model yet. "
+            "Start workers with `seqd up`; `seqd status` shows them."
+        )
+    if name not in catalog:
+        raise UnknownModel(
+            f"no model named {name!r}. Known models: {listed(catalog)}."
+            f"{did_you_mean(name, catalog)} `seqd plugins list` shows plugins that failed to load."
+        )
+    return catalog[name]
+
+
+def _check_task(job: Job, entry: CatalogEntry, catalog: Mapping[str, CatalogEntry]) -> None:
+    if job.kind in entry.tasks:
+        return
+    able = [name for name, other in catalog.items() if job.kind in other.tasks]
+    raise InvalidRequest(
+        f"model {entry.model!r} cannot {job.kind}; it can: {listed(entry.tasks)}. "
+        f"Models that can {job.kind}: {listed(able)}."
+    )
+
+
+def _check_datasets(job: TrainJob, entry: CatalogEntry) -> None:
+    for source in (job.source, job.held_out):
+        if isinstance(source, NamedSource) and source.name not in entry.datasets:
+            raise InvalidRequest(
+                f"model {entry.model!r} knows no data set named {source.name!r}. "
+                f"Its data sets: {listed(entry.datasets)}."
+                f"{did_you_mean(source.name, entry.datasets)}"
+            )
+
+
+def _check_labels(job: TrainJob) -> None:
+    if "latest" in job.labels:
+        raise InvalidRequest(
+            "the label 'latest' cannot be set: it always means the newest version, which the "
+            "training makes anyway. Choose another, such as 'production'."
+        )
+
+
+def _merge_preset(job: Job, entry: CatalogEntry) -> dict[str, ParameterValue]:
+    if not isinstance(job, TrainJob) or job.preset is None:
+        return dict(job.parameters)
+    if job.preset not in entry.presets:
+        raise InvalidParameters(
+            f"model {entry.model!r} has no preset named {job.preset!r}. "
+            f"Its presets: {listed(entry.presets)}.{did_you_mean(job.preset, entry.presets)}"
+        )
+    return {**entry.presets[job.preset], **job.parameters}
+
+
+def _unknown_version(
+    entry: CatalogEntry, wanted: str, versions: list[int], labels: Mapping[str, int]
+) -> str:
+    what = f"version {wanted}" if wanted.isdecimal() else f"label {wanted!r}"
+    pointers = ", ".join(f"{label} → {version}" for label, version in sorted(labels.items()))
+    numbers = ", ".join(str(version) for version in sorted(versions))
+    return f"model {entry.model!r} has no {what}. Versions: {numbers}. Labels: {pointers}."

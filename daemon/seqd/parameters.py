@@ -1,0 +1,159 @@
+"""The one place that checks a request's parameters against a model's published JSON Schema.
+
+Used on both sides, by the client before it sends and by the worker that takes a job from the
+inbox; needs no plugin. Light to import: jsonschema is loaded by the first check.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from pydantic import JsonValue
+
+from seqd.errors import InvalidParameters
+from seqd.suggestions import did_you_mean, listed
+from seqd_schemas import ParameterValue
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
+
+Schema: TypeAlias = Mapping[str, JsonValue]
+
+#: Faults that one message names; the rest are counted.
+MAX_FAULTS = 5
+
+
+def check_parameters(
+    schema: Schema, values: Mapping[str, ParameterValue], *, model: str, task: str
+) -> None:
+    """Check `values` against the JSON Schema of a task's parameters.
+
+    Raises InvalidParameters, which names each field, its value and what is allowed.
+    """
+    found = [*_not_finite(schema, values), *_violations(schema, values)]
+    faults = list(dict.fromkeys(found))
+    if not faults:
+        return
+    sentences = [fault[0].upper() + fault[1:] for fault in faults[:MAX_FAULTS]]
+    sentences[0] = faults[0]
+    if len(faults) > MAX_FAULTS:
+        sentences.append(f"{len(faults) - MAX_FAULTS} more are wrong.")
+    if any("is unknown" in fault for fault in faults):
+        sentences.append(f"Known parameters: {listed(_fields(schema))}.")
+    raise InvalidParameters(f"{model} {task}: {' '.join(sentences)}")
+
+
+def allowed(schema: Schema, root: Schema | None = None) -> str:
+    """Say in words what a field's schema allows, such as `1 to 100`."""
+    root = schema if root is None else root
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return allowed(cast("Mapping[str, Schema]", root["$defs"])[name], root)
+    if "anyOf" in schema:
+        return " or ".join(
+            allowed(part, root) for part in cast("Sequence[Schema]", schema["anyOf"])
+        )
+    if "enum" in schema:
+        return ", ".join(_shown(value) for value in cast("Sequence[JsonValue]", schema["enum"]))
+    if "const" in schema:
+        return _shown(schema["const"])
+    return _allowed_of_type(schema, root)
+
+
+def _allowed_of_type(schema: Schema, root: Schema) -> str:
+    kind = schema.get("type")
+    if kind == "integer":
+        return _range(schema) or "a whole number"
+    if kind == "number":
+        return _range(schema) or "a number"
+    if kind == "string":
+        pattern = f" that matches {schema['pattern']}" if "pattern" in schema else ""
+        return f"a text of {_count(schema, 'Length')} characters{pattern}"
+    if kind == "array":
+        items = cast("Schema", schema.get("items", {}))
+        return f"a list of {_count(schema, 'Items')}, each {allowed(items, root)}"
+    return {"boolean": "true or false", "null": "null"}.get(str(kind), "any value")
+
+
+def _range(schema: Schema) -> str:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        return f"{_shown(low)} to {_shown(high)}"
+    limits = {
+        "exclusiveMinimum": "more than",
+        "minimum": "at least",
+        "exclusiveMaximum": "less than",
+        "maximum": "at most",
+    }
+    return ", ".join(
+        f"{said} {_shown(schema[key])}" for key, said in limits.items() if key in schema
+    )
+
+
+def _count(schema: Schema, unit: str) -> str:
+    low, high = schema.get(f"min{unit}", 0), schema.get(f"max{unit}")
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+def _not_finite(schema: Schema, values: Mapping[str, ParameterValue]) -> Iterator[str]:
+    """Find NaN and infinity, which compare as within any bounds and are no JSON."""
+    for name, value in values.items():
+        parts = value if isinstance(value, list) else [value]
+        if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
+            field = _fields(schema).get(name, {})
+            yield _fault(name, value, allowed(field, schema))
+
+
+def _violations(schema: Schema, values: Mapping[str, ParameterValue]) -> Iterator[str]:
+    from jsonschema import Draft202012Validator  # not at import: it would slow every client
+
+    errors = Draft202012Validator(dict(schema)).iter_errors(dict(values))
+    for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
+        yield from _faults_of(error, schema)
+
+
+def _faults_of(error: "ValidationError", root: Schema) -> Iterator[str]:
+    known = _fields(root)
+    present = _names(error.instance)
+    if error.absolute_path:
+        path = _path(error.absolute_path)
+        kind = "a whole number, " if _needs_kind(error) else ""
+        yield _fault(path, error.instance, kind + allowed(cast("Schema", error.schema), root))
+    elif error.validator == "additionalProperties":
+        for name in sorted(present - set(known)):
+            yield f"parameter {name!r} is unknown.{did_you_mean(name, known)}"
+    elif error.validator == "required":
+        # One error for each missing name, which stands in its message only: name all, drop doubles
+        for name in sorted(set(known) & _names(error.validator_value) - present):
+            yield f"parameter {name!r} is missing; allowed: {allowed(known[name], root)}."
+    else:
+        yield f"{error.message}."
+
+
+def _fields(schema: Schema) -> Mapping[str, Schema]:
+    return cast("Mapping[str, Schema]", schema.get("properties", {}))
+
+
+def _names(value: object) -> set[str]:
+    return {str(name) for name in value} if isinstance(value, Iterable) else set()
+
+
+def _needs_kind(error: "ValidationError") -> bool:
+    schema = cast("Schema", error.schema)
+    return error.validator == "type" and schema.get("type") == "integer" and bool(_range(schema))
+
+
+def _path(parts: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else part for part in parts)
+
+
+def _fault(name: str, value: object, range_in_words: str) -> str:
+    return f"parameter {name!r} is {_shown(value)}; allowed: {range_in_words}."
+
+
+def _shown(value: object) -> str:
+    """Show a value as JSON, cut short, in characters that any terminal takes."""
+    text = json.dumps(value, ensure_ascii=False)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,0 +1,111 @@
+"""Clauses I1 and O1, on every model's description, and that no model went unchecked."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from seqd.errors import InvalidParameters
+from seqd.parameters import check_parameters
+from seqd_schemas import PluginState
+
+CLAUSES = {"a1", "b1", "b2", "b3", "d1", "i1", "o1", "s1"}
+
+#: Imports one plugin with everything else imported before, and reports what it opened.
+WATCHED_IMPORT = """
+import importlib, json, sys
+from seqd.registry import Registry
+opened = []
+def note(event, arguments):
+    if event in ("socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.system"):
+        opened.append(event)
+    if event == "open" and not str(arguments[0]).endswith((".py", ".pyc")):
+        if "__pycache__" not in str(arguments[0]):
+            opened.append(f"open {arguments[0]}")
+sys.addaudithook(note)
+module = importlib.import_module(sys.argv[1])
+models = list(module.seqd_register_models())
+seen = list(opened)
+heavy = sorted({"keras", "tensorflow", "torch", "jax", "onnxruntime"} & sys.modules.keys())
+print(json.dumps({"models": [m.name for m in models], "opened": seen, "heavy": heavy}))
+"""
+
+
+def bounds(model):
+    """Give (task, parameter, bound, step beyond it) for each numeric bound of a model."""
+    for task, spec in model.tasks.items():
+        for name, field in spec.parameters.model_json_schema().get("properties", {}).items():
+            for bound, beyond in (("minimum", -1), ("maximum", 1)):
+                if bound in field:
+                    yield task, name, field[bound], beyond
+
+
+def test_i1_importing_and_describing_opens_nothing_and_loads_nothing_heavy(model, registry):
+    package = type(model).__module__.partition(".")[0]
+
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED_IMPORT, package],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    report = json.loads(done.stdout)
+    assert model.name in report["models"]
+    assert report["opened"] == []
+    assert report["heavy"] == []
+
+
+def test_o1_a_value_beyond_a_bound_is_refused_by_class_and_schema(model):
+    checked = 0
+    for task, name, bound, beyond in bounds(model):
+        parameters = model.tasks[task].parameters
+        wrong = {name: bound + beyond}
+
+        with pytest.raises(ValidationError):
+            parameters.model_validate(wrong)
+        with pytest.raises(InvalidParameters, match=f"'{name}' is .*; allowed: "):
+            check_parameters(parameters.model_json_schema(), wrong, model=model.name, task=task)
+        checked += 1
+
+    assert checked or not any(spec.parameters.model_fields for spec in model.tasks.values())
+
+
+def test_o1_an_unknown_parameter_is_refused_with_the_known_ones(model):
+    for task, spec in model.tasks.items():
+        wrong = {"no_such_parameter": 1}
+
+        with pytest.raises(ValidationError):
+            spec.parameters.model_validate(wrong)
+        with pytest.raises(InvalidParameters) as refusal:
+            schema = spec.parameters.model_json_schema()
+            check_parameters(schema, wrong, model=model.name, task=task)
+
+        assert all(name in str(refusal.value) for name in spec.parameters.model_fields)
+
+
+def test_o1_every_parameter_is_described(model):
+    silent = [
+        f"{task}.{name}"
+        for task, spec in model.tasks.items()
+        for name, field in spec.parameters.model_fields.items()
+        if not field.description
+    ]
+
+    assert not silent
+
+
+def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
+    reasons = {status.name: status.reason for status in registry.statuses}
+    states = {status.name: status.state for status in registry.statuses}
+
+    assert set(states.values()) == {PluginState.READY}, reasons
+    assert {"char_lstm", "imdb_lstm", "markov"} <= registry.models.keys()
+
+
+def test_every_clause_has_a_check(request):
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in request.path.parent.glob("test_*.py")
+    )
+
+    assert {clause for clause in CLAUSES if f"def test_{clause}_" in tests} == CLAUSES

@@ -1,0 +1,49 @@
+"""Every hook is documented with its exact signature, tested, and used by a real plugin."""
+
+import ast
+import inspect
+import textwrap
+
+import pytest
+
+from seqd.hookspecs import SeqdHooks
+from seqd.registry.job_log import JobLog
+
+HOOKS = {name: function for name, function in vars(SeqdHooks).items() if name.startswith("seqd_")}
+
+
+def signature_of(name):
+    """Write a hook as its implementation has it: `name(job: JobRecord) -> None`."""
+    source = textwrap.dedent(inspect.getsource(HOOKS[name]))
+    definition = ast.parse(source).body[0]
+    arguments = definition.args
+    arguments.args = arguments.args[1:]
+    return f"{name}({ast.unparse(arguments)}) -> {ast.unparse(definition.returns)}"
+
+
+def test_there_are_hooks():
+    assert "seqd_register_models" in HOOKS
+    assert signature_of("seqd_job_started") == (
+        "seqd_job_started(job: JobRecord, worker: str) -> None"
+    )
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_a_hook_is_documented_with_its_exact_signature(name, root):
+    guide = (root / "plugins" / "README.md").read_text(encoding="utf-8")
+
+    assert signature_of(name) in guide, f"plugins/README.md lacks `{signature_of(name)}`"
+
+
+@pytest.mark.parametrize("name", sorted(HOOKS))
+def test_a_hook_has_a_docstring_and_a_test(name, root):
+    tests = "".join(path.read_text() for path in (root / "tests" / "unit").glob("test_registry*"))
+
+    assert inspect.getdoc(HOOKS[name])
+    assert f"def {name}(" in tests, f"no test implements {name}"
+
+
+def test_observer_hooks_have_a_real_user():
+    used = {name for name in HOOKS if hasattr(JobLog, name)}
+
+    assert used >= {"seqd_worker_ready", "seqd_job_started", "seqd_job_finished"}

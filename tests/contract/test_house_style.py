@@ -1,0 +1,101 @@
+"""How the files look: an opening paragraph, a size that one can read, functions that fit a page."""
+
+import ast
+import importlib
+
+MAX_FILE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def functions(source):
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def lines_of(function):
+    """Count a function's lines without its docstring."""
+    body = function.body
+    has_docstring = ast.get_docstring(function) is not None
+    docstring = body[0].end_lineno - body[0].lineno + 1 if has_docstring else 0
+    return function.end_lineno - function.lineno + 1 - docstring
+
+
+def names_in_all(source):
+    for node in source.tree.body:
+        targets = getattr(node, "targets", [])
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+            return ast.literal_eval(node.value)
+    return None
+
+
+def test_every_file_opens_with_a_paragraph(sources, test_sources):
+    silent = [
+        source.where(1)
+        for source in (*sources, *test_sources)
+        if len(ast.get_docstring(source.tree) or "") < 30
+    ]
+
+    assert not silent, f"Open with what the file is, what it is not, who calls it: {silent}"
+
+
+def test_no_file_is_too_long_to_read(sources, test_sources):
+    lengths = {source.where(1): source.text.count("\n") for source in (*sources, *test_sources)}
+    long = {where: length for where, length in lengths.items() if length > MAX_FILE_LINES}
+
+    assert not long, f"Split by idea; {MAX_FILE_LINES} lines at most: {long}"
+
+
+def test_no_function_is_longer_than_a_page(sources):
+    long = [
+        f"{source.where(function.lineno)} {function.name}: {lines_of(function)}"
+        for source in sources
+        for function in functions(source)
+        if lines_of(function) > MAX_FUNCTION_LINES
+    ]
+
+    assert not long, f"Name the steps and make them functions: {long}"
+
+
+def test_nine_functions_of_ten_have_at_most_25_lines(sources):
+    lengths = sorted(lines_of(function) for source in sources for function in functions(source))
+
+    assert len(lengths) > 200
+    assert lengths[len(lengths) * 9 // 10] <= 25
+
+
+def test_all_names_that_a_module_offers_can_be_imported(sources):
+    checked = 0
+    for source in sources:
+        names = names_in_all(source)
+        if names is None or source.module.endswith(".network"):
+            continue
+        module = importlib.import_module(source.module)
+        missing = [name for name in names if not hasattr(module, name)]
+        assert not missing, f"{source.module}.__all__ offers {missing}, which it does not have"
+        assert len(set(names)) == len(names), f"{source.module}.__all__ names one thing twice"
+        checked += 1
+
+    assert checked >= 8
+
+
+def test_a_package_offers_all_that_it_re_exports(sources):
+    for source in sources:
+        names = names_in_all(source)
+        if names is None or source.path.name != "__init__.py":
+            continue
+        nodes = [node for node in source.tree.body if isinstance(node, ast.ImportFrom)]
+        own = [node for node in nodes if (node.module or "").startswith(f"{source.module}.")]
+        imported = {alias.asname or alias.name for node in own for alias in node.names}
+
+        hidden = {name for name in imported if not name.startswith("_")} - set(names)
+        if source.package in ("seqd", "seqd_schemas"):
+            assert not hidden, f"{source.module}.__all__ leaves out {sorted(hidden)}"
+
+
+def test_names_say_what_a_thing_is(sources):
+    vague = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
+
+    found = [source.module for source in sources if vague & set(source.module.split("."))]
+
+    assert not found, f"Name the thing, not the drawer: {found}"

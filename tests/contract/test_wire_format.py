@@ -1,0 +1,115 @@
+"""The wire contract: every field described and bounded, every change of the format seen."""
+
+import inspect
+
+import pytest
+from pydantic import BaseModel
+
+import seqd_schemas
+from seqd_schemas import Keys, WireModel, WirePart, json_schemas
+
+MODELS = {
+    name: value
+    for name, value in vars(seqd_schemas).items()
+    if isinstance(value, type) and issubclass(value, BaseModel)
+}
+RECORDS = sorted(MODELS.keys() - {"WireModel", "WirePart"})
+REGENERATE = (
+    "The wire format has changed. If that is meant, and older readers can live with it, write the "
+    "snapshot anew with `seqd schema --out schemas/json`, and say so in CHANGELOG.md; if they "
+    "cannot, SCHEMA_VERSION has to grow."
+)
+
+
+def parts(schema, definitions):
+    """Give all schemas that a value may have to meet, references followed, once each."""
+    if "$ref" in schema:
+        return
+    for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from parts(choice, definitions)
+    if "anyOf" not in schema and "oneOf" not in schema:
+        yield schema
+    for key in ("items", "additionalProperties", "propertyNames"):
+        if isinstance(schema.get(key), dict):
+            yield from parts(schema[key], definitions)
+
+
+def what_is_open(part):
+    """Say what a schema leaves without a bound; nothing when it is bounded."""
+    kind = part.get("type")
+    if "enum" in part or "const" in part:
+        return ""
+    if kind == "string" and not {"maxLength", "pattern"} & part.keys():
+        return "a text without max_length or pattern"
+    if kind == "integer" and not {"minimum", "exclusiveMinimum"} & part.keys():
+        return "a whole number without ge"
+    if kind == "array" and "maxItems" not in part:
+        return "a list without max_length"
+    if kind == "object" and "maxProperties" not in part:
+        return "a dictionary without max_length"
+    return ""
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_field_is_described(name):
+    fields = MODELS[name].model_fields
+
+    silent = [field for field, info in fields.items() if not info.description]
+
+    assert fields
+    assert not silent, f"{name}: say what these fields are: {silent}"
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_field_is_bounded(name):
+    schema = MODELS[name].model_json_schema()
+    definitions = schema.get("$defs", {})
+    open_fields = {
+        field: said
+        for field, content in schema["properties"].items()
+        for part in parts(content, definitions)
+        # Parameters hold plugin values, whose own schema bounds the numbers.
+        if (said := what_is_open(part)) and not (field in PLUGIN_VALUES and "number" in said)
+    }
+
+    assert not open_fields, f"{name}: {open_fields}"
+
+
+#: Fields whose values have a plugin's schema of their own, or are such a schema.
+PLUGIN_VALUES = {"parameters", "presets"}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_records_are_frozen_and_closed(name):
+    config = MODELS[name].model_config
+
+    assert config["frozen"] is True
+    assert config["extra"] == "forbid"
+    assert issubclass(MODELS[name], WireModel | WirePart)
+
+
+def test_the_snapshot_of_the_wire_format_is_current(root):
+    folder = root / "schemas" / "json"
+    suffix = ".schema.json"
+
+    written = {
+        path.name.removesuffix(suffix): path.read_text(encoding="utf-8")
+        for path in folder.glob(f"*{suffix}")
+    }
+
+    current = json_schemas()
+    changed = sorted(
+        name for name in written.keys() | current.keys() if written.get(name) != current.get(name)
+    )
+    assert not changed, f"{REGENERATE} Changed: {changed}"
+
+
+def test_keys_of_two_prefixes_never_meet():
+    def keys(prefix):
+        names = [name for name, value in vars(Keys).items() if inspect.isfunction(value)]
+        methods = [getattr(Keys(prefix), name) for name in names if not name.startswith("_")]
+        return [method(*inspect.signature(method).parameters) for method in methods]
+
+    ours, theirs = keys("seqd"), keys("other")
+    assert len(set(ours)) == len(ours) > 15
+    assert not set(ours) & set(theirs)

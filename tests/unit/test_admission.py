@@ -1,0 +1,191 @@
+"""A request is admitted or refused by what workers have published, without any plugin."""
+
+import pytest
+from pydantic import TypeAdapter
+
+from seqd.admission import admit, resolve_version
+from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
+from seqd_schemas import CatalogEntry, Job, TaskSchema, VersionSummary
+
+EPOCHS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "epochs": {"type": "integer", "minimum": 1, "maximum": 100},
+        "units": {"type": "integer", "minimum": 1, "maximum": 512},
+    },
+}
+NOTHING = {"type": "object", "additionalProperties": False, "properties": {}}
+
+
+def an_entry(**changes: object) -> CatalogEntry:
+    fields = {
+        "model": "imdb_lstm",
+        "summary": "Likes or dislikes.",
+        "plugin": "imdb_lstm",
+        "plugin_version": "1.0",
+        "tasks": {
+            "classify": TaskSchema(parameters=NOTHING, unit_items=256),
+            "train": TaskSchema(parameters=EPOCHS, unit_items=9),
+        },
+        "presets": {"tutorial": {"epochs": 3, "units": 100}},
+        "datasets": ("keras:imdb",),
+        "versions": tuple(
+            VersionSummary(version=version, created_at_ms=1, metrics={}) for version in (0, 2, 5)
+        ),
+        "labels": {"production": 2, "candidate": 5},
+        "published_at_ms": 1,
+    }
+    return CatalogEntry(**fields | changes)
+
+
+def a_catalog(**changes: object) -> dict[str, CatalogEntry]:
+    writer = an_entry(
+        model="markov", tasks={"generate": TaskSchema(parameters=NOTHING, unit_items=8)}
+    )
+    return {"imdb_lstm": an_entry(**changes), "markov": writer}
+
+
+def a_job(kind: str = "classify", **changes: object) -> Job:
+    source = {"type": "upload"}
+    fields = {"kind": kind, "model": "imdb_lstm", "source": source}
+    return TypeAdapter(Job).validate_python(fields | changes)
+
+
+def test_a_classification_is_admitted_on_a_fixed_version():
+    job = a_job(model="imdb_lstm@5")
+
+    admitted = admit(job, a_catalog())
+
+    assert admitted.job is job
+    assert admitted.version == 5
+    assert admitted.route == "classify.imdb_lstm"
+    assert admitted.unit_items == 256
+    assert admitted.parameters == {}
+
+
+def test_a_training_gets_its_presets_parameters_under_its_own():
+    job = a_job("train", preset="tutorial", parameters={"epochs": 1})
+
+    admitted = admit(job, a_catalog())
+
+    assert admitted.parameters == {"epochs": 1, "units": 100}
+    assert (admitted.version, admitted.route, admitted.unit_items) == (None, "train.imdb_lstm", 1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted", "version"),
+    [
+        ({"production": 2}, "", 2),
+        ({"candidate": 0}, "", 5),
+        ({}, "", 5),
+        ({}, "latest", 5),
+        ({"latest": 2}, "latest", 2),
+        ({"latest": 2}, "", 2),
+        ({"production": 2}, "0", 0),
+        ({"production": 2}, "05", 5),
+        ({"production": 2}, "production", 2),
+        ({"candidate": 5}, "candidate", 5),
+    ],
+)
+def test_a_reference_is_resolved_to_one_version(labels, wanted, version):
+    assert resolve_version(an_entry(labels=labels), wanted) == version
+
+
+@pytest.mark.parametrize(
+    ("reference", "what"), [("imdb_lstm@3", "version 3"), ("imdb_lstm@best", "label 'best'")]
+)
+def test_an_unknown_version_or_label_is_answered_with_all_of_them(reference, what):
+    with pytest.raises(UnknownModel) as refusal:
+        admit(a_job(model=reference), a_catalog())
+
+    assert str(refusal.value) == (
+        f"model 'imdb_lstm' has no {what}. Versions: 0, 2, 5. "
+        "Labels: candidate → 5, latest → 5, production → 2."
+    )
+
+
+def test_a_model_without_a_version_can_be_trained_and_nothing_else():
+    catalog = a_catalog(versions=(), labels={})
+
+    admit(a_job("train"), catalog)
+    with pytest.raises(UnknownModel) as refusal:
+        admit(a_job(), catalog)
+
+    assert str(refusal.value) == (
+        "model 'imdb_lstm' has no version yet: train one with `seqd train imdb_lstm`."
+    )
+
+
+def test_an_unknown_model_is_answered_with_the_known_ones():
+    with pytest.raises(UnknownModel) as refusal:
+        admit(a_job(model="imbd_lstm"), a_catalog())
+
+    assert str(refusal.value) == (
+        "no model named 'imbd_lstm'. Known models: imdb_lstm, markov. Did you mean 'imdb_lstm'? "
+        "`seqd plugins list` shows plugins that failed to load."
+    )
+
+
+def test_an_empty_catalog_says_that_no_worker_was_ever_there():
+    with pytest.raises(UnknownModel) as refusal:
+        admit(a_job(), {})
+
+    assert str(refusal.value) == (
+        "no model named 'imdb_lstm': no worker has published a model yet. "
+        "Start workers with `seqd up`; `seqd status` shows them."
+    )
+
+
+def test_a_task_that_the_model_cannot_do_is_refused_with_those_that_can():
+    with pytest.raises(InvalidRequest) as refusal:
+        admit(a_job("generate"), a_catalog())
+
+    assert str(refusal.value) == (
+        "model 'imdb_lstm' cannot generate; it can: classify, train. "
+        "Models that can generate: markov."
+    )
+
+
+def test_an_unknown_preset_is_answered_with_the_known_ones():
+    with pytest.raises(InvalidParameters) as refusal:
+        admit(a_job("train", preset="tutorail"), a_catalog())
+
+    assert str(refusal.value) == (
+        "model 'imdb_lstm' has no preset named 'tutorail'. Its presets: tutorial. "
+        "Did you mean 'tutorial'?"
+    )
+
+
+@pytest.mark.parametrize("role", ["source", "held_out"])
+def test_an_unknown_data_set_is_answered_with_the_known_ones(role):
+    job = a_job("train", **{role: {"type": "named", "name": "keras:imbd"}})
+
+    with pytest.raises(InvalidRequest) as refusal:
+        admit(job, a_catalog())
+
+    assert str(refusal.value) == (
+        "model 'imdb_lstm' knows no data set named 'keras:imbd'. Its data sets: keras:imdb. "
+        "Did you mean 'keras:imdb'?"
+    )
+
+
+def test_parameters_are_checked_against_the_published_schema():
+    job = a_job("train", preset="tutorial", parameters={"epochs": 0})
+
+    with pytest.raises(InvalidParameters) as refusal:
+        admit(job, a_catalog())
+
+    assert str(refusal.value) == ("imdb_lstm train: parameter 'epochs' is 0; allowed: 1 to 100.")
+
+
+def test_a_training_cannot_move_the_label_that_always_means_the_newest_version():
+    job = a_job("train", labels=["production", "latest"])
+
+    with pytest.raises(InvalidRequest) as refusal:
+        admit(job, a_catalog())
+
+    assert str(refusal.value) == (
+        "the label 'latest' cannot be set: it always means the newest version, which the training "
+        "makes anyway. Choose another, such as 'production'."
+    )

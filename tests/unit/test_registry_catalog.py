@@ -1,0 +1,109 @@
+"""What workers publish of a model."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from seqd.hookspecs import Model, PluginParameters, TaskSpec
+from seqd.registry import catalog_entry
+from seqd_schemas import (
+    MAX_VERSIONS,
+    CatalogEntry,
+    DataFingerprint,
+    FileDigest,
+    ModelManifest,
+    PluginState,
+    PluginStatus,
+)
+
+
+class Training(PluginParameters):
+    """Parameters of a training."""
+
+    epochs: int = Field(default=3, ge=1, le=100, description="Passes over the data.")
+
+
+class Critic(Model):
+    """A model that classifies and can be trained."""
+
+    name = "critic"
+    summary = "Likes or dislikes."
+    tasks: ClassVar = {
+        "classify": TaskSpec(PluginParameters, unit_items=64),
+        "train": TaskSpec(Training),
+    }
+    presets: ClassVar = {"tutorial": {"epochs": 2}}
+    datasets = ("keras:imdb",)
+
+    def load(self, artifact, device):
+        raise NotImplementedError
+
+
+class Shelf:
+    """A model store in memory."""
+
+    def __init__(self, *versions: int, **labels: int) -> None:
+        self._manifests = [a_manifest(version) for version in versions]
+        self._labels = labels
+
+    def versions(self, name):
+        return self._manifests
+
+    def labels(self, name):
+        return self._labels
+
+
+def a_manifest(version: int) -> ModelManifest:
+    return ModelManifest(
+        model="critic",
+        version=version,
+        plugin_version="1.2",
+        preset="tutorial",
+        parameters={"epochs": 2},
+        metrics={"validation_accuracy": 0.8},
+        data=DataFingerprint(description="two reviews", records=2, sha256="0" * 64),
+        libraries={},
+        created_at_ms=1_000 + version,
+        files={"weights.safetensors": FileDigest(sha256="0" * 64, size_bytes=1)},
+    )
+
+
+STATUS = PluginStatus(
+    name="critics", distribution="seqd-critics", version="1.2", state=PluginState.READY
+)
+
+
+def test_an_entry_has_all_that_a_client_needs_and_survives_the_wire():
+    entry = catalog_entry(Critic(), STATUS, Shelf(2, 0, 1, production=1), now_ms=5_000)
+
+    assert CatalogEntry.model_validate_json(entry.model_dump_json()) == entry
+    assert (entry.model, entry.plugin, entry.plugin_version) == ("critic", "critics", "1.2")
+    assert entry.tasks["classify"].unit_items == 64
+    assert entry.tasks["train"].parameters["properties"]["epochs"]["maximum"] == 100
+    assert entry.tasks["train"].parameters["additionalProperties"] is False
+    assert entry.presets == {"tutorial": {"epochs": 2}}
+    assert entry.datasets == ("keras:imdb",)
+    assert entry.labels == {"production": 1}
+    assert entry.published_at_ms == 5_000
+
+
+def test_versions_are_in_ascending_order_with_their_figures():
+    entry = catalog_entry(Critic(), STATUS, Shelf(2, 0, 1), now_ms=0)
+
+    assert [summary.version for summary in entry.versions] == [0, 1, 2]
+    assert entry.versions[2].created_at_ms == 1_002
+    assert entry.versions[2].metrics == {"validation_accuracy": 0.8}
+
+
+def test_a_model_without_versions_is_published_all_the_same():
+    entry = catalog_entry(Critic(), STATUS, Shelf(), now_ms=0)
+
+    assert entry.versions == ()
+    assert entry.labels == {}
+
+
+def test_of_very_many_versions_the_newest_are_published():
+    entry = catalog_entry(Critic(), STATUS, Shelf(*range(MAX_VERSIONS + 5)), now_ms=0)
+
+    assert len(entry.versions) == MAX_VERSIONS
+    assert entry.versions[-1].version == MAX_VERSIONS + 4

@@ -1,0 +1,233 @@
+"""The broken-plugin zoo: each plugin is refused with its exact reason, and its neighbour serves."""
+
+import importlib.util
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import seqd
+from seqd.hookspecs import hookimpl
+from seqd.registry import Candidate, Registry
+from seqd.settings import Settings
+from seqd_schemas import PluginState
+
+ZOO = Path(__file__).parent.parent / "broken_plugins"
+
+REASONS = {
+    "raises_on_import": "RuntimeError: libfoo 2 is needed, found libfoo 1. Try it alone: "
+    'python -c "import raises_on_import".',
+    "misses_a_module": "ModuleNotFoundError: No module named 'a_library_nobody_has'. Install "
+    "a_library_nobody_has here, or disable the plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
+    "exits_on_import": "SystemExit: usage: exits_on_import FILE. It called sys.exit() while it was "
+    "loaded; a plugin may only define things then.",
+    "no_hooks": "it implements no hook of seqd. Hooks: seqd_job_finished, seqd_job_progress, "
+    "seqd_job_started, seqd_register_models, seqd_worker_ready. Does its entry point name the "
+    "right module?",
+    "unmarked_hook": "seqd_register_models is not marked as a hook. Put @hookimpl from "
+    "seqd.hookspecs above it.",
+    "unknown_hook": "it implements the unknown hook 'seqd_register_model'. Did you mean "
+    "'seqd_register_models'? Known hooks: seqd_job_finished, seqd_job_progress, seqd_job_started, "
+    "seqd_register_models, seqd_worker_ready.",
+    "wrong_argument": "PluginValidationError: Plugin 'wrong_argument' for hook 'seqd_job_started' "
+    "hookimpl definition: seqd_job_started(job, slot) Argument(s) {'slot'} are declared in the "
+    "hookimpl but can not be found in the hookspec. Compare its hooks with those in "
+    "plugins/README.md.",
+    "register_raises": "FileNotFoundError: no file named /opt/models/list.json. Try it alone: "
+    'python -c "import register_raises".',
+    "register_returns_nothing": "seqd_register_models returned nothing. Return a list of models, "
+    "such as [MyModel()].",
+    "not_a_model": "seqd_register_models handed over 'imdb_lstm', of type str. A model is an "
+    "instance of a subclass of seqd.hookspecs.Model.",
+    "hands_over_a_class": "seqd_register_models handed over the class Classy. Hand over an "
+    "instance: Classy().",
+    "bad_name": "the model BadName has the name 'IMDB-LSTM'. A name is 1 to 40 lower case letters, "
+    "digits and underscores, and begins with a letter.",
+    "newer_api": "model 'newer' is written for version 2 of the plugin API; "
+    f"seqd {seqd.__version__} offers 1.0. "
+    "Install an older version of the plugin, or the seqd that it was written for.",
+    "older_api": "model 'older' is written for version 0 of the plugin API; "
+    f"seqd {seqd.__version__} offers 1.0. "
+    "Install a newer version of the plugin, or the seqd that it was written for.",
+    "taken_name": "its model 'sound' is already brought by the plugin 'sound' of zoo-sound. Rename "
+    "it, or disable one of the two plugins with SEQD_DISABLED_PLUGINS.",
+    "no_tasks": "model 'idle' has no tasks. Give it at least one of classify, generate, train.",
+    "unknown_task": "model 'poet' has the unknown task 'summarise'. "
+    "Tasks: classify, generate, train.",
+    "undescribed_parameter": "model 'undescribed', task classify: parameter 'epochs' has no "
+    "description. Say in a sentence what it does.",
+    "unbounded_number": "model 'unbounded_number', task classify: parameter 'epochs' is a number "
+    "without bounds. Give it ge= and le=.",
+    "unbounded_text": "model 'unbounded_text', task classify: parameter 'prompt' is a text without "
+    "max_length. Give it one.",
+    "unbounded_list": "model 'unbounded_list', task classify: parameter 'temperatures' is a number "
+    "without bounds. Give it ge= and le=.",
+    "open_parameters": "model 'open_parameters', task classify: Parameters takes unknown "
+    'parameters. Leave its model_config at extra="forbid", so that a typing mistake is refused.',
+    "bad_preset": "preset 'tutorial' of bad_preset train: parameter 'epochs' is 0; "
+    "allowed: 1 to 100.",
+    "bad_default": "model 'bad_default', task train: the default of parameter 'epochs' is 0: Input "
+    "should be greater than or equal to 1.",
+    "cannot_train": "model 'cannot_train' has the task train but no method train().",
+}
+#: Members of the zoo that load, and so have tests of their own below.
+LOADING = {"sound", "slow", "heavy", "observer_raises"}
+
+
+def import_from_zoo(name: str) -> object:
+    spec = importlib.util.spec_from_file_location(name, ZOO / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def caged(name: str) -> Candidate:
+    load = partial(import_from_zoo, name)
+    return Candidate(name=name, load=load, distribution=f"zoo-{name}", version="1.0", address=name)
+
+
+def registry_of(*names: str, **settings: object) -> Registry:
+    return Registry([caged(name) for name in names], Settings(**settings))
+
+
+def test_every_member_of_the_zoo_is_tested():
+    members = {path.stem for path in ZOO.glob("*.py")}
+
+    assert members == REASONS.keys() | LOADING
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+def test_a_broken_plugin_is_listed_with_its_reason_and_the_others_serve(name):
+    registry = registry_of("sound", name)
+
+    status = {status.name: status for status in registry.statuses}[name]
+    assert status.state is PluginState.BROKEN
+    assert status.reason == REASONS[name]
+    assert (status.distribution, status.version, status.models) == (f"zoo-{name}", "1.0", ())
+    assert list(registry.models) == ["sound"]
+
+
+def test_a_plugin_that_is_loaded_after_all_broken_ones_serves():
+    broken = sorted(REASONS.keys() - {"taken_name"})
+
+    registry = registry_of(*broken, "sound")
+
+    states = {status.name: status.state for status in registry.statuses}
+    assert states.pop("sound") is PluginState.READY
+    assert set(states.values()) == {PluginState.BROKEN}
+    assert list(registry.models) == ["sound"]
+
+
+def test_a_broken_plugin_is_logged_once_at_error(caplog):
+    with caplog.at_level(logging.INFO):
+        registry_of("raises_on_import")
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert caplog.messages == [
+        "plugin raises_on_import (zoo-raises_on_import 1.0) is broken: "
+        + REASONS["raises_on_import"]
+    ]
+
+
+def test_ctrl_c_during_an_import_ends_the_loading():
+    def interrupted() -> object:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Registry([Candidate(name="slow", load=interrupted)], Settings())
+
+
+def test_a_broken_plugins_other_hooks_are_never_called():
+    finished = []
+
+    class HalfBroken:
+        @hookimpl
+        def seqd_register_models(self):
+            return ["no model"]
+
+        @hookimpl
+        def seqd_job_finished(self, job):
+            finished.append(job)
+
+    registry = Registry.from_plugins([("half", HalfBroken())])
+    registry.notify_job_finished("j1")
+
+    assert registry.statuses[0].state is PluginState.BROKEN
+    assert finished == []
+
+
+def test_one_object_under_two_names_is_loaded_once_and_stays_loaded():
+    plugin = import_from_zoo("sound")
+
+    registry = Registry.from_plugins([("first", plugin), ("second", plugin)])
+
+    states = {status.name: (status.state, status.reason) for status in registry.statuses}
+    assert states["first"] == (PluginState.READY, "")
+    assert states["second"] == (
+        PluginState.BROKEN,
+        "it is the same object as the plugin 'first'. One entry point for each plugin is enough: "
+        "remove one of the two.",
+    )
+    assert registry.plugin_of("sound").name == "first"
+
+
+def test_a_slow_import_is_measured_and_the_plugin_serves():
+    registry = registry_of("slow")
+
+    (status,) = registry.statuses
+    assert status.state is PluginState.READY
+    assert status.import_seconds >= 0.05
+    assert status.models == ("slow",)
+
+
+def test_an_import_over_the_budget_is_warned_about(caplog, monkeypatch):
+    monkeypatch.setattr("seqd.registry.loading.IMPORT_BUDGET_S", 0.01)
+
+    registry_of("slow")
+
+    (message,) = caplog.messages
+    assert message.startswith("plugin slow (zoo-slow 1.0) took 0.")
+    assert message.endswith("s to load; a description must import nothing heavy")
+
+
+def test_a_plugin_that_imports_a_deep_learning_library_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "jax.py").write_text('"""A stub."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+
+    registry = registry_of("heavy", "sound")
+    sys.modules.pop("jax")
+
+    status = {status.name: status for status in registry.statuses}["heavy"]
+    assert status.state is PluginState.BROKEN
+    assert status.reason == (
+        "it imports jax while it is loaded, which takes seconds and may take the GPU. "
+        "Import it inside load() or train()."
+    )
+    assert list(registry.models) == ["sound"]
+
+
+def test_a_model_that_the_wire_does_not_take_is_refused():
+    plugin = import_from_zoo("sound")
+    plugin.Sound.datasets = tuple(f"keras:set{number}" for number in range(65))
+
+    registry = Registry.from_plugins([("sets", plugin)])
+
+    assert registry.statuses[0].reason == (
+        "model 'sound' cannot be published: datasets: Tuple should have at most 64 items after "
+        "validation, not 65."
+    )
+
+
+def test_an_observer_of_the_zoo_that_raises_is_logged_with_its_traceback(caplog):
+    registry = registry_of("observer_raises", "sound")
+
+    registry.notify_job_finished(None)
+
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "plugin observer_raises raised in seqd_job_finished; the work goes on"
+    )
+    assert str(record.exc_info[1]) == "no answer from the billing service"
