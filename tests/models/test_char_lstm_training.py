@@ -1,0 +1,191 @@
+"""Training `char_lstm` with Keras on a tiny text: results, events, stops, and agreement."""
+
+import math
+
+import numpy as np
+import pytest
+
+from seqd.errors import InvalidData, InvalidParameters, Stopped
+from seqd.hookspecs import WorkItem
+from seqd.inputs import TextDataset
+from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
+from seqd_char_lstm import CharLstm, GenerateParameters, TrainParameters
+from seqd_char_lstm.artifact import load
+
+pytestmark = pytest.mark.network
+
+TEXT = "The cat sat on the mat. The rat sat on a cat. " * 8  # 368 characters
+SMALL = {
+    "window": 10,
+    "units": 12,
+    "batch_windows": 32,
+    "epochs": 2,
+    "sample_length": 15,
+    "sample_temperatures": [0.0, 1.0],
+}
+
+
+def a_context(folder, text=TEXT, held_out=None, **options) -> MemoryTrainContext:
+    return MemoryTrainContext(
+        folder,
+        TextDataset(text, "a test"),
+        held_out and TextDataset(held_out, "held out"),
+        **options,
+    )
+
+
+def trained(context, **parameters):
+    return CharLstm().train(TrainParameters.model_validate(SMALL | parameters), context)
+
+
+def test_the_numpy_forward_agrees_with_keras(tmp_path):
+    from seqd_char_lstm.forward import Folded, Wavefront
+    from seqd_char_lstm.network import Network
+
+    network = Network(ids=57, window=40, units=128, learning_rate=0.01, seed=3)
+    random = np.random.default_rng(0)
+    windows = random.integers(0, 57, (64, 40)).astype(np.int32)
+    for _ in range(5):  # away from the start, where all is small
+        network.train_step(windows, windows[:, 0])
+
+    wavefront = Wavefront(Folded.of(network.weights()), 40, 64)
+    for ids in windows.T:
+        wavefront.read(ids)
+    scores = wavefront.scores().astype(np.float64)
+
+    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    assert np.abs(softmax - network.probabilities(windows)).max() < 1e-5
+
+
+def test_a_training_learns_and_its_version_writes_text(tmp_path):
+    model = CharLstm()
+    parameters = SMALL | {"epochs": 60, "sample_length": 0}
+
+    artifact = train_to_artifact(model, parameters, TextDataset(TEXT, "a test"), tmp_path)
+    (outcome,) = model.load(artifact, CPU).generate(
+        [WorkItem(0, "the cat ")], GenerateParameters(length=20, temperature=0), MemoryRunContext()
+    )
+
+    metrics = artifact.manifest.metrics
+    assert metrics["loss"] < 0.3
+    assert metrics["bits_per_char"] == pytest.approx(metrics["loss"] / math.log(2))
+    assert (metrics["characters"], metrics["alphabet"]) == (368, 12)
+    assert (metrics["windows"], metrics["epochs"]) == (120, 60)  # (368 - 10) / 3, rounded up
+    assert {"keras", "numpy"} < set(artifact.manifest.libraries)
+    assert outcome.samples[0].text.startswith("sat on")
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
+    contexts = [a_context(tmp_path / name) for name in ("first", "second", "other")]
+
+    for context, seed in zip(contexts, (5, 5, 6), strict=True):
+        trained(context, seed=seed)
+
+    first, second, other = (
+        (context.folder / "weights.safetensors").read_bytes() for context in contexts
+    )
+    assert first == second != other
+    assert contexts[0].samples == contexts[1].samples
+
+
+def test_each_step_and_each_epoch_is_reported(tmp_path):
+    context = a_context(tmp_path)
+
+    result = trained(context)
+
+    # 120 windows are 4 batches of 32, in each of 2 epochs
+    assert [(step.done, step.total) for step in context.steps] == [(n, 8) for n in range(1, 9)]
+    assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 2), (2, 2)]
+    assert context.epochs[0].metrics["loss"] == context.steps[3].metrics["loss"]
+    assert context.epochs[1].metrics["loss"] == result.metrics["loss"]
+
+
+def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path):
+    context = a_context(tmp_path)
+
+    trained(context)
+
+    assert [(sample.epoch, sample.temperature) for sample in context.samples] == [
+        (1, 0.0),
+        (1, 1.0),
+        (2, 0.0),
+        (2, 1.0),
+    ]
+    assert all(sample.prompt in TEXT.lower() for sample in context.samples)
+    assert {len(sample.prompt) for sample in context.samples} == {10}
+    assert {len(sample.text) for sample in context.samples} == {15}
+    assert context.samples[0].prompt == context.samples[1].prompt
+
+
+def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
+    context = a_context(tmp_path, held_out="The rat sat on the mat! The cat sat.")
+
+    result = trained(context)
+
+    # 36 characters have 26 windows with the next character; those with the "!" are out
+    assert context.logs == [
+        "11 of 26 held-out windows are left out: they have characters that the training text lacks."
+    ]
+    assert result.metrics["validation_bits_per_char"] == pytest.approx(
+        result.metrics["validation_loss"] / math.log(2)
+    )
+
+
+def test_a_held_out_text_without_one_known_window_is_refused(tmp_path):
+    message = "The held-out text has 26 characters, but no 11 in a row"
+
+    with pytest.raises(InvalidData, match=message):
+        trained(a_context(tmp_path, held_out="1234567890!the cat 1234567"))
+
+
+@pytest.mark.parametrize("questions", [0, 3])
+def test_a_stop_is_heeded_at_each_step(tmp_path, questions):
+    context = a_context(tmp_path, stop_after=questions)
+
+    with pytest.raises(Stopped) as raised:
+        trained(context)
+
+    assert len(context.steps) == questions
+    assert str(raised.value) == (
+        f"The training was stopped after step {questions} of 8; it made no version."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_shorter_than_a_window_is_refused_with_both_lengths(tmp_path):
+    with pytest.raises(InvalidData) as raised:
+        trained(a_context(tmp_path, "too short"), window=40)
+
+    assert str(raised.value) == (
+        "The text has 9 characters; a window of 40 and the character after it need at least 41. "
+        "Give a longer text or a smaller window."
+    )
+
+
+def test_a_text_of_one_character_only_is_refused(tmp_path):
+    with pytest.raises(InvalidData, match="The text has 1 distinct characters"):
+        trained(a_context(tmp_path, "a" * 100))
+
+
+def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypatch):
+    from seqd_char_lstm.network import Network
+
+    monkeypatch.setattr(Network, "train_step", lambda *_: math.nan)
+
+    with pytest.raises(InvalidParameters) as raised:
+        trained(a_context(tmp_path), learning_rate=1.0)
+
+    assert str(raised.value) == (
+        "The loss became nan in epoch 1 with learning_rate 1.0. Train with a lower one."
+    )
+
+
+def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_path):
+    context = a_context(tmp_path)
+
+    trained(context, lower_case=False)
+
+    config, _ = load(context.folder)
+    assert config.alphabet == "".join(sorted(set(TEXT)))
+    assert config.lead_in == " the mat. "  # the first sentence's last ten characters
+    assert not config.lower_case
