@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest_plugins = ["redis_fixtures", "worker_fixtures"]
+pytest_plugins = ["redis_fixtures", "ledger_fixtures", "worker_fixtures"]
 
 
 @pytest.fixture(autouse=True)

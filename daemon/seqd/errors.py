@@ -183,6 +183,10 @@ class Stopped(SeqdError):
     code = "stopped"
 
 
+#: Redis is away, full or refuses us. No job is to blame for it, and trying again may help.
+REDIS_ERRORS = (RedisUnreachable, RedisRefused, RedisFull)
+
+
 def failure_of(error: SeqdError) -> Failure:
     """Turn an error into the record that crosses process borders."""
     message = str(error) or (type(error).__doc__ or "").strip()

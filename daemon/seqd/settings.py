@@ -78,16 +78,16 @@ class Settings(BaseSettings):
         default=3, ge=1, le=20, description="Starts of a unit before its items are given up."
     )
     backoff_s: float = Field(
-        default=1.0, ge=0, le=600, description="Wait before a second start; doubles with each."
+        default=1.0,
+        ge=0,
+        le=600,
+        description="Wait before the third start of a unit; doubles with each.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=64 * 1024,
         description="Compressed input of one job that may wait in Redis; a client that is ahead "
         "of the workers waits.",
-    )
-    max_batch_items: int = Field(
-        default=512, ge=1, le=65_536, description="Items of small jobs that are worked on together."
     )
     model_cache_bytes: int = Field(
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."

@@ -101,14 +101,15 @@ class KerasEngine:
 
     def __init__(self, version: Version) -> None:
         self._max_tokens = version.config.max_tokens
-        self._network = build_network(version.config)
-        self._network.set_weights(_in_layer_order(version.weights))
+        #: The Keras network itself, with the weights of the version.
+        self.network = build_network(version.config)
+        self.network.set_weights(_in_layer_order(version.weights))
 
     @property
     def memory_bytes(self) -> int:
         """Memory of the weights and of one batch's hidden states, in bytes."""
-        states = PREDICT_REVIEWS * self._max_tokens * self._network.layers[1].units * 4
-        return int(4 * self._network.count_params() + states)
+        states = PREDICT_REVIEWS * self._max_tokens * self.network.layers[1].units * 4
+        return int(4 * self.network.count_params() + states)
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:
         """See `engine.Engine.probabilities`."""
@@ -118,7 +119,7 @@ class KerasEngine:
             padded = np.full((PREDICT_REVIEWS, self._max_tokens), PAD_ID, dtype=np.int32)
             padded[: len(batch)] = pad(batch, self._max_tokens)
             # predict_on_batch, not predict: that builds a data pipeline at each call
-            predicted = self._network.predict_on_batch(padded)  # (PREDICT_REVIEWS, 1)
+            predicted = self.network.predict_on_batch(padded)  # (PREDICT_REVIEWS, 1)
             answer[start : start + len(batch)] = np.asarray(predicted)[: len(batch), 0]
         return answer
 

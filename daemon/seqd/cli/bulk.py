@@ -1,0 +1,108 @@
+"""Sees a bulk job through: progress on the way, results to where they go, a summary at the end.
+
+Shared by `seqd classify`, `generate` and `jobs results`; each brings its own way of showing
+a result.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.following import following
+from seqd.cli.rendering.bulk_view import bulk_view
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.summary import say_bulk_summary
+from seqd.cli.rendering.tables import print_json
+from seqd.cli.result_files import ResultFiles
+from seqd.cli.tally import Tally
+from seqd.client import JobHandle
+from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
+
+Result = ItemSuccess | ItemFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where results go: into files, or else one by one to `print_result`."""
+
+    files: ResultFiles | None
+    print_result: Callable[[Result], None]
+    as_json: bool
+
+    def write(self, result: Result) -> None:
+        """Take the next result."""
+        if self.files is None:
+            self.print_result(result)
+        else:
+            self.files.write(result)
+
+
+def result_files(
+    out: Path | None, source: str | None
+) -> AbstractContextManager[ResultFiles | None]:
+    """Open the files of `--out`; nothing without it."""
+    return nullcontext() if out is None else ResultFiles(out, source=source)
+
+
+def print_line(result: Result) -> None:
+    """Print a result on stdout as a line of JSON."""
+    print(result.model_dump_json())  # noqa: T201
+
+
+def print_event(event: Event) -> None:
+    """Print an event on stdout as a line of JSON."""
+    print(event.model_dump_json(), flush=True)  # noqa: T201
+
+
+def see_through(
+    handle: JobHandle,
+    screen: Screen,
+    output: Output,
+    tally: Tally,
+    total_is_final: Callable[[], bool],
+) -> int:
+    """Read all results, put them where they go, and give the exit status.
+
+    Raises JobFailed, JobCancelled (by somebody else), and what the input itself raised; the
+    files of `--out` are then not written.
+    """
+    record = read_results(handle, screen, output, tally, total_is_final)
+    if record.state is JobState.CANCELLED:
+        handle.wait()  # ended, so this only raises
+    if output.files is not None:
+        output.files.commit()
+    say_bulk_summary(screen, record, tally, output.files)
+    if output.as_json and output.files is not None:
+        print_json(_summary(record, tally, output.files))
+    return MISTAKE if tally.errored else OK
+
+
+def read_results(
+    handle: JobHandle,
+    screen: Screen,
+    output: Output,
+    tally: Tally,
+    total_is_final: Callable[[], bool],
+) -> JobRecord:
+    """Read all results of a job, the progress shown meanwhile; gives its last record."""
+    record = handle.record()
+    title = record.model if record.version is None else f"{record.model}@{record.version}"
+    with bulk_view(screen, title, total_is_final) as view, following(handle, view.show):
+        for result in handle.results():
+            tally.add(result)
+            output.write(result)
+        record = handle.record()
+        view.finish(record)
+    return record
+
+
+def _summary(record: JobRecord, tally: Tally, files: ResultFiles) -> dict[str, object]:
+    return {
+        "job": record,
+        "accuracy": tally.accuracy,
+        "labelled_items": tally.labelled,
+        "results": str(files.path),
+        "errors": str(files.errors_path) if files.errors else None,
+    }

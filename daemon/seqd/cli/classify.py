@@ -1,0 +1,79 @@
+"""`seqd classify`: a file's texts, or some on the command line, each to its label."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqd.cli.bulk import Result
+
+
+def classify(
+    file: Annotated[
+        str | None,
+        typer.Argument(help="JSONL, CSV or text file, each also as .gz, or a folder; - is stdin."),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="A text, in place of a file; repeatable.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A model, name@3 (a version) or name@label.")
+    ] = "imdb_lstm",
+    out: options.Out = None,
+    format_name: options.FormatName = "auto",
+    id_field: options.IdField = "custom_id",
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = "label",
+    param: options.Parameters = None,
+    priority: options.PriorityName = "normal",
+    as_json: options.Json = False,
+    detach: options.Detach = False,
+) -> None:
+    """Classify each text of a file. Prints the accuracy as well where the file has labels.
+
+    Results keep the input's order. Exit status 2 when some items have none.
+    """
+    from seqd.cli.bulk import Output, result_files, see_through
+    from seqd.cli.detaching import leave_running
+    from seqd.cli.following import cancelling, say_if_nobody_is_there
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.sources import feed_of
+    from seqd.cli.tally import Tally
+    from seqd_schemas import Priority
+
+    texts = text or []
+    screen = Screen(to_stderr=out is None or as_json or detach)
+    fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
+    rank = Priority(options.choice("--priority", priority, [known.value for known in Priority]))
+    parameters = options.read_parameters(param or [])
+    with (
+        feed_of(file, texts, fields) as feed,
+        result_files(None if detach else out, file) as files,
+        options.open_client() as client,
+    ):
+        feed.with_labels_in(label_field)
+        handle = client.classify(feed, model=model, parameters=parameters, priority=rank)
+        if detach:
+            leave_running(handle, screen, as_json=as_json)
+            return
+        output = Output(files, _printer(texts, as_json=as_json), as_json)
+        with cancelling(handle, screen):
+            say_if_nobody_is_there(client, handle, screen)
+            is_final = lambda: feed.is_complete  # noqa: E731
+            status = see_through(handle, screen, output, Tally(feed.labels), is_final)
+    raise typer.Exit(status)
+
+
+def _printer(texts: list[str], *, as_json: bool) -> "Callable[[Result], None]":
+    """For a person who typed texts, words; for everything else, lines of JSON."""
+    from seqd.cli.bulk import print_line
+    from seqd.cli.rendering.results import VerdictPrinter
+    from seqd.cli.rendering.screen import data_goes_to_a_terminal
+
+    if texts and not as_json and data_goes_to_a_terminal():
+        return VerdictPrinter(texts).show
+    return print_line

@@ -1,0 +1,93 @@
+"""Follows a job while its results are read, and ends it when the person has had enough.
+
+Called by the commands that wait for a job. Draws nothing: `rendering` has the views.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
+
+import typer
+
+from seqd.cli.exits import INTERRUPTED
+from seqd.cli.rendering.screen import Screen
+from seqd.client import Client, JobHandle
+from seqd.errors import SeqdError
+from seqd_schemas import Event, JobState
+
+#: Seconds that the last events may take after the last result.
+_LAST_EVENTS_S = 5.0
+
+
+@contextmanager
+def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None]:
+    """Hand the job's events to `show`, from another thread, during a `with` block.
+
+    A block that ends without an error waits for the terminal event, and raises what reading
+    the events, or `show`, raised.
+    """
+    failures: list[Exception] = []
+
+    def follow() -> None:
+        try:
+            for event in handle.events():
+                show(event)
+        except Exception as error:  # noqa: BLE001 (raised again by the thread that waits)
+            failures.append(error)
+
+    # A daemon thread: an interrupted command ends without it.
+    thread = Thread(target=follow, name="seqd-events", daemon=True)
+    thread.start()
+    yield
+    thread.join(_LAST_EVENTS_S)
+    if failures:
+        raise failures[0]
+
+
+@contextmanager
+def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
+    """Cancel the job when this command cannot see it through; exit with 130 at Ctrl-C.
+
+    Nobody would read its results: the output's pipe is closed, say, or its disk is full.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell_of_cancel(handle, screen)
+        raise typer.Exit(INTERRUPTED) from None
+    except Exception:
+        with suppress(SeqdError):  # the first error is the one to tell
+            handle.cancel()
+        raise
+
+
+def say_if_nobody_is_there(client: Client, handle: JobHandle, screen: Screen) -> None:
+    """Say so when no worker that is up takes jobs of this kind; the job waits then."""
+    kind = handle.record().kind
+    if not any(kind in worker.tasks for worker in client.workers()):
+        screen.say(
+            f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
+            "`seqd up` starts workers.",
+            "yellow",
+        )
+
+
+def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
+    try:
+        state = handle.cancel()
+    except SeqdError as error:
+        screen.say(f"Job {handle.job_id} may still run: {error}", "red")
+        return
+    if state is not JobState.CANCELLED:
+        screen.say(f"Job {handle.job_id} had already {state} by then.")
+        return
+    record = handle.record()
+    counts = record.counts
+    if record.kind == "train":
+        screen.say(f"Cancelled job {handle.job_id}.")
+        return
+    screen.say(
+        f"Cancelled job {handle.job_id} with {counts.done:,} of {counts.total:,} items done."
+    )
+    if counts.done:
+        screen.say(f"What was done: seqd jobs results {handle.job_id}")

@@ -1,0 +1,160 @@
+"""`seqd jobs`: the jobs of the ledger, whoever handed them in."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.exits import MISTAKE, OK
+from seqd.errors import InvalidRequest, JobFailed
+
+if TYPE_CHECKING:
+    from seqd.cli.bulk import Output
+    from seqd.cli.rendering.screen import Screen
+    from seqd.client import JobHandle
+
+app = typer.Typer(no_args_is_help=True, help="List, show, watch, fetch and cancel jobs.")
+
+
+@app.command("list")
+def list_jobs(
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
+    ] = 20,
+    as_json: options.Json = False,
+) -> None:
+    """List the newest jobs that are kept, newest first."""
+    from seqd.cli.rendering.job_tables import print_jobs
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.rendering.tables import print_json
+
+    with options.open_client() as client:
+        records = client.jobs(limit)
+    if as_json:
+        print_json(records)
+    else:
+        print_jobs(Screen(), records)
+
+
+@app.command()
+def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Show one job: its state, its counts, its request, and why it failed if it did."""
+    from seqd.cli.rendering.job_tables import print_job
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.rendering.tables import print_json
+
+    with options.open_client() as client:
+        record = client.job(job).record()
+    if as_json:
+        print_json(record)
+    else:
+        print_job(Screen(), record)
+
+
+@app.command()
+def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Follow a job to its end; Ctrl-C leaves it running. With --json, events as JSON lines.
+
+    Exit status as of the command that handed it in.
+    """
+    from seqd.cli.bulk import print_event
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.trainings import see_training_through
+
+    screen = Screen()
+    with options.open_client() as client:
+        handle = client.job(job)
+        record = handle.record()
+        if as_json:
+            for event in handle.events():
+                print_event(event)
+        elif record.kind == "train":
+            see_training_through(client, handle, screen, as_json=False)
+        else:
+            _watch_items(handle, screen)
+        record = handle.wait()
+    raise typer.Exit(MISTAKE if record.counts.errored or record.counts.expired else OK)
+
+
+@app.command()
+def results(job: options.JobIdArgument, out: options.Out = None) -> None:
+    """Fetch a job's results in input order, as JSON lines; of a running job, as they come.
+
+    Of a job that was cancelled or failed, the undone items come as errors.
+    """
+    from seqd.cli.bulk import Output, print_line, result_files
+    from seqd.cli.rendering.screen import Screen
+
+    with options.open_client() as client, result_files(out, None) as files:
+        handle = client.job(job)
+        if handle.record().kind == "train":
+            if out is not None:
+                raise InvalidRequest(f"job {job} is a training, it has no items; leave --out away")
+            status = _print_training(handle)
+        else:
+            output = Output(files, print_line, as_json=False)
+            status = _fetch(handle, Screen(to_stderr=out is None), output)
+    raise typer.Exit(status)
+
+
+@app.command()
+def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Cancel a job, with or without a worker up. What was done stays readable."""
+    from seqd.cli.rendering.tables import print_json
+
+    with options.open_client() as client:
+        handle = client.job(job)
+        had_ended = handle.record().state.is_terminal
+        state = handle.cancel()
+        record = handle.record()
+    if as_json:
+        print_json(record)
+    elif had_ended:
+        typer.echo(f"Job {job} had ended before, as {state}; nothing was changed.")
+    elif record.kind == "train":
+        typer.echo(f"Job {job} is {state}.")
+    else:
+        done, total = record.counts.done, record.counts.total
+        typer.echo(f"Job {job} is {state}, with {done:,} of {total:,} items done.")
+
+
+def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
+    from seqd.cli.rendering.bulk_view import bulk_view
+    from seqd.cli.rendering.summary import say_headline
+
+    record = handle.record()
+    with bulk_view(screen, record.model, lambda: handle.record().sealed) as view:
+        for event in handle.events():
+            view.show(event)
+        view.finish(handle.record())
+    record = handle.record()
+    say_headline(screen, record)
+    if record.counts.done:
+        screen.say(f"Its results: seqd jobs results {handle.job_id}")
+
+
+def _fetch(handle: "JobHandle", screen: "Screen", output: "Output") -> int:
+    """Like a bulk job's own command, but a job that ended early has its partial results."""
+    from seqd.cli.bulk import read_results
+    from seqd.cli.rendering.summary import say_bulk_summary
+    from seqd.cli.tally import Tally
+
+    tally = Tally()
+    failed: JobFailed | None = None
+    try:
+        read_results(handle, screen, output, tally, lambda: handle.record().sealed)
+    except JobFailed as error:
+        failed = error
+    if output.files is not None:
+        output.files.commit()
+    say_bulk_summary(screen, handle.record(), tally, output.files)
+    if failed is not None:
+        raise failed
+    return MISTAKE if tally.errored else OK
+
+
+def _print_training(handle: "JobHandle") -> int:
+    from seqd.cli.rendering.tables import print_json
+
+    print_json(handle.wait().training)
+    return OK

@@ -1,0 +1,105 @@
+"""Options that several commands take, each described once, and how their values are read."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.errors import InvalidParameters, InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd.client import Client
+    from seqd.settings import Settings
+    from seqd_schemas import ParameterValue
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Hand the job in, print its id, and do not wait for it.")
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "--set",
+        metavar="NAME=VALUE",
+        help="A parameter of the plugin; may be given again. `seqd plugins show` lists them.",
+    ),
+]
+PriorityName = Annotated[
+    str, typer.Option("--priority", help="Which work goes first: interactive, normal or bulk.")
+]
+FormatName = Annotated[
+    str,
+    typer.Option(
+        "--format", help="How the file holds its records: auto, jsonl, csv, lines or folder."
+    ),
+]
+IdField = Annotated[
+    str, typer.Option("--id-field", help="Field with the item's identifier; `id` is taken too.")
+]
+TextField = Annotated[str, typer.Option("--text-field", help="Field with the text.")]
+LabelField = Annotated[str, typer.Option("--label-field", help="Field with the true class.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", help="File for the results, as JSON lines; errors go beside it. Else stdout."
+    ),
+]
+JobIdArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+
+
+def read_settings(**overrides: object) -> "Settings":
+    """Read the settings, with the overrides that are not None on top."""
+    from seqd.settings import load_settings
+
+    return load_settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def open_client() -> "Client":
+    """Make a client of the server that the settings name, or of the embedded one that runs."""
+    from seqd.client import Client
+
+    return Client(settings=read_settings())
+
+
+def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
+    """Read `NAME=VALUE` pairs. A value is JSON (5, 0.2, true, [0.2,0.5]), or else a text.
+
+    Raises InvalidParameters for a pair without `=`, a name given twice, and an object.
+    """
+    values: dict[str, ParameterValue] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise InvalidParameters(
+                f"{pair!r} is no parameter; allowed: NAME=VALUE, such as length=200"
+            )
+        if name in values:
+            raise InvalidParameters(f"parameter {name!r} is given twice; give it once")
+        values[name] = _value(name, text)
+    return values
+
+
+def choice(option: str, value: str, allowed: Iterable[str]) -> str:
+    """Give the value when it is allowed. Raises InvalidRequest, which lists what is."""
+    names = list(allowed)
+    if value not in names:
+        raise InvalidRequest(f"{option} is {value!r}; allowed: {', '.join(names)}")
+    return value
+
+
+def _value(name: str, text: str) -> "ParameterValue":
+    try:
+        value: ParameterValue = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, dict):
+        raise InvalidParameters(
+            f"parameter {name!r} is an object; allowed: a number, a text, true, false, null, or "
+            "a list of these"
+        )
+    return value

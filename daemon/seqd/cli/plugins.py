@@ -1,0 +1,82 @@
+"""`seqd plugins`: which plugins there are, here and on each worker, and what they take."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.errors import RedisUnreachable, UnknownPlugin
+from seqd.suggestions import did_you_mean, listed
+
+if TYPE_CHECKING:
+    from seqd.cli.local import Workshop
+    from seqd_schemas import CatalogEntry, PluginStatus, WorkerStatus
+
+app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
+
+
+@app.command("list")
+def list_plugins(as_json: options.Json = False) -> None:
+    """List the plugins of this machine and of each worker, broken ones with the reason."""
+    from seqd.cli.local import open_workshop
+    from seqd.cli.rendering.plugin_tables import print_fleet, print_plugins
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.rendering.tables import print_json
+
+    statuses = open_workshop(options.read_settings()).registry.statuses
+    workers = _workers()
+    if as_json:
+        print_json({"here": statuses, "workers": workers})
+        return
+    screen = Screen()
+    print_plugins(screen, statuses)
+    screen.say()
+    print_fleet(screen, workers)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A plugin, or a model of one.")],
+    as_json: options.Json = False,
+) -> None:
+    """Show a plugin's models, their presets and data sets, and each parameter with its range."""
+    from seqd.cli.local import open_workshop
+    from seqd.cli.rendering.plugin_tables import print_model, print_plugin
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.rendering.tables import print_json
+
+    workshop = open_workshop(options.read_settings())
+    status = _find(workshop, name)
+    entries = _models_of(workshop, status)
+    if as_json:
+        print_json({"plugin": status, "models": entries})
+        return
+    screen = Screen()
+    print_plugin(screen, status)
+    for entry in entries:
+        print_model(screen, entry)
+
+
+def _workers() -> "list[WorkerStatus] | None":
+    """Give the workers; None where no daemon runs, which this command does not need."""
+    try:
+        with options.open_client() as client:
+            return client.workers()
+    except RedisUnreachable:
+        return None
+
+
+def _find(workshop: "Workshop", name: str) -> "PluginStatus":
+    for status in workshop.registry.statuses:
+        if status.name == name or name in status.models:
+            return status
+    known = [status.name for status in workshop.registry.statuses]
+    raise UnknownPlugin(
+        f"no plugin or model named {name!r}. Plugins here: {listed(known)}."
+        f"{did_you_mean(name, known)}"
+    )
+
+
+def _models_of(workshop: "Workshop", status: "PluginStatus") -> "list[CatalogEntry]":
+    catalog = workshop.catalog()
+    return [catalog[name] for name in status.models if catalog[name].plugin == status.name]

@@ -1,0 +1,113 @@
+"""Jobs as a table, and one job in full."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from seqd.cli.rendering.bulk_view import seconds_of
+from seqd.cli.rendering.numbers import age, clock, count, duration, metric
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.tables import print_facts, print_table
+from seqd_schemas import Counts, JobRecord
+
+_COLUMNS = ("job", "kind", "model", "state", "done", "age")
+
+
+def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
+    """Print a table of jobs, or that there are none."""
+    if not records:
+        screen.say("No jobs.")
+        return
+    now_ms = time.time_ns() // 1_000_000
+    print_table(screen, _COLUMNS, [_row(record, now_ms) for record in records])
+
+
+def print_job(screen: Screen, record: JobRecord) -> None:
+    """Print one job in full, and how to go on with it."""
+    seconds = seconds_of(record)
+    failure, training = record.failure, record.training
+    print_facts(
+        screen,
+        {
+            "job": record.job_id,
+            "kind": record.kind,
+            "model": _model(record),
+            "state": record.state,
+            "items": _items(record.counts) if record.kind != "train" else "",
+            "input": _source(record),
+            "preset": getattr(record.job, "preset", None),
+            "parameters": _compact(record.job.parameters),
+            "priority": record.priority,
+            "tenant": record.tenant,
+            "metadata": _compact(record.job.metadata),
+            "created": clock(record.created_at_ms),
+            "started": None if record.started_at_ms is None else clock(record.started_at_ms),
+            "ended": None if record.ended_at_ms is None else clock(record.ended_at_ms),
+            "took": None if seconds is None else duration(seconds),
+            "made": None if training is None else f"{training.model}@{training.version}",
+            "metrics": "" if training is None else _metrics(training.metrics),
+            "failure": "" if failure is None else f"{failure.code}: {failure.message}",
+        },
+    )
+    what_next = _next(record)
+    if what_next:
+        screen.say()
+        screen.say(what_next, "dim")
+
+
+def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
+    return (
+        record.job_id,
+        record.kind,
+        _model(record),
+        str(record.state),
+        _done(record),
+        age(record.created_at_ms, now_ms),
+    )
+
+
+def _done(record: JobRecord) -> str:
+    if record.kind == "train":
+        return ""
+    counts = record.counts
+    errors = f", {count(counts.errored)} errors" if counts.errored else ""
+    return f"{count(counts.done)}/{count(counts.total)}{errors}"
+
+
+def _model(record: JobRecord) -> str:
+    if record.training is not None:
+        return f"{record.model}@{record.training.version}"
+    return record.model if record.version is None else f"{record.model}@{record.version}"
+
+
+def _items(counts: Counts) -> str:
+    outcomes = ("succeeded", "errored", "cancelled", "expired", "processing")
+    parts = [f"{count(getattr(counts, name))} {name}" for name in outcomes if getattr(counts, name)]
+    return f"{count(counts.total)}: {', '.join(parts)}" if parts else count(counts.total)
+
+
+def _source(record: JobRecord) -> str:
+    source = record.job.source
+    if source.type == "file":
+        return f"file {source.path}"
+    if source.type == "named":
+        return source.name
+    return source.type if record.sealed else f"{source.type}, not complete"
+
+
+def _compact(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False) if values else ""
+
+
+def _metrics(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {metric(value)}" for name, value in metrics.items())
+
+
+def _next(record: JobRecord) -> str:
+    if not record.state.is_terminal:
+        return f"seqd jobs watch {record.job_id}   seqd jobs cancel {record.job_id}"
+    if record.training is not None:
+        return f"seqd models show {_model(record)}"
+    if record.kind == "train":
+        return ""
+    return f"seqd jobs results {record.job_id}"

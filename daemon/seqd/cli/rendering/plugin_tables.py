@@ -1,0 +1,101 @@
+"""Plugins as tables: here, on the fleet, and one in full with the parameters of its models."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.tables import print_facts, print_table
+from seqd.parameters import allowed
+from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema, WorkerStatus
+
+_PARAMETERS = ("parameter", "default", "what it is")
+
+
+def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
+    """Print the plugins of this machine."""
+    rows = [
+        (one.name, str(one.state), f"{one.distribution} {one.version}".strip(), _what(one))
+        for one in statuses
+    ]
+    columns = ("plugin", "state here", "distribution", "models, or the reason")
+    if rows:
+        print_table(screen, columns, rows)
+    else:
+        screen.say("No plugins here. `pip install 'seqd[cpu]'` brings three.")
+
+
+def print_fleet(screen: Screen, workers: Sequence[WorkerStatus] | None) -> None:
+    """Print worker × plugin × state, and below it why something is broken."""
+    if not workers:
+        screen.say(
+            "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
+            "dim",
+        )
+        return
+    names = sorted({plugin.name for worker in workers for plugin in worker.plugins})
+    print_table(screen, ("worker", *names), [_fleet_row(worker, names) for worker in workers])
+    for worker in workers:
+        for plugin in worker.plugins:
+            if plugin.state is PluginState.BROKEN:
+                screen.say(f"{plugin.name} on {worker.worker}: {plugin.reason}", "red")
+
+
+def print_plugin(screen: Screen, status: PluginStatus) -> None:
+    """Print one plugin's state."""
+    print_facts(
+        screen,
+        {
+            "plugin": status.name,
+            "state": status.state,
+            "reason": status.reason,
+            "distribution": f"{status.distribution} {status.version}".strip(),
+            "import": f"{status.import_seconds * 1000:.0f} ms",
+        },
+    )
+
+
+def print_model(screen: Screen, entry: CatalogEntry) -> None:
+    """Print one model: what it is, its presets, and the parameters of each task."""
+    screen.say()
+    screen.say(entry.model, "bold")
+    screen.say(entry.summary)
+    if entry.datasets:
+        screen.say(f"data sets: {', '.join(entry.datasets)}")
+    for name, values in entry.presets.items():
+        shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
+        screen.say(f"preset {name}: {shown}")
+    for task, schema in entry.tasks.items():
+        _print_parameters(screen, f"{entry.model} {task}", schema)
+
+
+def _print_parameters(screen: Screen, title: str, schema: TaskSchema) -> None:
+    fields = schema.parameters.get("properties", {})
+    screen.say()
+    if not isinstance(fields, Mapping) or not fields:
+        screen.say(f"{title}: no parameters", "bold")
+        return
+    rows = [
+        (name, _default(field), f"{field.get('description', '')} Allowed: {_range(field, schema)}.")
+        for name, field in fields.items()
+        if isinstance(field, Mapping)
+    ]
+    print_table(screen, _PARAMETERS, rows, title=title)
+
+
+def _range(field: Mapping[str, JsonValue], schema: TaskSchema) -> str:
+    return allowed(field, schema.parameters)
+
+
+def _default(field: Mapping[str, JsonValue]) -> str:
+    return json.dumps(field["default"], ensure_ascii=False) if "default" in field else "(required)"
+
+
+def _what(status: PluginStatus) -> str:
+    return status.reason or ", ".join(status.models)
+
+
+def _fleet_row(worker: WorkerStatus, names: Sequence[str]) -> tuple[str, ...]:
+    states = {plugin.name: str(plugin.state) for plugin in worker.plugins}
+    return (worker.worker, *(states.get(name, "absent") for name in names))

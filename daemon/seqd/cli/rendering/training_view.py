@@ -1,0 +1,140 @@
+"""The progress of a training: a table that grows by an epoch at a time, samples in between.
+
+On a terminal a bar of the steps moves below it. The table's columns are the figures of the
+first epoch. Told events of the job as they come.
+"""
+
+import textwrap
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.text import Text
+
+from seqd.cli.rendering.numbers import count, duration, metric
+from seqd.cli.rendering.screen import Screen, printable
+from seqd_schemas import Epoch, Event, Sample, Step
+
+#: Characters of a sample that are shown; the whole of it is in the event stream.
+SAMPLE_CHARS = 210
+
+#: Widest that samples are set, for the eye's sake.
+_MOST_COLUMNS = 100
+
+_SAMPLE_INDENT = " " * 8
+
+
+class TrainingView:
+    """Shows a training for the time of a `with` block."""
+
+    def __init__(self, screen: Screen, title: str) -> None:
+        self._screen = screen
+        self._columns: tuple[str, ...] = ()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[pace]}", markup=False),
+            console=screen.console,
+            transient=True,
+            expand=True,
+            disable=not screen.is_live,
+        )
+        self._task = self._progress.add_task(
+            printable(title), total=None, pace="waiting for a worker"
+        )
+
+    def show(self, event: Event) -> None:
+        """Take in an event."""
+        if event.event == "started":
+            self._progress.update(self._task, pace="preparing")
+        elif event.event == "log":
+            self._screen.say(event.message, "yellow" if event.level != "info" else "dim")
+        elif isinstance(event, Step):
+            self._show_step(event)
+        elif isinstance(event, Epoch):
+            self._show_epoch(event)
+        elif isinstance(event, Sample):
+            self._show_sample(event)
+
+    def _show_step(self, step: Step) -> None:
+        figures = [f"{name} {metric(value)}" for name, value in step.metrics.items()]
+        if step.eta_s is not None:
+            figures.append(f"{duration(step.eta_s)} left")
+        self._progress.update(
+            self._task, completed=step.done, total=step.total or None, pace="  ".join(figures)
+        )
+
+    def _show_epoch(self, epoch: Epoch) -> None:
+        if not self._columns:
+            self._columns = tuple(epoch.metrics)
+            self._screen.say(_heading(self._columns), "bold")
+        self._screen.say(_row(epoch, self._columns))
+
+    def _show_sample(self, sample: Sample) -> None:
+        width = min(self._screen.console.width, _MOST_COLUMNS)
+        self._screen.block(sample_lines(sample, width))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+
+def sample_lines(sample: Sample, width: int) -> list[Text]:
+    """Lay a sample out: its temperature, its prompt dimmed, its text, set to the width."""
+    prompt = " ".join(sample.prompt.split())
+    text = " ".join(sample.text.split())
+    shown = f"{prompt} │ {text}" if prompt else text
+    if len(shown) > SAMPLE_CHARS:
+        shown = shown[:SAMPLE_CHARS].rstrip() + " …"
+    lines = textwrap.wrap(printable(shown), max(20, width - len(_SAMPLE_INDENT)))
+    first = f"   {sample.temperature:<4g} "
+    laid_out = [
+        Text((first if number == 0 else _SAMPLE_INDENT) + line) for number, line in enumerate(lines)
+    ]
+    if laid_out and len(laid_out[0]) > len(first):
+        laid_out[0].stylize("cyan", 0, len(first))
+    _dim_prompt(laid_out)
+    return laid_out
+
+
+def _dim_prompt(lines: list[Text]) -> None:
+    """Dim everything up to the bar that ends the prompt."""
+    for number, line in enumerate(lines):
+        end = line.plain.find("│")
+        if end >= 0:
+            for before in lines[:number]:
+                before.stylize("dim", len(_SAMPLE_INDENT))
+            line.stylize("dim", len(_SAMPLE_INDENT), end + 1)
+            return
+
+
+def _heading(columns: tuple[str, ...]) -> str:
+    cells = [f"{_shown(name):>{_width(name)}}" for name in columns]
+    return "  ".join(["   epoch", *cells, "  seconds"])
+
+
+def _row(epoch: Epoch, columns: tuple[str, ...]) -> str:
+    cells = [
+        f"{metric(epoch.metrics[name]) if name in epoch.metrics else '':>{_width(name)}}"
+        for name in columns
+    ]
+    number = f"{count(epoch.epoch)}/{count(epoch.epochs)}"
+    return "  ".join([f"{number:>8}", *cells, f"{epoch.seconds:>9.1f}"])
+
+
+def _shown(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _width(name: str) -> int:
+    return max(8, len(name))

@@ -1,0 +1,167 @@
+"""What a command was given to work on: a file, standard input, or texts on the command line.
+
+The command line reads files itself and streams them through the client, so that the daemon
+may be on another machine. Training data is different: see `data_of`.
+"""
+
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from seqd.cli.options import choice
+from seqd.errors import InvalidRequest
+from seqd.inputs import FileDataset, items_of, read_items
+from seqd.inputs.faults import BadEntry
+from seqd.inputs.labels import label_of
+from seqd.inputs.paths import format_of, locate
+from seqd.inputs.records import Value
+from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
+
+#: How a plugin's own data set is named, such as `keras:imdb`.
+_NAMED = re.compile(r"[a-z][a-z0-9_]*:[a-z0-9_]+")
+
+#: Characters of a running text that are sent as one record; such a block is hardly ever blank.
+_BLOCK_CHARS = 65_536
+
+_COPY_BYTES = 262_144
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Feed:
+    """The entries of a job on their way to the client, counted, their true labels kept."""
+
+    def __init__(
+        self, entries: Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]
+    ) -> None:
+        self._entries = entries
+        #: The true label of each entry so far, in order; None where it has none.
+        self.labels: list[str | None] = []
+        #: True once the last entry was given, so that their number is known.
+        self.is_complete = False
+        self._label_field = "label"
+
+    def with_labels_in(self, field: str) -> "Feed":
+        """Name the field with the true label."""
+        self._label_field = field
+        return self
+
+    def __iter__(self) -> Iterator[Item | RefusedItem]:
+        yield from self._entries(self._keep_label)
+        self.is_complete = True
+
+    def _keep_label(self, value: Value) -> None:
+        self.labels.append(_label(value, self._label_field))
+
+
+@contextmanager
+def feed_of(
+    file: str | None, texts: Sequence[str], source: Mapping[str, str], *, allow_empty: bool = False
+) -> Iterator[Feed]:
+    """Give the feed of a file (`-` is standard input) or of texts; a `with` block's long.
+
+    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. Raises
+    InvalidRequest for both or neither, and InvalidInput for a file that will not do.
+    """
+    if (file is None) == (not texts):
+        raise InvalidRequest(
+            "a file and texts are both given; give one of the two"
+            if texts
+            else "there is nothing to work on; give a file, `-` for standard input, or texts"
+        )
+    if file is None:
+        yield Feed(lambda on_record: items_of(texts, allow_empty=allow_empty))
+        return
+    with _readable(file) as path:
+        named = file_source(path, **source)
+        yield Feed(
+            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record)
+        )
+
+
+def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSource:  # noqa: A002
+    """Name a local file with its absolute path. Raises InvalidInput where it will not do."""
+    wanted = FileFormat(choice("--format", format, [known.value for known in FileFormat]))
+    for name, value in fields.items():
+        if not 1 <= len(value) <= 128:
+            raise InvalidRequest(
+                f"--{name.replace('_', '-')} has {len(value)} characters; allowed: 1 to 128"
+            )
+    real = locate(path)
+    return FileSource.model_validate(
+        {"path": str(real), "format": format_of(real, wanted)} | fields
+    )
+
+
+def data_of(name: str, **fields: str) -> FileSource | NamedSource:
+    """Give training data as the worker that trains will find it: a path, or a plugin's own set.
+
+    A path that is missing here may exist on the worker's machine, if it is absolute and the
+    format can be told from its name; the worker has the last word. Raises InvalidInput.
+    """
+    path = Path(name)
+    if _NAMED.fullmatch(name) and not path.exists():
+        return NamedSource(name=name)
+    if path.is_absolute() and not path.exists() and fields.get("format") != FileFormat.FOLDER:
+        return FileSource.model_validate({"path": name} | fields)
+    return file_source(path, **fields)
+
+
+def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
+    """Read training data here, to be uploaded; a running text in blocks of whole lines."""
+    data = FileDataset(source)
+    if source.format is FileFormat.LINES:
+        yield from ({"text": block} for block in _blocks(data.text()))
+    else:
+        yield from ({"text": row.text, "label": row.label} for row in data.records())
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Cut a text at newlines; joined by newlines, as they are again, the blocks are the text."""
+    lines: list[str] = []
+    length = 0
+    for line in text.split("\n"):
+        if length + len(line) > _BLOCK_CHARS and lines:
+            yield "\n".join(lines)
+            lines, length = [], 0
+        lines.append(line)
+        length += len(line) + 1
+    yield "\n".join(lines)
+
+
+@contextmanager
+def _readable(file: str) -> Iterator[Path]:
+    if file != "-":
+        yield Path(file)
+        return
+    with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
+        yield _spooled(Path(folder))
+
+
+def _spooled(folder: Path) -> Path:
+    """Copy standard input into a file, so that the same checks are made as of any file.
+
+    Its name says what it looks like: JSON lines begin with a brace or a quote.
+    """
+    stream = sys.stdin.buffer
+    head = stream.read(_COPY_BYTES)
+    suffix = ".jsonl" if head.lstrip()[:1] in (b"{", b'"') else ".txt"
+    if head.startswith(_GZIP_MAGIC):
+        raise InvalidRequest("standard input is compressed; pipe it through `gzip -d` first")
+    path = folder / f"stdin{suffix}"
+    with path.open("wb") as copy:
+        while head:
+            copy.write(head)
+            head = stream.read(_COPY_BYTES)
+    return path
+
+
+def _label(value: Value, field: str) -> str | None:
+    if not isinstance(value, Mapping):
+        return None
+    try:
+        return label_of(value.get(field))
+    except BadEntry:
+        return None  # No usable label, and an item needs none.

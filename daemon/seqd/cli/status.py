@@ -1,0 +1,50 @@
+"""`seqd status`: the server, the workers with what they do, and the jobs that are open."""
+
+from typing import TYPE_CHECKING
+
+from seqd.cli import options
+
+if TYPE_CHECKING:
+    from seqd.cli.rendering.screen import Screen
+    from seqd_schemas import JobRecord, WorkerStatus
+
+#: Jobs that are looked through for open ones.
+_LOOK_AT_JOBS = 200
+
+
+def status(as_json: options.Json = False) -> None:
+    """Show the server, the workers, and the jobs that have not ended.
+
+    Exit status 2 when no server answers.
+    """
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.rendering.tables import print_json
+    from seqd.client import Client
+    from seqd.server import redis_url_of, without_password
+
+    settings = options.read_settings()
+    url = redis_url_of(settings)
+    with Client(url, settings=settings) as client:
+        workers = client.workers()
+        jobs = [job for job in client.jobs(_LOOK_AT_JOBS) if not job.state.is_terminal]
+    server = without_password(url)
+    if as_json:
+        print_json({"server": server, "workers": workers, "open_jobs": jobs})
+    else:
+        _show(Screen(), server, workers, jobs)
+
+
+def _show(
+    screen: "Screen", server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
+) -> None:
+    from seqd.cli.rendering.job_tables import print_jobs
+    from seqd.cli.rendering.worker_table import print_workers
+
+    screen.say(f"Redis {server}")
+    screen.say()
+    print_workers(screen, workers)
+    screen.say()
+    if jobs:
+        print_jobs(screen, jobs)
+    else:
+        screen.say("No open jobs.")

@@ -1,0 +1,71 @@
+"""What a bulk job came to: counts, the first errors, and how often the labels were right.
+
+Pure; fed result by result, in input order. Read by the commands at the end.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from seqd_schemas import Classification, ItemFailure, ItemSuccess
+
+#: Errors that are shown; all of them are in the errors file.
+SHOWN_ERRORS = 3
+
+
+class Tally:
+    """Counts results. `truth` may still grow while it does, ahead of the results."""
+
+    def __init__(self, truth: Sequence[str | None] = ()) -> None:
+        self.succeeded = 0
+        self.errored = 0
+        self.first_errors: list[ItemFailure] = []
+        self.predicted: Counter[str] = Counter()
+        self.truncated = 0
+        self._truth = truth
+        self._true_labels: Counter[str] = Counter()
+        self._right = 0
+
+    def add(self, result: ItemSuccess | ItemFailure) -> None:
+        """Count the next result."""
+        index = self.succeeded + self.errored
+        if isinstance(result, ItemFailure):
+            self.errored += 1
+            if len(self.first_errors) < SHOWN_ERRORS:
+                self.first_errors.append(result)
+            return
+        self.succeeded += 1
+        if isinstance(result.output, Classification):
+            self._compare(index, result.output)
+
+    @property
+    def labelled(self) -> int:
+        """Classified items whose true label is known."""
+        return self._true_labels.total()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled items that got their true label; None without any.
+
+        None also when the two sets of labels have nothing in common: `labels_differ` then.
+        """
+        if not self.labelled or self.labels_differ:
+            return None
+        return self._right / self.labelled
+
+    @property
+    def labels_differ(self) -> bool:
+        """True when the model names its classes otherwise than the input does."""
+        return bool(self.labelled) and not set(self._true_labels) & set(self.predicted)
+
+    @property
+    def true_labels(self) -> list[str]:
+        """The labels of the input, sorted."""
+        return sorted(self._true_labels)
+
+    def _compare(self, index: int, output: Classification) -> None:
+        self.predicted[output.label] += 1
+        self.truncated += output.truncated
+        truth = self._truth[index] if index < len(self._truth) else None
+        if truth is not None:
+            self._true_labels[truth] += 1
+            self._right += truth == output.label

@@ -1,0 +1,17 @@
+"""The service's door: hand jobs in, follow them, and fetch their results.
+
+    from seqd.client import Client
+
+    with Client() as client:
+        job = client.classify(["A fine film.", "Dreadful."])
+        for result in job.results():
+            print(result.custom_id, result.output.label, result.output.score)
+
+Needs neither Keras nor any plugin: requests are checked against what workers publish.
+`client` has the calls, `handle` what they give, `upload` how input gets into the ledger.
+"""
+
+from seqd.client.client import Client
+from seqd.client.handle import JobHandle
+
+__all__ = ["Client", "JobHandle"]

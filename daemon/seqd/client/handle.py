@@ -1,0 +1,145 @@
+"""A job as its owner holds it: follow its events, wait for it, read its results, cancel it.
+
+A handle keeps no state of its own beyond its upload: any number of handles, in any process,
+can stand for one job (`Client.job`).
+"""
+
+from collections.abc import Iterator
+from math import inf
+from time import monotonic
+
+from seqd.client.results import ResultReader
+from seqd.client.upload import Upload
+from seqd.errors import InvalidRequest, JobCancelled, JobFailed
+from seqd.ledger import Ledger
+from seqd_schemas import (
+    TERMINAL_EVENTS,
+    Event,
+    ItemFailure,
+    ItemSuccess,
+    JobRecord,
+    JobState,
+    Rejected,
+)
+
+#: Seconds after which a waiting handle looks whether its own upload has failed.
+LONGEST_WAIT_S = 2.0
+
+
+class JobHandle:
+    """A job in the ledger."""
+
+    def __init__(self, ledger: Ledger, job_id: str, upload: Upload | None = None) -> None:
+        #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
+        self.job_id = job_id
+        self._ledger = ledger
+        self._upload = upload
+
+    def __repr__(self) -> str:
+        return f"JobHandle({self.job_id!r})"
+
+    def record(self) -> JobRecord:
+        """Read the job as it is now; raises UnknownJob when it is not kept (any more)."""
+        return self._ledger.jobs.get(self.job_id)
+
+    def events(self, after: str = "0-0") -> Iterator[Event]:
+        """Follow the job: events behind stream id `after`, live, up to the terminal one.
+
+        The stream is bounded; of a long job the oldest events may be gone. Raises UnknownJob.
+        """
+        # Who goes on from an event may stand behind the last one: look before waiting.
+        block = after == "0-0"
+        while True:
+            events = self._ledger.jobs.events(self.job_id, after, block=block)
+            for event in events:
+                after = event.id
+                yield event
+                if event.event in TERMINAL_EVENTS:
+                    return
+            if not events:
+                self._raise_upload_error()
+                if self.record().state.is_terminal:
+                    # The terminal event came between the two reads, or is behind `after`.
+                    yield from self._ledger.jobs.events(self.job_id, after, block=False)
+                    return
+                block = True
+
+    def wait(self, timeout_s: float | None = None) -> JobRecord:
+        """Wait for the end of the job, without polling; gives its record.
+
+        Raises JobFailed with the reason, JobCancelled, TimeoutError after `timeout_s`
+        seconds, and what the input's own iterable raised.
+        """
+        deadline = monotonic() + (inf if timeout_s is None else timeout_s)
+        after = self._ledger.jobs.last_event_id(self.job_id)
+        while not (record := self.record()).state.is_terminal:
+            self._raise_upload_error()
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                raise TimeoutError(
+                    f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
+                    f"{record.counts.done} of {record.counts.total} items done."
+                )
+            wait_s = min(left_s, LONGEST_WAIT_S)
+            for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
+                after = event.id
+        self._raise_upload_error()
+        return _ended_well(record)
+
+    def results(self) -> Iterator[ItemSuccess | ItemFailure]:
+        """Read the results in input order, each as soon as it and all before it are there.
+
+        Items that a cancel or a failure of the job left undone come as errors with the code
+        `cancelled`. After the last one, raises JobFailed when the job as a whole failed, and
+        what the input's own iterable raised.
+        """
+        if self.record().kind == "train":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
+            )
+        yield from ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        self._raise_upload_error()
+        record = self.record()
+        if record.state is JobState.FAILED:
+            _ended_well(record)
+
+    def cancel(self) -> JobState:
+        """Cancel the job, with or without a worker up; gives its state afterwards.
+
+        Units that are being worked on are not committed any more; what was stays readable. A
+        job that had ended keeps its state.
+        """
+        if self._upload is not None:
+            self._upload.give_up()
+        return self._ledger.jobs.cancel(self.job_id)
+
+    def close(self) -> None:
+        """Wait until the input is complete or the job has ended."""
+        if self._upload is not None:
+            self._upload.join()
+
+    @property
+    def is_uploading(self) -> bool:
+        """True while this handle's input is on its way."""
+        return self._upload is not None and self._upload.is_running
+
+    def rejection(self) -> Rejected | None:
+        """Give the inbox's refusal of a job that another program handed in, if there is one."""
+        events = self._ledger.jobs.events(self.job_id, block=False)
+        return next((event for event in events if isinstance(event, Rejected)), None)
+
+    def _raise_upload_error(self) -> None:
+        if self._upload is not None:
+            self._upload.raise_error()
+
+
+def _ended_well(record: JobRecord) -> JobRecord:
+    if record.failure is not None:
+        raise JobFailed(record.job_id, record.failure)
+    if record.state is JobState.CANCELLED:
+        done, total = record.counts.done, record.counts.total
+        raise JobCancelled(
+            f"Job {record.job_id} was cancelled with {done} of {total} items done; their results "
+            "stay readable."
+        )
+    return record

@@ -1,0 +1,131 @@
+"""Sends an input of any length into the ledger, chunk by chunk, from a thread of its own.
+
+Holds one chunk at a time. When the workers are behind, the ledger says `full` and the upload
+waits; when the job ends, it stops. An exception of the caller's own iterable fails the job and
+is raised again in whoever waits for it.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from threading import Event, Thread
+from time import monotonic
+
+from seqd.errors import InvalidData, RedisFull, RedisUnreachable, SeqdError, failure_of
+from seqd.ledger import Ledger
+from seqd_schemas import Failure, ItemChunk, Job, TextChunk
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two tries while the workers are behind.
+FULL_WAIT_S = 0.05
+
+#: Seconds for which an upload bears with a Redis that is away or full, and between two tries.
+PATIENCE_S = 60.0
+OUTAGE_WAIT_S = 0.5
+
+
+class Upload:
+    """The rest of a job's input on its way into the ledger."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        job: Job,
+        job_id: str,
+        chunks: Iterator[ItemChunk | TextChunk],
+        first_unit: int,
+    ) -> None:
+        self._ledger = ledger
+        self._job = job
+        self._job_id = job_id
+        self._chunks = chunks
+        self._unit = first_unit
+        self._ended = Event()
+        self._error: BaseException | None = None
+        # Not a daemon thread: leaving the program before the input is complete would leave
+        # a job behind that can never end.
+        self._thread = Thread(target=self._run, name=f"seqd-upload-{job_id}")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def give_up(self) -> None:
+        """Stop as soon as possible; the job is about to be cancelled."""
+        self._ended.set()
+
+    def join(self, timeout_s: float | None = None) -> None:
+        """Wait until the input is complete or the job has ended."""
+        self._thread.join(timeout_s)
+
+    @property
+    def is_running(self) -> bool:
+        """True while there is more to send."""
+        return self._thread.is_alive()
+
+    def raise_error(self) -> None:
+        """Raise what the caller's iterable, or the sending, raised."""
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            if self._send_all():
+                self._patiently(self._seal)
+        except BaseException as error:  # noqa: BLE001
+            # Kept for the thread that waits, which then finds the job ended; a thread's own
+            # traceback would reach nobody.
+            try:
+                self._fail(error)
+            finally:
+                self._error = error
+
+    def _send_all(self) -> bool:
+        """Send chunk after chunk; False when the job ended first."""
+        for chunk in self._chunks:
+            while not self._patiently(partial(self._send, chunk)):
+                if self._ended.wait(FULL_WAIT_S):
+                    return False
+            if self._ended.is_set():
+                return False
+            self._unit += 1
+        return True
+
+    def _seal(self) -> bool:
+        return self._ledger.submissions.seal(self._job, self._job_id, self._unit)
+
+    def _patiently(self, step: Callable[[], bool]) -> bool:
+        """Take a step again while Redis is away; a step that was taken already does nothing."""
+        deadline = monotonic() + PATIENCE_S
+        while True:
+            try:
+                return step()
+            except (RedisUnreachable, RedisFull) as error:
+                if monotonic() >= deadline or self._ended.wait(OUTAGE_WAIT_S):
+                    raise
+                log.warning("job=%s: upload waits: %s", self._job_id, error)
+
+    def _send(self, chunk: ItemChunk | TextChunk) -> bool:
+        """Send one chunk; False when it must be sent again later."""
+        outcome = self._ledger.submissions.append(self._job, self._job_id, self._unit, chunk)
+        if outcome == "too_large":
+            raise InvalidData(
+                "the training data does not fit into the ledger (SEQD_MAX_PENDING_BYTES); put it "
+                "into a file that the workers can read, and name the file"
+            )
+        if outcome == "ended":
+            self._ended.set()
+        return outcome == "added"
+
+    def _fail(self, error: BaseException) -> None:
+        if isinstance(error, SeqdError):
+            failure = failure_of(error)
+        else:
+            reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
+            failure = Failure(code="upload_failed", message=reason[:4_096])
+        try:
+            self._ledger.jobs.fail(self._job_id, failure)
+        except SeqdError as also:
+            # The reconciler ends the job when it has heard nothing for long enough.
+            log.warning("job=%s could not be ended: %s", self._job_id, also)

@@ -1,0 +1,189 @@
+"""The demo, step by step: classify, train, generate; each with the command that does the same.
+
+Says what it does in short lines and leaves the rest to the views that the commands use. A
+step that fails ends the demo with that step's error, and so with its exit status.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqd.cli.bulk import Output, see_through
+from seqd.cli.exits import MISTAKE
+from seqd.cli.rendering.numbers import count, duration
+from seqd.cli.rendering.results import GenerationPrinter
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.result_files import ResultFiles
+from seqd.cli.sources import feed_of
+from seqd.cli.tally import Tally
+from seqd.cli.trainings import see_training_through
+from seqd.demo.reviews import Review, compose_reviews
+from seqd.demo.stage import Stage, open_stage
+from seqd.demo.text import compose_text
+from seqd.server import without_password
+from seqd.settings import Settings, load_settings
+from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
+
+REVIEWS = 10_000
+TEXT_CHARS = 60_000
+#: Three epochs show the loss fall and the words form; each is 156 steps.
+TRAINING: dict[str, ParameterValue] = {
+    "epochs": 3,
+    "sample_length": 120,
+    "sample_temperatures": [0.2, 0.5, 1.0],
+}
+#: Characters of a review that are shown; with the indentation they fit into 80 columns.
+_LINE_CHARS = 72
+
+PROMPTS = (
+    ("markov", "the ", {"length": 160, "seed": 1}),
+    ("char_lstm@0", "there is nothing so ", {"length": 240, "temperature": 0.5, "seed": 1}),
+    ("char_lstm@latest", "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
+)
+
+
+def run_demo(
+    settings: Settings | None = None, *, reviews: int = REVIEWS, text_chars: int = TEXT_CHARS
+) -> int:
+    """Run the whole demo and give its exit status."""
+    began_s = time.monotonic()
+    screen = Screen()
+    screen.say("seqd: bulk classification, training and generation on this machine.", "bold")
+    with open_stage(settings or load_settings()) as stage:
+        _introduce(screen, stage)
+        status = _classify(screen, stage, list(compose_reviews(reviews)))
+        _train(screen, stage, compose_text(text_chars))
+        _generate(screen, stage)
+    _say_goodbye(screen, time.monotonic() - began_s)
+    return status
+
+
+def _introduce(screen: Screen, stage: Stage) -> None:
+    _command(screen, "seqd up")
+    screen.say(f"  Redis    {without_password(stage.url)}")
+    screen.say(f"  Workers  {', '.join(slot.name for slot in stage.slots)}")
+    screen.say(f"  Folder   {stage.folder}, removed at the end")
+    screen.say(f"  Ready after {stage.seconds_to_ready:.1f} s.")
+
+
+def _classify(screen: Screen, stage: Stage, reviews: Sequence[Review]) -> int:
+    path = _write(stage.folder / "reviews.jsonl", reviews)
+    out = stage.folder / "results.jsonl"
+    _heading(
+        screen,
+        f"1. Bulk classification: {count(len(reviews))} labelled film reviews, composed for this "
+        "demo with mixed opinions",
+    )
+    _command(screen, "seqd classify reviews.jsonl", "--out results.jsonl")
+    with feed_of(str(path), (), {}) as feed, ResultFiles(out, source=str(path)) as files:
+        handle = stage.client.classify(feed, model="imdb_lstm")
+        output = Output(files, lambda result: None, as_json=False)
+        tally = Tally(feed.labels)
+        status = see_through(handle, screen, output, tally, lambda: feed.is_complete)
+    if tally.succeeded + tally.errored != len(reviews):
+        screen.say(f"Of {len(reviews)} reviews {tally.succeeded + tally.errored} came back.", "red")
+        return MISTAKE
+    _show_a_few(screen, out, reviews)
+    return status
+
+
+def _show_a_few(screen: Screen, results: Path, reviews: Sequence[Review]) -> None:
+    """Show the first review that was right, and the first that was not."""
+    shown: set[bool] = set()
+    with results.open(encoding="utf-8") as lines:
+        for line, review in zip(lines, reviews, strict=False):
+            output = ItemSuccess.model_validate_json(line).output
+            assert isinstance(output, Classification), "a classify job has no other outputs"
+            is_right = output.label == review.label
+            if is_right not in shown:
+                shown.add(is_right)
+                verdict = "right" if is_right else f"wrong, it is {review.label}"
+                screen.say(f"  {output.label} {output.score:.2f}, {verdict}:")
+                screen.say(f"    {_end_of(review.text)}")
+            if len(shown) == 2:
+                return
+
+
+def _end_of(text: str) -> str:
+    """Give the last sentences of a text, as many as fit into a line."""
+    first = max(0, len(text) - _LINE_CHARS)
+    start = text.find(". ", first - 2)
+    return f"… {text[start + 2 :]}" if first and start >= 0 else text[-_LINE_CHARS:]
+
+
+def _train(screen: Screen, stage: Stage, text: str) -> None:
+    path = stage.folder / "harbour.txt"
+    path.write_text(text, encoding="utf-8")
+    _heading(
+        screen,
+        f"2. Training: an LSTM learns to write, from {count(len(text))} characters of a text "
+        "composed for this demo",
+    )
+    chosen = [f"--set {name}={_written(value)}" for name, value in TRAINING.items()]
+    _command(screen, "seqd train char_lstm", "--data harbour.txt", *chosen)
+    source = FileSource(path=str(path), format=FileFormat.LINES)
+    handle = stage.client.train(source, model="char_lstm", parameters=TRAINING)
+    see_training_through(stage.client, handle, screen, as_json=False, says_what_next=False)
+
+
+def _generate(screen: Screen, stage: Stage) -> None:
+    _heading(screen, "3. Generation: the starter models, and the one trained just now")
+    for model, prompt, parameters in PROMPTS:
+        options = [f"--{name} {value}" for name, value in parameters.items()]
+        _command(screen, f"seqd generate {model}", f'"{prompt}"', *options)
+        handle = stage.client.generate([prompt], model=model, parameters=parameters)
+        printer = GenerationPrinter(screen)
+        for result in handle.results():
+            printer.show(result)
+        handle.wait()
+
+
+def _say_goodbye(screen: Screen, seconds: float) -> None:
+    _heading(screen, f"Done in {duration(seconds)}. To go on, `seqd up` in one terminal and here:")
+    for command in (
+        *_activation(),
+        'seqd classify --text "A film to remember, if only for the music."',
+        "seqd train markov --data a-text-of-yours.txt",
+        'seqd generate char_lstm "once upon a time " -t 0.2 -t 0.5 -t 1.0',
+        "seqd status",
+    ):
+        screen.say(f"  {command}", "cyan")
+
+
+def _activation() -> tuple[str, ...]:
+    """Give the command that puts `seqd` on the PATH, where it is not there yet."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("seqd") is not None or not activate.exists():
+        return ()
+    return (f"source {os.path.relpath(activate)}",)
+
+
+def _write(path: Path, reviews: Sequence[Review]) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for review in reviews:
+            file.write(json.dumps(review._asdict()) + "\n")
+    return path
+
+
+def _heading(screen: Screen, text: str) -> None:
+    screen.say()
+    screen.say(text, "bold")
+
+
+def _command(screen: Screen, *parts: str) -> None:
+    """Print a command; where it is too long it goes on in the next line, as a shell takes it."""
+    line = "$"
+    for part in parts:
+        if len(line) + len(part) + len(" \\") > screen.console.width - 1:
+            screen.say(f"{line} \\", "cyan")
+            line = "   "
+        line += f" {part}"
+    screen.say(line, "cyan")
+
+
+def _written(value: ParameterValue) -> str:
+    return json.dumps(value, separators=(",", ":"))

@@ -1,0 +1,58 @@
+"""How chunks of input and results are stored: JSON, compressed by zlib at its fastest level.
+
+Level 1 takes a results chunk to about a tenth of its size; higher levels cost more time than
+the network saves on a local Redis. Inflating is capped, since any producer can write a blob.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator
+
+from seqd.errors import InvalidInput
+from seqd_schemas import ITEM_RESULT, ItemChunk, ItemFailure, ItemSuccess, TextChunk
+
+#: No chunk that seqd writes inflates to more, since `chunking` closes one at 4 M characters.
+MAX_INFLATED_BYTES = 64 * 1024 * 1024
+
+
+def pack(chunk: ItemChunk | TextChunk) -> bytes:
+    """Compress a chunk of input."""
+    return zlib.compress(chunk.model_dump_json().encode(), 1)
+
+
+def unpack_items(blob: bytes) -> ItemChunk:
+    """Read a chunk of items; raises InvalidInput when it is none, ValidationError inside."""
+    return ItemChunk.model_validate_json(_inflate(blob))
+
+
+def unpack_texts(blob: bytes) -> TextChunk:
+    """Read a chunk of a training set; raises InvalidInput when it is none."""
+    return TextChunk.model_validate_json(_inflate(blob))
+
+
+def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> bytes:
+    """Compress results to JSON Lines."""
+    lines = b"".join(ITEM_RESULT.dump_json(result) + b"\n" for result in results)
+    return zlib.compress(lines, 1)
+
+
+def unpack_results(blob: bytes) -> Iterator[ItemSuccess | ItemFailure]:
+    """Read results in their order."""
+    for line in _inflate(blob).splitlines():
+        yield ITEM_RESULT.validate_json(line)
+
+
+def _inflate(blob: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        data = inflater.decompress(blob, MAX_INFLATED_BYTES)
+    except zlib.error as error:
+        raise InvalidInput(
+            f"a chunk of {len(blob)} bytes is not zlib-compressed: {error}. Upload through "
+            "seqd.client, or hand the items in inline."
+        ) from None
+    if inflater.unconsumed_tail:
+        raise InvalidInput(
+            f"a chunk of {len(blob)} bytes inflates to more than {MAX_INFLATED_BYTES} bytes, "
+            "which is the most that a chunk may hold."
+        )
+    return data

@@ -1,0 +1,46 @@
+"""Cuts a stream of entries into units, by number of items and by size, the same way each time.
+
+Used by the client that uploads and by the worker that reads a file, so that one input makes
+the same units whoever cuts it, and cutting again after a crash gives the same numbers.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from seqd_schemas import Item, ItemChunk, LabelledText, RefusedItem, TextChunk
+
+#: Characters of text after which a unit is closed, whatever its number of items.
+UNIT_CHARS = 4 * 1024 * 1024
+
+#: Records of a training set in one chunk.
+TEXTS_IN_CHUNK = 2_048
+
+
+def chunks_of(entries: Iterable[Item | RefusedItem], unit_items: int) -> Iterator[ItemChunk]:
+    """Cut entries into chunks of at most `unit_items`, lazily and in order."""
+    first_index, held, chars = 0, list[Item | RefusedItem](), 0
+    for entry in entries:
+        held.append(entry)
+        chars += len(entry.text) if isinstance(entry, Item) else 0
+        if len(held) >= unit_items or chars >= UNIT_CHARS:
+            yield _chunk(first_index, held)
+            first_index, held, chars = first_index + len(held), [], 0
+    if held:
+        yield _chunk(first_index, held)
+
+
+def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:
+    """Cut a training set into chunks, lazily and in order."""
+    held, chars = list[LabelledText](), 0
+    for text in texts:
+        held.append(text)
+        chars += len(text.text)
+        if len(held) >= TEXTS_IN_CHUNK or chars >= UNIT_CHARS:
+            yield TextChunk(texts=tuple(held))
+            held, chars = [], 0
+    if held:
+        yield TextChunk(texts=tuple(held))
+
+
+def _chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:
+    # Every entry was validated when it was made; doing it again would cost as much as packing.
+    return ItemChunk.model_construct(type="items", first_index=first_index, items=tuple(entries))

@@ -1,0 +1,117 @@
+"""Opens connections to Redis, and turns Redis's errors into ours.
+
+Used by whoever needs a connection; everything else is handed one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,  # noqa: A004 - redis-py's, not the built-in
+    NoPermissionError,
+    OutOfMemoryError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
+from redis.retry import Retry
+
+from seqd.errors import InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
+from seqd.server.urls import check_redis_url
+
+#: A blocking read asks for less than this; redis-py cuts a longer one off.
+SOCKET_TIMEOUT_S = 10.0
+
+_T = TypeVar("_T")
+
+
+class _RetryBreaks(Retry):
+    """Tries again after a break, and not after a refusal: a wrong password stays wrong."""
+
+    def call_with_retry(self, do: Callable[[], _T], *args: object, **options: object) -> _T:
+        def once() -> _T:
+            try:
+                return do()
+            except (AuthenticationError, AuthorizationError) as error:
+                # redis-py counts these among the broken connections, which are tried again.
+                raise NoPermissionError(str(error)) from error
+
+        return super().call_with_retry(once, *args, **options)  # type: ignore[arg-type]
+
+
+def connect(url: str, *, retries: int = 5) -> Redis:
+    """Give a client for `url`; it connects on first use and again after a break.
+
+    A command that got no answer is sent again, so whoever writes must be idempotent; all
+    scripts of the ledger are, but `claim`, whose first catch comes back when its lease runs
+    out. A refused password is not tried again. Raises InvalidSettings for a URL that is not
+    Redis's.
+    """
+    try:
+        return Redis.from_url(
+            check_redis_url(url),
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=5.0,
+            health_check_interval=15,
+            protocol=2,  # replies of one shape on every server, from Redis 6.2 on
+            retry=_RetryBreaks(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
+            retry_on_error=[ConnectionError, TimeoutError],
+        )
+    except ValueError as error:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL cannot be read: {error}. Form: redis://:password@host:6379/0"
+        ) from None
+
+
+def address_of(redis: Redis) -> str:
+    """Name the server for a message, without its password."""
+    settings = redis.connection_pool.connection_kwargs
+    if "path" in settings:
+        return str(settings["path"])
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+@contextmanager
+def redis_errors(redis: Redis) -> Iterator[None]:
+    """Turn Redis's errors into RedisRefused, RedisFull and RedisUnreachable."""
+    try:
+        yield
+    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        raise RedisRefused(_refused(redis, error)) from error
+    except OutOfMemoryError as error:
+        raise RedisFull(_full(redis)) from error
+    except (ConnectionError, TimeoutError) as error:
+        raise RedisUnreachable(
+            f"No answer from Redis at {address_of(redis)}: {_reason(error)} Start one with "
+            "`seqd up`, or set SEQD_REDIS_URL to a server that runs."
+        ) from error
+    except ResponseError as error:
+        if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
+            raise RedisRefused(_refused(redis, error)) from error
+        if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
+            raise RedisFull(_full(redis)) from error
+        raise
+
+
+def _refused(redis: Redis, error: RedisError) -> str:
+    return (
+        f"Redis at {address_of(redis)} refused the user or password: {_reason(error)} Set "
+        "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
+    )
+
+
+def _reason(error: RedisError) -> str:
+    """Give an error's text with one full stop behind it."""
+    return f"{str(error).rstrip('.')}."
+
+
+def _full(redis: Redis) -> str:
+    return (
+        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Fetch and "
+        "remove old jobs, raise maxmemory, or try again later."
+    )

@@ -1,0 +1,86 @@
+"""What workers publish about themselves, and what clients read to know what can be run.
+
+A worker's record has a time to live, so a worker that is gone drops out by itself. The
+catalog has none: a job may be handed in while no worker is up.
+"""
+
+from collections.abc import Iterable
+from typing import cast
+
+from redis import Redis
+
+from seqd.ledger.connection import redis_errors
+from seqd.settings import Settings
+from seqd_schemas import CatalogEntry, WorkerStatus
+
+
+class Fleet:
+    """Worker records and the catalog of models."""
+
+    def __init__(self, redis: Redis, settings: Settings) -> None:
+        self._redis = redis
+        self._keys = settings.keys
+        #: Three missed heartbeats and a worker is taken for gone.
+        self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
+
+    def now_ms(self) -> int:
+        """Give the time on the server's clock."""
+        with redis_errors(self._redis):
+            seconds, micros = self._redis.time()
+        return seconds * 1000 + micros // 1000
+
+    def publish_worker(self, status: WorkerStatus) -> None:
+        """Say what a worker is doing."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            key = self._keys.worker(status.worker)
+            pipe.set(key, status.model_dump_json(), px=self._ttl_ms)
+            pipe.zadd(self._keys.workers(), {status.worker: status.seen_at_ms})
+            pipe.execute()
+
+    def forget_worker(self, worker: str) -> None:
+        """Take a worker off the list: it has stopped."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(self._keys.worker(worker))
+            pipe.zrem(self._keys.workers(), worker)
+            pipe.execute()
+
+    def workers(self) -> list[WorkerStatus]:
+        """Give the workers that are up, sorted by name."""
+        with redis_errors(self._redis):
+            names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
+            if not names:
+                return []
+            keys = [self._keys.worker(name.decode()) for name in names]
+            rows = cast(list[bytes | None], self._redis.mget(keys))
+        found = [WorkerStatus.model_validate_json(row) for row in rows if row is not None]
+        return sorted(found, key=lambda status: status.worker)
+
+    def prune(self) -> None:
+        """Drop names of workers that have not been seen for a day."""
+        day_ago_ms = self.now_ms() - 24 * 3600 * 1000
+        with redis_errors(self._redis):
+            self._redis.zremrangebyscore(self._keys.workers(), "-inf", day_ago_ms)
+
+    def take_lock(self, name: str, holder: str, ttl_s: float) -> bool:
+        """Take or keep a chore's lock for `ttl_s` seconds; False when another holds it."""
+        key, ttl_ms = self._keys.lock(name), int(ttl_s * 1000)
+        with redis_errors(self._redis):
+            if self._redis.set(key, holder, nx=True, px=ttl_ms):
+                return True
+            if self._redis.get(key) != holder.encode():
+                return False
+            return bool(self._redis.pexpire(key, ttl_ms))
+
+    def publish_catalog(self, entries: Iterable[CatalogEntry]) -> None:
+        """Say which models can be run, and how; replaces what was said of the same models."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for entry in entries:
+                pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
+            pipe.execute()
+
+    def catalog(self) -> dict[str, CatalogEntry]:
+        """Give the models that the fleet has published, by name, sorted."""
+        with redis_errors(self._redis):
+            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
+        entries = [CatalogEntry.model_validate_json(row) for row in rows.values()]
+        return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}

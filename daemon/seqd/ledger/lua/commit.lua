@@ -1,0 +1,57 @@
+-- Record a unit's results; the last unit's commit ends the job.
+--
+-- ARGV: prefix, job, unit, attempt, blob of results, succeeded, errored, fenced (0 or 1),
+--       training result as JSON ('' for none).
+-- Keys: job hash, out, in, sizes, leases, todo, timers, worker leases, jobs:open, uploads,
+--       idempotency, events, route, group.
+-- Gives: 'committed', 'completed' when it ended the job, 'duplicate' when the unit was done
+--        already, 'ended' when the job had ended, 'fenced' when the attempt is not current.
+-- Guarantee: results, counts, state and events change together or not at all; the first commit
+-- of a unit wins. A fenced commit counts only from the attempt that holds the lease. Results
+-- that are no larger than the input they replace are taken even when Redis is full, so that the
+-- workers lead out of it.
+local id, unit, attempt, blob = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local succeeded, errored, fenced, training = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local key = job_key(id)
+local state = redis.call('HGET', key, 'state')
+if redis.call('HEXISTS', key .. ':out', unit) == 1 then return 'duplicate' end
+if not state or not is_open(state) then return 'ended' end
+if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
+local size = unit == 'train' and '1' or redis.call('HGET', key .. ':sizes', unit) or 'no'
+if tonumber(size) ~= succeeded + errored then
+  return redis.error_reply('seqd: ' .. succeeded + errored .. ' results for unit ' .. unit ..
+    ', which has ' .. size .. ' items')
+end
+
+local waiting = redis.call('HSTRLEN', key .. ':in', unit)
+-- A full Redis lets a script go on that has freed something before it first adds something.
+if #blob <= waiting then redis.call('HDEL', key .. ':in', unit) end
+redis.call('HSET', key .. ':out', unit, blob)
+redis.call('HDEL', key .. ':in', unit)
+redis.call('ZREM', key .. ':todo', unit)
+drop_lease(id, unit)
+redis.call('HINCRBY', key, 'pending_bytes', 0 - waiting)
+redis.call('HINCRBY', key, 'succeeded', succeeded)
+redis.call('HINCRBY', key, 'errored', errored)
+redis.call('HINCRBY', key, 'units_done', 1)
+if training ~= '' then
+  redis.call('HSET', key, 'training', training)
+  redis.call('DEL', key .. ':in')
+end
+if complete_if_done(id) then return 'completed' end
+
+local job = redis.call('HMGET', key, 'event_at', 'started', 'sealed', 'expected')
+if NOW - tonumber(job[1] or '0') >= PROGRESS_EVERY_MS then
+  redis.call('HSET', key, 'event_at', NOW)
+  local n = counts(key)
+  local seconds = math.max(NOW - tonumber(job[2] or NOW), 1) / 1000
+  local rate = (n[2] + n[3]) / seconds
+  local body = counts_json(key) .. string.format(',"rate_per_s":%.3f', rate)
+  -- While the input grows, only what the client expects says how much is left.
+  if rate > 0 and (job[3] == '1' or job[4]) then
+    local total = job[3] == '1' and n[1] or math.max(n[1], tonumber(job[4]))
+    body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
+  end
+  emit(id, 'progress', body, false)
+end
+return 'committed'

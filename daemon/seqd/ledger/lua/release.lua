@@ -1,0 +1,24 @@
+-- Give back everything that a worker holds: it drains, or its supervisor saw it die.
+--
+-- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on.
+-- Keys: worker leases, job hash, leases, timers, todo, crashes, route, group, turn.
+-- Gives: the routes that need a bell.
+-- Guarantee: each unit is claimable at once; a late commit of the worker still counts only
+-- if nobody was faster.
+local worker = ARGV[2]
+local bells = {}
+for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
+  local id, unit = string.match(member, '^(%S+) (%S+)$')
+  local key = job_key(id)
+  local _, holder = lease_of(key, unit)
+  if holder == worker then
+    drop_lease(id, unit)
+    if ARGV[3] == '1' then redis.call('HINCRBY', key .. ':crashes', unit, 1) end
+    local route = make_claimable(id, unit)
+    if needs_bell(route) then bells[route] = true end
+  end
+end
+redis.call('DEL', worker_leases_key(worker))
+local routes = {}
+for route in pairs(bells) do routes[#routes + 1] = route end
+return routes

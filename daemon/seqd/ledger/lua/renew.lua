@@ -1,0 +1,21 @@
+-- Keep leases alive.
+--
+-- ARGV: prefix, milliseconds of the lease, then job, unit, attempt for each lease.
+-- Keys: leases, timers, worker leases.
+-- Gives: for each lease 1, or 0 when it is lost: the job ended, or another attempt has it.
+-- Guarantee: a lease that was lost is never revived. Works when Redis is full.
+local lease_ms = tonumber(ARGV[2])
+local kept = {}
+for i = 3, #ARGV, 3 do
+  local id, unit, attempt = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local current, worker = lease_of(job_key(id), unit)
+  if current == attempt then
+    -- First, since a full Redis refuses a script that begins with a ZADD.
+    redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
+    redis.call('ZADD', timers_key(), 'XX', NOW + lease_ms, id .. ' ' .. unit)
+    kept[#kept + 1] = 1
+  else
+    kept[#kept + 1] = 0
+  end
+end
+return kept

@@ -1,0 +1,69 @@
+"""Loads the Lua scripts and calls them; every change of the ledger goes through here.
+
+Each script is one atomic step. Its keys and its guarantee stand at the top of its file.
+"""
+
+from functools import cache
+from importlib import resources
+from typing import cast
+
+from redis import Redis
+from redis.commands.core import Script
+
+from seqd.ledger.connection import redis_errors
+
+Argument = str | int | float | bytes
+Reply = bytes | int | list["Reply"]
+
+
+@cache
+def source_of(name: str) -> str:
+    """Give the text of `lua/NAME.lua` behind the shared part."""
+    folder = resources.files("seqd.ledger") / "lua"
+    shared = (folder / "common.lua").read_text(encoding="utf-8")
+    return shared + (folder / f"{name}.lua").read_text(encoding="utf-8")
+
+
+class Scripts:
+    """The scripts on one server, under one key prefix."""
+
+    def __init__(self, redis: Redis, prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+        self._loaded: dict[str, Script] = {}
+
+    def call(self, name: str, *arguments: Argument) -> Reply:
+        """Run a script; raises RedisUnreachable, RedisRefused or RedisFull."""
+        script = self._loaded.get(name)
+        if script is None:
+            script = self._loaded[name] = self._redis.register_script(source_of(name))
+        with redis_errors(self._redis):
+            return cast(Reply, script(args=[self._prefix, *arguments]))
+
+
+def as_list(reply: Reply) -> list[Reply]:
+    """Read a reply as a list."""
+    if not isinstance(reply, list):
+        raise TypeError(f"a script answered {reply!r} where a list was due")
+    return reply
+
+
+def as_text(reply: Reply) -> str:
+    """Read a reply as text."""
+    if not isinstance(reply, bytes):
+        raise TypeError(f"a script answered {reply!r} where text was due")
+    return reply.decode()
+
+
+def as_bytes(reply: Reply) -> bytes:
+    """Read a reply as bytes."""
+    if not isinstance(reply, bytes):
+        raise TypeError(f"a script answered {reply!r} where bytes were due")
+    return reply
+
+
+def as_int(reply: Reply) -> int:
+    """Read a reply as a whole number."""
+    if not isinstance(reply, int):
+        raise TypeError(f"a script answered {reply!r} where a number was due")
+    return reply

@@ -1,0 +1,187 @@
+"""Hands jobs in: the whole job in one step, or its input chunk by chunk.
+
+Called by `seqd.client`, by the worker that takes the inbox over, and by the one that reads a
+job's file. Checks nothing about models or parameters; `seqd.admission` has done that.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from seqd.errors import IdempotencyConflict
+from seqd.ledger.blobs import pack
+from seqd.ledger.scripts import Argument, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.settings import Settings
+from seqd_schemas import (
+    Failure,
+    FileSource,
+    InlineSource,
+    ItemChunk,
+    Job,
+    TextChunk,
+    TrainJob,
+    UploadSource,
+    route_of,
+)
+
+AppendOutcome = Literal["added", "full", "too_large", "ended"]
+
+#: Seconds for which the inbox's refusal of a request is kept.
+REJECTION_TTL_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A job in the ledger. `created` is False when it had been there already."""
+
+    job_id: str
+    created: bool
+
+
+def new_job_id() -> str:
+    """Make an identifier that sorts by time: 11 hex digits of milliseconds, 10 at random."""
+    return f"{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
+
+
+def digest_of(job: Job) -> str:
+    """Give the fingerprint by which a repeated request is told from a different one."""
+    canonical = json.dumps(job.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def inline_chunk(job: Job) -> ItemChunk | None:
+    """Give the only unit of a job that brings its items along, None for other jobs."""
+    if isinstance(job.source, InlineSource):
+        return ItemChunk(first_index=0, items=job.source.items)
+    return None
+
+
+class Submissions:
+    """Hands jobs in."""
+
+    def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
+        self._scripts = scripts
+        self._settings = settings
+        self._ring = ring
+
+    def submit(
+        self,
+        job: Job,
+        *,
+        job_id: str,
+        version: int | None,
+        unit_items: int,
+        chunk: ItemChunk | None = None,
+        sealed: bool = False,
+    ) -> Accepted:
+        """Write a job into the ledger, with its first unit of items where there is one.
+
+        `sealed` says that `chunk` is the whole input. Raises IdempotencyConflict when the
+        identifier or the idempotency key stands for another request.
+        """
+        digest = digest_of(job)
+        chunk = chunk or inline_chunk(job)
+        unit, size, sealed = _first_unit(job, chunk, sealed)
+        reply = as_list(
+            self._scripts.call(
+                "submit",
+                job_id,
+                digest,
+                self._idempotency_key(job),
+                b"" if chunk is None else pack(chunk),
+                size,
+                unit,
+                int(sealed),
+                *_fields(job, version, unit_items),
+            )
+        )
+        if as_text(reply[0]) == "exists":
+            known = Accepted(as_text(reply[1]), created=False)
+            if as_text(reply[2]) != digest:
+                raise IdempotencyConflict(_conflict(job, job_id, known.job_id))
+            return known
+        if as_int(reply[2]):
+            self._ring(route_of(job.kind, job.model.split("@")[0]))
+        return Accepted(job_id, created=True)
+
+    def append(
+        self, job: Job, job_id: str, unit: int, chunk: ItemChunk | TextChunk
+    ) -> AppendOutcome:
+        """Add unit number `unit`; sent twice it adds one. `full` asks to come again later."""
+        size = len(chunk.items) if isinstance(chunk, ItemChunk) else len(chunk.texts)
+        most = self._settings.max_pending_bytes
+        reply = as_list(self._scripts.call("append", job_id, unit, pack(chunk), size, most))
+        if as_int(reply[1]):
+            self._ring(route_of(job.kind, job.model.split("@")[0]))
+        outcome = as_text(reply[0])
+        if outcome not in ("added", "full", "too_large"):
+            return "ended"
+        return outcome  # type: ignore[return-value] # one of the three, by the line above
+
+    def seal(self, job: Job, job_id: str, units: int, *, intake_attempt: int | None = None) -> bool:
+        """Declare the input complete after `units` units; False when the job had ended."""
+        attempt = "" if intake_attempt is None else intake_attempt
+        reply = as_list(self._scripts.call("seal", job_id, units, attempt))
+        if as_int(reply[1]):
+            self._ring(route_of(job.kind, job.model.split("@")[0]))
+        return as_bytes(reply[0]) == b"sealed"
+
+    def reject(self, job_id: str, failure: Failure) -> None:
+        """Answer a request that cannot become a job, in the stream that its producer watches."""
+        self._scripts.call("reject", job_id, failure.model_dump_json(), REJECTION_TTL_S)
+
+    def _idempotency_key(self, job: Job) -> str:
+        if job.idempotency_key is None:
+            return ""
+        return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
+
+
+def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, int, bool]:
+    """Name the unit that a job starts with, its number of items, and whether it is all."""
+    if chunk is not None:
+        return "0", len(chunk.items), sealed or isinstance(job.source, InlineSource)
+    if isinstance(job, TrainJob):
+        if isinstance(job.source, UploadSource):
+            return "", 0, False
+        return "train", 1, True
+    if isinstance(job.source, FileSource):
+        return "intake", 0, False
+    return "", 0, sealed
+
+
+def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
+    model = job.model.split("@")[0]
+    # A label is part of it until it is resolved: two labels may mean two versions.
+    meant = job.model if version is None else f"{model}@{version}"
+    like = [job.kind, meant, job.parameters, job.priority, unit_items]
+    group = hashlib.sha256(json.dumps(like, sort_keys=True).encode()).hexdigest()[:16]
+    fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
+    fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
+    fields += ["route", route_of(job.kind, model), "group", group, "unit_items", unit_items]
+    fields += ["ttl", job.results_ttl_s]
+    if version is not None:
+        fields += ["version", version]
+    if isinstance(job.source, UploadSource) and job.source.expected_items is not None:
+        fields += ["expected", job.source.expected_items]
+    return fields
+
+
+def _without_items(job: Job) -> Job:
+    """Leave inline items out of the stored request: they stand in the first unit already."""
+    if not isinstance(job.source, InlineSource):
+        return job
+    source = UploadSource(expected_items=len(job.source.items))
+    return job.model_copy(update={"source": source})
+
+
+def _conflict(job: Job, job_id: str, known_id: str) -> str:
+    key = job.idempotency_key
+    name = f"identifier {job_id!r}" if known_id == job_id else f"idempotency key {key!r}"
+    return (
+        f"The {name} already stands for job {known_id}, which asks for something else. Send the "
+        "same request again, or choose another one."
+    )

@@ -1,0 +1,186 @@
+"""The workers' face of the ledger: claim units, keep their leases, record what came of them.
+
+A claim hands out units of like jobs together. Each unit carries its attempt number, which is
+the fencing token: whatever a worker writes later is checked against it on the server.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from seqd.errors import LeaseLost
+from seqd.ledger.blobs import pack_results
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.settings import Settings
+from seqd_schemas import Event, Failure, ItemFailure, ItemSuccess, Job, TrainingResult
+
+JOB: TypeAdapter[Job] = TypeAdapter(Job)
+
+#: Units of which one sweep of the reconciler looks at most, so that a script stays short.
+SWEEP_UNITS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A claimed unit: `intake`, `train`, or the number of a chunk of items."""
+
+    job_id: str
+    name: str
+    #: Fencing token: higher than that of any earlier claim of this unit.
+    attempt: int
+    #: Earlier attempts that ended without a word from their worker.
+    crashes: int
+    blob: bytes
+    #: True when this claim started the job.
+    started_job: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Units of like jobs: same kind, model, version, parameters and priority."""
+
+    #: The request of the first unit's job.
+    job: Job
+    #: The pinned version; None when the job names a label and nobody has resolved it yet.
+    version: int | None
+    units: tuple[Unit, ...]
+
+
+class CommitOutcome(StrEnum):
+    """What a commit did."""
+
+    COMMITTED = "committed"
+    COMPLETED = "completed"
+    DUPLICATE = "duplicate"
+    ENDED = "ended"
+    FENCED = "fenced"
+
+
+class Work:
+    """Claims, leases and commits."""
+
+    def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
+        self._scripts = scripts
+        self._settings = settings
+        self._ring = ring
+
+    def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
+        """Take the units whose turn it is, for `lease_s` seconds; None when there are none."""
+        reply = as_list(self._scripts.call("claim", worker, self._lease_ms, *routes))
+        for route in as_list(reply[0]):
+            self._ring(as_text(route))
+        if len(reply) == 1:
+            return None
+        version = as_text(reply[2])
+        return Claim(
+            job=JOB.validate_json(as_bytes(reply[1])),
+            version=int(version) if version else None,
+            units=tuple(_unit(row) for row in reply[3:]),
+        )
+
+    def renew(self, units: Sequence[Unit]) -> list[bool]:
+        """Keep leases for `lease_s` seconds more; False for each that is lost for good."""
+        if not units:
+            return []
+        rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
+        reply = as_list(self._scripts.call("renew", self._lease_ms, *rows))
+        return [as_int(kept) == 1 for kept in reply]
+
+    def commit(self, unit: Unit, results: Sequence[ItemSuccess | ItemFailure]) -> CommitOutcome:
+        """Record a unit's results, in the items' order. The first commit of a unit wins."""
+        succeeded = sum(isinstance(result, ItemSuccess) for result in results)
+        return CommitOutcome(
+            as_text(
+                self._scripts.call(
+                    "commit",
+                    unit.job_id,
+                    unit.name,
+                    unit.attempt,
+                    pack_results(results),
+                    succeeded,
+                    len(results) - succeeded,
+                    0,
+                    "",
+                )
+            )
+        )
+
+    def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
+        """Record the version that a training made; counts only while the lease is held."""
+        text = result.model_dump_json()
+        reply = self._scripts.call(
+            "commit", unit.job_id, unit.name, unit.attempt, text, 1, 0, 1, text
+        )
+        return CommitOutcome(as_text(reply))
+
+    def put_back(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
+        """Give a unit back, claimable after `wait_s`; False when it was not ours any more."""
+        reply = as_list(
+            self._scripts.call(
+                "put_back",
+                unit.job_id,
+                unit.name,
+                unit.attempt,
+                int(wait_s * 1000),
+                int(crashed),
+            )
+        )
+        return as_int(reply[0]) == 1
+
+    def release(self, worker: str, *, crashed: bool) -> None:
+        """Give back all that a worker holds, and ring for it."""
+        for route in as_list(self._scripts.call("release", worker, int(crashed))):
+            self._ring(as_text(route))
+
+    def expire(self) -> int:
+        """Make units claimable whose lease or back-off ran out; gives their number."""
+        backoff_ms = int(self._settings.backoff_s * 1000)
+        reply = as_list(self._scripts.call("expire", SWEEP_UNITS, backoff_ms))
+        for route in reply[1:]:
+            self._ring(as_text(route))
+        return as_int(reply[0])
+
+    def ring_where_due(self, routes: Sequence[str]) -> None:
+        """Ring for those of the routes that have claimable units and no bell."""
+        for route in as_list(self._scripts.call("bells", *routes)):
+            self._ring(as_text(route))
+
+    def pin(self, job_ids: Sequence[str], version: int) -> list[int]:
+        """Fix the version of jobs that named a label; gives the one that each runs on."""
+        reply = as_list(self._scripts.call("pin", version, *job_ids))
+        return [int(as_text(row)) for row in reply]
+
+    def publish(self, unit: Unit, event: Event) -> None:
+        """Publish an event about a unit; raises LeaseLost when the unit is not ours any more."""
+        if event.at_ms != 0:
+            raise ValueError("an event gets its time from the server: leave at_ms at 0")
+        reply = self._scripts.call(
+            "publish", unit.job_id, unit.name, unit.attempt, event.model_dump_json()
+        )
+        if as_int(reply) == 0:
+            raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
+
+    def fail_job(self, unit: Unit, failure: Failure) -> bool:
+        """End the whole job as failed; False when the unit is not ours any more."""
+        reply = self._scripts.call(
+            "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
+        )
+        return as_text(reply) == "ended"
+
+    @property
+    def _lease_ms(self) -> int:
+        return int(self._settings.lease_s * 1000)
+
+
+def _unit(reply: Reply) -> Unit:
+    row = as_list(reply)
+    return Unit(
+        job_id=as_text(row[0]),
+        name=as_text(row[1]),
+        attempt=as_int(row[2]),
+        crashes=as_int(row[3]),
+        blob=as_bytes(row[4]),
+        started_job=as_int(row[5]) == 1,
+    )

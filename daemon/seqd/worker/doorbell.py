@@ -1,0 +1,60 @@
+"""The only Celery task: somebody rang, so look at the ledger. Runs in the pool child.
+
+Celery imports this module in the parent and in the child; only the child makes a `Runtime`,
+from the environment that `node` set before it spawned the child.
+"""
+
+import logging
+from dataclasses import dataclass
+
+from billiard.process import current_process
+from celery import shared_task
+from celery.signals import setup_logging, worker_process_init
+
+from seqd.bell import DOORBELL
+from seqd.settings import load_settings
+from seqd.supervisor import die_with_parent
+from seqd.worker.logs import configure_logging
+from seqd.worker.runtime import Runtime
+from seqd.worker.workbench import open_workbench
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Child:
+    """The child's runtime, made when its process starts."""
+
+    runtime: Runtime | None = None
+
+
+_child = _Child()
+
+
+setup_logging.connect(configure_logging)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator] # Celery has no types
+def start_child(**_: object) -> None:
+    """Make the runtime and warm the models up, before the child takes its first bell.
+
+    Celery logs what this raises and carries on; the first bell then tries again.
+    """
+    # Celery has asked for the same, but not looked whether the parent was gone by then.
+    die_with_parent(current_process()._parent_pid)
+    _open_runtime()
+
+
+def _open_runtime() -> Runtime:
+    if _child.runtime is None:
+        settings = load_settings()
+        runtime = Runtime(open_workbench(settings), settings)
+        runtime.warm_up()
+        _child.runtime = runtime
+    return _child.runtime
+
+
+@shared_task(name=DOORBELL)  # type: ignore[untyped-decorator]
+def doorbell() -> None:
+    """Answer a bell. What it does depends on the ledger alone."""
+    _open_runtime().answer_bell()

@@ -1,0 +1,143 @@
+"""Takes jobs over that any language handed in by one XADD, and answers on the job's stream.
+
+A consumer group hands each entry to one worker; an entry whose worker died before it had
+acknowledged is claimed by another. Taking a job over twice makes one job, since the producer
+chose its identifier. What cannot become a job gets a `rejected` event with the reason.
+"""
+
+import logging
+from threading import Event, Thread
+from typing import cast
+
+from pydantic import TypeAdapter, ValidationError
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from seqd.admission import admit
+from seqd.errors import REDIS_ERRORS, InvalidRequest, UserError, failure_of
+from seqd.ledger import Ledger, redis_errors
+from seqd.ledger.work import JOB
+from seqd.settings import Settings
+from seqd.worker.endurance import outlive
+from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Job, JobId, UploadSource
+
+log = logging.getLogger(__name__)
+
+#: Milliseconds after which an entry that a worker took and did not acknowledge is taken over.
+TAKE_OVER_MS = 30_000
+#: Entries taken at a time.
+BATCH = 16
+BLOCK_MS = 500
+
+_JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
+_Entry = tuple[bytes, dict[bytes, bytes] | None]
+
+
+class Inbox:
+    """The chore, in a thread of the worker's parent process."""
+
+    def __init__(self, redis: Redis, ledger: Ledger, settings: Settings, worker: str) -> None:
+        self._redis = redis
+        self._ledger = ledger
+        self._key = settings.keys.inbox()
+        self._pause_s = settings.reconcile_s
+        self._worker = worker
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name="seqd-inbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def ask_to_end(self) -> None:
+        """Begin nothing new; does not wait."""
+        self._closed.set()
+
+    def close(self) -> None:
+        """End, within one blocking read."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def look(self) -> None:
+        """Take over what a dead worker left, then what is new; waits up to half a second."""
+        with redis_errors(self._redis):
+            self._make_group()
+            entries = self._left_behind() or self._new()
+        for entry_id, fields in entries:
+            self._take_over(entry_id, fields)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            if not outlive("the inbox could not be looked at", self.look):
+                self._closed.wait(self._pause_s)
+
+    def _make_group(self) -> None:
+        try:
+            self._redis.xgroup_create(self._key, INBOX_GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def _left_behind(self) -> list[_Entry]:
+        reply = self._redis.xautoclaim(
+            self._key, INBOX_GROUP, self._worker, min_idle_time=TAKE_OVER_MS, count=BATCH
+        )
+        return cast(list[_Entry], reply[1])
+
+    def _new(self) -> list[_Entry]:
+        reply = self._redis.xreadgroup(
+            INBOX_GROUP, self._worker, {self._key: ">"}, count=BATCH, block=BLOCK_MS
+        )
+        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
+        return [entry for _, entries in streams for entry in entries]
+
+    def _take_over(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> None:
+        if fields is not None:  # else the producer has deleted the entry
+            self._answer(fields)
+        with redis_errors(self._redis), self._redis.pipeline() as pipe:
+            pipe.xack(self._key, INBOX_GROUP, entry_id)
+            pipe.xdel(self._key, entry_id)
+            pipe.execute()
+
+    def _answer(self, fields: dict[bytes, bytes]) -> None:
+        raw_id = fields.get(b"id", b"")
+        try:
+            job_id = _JOB_ID.validate_python(raw_id.decode("utf-8", "replace"))
+        except ValidationError:
+            log.warning("inbox entry refused: id=%.80r names no stream to answer on", raw_id)
+            return
+        try:
+            job = read_job(fields.get(b"job", b""))
+            admitted = admit(job, self._ledger.fleet.catalog())
+            self._ledger.submissions.submit(
+                job, job_id=job_id, version=admitted.version, unit_items=admitted.unit_items
+            )
+        except REDIS_ERRORS:
+            raise  # The entry stays, and is taken over again.
+        except UserError as error:
+            log.info("inbox job=%s rejected: %s", job_id, error)
+            self._ledger.submissions.reject(job_id, failure_of(error))
+
+
+def read_job(raw: bytes) -> Job:
+    """Read a request; raises InvalidRequest, which names the field and what is allowed."""
+    if len(raw) > MAX_JOB_BYTES:
+        raise InvalidRequest(
+            f"The job has {len(raw)} bytes; allowed: {MAX_JOB_BYTES}. Name a file as its source."
+        )
+    try:
+        job = JOB.validate_json(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the JSON"
+        raise InvalidRequest(
+            f"The field `job` is not a job: {field}: {first['msg']}. Its JSON Schema is what "
+            "`seqd schema` writes as job.schema.json."
+        ) from None
+    if isinstance(job.source, UploadSource):
+        raise InvalidRequest(
+            "A job in the inbox cannot have an `upload` source, since nobody would upload. "
+            "Allowed: `inline`, or `file` with a path that the workers can read."
+        )
+    return job

@@ -1,0 +1,119 @@
+"""Runs a claim of classifying or generating units from end to end.
+
+Finds the version, loads it, computes (`item_units`), commits unit by unit. What concerns the
+whole job, such as a model that cannot be loaded, fails the job with its reason.
+"""
+
+import logging
+
+from pydantic import ValidationError
+
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidInput,
+    InvalidParameters,
+    PluginFault,
+    SeqdError,
+    failure_of,
+)
+from seqd.hookspecs import LoadedModel, PluginParameters
+from seqd.ledger.work import Claim, CommitOutcome, Unit
+from seqd.worker.contexts import WorkerRunContext
+from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
+from seqd.worker.workbench import Workbench
+from seqd_schemas import Failure, ItemErrorCode, Job
+
+log = logging.getLogger(__name__)
+
+
+class ItemJobs:
+    """Runs units of items."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    def run(self, claim: Claim) -> None:
+        """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
+        units = self._unpacked(claim.units)
+        units = [unit for unit in units if not self._gave_up(unit)]
+        if not units:
+            return
+        try:
+            model = self._model(claim)
+            parameters = self._parameters(claim.job)
+        except REDIS_ERRORS:
+            raise
+        except SeqdError as error:
+            self._fail(units, failure_of(error))
+            return
+        except Exception as error:
+            log.exception("model %s could not be loaded", claim.job.model)
+            self._fail(units, failure_of(_load_fault(claim.job, error)))
+            return
+        context = WorkerRunContext(self._bench.identity.device, self._bench.should_stop)
+        call = call_of(model, claim.job.kind, parameters, context)
+        for unit, results in zip(units, compute(call, units), strict=True):
+            self._commit(unit.unit, results)
+
+    def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
+        unpacked = []
+        for unit in units:
+            try:
+                unpacked.append(unpack(unit))
+            except InvalidInput as error:
+                self._bench.ledger.work.fail_job(unit, failure_of(error))
+        return unpacked
+
+    def _gave_up(self, unit: UnitItems) -> bool:
+        """Record `worker_crashed` for a unit that has killed its worker too often."""
+        crashes = unit.unit.crashes
+        if crashes < self._bench.max_attempts:
+            return False
+        message = (
+            f"The worker died {crashes} times while it worked on this item's unit of "
+            f"{len(unit.chunk.items)}. Send the items again in smaller jobs to find the one."
+        )
+        self._commit(unit.unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
+        return True
+
+    def _model(self, claim: Claim) -> LoadedModel:
+        name = claim.job.model.split("@")[0]
+        version = claim.version
+        if version is None:
+            _, version = self._bench.store.resolve(claim.job.model)
+            jobs = [unit.job_id for unit in claim.units]
+            version = self._bench.ledger.work.pin(jobs, version)[0]
+        return self._bench.cache.get(name, version)
+
+    def _parameters(self, job: Job) -> PluginParameters:
+        model = self._bench.registry.model(job.model.split("@")[0])
+        try:
+            return model.tasks[job.kind].parameters.model_validate(job.parameters)
+        except ValidationError as error:
+            raise InvalidParameters(parameter_fault(job, error)) from None
+
+    def _fail(self, units: list[UnitItems], failure: Failure) -> None:
+        for unit in units:
+            if self._bench.ledger.work.fail_job(unit.unit, failure):
+                self._bench.job_finished(unit.unit.job_id)
+
+    def _commit(self, unit: Unit, results: Results) -> None:
+        outcome = self._bench.ledger.work.commit(unit, results)
+        if outcome is CommitOutcome.COMPLETED:
+            self._bench.job_finished(unit.job_id)
+        elif outcome is not CommitOutcome.COMMITTED:
+            log.info("commit of unit=%s job=%s: %s", unit.name, unit.job_id, outcome)
+
+
+def parameter_fault(job: Job, error: ValidationError) -> str:
+    """Say which parameter is wrong, what arrived and what pydantic allows."""
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    return f"{job.model} {job.kind}: parameter {name!r} is {first['input']!r}: {first['msg']}."
+
+
+def _load_fault(job: Job, error: Exception) -> PluginFault:
+    return PluginFault(
+        f"Model {job.model} could not be loaded: {type(error).__name__}: {error}. The worker's "
+        "log has the traceback."
+    )

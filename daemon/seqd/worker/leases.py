@@ -1,0 +1,91 @@
+"""Keeps the leases of the work in hand alive, from a thread, and says when one is lost.
+
+While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
+worker's status. Numeric libraries let other threads run while they compute; a plugin that
+never does is found out when its lease runs out.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+from time import monotonic
+
+from seqd.errors import REDIS_ERRORS
+from seqd.ledger import Ledger
+from seqd.ledger.work import Unit
+from seqd.worker.endurance import outlive
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the ledger when a plugin asks whether to stop: a cancel takes
+#: at most this long to be noticed, and asking costs one round trip to Redis.
+STOP_CHECK_S = 0.5
+
+#: Job, unit and attempt.
+_Lease = tuple[str, str, int]
+
+
+class LeaseKeeper:
+    """The leases of one worker. One thread works, this one's own thread renews."""
+
+    def __init__(self, ledger: Ledger, heartbeat_s: float) -> None:
+        self._ledger = ledger
+        self._heartbeat_s = heartbeat_s
+        self._lock = Lock()
+        self._units: tuple[Unit, ...] = ()
+        self._lost: set[_Lease] = set()
+        self._checked_at = monotonic()
+        self._closed = Event()
+
+    def start(self, on_beat: Callable[[], None]) -> None:
+        """Begin to beat, and call `on_beat` each time."""
+        beat = Thread(target=self._beat, args=[on_beat], name="seqd-leases", daemon=True)
+        beat.start()
+
+    def close(self) -> None:
+        """Stop beating."""
+        self._closed.set()
+
+    @contextmanager
+    def holding(self, units: Sequence[Unit]) -> Iterator[None]:
+        """Keep these units' leases alive for the time of the block."""
+        with self._lock:
+            self._units, self._lost = tuple(units), set()
+            self._checked_at = monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._units = ()
+
+    def all_lost(self) -> bool:
+        """True when no lease in hand is left; asks the ledger at most twice a second."""
+        if monotonic() - self._checked_at >= STOP_CHECK_S:
+            self._renew()
+        with self._lock:
+            return bool(self._units) and len(self._lost) == len(self._units)
+
+    def _beat(self, on_beat: Callable[[], None]) -> None:
+        while not self._closed.wait(self._heartbeat_s):
+            outlive("leases not renewed", self._renew)
+            outlive("worker status not published", on_beat)
+
+    def _renew(self) -> None:
+        with self._lock:
+            self._checked_at = monotonic()
+            held = [unit for unit in self._units if _lease(unit) not in self._lost]
+        try:
+            kept = self._ledger.work.renew(held)
+        except REDIS_ERRORS as error:
+            # Not lost yet: the lease outlives three missed renewals, and the commit is fenced.
+            log.warning("leases not renewed: %s", error)
+            return
+        lost = {_lease(unit) for unit, ok in zip(held, kept, strict=True) if not ok}
+        with self._lock:
+            # A beat may come late, when the unit has been claimed again: the attempt tells.
+            self._lost |= lost & {_lease(unit) for unit in self._units}
+
+
+def _lease(unit: Unit) -> _Lease:
+    return unit.job_id, unit.name, unit.attempt

@@ -1,0 +1,141 @@
+"""A worker's parent process: boots, listens for bells, drains. It never computes.
+
+Staged: `boot` checks that the slot can run anything at all, `serve` runs Celery until a signal
+ends it, `drain` gives back what the child still held. Called by `seqd worker`.
+"""
+
+import logging
+import os
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery
+from celery.signals import task_failure, worker_ready, worker_shutting_down
+
+from seqd.bell import Bell
+from seqd.errors import InvalidSettings
+from seqd.ledger import Ledger, connect
+from seqd.registry import Registry
+from seqd.settings import Settings, load_settings
+from seqd.slots import Slot
+from seqd.worker.celery_app import create_app
+from seqd.worker.drain import DrainFlag
+from seqd.worker.endurance import outlive
+from seqd.worker.identity import Identity, identify, runnable_routes
+from seqd.worker.inbox import Inbox
+from seqd.worker.logs import configure_logging
+from seqd.worker.reconciler import Reconciler
+from seqd.worker.workbench import open_store, publish_catalog
+from seqd_schemas import bell_queue
+
+log = logging.getLogger(__name__)
+
+
+def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
+    """Run one worker until SIGTERM, SIGINT or SIGQUIT; gives the exit status.
+
+    `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
+    """
+    configure_logging()
+    identity = identify(slot, name)
+    _set_environment(settings, identity)
+    node = Node(load_settings(), identity)
+    node.boot()
+    try:
+        return node.serve()
+    finally:
+        node.drain()
+
+
+class Node:
+    """The parent of one worker."""
+
+    def __init__(self, settings: Settings, identity: Identity) -> None:
+        if settings.redis_url is None:
+            raise InvalidSettings("a worker needs SEQD_REDIS_URL")
+        redis = connect(settings.redis_url)
+        bell = Bell(settings.redis_url, settings)
+        self._ledger = Ledger(redis, settings, bell.ring)
+        self._identity = identity
+        self._drain = DrainFlag(settings, identity.name)
+        self._registry = Registry.load(settings)
+        self._store = open_store(settings, self._registry)
+        self._routes = runnable_routes(identity.slot, self._registry.models)
+        self._reconciler = Reconciler(self._ledger, settings, identity.name, self._routes)
+        self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._app = create_app(settings.redis_url, settings)
+
+    def boot(self) -> None:
+        """Check that there is something to run and a server to listen on."""
+        if not self._routes:
+            tasks = ", ".join(self._identity.slot.tasks)
+            raise InvalidSettings(
+                f"Slot {self._identity.slot.name} can run nothing: no ready model does {tasks} on "
+                f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
+            )
+        # Before the inbox is opened: what it takes is checked against the catalog.
+        publish_catalog(self._ledger, self._registry, self._store)
+        self._drain.lower()
+
+    def serve(self) -> int:
+        """Listen until a signal ends it; gives the exit status."""
+        worker_ready.connect(self._on_ready, weak=False)
+        worker_shutting_down.connect(self._on_shutting_down, weak=False)
+        task_failure.connect(self._on_failure, weak=False)
+        return _listen(self._app, self._identity, self._routes)
+
+    def drain(self) -> None:
+        """Give back what the child still held, and take the worker off the list."""
+        self._reconciler.close()
+        self._inbox.close()
+        self._drain.lower()
+        outlive("leases not given back", self._say_goodbye)
+        log.info("stopped worker=%s", self._identity.name)
+
+    def _on_ready(self, **_: object) -> None:
+        self._reconciler.start()
+        self._inbox.start()
+        log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
+
+    def _say_goodbye(self) -> None:
+        self._ledger.work.release(self._identity.name, crashed=False)
+        self._ledger.fleet.forget_worker(self._identity.name)
+
+    def _on_failure(self, exception: BaseException, **_: object) -> None:
+        """Give a dead child's work back now, not when its leases run out.
+
+        Celery calls this before its next child can hear a bell, so nothing of that one's.
+        """
+        if isinstance(exception, WorkerLostError):
+            log.error("child died worker=%s: %s", self._identity.name, exception)
+            name = self._identity.name
+            outlive("leases not given back", lambda: self._ledger.work.release(name, crashed=True))
+
+    def _on_shutting_down(self, **_: object) -> None:
+        self._drain.raise_()
+        self._reconciler.ask_to_end()
+        self._inbox.ask_to_end()
+        log.info("draining worker=%s", self._identity.name)
+
+
+def _listen(app: Celery, identity: Identity, routes: tuple[str, ...]) -> int:
+    worker = app.Worker(
+        hostname=identity.name,
+        queues=[bell_queue(route) for route in routes],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        optimization="fair",
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _set_environment(settings: Settings, identity: Identity) -> None:
+    """Pin the device before the child exists, and tell the child who it is."""
+    os.environ.update(identity.slot.environment())
+    os.environ.update(
+        SEQD_REDIS_URL=settings.redis_url or "",
+        SEQD_SLOT=identity.slot.name,
+        SEQD_WORKER=identity.name,
+    )

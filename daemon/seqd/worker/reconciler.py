@@ -1,0 +1,70 @@
+"""Looks after work that nobody looks after, for the whole fleet; one worker at a time does it.
+
+Makes units claimable whose lease or back-off ran out, and rings for claimable units when no
+bell hangs. A lock in Redis keeps the chore with one worker; it expires by itself, so that
+nothing waits for a worker that was killed while it held the lock.
+"""
+
+import logging
+from threading import Event, Thread
+from time import monotonic
+
+from seqd.ledger import Ledger
+from seqd.settings import Settings
+from seqd.worker.endurance import outlive
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two removals of what has outlived its time to live.
+TIDY_EVERY_S = 60.0
+
+
+class Reconciler:
+    """The chore, in a thread of the worker's parent process."""
+
+    def __init__(
+        self, ledger: Ledger, settings: Settings, worker: str, routes: tuple[str, ...]
+    ) -> None:
+        self._ledger = ledger
+        self._period_s = settings.reconcile_s
+        self._abandoned_s = settings.abandoned_upload_s
+        self._worker = worker
+        self._routes = routes
+        self._tidied_at = 0.0
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name="seqd-reconciler", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def ask_to_end(self) -> None:
+        """Begin nothing new; does not wait."""
+        self._closed.set()
+
+    def close(self) -> None:
+        """End, within one look."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def look(self) -> None:
+        """Look once: wake what is due, ring for what waits, end what was abandoned."""
+        if self._ledger.fleet.take_lock("reconciler", self._worker, self._period_s * 3):
+            woken = self._ledger.work.expire()
+            if woken:
+                log.info("woke units=%d", woken)
+            self._ledger.jobs.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
+            self._tidy()
+        # Every worker rings for its own routes: another may not know them.
+        self._ledger.work.ring_where_due(self._routes)
+
+    def _tidy(self) -> None:
+        if monotonic() - self._tidied_at >= TIDY_EVERY_S:
+            self._tidied_at = monotonic()
+            self._ledger.fleet.prune()
+            self._ledger.jobs.forget_expired()
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._period_s):
+            outlive("the ledger could not be looked after", self.look)

@@ -1,0 +1,89 @@
+"""What everything in a worker's child works with: ledger, plugins, store, models, leases.
+
+Made once a child, by `open_workbench`. It holds and asks; it runs nothing. `runtime` and the
+kinds of unit beside it (`item_jobs`, `trainings`, `intake`) are handed it.
+"""
+
+from dataclasses import dataclass
+
+from seqd.bell import Bell
+from seqd.errors import InvalidSettings
+from seqd.ledger import Ledger, connect
+from seqd.registry import Registry, catalog_entry
+from seqd.settings import Settings
+from seqd.slots import parse_slot
+from seqd.store import ModelStore
+from seqd.worker.drain import DrainFlag
+from seqd.worker.identity import Identity, identify, runnable_routes
+from seqd.worker.leases import LeaseKeeper
+from seqd.worker.model_cache import ModelCache
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """One child's tools."""
+
+    identity: Identity
+    #: What this slot can run, such as `classify.imdb_lstm`.
+    routes: tuple[str, ...]
+    ledger: Ledger
+    registry: Registry
+    store: ModelStore
+    cache: ModelCache
+    leases: LeaseKeeper
+    drain: DrainFlag
+    #: Starts of a unit before its items are given up.
+    max_attempts: int
+
+    def should_stop(self) -> bool:
+        """True when the work in hand should end: no lease is left, or the worker drains."""
+        return self.drain.is_raised() or self.leases.all_lost()
+
+    def job_started(self, job_id: str) -> None:
+        """Tell the observers that this worker claimed a job's first unit."""
+        self.registry.notify_job_started(self.ledger.jobs.get(job_id), self.identity.name)
+
+    def job_finished(self, job_id: str) -> None:
+        """Tell the observers that this worker ended a job."""
+        self.registry.notify_job_finished(self.ledger.jobs.get(job_id))
+
+    def publish_catalog(self) -> None:
+        """Tell the fleet which models and versions can be run here."""
+        publish_catalog(self.ledger, self.registry, self.store)
+
+
+def open_workbench(settings: Settings) -> Workbench:
+    """Lay out the tools of the worker that the settings name; connects on first use."""
+    if settings.redis_url is None:
+        raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
+    ledger = Ledger(connect(settings.redis_url), settings, Bell(settings.redis_url, settings).ring)
+    identity = identify(parse_slot(settings.slot), settings.worker)
+    registry = Registry.load(settings)
+    store = open_store(settings, registry)
+    return Workbench(
+        identity=identity,
+        routes=runnable_routes(identity.slot, registry.models),
+        ledger=ledger,
+        registry=registry,
+        store=store,
+        cache=ModelCache(registry, store, identity.device, settings.model_cache_bytes),
+        leases=LeaseKeeper(ledger, settings.heartbeat_s),
+        drain=DrainFlag(settings, identity.name),
+        max_attempts=settings.max_attempts,
+    )
+
+
+def open_store(settings: Settings, registry: Registry) -> ModelStore:
+    """Open the model store, with the starters of all plugins."""
+    models = registry.models.items()
+    starters = {name: model.starter for name, model in models if model.starter is not None}
+    return ModelStore(settings.store_dir, starters)
+
+
+def publish_catalog(ledger: Ledger, registry: Registry, store: ModelStore) -> None:
+    """Tell the fleet which models and versions a process can run."""
+    now_ms = ledger.fleet.now_ms()
+    ledger.fleet.publish_catalog(
+        catalog_entry(model, registry.plugin_of(name), store, now_ms)
+        for name, model in registry.models.items()
+    )

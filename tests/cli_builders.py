@@ -1,0 +1,124 @@
+"""Runs the command line for tests: in this process, or as a program beside a running daemon."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from seqd.cli.app import app
+from seqd.cli.exits import run
+from seqd_schemas import (
+    Classification,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+)
+
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> object:
+        return json.loads(self.out)
+
+
+def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
+    """Run a command in this process."""
+    try:
+        status = run(lambda: app(arguments, prog_name="seqd"))
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    printed = capsys.readouterr()
+    return Ended(status, printed.out, printed.err)
+
+
+def clean_environment(**variables: str) -> dict[str, str]:
+    """Give this process's variables without anybody's settings, and with the given ones."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SEQD_")}
+    return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | variables
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A data folder, and the commands run on it."""
+
+    data_dir: Path
+
+    def environment(self) -> dict[str, str]:
+        return clean_environment(SEQD_DATA_DIR=str(self.data_dir))
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "seqd", *arguments],
+            env=self.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.data_dir,
+        )
+
+    def seqd(self, *arguments: str, stdin: str | None = None) -> Ended:
+        program = self.start(*arguments)
+        try:
+            out, err = program.communicate(stdin, timeout=90)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            raise
+        return Ended(program.returncode, out, err)
+
+
+@contextmanager
+def running_daemon(data_dir: Path, *options: str) -> Iterator[Installation]:
+    """Run `seqd up` in a folder until the block ends; its log is `up.log` there."""
+    installation = Installation(data_dir)
+    log = data_dir / "up.log"
+    with log.open("w") as output:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "up", *options],
+            env=installation.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "Ready after" not in log.read_text():
+            assert up.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        yield installation
+    finally:
+        up.send_signal(signal.SIGTERM)
+        try:
+            up.wait(timeout=45)
+        except subprocess.TimeoutExpired:
+            up.kill()
+            up.wait()
+    assert up.returncode == 0, log.read_text()
+
+
+def a_success(custom_id: str = "a", label: str = "positive", score: float = 0.9) -> ItemSuccess:
+    output = Classification(label=label, score=score, truncated=False)
+    return ItemSuccess(custom_id=custom_id, output=output)
+
+
+def a_failure(custom_id: str = "b", message: str = "text is empty.") -> ItemFailure:
+    error = ItemError(code=ItemErrorCode.INVALID_INPUT, message=message)
+    return ItemFailure(custom_id=custom_id, error=error)

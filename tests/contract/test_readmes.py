@@ -1,0 +1,59 @@
+"""What the READMEs say is held against the code: settings, links, and that nothing is unrun."""
+
+import re
+from pathlib import Path
+
+import pytest
+from readme_blocks import READMES, ROOT, blocks_of
+
+from seqd.settings import Settings
+
+#: Set by `seqd worker` for its child, not by people.
+INTERNAL_SETTINGS = {"slot", "worker"}
+
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+
+
+def test_every_setting_stands_in_the_operators_guide_with_its_description():
+    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+
+    missing = [
+        f"SEQD_{name.upper()}"
+        for name, field in Settings.model_fields.items()
+        if name not in INTERNAL_SETTINGS
+        and not re.search(rf"\| `SEQD_{name.upper()}` \|.*{re.escape(field.description)}", guide)
+    ]
+
+    assert missing == []
+
+
+def test_the_operators_guide_names_no_setting_that_there_is_not():
+    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+
+    named = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", guide)}
+
+    assert named <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_every_link_of_a_readme_leads_somewhere(readme: Path):
+    links = _LINK.findall(readme.read_text(encoding="utf-8"))
+
+    broken = [link for link in links if not (readme.parent / link).exists()]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path):
+    run = {
+        "README.md": {"python", "sh"},
+        "schemas/README.md": {"python", "sh"},
+        "plugins/README.md": {"python", "sh", "toml"},
+    }
+    name = str(readme.relative_to(ROOT))
+
+    languages = set(re.findall(r"^```(\w+)", readme.read_text(encoding="utf-8"), re.M))
+
+    assert languages - {"text"} <= run.get(name, set())
+    assert len(blocks_of(readme, "python")) > 0 or "python" not in run.get(name, set())

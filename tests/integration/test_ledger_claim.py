@@ -1,0 +1,320 @@
+"""Workers get the work whose turn it is, each unit one worker at a time."""
+
+import pytest
+
+from builders import a_chunk, a_classify_job, a_generate_job, a_train_job, inline
+from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Scene
+from seqd.ledger.blobs import unpack_items
+from seqd_schemas import FileSource, Item, JobState, Priority, UploadSource
+
+pytestmark = pytest.mark.processes
+
+
+def submit_one_item_jobs(scene: Scene, count: int, **changes: object) -> list[str]:
+    """Hand in like jobs of one item each."""
+    job = a_classify_job(**{"source": inline("good")} | changes)
+    return [scene.submit(job, unit_items=4) for _ in range(count)]
+
+
+def test_the_lowest_unit_goes_first(scene: Scene) -> None:
+    scene.submit_units(12)
+
+    names = [scene.claim_unit().name for _ in range(12)]
+
+    assert names == [str(number) for number in range(12)]
+
+
+def test_a_unit_is_with_one_worker_at_a_time(scene: Scene) -> None:
+    scene.submit_units(1)
+
+    assert scene.claim_unit("worker-a").name == "0"
+    assert scene.claim("worker-b") is None
+
+
+def test_a_claim_hands_over_the_request_the_version_and_the_input(scene: Scene) -> None:
+    job = a_classify_job(parameters={"threshold": 0.5})
+    job_id = scene.submit(job, version=4, chunk=a_chunk(2), sealed=True)
+
+    claim = scene.claim()
+
+    assert claim is not None
+    assert (claim.job, claim.version) == (job, 4)
+    assert claim.units[0].job_id == job_id
+    assert unpack_items(claim.units[0].blob) == a_chunk(2)
+
+
+def test_each_start_of_a_unit_has_a_higher_number(scene: Scene) -> None:
+    scene.submit_units(1)
+    attempts = []
+
+    for _ in range(3):
+        unit = scene.claim_unit()
+        attempts.append(unit.attempt)
+        scene.ledger.work.put_back(unit)
+
+    assert attempts == [1, 2, 3]
+
+
+def test_a_worker_gets_nothing_that_it_cannot_run(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_generate_job())
+
+    assert scene.claim(routes=(CLASSIFY, TRAIN)) is None
+    assert scene.claim_unit(routes=(GENERATE,)).job_id == job_id
+
+
+def test_interactive_work_goes_before_normal_and_normal_before_bulk(scene: Scene) -> None:
+    jobs = {
+        priority: scene.submit_units(1, a_classify_job(priority=priority))
+        for priority in (Priority.BULK, Priority.NORMAL, Priority.INTERACTIVE)
+    }
+
+    claimed = [scene.claim_unit().job_id for _ in range(3)]
+
+    assert claimed == [jobs[Priority.INTERACTIVE], jobs[Priority.NORMAL], jobs[Priority.BULK]]
+
+
+def test_two_like_jobs_take_turns(scene: Scene) -> None:
+    first, second = scene.submit_units(3), scene.submit_units(3)
+
+    claimed = [scene.claim_unit().job_id for _ in range(6)]
+
+    assert claimed == [first, second] * 3
+
+
+def test_groups_of_unlike_jobs_take_turns_whatever_their_number_of_jobs(scene: Scene) -> None:
+    many = {scene.submit_units(1, a_classify_job(parameters={"many": True})) for _ in range(3)}
+    alone = scene.submit_units(3, a_classify_job(parameters={"many": False}))
+
+    claimed = [scene.claim_unit().job_id for _ in range(6)]
+
+    assert [job_id == alone for job_id in claimed] == [False, True] * 3
+    assert set(claimed) - {alone} == many
+
+
+def test_models_take_turns(scene: Scene) -> None:
+    reviews = scene.submit_units(2, a_classify_job())
+    prompts = scene.submit_units(2, a_generate_job())
+
+    claimed = [scene.claim_unit().job_id for _ in range(4)]
+
+    assert claimed == [reviews, prompts, reviews, prompts]
+
+
+def test_a_job_that_comes_late_is_not_kept_waiting_by_a_long_one(scene: Scene) -> None:
+    scene.submit_units(10)
+    scene.claim_unit()
+    late = scene.submit_units(1)
+
+    claimed = [scene.claim_unit().job_id for _ in range(2)]
+
+    assert late in claimed
+
+
+def test_like_jobs_of_one_item_come_together_until_a_unit_is_full(scene: Scene) -> None:
+    jobs = submit_one_item_jobs(scene, 6)
+
+    first, second = scene.claim_names(), scene.claim_names()
+
+    assert first == [(job_id, "0") for job_id in jobs[:4]]
+    assert second == [(job_id, "0") for job_id in jobs[4:]]
+
+
+def test_a_unit_that_does_not_fit_any_more_waits_for_the_next_claim(scene: Scene) -> None:
+    small = scene.submit(chunk=a_chunk(1), sealed=True, unit_items=4)
+    large = scene.submit(chunk=a_chunk(4), sealed=True, unit_items=4)
+
+    assert scene.claim_names() == [(small, "0")]
+    assert scene.claim_names() == [(large, "0")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"parameters": {"threshold": 0.5}},
+        {"priority": Priority.BULK},
+        {"model": "imdb_gru"},
+    ],
+)
+def test_unlike_jobs_do_not_come_together(scene: Scene, other: dict[str, object]) -> None:
+    submit_one_item_jobs(scene, 1)
+    submit_one_item_jobs(scene, 1, **other)
+
+    claim = scene.claim(routes=(*ROUTES, "classify.imdb_gru"))
+
+    assert claim is not None
+    assert len(claim.units) == 1
+
+
+def test_jobs_on_different_versions_do_not_come_together(scene: Scene) -> None:
+    job = a_classify_job(source=inline("good"))
+    scene.submit(job, version=1, unit_items=4)
+    scene.submit(job, version=2, unit_items=4)
+
+    claims = [scene.claim(), scene.claim()]
+
+    assert [(claim.version, len(claim.units)) for claim in claims if claim] == [(1, 1), (2, 1)]
+
+
+def test_jobs_that_name_different_labels_do_not_come_together(scene: Scene) -> None:
+    for label in ("production", "candidate"):
+        job = a_classify_job(source=inline("good"), model=f"imdb_lstm@{label}")
+        scene.submit(job, version=None, unit_items=4)
+
+    claims = [scene.claim(), scene.claim()]
+
+    models = [(claim.job.model, len(claim.units)) for claim in claims if claim]
+    assert models == [("imdb_lstm@production", 1), ("imdb_lstm@candidate", 1)]
+
+
+def test_a_job_that_was_pinned_does_not_come_with_one_that_was_not(scene: Scene) -> None:
+    job = a_classify_job(source=inline("good"))
+    pinned, open_ = (scene.submit(job, version=None, unit_items=4) for _ in range(2))
+    scene.ledger.work.pin([pinned], 1)
+
+    claims = [scene.claim(), scene.claim()]
+
+    found = [(claim.version, claim.units[0].job_id, len(claim.units)) for claim in claims if claim]
+    assert found == [(1, pinned, 1), (None, open_, 1)]
+
+
+def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(scene: Scene) -> None:
+    jobs = submit_one_item_jobs(scene, 3)
+    scene.claim()
+    scene.ledger.work.release("worker-a", crashed=True)
+    fresh = submit_one_item_jobs(scene, 1)
+
+    claims = [scene.claim_names("worker-b") for _ in range(4)]
+
+    assert sorted(claims) == sorted([(job_id, "0")] for job_id in jobs + fresh)
+
+
+def test_no_more_than_some_megabytes_of_input_come_together(scene: Scene) -> None:
+    # Texts of hexadecimal noise hardly compress: 2.4 MB become about 1.4 MB.
+    noise = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(130_000))
+    item = Item(custom_id="long", text=noise)
+    chunk = a_chunk().model_copy(update={"items": (item,)})
+    for _ in range(12):
+        scene.submit(chunk=chunk, sealed=True, unit_items=100)
+
+    claim = scene.claim()
+
+    assert claim is not None
+    held = [len(unit.blob) for unit in claim.units]
+    assert sum(held) <= 4 * 1024 * 1024 < sum(held) + held[0]
+
+
+def test_many_small_jobs_come_in_claims_of_a_thousand(scene: Scene) -> None:
+    job = a_classify_job(source=inline("good"))
+    for _ in range(1_001):
+        scene.submit(job, unit_items=65_536)
+
+    assert [len(scene.claim_names()) for _ in range(3)] == [1_000, 1, 0]
+
+
+def test_an_intake_is_never_taken_together_with_items(scene: Scene) -> None:
+    submit_one_item_jobs(scene, 1)
+    reads = scene.submit(a_classify_job(source=FileSource(path="/data/x.txt")), unit_items=4)
+    submit_one_item_jobs(scene, 1)
+
+    claims = [scene.claim_names() for _ in range(3)]
+
+    assert [(reads, "intake")] in claims
+    assert [len(claim) for claim in claims] == [1, 1, 1]
+
+
+def test_trainings_are_taken_one_at_a_time(scene: Scene) -> None:
+    jobs = [scene.submit(a_train_job(), version=None, unit_items=1) for _ in range(2)]
+
+    assert [scene.claim_unit().job_id for _ in range(2)] == jobs
+
+
+def test_an_intake_waits_while_enough_units_are_claimable(scene: Scene) -> None:
+    job = a_classify_job(source=FileSource(path="/data/reviews.jsonl"))
+    job_id = scene.submit(job)
+    intake = scene.claim_unit()
+    for unit in range(12):
+        scene.append(job_id, unit, job=job)
+    scene.ledger.work.put_back(intake)
+
+    claimed = [scene.claim_unit().name for _ in range(7)]
+
+    # Twelve units, of which eight are still there when it is time to read on.
+    assert claimed == ["0", "1", "2", "3", "4", "intake", "5"]
+
+
+def test_a_job_is_started_once_by_the_worker_that_is_first(scene: Scene) -> None:
+    job_id = scene.submit_units(2)
+
+    first, second = scene.claim_unit("worker-a"), scene.claim_unit("worker-b")
+
+    assert (first.started_job, second.started_job) == (True, False)
+    assert scene.record(job_id).state is JobState.RUNNING
+    started = [event for event in scene.ledger.jobs.events(job_id) if event.event == "started"]
+    assert [event.worker for event in started] == ["worker-a"]
+    assert started[0].at_ms == scene.record(job_id).started_at_ms
+
+
+def test_a_worker_is_called_when_work_is_left_and_no_bell_hangs(scene: Scene) -> None:
+    scene.submit_units(2)
+    scene.rings.clear()
+
+    scene.claim()
+
+    assert scene.rings == [CLASSIFY]
+
+
+def test_nobody_is_called_when_no_work_is_left(scene: Scene) -> None:
+    scene.submit_units(1)
+    scene.rings.clear()
+
+    scene.claim()
+    scene.claim()
+
+    assert scene.rings == []
+
+
+def test_nobody_is_called_when_a_bell_hangs(scene: Scene) -> None:
+    scene.submit_units(2)
+    scene.rings.clear()
+    scene.hang_bell(CLASSIFY)
+
+    scene.claim()
+
+    assert scene.rings == []
+
+
+def test_forgotten_work_is_rung_for(scene: Scene) -> None:
+    scene.submit_units(1)
+    scene.submit(a_generate_job(source=UploadSource()))
+    scene.rings.clear()
+
+    scene.ledger.work.ring_where_due(ROUTES)
+
+    assert scene.rings == [CLASSIFY]
+
+
+def test_no_bell_is_rung_for_a_job_that_was_cancelled(scene: Scene) -> None:
+    job_id = scene.submit_units(2)
+    scene.ledger.jobs.cancel(job_id)
+    scene.rings.clear()
+
+    scene.ledger.work.ring_where_due(ROUTES)
+
+    assert scene.rings == []
+
+
+def test_the_first_pin_of_a_job_wins(scene: Scene) -> None:
+    job_id = scene.submit(version=None, chunk=a_chunk(), sealed=True)
+    before = scene.record(job_id).version
+
+    pins = [scene.ledger.work.pin([job_id], version)[0] for version in (4, 5)]
+
+    assert before is None
+    assert pins == [4, 4]
+    assert scene.record(job_id).version == 4
+
+
+def test_a_pin_does_not_bring_a_job_back_that_is_gone(scene: Scene) -> None:
+    assert scene.ledger.work.pin(["gone"], 4) == [4]
+
+    assert scene.redis.exists(scene.keys.job("gone")) == 0

@@ -1,0 +1,225 @@
+"""A Redis that is full, that refuses or that is away: one clear error, and nothing half-done."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_chunk, a_classify_job, a_failure, a_train_job, a_training_result, an_epoch
+from ledger_fixtures import Scene, open_scene
+from redis_fixtures import PrivateServer, Server, binary_of_kind
+from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
+from seqd.ledger import connect
+from seqd.ledger.work import CommitOutcome
+from seqd.server.ports import LOOPBACK, choose_port
+from seqd.settings import Settings
+from seqd_schemas import Counts, Item, ItemChunk, JobState
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(params=["redis", "valkey"])
+def tight(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    """A scene on a server of its own, which `fill` makes full."""
+    server = PrivateServer(binary_of_kind(request.param), tmp_path)
+    server.start()
+    try:
+        with connect(server.url) as redis:
+            yield open_scene(redis, Settings(redis_url=server.url, prefix="tight"))
+    finally:
+        server.stop()
+
+
+def fill(scene: Scene) -> None:
+    """Leave no byte, as other jobs' input would."""
+    used = scene.redis.info("memory")["used_memory"]
+    scene.redis.config_set("maxmemory", int(used) // 2)
+
+
+def relieve(scene: Scene) -> None:
+    scene.redis.config_set("maxmemory", 0)
+
+
+def dump(scene: Scene) -> dict[bytes, bytes | None]:
+    """All that Redis holds, byte by byte."""
+    return {key: scene.redis.dump(key) for key in scene.redis.scan_iter("*")}
+
+
+def a_wordy_chunk() -> ItemChunk:
+    """Input that is larger than what comes out of it, as reviews are."""
+    text = secrets.token_hex(2_000)
+    return ItemChunk(
+        first_index=0, items=tuple(Item(custom_id=f"item-{n}", text=text) for n in range(2))
+    )
+
+
+def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Scene) -> None:
+    before = dump(tight)
+    fill(tight)
+
+    with pytest.raises(RedisFull) as error:
+        tight.submit(a_classify_job(idempotency_key="7"), chunk=a_chunk())
+
+    port = tight.redis.connection_pool.connection_kwargs["port"]
+    assert str(error.value) == (
+        f"Redis at 127.0.0.1:{port} has reached its maxmemory. Nothing was written. Fetch and "
+        "remove old jobs, raise maxmemory, or try again later."
+    )
+    assert (error.value.exit_status, error.value.retryable) == (75, True)
+    assert dump(tight) == before
+    assert tight.rings == []
+
+
+def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Scene) -> None:
+    fill(tight)
+    with pytest.raises(RedisFull):
+        tight.submit(job_id="mine", chunk=a_chunk())
+
+    relieve(tight)
+
+    assert tight.submit(job_id="mine", chunk=a_chunk()) == "mine"
+    assert tight.record("mine").counts.total == 2
+
+
+def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Scene) -> None:
+    job_id = tight.submit(chunk=a_chunk())
+    before = dump(tight)
+    fill(tight)
+
+    with pytest.raises(RedisFull):
+        tight.append(job_id, 1)
+
+    assert dump(tight) == before
+    relieve(tight)
+    assert tight.append(job_id, 1) == "added"
+
+
+def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Scene) -> None:
+    job_id = tight.submit(chunk=a_wordy_chunk(), sealed=True)
+    fill(tight)
+
+    unit = tight.claim_unit()
+    outcome = tight.commit(unit)
+
+    assert outcome is CommitOutcome.COMPLETED
+    assert tight.record(job_id).counts == Counts(total=2, succeeded=2)
+    assert tight.labels(job_id, 0) == ["like", "like"]
+
+
+def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(tight: Scene) -> None:
+    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
+    unit = tight.claim_unit()
+    fill(tight)
+    before = dump(tight)
+
+    with pytest.raises(RedisFull):
+        tight.commit(unit, label="a label that is so long that it does not fit " * 5)
+
+    assert dump(tight) == before
+    assert tight.ledger.work.put_back(unit)  # costs no attempt, as a lost lease would
+    relieve(tight)
+    assert tight.commit(tight.claim_unit()) is CommitOutcome.COMPLETED
+    assert tight.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Scene) -> None:
+    tight.submit(a_train_job(), version=None, unit_items=1)
+    unit = tight.claim_unit()
+    fill(tight)
+    before = dump(tight)
+
+    with pytest.raises(RedisFull):
+        tight.ledger.work.publish(unit, an_epoch(unit.job_id))
+    with pytest.raises(RedisFull):
+        tight.ledger.work.commit_training(unit, a_training_result())
+
+    assert dump(tight) == before
+
+
+def test_leases_can_be_kept_while_redis_is_full(tight: Scene) -> None:
+    tight.submit_units(1)
+    unit = tight.claim_unit()
+    fill(tight)
+
+    assert tight.ledger.work.renew([unit]) == [True]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_job_can_be_ended_while_redis_is_full(tight: Scene, held: bool) -> None:
+    job_id = tight.submit_units(1)
+    if held:
+        tight.claim_unit()
+    fill(tight)
+
+    assert tight.ledger.jobs.fail(job_id, a_failure()) is JobState.FAILED
+    assert tight.record(job_id).counts == Counts(total=2, cancelled=2)
+    assert tight.claim() is None
+
+
+def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
+    url = f"redis://:wrong@{LOOPBACK}:{private_server.port}/0"
+    with connect(url) as redis:
+        scene = open_scene(redis, Settings(redis_url=url))
+
+        with pytest.raises(RedisRefused) as error:
+            scene.submit(chunk=a_chunk())
+
+    assert str(error.value) == (
+        f"Redis at 127.0.0.1:{private_server.port} refused the user or password: invalid "
+        "username-password pair or user is disabled. Set SEQD_REDIS_URL to "
+        "redis://user:password@host:port/0 with the right ones."
+    )
+    assert error.value.exit_status == 2
+
+
+def test_a_missing_password_is_named(private_server: PrivateServer) -> None:
+    url = f"redis://{LOOPBACK}:{private_server.port}/0"
+    with connect(url) as redis:
+        scene = open_scene(redis, Settings(redis_url=url))
+
+        with pytest.raises(RedisRefused) as error:
+            scene.ledger.jobs.newest(1)
+
+    assert str(error.value) == (
+        f"Redis at 127.0.0.1:{private_server.port} refused the user or password: Authentication "
+        "required. Set SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
+    )
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    port = choose_port(0)
+    url = f"redis://:secret@{LOOPBACK}:{port}/0"
+    with connect(url, retries=0) as redis:
+        scene = open_scene(redis, Settings(redis_url=url))
+
+        with pytest.raises(RedisUnreachable) as error:
+            scene.submit(chunk=a_chunk())
+
+    refused = errno.ECONNREFUSED
+    assert str(error.value) == (
+        f"No answer from Redis at 127.0.0.1:{port}: Error {refused} connecting to "
+        f"127.0.0.1:{port}. {os.strerror(refused)}. Start one with `seqd up`, or set "
+        "SEQD_REDIS_URL to a server that runs."
+    )
+
+
+def test_a_job_handed_in_while_the_server_restarts_is_in_the_ledger_once(
+    private_server: PrivateServer,
+) -> None:
+    with connect(private_server.url) as redis:
+        scene = open_scene(redis, Settings(redis_url=private_server.url))
+        scene.submit(job_id="before", chunk=a_chunk())
+        private_server.restart()
+
+        scene.submit(job_id="after", chunk=a_chunk())
+
+        assert [record.job_id for record in scene.ledger.jobs.newest(10)] == ["after", "before"]
+
+
+def test_every_server_takes_commands_in_one_protocol(any_server: Server) -> None:
+    with connect(any_server.url) as redis:
+        assert redis.hgetall("nowhere") == {}
+        assert redis.zscan("nowhere") == (0, [])

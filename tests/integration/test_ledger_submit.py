@@ -1,0 +1,328 @@
+"""Jobs come into the ledger whole, once, and in numbered units."""
+
+import pytest
+from redis import ResponseError
+
+from builders import a_chunk, a_classify_job, a_generate_job, a_text_chunk, a_train_job, inline
+from ledger_fixtures import CLASSIFY, TRAIN, Scene
+from seqd.errors import IdempotencyConflict
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.submissions import Accepted
+from seqd_schemas import (
+    ClassifyJob,
+    Counts,
+    FileSource,
+    JobState,
+    Queued,
+    UploadSource,
+)
+
+pytestmark = pytest.mark.processes
+
+
+def submit_again(scene: Scene, job: ClassifyJob, job_id: str) -> Accepted:
+    return scene.ledger.submissions.submit(job, job_id=job_id, version=3, unit_items=2)
+
+
+def test_a_job_comes_in_with_its_first_unit_in_one_step(scene: Scene) -> None:
+    job = a_classify_job(metadata={"shop": "north"}, tenant="acme", priority="bulk")
+
+    job_id = scene.submit(job, chunk=a_chunk(2), unit_items=2)
+
+    record = scene.record(job_id)
+    assert record.state is JobState.QUEUED
+    assert record.counts == Counts(total=2, processing=2)
+    assert (record.units, record.units_done, record.sealed) == (1, 0, False)
+    assert (record.kind, record.model, record.version) == ("classify", "imdb_lstm", 3)
+    assert (record.tenant, record.priority) == ("acme", "bulk")
+    assert record.job == job
+    assert scene.rings == [CLASSIFY]
+
+
+def test_a_job_that_comes_in_is_announced_once_with_its_counts(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk(2))
+    scene.submit(job_id=job_id, chunk=a_chunk(2))
+
+    events = scene.ledger.jobs.events(job_id, block=False)
+
+    assert [type(event) for event in events] == [Queued]
+    assert events[0].counts == Counts(total=2, processing=2)
+    assert events[0].at_ms == scene.record(job_id).created_at_ms
+
+
+def test_a_job_handed_in_twice_is_one_job(scene: Scene) -> None:
+    job = a_classify_job(source=inline("good", "bad"))
+    first = submit_again(scene, job, "mine")
+
+    second = submit_again(scene, job, "mine")
+
+    assert (first, second) == (Accepted("mine", created=True), Accepted("mine", created=False))
+    assert scene.record("mine").counts.total == 2
+    assert scene.rings == [CLASSIFY]
+
+
+def test_an_idempotency_key_stands_for_its_job_whatever_identifier_comes_with_it(
+    scene: Scene,
+) -> None:
+    job = a_classify_job(source=inline("good"), idempotency_key="order 7")
+    submit_again(scene, job, "first")
+
+    second = submit_again(scene, job, "second")
+
+    assert second == Accepted("first", created=False)
+    assert [record.job_id for record in scene.ledger.jobs.newest(10)] == ["first"]
+
+
+def test_two_tenants_can_use_the_same_idempotency_key(scene: Scene) -> None:
+    submit_again(scene, a_classify_job(source=inline("good"), idempotency_key="7"), "first")
+    other = a_classify_job(source=inline("good"), idempotency_key="7", tenant="acme")
+
+    second = submit_again(scene, other, "second")
+
+    assert second == Accepted("second", created=True)
+
+
+def test_an_idempotency_key_lives_as_long_as_its_job(scene: Scene) -> None:
+    job = a_classify_job(source=inline("good"), idempotency_key="7", results_ttl_s=60)
+    submit_again(scene, job, "first")
+    key = scene.keys.idempotency("default", "7")
+    while_open_s = scene.redis.ttl(key)
+
+    scene.ledger.jobs.cancel("first")
+
+    assert while_open_s == -1  # no time to live: the job may run for longer than 60 s
+    assert scene.redis.ttl(key) == scene.redis.ttl(scene.keys.job("first")) == 60
+
+
+def test_an_idempotency_key_is_free_again_when_its_job_is_gone(scene: Scene) -> None:
+    submit_again(scene, a_classify_job(source=inline("good"), idempotency_key="7"), "first")
+    scene.redis.delete(scene.keys.job("first"))
+
+    again = submit_again(scene, a_classify_job(source=inline("bad"), idempotency_key="7"), "second")
+
+    assert again == Accepted("second", created=True)
+
+
+def test_another_request_under_an_idempotency_key_is_refused(scene: Scene) -> None:
+    submit_again(scene, a_classify_job(source=inline("good"), idempotency_key="7"), "first")
+
+    with pytest.raises(IdempotencyConflict) as error:
+        submit_again(scene, a_classify_job(source=inline("bad"), idempotency_key="7"), "second")
+
+    assert str(error.value) == (
+        "The idempotency key '7' already stands for job first, which asks for something else. "
+        "Send the same request again, or choose another one."
+    )
+
+
+def test_another_request_under_an_identifier_is_refused(scene: Scene) -> None:
+    submit_again(scene, a_classify_job(source=inline("good")), "first")
+
+    with pytest.raises(IdempotencyConflict) as error:
+        submit_again(scene, a_classify_job(source=inline("bad"), idempotency_key="7"), "first")
+
+    assert str(error.value) == (
+        "The identifier 'first' already stands for job first, which asks for something else. "
+        "Send the same request again, or choose another one."
+    )
+
+
+def test_inline_items_become_the_only_unit_and_leave_the_request(scene: Scene) -> None:
+    job_id = scene.submit(a_classify_job(source=inline("good", "bad")))
+
+    record = scene.record(job_id)
+
+    assert (record.units, record.sealed, record.counts.total) == (1, True, 2)
+    assert record.job.source == UploadSource(expected_items=2)
+    chunk = unpack_items(scene.claim_unit().blob)
+    assert chunk.items == inline("good", "bad").items
+
+
+def test_a_file_makes_an_intake_that_a_worker_can_claim(scene: Scene) -> None:
+    job_id = scene.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
+
+    unit = scene.claim_unit()
+
+    assert (unit.job_id, unit.name, unit.blob) == (job_id, "intake", b"")
+    assert scene.record(job_id).counts == Counts()
+    assert not scene.record(job_id).sealed
+    assert scene.redis.zcard(scene.keys.uploads()) == 0  # nobody uploads, nobody is missed
+
+
+def test_a_training_is_one_unit_of_its_own(scene: Scene) -> None:
+    job_id = scene.submit(a_train_job(), version=None, unit_items=1)
+
+    record = scene.record(job_id)
+
+    assert (record.sealed, record.units, record.counts.total) == (True, 1, 1)
+    assert scene.rings == [TRAIN]
+    assert scene.claim_unit().name == "train"
+
+
+def test_an_upload_is_missed_when_its_client_goes_away(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk())
+
+    assert scene.redis.zrange(scene.keys.uploads(), 0, -1) == [job_id.encode()]
+    assert scene.redis.zrange(scene.keys.open_jobs(), 0, -1) == [job_id.encode()]
+
+
+def test_a_job_that_is_sealed_without_items_is_completed_at_once(scene: Scene) -> None:
+    job_id = scene.submit(sealed=True)
+
+    assert scene.record(job_id).state is JobState.COMPLETED
+    assert scene.events(job_id) == ["queued", "completed"]
+
+
+def test_no_bell_is_rung_where_one_hangs(scene: Scene) -> None:
+    scene.hang_bell(CLASSIFY)
+
+    scene.submit(chunk=a_chunk())
+
+    assert scene.rings == []
+
+
+def test_units_are_added_in_order(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk())
+
+    outcomes = [scene.append(job_id, 1), scene.append(job_id, 2)]
+
+    assert outcomes == ["added", "added"]
+    assert scene.record(job_id).units == 3
+    assert scene.record(job_id).counts == Counts(total=6, processing=6)
+
+
+def test_a_unit_sent_twice_is_added_once(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk())
+    scene.append(job_id, 1)
+
+    assert scene.append(job_id, 1) == "added"
+
+    assert (scene.record(job_id).units, scene.record(job_id).counts.total) == (2, 4)
+
+
+def test_a_unit_that_would_leave_a_gap_is_refused(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk())
+
+    with pytest.raises(ResponseError, match=r"seqd: unit 3 before 1"):
+        scene.append(job_id, 3)
+
+    assert scene.record(job_id).units == 1
+
+
+def test_an_upload_that_is_ahead_of_the_workers_has_to_wait(scene: Scene) -> None:
+    small = scene.with_settings(max_pending_bytes=100)
+    job_id = small.submit(chunk=a_chunk())
+
+    while_waiting = small.append(job_id, 1)
+    small.commit(small.claim_unit())
+    afterwards = small.append(job_id, 1)
+
+    assert (while_waiting, afterwards) == ("full", "added")
+    assert scene.record(job_id).units == 2
+
+
+def test_one_unit_passes_however_large_it_is(scene: Scene) -> None:
+    small = scene.with_settings(max_pending_bytes=1)
+    job_id = small.submit()
+
+    assert small.append(job_id, 0) == "added"
+
+
+def test_a_training_set_that_does_not_fit_is_too_large(scene: Scene) -> None:
+    small = scene.with_settings(max_pending_bytes=100)
+    job = a_train_job(source=UploadSource())
+    job_id = small.submit(job, unit_items=1)
+    submissions = small.ledger.submissions
+
+    outcomes = [submissions.append(job, job_id, unit, a_text_chunk(2)) for unit in range(2)]
+
+    assert outcomes == ["added", "too_large"]
+
+
+def test_a_job_that_has_ended_takes_no_more_units(scene: Scene) -> None:
+    cancelled = scene.submit(chunk=a_chunk())
+    scene.ledger.jobs.cancel(cancelled)
+    sealed = scene.submit(chunk=a_chunk(), sealed=True)
+
+    assert scene.append(cancelled, 1) == "ended"
+    assert scene.append(sealed, 1) == "ended"
+    assert scene.append("never-was", 0) == "ended"
+    assert scene.redis.keys(f"{scene.keys.job('never-was')}*") == []
+
+
+def test_a_job_is_completed_by_its_seal_when_all_is_done(scene: Scene) -> None:
+    job = a_classify_job()
+    job_id = scene.submit(job, chunk=a_chunk())
+    scene.commit(scene.claim_unit())
+
+    sealed = scene.ledger.submissions.seal(job, job_id, 1)
+
+    assert sealed
+    assert scene.record(job_id).state is JobState.COMPLETED
+    assert scene.events(job_id)[-1] == "completed"
+
+
+def test_a_seal_sent_twice_changes_nothing(scene: Scene) -> None:
+    job = a_classify_job()
+    job_id = scene.submit(job, chunk=a_chunk())
+    scene.ledger.submissions.seal(job, job_id, 1)
+    before = scene.record(job_id)
+
+    assert scene.ledger.submissions.seal(job, job_id, 1)
+
+    assert scene.record(job_id) == before
+    assert scene.redis.zcard(scene.keys.uploads()) == 0
+
+
+def test_a_seal_with_the_wrong_number_of_units_is_refused(scene: Scene) -> None:
+    job = a_classify_job()
+    job_id = scene.submit(job, chunk=a_chunk())
+
+    with pytest.raises(ResponseError, match=r"seqd: sealed with 2 units, the ledger has 1"):
+        scene.ledger.submissions.seal(job, job_id, 2)
+
+    assert not scene.record(job_id).sealed
+
+
+def test_a_seal_comes_too_late_for_a_job_that_has_ended(scene: Scene) -> None:
+    job = a_classify_job()
+    job_id = scene.submit(job, chunk=a_chunk())
+    scene.ledger.jobs.cancel(job_id)
+
+    assert not scene.ledger.submissions.seal(job, job_id, 1)
+
+
+def test_only_the_intake_that_holds_the_lease_seals(scene: Scene) -> None:
+    job = a_generate_job(source=FileSource(path="/data/prompts.txt"))
+    job_id = scene.submit(job)
+    zombie = scene.claim_unit()
+    scene.ledger.work.release("worker-a", crashed=True)
+    current = scene.claim_unit("worker-b")
+    scene.append(job_id, 0, job=job)
+    seal = scene.ledger.submissions.seal
+
+    outcomes = [
+        seal(job, job_id, 0, intake_attempt=zombie.attempt),
+        seal(job, job_id, 1, intake_attempt=current.attempt),
+    ]
+
+    assert outcomes == [False, True]
+    assert scene.record(job_id).sealed
+    assert scene.ledger.work.renew([current]) == [False]
+
+
+def test_a_training_set_becomes_one_unit_when_it_is_sealed(scene: Scene) -> None:
+    job = a_train_job(source=UploadSource())
+    job_id = scene.submit(job, unit_items=1)
+    submissions = scene.ledger.submissions
+    submissions.append(job, job_id, 0, a_text_chunk())
+    submissions.append(job, job_id, 1, a_text_chunk())
+    early = scene.claim()
+
+    submissions.seal(job, job_id, 2)
+
+    assert early is None
+    assert scene.record(job_id).counts == Counts(total=1, processing=1)
+    assert scene.rings == [TRAIN]
+    assert scene.claim_unit().name == "train"
+    assert scene.ledger.jobs.input_units(job_id) == 2

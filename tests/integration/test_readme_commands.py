@@ -1,0 +1,146 @@
+"""What the READMEs for users show is run, against a real `seqd up`, as it stands there."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from readme_blocks import ROOT, blocks_of
+
+from seqd.server import redis_url_of
+from seqd.settings import Settings
+
+pytestmark = pytest.mark.processes
+
+READY_S = 60.0
+SERVICES_GUIDE = ROOT / "schemas" / "README.md"
+FRONT_PAGE = ROOT / "README.md"
+
+#: The corpus that the services' guide names; any text of some length will do.
+CORPUS = Path("/tmp/seqd-readme/corpus.txt")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A newcomer's terminal: an empty folder, and a daemon that runs in another one."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, script: str, interpreter: tuple[str, ...]) -> str:
+        ended = subprocess.run(
+            interpreter,
+            input=script,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert ended.returncode == 0, f"{script}\n{ended.stdout}\n{ended.stderr}"
+        return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("newcomer")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEQD_")},
+        "SEQD_DATA_DIR": str(folder / "data"),
+        "PATH": f"{_tools(folder)}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    up = subprocess.Popen(
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,train@cpu"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        _wait_until_ready(up)
+        url = redis_url_of(Settings(data_dir=folder / "data"))
+        yield Shell(folder, {**environment, "SEQD_REDIS_URL": url})
+    finally:
+        up.terminate()
+        up.communicate(timeout=60)
+
+
+def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
+    CORPUS.parent.mkdir(exist_ok=True)
+    CORPUS.write_text("a cat sat on a mat and ate a rat. " * 200)
+
+    printed = [
+        shell.run(block.text, (sys.executable, "-"))
+        for block in blocks_of(SERVICES_GUIDE, "python")
+    ]
+
+    shutil.rmtree(CORPUS.parent)
+    assert "r1 positive" in printed[0]
+    assert "r2 negative" in printed[0]
+    assert printed[1].splitlines()[0] == "queued"
+    assert "completed" in printed[1]
+
+
+def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
+    hand_in, follow, fetch = [block.text for block in blocks_of(SERVICES_GUIDE, "sh")]
+
+    shell.run(hand_in, ("bash", "-euo", "pipefail"))
+    deadline = time.monotonic() + 30
+    while '"event":"completed"' not in _plain(shell.run(follow, ("bash", "-euo", "pipefail"))):
+        assert time.monotonic() < deadline, "the job did not complete"
+    results = shell.run(fetch, ("bash", "-euo", "pipefail")).splitlines()
+
+    assert '"custom_id":"r1"' in results[0]
+    assert '"label":"positive"' in results[0]
+    assert '"custom_id":"r2"' in results[1]
+    assert '"label":"negative"' in results[1]
+
+
+def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(shell: Shell):
+    script = "\n".join(block.text for block in blocks_of(FRONT_PAGE, "sh"))
+
+    printed = shell.run(script, ("bash", "-euo", "pipefail"))
+
+    assert (shell.folder / "results.jsonl").read_text().count("\n") == 2
+    assert "markov" in printed
+
+
+def test_the_python_of_the_front_page_runs(shell: Shell):
+    for block in blocks_of(FRONT_PAGE, "python"):
+        assert "positive" in shell.run(block.text, (sys.executable, "-"))
+
+
+def _tools(folder: Path) -> Path:
+    """A folder for PATH with `redis-cli`: a stand-in where the machine has none."""
+    tools = folder / "bin"
+    tools.mkdir()
+    if (
+        shutil.which("redis-cli", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        is None
+    ):
+        stand_in = ROOT / "tests" / "redis_cli.py"
+        (tools / "redis-cli").write_text(f'#!/bin/sh\nexec "{sys.executable}" "{stand_in}" "$@"\n')
+        (tools / "redis-cli").chmod(0o755)
+    return tools
+
+
+def _wait_until_ready(up: "subprocess.Popen[str]") -> None:
+    assert up.stdout is not None
+    said = []
+    deadline = time.monotonic() + READY_S
+    for line in up.stdout:
+        said.append(line)
+        if line.startswith("Ready"):
+            return
+        assert time.monotonic() < deadline, "".join(said)
+    pytest.fail("seqd up ended: " + "".join(said))
+
+
+def _plain(reply: str) -> str:
+    """Take away the backslashes with which redis-cli shows quotes on a terminal."""
+    return reply.replace("\\", "")

@@ -1,0 +1,152 @@
+"""A ledger on a real server, and the steps that its tests are told in; a pytest plugin.
+
+scene       a ledger on Redis and then on Valkey, whose bells are written down
+Scene       its steps: submit, claim one unit, commit it, wait until leases run out
+"""
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from redis import Redis
+
+from builders import a_chunk, a_classify_job, some_results
+from seqd.ledger import Ledger, connect
+from seqd.ledger.blobs import unpack_results
+from seqd.ledger.work import Claim, CommitOutcome, Unit
+from seqd.settings import Settings
+from seqd_schemas import ItemChunk, Job, JobRecord, Keys
+
+CLASSIFY = "classify.imdb_lstm"
+GENERATE = "generate.markov"
+TRAIN = "train.imdb_lstm"
+ROUTES = (CLASSIFY, GENERATE, TRAIN)
+
+#: A millisecond: it has run out by the time that anybody looks.
+BRIEFLY_S = 0.001
+
+DEADLINE_S = 10.0
+
+
+@dataclass
+class Scene:
+    """A ledger, and what happened to it."""
+
+    ledger: Ledger
+    redis: Redis
+    settings: Settings
+    #: Routes that were rung for, in order. No bell is hung up in Redis: see `hang_bell`.
+    rings: list[str] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def keys(self) -> Keys:
+        return self.settings.keys
+
+    def submit(
+        self,
+        job: Job | None = None,
+        *,
+        job_id: str | None = None,
+        version: int | None = 3,
+        unit_items: int = 2,
+        chunk: ItemChunk | None = None,
+        sealed: bool = False,
+    ) -> str:
+        """Hand a job in, and give its identifier."""
+        name = job_id or f"job-{next(self._numbers)}"
+        accepted = self.ledger.submissions.submit(
+            job or a_classify_job(),
+            job_id=name,
+            version=version,
+            unit_items=unit_items,
+            chunk=chunk,
+            sealed=sealed,
+        )
+        return accepted.job_id
+
+    def submit_units(self, units: int, job: Job | None = None, **changes: object) -> str:
+        """Hand in a sealed job of so many units of two items each."""
+        job = job or a_classify_job()
+        job_id = self.submit(job, chunk=a_chunk(), sealed=units == 1, **changes)  # type: ignore[arg-type]
+        for unit in range(1, units):
+            self.append(job_id, unit, job=job)
+        if units > 1:
+            assert self.ledger.submissions.seal(job, job_id, units)
+        return job_id
+
+    def append(self, job_id: str, unit: int, *, job: Job | None = None, items: int = 2) -> str:
+        """Add a unit of items."""
+        chunk = a_chunk(items, first=2 * unit)
+        return self.ledger.submissions.append(job or a_classify_job(), job_id, unit, chunk)
+
+    def claim(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Claim | None:
+        """Take what is due."""
+        return self.ledger.work.claim(worker, routes)
+
+    def claim_unit(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Unit:
+        """Take what is due, which is one unit."""
+        claim = self.claim(worker, routes)
+        assert claim is not None, "nothing is claimable"
+        assert len(claim.units) == 1
+        return claim.units[0]
+
+    def claim_names(self, worker: str = "worker-a") -> list[tuple[str, str]]:
+        """Take what is due; gives the jobs and names of the units."""
+        claim = self.claim(worker)
+        return [] if claim is None else [(unit.job_id, unit.name) for unit in claim.units]
+
+    def commit(self, unit: Unit, *, label: str = "like", errored: int = 0) -> CommitOutcome:
+        """Commit two results."""
+        results = some_results(first=2 * int(unit.name), label=label, errored=errored)
+        return self.ledger.work.commit(unit, results)
+
+    def labels(self, job_id: str, unit: int) -> list[str]:
+        """Give the labels that are committed for a unit."""
+        blob = self.ledger.jobs.outputs(job_id, [unit])[0]
+        assert blob is not None, f"unit {unit} is not committed"
+        return [result.output.label for result in unpack_results(blob)]  # type: ignore[union-attr]
+
+    def record(self, job_id: str) -> JobRecord:
+        return self.ledger.jobs.get(job_id)
+
+    def events(self, job_id: str) -> list[str]:
+        """Give the names of a job's events."""
+        return [event.event for event in self.ledger.jobs.events(job_id, block=False)]
+
+    def hang_bell(self, route: str) -> None:
+        """Hang a bell that nobody has heard yet, as Celery does."""
+        self.redis.lpush(self.keys.bell(route), "a message")
+
+    def with_settings(self, **changes: object) -> "Scene":
+        """The same ledger as a worker with other settings sees it."""
+        settings = self.settings.model_copy(update=changes)
+        ledger = Ledger(self.redis, settings, self.rings.append)
+        return Scene(ledger, self.redis, settings, self.rings, self._numbers)
+
+    def expire_due(self) -> int:
+        """Wait until the next lease or back-off has run out, and have it looked at."""
+        score = self.redis.zrange(self.keys.timers(), 0, 0, withscores=True)[0][1]
+        self.wait_for_clock(int(score))
+        return self.ledger.work.expire()
+
+    def wait_for_clock(self, at_ms: int) -> None:
+        """Wait until the server's clock has passed a time."""
+        deadline = time.monotonic() + DEADLINE_S
+        while self.ledger.fleet.now_ms() <= at_ms:
+            assert time.monotonic() < deadline, f"{at_ms} ms is too far away to wait for"
+
+
+def open_scene(redis: Redis, settings: Settings) -> Scene:
+    """Make a scene on a connection."""
+    rings: list[str] = []
+    return Scene(Ledger(redis, settings, rings.append), redis, settings, rings)
+
+
+@pytest.fixture
+def scene(any_settings: Settings) -> Iterator[Scene]:
+    assert any_settings.redis_url is not None
+    with connect(any_settings.redis_url) as redis:
+        yield open_scene(redis, any_settings)

@@ -1,0 +1,230 @@
+"""Commands that need no daemon: help, version, schema, models, plugins, and mistakes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_builders import Ended, clean_environment, here
+from seqd.cli.app import app
+
+COMMANDS = [
+    ("up",),
+    ("worker",),
+    ("status",),
+    ("demo",),
+    ("classify",),
+    ("train",),
+    ("generate",),
+    ("jobs", "list"),
+    ("jobs", "show"),
+    ("jobs", "watch"),
+    ("jobs", "results"),
+    ("jobs", "cancel"),
+    ("models", "list"),
+    ("models", "show"),
+    ("plugins", "list"),
+    ("plugins", "show"),
+    ("schema",),
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_data_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def first_error_line(ended: Ended) -> str:
+    return ended.err.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    ended = here(capsys, *command, "--help")
+
+    assert ended.status == 0
+    assert f"Usage: seqd {' '.join(command)}" in ended.out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from seqd.cli.app import app\n"
+        "try: app(['--help'], prog_name='seqd')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.registry'}\n"
+        "print('heavy:', sorted(heavy & set(sys.modules)))\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=clean_environment(), capture_output=True, text=True
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == "heavy: []"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("train",), ("generate", "markov", "--length", "many")]
+)
+def test_a_command_that_is_typed_wrong_exits_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    ended = here(capsys, *arguments)
+
+    assert ended.status == 2
+    assert "Usage: seqd" in ended.err
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    from seqd import __version__
+
+    assert here(capsys, "--version").out == f"seqd {__version__}\n"
+
+
+def test_schemas_are_written_one_file_a_record(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "schemas"
+
+    ended = here(capsys, "schema", "--out", str(folder))
+
+    names = {path.name for path in folder.iterdir()}
+    assert ended.status == 0
+    assert {"job.schema.json", "event.schema.json", "item_result.schema.json"} <= names
+    assert json.loads((folder / "job.schema.json").read_text())["discriminator"]
+
+
+def test_schemas_are_not_written_over_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+
+    ended = here(capsys, "schema", "--out", str(tmp_path / "taken"))
+
+    assert ended.status == 2
+    assert "which cannot be written: File exists" in first_error_line(ended)
+
+
+@pytest.mark.parametrize("command", [("status",), ("jobs", "list"), ("jobs", "show", "j1")])
+def test_without_a_server_a_command_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...]
+) -> None:
+    ended = here(capsys, *command)
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[redis_unreachable]: No Redis server runs for ")
+    assert "start one with `seqd up`" in ended.err
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://:secret@127.0.0.1:1/0")
+
+    ended = here(capsys, "jobs", "list")
+
+    assert ended.status == 2
+    assert "error[redis_unreachable]: No answer from Redis at 127.0.0.1:1" in ended.err
+    assert "secret" not in ended.err
+
+
+def test_plugins_are_listed_without_a_daemon(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = here(capsys, "plugins", "list")
+
+    assert ended.status == 0
+    assert any(line.split()[:2] == ["markov", "ready"] for line in ended.out.splitlines())
+    assert "No daemon runs: `seqd up` starts one." in ended.out
+
+
+def test_plugins_as_json_are_wire_records(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = json.loads(here(capsys, "plugins", "list", "--json").out)
+
+    states = {plugin["name"]: plugin["state"] for plugin in listed["here"]}
+    assert states["imdb_lstm"] == "ready"
+    assert listed["workers"] is None
+
+
+def test_a_plugin_is_shown_with_the_range_of_each_parameter(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = here(capsys, "plugins", "show", "char_lstm")
+
+    lines = [line for line in ended.out.splitlines() if line.startswith("window ")]
+    assert "char_lstm train" in ended.out
+    assert len(lines) == 1
+    assert lines[0].split()[:2] == ["window", "40"]
+    assert "Allowed: 2 to 256." in lines[0]
+
+
+def test_an_unknown_plugin_lists_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = here(capsys, "plugins", "show", "markof")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[unknown_plugin]: no plugin or model named 'markof'. Plugins")
+    assert "Did you mean 'markov'?" in ended.err
+
+
+def test_a_model_of_a_plugin_is_listed_with_what_it_can_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    models = json.loads(here(capsys, "models", "list", "--json").out)
+
+    tasks = {model["model"]: sorted(model["tasks"]) for model in models}
+    assert tasks["imdb_lstm"] == ["classify", "train"]
+    assert tasks["markov"] == ["generate", "train"]
+
+
+def test_a_worker_that_is_set_wrong_tells_its_supervisor_not_to_try_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = here(capsys, "worker", "--slot", "nonsense")
+
+    assert ended.status == 78
+    assert ended.err.startswith("error[invalid_settings]: 'nonsense' is no slot.")
+
+
+def test_a_wrong_setting_is_told_without_a_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_LEASE_S", "soon")
+
+    ended = here(capsys, "status")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon':")
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    ended = here(capsys, command)
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[redis_unreachable]: No answer from Redis at 127.0.0.1:1")
+
+
+def test_a_port_to_start_on_and_a_server_that_runs_exclude_each_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    ended = here(capsys, "up", "--redis-port", "7000")
+
+    assert ended.status == 2
+    assert "--redis-port is 7000, the port of a server to start" in ended.err
+
+
+def test_every_command_has_a_panel_in_the_help() -> None:
+    panels = {command.rich_help_panel for command in app.registered_commands}
+    panels |= {group.rich_help_panel for group in app.registered_groups}
+
+    assert panels == {"Run the daemon", "Hand work in", "Look at what there is"}

@@ -1,0 +1,49 @@
+"""What the demo composes: distinct, repeatable, and not too easy."""
+
+from collections import Counter
+from itertools import islice
+
+from seqd.demo import phrases
+from seqd.demo.reviews import compose_reviews
+from seqd.demo.text import compose_text
+
+
+def test_reviews_are_distinct_and_of_both_stances() -> None:
+    reviews = list(compose_reviews(3_000))
+
+    stances = Counter(review.label for review in reviews)
+    assert len({review.text for review in reviews}) == 3_000
+    assert len({review.custom_id for review in reviews}) == 3_000
+    assert 0.45 < stances["positive"] / 3_000 < 0.55
+
+
+def test_the_same_seed_gives_the_same_reviews() -> None:
+    assert list(compose_reviews(50, seed=3)) == list(compose_reviews(50, seed=3))
+    assert list(compose_reviews(50, seed=3)) != list(compose_reviews(50, seed=4))
+
+
+def test_fewer_reviews_are_the_beginning_of_more() -> None:
+    assert list(compose_reviews(10)) == list(islice(compose_reviews(500), 10))
+
+
+def test_opinions_against_the_stance_occur_so_no_accuracy_is_certain() -> None:
+    reviews = list(compose_reviews(1_000))
+    praise = [
+        phrase for aspect in phrases.ASPECTS for phrase in aspect["positive"] if "{" not in phrase
+    ]
+
+    negative = [review for review in reviews if review.label == "negative"]
+    with_praise = sum(any(phrase in review.text for phrase in praise) for review in negative)
+    assert 0.1 < with_praise / len(negative) < 0.9
+
+
+def test_every_field_of_every_phrase_is_filled() -> None:
+    assert not any("{" in review.text for review in compose_reviews(1_000))
+
+
+def test_the_text_is_repeatable_and_long_enough_for_windows() -> None:
+    text = compose_text(45_000)
+
+    assert text == compose_text(45_000)
+    assert 45_000 <= len(text) < 46_000
+    assert len(set(text.lower())) < 40

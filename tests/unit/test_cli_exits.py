@@ -1,0 +1,65 @@
+"""The exit status of every error, and how an error is told."""
+
+import pytest
+
+from seqd.cli.exits import exit_status_of, run, tell
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidInput,
+    JobFailed,
+    PluginFault,
+    RedisFull,
+    RedisUnreachable,
+    SeqdError,
+    UnknownModel,
+)
+from seqd_schemas import Failure
+
+
+def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
+    return JobFailed("j1", Failure(code=code, message=message))
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UnknownModel("no such model"), 2),
+        (RedisUnreachable("no answer"), 2),
+        (PluginFault("it raised"), 1),
+        (ArtifactDamaged("wrong digest"), 1),
+        (RedisFull("full"), 75),
+    ],
+)
+def test_an_error_has_the_status_that_its_class_states(error: SeqdError, status: int) -> None:
+    assert exit_status_of(error) == status
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [("invalid_data", 2), ("plugin_fault", 1), ("redis_full", 75), ("of_a_later_version", 1)],
+)
+def test_a_failed_job_has_the_status_of_what_made_it_fail(code: str, status: int) -> None:
+    assert exit_status_of(a_failed_job(code)) == status
+
+
+def test_an_error_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
+    status = tell(InvalidInput("x.jsonl is empty; at least one entry is due"))
+
+    printed = capsys.readouterr()
+    assert status == 2
+    assert printed.err == "error[invalid_input]: x.jsonl is empty; at least one entry is due\n"
+    assert printed.out == ""
+
+
+def test_a_failed_job_is_told_with_its_id(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(a_failed_job("invalid_data", "one class only"))
+
+    assert capsys.readouterr().err == "error[invalid_data]: job j1 failed: one class only\n"
+
+
+def test_an_unforeseen_error_keeps_its_traceback() -> None:
+    def broken() -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    with pytest.raises(ZeroDivisionError, match="unforeseen"):
+        run(broken)

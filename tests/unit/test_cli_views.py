@@ -1,0 +1,144 @@
+"""What people see of a job's events where the output is no terminal, and how numbers look."""
+
+import pytest
+
+from seqd.cli.rendering.bulk_view import LineView, bulk_view
+from seqd.cli.rendering.numbers import age, count, duration, metric, rate, size
+from seqd.cli.rendering.screen import Screen, printable
+from seqd.cli.rendering.tables import print_facts, print_table
+from seqd.cli.rendering.training_view import TrainingView, sample_lines
+from seqd_schemas import Counts, Epoch, Event, Log, Progress, Sample
+
+
+def an_epoch(number: int, **metrics: float) -> Epoch:
+    return Epoch(job_id="j1", at_ms=1, epoch=number, epochs=3, metrics=metrics, seconds=2.5)
+
+
+def a_sample(prompt: str = "the sea ", text: str = "was grey", temperature: float = 0.5) -> Sample:
+    return Sample(job_id="j1", at_ms=1, epoch=1, temperature=temperature, prompt=prompt, text=text)
+
+
+def progress(done: int, total: int, eta_s: float | None = 4.0) -> Progress:
+    counts = Counts(total=total, succeeded=done, processing=total - done)
+    return Progress(job_id="j1", at_ms=1, counts=counts, rate_per_s=1234.0, eta_s=eta_s)
+
+
+def lines_of(view: LineView, *events: Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqd.cli.rendering.bulk_view.LINE_EVERY_S", 0.0)
+    for event in events:
+        view.show(event)
+
+
+def test_without_a_terminal_progress_is_plain_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = LineView(Screen(to_stderr=True), "imdb_lstm@0", lambda: True)
+
+    lines_of(view, progress(2_500, 5_000), monkeypatch=monkeypatch)
+
+    printed = capsys.readouterr()
+    assert printed.err == "imdb_lstm@0: 2,500/5,000, 1,234/s, 4.0 s left\n"
+    assert printed.out == ""
+
+
+def test_no_time_left_is_promised_while_the_total_still_grows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = LineView(Screen(), "imdb_lstm@0", lambda: False)
+
+    lines_of(view, progress(2_500, 5_000), monkeypatch=monkeypatch)
+
+    assert capsys.readouterr().out == "imdb_lstm@0: 2,500 of 5,000+, 1,234/s\n"
+
+
+def test_lines_come_seconds_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    view = LineView(Screen(), "imdb_lstm@0", lambda: True)
+
+    for done in range(100):
+        view.show(progress(done, 100))
+
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_job_says_is_shown_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    message = "[bold]not markup[/bold] \x1b[2J \u202e"
+    view = bulk_view(Screen(), "m", lambda: True)
+
+    view.show(Log(job_id="j1", at_ms=1, level="info", message=message))
+
+    assert capsys.readouterr().out == "m: [bold]not markup[/bold] \\x1b[2J \\u202e\n"
+
+
+def test_epochs_stand_in_columns_under_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingView(Screen(), "char_lstm") as view:
+        view.show(an_epoch(1, loss=2.0185, validation_accuracy=0.75))
+        view.show(an_epoch(2, loss=1.5))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "   epoch      loss  validation accuracy    seconds",
+        "     1/3    2.0185               0.7500        2.5",
+        "     2/3    1.5000                             2.5",
+    ]
+
+
+def test_a_sample_shows_its_temperature_its_prompt_and_its_text() -> None:
+    lines = sample_lines(a_sample(), width=80)
+
+    assert [line.plain for line in lines] == ["   0.5  the sea │ was grey"]
+
+
+def test_a_long_sample_is_cut_and_set_to_the_width() -> None:
+    lines = sample_lines(a_sample(text="wave " * 200), width=60)
+
+    assert all(len(line.plain) <= 60 for line in lines)
+    assert lines[-1].plain.endswith(" …")
+    assert len(lines) < 6
+
+
+def test_a_sample_of_nothing_shows_nothing() -> None:
+    assert sample_lines(a_sample(prompt="", text=" \n "), width=80) == []
+
+
+def test_a_table_in_a_pipe_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long = "x" * 300
+
+    print_table(Screen(), ("name", "number"), [(long, 1_234), ("[b]", 5)])
+
+    assert capsys.readouterr().out.splitlines() == [
+        f"name{' ' * 298}number",
+        f"{long}   1,234",
+        f"[b]{' ' * 304}5",
+    ]
+
+
+def test_facts_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    print_facts(Screen(), {"job": "j1", "preset": None, "failure": "", "seed": 0})
+
+    assert capsys.readouterr().out.splitlines() == ["job   j1", "seed  0"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (count(25_000), "25,000"),
+        (rate(2_738.4), "2,738"),
+        (rate(0.25), "0.2"),
+        (duration(0.84), "0.8 s"),
+        (duration(41.6), "42 s"),
+        (duration(185), "3:05"),
+        (duration(3_729), "1:02:09"),
+        (age(0, 59_000), "59 s"),
+        (age(0, 3 * 86_400_000), "3 d"),
+        (age(5_000, 0), "0 s"),  # a clock behind the server's
+        (size(853_700), "853.7 kB"),
+        (metric(0.8679), "0.8679"),
+        (metric(1.0), "1.0000"),
+        (metric(600_893.0), "600,893"),
+        (printable("a\tb\nc\rd"), "a\tb\nc\\rd"),
+    ],
+)
+def test_numbers_and_texts_as_people_read_them(shown: str, expected: str) -> None:
+    assert shown == expected

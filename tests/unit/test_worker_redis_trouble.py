@@ -1,0 +1,137 @@
+"""Redis goes away for a moment while a worker works: no job may be blamed for it.
+
+The ledger is a stand-in that fails at a chosen call, since a real server cannot be made to
+go away between two calls of one unit.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
+from seqd.ledger.blobs import pack
+from seqd.ledger.work import Claim, Unit
+from seqd.settings import Settings
+from seqd.worker.inbox import Inbox
+from seqd.worker.intake import Intake
+from seqd.worker.item_jobs import ItemJobs
+from seqd.worker.leases import LeaseKeeper
+from seqd_schemas import ClassifyJob, FileSource, InlineSource, Item, ItemChunk, UploadSource
+
+TROUBLES = [RedisUnreachable("away"), RedisFull("full"), RedisRefused("refused")]
+
+
+class Ledger:
+    """Fails at one call, and notes the calls that would end a job."""
+
+    def __init__(self, failing: str, error: Exception) -> None:
+        self.blamed: list[str] = []
+        self._failing, self._error = failing, error
+        self.jobs = self.submissions = self.work = self.fleet = self
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: object, **named: object) -> Any:
+            if name == self._failing:
+                raise self._error
+            if name in ("fail_job", "reject"):
+                self.blamed.append(name)
+            return SimpleNamespace(units=0, unit_items=8)
+
+        return call
+
+
+def a_unit(**changes: object) -> Unit:
+    unit = Unit(job_id="j1", name="0", attempt=1, crashes=0, blob=b"", started_job=False)
+    return replace(unit, **changes)  # type: ignore[arg-type]
+
+
+def a_bench(ledger: Ledger) -> Any:
+    return SimpleNamespace(ledger=ledger, should_stop=lambda: False, max_attempts=3)
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
+def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
+    (tmp_path / "in.txt").write_text("a text\n")
+    source = FileSource(path=str(tmp_path / "in.txt"))
+    claim = Claim(ClassifyJob(model="echo", source=source), 1, (a_unit(name="intake"),))
+    ledger = Ledger("append", error)
+    intake = Intake(a_bench(ledger), Settings(input_roots=(tmp_path,)))
+
+    with pytest.raises(type(error)):
+        intake.run(claim)
+
+    assert ledger.blamed == []
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
+def test_a_version_that_cannot_be_pinned_just_now_fails_no_job(error):
+    chunk = ItemChunk(first_index=0, items=(Item(custom_id="c", text="a"),))
+    job = ClassifyJob(model="echo", source=UploadSource())
+    ledger = Ledger("pin", error)
+    bench = a_bench(ledger)
+    bench.store = SimpleNamespace(resolve=lambda name: (name, 1))
+
+    with pytest.raises(type(error)):
+        ItemJobs(bench).run(Claim(job, None, (a_unit(blob=pack(chunk)),)))
+
+    assert ledger.blamed == []
+
+
+@pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
+def test_an_inbox_entry_that_cannot_be_taken_over_just_now_stays_there(error):
+    ledger = Ledger("catalog", error)
+    redis = OneEntry()
+    inbox = Inbox(redis, ledger, Settings(), "w1")  # type: ignore[arg-type]
+
+    with pytest.raises(type(error)):
+        inbox.look()
+
+    assert ledger.blamed == []
+    assert redis.acknowledged == 0
+
+
+class OneEntry:
+    """A Redis whose inbox holds one good job."""
+
+    def __init__(self) -> None:
+        self.acknowledged = 0
+        source = InlineSource(items=(Item(custom_id="c", text="a"),))
+        job = ClassifyJob(model="echo", source=source)
+        self._entry = (b"1-0", {b"id": b"p1", b"job": job.model_dump_json().encode()})
+
+    def xgroup_create(self, *arguments: object, **named: object) -> None:
+        return None
+
+    def xautoclaim(self, *arguments: object, **named: object) -> list[object]:
+        return [b"0-0", [self._entry], []]
+
+    def pipeline(self) -> None:
+        self.acknowledged += 1
+
+
+def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
+    keeper: LeaseKeeper
+    later = a_unit(attempt=2)
+
+    class Renewing:
+        """Loses the first claim, and answers when the unit has been claimed again."""
+
+        def __init__(self) -> None:
+            self.work = self
+
+        def renew(self, units: list[Unit]) -> list[bool]:
+            with keeper.holding([later]):
+                answered.append(keeper.all_lost())
+            keeper._units = (later,)
+            return [False for _ in units]
+
+    answered: list[bool] = []
+    keeper = LeaseKeeper(Renewing(), heartbeat_s=10)  # type: ignore[arg-type]
+    with keeper.holding([a_unit(attempt=1)]):
+        keeper._renew()
+        lost = keeper.all_lost()
+
+    assert (answered, lost) == ([False], False)
