@@ -82,11 +82,10 @@ class KerasPeer:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import seqd_imdb_lstm
         from seqd_imdb_lstm.network import KerasEngine, pad
-        from seqd_imdb_lstm.reviews import Vocabulary
         from seqd_imdb_lstm.version import read_version
 
         version = read_version(Path(seqd_imdb_lstm.__file__).parent / "starter")
-        vocabulary, longest = Vocabulary(version.words), version.config.max_tokens
+        vocabulary, longest = version.vocabulary, version.config.max_tokens
         ids = [vocabulary.encode(text, longest).ids for text in texts]
         self._padded = pad(ids, longest)  # (reviews, max_tokens) int32
         self._network = KerasEngine(version).network
@@ -102,7 +101,9 @@ class KerasPeer:
 def main() -> None:
     """Run the rounds and print medians, spread and ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with imdb/test-5k.jsonl.gz")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with imdb/test-5k.jsonl.gz"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--json", action="store_true")

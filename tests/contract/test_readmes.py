@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from readme_blocks import READMES, ROOT, blocks_of
 
+from readme_blocks import READMES, ROOT, blocks_of
 from seqd.settings import Settings
 
 #: Set by `seqd worker` for its child, not by people.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from readme_blocks import ROOT, blocks_of
 
+from readme_blocks import ROOT, blocks_of
 from seqd.server import redis_url_of
 from seqd.settings import Settings
 
@@ -64,6 +64,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     try:
         _wait_until_ready(up)
         url = redis_url_of(Settings(data_dir=folder / "data"))
+        # The services' guide says so: redis-cli wants the user's name as well.
+        url = url.replace("redis://:", "redis://default:")
         yield Shell(folder, {**environment, "SEQD_REDIS_URL": url})
     finally:
         up.terminate()

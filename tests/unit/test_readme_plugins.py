@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from readme_blocks import ROOT, blocks_of
 
 GUIDE = ROOT / "plugins" / "README.md"

@@ -70,10 +70,18 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None:
+            # The caller is on its way out; the rest of its input may never come.
+            for handle in self._handles:
+                handle.give_up(error)
         self.close()
 
     def close(self) -> None:
-        """Wait until every upload is complete or its job has ended, then disconnect."""
+        """Wait until every upload is complete or its job has ended, then disconnect.
+
+        Leaving the `with` block by an exception does not wait: it fails the jobs whose input
+        is not complete.
+        """
         for handle in self._handles:
             handle.close()
         self._redis.close()

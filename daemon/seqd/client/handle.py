@@ -113,6 +113,11 @@ class JobHandle:
             self._upload.give_up()
         return self._ledger.jobs.cancel(self.job_id)
 
+    def give_up(self, error: BaseException) -> None:
+        """Fail the job if its input is not complete yet; `error` is why it never will be."""
+        if self._upload is not None:
+            self._upload.give_up(error)
+
     def close(self) -> None:
         """Wait until the input is complete or the job has ended."""
         if self._upload is not None:

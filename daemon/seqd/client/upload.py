@@ -17,6 +17,9 @@ from seqd_schemas import Failure, ItemChunk, Job, TextChunk
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which a caller that is on its way out waits for its own iterable.
+GIVE_UP_S = 5.0
+
 #: Seconds between two tries while the workers are behind.
 FULL_WAIT_S = 0.05
 
@@ -42,6 +45,7 @@ class Upload:
         self._chunks = chunks
         self._unit = first_unit
         self._ended = Event()
+        self._sealed = False
         self._error: BaseException | None = None
         # Not a daemon thread: leaving the program before the input is complete would leave
         # a job behind that can never end.
@@ -51,9 +55,14 @@ class Upload:
         """Begin."""
         self._thread.start()
 
-    def give_up(self) -> None:
-        """Stop as soon as possible; the job is about to be cancelled."""
+    def give_up(self, error: BaseException | None = None) -> None:
+        """Stop as soon as possible: the job is about to be cancelled, or fails with `error`."""
         self._ended.set()
+        if error is not None:
+            # An iterable of the caller's that never gives another item must not hold it up.
+            self.join(GIVE_UP_S)
+            if not self._sealed:
+                self._fail(error)
 
     def join(self, timeout_s: float | None = None) -> None:
         """Wait until the input is complete or the job has ended."""
@@ -72,7 +81,7 @@ class Upload:
     def _run(self) -> None:
         try:
             if self._send_all():
-                self._patiently(self._seal)
+                self._sealed = self._patiently(self._seal)
         except BaseException as error:  # noqa: BLE001
             # Kept for the thread that waits, which then finds the job ended; a thread's own
             # traceback would reach nobody.

@@ -95,6 +95,8 @@ def redis_errors(redis: Redis) -> Iterator[None]:
             raise RedisRefused(_refused(redis, error)) from error
         if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
             raise RedisFull(_full(redis)) from error
+        if "MISCONF" in str(error):
+            raise RedisFull(_unwritable(redis, error)) from error
         raise
 
 
@@ -114,4 +116,11 @@ def _full(redis: Redis) -> str:
     return (
         f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Fetch and "
         "remove old jobs, raise maxmemory, or try again later."
+    )
+
+
+def _unwritable(redis: Redis, error: RedisError) -> str:
+    return (
+        f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
+        f"{_reason(error)} Nothing was written. Free its disk, or try again later."
     )

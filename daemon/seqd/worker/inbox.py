@@ -14,12 +14,18 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.admission import admit
-from seqd.errors import REDIS_ERRORS, InvalidRequest, UserError, failure_of
+from seqd.errors import (
+    REDIS_ERRORS,
+    IdempotencyConflict,
+    InvalidRequest,
+    UserError,
+    failure_of,
+)
 from seqd.ledger import Ledger, redis_errors
 from seqd.ledger.work import JOB
 from seqd.settings import Settings
 from seqd.worker.endurance import outlive
-from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Job, JobId, UploadSource
+from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, Job, JobId, UploadSource
 
 log = logging.getLogger(__name__)
 
@@ -110,14 +116,29 @@ class Inbox:
         try:
             job = read_job(fields.get(b"job", b""))
             admitted = admit(job, self._ledger.fleet.catalog())
-            self._ledger.submissions.submit(
+            accepted = self._ledger.submissions.submit(
                 job, job_id=job_id, version=admitted.version, unit_items=admitted.unit_items
             )
+            _check_identifier(job, job_id, accepted.job_id)
         except REDIS_ERRORS:
             raise  # The entry stays, and is taken over again.
         except UserError as error:
             log.info("inbox job=%s rejected: %s", job_id, error)
             self._ledger.submissions.reject(job_id, failure_of(error))
+        except Exception as error:
+            # A fault of ours, which an entry that stays would repeat in front of all others.
+            log.exception("inbox job=%s", job_id)
+            failure = Failure(code="internal", message=f"{type(error).__name__}: {error}"[:4_096])
+            self._ledger.submissions.reject(job_id, failure)
+
+
+def _check_identifier(job: Job, asked: str, given: str) -> None:
+    """Answer a repeated idempotency key on the new stream, where its producer listens."""
+    if given != asked:
+        raise IdempotencyConflict(
+            f"The idempotency key {job.idempotency_key!r} already stands for job {given}, which "
+            "asks for the same. Follow that job's stream."
+        )
 
 
 def read_job(raw: bytes) -> Job:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from seqd.errors import REDIS_ERRORS, LeaseLost, UserError, failure_of
+from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UserError, failure_of
 from seqd.inputs import read_items, refuse_duplicates
 from seqd.ledger.chunking import chunks_of
 from seqd.ledger.work import Claim, Unit
@@ -50,6 +50,7 @@ class Intake:
         """Add a slice of a job's file; seals the job at the end of the file."""
         unit, job = claim.units[0], claim.job
         try:
+            self._refuse_after_crashes(unit)
             self._run_slice(job, unit)
         except REDIS_ERRORS:
             raise
@@ -57,6 +58,13 @@ class Intake:
             self._forget()
             if self._bench.ledger.work.fail_job(unit, failure_of(error)):
                 self._bench.job_finished(unit.job_id)
+
+    def _refuse_after_crashes(self, unit: Unit) -> None:
+        if unit.crashes >= self._bench.max_attempts:
+            raise InvalidInput(
+                f"The worker died {unit.crashes} times while it read this job's file, which is as "
+                "often as it is tried (SEQD_MAX_ATTEMPTS). Upload the items through a client."
+            )
 
     def _run_slice(self, job: Job, unit: Unit) -> None:
         record = self._bench.ledger.jobs.get(unit.job_id)

@@ -18,3 +18,6 @@ def configure_logging(**_: object) -> None:
     # Celery announces two defaults of its next major release at each start and reconnect;
     # create_app sets both explicitly, and an operator can do nothing about them.
     warnings.filterwarnings("ignore", category=PendingDeprecationWarning, module="celery")
+    # What Celery fears about root is pickle; this daemon accepts JSON alone, and in a container
+    # the line would stand at the top of every log.
+    warnings.filterwarnings("ignore", message="You're running the worker with superuser")

@@ -9,7 +9,7 @@ import os
 from time import monotonic
 
 from seqd import __version__
-from seqd.errors import REDIS_ERRORS, LeaseLost, Stopped
+from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, Stopped
 from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.intake import Intake
@@ -19,6 +19,9 @@ from seqd.worker.workbench import Workbench
 from seqd_schemas import TrainJob, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
+
+#: Seconds until units are tried again whose results Redis had no memory for.
+FULL_WAIT_S = 5.0
 
 
 class Runtime:
@@ -99,13 +102,22 @@ class Runtime:
         except LeaseLost as error:
             log.info("%s", error)
         except REDIS_ERRORS as error:
-            # The leases run out by themselves, and the units are done again.
             log.error("work on %d units is lost: %s", len(claim.units), error)
+            self._give_back_if_possible(claim, error)
         except Exception:
             # A fault of ours. Counted like a crash, so that it is tried again, and not for ever.
             log.exception("unit=%s job=%s", claim.units[0].name, claim.units[0].job_id)
             for unit in claim.units:
                 self._bench.ledger.work.put_back(unit, wait_s=self._backoff_s, crashed=True)
+
+    def _give_back_if_possible(self, claim: Claim, error: Exception) -> None:
+        """Put the units back where Redis is full, which is nobody's crash; giving back is small.
+
+        Where Redis is away the leases run out by themselves.
+        """
+        if isinstance(error, RedisFull):
+            for unit in claim.units:
+                self._bench.ledger.work.put_back(unit, wait_s=FULL_WAIT_S)
 
     def _tell_observers(self, claim: Claim) -> None:
         for unit in claim.units:

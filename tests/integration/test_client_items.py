@@ -1,0 +1,316 @@
+"""Jobs of items from a Python program, run by a real worker: order, faults, lazy upload."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from seqd.client import Client
+from seqd.errors import (
+    DuplicateCustomId,
+    IdempotencyConflict,
+    InvalidParameters,
+    InvalidRequest,
+    JobFailed,
+    UnknownJob,
+    UnknownModel,
+)
+from seqd_schemas import ItemFailure, ItemSuccess, JobState, Priority
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[Client]:
+    with Client(settings=house.settings) as client:
+        yield client
+
+
+def labels_of(results: list[ItemSuccess | ItemFailure]) -> list[str]:
+    """Give each item's label, or its error's code."""
+    return [
+        result.output.label  # type: ignore[union-attr] # echo classifies
+        if isinstance(result, ItemSuccess)
+        else result.error.code.value
+        for result in results
+    ]
+
+
+def test_many_units_from_a_generator_come_back_once_and_in_order(client):
+    texts = (f"text {number}" for number in range(1_000))
+
+    results = list(client.classify(texts, model="echo").results())
+
+    assert labels_of(results) == [f"text {number}" for number in range(1_000)]
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 1_001)]
+
+
+def test_results_are_read_while_the_job_runs(client):
+    job = client.classify(["a"] * 80, model="echo", parameters={"delay_ms": 5})
+
+    next(job.results())
+    state_at_first_result = job.record().state
+
+    assert state_at_first_result is JobState.RUNNING
+    assert job.wait(timeout_s=30).counts.succeeded == 80
+
+
+def test_prompts_are_continued(client):
+    (result,) = client.generate(["abc"], model="echo").results()
+
+    assert result.output.samples[0].text == "cba"
+
+
+def test_records_keep_the_identifiers_that_they_bring(client):
+    records = [{"custom_id": "x", "text": "a"}, {"id": 7, "text": "b"}, {"text": "c"}]
+
+    results = list(client.classify(records, model="echo").results())
+
+    assert [result.custom_id for result in results] == ["x", "7", "row-3"]
+
+
+def test_an_item_that_cannot_be_used_becomes_an_error_in_its_place(client):
+    values = ["a", "", {"no": "text"}, "lone \ud800 surrogate", "bad", "b"]
+
+    results = list(client.classify(values, model="echo").results())
+    record = client.job(client.jobs(1)[0].job_id).record()
+
+    assert labels_of(results) == [
+        "a",
+        "invalid_input",
+        "invalid_input",
+        "decode_error",
+        "invalid_input",
+        "b",
+    ]
+    assert (record.state, record.counts.succeeded, record.counts.errored) == ("completed", 2, 4)
+
+
+def test_a_plugin_that_raises_for_one_item_leaves_its_neighbours_alone(client):
+    results = list(client.classify(["a", "raise", "b"], model="echo").results())
+
+    assert labels_of(results) == ["a", "plugin_error", "b"]
+    assert results[1].error.message == (
+        "The model plugin raised ValueError: this text was made to break the plugin"
+    )
+
+
+def test_too_few_outcomes_for_one_item_are_that_items_error(client):
+    results = list(client.classify(["a", "few", "b"], model="echo").results())
+
+    assert labels_of(results) == ["a", "plugin_error", "b"]
+    assert "0 outcomes for 1 items" in results[1].error.message
+
+
+def test_an_outcome_of_a_wrong_type_is_that_items_error(client):
+    results = list(client.classify(["a", "wrong", "b"], model="echo").results())
+
+    assert labels_of(results) == ["a", "plugin_error", "b"]
+    assert "str" in results[1].error.message
+
+
+def test_the_upload_is_never_far_ahead_of_the_workers(house):
+    drawn = 0
+    texts = [f"{number}{'x' * 9_000}" for number in range(400)]
+
+    def draw() -> Iterator[str]:
+        nonlocal drawn
+        for text in texts:
+            drawn += 1
+            yield text
+
+    with Client(settings=house.settings.model_copy(update={"max_pending_bytes": 2_000})) as client:
+        job = client.classify(draw(), model="echo", parameters={"delay_ms": 1})
+        ahead = []
+        for done, _ in enumerate(job.results(), start=1):
+            ahead.append(drawn - done)
+
+    assert drawn == 400
+    # Four units of 8 wait in Redis or are worked on, the reader is one window behind.
+    assert max(ahead) < 200
+
+
+def test_what_the_callers_iterable_raises_fails_the_job_and_is_raised_again(client):
+    def draw() -> Iterator[str]:
+        yield from (f"text {number}" for number in range(100))
+        raise OSError("the disk is gone")
+
+    job = client.classify(draw(), model="echo")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        job.wait(timeout_s=30)
+    record = job.record()
+    assert record.state is JobState.FAILED
+    assert record.failure is not None
+    assert record.failure.code == "upload_failed"
+    assert record.failure.message == (
+        "The input broke off after unit 12: OSError: the disk is gone"
+    )
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(job.results())
+
+
+def test_an_identifier_that_is_used_twice_fails_the_job(client):
+    records = [{"id": f"i{number % 50}", "text": "a"} for number in range(60)]
+
+    job = client.classify(records, model="echo")
+
+    with pytest.raises(DuplicateCustomId) as raised:
+        job.wait(timeout_s=30)
+    assert str(raised.value).startswith("the identifier 'i0' is used twice: by entry 1 and by entr")
+    failure = client.job(job.job_id).record().failure
+    assert failure is not None
+    assert failure.code == "duplicate_custom_id"
+
+
+def test_a_duplicate_in_the_first_unit_is_refused_at_once(client):
+    with pytest.raises(DuplicateCustomId):
+        client.classify([{"id": "i", "text": "a"}, {"id": "i", "text": "b"}], model="echo")
+
+
+def test_a_model_that_nobody_runs_is_refused_with_those_that_there_are(client):
+    with pytest.raises(UnknownModel) as raised:
+        client.classify(["a"], model="ecko")
+
+    assert str(raised.value) == (
+        "no model named 'ecko'. Known models: echo. Did you mean 'echo'? `seqd plugins list` "
+        "shows plugins that failed to load."
+    )
+
+
+def test_a_parameter_out_of_range_is_refused_before_anything_is_sent(client):
+    before = client.jobs(1)
+
+    with pytest.raises(InvalidParameters) as raised:
+        client.classify(["a"], model="echo", parameters={"delay_ms": -1})
+
+    assert str(raised.value).startswith("echo classify: parameter 'delay_ms' is -1")
+    assert client.jobs(1) == before
+
+
+def test_no_items_are_refused(client):
+    with pytest.raises(InvalidRequest) as raised:
+        client.classify([], model="echo")
+
+    assert str(raised.value) == "There are no items; at least one is due."
+
+
+def test_an_idempotency_key_stands_for_one_job(client):
+    jobs = [client.classify(["a"], model="echo", idempotency_key="k-1") for _ in range(2)]
+
+    assert jobs[0].job_id == jobs[1].job_id
+    assert len(list(jobs[1].results())) == 1
+    with pytest.raises(IdempotencyConflict) as raised:
+        client.classify(["a"], model="echo", idempotency_key="k-1", parameters={"note": "other"})
+    assert str(raised.value).startswith(
+        f"The idempotency key 'k-1' already stands for job {jobs[0].job_id}"
+    )
+
+
+def test_waiting_ends_when_its_time_is_over(client):
+    job = client.classify(["a"] * 8, model="echo", parameters={"delay_ms": 100})
+
+    began = time.monotonic()
+    with pytest.raises(TimeoutError) as raised:
+        job.wait(timeout_s=0.2)
+    waited_s = time.monotonic() - began
+
+    assert waited_s < 1.0
+    assert str(raised.value).endswith("after 0.2 s, with 0 of 8 items done.")
+    assert job.wait(timeout_s=30).counts.succeeded == 8
+
+
+def test_events_are_replayed_from_any_of_them(client):
+    job = client.classify(["a"] * 20, model="echo")
+    job.wait(timeout_s=30)
+
+    events = list(job.events())
+    names = [event.event for event in events]
+    again = list(client.job(job.job_id).events(after=events[1].id))
+
+    assert names[:2] == ["queued", "started"]
+    assert names[-1] == "completed"
+    assert again == events[2:]
+    assert list(job.events(after=events[-1].id)) == []
+
+
+def test_a_job_that_is_not_kept_is_unknown(client):
+    with pytest.raises(UnknownJob):
+        client.job("no-such-job").record()
+
+
+def test_leaving_the_client_waits_for_its_uploads(house):
+    def draw() -> Iterator[str]:
+        for number in range(50):
+            time.sleep(0.005)
+            yield f"text {number}"
+
+    with Client(settings=house.settings) as client:
+        job = client.classify(draw(), model="echo")
+
+    with Client(settings=house.settings) as other:
+        assert other.job(job.job_id).wait(timeout_s=30).counts.succeeded == 50
+    assert not [t for t in threading.enumerate() if t.name.startswith("seqd-upload")]
+
+
+def test_interactive_work_overtakes_a_bulk_job(client):
+    bulk = client.classify(
+        ["a"] * 400, model="echo", parameters={"delay_ms": 5}, priority=Priority.BULK
+    )
+    next(bulk.results())
+
+    urgent = client.classify(["b"], model="echo", priority=Priority.INTERACTIVE)
+    urgent.wait(timeout_s=10)
+    bulk_state = bulk.record().state
+
+    assert bulk_state is JobState.RUNNING
+    assert bulk.cancel() is JobState.CANCELLED
+
+
+def test_many_small_jobs_are_worked_on_together(client):
+    blocker = client.classify(["a"] * 8, model="echo", parameters={"delay_ms": 50})
+    wait_until(lambda: blocker.record().state is JobState.RUNNING, "the worker is busy")
+    jobs = [client.classify(["batch"], model="echo", parameters={"note": "n"}) for n in range(16)]
+
+    labels = [label for job in jobs for label in labels_of(list(job.results()))]
+
+    # Units of 8, from 8 jobs each.
+    assert labels == ["batch of 8"] * 16
+    assert blocker.wait(timeout_s=30).counts.succeeded == 8
+
+
+def test_a_failed_job_raises_its_reason_after_its_results(client):
+    def draw() -> Iterator[str]:
+        yield from "ab" * 20
+        raise RuntimeError("no more")
+
+    job = client.classify(draw(), model="echo")
+    with pytest.raises(RuntimeError):
+        job.wait(timeout_s=30)
+
+    seen = []
+    with pytest.raises(JobFailed) as raised:
+        for result in client.job(job.job_id).results():
+            seen.append(result)
+
+    assert raised.value.failure.code == "upload_failed"
+    assert len({result.custom_id for result in seen}) == len(seen) == 40
+
+
+def test_leaving_the_client_by_an_exception_fails_what_is_not_complete_and_does_not_wait(house):
+    def endless() -> Iterator[str]:
+        while True:
+            yield "a"
+
+    with pytest.raises(ZeroDivisionError), Client(settings=house.settings) as leaving:
+        job_id = leaving.classify(endless(), model="echo").job_id
+        raise ZeroDivisionError("the caller's own fault")
+
+    with Client(settings=house.settings) as client:
+        record = client.job(job_id).record()
+    assert record.state is JobState.FAILED
+    assert record.failure is not None
+    assert record.failure.code == "upload_failed"
+    assert "ZeroDivisionError: the caller's own fault" in record.failure.message

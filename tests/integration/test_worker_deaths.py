@@ -1,0 +1,185 @@
+"""Workers that die, hang or lose their messages: every item comes out once, and in order."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from seqd.bell import Bell
+from seqd.errors import JobFailed
+from seqd.ledger import connect
+from seqd_schemas import ItemFailure, ItemSuccess, JobState
+from worker_fixtures import LEASE_S, RECONCILE_S, House, LiveWorker, processes_of_group, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: 25 units of 8 items, about 2 s of work.
+TEXTS = [f"text {number}" for number in range(200)]
+SLOWLY = {"delay_ms": 10.0}
+
+
+def assert_once_and_in_order(results: list[ItemSuccess | ItemFailure]) -> None:
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 201)]
+    labels = [result.output.label for result in results if isinstance(result, ItemSuccess)]
+    assert labels == TEXTS
+
+
+def first_result(job) -> None:
+    """Wait until the job is in the middle of its work."""
+    next(iter(job.results()))
+
+
+def is_ready(worker: LiveWorker) -> bool:
+    status = worker.status()
+    return status is not None and status.state == "ready"
+
+
+def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_lease_ends(
+    empty_house: House,
+):
+    worker = empty_house.start_ready(lease_s=60, heartbeat_s=20)
+    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    first_result(job)
+
+    began = time.monotonic()
+    killed = worker.kill_child()
+    results = list(job.results())
+    took_s = time.monotonic() - began
+
+    assert_once_and_in_order(results)
+    # Celery looks after its children every 5 s.
+    assert took_s < 2.0 + 5.0 + 10.0
+    assert worker.child_pid() != killed
+    assert job.record().counts.succeeded == 200
+
+
+def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House):
+    first, second = empty_house.start("w1"), empty_house.start("w2")
+    for worker in (first, second):
+        worker.wait_until_ready()
+    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    first_result(job)
+
+    began = time.monotonic()
+    first.kill()
+    results = list(job.results())
+    took_s = time.monotonic() - began
+
+    assert_once_and_in_order(results)
+    # 2 s of work, and at the end the lease of the unit that the dead worker held.
+    assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
+
+
+def test_items_of_a_unit_that_kills_its_worker_are_given_up_and_the_rest_completes(
+    empty_house: House,
+):
+    empty_house.start_ready(max_attempts=2)
+    texts = [f"t{number}" for number in range(24)]
+    texts[12] = "exit"
+
+    job = empty_house.client().classify(texts, model="echo")
+    results = list(job.results())
+
+    failures = {r.custom_id: r for r in results if isinstance(r, ItemFailure)}
+    assert list(failures) == [f"row-{n}" for n in range(9, 17)]
+    (one, *_) = failures.values()
+    assert one.error.code == "worker_crashed"
+    assert one.error.message == (
+        "The worker died 2 times while it worked on this item's unit of 8. Send the items again "
+        "in smaller jobs to find the one."
+    )
+    record = job.wait(timeout_s=10)
+    assert (record.counts.succeeded, record.counts.errored) == (16, 8)
+
+
+def test_a_training_that_kills_its_worker_fails_with_that_reason(empty_house: House):
+    empty_house.start_ready(max_attempts=2)
+    records = [{"text": "a", "label": "pos"}]
+
+    job = empty_house.client().train(records, model="echo", parameters={"trick": "exit"})
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=40)
+    assert raised.value.failure.message.startswith("The worker died 2 times during this training")
+
+
+def test_losing_and_doubling_every_message_changes_no_result(empty_house: House):
+    empty_house.start_ready()
+    settings = empty_house.settings
+    assert settings.redis_url is not None
+    redis = connect(settings.redis_url)
+    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    queue = settings.keys.bell("classify.echo")
+    unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
+    bell = Bell(settings.redis_url, settings)
+
+    first_result(job)
+    for _ in range(5):
+        redis.delete(queue, *unacknowledged)
+        time.sleep(0.1)
+    for _ in range(10):
+        bell.ring("classify.echo")
+
+    assert_once_and_in_order(list(job.results()))
+    redis.close()
+
+
+def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_house: House):
+    frozen = empty_house.start_ready("frozen")
+    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    first_result(job)
+    frozen.freeze()
+    empty_house.start_ready("other")
+
+    results = list(job.results())
+    before = job.record()
+    frozen.thaw()
+    wait_until(lambda: is_ready(frozen), "the frozen worker is free again")
+
+    assert_once_and_in_order(results)
+    assert job.record() == before
+    assert list(job.results()) == results
+
+
+def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_house: House):
+    frozen = empty_house.start_ready("frozen")
+    records = [{"text": "a", "label": "pos"}]
+    parameters = {"epochs": 20, "step_ms": 50.0}
+    job = empty_house.client().train(records, model="echo", parameters=parameters)
+    wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
+    frozen.freeze()
+    empty_house.start_ready("other")
+
+    trained = job.wait(timeout_s=30).training
+    events = list(job.events())
+    frozen.thaw()
+    wait_until(lambda: is_ready(frozen), "the frozen worker is free again")
+
+    assert trained is not None
+    versions = [p.name for p in (empty_house.settings.store_dir / "echo").iterdir() if p.is_dir()]
+    assert sorted(name for name in versions if name.isdecimal()) == ["1", str(trained.version)]
+    assert list(job.events()) == events
+
+
+def test_a_child_does_not_outlive_its_killed_parent(empty_house: House):
+    worker = empty_house.start_ready()
+    child = worker.child_pid()
+    assert set(processes_of_group(worker.pid)) >= {worker.pid, child}
+
+    worker.kill_node()
+
+    wait_until(lambda: not processes_of_group(worker.pid), "the child has ended", 5)
+
+
+def test_a_child_that_still_starts_does_not_outlive_its_killed_parent(empty_house: House):
+    worker = empty_house.start()
+
+    def starts_a_child() -> bool:
+        return len(processes_of_group(worker.pid)) > 1
+
+    wait_until(starts_a_child, "the child has started")
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait_for_end()
+
+    wait_until(lambda: not processes_of_group(worker.pid), "the child has ended", 10)

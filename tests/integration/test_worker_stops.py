@@ -1,0 +1,127 @@
+"""Workers that are asked to end, and jobs that are cancelled: nothing lost, nothing left."""
+
+import time
+
+import pytest
+
+from seqd.errors import JobCancelled
+from seqd_schemas import ItemFailure, ItemSuccess, JobState
+from worker_fixtures import House, processes_of_group, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: 25 units of 8 items; a unit takes 0.16 s.
+TEXTS = [f"text {number}" for number in range(200)]
+SLOWLY = {"delay_ms": 20.0}
+
+#: Celery itself takes 1.2 s to 2 s to end, and Python half a second.
+STOP_S = 4.0
+
+
+def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_house: House):
+    # Leases and looks so long that only a bell and a lease that was given back explain it.
+    waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
+    first = empty_house.start_ready("w1", **waits)
+    second = empty_house.start_ready("w2", **waits)
+    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    next(job.results())
+
+    began = time.monotonic()
+    exit_status = first.stop()
+    stopped_after_s = time.monotonic() - began
+    results = list(job.results())
+
+    assert exit_status == 0
+    assert stopped_after_s < STOP_S
+    assert [result.output.label for result in results] == TEXTS
+    assert time.monotonic() - began < 12
+    assert second.status() is not None
+    assert first.status() is None
+
+
+def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_house: House):
+    worker = empty_house.start_ready(lease_s=60.0, heartbeat_s=20.0)
+    records = [{"text": "a", "label": "pos"}]
+    parameters = {"epochs": 20, "step_ms": 50.0}
+    job = empty_house.client().train(records, model="echo", parameters=parameters)
+    wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
+
+    began = time.monotonic()
+    assert worker.stop() == 0
+    stopped_after_s = time.monotonic() - began
+    files_left = list((empty_house.settings.data_dir / "run").iterdir())
+    empty_house.start_ready("next")
+
+    assert stopped_after_s < STOP_S
+    assert processes_of_group(worker.pid) == []
+    assert files_left == []
+    assert worker.status() is None
+    assert "Traceback" not in worker.whole_log()
+    assert job.wait(timeout_s=30).training is not None
+
+
+def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_house: House):
+    worker = empty_house.start()
+    wait_until(lambda: len(processes_of_group(worker.pid)) > 1, "its child starts")
+
+    worker.ask_to_end()
+    worker.wait_for_end(15)
+
+    wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
+    assert "Traceback" not in worker.whole_log()
+
+
+def test_a_job_is_cancelled_with_no_worker_up(empty_house: House):
+    empty_house.publish_catalog()
+    client = empty_house.client()
+    job = client.classify(TEXTS, model="echo")
+
+    state = job.cancel()
+
+    assert state is JobState.CANCELLED
+    with pytest.raises(JobCancelled) as raised:
+        job.wait(timeout_s=5)
+    assert str(raised.value).startswith(f"Job {job.job_id} was cancelled with 0 of ")
+
+
+def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(house: House):
+    client = house.client()
+    job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
+    results = iter(job.results())
+    for _ in range(8):
+        next(results)
+
+    began = time.monotonic()
+    job.cancel()
+    client.classify(["a"], model="echo").wait(timeout_s=10)
+    free_after_s = time.monotonic() - began
+    kept = list(client.job(job.job_id).results())
+
+    assert free_after_s < 1.5
+    ids = [result.custom_id for result in kept]
+    assert ids == [f"row-{n}" for n in range(1, len(ids) + 1)]
+    done = [result for result in kept if isinstance(result, ItemSuccess)]
+    undone = [result for result in kept if isinstance(result, ItemFailure)]
+    assert kept == [*done, *undone]
+    assert len(done) >= 8
+    assert {result.error.code for result in undone} == {"cancelled"}
+    record = job.record()
+    assert record.counts.succeeded == len(done)
+    assert record.counts.cancelled == len(undone)
+    assert client.job(job.job_id).cancel() is JobState.CANCELLED
+
+
+def test_a_cancel_ends_the_upload_of_its_job(house: House):
+    drawn = []
+
+    def draw():
+        for number in range(100_000):
+            drawn.append(number)
+            yield f"{number} {'x' * 2_000}"
+
+    with house.client(max_pending_bytes=65_536) as client:
+        job = client.classify(draw(), model="echo", parameters={"delay_ms": 5})
+        next(job.results())
+        job.cancel()
+
+    assert len(drawn) < 50_000

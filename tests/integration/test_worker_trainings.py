@@ -1,0 +1,194 @@
+"""Trainings by a real worker: events, versions in the store, and how they end badly."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from seqd.client import Client
+from seqd.errors import InvalidData, InvalidParameters, JobCancelled, JobFailed
+from seqd.store import ModelStore
+from seqd_schemas import Epoch, JobState, Log, Sample
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
+
+
+@pytest.fixture
+def client(house: House) -> Iterator[Client]:
+    with Client(settings=house.settings) as client:
+        yield client
+
+
+def store_of(house: House) -> ModelStore:
+    return ModelStore(house.settings.store_dir, {})
+
+
+def test_a_training_tells_its_story_and_leaves_a_version(house, client):
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 2}, labels=["candidate"])
+
+    events = list(job.events())
+    record = job.wait(timeout_s=30)
+
+    names = [event.event for event in events if event.event != "step"]
+    assert names == [
+        "queued",
+        "started",
+        *("epoch", "sample") * 2,
+        "log",
+        "completed",
+    ]
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    assert [(epoch.epoch, epoch.epochs, epoch.metrics) for epoch in epochs] == [
+        (1, 2, {"loss": 0.5}),
+        (2, 2, {"loss": 0.5}),
+    ]
+    (sample, *_) = [event for event in events if isinstance(event, Sample)]
+    assert (sample.prompt, sample.text, sample.temperature) == ("fine", "enif", 0.5)
+    (line,) = [event for event in events if isinstance(event, Log)]
+    assert line.message == "learnt 2 records"
+
+    assert record.training is not None
+    manifest = store_of(house).open("echo", record.training.version).manifest
+    assert manifest.job_id == job.job_id
+    assert manifest.data.records == 2
+    assert store_of(house).labels("echo")["candidate"] == record.training.version
+
+
+def test_a_new_version_can_be_used_at_once(client):
+    trained = client.train(RECORDS, model="echo").wait(timeout_s=30).training
+    assert trained is not None
+
+    job = client.classify(["a"], model=f"echo@{trained.version}")
+
+    assert job.wait(timeout_s=30).version == trained.version
+
+
+def test_the_parameters_of_a_preset_hold_where_the_job_names_none(client):
+    job = client.train(RECORDS, model="echo", preset="quick")
+
+    epochs = [event for event in job.events() if isinstance(event, Epoch)]
+
+    assert [epoch.epochs for epoch in epochs] == [1]
+
+
+def test_an_unknown_preset_is_refused_with_those_that_there_are(client):
+    with pytest.raises(InvalidParameters) as raised:
+        client.train(RECORDS, model="echo", preset="quik")
+
+    assert str(raised.value) == (
+        "model 'echo' has no preset named 'quik'. Its presets: quick. Did you mean 'quick'?"
+    )
+
+
+def test_steps_are_reported_a_few_times_a_second_at_most(client):
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 30, "step_ms": 40})
+
+    events = list(job.events())
+
+    steps = [event for event in events if event.event == "step"]
+    assert 1 <= len(steps) <= 6  # 1.2 s of steps, one event in half a second
+    assert [step.done for step in steps] == sorted(step.done for step in steps)
+
+
+def test_data_that_cannot_be_learnt_from_fails_the_training_with_its_code(client):
+    job = client.train(["a text without a label"], model="echo")
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+
+    assert raised.value.failure.code == "invalid_data"
+    assert raised.value.failure.message == "no record has a label; at least one is due."
+
+
+def test_a_plugin_that_fails_while_it_trains_fails_the_training(house, client):
+    before = store_of(house).numbers("echo")
+    job = client.train(RECORDS, model="echo", parameters={"trick": "bug"})
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+
+    assert raised.value.failure.code == "plugin_fault"
+    assert raised.value.failure.message == (
+        "Training echo failed: ValueError: this training was made to fail. The worker's log has "
+        "the traceback."
+    )
+    assert store_of(house).numbers("echo") == before
+
+
+def test_a_training_that_diverged_fails_and_its_events_stay_readable(client):
+    job = client.train(RECORDS, model="echo", parameters={"trick": "nan"})
+
+    events = list(job.events())
+
+    assert [event.metrics for event in events if isinstance(event, Epoch)] == [{}, {}]
+    failure = job.record().failure
+    assert failure is not None
+    assert failure.code == "plugin_fault"
+    assert "loss" in failure.message
+
+
+def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(house, client):
+    before = store_of(house).numbers("echo")
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 50})
+    wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
+
+    assert job.cancel() is JobState.CANCELLED
+    began = time.monotonic()
+    # The worker is free again once it serves something else.
+    list(client.classify(["a"], model="echo").results())
+    free_after_s = time.monotonic() - began
+
+    assert free_after_s < 2.0
+    with pytest.raises(JobCancelled):
+        job.wait(timeout_s=5)
+    assert store_of(house).numbers("echo") == before
+
+
+def test_no_files_of_an_ended_training_stay_behind(house, client):
+    job = client.train(RECORDS, model="echo")
+    job.wait(timeout_s=30)
+    cancelled = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 20})
+    wait_until(lambda: cancelled.record().state is JobState.RUNNING, "the training runs")
+    cancelled.cancel()
+    list(client.classify(["a"], model="echo").results())
+
+    checkpoints = house.settings.data_dir / "checkpoints"
+
+    wait_until(lambda: not list(checkpoints.iterdir()), "no checkpoints left")
+    names = {path.name for path in (house.settings.store_dir / "echo").iterdir()}
+    assert not any("cancelled" in name or job.job_id in name for name in names)
+    assert not [
+        path for path in house.settings.store_dir.rglob("*") if cancelled.job_id in str(path)
+    ]
+
+
+def test_a_training_set_that_breaks_off_fails_the_job(client):
+    def draw() -> Iterator[dict[str, str]]:
+        yield from RECORDS * 3_000
+        raise InvalidData("line 4,001 has no label")
+
+    job = client.train(draw(), model="echo")
+
+    with pytest.raises(InvalidData):
+        job.wait(timeout_s=30)
+    assert job.record().state is JobState.FAILED
+
+
+def test_a_damaged_version_fails_its_jobs_and_no_others(house, client):
+    trained = client.train(RECORDS, model="echo").wait(timeout_s=30).training
+    assert trained is not None
+    file = house.settings.store_dir / "echo" / str(trained.version) / "echo.json"
+    content = file.read_text()
+    file.write_text('{"records": 9}')
+
+    job = client.classify(["a"], model=f"echo@{trained.version}")
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+    file.write_text(content)  # It is the latest version, which other tests use.
+    assert raised.value.failure.code == "artifact_damaged"
+    assert "echo.json" in raised.value.failure.message
+    assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1

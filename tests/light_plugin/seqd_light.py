@@ -1,0 +1,157 @@
+"""A plugin for tests of the worker: no Keras, no NumPy, and it misbehaves on command.
+
+Model `echo` labels a text with itself. A text that is one of the words in `TRICKS` does what a
+broken plugin or a hard crash would do, so that a test can put the fault on one item; `few`,
+`wrong` and `batch` are tricks too. Its training writes one small file, as slowly as the test
+asks for.
+
+Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from seqd.errors import ArtifactDamaged, InvalidData, Stopped
+from seqd.hookspecs import (
+    Artifact,
+    Device,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    TrainContext,
+    TrainedModel,
+    WorkItem,
+    hookimpl,
+)
+from seqd_schemas import Classification, GeneratedSample, Generation, ItemError, ItemErrorCode
+
+#: Items in one unit.
+UNIT_ITEMS = 8
+
+WEIGHTS = "echo.json"
+
+
+class EchoParameters(PluginParameters):
+    delay_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds an item takes.")
+    note: str = Field(default="", max_length=64, description="Tells groups of jobs apart.")
+
+
+class TrainParameters(PluginParameters):
+    epochs: int = Field(default=2, ge=1, le=1_000, description="Epochs.")
+    step_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds a step takes.")
+    trick: str = Field(default="", max_length=16, description="bug, exit, nan or nothing.")
+
+
+def _raises(items: Sequence[WorkItem]) -> None:
+    raise ValueError("this text was made to break the plugin")
+
+
+def _exits(items: Sequence[WorkItem]) -> None:
+    os._exit(9)
+
+
+#: What a text can do to the batch that it is in.
+TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {"raise": _raises, "exit": _exits}
+
+
+class Echo(LoadedModel):
+    """Gives each text back."""
+
+    memory_bytes = 1_000
+
+    def warm_up(self) -> None:
+        return None
+
+    def classify(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Classification | ItemError]:
+        assert isinstance(parameters, EchoParameters)
+        outcomes = [self._label(item, items, parameters, context) for item in items]
+        if any(item.text == "wrong" for item in items):
+            return ["this is no Classification"]  # type: ignore[list-item]
+        return outcomes[:-1] if any(item.text == "few" for item in items) else outcomes
+
+    def generate(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Generation | ItemError]:
+        return [
+            Generation(
+                prompt=item.text,
+                samples=(GeneratedSample(text=item.text[::-1], temperature=1.0, seed=0),),
+            )
+            for item in items
+        ]
+
+    def _label(
+        self,
+        item: WorkItem,
+        items: Sequence[WorkItem],
+        parameters: EchoParameters,
+        context: RunContext,
+    ) -> Classification | ItemError:
+        if context.stop_requested():
+            raise Stopped("asked to stop")
+        time.sleep(parameters.delay_ms / 1000)
+        trick = TRICKS.get(item.text)
+        if trick is not None:
+            trick(items)
+        if item.text == "bad":
+            return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
+        label = f"batch of {len(items)}" if item.text == "batch" else item.text[:256]
+        return Classification(label=label, score=1.0, truncated=False)
+
+
+class EchoModel(Model):
+    """Description of `echo`."""
+
+    name = "echo"
+    summary = "Gives every text back; for tests."
+    tasks: ClassVar = {
+        "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
+        "generate": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
+        "train": TaskSpec(TrainParameters, unit_items=1),
+    }
+    presets: ClassVar = {"quick": {"epochs": 1}}
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        if "records" not in json.loads((artifact.folder / WEIGHTS).read_text()):
+            raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")
+        return Echo()
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        assert isinstance(parameters, TrainParameters)
+        records = list(context.data.records())
+        if not any(record.label for record in records):
+            raise InvalidData("no record has a label; at least one is due.")
+        loss = float("nan") if parameters.trick == "nan" else 0.5
+        for epoch in range(1, parameters.epochs + 1):
+            self._step(epoch, parameters, context, loss)
+            context.epoch(epoch, parameters.epochs, parameters.step_ms / 1000, loss=loss)
+            context.sample(epoch, 0.5, records[0].text, records[0].text[::-1])
+        context.log(f"learnt {len(records)} records")
+        (context.folder / WEIGHTS).write_text(json.dumps({"records": len(records)}))
+        return TrainedModel(metrics={"loss": loss})
+
+    def _step(
+        self, done: int, parameters: TrainParameters, context: TrainContext, loss: float
+    ) -> None:
+        if context.stop_requested():
+            raise Stopped("asked to stop")
+        if parameters.trick == "bug":
+            raise ValueError("this training was made to fail")
+        if parameters.trick == "exit":
+            os._exit(9)
+        time.sleep(parameters.step_ms / 1000)
+        context.step(done, parameters.epochs, loss=loss)
+
+
+@hookimpl
+def seqd_register_models() -> list[Model]:
+    return [EchoModel()]

@@ -1,0 +1,285 @@
+"""Real workers for tests: processes that a test may stop, kill and freeze.
+
+    house          a ledger, a store and one worker for the whole run; leave its worker alone
+    empty_house    a ledger and a store of the test's own; start and kill workers at will
+
+A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
+short leases, and a log that is shown when something does not come in time. Whatever a test
+does, its house ends every process that it started.
+"""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from redis_fixtures import Server, forget_keys
+from seqd.client import Client
+from seqd.ledger import Ledger, connect
+from seqd.registry import Registry
+from seqd.settings import Settings
+from seqd.slots import parse_slot
+from seqd.store import ModelStore, VersionDraft
+from seqd.supervisor import launch_command, worker_environment
+from seqd.worker.workbench import publish_catalog
+from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
+
+#: A worker with the light plugin is ready in 2 s on an idle core.
+READY_S = 40.0
+DEADLINE_S = 30.0
+LEASE_S = 2.0
+RECONCILE_S = 0.3
+
+PLUGIN = Path(__file__).parent / "light_plugin"
+SLOT = parse_slot("all@cpu:0")
+
+#: Settings of every house: waits that are short enough for a test.
+QUICK: dict[str, object] = {
+    "lease_s": LEASE_S,
+    "heartbeat_s": 0.5,
+    "reconcile_s": RECONCILE_S,
+    "backoff_s": 0.1,
+    "enabled_plugins": ("light",),
+}
+
+
+def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
+    """Wait for something that must come; fails with `what` when it does not."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.02)
+
+
+class LiveWorker:
+    """One worker: a node and its pool child, in a process group of their own."""
+
+    def __init__(self, settings: Settings, name: str, log: Path) -> None:
+        assert settings.redis_url is not None
+        self.name = name
+        self._settings = settings
+        self._log = log
+        ours = {f"SEQD_{field.upper()}" for field in settings.model_fields_set}
+        variables = {
+            name: value
+            for name, value in worker_environment(settings, settings.redis_url, SLOT).items()
+            if name in ours or not name.startswith("SEQD_")
+        }
+        variables["PYTHONPATH"] = str(PLUGIN)
+        command = [sys.executable, "-m", "seqd", "worker", "--slot", SLOT.name, "--name", name]
+        with log.open("ab") as output:
+            self._node = subprocess.Popen(
+                launch_command(command, signal.SIGKILL),
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The node: Celery's parent process."""
+        return self._node.pid
+
+    def status(self) -> WorkerStatus | None:
+        """What it says of itself; None when it is not in the fleet."""
+        with Client(settings=self._settings) as client:
+            return next((w for w in client.workers() if w.worker == self.name), None)
+
+    def child_pid(self) -> int:
+        """The process that does the work."""
+        status = self.status()
+        assert status is not None, self.log()
+        return status.pid
+
+    def wait_until_ready(self, other_than_pid: int = 0) -> Self:
+        """Wait until it takes work; with a pid, until it does so in another process."""
+
+        def ready() -> bool:
+            assert self._node.poll() is None, f"it ended: {self.log()}"
+            status = self.status()
+            able = (WorkerState.READY, WorkerState.BUSY)
+            return status is not None and status.state in able and status.pid != other_than_pid
+
+        try:
+            wait_until(ready, f"{self.name} is ready", READY_S)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from None
+        return self
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, as `seqd up` and every service manager do."""
+        self._node.send_signal(signal.SIGTERM)
+
+    def wait_for_end(self, timeout_s: float = DEADLINE_S) -> int:
+        """Wait for the node's end; gives its exit status."""
+        try:
+            return self._node.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still up after {timeout_s:g} s\n{self.log()}") from None
+
+    def stop(self) -> int:
+        """Ask it to end and wait for that; gives its exit status."""
+        self.ask_to_end()
+        return self.wait_for_end()
+
+    def kill_child(self) -> int:
+        """Kill the process that does the work, as running out of memory does; gives its pid."""
+        pid = self.child_pid()
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def kill_node(self) -> None:
+        """Kill the node alone; its child is on its own."""
+        self._node.kill()
+        self._node.wait()
+
+    def kill(self) -> None:
+        """Kill node and child together, as a machine's end would."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._node.wait()
+
+    def freeze(self) -> None:
+        """Stop node and child, as a long pause of a virtual machine would."""
+        os.killpg(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let both go on."""
+        os.killpg(self.pid, signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of what it wrote."""
+        return self._log.read_text(errors="replace")[-6_000:]
+
+    def whole_log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text(errors="replace")
+
+
+class House:
+    """A ledger and a model store with `echo` version 1, and the workers that a test starts."""
+
+    def __init__(self, settings: Settings, logs: Path) -> None:
+        self.settings = settings
+        self.workers: list[LiveWorker] = []
+        self._clients: list[Client] = []
+        self._logs = logs
+        self._publish_echo()
+
+    def start(self, name: str = "", **settings: object) -> LiveWorker:
+        """Start a worker, some of its settings changed."""
+        name = name or f"w{len(self.workers) + 1}"
+        changed = self.settings.model_copy(update=settings)
+        worker = LiveWorker(changed, name, self._logs / f"{name}.log")
+        self.workers.append(worker)
+        return worker
+
+    def start_ready(self, name: str = "", **settings: object) -> LiveWorker:
+        """Start a worker and wait until it takes work."""
+        return self.start(name, **settings).wait_until_ready()
+
+    def client(self, **settings: object) -> Client:
+        """Give a client of this house's ledger, closed with the house."""
+        client = Client(settings=self.settings.model_copy(update=settings))
+        self._clients.append(client)
+        return client
+
+    def publish_catalog(self) -> None:
+        """Say what workers of this house can run, as one that has gone since would have."""
+        assert self.settings.redis_url is not None
+        spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
+        assert spec is not None and spec.loader is not None
+        light = module_from_spec(spec)
+        spec.loader.exec_module(light)
+        registry = Registry.from_plugins([("light", light)], settings=self.settings)
+        redis = connect(self.settings.redis_url)
+        ledger = Ledger(redis, self.settings, lambda route: None)
+        publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
+        redis.close()
+
+    def close(self) -> None:
+        """End whatever still runs."""
+        for worker in self.workers:
+            with suppress(ProcessLookupError):
+                worker.thaw()
+            worker.kill()
+        for client in self._clients:
+            client.close()
+
+    def _publish_echo(self) -> None:
+        store = ModelStore(self.settings.store_dir, {})
+        folder = store.new_folder("echo", "setup")
+        (folder / "echo.json").write_text('{"records": 1}')
+        data = DataFingerprint(description="none", records=1, sha256="0" * 64)
+        draft = VersionDraft(
+            model="echo",
+            plugin_version="1.0",
+            parameters={},
+            metrics={},
+            data=data,
+            created_at_ms=1,
+        )
+        store.publish(folder, draft)
+
+
+def live_settings(server: Server, folder: Path) -> Settings:
+    """Give settings for a house on a server, under a prefix that no other has."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    return Settings(redis_url=server.url, prefix=prefix, data_dir=folder / "seqd", **QUICK)
+
+
+def processes_of_group(leader_pid: int) -> list[int]:
+    """List the processes that are left of a group; empty where there is no /proc."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+        except FileNotFoundError:  # it ended meanwhile
+            continue
+        if int(group) == leader_pid and state != "Z":
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.fixture(scope="session")
+def _shared_house(
+    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    settings = live_settings(redis_server, folder).model_copy(update={"input_roots": (folder,)})
+    shared = House(settings, folder)
+    try:
+        shared.start_ready("shared")
+        yield shared
+    finally:
+        shared.close()
+        forget_keys(redis_server.url, settings.prefix)
+
+
+@pytest.fixture
+def house(_shared_house: House) -> House:
+    (worker,) = _shared_house.workers
+    worker.wait_until_ready()
+    return _shared_house
+
+
+@pytest.fixture
+def empty_house(redis_server: Server, tmp_path: Path) -> Iterator[House]:
+    settings = live_settings(redis_server, tmp_path)
+    own = House(settings, tmp_path)
+    try:
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, settings.prefix)
