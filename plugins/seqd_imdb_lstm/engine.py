@@ -9,14 +9,9 @@ kernel that will serve it.
 from collections.abc import Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from seqd.hookspecs import Device
 from seqd_imdb_lstm.reviews import Ids
-from seqd_imdb_lstm.version import Version
-
-Probabilities = npt.NDArray[np.float32]
+from seqd_imdb_lstm.version import Probabilities, Version
 
 
 class Engine(Protocol):

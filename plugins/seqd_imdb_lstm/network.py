@@ -18,10 +18,9 @@ import numpy as np
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import TrainContext
 from seqd_imdb_lstm.corpus import LabelledReviews, LabelledWords
-from seqd_imdb_lstm.engine import Probabilities
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.reviews import INDEX_FROM, PAD_ID, Ids
-from seqd_imdb_lstm.version import Floats, Version, VersionConfig, Weights
+from seqd_imdb_lstm.version import Floats, Probabilities, Version, VersionConfig, Weights
 
 #: Reviews of one prediction. Fixed, the last batch being filled up, so that no second shape
 #: is ever compiled.

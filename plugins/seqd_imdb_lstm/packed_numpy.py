@@ -26,9 +26,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from seqd_imdb_lstm.engine import Probabilities
 from seqd_imdb_lstm.reviews import PAD_ID, Ids
-from seqd_imdb_lstm.version import Weights
+from seqd_imdb_lstm.version import Probabilities, Weights
 
 Floats = npt.NDArray[np.float32]
 

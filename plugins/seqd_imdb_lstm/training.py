@@ -20,10 +20,10 @@ from seqd_imdb_lstm.corpus import (
     read_corpus,
     read_held_out,
 )
-from seqd_imdb_lstm.engine import Engine, Probabilities, engine_for
+from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.parameters import KERAS_IMDB, TrainParameters
 from seqd_imdb_lstm.reviews import Vocabulary, words_of
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, write_version
+from seqd_imdb_lstm.version import Probabilities, Version, VersionConfig, Weights, write_version
 
 #: Reviews read between two looks at the stop request; 20 ms of work.
 _READ_REVIEWS: Final = 512

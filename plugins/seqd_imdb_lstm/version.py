@@ -28,6 +28,8 @@ VOCABULARY_FILE: Final = "vocabulary.json"
 CONFIG_FILE: Final = "config.json"
 
 Floats = npt.NDArray[np.float32]
+#: One a review: the probability of the second label.
+Probabilities = npt.NDArray[np.float32]
 _WORDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 
 

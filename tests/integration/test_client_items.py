@@ -314,3 +314,12 @@ def test_leaving_the_client_by_an_exception_fails_what_is_not_complete_and_does_
     assert record.failure is not None
     assert record.failure.code == "upload_failed"
     assert "ZeroDivisionError: the caller's own fault" in record.failure.message
+
+
+def test_one_string_is_refused_for_it_would_be_taken_for_its_letters(client):
+    with pytest.raises(InvalidRequest) as refusal:
+        client.classify("A fine film.", model="echo")
+
+    assert str(refusal.value) == (
+        "The items are one str; allowed: an iterable of texts or records. Put it into a list."
+    )

@@ -13,5 +13,6 @@ Needs neither Keras nor any plugin: requests are checked against what workers pu
 
 from seqd.client.client import Client
 from seqd.client.handle import JobHandle
+from seqd.client.requests import JobOptions
 
-__all__ = ["Client", "JobHandle"]
+__all__ = ["Client", "JobHandle", "JobOptions"]

@@ -7,13 +7,12 @@ handle at once. An input of more than one unit is uploaded by a thread while the
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar, Unpack
 
-from pydantic import TypeAdapter, ValidationError
-
-from seqd.admission import Admitted, admit
+from seqd.admission import admit
 from seqd.bell import Bell
 from seqd.client.handle import JobHandle
+from seqd.client.requests import JobOptions, checked_id, job_of
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest
 from seqd.inputs import items_of, refuse_duplicates
@@ -21,7 +20,6 @@ from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.chunking import chunks_of, text_chunks_of
 from seqd.ledger.submissions import new_job_id
-from seqd.ledger.work import JOB
 from seqd.server.endpoint import redis_url_of
 from seqd.settings import Settings, load_settings
 from seqd_schemas import (
@@ -30,11 +28,9 @@ from seqd_schemas import (
     Item,
     ItemChunk,
     Job,
-    JobId,
     JobRecord,
+    LabelledText,
     NamedSource,
-    ParameterValue,
-    Priority,
     RefusedItem,
     TextChunk,
     UploadSource,
@@ -43,7 +39,7 @@ from seqd_schemas import (
 
 Record = str | Mapping[str, object]
 Items = Iterable[Record | Item | RefusedItem] | FileSource
-_JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
+T = TypeVar("T")
 
 
 class Client:
@@ -91,51 +87,44 @@ class Client:
         items: Items,
         *,
         model: str = "imdb_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        priority: Priority = Priority.NORMAL,
-        tenant: str = "default",
-        idempotency_key: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        job_id: str | None = None,
         id_field: str = "custom_id",
         text_field: str = "text",
         expected_items: int | None = None,
+        **options: Unpack[JobOptions],
     ) -> JobHandle:
         """Give each text its label and score.
 
         `items` is any iterable of texts, or of records with `text_field` and `id_field` (an
         `id` is taken too, else the position is, as `row-N`); it is read lazily. Or a
         `FileSource` that the workers read themselves. `expected_items` is for the ETA alone.
-        A text that cannot be used becomes an error record in its place.
+        A text that cannot be used becomes an error record in its place. `options` are those
+        of `JobOptions`.
 
         Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent, and
         RedisUnreachable, RedisRefused or RedisFull.
         """
-        request = _request(
-            "classify", model, parameters, priority, tenant, idempotency_key, metadata
-        )
-        return self._submit_items(request, items, job_id, id_field, text_field, expected_items)
+        if isinstance(items, FileSource):
+            return self._send(job_of("classify", model, options, source=items), options)
+        source = UploadSource(expected_items=_expected(items, expected_items))
+        job = job_of("classify", model, options, source=source)
+        return self._send(job, options, _entries(items, id_field, text_field, job.kind))
 
     def generate(
         self,
         prompts: Items,
         *,
         model: str = "char_lstm",
-        parameters: Mapping[str, ParameterValue] | None = None,
-        priority: Priority = Priority.NORMAL,
-        tenant: str = "default",
-        idempotency_key: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        job_id: str | None = None,
         id_field: str = "custom_id",
         text_field: str = "text",
         expected_items: int | None = None,
+        **options: Unpack[JobOptions],
     ) -> JobHandle:
         """Continue each prompt; takes and raises what `classify` does. A prompt may be empty."""
-        request = _request(
-            "generate", model, parameters, priority, tenant, idempotency_key, metadata
-        )
-        return self._submit_items(request, prompts, job_id, id_field, text_field, expected_items)
+        if isinstance(prompts, FileSource):
+            return self._send(job_of("generate", model, options, source=prompts), options)
+        source = UploadSource(expected_items=_expected(prompts, expected_items))
+        job = job_of("generate", model, options, source=source)
+        return self._send(job, options, _entries(prompts, id_field, text_field, job.kind))
 
     def train(
         self,
@@ -143,16 +132,11 @@ class Client:
         *,
         model: str,
         preset: str | None = None,
-        parameters: Mapping[str, ParameterValue] | None = None,
         held_out: FileSource | NamedSource | None = None,
         labels: Sequence[str] = (),
-        priority: Priority = Priority.NORMAL,
-        tenant: str = "default",
-        idempotency_key: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        job_id: str | None = None,
         text_field: str = "text",
         label_field: str = "label",
+        **options: Unpack[JobOptions],
     ) -> JobHandle:
         """Train a new version of a model; `wait().training` tells which.
 
@@ -161,17 +145,16 @@ class Client:
         are moved to the new version. Raises what `classify` does; data that cannot be learnt
         from fails the job.
         """
-        request = _request("train", model, parameters, priority, tenant, idempotency_key, metadata)
-        request |= {"preset": preset, "held_out": held_out, "labels": tuple(labels)}
+        ours = {"preset": preset, "held_out": held_out, "labels": tuple(labels)}
         if isinstance(data, FileSource | NamedSource):
-            return self._submit(_job(request | {"source": data}), job_id, iter(()))
-        job = _job(request | {"source": UploadSource()})
-        texts = texts_of(data, text_field=text_field, label_field=label_field)
-        return self._submit(job, job_id, text_chunks_of(texts))
+            return self._send(job_of("train", model, options, source=data, **ours), options)
+        job = job_of("train", model, options, source=UploadSource(), **ours)
+        texts = texts_of(_listed(data), text_field=text_field, label_field=label_field)
+        return self._send(job, options, texts=texts)
 
     def job(self, job_id: str) -> JobHandle:
         """Give a handle on any job, whoever handed it in; the job is not looked up yet."""
-        return JobHandle(self._ledger, _checked_id(job_id))
+        return JobHandle(self._ledger, checked_id(job_id))
 
     def jobs(self, limit: int = 20) -> list[JobRecord]:
         """Give the newest jobs that are kept, newest first."""
@@ -185,48 +168,25 @@ class Client:
         """Give the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
 
-    def _submit_items(
-        self,
-        request: dict[str, object],
-        items: Items,
-        job_id: str | None,
-        id_field: str,
-        text_field: str,
-        expected_items: int | None,
-    ) -> JobHandle:
-        if isinstance(items, FileSource):
-            return self._submit(_job(request | {"source": items}), job_id, iter(()))
-        if expected_items is None and isinstance(items, Sequence):
-            expected_items = len(items)
-        job = _job(request | {"source": UploadSource(expected_items=expected_items)})
-        admitted = admit(job, self._ledger.fleet.catalog())
-        entries = refuse_duplicates(
-            items_of(
-                items,
-                id_field=id_field,
-                text_field=text_field,
-                allow_empty=job.kind == "generate",
-            )
-        )
-        return self._send(admitted, job_id, chunks_of(entries, admitted.unit_items))
-
-    def _submit(self, job: Job, job_id: str | None, chunks: Iterator[TextChunk]) -> JobHandle:
-        return self._send(admit(job, self._ledger.fleet.catalog()), job_id, chunks)
-
     def _send(
         self,
-        admitted: Admitted,
-        job_id: str | None,
-        chunks: Iterator[ItemChunk | TextChunk],
+        job: Job,
+        options: JobOptions,
+        entries: Iterable[Item | RefusedItem] = (),
+        texts: Iterable[LabelledText] = (),
     ) -> JobHandle:
-        job, job_id = admitted.job, _checked_id(job_id or new_job_id())
-        head: list[ItemChunk | TextChunk] = list(islice(chunks, 2))
+        """Check a job against the catalog, write it into the ledger, and begin its upload."""
+        admitted = admit(job, self._ledger.fleet.catalog())
+        chunks = chain[ItemChunk | TextChunk](
+            chunks_of(entries, admitted.unit_items), text_chunks_of(texts)
+        )
+        head = list(islice(chunks, 2))
         if isinstance(job.source, UploadSource) and not head:
             raise InvalidRequest("There are no items; at least one is due.")
         first = head[0] if head and isinstance(head[0], ItemChunk) else None
         accepted = self._ledger.submissions.submit(
             job,
-            job_id=job_id,
+            job_id=checked_id(options.get("job_id") or new_job_id()),
             version=admitted.version,
             unit_items=admitted.unit_items,
             chunk=first,
@@ -254,40 +214,29 @@ class Client:
         return handle
 
 
-def _request(
-    kind: str,
-    model: str,
-    parameters: Mapping[str, ParameterValue] | None,
-    priority: Priority,
-    tenant: str,
-    idempotency_key: str | None,
-    metadata: Mapping[str, str] | None,
-) -> dict[str, object]:
-    return {
-        "kind": kind,
-        "model": model,
-        "parameters": dict(parameters or {}),
-        "priority": priority,
-        "tenant": tenant,
-        "idempotency_key": idempotency_key,
-        "metadata": dict(metadata or {}),
-    }
+def _entries(
+    values: Iterable[Record | Item | RefusedItem], id_field: str, text_field: str, kind: str
+) -> Iterator[Item | RefusedItem]:
+    return refuse_duplicates(
+        items_of(
+            _listed(values),
+            id_field=id_field,
+            text_field=text_field,
+            # A text can be continued from nothing; nothing cannot be classified.
+            allow_empty=kind == "generate",
+        )
+    )
 
 
-def _job(request: dict[str, object]) -> Job:
-    try:
-        return JOB.validate_python(request)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"{field} is {first['input']!r}: {first['msg']}.") from None
-
-
-def _checked_id(job_id: str) -> str:
-    try:
-        return _JOB_ID.validate_python(job_id)
-    except ValidationError:
+def _listed(values: Iterable[T]) -> Iterable[T]:
+    """Refuse one string: it would be taken for an iterable of its letters."""
+    if isinstance(values, str | bytes):
         raise InvalidRequest(
-            f"The job's identifier is {job_id!r}; allowed: 1 to 64 letters, digits, `_` and `-`, "
-            "the first a letter or digit."
-        ) from None
+            f"The items are one {type(values).__name__}; allowed: an iterable of texts or records. "
+            "Put it into a list."
+        )
+    return values
+
+
+def _expected(values: object, stated: int | None) -> int | None:
+    return len(values) if stated is None and isinstance(values, Sequence) else stated

@@ -6,7 +6,6 @@ chose its identifier. What cannot become a job gets a `rejected` event with the 
 """
 
 import logging
-from threading import Event, Thread
 from typing import cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,7 +23,7 @@ from seqd.errors import (
 from seqd.ledger import Ledger, redis_errors
 from seqd.ledger.work import JOB
 from seqd.settings import Settings
-from seqd.worker.endurance import outlive
+from seqd.worker.chores import Chore
 from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, Job, JobId, UploadSource
 
 log = logging.getLogger(__name__)
@@ -39,31 +38,17 @@ _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
 _Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
-class Inbox:
-    """The chore, in a thread of the worker's parent process."""
+class Inbox(Chore):
+    """The chore."""
+
+    blocks = True
 
     def __init__(self, redis: Redis, ledger: Ledger, settings: Settings, worker: str) -> None:
+        super().__init__("inbox", settings.reconcile_s)
         self._redis = redis
         self._ledger = ledger
         self._key = settings.keys.inbox()
-        self._pause_s = settings.reconcile_s
         self._worker = worker
-        self._closed = Event()
-        self._thread = Thread(target=self._run, name="seqd-inbox", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def ask_to_end(self) -> None:
-        """Begin nothing new; does not wait."""
-        self._closed.set()
-
-    def close(self) -> None:
-        """End, within one blocking read."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
 
     def look(self) -> None:
         """Take over what a dead worker left, then what is new; waits up to half a second."""
@@ -72,11 +57,6 @@ class Inbox:
             entries = self._left_behind() or self._new()
         for entry_id, fields in entries:
             self._take_over(entry_id, fields)
-
-    def _run(self) -> None:
-        while not self._closed.is_set():
-            if not outlive("the inbox could not be looked at", self.look):
-                self._closed.wait(self._pause_s)
 
     def _make_group(self) -> None:
         try:

@@ -14,7 +14,7 @@ from time import monotonic
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger
 from seqd.ledger.work import Unit
-from seqd.worker.endurance import outlive
+from seqd.worker.chores import outlive
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from seqd.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.slots import Slot
 from seqd.worker.celery_app import create_app
+from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
-from seqd.worker.endurance import outlive
 from seqd.worker.identity import Identity, identify, runnable_routes
 from seqd.worker.inbox import Inbox
 from seqd.worker.logs import configure_logging

@@ -6,12 +6,11 @@ nothing waits for a worker that was killed while it held the lock.
 """
 
 import logging
-from threading import Event, Thread
 from time import monotonic
 
 from seqd.ledger import Ledger
 from seqd.settings import Settings
-from seqd.worker.endurance import outlive
+from seqd.worker.chores import Chore
 
 log = logging.getLogger(__name__)
 
@@ -19,38 +18,22 @@ log = logging.getLogger(__name__)
 TIDY_EVERY_S = 60.0
 
 
-class Reconciler:
-    """The chore, in a thread of the worker's parent process."""
+class Reconciler(Chore):
+    """The chore."""
 
     def __init__(
         self, ledger: Ledger, settings: Settings, worker: str, routes: tuple[str, ...]
     ) -> None:
+        super().__init__("reconciler", settings.reconcile_s)
         self._ledger = ledger
-        self._period_s = settings.reconcile_s
         self._abandoned_s = settings.abandoned_upload_s
         self._worker = worker
         self._routes = routes
         self._tidied_at = 0.0
-        self._closed = Event()
-        self._thread = Thread(target=self._run, name="seqd-reconciler", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def ask_to_end(self) -> None:
-        """Begin nothing new; does not wait."""
-        self._closed.set()
-
-    def close(self) -> None:
-        """End, within one look."""
-        self._closed.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
 
     def look(self) -> None:
         """Look once: wake what is due, ring for what waits, end what was abandoned."""
-        if self._ledger.fleet.take_lock("reconciler", self._worker, self._period_s * 3):
+        if self._ledger.fleet.take_lock("reconciler", self._worker, self._pause_s * 3):
             woken = self._ledger.work.expire()
             if woken:
                 log.info("woke units=%d", woken)
@@ -64,7 +47,3 @@ class Reconciler:
             self._tidied_at = monotonic()
             self._ledger.fleet.prune()
             self._ledger.jobs.forget_expired()
-
-    def _run(self) -> None:
-        while not self._closed.wait(self._period_s):
-            outlive("the ledger could not be looked after", self.look)

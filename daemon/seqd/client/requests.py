@@ -1,0 +1,57 @@
+"""Turns what a caller asks for into a validated job; sends nothing.
+
+`JobOptions` are the keyword arguments that `classify`, `generate` and `train` share.
+"""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from pydantic import TypeAdapter, ValidationError
+
+from seqd.errors import InvalidRequest
+from seqd.ledger.work import JOB
+from seqd_schemas import Job, JobId, ParameterValue, Priority
+
+_JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
+
+
+class JobOptions(TypedDict, total=False):
+    """What every kind of job can be given; see the fields of the same names in the schema."""
+
+    #: The plugin's own parameters, by name.
+    parameters: Mapping[str, ParameterValue] | None
+    #: Which work goes first; `NORMAL` when left out.
+    priority: Priority
+    #: On whose account the job runs; `default` when left out.
+    tenant: str
+    #: Sending the same key again gives the same job.
+    idempotency_key: str | None
+    #: Up to 16 notes of the caller's own.
+    metadata: Mapping[str, str] | None
+    #: Seconds for which the ended job and its results are kept; a week when left out.
+    results_ttl_s: int
+    #: The job's identifier; a new one when left out.
+    job_id: str | None
+
+
+def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
+    """Make a job; raises InvalidRequest, which names the field and what is allowed."""
+    shared = {name: value for name, value in options.items() if name != "job_id"}
+    given = {name: value for name, value in shared.items() if value is not None}
+    try:
+        return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != kind)
+        raise InvalidRequest(f"{place} is {first['input']!r}: {first['msg']}.") from None
+
+
+def checked_id(job_id: str) -> str:
+    """Give the identifier back when a job may have it; raises InvalidRequest."""
+    try:
+        return _JOB_ID.validate_python(job_id)
+    except ValidationError:
+        raise InvalidRequest(
+            f"The job's identifier is {job_id!r}; allowed: 1 to 64 letters, digits, `_` and `-`, "
+            "the first a letter or digit."
+        ) from None
