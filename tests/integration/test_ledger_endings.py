@@ -41,11 +41,11 @@ def reconcile(scene: Scene) -> None:
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
     """Give for each method of Keys the pattern of the names that it can make."""
-    methods = inspect.getmembers(keys, inspect.ismethod)
+    # Not inspect.getmembers: on some 3.11 it trips over `__weakref__` of a slotted dataclass.
+    names = [name for name in dir(keys) if not name.startswith("_") and name != "prefix"]
     patterns = {}
-    for name, method in methods:
-        if name.startswith("_"):
-            continue
+    for name in names:
+        method = getattr(keys, name)
         marks = ["MARK"] * len(inspect.signature(method).parameters)
         patterns[name] = re.compile(re.escape(method(*marks)).replace("MARK", "[^{}]+"))
     return patterns
