@@ -1,4 +1,4 @@
-# The two commands are `make demo` and `make test`; CONTRIBUTING stands in daemon/README.md.
+# The two commands are `make demo` and `make test`; daemon/README.md tells how to work on seqd.
 # Everything happens inside .venv; nothing needs root, Docker, a GPU or a running Redis.
 
 PYTHON ?= python3

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-# A shell starts what runs in its background with SIGINT ignored, and so would every process that
-# a test starts be, which then could not be ended as a person ends it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would
+# every process that a test starts be, which then could not be ended as a person ends it. A handler
+# of ours keeps this process safe as before, and is not handed on.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 pytest_plugins = ["redis_fixtures", "ledger_fixtures", "worker_fixtures"]
 

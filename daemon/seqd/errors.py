@@ -15,11 +15,11 @@
     │   ├── RedisUnreachable         no server answers
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
-    ├── RedisFull                    exit 75: the server's memory is used up; try later
+    ├── RedisFull                    exit 2: the server's memory is used up; try later
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── PluginFault                  exit 1: a plugin broke its contract
-    ├── ArtifactDamaged              exit 1: a stored model is not what its manifest says
+    ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
@@ -131,7 +131,7 @@ class RedisFull(SeqdError):
     """The Redis server's memory is used up."""
 
     code = "redis_full"
-    exit_status = 75  # EX_TEMPFAIL of sysexits.h
+    exit_status = 2
     retryable = True
 
 
@@ -162,6 +162,7 @@ class ArtifactDamaged(SeqdError):
     """A stored model is not what its manifest says."""
 
     code = "artifact_damaged"
+    exit_status = 2
 
 
 class StoreUnwritable(SeqdError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
@@ -62,17 +62,31 @@ class Settings(BaseSettings):
     required_models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Models, joined by commas, without which a worker exits."
     )
+    allow_eviction: bool = Field(
+        default=False,
+        description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",
+    )
     lease_s: float = Field(
         default=30.0, gt=0, le=3_600, description="Seconds for which a claimed unit is reserved."
     )
     heartbeat_s: float = Field(
-        default=10.0, gt=0, le=1_200, description="Seconds between two renewals of a lease."
+        default=10.0,
+        gt=0,
+        le=1_200,
+        description="Seconds between two renewals of a lease; at most half of SEQD_LEASE_S.",
     )
     reconcile_s: float = Field(
         default=2.0, gt=0, le=600, description="Seconds between two looks for forgotten work."
     )
     slice_s: float = Field(
         default=30.0, gt=0, le=3_600, description="Seconds that one doorbell keeps a worker busy."
+    )
+    max_silent_s: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="Seconds for which a plugin may compute without asking whether to stop; then "
+        "its process is ended.",
     )
     max_attempts: int = Field(
         default=3, ge=1, le=20, description="Starts of a unit before its items are given up."
@@ -107,6 +121,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
+
+    @field_validator("heartbeat_s")
+    @classmethod
+    def _beats_in_time(cls, heartbeat_s: float, info: ValidationInfo) -> float:
+        lease_s = info.data.get("lease_s")  # absent where it is wrong itself
+        if lease_s is not None and heartbeat_s > lease_s / 2:
+            raise ValueError(f"allowed: at most half of SEQD_LEASE_S, which is {lease_s:g}")
+        return heartbeat_s
 
     @field_validator("input_roots", mode="before")
     @classmethod

@@ -29,6 +29,8 @@ _SPEC = re.compile(
     r"(?:(?P<tasks>train|all)@)?"
     r"(?:(?P<cpu>cpu)(?::\d{1,4})?|gpu:(?P<gpu>\d{1,4}|(?:GPU|MIG)-[0-9A-Za-z-]{1,48}))"
 )
+#: What the driver makes for its devices, on Linux and on WSL.
+_GPU_DEVICES = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
 _FORMS = (
     "A slot is cpu:0, gpu:0 or gpu:MIG-UUID; train@ in front takes training alone, all@ every "
     "task. Such as cpu:0,cpu:1,train@cpu or gpu:0,train@gpu:0, or auto."
@@ -136,6 +138,20 @@ def quota_cores(path: Path) -> int | None:
     except (OSError, ValueError):
         return None  # No cgroup of version 2 here: nothing limits us.
     return None if quota_us == "max" else -(-int(quota_us) // int(period_us))
+
+
+def check_device(slot: Slot) -> None:
+    """Raise InvalidSettings for a GPU slot where there is no sign of a GPU.
+
+    TensorFlow would not complain: it computes on the CPU, and the operator finds out by the
+    speed.
+    """
+    if slot.kind == "cpu" or _installed_gpus() or any(path.exists() for path in _GPU_DEVICES):
+        return
+    raise InvalidSettings(
+        f"Slot {slot.name} wants a GPU, and there is none here: `nvidia-smi -L` lists no device. "
+        "Allowed on this machine: CPU slots, such as cpu:0 or train@cpu."
+    )
 
 
 def _visible_gpus(cuda_visible_devices: str | None) -> list[str]:

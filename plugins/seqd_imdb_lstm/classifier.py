@@ -87,7 +87,7 @@ def _refusal(review: EncodedReview) -> ItemError | None:
         return None
     return ItemError(
         code=ItemErrorCode.INVALID_INPUT,
-        message=f"The model knows none of the text's {review.words:,} words, so its answer "
+        message=f"The model knows no word of the text ({review.words:,} in all), so its answer "
         "would mean nothing. It knows the frequent words of what it was trained on; is the text "
         "in another language or encoding?",
     )

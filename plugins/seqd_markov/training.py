@@ -45,9 +45,10 @@ def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
 
 
 def _read(text: str, parameters: TrainParameters, name: str) -> str:
-    if len(text) < 2:
+    text = text.lower() if parameters.lower_case else text
+    if len(set(text)) < 2 or text.isspace():
         raise InvalidData(
-            f"The {name} has fewer than 2 characters, and so no character that follows another. "
-            "Give a longer text."
+            f"The {name} has {len(text):,} characters, {len(set(text))} of them different; a chain "
+            "needs 2 different ones at least, and something else than spaces. Give a longer text."
         )
-    return text.lower() if parameters.lower_case else text
+    return text

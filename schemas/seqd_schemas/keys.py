@@ -45,12 +45,16 @@ class Keys:
         """HASH unit → its number of items."""
         return f"{self.job(job_id)}:sizes"
 
+    def parts(self, job_id: str) -> str:
+        """HASH unit → names of its parts, in order: units that were split to find a killer."""
+        return f"{self.job(job_id)}:parts"
+
     def input(self, job_id: str) -> str:
         """HASH unit → zlib-compressed JSON of its `ItemChunk`; gone once the unit is done."""
         return f"{self.job(job_id)}:in"
 
     def output(self, job_id: str) -> str:
-        """HASH unit → zlib-compressed JSON Lines of `ItemResult`, in input order."""
+        """HASH unit → JSON Lines of `ItemResult`, in input order, as one zlib stream or several."""
         return f"{self.job(job_id)}:out"
 
     def events(self, job_id: str) -> str:

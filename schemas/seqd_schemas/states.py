@@ -67,7 +67,7 @@ class JobRecord(WireModel):
     kind: Task = Field(description="What the job does.")
     model: ModelName = Field(description="Name of the model.")
     version: Count | None = Field(
-        default=None, description="The version it runs on; None until the first unit is claimed."
+        default=None, description="The version it runs on, to its end; None of a training."
     )
     state: JobState = Field(description="Where the job is on its way.")
     counts: Counts = Field(description="Items by outcome.")

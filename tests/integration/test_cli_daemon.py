@@ -44,7 +44,7 @@ def prompts(folder: Path, *records: object) -> str:
 def test_up_says_where_it_is_and_when_it_is_ready(installation: Installation) -> None:
     log = (installation.data_dir / "up.log").read_text()
 
-    assert "Redis    redis://:***@127.0.0.1:" in log
+    assert "Redis    redis://default:***@127.0.0.1:" in log
     assert "Slots    cpu:0, train@cpu" in log
     assert "cpu:0      ready" in log
     assert "Ready after" in log
@@ -122,7 +122,7 @@ def test_results_are_written_in_input_order_with_the_errors_beside_them(
     errors = results_in(tmp_path / "out.errors.jsonl")
     assert [error["custom_id"] for error in errors] == ["b"]
     assert ended.status == 2
-    assert "1 of 3 items have no result:" in ended.out
+    assert "1 of 3 items has no result:" in ended.out
     assert "b  invalid_input: line 2: it has no field 'text'" in ended.out
 
 

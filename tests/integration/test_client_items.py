@@ -209,6 +209,22 @@ def test_an_idempotency_key_stands_for_one_job(client):
     )
 
 
+@pytest.mark.parametrize("count", [1, 20], ids=["one unit", "several units"])
+def test_other_items_under_an_idempotency_key_are_refused(client, count):
+    key = f"items-{count}"
+    job = client.classify(["a"] * count, model="echo", idempotency_key=key)
+    job.wait(timeout_s=30)
+
+    with pytest.raises(IdempotencyConflict) as raised:
+        client.classify(["b"] * count, model="echo", idempotency_key=key)
+    again = client.classify(["a"] * count, model="echo", idempotency_key=key)
+
+    assert str(raised.value).startswith(
+        f"The idempotency key '{key}' already stands for job {job.job_id}"
+    )
+    assert labels_of(list(again.results())) == ["a"] * count
+
+
 def test_waiting_ends_when_its_time_is_over(client):
     job = client.classify(["a"] * 8, model="echo", parameters={"delay_ms": 100})
 
@@ -322,4 +338,13 @@ def test_one_string_is_refused_for_it_would_be_taken_for_its_letters(client):
 
     assert str(refusal.value) == (
         "The items are one str; allowed: an iterable of texts or records. Put it into a list."
+    )
+
+
+def test_one_record_is_refused_for_it_would_be_taken_for_its_fields_names(client):
+    with pytest.raises(InvalidRequest) as refusal:
+        client.classify({"text": "A fine film."}, model="echo")
+
+    assert str(refusal.value) == (
+        "The items are one dict; allowed: an iterable of texts or records. Put it into a list."
     )

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from seqd.client import Client
-from seqd.errors import IdempotencyConflict
+from seqd.errors import IdempotencyConflict, JobFailed
 from seqd_schemas import INBOX_GROUP, Failure, JobState, Rejected
 from worker_fixtures import House, wait_until
 
@@ -61,6 +61,10 @@ def a_job(texts: list[str], **changes: object) -> dict[str, object]:
     return {"kind": "classify", "model": "echo", "source": source} | changes
 
 
+#: Two items of one identifier.
+TWICE = a_job([], source={"type": "inline", "items": [{"custom_id": "c0", "text": "a"}] * 2})
+
+
 def wait_for_job(client: Client, job_id: str) -> None:
     wait_until(lambda: any(job.job_id == job_id for job in client.jobs(100)), f"job {job_id}")
 
@@ -108,8 +112,19 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
         (a_job(["a"], parameters={"delay_ms": "x"}), "invalid_parameters", "'delay_ms' is \"x\""),
         (a_job(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
         (a_job([]), "invalid_request", "at least 1 item"),
+        (TWICE, "duplicate_custom_id", "'c0' is used twice: by entry 1 and by entry 2"),
     ],
-    ids=["garbage", "no-object", "field", "model", "version", "parameter", "upload", "empty"],
+    ids=[
+        "garbage",
+        "no-object",
+        "field",
+        "model",
+        "version",
+        "parameter",
+        "upload",
+        "empty",
+        "duplicate",
+    ],
 )
 def test_what_cannot_become_a_job_is_rejected_with_its_reason(producer, client, job, code, reason):
     job_id = producer.add(job)
@@ -121,6 +136,9 @@ def test_what_cannot_become_a_job_is_rejected_with_its_reason(producer, client, 
     rejection = client.job(job_id).rejection()
     assert isinstance(rejection, Rejected)
     assert rejection.failure == failure
+    with pytest.raises(JobFailed) as raised:
+        client.job(job_id).record()
+    assert raised.value.failure == failure
 
 
 def test_an_entry_without_a_usable_identifier_holds_nothing_up(producer, client):

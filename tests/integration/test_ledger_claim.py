@@ -166,17 +166,6 @@ def test_jobs_that_name_different_labels_do_not_come_together(scene: Scene) -> N
     assert models == [("imdb_lstm@production", 1), ("imdb_lstm@candidate", 1)]
 
 
-def test_a_job_that_was_pinned_does_not_come_with_one_that_was_not(scene: Scene) -> None:
-    job = a_classify_job(source=inline("good"))
-    pinned, open_ = (scene.submit(job, version=None, unit_items=4) for _ in range(2))
-    scene.ledger.work.pin([pinned], 1)
-
-    claims = [scene.claim(), scene.claim()]
-
-    found = [(claim.version, claim.units[0].job_id, len(claim.units)) for claim in claims if claim]
-    assert found == [(1, pinned, 1), (None, open_, 1)]
-
-
 def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(scene: Scene) -> None:
     jobs = submit_one_item_jobs(scene, 3)
     scene.claim()
@@ -301,20 +290,3 @@ def test_no_bell_is_rung_for_a_job_that_was_cancelled(scene: Scene) -> None:
     scene.ledger.work.ring_where_due(ROUTES)
 
     assert scene.rings == []
-
-
-def test_the_first_pin_of_a_job_wins(scene: Scene) -> None:
-    job_id = scene.submit(version=None, chunk=a_chunk(), sealed=True)
-    before = scene.record(job_id).version
-
-    pins = [scene.ledger.work.pin([job_id], version)[0] for version in (4, 5)]
-
-    assert before is None
-    assert pins == [4, 4]
-    assert scene.record(job_id).version == 4
-
-
-def test_a_pin_does_not_bring_a_job_back_that_is_gone(scene: Scene) -> None:
-    assert scene.ledger.work.pin(["gone"], 4) == [4]
-
-    assert scene.redis.exists(scene.keys.job("gone")) == 0

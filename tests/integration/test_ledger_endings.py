@@ -18,6 +18,8 @@ from builders import (
 )
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, ROUTES, Scene
 from seqd.errors import UnknownJob
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.chunking import halves_of
 from seqd_schemas import Cancelled, Counts, Failed, FileSource, JobState, Keys, Rejected
 
 pytestmark = pytest.mark.processes
@@ -293,6 +295,18 @@ def test_jobs_behind_long_lived_ones_are_forgotten_too(scene: Scene) -> None:
     assert scene.redis.zcard(scene.keys.jobs()) == 300
 
 
+def test_an_old_job_that_has_not_ended_is_found_behind_any_number_of_ended_ones(
+    scene: Scene,
+) -> None:
+    waiting = scene.submit_units(1)
+    for _ in range(5):
+        scene.ledger.jobs.cancel(scene.submit_units(1))
+
+    found = scene.ledger.jobs.newest_open(2)
+
+    assert [record.job_id for record in found] == [waiting]
+
+
 def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(scene: Scene) -> None:
     jobs = []
     for _ in range(4):
@@ -313,6 +327,10 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     quick.submit_units(3)
     quick.claim_unit()
     quick.expire_due()
+    unit = scene.claim_unit()
+    halves = halves_of(unpack_items(unit.blob))
+    assert halves is not None
+    scene.ledger.work.split(unit, halves)
     scene.claim_unit()
     scene.submit(chunk=a_chunk())
     scene.ledger.fleet.publish_worker(a_worker_status())

@@ -65,10 +65,10 @@ def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Scene) -> None:
 
     port = tight.redis.connection_pool.connection_kwargs["port"]
     assert str(error.value) == (
-        f"Redis at 127.0.0.1:{port} has reached its maxmemory. Nothing was written. Fetch and "
-        "remove old jobs, raise maxmemory, or try again later."
+        f"Redis at 127.0.0.1:{port} has reached its maxmemory. Nothing was written. Raise "
+        "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
     )
-    assert (error.value.exit_status, error.value.retryable) == (75, True)
+    assert (error.value.exit_status, error.value.retryable) == (2, True)
     assert dump(tight) == before
     assert tight.rings == []
 

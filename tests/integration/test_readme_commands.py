@@ -64,8 +64,6 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     try:
         _wait_until_ready(up)
         url = redis_url_of(Settings(data_dir=folder / "data"))
-        # The services' guide says so: redis-cli wants the user's name as well.
-        url = url.replace("redis://:", "redis://default:")
         yield Shell(folder, {**environment, "SEQD_REDIS_URL": url})
     finally:
         up.terminate()

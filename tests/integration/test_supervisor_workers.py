@@ -211,7 +211,7 @@ def test_when_told_something_raises_no_worker_is_left_behind(stage: Stage) -> No
 def test_a_worker_finds_its_slot_the_server_and_the_settings_in_its_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SEQD_LEASE_S", "7.5")
+    monkeypatch.setenv("SEQD_LEASE_S", "45.5")
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     stage = Stage(tmp_path)
     stage.on(Change.READY, 1, stage.stop)
@@ -222,7 +222,7 @@ def test_a_worker_finds_its_slot_the_server_and_the_settings_in_its_environment(
     assert environment["SEQD_REDIS_URL"] == "redis://127.0.0.1:1/0"
     assert environment["SEQD_DATA_DIR"] == str(tmp_path)
     assert environment["SEQD_INPUT_ROOTS"] == "/"
-    assert environment["SEQD_LEASE_S"] == "7.5"
+    assert environment["SEQD_LEASE_S"] == "45.5"
     assert environment["CUDA_VISIBLE_DEVICES"] == "-1"
     assert environment["KERAS_BACKEND"] == "jax"
 

@@ -71,26 +71,40 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House
     assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
 
 
-def test_items_of_a_unit_that_kills_its_worker_are_given_up_and_the_rest_completes(
+def test_an_item_that_kills_its_worker_is_found_and_all_others_have_their_results(
     empty_house: House,
 ):
-    empty_house.start_ready(max_attempts=2)
+    worker = empty_house.start_ready(max_attempts=1)
     texts = [f"t{number}" for number in range(24)]
     texts[12] = "exit"
 
     job = empty_house.client().classify(texts, model="echo")
     results = list(job.results())
 
-    failures = {r.custom_id: r for r in results if isinstance(r, ItemFailure)}
-    assert list(failures) == [f"row-{n}" for n in range(9, 17)]
-    (one, *_) = failures.values()
-    assert one.error.code == "worker_crashed"
-    assert one.error.message == (
-        "The worker died 2 times while it worked on this item's unit of 8. Send the items again "
-        "in smaller jobs to find the one."
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 25)]
+    failures = [result for result in results if isinstance(result, ItemFailure)]
+    assert [failure.custom_id for failure in failures] == ["row-13"]
+    assert failures[0].error.code == "worker_crashed"
+    assert failures[0].error.message == (
+        "The worker died while it worked on this item alone, and each time before when it was "
+        "among others. The worker's log says how it died."
     )
     record = job.wait(timeout_s=10)
-    assert (record.counts.succeeded, record.counts.errored) == (16, 8)
+    assert (record.counts.succeeded, record.counts.errored) == (23, 1)
+    # One for the unit of 8, then one for each half of 4, 2 and 1 that holds the killer.
+    assert worker.whole_log().count("child died") == 4
+
+
+def test_a_plugin_that_hangs_is_ended_and_the_item_is_found(empty_house: House):
+    worker = empty_house.start_ready(max_attempts=1, max_silent_s=1.0)
+
+    job = empty_house.client().classify(["t0", "spin"], model="echo")
+    results = list(job.results())
+
+    assert isinstance(results[0], ItemSuccess)
+    assert isinstance(results[1], ItemFailure)
+    assert results[1].error.code == "worker_crashed"
+    assert worker.whole_log().count("plugin hung: no sign of life") == 2
 
 
 def test_a_training_that_kills_its_worker_fails_with_that_reason(empty_house: House):

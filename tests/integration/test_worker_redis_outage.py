@@ -11,7 +11,7 @@ import pytest
 from redis_fixtures import PrivateServer
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
-from seqd_schemas import FileSource, ItemFailure, ItemSuccess, JobRecord, JobState
+from seqd_schemas import Epoch, FileSource, ItemFailure, ItemSuccess, JobRecord, JobState
 from worker_fixtures import House, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
@@ -101,6 +101,24 @@ def test_reading_a_file_goes_on_after_a_crash_of_redis(house_on, private_server,
     assert record.state is JobState.COMPLETED
     results = list(client.job(job.job_id).results())
     assert custom_ids(results) == [f"line-{n}" for n in range(1, 321)]
+
+
+def test_a_training_outlives_a_crash_of_redis(house_on, private_server):
+    worker = house_on.start_ready(lease_s=60.0, heartbeat_s=20.0)
+    client = house_on.client()
+    records = [{"text": "fine", "label": "pos"}]
+    job = client.train(records, model="echo", parameters={"epochs": 40, "step_ms": 50})
+    next(event for event in job.events() if isinstance(event, Epoch))
+
+    private_server.kill()
+    # Longer than a connection tries again by itself.
+    wait_until(lambda: "of training" in worker.whole_log(), "it has noticed")
+    private_server.start()
+    record = record_after_the_outage(client, job.job_id)
+
+    assert record.training is not None
+    (attempts,) = client._redis.hvals(house_on.settings.keys.attempts(job.job_id))
+    assert attempts == b"1"
 
 
 def test_a_child_that_died_while_redis_was_away_is_replaced(house_on, private_server):

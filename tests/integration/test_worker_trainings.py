@@ -6,7 +6,13 @@ from collections.abc import Iterator
 import pytest
 
 from seqd.client import Client
-from seqd.errors import InvalidData, InvalidParameters, JobCancelled, JobFailed
+from seqd.errors import (
+    IdempotencyConflict,
+    InvalidData,
+    InvalidParameters,
+    JobCancelled,
+    JobFailed,
+)
 from seqd.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
 from worker_fixtures import House, wait_until
@@ -165,6 +171,17 @@ def test_no_files_of_an_ended_training_stay_behind(house, client):
     ]
 
 
+def test_another_training_set_under_an_idempotency_key_is_refused(client):
+    job = client.train(RECORDS, model="echo", idempotency_key="set-1")
+    job.wait(timeout_s=30)
+
+    with pytest.raises(IdempotencyConflict):
+        client.train(RECORDS[::-1], model="echo", idempotency_key="set-1")
+    again = client.train(RECORDS, model="echo", idempotency_key="set-1")
+
+    assert again.job_id == job.job_id
+
+
 def test_a_training_set_that_breaks_off_fails_the_job(client):
     def draw() -> Iterator[dict[str, str]]:
         yield from RECORDS * 3_000
@@ -192,3 +209,31 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(house, client):
     assert raised.value.failure.code == "artifact_damaged"
     assert "echo.json" in raised.value.failure.message
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
+
+
+def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_house):
+    empty_house.start_ready()
+    folder = empty_house.settings.store_dir / "echo"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "labels.json").write_text("[]")
+
+    job = empty_house.client().train(RECORDS, model="echo", labels=["candidate"])
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+    assert raised.value.failure.code == "artifact_damaged"
+    assert raised.value.failure.message.endswith(
+        "labels.json is not an object of version numbers. Mend or remove it"
+    )
+
+
+def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_house):
+    version = empty_house.settings.store_dir / "echo" / "1"
+    content = version / "echo.json"
+    content.chmod(0o644)
+    content.write_text('{"records": 9}')
+
+    log = empty_house.start_ready().whole_log()
+
+    assert "ERROR seqd.worker.runtime model echo could not be warmed up: " in log
+    assert "Traceback" not in log

@@ -57,8 +57,17 @@ def _exits(items: Sequence[WorkItem]) -> None:
     os._exit(9)
 
 
+def _spins(items: Sequence[WorkItem]) -> None:
+    while True:
+        pass
+
+
 #: What a text can do to the batch that it is in.
-TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {"raise": _raises, "exit": _exits}
+TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
+    "raise": _raises,
+    "exit": _exits,
+    "spin": _spins,
+}
 
 
 class Echo(LoadedModel):

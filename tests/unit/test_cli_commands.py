@@ -100,6 +100,17 @@ def test_schemas_are_written_one_file_a_record(
     assert json.loads((folder / "job.schema.json").read_text())["discriminator"]
 
 
+def test_a_model_without_states_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = here(capsys, "models", "show", "char_lstm", "--state", "a")
+
+    assert ended.status == 2
+    assert ended.out == ""
+    assert first_error_line(ended) == (
+        "error[invalid_request]: --state is 'a', but 'char_lstm' has no single states to look at; "
+        "leave it away"
+    )
+
+
 def test_schemas_are_not_written_over_a_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -108,7 +119,7 @@ def test_schemas_are_not_written_over_a_file(
     ended = here(capsys, "schema", "--out", str(tmp_path / "taken"))
 
     assert ended.status == 2
-    assert "which cannot be written: File exists" in first_error_line(ended)
+    assert "where no schema can be written (File exists). Name a folder" in first_error_line(ended)
 
 
 @pytest.mark.parametrize("command", [("status",), ("jobs", "list"), ("jobs", "show", "j1")])
@@ -198,6 +209,20 @@ def test_a_wrong_setting_is_told_without_a_traceback(
 
     assert ended.status == 2
     assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon':")
+
+
+def test_a_lease_that_no_heartbeat_would_keep_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_LEASE_S", "12")
+
+    ended = here(capsys, "status")
+
+    assert ended.status == 2
+    assert ended.err.startswith(
+        "error[invalid_settings]: SEQD_HEARTBEAT_S is 10.0: Value error, allowed: at most half of "
+        "SEQD_LEASE_S, which is 12."
+    )
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

@@ -26,8 +26,8 @@ def a_failed_job(code: str, message: str = "it broke") -> JobFailed:
         (UnknownModel("no such model"), 2),
         (RedisUnreachable("no answer"), 2),
         (PluginFault("it raised"), 1),
-        (ArtifactDamaged("wrong digest"), 1),
-        (RedisFull("full"), 75),
+        (ArtifactDamaged("wrong digest"), 2),
+        (RedisFull("full"), 2),
     ],
 )
 def test_an_error_has_the_status_that_its_class_states(error: SeqdError, status: int) -> None:
@@ -36,7 +36,7 @@ def test_an_error_has_the_status_that_its_class_states(error: SeqdError, status:
 
 @pytest.mark.parametrize(
     ("code", "status"),
-    [("invalid_data", 2), ("plugin_fault", 1), ("redis_full", 75), ("of_a_later_version", 1)],
+    [("invalid_data", 2), ("plugin_fault", 1), ("redis_full", 2), ("of_a_later_version", 1)],
 )
 def test_a_failed_job_has_the_status_of_what_made_it_fail(code: str, status: int) -> None:
     assert exit_status_of(a_failed_job(code)) == status

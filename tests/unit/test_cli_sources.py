@@ -40,7 +40,7 @@ def test_a_file_is_fed_in_order_with_its_labels(tmp_path: Path) -> None:
 
     assert [entry.custom_id for entry in entries] == ["a", "b", "c"]
     assert isinstance(entries[1], RefusedItem)
-    assert feed.labels == ["positive", "negative", None]
+    assert list(feed.labels) == ["positive", "negative", None]
     assert feed.is_complete
 
 
@@ -50,7 +50,17 @@ def test_labels_may_stand_in_another_field(tmp_path: Path) -> None:
     with feed_of(str(path), [], {}) as feed:
         list(feed.with_labels_in("truth"))
 
-    assert feed.labels == ["1"]
+    assert list(feed.labels) == ["1"]
+
+
+def test_labels_that_nobody_takes_out_are_not_kept(tmp_path: Path) -> None:
+    path = a_file(tmp_path, {"text": "fine", "label": "positive"})
+
+    with feed_of(str(path), [], {}) as feed:
+        entries = list(feed.without_labels())
+
+    assert len(entries) == 1
+    assert not feed.labels
 
 
 def test_a_label_that_is_none_does_not_spoil_its_item(tmp_path: Path) -> None:
@@ -60,7 +70,7 @@ def test_a_label_that_is_none_does_not_spoil_its_item(tmp_path: Path) -> None:
         entries = list(feed)
 
     assert isinstance(entries[0], Item)
-    assert feed.labels == [None]
+    assert list(feed.labels) == [None]
 
 
 def test_the_number_of_entries_is_open_until_the_last_was_read(tmp_path: Path) -> None:

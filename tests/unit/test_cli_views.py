@@ -1,13 +1,35 @@
 """What people see of a job's events where the output is no terminal, and how numbers look."""
 
+from pathlib import Path
+
 import pytest
 
 from seqd.cli.rendering.bulk_view import LineView, bulk_view
-from seqd.cli.rendering.numbers import age, count, duration, metric, rate, size
+from seqd.cli.rendering.fleet_log import FleetLog
+from seqd.cli.rendering.numbers import age, count, counted, duration, metric, rate, size
+from seqd.cli.rendering.plugin_tables import print_fleet
 from seqd.cli.rendering.screen import Screen, printable
 from seqd.cli.rendering.tables import print_facts, print_table
 from seqd.cli.rendering.training_view import TrainingView, sample_lines
-from seqd_schemas import Counts, Epoch, Event, Log, Progress, Sample
+from seqd.slots import parse_slots
+from seqd.supervisor import Change, WorkerChange
+from seqd_schemas import (
+    ClassifyJob,
+    Counts,
+    Epoch,
+    Event,
+    FileSource,
+    JobRecord,
+    JobState,
+    Log,
+    PluginState,
+    PluginStatus,
+    Priority,
+    Progress,
+    Sample,
+    WorkerState,
+    WorkerStatus,
+)
 
 
 def an_epoch(number: int, **metrics: float) -> Epoch:
@@ -21,6 +43,39 @@ def a_sample(prompt: str = "the sea ", text: str = "was grey", temperature: floa
 def progress(done: int, total: int, eta_s: float | None = 4.0) -> Progress:
     counts = Counts(total=total, succeeded=done, processing=total - done)
     return Progress(job_id="j1", at_ms=1, counts=counts, rate_per_s=1234.0, eta_s=eta_s)
+
+
+def a_cancelled_job(counts: Counts) -> JobRecord:
+    return JobRecord(
+        job_id="j1",
+        kind="classify",
+        model="imdb_lstm",
+        state=JobState.CANCELLED,
+        counts=counts,
+        sealed=True,
+        unit_items=512,
+        units=147,
+        units_done=78,
+        priority=Priority.NORMAL,
+        tenant="default",
+        created_at_ms=1,
+        job=ClassifyJob(model="imdb_lstm", source=FileSource(path="/data/reviews.jsonl")),
+    )
+
+
+def a_worker() -> WorkerStatus:
+    return WorkerStatus(
+        worker="cpu:0@host-ab12",
+        slot="cpu:0",
+        tasks=("classify",),
+        host="host",
+        pid=1,
+        state=WorkerState.READY,
+        plugins=(),
+        seqd_version="0.1.0",
+        started_at_ms=1,
+        seen_at_ms=1,
+    )
 
 
 def lines_of(view: LineView, *events: Event, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,6 +122,58 @@ def test_what_a_job_says_is_shown_whatever_it_holds(capsys: pytest.CaptureFixtur
     view.show(Log(job_id="j1", at_ms=1, level="info", message=message))
 
     assert capsys.readouterr().out == "m: [bold]not markup[/bold] \\x1b[2J \\u202e\n"
+
+
+def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = PluginStatus(
+        name="length", distribution="seqd-length", version="1.0", state=PluginState.READY
+    )
+
+    print_fleet(Screen(), [a_worker()], [new])
+
+    assert capsys.readouterr().out.splitlines()[1].split() == ["cpu:0@host-ab12", "absent"]
+
+
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Screen(to_stderr=True)
+    assert screen.is_live
+    return screen
+
+
+def test_results_reach_stdout_while_a_bar_moves_on_stderr(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bulk_view(a_terminal(monkeypatch), "imdb_lstm@0", lambda: True) as view:
+        view.show(progress(1, 2))
+        print("a result")
+
+    printed = capsys.readouterr()
+    assert printed.out == "a result\n"
+    assert "imdb_lstm@0" in printed.err
+
+
+def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bulk_view(a_terminal(monkeypatch), "m", lambda: True, may_move=False) as view:
+        view.show(progress(1, 2))
+
+    assert capsys.readouterr().err == ""
+
+
+def test_the_bar_of_a_cancelled_job_stays_where_the_job_ended(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bulk_view(a_terminal(monkeypatch), "m", lambda: True) as view:
+        view.finish(a_cancelled_job(Counts(total=75_000, succeeded=39_936, cancelled=35_064)))
+
+    printed = capsys.readouterr().err
+    assert "39,936/75,000" in printed
+    assert "✓" not in printed
 
 
 def test_epochs_stand_in_columns_under_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,10 +227,26 @@ def test_facts_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.splitlines() == ["job   j1", "seed  0"]
 
 
+def test_changes_of_workers_stand_in_columns_however_long_a_slot_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
+
+    for slot in ("cpu:0", "train@gpu:1"):
+        log.show(WorkerChange(Change.STARTED, slot, f"{slot}@host", 7, 1, Path("a.log")))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "cpu:0        started  pid 7",
+        "train@gpu:1  started  pid 7",
+    ]
+
+
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
         (count(25_000), "25,000"),
+        (counted(1, "error"), "1 error"),
+        (counted(2_500, "error"), "2,500 errors"),
         (rate(2_738.4), "2,738"),
         (rate(0.25), "0.2"),
         (duration(0.84), "0.8 s"),
@@ -136,6 +259,7 @@ def test_facts_leave_out_what_is_empty(capsys: pytest.CaptureFixture[str]) -> No
         (size(853_700), "853.7 kB"),
         (metric(0.8679), "0.8679"),
         (metric(1.0), "1.0000"),
+        (metric(-0.0), "0.0000"),
         (metric(600_893.0), "600,893"),
         (printable("a\tb\nc\rd"), "a\tb\nc\\rd"),
     ],

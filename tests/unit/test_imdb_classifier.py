@@ -105,7 +105,7 @@ def test_an_item_without_a_known_word_is_told_so():
 
     assert outcome == ItemError(
         code="invalid_input",
-        message="The model knows none of the text's 4 words, so its answer would mean nothing. "
+        message="The model knows no word of the text (4 in all), so its answer would mean nothing. "
         "It knows the frequent words of what it was trained on; is the text in another language "
         "or encoding?",
     )

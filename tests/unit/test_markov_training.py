@@ -77,13 +77,18 @@ def test_a_stop_ends_the_training_without_a_version(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_text_without_a_pair_cannot_be_learnt_from(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "size", "different"), [("a", 1, 1), ("aaa", 3, 1), ("aA", 2, 1), ("\n \n", 3, 2)]
+)
+def test_a_text_of_one_character_or_of_blanks_cannot_be_learnt_from(
+    tmp_path, text, size, different
+):
     with pytest.raises(InvalidData) as raised:
-        a_version(tmp_path, "a")
+        a_version(tmp_path, text)
 
     assert str(raised.value) == (
-        "The text has fewer than 2 characters, and so no character that follows another. "
-        "Give a longer text."
+        f"The text has {size} characters, {different} of them different; a chain needs 2 different "
+        "ones at least, and something else than spaces. Give a longer text."
     )
 
 

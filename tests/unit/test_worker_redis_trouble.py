@@ -12,14 +12,19 @@ from typing import Any
 import pytest
 
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.blobs import pack
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
+from seqd.worker import trainings
 from seqd.worker.inbox import Inbox
 from seqd.worker.intake import Intake
-from seqd.worker.item_jobs import ItemJobs
 from seqd.worker.leases import LeaseKeeper
-from seqd_schemas import ClassifyJob, FileSource, InlineSource, Item, ItemChunk, UploadSource
+from seqd_schemas import (
+    ClassifyJob,
+    FileSource,
+    InlineSource,
+    Item,
+    Log,
+)
 
 TROUBLES = [RedisUnreachable("away"), RedisFull("full"), RedisRefused("refused")]
 
@@ -66,18 +71,43 @@ def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
     assert ledger.blamed == []
 
 
+def test_a_training_that_is_done_waits_for_a_redis_that_is_away(monkeypatch):
+    monkeypatch.setattr(trainings, "OUTAGE_WAIT_S", 0.0)
+    answers: list[Any] = [RedisUnreachable("away"), RedisUnreachable("away"), [True]]
+    bench = a_bench(Ledger("none", ValueError()))
+    bench.ledger.work = SimpleNamespace(renew=lambda units: raise_or_give(answers.pop(0)))
+    bench.drain = SimpleNamespace(is_raised=lambda: False)
+
+    assert trainings.Trainings(bench, Settings())._is_still_ours(a_unit(name="train"))
+
+
+def test_a_training_that_is_done_waits_no_longer_than_its_lease_lasts(monkeypatch):
+    monkeypatch.setattr(trainings, "OUTAGE_WAIT_S", 0.01)
+    bench = a_bench(Ledger("renew", RedisUnreachable("away")))
+    bench.drain = SimpleNamespace(is_raised=lambda: False)
+    settings = Settings(lease_s=0.05, heartbeat_s=0.01)
+
+    with pytest.raises(RedisUnreachable):
+        trainings.Trainings(bench, settings)._is_still_ours(a_unit(name="train"))
+
+
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
-def test_a_version_that_cannot_be_pinned_just_now_fails_no_job(error):
-    chunk = ItemChunk(first_index=0, items=(Item(custom_id="c", text="a"),))
-    job = ClassifyJob(model="echo", source=UploadSource())
-    ledger = Ledger("pin", error)
-    bench = a_bench(ledger)
-    bench.store = SimpleNamespace(resolve=lambda name: (name, 1))
+def test_news_of_a_training_that_cannot_be_published_ends_no_training(error, caplog):
+    bench = a_bench(Ledger("publish", error))
+    told: list[Log] = []
+    bench.registry = SimpleNamespace(notify_job_progress=told.append)
+    news = Log(job_id="j1", at_ms=0, level="info", message="learnt")
 
-    with pytest.raises(type(error)):
-        ItemJobs(bench).run(Claim(job, None, (a_unit(blob=pack(chunk)),)))
+    trainings.Trainings(bench, Settings())._publish_event(a_unit(name="train"), news)
 
-    assert ledger.blamed == []
+    assert told == [news]
+    assert caplog.messages == [f"event=log of training job=j1 is lost: {error}"]
+
+
+def raise_or_give(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
@@ -129,7 +159,7 @@ def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
             return [False for _ in units]
 
     answered: list[bool] = []
-    keeper = LeaseKeeper(Renewing(), heartbeat_s=10)  # type: ignore[arg-type]
+    keeper = LeaseKeeper(Renewing(), heartbeat_s=10, max_silent_s=60)  # type: ignore[arg-type]
     with keeper.holding([a_unit(attempt=1)]):
         keeper._renew()
         lost = keeper.all_lost()

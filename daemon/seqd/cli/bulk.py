@@ -11,8 +11,8 @@ from pathlib import Path
 
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
-from seqd.cli.rendering.bulk_view import bulk_view
-from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.bulk_view import bulk_view, title_of
+from seqd.cli.rendering.screen import Screen, data_goes_to_a_terminal
 from seqd.cli.rendering.summary import say_bulk_summary
 from seqd.cli.rendering.tables import print_json
 from seqd.cli.result_files import ResultFiles
@@ -87,9 +87,9 @@ def read_results(
     total_is_final: Callable[[], bool],
 ) -> JobRecord:
     """Read all results of a job, the progress shown meanwhile; gives its last record."""
-    record = handle.record()
-    title = record.model if record.version is None else f"{record.model}@{record.version}"
-    with bulk_view(screen, title, total_is_final) as view, following(handle, view.show):
+    may_move = output.files is not None or not data_goes_to_a_terminal()
+    view = bulk_view(screen, title_of(handle.record()), total_is_final, may_move=may_move)
+    with view, following(handle, view.show):
         for result in handle.results():
             tally.add(result)
             output.write(result)

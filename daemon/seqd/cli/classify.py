@@ -35,7 +35,7 @@ def classify(
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
 
-    Results keep the input's order. Exit status 2 when some items have none.
+    Results keep the input's order. Exit status 2 when an item got an error instead.
     """
     from seqd.cli.bulk import Output, result_files, see_through
     from seqd.cli.detaching import leave_running
@@ -55,7 +55,7 @@ def classify(
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        feed.with_labels_in(label_field)
+        feed.without_labels() if detach else feed.with_labels_in(label_field)
         handle = client.classify(feed, model=model, parameters=parameters, priority=rank)
         if detach:
             leave_running(handle, screen, as_json=as_json)

@@ -6,8 +6,9 @@ import typer
 def demo() -> None:
     """Show the main job: bulk classification, training, generation. Takes under a minute.
 
-    In a folder of its own that is removed at the end; a Redis that SEQD_REDIS_URL names is
-    used under key names of its own.
+    In a folder of its own that is removed at the end.
+
+    A Redis that SEQD_REDIS_URL names is used under key names of its own.
     """
     from seqd.demo import run_demo
 

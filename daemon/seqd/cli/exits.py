@@ -1,9 +1,9 @@
 """The exit statuses of all commands, and the one place where an error becomes one.
 
     0    all went well
-    1    a job failed, a model is damaged: nothing that the caller did wrong
-    2    the caller can mend it: a wrong option, file or parameter, or items without a result
-    75   try again later (EX_TEMPFAIL): Redis is full
+    1    a job failed, a plugin broke its contract: nothing that the caller could mend
+    2    the caller can mend it: a wrong option, file or parameter, items without a result, a
+         damaged model, a full Redis
     78   a worker's settings are wrong (EX_CONFIG); no restart can mend that
     130  Ctrl-C
 

@@ -64,6 +64,7 @@ def generate(
         result_files(None if detach else out, prompts) as files,
         options.open_client() as client,
     ):
+        feed.without_labels()
         handle = client.generate(feed, model=model, parameters=parameters, priority=rank)
         if detach:
             leave_running(handle, screen, as_json=as_json)

@@ -119,11 +119,10 @@ def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
-    from seqd.cli.rendering.bulk_view import bulk_view
+    from seqd.cli.rendering.bulk_view import bulk_view, title_of
     from seqd.cli.rendering.summary import say_headline
 
-    record = handle.record()
-    with bulk_view(screen, record.model, lambda: handle.record().sealed) as view:
+    with bulk_view(screen, title_of(handle.record()), lambda: handle.record().sealed) as view:
         for event in handle.events():
             view.show(event)
         view.finish(handle.record())

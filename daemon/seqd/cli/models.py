@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.errors import UnknownModel
+from seqd.errors import InvalidRequest, UnknownModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,13 +68,15 @@ def show(
     if state is None:
         print_version(screen, manifest, labels)
         print_versions(screen, versions, labels)
+        if tables:
+            screen.say()
     print_inspections(screen, tables)
 
 
 def _look(
     workshop: "Workshop", ref: str, focus: str | None
 ) -> "tuple[ModelManifest, Sequence[Inspection]]":
-    """Find and check a version. Raises UnknownModel, ArtifactDamaged."""
+    """Find and check a version. Raises UnknownModel, InvalidRequest, ArtifactDamaged."""
     bare_name = workshop.registry.model(ref.partition("@")[0]).name
     if not workshop.store.numbers(bare_name):
         raise UnknownModel(
@@ -83,7 +85,12 @@ def _look(
         )
     name, version = workshop.store.resolve(ref)
     artifact = workshop.store.open(name, version)
-    return artifact.manifest, workshop.registry.model(name).inspect(artifact, focus)
+    tables = workshop.registry.model(name).inspect(artifact, focus)
+    if focus is not None and not tables:
+        raise InvalidRequest(
+            f"--state is {focus!r}, but {name!r} has no single states to look at; leave it away"
+        )
+    return artifact.manifest, tables
 
 
 def _as_record(table: "Inspection") -> dict[str, object]:

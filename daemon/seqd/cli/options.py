@@ -49,7 +49,7 @@ Out = Annotated[
         "--out", "-o", help="File for the results, as JSON lines; errors go beside it. Else stdout."
     ),
 ]
-JobIdArgument = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+JobIdArgument = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 def read_settings(**overrides: object) -> "Settings":

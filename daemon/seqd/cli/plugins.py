@@ -31,7 +31,7 @@ def list_plugins(as_json: options.Json = False) -> None:
     screen = Screen()
     print_plugins(screen, statuses)
     screen.say()
-    print_fleet(screen, workers)
+    print_fleet(screen, workers, statuses)
 
 
 @app.command()

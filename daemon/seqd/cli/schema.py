@@ -20,6 +20,7 @@ def schema(
         paths = write_json_schemas(out)
     except OSError as error:
         raise InvalidRequest(
-            f"--out is {str(out)!r}, which cannot be written: {error.strerror}"
+            f"--out is {str(out)!r}, where no schema can be written ({error.strerror}). Name a "
+            "folder, or one to be made, that is yours"
         ) from error
     typer.echo(f"{len(paths)} schemas in {out}")

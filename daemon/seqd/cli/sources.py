@@ -7,6 +7,7 @@ may be on another machine. Training data is different: see `data_of`.
 import re
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,8 +38,9 @@ class Feed:
         self, entries: Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]
     ) -> None:
         self._entries = entries
-        #: The true label of each entry so far, in order; None where it has none.
-        self.labels: list[str | None] = []
+        #: The true label of each entry, in order, None where it has none; whoever tells right
+        #: from wrong takes them out at the front, so that only a few wait here.
+        self.labels: deque[str | None] = deque()
         #: True once the last entry was given, so that their number is known.
         self.is_complete = False
         self._label_field = "label"
@@ -54,6 +56,11 @@ class Feed:
 
     def _keep_label(self, value: Value) -> None:
         self.labels.append(_label(value, self._label_field))
+
+    def without_labels(self) -> "Feed":
+        """Keep no labels, as nobody will take them out."""
+        self.labels = deque(maxlen=0)
+        return self
 
 
 @contextmanager

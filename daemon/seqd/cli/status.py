@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from seqd.cli.rendering.screen import Screen
     from seqd_schemas import JobRecord, WorkerStatus
 
-#: Jobs that are looked through for open ones.
-_LOOK_AT_JOBS = 200
+#: Open jobs that are shown at most; the newest.
+_SHOWN_JOBS = 200
 
 
 def status(as_json: options.Json = False) -> None:
@@ -26,7 +26,7 @@ def status(as_json: options.Json = False) -> None:
     url = redis_url_of(settings)
     with Client(url, settings=settings) as client:
         workers = client.workers()
-        jobs = [job for job in client.jobs(_LOOK_AT_JOBS) if not job.state.is_terminal]
+        jobs = client.open_jobs(_SHOWN_JOBS)
     server = without_password(url)
     if as_json:
         print_json({"server": server, "workers": workers, "open_jobs": jobs})

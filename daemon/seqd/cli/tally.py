@@ -3,8 +3,7 @@
 Pure; fed result by result, in input order. Read by the commands at the end.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
 
 from seqd_schemas import Classification, ItemFailure, ItemSuccess
 
@@ -13,21 +12,24 @@ SHOWN_ERRORS = 3
 
 
 class Tally:
-    """Counts results. `truth` may still grow while it does, ahead of the results."""
+    """Counts results, and takes the true label of each out of `truth`, at its front.
 
-    def __init__(self, truth: Sequence[str | None] = ()) -> None:
+    `truth` may still grow meanwhile, ahead of the results.
+    """
+
+    def __init__(self, truth: deque[str | None] | None = None) -> None:
         self.succeeded = 0
         self.errored = 0
         self.first_errors: list[ItemFailure] = []
         self.predicted: Counter[str] = Counter()
         self.truncated = 0
-        self._truth = truth
+        self._truth = truth if truth is not None else deque[str | None]()
         self._true_labels: Counter[str] = Counter()
         self._right = 0
 
     def add(self, result: ItemSuccess | ItemFailure) -> None:
         """Count the next result."""
-        index = self.succeeded + self.errored
+        truth = self._truth.popleft() if self._truth else None
         if isinstance(result, ItemFailure):
             self.errored += 1
             if len(self.first_errors) < SHOWN_ERRORS:
@@ -35,7 +37,7 @@ class Tally:
             return
         self.succeeded += 1
         if isinstance(result.output, Classification):
-            self._compare(index, result.output)
+            self._compare(truth, result.output)
 
     @property
     def labelled(self) -> int:
@@ -62,10 +64,9 @@ class Tally:
         """The labels of the input, sorted."""
         return sorted(self._true_labels)
 
-    def _compare(self, index: int, output: Classification) -> None:
+    def _compare(self, truth: str | None, output: Classification) -> None:
         self.predicted[output.label] += 1
         self.truncated += output.truncated
-        truth = self._truth[index] if index < len(self._truth) else None
         if truth is not None:
             self._true_labels[truth] += 1
             self._right += truth == output.label

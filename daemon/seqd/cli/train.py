@@ -22,7 +22,9 @@ def train(
     param: options.Parameters = None,
     label: Annotated[
         list[str] | None,
-        typer.Option("--labels", help="Label to move to the new version, such as production."),
+        typer.Option(
+            "--labels", help="Labels to move to the new version, joined by commas: production."
+        ),
     ] = None,
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",

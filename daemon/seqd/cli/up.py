@@ -33,8 +33,9 @@ def up(
 ) -> None:
     """Start a Redis server, unless SEQD_REDIS_URL names one, and a worker on each slot.
 
-    Ctrl-C or SIGTERM stops all of it in order; a second one at once. Jobs that had not ended
-    go on at the next start.
+    Ctrl-C or SIGTERM stops all of it in order; a second one at once.
+
+    Jobs that had not ended go on at the next start.
     """
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()

@@ -1,5 +1,6 @@
 """`seqd worker`: one worker on one slot; what `seqd up` starts, and what a container runs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,11 @@ def _run(slot: str, name: str) -> int:
     from seqd.worker.node import run_node
 
     parsed = parse_slot(slot)
-    # By hand, beside `seqd up`, it joins the embedded server.
-    url = redis_url_of(read_settings())
-    return run_node(read_settings(slot=slot, worker=name, redis_url=url), parsed, name)
+    settings = read_settings()
+    # By hand, beside `seqd up`, it joins the embedded server, which only its own user can reach
+    # and name files to.
+    roots = settings.input_roots
+    if settings.redis_url is None and roots is None:
+        roots = (Path("/"),)
+    joined = {"slot": slot, "worker": name, "redis_url": redis_url_of(settings)}
+    return run_node(read_settings(**joined, input_roots=roots), parsed, name)

@@ -6,6 +6,7 @@ handle at once. An input of more than one unit is uploaded by a thread while the
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
+from threading import Lock
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -55,6 +56,7 @@ class Client:
         url = redis_url or redis_url_of(self._settings)
         self._redis = connect(url)
         self._ledger = Ledger(self._redis, self._settings, Bell(url, self._settings).ring)
+        self._lock = Lock()
         self._handles: list[JobHandle] = []
 
     def __enter__(self) -> Self:
@@ -160,6 +162,10 @@ class Client:
         """Give the newest jobs that are kept, newest first."""
         return self._ledger.jobs.newest(limit)
 
+    def open_jobs(self, limit: int = 20) -> list[JobRecord]:
+        """Give the newest jobs that have not ended, newest first."""
+        return self._ledger.jobs.newest_open(limit)
+
     def workers(self) -> list[WorkerStatus]:
         """Give the workers that are up, sorted by name."""
         return self._ledger.fleet.workers()
@@ -191,6 +197,7 @@ class Client:
             unit_items=admitted.unit_items,
             chunk=first,
             sealed=first is not None and len(head) == 1,
+            head=head[0] if head else None,
         )
         handle = JobHandle(self._ledger, accepted.job_id)
         if not isinstance(job.source, UploadSource) or handle.record().sealed:
@@ -210,7 +217,8 @@ class Client:
         upload = Upload(self._ledger, job, job_id, chunks, first_unit)
         handle = JobHandle(self._ledger, job_id, upload)
         upload.start()
-        self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
+        with self._lock:
+            self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
 
@@ -229,8 +237,8 @@ def _entries(
 
 
 def _listed(values: Iterable[T]) -> Iterable[T]:
-    """Refuse one string: it would be taken for an iterable of its letters."""
-    if isinstance(values, str | bytes):
+    """Refuse one string or record: it would be taken for its letters, or its fields' names."""
+    if isinstance(values, str | bytes | Mapping):
         raise InvalidRequest(
             f"The items are one {type(values).__name__}; allowed: an iterable of texts or records. "
             "Put it into a list."

@@ -10,7 +10,7 @@ from time import monotonic
 
 from seqd.client.results import ResultReader
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest, JobCancelled, JobFailed
+from seqd.errors import InvalidRequest, JobCancelled, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd_schemas import (
     TERMINAL_EVENTS,
@@ -39,8 +39,18 @@ class JobHandle:
         return f"JobHandle({self.job_id!r})"
 
     def record(self) -> JobRecord:
-        """Read the job as it is now; raises UnknownJob when it is not kept (any more)."""
-        return self._ledger.jobs.get(self.job_id)
+        """Read the job as it is now.
+
+        Raises UnknownJob when it is not kept (any more), and JobFailed with the reason when
+        the inbox rejected it, so that there is no record.
+        """
+        try:
+            return self._ledger.jobs.get(self.job_id)
+        except UnknownJob:
+            rejected = self.rejection()
+            if rejected is None:
+                raise
+        raise JobFailed(self.job_id, rejected.failure)
 
     def events(self, after: str = "0-0") -> Iterator[Event]:
         """Follow the job: events behind stream id `after`, live, up to the terminal one.
@@ -78,7 +88,7 @@ class JobHandle:
             if left_s <= 0:
                 raise TimeoutError(
                     f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
-                    f"{record.counts.done} of {record.counts.total} items done."
+                    f"{record.counts.done:,} of {record.counts.total:,} items done."
                 )
             wait_s = min(left_s, LONGEST_WAIT_S)
             for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
@@ -143,8 +153,10 @@ def _ended_well(record: JobRecord) -> JobRecord:
         raise JobFailed(record.job_id, record.failure)
     if record.state is JobState.CANCELLED:
         done, total = record.counts.done, record.counts.total
-        raise JobCancelled(
-            f"Job {record.job_id} was cancelled with {done} of {total} items done; their results "
-            "stay readable."
+        how_far = (
+            "before it had made a version."
+            if record.kind == "train"
+            else f"with {done:,} of {total:,} items done; their results stay readable."
         )
+        raise JobCancelled(f"Job {record.job_id} was cancelled {how_far}")
     return record

@@ -34,16 +34,36 @@ class JobOptions(TypedDict, total=False):
     job_id: str | None
 
 
+#: What pydantic would show as a pattern, in words.
+_ALLOWED = {
+    "model": "NAME, NAME@3 (a version) or NAME@production (a label); for a training, NAME alone",
+    "labels": "names of lower-case letters, digits, `_` and `-`",
+    "preset": "a name of lower-case letters, digits, `_` and `-`",
+    "tenant": "1 to 64 letters, digits, `_`, `.` and `-`",
+    "idempotency_key": "1 to 128 characters, none of them a control character",
+    "metadata": "up to 16 names, each with a text of up to 512 characters",
+    "results_ttl_s": "60 seconds to 366 days",
+    "priority": "interactive, normal or bulk",
+}
+
+
 def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
     """Make a job; raises InvalidRequest, which names the field and what is allowed."""
     shared = {name: value for name, value in options.items() if name != "job_id"}
     given = {name: value for name, value in shared.items() if value is not None}
+    unknown = sorted(set(shared) - set(JobOptions.__annotations__))
+    if unknown:
+        known = ", ".join(sorted(JobOptions.__annotations__))
+        raise InvalidRequest(f"There is no option {unknown[0]!r}. Known options: {known}.")
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != kind)
-        raise InvalidRequest(f"{place} is {first['input']!r}: {first['msg']}.") from None
+        place = [str(part) for part in first["loc"] if part != kind]
+        allowed = _ALLOWED.get(place[0] if place else "", first["msg"])
+        raise InvalidRequest(
+            f"{'.'.join(place)} is {first['input']!r}; allowed: {allowed}."
+        ) from None
 
 
 def checked_id(job_id: str) -> str:

@@ -63,13 +63,17 @@ class ResultReader:
         if record.state is JobState.COMPLETED:
             return
         for number in range(unit, record.units):
-            output = self._ledger.jobs.outputs(self._job_id, [number])[0]
-            if output is not None:
-                yield from unpack_results(output)
-                continue
-            blob = self._ledger.jobs.inputs(self._job_id, [number])[0]
-            if blob is not None:
-                yield from _undone(blob, record.state)
+            for name in self._ledger.jobs.parts(self._job_id, number):
+                yield from self._rest_of(name, record.state)
+
+    def _rest_of(self, name: str, state: JobState) -> Iterator[ItemSuccess | ItemFailure]:
+        output = self._ledger.jobs.outputs(self._job_id, [name])[0]
+        if output is not None:
+            yield from unpack_results(output)
+            return
+        blob = self._ledger.jobs.inputs(self._job_id, [name])[0]
+        if blob is not None:
+            yield from _undone(blob, state)
 
 
 def _undone(blob: bytes, state: JobState) -> Iterator[ItemFailure]:

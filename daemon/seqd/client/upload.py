@@ -74,8 +74,9 @@ class Upload:
         return self._thread.is_alive()
 
     def raise_error(self) -> None:
-        """Raise what the caller's iterable, or the sending, raised."""
+        """Raise what the caller's iterable, or the sending, raised; the job has ended by then."""
         if self._error is not None:
+            self._thread.join()
             raise self._error
 
     def _run(self) -> None:
@@ -83,12 +84,10 @@ class Upload:
             if self._send_all():
                 self._sealed = self._patiently(self._seal)
         except BaseException as error:  # noqa: BLE001
-            # Kept for the thread that waits, which then finds the job ended; a thread's own
-            # traceback would reach nobody.
-            try:
-                self._fail(error)
-            finally:
-                self._error = error
+            # Kept for the thread that waits: a thread's own traceback would reach nobody. Before
+            # the job ends, or that thread would be told of the failed job alone.
+            self._error = error
+            self._fail(error)
 
     def _send_all(self) -> bool:
         """Send chunk after chunk; False when the job ended first."""

@@ -143,14 +143,21 @@ def _generate(screen: Screen, stage: Stage) -> None:
 
 
 def _say_goodbye(screen: Screen, seconds: float) -> None:
-    _heading(screen, f"Done in {duration(seconds)}. To go on, `seqd up` in one terminal and here:")
-    for command in (
+    _heading(screen, f"Done in {duration(seconds)}. To go on, in one terminal:")
+    _say_commands(screen, *_activation(), "seqd up")
+    screen.say("and in another:", "bold")
+    _say_commands(
+        screen,
         *_activation(),
         'seqd classify --text "A film to remember, if only for the music."',
         "seqd train markov --data a-text-of-yours.txt",
         'seqd generate char_lstm "once upon a time " -t 0.2 -t 0.5 -t 1.0',
         "seqd status",
-    ):
+    )
+
+
+def _say_commands(screen: Screen, *commands: str) -> None:
+    for command in commands:
         screen.say(f"  {command}", "cyan")
 
 

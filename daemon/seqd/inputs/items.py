@@ -99,6 +99,8 @@ def record_of(value: object) -> Mapping[str, object]:
 def text_of(record: Mapping[str, object], text_field: str) -> object:
     """Give a record's text field; raise BadEntry naming the fields there are if it is missing."""
     text = record.get(text_field)
+    if text is None and text_field in record:
+        raise invalid(f"its field {text_field!r} is null; allowed: a string")
     if text is None:
         names = [str(name)[:40] for name in record]
         shown = ", ".join(names[:_SHOWN_FIELDS]) + (" …" if len(names) > _SHOWN_FIELDS else "")

@@ -18,17 +18,15 @@ def read_items(
     source: FileSource,
     *,
     roots: tuple[Path, ...] | None = None,
-    skip: int = 0,
     allow_empty: bool = False,
     on_record: Callable[[Value], None] = lambda value: None,
 ) -> Iterator[Item | RefusedItem]:
-    """Give the entries of a file or folder, without the first `skip` of them.
+    """Give the entries of a file or folder.
 
     A record that is no item comes as a RefusedItem in its place, its line in the message. A
     record without an identifier is called `line-7` after its line. Memory is bounded whatever
-    the file holds. `skip` splits the file but parses and checks nothing on the way (CSV rows
-    are parsed), so entry N is the same entry whatever was skipped. `on_record` is told each
-    record, whole, in front of its entry, which has no place for its other fields.
+    the file holds. `on_record` is told each record, whole, in front of its entry, which has no
+    place for its other fields.
 
     With `roots`, the file must be under one of them (`check_path`). Raises InvalidInput for
     the file as a whole, at the first `next`, except for a gzip file that turns out to be torn
@@ -40,9 +38,9 @@ def read_items(
         id_field=source.id_field, text_field=source.text_field, allow_empty=allow_empty
     )
     is_empty = True
-    for entry in reader.entries(skip):
+    for entry in reader.entries():
         is_empty = False
         on_record(entry.value)
         yield rules.entry(entry.value, entry.position, entry.where)
-    if is_empty and not skip:
+    if is_empty:
         raise InvalidInput(f"{shown(path)} holds no entry; at least one is due")

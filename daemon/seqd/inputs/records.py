@@ -7,7 +7,6 @@ training records. Every reader works in bounded memory and steps over a bad reco
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -34,15 +33,15 @@ class Entry(NamedTuple):
 
 
 class RecordReader(ABC, Generic[_Raw]):
-    """Reads one source, in order, in two steps so that skipping pays for the first one only."""
+    """Reads one source, in order, in two steps: split it, then read each entry's value."""
 
     def __init__(self, path: Path, source: FileSource) -> None:
         self.path = path
         self.source = source
 
-    def entries(self, skip: int = 0) -> Iterator[Entry]:
-        """Give all entries but the first `skip`. Raises InvalidInput for the file as a whole."""
-        for number, raw in islice(self.raws(), skip, None):
+    def entries(self) -> Iterator[Entry]:
+        """Give all entries. Raises InvalidInput for the file as a whole."""
+        for number, raw in self.raws():
             position, where = self.place(number, raw)
             try:
                 value: Value = self.value(raw)

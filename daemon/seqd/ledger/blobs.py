@@ -13,6 +13,9 @@ from seqd_schemas import ITEM_RESULT, ItemChunk, ItemFailure, ItemSuccess, TextC
 #: No chunk that seqd writes inflates to more, since `chunking` closes one at 4 M characters.
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
+#: Parts that a unit can have been split into: one for each item of the largest unit.
+MAX_PARTS = 65_536
+
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
     """Compress a chunk of input."""
@@ -37,22 +40,31 @@ def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> bytes:
 
 def unpack_results(blob: bytes) -> Iterator[ItemSuccess | ItemFailure]:
     """Read results in their order."""
-    for line in _inflate(blob).splitlines():
+    for line in _inflate(blob, most_streams=MAX_PARTS).splitlines():
         yield ITEM_RESULT.validate_json(line)
 
 
-def _inflate(blob: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        data = inflater.decompress(blob, MAX_INFLATED_BYTES)
-    except zlib.error as error:
-        raise InvalidInput(
-            f"a chunk of {len(blob)} bytes is not zlib-compressed: {error}. Upload through "
-            "seqd.client, or hand the items in inline."
-        ) from None
-    if inflater.unconsumed_tail:
-        raise InvalidInput(
-            f"a chunk of {len(blob)} bytes inflates to more than {MAX_INFLATED_BYTES} bytes, "
-            "which is the most that a chunk may hold."
-        )
-    return data
+def _inflate(blob: bytes, most_streams: int = 1) -> bytes:
+    """Inflate a row of zlib streams, one behind the other."""
+    data, rest = b"", blob
+    for _ in range(most_streams):
+        inflater = zlib.decompressobj()
+        try:
+            data += inflater.decompress(rest, MAX_INFLATED_BYTES + 1 - len(data))
+        except zlib.error as error:
+            raise _unusable(blob, f"is not zlib-compressed: {error}") from None
+        if len(data) > MAX_INFLATED_BYTES:
+            raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
+        if not inflater.eof:
+            raise _unusable(blob, "ends in the middle")
+        rest = inflater.unused_data
+        if not rest:
+            return data
+    raise _unusable(blob, f"goes on after {most_streams} compressed streams")
+
+
+def _unusable(blob: bytes, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f"a chunk of {len(blob)} bytes {reason}. Upload through seqd.client, or hand the items in "
+        "inline."
+    )

@@ -41,6 +41,18 @@ def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:
         yield TextChunk(texts=tuple(held))
 
 
+def halves_of(chunk: ItemChunk) -> tuple[ItemChunk, ItemChunk] | None:
+    """Cut a chunk in two; None for a single entry."""
+    middle = len(chunk.items) // 2
+    if middle == 0:
+        return None
+    first = chunk.first_index
+    return (
+        _chunk(first, list(chunk.items[:middle])),
+        _chunk(first + middle, list(chunk.items[middle:])),
+    )
+
+
 def _chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:
     # Every entry was validated when it was made; doing it again would cost as much as packing.
     return ItemChunk.model_construct(type="items", first_index=first_index, items=tuple(entries))

@@ -114,8 +114,8 @@ def _reason(error: RedisError) -> str:
 
 def _full(redis: Redis) -> str:
     return (
-        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Fetch and "
-        "remove old jobs, raise maxmemory, or try again later."
+        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
+        "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
     )
 
 

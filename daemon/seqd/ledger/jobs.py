@@ -40,17 +40,12 @@ class Jobs:
 
     def newest(self, limit: int) -> list[JobRecord]:
         """Give the newest `limit` jobs that are kept, newest first."""
-        records: list[JobRecord] = []
-        first = 0
-        while len(records) < limit:
-            with redis_errors(self._redis):
-                last = first + limit - 1
-                ids = cast(list[bytes], self._redis.zrevrange(self._keys.jobs(), first, last))
-            if not ids:
-                break
-            records += self._kept(ids)
-            first += len(ids)
-        return records[:limit]
+        return self._newest_of(self._keys.jobs(), limit)
+
+    def newest_open(self, limit: int) -> list[JobRecord]:
+        """Give the newest `limit` jobs that have not ended, newest first."""
+        records = self._newest_of(self._keys.open_jobs(), limit)
+        return [record for record in records if not record.state.is_terminal]
 
     def cancel(self, job_id: str) -> JobState:
         """Cancel a job, with or without a worker up; gives its state afterwards.
@@ -93,19 +88,25 @@ class Jobs:
             if self._cursor == 0 or gone * 10 < len(rows):
                 return
 
-    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+    def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Give the result blobs of units, None for each that is not committed."""
         with redis_errors(self._redis):
             names = [str(unit) for unit in units]
             rows = self._redis.hmget(self._keys.output(job_id), names)
         return cast(list[bytes | None], rows)
 
-    def inputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+    def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Give the input blobs of units, None for each that is done or unknown."""
         with redis_errors(self._redis):
             names = [str(unit) for unit in units]
             rows = self._redis.hmget(self._keys.input(job_id), names)
         return cast(list[bytes | None], rows)
+
+    def parts(self, job_id: str, unit: int) -> list[str]:
+        """Name the parts of a unit in order; of one that was not split, the unit itself."""
+        with redis_errors(self._redis):
+            names = cast(bytes | None, self._redis.hget(self._keys.parts(job_id), str(unit)))
+        return [str(unit)] if names is None else names.decode().split()
 
     def input_units(self, job_id: str) -> int:
         """Count the input chunks that are kept."""
@@ -136,6 +137,18 @@ class Jobs:
                 self._redis.xrevrange(self._keys.events(job_id), count=1),
             )
         return rows[0][0].decode() if rows else "0-0"
+
+    def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
+        records: list[JobRecord] = []
+        first = 0
+        while len(records) < limit:
+            with redis_errors(self._redis):
+                ids = cast(list[bytes], self._redis.zrevrange(key, first, first + limit - 1))
+            if not ids:
+                break
+            records += self._kept(ids)
+            first += len(ids)
+        return records[:limit]
 
     def _kept(self, ids: Sequence[bytes]) -> list[JobRecord]:
         """Read jobs; leaves those out whose time to live has passed since."""

@@ -47,10 +47,16 @@ def new_job_id() -> str:
     return f"{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
 
 
-def digest_of(job: Job) -> str:
-    """Give the fingerprint by which a repeated request is told from a different one."""
+def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
+    """Give the fingerprint by which a repeated request is told from a different one.
+
+    `head` is the first chunk of an upload, which the request itself does not hold.
+    """
     canonical = json.dumps(job.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogatepass"))
+    if head is not None:
+        digest.update(head.model_dump_json().encode())
+    return digest.hexdigest()
 
 
 def inline_chunk(job: Job) -> ItemChunk | None:
@@ -77,13 +83,15 @@ class Submissions:
         unit_items: int,
         chunk: ItemChunk | None = None,
         sealed: bool = False,
+        head: ItemChunk | TextChunk | None = None,
     ) -> Accepted:
         """Write a job into the ledger, with its first unit of items where there is one.
 
-        `sealed` says that `chunk` is the whole input. Raises IdempotencyConflict when the
-        identifier or the idempotency key stands for another request.
+        `sealed` says that `chunk` is the whole input. `head` is what an upload begins with, if
+        not with `chunk`. Raises IdempotencyConflict when the identifier or the idempotency key
+        stands for another request, or for an upload that begins otherwise.
         """
-        digest = digest_of(job)
+        digest = digest_of(job, chunk or head)
         chunk = chunk or inline_chunk(job)
         unit, size, sealed = _first_unit(job, chunk, sealed)
         reply = as_list(

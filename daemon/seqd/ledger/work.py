@@ -11,10 +11,10 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 
 from seqd.errors import LeaseLost
-from seqd.ledger.blobs import pack_results
+from seqd.ledger.blobs import pack, pack_results
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.settings import Settings
-from seqd_schemas import Event, Failure, ItemFailure, ItemSuccess, Job, TrainingResult
+from seqd_schemas import Event, Failure, ItemChunk, ItemFailure, ItemSuccess, Job, TrainingResult
 
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
@@ -24,7 +24,7 @@ SWEEP_UNITS = 200
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A claimed unit: `intake`, `train`, or the number of a chunk of items."""
+    """A claimed unit: `intake`, `train`, the number of a chunk of items, or a part of one."""
 
     job_id: str
     name: str
@@ -36,6 +36,11 @@ class Unit:
     #: True when this claim started the job.
     started_job: bool
 
+    @property
+    def is_part(self) -> bool:
+        """True for a part of a unit that was split to find the item that kills its worker."""
+        return ":" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -43,7 +48,7 @@ class Claim:
 
     #: The request of the first unit's job.
     job: Job
-    #: The pinned version; None when the job names a label and nobody has resolved it yet.
+    #: The version that the jobs run on to their end; None for a training, which makes one.
     version: int | None
     units: tuple[Unit, ...]
 
@@ -127,6 +132,19 @@ class Work:
                 int(crashed),
             )
         )
+        self._ring_if_due(as_text(reply[1]))
+        return as_int(reply[0]) == 1
+
+    def split(self, unit: Unit, halves: tuple[ItemChunk, ItemChunk]) -> bool:
+        """Put two halves in a unit's place, to find the item that kills its worker.
+
+        Each half is claimed alone. False when the unit was not ours any more.
+        """
+        described = [part for half in halves for part in _part(unit, half)]
+        reply = as_list(
+            self._scripts.call("split", unit.job_id, unit.name, unit.attempt, *described)
+        )
+        self._ring_if_due(as_text(reply[1]))
         return as_int(reply[0]) == 1
 
     def release(self, worker: str, *, crashed: bool) -> None:
@@ -147,11 +165,6 @@ class Work:
         for route in as_list(self._scripts.call("bells", *routes)):
             self._ring(as_text(route))
 
-    def pin(self, job_ids: Sequence[str], version: int) -> list[int]:
-        """Fix the version of jobs that named a label; gives the one that each runs on."""
-        reply = as_list(self._scripts.call("pin", version, *job_ids))
-        return [int(as_text(row)) for row in reply]
-
     def publish(self, unit: Unit, event: Event) -> None:
         """Publish an event about a unit; raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
@@ -169,9 +182,20 @@ class Work:
         )
         return as_text(reply) == "ended"
 
+    def _ring_if_due(self, route: str) -> None:
+        if route:
+            self._ring(route)
+
     @property
     def _lease_ms(self) -> int:
         return int(self._settings.lease_s * 1000)
+
+
+def _part(unit: Unit, chunk: ItemChunk) -> tuple[str, bytes, int]:
+    """Name a part after its unit and its place in the job, and pack it."""
+    first, size = chunk.first_index, len(chunk.items)
+    number = unit.name.partition(":")[0]
+    return f"{number}:{first}:{first + size}", pack(chunk), size
 
 
 def _unit(reply: Reply) -> Unit:

@@ -76,7 +76,7 @@ class EmbeddedServer:
         """Its address, password included; differs at each start."""
         if self._config is None:
             raise RuntimeError("the server is not running")
-        return f"redis://:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
+        return f"redis://default:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
 
     @property
     def pid(self) -> int:

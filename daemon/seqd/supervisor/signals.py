@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from time import monotonic
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -18,11 +19,16 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers
 
 
+#: Seconds within which a second signal is taken for an echo of the first.
+ECHO_S = 0.3
+
+
 class StopRequests:
     """How often the supervisor was asked to stop: once asks, twice forces."""
 
     def __init__(self) -> None:
         self.count = 0
+        self._asked_at = -ECHO_S
         self._old_handlers: dict[signal.Signals, _Handler] = {}
         self._sockets: tuple[socket.socket, socket.socket] | None = None
 
@@ -48,7 +54,10 @@ class StopRequests:
             return  # Full of wake-ups that nobody has read yet: one more changes nothing.
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        self.add()
+        # Under a wrapper that hands signals on, one Ctrl-C arrives twice, at the same moment.
+        if monotonic() - self._asked_at >= ECHO_S:
+            self._asked_at = monotonic()
+            self.add()
 
     def _on_child(self, number: int, frame: FrameType | None) -> None:
         self._wake()

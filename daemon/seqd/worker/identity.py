@@ -1,13 +1,17 @@
 """Who this worker is: its slot, its name, and the routes that it can run."""
 
+import re
 import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from seqd.errors import InvalidSettings
 from seqd.hookspecs import Device, Model
 from seqd.slots import Slot
 from seqd_schemas import route_of
+
+_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +29,14 @@ class Identity:
 
 
 def identify(slot: Slot, name: str = "") -> Identity:
-    """Give a worker its name: the supervisor's, or a new one."""
+    """Give a worker its name: the supervisor's, or a new one. Raises InvalidSettings."""
     host = socket.gethostname()
     name = name or f"{slot.name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
+    if _NAME.fullmatch(name) is None:
+        raise InvalidSettings(
+            f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
+            "no space, since it becomes part of a key."
+        )
     return Identity(name=name, slot=slot, host=host)
 
 

@@ -20,11 +20,12 @@ from seqd.errors import (
     UserError,
     failure_of,
 )
+from seqd.inputs import refuse_duplicates
 from seqd.ledger import Ledger, redis_errors
 from seqd.ledger.work import JOB
 from seqd.settings import Settings
 from seqd.worker.chores import Chore
-from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, Job, JobId, UploadSource
+from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, InlineSource, Job, JobId, UploadSource
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +123,10 @@ def _check_identifier(job: Job, asked: str, given: str) -> None:
 
 
 def read_job(raw: bytes) -> Job:
-    """Read a request; raises InvalidRequest, which names the field and what is allowed."""
+    """Read a request.
+
+    Raises InvalidRequest, which names the field and what is allowed, or DuplicateCustomId.
+    """
     if len(raw) > MAX_JOB_BYTES:
         raise InvalidRequest(
             f"The job has {len(raw)} bytes; allowed: {MAX_JOB_BYTES}. Name a file as its source."
@@ -141,4 +145,7 @@ def read_job(raw: bytes) -> Job:
             "A job in the inbox cannot have an `upload` source, since nobody would upload. "
             "Allowed: `inline`, or `file` with a path that the workers can read."
         )
+    if isinstance(job.source, InlineSource):
+        for _ in refuse_duplicates(job.source.items):
+            pass
     return job

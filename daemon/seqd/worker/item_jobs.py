@@ -9,14 +9,15 @@ import logging
 from pydantic import ValidationError
 
 from seqd.errors import (
-    REDIS_ERRORS,
     InvalidInput,
     InvalidParameters,
     PluginFault,
     SeqdError,
+    UnknownModel,
     failure_of,
 )
 from seqd.hookspecs import LoadedModel, PluginParameters
+from seqd.ledger.chunking import halves_of
 from seqd.ledger.work import Claim, CommitOutcome, Unit
 from seqd.worker.contexts import WorkerRunContext
 from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
@@ -35,14 +36,12 @@ class ItemJobs:
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
         units = self._unpacked(claim.units)
-        units = [unit for unit in units if not self._gave_up(unit)]
+        units = [unit for unit in units if not self._set_aside(unit)]
         if not units:
             return
         try:
             model = self._model(claim)
             parameters = self._parameters(claim.job)
-        except REDIS_ERRORS:
-            raise
         except SeqdError as error:
             self._fail(units, failure_of(error))
             return
@@ -61,29 +60,34 @@ class ItemJobs:
             try:
                 unpacked.append(unpack(unit))
             except InvalidInput as error:
-                self._bench.ledger.work.fail_job(unit, failure_of(error))
+                if self._bench.ledger.work.fail_job(unit, failure_of(error)):
+                    self._bench.job_finished(unit.job_id)
         return unpacked
 
-    def _gave_up(self, unit: UnitItems) -> bool:
-        """Record `worker_crashed` for a unit that has killed its worker too often."""
+    def _set_aside(self, unit: UnitItems) -> bool:
+        """Split a unit that has killed its worker too often; record the killer once it is alone.
+
+        A part is split after its first crash: its unit has had its second chances.
+        """
         crashes = unit.unit.crashes
-        if crashes < self._bench.max_attempts:
+        if crashes < (1 if unit.unit.is_part else self._bench.max_attempts):
             return False
-        message = (
-            f"The worker died {crashes} times while it worked on this item's unit of "
-            f"{len(unit.chunk.items)}. Send the items again in smaller jobs to find the one."
-        )
-        self._commit(unit.unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
+        halves = halves_of(unit.chunk)
+        if halves is None:
+            message = (
+                "The worker died while it worked on this item alone, and each time before when it "
+                "was among others. The worker's log says how it died."
+            )
+            self._commit(unit.unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
+        else:
+            log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
+            self._bench.ledger.work.split(unit.unit, halves)
         return True
 
     def _model(self, claim: Claim) -> LoadedModel:
-        name = claim.job.model.split("@")[0]
-        version = claim.version
-        if version is None:
-            _, version = self._bench.store.resolve(claim.job.model)
-            jobs = [unit.job_id for unit in claim.units]
-            version = self._bench.ledger.work.pin(jobs, version)[0]
-        return self._bench.cache.get(name, version)
+        if claim.version is None:
+            raise UnknownModel(f"The job on {claim.job.model} names no version; hand it in again.")
+        return self._bench.cache.get(claim.job.model.split("@")[0], claim.version)
 
     def _parameters(self, job: Job) -> PluginParameters:
         model = self._bench.registry.model(job.model.split("@")[0])

@@ -6,6 +6,8 @@ never does is found out when its lease runs out.
 """
 
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
@@ -29,13 +31,14 @@ _Lease = tuple[str, str, int]
 class LeaseKeeper:
     """The leases of one worker. One thread works, this one's own thread renews."""
 
-    def __init__(self, ledger: Ledger, heartbeat_s: float) -> None:
+    def __init__(self, ledger: Ledger, heartbeat_s: float, max_silent_s: float) -> None:
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
+        self._max_silent_s = max_silent_s
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
-        self._checked_at = monotonic()
+        self._checked_at = self._heard_at = monotonic()
         self._closed = Event()
 
     def start(self, on_beat: Callable[[], None]) -> None:
@@ -52,7 +55,7 @@ class LeaseKeeper:
         """Keep these units' leases alive for the time of the block."""
         with self._lock:
             self._units, self._lost = tuple(units), set()
-            self._checked_at = monotonic()
+            self._checked_at = self._heard_at = monotonic()
         try:
             yield
         finally:
@@ -60,7 +63,11 @@ class LeaseKeeper:
                 self._units = ()
 
     def all_lost(self) -> bool:
-        """True when no lease in hand is left; asks the ledger at most twice a second."""
+        """True when no lease in hand is left; asks the ledger at most twice a second.
+
+        A plugin that asks is alive, and the contract has it ask in each batch or step.
+        """
+        self._heard_at = monotonic()
         if monotonic() - self._checked_at >= STOP_CHECK_S:
             self._renew()
         with self._lock:
@@ -70,6 +77,18 @@ class LeaseKeeper:
         while not self._closed.wait(self._heartbeat_s):
             outlive("leases not renewed", self._renew)
             outlive("worker status not published", on_beat)
+            self._end_if_silent()
+
+    def _end_if_silent(self) -> None:
+        """End this process when the plugin has hung: nothing gentler stops a thread.
+
+        To the ledger it is a crash like any other, so the unit is tried again, then halved.
+        """
+        with self._lock:
+            silent_s = monotonic() - self._heard_at if self._units else 0.0
+        if silent_s > self._max_silent_s:
+            log.critical("plugin hung: no sign of life for %.0f s; ending this child", silent_s)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _renew(self) -> None:
         with self._lock:

@@ -14,9 +14,10 @@ from celery.signals import task_failure, worker_ready, worker_shutting_down
 from seqd.bell import Bell
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
+from seqd.ledger.safety import check_server
 from seqd.registry import Registry
 from seqd.settings import Settings, load_settings
-from seqd.slots import Slot
+from seqd.slots import Slot, check_device
 from seqd.worker.celery_app import create_app
 from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
@@ -55,6 +56,7 @@ class Node:
         redis = connect(settings.redis_url)
         bell = Bell(settings.redis_url, settings)
         self._ledger = Ledger(redis, settings, bell.ring)
+        self._allow_eviction = settings.allow_eviction
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
         self._registry = Registry.load(settings)
@@ -72,6 +74,8 @@ class Node:
                 f"Slot {self._identity.slot.name} can run nothing: no ready model does {tasks} on "
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
+        check_device(self._identity.slot)
+        check_server(self._ledger.redis, allow_eviction=self._allow_eviction)
         # Before the inbox is opened: what it takes is checked against the catalog.
         publish_catalog(self._ledger, self._registry, self._store)
         self._drain.lower()
@@ -139,3 +143,5 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,
     )
+    if settings.input_roots is not None:
+        os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))

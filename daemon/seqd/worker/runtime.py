@@ -9,7 +9,7 @@ import os
 from time import monotonic
 
 from seqd import __version__
-from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, Stopped
+from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, SeqdError, Stopped
 from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.intake import Intake
@@ -135,8 +135,10 @@ class Runtime:
     def _warm(self, name: str) -> None:
         try:
             self._bench.cache.get(*self._bench.store.resolve(name))
+        except SeqdError as error:
+            log.error("model %s could not be warmed up: %s", name, error)
         except Exception:
-            log.exception("model %s could not be warmed up; its jobs will be refused", name)
+            log.exception("model %s could not be warmed up", name)
 
     def _enter(self, state: WorkerState) -> None:
         if state is not self._state:

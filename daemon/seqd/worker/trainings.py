@@ -7,8 +7,9 @@ tried again after its version was published takes that version over.
 
 import logging
 import shutil
+from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 from pydantic import ValidationError
 
@@ -19,6 +20,7 @@ from seqd.errors import (
     InvalidParameters,
     LeaseLost,
     PluginFault,
+    RedisUnreachable,
     SeqdError,
     Stopped,
     failure_of,
@@ -45,6 +47,9 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two looks for a Redis that is away when a training is done.
+OUTAGE_WAIT_S = 0.5
+
 
 class Trainings:
     """Runs the units of training jobs."""
@@ -59,6 +64,7 @@ class Trainings:
         try:
             self._refuse_after_crashes(unit)
             manifest = self._published_before(job, unit) or self._train(job, unit)
+            self._commit(job, unit, manifest, monotonic() - began)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
         except SeqdError as error:
@@ -70,8 +76,6 @@ class Trainings:
                 "has the traceback."
             )
             self._fail(unit, failure_of(fault))
-        else:
-            self._commit(job, unit, manifest, monotonic() - began)
         finally:
             self._forget_checkpoints(unit)
 
@@ -92,18 +96,34 @@ class Trainings:
         try:
             trained = model.train(parameters, context)
             # The last look before the version becomes visible.
-            if not self._bench.ledger.work.renew([unit])[0]:
+            if not self._is_still_ours(unit):
                 raise LeaseLost(f"Training {unit.job_id} belongs to another worker now.")
             return self._publish(job, unit, parameters, trained, context)
         except BaseException:
             self._bench.store.discard(context.folder)
             raise
 
-    def _context(self, job: TrainJob, unit: Unit) -> WorkerTrainContext:
-        def publish(event: Event) -> None:
-            self._bench.ledger.work.publish(unit, event)
-            self._bench.registry.notify_job_progress(event)
+    def _is_still_ours(self, unit: Unit) -> bool:
+        """Renew the lease; waits for a Redis that is away as long as a lease lasts."""
+        deadline = monotonic() + self._settings.lease_s
+        while True:
+            try:
+                return self._bench.ledger.work.renew([unit])[0]
+            except RedisUnreachable as error:
+                if monotonic() >= deadline or self._bench.drain.is_raised():
+                    raise
+                log.warning("training job=%s is done and waits: %s", unit.job_id, error)
+                sleep(OUTAGE_WAIT_S)
 
+    def _publish_event(self, unit: Unit, event: Event) -> None:
+        try:
+            self._bench.ledger.work.publish(unit, event)
+        except REDIS_ERRORS as error:
+            # Hours of training are worth more than this news, and the job's end says it all.
+            log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
+        self._bench.registry.notify_job_progress(event)
+
+    def _context(self, job: TrainJob, unit: Unit) -> WorkerTrainContext:
         checkpoints = self._checkpoints(unit)
         checkpoints.mkdir(parents=True, exist_ok=True)
         return WorkerTrainContext(
@@ -113,7 +133,7 @@ class Trainings:
             folder=self._bench.store.new_folder(job.model, unit.job_id),
             checkpoints=checkpoints,
             _unit=unit,
-            _publish=publish,
+            _publish=partial(self._publish_event, unit),
             _stop=self._bench.should_stop,
         )
 

@@ -67,7 +67,7 @@ def open_workbench(settings: Settings) -> Workbench:
         registry=registry,
         store=store,
         cache=ModelCache(registry, store, identity.device, settings.model_cache_bytes),
-        leases=LeaseKeeper(ledger, settings.heartbeat_s),
+        leases=LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s),
         drain=DrainFlag(settings, identity.name),
         max_attempts=settings.max_attempts,
     )

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from seqd.cli.rendering.numbers import count, duration, rate
+from seqd.cli.rendering.numbers import count, counted, duration, rate
 from seqd.cli.rendering.screen import Screen, printable
 from seqd_schemas import Counts, Event, JobRecord
 from seqd_schemas import Progress as ProgressEvent
@@ -38,9 +38,14 @@ class BulkView(Protocol):
     ) -> None: ...
 
 
-def bulk_view(screen: Screen, title: str, total_is_final: Callable[[], bool]) -> BulkView:
-    """Give the view that suits the screen; the total may grow until `total_is_final()`."""
-    if screen.is_live:
+def bulk_view(
+    screen: Screen, title: str, total_is_final: Callable[[], bool], *, may_move: bool = True
+) -> BulkView:
+    """Give the view that suits the screen; the total may grow until `total_is_final()`.
+
+    Nothing may move where results are printed on the same terminal: they would tear the bar.
+    """
+    if screen.is_live and may_move:
         return BarView(screen, title, total_is_final)
     return LineView(screen, title, total_is_final)
 
@@ -58,6 +63,8 @@ class BarView:
             TextColumn("{task.fields[pace]}", markup=False),
             console=screen.console,
             expand=True,
+            # Else rich sends stdout, where results may go into a file or a pipe, to the terminal.
+            redirect_stdout=False,
         )
         self._task = self._progress.add_task(
             printable(title), total=None, items="0", pace="waiting for a worker"
@@ -77,14 +84,13 @@ class BarView:
             self._draw(event.counts, pace, is_final=is_final)
 
     def finish(self, record: JobRecord) -> None:
-        """Fill the bar, and show the pace of the whole job."""
+        """Leave the bar where the job ended, with the pace of the whole job."""
         self._draw(record.counts, _whole_pace(record), is_final=True)
-        self._progress.update(self._task, completed=record.counts.total)
 
     def _draw(self, counts: Counts, pace: str, *, is_final: bool) -> None:
         self._progress.update(
             self._task,
-            completed=counts.total - counts.processing,
+            completed=counts.done,
             # Without a total the bar only pulses: what is known so far would promise too much.
             total=counts.total if is_final else None,
             items=_items(counts, is_final=is_final),
@@ -147,6 +153,11 @@ class LineView:
         pass
 
 
+def title_of(record: JobRecord) -> str:
+    """Name the model of a job, with its version once it is known."""
+    return record.model if record.version is None else f"{record.model}@{record.version}"
+
+
 def seconds_of(record: JobRecord) -> float | None:
     """Give the seconds from a job's first claim to its end; None where one did not happen."""
     if record.started_at_ms is None or record.ended_at_ms is None:
@@ -155,9 +166,9 @@ def seconds_of(record: JobRecord) -> float | None:
 
 
 def _items(counts: Counts, *, is_final: bool) -> str:
-    done = count(counts.total - counts.processing)
-    items = f"{done}/{count(counts.total)}" if is_final else f"{done} of {count(counts.total)}+"
-    return items + (f" ({count(counts.errored)} errors)" if counts.errored else "")
+    done, total = count(counts.done), count(counts.total)
+    items = f"{done}/{total}" if is_final else f"{done} of {total}+"
+    return items + (f" ({counted(counts.errored, 'error')})" if counts.errored else "")
 
 
 def _whole_pace(record: JobRecord) -> str:

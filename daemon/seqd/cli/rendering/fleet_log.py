@@ -21,6 +21,7 @@ class FleetLog:
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots = slots
         self._screen = Screen()
+        self._width = max(len(slot.name) for slot in slots)
         self._ready: set[str] = set()
         self._began_s: float | None = time.monotonic()
 
@@ -30,7 +31,7 @@ class FleetLog:
 
     def show(self, change: WorkerChange) -> None:
         """Print a change, and once that each slot's worker has become ready."""
-        self._screen.say(_line(change), _STYLES.get(change.change, ""))
+        self._screen.say(self._line(change), _STYLES.get(change.change, ""))
         if change.change is Change.READY:
             self._ready.add(change.slot)
             self._tell_when_all_are_ready()
@@ -44,14 +45,13 @@ class FleetLog:
         self._screen.say(f"Ready after {seconds:.1f} s. Ctrl-C stops it.", "bold")
         self._began_s = None
 
-
-def _line(change: WorkerChange) -> str:
-    line = f"{change.slot:<10} {change.change:<8} pid {change.pid}"
-    if change.change is Change.STARTED and change.starts > 1:
-        line += f", start {change.starts}"
-    if change.detail and change.change is not Change.STOPPED:
-        # Of the log of a worker that gave up, the last line has the reason.
-        line += f": {change.detail.splitlines()[-1]}"
-    if change.change in (Change.DIED, Change.GAVE_UP):
-        line += f" (log: {change.log})"
-    return line
+    def _line(self, change: WorkerChange) -> str:
+        line = f"{change.slot:<{self._width}}  {change.change:<8} pid {change.pid}"
+        if change.change is Change.STARTED and change.starts > 1:
+            line += f", start {change.starts}"
+        if change.detail and change.change is not Change.STOPPED:
+            # Of the log of a worker that gave up, the last line has the reason.
+            line += f": {change.detail.splitlines()[-1]}"
+        if change.change in (Change.DIED, Change.GAVE_UP):
+            line += f" (log: {change.log})"
+        return line

@@ -4,8 +4,8 @@ import json
 import time
 from collections.abc import Sequence
 
-from seqd.cli.rendering.bulk_view import seconds_of
-from seqd.cli.rendering.numbers import age, clock, count, duration, metric
+from seqd.cli.rendering.bulk_view import seconds_of, title_of
+from seqd.cli.rendering.numbers import age, clock, count, counted, duration, metric
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table
 from seqd_schemas import Counts, JobRecord
@@ -70,14 +70,14 @@ def _done(record: JobRecord) -> str:
     if record.kind == "train":
         return ""
     counts = record.counts
-    errors = f", {count(counts.errored)} errors" if counts.errored else ""
+    errors = f", {counted(counts.errored, 'error')}" if counts.errored else ""
     return f"{count(counts.done)}/{count(counts.total)}{errors}"
 
 
 def _model(record: JobRecord) -> str:
     if record.training is not None:
         return f"{record.model}@{record.training.version}"
-    return record.model if record.version is None else f"{record.model}@{record.version}"
+    return title_of(record)
 
 
 def _items(counts: Counts) -> str:
@@ -105,9 +105,9 @@ def _metrics(metrics: dict[str, float]) -> str:
 
 def _next(record: JobRecord) -> str:
     if not record.state.is_terminal:
-        return f"seqd jobs watch {record.job_id}   seqd jobs cancel {record.job_id}"
+        return f"Watch it: seqd jobs watch {record.job_id}"
     if record.training is not None:
-        return f"seqd models show {_model(record)}"
+        return f"Its version: seqd models show {_model(record)}"
     if record.kind == "train":
         return ""
-    return f"seqd jobs results {record.job_id}"
+    return f"Its results: seqd jobs results {record.job_id}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from seqd.cli.rendering.numbers import age, clock, count, metric, size
 from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.tables import print_facts, print_table
+from seqd.cli.rendering.tables import print_facts, print_table, values_line
 from seqd.hookspecs import Inspection
 from seqd_schemas import CatalogEntry, ModelManifest
 
@@ -36,7 +36,7 @@ def print_version(screen: Screen, manifest: ModelManifest, labels: Mapping[str, 
         "preset": manifest.preset,
         "data": f"{manifest.data.description}, size {count(manifest.data.records)}, "
         f"sha256 {manifest.data.sha256[:12]}",
-        "parameters": ", ".join(f"{name}={value}" for name, value in manifest.parameters.items()),
+        "parameters": values_line(manifest.parameters),
         "seed": manifest.seed,
         "libraries": ", ".join(f"{name} {known}" for name, known in manifest.libraries.items()),
         "files": ", ".join(

@@ -8,6 +8,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Show a count with its noun, such as `1 error` or `2 errors`."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
 def rate(per_second: float) -> str:
     """Show a rate; the unit is left to the caller."""
     return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
@@ -50,4 +55,6 @@ def size(size_bytes: int) -> str:
 
 def metric(value: float) -> str:
     """Show a metric with four digits behind the point, a count without any."""
-    return f"{value:,.0f}" if value == int(value) and abs(value) >= 2 else f"{value:.4f}"
+    if value == int(value) and abs(value) >= 2:
+        return f"{value:,.0f}"
+    return f"{round(value, 4) + 0.0:.4f}"  # the sum makes a negative zero positive

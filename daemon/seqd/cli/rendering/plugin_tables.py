@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.tables import print_facts, print_table
+from seqd.cli.rendering.tables import print_facts, print_table, values_line
 from seqd.parameters import allowed
 from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema, WorkerStatus
 
@@ -26,15 +26,21 @@ def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
         screen.say("No plugins here. `pip install 'seqd[cpu]'` brings three.")
 
 
-def print_fleet(screen: Screen, workers: Sequence[WorkerStatus] | None) -> None:
-    """Print worker × plugin × state, and below it why something is broken."""
+def print_fleet(
+    screen: Screen, workers: Sequence[WorkerStatus] | None, here: Sequence[PluginStatus]
+) -> None:
+    """Print worker × plugin × state, and below it why something is broken.
+
+    With the plugins of this machine too: one that is new here, no worker has before a restart.
+    """
     if not workers:
         screen.say(
             "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
             "dim",
         )
         return
-    names = sorted({plugin.name for worker in workers for plugin in worker.plugins})
+    on_workers = {plugin.name for worker in workers for plugin in worker.plugins}
+    names = sorted(on_workers | {plugin.name for plugin in here})
     print_table(screen, ("worker", *names), [_fleet_row(worker, names) for worker in workers])
     for worker in workers:
         for plugin in worker.plugins:
@@ -64,8 +70,7 @@ def print_model(screen: Screen, entry: CatalogEntry) -> None:
     if entry.datasets:
         screen.say(f"data sets: {', '.join(entry.datasets)}")
     for name, values in entry.presets.items():
-        shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in values.items())
-        screen.say(f"preset {name}: {shown}")
+        screen.say(f"preset {name}: {values_line(values)}")
     for task, schema in entry.tasks.items():
         _print_parameters(screen, f"{entry.model} {task}", schema)
 
@@ -93,7 +98,7 @@ def _default(field: Mapping[str, JsonValue]) -> str:
 
 
 def _what(status: PluginStatus) -> str:
-    return status.reason or ", ".join(status.models)
+    return status.reason or ", ".join(status.models) or "none: it observes jobs"
 
 
 def _fleet_row(worker: WorkerStatus, names: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What is said when a job has ended: counts, pace, accuracy, the first errors, what to do next."""
 
-from seqd.cli.rendering.bulk_view import seconds_of
-from seqd.cli.rendering.numbers import count, duration, metric, rate
+from seqd.cli.rendering.bulk_view import seconds_of, title_of
+from seqd.cli.rendering.numbers import count, counted, duration, metric, rate
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.result_files import ResultFiles
 from seqd.cli.tally import Tally
@@ -26,16 +26,14 @@ def say_bulk_summary(
     say_headline(screen, record, tally)
     _say_accuracy(screen, tally)
     if files is not None and tally.succeeded:
-        screen.say(f"{files.path}: {count(tally.succeeded)} results, in input order")
+        screen.say(f"{files.path}: {counted(tally.succeeded, 'result')}, in input order")
     if tally.errored:
         _say_errors(screen, record, tally, files)
 
 
 def say_headline(screen: Screen, record: JobRecord, tally: Tally | None = None) -> None:
     """Say how many items were done, by which version, how fast, and with what labels."""
-    line = f"{count(record.counts.succeeded)} {_DONE[record.kind]} by {record.model}"
-    if record.version is not None:
-        line += f"@{record.version}"
+    line = f"{count(record.counts.succeeded)} {_DONE[record.kind]} by {title_of(record)}"
     seconds = seconds_of(record)
     if seconds is not None and seconds >= _PACE_FROM_S:
         line += f" in {duration(seconds)}, {rate(record.counts.done / seconds)} a second"
@@ -62,22 +60,23 @@ def say_training_summary(screen: Screen, result: TrainingResult, tasks: frozense
 def _say_accuracy(screen: Screen, tally: Tally) -> None:
     if tally.accuracy is not None:
         screen.say(
-            f"Accuracy {tally.accuracy:.2%} on {count(tally.labelled)} labelled items", "bold"
+            f"Accuracy {tally.accuracy:.2%} on {counted(tally.labelled, 'labelled item')}", "bold"
         )
     elif tally.labels_differ:
         screen.say(
-            f"No accuracy: the input's labels are {', '.join(tally.true_labels[:8])}; the model's "
-            f"are {', '.join(sorted(tally.predicted)[:8])}"
+            f"No accuracy: the input's labels are {', '.join(tally.true_labels[:8])}; the model "
+            f"gave {', '.join(sorted(tally.predicted)[:8])}"
         )
 
 
 def _say_errors(screen: Screen, record: JobRecord, tally: Tally, files: ResultFiles | None) -> None:
-    total = count(tally.succeeded + tally.errored)
+    total = counted(tally.succeeded + tally.errored, "item")
+    have = "has" if tally.errored == 1 else "have"
     more = ", the first ones" if tally.errored > len(tally.first_errors) else ""
-    screen.say(f"{count(tally.errored)} of {total} items have no result{more}:", "red")
+    screen.say(f"{count(tally.errored)} of {total} {have} no result{more}:", "red")
     for failure in tally.first_errors:
         screen.say(f"  {failure.custom_id}  {failure.error.code}: {failure.error.message}")
     if files is not None:
-        screen.say(f"{files.errors_path}: all {count(tally.errored)} errors")
+        screen.say(f"{files.errors_path}: {counted(tally.errored, 'error')}, in input order")
     elif tally.errored > len(tally.first_errors):
         screen.say(f"All of them: seqd jobs results {record.job_id} --out results.jsonl")

@@ -58,6 +58,13 @@ def print_facts(screen: Screen, facts: Mapping[str, object]) -> None:
     _draw(screen, grid)
 
 
+def values_line(values: Mapping[str, object]) -> str:
+    """Show parameters as `--set` takes them, such as `epochs=3, lower_case=true`."""
+    return ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()
+    )
+
+
 def print_json(value: object) -> None:
     """Print a wire record, or lists and mappings of them, as JSON on stdout."""
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False))  # noqa: T201

@@ -18,8 +18,8 @@ local FIRST_ROUTE = 4
 local MOST_UNITS, MOST_BYTES = 1000, 4194304
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local request, version
--- An intake, a training, or a unit that was there when a worker died: the only one that is
--- taken, so that the next crash hits nobody else's items.
+-- An intake, a training, or a unit or part that was there when a worker died: the only one that
+-- is taken, so that the next crash hits nobody else's items.
 local stands_alone = false
 
 local function take(id, unit, crashes)
@@ -48,7 +48,7 @@ local function take_from(id)
   if not unit then return true end
   local size = math.max(tonumber(redis.call('HGET', key .. ':sizes', unit) or '1'), 1)
   local crashes = tonumber(redis.call('HGET', key .. ':crashes', unit) or '0')
-  local alone = unit == 'intake' or unit == 'train' or crashes > 0
+  local alone = unit == 'intake' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
   local length = redis.call('HSTRLEN', key .. ':in', unit)
   if #claimed == 0 then
     local job = redis.call('HMGET', key, 'spec', 'version', 'unit_items')

@@ -2,19 +2,42 @@
 --
 -- ARGV: prefix, job, unit, attempt, blob of results, succeeded, errored, fenced (0 or 1),
 --       training result as JSON ('' for none).
--- Keys: job hash, out, in, sizes, leases, todo, timers, worker leases, jobs:open, uploads,
+-- Keys: job hash, out, in, sizes, parts, leases, todo, timers, worker leases, jobs:open, uploads,
 --       idempotency, events, route, group.
--- Gives: 'committed', 'completed' when it ended the job, 'duplicate' when the unit was done
---        already, 'ended' when the job had ended, 'fenced' when the attempt is not current.
+-- Gives: 'committed', 'completed' when it ended the job, 'duplicate' when the unit was done or
+--        split already, 'ended' when the job had ended, 'fenced' when the attempt is not current.
 -- Guarantee: results, counts, state and events change together or not at all; the first commit
 -- of a unit wins. A fenced commit counts only from the attempt that holds the lease. Results
--- that are no larger than the input they replace are taken even when Redis is full, so that the
--- workers lead out of it.
+-- that are no larger than the input they replace are taken even when Redis is full, so that work
+-- in hand makes room. A part's results wait until all parts of its unit are there, and then
+-- become the unit's; a unit or part that has been split since is taken from its parts alone.
 local id, unit, attempt, blob = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local succeeded, errored, fenced, training = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local key = job_key(id)
+
+-- Join the results of a unit's parts when all are there: a row of zlib streams.
+local function join_parts(key, parent)
+  local names, blobs = {}, {}
+  for name in string.gmatch(redis.call('HGET', key .. ':parts', parent), '%S+') do
+    names[#names + 1] = name
+    blobs[#blobs + 1] = redis.call('HGET', key .. ':out', name) or nil
+  end
+  if #blobs < #names then return false end
+  redis.call('HSET', key .. ':out', parent, table.concat(blobs))
+  redis.call('HDEL', key .. ':out', unpack(names))
+  redis.call('HDEL', key .. ':parts', parent)
+  return true
+end
+
+local parts = redis.call('HGET', key .. ':parts', unit_of(unit))
+local was_split = parts and not string.find(' ' .. parts .. ' ', ' ' .. unit .. ' ', 1, true)
+
 local state = redis.call('HGET', key, 'state')
-if redis.call('HEXISTS', key .. ':out', unit) == 1 then return 'duplicate' end
+if was_split
+    or redis.call('HEXISTS', key .. ':out', unit) == 1
+    or redis.call('HEXISTS', key .. ':out', unit_of(unit)) == 1 then
+  return 'duplicate'
+end
 if not state or not is_open(state) then return 'ended' end
 if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
 local size = unit == 'train' and '1' or redis.call('HGET', key .. ':sizes', unit) or 'no'
@@ -33,7 +56,9 @@ drop_lease(id, unit)
 redis.call('HINCRBY', key, 'pending_bytes', 0 - waiting)
 redis.call('HINCRBY', key, 'succeeded', succeeded)
 redis.call('HINCRBY', key, 'errored', errored)
-redis.call('HINCRBY', key, 'units_done', 1)
+if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
+  redis.call('HINCRBY', key, 'units_done', 1)
+end
 if training ~= '' then
   redis.call('HSET', key, 'training', training)
   redis.call('DEL', key .. ':in')

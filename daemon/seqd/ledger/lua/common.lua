@@ -49,11 +49,14 @@ local function sleep(id)
   end
 end
 
+-- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
+local function unit_of(name) return string.match(name, '^[^:]+') end
+
 -- Make a unit claimable now. An intake waits until few units are left: it brings new ones.
 local INTAKE_AHEAD_UNITS = 8
 local function make_claimable(id, unit)
   local key = job_key(id)
-  local rank = tonumber(unit)
+  local rank = tonumber(unit_of(unit))
   if unit == 'intake' then
     rank = tonumber(redis.call('HGET', key, 'units')) - INTAKE_AHEAD_UNITS
   end
@@ -126,7 +129,7 @@ local function end_job(id, state, body)
   local job = redis.call('HMGET', key, 'ttl', 'idempotency')
   local ttl = tonumber(job[1])
   if job[2] and redis.call('GET', job[2]) == id then redis.call('EXPIRE', job[2], ttl) end
-  for _, suffix in ipairs({'', ':in', ':out', ':sizes', ':attempts', ':crashes', ':events'}) do
+  for _, suffix in ipairs({'', ':in', ':out', ':parts', ':sizes', ':attempts', ':crashes', ':events'}) do
     redis.call('EXPIRE', key .. suffix, ttl)
   end
 end

@@ -2,15 +2,16 @@
 --
 -- ARGV: prefix, job, unit, attempt, milliseconds to wait, 1 when the attempt counts as a crash.
 -- Keys: job hash, leases, timers, todo, crashes, worker leases, route, group, turn.
--- Gives: {1 when it was given back, 1 when a bell is due}.
+-- Gives: {1 when it was given back, the route that needs a bell or ''}.
 -- Guarantee: only the attempt that holds the lease can give it back.
 local id, unit, attempt, wait_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local key = job_key(id)
-if lease_of(key, unit) ~= attempt then return {0, 0} end
+if lease_of(key, unit) ~= attempt then return {0, ''} end
 drop_lease(id, unit)
 if ARGV[6] == '1' then redis.call('HINCRBY', key .. ':crashes', unit, 1) end
 if wait_ms > 0 then
   redis.call('ZADD', timers_key(), NOW + wait_ms, id .. ' ' .. unit)
-  return {1, 0}
+  return {1, ''}
 end
-return {1, needs_bell(make_claimable(id, unit)) and 1 or 0}
+local route = make_claimable(id, unit)
+return {1, needs_bell(route) and route or ''}

@@ -1,0 +1,36 @@
+-- Put two halves in the place of a unit that has killed its worker too often.
+--
+-- ARGV: prefix, job, unit, attempt, then for each half its name, blob and number of items.
+-- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, route, group, turn.
+-- Gives: {1 when it was split, the route that needs a bell or ''}.
+-- Guarantee: only the attempt that holds the lease splits. The parts of a unit are claimed and
+-- committed like units, each alone; their results become the unit's, in order, when the last one
+-- is committed, so that readers never see a part.
+local id, unit, attempt = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key = job_key(id)
+if lease_of(key, unit) ~= attempt then return {0, ''} end
+
+local parent = unit_of(unit)
+local parts = redis.call('HGET', key .. ':parts', parent) or unit
+local names = {}
+for name in string.gmatch(parts, '%S+') do
+  if name == unit then
+    names[#names + 1], names[#names + 2] = ARGV[5], ARGV[8]
+  else
+    names[#names + 1] = name
+  end
+end
+redis.call('HSET', key .. ':parts', parent, table.concat(names, ' '))
+
+drop_lease(id, unit)
+local waiting = redis.call('HSTRLEN', key .. ':in', unit)
+redis.call('HDEL', key .. ':in', unit)
+redis.call('HINCRBY', key, 'pending_bytes', #ARGV[6] + #ARGV[9] - waiting)
+local bell = ''
+for i = 5, 8, 3 do
+  redis.call('HSET', key .. ':in', ARGV[i], ARGV[i + 1])
+  redis.call('HSET', key .. ':sizes', ARGV[i], ARGV[i + 2])
+  local route = make_claimable(id, ARGV[i])
+  if needs_bell(route) then bell = route end
+end
+return {1, bell}

@@ -1,0 +1,78 @@
+"""Which loaded models a worker keeps when their memory exceeds its budget."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from seqd.testing import CPU
+from seqd.worker.model_cache import ModelCache
+
+
+class Shelf:
+    """Stands for the registry and the store: models of a given size, and the order of loading."""
+
+    def __init__(self, **sizes_bytes: int) -> None:
+        self.loads: list[str] = []
+        self._sizes_bytes = sizes_bytes
+
+    def open(self, name: str, version: int) -> str:
+        return f"{name}@{version}"
+
+    def model(self, name: str) -> Any:
+        def load(ref: str, device: object) -> Any:
+            self.loads.append(ref)
+            return SimpleNamespace(
+                ref=ref, memory_bytes=self._sizes_bytes[name], warm_up=lambda: None
+            )
+
+        return SimpleNamespace(load=load)
+
+
+def a_cache(shelf: Shelf, budget_bytes: int) -> ModelCache:
+    return ModelCache(shelf, shelf, CPU, budget_bytes)  # type: ignore[arg-type]
+
+
+def test_a_model_is_loaded_once_as_long_as_it_is_kept() -> None:
+    shelf = Shelf(a=10)
+    cache = a_cache(shelf, 100)
+
+    first, second = cache.get("a", 1), cache.get("a", 1)
+
+    assert first is second
+    assert shelf.loads == ["a@1"]
+
+
+def test_two_versions_of_a_model_are_two_models() -> None:
+    shelf = Shelf(a=10)
+    cache = a_cache(shelf, 100)
+
+    assert cache.get("a", 1) is not cache.get("a", 2)
+    assert cache.names() == ("a@1", "a@2")
+
+
+def test_the_least_recently_used_model_goes_when_the_budget_is_exceeded() -> None:
+    cache = a_cache(Shelf(a=40, b=40, c=40), 100)
+    cache.get("a", 1)
+    cache.get("b", 1)
+    cache.get("a", 1)
+
+    cache.get("c", 1)
+
+    assert cache.names() == ("a@1", "c@1")
+
+
+def test_no_more_models_go_than_must() -> None:
+    cache = a_cache(Shelf(a=30, b=30, c=40), 100)
+    for name in "abc":
+        cache.get(name, 1)
+
+    assert cache.names() == ("a@1", "b@1", "c@1")
+
+
+def test_a_model_that_is_larger_than_the_budget_is_loaded_alone() -> None:
+    cache = a_cache(Shelf(a=10, b=10, huge=1_000), 100)
+    cache.get("a", 1)
+    cache.get("b", 1)
+
+    cache.get("huge", 1)
+
+    assert cache.names() == ("huge@1",)
