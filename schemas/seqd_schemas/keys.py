@@ -90,8 +90,14 @@ class Keys:
         return f"{self.prefix}:route:{route}:{priority}"
 
     def group(self, group: str) -> str:
-        """ZSET job → turn: jobs of one group with claimable units, next one first."""
+        """ZSET job → turn: jobs of one group with claimable units, next one first; fair among
+        tenants.
+        """
         return f"{self.prefix}:group:{group}"
+
+    def group_clocks(self, group: str) -> str:
+        """HASH tenant → turn: how far each tenant of a group is; `:served` is the last turn."""
+        return f"{self.group(group)}:clocks"
 
     def turn(self) -> str:
         """STRING: counter that the round robin draws its turns from."""

@@ -91,6 +91,29 @@ def test_groups_of_unlike_jobs_take_turns_whatever_their_number_of_jobs(scene: S
     assert set(claimed) - {alone} == many
 
 
+def test_a_tenant_with_many_jobs_gets_no_more_turns_than_one_with_a_single_job(
+    scene: Scene,
+) -> None:
+    many = [scene.submit_units(4, a_classify_job(tenant="many")) for _ in range(5)]
+    single = scene.submit_units(4, a_classify_job(tenant="single"))
+
+    claimed = [scene.claim_unit().job_id for _ in range(8)]
+
+    assert claimed.count(single) == 4
+    assert len(set(claimed) & set(many)) == 4  # its own jobs take turns among themselves
+
+
+def test_a_tenant_that_was_away_has_saved_no_turns(scene: Scene) -> None:
+    scene.submit_units(20, a_classify_job(tenant="busy"))
+    for _ in range(10):
+        scene.claim_unit()
+    late = scene.submit_units(10, a_classify_job(tenant="late"))
+
+    claimed = [scene.claim_unit().job_id for _ in range(8)]
+
+    assert 3 <= claimed.count(late) <= 5
+
+
 def test_models_take_turns(scene: Scene) -> None:
     reviews = scene.submit_units(2, a_classify_job())
     prompts = scene.submit_units(2, a_generate_job())

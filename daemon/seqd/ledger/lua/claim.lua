@@ -1,13 +1,13 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
 -- ARGV: prefix, worker, milliseconds of the lease, then the routes that the worker can run.
--- Keys: route, group, job hash, todo, leases, attempts, crashes, sizes, in, timers, events,
+-- Keys: route, group, group clocks, job hash, todo, leases, attempts, crashes, sizes, in, timers, events,
 --       worker leases, turn, bell.
 -- Gives: {bell routes, request, version or '', unit, unit, ...} with unit = {job, unit,
 --        attempt, crashes, blob or '', 1 when it started its job}; {bell routes} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
--- Interactive work goes first; among groups of like jobs, and among the jobs of a group, turns
--- go round. Small units of jobs that run on one version come together until the model's
+-- Interactive work goes first; among groups of like jobs, among the tenants of a group, and among
+-- a tenant's jobs, turns go round. Small units of jobs that run on one version come together until the model's
 -- `unit_items` are full. Sent twice it takes twice; units that nobody heard of come back when
 -- their lease runs out.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
@@ -67,10 +67,12 @@ end
 local function take_from_group(group)
   local key = group_key(group)
   repeat
-    local id = redis.call('ZRANGE', key, 0, 0)[1]
+    local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local id = head[1]
     if not id or not take_from(id) then return end
+    redis.call('HSET', key .. ':clocks', SERVED, head[2])
     if redis.call('EXISTS', job_key(id) .. ':todo') == 1 then
-      redis.call('ZADD', key, next_turn(), id)
+      take_a_place(id, group, redis.call('HGET', job_key(id), 'tenant'))
     else
       redis.call('ZREM', key, id)
     end
@@ -99,6 +101,7 @@ for _, priority in ipairs(PRIORITIES) do
       redis.call('ZADD', key, next_turn(), group)
     else
       redis.call('ZREM', key, group)
+      redis.call('DEL', group_key(group) .. ':clocks')
     end
   end
 end
