@@ -5,15 +5,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
+SEED   ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench starters schemas clean
+.PHONY: help setup demo test check chaos bench starters schemas clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the whole suite"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
+	@echo "make chaos     pull plugs while 1,000,000 items are worked on (SEED=$(SEED)); about 4 minutes"
 	@echo "make bench     classify DATA (now: $(DATA)) beside Keras, and print the ratio"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
@@ -32,6 +34,9 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check schemas daemon plugins tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+chaos: $(VENV)/dev.stamp
+	$(BIN)/python tests/chaos/chaos_run.py --seed $(SEED)
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/classify_beside_keras.py --data $(DATA)
