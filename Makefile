@@ -15,7 +15,7 @@ help:
 	@echo "make test      install the test tools too and run the whole suite"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
-	@echo "make chaos     pull plugs while 1,000,000 items are worked on (SEED=$(SEED)); about 4 minutes"
+	@echo "make chaos     pull plugs while 1,000,000 items are worked on (SEED=$(SEED)); about 3 minutes"
 	@echo "make bench     classify DATA (now: $(DATA)) beside Keras, and print the ratio"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"

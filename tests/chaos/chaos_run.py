@@ -36,6 +36,9 @@ PLUGIN = Path(__file__).parent / "plugin"
 LEASE_S = 5.0
 READY_S = 90.0
 
+#: A job that has not moved for so long has been forgotten: the run ends as failed.
+STALL_LIMIT_S = 120.0
+
 T = TypeVar("T")
 
 
@@ -98,8 +101,12 @@ def publish_version(settings: Settings) -> None:
 
 
 def inject(stage: Stage, names: list[str], choice: random.Random, job: JobHandle) -> int:
-    """Do the faults one after the other while the job runs; gives how many were done."""
+    """Do the faults one after the other while the job runs; gives how many were done.
+
+    Between two faults the job moves on, so that the longest stall is what one fault costs.
+    """
     for number, name in enumerate(names, 1):
+        wait_until_moved(job)
         time.sleep(choice.uniform(0.5, 3.0))
         if patiently(job.record).state.is_terminal:
             print(f"the job ended before fault {number}")
@@ -107,6 +114,18 @@ def inject(stage: Stage, names: list[str], choice: random.Random, job: JobHandle
         what = getattr(stage, name)(choice)
         print(f"{time.strftime('%H:%M:%S')} fault {number:2}: {name} {what}", flush=True)
     return len(names)
+
+
+def wait_until_moved(job: JobHandle) -> None:
+    """Wait until an item more is done, or the job has ended."""
+    before = patiently(job.record)
+    deadline = time.monotonic() + STALL_LIMIT_S
+    while (now := patiently(job.record)).counts.done == before.counts.done:
+        if now.state.is_terminal:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no item was finished for {STALL_LIMIT_S:g} s")
+        time.sleep(0.1)
 
 
 def follow(job: JobHandle, client: Client, watch: Watch, ended: threading.Event) -> None:
@@ -224,9 +243,9 @@ def main() -> int:
     """Read the command line; gives the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--items", type=int, default=1_000_000)
-    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--unit-ms", type=float, default=150.0, help="pace of the plugin")
+    parser.add_argument("--unit-ms", type=float, default=300.0, help="pace of the plugin")
     parser.add_argument("--faults", help="such as kill_group=2,kill_redis=1; all by default")
     asked = parser.parse_args()
     counts = dict(COUNTS)

@@ -15,7 +15,7 @@ FAULTS = "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1,double_bells=
 
 def test_whatever_is_killed_every_item_comes_out_once_and_in_its_place():
     script = ROOT / "tests" / "chaos" / "chaos_run.py"
-    options = ["--items", "60000", "--unit-ms", "250", "--seed", "7", "--faults", FAULTS]
+    options = ["--items", "60000", "--unit-ms", "500", "--seed", "7", "--faults", FAULTS]
 
     ended = subprocess.run(
         [sys.executable, str(script), *options],
