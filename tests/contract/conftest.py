@@ -94,6 +94,6 @@ def plugin_packages() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def test_sources() -> tuple[Source, ...]:
+def sources_of_tests() -> tuple[Source, ...]:
     """All test files."""
     return tuple(Source(path, "") for path in sorted((ROOT / "tests").rglob("*.py")))

@@ -29,18 +29,18 @@ def names_in_all(source):
     return None
 
 
-def test_every_file_opens_with_a_paragraph(sources, test_sources):
+def test_every_file_opens_with_a_paragraph(sources, sources_of_tests):
     silent = [
         source.where(1)
-        for source in (*sources, *test_sources)
+        for source in (*sources, *sources_of_tests)
         if len(ast.get_docstring(source.tree) or "") < 30
     ]
 
     assert not silent, f"Open with what the file is, what it is not, who calls it: {silent}"
 
 
-def test_no_file_is_too_long_to_read(sources, test_sources):
-    lengths = {source.where(1): source.text.count("\n") for source in (*sources, *test_sources)}
+def test_no_file_is_too_long_to_read(sources, sources_of_tests):
+    lengths = {source.where(1): source.text.count("\n") for source in (*sources, *sources_of_tests)}
     long = {where: length for where, length in lengths.items() if length > MAX_FILE_LINES}
 
     assert not long, f"Split by idea; {MAX_FILE_LINES} lines at most: {long}"

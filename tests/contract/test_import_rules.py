@@ -117,9 +117,9 @@ def test_nothing_that_runs_code_from_data_is_used(sources):
     assert not found, told(found, "Weights are safetensors, all else is JSON.")
 
 
-def test_folders_are_not_import_names(sources, test_sources):
+def test_folders_are_not_import_names(sources, sources_of_tests):
     found = faults(
-        (*sources, *test_sources),
+        (*sources, *sources_of_tests),
         lambda source, name: is_under(name, ("daemon", "plugins", "schemas")),
     )
 

@@ -55,8 +55,7 @@ local function take_from(id)
     request, version, budget = job[1], job[2] or '', tonumber(job[3])
     stands_alone = alone
   elseif alone or #claimed == MOST_UNITS
-      or items + size > budget or bytes + length > MOST_BYTES
-      or (redis.call('HGET', key, 'version') or '') ~= version then
+      or items + size > budget or bytes + length > MOST_BYTES then
     return false
   end
   items, bytes = items + size, bytes + length
