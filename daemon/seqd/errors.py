@@ -11,6 +11,8 @@
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
     │   ├── IdempotencyConflict      the key already stands for another request
+    │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
+    │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
     │   ├── RedisRefused             the server wants another password or user
@@ -18,6 +20,9 @@
     ├── RedisFull                    exit 2: the server's memory is used up; try later
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
+    ├── JobExpired                   exit 1: a job's time ran out
+    ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
+    ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
@@ -39,6 +44,8 @@ class SeqdError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    #: Seconds to wait before another try, where waiting helps.
+    retry_after_s: float | None = None
 
 
 class UserError(SeqdError):
@@ -102,6 +109,29 @@ class IdempotencyConflict(UserError):
     code = "idempotency_conflict"
 
 
+class QuotaExceeded(UserError):
+    """A tenant has as many jobs, items or bytes waiting as it may."""
+
+    code = "quota_exceeded"
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class JobDamaged(SeqdError):
+    """What Redis holds of a job is not what seqd writes."""
+
+    code = "job_damaged"
+
+
+class WrongState(UserError):
+    """The job is not in a state in which this can be done."""
+
+    code = "wrong_state"
+
+
 class InvalidSettings(UserError):
     """A setting, a slot or a port is wrong."""
 
@@ -152,6 +182,18 @@ class JobCancelled(SeqdError):
     code = "job_cancelled"
 
 
+class JobExpired(SeqdError):
+    """A job's time ran out before it was done."""
+
+    code = "job_expired"
+
+
+class CheckpointDamaged(SeqdError):
+    """A training's checkpoints are there and cannot be gone on from."""
+
+    code = "checkpoint_damaged"
+
+
 class PluginFault(SeqdError):
     """A plugin raised, or broke its contract."""
 
@@ -188,7 +230,21 @@ class Stopped(SeqdError):
 REDIS_ERRORS = (RedisUnreachable, RedisRefused, RedisFull)
 
 
+#: Longest message on the wire, in characters.
+_MAX_MESSAGE_CHARS = 4_096
+
+
+def wire_text(text: str) -> str:
+    """Give a message as any record can hold it: cut short, lone surrogates shown as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()[:_MAX_MESSAGE_CHARS]
+
+
 def failure_of(error: SeqdError) -> Failure:
     """Turn an error into the record that crosses process borders."""
     message = str(error) or (type(error).__doc__ or "").strip()
-    return Failure(code=error.code, message=message[:4_096], retryable=error.retryable)
+    return Failure(
+        code=error.code,
+        message=wire_text(message),
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )

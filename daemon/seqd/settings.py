@@ -62,9 +62,21 @@ class Settings(BaseSettings):
     required_models: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Models, joined by commas, without which a worker exits."
     )
+    redis_timeout_s: float = Field(
+        default=10.0,
+        ge=3,
+        le=300,
+        description="Seconds without an answer from Redis, after which a connection is given up "
+        "and a new one made.",
+    )
     allow_eviction: bool = Field(
         default=False,
         description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",
+    )
+    allow_volatile: bool = Field(
+        default=False,
+        description="Run on a Redis that writes nothing to disk, so that its end is that of all "
+        "jobs.",
     )
     lease_s: float = Field(
         default=30.0, gt=0, le=3_600, description="Seconds for which a claimed unit is reserved."
@@ -108,6 +120,43 @@ class Settings(BaseSettings):
     )
     abandoned_upload_s: float = Field(
         default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
+    )
+    checkpoint_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=86_400,
+        description="Seconds between two checkpoints of a training, beside the one after each "
+        "epoch.",
+    )
+    visibility_timeout_s: int = Field(
+        default=3_600,
+        ge=1,
+        le=86_400,
+        description="Seconds after which Celery rings again for a bell that a worker is still "
+        "answering; harmless, since the ledger knows who works on what.",
+    )
+    max_tenant_jobs: int = Field(
+        default=100_000, ge=1, description="Jobs of one tenant that may be open at once."
+    )
+    max_tenant_items: int = Field(
+        default=50_000_000, ge=1, description="Items of one tenant that may wait at once."
+    )
+    max_tenant_bytes: int = Field(
+        default=1024**3,
+        ge=64 * 1024,
+        description="Compressed input of one tenant that may wait in Redis at once.",
+    )
+    max_memory_share: float = Field(
+        default=0.8,
+        gt=0,
+        le=1,
+        description="Share of Redis's maxmemory above which new jobs are refused and uploads wait.",
+    )
+    max_job_units: int = Field(
+        default=1_000,
+        ge=1,
+        le=1_000_000,
+        description="Units of one job that may be worked on at once, by all workers together.",
     )
 
     slot: str = Field(

@@ -63,4 +63,5 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Scalar = bool | int | float | Annotated[str, StringConstraints(max_length=16_384)] | None
 #: A plugin parameter's value on the wire: a scalar, or a list of up to 256 scalars.
 ParameterValue = Scalar | Annotated[list[Scalar], Field(max_length=256)]
-Parameters = Annotated[dict[str, ParameterValue], Field(max_length=64)]
+ParameterName = Annotated[str, StringConstraints(max_length=128)]
+Parameters = Annotated[dict[ParameterName, ParameterValue], Field(max_length=64)]

@@ -45,7 +45,9 @@ class Progress(_EventBase):
 
     event: Literal["progress"] = Field(default="progress", description="What happened.")
     counts: Counts = Field(description="Items by outcome.")
-    rate_per_s: float = Field(ge=0.0, description="Items finished a second since the start.")
+    rate_per_s: float = Field(
+        ge=0.0, allow_inf_nan=False, description="Items finished a second since the start."
+    )
     eta_s: float | None = Field(
         default=None, ge=0.0, description="Seconds left at this rate; None until it is known."
     )
@@ -68,7 +70,7 @@ class Epoch(_EventBase):
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
     epochs: int = Field(ge=1, description="Epochs in all.")
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
-    seconds: float = Field(ge=0.0, description="Seconds that the epoch took.")
+    seconds: float = Field(ge=0.0, allow_inf_nan=False, description="Seconds that the epoch took.")
 
 
 class Sample(_EventBase):
@@ -76,7 +78,9 @@ class Sample(_EventBase):
 
     event: Literal["sample"] = Field(default="sample", description="What happened.")
     epoch: int = Field(ge=1, description="Number of the epoch after which it was drawn.")
-    temperature: float = Field(ge=0.0, description="Temperature that it was drawn at.")
+    temperature: float = Field(
+        ge=0.0, allow_inf_nan=False, description="Temperature that it was drawn at."
+    )
     prompt: ShortText = Field(description="Text that the model was given.")
     text: ShortText = Field(description="Text that the model wrote.")
 
@@ -112,6 +116,36 @@ class Cancelled(_EventBase):
     counts: Counts = Field(description="Items by outcome.")
 
 
+class Expired(_EventBase):
+    """The job's time ran out. Terminal."""
+
+    event: Literal["expired"] = Field(default="expired", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+    failure: Failure = Field(description="Why.")
+
+
+class Paused(_EventBase):
+    """Somebody paused the job: no unit is begun until it is resumed."""
+
+    event: Literal["paused"] = Field(default="paused", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+
+
+class Resumed(_EventBase):
+    """Somebody resumed the paused job."""
+
+    event: Literal["resumed"] = Field(default="resumed", description="What happened.")
+    counts: Counts = Field(description="Items by outcome.")
+
+
+class Expiring(_EventBase):
+    """A warning: the job, or what is kept of an ended one, has little time left."""
+
+    event: Literal["expiring"] = Field(default="expiring", description="What happened.")
+    what: Literal["job", "results"] = Field(description="What runs out.")
+    expires_at_ms: EpochMs = Field(description="When it runs out.")
+
+
 class Rejected(_EventBase):
     """The inbox refused the request; no job was made. Terminal."""
 
@@ -130,8 +164,12 @@ Event = Annotated[
     | Completed
     | Failed
     | Cancelled
+    | Expired
+    | Paused
+    | Resumed
+    | Expiring
     | Rejected,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "rejected"})
+TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "expired", "rejected"})

@@ -51,3 +51,6 @@ class Failure(WirePart):
     retryable: bool = Field(
         default=False, description="True when the same job may succeed if it is sent again."
     )
+    retry_after_s: float | None = Field(
+        default=None, ge=0.0, description="Seconds to wait before it is sent again, if it helps."
+    )

@@ -51,7 +51,9 @@ class PluginStatus(WireModel):
     models: tuple[ModelName, ...] = Field(
         default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
     )
-    import_seconds: float = Field(default=0.0, ge=0.0, description="Seconds that its import took.")
+    import_seconds: float = Field(
+        default=0.0, ge=0.0, allow_inf_nan=False, description="Seconds that its import took."
+    )
 
 
 class WorkerState(StrEnum):

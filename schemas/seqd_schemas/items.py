@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from seqd_schemas.base import MAX_TEXT_CHARS, CustomId, WirePart
+from seqd_schemas.base import MAX_TEXT_CHARS, Count, CustomId, WirePart
 from seqd_schemas.failures import ItemError
 
 
@@ -43,7 +43,7 @@ class ItemChunk(WirePart):
     """One unit's share of an uploaded input; stored as zlib-compressed JSON."""
 
     type: Literal["items"] = Field(default="items", description="What the chunk holds.")
-    first_index: int = Field(ge=0, description="Position of the first entry in the whole job.")
+    first_index: Count = Field(description="Position of the first entry in the whole job.")
     items: tuple[Item | RefusedItem, ...] = Field(
         max_length=65_536, description="The entries, in input order."
     )

@@ -11,7 +11,9 @@ from pydantic import Field, StringConstraints
 
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
+    Count,
     CustomId,
+    JobId,
     Label,
     ModelName,
     ModelRef,
@@ -42,7 +44,7 @@ class FileFormat(StrEnum):
     """How a file or folder holds its records."""
 
     AUTO = "auto"
-    """From the name: `.jsonl`, `.csv`, `.txt` (each may end in `.gz`), or a folder."""
+    """From the name: `.jsonl`, `.csv`, `.txt` (each also as `.gz` or `.zst`), or a folder."""
     JSONL = "jsonl"
     """One JSON object, or one JSON string, a line."""
     CSV = "csv"
@@ -79,8 +81,8 @@ class UploadSource(WirePart):
     """Items or texts that a client uploads into the ledger in chunks, before or while it runs."""
 
     type: Literal["upload"] = Field(default="upload", description="Where the input is.")
-    expected_items: int | None = Field(
-        default=None, ge=0, description="Number of items where it is known; for the ETA only."
+    expected_items: Count | None = Field(
+        default=None, description="Number of items where it is known; for the ETA only."
     )
 
 
@@ -113,6 +115,24 @@ class _JobBase(WireModel):
     )
     metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
         default_factory=dict, max_length=16, description="The caller's own notes, kept as they are."
+    )
+    expires_in_s: int | None = Field(
+        default=None,
+        ge=1,
+        le=366 * 24 * 3600,
+        description="Seconds from its acceptance in which the job must end; then it expires, and "
+        "what is undone gets the error `expired`. None: it never does.",
+    )
+    max_running_units: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Units of this job that may be worked on at once; None: the operator's limit.",
+    )
+    continues: JobId | None = Field(
+        default=None,
+        description="The ended job that this one goes on from: it retries its failed items, or "
+        "resumes its training from the last checkpoint.",
     )
     results_ttl_s: int = Field(
         default=7 * 24 * 3600,

@@ -57,6 +57,14 @@ class Keys:
         """HASH unit → JSON Lines of `ItemResult`, in input order, as one zlib stream or several."""
         return f"{self.job(job_id)}:out"
 
+    def failed(self, job_id: str) -> str:
+        """HASH unit → zlib-compressed JSON of an `ItemChunk`: its items that have errors."""
+        return f"{self.job(job_id)}:failed"
+
+    def digests(self, job_id: str) -> str:
+        """HASH unit → digest of its content, of units that were uploaded."""
+        return f"{self.job(job_id)}:digests"
+
     def events(self, job_id: str) -> str:
         """STREAM: field `e` holds an `Event` as JSON."""
         return f"{self.job(job_id)}:events"
@@ -80,6 +88,26 @@ class Keys:
     def timers(self) -> str:
         """ZSET `JOB UNIT` → milliseconds: when a lease or a back-off runs out."""
         return f"{self.prefix}:timers"
+
+    def deadlines(self) -> str:
+        """ZSET job → milliseconds: when an open job expires."""
+        return f"{self.prefix}:deadlines"
+
+    def warnings(self) -> str:
+        """ZSET `JOB job` or `JOB results` → milliseconds: when to warn of its expiry."""
+        return f"{self.prefix}:warnings"
+
+    def tenant(self, tenant: str) -> str:
+        """HASH: `jobs` that are open, `items` and `bytes` that wait, of one tenant."""
+        return f"{self.prefix}:tenant:{tenant}"
+
+    def limits(self) -> str:
+        """HASH: what the operator allows, from the settings of the worker that booted last."""
+        return f"{self.prefix}:limits"
+
+    def memory(self) -> str:
+        """STRING with a TTL: `short` when Redis has too little memory left for new work."""
+        return f"{self.prefix}:memory"
 
     def idempotency(self, tenant: str, key: str) -> str:
         """STRING: the job that an idempotency key stands for."""
@@ -126,6 +154,10 @@ class Keys:
     def lock(self, name: str) -> str:
         """STRING with a TTL: who does a chore that one worker does for all."""
         return f"{self.prefix}:lock:{name}"
+
+    def durability_mark(self) -> str:
+        """STRING with a TTL: written before the server is asked whether it has synced its disk."""
+        return f"{self.prefix}:durability-mark"
 
     def bell(self, route: str) -> str:
         """LIST: the Celery queue whose messages wake the workers of a route."""

@@ -33,7 +33,9 @@ class GeneratedSample(WirePart):
     """One continuation of a prompt."""
 
     text: str = Field(max_length=1_048_576, description="The continuation, without the prompt.")
-    temperature: float = Field(ge=0.0, description="The temperature it was drawn at.")
+    temperature: float = Field(
+        ge=0.0, allow_inf_nan=False, description="The temperature it was drawn at."
+    )
     seed: int = Field(ge=0, description="The job's seed, for the record.")
     mean_log_prob: float | None = Field(
         default=None, description="Mean natural log-probability of its characters."
@@ -74,7 +76,9 @@ ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
 ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(ItemResult)
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Metrics = Annotated[dict[MetricName, float], Field(max_length=64)]
+Metrics = Annotated[
+    dict[MetricName, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=64)
+]
 
 
 class TrainingResult(WireModel):
@@ -83,4 +87,6 @@ class TrainingResult(WireModel):
     model: ModelName = Field(description="Name of the model.")
     version: Count = Field(description="Its new version in the model store.")
     metrics: Metrics = Field(description="Final figures by name, such as `validation_accuracy`.")
-    seconds: float = Field(ge=0.0, description="Seconds of the last attempt, loading included.")
+    seconds: float = Field(
+        ge=0.0, allow_inf_nan=False, description="Seconds of the last attempt, loading included."
+    )

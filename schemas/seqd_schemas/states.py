@@ -22,6 +22,8 @@ class JobState(StrEnum):
     """In the ledger; no unit has been claimed."""
     RUNNING = "running"
     """At least one unit has been claimed."""
+    PAUSED = "paused"
+    """Somebody paused it: units in hand are finished, no other is begun until it is resumed."""
     COMPLETED = "completed"
     """Every item has its result or its error."""
     FAILED = "failed"
@@ -34,7 +36,7 @@ class JobState(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """True when nothing will change any more."""
-        return self not in (JobState.QUEUED, JobState.RUNNING)
+        return self not in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED)
 
 
 class Counts(WirePart):
@@ -80,6 +82,15 @@ class JobRecord(WireModel):
     created_at_ms: EpochMs = Field(description="When the job was accepted.")
     started_at_ms: EpochMs | None = Field(default=None, description="When it was first claimed.")
     ended_at_ms: EpochMs | None = Field(default=None, description="When it reached its end.")
+    expires_at_ms: EpochMs | None = Field(
+        default=None, description="When it must have ended, if it must."
+    )
+    kept_until_ms: EpochMs | None = Field(
+        default=None, description="Until when the ended job and its results are kept."
+    )
+    continued_by: JobId | None = Field(
+        default=None, description="The job that retries its failed items or resumes its training."
+    )
     failure: Failure | None = Field(default=None, description="Why it failed, if it did.")
     training: TrainingResult | None = Field(
         default=None, description="The version it made, if it is a training that completed."

@@ -307,7 +307,7 @@ def test_forgotten_work_is_rung_for(scene: Scene) -> None:
 
 def test_no_bell_is_rung_for_a_job_that_was_cancelled(scene: Scene) -> None:
     job_id = scene.submit_units(2)
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
     scene.rings.clear()
 
     scene.ledger.work.ring_where_due(ROUTES)

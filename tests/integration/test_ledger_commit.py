@@ -131,7 +131,7 @@ def test_a_unit_that_a_zombie_committed_is_not_claimable_any_more(scene: Scene) 
 def test_a_commit_after_a_cancel_is_not_counted(scene: Scene) -> None:
     job_id = scene.submit_units(2)
     unit = scene.claim_unit()
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
 
     outcome = scene.commit(unit)
 
@@ -143,7 +143,7 @@ def test_a_commit_after_a_cancel_is_not_counted(scene: Scene) -> None:
 def test_a_commit_for_a_job_that_is_gone_brings_nothing_back(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     unit = scene.claim_unit()
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
     for key in scene.redis.scan_iter(f"{scene.keys.job(job_id)}*"):
         scene.redis.delete(key)
 

@@ -36,7 +36,7 @@ def all_keys(scene: Scene) -> set[str]:
 def reconcile(scene: Scene) -> None:
     """Do what a worker's reconciler does."""
     scene.ledger.work.expire()
-    scene.ledger.jobs.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
+    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
     scene.ledger.jobs.forget_expired()
     scene.ledger.work.ring_where_due(ROUTES)
 
@@ -60,7 +60,7 @@ def cancelled(scene: Scene) -> str:
     scene.commit(scene.claim_unit())
     scene.claim_unit()
     scene.ledger.work.put_back(scene.claim_unit(), wait_s=0.001, crashed=True)
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
     return job_id
 
 
@@ -81,13 +81,13 @@ def failed_training(scene: Scene) -> str:
 
 def abandoned_upload(scene: Scene) -> str:
     job_id = scene.submit(chunk=a_chunk())
-    scene.ledger.jobs.fail_abandoned(0.0, scene.ledger.fleet.now_ms() + 1)
+    scene.ledger.control.fail_abandoned(0.0, scene.ledger.fleet.now_ms() + 1)
     return job_id
 
 
 def cancelled_intake(scene: Scene) -> str:
     job_id = scene.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
     return job_id
 
 
@@ -97,7 +97,7 @@ ENDINGS = [cancelled, completed, failed_training, abandoned_upload, cancelled_in
 def test_a_job_is_cancelled_with_no_worker_up(scene: Scene) -> None:
     job_id = scene.submit_units(2)
 
-    assert scene.ledger.jobs.cancel(job_id) is JobState.CANCELLED
+    assert scene.ledger.control.cancel(job_id) is JobState.CANCELLED
 
     record = scene.record(job_id)
     assert record.state is JobState.CANCELLED
@@ -135,8 +135,8 @@ def test_a_job_that_has_ended_keeps_its_state(scene: Scene) -> None:
     job_id = completed(scene)
     before = scene.record(job_id)
 
-    assert scene.ledger.jobs.cancel(job_id) is JobState.COMPLETED
-    assert scene.ledger.jobs.fail(job_id, a_failure()) is JobState.COMPLETED
+    assert scene.ledger.control.cancel(job_id) is JobState.COMPLETED
+    assert scene.ledger.control.fail(job_id, a_failure()) is JobState.COMPLETED
 
     assert scene.record(job_id) == before
     assert scene.events(job_id)[-1] == "completed"
@@ -144,11 +144,12 @@ def test_a_job_that_has_ended_keeps_its_state(scene: Scene) -> None:
 
 def test_a_job_that_is_not_there_cannot_be_read_or_cancelled(scene: Scene) -> None:
     message = (
-        "No job 'nowhere'. It may have been removed when its time to live had passed. "
-        "`seqd jobs list` shows those that are kept."
+        "No job 'nowhere'. It may have been removed when its time to live had passed, or Redis "
+        "was replaced by one that does not have it: then hand it in again, with the same "
+        "idempotency key. `seqd jobs list` shows those that are kept."
     )
 
-    for act in (scene.ledger.jobs.get, scene.ledger.jobs.cancel):
+    for act in (scene.ledger.jobs.get, scene.ledger.control.cancel):
         with pytest.raises(UnknownJob) as error:
             act("nowhere")
         assert str(error.value) == message
@@ -214,7 +215,7 @@ def test_an_upload_whose_client_went_silent_is_ended(scene: Scene) -> None:
     now_ms = scene.ledger.fleet.now_ms()
     scene.redis.zadd(scene.keys.uploads(), {silent: now_ms - 900_001})
 
-    scene.ledger.jobs.fail_abandoned(900.0, now_ms)
+    scene.ledger.control.fail_abandoned(900.0, now_ms)
 
     record = scene.record(silent)
     assert record.state is JobState.FAILED
@@ -234,7 +235,7 @@ def test_a_client_that_waits_for_the_workers_is_not_silent(scene: Scene) -> None
 
     assert small.append(job_id, 1) == "full"
 
-    scene.ledger.jobs.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
+    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
     assert scene.record(job_id).state is JobState.QUEUED
 
 
@@ -243,7 +244,7 @@ def test_an_upload_that_was_deleted_by_hand_does_not_stop_the_chore(scene: Scene
     scene.redis.delete(scene.keys.job(deleted))
     scene.redis.zadd(scene.keys.uploads(), {deleted: 1, silent: 2})
 
-    scene.ledger.jobs.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
+    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
 
     assert scene.record(silent).state is JobState.FAILED
     assert scene.redis.zcard(scene.keys.uploads()) == 0
@@ -300,7 +301,7 @@ def test_an_old_job_that_has_not_ended_is_found_behind_any_number_of_ended_ones(
 ) -> None:
     waiting = scene.submit_units(1)
     for _ in range(5):
-        scene.ledger.jobs.cancel(scene.submit_units(1))
+        scene.ledger.control.cancel(scene.submit_units(1))
 
     found = scene.ledger.jobs.newest_open(2)
 
@@ -324,6 +325,9 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     quick = scene.with_settings(lease_s=BRIEFLY_S)
     for ending in ENDINGS:
         ending(scene)
+    scene.append(scene.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)
+    scene.commit(scene.claim_unit(), errored=1)
+    scene.commit(scene.claim_unit())
     quick.submit_units(3)
     quick.claim_unit()
     quick.expire_due()
@@ -332,6 +336,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     assert halves is not None
     scene.ledger.work.split(unit, halves)
     scene.claim_unit()
+    scene.ledger.fleet.publish_limits(scene.settings)
     scene.submit(chunk=a_chunk())
     scene.ledger.fleet.publish_worker(a_worker_status())
     scene.ledger.fleet.publish_catalog([a_catalog_entry()])
@@ -344,4 +349,5 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     unnamed = [key for key in found if not any(name.fullmatch(key) for name in named.values())]
     unseen = [method for method, name in named.items() if not any(map(name.fullmatch, found))]
     assert unnamed == []
-    assert unseen == ["inbox"]  # written by producers, not by the ledger
+    # Written by producers, and by whoever waits until the disk has it all.
+    assert unseen == ["durability_mark", "inbox"]

@@ -68,7 +68,7 @@ def test_a_zombie_cannot_publish(scene: Scene) -> None:
 
 def test_nobody_publishes_for_a_job_that_has_ended(scene: Scene) -> None:
     unit = a_training(scene)
-    scene.ledger.jobs.cancel(unit.job_id)
+    scene.ledger.control.cancel(unit.job_id)
 
     with pytest.raises(LeaseLost):
         scene.ledger.work.publish(unit, an_epoch(unit.job_id))

@@ -154,7 +154,7 @@ def test_a_job_can_be_ended_while_redis_is_full(tight: Scene, held: bool) -> Non
         tight.claim_unit()
     fill(tight)
 
-    assert tight.ledger.jobs.fail(job_id, a_failure()) is JobState.FAILED
+    assert tight.ledger.control.fail(job_id, a_failure()) is JobState.FAILED
     assert tight.record(job_id).counts == Counts(total=2, cancelled=2)
     assert tight.claim() is None
 

@@ -231,7 +231,7 @@ class Interleavings(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         job_id, job = list(self.jobs.items())[which % len(self.jobs)]
 
-        state = self.scene.ledger.jobs.cancel(job_id)
+        state = self.scene.ledger.control.cancel(job_id)
 
         if job.is_open:
             job.state = JobState.CANCELLED

@@ -77,7 +77,7 @@ def test_a_lease_is_lost_when_its_job_is_cancelled(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     unit = scene.claim_unit()
 
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
 
     assert scene.ledger.work.renew([unit]) == [False]
     assert timer_of(scene, unit) is None
@@ -268,3 +268,21 @@ def test_a_sweep_looks_at_a_bounded_number_of_units(hasty: Scene) -> None:
     hasty.wait_for_clock(hasty.ledger.fleet.now_ms() + 2)
 
     assert [hasty.ledger.work.expire() for _ in range(3)] == [200, 10, 0]
+
+
+def test_a_unit_that_crashed_before_waits_also_when_its_worker_was_seen_to_die(
+    scene: Scene,
+) -> None:
+    patient = scene.with_settings(backoff_s=100.0)
+    job_id = patient.submit_units(1)
+    patient.claim_unit()
+    patient.ledger.work.release("worker-a", crashed=True)
+    again = patient.claim_unit()
+    now_ms = scene.ledger.fleet.now_ms()
+
+    patient.ledger.work.release("worker-a", crashed=True)
+
+    assert again.crashes == 1
+    assert patient.claim() is None
+    waits_until_ms = scene.redis.zscore(scene.keys.timers(), f"{job_id} 0")
+    assert waits_until_ms == pytest.approx(now_ms + 100_000, abs=2_000)

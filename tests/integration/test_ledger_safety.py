@@ -1,7 +1,7 @@
-"""A worker refuses a server that would throw parts of jobs away, and warns of one that forgets."""
+"""A worker refuses a server that would throw jobs away or forget them, and warns of a weak one."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,49 +11,132 @@ from seqd.errors import InvalidSettings
 from seqd.ledger import connect
 from seqd.ledger.safety import check_server
 from seqd.server.binaries import find_server_binaries
+from worker_fixtures import House, live_settings
 
 pytestmark = pytest.mark.processes
 
+EVICTING = ("maxmemory 50mb", "maxmemory-policy allkeys-lru")
+VOLATILE = ("appendonly no", 'save ""')
+SNAPSHOTS = ("appendonly no", "save 3600 1", "save 300 100")
+
+StartServer = Callable[..., PrivateServer]
+
 
 @pytest.fixture
-def forgetful(tmp_path: Path) -> Iterator[PrivateServer]:
-    """A server that evicts, and keeps no append-only file."""
-    extra = ("maxmemory 50mb", "maxmemory-policy allkeys-lru", "appendonly no")
-    server = PrivateServer(find_server_binaries()[0], tmp_path, extra)
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """Starts one server, some lines of its configuration changed."""
+    started: list[PrivateServer] = []
+
+    def start(*lines: str) -> PrivateServer:
+        folder = tmp_path / "server"
+        folder.mkdir()
+        started.append(PrivateServer(find_server_binaries()[0], folder, lines))
+        started[-1].start()
+        return started[-1]
+
     try:
-        server.start()
-        yield server
+        yield start
     finally:
-        server.stop()
+        for server in started:
+            server.stop()
 
 
-def test_a_server_that_evicts_is_refused(forgetful: PrivateServer) -> None:
-    with connect(forgetful.url) as redis, pytest.raises(InvalidSettings) as refusal:
-        check_server(redis, allow_eviction=False)
+def refusal_of(server: PrivateServer) -> str:
+    with connect(server.url) as redis, pytest.raises(InvalidSettings) as refusal:
+        check_server(redis, allow_eviction=False, allow_volatile=False)
+    return str(refusal.value)
 
-    assert str(refusal.value) == (
-        f"Redis at 127.0.0.1:{forgetful.port} has maxmemory-policy allkeys-lru and maxmemory "
+
+def warnings_about(
+    server: PrivateServer, caplog: pytest.LogCaptureFixture, **allowed: bool
+) -> list[str]:
+    with connect(server.url) as redis, caplog.at_level(logging.WARNING):
+        check_server(redis, **({"allow_eviction": False, "allow_volatile": False} | allowed))
+    assert all(record.levelname == "WARNING" for record in caplog.records)
+    return caplog.messages
+
+
+def test_a_server_that_evicts_is_refused(start_server: StartServer) -> None:
+    server = start_server(*EVICTING)
+
+    assert refusal_of(server) == (
+        f"Redis at 127.0.0.1:{server.port} has maxmemory-policy allkeys-lru and maxmemory "
         "52428800: when its memory is used up it throws away parts of jobs without a word. Set "
         "maxmemory-policy to noeviction there, or SEQD_ALLOW_EVICTION=true here to run all the "
         "same."
     )
 
 
-def test_an_operator_may_run_on_it_all_the_same_and_is_warned(
-    forgetful: PrivateServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with connect(forgetful.url) as redis, caplog.at_level(logging.WARNING):
-        check_server(redis, allow_eviction=True)
+def test_a_server_that_writes_nothing_to_disk_is_refused(start_server: StartServer) -> None:
+    server = start_server(*VOLATILE)
 
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "throws away parts of jobs" in caplog.messages[0]
-    assert "a restart of the server loses every job" in caplog.messages[1]
+    assert refusal_of(server) == (
+        f"Redis at 127.0.0.1:{server.port} has appendonly no and no save rule: it writes nothing "
+        "to disk, and its restart loses every job. Set appendonly to yes there, or "
+        "SEQD_ALLOW_VOLATILE=true here to run all the same."
+    )
 
 
-def test_the_embedded_servers_configuration_is_fit(
-    private_server: PrivateServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    with connect(private_server.url) as redis, caplog.at_level(logging.WARNING):
-        check_server(redis, allow_eviction=False)
+def test_an_operator_may_run_on_both_all_the_same_and_is_warned(start_server, caplog):
+    server = start_server(*EVICTING, *VOLATILE)
 
-    assert caplog.messages == []
+    warnings = warnings_about(server, caplog, allow_eviction=True, allow_volatile=True)
+
+    assert len(warnings) == 2
+    assert warnings[0].endswith("Set maxmemory-policy to noeviction there.")
+    assert warnings[1].endswith("its restart loses every job. Set appendonly to yes there.")
+
+
+def test_leave_to_evict_is_no_leave_to_forget(start_server, caplog):
+    server = start_server(*EVICTING, *VOLATILE)
+
+    with pytest.raises(InvalidSettings, match="SEQD_ALLOW_VOLATILE"):
+        warnings_about(server, caplog, allow_eviction=True)
+
+
+def test_a_server_with_snapshots_alone_is_taken_with_a_warning_of_what_it_loses(
+    start_server, caplog
+):
+    server = start_server(*SNAPSHOTS)
+
+    assert warnings_about(server, caplog) == [
+        f"Redis at 127.0.0.1:{server.port} has appendonly no and keeps snapshots only (3600 s "
+        "after 1 change, 300 s after 100 changes): a crash loses whatever was written since the "
+        "last one. Set appendonly to yes there."
+    ]
+
+
+def test_the_embedded_servers_configuration_is_fit(private_server, caplog):
+    assert warnings_about(private_server, caplog) == []
+
+
+def test_a_server_that_does_not_tell_its_configuration_is_taken_as_it_is(start_server, caplog):
+    server = start_server(*VOLATILE, 'rename-command CONFIG ""')
+
+    (warning,) = warnings_about(server, caplog)
+
+    assert warning.startswith("Redis does not tell its configuration: unknown command")
+
+
+def test_a_worker_ends_with_status_78_and_says_what_to_set(start_server, tmp_path):
+    server = start_server(*VOLATILE)
+    house = House(live_settings(server, tmp_path), tmp_path)
+    try:
+        worker = house.start()
+
+        assert worker.wait_for_end() == 78
+        assert "SEQD_ALLOW_VOLATILE=true here to run all the same." in " ".join(
+            worker.whole_log().split()
+        )
+    finally:
+        house.close()
+
+
+def test_a_worker_that_may_runs_on_a_server_that_forgets(start_server, tmp_path):
+    house = House(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)
+    try:
+        worker = house.start_ready(allow_volatile=True)
+
+        assert "its restart loses every job" in worker.whole_log()
+    finally:
+        house.close()

@@ -113,7 +113,7 @@ def test_a_cancelled_job_tells_of_every_item_of_a_split_unit_in_order(scene: Sce
     scene.claim_unit()
     commit_part(scene, scene.claim_unit())
 
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
 
     results = list(JobHandle(scene.ledger, job_id).results())
     assert [result.custom_id for result in results] == [f"item-{n}" for n in range(ITEMS)]
@@ -125,7 +125,7 @@ def test_nothing_of_a_split_job_is_left_without_a_time_to_live(scene: Scene) -> 
     job_id = a_job(scene)
     split(scene, scene.claim_unit())
 
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
 
     names = list(scene.redis.scan_iter(f"{scene.keys.job(job_id)}*"))
     assert names

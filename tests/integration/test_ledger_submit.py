@@ -88,7 +88,7 @@ def test_an_idempotency_key_lives_as_long_as_its_job(scene: Scene) -> None:
     key = scene.keys.idempotency("default", "7")
     while_open_s = scene.redis.ttl(key)
 
-    scene.ledger.jobs.cancel("first")
+    scene.ledger.control.cancel("first")
 
     assert while_open_s == -1  # no time to live: the job may run for longer than 60 s
     assert scene.redis.ttl(key) == scene.redis.ttl(scene.keys.job("first")) == 60
@@ -241,7 +241,7 @@ def test_a_training_set_that_does_not_fit_is_too_large(scene: Scene) -> None:
 
 def test_a_job_that_has_ended_takes_no_more_units(scene: Scene) -> None:
     cancelled = scene.submit(chunk=a_chunk())
-    scene.ledger.jobs.cancel(cancelled)
+    scene.ledger.control.cancel(cancelled)
     sealed = scene.submit(chunk=a_chunk(), sealed=True)
 
     assert scene.append(cancelled, 1) == "ended"
@@ -287,7 +287,7 @@ def test_a_seal_with_the_wrong_number_of_units_is_refused(scene: Scene) -> None:
 def test_a_seal_comes_too_late_for_a_job_that_has_ended(scene: Scene) -> None:
     job = a_classify_job()
     job_id = scene.submit(job, chunk=a_chunk())
-    scene.ledger.jobs.cancel(job_id)
+    scene.ledger.control.cancel(job_id)
 
     assert not scene.ledger.submissions.seal(job, job_id, 1)
 

@@ -34,8 +34,8 @@ from seqd_schemas import NamedSource, UploadSource
             "classify",
             "markov",
             {"foo": 1},
-            "There is no option 'foo'. Known options: idempotency_key, job_id, metadata, "
-            "parameters, priority, results_ttl_s, tenant.",
+            "There is no option 'foo'. Known options: durable, expires_in_s, idempotency_key, "
+            "job_id, max_running_units, metadata, parameters, priority, results_ttl_s, tenant.",
         ),
     ],
 )

@@ -16,7 +16,7 @@ class SlowToEnd:
     """A ledger that ends a job only when it is allowed to."""
 
     def __init__(self) -> None:
-        self.jobs = SimpleNamespace(fail=self._fail)
+        self.control = SimpleNamespace(fail=self._fail)
         self.is_ending, self.may_end = Event(), Event()
         self.ended = False
 

@@ -4,7 +4,7 @@ Shared by `seqd classify`, `generate` and `jobs results`; each brings its own wa
 a result.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,12 +85,16 @@ def read_results(
     output: Output,
     tally: Tally,
     total_is_final: Callable[[], bool],
+    results: Iterator[Result] | None = None,
 ) -> JobRecord:
-    """Read all results of a job, the progress shown meanwhile; gives its last record."""
+    """Read all results of a job, the progress shown meanwhile; gives its last record.
+
+    `results` are to be read in the place of the job's own.
+    """
     may_move = output.files is not None or not data_goes_to_a_terminal()
     view = bulk_view(screen, title_of(handle.record()), total_is_final, may_move=may_move)
     with view, following(handle, view.show):
-        for result in handle.results():
+        for result in handle.results() if results is None else results:
             tally.add(result)
             output.write(result)
         record = handle.record()

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def classify(
     file: Annotated[
         str | None,
-        typer.Argument(help="JSONL, CSV or text file, each also as .gz, or a folder; - is stdin."),
+        typer.Argument(
+            help="JSONL, CSV or text file, each also as .gz or .zst, or a folder; - is stdin."
+        ),
     ] = None,
     text: Annotated[
         list[str] | None, typer.Option("--text", help="A text, in place of a file; repeatable.")
@@ -30,6 +32,7 @@ def classify(
     label_field: options.LabelField = "label",
     param: options.Parameters = None,
     priority: options.PriorityName = "normal",
+    expires_in: options.ExpiresIn = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
 ) -> None:
@@ -43,12 +46,11 @@ def classify(
     from seqd.cli.rendering.screen import Screen
     from seqd.cli.sources import feed_of
     from seqd.cli.tally import Tally
-    from seqd_schemas import Priority
 
     texts = text or []
     screen = Screen(to_stderr=out is None or as_json or detach)
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
-    rank = Priority(options.choice("--priority", priority, [known.value for known in Priority]))
+    rank = options.read_priority(priority)
     parameters = options.read_parameters(param or [])
     with (
         feed_of(file, texts, fields) as feed,
@@ -56,7 +58,9 @@ def classify(
         options.open_client() as client,
     ):
         feed.without_labels() if detach else feed.with_labels_in(label_field)
-        handle = client.classify(feed, model=model, parameters=parameters, priority=rank)
+        handle = client.classify(
+            feed, model=model, parameters=parameters, priority=rank, expires_in_s=expires_in
+        )
         if detach:
             leave_running(handle, screen, as_json=as_json)
             return

@@ -23,4 +23,6 @@ def leave_running(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
         print_json(record)
         return
     typer.echo(handle.job_id)
+    if handle.durable:
+        screen.say("The server has it on its disk.")
     screen.say(f"It runs by itself. Watch it: seqd jobs watch {handle.job_id}")

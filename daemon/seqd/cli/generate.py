@@ -39,6 +39,7 @@ def generate(
     text_field: options.TextField = "text",
     param: options.Parameters = None,
     priority: options.PriorityName = "interactive",
+    expires_in: options.ExpiresIn = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
 ) -> None:
@@ -52,10 +53,9 @@ def generate(
     from seqd.cli.rendering.screen import Screen
     from seqd.cli.sources import feed_of
     from seqd.cli.tally import Tally
-    from seqd_schemas import Priority
 
     parameters = _parameters(param or [], length, temperature, seed, samples)
-    rank = Priority(options.choice("--priority", priority, [known.value for known in Priority]))
+    rank = options.read_priority(priority)
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     texts = list(prompt or ([] if prompts else [""]))
     screen = Screen(to_stderr=out is None or as_json or detach)
@@ -65,7 +65,9 @@ def generate(
         options.open_client() as client,
     ):
         feed.without_labels()
-        handle = client.generate(feed, model=model, parameters=parameters, priority=rank)
+        handle = client.generate(
+            feed, model=model, parameters=parameters, priority=rank, expires_in_s=expires_in
+        )
         if detach:
             leave_running(handle, screen, as_json=as_json)
             return

@@ -1,10 +1,13 @@
-"""`seqd jobs`: the jobs of the ledger, whoever handed them in."""
+"""`seqd jobs`: the jobs of the ledger, whoever handed them in; looked at here.
+
+What is done to them is in `job_control`.
+"""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import job_control, options
 from seqd.cli.exits import MISTAKE, OK
 from seqd.errors import InvalidRequest, JobFailed
 
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
     from seqd.cli.rendering.screen import Screen
     from seqd.client import JobHandle
 
-app = typer.Typer(no_args_is_help=True, help="List, show, watch, fetch and cancel jobs.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List, show, watch and fetch jobs; cancel, pause, resume, retry and remove them.",
+)
 
 
 @app.command("list")
@@ -77,10 +83,16 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
-def results(job: options.JobIdArgument, out: options.Out = None) -> None:
+def results(
+    job: options.JobIdArgument,
+    out: options.Out = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="With the results of later retries in their places.")
+    ] = False,
+) -> None:
     """Fetch a job's results in input order, as JSON lines; of a running job, as they come.
 
-    Of a job that was cancelled or failed, the undone items come as errors.
+    Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
     from seqd.cli.bulk import Output, print_line, result_files
     from seqd.cli.rendering.screen import Screen
@@ -93,29 +105,15 @@ def results(job: options.JobIdArgument, out: options.Out = None) -> None:
             status = _print_training(handle)
         else:
             output = Output(files, print_line, as_json=False)
-            status = _fetch(handle, Screen(to_stderr=out is None), output)
+            status = _fetch(handle, Screen(to_stderr=out is None), output, merged=merged)
     raise typer.Exit(status)
 
 
-@app.command()
-def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
-    """Cancel a job, with or without a worker up. What was done stays readable."""
-    from seqd.cli.rendering.tables import print_json
-
-    with options.open_client() as client:
-        handle = client.job(job)
-        had_ended = handle.record().state.is_terminal
-        state = handle.cancel()
-        record = handle.record()
-    if as_json:
-        print_json(record)
-    elif had_ended:
-        typer.echo(f"Job {job} had ended before, as {state}; nothing was changed.")
-    elif record.kind == "train":
-        typer.echo(f"Job {job} is {state}.")
-    else:
-        done, total = record.counts.done, record.counts.total
-        typer.echo(f"Job {job} is {state}, with {done:,} of {total:,} items done.")
+app.command("cancel")(job_control.cancel)
+app.command("pause")(job_control.pause)
+app.command("resume")(job_control.resume)
+app.command("retry")(job_control.retry)
+app.command("rm")(job_control.remove)
 
 
 def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
@@ -132,7 +130,7 @@ def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
         screen.say(f"Its results: seqd jobs results {handle.job_id}")
 
 
-def _fetch(handle: "JobHandle", screen: "Screen", output: "Output") -> int:
+def _fetch(handle: "JobHandle", screen: "Screen", output: "Output", *, merged: bool) -> int:
     """Like a bulk job's own command, but a job that ended early has its partial results."""
     from seqd.cli.bulk import read_results
     from seqd.cli.rendering.summary import say_bulk_summary
@@ -141,7 +139,9 @@ def _fetch(handle: "JobHandle", screen: "Screen", output: "Output") -> int:
     tally = Tally()
     failed: JobFailed | None = None
     try:
-        read_results(handle, screen, output, tally, lambda: handle.record().sealed)
+        given = handle.merged_results() if merged else handle.results()
+        is_final = lambda: handle.record().sealed  # noqa: E731
+        read_results(handle, screen, output, tally, is_final, results=given)
     except JobFailed as error:
         failed = error
     if output.files is not None:

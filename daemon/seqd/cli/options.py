@@ -12,7 +12,7 @@ from seqd.errors import InvalidParameters, InvalidRequest
 if TYPE_CHECKING:
     from seqd.client import Client
     from seqd.settings import Settings
-    from seqd_schemas import ParameterValue
+    from seqd_schemas import ParameterValue, Priority
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
@@ -49,6 +49,14 @@ Out = Annotated[
         "--out", "-o", help="File for the results, as JSON lines; errors go beside it. Else stdout."
     ),
 ]
+ExpiresIn = Annotated[
+    int | None,
+    typer.Option(
+        "--expires-in",
+        metavar="SECONDS",
+        help="Seconds in which the job must end; then what is undone gets the error `expired`.",
+    ),
+]
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.")]
 
 
@@ -82,6 +90,13 @@ def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
             raise InvalidParameters(f"parameter {name!r} is given twice; give it once")
         values[name] = _value(name, text)
     return values
+
+
+def read_priority(name: str) -> "Priority":
+    """Give the priority of a name. Raises InvalidRequest, which lists the names."""
+    from seqd_schemas import Priority
+
+    return Priority(choice("--priority", name, [known.value for known in Priority]))
 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> str:

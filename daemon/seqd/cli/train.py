@@ -32,6 +32,7 @@ def train(
     upload: Annotated[
         bool, typer.Option("--upload", help="Send the data, when workers cannot read the file.")
     ] = False,
+    expires_in: options.ExpiresIn = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
 ) -> None:
@@ -57,6 +58,7 @@ def train(
             preset=preset,
             parameters=parameters,
             held_out=None if held_out is None else data_of(held_out, **fields),
+            expires_in_s=expires_in,
             labels=[name.strip() for given in label or [] for name in given.split(",")],
         )
         if detach:

@@ -1,4 +1,8 @@
-"""`seqd worker`: one worker on one slot; what `seqd up` starts, and what a container runs."""
+"""`seqd worker`: one worker on one slot; what `seqd up` starts, and what a container runs.
+
+With `--alive` it is the probe of such a worker instead, which asks no Redis and no worker: it
+reads the file that the worker's child writes.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +21,15 @@ def worker(
     name: Annotated[
         str, typer.Option("--name", help="Its name, new at each start; made where it is missing.")
     ] = "",
+    alive: Annotated[
+        bool,
+        typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here."),
+    ] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
+    if alive:
+        _tell_whether_alive(name)
+        return
     try:
         status = _run(slot, name)
     except UserError as error:
@@ -26,6 +37,16 @@ def worker(
         told = tell(error)
         status = told if error.retryable else BAD_CONFIG
     raise typer.Exit(status)
+
+
+def _tell_whether_alive(name: str) -> None:
+    from seqd.worker.pulse import vital_sign
+
+    if not name:
+        raise typer.BadParameter("--alive needs the --name that the worker was started with.")
+    is_alive, said = vital_sign(read_settings(), name)
+    typer.echo(said, err=not is_alive)
+    raise typer.Exit(0 if is_alive else 1)
 
 
 def _run(slot: str, name: str) -> int:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar, Unpack
 
 from seqd.admission import admit
 from seqd.bell import Bell
+from seqd.client.continuing import failed_items, resumption_of, retry_of
 from seqd.client.handle import JobHandle
 from seqd.client.requests import JobOptions, checked_id, job_of
 from seqd.client.upload import Upload
@@ -20,6 +21,7 @@ from seqd.inputs import items_of, refuse_duplicates
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.chunking import chunks_of, text_chunks_of
+from seqd.ledger.durability import wait_until_durable
 from seqd.ledger.submissions import new_job_id
 from seqd.server.endpoint import redis_url_of
 from seqd.settings import Settings, load_settings
@@ -34,9 +36,13 @@ from seqd_schemas import (
     NamedSource,
     RefusedItem,
     TextChunk,
+    TrainJob,
     UploadSource,
     WorkerStatus,
 )
+
+#: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
+DURABLE_WAIT_S = 2.0
 
 Record = str | Mapping[str, object]
 Items = Iterable[Record | Item | RefusedItem] | FileSource
@@ -54,7 +60,7 @@ class Client:
         """
         self._settings = settings or load_settings()
         url = redis_url or redis_url_of(self._settings)
-        self._redis = connect(url)
+        self._redis = connect(url, timeout_s=self._settings.redis_timeout_s)
         self._ledger = Ledger(self._redis, self._settings, Bell(url, self._settings).ring)
         self._lock = Lock()
         self._handles: list[JobHandle] = []
@@ -154,6 +160,29 @@ class Client:
         texts = texts_of(_listed(data), text_field=text_field, label_field=label_field)
         return self._send(job, options, texts=texts)
 
+    def retry(self, job_id: str) -> JobHandle:
+        """Hand an ended job's failed items in again, as a job that goes on from it.
+
+        On the same version, with the same parameters. `merged_results` of the first job's
+        handle then has the new results in the place of the errors. Raises WrongState when it
+        has not ended, has no failed items, or is gone on from already.
+        """
+        job = retry_of(self.job(job_id).record())
+        return self._send(job, {}, failed_items(self._ledger, job_id))
+
+    def resume(self, job_id: str) -> JobHandle:
+        """Let a paused job go on, or an ended training from its last checkpoint.
+
+        Gives the handle of that job, or of the new one that goes on from the training. Raises
+        WrongState for a job that is neither.
+        """
+        handle = self.job(job_id)
+        record = handle.record()
+        if not record.state.is_terminal:
+            handle.resume()
+            return handle
+        return self._send(resumption_of(record), {})
+
     def job(self, job_id: str) -> JobHandle:
         """Give a handle on any job, whoever handed it in; the job is not looked up yet."""
         return JobHandle(self._ledger, checked_id(job_id))
@@ -187,25 +216,35 @@ class Client:
             chunks_of(entries, admitted.unit_items), text_chunks_of(texts)
         )
         head = list(islice(chunks, 2))
-        if isinstance(job.source, UploadSource) and not head:
+        is_upload = isinstance(job.source, UploadSource)
+        if is_upload and not head and not _has_its_data(job):
             raise InvalidRequest("There are no items; at least one is due.")
         first = head[0] if head and isinstance(head[0], ItemChunk) else None
+        is_whole = first is not None and len(head) == 1
         accepted = self._ledger.submissions.submit(
             job,
             job_id=checked_id(options.get("job_id") or new_job_id()),
             version=admitted.version,
             unit_items=admitted.unit_items,
             chunk=first,
-            sealed=first is not None and len(head) == 1,
+            sealed=is_whole,
             head=head[0] if head else None,
         )
         handle = JobHandle(self._ledger, accepted.job_id)
-        if not isinstance(job.source, UploadSource) or handle.record().sealed:
-            return handle
-        # Also for a job that exists: an earlier client may have died in its upload, and a
-        # chunk that is there already is not added again.
-        rest = head[1:] if first is not None else head
-        return self._upload(job, accepted.job_id, chain(rest, chunks), 1 if first else 0)
+        if is_upload and not handle.record().sealed:
+            # Also for a job that exists: an earlier client may have died in its upload, and a
+            # chunk that is there already is not added again.
+            rest = head[1:] if first is not None else head
+            handle = self._upload(job, accepted.job_id, chain(rest, chunks), 1 if first else 0)
+        # Last, so that the upload is under way meanwhile.
+        handle.durable = self._is_durable(options.get("durable"), is_whole=is_whole)
+        return handle
+
+    def _is_durable(self, asked: bool | None, *, is_whole: bool) -> bool:
+        """Wait until the disk has what was handed in, if that is wanted; see JobOptions."""
+        if asked is False or (asked is None and is_whole):
+            return False
+        return wait_until_durable(self._redis, self._settings.keys, DURABLE_WAIT_S)
 
     def _upload(
         self,
@@ -220,6 +259,11 @@ class Client:
         with self._lock:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
+
+
+def _has_its_data(job: Job) -> bool:
+    """True for a training that goes on from another: the ledger gives it that one's upload."""
+    return isinstance(job, TrainJob) and job.continues is not None
 
 
 def _entries(

@@ -1,4 +1,4 @@
-"""A job as its owner holds it: follow its events, wait for it, read its results, cancel it.
+"""A job as its owner holds it: follow it, wait for it, read its results, cancel or pause it.
 
 A handle keeps no state of its own beyond its upload: any number of handles, in any process,
 can stand for one job (`Client.job`).
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
+from seqd.client.continuing import merged
 from seqd.client.results import ResultReader
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest, JobCancelled, JobFailed, UnknownJob
+from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd_schemas import (
     TERMINAL_EVENTS,
@@ -32,6 +33,8 @@ class JobHandle:
     def __init__(self, ledger: Ledger, job_id: str, upload: Upload | None = None) -> None:
         #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
         self.job_id = job_id
+        #: True when the server has said that the job is on its disk; see `JobOptions.durable`.
+        self.durable = False
         self._ledger = ledger
         self._upload = upload
 
@@ -77,7 +80,7 @@ class JobHandle:
     def wait(self, timeout_s: float | None = None) -> JobRecord:
         """Wait for the end of the job, without polling; gives its record.
 
-        Raises JobFailed with the reason, JobCancelled, TimeoutError after `timeout_s`
+        Raises JobFailed with the reason, JobCancelled, JobExpired, TimeoutError after `timeout_s`
         seconds, and what the input's own iterable raised.
         """
         deadline = monotonic() + (inf if timeout_s is None else timeout_s)
@@ -100,8 +103,8 @@ class JobHandle:
         """Read the results in input order, each as soon as it and all before it are there.
 
         Items that a cancel or a failure of the job left undone come as errors with the code
-        `cancelled`. After the last one, raises JobFailed when the job as a whole failed, and
-        what the input's own iterable raised.
+        `cancelled`, those of a job whose time ran out with `expired`. After the last one, raises
+        JobFailed when the job as a whole failed, and what the input's own iterable raised.
         """
         if self.record().kind == "train":
             raise InvalidRequest(
@@ -113,6 +116,33 @@ class JobHandle:
         if record.state is JobState.FAILED:
             _ended_well(record)
 
+    def merged_results(self) -> Iterator[ItemSuccess | ItemFailure]:
+        """Read the results with those of later retries in the place of the errors they answer.
+
+        Waits for a retry that still runs. In input order, as `results`.
+        """
+        first = iter(ResultReader(self._ledger, self.job_id, self._raise_upload_error))
+        record = self.record()
+        if record.continued_by is None:
+            return first
+        return merged(first, JobHandle(self._ledger, record.continued_by).merged_results())
+
+    def pause(self) -> JobState:
+        """Let no further unit be begun, with or without a worker up; gives the state afterwards.
+
+        Units that are being worked on are finished; a training stops at a checkpoint. Input
+        may still be sent, and the job may still expire. A job that had ended stays as it is.
+        """
+        return self._ledger.control.pause(self.job_id)
+
+    def resume(self) -> JobState:
+        """Let the paused job go on; gives its state afterwards, which else is as it was."""
+        return self._ledger.control.resume(self.job_id)
+
+    def remove(self) -> None:
+        """Forget the ended job with its results and events; raises UnknownJob and WrongState."""
+        self._ledger.control.remove(self.job_id)
+
     def cancel(self) -> JobState:
         """Cancel the job, with or without a worker up; gives its state afterwards.
 
@@ -121,7 +151,7 @@ class JobHandle:
         """
         if self._upload is not None:
             self._upload.give_up()
-        return self._ledger.jobs.cancel(self.job_id)
+        return self._ledger.control.cancel(self.job_id)
 
     def give_up(self, error: BaseException) -> None:
         """Fail the job if its input is not complete yet; `error` is why it never will be."""
@@ -149,6 +179,8 @@ class JobHandle:
 
 
 def _ended_well(record: JobRecord) -> JobRecord:
+    if record.state is JobState.EXPIRED and record.failure is not None:
+        raise JobExpired(record.failure.message)
     if record.failure is not None:
         raise JobFailed(record.job_id, record.failure)
     if record.state is JobState.CANCELLED:

@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from pydantic import TypeAdapter, ValidationError
 
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, wire_text
 from seqd.ledger.work import JOB
 from seqd_schemas import Job, JobId, ParameterValue, Priority
 
@@ -30,9 +30,20 @@ class JobOptions(TypedDict, total=False):
     metadata: Mapping[str, str] | None
     #: Seconds for which the ended job and its results are kept; a week when left out.
     results_ttl_s: int
+    #: Seconds in which the job must end, from its acceptance; else it expires.
+    expires_in_s: int | None
+    #: Units that may be worked on at once; the operator's limit when left out.
+    max_running_units: int | None
+    #: True waits until the server has the job on its disk, where it can say so (WAITAOF, from
+    #: Redis 7.2 on); False does not. When left out, jobs of more than one unit wait: a smaller
+    #: one is usually done before the disk would answer. `JobHandle.durable` has the answer.
+    durable: bool | None
     #: The job's identifier; a new one when left out.
     job_id: str | None
 
+
+#: Options that are the client's business alone.
+_NOT_SENT = ("job_id", "durable")
 
 #: What pydantic would show as a pattern, in words.
 _ALLOWED = {
@@ -43,13 +54,19 @@ _ALLOWED = {
     "idempotency_key": "1 to 128 characters, none of them a control character",
     "metadata": "up to 16 names, each with a text of up to 512 characters",
     "results_ttl_s": "60 seconds to 366 days",
+    "expires_in_s": "1 second to 366 days",
+    "max_running_units": "1 to 1,000,000",
     "priority": "interactive, normal or bulk",
 }
 
 
+#: Of a value that is refused, what its message shows, in characters.
+_SHOWN_CHARS = 200
+
+
 def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
     """Make a job; raises InvalidRequest, which names the field and what is allowed."""
-    shared = {name: value for name, value in options.items() if name != "job_id"}
+    shared = {name: value for name, value in options.items() if name not in _NOT_SENT}
     given = {name: value for name, value in shared.items() if value is not None}
     unknown = sorted(set(shared) - set(JobOptions.__annotations__))
     if unknown:
@@ -59,11 +76,21 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != kind]
-        allowed = _ALLOWED.get(place[0] if place else "", first["msg"])
+        place = [str(part) for part in first["loc"] if part != kind] or ["kind"]
+        allowed = _ALLOWED.get(place[0], first["msg"])
+        given_text = _shown(kind if place == ["kind"] else first["input"])
         raise InvalidRequest(
-            f"{'.'.join(place)} is {first['input']!r}; allowed: {allowed}."
+            wire_text(f"{'.'.join(place)} is {given_text}; allowed: {allowed}.")
         ) from None
+
+
+def _shown(value: object) -> str:
+    """Show a value as Python writes it, cut short."""
+    try:
+        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    except ValueError:  # a number of more than 4,300 digits
+        return f"of type {type(value).__name__} and too long to show"
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def checked_id(job_id: str) -> str:
@@ -72,6 +99,6 @@ def checked_id(job_id: str) -> str:
         return _JOB_ID.validate_python(job_id)
     except ValidationError:
         raise InvalidRequest(
-            f"The job's identifier is {job_id!r}; allowed: 1 to 64 letters, digits, `_` and `-`, "
-            "the first a letter or digit."
+            f"The job's identifier is {_shown(job_id)}; allowed: 1 to 64 letters, digits, `_` and "
+            "`-`, the first a letter or digit."
         ) from None

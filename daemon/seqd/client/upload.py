@@ -133,7 +133,7 @@ class Upload:
             reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
             failure = Failure(code="upload_failed", message=reason[:4_096])
         try:
-            self._ledger.jobs.fail(self._job_id, failure)
+            self._ledger.control.fail(self._job_id, failure)
         except SeqdError as also:
             # The reconciler ends the job when it has heard nothing for long enough.
             log.warning("job=%s could not be ended: %s", self._job_id, also)

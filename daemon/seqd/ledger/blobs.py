@@ -19,7 +19,12 @@ MAX_PARTS = 65_536
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
     """Compress a chunk of input."""
-    return zlib.compress(chunk.model_dump_json().encode(), 1)
+    return pack_json(chunk.model_dump_json().encode())
+
+
+def pack_json(content: bytes) -> bytes:
+    """Compress a chunk of input that is JSON already."""
+    return zlib.compress(content, 1)
 
 
 def unpack_items(blob: bytes) -> ItemChunk:

@@ -4,9 +4,17 @@ Used by the client that uploads and by the worker that reads a file, so that one
 the same units whoever cuts it, and cutting again after a crash gives the same numbers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from seqd_schemas import Item, ItemChunk, LabelledText, RefusedItem, TextChunk
+from seqd_schemas import (
+    Item,
+    ItemChunk,
+    ItemFailure,
+    ItemSuccess,
+    LabelledText,
+    RefusedItem,
+    TextChunk,
+)
 
 #: Characters of text after which a unit is closed, whatever its number of items.
 UNIT_CHARS = 4 * 1024 * 1024
@@ -51,6 +59,21 @@ def halves_of(chunk: ItemChunk) -> tuple[ItemChunk, ItemChunk] | None:
         _chunk(first, list(chunk.items[:middle])),
         _chunk(first + middle, list(chunk.items[middle:])),
     )
+
+
+def failed_items(
+    chunk: ItemChunk, results: Sequence[ItemSuccess | ItemFailure]
+) -> ItemChunk | None:
+    """Give the items of a unit whose results are errors; None when there are none.
+
+    Entries that were refused before they were read hold no text, so they are not among them.
+    """
+    failed: list[Item | RefusedItem] = [
+        entry
+        for entry, result in zip(chunk.items, results, strict=True)
+        if isinstance(entry, Item) and isinstance(result, ItemFailure)
+    ]
+    return _chunk(chunk.first_index, failed) if failed else None
 
 
 def _chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:

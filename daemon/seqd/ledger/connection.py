@@ -24,7 +24,8 @@ from redis.retry import Retry
 from seqd.errors import InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
 from seqd.server.urls import check_redis_url
 
-#: A blocking read asks for less than this; redis-py cuts a longer one off.
+#: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
+#: for less (`jobs.BLOCK_MS`); redis-py cuts a longer one off.
 SOCKET_TIMEOUT_S = 10.0
 
 _T = TypeVar("_T")
@@ -44,8 +45,10 @@ class _RetryBreaks(Retry):
         return super().call_with_retry(once, *args, **options)  # type: ignore[arg-type]
 
 
-def connect(url: str, *, retries: int = 5) -> Redis:
+def connect(url: str, *, retries: int = 5, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
     """Give a client for `url`; it connects on first use and again after a break.
+
+    A connection that gives no answer for `timeout_s` seconds is given up, and a new one made.
 
     A command that got no answer is sent again, so whoever writes must be idempotent; all
     scripts of the ledger are, but `claim`, whose first catch comes back when its lease runs
@@ -55,8 +58,9 @@ def connect(url: str, *, retries: int = 5) -> Redis:
     try:
         return Redis.from_url(
             check_redis_url(url),
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=5.0,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=min(5.0, timeout_s),
+            socket_keepalive=True,
             health_check_interval=15,
             protocol=2,  # replies of one shape on every server, from Redis 6.2 on
             retry=_RetryBreaks(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
@@ -74,6 +78,12 @@ def address_of(redis: Redis) -> str:
     if "path" in settings:
         return str(settings["path"])
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+def timeout_s_of(redis: Redis) -> float:
+    """Give the seconds for which a client waits for an answer."""
+    given = redis.connection_pool.connection_kwargs.get("socket_timeout")
+    return SOCKET_TIMEOUT_S if given is None else float(given)
 
 
 @contextmanager

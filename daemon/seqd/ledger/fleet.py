@@ -4,14 +4,20 @@ A worker's record has a time to live, so a worker that is gone drops out by itse
 catalog has none: a job may be handed in while no worker is up.
 """
 
-from collections.abc import Iterable
-from typing import cast
+import logging
+from collections.abc import Collection, Iterable
+from typing import TypeVar, cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.connection import redis_errors
 from seqd.settings import Settings
-from seqd_schemas import CatalogEntry, WorkerStatus
+from seqd_schemas import CatalogEntry, WireModel, WorkerStatus
+
+log = logging.getLogger(__name__)
+
+_Record = TypeVar("_Record", bound=WireModel)
 
 
 class Fleet:
@@ -52,7 +58,7 @@ class Fleet:
                 return []
             keys = [self._keys.worker(name.decode()) for name in names]
             rows = cast(list[bytes | None], self._redis.mget(keys))
-        found = [WorkerStatus.model_validate_json(row) for row in rows if row is not None]
+        found = _readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(found, key=lambda status: status.worker)
 
     def prune(self) -> None:
@@ -78,9 +84,41 @@ class Fleet:
                 pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
             pipe.execute()
 
+    def publish_limits(self, settings: Settings) -> None:
+        """Say how much tenants and jobs may have waiting; holds for every client at once."""
+        limits = {
+            "tenant_jobs": settings.max_tenant_jobs,
+            "tenant_items": settings.max_tenant_items,
+            "tenant_bytes": settings.max_tenant_bytes,
+            "memory_share": settings.max_memory_share,
+            "job_units": settings.max_job_units,
+        }
+        with redis_errors(self._redis):
+            self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
+
+    def is_published(self, models: Collection[str]) -> bool:
+        """True when the catalog has all of these models, false after Redis has forgotten it."""
+        if not models:
+            return True
+        with redis_errors(self._redis):
+            rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), list(models)))
+        return None not in rows
+
     def catalog(self) -> dict[str, CatalogEntry]:
         """Give the models that the fleet has published, by name, sorted."""
         with redis_errors(self._redis):
             rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
-        entries = [CatalogEntry.model_validate_json(row) for row in rows.values()]
+        entries = _readable(CatalogEntry, rows.values())
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
+
+
+def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
+    """Read records; leave out those of a later version, or written by hand, with a warning."""
+    found = []
+    for row in rows:
+        try:
+            found.append(kind.model_validate_json(row))
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])
+    return found

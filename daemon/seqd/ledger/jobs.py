@@ -1,18 +1,24 @@
-"""The readers' face of the ledger: jobs, their results and their events; and the cancel.
+"""The readers' face of the ledger: jobs, their results and their events.
 
-Reads are plain commands. Called by `seqd.client` and the command line.
+Reads are plain commands; what changes a job is in `control`. Called by `seqd.client`, the
+command line and the worker.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
+from time import time
 from typing import cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from seqd.errors import UnknownJob
+from seqd.errors import JobDamaged
 from seqd.ledger.connection import redis_errors
-from seqd.ledger.scripts import Scripts, as_text
-from seqd.ledger.work import JOB
-from seqd_schemas import EVENT, Counts, Event, Failure, JobRecord, JobState, Keys, TrainingResult
+from seqd.ledger.control import Control, unknown_job
+from seqd.ledger.records import read_events, read_record
+from seqd_schemas import Event, JobRecord, Keys
+
+log = logging.getLogger(__name__)
 
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
@@ -23,20 +29,22 @@ _Entry = tuple[bytes, dict[bytes, bytes]]
 class Jobs:
     """Reads jobs, results and events."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
+    def __init__(self, redis: Redis, keys: Keys, control: Control) -> None:
         self._redis = redis
-        self._scripts = scripts
         self._keys = keys
+        self._control = control
         #: Where `forget_expired` goes on.
         self._cursor = 0
 
     def get(self, job_id: str) -> JobRecord:
-        """Give a job as it is now; raises UnknownJob."""
-        with redis_errors(self._redis):
-            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.job(job_id)))
-        if not row:
-            raise _unknown(job_id)
-        return _record(job_id, {key.decode(): value for key, value in row.items()})
+        """Give a job as it is now; raises UnknownJob and JobDamaged."""
+        record = self._get(job_id)
+        expires_at_ms = record.expires_at_ms
+        if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
+            return record
+        # Its time has run out, and no worker was there to end it.
+        self._control.end_if_overdue(job_id)
+        return self._get(job_id)
 
     def newest(self, limit: int) -> list[JobRecord]:
         """Give the newest `limit` jobs that are kept, newest first."""
@@ -46,33 +54,6 @@ class Jobs:
         """Give the newest `limit` jobs that have not ended, newest first."""
         records = self._newest_of(self._keys.open_jobs(), limit)
         return [record for record in records if not record.state.is_terminal]
-
-    def cancel(self, job_id: str) -> JobState:
-        """Cancel a job, with or without a worker up; gives its state afterwards.
-
-        A job that had ended keeps its state. Raises UnknownJob.
-        """
-        return self._end(job_id, JobState.CANCELLED, "")
-
-    def fail(self, job_id: str, failure: Failure) -> JobState:
-        """End a job as failed, whoever holds its units; gives its state afterwards."""
-        return self._end(job_id, JobState.FAILED, failure.model_dump_json())
-
-    def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
-        """End jobs whose client has sent no chunk for `silence_s` seconds and did not finish."""
-        with redis_errors(self._redis):
-            latest_ms = now_ms - int(silence_s * 1000)
-            rows = self._redis.zrangebyscore(self._keys.uploads(), "-inf", latest_ms)
-        for job_id in cast(list[bytes], rows):
-            message = (
-                f"The client sent no more input for {silence_s:g} s and did not say that it was "
-                "done. Send the job again; what had finished stays readable."
-            )
-            failure = Failure(code="upload_abandoned", message=message, retryable=True)
-            # Not `fail`: a job that somebody has deleted by hand is no error here.
-            self._scripts.call(
-                "end_job", job_id, JobState.FAILED.value, failure.model_dump_json(), "", ""
-            )
 
     def forget_expired(self, batch: int = 1_000) -> None:
         """Take jobs off the list whose time to live has passed; called again and again.
@@ -101,6 +82,20 @@ class Jobs:
             names = [str(unit) for unit in units]
             rows = self._redis.hmget(self._keys.input(job_id), names)
         return cast(list[bytes | None], rows)
+
+    def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
+        """Give the input blobs of an ended job's items without an output, in the items' order.
+
+        Those of units that were done hold the failed items alone.
+        """
+        kept = (self._keys.failed(job_id), self._keys.input(job_id))
+        with redis_errors(self._redis):
+            names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
+        for name in sorted(names, key=_place_of):
+            with redis_errors(self._redis):
+                blob = cast(bytes | None, self._redis.hget(names[name], name))
+            if blob is not None:  # else its time to live has passed meanwhile
+                yield blob
 
     def parts(self, job_id: str, unit: int) -> list[str]:
         """Name the parts of a unit in order; of one that was not split, the unit itself."""
@@ -138,6 +133,13 @@ class Jobs:
             )
         return rows[0][0].decode() if rows else "0-0"
 
+    def _get(self, job_id: str) -> JobRecord:
+        with redis_errors(self._redis):
+            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.job(job_id)))
+        if not row:
+            raise unknown_job(job_id)
+        return read_record(job_id, row)
+
     def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
         records: list[JobRecord] = []
         first = 0
@@ -150,17 +152,20 @@ class Jobs:
             first += len(ids)
         return records[:limit]
 
-    def _kept(self, ids: Sequence[bytes]) -> list[JobRecord]:
-        """Read jobs; leaves those out whose time to live has passed since."""
+    def _kept(self, ids: Sequence[bytes]) -> Iterator[JobRecord]:
+        """Read jobs; leaves those out whose time to live has passed since, and damaged ones."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self._keys.job(job_id.decode()))
-            rows = cast(list[dict[bytes, bytes]], pipe.execute())
-        return [
-            _record(job_id.decode(), {key.decode(): value for key, value in row.items()})
-            for job_id, row in zip(ids, rows, strict=True)
-            if row
-        ]
+            rows = cast(list[dict[bytes, bytes]], pipe.execute(raise_on_error=False))
+        for job_id, row in zip(ids, rows, strict=True):
+            if isinstance(row, ResponseError):
+                log.warning("job %s was left out of a list: %s", job_id.decode(), row)
+            elif row:
+                try:
+                    yield read_record(job_id.decode(), row)
+                except JobDamaged as error:
+                    log.warning("job left out of a list: %s", error)
 
     def _forget_gone(self, ids: Sequence[bytes]) -> int:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -170,65 +175,17 @@ class Jobs:
         gone = [job_id for job_id, exists in zip(ids, kept, strict=True) if not exists]
         if gone:
             self._redis.zrem(self._keys.jobs(), *gone)
+            self._redis.zrem(self._keys.warnings(), *(job_id + b" results" for job_id in gone))
         return len(gone)
 
     def _read(self, key: str, after: str, block_ms: int | None) -> list[Event]:
         with redis_errors(self._redis):
             reply = self._redis.xread({key: after}, count=500, block=block_ms)
-        return list(_events(reply))
-
-    def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
-        outcome = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
-        if outcome == "unknown":
-            raise _unknown(job_id)
-        return state if outcome == "ended" else JobState(outcome)
+        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
+        return [event for _, entries in streams for event in read_events(entries)]
 
 
-def _unknown(job_id: str) -> UnknownJob:
-    return UnknownJob(
-        f"No job {job_id!r}. It may have been removed when its time to live had passed. "
-        "`seqd jobs list` shows those that are kept."
-    )
-
-
-def _events(reply: object) -> Iterator[Event]:
-    """Read an XREAD reply: a list of streams, each with its name and its entries."""
-    for _, entries in cast(list[tuple[bytes, list[_Entry]]], reply or []):
-        for event_id, fields in entries:
-            event = EVENT.validate_json(fields[b"e"])
-            yield event.model_copy(update={"id": event_id.decode()})
-
-
-def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
-    failure, training = row.get("failure"), row.get("training")
-    return JobRecord(
-        job_id=job_id,
-        kind=row["kind"].decode(),
-        model=row["model"].decode(),
-        version=_number(row, "version"),
-        state=JobState(row["state"].decode()),
-        counts=_counts(row),
-        sealed=row["sealed"] == b"1",
-        unit_items=int(row["unit_items"]),
-        units=int(row["units"]),
-        units_done=int(row["units_done"]),
-        priority=row["priority"].decode(),
-        tenant=row["tenant"].decode(),
-        created_at_ms=int(row["created"]),
-        started_at_ms=_number(row, "started"),
-        ended_at_ms=_number(row, "ended"),
-        failure=None if failure is None else Failure.model_validate_json(failure),
-        training=None if training is None else TrainingResult.model_validate_json(training),
-        job=JOB.validate_json(row["spec"]),
-    )
-
-
-def _number(row: dict[str, bytes], name: str) -> int | None:
-    value = row.get(name)
-    return None if value is None else int(value)
-
-
-def _counts(row: dict[str, bytes]) -> Counts:
-    total = int(row["total"])
-    done = {name: int(row[name]) for name in ("succeeded", "errored", "cancelled", "expired")}
-    return Counts(total=total, processing=total - sum(done.values()), **done)
+def _place_of(name: bytes) -> tuple[int, int]:
+    """Give the order of a unit, or of a part `UNIT:FIRST:END`."""
+    unit, _, part = name.partition(b":")
+    return int(unit), int(part.partition(b":")[0] or 0)

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from redis import Redis
 
+from seqd.ledger.checkpoints import CheckpointRecords
+from seqd.ledger.control import Control
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.scripts import Scripts
@@ -24,5 +26,7 @@ class Ledger:
         self.keys = settings.keys
         self.submissions = Submissions(scripts, settings, ring)
         self.work = Work(scripts, settings, ring)
-        self.jobs = Jobs(redis, scripts, settings.keys)
+        self.control = Control(redis, scripts, settings.keys, ring)
+        self.jobs = Jobs(redis, settings.keys, self.control)
+        self.checkpoints = CheckpointRecords(redis, scripts, settings.keys)
         self.fleet = Fleet(redis, settings)

@@ -15,38 +15,61 @@ from seqd.ledger.connection import address_of, redis_errors
 log = logging.getLogger(__name__)
 
 
-def check_server(redis: Redis, *, allow_eviction: bool) -> None:
-    """Raise InvalidSettings for a server that evicts keys; log a warning for one without AOF.
+def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
+    """Raise InvalidSettings for a server that evicts keys, or that writes nothing to disk.
 
     Eviction throws parts of jobs away and says nothing, so it is refused unless
-    `allow_eviction`. Without an append-only file a restart forgets all jobs, which is bad and
-    at least seen by everybody. A server whose configuration may not be read is taken as it is.
+    `allow_eviction`. Without an append-only file and without snapshots the end of the server is
+    that of all jobs, so that is refused unless `allow_volatile`. What is allowed all the same is
+    warned of, and so are snapshots alone, which lose what came after the last one. A server whose
+    configuration may not be read is taken as it is.
     """
     try:
         with redis_errors(redis):
-            policy = _setting(redis, "maxmemory-policy")
-            limit_bytes = _setting(redis, "maxmemory")
-            append_only = _setting(redis, "appendonly")
+            names = ("maxmemory-policy", "maxmemory", "appendonly", "save")
+            policy, limit_bytes, append_only, rules = (_setting(redis, name) for name in names)
     except ResponseError as error:
         log.warning("Redis does not tell its configuration: %s", error)
         return
+    server = f"Redis at {address_of(redis)}"
     if policy != "noeviction" and limit_bytes != "0":
-        message = (
-            f"Redis at {address_of(redis)} has maxmemory-policy {policy} and maxmemory "
-            f"{limit_bytes}: when its memory is used up it throws away parts of jobs without a "
-            "word. Set maxmemory-policy to noeviction there"
+        _refuse_or_warn(
+            f"{server} has maxmemory-policy {policy} and maxmemory {limit_bytes}: when its memory "
+            "is used up it throws away parts of jobs without a word. Set maxmemory-policy to "
+            "noeviction there",
+            "SEQD_ALLOW_EVICTION",
+            allowed=allow_eviction,
         )
-        if not allow_eviction:
-            raise InvalidSettings(
-                f"{message}, or SEQD_ALLOW_EVICTION=true here to run all the same."
-            )
-        log.warning("%s.", message)
-    if append_only == "no":
+    if append_only == "no" and not rules:
+        _refuse_or_warn(
+            f"{server} has appendonly no and no save rule: it writes nothing to disk, and its "
+            "restart loses every job. Set appendonly to yes there",
+            "SEQD_ALLOW_VOLATILE",
+            allowed=allow_volatile,
+        )
+    elif append_only == "no":
         log.warning(
-            "Redis at %s has appendonly no: a restart of the server loses every job. Set "
-            "appendonly to yes there.",
-            address_of(redis),
+            "%s has appendonly no and keeps snapshots only (%s): a crash loses whatever was "
+            "written since the last one. Set appendonly to yes there.",
+            server,
+            _in_words(rules),
         )
+
+
+def _refuse_or_warn(message: str, variable: str, *, allowed: bool) -> None:
+    if not allowed:
+        raise InvalidSettings(f"{message}, or {variable}=true here to run all the same.")
+    log.warning("%s.", message)
+
+
+def _in_words(rules: str) -> str:
+    """Read `save`'s pairs: `3600 1 300 100` is `3600 s after 1 change, 300 s after 100 changes`."""
+    words = rules.split()
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return ", ".join(
+        f"{seconds} s after {changes} {'change' if changes == '1' else 'changes'}"
+        for seconds, changes in pairs
+    )
 
 
 def _setting(redis: Redis, name: str) -> str:

@@ -48,6 +48,13 @@ def as_list(reply: Reply) -> list[Reply]:
     return reply
 
 
+def as_argument(reply: Reply) -> bytes | int:
+    """Read a part of a reply that goes back into a script as it is."""
+    if isinstance(reply, list):
+        raise TypeError(f"a script answered {reply!r} where text or a number was due")
+    return reply
+
+
 def as_text(reply: Reply) -> str:
     """Read a reply as text."""
     if not isinstance(reply, bytes):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seqd.errors import IdempotencyConflict
-from seqd.ledger.blobs import pack
+from seqd.ledger.blobs import pack, pack_json
+from seqd.ledger.refusals import refusal
 from seqd.ledger.scripts import Argument, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.settings import Settings
 from seqd_schemas import (
@@ -89,7 +90,9 @@ class Submissions:
 
         `sealed` says that `chunk` is the whole input. `head` is what an upload begins with, if
         not with `chunk`. Raises IdempotencyConflict when the identifier or the idempotency key
-        stands for another request, or for an upload that begins otherwise.
+        stands for another request, or for an upload that begins otherwise; QuotaExceeded and
+        RedisFull, both with `retry_after_s`; WrongState when it cannot go on from the job that
+        it names.
         """
         digest = digest_of(job, chunk or head)
         chunk = chunk or inline_chunk(job)
@@ -104,9 +107,12 @@ class Submissions:
                 size,
                 unit,
                 int(sealed),
+                job.continues or "",
                 *_fields(job, version, unit_items),
             )
         )
+        if as_text(reply[0]) == "refused":
+            raise refusal(job, reply[1:])
         if as_text(reply[0]) == "exists":
             known = Accepted(as_text(reply[1]), created=False)
             if as_text(reply[2]) != digest:
@@ -119,13 +125,22 @@ class Submissions:
     def append(
         self, job: Job, job_id: str, unit: int, chunk: ItemChunk | TextChunk
     ) -> AppendOutcome:
-        """Add unit number `unit`; sent twice it adds one. `full` asks to come again later."""
+        """Add unit number `unit`; sent twice it adds one. `full` asks to come again later.
+
+        Raises IdempotencyConflict when that unit was added before with other content.
+        """
         size = len(chunk.items) if isinstance(chunk, ItemChunk) else len(chunk.texts)
-        most = self._settings.max_pending_bytes
-        reply = as_list(self._scripts.call("append", job_id, unit, pack(chunk), size, most))
+        most, content = self._settings.max_pending_bytes, chunk.model_dump_json().encode()
+        blob, digest = pack_json(content), hashlib.sha256(content).hexdigest()[:16]
+        reply = as_list(self._scripts.call("append", job_id, unit, blob, size, most, digest))
         if as_int(reply[1]):
             self._ring(route_of(job.kind, job.model.split("@")[0]))
         outcome = as_text(reply[0])
+        if outcome == "differs":
+            raise IdempotencyConflict(
+                f"Unit {unit} of job {job_id} is there already, with other items. Send the same "
+                "items again, or hand them in as another job."
+            )
         if outcome not in ("added", "full", "too_large"):
             return "ended"
         return outcome  # type: ignore[return-value] # one of the three, by the line above
@@ -153,7 +168,8 @@ def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, i
     if chunk is not None:
         return "0", len(chunk.items), sealed or isinstance(job.source, InlineSource)
     if isinstance(job, TrainJob):
-        if isinstance(job.source, UploadSource):
+        # One that goes on from another has that one's uploaded data.
+        if isinstance(job.source, UploadSource) and job.continues is None:
             return "", 0, False
         return "train", 1, True
     if isinstance(job.source, FileSource):
@@ -171,6 +187,10 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
     fields += ["route", route_of(job.kind, model), "group", group, "unit_items", unit_items]
     fields += ["ttl", job.results_ttl_s]
+    if job.expires_in_s is not None:
+        fields += ["expires_in", job.expires_in_s]
+    if job.max_running_units is not None:
+        fields += ["max_units", job.max_running_units]
     if version is not None:
         fields += ["version", version]
     if isinstance(job.source, UploadSource) and job.source.expected_items is not None:

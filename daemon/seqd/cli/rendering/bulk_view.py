@@ -19,6 +19,10 @@ from seqd_schemas import Progress as ProgressEvent
 LINE_EVERY_S = 3.0
 
 
+#: What stands in the place of the pace after an event.
+_SAID = {"started": "loading", "paused": "paused", "resumed": "waiting for a worker"}
+
+
 class BulkView(Protocol):
     """Shows a bulk job's progress for the time of a `with` block."""
 
@@ -72,8 +76,8 @@ class BarView:
 
     def show(self, event: Event) -> None:
         """Move the bar."""
-        if event.event == "started":
-            self._progress.update(self._task, pace="loading")
+        if event.event in _SAID:
+            self._progress.update(self._task, pace=_SAID[event.event])
         elif event.event == "log":
             self._progress.console.print(printable(event.message), markup=False)
         elif isinstance(event, ProgressEvent):
@@ -123,6 +127,8 @@ class LineView:
         """Print a line when the last one is old enough."""
         if event.event == "log":
             self._screen.say(f"{self._title}: {event.message}")
+        elif event.event in ("paused", "resumed"):
+            self._screen.say(f"{self._title}: {event.event}")
         elif isinstance(event, ProgressEvent) and self._is_time():
             self._said_at_s = time.monotonic()
             self._screen.say(self._line(event))

@@ -8,7 +8,7 @@ from seqd.cli.rendering.bulk_view import seconds_of, title_of
 from seqd.cli.rendering.numbers import age, clock, count, counted, duration, metric
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table
-from seqd_schemas import Counts, JobRecord
+from seqd_schemas import Counts, JobRecord, JobState
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
 
@@ -44,6 +44,10 @@ def print_job(screen: Screen, record: JobRecord) -> None:
             "started": None if record.started_at_ms is None else clock(record.started_at_ms),
             "ended": None if record.ended_at_ms is None else clock(record.ended_at_ms),
             "took": None if seconds is None else duration(seconds),
+            "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
+            "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
+            "goes on from": record.job.continues,
+            "gone on from by": record.continued_by,
             "made": None if training is None else f"{training.model}@{training.version}",
             "metrics": "" if training is None else _metrics(training.metrics),
             "failure": "" if failure is None else f"{failure.code}: {failure.message}",
@@ -104,10 +108,20 @@ def _metrics(metrics: dict[str, float]) -> str:
 
 
 def _next(record: JobRecord) -> str:
-    if not record.state.is_terminal:
-        return f"Watch it: seqd jobs watch {record.job_id}"
+    job_id, state = record.job_id, record.state
+    if state is JobState.PAUSED:
+        return f"Let it go on: seqd jobs resume {job_id}"
+    if not state.is_terminal:
+        return f"Watch it: seqd jobs watch {job_id}"
     if record.training is not None:
         return f"Its version: seqd models show {_model(record)}"
+    if record.continued_by is not None:
+        return f"The job that goes on from it: seqd jobs show {record.continued_by}"
     if record.kind == "train":
-        return ""
-    return f"Its results: seqd jobs results {record.job_id}"
+        return f"Go on from its last checkpoint: seqd jobs resume {job_id}"
+    if record.counts.succeeded < record.counts.total:
+        return (
+            f"Its results: seqd jobs results {job_id}; its failed items once more: "
+            f"seqd jobs retry {job_id} --failed"
+        )
+    return f"Its results: seqd jobs results {job_id}"

@@ -31,6 +31,21 @@ def say_bulk_summary(
         _say_errors(screen, record, tally, files)
 
 
+def say_retry_summary(
+    screen: Screen, record: JobRecord, tally: Tally, files: ResultFiles | None
+) -> None:
+    """Say what a retry came to, `tally` being of the whole of both jobs' results."""
+    counts = record.counts
+    have = "has" if counts.total == 1 else "have"
+    screen.say(
+        f"{count(counts.succeeded)} of {counted(counts.total, 'retried item')} {have} a result now."
+    )
+    if files is not None and tally.succeeded:
+        screen.say(f"{files.path}: {counted(tally.succeeded, 'result')}, in input order")
+    if tally.errored:
+        _say_errors(screen, record, tally, files)
+
+
 def say_headline(screen: Screen, record: JobRecord, tally: Tally | None = None) -> None:
     """Say how many items were done, by which version, how fast, and with what labels."""
     line = f"{count(record.counts.succeeded)} {_DONE[record.kind]} by {title_of(record)}"

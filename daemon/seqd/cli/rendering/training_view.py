@@ -24,6 +24,10 @@ _MOST_COLUMNS = 100
 _SAMPLE_INDENT = " " * 8
 
 
+#: What stands in the place of the figures after an event.
+_SAID = {"started": "preparing", "paused": "paused", "resumed": "waiting for a worker"}
+
+
 class TrainingView:
     """Shows a training for the time of a `with` block."""
 
@@ -47,8 +51,8 @@ class TrainingView:
 
     def show(self, event: Event) -> None:
         """Take in an event."""
-        if event.event == "started":
-            self._progress.update(self._task, pace="preparing")
+        if event.event in _SAID:
+            self._progress.update(self._task, pace=_SAID[event.event])
         elif event.event == "log":
             self._screen.say(event.message, "yellow" if event.level != "info" else "dim")
         elif isinstance(event, Step):

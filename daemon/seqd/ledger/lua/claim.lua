@@ -2,13 +2,14 @@
 --
 -- ARGV: prefix, worker, milliseconds of the lease, then the routes that the worker can run.
 -- Keys: route, group, group clocks, job hash, todo, leases, attempts, crashes, sizes, in, timers, events,
---       worker leases, turn, bell.
+--       worker leases, turn, bell, deadlines, and those of end_job.lua.
 -- Gives: {bell routes, request, version or '', unit, unit, ...} with unit = {job, unit,
 --        attempt, crashes, blob or '', 1 when it started its job}; {bell routes} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Interactive work goes first; among groups of like jobs, among the tenants of a group, and among
 -- a tenant's jobs, turns go round. Small units of jobs that run on one version come together until the model's
--- `unit_items` are full. Sent twice it takes twice; units that nobody heard of come back when
+-- `unit_items` are full. No job has more units under way than it may, and none of a job whose time
+-- has run out is handed out. Sent twice it takes twice; units that nobody heard of come back when
 -- their lease runs out.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
 local FIRST_ROUTE = 4
@@ -16,6 +17,8 @@ local FIRST_ROUTE = 4
 -- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
 -- much in the worker.
 local MOST_UNITS, MOST_BYTES = 1000, 4194304
+-- Jobs that one claim ends for having run out of time, so that a claim stays short.
+local MOST_OVERDUE = 10
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local request, version
 -- An intake, a training, or a unit or part that was there when a worker died: the only one that
@@ -39,6 +42,14 @@ local function take(id, unit, crashes)
   end
   local blob = redis.call('HGET', key .. ':in', unit) or ''
   claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started}
+end
+
+-- True when a job has as many units under way as it may; then it is out until one of them ends.
+local function is_capped(key)
+  local most = redis.call('HGET', key, 'max_units')
+  if not most or redis.call('HLEN', key .. ':leases') < tonumber(most) then return false end
+  redis.call('HSET', key, 'capped', 1)
+  return true
 end
 
 -- Take the next unit of one job; false when it does not go together with what is taken.
@@ -68,12 +79,17 @@ local function take_from_group(group)
   repeat
     local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local id = head[1]
-    if not id or not take_from(id) then return end
-    redis.call('HSET', key .. ':clocks', SERVED, head[2])
-    if redis.call('EXISTS', job_key(id) .. ':todo') == 1 then
-      take_a_place(id, group, redis.call('HGET', job_key(id), 'tenant'))
-    else
+    if not id then return end
+    if is_capped(job_key(id)) then
       redis.call('ZREM', key, id)
+    else
+      if not take_from(id) then return end
+      redis.call('HSET', key .. ':clocks', SERVED, head[2])
+      if redis.call('EXISTS', job_key(id) .. ':todo') == 1 then
+        take_a_place(id, group, redis.call('HGET', job_key(id), 'tenant'))
+      else
+        redis.call('ZREM', key, id)
+      end
     end
   until #claimed > 0 and (stands_alone or items >= budget)
 end
@@ -91,6 +107,7 @@ local function next_group(priority)
   return best, best_key
 end
 
+expire_overdue(MOST_OVERDUE)
 for _, priority in ipairs(PRIORITIES) do
   while #claimed == 0 do
     local group, key = next_group(priority)

@@ -1,18 +1,20 @@
 -- Record a unit's results; the last unit's commit ends the job.
 --
 -- ARGV: prefix, job, unit, attempt, blob of results, succeeded, errored, fenced (0 or 1),
---       training result as JSON ('' for none).
--- Keys: job hash, out, in, sizes, parts, leases, todo, timers, worker leases, jobs:open, uploads,
---       idempotency, events, route, group.
+--       training result as JSON ('' for none), blob of the items that have errors ('' for none).
+-- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
+--       uploads, idempotency, events, route, group, tenant, and those of end_job.lua.
 -- Gives: 'committed', 'completed' when it ended the job, 'duplicate' when the unit was done or
 --        split already, 'ended' when the job had ended, 'fenced' when the attempt is not current.
 -- Guarantee: results, counts, state and events change together or not at all; the first commit
 -- of a unit wins. A fenced commit counts only from the attempt that holds the lease. Results
 -- that are no larger than the input they replace are taken even when Redis is full, so that work
 -- in hand makes room. A part's results wait until all parts of its unit are there, and then
--- become the unit's; a unit or part that has been split since is taken from its parts alone.
+-- become the unit's; a unit or part that has been split since is taken from its parts alone. The
+-- items that have errors are kept, to be tried again.
 local id, unit, attempt, blob = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local succeeded, errored, fenced, training = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local failed = ARGV[10]
 local key = job_key(id)
 
 -- Join the results of a unit's parts when all are there: a row of zlib streams.
@@ -48,12 +50,14 @@ end
 
 local waiting = redis.call('HSTRLEN', key .. ':in', unit)
 -- A full Redis lets a script go on that has freed something before it first adds something.
-if #blob <= waiting then redis.call('HDEL', key .. ':in', unit) end
+if #blob + #failed <= waiting then redis.call('HDEL', key .. ':in', unit) end
 redis.call('HSET', key .. ':out', unit, blob)
+if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
 redis.call('HDEL', key .. ':in', unit)
 redis.call('ZREM', key .. ':todo', unit)
 drop_lease(id, unit)
 redis.call('HINCRBY', key, 'pending_bytes', 0 - waiting)
+charge(redis.call('HGET', key, 'tenant'), 0, 0 - succeeded - errored, 0 - waiting)
 redis.call('HINCRBY', key, 'succeeded', succeeded)
 redis.call('HINCRBY', key, 'errored', errored)
 if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then

@@ -1,9 +1,9 @@
--- End a job before its work is done: cancelled, failed or expired.
+-- End a job before its work is done: cancelled or failed.
 --
 -- ARGV: prefix, job, state, failure as JSON ('' for none), unit and attempt that must hold the
 --       lease ('' and '' for anyone).
--- Keys: job hash, leases, timers, todo, worker leases, jobs:open, uploads, idempotency, events,
---       route, group.
+-- Keys: job hash, leases, timers, todo, worker leases, jobs:open, uploads, deadlines, warnings,
+--       tenant, idempotency, events, route, group.
 -- Gives: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
 --        not current, else the state in which the job had ended before.
 -- Guarantee: no unit is claimed or committed afterwards; what was committed stays readable. It
@@ -19,19 +19,5 @@ if not before then
 end
 if not is_open(before) then return before end
 if unit ~= '' and lease_of(key, unit) ~= tonumber(attempt) then return 'fenced' end
-
--- Before anything is added: a full Redis lets only such a script go on.
-redis.call('DEL', key .. ':todo')
-local n = counts(key)
-redis.call('HSET', key, state == 'expired' and 'expired' or 'cancelled', n[6])
--- Units that wait out a back-off have a timer and no lease.
-for _, name in ipairs(redis.call('HKEYS', key .. ':attempts')) do
-  redis.call('ZREM', timers_key(), id .. ' ' .. name)
-end
-local body = counts_json(key)
-if failure ~= '' then
-  redis.call('HSET', key, 'failure', failure)
-  body = body .. ',"failure":' .. failure
-end
-end_job(id, state, body)
+stop_job(id, state, failure)
 return 'ended'

@@ -1,9 +1,10 @@
 -- Give back everything that a worker holds: it drains, or its supervisor saw it die.
 --
--- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on.
+-- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on, milliseconds of the
+--       first back-off.
 -- Keys: worker leases, job hash, leases, timers, todo, crashes, route, group, turn.
 -- Gives: the routes that need a bell.
--- Guarantee: each unit is claimable at once; a late commit of the worker still counts only
+-- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still counts only
 -- if nobody was faster.
 local worker = ARGV[2]
 local bells = {}
@@ -13,9 +14,8 @@ for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
   local _, holder = lease_of(key, unit)
   if holder == worker then
     drop_lease(id, unit)
-    if ARGV[3] == '1' then redis.call('HINCRBY', key .. ':crashes', unit, 1) end
-    local route = make_claimable(id, unit)
-    if needs_bell(route) then bells[route] = true end
+    local route = come_back(id, unit, ARGV[3] == '1', tonumber(ARGV[4]))
+    if route and needs_bell(route) then bells[route] = true end
   end
 end
 redis.call('DEL', worker_leases_key(worker))

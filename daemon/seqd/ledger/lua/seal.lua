@@ -1,7 +1,8 @@
 -- Declare a job's input complete, and end the job when all of it is done already.
 --
 -- ARGV: prefix, job, number of units that the caller added, attempt of the intake ('' for none).
--- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, route, group, turn.
+-- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, route, group, turn,
+--       tenant.
 -- Gives: {'sealed', 1 when a bell is due} or {'ended', 0} when the job takes no more input, or
 --        takes it from another attempt of the intake.
 -- Guarantee: after it, `total` and `units` never change again. Sent twice it does nothing.
@@ -20,6 +21,7 @@ redis.call('ZREM', PREFIX .. ':uploads', id)
 if job[4] == 'train' then
   -- The training itself is one unit, the last; the chunks before it are its data.
   redis.call('HSET', key, 'total', 1, 'units', 1)
+  charge(redis.call('HGET', key, 'tenant'), 0, 1, 0)
   return {'sealed', needs_bell(make_claimable(id, 'train')) and 1 or 0}
 end
 complete_if_done(id)

@@ -1,7 +1,8 @@
 -- Put two halves in the place of a unit that has killed its worker too often.
 --
 -- ARGV: prefix, job, unit, attempt, then for each half its name, blob and number of items.
--- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, route, group, turn.
+-- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, route, group, turn,
+--       tenant.
 -- Gives: {1 when it was split, the route that needs a bell or ''}.
 -- Guarantee: only the attempt that holds the lease splits. The parts of a unit are claimed and
 -- committed like units, each alone; their results become the unit's, in order, when the last one
@@ -25,7 +26,9 @@ redis.call('HSET', key .. ':parts', parent, table.concat(names, ' '))
 drop_lease(id, unit)
 local waiting = redis.call('HSTRLEN', key .. ':in', unit)
 redis.call('HDEL', key .. ':in', unit)
-redis.call('HINCRBY', key, 'pending_bytes', #ARGV[6] + #ARGV[9] - waiting)
+local more = #ARGV[6] + #ARGV[9] - waiting
+redis.call('HINCRBY', key, 'pending_bytes', more)
+charge(redis.call('HGET', key, 'tenant'), 0, 0, more)
 local bell = ''
 for i = 5, 8, 3 do
   redis.call('HSET', key .. ':in', ARGV[i], ARGV[i + 1])

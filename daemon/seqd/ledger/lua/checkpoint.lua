@@ -1,0 +1,24 @@
+-- Record a training's checkpoint as one that may be gone on from.
+--
+-- ARGV: prefix, job, unit, attempt, checkpoint's name, its SHA-256, number of checkpoints kept.
+-- Keys: job hash, leases, crashes.
+-- Gives: names of the checkpoints that count, newest first; none when the attempt is not current.
+-- Guarantee: counts only from the attempt that holds the lease: a worker that lost it cannot put
+-- its own state in the place of a later one. Sent twice it changes nothing. The unit's crashes
+-- are forgiven: a training that gets on may be killed as often as it likes, and one that dies at
+-- the same place again and again is given up.
+local id, unit, attempt = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local entry, most = ARGV[5] .. ':' .. ARGV[6], tonumber(ARGV[7])
+local key = job_key(id)
+if lease_of(key, unit) ~= attempt then return {} end
+
+redis.call('HDEL', key .. ':crashes', unit)
+local entries, names = {entry}, {ARGV[5]}
+for earlier in string.gmatch(redis.call('HGET', key, 'checkpoints') or '', '%S+') do
+  if earlier ~= entry and #entries < most then
+    entries[#entries + 1] = earlier
+    names[#names + 1] = string.match(earlier, '^[^:]+')
+  end
+end
+redis.call('HSET', key, 'checkpoints', table.concat(entries, ' '))
+return names

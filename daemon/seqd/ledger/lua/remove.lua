@@ -1,0 +1,21 @@
+-- Forget an ended job with all that it left.
+--
+-- ARGV: prefix, job.
+-- Keys: job hash and all its parts, jobs, warnings, idempotency.
+-- Gives: 'removed', 'unknown' when there is no such job, else the state of a job that has not
+--        ended, which is left alone.
+-- Guarantee: nothing of the job is left, and its idempotency key may be used again.
+local id = ARGV[2]
+local key = job_key(id)
+local job = redis.call('HMGET', key, 'state', 'idempotency')
+if not job[1] then
+  redis.call('ZREM', PREFIX .. ':jobs', id)
+  return 'unknown'
+end
+if is_open(job[1]) then return job[1] end
+if job[2] and redis.call('GET', job[2]) == id then redis.call('DEL', job[2]) end
+redis.call('UNLINK', key)
+for _, part in ipairs(JOB_PARTS) do redis.call('UNLINK', key .. ':' .. part) end
+redis.call('ZREM', PREFIX .. ':jobs', id)
+redis.call('ZREM', warnings_key(), id .. ' results')
+return 'removed'

@@ -1,0 +1,72 @@
+"""A worker's limits hold for every client, and for jobs from the inbox, with the time to wait."""
+
+import pytest
+
+from seqd.client import Client, JobHandle
+from seqd.errors import QuotaExceeded
+from seqd.ledger import connect
+from seqd.settings import Settings
+from seqd_schemas import Priority, Rejected
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+ONE_REVIEW = (
+    '{"kind": "classify", "model": "echo", "source": {"type": "inline", "items": '
+    '[{"custom_id": "a", "text": "good"}]}}'
+)
+
+
+def hand_in(settings: Settings, job_id: str, job: str) -> None:
+    """Hand a job in as another language would."""
+    with connect(str(settings.redis_url)) as redis:
+        redis.xadd(settings.keys.inbox(), {"id": job_id, "job": job})
+
+
+def so_far(client: Client, job: JobHandle) -> list[str]:
+    """Names of the events of a job, without waiting for more."""
+    ledger = client._ledger
+    return [event.event for event in ledger.jobs.events(job.job_id, block=False)]
+
+
+def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_house: House):
+    empty_house.start_ready(max_tenant_jobs=1)
+    client = empty_house.client()
+    slow = client.classify(["text"] * 40, model="echo", parameters={"delay_ms": 200.0})
+
+    with pytest.raises(QuotaExceeded) as refused:
+        client.classify(["good"], model="echo")
+    hand_in(empty_house.settings, "late", ONE_REVIEW)
+    late = client.job("late")
+    wait_until(lambda: late.rejection() is not None, "the inbox has answered")
+    elsewhere = client.classify(
+        ["good"], model="echo", tenant="other", priority=Priority.INTERACTIVE
+    )
+    elsewhere.wait(timeout_s=30)
+    slow.cancel()
+
+    assert refused.value.retry_after_s == 5.0
+    rejection = late.rejection()
+    assert isinstance(rejection, Rejected)
+    assert (rejection.failure.code, rejection.failure.retryable) == ("quota_exceeded", True)
+    assert rejection.failure.retry_after_s == 5.0
+    assert rejection.failure.message == str(refused.value)
+    assert client.classify(["good"], model="echo").wait(timeout_s=30).counts.succeeded == 1
+
+
+def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_house: House):
+    empty_house.start_ready()
+    client = empty_house.client()
+    records = [{"text": "a", "label": "pos"}]
+    job = client.train(records, model="echo", parameters={"epochs": 60, "step_ms": 50.0})
+    wait_until(lambda: "epoch" in so_far(client, job), "it has begun")
+
+    job.pause()
+    client.classify(["good"], model="echo").wait(timeout_s=30)
+    events_then = len(so_far(client, job))
+    job.resume()
+
+    assert job.wait(timeout_s=60).training is not None
+    names = so_far(client, job)
+    assert names.count("paused") == names.count("resumed") == 1
+    assert events_then < len(names)

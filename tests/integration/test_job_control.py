@@ -1,0 +1,204 @@
+"""Pause, resume, expire, retry and remove with real workers, and with none; and as commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.client import Client, JobHandle
+from seqd.errors import JobExpired, WrongState
+from seqd.settings import Settings
+from seqd_schemas import ItemErrorCode, ItemFailure, ItemSuccess, JobState
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: 12 units of 8 items, each 0.16 s of work: long enough to step in.
+TEXTS = [f"text {number}" for number in range(96)]
+SLOWLY = {"delay_ms": 20.0}
+
+
+def labels(results: list[ItemSuccess | ItemFailure]) -> list[str]:
+    """Each result's label, or the code of its error."""
+    return [
+        result.output.label if isinstance(result, ItemSuccess) else str(result.error.code)  # type: ignore[union-attr]
+        for result in results
+    ]
+
+
+def after_the_first_unit(client: Client, **options: object) -> JobHandle:
+    """A slow job of which a unit is done."""
+    job = client.classify(TEXTS, model="echo", parameters=SLOWLY, **options)  # type: ignore[arg-type]
+    next(job.results())
+    return job
+
+
+def on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make commands of this process use a house's ledger."""
+    assert settings.redis_url is not None
+    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(house: House):
+    job = after_the_first_unit(house.client())
+
+    job.pause()
+    wait_until(lambda: house.workers[0].status().state == "ready", "the worker has nothing to do")
+    stopped_at = job.record().counts.done
+    job.resume()
+
+    assert 8 <= stopped_at < 96
+    assert job.record().state in (JobState.RUNNING, JobState.COMPLETED)
+    assert labels(list(job.results())) == TEXTS
+    assert [event.event for event in job.events()].count("paused") == 1
+
+
+def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
+    empty_house: House,
+):
+    empty_house.publish_catalog()
+    client = empty_house.client()
+    paused = client.classify(TEXTS, model="echo")
+    paused.pause()
+    other = client.classify(TEXTS, model="echo")
+
+    empty_house.start_ready()
+    other.wait(timeout_s=30)
+
+    assert paused.record().state is JobState.PAUSED
+    paused.resume()
+    assert paused.wait(timeout_s=30).counts.succeeded == 96
+
+
+def test_a_job_whose_time_runs_out_keeps_what_was_done(house: House):
+    job = house.client().classify(
+        TEXTS * 10, model="echo", parameters={"delay_ms": 50.0}, expires_in_s=3
+    )
+
+    results = list(job.results())
+
+    given = labels(results)
+    assert len(results) == 960
+    assert given.index("expired") > 0
+    assert set(given[given.index("expired") :]) == {"expired"}
+    assert isinstance(results[-1], ItemFailure)
+    assert results[-1].error.code is ItemErrorCode.EXPIRED
+    with pytest.raises(JobExpired, match="not done within its expires_in_s of 3 seconds"):
+        job.wait()
+
+
+def test_a_job_expires_with_no_worker_up(empty_house: House):
+    empty_house.publish_catalog()
+    job = empty_house.client().classify(TEXTS, model="echo", expires_in_s=1)
+
+    with pytest.raises(JobExpired):
+        job.wait(timeout_s=30)
+
+    assert job.record().counts.expired == 96
+
+
+def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(house: House):
+    client = house.client()
+    first = after_the_first_unit(client)
+    first.cancel()
+    cancelled = first.record().counts.cancelled
+
+    again = client.retry(first.job_id)
+
+    assert 0 < cancelled <= 88
+    assert labels(list(first.merged_results())) == TEXTS
+    record = again.wait(timeout_s=30)
+    assert record.counts.total == record.counts.succeeded == cancelled
+    assert first.record().continued_by == again.job_id
+    assert record.version == first.record().version
+
+
+def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(house: House):
+    client = house.client()
+    first = client.classify(["good", "bad", "fine", "bad"], model="echo")
+    first.wait(timeout_s=30)
+
+    second = client.retry(first.job_id)
+    second.wait(timeout_s=30)
+    third = client.retry(second.job_id)
+    third.wait(timeout_s=30)
+
+    assert [client.job(job.job_id).record().counts.total for job in (second, third)] == [2, 2]
+    merged = list(first.merged_results())
+    assert labels(merged) == ["good", "invalid_input", "fine", "invalid_input"]
+    assert [result.custom_id for result in merged] == ["row-1", "row-2", "row-3", "row-4"]
+
+
+def test_a_job_is_retried_once_and_then_its_retry_is(house: House):
+    client = house.client()
+    first = client.classify(["bad"], model="echo")
+    first.wait(timeout_s=30)
+    again = client.retry(first.job_id)
+
+    with pytest.raises(WrongState, match=f"is gone on from already, by job {again.job_id}"):
+        client.retry(first.job_id)
+
+
+def test_commands_pause_resume_retry_and_remove(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    on(house.settings, monkeypatch)
+    job = after_the_first_unit(house.client())
+    out = tmp_path / "all.jsonl"
+
+    paused = here(capsys, "jobs", "pause", job.job_id)
+    resumed = here(capsys, "jobs", "resume", job.job_id)
+    cancelled = here(capsys, "jobs", "cancel", job.job_id)
+    undone = job.record().counts.cancelled
+    retried = here(capsys, "jobs", "retry", job.job_id, "--failed", "--out", str(out))
+    shown = here(capsys, "jobs", "show", job.job_id)
+    merged = here(capsys, "jobs", "results", job.job_id, "--merged")
+    removed = here(capsys, "jobs", "rm", job.job_id)
+
+    assert paused.out.startswith(f"Job {job.job_id} is paused, with ")
+    assert paused.out.endswith(f"Let it go on: seqd jobs resume {job.job_id}\n")
+    assert resumed.out == f"Job {job.job_id} is running. Watch it: seqd jobs watch {job.job_id}\n"
+    assert cancelled.status == 0
+    assert f"{undone} of {undone} retried items have a result now." in retried.out
+    assert f"{out}: 96 results, in input order" in retried.out
+    assert (retried.status, merged.status) == (0, 0)
+    assert "The job that goes on from it: seqd jobs show " in shown.out
+    of_file = [json.loads(line)["output"]["label"] for line in out.read_text().splitlines()]
+    of_pipe = [json.loads(line)["output"]["label"] for line in merged.out.splitlines()]
+    assert of_file == of_pipe == TEXTS
+    assert removed.out == f"Job {job.job_id} is removed.\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            ("jobs", "resume"),
+            "is completed; only a paused job, or a training that ended early, can be resumed. "
+            "Retry its failed items: seqd jobs retry",
+        ),
+        (("jobs", "retry"), "has no failed items: there is nothing to retry."),
+    ],
+)
+def test_a_command_that_comes_too_late_says_so_in_one_line(
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    message: str,
+):
+    on(house.settings, monkeypatch)
+    job = house.client().classify(["good"], model="echo")
+    job.wait(timeout_s=30)
+
+    ended = here(capsys, *command, job.job_id)
+
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[wrong_state]: Job {job.job_id} {message}")
+    assert ended.err.count("\n") == 1

@@ -1,0 +1,179 @@
+"""A job that goes on from an ended one: what it finds there, and when it is refused."""
+
+import pytest
+
+from builders import (
+    a_chunk,
+    a_classify_job,
+    a_text_chunk,
+    a_train_job,
+    a_training_result,
+    some_results,
+)
+from ledger_fixtures import Scene
+from seqd.errors import IdempotencyConflict, WrongState
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.chunking import halves_of
+from seqd_schemas import (
+    ItemChunk,
+    ItemError,
+    ItemErrorCode,
+    JobState,
+    RefusedItem,
+    UploadSource,
+)
+
+pytestmark = pytest.mark.processes
+
+
+def failed_ids(scene: Scene, job_id: str) -> list[str]:
+    """Names of the items that are kept to be tried again."""
+    blobs = scene.ledger.jobs.retryable_inputs(job_id)
+    return [item.custom_id for blob in blobs for item in unpack_items(blob).items]
+
+
+def cancelled_training(scene: Scene) -> str:
+    """A training with two uploaded chunks, cancelled while it ran."""
+    job = a_train_job(source=UploadSource())
+    job_id = scene.submit(job, version=None, unit_items=1)
+    for number in range(2):
+        scene.ledger.submissions.append(job, job_id, number, a_text_chunk())
+    scene.ledger.submissions.seal(job, job_id, 2)
+    scene.claim_unit()
+    scene.ledger.control.cancel(job_id)
+    return job_id
+
+
+def test_items_with_errors_are_kept_in_their_order_and_no_others(scene: Scene) -> None:
+    job_id = scene.submit_units(3)
+    first, second, third = scene.claim_unit(), scene.claim_unit(), scene.claim_unit()
+
+    scene.commit(third, errored=1)
+    scene.commit(second)
+    scene.commit(first, errored=2)
+
+    assert failed_ids(scene, job_id) == ["item-0", "item-1", "item-5"]
+
+
+def test_failed_items_of_a_split_unit_are_kept_part_by_part(scene: Scene) -> None:
+    job_id = scene.submit_units(1)
+    unit = scene.claim_unit()
+    halves = halves_of(unpack_items(unit.blob))
+    assert halves is not None
+    scene.ledger.work.split(unit, halves)
+    parts = [scene.claim_unit(), scene.claim_unit()]
+
+    for part in reversed(parts):
+        chunk = unpack_items(part.blob)
+        results = some_results(1, first=chunk.first_index, errored=1)
+        scene.ledger.work.commit(part, results, chunk)
+
+    assert failed_ids(scene, job_id) == ["item-0", "item-1"]
+
+
+def test_an_entry_that_was_never_readable_is_not_tried_again(scene: Scene) -> None:
+    error = ItemError(code=ItemErrorCode.DECODE_ERROR, message="no text")
+    refused = RefusedItem(custom_id="item-1", refused=error)
+    chunk = ItemChunk(first_index=0, items=(*a_chunk(1).items, refused))
+    job_id = scene.submit(chunk=chunk, sealed=True)
+
+    scene.commit(scene.claim_unit(), errored=2)
+
+    assert failed_ids(scene, job_id) == ["item-0"]
+
+
+def test_an_ended_job_knows_the_job_that_goes_on_from_it(scene: Scene) -> None:
+    ended = scene.submit_units(1)
+    scene.commit(scene.claim_unit(), errored=1)
+
+    job_id = scene.submit(a_classify_job(continues=ended), chunk=a_chunk(), sealed=True)
+
+    assert scene.record(ended).continued_by == job_id
+    assert scene.record(job_id).job.continues == ended
+
+
+def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
+    scene: Scene,
+) -> None:
+    ended = cancelled_training(scene)
+    job = a_train_job(source=UploadSource(), continues=ended)
+
+    job_id = scene.submit(job, version=None, unit_items=1)
+
+    assert scene.claim_names() == [(job_id, "train")]
+    inputs = scene.ledger.jobs.inputs
+    assert inputs(job_id, [0, 1]) == inputs(ended, [0, 1])
+    assert scene.redis.ttl(scene.keys.input(job_id)) == -1
+    assert scene.redis.ttl(scene.keys.input(ended)) > 0
+    bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
+    assert int(scene.redis.hget(scene.keys.tenant("default"), "bytes")) == bytes_waiting
+
+
+@pytest.mark.parametrize("what", ["running", "unknown", "completed training", "gone on from"])
+def test_a_job_cannot_go_on_from_one_that_is_not_fit_for_it(scene: Scene, what: str) -> None:
+    if what == "running":
+        ended, job = scene.submit_units(1), a_classify_job()
+        message = (
+            f"Job {ended} is queued; only a job that has ended can be gone on from. Wait for its "
+            "end, or cancel it."
+        )
+    elif what == "unknown":
+        ended, job = "nowhere", a_classify_job()
+        message = "There is no job 'nowhere' to go on from; it is not kept (any more)."
+    elif what == "completed training":
+        ended, job = scene.submit(a_train_job(), version=None, unit_items=1), a_train_job()
+        scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
+        message = (
+            f"Training {ended} is completed: there is nothing left to go on with. Train anew, "
+            "without `continues`."
+        )
+    else:
+        ended, job = scene.submit_units(1), a_classify_job()
+        scene.ledger.control.cancel(ended)
+        other = scene.submit(a_classify_job(continues=ended))
+        message = (
+            f"Job {ended} is gone on from already, by job {other}. Go on from that one instead."
+        )
+
+    with pytest.raises(WrongState) as refused:
+        scene.submit(job.model_copy(update={"continues": ended}), job_id="late")
+
+    assert str(refused.value) == message
+    assert scene.redis.exists(scene.keys.job("late")) == 0
+
+
+def test_sent_twice_it_goes_on_once(scene: Scene) -> None:
+    ended = scene.submit_units(1)
+    scene.ledger.control.cancel(ended)
+    job = a_classify_job(continues=ended, idempotency_key="once")
+
+    assert scene.submit(job) == scene.submit(job)
+
+
+def test_when_the_job_that_went_on_is_removed_another_may_go_on(scene: Scene) -> None:
+    ended = scene.submit_units(1)
+    scene.ledger.control.cancel(ended)
+    other = scene.submit(a_classify_job(continues=ended))
+    scene.ledger.control.cancel(other)
+    scene.ledger.control.remove(other)
+
+    job_id = scene.submit(a_classify_job(continues=ended))
+
+    assert scene.record(ended).continued_by == job_id
+    assert scene.record(job_id).state is JobState.QUEUED
+
+
+def test_a_unit_that_is_sent_again_with_other_items_is_another_request(scene: Scene) -> None:
+    job_id = scene.submit(chunk=a_chunk())
+    submissions, job = scene.ledger.submissions, a_classify_job()
+    submissions.append(job, job_id, 1, a_chunk(first=2))
+
+    assert submissions.append(job, job_id, 1, a_chunk(first=2)) == "added"
+    with pytest.raises(IdempotencyConflict) as refused:
+        submissions.append(job, job_id, 1, a_chunk(first=9))
+
+    assert str(refused.value) == (
+        f"Unit 1 of job {job_id} is there already, with other items. Send the same items again, "
+        "or hand them in as another job."
+    )
+    assert scene.record(job_id).counts.total == 4

@@ -1,0 +1,142 @@
+"""Jobs expire and results are dropped in their time, with a warning before, with no worker up."""
+
+import pytest
+
+from builders import a_classify_job, a_train_job, inline
+from ledger_fixtures import Scene
+from seqd.ledger.work import CommitOutcome
+from seqd_schemas import Expired, Expiring, JobState
+
+pytestmark = pytest.mark.processes
+
+
+def overdue(scene: Scene, job_id: str) -> None:
+    """Put a job's deadline into the past, as time would."""
+    past_ms = scene.ledger.fleet.now_ms() - 1
+    assert scene.redis.zadd(scene.keys.deadlines(), {job_id: past_ms}, xx=True, ch=True) == 1
+    scene.redis.hset(scene.keys.job(job_id), "expires_at", past_ms)
+
+
+def warnings_due(scene: Scene) -> None:
+    """Make every warning due, as time would."""
+    for member in scene.redis.zrange(scene.keys.warnings(), 0, -1):
+        scene.redis.zadd(scene.keys.warnings(), {member: 1})
+
+
+def test_a_job_knows_when_it_must_have_ended(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=3_600))
+
+    record = scene.record(job_id)
+
+    assert record.expires_at_ms == record.created_at_ms + 3_600_000
+    assert scene.record(scene.submit_units(1)).expires_at_ms is None
+
+
+def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
+    scene: Scene,
+) -> None:
+    job_id = scene.submit_units(3, a_classify_job(expires_in_s=60))
+    scene.commit(scene.claim_unit())
+
+    overdue(scene, job_id)
+
+    record = scene.record(job_id)
+    assert record.state is JobState.EXPIRED
+    assert (record.counts.succeeded, record.counts.expired, record.counts.processing) == (2, 4, 0)
+    assert record.failure is not None
+    assert (record.failure.code, record.failure.retryable) == ("expired", True)
+    assert record.failure.message == (
+        "The job was not done within its expires_in_s of 60 seconds. What had finished stays "
+        "readable; hand it in again with more time, or retry what is undone with `seqd jobs retry "
+        "--failed`."
+    )
+    (event,) = [e for e in scene.ledger.jobs.events(job_id, block=False) if e.event == "expired"]
+    assert isinstance(event, Expired)
+    assert (event.counts, event.failure) == (record.counts, record.failure)
+
+
+def test_no_unit_of_an_overdue_job_is_handed_out(scene: Scene) -> None:
+    job_id = scene.submit_units(2, a_classify_job(expires_in_s=60))
+    overdue(scene, job_id)
+
+    assert scene.claim() is None
+    assert scene.events(job_id) == ["queued", "expired"]
+
+
+def test_a_late_commit_of_an_expired_job_changes_nothing(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
+    unit = scene.claim_unit()
+    overdue(scene, job_id)
+    scene.ledger.work.expire()
+
+    assert scene.commit(unit) is CommitOutcome.ENDED
+    assert scene.record(job_id).counts.expired == 2
+
+
+def test_a_paused_job_expires_too(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
+    scene.ledger.control.pause(job_id)
+    overdue(scene, job_id)
+
+    scene.ledger.work.expire()
+
+    assert scene.record(job_id).state is JobState.EXPIRED
+
+
+def test_a_job_with_time_left_is_not_touched(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
+
+    assert scene.ledger.control.end_if_overdue(job_id) is False
+    scene.ledger.work.expire()
+
+    assert scene.record(job_id).state is JobState.QUEUED
+
+
+def test_a_job_that_ended_in_time_does_not_expire_afterwards(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
+    scene.commit(scene.claim_unit())
+
+    assert scene.redis.exists(scene.keys.deadlines()) == 0
+    assert scene.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_classify_job(expires_in_s=600, results_ttl_s=6_000))
+    warnings_due(scene)
+    scene.ledger.work.expire()
+    scene.commit(scene.claim_unit())
+    warnings_due(scene)
+    for _ in range(2):
+        scene.ledger.work.expire()
+
+    record = scene.record(job_id)
+    events = scene.ledger.jobs.events(job_id, block=False)
+    warnings = [event for event in events if isinstance(event, Expiring)]
+    assert [warning.what for warning in warnings] == ["job", "results"]
+    assert [w.expires_at_ms for w in warnings] == [record.expires_at_ms, record.kept_until_ms]
+    everywhere = scene.ledger.jobs.all_events("0-0", block=False)
+    assert [event.event for event in everywhere].count("expiring") == 2
+
+
+@pytest.mark.parametrize(
+    ("ttl_s", "notice_s"), [(600, 60), (7 * 24 * 3_600, 3_600)], ids=["a tenth", "an hour at most"]
+)
+def test_the_warning_comes_when_a_tenth_of_the_time_is_left(
+    scene: Scene, ttl_s: int, notice_s: int
+) -> None:
+    job = a_classify_job(source=inline("good"), results_ttl_s=ttl_s)
+    job_id = scene.submit(job)
+    scene.ledger.control.cancel(job_id)
+
+    warn_at_ms = scene.redis.zscore(scene.keys.warnings(), f"{job_id} results")
+
+    kept_until_ms = scene.record(job_id).kept_until_ms
+    assert kept_until_ms is not None and warn_at_ms is not None
+    assert kept_until_ms - warn_at_ms == notice_s * 1000
+
+
+def test_a_job_that_ended_before_its_warning_is_not_warned_of(scene: Scene) -> None:
+    job_id = scene.submit_units(1, a_train_job(expires_in_s=60))
+    scene.ledger.control.cancel(job_id)
+
+    assert scene.redis.zrange(scene.keys.warnings(), 0, -1) == [f"{job_id} results".encode()]
