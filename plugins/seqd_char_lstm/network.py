@@ -7,11 +7,13 @@ so that `KERAS_BACKEND` may be tensorflow, jax or torch.
 
 import importlib
 import importlib.metadata
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
+from seqd.errors import CheckpointDamaged
 from seqd_char_lstm.artifact import Weights
 from seqd_char_lstm.text import Ids
 
@@ -61,6 +63,8 @@ class Network:
             loss="sparse_categorical_crossentropy",
             jit_compile=False,
         )
+        # Else its variables come with the first step, too late for `restore`.
+        self._model.optimizer.build(self._model.trainable_variables)
 
     def train_step(self, windows: Ids, targets: Ids) -> float:
         """Learn from one batch; gives its mean loss in nats, from before the step."""
@@ -80,6 +84,35 @@ class Network:
         """Copy the weights out, in rows: safetensors stores memory as it lies."""
         arrays = [*self._lstm.get_weights(), *self._dense.get_weights()]
         return Weights(*(np.array(array, np.float32, order="C") for array in arrays))
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Copy out all that a step reads and changes: weights and the optimizer's variables."""
+        return {name: np.array(variable.numpy()) for name, variable in self._variables().items()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take a state over; the steps after it are those of the training that it comes from.
+
+        Raises CheckpointDamaged for the state of another network.
+        """
+        variables = self._variables()
+        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+        found = {name: array.shape for name, array in state.items()}
+        if found != shapes:
+            raise CheckpointDamaged(
+                f"The checkpoint has arrays of the shapes {found}; this network has {shapes}. It "
+                "was saved by another version of char_lstm or Keras. Train anew."
+            )
+        for name, variable in variables.items():
+            variable.assign(state[name])
+
+    def _variables(self) -> dict[str, keras.Variable]:
+        # By their order: Keras numbers names on from one network of a process to the next.
+        groups = {"weights": self._model.variables, "optimizer": self._model.optimizer.variables}
+        return {
+            f"{group}.{number}": variable
+            for group, variables in groups.items()
+            for number, variable in enumerate(variables)
+        }
 
 
 def libraries() -> dict[str, str]:

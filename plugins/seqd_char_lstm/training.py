@@ -1,4 +1,4 @@
-"""Trains a version: windows, epochs, events, samples, and the files at the end.
+"""Trains a version: windows, epochs, events, samples, checkpoints, and the files at the end.
 
 Imports Keras through `network`, and so is itself imported by the model's description
 (`seqd_char_lstm.CharLstm`) only when a training begins.
@@ -16,6 +16,7 @@ from seqd_char_lstm.artifact import MAX_ALPHABET, Config, save
 from seqd_char_lstm.forward import Folded
 from seqd_char_lstm.network import Network, libraries
 from seqd_char_lstm.parameters import TrainParameters
+from seqd_char_lstm.place import Mean, Place
 from seqd_char_lstm.text import UNKNOWN, Alphabet, Windows, lead_in
 from seqd_char_lstm.writing import read_prompts, write
 
@@ -41,25 +42,37 @@ class Training:
             learning_rate=parameters.learning_rate,
             seed=parameters.seed,
         )
-        self._steps = -(-len(self._windows) // parameters.batch_windows) * parameters.epochs
-        self._steps_done = 0
+        self._epoch_steps = -(-len(self._windows) // parameters.batch_windows)
+        self._steps = self._epoch_steps * parameters.epochs
+        self._place = Place()
 
     def run(self) -> TrainedModel:
-        """Train all epochs and write the files.
+        """Train all epochs, or those that a checkpoint has left, and write the files.
 
         Raises Stopped within one step, and InvalidParameters when the loss is lost.
         """
-        metrics: dict[str, float] = {}
-        for epoch in range(1, self._parameters.epochs + 1):
-            metrics = self._run_epoch(epoch)
+        self._resume()
+        while self._place.epoch <= self._parameters.epochs:
+            metrics = self._run_epoch(self._place.epoch)
+            self._place = Place(epoch=self._place.epoch + 1, metrics=metrics)
+            self._save()
         save(self._context.folder, self._config(), self._network.weights())
-        metrics |= {
+        metrics = self._place.metrics | {
             "characters": float(len(self._windows.ids)),
             "alphabet": float(len(self._alphabet)),
             "windows": float(len(self._windows)),
             "epochs": float(self._parameters.epochs),
         }
         return TrainedModel(metrics=metrics, libraries=libraries())
+
+    def _resume(self) -> None:
+        checkpoint = self._context.checkpoints.load()
+        if checkpoint is not None:
+            self._place = Place.of(checkpoint.progress)
+            self._network.restore(checkpoint.arrays)
+
+    def _save(self) -> None:
+        self._context.checkpoints.save(self._network.state(), self._place.model_dump())
 
     def _run_epoch(self, epoch: int) -> dict[str, float]:
         began = time.monotonic()
@@ -74,24 +87,28 @@ class Training:
 
     def _learn(self, epoch: int, order: npt.NDArray[np.int64]) -> float:
         """Go through all windows once; gives their mean loss, each from before its step."""
-        losses = _Mean()
-        for windows, targets in self._windows.batches(order, self._parameters.batch_windows):
+        place, batch_windows = self._place, self._parameters.batch_windows
+        left = order[place.batches * batch_windows :]
+        for windows, targets in self._windows.batches(left, batch_windows):
             self._heed_stop()
-            losses.add(self._network.train_step(windows, targets), len(targets))
-            if not math.isfinite(losses.value):
+            place.losses.add(self._network.train_step(windows, targets), len(targets))
+            loss = place.losses.value
+            if not math.isfinite(loss):
                 raise InvalidParameters(
-                    f"The loss became {losses.value} in epoch {epoch} with learning_rate "
+                    f"The loss became {loss} in epoch {epoch} with learning_rate "
                     f"{self._parameters.learning_rate}. Train with a lower one."
                 )
-            self._steps_done += 1
-            self._context.step(self._steps_done, self._steps, loss=losses.value)
-        return losses.value
+            place.batches += 1
+            self._context.step(self._steps_done, self._steps, loss=loss)
+            if self._context.checkpoints.due():
+                self._save()
+        return place.losses.value
 
     def _measure_held_out(self) -> dict[str, float]:
         if self._held_out is None:
             return {}
         windows, numbers = self._held_out
-        losses = _Mean()
+        losses = Mean()
         for inputs, targets in windows.batches(numbers, _HELD_OUT_BATCH):
             self._heed_stop()
             losses.add(self._network.held_out_step(inputs, targets), len(targets))
@@ -126,7 +143,7 @@ class Training:
             return
         start = int(stream.integers(len(self._windows.ids) - self._parameters.window + 1))
         prompt = self._windows.ids[start : start + self._parameters.window]  # (window,)
-        stop_requested = self._context.stop_requested
+        stop_requested = self._stop_requested
         folded = Folded.of(self._network.weights())
         wavefront = read_prompts(folded, prompt[None, :], stop_requested)
         pieces = write(
@@ -152,27 +169,22 @@ class Training:
         )
 
     def _heed_stop(self) -> None:
-        if self._context.stop_requested():
+        if self._stop_requested():
             raise Stopped(
                 f"The training was stopped after step {self._steps_done:,} of {self._steps:,}; "
                 "it made no version."
             )
 
-
-class _Mean:
-    """A mean over windows, of means over batches."""
-
-    def __init__(self) -> None:
-        self._sum = 0.0
-        self._windows = 0
-
-    def add(self, loss: float, windows: int) -> None:
-        self._sum += loss * windows
-        self._windows += windows
+    def _stop_requested(self) -> bool:
+        """Ask whether to stop, and save once more if so."""
+        if not self._context.stop_requested():
+            return False
+        self._save()
+        return True
 
     @property
-    def value(self) -> float:
-        return self._sum / self._windows
+    def _steps_done(self) -> int:
+        return (self._place.epoch - 1) * self._epoch_steps + self._place.batches
 
 
 def _training_text(parameters: TrainParameters, context: TrainContext) -> str:

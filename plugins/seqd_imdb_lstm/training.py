@@ -1,11 +1,11 @@
 """Trains a version: data in, network trained and validated, files out.
 
-Called by `ImdbLstm.train` only. Which words are known is `corpus`'s work, the training
-`network`'s; what both mean for the caller, in figures and in messages, stands here.
+Called by `ImdbLstm.train` only. Which words are known is `corpus`'s work, the epochs are
+`learning`'s; what is trained on, and what of it becomes files, stands here.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,19 +20,12 @@ from seqd_imdb_lstm.corpus import (
     read_corpus,
     read_held_out,
 )
-from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.parameters import KERAS_IMDB, TrainParameters
 from seqd_imdb_lstm.reviews import Vocabulary, words_of
-from seqd_imdb_lstm.version import Probabilities, Version, VersionConfig, Weights, write_version
+from seqd_imdb_lstm.version import Version, VersionConfig, write_version
 
 #: Reviews read between two looks at the stop request; 20 ms of work.
 _READ_REVIEWS: Final = 512
-
-#: Reviews validated between two looks at the stop request; a fifth of a second on one core.
-_VALIDATE_REVIEWS: Final = 512
-
-#: Nearest to 0 and 1 that a probability counts in a loss, as in Keras.
-_EPSILON: Final = 1e-7
 
 #: Halves of Keras's built-in set.
 _TRAINING_HALF: Final = 0
@@ -58,13 +51,18 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
     _tell_what_is_trained_on(material, context)
     # Not before the data has proved good: importing Keras takes seconds.
     from seqd_imdb_lstm import network
+    from seqd_imdb_lstm.learning import Learning
 
-    epochs = _Epochs(material, parameters.epochs, context)
-    network.train_network(
-        material.config, material.training, parameters, context, epoch_end=epochs.end
-    )
-    write_version(epochs.version, context.folder)
-    return TrainedModel(epochs.figures, network.library_versions() | {"numpy": np.__version__})
+    config, vocabulary = material.config, material.vocabulary
+    learner = network.Learner(config, parameters)
+
+    def version() -> Version:
+        return Version(config, vocabulary, learner.weights())
+
+    learning = Learning(learner, version, material.training, parameters, context)
+    figures = learning.run(material.validation)
+    write_version(version(), context.folder)
+    return TrainedModel(figures, network.library_versions() | {"numpy": np.__version__})
 
 
 def _read_material(parameters: TrainParameters, context: TrainContext) -> _Material:
@@ -150,53 +148,3 @@ def _tell_what_is_trained_on(material: _Material, context: TrainContext) -> None
         f"with {len(material.vocabulary.words):,} known words; "
         f"validating on {len(material.validation):,}."
     )
-
-
-class _Epochs:
-    """Validates after each epoch, publishes the figures, and keeps the last version."""
-
-    version: Version
-
-    def __init__(self, material: _Material, epochs: int, context: TrainContext) -> None:
-        self.figures: dict[str, float] = {}
-        self._material = material
-        self._epochs = epochs
-        self._context = context
-
-    def end(
-        self, epoch: int, seconds: float, figures: Mapping[str, float], weights: Weights
-    ) -> None:
-        """Take over the weights after an epoch, which took `seconds` without validation."""
-        self.version = Version(self._material.config, self._material.vocabulary, weights)
-        self.figures = {**figures, **self._validated()}
-        self._context.epoch(epoch, self._epochs, seconds, **self.figures)
-
-    def _validated(self) -> dict[str, float]:
-        validation = self._material.validation
-        if not len(validation):
-            return {}
-        engine = engine_for(self.version, self._context.device)
-        probabilities = _probabilities(engine, validation, self._context)
-        return validation_figures(probabilities, validation)
-
-
-def validation_figures(probabilities: Probabilities, reviews: LabelledReviews) -> dict[str, float]:
-    """Give mean binary cross-entropy in nats, and the share of right labels."""
-    clipped = np.clip(probabilities.astype(np.float64), _EPSILON, 1.0 - _EPSILON)
-    right = reviews.targets > 0.5
-    losses = -np.log(np.where(right, clipped, 1.0 - clipped))
-    return {
-        "validation_loss": float(losses.mean()),
-        "validation_accuracy": float(((probabilities > 0.5) == right).mean()),
-    }
-
-
-def _probabilities(
-    engine: Engine, reviews: LabelledReviews, context: TrainContext
-) -> Probabilities:
-    parts = []
-    for start in range(0, len(reviews), _VALIDATE_REVIEWS):
-        if context.stop_requested():
-            raise Stopped("The training was asked to stop while it validated.")
-        parts.append(engine.probabilities(reviews.reviews[start : start + _VALIDATE_REVIEWS]))
-    return np.concatenate(parts)

@@ -1,4 +1,4 @@
-"""Clauses D1, S1 and A1 for train, on every model that can be trained."""
+"""Clauses D1, S1, A1 and C1 for train, on every model that can be trained."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from conformance.conftest import small_parameters, tiny_data, train
 from seqd.errors import Stopped
-from seqd.testing import MemoryTrainContext, train_to_artifact
+from seqd.testing import MemoryCheckpoints, MemoryTrainContext, train_to_artifact
 
 pytestmark = pytest.mark.network
 
@@ -72,9 +72,7 @@ def test_s1_a_training_that_is_asked_to_stop_raises_stopped_within_a_step(traina
     assert len(context.steps) <= len(undisturbed.steps)
 
 
-def test_a1_a_training_writes_only_into_its_two_folders(
-    trainable, tmp_path, write_watch, monkeypatch
-):
+def test_a1_a_training_writes_only_into_its_folder(trainable, tmp_path, write_watch, monkeypatch):
     train(trainable, tmp_path / "warm")  # the first import of Keras writes its own settings
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
@@ -82,13 +80,12 @@ def test_a1_a_training_writes_only_into_its_two_folders(
     with write_watch:
         context = train(trainable, tmp_path / "watched")
 
-    homes = (context.folder, context.checkpoints)
     made = [path for path in write_watch.paths if "__pycache__" not in path.parts]
     strays = [
         path
         for path in made
         if path != Path(os.devnull)
-        and not any(path.is_relative_to(home) for home in homes)
+        and not path.is_relative_to(context.folder)
         and path != context.folder.parent  # made by the test's own context
     ]
     assert any(path.is_relative_to(context.folder) for path in made)
@@ -102,3 +99,81 @@ def test_a1_a_training_leaves_only_files_that_a_store_takes(trainable, tmp_path)
     suffixes = {path.suffix for path in context.folder.rglob("*") if path.is_file()}
     assert suffixes
     assert suffixes <= {".safetensors", ".json"}
+
+
+class KilledError(BaseException):
+    """The end of a worker: nothing that a plugin catches, and no time to save."""
+
+
+class KilledContext(MemoryTrainContext):
+    """A training whose worker dies in a step."""
+
+    def __init__(self, *arguments, dies_at: int, **more) -> None:
+        super().__init__(*arguments, **more)
+        self.dies_at = dies_at
+
+    def step(self, done: int, total: int, **metrics: float) -> None:
+        super().step(done, total, **metrics)
+        if len(self.steps) == self.dies_at:
+            raise KilledError
+
+
+def told(*contexts):
+    """Give the figures of each epoch that was told; one that was told twice has one set."""
+    figures = {}
+    for report in (report for context in contexts for report in context.epochs):
+        assert figures.setdefault(report.epoch, report.metrics) == report.metrics
+    return figures
+
+
+def files_of(context):
+    return {path.name: path.read_bytes() for path in context.folder.iterdir()}
+
+
+def test_c1_a_training_that_is_stopped_again_and_again_ends_like_an_undisturbed_one(
+    trainable, tmp_path
+):
+    undisturbed = train(trainable, tmp_path / "undisturbed")
+    parameters, checkpoints, contexts = (
+        small_parameters(trainable, "train"),
+        MemoryCheckpoints(),
+        [],
+    )
+    questions = undisturbed.stop_questions // 3 or 1
+
+    for attempt in range(9):
+        # More of them each time, so that one that cannot go on comes to its end as well.
+        stop_after = questions << attempt // 3
+        context = MemoryTrainContext(
+            tmp_path / str(attempt), tiny_data(), checkpoints=checkpoints, stop_after=stop_after
+        )
+        contexts.append(context)
+        try:
+            trainable.train(parameters, context)
+        except Stopped:
+            continue
+        break
+
+    assert len(contexts) >= 3 or undisturbed.stop_questions < 3
+    assert files_of(contexts[-1]) == files_of(undisturbed)
+    assert told(*contexts) == told(undisturbed)
+
+
+def test_c1_a_training_whose_worker_is_killed_ends_like_an_undisturbed_one(trainable, tmp_path):
+    undisturbed = train(trainable, tmp_path / "undisturbed")
+    parameters, checkpoints = small_parameters(trainable, "train"), MemoryCheckpoints(due_every=2)
+    dies_at = len(undisturbed.steps) * 2 // 3
+    killed = KilledContext(
+        tmp_path / "killed", tiny_data(), checkpoints=checkpoints, dies_at=dies_at
+    )
+    resumed = MemoryTrainContext(tmp_path / "resumed", tiny_data(), checkpoints=checkpoints)
+
+    if dies_at:
+        with pytest.raises(KilledError):
+            trainable.train(parameters, killed)
+    trainable.train(parameters, resumed)
+
+    assert files_of(resumed) == files_of(undisturbed)
+    assert told(killed, resumed) == told(undisturbed)
+    if checkpoints.saves:
+        assert len(resumed.steps) < len(undisturbed.steps)

@@ -3,13 +3,16 @@
 Model `echo` labels a text with itself. A text that is one of the words in `TRICKS` does what a
 broken plugin or a hard crash would do, so that a test can put the fault on one item; `few`,
 `wrong` and `batch` are tricks too. Its training writes one small file, as slowly as the test
-asks for.
+asks for, makes a checkpoint after each epoch, and keeps a diary that a test can count steps in.
 
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
 
+import ctypes
+import errno
 import json
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
@@ -32,6 +35,10 @@ from seqd.hookspecs import (
 )
 from seqd_schemas import Classification, GeneratedSample, Generation, ItemError, ItemErrorCode
 
+# A plugin that is slow to import where it computes, as one with a big library is.
+if "FORKED_BY_MULTIPROCESSING" in os.environ:
+    time.sleep(float(os.environ.get("LIGHT_IMPORT_S", "0")))
+
 #: Items in one unit.
 UNIT_ITEMS = 8
 
@@ -46,7 +53,10 @@ class EchoParameters(PluginParameters):
 class TrainParameters(PluginParameters):
     epochs: int = Field(default=2, ge=1, le=1_000, description="Epochs.")
     step_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds a step takes.")
-    trick: str = Field(default="", max_length=16, description="bug, exit, nan or nothing.")
+    trick: str = Field(
+        default="", max_length=16, description="bug, exit, nan, deaf, ballast, disk or nothing."
+    )
+    diary: str = Field(default="", max_length=256, description="File to note each step in.")
 
 
 def _raises(items: Sequence[WorkItem]) -> None:
@@ -55,6 +65,15 @@ def _raises(items: Sequence[WorkItem]) -> None:
 
 def _exits(items: Sequence[WorkItem]) -> None:
     os._exit(9)
+
+
+def _dies_of(number: signal.Signals) -> Callable[[Sequence[WorkItem]], None]:
+    return lambda items: os.kill(os.getpid(), number)
+
+
+def _holds_the_interpreter(items: Sequence[WorkItem]) -> None:
+    # PyDLL, unlike CDLL, keeps the lock during the call: no thread of this process runs.
+    ctypes.PyDLL(None).sleep(600)
 
 
 def _spins(items: Sequence[WorkItem]) -> None:
@@ -66,7 +85,10 @@ def _spins(items: Sequence[WorkItem]) -> None:
 TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "raise": _raises,
     "exit": _exits,
+    "segfault": _dies_of(signal.SIGSEGV),
+    "kill": _dies_of(signal.SIGKILL),
     "spin": _spins,
+    "hold": _holds_the_interpreter,
 }
 
 
@@ -140,25 +162,48 @@ class EchoModel(Model):
         if not any(record.label for record in records):
             raise InvalidData("no record has a label; at least one is due.")
         loss = float("nan") if parameters.trick == "nan" else 0.5
-        for epoch in range(1, parameters.epochs + 1):
+        checkpoint = context.checkpoints.load()
+        learnt = int(str(checkpoint.progress["learnt"])) if checkpoint else 0
+        _note(parameters, "begin")
+        for epoch in range(learnt + 1, parameters.epochs + 1):
             self._step(epoch, parameters, context, loss)
+            if parameters.trick == "deaf":
+                self._save(epoch, parameters, context)
             context.epoch(epoch, parameters.epochs, parameters.step_ms / 1000, loss=loss)
             context.sample(epoch, 0.5, records[0].text, records[0].text[::-1])
+            self._save(epoch, parameters, context)
         context.log(f"learnt {len(records)} records")
-        (context.folder / WEIGHTS).write_text(json.dumps({"records": len(records)}))
+        if parameters.trick == "disk":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        content = {"records": len(records), "epochs": parameters.epochs}
+        (context.folder / WEIGHTS).write_text(json.dumps(content))
         return TrainedModel(metrics={"loss": loss})
+
+    def _save(self, learnt: int, parameters: TrainParameters, context: TrainContext) -> None:
+        ballast = "x" * 100_000 if parameters.trick == "ballast" else ""
+        context.checkpoints.save({}, {"learnt": learnt, "ballast": ballast})
+        _note(parameters, f"saved {learnt}")
 
     def _step(
         self, done: int, parameters: TrainParameters, context: TrainContext, loss: float
     ) -> None:
-        if context.stop_requested():
+        if parameters.trick != "deaf" and context.stop_requested():
+            self._save(done - 1, parameters, context)
             raise Stopped("asked to stop")
+        _note(parameters, f"step {done}")
         if parameters.trick == "bug":
             raise ValueError("this training was made to fail")
         if parameters.trick == "exit":
             os._exit(9)
         time.sleep(parameters.step_ms / 1000)
-        context.step(done, parameters.epochs, loss=loss)
+        if parameters.trick != "deaf":
+            context.step(done, parameters.epochs, loss=loss)
+
+
+def _note(parameters: TrainParameters, line: str) -> None:
+    if parameters.diary:
+        with open(parameters.diary, "a", encoding="utf-8") as diary:
+            diary.write(line + "\n")
 
 
 @hookimpl

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Artifact, Device, LabelledRecord, TrainedModel, WorkItem
+from seqd.testing import MemoryCheckpoints
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
 from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.reviews import Vocabulary
@@ -62,7 +63,7 @@ class Training:
 
     def __init__(self, folder: Path, data: Reviews | None = None, **changes: object) -> None:
         self.folder = folder
-        self.checkpoints = folder
+        self.checkpoints = MemoryCheckpoints()
         self.data = data or Reviews()
         self.held_out: Reviews | None = changes.pop("held_out", None)
         self.stop_after_steps: int = changes.pop("stop_after_steps", 10**9)

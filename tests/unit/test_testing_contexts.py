@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from pydantic import Field
 
@@ -19,6 +20,7 @@ from seqd.hookspecs import (
 from seqd.inputs import NamedDataset, TextDataset
 from seqd.testing import (
     EpochReport,
+    MemoryCheckpoints,
     MemoryRunContext,
     MemoryTrainContext,
     SampleReport,
@@ -97,8 +99,35 @@ def test_a_training_context_keeps_what_it_is_told(tmp_path):
     assert context.samples == [SampleReport(1, 0.5, "a", "bab")]
     assert context.logs == ["hello"]
     assert context.stated_fingerprint == (4, "0" * 64)
-    assert list(context.folder.iterdir()) == list(context.checkpoints.iterdir()) == []
+    assert list(context.folder.iterdir()) == []
+    assert context.checkpoints.last is None
     assert (context.data, context.held_out) == (data, None)
+
+
+def test_a_second_context_goes_on_from_the_checkpoints_of_a_first(tmp_path):
+    checkpoints = MemoryCheckpoints(due_every=2)
+    data = TextDataset("abab", "two letters")
+    first = MemoryTrainContext(tmp_path / "first", data, checkpoints=checkpoints)
+    second: TrainContext = MemoryTrainContext(tmp_path / "second", data, checkpoints=checkpoints)
+
+    fresh = second.checkpoints.load()
+    due = [first.checkpoints.due() for _ in range(4)]
+    first.checkpoints.save({"a": np.array([1.5])}, {"epoch": 1})
+    first.checkpoints.save({"a": np.array([2.5])}, {"epoch": 2})
+    found = second.checkpoints.load()
+
+    assert fresh is None
+    assert due == [False, True, False, True]
+    assert found is not None
+    assert (found.arrays["a"].tolist(), found.progress) == ([2.5], {"epoch": 2})
+    assert (checkpoints.saves, checkpoints.resumes) == (2, 1)
+
+
+def test_what_a_disk_could_not_keep_is_refused_in_memory_too(tmp_path):
+    context = MemoryTrainContext(tmp_path, TextDataset("abab", "two letters"))
+
+    with pytest.raises(PluginFault, match="numbers of NumPy go into arrays"):
+        context.checkpoints.save({}, {"loss": np.float64(1)[None]})
 
 
 def test_a_training_ends_as_an_artifact_with_a_real_manifest(tmp_path):

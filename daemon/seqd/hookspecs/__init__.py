@@ -14,6 +14,8 @@ A plugin is a module with one hook implementation that hands over model descript
 
 from seqd.hookspecs.contexts import (
     Artifact,
+    Checkpoint,
+    Checkpoints,
     Dataset,
     Device,
     LabelledRecord,
@@ -41,6 +43,8 @@ from seqd.hookspecs.model import (
 __all__ = [
     "PLUGIN_API_VERSION",
     "Artifact",
+    "Checkpoint",
+    "Checkpoints",
     "Dataset",
     "Device",
     "Inspection",

@@ -4,15 +4,18 @@ Protocols only: `seqd.worker` implements them for real, `seqd.testing` in memory
 authors' tests.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from pydantic import JsonValue
 
 from seqd_schemas import ModelManifest
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,41 @@ class RunContext(Protocol):
         """Hand over a piece of a text as it is generated; the whole text is returned as well."""
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a training was: all that it needs to go on as if nothing had happened."""
+
+    #: Numbers of any shape: weights, every variable of the optimizer.
+    arrays: "Mapping[str, npt.NDArray[np.generic]]"
+    #: Small JSON: epoch, step, running means. Floats come back to the last bit.
+    progress: Mapping[str, JsonValue]
+
+
+class Checkpoints(Protocol):
+    """A training's checkpoints: its own last ones, or those of the job that it goes on from."""
+
+    def load(self) -> Checkpoint | None:
+        """Give the last checkpoint that is sound, None where there is none: begin anew.
+
+        Read the training data first: it is held against the data that the checkpoint has learnt
+        from. Raises CheckpointDamaged where there are checkpoints and none is sound, InvalidData
+        where the data has changed.
+        """
+
+    def due(self) -> bool:
+        """True when `SEQD_CHECKPOINT_S` seconds have passed since the last save, or the start."""
+
+    def save(
+        self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
+    ) -> None:
+        """Keep a checkpoint, whole or not at all; the arrays are copied.
+
+        Raises LeaseLost when the training belongs to another worker or its job has ended,
+        StoreUnwritable when the disk is full. While a stop is requested a full disk raises
+        nothing: what was saved before still counts.
+        """
+
+
 class TrainContext(Protocol):
     """What `train` works with."""
 
@@ -97,17 +135,20 @@ class TrainContext(Protocol):
         """Empty folder for the new version's files."""
 
     @property
-    def checkpoints(self) -> Path:
-        """Folder that survives a kill of the worker, for checkpoints of this job alone."""
+    def checkpoints(self) -> Checkpoints:
+        """Where the training's state outlives a kill of its worker (C1)."""
 
     def stop_requested(self) -> bool:
-        """True when the training should end: raise Stopped within one step (S1)."""
+        """True when the training should end: save, and raise Stopped within one step (S1)."""
 
     def step(self, done: int, total: int, **metrics: float) -> None:
         """Report steps done over all epochs; call it as often as you like, it is throttled."""
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Report a finished epoch, counted from 1."""
+        """Report a finished epoch, counted from 1.
+
+        An epoch that is gone through again after a kill is told to the caller once.
+        """
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
         """Show a text that the model writes at this point."""

@@ -13,7 +13,9 @@ The contract's clauses, each checked by the conformance tests:
     D1  same seed, same inputs, same device: same outcome
     I1  importing and describing import no Keras, no TensorFlow, and open nothing
     O1  every parameter is described and bounded; unknown ones are refused
-    A1  train writes only under context.folder and context.checkpoints
+    A1  train writes only under context.folder
+    C1  a training that was stopped or killed, and goes on from its checkpoint, reports and
+        writes what an undisturbed one does
 """
 
 from abc import ABC, abstractmethod
@@ -145,8 +147,10 @@ class Model(ABC):
         """Learn from `context.data` and write the new version's files into `context.folder`.
 
         Weights as safetensors, all else as JSON; the daemon writes the manifest and publishes
-        the folder whole or not at all. Raises InvalidData when the data cannot be learnt
-        from, Stopped when `context.stop_requested()` turned true.
+        the folder whole or not at all. A training of more than a few seconds keeps its state
+        through `context.checkpoints`, after each epoch and whenever a checkpoint is due. Raises
+        InvalidData when the data cannot be learnt from, Stopped when
+        `context.stop_requested()` turned true.
         """
         raise NotImplementedError(f"{type(self).__name__} cannot be trained")
 

@@ -2,7 +2,8 @@
 
 `<root>/<name>/<version>/` holds a version's files and its `manifest.json`; version 0 is the
 starter that ships with a plugin and is read in place. `versions` finds and opens, `staging`
-makes and publishes, `labels` moves names such as `production`, `checking` trusts no file.
+makes and publishes, `labels` moves names such as `production`, `withdrawals` takes back what
+a job published that did not complete, `checking` trusts no file.
 Called by workers, by the command line and by `seqd.testing`; imports no Keras.
 """
 

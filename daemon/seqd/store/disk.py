@@ -1,8 +1,9 @@
 """Writes that survive a power cut, and the one error for a disk that takes none.
 
-Used by the store's other modules; knows files and folders, no models.
+Used by the store's other modules and by `seqd.checkpoints`; knows files and folders, no models.
 """
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -12,17 +13,25 @@ from pathlib import Path
 
 from seqd.errors import StoreUnwritable
 
+#: What the system says where a disk is full or may not be written, whatever was written.
+DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, who: str = "the model store") -> Iterator[None]:
     """Turn an OSError inside into StoreUnwritable, which names the path and the reason."""
     try:
         yield
     except OSError as error:
-        raise StoreUnwritable(
-            f"the model store cannot write {path}: {error.strerror or error}. Make room or mend "
-            "the folder's permissions, or set SEQD_DATA_DIR to another folder"
-        ) from error
+        raise unwritable(path, error, who) from error
+
+
+def unwritable(path: Path, error: OSError, who: str) -> StoreUnwritable:
+    """Say that `who` could not write, where, and what to do."""
+    return StoreUnwritable(
+        f"{who} cannot write {path}: {error.strerror or error}. Make room or mend "
+        "the folder's permissions, or set SEQD_DATA_DIR to another folder"
+    )
 
 
 @contextmanager

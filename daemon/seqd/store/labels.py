@@ -6,6 +6,7 @@ Reads and replaces that file and checks the names. Which label a reference means
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from seqd.errors import ArtifactDamaged, InvalidRequest
@@ -38,9 +39,13 @@ def write_label(folder: Path, label: str, version: int) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
-        labels = read_labels(folder) | {label: version}
-        content = json.dumps(labels, indent=2, sort_keys=True) + "\n"
-        write_atomically(folder / "labels.json", content.encode())
+        write_labels(folder, read_labels(folder) | {label: version})
+
+
+def write_labels(folder: Path, labels: Mapping[str, int]) -> None:
+    """Replace all stored labels; the caller holds the model's lock."""
+    content = json.dumps(dict(labels), indent=2, sort_keys=True) + "\n"
+    write_atomically(folder / "labels.json", content.encode())
 
 
 def check_label(label: str) -> None:

@@ -39,6 +39,17 @@ def discard(root: Path, folder: Path) -> None:
             shutil.rmtree(folder)
 
 
+def staged_folders(root: Path) -> list[tuple[Path, str]]:
+    """Give the staging folders that there are, each with the job that it was made for."""
+    staging = root / STAGING
+    if not staging.is_dir():
+        return []
+    # NAME-JOB-RANDOM: neither a model's name nor the random part has a dash.
+    return [
+        (path, path.name.partition("-")[2].rpartition("-")[0]) for path in sorted(staging.iterdir())
+    ]
+
+
 def move_in(root: Path, folder: Path, draft: VersionDraft, first_free: int) -> ModelManifest:
     """Turn a staging folder into the next free version; the caller holds the model's lock.
 

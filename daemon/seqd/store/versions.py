@@ -7,7 +7,7 @@ process is there at once. How a version is written is in `staging`, how it is ch
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seqd.errors import ArtifactDamaged, UnknownModel
@@ -17,6 +17,15 @@ from seqd.store.checking import open_folder
 from seqd.store.disk import exclusive, writing
 from seqd.store.labels import LATEST, PRODUCTION, check_label, read_labels, write_label
 from seqd.store.manifest_files import VersionDraft, read_manifest
+from seqd.store.withdrawals import (
+    announce,
+    announced_jobs,
+    forget,
+    move_labels,
+    remove_version,
+    restore_labels,
+    withdrawn_numbers,
+)
 from seqd.suggestions import did_you_mean, listed
 from seqd_schemas import ModelManifest
 
@@ -42,9 +51,7 @@ class ModelStore:
 
     def models(self) -> list[str]:
         """Give the names of all models with a version, in alphabetical order."""
-        names = set(self._starters)
-        if self._root.is_dir():
-            names |= {p.name for p in self._root.iterdir() if _MODEL_FOLDER.fullmatch(p.name)}
+        names = {*self._starters, *self._folders()}
         return sorted(name for name in names if self.numbers(name))
 
     def numbers(self, name: str) -> list[int]:
@@ -120,8 +127,8 @@ class ModelStore:
             if earlier is not None:
                 self.discard(folder)
                 return earlier
-            first_free = max([STARTER_VERSION, *self.numbers(draft.model)]) + 1
-            return staging.move_in(self._root, folder, draft, first_free)
+            taken = [STARTER_VERSION, *self.numbers(draft.model), *withdrawn_numbers(model_folder)]
+            return staging.move_in(self._root, folder, draft, max(taken) + 1)
 
     def find_by_job(self, name: str, job_id: str) -> ModelManifest | None:
         """Give the version that a job made; None if it made none (yet)."""
@@ -132,6 +139,68 @@ class ModelStore:
         check_label(label)
         self.open(name, version)
         write_label(self._root / name, label, version)
+
+    def announce(self, name: str, job_id: str) -> None:
+        """Note that a job is about to publish a version, which counts once it is confirmed.
+
+        Raises StoreUnwritable.
+        """
+        folder = self._root / name
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder):
+            announce(folder, job_id)
+
+    def move_labels(self, name: str, labels: Sequence[str], version: int, job_id: str) -> None:
+        """Move labels to an announced job's version, noting where they stood before.
+
+        Raises as `set_label` does.
+        """
+        for label in labels:
+            check_label(label)
+        self.open(name, version)
+        with exclusive(self._root / name):
+            move_labels(self._root / name, labels, version, job_id)
+
+    def confirm(self, name: str, job_id: str) -> None:
+        """Let an announced version count for good: its job has completed."""
+        if (self._root / name).is_dir():
+            with exclusive(self._root / name):
+                forget(self._root / name, job_id)
+
+    def announced(self) -> list[tuple[str, str]]:
+        """Give the model and the job of each announced version that nobody has confirmed yet."""
+        return [
+            (name, job_id)
+            for name in self._folders()
+            for job_id in announced_jobs(self._root / name)
+        ]
+
+    def withdraw(self, name: str, job_id: str) -> int | None:
+        """Take back what a job published: its version goes, its labels stand where they stood.
+
+        The number is not given again, since somebody may have noted it. Gives it, or None where
+        there was nothing to take back. Raises StoreUnwritable.
+        """
+        folder = self._root / name
+        if not folder.is_dir():
+            return None
+        with exclusive(folder):
+            manifest = self.find_by_job(name, job_id)
+            if manifest is not None:
+                restore_labels(folder, manifest.version, job_id)
+                remove_version(folder, manifest.version)
+            forget(folder, job_id)
+        return None if manifest is None else manifest.version
+
+    def staged(self) -> list[tuple[Path, str]]:
+        """Give the staging folders that there are, each with the job that it was made for."""
+        return staging.staged_folders(self._root)
+
+    def _folders(self) -> list[str]:
+        if not self._root.is_dir():
+            return []
+        return sorted(p.name for p in self._root.iterdir() if _MODEL_FOLDER.fullmatch(p.name))
 
     def discard(self, folder: Path) -> None:
         """Remove a staging folder; nothing happens if it is gone already."""

@@ -14,6 +14,7 @@ Needs no Redis and no worker. `seqd.worker` has the contexts that do; both keep 
 protocols of `seqd.hookspecs`.
 """
 
+from seqd.testing.checkpoints import MemoryCheckpoints
 from seqd.testing.contexts import (
     CPU,
     EpochReport,
@@ -28,6 +29,7 @@ from seqd.testing.training import train_to_artifact
 __all__ = [
     "CPU",
     "EpochReport",
+    "MemoryCheckpoints",
     "MemoryRunContext",
     "MemoryTrainContext",
     "SampleReport",

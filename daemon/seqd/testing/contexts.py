@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seqd.hookspecs import Dataset, Device
+from seqd.testing.checkpoints import MemoryCheckpoints
 
 #: The device that the contexts have unless they are given one.
 CPU = Device(slot="cpu:0", kind="cpu", threads=1)
@@ -102,8 +103,8 @@ class MemoryRunContext:
 class MemoryTrainContext:
     """A `TrainContext` that keeps what the training reports, in call order.
 
-    `folder` is made if it is missing; `checkpoints` is `FOLDER.checkpoints` beside it unless
-    it is named. Give the same `checkpoints` to a second context to test a resume.
+    `folder` is made if it is missing. Give the same `checkpoints` to a second context to test
+    that a training goes on where another stopped.
     """
 
     def __init__(
@@ -112,14 +113,14 @@ class MemoryTrainContext:
         data: Dataset,
         held_out: Dataset | None = None,
         *,
-        checkpoints: Path | None = None,
+        checkpoints: MemoryCheckpoints | None = None,
         device: Device = CPU,
         stop_after: int | None = None,
     ) -> None:
         self._folder = folder
         self._data = data
         self._held_out = held_out
-        self._checkpoints = checkpoints or folder.with_name(folder.name + ".checkpoints")
+        self._checkpoints = checkpoints or MemoryCheckpoints()
         self._device = device
         self._stop = StopCounter(stop_after)
         self.steps: list[StepReport] = []
@@ -129,7 +130,6 @@ class MemoryTrainContext:
         #: Records and SHA-256 that the training stated for a named data set.
         self.stated_fingerprint: tuple[int, str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
 
     @property
     def device(self) -> Device:
@@ -152,8 +152,8 @@ class MemoryTrainContext:
         return self._folder
 
     @property
-    def checkpoints(self) -> Path:
-        """Folder for checkpoints."""
+    def checkpoints(self) -> MemoryCheckpoints:
+        """What the training has saved, and goes on from."""
         return self._checkpoints
 
     @property

@@ -11,6 +11,7 @@ from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
 from seqd.inputs import RecordDataset
 from seqd.store import ModelStore, VersionDraft
+from seqd.testing.checkpoints import MemoryCheckpoints
 from seqd.testing.contexts import MemoryTrainContext
 from seqd_schemas import DataFingerprint, ParameterValue
 
@@ -25,13 +26,15 @@ def train_to_artifact(
     *,
     held_out: Dataset | None = None,
     stop_after: int | None = None,
+    checkpoints: MemoryCheckpoints | None = None,
 ) -> Artifact:
     """Train, publish the version into a model store in `folder`, and open it again.
 
     The artifact's files and manifest are real: digests, parameters, metrics, fingerprint. A
     second call with the same folder makes the next version. Raises what the training raises
     (Stopped, where `stop_after` makes it stop), InvalidParameters, and PluginFault where it
-    leaves files that no version may hold; then nothing stays in the store.
+    leaves files that no version may hold; then nothing stays in the store but what it saved in
+    `checkpoints`, which another call goes on from.
     """
     checked = _checked(model, parameters)
     store = ModelStore(folder, {})
@@ -40,7 +43,7 @@ def train_to_artifact(
         staged,
         data,
         held_out,
-        checkpoints=folder / ".checkpoints" / staged.name,
+        checkpoints=checkpoints,
         stop_after=stop_after,
     )
     try:

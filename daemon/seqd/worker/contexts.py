@@ -1,23 +1,28 @@
 """What the worker hands a plugin: the real `RunContext` and `TrainContext`.
 
 Publishing is throttled here, so that plugins may report as often as they like. Every event
-is fenced: once the lease is lost, reporting raises LeaseLost and the work ends.
+is fenced: once the lease is lost, reporting raises LeaseLost and the work ends. What a training
+goes through again after a kill is not told again.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from seqd.hookspecs import Dataset, Device
+from seqd.hookspecs import Checkpoints, Dataset, Device
 from seqd.ledger.work import Unit
-from seqd_schemas import DataFingerprint, Epoch, Event, Log, Sample, Step
+from seqd.worker.training_data import TrainingData
+from seqd_schemas import Epoch, Event, Log, Sample, Step
 
 #: Seconds between two step events of a training.
 STEP_EVERY_S = 0.5
 
 _SHORT = 4_096
+
+#: An epoch, or an epoch with a temperature: a sample.
+_Told = tuple[int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +45,27 @@ class WorkerTrainContext:
     """What `train` works with."""
 
     device: Device
-    data: Dataset
-    held_out: Dataset | None
     folder: Path
-    checkpoints: Path
+    checkpoints: Checkpoints
+    _data: TrainingData
     _unit: Unit
     _publish: Callable[[Event], None]
     _stop: Callable[[], bool]
-    named_fingerprint: DataFingerprint | None = None
+    #: What earlier attempts have told, from `told_in`.
+    _told: Container[_Told] = ()
     _began: float = field(default_factory=monotonic)
+    _began_with: int = -1
     _stepped_at: float = 0.0
+
+    @property
+    def data(self) -> Dataset:
+        """What to learn from."""
+        return self._data.learnt
+
+    @property
+    def held_out(self) -> Dataset | None:
+        """What to validate on, if anything."""
+        return self._data.held_out
 
     def stop_requested(self) -> bool:
         """True when the job was cancelled or the worker drains."""
@@ -58,10 +74,15 @@ class WorkerTrainContext:
     def step(self, done: int, total: int, **metrics: float) -> None:
         """Publish steps done, at most twice a second."""
         now = monotonic()
+        if self._began_with < 0:
+            # The first step seen: the pace is that of the steps after it, since those before a
+            # resume took no time of this attempt, and the first one compiles.
+            self._began_with, self._began = done, now
         if now - self._stepped_at < STEP_EVERY_S:
             return
         self._stepped_at = now
-        eta_s = (now - self._began) / done * (total - done) if done else None
+        paced = done - self._began_with
+        eta_s = (now - self._began) / paced * (total - done) if paced else None
         self._publish(
             Step(
                 job_id=self._unit.job_id,
@@ -74,7 +95,9 @@ class WorkerTrainContext:
         )
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Publish a finished epoch."""
+        """Publish a finished epoch, once."""
+        if (epoch, None) in self._told:
+            return
         self._publish(
             Epoch(
                 job_id=self._unit.job_id,
@@ -87,7 +110,9 @@ class WorkerTrainContext:
         )
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
-        """Publish a text that the model writes."""
+        """Publish a text that the model writes, once an epoch and temperature."""
+        if (epoch, temperature) in self._told:
+            return
         self._publish(
             Sample(
                 job_id=self._unit.job_id,
@@ -107,9 +132,18 @@ class WorkerTrainContext:
 
     def fingerprint(self, records: int, sha256: str) -> None:
         """Take the size and digest of a named data set."""
-        self.named_fingerprint = DataFingerprint(
-            description=self.data.description, records=records, sha256=sha256
-        )
+        self._data.state(records, sha256)
+
+
+def told_in(events: Iterable[Event]) -> frozenset[_Told]:
+    """Give the epochs and samples that a job's caller has been told."""
+    told: set[_Told] = set()
+    for event in events:
+        if isinstance(event, Epoch):
+            told.add((event.epoch, None))
+        elif isinstance(event, Sample):
+            told.add((event.epoch, event.temperature))
+    return frozenset(told)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

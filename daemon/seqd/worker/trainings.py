@@ -2,48 +2,43 @@
 
 The version appears in the store whole or not at all, and only while this worker holds the
 unit: a zombie's late result stays in the staging folder and is thrown away. A job that is
-tried again after its version was published takes that version over.
+tried again goes on from its last checkpoint, or takes over the version that it had published.
 """
 
 import logging
-import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
 from pydantic import ValidationError
 
+from seqd.checkpoints import CheckpointFolder
 from seqd.errors import (
     REDIS_ERRORS,
-    InvalidData,
-    InvalidInput,
     InvalidParameters,
     LeaseLost,
     PluginFault,
     RedisUnreachable,
     SeqdError,
     Stopped,
+    UnknownJob,
     failure_of,
 )
-from seqd.hookspecs import LabelledRecord, Model, PluginParameters, TrainedModel
-from seqd.inputs import FileDataset, ListDataset, NamedDataset, RecordDataset, check_path
-from seqd.ledger.blobs import unpack_texts
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.hookspecs import Model, PluginParameters
+from seqd.ledger.work import Renewal, Unit
 from seqd.settings import Settings
-from seqd.store import VersionDraft
-from seqd.worker.contexts import WorkerTrainContext
+from seqd.store.disk import DISK_ERRNOS, unwritable
+from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of
+from seqd.worker.chores import outlive
+from seqd.worker.contexts import WorkerTrainContext, told_in
+from seqd.worker.leftovers import sweep
+from seqd.worker.publication import Publication
+from seqd.worker.training_data import TrainingData, open_data
 from seqd.worker.workbench import Workbench
-from seqd_schemas import (
-    DataFingerprint,
-    Event,
-    Failure,
-    FileSource,
-    ModelManifest,
-    NamedSource,
-    TrainingResult,
-    TrainJob,
-    UploadSource,
-)
+from seqd_schemas import Event, Failure, JobState, Log, ModelManifest, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +52,16 @@ class Trainings:
     def __init__(self, bench: Workbench, settings: Settings) -> None:
         self._bench = bench
         self._settings = settings
+        self._publication = Publication(bench)
 
     def run(self, job: TrainJob, unit: Unit) -> None:
         """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
         began = monotonic()
+        outlive("leftovers of trainings not cleared away", self._sweep)
         try:
             self._refuse_after_crashes(unit)
-            manifest = self._published_before(job, unit) or self._train(job, unit)
-            self._commit(job, unit, manifest, monotonic() - began)
+            manifest = self._publication.earlier(job, unit) or self._train(job, unit)
+            self._publication.commit(job, unit, manifest, monotonic() - began)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
         except SeqdError as error:
@@ -77,38 +74,42 @@ class Trainings:
             )
             self._fail(unit, failure_of(fault))
         finally:
-            self._forget_checkpoints(unit)
+            if self._publication.settle(job, unit):
+                # Kept after any other end: a new job may go on from them.
+                CheckpointFolder(self._settings.data_dir, unit.job_id).remove_all()
 
     def _refuse_after_crashes(self, unit: Unit) -> None:
         if unit.crashes >= self._bench.max_attempts:
             raise PluginFault(
-                f"The worker died {unit.crashes} times during this training, which is as often as "
-                "it is tried (SEQD_MAX_ATTEMPTS). Its log says why; memory is the usual reason."
+                f"The worker died {unit.crashes} times during this training without getting as far "
+                "as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). Its "
+                "log says why; memory is the usual reason."
             )
-
-    def _published_before(self, job: TrainJob, unit: Unit) -> ModelManifest | None:
-        return self._bench.store.find_by_job(job.model, unit.job_id)
 
     def _train(self, job: TrainJob, unit: Unit) -> ModelManifest:
         model = self._bench.registry.model(job.model)
         parameters = train_parameters(model, job)
-        context = self._context(job, unit)
+        data = open_data(job, unit.job_id, self._bench.ledger.jobs, self._settings)
+        context = self._context(job, unit, data)
         try:
-            trained = model.train(parameters, context)
+            with _disk_errors(context.folder):
+                trained = model.train(parameters, context)
             # The last look before the version becomes visible.
             if not self._is_still_ours(unit):
                 raise LeaseLost(f"Training {unit.job_id} belongs to another worker now.")
-            return self._publish(job, unit, parameters, trained, context)
-        except BaseException:
-            self._bench.store.discard(context.folder)
-            raise
+            return self._publication.publish(
+                job, unit, parameters, trained, context, data.fingerprint()
+            )
+        finally:
+            # Of a version that was published the folder is gone already.
+            outlive("half a version not removed", lambda: self._bench.store.discard(context.folder))
 
     def _is_still_ours(self, unit: Unit) -> bool:
         """Renew the lease; waits for a Redis that is away as long as a lease lasts."""
         deadline = monotonic() + self._settings.lease_s
         while True:
             try:
-                return self._bench.ledger.work.renew([unit])[0]
+                return self._bench.ledger.work.renew([unit])[0] is not Renewal.LOST
             except RedisUnreachable as error:
                 if monotonic() >= deadline or self._bench.drain.is_raised():
                     raise
@@ -123,90 +124,45 @@ class Trainings:
             log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
         self._bench.registry.notify_job_progress(event)
 
-    def _context(self, job: TrainJob, unit: Unit) -> WorkerTrainContext:
-        checkpoints = self._checkpoints(unit)
-        checkpoints.mkdir(parents=True, exist_ok=True)
+    def _context(self, job: TrainJob, unit: Unit, data: TrainingData) -> WorkerTrainContext:
+        ledger = self._bench.ledger
+        publish = partial(self._publish_event, unit)
+        checkpoints = WorkerCheckpoints(
+            unit,
+            lineage_of(job, unit.job_id, ledger.jobs),
+            ledger.checkpoints,
+            self._settings.data_dir,
+            every_s=self._settings.checkpoint_s,
+            stop=self._bench.should_stop,
+            say=lambda message: publish(_log_event(unit, message)),
+            data_sha256=data.sha256,
+        )
         return WorkerTrainContext(
             device=self._bench.identity.device,
-            data=self._dataset(job, unit),
-            held_out=None if job.held_out is None else self._held_out(job.held_out),
             folder=self._bench.store.new_folder(job.model, unit.job_id),
             checkpoints=checkpoints,
+            _data=data,
             _unit=unit,
-            _publish=partial(self._publish_event, unit),
+            _publish=publish,
             _stop=self._bench.should_stop,
+            _told=told_in(self._events(unit.job_id)) if unit.attempt > 1 else (),
         )
 
-    def _checkpoints(self, unit: Unit) -> Path:
-        return self._settings.data_dir / "checkpoints" / unit.job_id
+    def _events(self, job_id: str) -> Iterator[Event]:
+        after = "0-0"
+        while events := self._bench.ledger.jobs.events(job_id, after, block=False):
+            yield from events
+            after = events[-1].id or after
 
-    def _forget_checkpoints(self, unit: Unit) -> None:
-        """Remove the checkpoints of a job that has ended: nobody will go on from them."""
-        if self._bench.ledger.jobs.get(unit.job_id).state.is_terminal:
-            shutil.rmtree(self._checkpoints(unit), ignore_errors=True)
+    def _sweep(self) -> None:
+        if sweep(self._settings.data_dir, self._bench.store, self._state_of, time.time()):
+            self._bench.publish_catalog()
 
-    def _dataset(self, job: TrainJob, unit: Unit) -> RecordDataset | NamedDataset:
-        if isinstance(job.source, UploadSource):
-            return ListDataset(self._uploaded(unit), "upload")
-        return self._held_out(job.source)
-
-    def _held_out(self, source: FileSource | NamedSource) -> RecordDataset | NamedDataset:
-        if isinstance(source, NamedSource):
-            return NamedDataset(source.name)
-        roots = self._settings.input_roots or ()
-        return FileDataset(source, check_path(source.path, roots))
-
-    def _uploaded(self, unit: Unit) -> list[LabelledRecord]:
-        jobs = self._bench.ledger.jobs
-        records = []
-        for number in range(jobs.input_units(unit.job_id)):
-            blob = jobs.inputs(unit.job_id, [number])[0]
-            if blob is None:
-                raise InvalidData(f"chunk {number} of the upload is gone; send the job again")
-            try:
-                texts = unpack_texts(blob).texts
-            except ValidationError as error:
-                reason = error.errors()[0]["msg"]
-                raise InvalidInput(f"chunk {number} of the upload is no chunk: {reason}") from None
-            records += [LabelledRecord(text=text.text, label=text.label) for text in texts]
-        return records
-
-    def _publish(
-        self,
-        job: TrainJob,
-        unit: Unit,
-        parameters: PluginParameters,
-        trained: TrainedModel,
-        context: WorkerTrainContext,
-    ) -> ModelManifest:
-        values = parameters.model_dump(mode="json")
-        seed = values.get("seed")
-        draft = VersionDraft(
-            model=job.model,
-            plugin_version=self._bench.registry.plugin_of(job.model).version,
-            preset=job.preset,
-            parameters=values,
-            metrics=dict(trained.metrics),
-            seed=seed if isinstance(seed, int) else None,
-            data=_fingerprint(context),
-            libraries=dict(trained.libraries),
-            job_id=unit.job_id,
-            created_at_ms=self._bench.ledger.fleet.now_ms(),
-        )
-        return self._bench.store.publish(context.folder, draft)
-
-    def _commit(self, job: TrainJob, unit: Unit, manifest: ModelManifest, seconds: float) -> None:
-        result = TrainingResult(
-            model=job.model, version=manifest.version, metrics=manifest.metrics, seconds=seconds
-        )
-        for label in job.labels:
-            self._bench.store.set_label(job.model, label, manifest.version)
-        self._bench.publish_catalog()
-        outcome = self._bench.ledger.work.commit_training(unit, result)
-        if outcome is CommitOutcome.COMPLETED:
-            self._bench.job_finished(unit.job_id)
-        else:
-            log.info("commit of training job=%s: %s", unit.job_id, outcome)
+    def _state_of(self, job_id: str) -> JobState | None:
+        try:
+            return self._bench.ledger.jobs.get(job_id).state
+        except UnknownJob:
+            return None
 
     def _fail(self, unit: Unit, failure: Failure) -> None:
         if self._bench.ledger.work.fail_job(unit, failure):
@@ -226,12 +182,16 @@ def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
         ) from None
 
 
-def _fingerprint(context: WorkerTrainContext) -> DataFingerprint:
-    if isinstance(context.data, RecordDataset):
-        return context.data.fingerprint()
-    if context.named_fingerprint is None:
-        raise PluginFault(
-            f"the plugin trained on {context.data.description} and did not state its size and "
-            "digest through context.fingerprint()"
-        )
-    return context.named_fingerprint
+def _log_event(unit: Unit, message: str) -> Log:
+    return Log(job_id=unit.job_id, at_ms=0, level="info", message=message[:4_096])
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Tell a disk that is full or may not be written from a fault of the plugin."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_ERRNOS:
+            raise unwritable(folder, error, "a training") from error
+        raise

@@ -1,0 +1,103 @@
+"""Takes back the version of a job that ended otherwise than completed after it had published.
+
+A version is in the store a moment before the ledger says that its job completed, and in that
+moment the job may be cancelled or the worker die. So a job announces what it is about to do, in
+`.announced-JOB.json` beside the versions, with where the labels stood that it moves. The file
+goes when the job completed; whoever finds it on a job that ended otherwise takes all of it back.
+
+Called through `versions.ModelStore`, with the model's lock held.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqd.store.disk import sync, write_atomically, writing
+from seqd.store.labels import read_labels, write_labels
+
+_ANNOUNCED = re.compile(r"\.announced-([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.json")
+_WITHDRAWN = re.compile(r"\.withdrawn-([1-9][0-9]{0,8})")
+
+
+def announce(folder: Path, job_id: str) -> None:
+    """Note that a job is about to publish; what an earlier attempt noted stays."""
+    if not _file(folder, job_id).exists():
+        _write(folder, job_id, {})
+
+
+def announced_jobs(folder: Path) -> list[str]:
+    """Give the jobs whose announcements nobody has taken away."""
+    names = [path.name for path in sorted(folder.iterdir())]
+    return [match[1] for match in map(_ANNOUNCED.fullmatch, names) if match]
+
+
+def move_labels(folder: Path, labels: Sequence[str], version: int, job_id: str) -> None:
+    """Move labels to a version; where they stood is noted first, so that a kill loses nothing."""
+    stored = read_labels(folder)
+    # An earlier attempt may have moved them already: what it noted is where they stood.
+    _write(folder, job_id, {label: stored.get(label) for label in labels} | _read(folder, job_id))
+    write_labels(folder, stored | dict.fromkeys(labels, version))
+
+
+def restore_labels(folder: Path, version: int, job_id: str) -> None:
+    """Put labels back where they stood; those that somebody has moved on since stay."""
+    before = _read(folder, job_id)
+    if not before:
+        return
+    labels = read_labels(folder)
+    for label, number in before.items():
+        if labels.get(label) != version:
+            continue
+        if number is None:
+            del labels[label]
+        else:
+            labels[label] = number
+    write_labels(folder, labels)
+
+
+def remove_version(folder: Path, version: int) -> None:
+    """Remove a version at once, and leave an empty folder that keeps its number from use."""
+    grave = folder / f".withdrawn-{version}"
+    with writing(grave):
+        (folder / str(version)).rename(grave)
+        for path in grave.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        sync(folder)
+
+
+def withdrawn_numbers(folder: Path) -> list[int]:
+    """Give the numbers of versions that were taken back."""
+    names = [path.name for path in folder.iterdir()]
+    return [int(match[1]) for match in map(_WITHDRAWN.fullmatch, names) if match]
+
+
+def forget(folder: Path, job_id: str) -> None:
+    """Take a job's announcement away, if there is one."""
+    with writing(folder):
+        _file(folder, job_id).unlink(missing_ok=True)
+
+
+def _file(folder: Path, job_id: str) -> Path:
+    return folder / f".announced-{job_id}.json"
+
+
+def _read(folder: Path, job_id: str) -> dict[str, int | None]:
+    """Where labels stood. The file is written atomically; one that makes no sense restores none."""
+    try:
+        before = json.loads(_file(folder, job_id).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    if not isinstance(before, dict):
+        return {}
+    return {
+        label: number for label, number in before.items() if number is None or type(number) is int
+    }
+
+
+def _write(folder: Path, job_id: str, before: dict[str, int | None]) -> None:
+    write_atomically(_file(folder, job_id), (json.dumps(before) + "\n").encode())

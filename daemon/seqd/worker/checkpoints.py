@@ -1,0 +1,196 @@
+"""A training's checkpoints as a plugin sees them: saved, made to count, and gone on from.
+
+A checkpoint is brought to the disk first and counts once the ledger has taken it, from the
+attempt that holds the lease alone; so a worker that was frozen and wakes up cannot put its own
+state in the place of a later one. Called by `trainings`; files are `seqd.checkpoints`'s.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
+
+from seqd.checkpoints import CheckpointFolder, Content, encode
+from seqd.errors import (
+    REDIS_ERRORS,
+    CheckpointDamaged,
+    InvalidData,
+    InvalidRequest,
+    LeaseLost,
+    StoreUnwritable,
+    UnknownJob,
+)
+from seqd.hookspecs import Checkpoint
+from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
+from seqd.ledger.jobs import Jobs
+from seqd.ledger.work import Unit
+from seqd_schemas import TrainJob
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a checkpoint is tried again that Redis was away for, where that is sooner.
+OUTAGE_RETRY_S = 5.0
+
+#: What must be the same for one training to go on from another's checkpoint.
+_SAME = ("model", "preset", "parameters", "source", "held_out")
+
+_ANEW = "Hand the training in again without `continues`, and it begins anew."
+
+
+class WorkerCheckpoints:
+    """The checkpoints of one attempt at a training."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        lineage: Sequence[str],
+        records: CheckpointRecords,
+        data_dir: Path,
+        *,
+        every_s: float,
+        stop: Callable[[], bool],
+        say: Callable[[str], None],
+        data_sha256: Callable[[], str | None],
+    ) -> None:
+        """`lineage` are the job and those that it goes on from, see `lineage_of`.
+
+        `say` tells the caller something, `data_sha256` is the digest of what is learnt from.
+        """
+        self._unit = unit
+        self._lineage = lineage
+        self._records = records
+        self._data_dir = data_dir
+        self._every_s = every_s
+        self._stop = stop
+        self._say = say
+        self._data_sha256 = data_sha256
+        self._saves = 0
+        self._due_at = monotonic() + every_s
+
+    def load(self) -> Checkpoint | None:
+        """Give the last sound checkpoint that counts, the job's own before an earlier job's."""
+        for job_id in self._lineage:
+            records = self._records.of(job_id)
+            if records:
+                return self._newest_sound(job_id, records)
+        return None
+
+    def due(self) -> bool:
+        """True when it is time for another."""
+        return monotonic() >= self._due_at
+
+    def save(
+        self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
+    ) -> None:
+        """Save and make it count. Raises LeaseLost, StoreUnwritable."""
+        content = encode(arrays, progress, self._data_sha256())
+        self._due_at = monotonic() + self._every_s
+        try:
+            self._save(content)
+        except REDIS_ERRORS as error:
+            # Hours of training are worth more than this checkpoint; the one before still counts.
+            self._due_at = monotonic() + min(self._every_s, OUTAGE_RETRY_S)
+            log.warning("checkpoint of training job=%s does not count: %s", self._job_id, error)
+        except StoreUnwritable as error:
+            if not self._stop():
+                raise
+            log.warning("training job=%s stops without a checkpoint: %s", self._job_id, error)
+
+    def _save(self, content: Content) -> None:
+        self._saves += 1
+        # Unique even where a Redis that lost its last second hands an attempt's number out twice.
+        name = f"{self._unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
+        folder = CheckpointFolder(self._data_dir, self._job_id)
+        folder.write(name, content)
+        counting = self._records.commit(self._unit, CheckpointRecord(name, content.sha256))
+        if not counting:
+            folder.remove(name)
+            raise LeaseLost(
+                f"A checkpoint of training {self._job_id} is refused: the job has ended, or "
+                "another worker has it."
+            )
+        folder.keep_only(counting)
+
+    def _newest_sound(self, job_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
+        folder = CheckpointFolder(self._data_dir, job_id)
+        reasons = []
+        for record in records:
+            try:
+                checkpoint, data_sha256 = folder.read(record.name, record.sha256)
+            except CheckpointDamaged as error:
+                log.warning("checkpoint of training job=%s is damaged: %s", job_id, error)
+                reasons.append(str(error))
+                continue
+            self._check_data(data_sha256)
+            self._tell(job_id, reasons)
+            return checkpoint
+        raise CheckpointDamaged(
+            f"No checkpoint of training {job_id} can be gone on from. {'; '.join(reasons)}. Where "
+            "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW
+        )
+
+    def _tell(self, job_id: str, reasons: Sequence[str]) -> None:
+        whose = "its last checkpoint" if job_id == self._job_id else f"a checkpoint of {job_id}"
+        if reasons:
+            self._say(f"{reasons[0]}. The training goes on from the checkpoint before it.")
+        else:
+            self._say(f"The training goes on from {whose}.")
+
+    def _check_data(self, expected: str | None) -> None:
+        found = self._data_sha256()
+        if None not in (expected, found) and expected != found:
+            raise InvalidData(
+                "The training data has changed since the checkpoint: its SHA-256 was "
+                f"{expected}, and is {found}. Put the old data back. {_ANEW}"
+            )
+
+    @property
+    def _job_id(self) -> str:
+        return self._unit.job_id
+
+
+def lineage_of(job: TrainJob, job_id: str, jobs: Jobs) -> list[str]:
+    """Give the job, and the jobs that it goes on from, the last one first.
+
+    Raises UnknownJob where one of them is not kept any more, InvalidRequest where it asked for
+    something else, so that its checkpoint would not fit.
+    """
+    return [job_id, *_ancestors(job, job_id, jobs)]
+
+
+def _ancestors(job: TrainJob, job_id: str, jobs: Jobs) -> Iterator[str]:
+    seen = {job_id}
+    while job.continues is not None and job.continues not in seen:
+        earlier = _earlier(job, job.continues, jobs)
+        seen.add(job.continues)
+        yield job.continues
+        job = earlier
+
+
+def _earlier(job: TrainJob, earlier_id: str, jobs: Jobs) -> TrainJob:
+    try:
+        earlier = jobs.get(earlier_id).job
+    except UnknownJob:
+        raise UnknownJob(
+            f"Job {earlier_id}, which this training goes on from, is not kept any more. {_ANEW}"
+        ) from None
+    if not isinstance(earlier, TrainJob):
+        raise InvalidRequest(
+            f"Job {earlier_id} is no training: it is a {earlier.kind} job. {_ANEW}"
+        )
+    differing = [name for name in _SAME if getattr(job, name) != getattr(earlier, name)]
+    if differing:
+        raise InvalidRequest(
+            f"This training cannot go on from job {earlier_id}: the two differ in "
+            f"{' and '.join(differing)}, and a checkpoint fits the same request only. Ask for the "
+            f"same. {_ANEW}"
+        )
+    return earlier

@@ -1,0 +1,75 @@
+"""Clears away what killed trainings left on the disk: checkpoints, half versions, announced ones.
+
+A training clears its own away when it ends; this is for those whose worker died, and for jobs
+that ended with no worker up. Called by `trainings` before each training, so whoever makes such
+files also looks after them, on the disk that they are on.
+"""
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from seqd.checkpoints import checkpoints_dir
+from seqd.store import ModelStore
+from seqd_schemas import JobState
+
+log = logging.getLogger(__name__)
+
+#: Seconds untouched, after which files go of a job that the ledger does not know: a day, since a
+#: failover to an empty Redis forgets jobs that are handed in again.
+FORGOTTEN_S = 24 * 3_600.0
+#: The same of half a version whose job has ended, where a frozen worker may still write.
+ENDED_S = 3_600.0
+
+
+def sweep(
+    data_dir: Path, store: ModelStore, state_of: Callable[[str], JobState | None], now_s: float
+) -> list[str]:
+    """Clear away what nobody will go on from; gives the versions that were taken back.
+
+    `state_of` gives a job's state, None of one that the ledger does not know; `now_s` are
+    seconds since 1970-01-01 UTC, as files are dated in. Checkpoints stay while their job is
+    open, and after a cancel, a failure or an expiry as long as the ledger keeps the job.
+    """
+    _sweep_checkpoints(checkpoints_dir(data_dir), state_of, now_s)
+    for path, job_id in store.staged():
+        state = state_of(job_id)
+        is_over = state is None or state.is_terminal
+        if is_over and _is_untouched(path, now_s, FORGOTTEN_S if state is None else ENDED_S):
+            log.info("removing half a version of job=%s", job_id)
+            store.discard(path)
+    return _settle_announced(store, state_of)
+
+
+def _sweep_checkpoints(
+    root: Path, state_of: Callable[[str], JobState | None], now_s: float
+) -> None:
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        state = state_of(folder.name)
+        forgotten = state is None and _is_untouched(folder, now_s, FORGOTTEN_S)
+        if forgotten or state is JobState.COMPLETED:
+            log.info("removing checkpoints of job=%s", folder.name)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _settle_announced(store: ModelStore, state_of: Callable[[str], JobState | None]) -> list[str]:
+    """Of a job that is unknown or open the version stays: it may have completed, or still may."""
+    withdrawn = []
+    for name, job_id in store.announced():
+        state = state_of(job_id)
+        if state is JobState.COMPLETED:
+            store.confirm(name, job_id)
+        elif state is not None and state.is_terminal:
+            number = store.withdraw(name, job_id)
+            if number is not None:
+                log.warning("took %s@%d back: its job=%s is %s", name, number, job_id, state)
+                withdrawn.append(f"{name}@{number}")
+    return withdrawn
+
+
+def _is_untouched(path: Path, now_s: float, silence_s: float) -> bool:
+    try:
+        return now_s - path.stat().st_mtime > silence_s
+    except FileNotFoundError:  # another worker was faster
+        return False

@@ -1,0 +1,177 @@
+"""Checkpoints as a plugin sees them on a worker: whose are loaded, and what saving may raise."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builders import a_train_job, an_epoch
+from ledger_fixtures import Scene
+from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
+from seqd.hookspecs import Device, LabelledRecord
+from seqd.inputs import ListDataset
+from seqd.ledger import Ledger, connect
+from seqd.ledger.work import Unit
+from seqd.worker.checkpoints import WorkerCheckpoints
+from seqd.worker.contexts import WorkerTrainContext, told_in
+from seqd.worker.training_data import TrainingData
+from seqd_schemas import Epoch, Event, Sample
+
+pytestmark = pytest.mark.processes
+
+
+class Desk:
+    """A claimed training, and what its checkpoints said to the caller."""
+
+    def __init__(self, scene: Scene, data_dir: Path) -> None:
+        self.scene = scene
+        self.data_dir = data_dir
+        self.said: list[str] = []
+        self.unit = self.claim()
+
+    def claim(self) -> Unit:
+        self.scene.submit(a_train_job(), version=None)
+        return self.scene.claim_unit()
+
+    def checkpoints(
+        self,
+        *lineage: str,
+        data: str = "d",
+        every_s: float = 60.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> WorkerCheckpoints:
+        return WorkerCheckpoints(
+            self.unit,
+            [self.unit.job_id, *lineage],
+            self.scene.ledger.checkpoints,
+            self.data_dir,
+            every_s=every_s,
+            stop=stop,
+            say=self.said.append,
+            data_sha256=lambda: data * 64,
+        )
+
+    def names(self) -> list[str]:
+        return sorted(path.name for path in (self.data_dir / "checkpoints").glob("*/*"))
+
+
+@pytest.fixture
+def desk(scene: Scene, tmp_path: Path) -> Desk:
+    return Desk(scene, tmp_path)
+
+
+def progress_of(checkpoints: WorkerCheckpoints) -> object:
+    checkpoint = checkpoints.load()
+    return None if checkpoint is None else dict(checkpoint.progress)
+
+
+def test_a_training_begins_anew_where_there_is_no_checkpoint(desk: Desk):
+    assert desk.checkpoints().load() is None
+    assert desk.said == []
+
+
+def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(desk: Desk):
+    for step in (1, 2, 3):
+        desk.checkpoints().save({}, {"step": step})
+
+    assert progress_of(desk.checkpoints()) == {"step": 3}
+    assert len(desk.names()) == 2
+    assert desk.said == ["The training goes on from its last checkpoint."]
+
+
+def test_the_jobs_own_checkpoint_goes_before_that_of_the_job_it_goes_on_from(desk: Desk):
+    earlier = desk.unit
+    desk.checkpoints().save({}, {"step": 5})
+    desk.unit = desk.claim()
+
+    inherited = progress_of(desk.checkpoints(earlier.job_id))
+    desk.checkpoints(earlier.job_id).save({}, {"step": 6})
+    own = progress_of(desk.checkpoints(earlier.job_id))
+
+    assert (inherited, own) == ({"step": 5}, {"step": 6})
+    assert desk.said[0] == f"The training goes on from a checkpoint of {earlier.job_id}."
+
+
+def test_data_that_has_changed_since_the_checkpoint_is_refused(desk: Desk):
+    desk.checkpoints(data="a").save({}, {"step": 1})
+
+    with pytest.raises(InvalidData) as raised:
+        desk.checkpoints(data="b").load()
+
+    assert str(raised.value) == (
+        f"The training data has changed since the checkpoint: its SHA-256 was {'a' * 64}, and is "
+        f"{'b' * 64}. Put the old data back. Hand the training in again without `continues`, "
+        "and it begins anew."
+    )
+
+
+def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(desk: Desk):
+    checkpoints = desk.checkpoints()
+    checkpoints.save({}, {"step": 1})
+    names = desk.names()
+    desk.scene.ledger.control.cancel(desk.unit.job_id)
+
+    with pytest.raises(LeaseLost, match="is refused: the job has ended, or another worker has it"):
+        checkpoints.save({}, {"step": 2})
+
+    assert desk.names() == names
+    assert progress_of(desk.checkpoints()) == {"step": 1}
+
+
+def test_a_full_disk_fails_a_training_but_not_its_stop(desk: Desk):
+    (desk.data_dir / "checkpoints").write_text("a file in the folder's place")
+
+    with pytest.raises(StoreUnwritable):
+        desk.checkpoints().save({}, {"step": 1})
+    desk.checkpoints(stop=lambda: True).save({}, {"step": 1})
+
+    assert desk.scene.ledger.checkpoints.of(desk.unit.job_id) == []
+
+
+def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(desk: Desk):
+    desk.checkpoints().save({}, {"step": 1})
+    reachable = desk.scene.ledger
+    with connect("redis://127.0.0.1:1", retries=0) as nowhere:
+        desk.scene.ledger = Ledger(nowhere, desk.scene.settings, lambda route: None)
+
+        desk.checkpoints().save({}, {"step": 2})
+
+    desk.scene.ledger = reachable
+    assert progress_of(desk.checkpoints()) == {"step": 1}
+
+
+def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_right_after_a_save(desk: Desk):
+    due = desk.checkpoints(every_s=1e-9)
+    not_due = desk.checkpoints(every_s=3_600.0)
+
+    assert (due.due(), not_due.due()) == (True, False)
+    not_due.save({}, {})
+    assert not not_due.due()
+
+
+def test_what_earlier_attempts_have_told_is_not_told_again(desk: Desk):
+    told: list[Event] = []
+
+    def context(before: list[Event]) -> WorkerTrainContext:
+        return WorkerTrainContext(
+            device=Device("cpu:0", "cpu"),
+            folder=desk.data_dir,
+            checkpoints=desk.checkpoints(),
+            _data=TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None),
+            _unit=desk.unit,
+            _publish=told.append,
+            _stop=lambda: False,
+            _told=told_in(before),
+        )
+
+    first = context([])
+    first.epoch(1, 3, 0.1, loss=0.5)
+    first.sample(1, 0.5, "a", "b")
+    again = context([an_epoch(desk.unit.job_id, epoch=7), *told])
+    again.epoch(1, 3, 0.2, loss=0.5)
+    again.sample(1, 0.5, "a", "b")
+    again.sample(1, 1.0, "a", "c")
+    again.epoch(2, 3, 0.2, loss=0.4)
+
+    assert [event.epoch for event in told if isinstance(event, Epoch)] == [1, 2]
+    assert [event.temperature for event in told if isinstance(event, Sample)] == [0.5, 1.0]

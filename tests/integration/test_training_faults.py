@@ -1,0 +1,321 @@
+"""Trainings whose workers die, freeze or are drained, and disks that are full or damaged."""
+
+import resource
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from seqd.client import Client, JobHandle
+from seqd.errors import JobFailed
+from seqd.ledger import Ledger, connect
+from seqd.store import ModelStore
+from seqd_schemas import Epoch, JobState, Log
+from worker_fixtures import House, LiveWorker, wait_until
+
+pytestmark = pytest.mark.processes
+
+RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
+
+
+class Stage:
+    """An empty house, and what its trainings wrote into their diary."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        self.data_dir = house.settings.data_dir
+        self.store = ModelStore(house.settings.store_dir, {})
+        self.client: Client = house.client()
+        assert house.settings.redis_url is not None
+        self.ledger = Ledger(connect(house.settings.redis_url), house.settings, lambda route: None)
+        self._diary = folder / "diary"
+
+    def train(self, epochs: int, step_ms: float, trick: str = "", **options) -> JobHandle:
+        parameters = {"epochs": epochs, "step_ms": step_ms, "trick": trick}
+        parameters["diary"] = str(self._diary)
+        return self.client.train(RECORDS, model="echo", parameters=parameters, **options)
+
+    def diary(self) -> list[str]:
+        return self._diary.read_text().splitlines() if self._diary.exists() else []
+
+    def steps(self) -> list[int]:
+        """Give the steps that were begun, in the order in which they were."""
+        return [int(line.split()[1]) for line in self.diary() if line.startswith("step")]
+
+    def steps_of_last_begin(self) -> list[int]:
+        """Give the steps of the training that began last."""
+        diary = self.diary()
+        begun = len(diary) - diary[::-1].index("begin")
+        return [int(line.split()[1]) for line in diary[begun:] if line.startswith("step")]
+
+    def wait_for(self, line: str) -> None:
+        wait_until(lambda: line in self.diary(), f"{line!r} in {self.diary()}")
+
+    def holder(self, job: JobHandle, workers: Sequence[LiveWorker]) -> LiveWorker:
+        """Give the worker that holds the training."""
+        lease = self.ledger.redis.hget(self.ledger.keys.leases(job.job_id), "train")
+        name = lease.decode().split()[1]
+        return next(worker for worker in workers if worker.name == name)
+
+    def bells_being_answered(self) -> list[bytes]:
+        """Give the delivery tags of the messages that Celery has not acknowledged."""
+        prefix = self.house.settings.prefix
+        return list(self.ledger.redis.hkeys(f"{prefix}:unacked"))
+
+    def checkpoint_files(self, job: JobHandle) -> list[Path]:
+        """Give the files of the checkpoints that count, newest first."""
+        folder = self.data_dir / "checkpoints" / job.job_id
+        records = self.ledger.checkpoints.of(job.job_id)
+        return [folder / record.name / "checkpoint.json" for record in records]
+
+    def staged(self, job: JobHandle) -> list[Path]:
+        """Give the half versions of a training."""
+        return [folder for folder, job_id in self.store.staged() if job_id == job.job_id]
+
+    def wait_until_nothing_is_left_of(self, job: JobHandle) -> None:
+        wait_until(
+            lambda: not list(self.data_dir.rglob(f"*{job.job_id}*")), "its files are cleared away"
+        )
+
+
+@pytest.fixture
+def stage(empty_house: House, tmp_path: Path) -> Iterator[Stage]:
+    """A house without a worker, to do harm in."""
+    stage = Stage(empty_house, tmp_path)
+    yield stage
+    stage.ledger.redis.close()
+
+
+@pytest.fixture
+def running(house: House, tmp_path: Path) -> Iterator[Stage]:
+    """The house that all tests share, with its worker, which comes to no harm."""
+    stage = Stage(house, tmp_path)
+    yield stage
+    stage.ledger.redis.close()
+
+
+def epochs_told(job: JobHandle) -> list[int]:
+    return [event.epoch for event in job.events() if isinstance(event, Epoch)]
+
+
+def log_lines(job: JobHandle) -> list[str]:
+    return [event.message for event in job.events() if isinstance(event, Log)]
+
+
+def start_two(house: House, **settings: object) -> list[LiveWorker]:
+    workers = [house.start("w1", **settings), house.start("w2", **settings)]
+    return [worker.wait_until_ready() for worker in workers]
+
+
+def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(stage: Stage):
+    workers = start_two(stage.house)
+    job = stage.train(epochs=8, step_ms=150)
+    stage.wait_for("saved 3")
+
+    stage.holder(job, workers).kill()
+    told = epochs_told(job)
+
+    record = job.record()
+    assert record.state is JobState.COMPLETED
+    assert stage.diary().count("begin") == 2
+    # The step in hand is done again; none that a checkpoint holds is.
+    assert sorted(set(stage.steps())) == list(range(1, 9))
+    assert len(stage.steps()) <= 9
+    assert told == list(range(1, 9))
+    assert "The training goes on from its last checkpoint." in log_lines(job)
+    assert record.training is not None
+    assert stage.store.open("echo", record.training.version).manifest.job_id == job.job_id
+    stage.wait_until_nothing_is_left_of(job)
+
+
+def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(stage: Stage):
+    workers = start_two(stage.house)
+    job = stage.train(epochs=12, step_ms=250, trick="deaf")
+    stage.wait_for("saved 2")
+    zombie = stage.holder(job, workers)
+
+    zombie.freeze()
+    wait_until(lambda: stage.diary().count("begin") == 2, "the other worker took over")
+    stage.wait_for("saved 4")
+    zombie.thaw()
+    wait_until(
+        lambda: f"A checkpoint of training {job.job_id} is refused" in zombie.whole_log(),
+        "the zombie's checkpoint is refused",
+    )
+
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    # Each step once, but for those in hand when the worker froze.
+    assert len(stage.steps()) <= 12 + 2
+    assert [line for line in stage.diary() if line.startswith("saved")].count("saved 12") <= 2
+    assert stage.store.numbers("echo") == [1, 2]
+
+
+def test_a_training_longer_than_the_visibility_timeout_is_entered_once(stage: Stage):
+    for name in ("w1", "w2", "w3"):
+        stage.house.start(name, visibility_timeout_s=2)
+    for worker in stage.house.workers:
+        worker.wait_until_ready()
+    job = stage.train(epochs=1_000, step_ms=50)
+    stage.wait_for("saved 1")
+    wait_until(lambda: len(stage.bells_being_answered()) == 1, "the others wait for bells")
+    (bell,) = stage.bells_being_answered()
+
+    # Celery looks every 10 s for bells that have been answered for so long, and rings again.
+    wait_until(lambda: bell not in stage.bells_being_answered(), "Celery rings again")
+    heard_again_at = stage.steps()[-1]
+    stage.wait_for(f"saved {heard_again_at + 10}")
+    job.cancel()
+
+    assert stage.diary().count("begin") == 1
+    assert stage.steps() == list(range(1, stage.steps()[-1] + 1))
+
+
+def test_a_drained_worker_saves_once_more_and_the_next_one_repeats_no_step(stage: Stage):
+    workers = start_two(stage.house)
+    job = stage.train(epochs=8, step_ms=150)
+    stage.wait_for("saved 3")
+
+    assert stage.holder(job, workers).stop() == 0
+
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+    assert stage.steps() == list(range(1, 9))
+    assert stage.diary().count("begin") == 2
+
+
+def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running: Stage):
+    before = running.store.numbers("echo"), running.store.labels("echo")
+    cancelled = running.train(epochs=8, step_ms=150, labels=["resumed"])
+    running.wait_for("saved 3")
+    cancelled.cancel()
+    wait_until(lambda: running.staged(cancelled) == [], "the worker let go of it")
+    versions, labels = running.store.numbers("echo"), running.store.labels("echo")
+    learnt = int(running.diary()[-1].split()[1])
+
+    resumed = running.client.resume(cancelled.job_id)
+    told = epochs_told(resumed)
+
+    assert (versions, labels) == before
+    assert resumed.record().state is JobState.COMPLETED
+    assert resumed.job_id != cancelled.job_id
+    # The step in hand at the cancel counts for nothing: its checkpoint came too late.
+    first = running.steps_of_last_begin()[0]
+    assert first <= learnt + 1
+    assert told == list(range(first, 9))
+    message = f"The training goes on from a checkpoint of {cancelled.job_id}."
+    assert message in log_lines(resumed)
+    labels = running.store.labels("echo")
+    assert labels["resumed"] == labels["latest"] == versions[-1] + 1
+
+
+def test_a_paused_training_gives_its_worker_back_and_goes_on_where_it_was(running: Stage):
+    job = running.train(epochs=8, step_ms=150)
+    running.wait_for("saved 3")
+
+    job.pause()
+    list(running.client.classify(["a"], model="echo").results())
+    steps_when_paused = running.steps()
+    running.client.resume(job.job_id)
+
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+    assert steps_when_paused[-1] < 8
+    assert running.steps() == list(range(1, 9))
+
+
+def a_cancelled_training(running: Stage) -> JobHandle:
+    job = running.train(epochs=6, step_ms=150)
+    running.wait_for("saved 3")
+    job.cancel()
+    wait_until(lambda: running.staged(job) == [], "the worker let go of it")
+    return job
+
+
+def test_where_the_last_checkpoint_is_damaged_the_one_before_is_gone_on_from(running: Stage):
+    cancelled = a_cancelled_training(running)
+    newest, before = running.checkpoint_files(cancelled)
+    newest.write_bytes(newest.read_bytes().replace(b"learnt", b"earned"))
+
+    resumed = running.client.resume(cancelled.job_id)
+
+    assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
+    learnt = before.read_text().partition('"learnt": ')[2].partition(",")[0]
+    assert epochs_told(resumed) == list(range(int(learnt) + 1, 7))
+    (line,) = [line for line in log_lines(resumed) if "checkpoint" in line]
+    assert line.startswith(f"{newest} is not the file that was saved: its SHA-256 should be ")
+    assert line.endswith("The training goes on from the checkpoint before it.")
+
+
+def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_do(running: Stage):
+    cancelled = a_cancelled_training(running)
+    newest, before = running.checkpoint_files(cancelled)
+    newest.unlink()
+    before.write_bytes(before.read_bytes()[:-1])
+
+    resumed = running.client.resume(cancelled.job_id)
+    with pytest.raises(JobFailed) as raised:
+        resumed.wait(timeout_s=30)
+
+    failure = raised.value.failure
+    assert (failure.code, failure.retryable) == ("checkpoint_damaged", False)
+    assert failure.message.startswith(
+        f"No checkpoint of training {cancelled.job_id} can be gone on from. {newest} cannot be "
+        f"read: No such file or directory; {before} is not the file that was saved: "
+    )
+    assert failure.message.endswith(
+        "Hand the training in again without `continues`, and it begins anew."
+    )
+    assert running.store.find_by_job("echo", resumed.job_id) is None
+
+
+def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(stage: Stage):
+    worker = stage.house.start_ready()
+    job = stage.train(epochs=6, step_ms=150, trick="ballast")
+    stage.wait_for("saved 2")
+    child = worker.child_pid()
+    soft, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
+    resource.prlimit(child, resource.RLIMIT_FSIZE, (64 * 1024, hard))
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+    resource.prlimit(child, resource.RLIMIT_FSIZE, (soft, hard))
+
+    failure = raised.value.failure
+    assert (failure.code, failure.retryable) == ("store_unwritable", True)
+    assert failure.message == (
+        f"a training cannot write {stage.data_dir}/checkpoints/{job.job_id}: File too large. Make "
+        "room or mend the folder's permissions, or set SEQD_DATA_DIR to another folder"
+    )
+    assert stage.store.numbers("echo") == [1]
+    wait_until(lambda: stage.staged(job) == [], "half the version is cleared away")
+    assert len(stage.checkpoint_files(job)) == 2
+
+    resumed = stage.client.resume(job.job_id)
+    assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
+    assert stage.diary().count("step 1") == 1
+
+
+def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Stage):
+    before = running.store.numbers("echo"), running.store.labels("echo")
+
+    job = running.train(epochs=1, step_ms=0, trick="disk", labels=["full"])
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+
+    assert raised.value.failure.code == "store_unwritable"
+    assert "No space left on device. Make room" in raised.value.failure.message
+    assert (running.store.numbers("echo"), running.store.labels("echo")) == before
+    wait_until(lambda: running.staged(job) == [], "half the version is cleared away")
+
+
+def test_a_store_that_may_not_be_written_fails_the_training_and_stays_as_it_was(stage: Stage):
+    stage.house.start_ready()
+    staging = stage.house.settings.store_dir / ".staging"
+    staging.rmdir()
+    staging.write_text("root may write everywhere, but not into a file as if it were a folder")
+
+    with pytest.raises(JobFailed) as raised:
+        stage.train(epochs=1, step_ms=0).wait(timeout_s=30)
+
+    assert raised.value.failure.code == "store_unwritable"
+    assert str(staging) in raised.value.failure.message
+    assert stage.store.numbers("echo") == [1]

@@ -1,0 +1,61 @@
+"""A real network's training, killed at a moment drawn at random, ends with the same weights."""
+
+import random
+
+import pytest
+
+from seqd.client import JobHandle
+from seqd.store import ModelStore
+from seqd_schemas import Epoch, JobRecord, Step
+from worker_fixtures import House
+
+pytestmark = [pytest.mark.processes, pytest.mark.network]
+
+WORDS = ("the", "cat", "and", "rat", "sat", "on", "a", "mat", "or", "ran", "to", "sea")
+TEXT = [{"text": " ".join(random.Random(1).choices(WORDS, k=4_000)) + "."}]
+PARAMETERS = {
+    "epochs": 4,
+    "units": 32,
+    "window": 20,
+    "batch_windows": 16,
+    "sample_length": 20,
+    "seed": 5,
+}
+
+
+def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(empty_house: House):
+    house = empty_house
+    settings = {"enabled_plugins": ("char_lstm",), "checkpoint_s": 0.2}
+    first, client = house.start_ready("first", **settings), house.client()
+
+    undisturbed = client.train(TEXT, model="char_lstm", parameters=PARAMETERS)
+    expected = undisturbed.wait(timeout_s=60)
+    killed = client.train(TEXT, model="char_lstm", parameters=PARAMETERS)
+    # A step is told every half second: the first one after this share comes well before the end.
+    share = random.uniform(0.0, 0.4)
+    steps = (event for event in killed.events() if isinstance(event, Step))
+    at = next(step.done for step in steps if step.done >= share * step.total)
+    first.kill()
+    was_open = not killed.record().state.is_terminal
+    house.start_ready("second", **settings)
+    found = killed.wait(timeout_s=60)
+
+    assert was_open, f"it was done before it was killed, at step {at}"
+    assert files_of(house, found) == files_of(house, expected), f"killed at step {at}"
+    assert [(epoch.epoch, epoch.metrics) for epoch in told(killed)] == [
+        (epoch.epoch, epoch.metrics) for epoch in told(undisturbed)
+    ]
+    assert found.training is not None and expected.training is not None
+    assert found.training.metrics == expected.training.metrics
+
+
+def told(job: JobHandle) -> list[Epoch]:
+    return [event for event in job.events() if isinstance(event, Epoch)]
+
+
+def files_of(house: House, record: JobRecord) -> dict[str, str]:
+    """Give the digest of each file of the version that a training made."""
+    assert record.training is not None
+    store = ModelStore(house.settings.store_dir, {})
+    manifest = store.open("char_lstm", record.training.version).manifest
+    return {name: digest.sha256 for name, digest in manifest.files.items()}

@@ -1,0 +1,215 @@
+"""A job that ends between its version's publication and its commit leaves the store as it was.
+
+The steps of `seqd.worker.publication` are taken one by one, so that the job can end in between;
+the ledger and the store are real.
+"""
+
+import json
+from importlib.util import module_from_spec, spec_from_file_location
+from types import ModuleType
+
+import pytest
+
+from builders import a_train_job
+from ledger_fixtures import Scene
+from seqd.errors import InvalidRequest, UnknownJob
+from seqd.hookspecs import LabelledRecord, TrainedModel
+from seqd.inputs import ListDataset
+from seqd.ledger.work import Unit
+from seqd.registry import Registry
+from seqd.slots import parse_slot
+from seqd.store import ModelStore
+from seqd.worker.checkpoints import lineage_of
+from seqd.worker.contexts import WorkerTrainContext
+from seqd.worker.drain import DrainFlag
+from seqd.worker.identity import identify
+from seqd.worker.leases import LeaseKeeper
+from seqd.worker.leftovers import sweep
+from seqd.worker.model_cache import ModelCache
+from seqd.worker.publication import Publication
+from seqd.worker.training_data import TrainingData
+from seqd.worker.workbench import Workbench
+from seqd_schemas import FileSource, JobState, ModelManifest, TrainJob
+from worker_fixtures import PLUGIN
+
+pytestmark = pytest.mark.processes
+
+ROUTE = ("train.echo",)
+
+
+def light_plugin() -> ModuleType:
+    spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
+    assert spec is not None and spec.loader is not None
+    light = module_from_spec(spec)
+    spec.loader.exec_module(light)
+    return light
+
+
+class Bench:
+    """A worker's tools on a scene, and the steps of a publication."""
+
+    def __init__(self, scene: Scene, folder) -> None:
+        self.scene = scene
+        self.settings = scene.settings.model_copy(update={"data_dir": folder})
+        self.store = ModelStore(self.settings.store_dir, {})
+        self._light = light_plugin()
+        registry = Registry.from_plugins([("light", self._light)])
+        identity = identify(parse_slot("cpu:0"), "worker-a")
+        bench = Workbench(
+            identity=identity,
+            routes=ROUTE,
+            ledger=scene.ledger,
+            registry=registry,
+            store=self.store,
+            cache=ModelCache(registry, self.store, identity.device, 0),
+            leases=LeaseKeeper(scene.ledger, 10.0, 600.0),
+            drain=DrainFlag(self.settings, identity.name),
+            max_attempts=3,
+        )
+        self.publication = Publication(bench)
+        self._bench = bench
+
+    def claim(self, job: TrainJob) -> Unit:
+        self.scene.submit(job, version=None)
+        return self.scene.claim_unit(routes=ROUTE)
+
+    def publish(self, job: TrainJob, unit: Unit) -> ModelManifest:
+        """Do what a training does when it is through, up to the commit."""
+        data = TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None)
+        context = WorkerTrainContext(
+            device=self._bench.identity.device,
+            folder=self.store.new_folder(job.model, unit.job_id),
+            checkpoints=None,  # type: ignore[arg-type] # nothing is trained here
+            _data=data,
+            _unit=unit,
+            _publish=lambda event: None,
+            _stop=lambda: False,
+        )
+        (context.folder / "echo.json").write_text(json.dumps({"records": 1}))
+        parameters = self._light.TrainParameters()
+        trained = TrainedModel(metrics={"loss": 0.5})
+        return self.publication.publish(job, unit, parameters, trained, context, data.fingerprint())
+
+    def shows(self) -> tuple[list[int], dict[str, int]]:
+        return self.store.numbers("echo"), self.store.labels("echo")
+
+    def state_of(self, job_id: str) -> JobState:
+        return self.scene.record(job_id).state
+
+
+@pytest.fixture
+def bench(scene: Scene, tmp_path) -> Bench:
+    return Bench(scene, tmp_path)
+
+
+def an_echo_job(**changes) -> TrainJob:
+    return a_train_job(model="echo", preset=None, parameters={}, **changes)
+
+
+def complete(bench: Bench, **changes) -> None:
+    job = an_echo_job(**changes)
+    unit = bench.claim(job)
+    bench.publication.commit(job, unit, bench.publish(job, unit), 1.0)
+    assert bench.publication.settle(job, unit)
+
+
+def test_a_completed_training_is_confirmed(bench: Bench):
+    complete(bench, labels=("production",))
+
+    assert bench.shows() == ([1], {"production": 1, "latest": 1})
+    assert bench.store.announced() == []
+
+
+@pytest.mark.parametrize("labels", [(), ("production",), ("production", "candidate")])
+def test_a_cancel_between_publication_and_commit_takes_the_version_back(bench: Bench, labels):
+    complete(bench, labels=("production",))
+    before = bench.shows()
+    job = an_echo_job(labels=labels)
+    unit = bench.claim(job)
+
+    manifest = bench.publish(job, unit)
+    bench.scene.ledger.control.cancel(unit.job_id)
+    bench.publication.commit(job, unit, manifest, 1.0)
+    labels_meanwhile = bench.store.labels("echo")
+    completed = bench.publication.settle(job, unit)
+
+    assert not completed
+    assert all(labels_meanwhile[label] == manifest.version for label in labels)
+    assert bench.shows() == before
+    assert bench.scene.ledger.fleet.catalog()["echo"].labels == {"production": 1, "latest": 1}
+
+
+def test_a_version_that_the_next_attempt_takes_over_is_not_taken_back(bench: Bench):
+    job = an_echo_job(labels=("production",))
+    zombie = bench.claim(job)
+    manifest = bench.publish(job, zombie)
+    bench.scene.ledger.work.put_back(zombie)
+    holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
+
+    # The zombie's commit is fenced, before and after the other attempt has committed.
+    bench.publication.commit(job, zombie, manifest, 1.0)
+    assert not bench.publication.settle(job, zombie)
+    taken_over = bench.publication.earlier(job, holder)
+    assert taken_over == manifest
+    bench.publication.commit(job, holder, taken_over, 1.0)
+    bench.publication.commit(job, zombie, manifest, 1.0)
+    settled = [bench.publication.settle(job, unit) for unit in (zombie, holder)]
+
+    assert settled == [True, True]
+    assert bench.state_of(holder.job_id) is JobState.COMPLETED
+    assert bench.shows() == ([1], {"production": 1, "latest": 1})
+
+
+def test_a_job_cancelled_after_its_worker_died_with_its_version_published_is_swept(bench: Bench):
+    complete(bench, labels=("production",))
+    before = bench.shows()
+    job = an_echo_job(labels=("production",))
+    unit = bench.claim(job)
+    manifest = bench.publish(job, unit)
+    bench.store.move_labels("echo", job.labels, manifest.version, unit.job_id)
+
+    # Killed here, and cancelled with no worker up.
+    bench.scene.ledger.control.cancel(unit.job_id)
+    withdrawn = sweep(bench.settings.data_dir, bench.store, bench.state_of, 0.0)
+
+    assert withdrawn == [f"echo@{manifest.version}"]
+    assert bench.shows() == before
+
+
+def test_a_training_goes_on_from_a_whole_row_of_jobs(bench: Bench):
+    jobs = bench.scene.ledger.jobs
+    first = bench.scene.submit(an_echo_job(), version=None)
+    bench.scene.ledger.control.cancel(first)
+    job = an_echo_job(continues=first)
+    second = bench.scene.submit(job, version=None)
+    bench.scene.ledger.control.cancel(second)
+    last = an_echo_job(continues=second)
+
+    assert lineage_of(last, "third", jobs) == ["third", second, first]
+
+
+def test_a_request_that_differs_cannot_go_on_from_a_checkpoint(bench: Bench):
+    first = bench.scene.submit(an_echo_job(), version=None)
+    other = FileSource(path="/data/other.jsonl")
+    job = an_echo_job(continues=first).model_copy(
+        update={"parameters": {"epochs": 9}, "source": other}
+    )
+
+    with pytest.raises(InvalidRequest) as raised:
+        lineage_of(job, "second", bench.scene.ledger.jobs)
+
+    assert str(raised.value) == (
+        f"This training cannot go on from job {first}: the two differ in parameters and source, "
+        "and a checkpoint fits the same request only. Ask for the same. Hand the training in "
+        "again without `continues`, and it begins anew."
+    )
+
+
+def test_a_job_that_is_not_kept_any_more_cannot_be_gone_on_from(bench: Bench):
+    with pytest.raises(UnknownJob) as raised:
+        lineage_of(an_echo_job(continues="gone"), "second", bench.scene.ledger.jobs)
+
+    assert str(raised.value) == (
+        "Job gone, which this training goes on from, is not kept any more. Hand the training in "
+        "again without `continues`, and it begins anew."
+    )

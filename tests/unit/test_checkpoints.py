@@ -1,0 +1,183 @@
+"""Checkpoints as bytes and on disk: exact, whole or not at all, and refused when damaged."""
+
+import json
+import resource
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.checkpoints import CheckpointFolder, decode, encode
+from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
+
+ARRAYS = {
+    "step": np.array(7, dtype=np.int64),
+    "weights": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+    "seen": np.array([True, False]),
+}
+PROGRESS = {"epoch": 2, "loss": 0.1 + 0.2, "figures": {"accuracy": 1 / 3}}
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@pytest.fixture
+def folder(tmp_path) -> CheckpointFolder:
+    return CheckpointFolder(tmp_path, "job")
+
+
+def saved(folder, name="1", arrays=ARRAYS, progress=PROGRESS):
+    content = encode(arrays, progress, "d" * 64)
+    folder.write(name, content)
+    return content.sha256
+
+
+def test_a_checkpoint_comes_back_as_it_was_saved(folder):
+    sha256 = saved(folder)
+
+    checkpoint, data_sha256 = folder.read("1", sha256)
+
+    assert checkpoint.progress == PROGRESS
+    assert checkpoint.arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        found = checkpoint.arrays[name]
+        assert (found.dtype, found.shape) == (array.dtype, array.shape)
+        assert (found == array).all()
+    assert data_sha256 == "d" * 64
+
+
+@given(st.dictionaries(st.text(), json_values, max_size=4))
+def test_progress_comes_back_to_the_last_bit(progress):
+    assert decode(encode({}, progress)).progress == progress
+
+
+@given(st.lists(st.floats(width=32), max_size=8))
+def test_arrays_come_back_to_the_last_bit(floats):
+    array = np.array(floats, dtype=np.float32)
+
+    found = decode(encode({"a": array}, {})).arrays["a"]
+
+    assert found.tobytes() == array.tobytes()
+
+
+def test_a_checkpoint_without_arrays_is_one_json_file(folder, tmp_path):
+    saved(folder, arrays={})
+
+    assert [path.name for path in (tmp_path / "checkpoints" / "job" / "1").iterdir()] == [
+        "checkpoint.json"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "progress", "message"),
+    [
+        ({}, {"loss": float("nan")}, "a checkpoint's progress is not JSON: Out of range float"),
+        ({}, {"loss": np.float32(1)}, "a checkpoint's progress is not JSON: Object of type"),
+        ({}, {"text": "x" * 300_000}, "takes 300,0.. bytes as JSON; allowed are 262,144"),
+        ({"a": np.array(["text"])}, {}, "array 'a' of a checkpoint is of type <U4; allowed are"),
+        ({"a": np.array([object()])}, {}, "array 'a' of a checkpoint is of type object; allowed"),
+    ],
+)
+def test_what_cannot_be_kept_exactly_is_refused(arrays, progress, message):
+    with pytest.raises(PluginFault, match=message):
+        encode(arrays, progress)
+
+
+def damage_byte(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def make_longer(path):
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def put_a_link_in_its_place(path):
+    elsewhere = path.with_name("elsewhere")
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.json", "arrays.safetensors"])
+@pytest.mark.parametrize(
+    "change",
+    [damage_byte, cut_off, make_longer, put_a_link_in_its_place, lambda path: path.unlink()],
+)
+def test_a_file_that_was_touched_is_refused_by_name(folder, tmp_path, file, change):
+    sha256 = saved(folder)
+    path = tmp_path / "checkpoints" / "job" / "1" / file
+    change(path)
+
+    with pytest.raises(CheckpointDamaged) as raised:
+        folder.read("1", sha256)
+
+    assert str(raised.value).startswith(str(path))
+
+
+def test_another_checkpoint_in_its_place_is_refused_though_it_is_sound(folder, tmp_path):
+    first = saved(folder, "1")
+    saved(folder, "2", progress={"epoch": 3})
+    job = tmp_path / "checkpoints" / "job"
+    shutil.rmtree(job / "1")
+    (job / "2").rename(job / "1")
+
+    with pytest.raises(CheckpointDamaged, match=f"its SHA-256 should be {first}, and is"):
+        folder.read("1", first)
+
+
+def test_a_checkpoint_of_an_unknown_format_is_damaged_and_says_where():
+    content = encode({}, {})
+    state = json.loads(content.state) | {"format": 2}
+
+    with pytest.raises(CheckpointDamaged, match=r"^checkpoint\.json is not one: "):
+        decode(type(content)(json.dumps(state).encode(), None))
+
+
+def test_older_checkpoints_and_half_written_ones_go(folder, tmp_path):
+    for name in ("1", "2", "3"):
+        saved(folder, name)
+    (tmp_path / "checkpoints" / "job" / ".aside-killed").mkdir()
+
+    folder.keep_only(["3", "2"])
+
+    left = {path.name for path in (tmp_path / "checkpoints" / "job").iterdir()}
+    assert left == {"2", "3"}
+
+
+def test_a_full_disk_leaves_the_checkpoints_as_they_were(folder, tmp_path):
+    sha256 = saved(folder)
+    large = encode({"a": np.zeros(10_000)}, {})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+
+    try:
+        with pytest.raises(StoreUnwritable) as raised:
+            folder.write("2", large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    job = tmp_path / "checkpoints" / "job"
+    assert str(raised.value) == (
+        f"a training cannot write {job}: File too large. Make room or mend the folder's "
+        "permissions, or set SEQD_DATA_DIR to another folder"
+    )
+    assert [path.name for path in job.iterdir()] == ["1"]
+    assert folder.read("1", sha256)[0].progress == PROGRESS
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "checkpoints").write_text("a file in its place")
+
+    with pytest.raises(StoreUnwritable, match=f"cannot write {tmp_path}/checkpoints/job: Not a"):
+        saved(CheckpointFolder(tmp_path, "job"))

@@ -1,0 +1,109 @@
+"""What killed trainings leave on the disk goes when nobody will go on from it, and not before."""
+
+import os
+import time
+
+import pytest
+
+from seqd.checkpoints import CheckpointFolder, encode
+from seqd.store import ModelStore, VersionDraft
+from seqd.worker.leftovers import ENDED_S, FORGOTTEN_S, sweep
+from seqd_schemas import DataFingerprint, JobState
+
+NOW_S = time.time()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path / "models", {})
+
+
+def checkpoints_of(data_dir, job_id, *, untouched_s=0.0):
+    CheckpointFolder(data_dir, job_id).write("1", encode({}, {}))
+    folder = data_dir / "checkpoints" / job_id
+    os.utime(folder, (NOW_S - untouched_s, NOW_S - untouched_s))
+    return folder
+
+
+def half_a_version(store, job_id, *, untouched_s):
+    folder = store.new_folder("lstm", job_id)
+    os.utime(folder, (NOW_S - untouched_s, NOW_S - untouched_s))
+    return folder
+
+
+def publish(store, job_id):
+    folder = store.new_folder("lstm", job_id)
+    (folder / "a.json").write_text("{}")
+    data = DataFingerprint(description="d", records=1, sha256="0" * 64)
+    draft = VersionDraft(
+        model="lstm", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=0,
+        job_id=job_id,
+    )  # fmt: skip
+    store.announce("lstm", job_id)
+    return store.publish(folder, draft).version
+
+
+@pytest.mark.parametrize(
+    ("state", "untouched_s", "stays"),
+    [
+        (JobState.RUNNING, FORGOTTEN_S * 9, True),
+        (JobState.PAUSED, FORGOTTEN_S * 9, True),
+        (JobState.CANCELLED, FORGOTTEN_S * 9, True),
+        (JobState.FAILED, FORGOTTEN_S * 9, True),
+        (JobState.EXPIRED, FORGOTTEN_S * 9, True),
+        (JobState.COMPLETED, 0, False),
+        (None, FORGOTTEN_S - 60, True),
+        (None, FORGOTTEN_S + 60, False),
+    ],
+)
+def test_checkpoints_stay_while_a_job_may_go_on_from_them(
+    tmp_path, store, state, untouched_s, stays
+):
+    folder = checkpoints_of(tmp_path, "job", untouched_s=untouched_s)
+
+    sweep(tmp_path, store, {"job": state}.get, NOW_S)
+
+    assert folder.exists() == stays
+
+
+@pytest.mark.parametrize(
+    ("state", "untouched_s", "stays"),
+    [
+        (JobState.RUNNING, FORGOTTEN_S * 9, True),
+        (JobState.CANCELLED, ENDED_S - 60, True),
+        (JobState.CANCELLED, ENDED_S + 60, False),
+        (JobState.COMPLETED, ENDED_S + 60, False),
+        (None, FORGOTTEN_S - 60, True),
+        (None, FORGOTTEN_S + 60, False),
+    ],
+)
+def test_half_a_version_goes_when_its_job_has_ended(tmp_path, store, state, untouched_s, stays):
+    folder = half_a_version(store, "job", untouched_s=untouched_s)
+
+    sweep(tmp_path, store, {"job": state}.get, NOW_S)
+
+    assert folder.exists() == stays
+
+
+@pytest.mark.parametrize(
+    ("state", "withdrawn", "announced"),
+    [
+        (JobState.CANCELLED, ["lstm@1"], []),
+        (JobState.FAILED, ["lstm@1"], []),
+        (JobState.COMPLETED, [], []),
+        (JobState.RUNNING, [], [("lstm", "job")]),
+        (None, [], [("lstm", "job")]),
+    ],
+)
+def test_an_announced_version_is_settled_by_how_its_job_ended(
+    tmp_path, store, state, withdrawn, announced
+):
+    publish(store, "job")
+
+    assert sweep(tmp_path, store, {"job": state}.get, NOW_S) == withdrawn
+    assert store.numbers("lstm") == ([] if withdrawn else [1])
+    assert store.announced() == announced
+
+
+def test_a_data_folder_that_is_not_there_yet_has_no_leftovers(tmp_path, store):
+    assert sweep(tmp_path / "none", store, {}.get, NOW_S) == []
