@@ -75,6 +75,7 @@ class LiveWorker:
             if name in ours or not name.startswith("SEQD_")
         }
         variables["PYTHONPATH"] = str(PLUGIN)
+        self.environment = variables
         command = [sys.executable, "-m", "seqd", "worker", "--slot", SLOT.name, "--name", name]
         with log.open("ab") as output:
             self._node = subprocess.Popen(
@@ -90,6 +91,10 @@ class LiveWorker:
     def pid(self) -> int:
         """The node: Celery's parent process."""
         return self._node.pid
+
+    def is_up(self) -> bool:
+        """True until its node has ended."""
+        return self._node.poll() is None
 
     def status(self) -> WorkerStatus | None:
         """What it says of itself; None when it is not in the fleet."""
@@ -117,9 +122,13 @@ class LiveWorker:
             raise AssertionError(f"{error}\n{self.log()}") from None
         return self
 
-    def ask_to_end(self) -> None:
-        """Send SIGTERM, as `seqd up` and every service manager do."""
-        self._node.send_signal(signal.SIGTERM)
+    def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send SIGTERM, as `seqd up` and every service manager do, or another signal."""
+        self._node.send_signal(number)
+
+    def ask_group_to_end(self, number: signal.Signals) -> None:
+        """Signal node and child alike, as a terminal does at Ctrl-C."""
+        os.killpg(self.pid, number)
 
     def wait_for_end(self, timeout_s: float = DEADLINE_S) -> int:
         """Wait for the node's end; gives its exit status."""
@@ -208,6 +217,14 @@ class House:
         publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
         redis.close()
 
+    def starts_of_units(self, job_id: str) -> list[int]:
+        """How often each unit of a job was claimed."""
+        return self._figures(self.settings.keys.attempts(job_id))
+
+    def crashes(self, job_id: str) -> int:
+        """How many ends of a worker are counted against the units of a job."""
+        return sum(self._figures(self.settings.keys.crashes(job_id)))
+
     def close(self) -> None:
         """End whatever still runs."""
         for worker in self.workers:
@@ -216,6 +233,13 @@ class House:
             worker.kill()
         for client in self._clients:
             client.close()
+
+    def _figures(self, key: str) -> list[int]:
+        assert self.settings.redis_url is not None
+        redis = connect(self.settings.redis_url)
+        figures = [int(figure) for figure in redis.hvals(key)]
+        redis.close()
+        return figures
 
     def _publish_echo(self) -> None:
         store = ModelStore(self.settings.store_dir, {})

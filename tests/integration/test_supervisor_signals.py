@@ -12,6 +12,7 @@ import pytest
 
 from seqd.server.lock import is_alive
 from seqd.supervisor import launch_command
+from seqd.supervisor.signals import ECHO_S
 
 pytestmark = pytest.mark.processes
 
@@ -132,6 +133,7 @@ def test_a_second_signal_kills_workers_that_do_not_end(
     program.send(signal.SIGTERM)
     wait_until(lambda: len(list(tmp_path.glob("*.asked"))) == 2, "both workers were asked")
     assert program.popen.poll() is None
+    time.sleep(2 * ECHO_S)
     program.send(signal.SIGTERM)
 
     assert program.rest() == ["killed", "killed"]

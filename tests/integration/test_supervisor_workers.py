@@ -152,6 +152,22 @@ def test_the_wait_grows_with_each_death_in_a_row(stage: Stage) -> None:
     assert len(stage.deaths) == 3
 
 
+def test_a_worker_that_is_killed_again_and_again_once_it_is_ready_waits_no_longer(
+    stage: Stage,
+) -> None:
+    for nth in (1, 2, 3):
+        stage.on(Change.READY, nth, lambda change: os.kill(change.pid, signal.SIGKILL))
+    stage.on(Change.READY, 4, stage.stop)
+
+    stage.run(f"open(f'{stage.settings.data_dir}/logs/cpu-0.log', 'w').close()\n{OBEDIENT}")
+
+    assert [change.detail for change in stage.changes if change.change is Change.DIED] == [
+        "killed by SIGKILL; starts again in 0.05 s",
+        "killed by SIGKILL; starts again in 0.05 s",
+        "killed by SIGKILL; starts again in 0.05 s",
+    ]
+
+
 def test_a_worker_with_wrong_settings_is_reported_with_its_log_and_not_restarted(
     stage: Stage,
 ) -> None:

@@ -48,8 +48,8 @@ def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_le
     took_s = time.monotonic() - began
 
     assert_once_and_in_order(results)
-    # Celery looks after its children every 5 s.
-    assert took_s < 2.0 + 5.0 + 10.0
+    # 2 s of work, and 0.6 s for a new child; by itself Celery notes such an end within 5 s only.
+    assert took_s < 2.0 + 10.0
     assert worker.child_pid() != killed
     assert job.record().counts.succeeded == 200
 
@@ -71,40 +71,29 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House
     assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
 
 
-def test_an_item_that_kills_its_worker_is_found_and_all_others_have_their_results(
-    empty_house: House,
+@pytest.mark.parametrize(("way", "max_attempts"), [("exit", 3), ("segfault", 1), ("kill", 1)])
+def test_one_killer_among_a_thousand_items_is_found_and_all_others_have_their_results(
+    empty_house: House, way: str, max_attempts: int
 ):
-    worker = empty_house.start_ready(max_attempts=1)
-    texts = [f"t{number}" for number in range(24)]
-    texts[12] = "exit"
+    worker = empty_house.start_ready(max_attempts=max_attempts)
+    texts = [f"t{number}" for number in range(1_000)]
+    texts[612] = way
 
     job = empty_house.client().classify(texts, model="echo")
     results = list(job.results())
 
-    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 25)]
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 1_001)]
     failures = [result for result in results if isinstance(result, ItemFailure)]
-    assert [failure.custom_id for failure in failures] == ["row-13"]
+    assert [failure.custom_id for failure in failures] == ["row-613"]
     assert failures[0].error.code == "worker_crashed"
     assert failures[0].error.message == (
         "The worker died while it worked on this item alone, and each time before when it was "
         "among others. The worker's log says how it died."
     )
     record = job.wait(timeout_s=10)
-    assert (record.counts.succeeded, record.counts.errored) == (23, 1)
-    # One for the unit of 8, then one for each half of 4, 2 and 1 that holds the killer.
-    assert worker.whole_log().count("child died") == 4
-
-
-def test_a_plugin_that_hangs_is_ended_and_the_item_is_found(empty_house: House):
-    worker = empty_house.start_ready(max_attempts=1, max_silent_s=1.0)
-
-    job = empty_house.client().classify(["t0", "spin"], model="echo")
-    results = list(job.results())
-
-    assert isinstance(results[0], ItemSuccess)
-    assert isinstance(results[1], ItemFailure)
-    assert results[1].error.code == "worker_crashed"
-    assert worker.whole_log().count("plugin hung: no sign of life") == 2
+    assert (record.counts.succeeded, record.counts.errored) == (999, 1)
+    # As often as a unit is tried, then once for each half of 4, 2 and 1 that holds the killer.
+    assert worker.whole_log().count("child died") == max_attempts + 3
 
 
 def test_a_training_that_kills_its_worker_fails_with_that_reason(empty_house: House):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.processes
 TEXTS = [f"text {number}" for number in range(200)]
 SLOWLY = {"delay_ms": 20.0}
 
-#: Celery itself takes 1.2 s to 2 s to end, and Python half a second.
+#: Celery sleeps for 1 s while it ends, and the rest is 0.2 s; a slow machine needs more.
 STOP_S = 4.0
 
 

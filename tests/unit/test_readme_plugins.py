@@ -46,6 +46,13 @@ def test_the_guides_own_test_passes(guide_folder: Path):
     assert "1 passed" in ended.stdout
 
 
+def test_the_guides_training_goes_on_after_each_step(guide_folder: Path):
+    ended = run(["-m", "pytest", "-q", "test_seqd_walk.py"], guide_folder)
+
+    assert ended.returncode == 0, ended.stdout
+    assert "30 passed" in ended.stdout
+
+
 def test_the_guides_plugin_is_found_and_ready(guide_folder: Path):
     commands = blocks_of(GUIDE, "sh")[0].text.splitlines()
     assert commands == ["seqd plugins list", "seqd plugins show length"]

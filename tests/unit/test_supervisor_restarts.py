@@ -19,6 +19,33 @@ def test_a_worker_that_lived_for_a_minute_starts_the_count_anew() -> None:
     assert policy.deaths_in_a_row(5, lived_s=60.0) == 1
 
 
+def test_a_worker_that_took_work_and_was_killed_starts_the_count_anew() -> None:
+    policy = RestartPolicy()
+
+    killed = policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=True)
+
+    assert killed == 1
+    assert policy.wait_s(killed) == 1.0
+
+
+def test_a_worker_that_is_killed_while_it_starts_or_that_ends_itself_is_not_forgiven() -> None:
+    policy = RestartPolicy()
+
+    assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=False, by_signal=True) == 6
+    assert policy.deaths_in_a_row(5, lived_s=2.0, was_ready=True, by_signal=False) == 6
+
+
+def test_twenty_kills_in_a_row_cost_a_slot_as_many_seconds() -> None:
+    policy, deaths, waited_s = RestartPolicy(), 0, 0.0
+
+    for _ in range(20):
+        deaths = policy.deaths_in_a_row(deaths, lived_s=2.0, was_ready=True, by_signal=True)
+        waited_s += policy.wait_s(deaths)
+
+    # Counted as deaths at the start would be, it were 1 + 2 + 4 + 8 + 16 + 15 x 30 = 481 s.
+    assert waited_s == 20.0
+
+
 @given(st.integers(min_value=1, max_value=10**9))
 def test_the_wait_stays_within_its_limits_after_any_number_of_deaths(deaths: int) -> None:
     assert 1 <= RestartPolicy().wait_s(deaths) <= 30

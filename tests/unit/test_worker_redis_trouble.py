@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.work import Claim, Renewal, Unit
 from seqd.settings import Settings
 from seqd.worker import trainings
 from seqd.worker.inbox import Inbox
@@ -152,16 +152,16 @@ def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():
         def __init__(self) -> None:
             self.work = self
 
-        def renew(self, units: list[Unit]) -> list[bool]:
+        def renew(self, units: list[Unit]) -> list[Renewal]:
             with keeper.holding([later]):
-                answered.append(keeper.all_lost())
+                answered.append(keeper.should_end())
             keeper._units = (later,)
-            return [False for _ in units]
+            return [Renewal.LOST for _ in units]
 
     answered: list[bool] = []
     keeper = LeaseKeeper(Renewing(), heartbeat_s=10, max_silent_s=60)  # type: ignore[arg-type]
     with keeper.holding([a_unit(attempt=1)]):
         keeper._renew()
-        lost = keeper.all_lost()
+        lost = keeper.should_end()
 
     assert (answered, lost) == ([False], False)

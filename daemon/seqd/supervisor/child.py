@@ -68,6 +68,10 @@ class Child:
             raise RuntimeError(f"worker {self.worker_id} still runs")
         return int(status)
 
+    def was_killed(self) -> bool:
+        """True when a signal ended it. Only once it ended."""
+        return self.exit_status() < 0
+
     def end_in_words(self) -> str:
         """How it ended, such as `killed by SIGKILL`."""
         status = self.exit_status()

@@ -161,7 +161,12 @@ class Supervisor:
         if child.exit_status() == CONFIG_EXIT_STATUS:
             self._tell(Change.GAVE_UP, place, child.log_tail(_LOG_LINES))
         else:
-            deaths = self._restarts.deaths_in_a_row(place.deaths_in_a_row, child.age_s())
+            deaths = self._restarts.deaths_in_a_row(
+                place.deaths_in_a_row,
+                child.age_s(),
+                was_ready=child.is_ready,
+                by_signal=child.was_killed(),
+            )
             wait_s = self._restarts.wait_s(deaths)
             place.deaths_in_a_row = deaths
             place.due_s = time.monotonic() + wait_s

@@ -5,16 +5,19 @@ from the environment that `node` set before it spawned the child.
 """
 
 import logging
+import os
 from dataclasses import dataclass
 
 from billiard.process import current_process
 from celery import shared_task
-from celery.signals import setup_logging, worker_process_init
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from seqd.bell import DOORBELL
 from seqd.settings import load_settings
 from seqd.supervisor import die_with_parent
+from seqd.worker.end_signals import ignore_in_child
 from seqd.worker.logs import configure_logging
+from seqd.worker.pulse import Pulse
 from seqd.worker.runtime import Runtime
 from seqd.worker.workbench import open_workbench
 
@@ -40,9 +43,18 @@ def start_child(**_: object) -> None:
 
     Celery logs what this raises and carries on; the first bell then tries again.
     """
+    ignore_in_child()
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
+    settings = load_settings()
+    Pulse(settings, settings.worker).start()
     _open_runtime()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def end_child(exitcode: int, **_: object) -> None:
+    """End now. All is said by here, and billiard would sleep a second before it does the same."""
+    os._exit(exitcode)
 
 
 def _open_runtime() -> Runtime:

@@ -15,7 +15,7 @@ from time import monotonic
 
 from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger
-from seqd.ledger.work import Unit
+from seqd.ledger.work import Renewal, Unit
 from seqd.worker.chores import outlive
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class LeaseKeeper:
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
+        self._asked_back = False
         self._checked_at = self._heard_at = monotonic()
         self._closed = Event()
 
@@ -54,7 +55,7 @@ class LeaseKeeper:
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:
         """Keep these units' leases alive for the time of the block."""
         with self._lock:
-            self._units, self._lost = tuple(units), set()
+            self._units, self._lost, self._asked_back = tuple(units), set(), False
             self._checked_at = self._heard_at = monotonic()
         try:
             yield
@@ -62,16 +63,18 @@ class LeaseKeeper:
             with self._lock:
                 self._units = ()
 
-    def all_lost(self) -> bool:
-        """True when no lease in hand is left; asks the ledger at most twice a second.
+    def should_end(self) -> bool:
+        """True when no lease in hand is left, or what is in hand is asked back: its job is paused.
 
-        A plugin that asks is alive, and the contract has it ask in each batch or step.
+        Asks the ledger at most twice a second. A plugin that asks is alive, and the contract has
+        it ask in each batch or step.
         """
         self._heard_at = monotonic()
         if monotonic() - self._checked_at >= STOP_CHECK_S:
             self._renew()
         with self._lock:
-            return bool(self._units) and len(self._lost) == len(self._units)
+            all_lost = bool(self._units) and len(self._lost) == len(self._units)
+            return all_lost or self._asked_back
 
     def _beat(self, on_beat: Callable[[], None]) -> None:
         while not self._closed.wait(self._heartbeat_s):
@@ -100,8 +103,13 @@ class LeaseKeeper:
             # Not lost yet: the lease outlives three missed renewals, and the commit is fenced.
             log.warning("leases not renewed: %s", error)
             return
-        lost = {_lease(unit) for unit, ok in zip(held, kept, strict=True) if not ok}
+        lost = {
+            _lease(unit) for unit, answer in zip(held, kept, strict=True) if answer is Renewal.LOST
+        }
         with self._lock:
+            # Of what is in hand now, not of what a late beat asked for.
+            if held and held[0] in self._units:
+                self._asked_back = Renewal.ASKED_BACK in kept
             # A beat may come late, when the unit has been claimed again: the attempt tells.
             self._lost |= lost & {_lease(unit) for unit in self._units}
 

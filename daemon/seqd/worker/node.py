@@ -6,10 +6,12 @@ ends it, `drain` gives back what the child still held. Called by `seqd worker`.
 
 import logging
 import os
+import signal
 
+from billiard import active_children
 from billiard.exceptions import WorkerLostError
 from celery import Celery
-from celery.signals import task_failure, worker_ready, worker_shutting_down
+from celery.signals import task_failure, worker_ready
 
 from seqd.bell import Bell
 from seqd.errors import InvalidSettings
@@ -21,10 +23,13 @@ from seqd.slots import Slot, check_device
 from seqd.worker.celery_app import create_app
 from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
+from seqd.worker.end_signals import EndSignals, Listener
 from seqd.worker.identity import Identity, identify, runnable_routes
 from seqd.worker.inbox import Inbox
 from seqd.worker.logs import configure_logging
+from seqd.worker.pulse import Pulse
 from seqd.worker.reconciler import Reconciler
+from seqd.worker.watchdog import Watchdog
 from seqd.worker.workbench import open_store, publish_catalog
 from seqd_schemas import bell_queue
 
@@ -32,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
-    """Run one worker until SIGTERM, SIGINT or SIGQUIT; gives the exit status.
+    """Run one worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP; gives the exit status.
 
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
     """
@@ -53,17 +58,21 @@ class Node:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         if settings.redis_url is None:
             raise InvalidSettings("a worker needs SEQD_REDIS_URL")
-        redis = connect(settings.redis_url)
+        redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
         bell = Bell(settings.redis_url, settings)
         self._ledger = Ledger(redis, settings, bell.ring)
-        self._allow_eviction = settings.allow_eviction
+        self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
+        self._pulse = Pulse(settings, identity.name)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
-        self._reconciler = Reconciler(self._ledger, settings, identity.name, self._routes)
+        self._reconciler = Reconciler(
+            self._ledger, settings, identity.name, self._routes, self._publish_catalog
+        )
         self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._watchdog = Watchdog(settings, self._pulse)
         self._app = create_app(settings.redis_url, settings)
 
     def boot(self) -> None:
@@ -75,23 +84,34 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
-        check_server(self._ledger.redis, allow_eviction=self._allow_eviction)
+        check_server(
+            self._ledger.redis,
+            allow_eviction=self._settings.allow_eviction,
+            allow_volatile=self._settings.allow_volatile,
+        )
         # Before the inbox is opened: what it takes is checked against the catalog.
-        publish_catalog(self._ledger, self._registry, self._store)
+        self._publish_catalog()
         self._drain.lower()
+        self._pulse.forget()
 
     def serve(self) -> int:
         """Listen until a signal ends it; gives the exit status."""
+        listener = _listener(self._app, self._identity, self._routes)
+        EndSignals(listener, self._on_asked_to_end).install()
+        self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
-        worker_shutting_down.connect(self._on_shutting_down, weak=False)
         task_failure.connect(self._on_failure, weak=False)
-        return _listen(self._app, self._identity, self._routes)
+        listener.start()
+        return int(listener.exitcode or 0)
 
     def drain(self) -> None:
         """Give back what the child still held, and take the worker off the list."""
+        _end_children()
         self._reconciler.close()
         self._inbox.close()
+        self._watchdog.close()
         self._drain.lower()
+        self._pulse.forget()
         outlive("leases not given back", self._say_goodbye)
         log.info("stopped worker=%s", self._identity.name)
 
@@ -99,6 +119,10 @@ class Node:
         self._reconciler.start()
         self._inbox.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
+
+    def _publish_catalog(self) -> None:
+        publish_catalog(self._ledger, self._registry, self._store)
+        self._ledger.fleet.publish_limits(self._settings)
 
     def _say_goodbye(self) -> None:
         self._ledger.work.release(self._identity.name, crashed=False)
@@ -114,15 +138,16 @@ class Node:
             name = self._identity.name
             outlive("leases not given back", lambda: self._ledger.work.release(name, crashed=True))
 
-    def _on_shutting_down(self, **_: object) -> None:
-        self._drain.raise_()
+    def _on_asked_to_end(self) -> None:
+        outlive("the drain flag is not raised", self._drain.raise_)
         self._reconciler.ask_to_end()
         self._inbox.ask_to_end()
         log.info("draining worker=%s", self._identity.name)
 
 
-def _listen(app: Celery, identity: Identity, routes: tuple[str, ...]) -> int:
-    worker = app.Worker(
+def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Listener:
+    return Listener(
+        app=app,
         hostname=identity.name,
         queues=[bell_queue(route) for route in routes],
         without_gossip=True,
@@ -131,12 +156,18 @@ def _listen(app: Celery, identity: Identity, routes: tuple[str, ...]) -> int:
         optimization="fair",
         quiet=True,
     )
-    worker.start()
-    return int(worker.exitcode or 0)
+
+
+def _end_children() -> None:
+    """End a child that Celery left behind, as it does when it is stopped while it starts."""
+    for child in active_children():
+        os.kill(child.pid, signal.SIGKILL)
 
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and tell the child who it is."""
+    # Celery would have it turn SIGTERM into the end of a unit's middle; see `end_signals`.
+    os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(
         SEQD_REDIS_URL=settings.redis_url or "",

@@ -36,8 +36,8 @@ class Workbench:
     max_attempts: int
 
     def should_stop(self) -> bool:
-        """True when the work in hand should end: no lease is left, or the worker drains."""
-        return self.drain.is_raised() or self.leases.all_lost()
+        """True when the work in hand should end: its leases are lost, it is paused, or we drain."""
+        return self.drain.is_raised() or self.leases.should_end()
 
     def job_started(self, job_id: str) -> None:
         """Tell the observers that this worker claimed a job's first unit."""
@@ -56,7 +56,8 @@ def open_workbench(settings: Settings) -> Workbench:
     """Lay out the tools of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    ledger = Ledger(connect(settings.redis_url), settings, Bell(settings.redis_url, settings).ring)
+    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    ledger = Ledger(redis, settings, Bell(settings.redis_url, settings).ring)
     identity = identify(parse_slot(settings.slot), settings.worker)
     registry = Registry.load(settings)
     store = open_store(settings, registry)
