@@ -4,6 +4,7 @@
     valkey_server   one Valkey for the whole run
     any_server      runs the test twice, on Redis and on Valkey
     private_server  one for this test alone, which may kill and restart it
+    proxy           a TCP proxy in front of `private_server`, which breaks connections
     settings        Settings on `redis_server`, under a prefix of the test's own
     any_settings    the same on `any_server`
 
@@ -13,6 +14,7 @@ A server ends with its fixture, and with the test run if that is killed.
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -30,6 +32,7 @@ from seqd.server.endpoint import answers
 from seqd.server.ports import LOOPBACK, choose_port
 from seqd.settings import Settings
 from seqd.supervisor.parent_death import launch_command
+from tcp_proxy import TcpProxy
 
 START_TIMEOUT_S = 20.0
 
@@ -101,6 +104,19 @@ class PrivateServer:
         """Start it again on the same port and file, stopping it first where it runs."""
         self.stop()
         self.start()
+
+    def empty(self) -> None:
+        """Put an empty server in its place: same port and password, none of its data."""
+        self.kill()
+        for path in self._config.folder.glob("*"):
+            if path.name.startswith(("appendonly", "dump")):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.start()
+
+    def append_only_file(self) -> Path:
+        """Give the file that writes are appended to now."""
+        several = self._config.folder.glob("appendonlydir/*.incr.aof")
+        return max(several, default=self._config.folder / "appendonly.aof")
 
     def freeze(self) -> None:
         """Make it hang: connections stay open, nothing is answered."""
@@ -175,6 +191,12 @@ def any_server(
 @pytest.fixture
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("private"))
+
+
+@pytest.fixture
+def proxy(private_server: PrivateServer) -> Iterator[TcpProxy]:
+    with TcpProxy(private_server.url) as between:
+        yield between
 
 
 @pytest.fixture

@@ -9,14 +9,18 @@ from celery.signals import setup_logging
 
 from seqd.bell import broker_settings
 from seqd.settings import Settings
+from seqd.worker.acknowledging import outlive_lost_acknowledgements
+from seqd.worker.broker import distrust_messages
 from seqd.worker.logs import configure_logging
 
 
 def create_app(redis_url: str, settings: Settings) -> Celery:
     """Make the application that a node listens with."""
     setup_logging.connect(configure_logging)
+    distrust_messages()
+    outlive_lost_acknowledgements()
     app = Celery("seqd")
-    app.conf.update(broker_settings(redis_url, settings.prefix))
+    app.conf.update(broker_settings(redis_url, settings))
     app.conf.update(
         imports=["seqd.worker.doorbell"],
         # A busy worker hoards nothing: a bell that it cannot answer is heard by another.
@@ -42,5 +46,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         task_time_limit=None,
         broker_connection_max_retries=None,
         worker_send_task_events=False,
+        # Whoever can reach Redis could shut workers down by it; what steers them is the ledger.
+        worker_enable_remote_control=False,
     )
     return app

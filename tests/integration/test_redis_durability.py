@@ -1,0 +1,157 @@
+"""What is on disk when a job has been handed in, and what a crash of Redis leaves of it."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from builders import a_chunk, a_classify_job
+from ledger_fixtures import Scene, open_scene
+from redis_fixtures import PrivateServer, binary_of_kind
+from seqd.ledger import connect
+from seqd.ledger.durability import wait_until_durable
+from seqd.server.binaries import ServerKind
+from seqd.settings import Settings
+from seqd_schemas import JobState, Keys
+
+pytestmark = pytest.mark.processes
+
+KEYS = Keys("test")
+KEYED = a_classify_job(idempotency_key="mine")
+
+
+def running(kind: ServerKind, folder: Path) -> Iterator[PrivateServer]:
+    server = PrivateServer(binary_of_kind(kind), folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[PrivateServer]:
+    yield from running("valkey", tmp_path)
+
+
+@pytest.fixture
+def redis_6(tmp_path: Path) -> Iterator[PrivateServer]:
+    yield from running("redis", tmp_path)
+
+
+def calls_of(redis: Redis, command: str) -> int:
+    """How often the server has heard a command, refusals among them."""
+    stats = redis.info("commandstats").get(f"cmdstat_{command}", {})
+    return int(stats.get("calls", 0)) + int(stats.get("rejected_calls", 0))
+
+
+def test_a_write_is_known_to_be_durable_on_a_server_that_tells(valkey):
+    with connect(valkey.url) as redis:
+        redis.set("a", "b")
+
+        assert wait_until_durable(redis, KEYS, 30)
+        assert 0 < redis.ttl(KEYS.durability_mark()) <= 60
+
+
+def test_a_sync_that_takes_too_long_is_not_waited_for(valkey):
+    with connect(valkey.url) as redis:
+        redis.config_set("appendfsync", "no")
+
+        assert not wait_until_durable(redis, KEYS, 0.05)
+
+        redis.config_set("appendfsync", "always")
+        assert wait_until_durable(redis, KEYS, 30)
+
+
+def test_a_server_without_an_append_only_file_is_asked_once(valkey):
+    with connect(valkey.url) as redis:
+        redis.config_set("appendonly", "no")
+
+        assert not any(wait_until_durable(redis, KEYS, 30) for _ in range(3))
+        assert calls_of(redis, "waitaof") == 1
+
+
+def test_a_server_that_does_not_know_the_command_is_asked_once(redis_6):
+    with connect(redis_6.url) as redis:
+        if redis_6.binary.version >= (7, 2):
+            pytest.skip("the only Redis here knows WAITAOF")
+
+        assert not any(wait_until_durable(redis, KEYS, 30) for _ in range(3))
+        assert calls_of(redis, "set") == 1
+
+
+def test_what_cannot_be_found_out_is_no_error(valkey):
+    with connect(valkey.url, retries=0, timeout_s=3) as redis:
+        redis.config_set("maxmemory", 1)
+        assert not wait_until_durable(redis, KEYS, 30)
+        redis.config_set("maxmemory", 0)
+        # A server that was full is asked again.
+        assert wait_until_durable(redis, KEYS, 30)
+
+        valkey.kill()
+        assert not wait_until_durable(redis, KEYS, 30)
+
+
+@pytest.fixture
+def crashing(private_server: PrivateServer) -> Iterator[Scene]:
+    with connect(private_server.url) as redis:
+        yield open_scene(redis, Settings(redis_url=private_server.url))
+
+
+def hand_in(scene: Scene) -> str:
+    """Hand the same request in, as a client does that does not know what became of it."""
+    return scene.submit(KEYED, chunk=a_chunk(), sealed=True)
+
+
+def the_only_job(scene: Scene) -> str:
+    (record,) = scene.ledger.jobs.newest(10)
+    assert scene.commit(scene.claim_unit()) == "completed"
+    assert scene.claim() is None
+    assert scene.record(record.job_id).state is JobState.COMPLETED
+    assert scene.labels(record.job_id, 0) == ["like", "like"]
+    return record.job_id
+
+
+def test_a_job_that_a_crash_left_is_not_made_twice(crashing, private_server):
+    first = hand_in(crashing)
+    private_server.kill()  # at once: a submit is in the server's file before it is answered
+    private_server.start()
+
+    second = hand_in(crashing)
+
+    assert second == first == the_only_job(crashing)
+
+
+def test_a_job_that_a_crash_took_away_is_made_again(crashing, private_server):
+    crashing.redis.set("before", "1")
+    file = private_server.append_only_file()
+    written_bytes = file.stat().st_size
+    first = hand_in(crashing)
+    private_server.kill()
+    # The end of the machine takes what the disk has not got: all behind the last sync.
+    assert file.stat().st_size > written_bytes
+    with file.open("r+b") as appended:
+        appended.truncate(written_bytes)
+    private_server.start()
+    assert (crashing.redis.get("before"), crashing.ledger.jobs.newest(10)) == (b"1", [])
+
+    second = hand_in(crashing)
+
+    assert second != first
+    assert second == the_only_job(crashing)
+
+
+def test_a_job_known_to_be_durable_outlives_the_end_of_the_machine(valkey):
+    with connect(valkey.url) as redis:
+        scene = open_scene(redis, Settings(redis_url=valkey.url))
+        job_id = hand_in(scene)
+
+        began = time.monotonic()
+        assert wait_until_durable(redis, scene.keys, 30)
+        assert time.monotonic() - began < 10
+        valkey.kill()
+        valkey.start()
+
+        assert hand_in(scene) == job_id

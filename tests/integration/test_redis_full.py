@@ -1,0 +1,135 @@
+"""Redis reaches its `maxmemory` in the middle of a job, and has room again some seconds later.
+
+Celery's listener ends when Redis is full, so a supervisor that starts it again belongs to this
+test. Nothing is lost, and the job completes by itself.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from builders import a_chunk
+from ledger_fixtures import BRIEFLY_S, Scene, open_scene
+from redis_fixtures import PrivateServer
+from seqd.bell import Bell
+from seqd.ledger import connect
+from seqd.settings import Settings
+from seqd.supervisor import launch_command
+from seqd.worker.reconciler import Reconciler
+from seqd_schemas import ItemSuccess
+from worker_fixtures import PLUGIN, House, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+FULL_S = 4.0
+
+
+@pytest.fixture
+def tight(private_server: PrivateServer) -> Iterator[Scene]:
+    with connect(private_server.url) as redis:
+        yield open_scene(redis, Settings(redis_url=private_server.url, prefix="tight"))
+
+
+def fill(redis: Redis) -> None:
+    redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) // 2)
+
+
+def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Scene) -> None:
+    scene = tight.with_settings(lease_s=BRIEFLY_S)
+    scene.submit(chunk=a_chunk())
+    unit = scene.claim_unit()
+    _, due_ms = scene.redis.zrange(scene.keys.timers(), 0, 0, withscores=True)[0]
+    scene.wait_for_clock(int(due_ms))
+    reconciler = Reconciler(scene.ledger, scene.settings, "w", (), lambda: None)
+    fill(scene.redis)
+
+    reconciler.look()
+
+    assert tight.redis.zrange(tight.keys.todo(unit.job_id), 0, -1) == [b"0"]
+
+
+def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
+    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), lambda: None)
+    fill(tight.redis)
+
+    with caplog.at_level(logging.WARNING):
+        reconciler.look()
+
+    assert [message.partition(":")[0] for message in caplog.messages] == [
+        "reconciling without the lock"
+    ]
+
+
+def test_who_rings_on_a_full_redis_is_not_disturbed(tight, caplog):
+    bell = Bell(str(tight.settings.redis_url), tight.settings)
+    fill(tight.redis)
+
+    bell.ring("classify.echo")
+
+    (message,) = caplog.messages
+    assert message.startswith("could not ring for route=classify.echo: ")
+    assert "maxmemory" in message
+
+
+@pytest.fixture
+def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]:
+    """A house whose only worker is `seqd up`'s."""
+    settings = live_settings(private_server, tmp_path)
+    house = House(settings, tmp_path)
+    variables = {
+        f"SEQD_{name.upper()}": str(getattr(settings, name))
+        for name in settings.model_fields_set - {"enabled_plugins"}
+    }
+    variables |= {"SEQD_ENABLED_PLUGINS": "light", "PYTHONPATH": str(PLUGIN)}
+    command = [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"]
+    with (tmp_path / "up.log").open("wb") as log:
+        up = subprocess.Popen(
+            launch_command(command, signal.SIGKILL),
+            env=os.environ | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        client = house.client()
+        wait_until(lambda: "echo" in client.catalog(), "a worker is up")
+        yield house
+    finally:
+        up.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            up.wait(30)
+        up.kill()
+        up.wait()
+        house.close()
+
+
+def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):
+    client = supervised.client()
+    texts = [f"text {n}" for n in range(800)]
+    job = client.classify(texts, model="echo", parameters={"delay_ms": 5})
+    next(iter(job.results()))
+
+    with Redis.from_url(private_server.url) as operator:
+        wait_until(lambda: job.record().sealed, "the input is complete")
+        fill(operator)
+        time.sleep(FULL_S)
+        done = job.record().counts.done
+        operator.config_set("maxmemory", 0)
+    raised_at = time.monotonic()
+    wait_until(lambda: job.record().counts.done > done, "it goes on", timeout_s=60)
+    print(f"stall {time.monotonic() - raised_at:.1f} s, {done} were done")
+    record = job.wait(timeout_s=60)
+
+    assert (record.counts.succeeded, record.counts.total) == (800, 800)
+    results = list(job.results())
+    assert all(isinstance(result, ItemSuccess) for result in results)
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]

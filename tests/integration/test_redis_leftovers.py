@@ -1,0 +1,38 @@
+"""What a client with many jobs leaves behind in Redis: the jobs, and nothing of Celery's.
+
+Celery's own results would subscribe a producer to one channel a job and keep a key for each.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from redis_fixtures import PrivateServer
+from seqd.ledger import connect
+from seqd_schemas import route_of
+from worker_fixtures import House, live_settings
+
+pytestmark = pytest.mark.processes
+
+JOBS = 1_000
+
+
+def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    house = House(live_settings(private_server, tmp_path), tmp_path)
+    house.publish_catalog()
+    bell = house.settings.keys.bell(route_of("classify", "echo"))
+    with connect(private_server.url) as operator, house.client() as client:
+        client.classify(["a"], model="echo")
+        connections = len(operator.client_list())
+
+        for number in range(JOBS - 1):
+            # Heard at once, so that each job rings.
+            assert operator.delete(bell) == 1, f"job {number} did not ring"
+            client.classify(["a"], model="echo")
+
+        assert operator.pubsub_channels() == []
+        assert list(operator.scan_iter("*celery-task-meta*", count=10_000)) == []
+        assert len(operator.client_list()) == connections
+        assert operator.zcard(house.settings.keys.jobs()) == JOBS

@@ -1,0 +1,115 @@
+"""Redis is replaced by an empty one in the middle of a job, as after a failover without data.
+
+The workers go on living, the owner of the job is told that it is gone, and handing it in again
+with the same idempotency key runs it to its end.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_classify_job, inline
+from redis_fixtures import PrivateServer
+from seqd.client import Client, JobHandle
+from seqd.errors import UnknownJob
+from seqd.ledger import connect
+from seqd_schemas import ItemSuccess
+from worker_fixtures import House, LiveWorker, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+TEXTS = [f"text {n}" for n in range(160)]
+
+
+@pytest.fixture
+def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]:
+    house = House(live_settings(private_server, tmp_path), tmp_path)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+def hand_in(client: Client) -> JobHandle:
+    return client.classify(
+        TEXTS, model="echo", parameters={"delay_ms": 5}, idempotency_key="reviews-of-today"
+    )
+
+
+def wait_until_back(worker: LiveWorker, client: Client) -> None:
+    """Wait until the fleet has a worker and a catalog again."""
+    worker.wait_until_ready()
+    wait_until(lambda: "echo" in client.catalog(), "the catalog is published again")
+
+
+def test_a_job_that_went_with_its_redis_is_handed_in_again_and_completes(house_on, private_server):
+    worker = house_on.start_ready()
+    client = house_on.client()
+    lost = hand_in(client)
+    next(iter(lost.results()))
+
+    private_server.empty()
+    wait_until_back(worker, client)
+
+    with pytest.raises(UnknownJob) as gone:
+        lost.wait(timeout_s=20)
+    assert str(gone.value) == (
+        f"No job {lost.job_id!r}. It may have been removed when its time to live had passed, or "
+        "Redis was replaced by one that does not have it: then hand it in again, with the same "
+        "idempotency key. `seqd jobs list` shows those that are kept."
+    )
+    results = list(hand_in(client).results())
+    assert all(isinstance(result, ItemSuccess) for result in results)
+    assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 161)]
+    assert worker.child_pid() > 0
+
+
+def test_who_follows_a_job_is_told_that_it_went_with_its_redis(house_on, private_server):
+    house_on.start_ready()
+    client = house_on.client()
+    job = hand_in(client)
+    events = job.events()
+    next(events)
+
+    private_server.empty()
+
+    with pytest.raises(UnknownJob, match="Redis was replaced"):
+        list(events)
+    with pytest.raises(UnknownJob, match="Redis was replaced"):
+        list(job.results())
+
+
+def test_keys_deleted_under_a_living_worker_do_not_stop_it(house_on, private_server):
+    worker = house_on.start_ready()
+    client = house_on.client()
+    with connect(private_server.url) as operator:
+        operator.flushall()
+        operator.script_flush()
+    wait_until_back(worker, client)
+
+    job = hand_in(client)
+
+    assert job.wait(timeout_s=40).counts.succeeded == len(TEXTS)
+    assert "Redis has lost the catalog of models; publishing it again" in worker.whole_log()
+
+
+def test_the_inbox_of_a_new_redis_is_listened_to(house_on, private_server):
+    worker = house_on.start_ready()
+    client = house_on.client()
+    private_server.empty()
+    wait_until_back(worker, client)
+
+    job = a_classify_job(model="echo", source=inline("a", "b"))
+    with connect(private_server.url) as producer:
+        fields = {"id": "from-php", "job": job.model_dump_json()}
+        producer.xadd(house_on.settings.keys.inbox(), fields)
+
+    wait_until(lambda: is_done(client, "from-php"), "the inbox job is done")
+
+
+def is_done(client: Client, job_id: str) -> bool:
+    try:
+        return client.job(job_id).record().counts.succeeded == 2
+    except UnknownJob:
+        return False

@@ -1,0 +1,22 @@
+"""What a worker's Celery does when a connection to Redis breaks."""
+
+import pytest
+
+from seqd.settings import Settings
+from seqd.worker.acknowledging import ForgivingQoS
+from seqd.worker.celery_app import create_app
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_listener_counts_a_bell_as_answered_though_its_acknowledgement_is_lost(scheme):
+    url = f"{scheme}://:password@localhost:6379/0?ssl_cert_reqs=required"
+    connection = create_app(url, Settings()).connection_for_read()
+
+    assert connection.get_transport_cls().Channel.QoS is ForgivingQoS
+
+
+def test_a_worker_keeps_no_results_and_gives_no_running_work_up_when_a_connection_breaks():
+    settings = create_app("redis://localhost:6379/0", Settings()).conf
+
+    assert (settings.result_backend, settings.task_ignore_result) == (None, True)
+    assert settings.worker_cancel_long_running_tasks_on_connection_loss is False
