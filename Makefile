@@ -6,17 +6,25 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
 SEED   ?= 1
+HOSTILE_CASES ?= 500
+SEEDS  ?= $(SEED)
+REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos bench starters schemas clean
+.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-celery bench-interactive starters schemas clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the whole suite"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
-	@echo "make chaos     pull plugs while 1,000,000 items are worked on (SEED=$(SEED)); about 3 minutes"
+	@echo "make chaos     pull plugs while 1,000,000 items are worked on, then while DATA's reviews"
+	@echo "               are; about 5 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
+	@echo "make chaos-light chaos-reviews     one of the two"
+	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any; about half a minute"
 	@echo "make bench     classify DATA (now: $(DATA)) beside Keras, and print the ratio"
+	@echo "make bench-celery                  the daemon beside one Celery task per item"
+	@echo "make bench-interactive             one review at a time while a million wait"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make clean     remove .venv and all caches"
@@ -35,11 +43,28 @@ check: $(VENV)/dev.stamp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-chaos: $(VENV)/dev.stamp
-	$(BIN)/python tests/chaos/chaos_run.py --seed $(SEED)
+chaos: chaos-light
+	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews; else \
+	  echo "There is no $(REVIEWS), so the run on real reviews was left out; name its folder: make" \
+	       "chaos DATA=..."; fi
+
+chaos-light: $(VENV)/dev.stamp
+	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS)
+
+chaos-reviews: $(VENV)/dev.stamp
+	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
+
+hostile: $(VENV)/dev.stamp
+	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile --timeout 1200
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/classify_beside_keras.py --data $(DATA)
+
+bench-celery: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/daemon_beside_celery.py
+
+bench-interactive: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/interactive_under_bulk.py
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --data $(DATA)/nietzsche.txt

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from seqd.errors import InvalidInput
-from seqd.inputs import check_path, read_items, streams
+from seqd.inputs import check_path, inflating, read_items
 from seqd_schemas import FileFormat, FileSource
 
 
@@ -80,8 +80,8 @@ def test_pipes_devices_and_sockets_are_never_opened(tmp_path):
         (
             "a.parquet",
             b"PAR1",
-            "is unknown; known names end in .jsonl, .csv, .txt, each also with .gz. Rename it, or "
-            "name its format: jsonl, csv or lines",
+            "is unknown; known names end in .jsonl, .csv, .txt, each also with .gz or .zst. Rename "
+            "it, or name its format: jsonl, csv or lines",
         ),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_damaged_gzip_file_fails(tmp_path):
 
 
 def test_a_gzip_bomb_is_refused_while_it_inflates(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "FREE_INFLATION_BYTES", 2**20)
+    monkeypatch.setattr(inflating, "FREE_INFLATION_BYTES", 2**20)
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"0" * 2**26))
 

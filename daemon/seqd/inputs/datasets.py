@@ -13,11 +13,12 @@ from seqd.hookspecs import LabelledRecord
 from seqd.inputs.faults import BadEntry
 from seqd.inputs.fingerprints import FingerprintTaker
 from seqd.inputs.folders import training_half
+from seqd.inputs.inflating import TORN
 from seqd.inputs.items import check_text, record_of, text_of
 from seqd.inputs.labels import label_of
 from seqd.inputs.paths import format_of, locate, shown
 from seqd.inputs.records import Entry, reader_of
-from seqd.inputs.streams import TORN_GZIP, open_text_bytes, torn
+from seqd.inputs.streams import explained, open_text_bytes
 from seqd_schemas import DataFingerprint, FileFormat, FileSource
 
 #: Longest running text, in bytes: it is held in memory as a whole.
@@ -169,8 +170,8 @@ def read_running_text(path: Path) -> str:
     with open_text_bytes(path) as stream:
         try:
             content = stream.read(MAX_RUNNING_TEXT_BYTES + 1)
-        except TORN_GZIP as error:
-            raise torn(path, error, "somewhere in its text") from error
+        except TORN as error:
+            raise explained(path, error, "somewhere in its text") from error
     if len(content) > MAX_RUNNING_TEXT_BYTES:
         raise InvalidInput(
             f"{shown(path)} is longer than {MAX_RUNNING_TEXT_BYTES:,} bytes, which is the most "

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from seqd.errors import wire_text
 from seqd.inputs.faults import BadEntry, invalid
 from seqd_schemas import MAX_TEXT_CHARS, Item, ItemError, ItemErrorCode, RefusedItem
 
@@ -65,7 +66,7 @@ class ItemRules:
                 text = text_of(record, self.text_field)
             checked = check_text(text, allow_empty=self.allow_empty)
         except BadEntry as bad:
-            error = ItemError(code=bad.code, message=f"{where}: {bad.reason}."[:4_096])
+            error = ItemError(code=bad.code, message=wire_text(f"{where}: {bad.reason}."))
             return RefusedItem(custom_id=custom_id, refused=error)
         return Item(custom_id=custom_id, text=checked)
 
@@ -76,7 +77,7 @@ class ItemRules:
         if value is None:
             return position
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
+            value = number_text(value, "identifier")
         if not isinstance(value, str):
             raise invalid(f"its identifier is {_kind(value)}; allowed: a string or an integer")
         if _CUSTOM_ID.fullmatch(value) is None or lone_surrogate(value) is not None:
@@ -132,6 +133,16 @@ def check_text(text: object, *, allow_empty: bool = False) -> str:
         if size_bytes > MAX_TEXT_CHARS:
             raise _too_long(f"{size_bytes:,} bytes of UTF-8")
     return text
+
+
+def number_text(value: int, what: str) -> str:
+    """Give a whole number as text; raise BadEntry for one that Python writes no digits of."""
+    try:
+        return str(value)
+    except ValueError:
+        raise invalid(
+            f"its {what} is a number of {value.bit_length():,} bits; allowed: up to 128 digits"
+        ) from None
 
 
 def lone_surrogate(text: str) -> int | None:

@@ -4,7 +4,7 @@ Used for training sets, from files and from callers' values alike.
 """
 
 from seqd.inputs.faults import invalid
-from seqd.inputs.items import lone_surrogate
+from seqd.inputs.items import lone_surrogate, number_text
 
 _MAX_LABEL_CHARS = 256
 
@@ -15,7 +15,9 @@ def label_of(value: object) -> str | None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, int):
+        value = number_text(value, "label")
+    elif isinstance(value, float):
         return str(value)
     if not isinstance(value, str):
         raise invalid(f"its label is of type {type(value).__name__}; allowed: a string or number")

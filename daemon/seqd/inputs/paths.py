@@ -6,12 +6,13 @@ business of `streams` and `records`.
 
 import os
 import stat
+from enum import StrEnum
 from pathlib import Path
 
 from seqd.errors import InvalidInput
 from seqd_schemas import FileFormat
 
-#: Formats by the end of the name, in front of which `.gz` may follow.
+#: Formats by the end of the name, behind which `.gz` or `.zst` may follow.
 KNOWN_SUFFIXES = {
     ".jsonl": FileFormat.JSONL,
     ".csv": FileFormat.CSV,
@@ -26,12 +27,36 @@ _KINDS = (
 )
 
 
+#: How a folder on the way to a file is opened: never through a link, and for nothing else.
+_FOLDER_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
+#: Non-blocking, in case a pipe took the file's place since the look at it.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Compression(StrEnum):
+    """How a file is compressed, named as the program that does it."""
+
+    GZIP = "gzip"
+    ZSTD = "zstd"
+
+    @property
+    def suffix(self) -> str:
+        """What such a file's name ends in."""
+        return ".gz" if self is Compression.GZIP else ".zst"
+
+    @property
+    def magic(self) -> bytes:
+        """What such a file begins with."""
+        return b"\x1f\x8b" if self is Compression.GZIP else b"\x28\xb5\x2f\xfd"
+
+
 def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
     """Give the real path, links resolved, of a file or folder under one of the roots.
 
     Raises InvalidInput for a relative path, one that leads outside all roots (existing or
     not: what lies outside is not told), a missing one, and what is no file or folder.
     """
+    _refuse_url(path)
     asked = Path(path)
     if not asked.is_absolute():
         raise InvalidInput(f"{shown(asked)} is a relative path; allowed: an absolute one")
@@ -53,6 +78,7 @@ def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
 
 def locate(path: str | Path) -> Path:
     """Give the real path of an existing file or folder; raise InvalidInput if there is none."""
+    _refuse_url(path)
     real = _resolved(Path(path))
     _status(real)
     return real
@@ -71,34 +97,35 @@ def format_of(path: Path, declared: FileFormat) -> FileFormat:
         raise InvalidInput(f"{shown(path)} is a file; a folder input holds LABEL/*.txt")
     if declared is not FileFormat.AUTO:
         return declared
-    plain = path.with_suffix("") if is_gzip(path) else path
+    plain = path if compression_of(path) is None else path.with_suffix("")
     known = KNOWN_SUFFIXES.get(plain.suffix.lower())
     if known is None:
         raise InvalidInput(
             f"the format of {shown(path)} is unknown; known names end in "
-            f"{', '.join(KNOWN_SUFFIXES)}, each also with .gz. Rename it, or name its format: "
-            "jsonl, csv or lines"
+            f"{', '.join(KNOWN_SUFFIXES)}, each also with .gz or .zst. Rename it, or name its "
+            "format: jsonl, csv or lines"
         )
     return known
 
 
-def is_gzip(path: Path) -> bool:
-    """Tell whether the name says that the file is compressed with gzip."""
-    return path.suffix.lower() == ".gz"
+def compression_of(path: Path) -> Compression | None:
+    """Tell how the name says that the file is compressed; None if it says nothing."""
+    suffix = path.suffix.lower()
+    return next((known for known in Compression if known.suffix == suffix), None)
 
 
 def open_regular(path: Path) -> int:
     """Open a regular file for reading and give its descriptor, which the caller closes.
 
-    Never opens a device or waits on a pipe, and follows no link at the end of the path: pass
-    the real path. Raises InvalidInput.
+    Never opens a device or waits on a pipe, and follows no link anywhere on the path: pass the
+    real path. So a folder that somebody swaps for a link after the path was checked leads
+    nowhere. Raises InvalidInput.
     """
     kind = _status(path)
     if stat.S_ISDIR(kind):
         raise InvalidInput(f"{shown(path)} is a folder; a file is due here")
     try:
-        # Non-blocking, in case a pipe took the file's place since the look at it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = _open_unlinked(path.absolute())
     except OSError as error:
         raise InvalidInput(f"{shown(path)} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -107,10 +134,31 @@ def open_regular(path: Path) -> int:
     return descriptor
 
 
-def shown(path: Path) -> str:
+def shown(path: str | Path) -> str:
     """Give a path as a message shows it: control characters and surrogates escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
+
+
+def _open_unlinked(path: Path) -> int:
+    """Open an absolute path folder by folder, each within the one before; raises OSError."""
+    folder = os.open(path.anchor, _FOLDER_FLAGS)
+    try:
+        for name in path.parts[1:-1]:
+            inner = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(path.name, _FILE_FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def _refuse_url(path: str | Path) -> None:
+    scheme, separator, _ = str(path).partition("://")
+    if separator and scheme.isalnum():
+        raise InvalidInput(
+            f"{shown(path)} is a URL; allowed: the path of a file or folder. Download it first"
+        )
 
 
 def _resolved(path: Path) -> Path:

@@ -29,8 +29,8 @@ def read_items(
     place for its other fields.
 
     With `roots`, the file must be under one of them (`check_path`). Raises InvalidInput for
-    the file as a whole, at the first `next`, except for a gzip file that turns out to be torn
-    or to be a bomb: then after the entries in front, and the job must fail.
+    the file as a whole, at the first `next`, except for a compressed file that turns out to be
+    torn or to be a bomb: then after the entries in front, and the job must fail.
     """
     path = locate(source.path) if roots is None else check_path(source.path, roots)
     reader = reader_of(path, format_of(path, source.format), source)

@@ -19,6 +19,7 @@ from seqd.errors import (
     InvalidRequest,
     UserError,
     failure_of,
+    wire_text,
 )
 from seqd.inputs import refuse_duplicates
 from seqd.ledger import Ledger, redis_errors
@@ -109,7 +110,8 @@ class Inbox(Chore):
         except Exception as error:
             # A fault of ours, which an entry that stays would repeat in front of all others.
             log.exception("inbox job=%s", job_id)
-            failure = Failure(code="internal", message=f"{type(error).__name__}: {error}"[:4_096])
+            message = wire_text(f"{type(error).__name__}: {error}")
+            failure = Failure(code="internal", message=message)
             self._ledger.submissions.reject(job_id, failure)
 
 

@@ -7,6 +7,7 @@ whole job, such as a model that cannot be loaded, fails the job with its reason.
 import logging
 
 from pydantic import ValidationError
+from redis.exceptions import ResponseError
 
 from seqd.errors import (
     InvalidInput,
@@ -52,7 +53,7 @@ class ItemJobs:
         context = WorkerRunContext(self._bench.identity.device, self._bench.should_stop)
         call = call_of(model, claim.job.kind, parameters, context)
         for unit, results in zip(units, compute(call, units), strict=True):
-            self._commit(unit.unit, results)
+            self._commit(unit, results)
 
     def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
         unpacked = []
@@ -78,7 +79,7 @@ class ItemJobs:
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
             )
-            self._commit(unit.unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
+            self._commit(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
         else:
             log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
             self._bench.ledger.work.split(unit.unit, halves)
@@ -101,8 +102,13 @@ class ItemJobs:
             if self._bench.ledger.work.fail_job(unit.unit, failure):
                 self._bench.job_finished(unit.unit.job_id)
 
-    def _commit(self, unit: Unit, results: Results) -> None:
-        outcome = self._bench.ledger.work.commit(unit, results)
+    def _commit(self, items: UnitItems, results: Results) -> None:
+        unit = items.unit
+        try:
+            outcome = self._bench.ledger.work.commit(unit, results, items.chunk)
+        except ResponseError:
+            self._fail([items], failure_of(_miscounted(items)))
+            return
         if outcome is CommitOutcome.COMPLETED:
             self._bench.job_finished(unit.job_id)
         elif outcome is not CommitOutcome.COMMITTED:
@@ -114,6 +120,13 @@ def parameter_fault(job: Job, error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     return f"{job.model} {job.kind}: parameter {name!r} is {first['input']!r}: {first['msg']}."
+
+
+def _miscounted(items: UnitItems) -> InvalidInput:
+    return InvalidInput(
+        f"unit {items.unit.name} holds {len(items.chunk.items)} items, which is not the number "
+        "that the ledger knows of: its chunk was replaced. Upload through seqd.client."
+    )
 
 
 def _load_fault(job: Job, error: Exception) -> PluginFault:

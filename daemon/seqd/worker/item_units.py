@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from seqd.errors import InvalidInput, PluginFault, Stopped
+from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.work import Unit
@@ -112,7 +112,7 @@ def _alone(call: Call, item: WorkItem) -> Outcome:
         log.exception("plugin failed for item index=%d", item.index)
         return ItemError(
             code=ItemErrorCode.PLUGIN_ERROR,
-            message=f"The model plugin raised {type(error).__name__}: {error}"[:4_096],
+            message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
         )
 
 

@@ -1,0 +1,223 @@
+"""Jobs whose keys somebody has written by hand: each fails with its reason, the others run.
+
+On a real server, with no worker: what `seqd.ledger` makes of damage. What a worker makes of it
+is in `test_hostile_worker`.
+"""
+
+import pytest
+
+from builders import a_catalog_entry, a_classify_job, a_failure, a_worker_status
+from ledger_fixtures import CLASSIFY, Scene
+from seqd_schemas import Failed, JobState
+
+pytestmark = pytest.mark.processes
+
+HAND_IN_AGAIN = "Somebody changed it by hand, or another version of seqd wrote it."
+
+
+def set_field(name: str, value: str | bytes):
+    def change(scene: Scene, job_id: str) -> None:
+        scene.redis.hset(scene.keys.job(job_id), name, value)
+
+    return change
+
+
+def drop_field(name: str):
+    def change(scene: Scene, job_id: str) -> None:
+        scene.redis.hdel(scene.keys.job(job_id), name)
+
+    return change
+
+
+def retype(part: str):
+    """Put a string where another type is due."""
+
+    def change(scene: Scene, job_id: str) -> None:
+        scene.redis.set(scene.keys.job(job_id) + part, "a string")
+
+    return change
+
+
+DAMAGE = {
+    "garbage request": set_field("spec", b"\x80\x04\x95\xff pickle"),
+    "request is no object": set_field("spec", "[]"),
+    "later version": set_field(
+        "spec",
+        a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":2'),
+    ),
+    "deep request": set_field("spec", "[" * 100_000),
+    "no request": drop_field("spec"),
+    "no unit_items": drop_field("unit_items"),
+    "unit_items is text": set_field("unit_items", "many"),
+    "version is text": set_field("version", "three"),
+    "no group": drop_field("group"),
+    "no tenant": drop_field("tenant"),
+    "no state": drop_field("state"),
+    "counts are text": set_field("total", "many"),
+    "hash is a string": retype(""),
+    "todo is a string": retype(":todo"),
+    "input is a string": retype(":in"),
+    "leases are a string": retype(":leases"),
+    "attempts are a string": retype(":attempts"),
+    "crashes are a string": retype(":crashes"),
+    "events are a string": retype(":events"),
+    "attempts are text": lambda scene, job_id: scene.redis.hset(
+        scene.keys.attempts(job_id), "0", "many"
+    ),
+    "sizes are text": lambda scene, job_id: scene.redis.hset(scene.keys.sizes(job_id), "0", "x"),
+}
+
+
+def claim_all(scene: Scene) -> set[str]:
+    """Claim until nothing is left; gives the jobs whose units came."""
+    jobs: set[str] = set()
+    for _ in range(20):
+        claim = scene.claim()
+        if claim is None:
+            return jobs
+        jobs |= {unit.job_id for unit in claim.units}
+        for unit in claim.units:
+            scene.commit(unit)
+    raise AssertionError("there is no end of units")
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_job_that_was_damaged_holds_nobody_up(scene: Scene, damage):
+    before = scene.submit_units(1)
+    damaged = scene.submit_units(1)
+    behind = scene.submit_units(1)
+    damage(scene, damaged)
+
+    claimed = claim_all(scene)
+
+    assert {before, behind} <= claimed
+    assert scene.record(before).state is scene.record(behind).state is JobState.COMPLETED
+    assert scene.claim() is None
+    # What was lost can be mended, or else the job has failed; it is never left open.
+    assert scene.record(damaged).state.is_terminal
+    open_jobs = scene.redis.zrange(scene.keys.open_jobs(), 0, -1)
+    assert open_jobs == []
+
+
+@pytest.mark.parametrize(
+    "name", ["garbage request", "later version", "no group", "hash is a string"]
+)
+def test_a_damaged_job_says_why_it_failed(scene: Scene, name: str):
+    job_id = scene.submit_units(1)
+    DAMAGE[name](scene, job_id)
+
+    claim_all(scene)
+
+    record = scene.record(job_id)
+    assert record.state is JobState.FAILED
+    assert record.failure is not None
+    assert record.failure.code == "job_damaged"
+    assert HAND_IN_AGAIN in record.failure.message
+    last = scene.ledger.jobs.events(job_id, block=False)[-1]
+    assert isinstance(last, Failed)
+    assert last.failure == record.failure
+    assert [job.job_id for job in scene.ledger.jobs.newest(10)] == [job_id]
+
+
+def test_the_request_that_could_not_be_read_is_kept_for_whoever_looks(scene: Scene):
+    job_id = scene.submit_units(1)
+    DAMAGE["garbage request"](scene, job_id)
+
+    scene.claim()
+
+    assert scene.redis.hget(scene.keys.job(job_id), "spec_as_found") == b"\x80\x04\x95\xff pickle"
+
+
+def test_units_that_came_with_a_damaged_one_are_claimable_again(scene: Scene):
+    damaged = scene.submit_units(1, unit_items=8)
+    sound = scene.submit_units(1, unit_items=8)
+    DAMAGE["garbage request"](scene, damaged)
+
+    claim = scene.claim()
+
+    assert claim is not None
+    assert [(unit.job_id, unit.crashes) for unit in claim.units] == [(sound, 0)]
+
+
+def test_a_group_with_a_job_that_nobody_handed_in_goes_on(scene: Scene):
+    job_id = scene.submit_units(1)
+    group = scene.redis.hget(scene.keys.job(job_id), "group").decode()
+    for name in ("nobody", "a}b{c", "a\nb", "\xff" * 100, ""):
+        scene.redis.zadd(scene.keys.group(group), {name: 0})
+        scene.redis.zadd(scene.keys.todo(name), {"0": 0})
+
+    assert claim_all(scene) >= {job_id}
+    assert scene.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_route_with_a_group_that_is_none_goes_on(scene: Scene):
+    route = scene.keys.route(CLASSIFY, "normal")
+    scene.redis.zadd(route, {"string": 0, "empty": 0})
+    scene.redis.set(scene.keys.group("string"), "a string")
+    job_id = scene.submit_units(1)
+
+    assert claim_all(scene) == {job_id}
+
+
+@pytest.mark.parametrize("member", ["", "one-word", "a b c", "gone 0", "\xff\xfe 0"])
+def test_a_timer_that_names_no_unit_keeps_no_lease_from_running_out(scene: Scene, member: str):
+    brief = scene.with_settings(lease_s=0.001)
+    job_id = brief.submit_units(1)
+    brief.claim_unit()
+    scene.redis.zadd(scene.keys.timers(), {member: 0})
+
+    brief.expire_due()
+    brief.expire_due() if scene.redis.zcard(scene.keys.timers()) else None
+
+    assert scene.claim_unit().job_id == job_id
+
+
+def test_a_lease_of_a_damaged_job_keeps_no_other_from_running_out(scene: Scene):
+    brief = scene.with_settings(lease_s=0.001)
+    damaged, sound = (brief.submit_units(1, job_id=name) for name in ("damaged", "sound"))
+    assert {brief.claim_unit().job_id, brief.claim_unit().job_id} == {damaged, sound}
+    scene.redis.hset(scene.keys.crashes(damaged), "0", "many")
+
+    brief.expire_due()
+    brief.expire_due() if scene.redis.zcard(scene.keys.timers()) else None
+
+    assert scene.claim_unit().job_id == sound
+    assert scene.record(damaged).state is JobState.FAILED
+
+
+def test_a_worker_that_fails_a_damaged_job_gets_rid_of_it(scene: Scene):
+    job_id = scene.submit_units(1)
+    unit = scene.claim_unit()
+    scene.redis.hset(scene.keys.job(job_id), "total", "many")
+
+    assert scene.ledger.work.fail_job(unit, a_failure())
+
+    assert scene.record(job_id).state is JobState.FAILED
+    assert scene.claim() is None
+
+
+def test_looking_for_damage_changes_no_sound_job(scene: Scene):
+    sound = scene.submit_units(2)
+    before = scene.record(sound)
+    scene.redis.zadd(scene.keys.timers(), {"one-word": 0})
+
+    scene.ledger.work.expire()
+
+    assert scene.record(sound) == before
+
+
+@pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"schema_version": 2}', b"[" * 100_000])
+def test_a_catalog_entry_that_cannot_be_read_hides_no_other(scene: Scene, row: bytes):
+    scene.ledger.fleet.publish_catalog([a_catalog_entry(model="markov")])
+    scene.redis.hset(scene.keys.catalog(), "later", row)
+
+    assert list(scene.ledger.fleet.catalog()) == ["markov"]
+
+
+def test_a_worker_that_cannot_be_read_hides_no_other(scene: Scene):
+    now_ms = scene.ledger.fleet.now_ms()
+    scene.ledger.fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=now_ms))
+    scene.redis.set(scene.keys.worker("later"), b'{"schema_version": 2}')
+    scene.redis.zadd(scene.keys.workers(), {"later": now_ms})
+
+    assert [status.worker for status in scene.ledger.fleet.workers()] == ["sound"]

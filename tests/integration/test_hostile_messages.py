@@ -1,0 +1,174 @@
+"""Garbage in Celery's queues: the worker throws it away and goes on, and no job is the worse.
+
+Row 19 of the failure table. Whoever can write to Redis can push anything into a queue; a bell
+carries nothing, so nothing of it is believed.
+"""
+
+import base64
+import json
+import os
+import pickle
+import uuid
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from seqd.bell import DOORBELL
+from seqd_schemas import JobState
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+ROUTE = "classify.echo"
+BOMB_BYTES = 64 * 2**20
+#: What inflating the bomb once would add at least; a worker may grow by other things.
+MOST_GROWTH_BYTES = 32 * 2**20
+
+#: Arguments, keywords and callbacks of a task, as Celery's second protocol sends them.
+NO_ARGUMENTS = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+
+
+def a_message(
+    body: bytes | None = None,
+    *,
+    task: str = DOORBELL,
+    content_type: str = "application/json",
+    **headers: object,
+) -> bytes:
+    """A message as kombu writes it, with anything in it."""
+    tag = str(uuid.uuid4())
+    content = json.dumps(NO_ARGUMENTS).encode() if body is None else body
+    message = {
+        "body": base64.b64encode(content).decode(),
+        "content-encoding": "utf-8" if content_type == "application/json" else "binary",
+        "content-type": content_type,
+        "headers": {"lang": "py", "task": task, "id": tag, "root_id": tag, "parent_id": None}
+        | headers,
+        "properties": {
+            "correlation_id": tag,
+            "delivery_info": {"exchange": "", "routing_key": f"bell.{ROUTE}"},
+            "delivery_mode": 2,
+            "delivery_tag": tag,
+            "body_encoding": "base64",
+            "priority": 0,
+        },
+    }
+    return json.dumps(message).encode()
+
+
+class Planted:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+GARBAGE = {
+    "nothing": b"",
+    "random bytes": bytes(range(256)) * 4,
+    "json of another shape": b'{"a": 1}',
+    "no object": b'["a", 1]',
+    "null": b"null",
+    "a number": b"9" * 5_000,
+    "deep": b"[" * 100_000,
+    "unknown task": a_message(task="os.system"),
+    "no task": a_message(task=""),
+    "arguments": a_message(json.dumps([["rm -rf /"], {"x": 1}, {}]).encode()),
+    "type and value": a_message(b'[[{"__type__": "datetime", "__value__": "x"}], {}, {}]'),
+    "type and value outside": b'{"__type__": "uuid", "__value__": {"hex": "x"}}',
+    "unknown type and value": b'{"__type__": "bomb", "__value__": "x"}',
+    "body is no base64": a_message().replace(b'"body": "', b'"body": "%%%'),
+    "unknown compression": a_message(compression="application/x-nothing"),
+    "unknown encoding": a_message(content_type="application/x-nothing"),
+    "headers are a list": a_message().replace(b'"headers": {', b'"headers": [], "h": {'),
+    "no properties": a_message().replace(b'"properties"', b'"no"'),
+    "a time that is none": a_message(eta="no time", expires="never"),
+    "a far time": a_message(eta="9999-01-01T00:00:00+00:00"),
+}
+
+
+@pytest.fixture
+def broker(house: House) -> Iterator[redis.Redis]:
+    assert house.settings.redis_url is not None
+    with redis.Redis.from_url(house.settings.redis_url) as client:
+        yield client
+
+
+def push(house: House, broker: redis.Redis, *messages: bytes) -> None:
+    """Push messages and wait until a worker has taken them."""
+    key = house.settings.keys.bell(ROUTE)
+    for message in messages:
+        broker.lpush(key, message)
+    wait_until(lambda: broker.llen(key) == 0, "an empty queue")
+
+
+def assert_that_work_goes_on(house: House, pid: int) -> None:
+    record = house.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
+
+    assert record.state is JobState.COMPLETED
+    assert house.workers[0].pid == pid
+    assert house.workers[0].wait_until_ready().pid == pid
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_a_worker_outlives_what_is_no_bell(house: House, broker: redis.Redis, garbage: bytes):
+    pid = house.workers[0].pid
+
+    push(house, broker, garbage)
+
+    assert_that_work_goes_on(house, pid)
+
+
+def test_a_pickle_is_never_opened(house: House, broker: redis.Redis, tmp_path: Path):
+    pid = house.workers[0].pid
+    planted = tmp_path / "planted"
+    body = pickle.dumps([[Planted(planted)], {}, {}])
+
+    push(
+        house,
+        broker,
+        pickle.dumps(Planted(planted)),
+        a_message(body, content_type="application/x-python-serialize"),
+        a_message(body),
+    )
+
+    assert_that_work_goes_on(house, pid)
+    assert not planted.exists()
+
+
+def test_a_compressed_message_is_not_inflated(house: House, broker: redis.Redis):
+    pid = house.workers[0].pid
+    assert_that_work_goes_on(house, pid)
+    before = peak_memory_bytes(pid)
+    bomb = zlib.compress(b"[" + b" " * BOMB_BYTES + b"]")
+
+    push(house, broker, *[a_message(bomb, compression="application/x-gzip")] * 4)
+
+    assert_that_work_goes_on(house, pid)
+    assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
+
+
+def test_a_queue_that_is_none_is_mended(house: House, broker: redis.Redis):
+    pid = house.workers[0].pid
+    key = house.settings.keys.bell(ROUTE)
+    wait_until(lambda: broker.llen(key) == 0, "an empty queue")
+
+    broker.set(key, "a string")
+
+    wait_until(lambda: broker.type(key) != b"string", "the key is gone")
+    assert_that_work_goes_on(house, pid)
+
+
+def peak_memory_bytes(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("this system has no /proc")
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024

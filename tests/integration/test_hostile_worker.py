@@ -1,0 +1,234 @@
+"""A real worker among keys that somebody wrote by hand: each job fails with its reason, none hangs.
+
+What the ledger makes of damage is in `test_hostile_ledger`; here are the parts that a worker
+adds: blobs, the inbox, chores, and a model store with something planted in it.
+"""
+
+import json
+import pickle
+import secrets
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from builders import a_chunk
+from seqd.errors import JobFailed
+from seqd.ledger.blobs import pack
+from seqd.store import ModelStore, VersionDraft
+from seqd_schemas import DataFingerprint, Failure, JobState
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: Zeros that a bomb inflates to, from about a thousandth of that.
+BOMB_BYTES = 2**30
+MOST_GROWTH_BYTES = 300 * 2**20
+
+
+def a_bomb() -> bytes:
+    """A gibibyte of zeros, compressed without ever being in memory."""
+    deflater = zlib.compressobj(9)
+    zeros = bytes(2**20)
+    pieces = [deflater.compress(zeros) for _ in range(BOMB_BYTES // 2**20)]
+    return b"".join([*pieces, deflater.flush()])
+
+
+BLOBS: dict[str, Callable[[], bytes]] = {
+    "garbage": lambda: b"\xff\x00garbage",
+    "nothing": lambda: b"",
+    "torn": lambda: pack(a_chunk())[:-4],
+    "another record": lambda: zlib.compress(b'{"type": "texts", "texts": []}'),
+    "pickle": lambda: zlib.compress(pickle.dumps([1, 2])),
+    "more items": lambda: pack(a_chunk(5)),
+    "no items": lambda: pack(a_chunk(0)),
+    "bomb": a_bomb,
+}
+
+
+@pytest.fixture
+def store(house: House) -> Iterator[redis.Redis]:
+    assert house.settings.redis_url is not None
+    with redis.Redis.from_url(house.settings.redis_url) as client:
+        yield client
+
+
+def peak_memory_bytes(pid: int) -> int:
+    """The most memory that a process has had, in bytes; 0 where there is no /proc."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return 0
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(peak.split()[1]) * 1024
+
+
+def assert_that_others_complete(house: House) -> None:
+    record = house.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
+
+    assert record.state is JobState.COMPLETED
+
+
+def wait_for_failure(house: House, job_id: str) -> Failure:
+    with pytest.raises(JobFailed) as raised:
+        house.client().job(job_id).wait(timeout_s=30)
+    return raised.value.failure
+
+
+def damaged_job(house: House, damage: Callable[[str], object]) -> str:
+    """Hand a job in and damage it, while the worker is stopped and so cannot be quicker."""
+    (worker,) = house.workers
+    worker.freeze()
+    try:
+        job_id = house.client().classify(["a", "b"], model="echo").job_id
+        damage(job_id)
+    finally:
+        worker.thaw()
+    return job_id
+
+
+@pytest.mark.parametrize("blob", BLOBS.values(), ids=BLOBS)
+def test_a_unit_that_is_none_fails_its_job_alone(house: House, store: redis.Redis, blob):
+    pid = house.workers[0].child_pid()
+    before = peak_memory_bytes(pid)
+    keys = house.settings.keys
+
+    content = blob()
+
+    job_id = damaged_job(house, lambda job_id: store.hset(keys.input(job_id), "0", content))
+
+    failure = wait_for_failure(house, job_id)
+    assert failure.code in ("invalid_input", "job_damaged")
+    assert "seqd.client" in failure.message or "Hand the job in again" in failure.message
+    assert_that_others_complete(house)
+    assert house.workers[0].child_pid() == pid
+    assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
+
+
+REQUESTS: dict[str, Callable[[redis.Redis, str], object]] = {
+    "garbage": lambda store, key: store.hset(key, "spec", b"\x80\x04 garbage"),
+    "later version": lambda store, key: store.hset(
+        key, "spec", '{"schema_version": 2, "kind": "classify"}'
+    ),
+    "no field": lambda store, key: store.hdel(key, "unit_items", "group"),
+    "another type": lambda store, key: store.set(key, "a string"),
+}
+
+
+@pytest.mark.parametrize("damage", REQUESTS.values(), ids=REQUESTS)
+def test_a_job_that_cannot_be_read_fails_alone(house: House, store: redis.Redis, damage):
+    pid = house.workers[0].child_pid()
+    keys = house.settings.keys
+
+    job_id = damaged_job(house, lambda job_id: damage(store, keys.job(job_id)))
+
+    wait_until(lambda: store.zscore(keys.open_jobs(), job_id) is None, "the job has ended")
+    failure = wait_for_failure(house, job_id)
+    assert failure.code == "job_damaged"
+    assert_that_others_complete(house)
+    assert house.workers[0].child_pid() == pid
+
+
+INBOX: dict[str, dict[str, bytes]] = {
+    "garbage": {"id": b"\xff\xfe", "job": b"\xff"},
+    "other fields": {"what": b"ever"},
+    "braces": {"id": b"a}b{c", "job": b"{}"},
+    "newline": {"id": b"a\nb", "job": b"{}"},
+    "empty": {"id": b"", "job": b""},
+    "long": {"id": b"a" * 10_000, "job": b"{}"},
+}
+
+
+def test_entries_of_the_inbox_that_are_none_hold_nothing_up(house: House, store: redis.Redis):
+    inbox = house.settings.keys.inbox()
+    for fields in INBOX.values():
+        store.xadd(inbox, fields)  # type: ignore[arg-type]
+
+    wait_until(lambda: store.xlen(inbox) == 0, "an empty inbox")
+
+    assert_that_others_complete(house)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        b"",
+        b"\xff" * 100,
+        b"[" * 200_000,
+        b'{"schema_version": 2, "kind": "classify", "model": "echo"}',
+        b" " * (4 * 2**20 + 1),
+        pickle.dumps({"kind": "classify"}),
+        json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
+        b'{"kind":"classify","model":"echo","source":{"type":"file","path":"http://a/b.jsonl"}}',
+        b'{"kind":"classify","model":"echo","source":{"type":"file","path":"/dev/zero"}}',
+    ],
+    ids=["empty", "bytes", "deep", "version", "large", "pickle", "kombu", "url", "device"],
+)
+def test_a_request_that_is_none_is_answered(house: House, store: redis.Redis, job: bytes):
+    keys = house.settings.keys
+    job_id = f"h{secrets.token_hex(6)}"
+
+    store.xadd(keys.inbox(), {"id": job_id, "job": job})
+
+    def last_event() -> dict[str, object]:
+        entries = store.xrevrange(keys.events(job_id), count=1)
+        return json.loads(entries[0][1][b"e"]) if entries else {"event": ""}
+
+    wait_until(lambda: last_event()["event"] in ("rejected", "failed"), "an answer")
+    failure = Failure.model_validate(last_event()["failure"])
+    assert failure.code in ("invalid_request", "invalid_input")
+
+
+def plant(name: str, content: bytes = b"\x80\x04planted") -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "pickle": plant("evil.pkl"),
+    "keras": plant("model.keras", b"PK\x03\x04"),
+    "h5": plant("weights.h5", b"\x89HDF\r\n"),
+    "weights": plant("more.safetensors", b"\xff" * 8),
+    "link": lambda folder: (folder / "link.json").symlink_to("/etc/passwd"),
+    "folder": lambda folder: (folder / "inner").mkdir(),
+    "manifest": plant("manifest.json", b'{"schema_version": 2}'),
+}
+
+
+def a_version(house: House) -> tuple[Path, int]:
+    """Publish one more sound version of `echo`; gives its folder and its number."""
+    store = ModelStore(house.settings.store_dir, {})
+    folder = store.new_folder("echo", "setup")
+    (folder / "echo.json").write_text('{"records": 1}')
+    data = DataFingerprint(description="none", records=1, sha256="0" * 64)
+    draft = VersionDraft(
+        model="echo", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=1
+    )
+    version = store.publish(folder, draft).version
+    return house.settings.store_dir / "echo" / str(version), version
+
+
+def test_a_version_with_something_planted_is_never_loaded(empty_house: House):
+    house = empty_house
+    versions = {name: a_version(house) for name in PLANTED}
+    a_version(house)  # the newest, which a worker loads before anybody asks
+    worker = house.start_ready()
+    pid = worker.child_pid()
+    for name, (folder, _) in versions.items():
+        folder.chmod(0o755)
+        (folder / "manifest.json").chmod(0o644)
+        PLANTED[name](folder)
+    client = house.client()
+    jobs = {
+        name: client.classify(["a"], model=f"echo@{version}").job_id
+        for name, (_, version) in versions.items()
+    }
+
+    failures = {name: wait_for_failure(house, job_id) for name, job_id in jobs.items()}
+
+    assert {failure.code for failure in failures.values()} == {"artifact_damaged"}
+    assert f"{versions['pickle'][0]}/evil.pkl is not in the version's manifest" in str(
+        failures["pickle"].message
+    )
+    assert client.classify(["a"], model="echo@1").wait(timeout_s=30).state is JobState.COMPLETED
+    assert worker.child_pid() == pid
