@@ -1,22 +1,20 @@
 """The faults of the chaos run, and the seeded order in which they come.
 
-Each fault is one method of `Stage`, done to real processes by real signals, and to a real Redis.
+Each fault is one method of `Faults`, done to real processes by real signals, and to a real
+Redis. Each gives a few words on what it did. Called by `play`.
 """
 
 import os
 import random
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
 import redis
 
-from redis_fixtures import PrivateServer
-from seqd_schemas import WorkerState, WorkerStatus
+from chaos.scene import LEASE_S, Scene
+from chaos.victims import NoVictim, Victims
+from seqd_schemas import WorkerStatus
 
 #: How often each fault comes in the main run.
 COUNTS = {
@@ -29,81 +27,12 @@ COUNTS = {
     "delete_bells": 1,
 }
 
-#: Longer than the lease of the run, so that a frozen worker wakes up as a zombie.
-FREEZE_S = 8.0
-
-
-@dataclass
-class Stage:
-    """What the faults are done to."""
-
-    server: PrivateServer
-    prefix: str
-    workers: Callable[[], list[WorkerStatus]]
-
-    def kill_group(self, choice: random.Random) -> str:
-        """End a worker and its child, as a node loss does."""
-        pid = self._busy(choice)
-        group = os.getpgid(pid)
-        os.killpg(group, signal.SIGKILL)
-        return f"group {group}"
-
-    def kill_child(self, choice: random.Random) -> str:
-        """End a worker's child alone, as the out-of-memory killer does."""
-        pid = self._busy(choice)
-        os.kill(pid, signal.SIGKILL)
-        return f"child {pid}"
-
-    def freeze(self, choice: random.Random) -> str:
-        """Stop a worker past its lease, then let it go on: a zombie."""
-        group = os.getpgid(self._busy(choice))
-        os.killpg(group, signal.SIGSTOP)
-        time.sleep(FREEZE_S)
-        with suppress(ProcessLookupError):
-            os.killpg(group, signal.SIGCONT)
-        return f"group {group} for {FREEZE_S:g} s"
-
-    def cut_connections(self, choice: random.Random) -> str:
-        """Close every client's connection at once, as a network blip does."""
-        with self._redis() as client:
-            return f"{client.execute_command('CLIENT', 'KILL', 'TYPE', 'normal')} connections"
-
-    def kill_redis(self, choice: random.Random) -> str:
-        """End the server without warning; it comes back with its append-only file."""
-        self.server.kill()
-        time.sleep(choice.uniform(0.1, 1.0))
-        self.server.start()
-        return "with AOF"
-
-    def double_bells(self, choice: random.Random) -> str:
-        """Send every waiting Celery message a second time."""
-        with self._redis() as client:
-            keys = list(client.scan_iter(f"{self.prefix}:bell.*"))
-            for key in keys:
-                for message in client.lrange(key, 0, -1):
-                    client.rpush(key, message)
-            return f"{len(keys)} queues"
-
-    def delete_bells(self, choice: random.Random) -> str:
-        """Delete every Celery message, waiting or taken."""
-        with self._redis() as client:
-            keys = [*client.scan_iter(f"{self.prefix}:bell.*"), *client.scan_iter("*unacked*")]
-            return f"{client.delete(*keys) if keys else 0} keys"
-
-    def _busy(self, choice: random.Random) -> int:
-        """Wait for a worker that works; gives its child's process."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with suppress(redis.RedisError):
-                busy = [worker for worker in self.workers() if worker.state is WorkerState.BUSY]
-                living = [worker.pid for worker in busy if Path(f"/proc/{worker.pid}").exists()]
-                if living:
-                    return choice.choice(sorted(living))
-            time.sleep(0.05)
-        raise TimeoutError("no worker was busy for 60 s")
-
-    def _redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self.server.url)
+#: By then another worker has done what a frozen one held; a run goes on without that, too.
+LONGEST_FREEZE_S = 6 * LEASE_S
+#: Time for what a worker had sent before it was stopped to reach Redis.
+SETTLE_S = 0.1
+#: How long to wait for a bell that hangs, so that there is one to double or to delete.
+BELL_S = 5.0
 
 
 def schedule(choice: random.Random, counts: dict[str, int]) -> list[str]:
@@ -113,18 +42,119 @@ def schedule(choice: random.Random, counts: dict[str, int]) -> list[str]:
     return names
 
 
-def resident_mb(pid: int) -> float:
-    """Give a process's resident memory; 0 when it is gone."""
-    with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 / 1e6
-    return 0.0
+class Faults:
+    """What can be done to a scene."""
 
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._victims = Victims(scene)
+        #: Most memory that a server that was killed had used.
+        self.redis_peak_mb = 0.0
 
-def end(program: "subprocess.Popen[bytes]") -> None:
-    """Ask a program to end, and make it end."""
-    program.terminate()
-    try:
-        program.wait(60)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        program.wait()
+    def do(self, name: str, choice: random.Random) -> str:
+        """Do one fault by its name in `COUNTS`; gives what was done to whom.
+
+        Raises NoVictim, having done nothing, when there was nobody to do it to.
+        """
+        return str(getattr(self, name)(choice))
+
+    def kill_group(self, choice: random.Random) -> str:
+        """End a worker and its child, as a node loss does."""
+        group, moment = self._victims.group(choice)
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+        return f"group {group} {moment}"
+
+    def kill_child(self, choice: random.Random) -> str:
+        """End a worker's child alone, as the out-of-memory killer does."""
+        pid, moment = self._victims.child(choice)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return f"child {pid} {moment}"
+
+    def freeze(self, choice: random.Random) -> str:
+        """Stop a worker that holds leases until another has done its work, then let it go on.
+
+        What it does then is what a zombie does: it commits what is no longer its own.
+        """
+        worker, group, held = self._stopped(choice)
+        began = time.monotonic()
+        try:
+            while time.monotonic() - began < LONGEST_FREEZE_S:
+                done = sum(self._is_done(job, unit) for job, unit in held)
+                if done == len(held) and time.monotonic() - began > LEASE_S:
+                    break
+                time.sleep(0.1)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+        frozen_s = time.monotonic() - began
+        return f"{worker.slot} for {frozen_s:.1f} s; others did {done} of its {len(held)} units"
+
+    def cut_connections(self, choice: random.Random) -> str:
+        """Close every client's connection at once, as a network blip does."""
+        with self._redis() as client:
+            return f"{client.execute_command('CLIENT', 'KILL', 'TYPE', 'normal')} connections"
+
+    def kill_redis(self, choice: random.Random) -> str:
+        """End the server without warning; it comes back with its append-only file."""
+        with self._redis() as client:
+            peak_mb = client.info("memory")["used_memory_peak"] / 1e6
+        self.redis_peak_mb = max(self.redis_peak_mb, peak_mb)
+        self._scene.server.kill()
+        down_s = choice.uniform(0.1, 1.0)
+        time.sleep(down_s)
+        self._scene.server.start()
+        return f"for {down_s:.1f} s, with AOF"
+
+    def double_bells(self, choice: random.Random) -> str:
+        """Send every waiting Celery message a second time."""
+        with self._redis() as client:
+            queues = self._hanging_queues(client)
+            messages = [(key, body) for key in queues for body in client.lrange(key, 0, -1)]
+            for key, body in messages:
+                client.rpush(key, body)
+            return f"{len(messages)} messages"
+
+    def delete_bells(self, choice: random.Random) -> str:
+        """Delete every Celery message, waiting or taken."""
+        with self._redis() as client:
+            queues = self._hanging_queues(client)
+            taken = [*client.scan_iter("*unacked*")]
+            with client.pipeline() as together:
+                for key in queues:
+                    together.llen(key)
+                if keys := [*queues, *taken]:
+                    together.delete(*keys)
+                replies = together.execute()
+            return f"{sum(replies[: len(queues)])} messages, and the record of those taken"
+
+    def _stopped(self, choice: random.Random) -> tuple[WorkerStatus, int, list[tuple[str, str]]]:
+        """Stop a worker in the middle of a unit; gives what it holds."""
+        deadline = time.monotonic() + LONGEST_FREEZE_S
+        while time.monotonic() < deadline:
+            worker = self._victims.busy(choice)
+            with suppress(ProcessLookupError):
+                group = os.getpgid(worker.pid)
+                os.killpg(group, signal.SIGSTOP)
+                time.sleep(SETTLE_S)
+                if held := self._victims.leases(worker):
+                    return worker, group, held
+                os.killpg(group, signal.SIGCONT)
+        raise NoVictim(f"no worker held a lease for {LONGEST_FREEZE_S:g} s")
+
+    def _is_done(self, job: str, unit: str) -> bool:
+        with self._redis() as client:
+            return bool(client.hexists(self._scene.settings.keys.output(job), unit))
+
+    def _hanging_queues(self, client: redis.Redis) -> list[bytes]:
+        """Wait a while for a message that no worker has taken; gives the queues that have one."""
+        deadline = time.monotonic() + BELL_S
+        while True:
+            queues = list(client.scan_iter(f"{self._scene.settings.prefix}:bell.*"))
+            if queues or time.monotonic() > deadline:
+                return queues
+            time.sleep(0.001)
+
+    def _redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self._scene.server.url)
