@@ -11,6 +11,7 @@ from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
 from seqd.ledger import Ledger, connect
+from seqd.ledger.checkpoints import CheckpointRecord
 from seqd.ledger.work import Unit
 from seqd.worker.checkpoints import WorkerCheckpoints
 from seqd.worker.contexts import WorkerTrainContext, told_in
@@ -71,8 +72,9 @@ def test_a_training_begins_anew_where_there_is_no_checkpoint(desk: Desk):
 
 
 def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(desk: Desk):
+    checkpoints = desk.checkpoints()
     for step in (1, 2, 3):
-        desk.checkpoints().save({}, {"step": step})
+        checkpoints.save({}, {"step": step})
 
     assert progress_of(desk.checkpoints()) == {"step": 3}
     assert len(desk.names()) == 2
@@ -115,6 +117,47 @@ def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(desk: De
         checkpoints.save({}, {"step": 2})
 
     assert desk.names() == names
+    assert progress_of(desk.checkpoints()) == {"step": 1}
+
+
+def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attempt(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    records = desk.scene.ledger.checkpoints
+    commit = records.commit
+
+    def freeze_before_the_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
+        monkeypatch.undo()
+        counting = commit(unit, record)
+        desk.scene.ledger.work.put_back(unit)
+        desk.unit = desk.scene.claim_unit("worker-b")
+        holder = desk.checkpoints()
+        for step in (2, 3, 4):
+            holder.save({}, {"step": step})
+        return counting
+
+    monkeypatch.setattr(records, "commit", freeze_before_the_answer)
+    desk.checkpoints().save({}, {"step": 1})
+
+    assert desk.names() == sorted(record.name for record in records.of(desk.unit.job_id))
+    assert progress_of(desk.checkpoints()) == {"step": 4}
+
+
+def test_a_checkpoint_that_counts_stays_though_the_answer_to_its_repeat_is_a_refusal(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    records = desk.scene.ledger.checkpoints
+    commit = records.commit
+
+    def lose_the_first_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
+        commit(unit, record)
+        desk.scene.ledger.control.cancel(unit.job_id)
+        return commit(unit, record)
+
+    monkeypatch.setattr(records, "commit", lose_the_first_answer)
+    with pytest.raises(LeaseLost):
+        desk.checkpoints().save({}, {"step": 1})
+
     assert progress_of(desk.checkpoints()) == {"step": 1}
 
 

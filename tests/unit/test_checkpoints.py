@@ -144,15 +144,16 @@ def test_a_checkpoint_of_an_unknown_format_is_damaged_and_says_where():
         decode(type(content)(json.dumps(state).encode(), None))
 
 
-def test_older_checkpoints_and_half_written_ones_go(folder, tmp_path):
+def test_what_is_removed_is_what_was_named_half_written_ones_too(folder, tmp_path):
     for name in ("1", "2", "3"):
         saved(folder, name)
     (tmp_path / "checkpoints" / "job" / ".aside-killed").mkdir()
 
-    folder.keep_only(["3", "2"])
+    names = folder.names()
+    folder.remove(["1", ".aside-killed", "gone already"])
 
-    left = {path.name for path in (tmp_path / "checkpoints" / "job").iterdir()}
-    assert left == {"2", "3"}
+    assert names == {"1", "2", "3", ".aside-killed"}
+    assert folder.names() == {"2", "3"}
 
 
 def test_a_full_disk_leaves_the_checkpoints_as_they_were(folder, tmp_path):

@@ -75,15 +75,14 @@ class CheckpointFolder:
                 f"{error.filename or folder} cannot be read: {error.strerror}"
             ) from error
 
-    def keep_only(self, names: Collection[str]) -> None:
-        """Remove all else: older checkpoints, and what a killed attempt left half written."""
-        for path in self._folder.iterdir():
-            if path.name not in names:
-                shutil.rmtree(path, ignore_errors=True)
+    def names(self) -> set[str]:
+        """Give the names of all that is there, half written checkpoints of killed attempts too."""
+        return {path.name for path in self._folder.iterdir()}
 
-    def remove(self, name: str) -> None:
-        """Remove one checkpoint; nothing happens where it is gone."""
-        shutil.rmtree(self._folder / name, ignore_errors=True)
+    def remove(self, names: Collection[str]) -> None:
+        """Remove what has these names; nothing happens where it is gone."""
+        for name in names:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def remove_all(self) -> None:
         """Remove all of the job's checkpoints; nothing happens where there are none."""

@@ -20,6 +20,7 @@ from seqd.store.manifest_files import VersionDraft, read_manifest
 from seqd.store.withdrawals import (
     announce,
     announced_jobs,
+    check_holder,
     forget,
     move_labels,
     remove_version,
@@ -112,17 +113,22 @@ class ModelStore:
         """Make an empty folder for a training's files, to be published or discarded."""
         return staging.new_folder(self._root, name, job_id)
 
-    def publish(self, folder: Path, draft: VersionDraft) -> ModelManifest:
+    def publish(
+        self, folder: Path, draft: VersionDraft, holder: str | None = None
+    ) -> ModelManifest:
         """Make a finished staging folder the model's next version, whole and for good.
 
         Two processes get two versions. A job gets one: if its version is there already, the
         folder is discarded and that version's manifest given. On an error the folder stays.
-        Raises PluginFault for files that no version may hold, StoreUnwritable.
+        Raises PluginFault for files that no version may hold, StoreUnwritable, and LeaseLost
+        where a `holder` is named whose announcement does not stand any more.
         """
         model_folder = self._root / draft.model
         with writing(model_folder):
             model_folder.mkdir(parents=True, exist_ok=True)
         with exclusive(model_folder):
+            if holder is not None and draft.job_id is not None:
+                check_holder(model_folder, draft.job_id, holder)
             earlier = self.find_by_job(draft.model, draft.job_id) if draft.job_id else None
             if earlier is not None:
                 self.discard(folder)
@@ -140,26 +146,30 @@ class ModelStore:
         self.open(name, version)
         write_label(self._root / name, label, version)
 
-    def announce(self, name: str, job_id: str) -> None:
+    def announce(self, name: str, job_id: str, holder: str) -> None:
         """Note that a job is about to publish a version, which counts once it is confirmed.
 
-        Raises StoreUnwritable.
+        `holder` is a new random word for whoever is at it now; nobody who named another before
+        can take a step any more. Raises StoreUnwritable.
         """
         folder = self._root / name
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
-            announce(folder, job_id)
+            announce(folder, job_id, holder)
 
-    def move_labels(self, name: str, labels: Sequence[str], version: int, job_id: str) -> None:
+    def move_labels(
+        self, name: str, labels: Sequence[str], version: int, job_id: str, holder: str
+    ) -> None:
         """Move labels to an announced job's version, noting where they stood before.
 
-        Raises as `set_label` does.
+        Raises as `set_label` does, and LeaseLost where the holder's announcement stands no more.
         """
         for label in labels:
             check_label(label)
         self.open(name, version)
         with exclusive(self._root / name):
+            check_holder(self._root / name, job_id, holder)
             move_labels(self._root / name, labels, version, job_id)
 
     def confirm(self, name: str, job_id: str) -> None:

@@ -5,15 +5,20 @@ moment the job may be cancelled or the worker die. So a job announces what it is
 `.announced-JOB.json` beside the versions, with where the labels stood that it moves. The file
 goes when the job completed; whoever finds it on a job that ended otherwise takes all of it back.
 
+The file also names its holder, the attempt at the job that announced itself last. An attempt
+that is not, or finds no file, was overtaken while it was frozen, and changes nothing.
+
 Called through `versions.ModelStore`, with the model's lock held.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seqd.errors import LeaseLost
 from seqd.store.disk import sync, write_atomically, writing
 from seqd.store.labels import read_labels, write_labels
 
@@ -21,10 +26,29 @@ _ANNOUNCED = re.compile(r"\.announced-([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.json")
 _WITHDRAWN = re.compile(r"\.withdrawn-([1-9][0-9]{0,8})")
 
 
-def announce(folder: Path, job_id: str) -> None:
-    """Note that a job is about to publish; what an earlier attempt noted stays."""
-    if not _file(folder, job_id).exists():
-        _write(folder, job_id, {})
+class Announcement(BaseModel):
+    """What the file holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    #: A random word, of the attempt that may publish and move labels.
+    holder: str = ""
+    #: Where the labels stood that were moved, None of one that did not exist.
+    before: dict[str, int | None] = {}
+
+
+def announce(folder: Path, job_id: str, holder: str) -> None:
+    """Note that a job is about to publish; where labels stood, an earlier attempt has noted."""
+    _write(folder, job_id, _read(folder, job_id).model_copy(update={"holder": holder}))
+
+
+def check_holder(folder: Path, job_id: str, holder: str) -> None:
+    """Raise LeaseLost unless this holder's announcement is the one that stands."""
+    if _read(folder, job_id).holder != holder:
+        raise LeaseLost(
+            f"Job {job_id} is not to be published into {folder} by this attempt any more: it is "
+            "settled, or another attempt has announced itself."
+        )
 
 
 def announced_jobs(folder: Path) -> list[str]:
@@ -36,14 +60,19 @@ def announced_jobs(folder: Path) -> list[str]:
 def move_labels(folder: Path, labels: Sequence[str], version: int, job_id: str) -> None:
     """Move labels to a version; where they stood is noted first, so that a kill loses nothing."""
     stored = read_labels(folder)
-    # An earlier attempt may have moved them already: what it noted is where they stood.
-    _write(folder, job_id, {label: stored.get(label) for label in labels} | _read(folder, job_id))
+    announced = _read(folder, job_id)
+    # One that an earlier attempt has moved already stood where that attempt has noted.
+    before = {
+        label: announced.before.get(label) if stored.get(label) == version else stored.get(label)
+        for label in labels
+    }
+    _write(folder, job_id, announced.model_copy(update={"before": announced.before | before}))
     write_labels(folder, stored | dict.fromkeys(labels, version))
 
 
 def restore_labels(folder: Path, version: int, job_id: str) -> None:
     """Put labels back where they stood; those that somebody has moved on since stay."""
-    before = _read(folder, job_id)
+    before = _read(folder, job_id).before
     if not before:
         return
     labels = read_labels(folder)
@@ -86,18 +115,13 @@ def _file(folder: Path, job_id: str) -> Path:
     return folder / f".announced-{job_id}.json"
 
 
-def _read(folder: Path, job_id: str) -> dict[str, int | None]:
-    """Where labels stood. The file is written atomically; one that makes no sense restores none."""
+def _read(folder: Path, job_id: str) -> Announcement:
+    """Read the file, which is written atomically; one that makes no sense restores no label."""
     try:
-        before = json.loads(_file(folder, job_id).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    if not isinstance(before, dict):
-        return {}
-    return {
-        label: number for label, number in before.items() if number is None or type(number) is int
-    }
+        return Announcement.model_validate_json(_file(folder, job_id).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return Announcement()
 
 
-def _write(folder: Path, job_id: str, before: dict[str, int | None]) -> None:
-    write_atomically(_file(folder, job_id), (json.dumps(before) + "\n").encode())
+def _write(folder: Path, job_id: str, announcement: Announcement) -> None:
+    write_atomically(_file(folder, job_id), f"{announcement.model_dump_json()}\n".encode())

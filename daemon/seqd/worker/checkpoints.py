@@ -7,7 +7,7 @@ state in the place of a later one. Called by `trainings`; files are `seqd.checkp
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -110,14 +110,20 @@ class WorkerCheckpoints:
         name = f"{self._unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
         folder = CheckpointFolder(self._data_dir, self._job_id)
         folder.write(name, content)
+        # Looked at before it counts: a worker that is frozen right after that, for as long as you
+        # like, must not clear away what the attempts after it save meanwhile.
+        there = folder.names()
         counting = self._records.commit(self._unit, CheckpointRecord(name, content.sha256))
-        if not counting:
-            folder.remove(name)
-            raise LeaseLost(
-                f"A checkpoint of training {self._job_id} is refused: the job has ended, or "
-                "another worker has it."
-            )
-        folder.keep_only(counting)
+        if counting:
+            folder.remove(there.difference(counting))
+            return
+        # It may count nevertheless, where the reply got lost and the lease too before the repeat.
+        if all(record.name != name for record in self._records.of(self._job_id)):
+            folder.remove([name])
+        raise LeaseLost(
+            f"A checkpoint of training {self._job_id} is refused: the job has ended, or another "
+            "worker has it."
+        )
 
     def _newest_sound(self, job_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
         folder = CheckpointFolder(self._data_dir, job_id)
@@ -157,22 +163,20 @@ class WorkerCheckpoints:
         return self._unit.job_id
 
 
-def lineage_of(job: TrainJob, job_id: str, jobs: Jobs) -> list[str]:
+def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecords) -> list[str]:
     """Give the job, and the jobs that it goes on from, the last one first.
 
-    Raises UnknownJob where one of them is not kept any more, InvalidRequest where it asked for
-    something else, so that its checkpoint would not fit.
+    It ends with the first that has a checkpoint which counts: those before it are not needed, and
+    may be gone by now. Raises UnknownJob where one that is needed is not kept any more,
+    InvalidRequest where it asked for something else, so that its checkpoint would not fit.
     """
-    return [job_id, *_ancestors(job, job_id, jobs)]
-
-
-def _ancestors(job: TrainJob, job_id: str, jobs: Jobs) -> Iterator[str]:
-    seen = {job_id}
-    while job.continues is not None and job.continues not in seen:
-        earlier = _earlier(job, job.continues, jobs)
-        seen.add(job.continues)
-        yield job.continues
-        job = earlier
+    lineage = [job_id]
+    while not records.of(lineage[-1]) and job.continues is not None:
+        if job.continues in lineage:
+            break
+        lineage.append(job.continues)
+        job = _earlier(job, job.continues, jobs)
+    return lineage
 
 
 def _earlier(job: TrainJob, earlier_id: str, jobs: Jobs) -> TrainJob:

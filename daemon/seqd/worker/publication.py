@@ -2,14 +2,22 @@
 
 The version is in the store before the ledger says that its job completed: a kill in between
 leaves a version that the next attempt takes over. Where the job ended otherwise in between, the
-version goes again and labels stand where they stood. Called by `trainings`.
+version goes again and labels stand where they stood.
+
+Labels are moved before the job completes, so that they stand when `wait` returns and one that
+cannot be moved fails the training; and the store itself keeps late attempts out, so that it does
+not matter how long a worker is frozen, or where. Called by `trainings`.
 """
 
 import logging
+import secrets
+from collections.abc import Callable
+from time import monotonic, sleep
+from typing import TypeVar
 
-from seqd.errors import SeqdError
+from seqd.errors import LeaseLost, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.work import CommitOutcome, Renewal, Unit
 from seqd.store import VersionDraft
 from seqd.worker.contexts import WorkerTrainContext
 from seqd.worker.workbench import Workbench
@@ -17,16 +25,29 @@ from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResul
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two looks for a Redis that is away when a training is done.
+OUTAGE_WAIT_S = 0.5
+
+_T = TypeVar("_T")
+
 
 class Publication:
     """Publishes the versions of trainings."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, patience_s: float) -> None:
+        """`patience_s` is how long a finished training waits for a Redis that is away."""
         self._bench = bench
+        self._patience_s = patience_s
 
-    def earlier(self, job: TrainJob, unit: Unit) -> ModelManifest | None:
-        """Give the version that an earlier attempt at this job published, if one did."""
-        return self._bench.store.find_by_job(job.model, unit.job_id)
+    def take_up(self, job: TrainJob, unit: Unit) -> ModelManifest | None:
+        """Give the version that an earlier attempt at this job published, if one did.
+
+        From here on no earlier attempt can publish or move a label. Raises StoreUnwritable.
+        """
+        store = self._bench.store
+        if unit.attempt > 1:
+            store.announce(job.model, unit.job_id, secrets.token_hex(8))
+        return store.find_by_job(job.model, unit.job_id)
 
     def publish(
         self,
@@ -37,10 +58,25 @@ class Publication:
         context: WorkerTrainContext,
         data: DataFingerprint,
     ) -> ModelManifest:
-        """Make the finished folder a version. Raises PluginFault, StoreUnwritable."""
+        """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
+
+        def step(holder: str) -> ModelManifest:
+            draft = self._draft(job, unit, parameters, trained, data)
+            return self._bench.store.publish(context.folder, draft, holder)
+
+        return self._while_ours(job, unit, step)
+
+    def _draft(
+        self,
+        job: TrainJob,
+        unit: Unit,
+        parameters: PluginParameters,
+        trained: TrainedModel,
+        data: DataFingerprint,
+    ) -> VersionDraft:
         values = parameters.model_dump(mode="json")
         seed = values.get("seed")
-        draft = VersionDraft(
+        return VersionDraft(
             model=job.model,
             plugin_version=self._bench.registry.plugin_of(job.model).version,
             preset=job.preset,
@@ -52,17 +88,14 @@ class Publication:
             job_id=unit.job_id,
             created_at_ms=self._bench.ledger.fleet.now_ms(),
         )
-        self._bench.store.announce(job.model, unit.job_id)
-        return self._bench.store.publish(context.folder, draft)
 
     def commit(self, job: TrainJob, unit: Unit, manifest: ModelManifest, seconds: float) -> None:
-        """Move the job's labels and complete it, if the unit is still ours."""
+        """Move the job's labels and complete it, if the unit is still ours. Raises LeaseLost."""
         result = TrainingResult(
             model=job.model, version=manifest.version, metrics=manifest.metrics, seconds=seconds
         )
         if job.labels:
-            store = self._bench.store
-            store.move_labels(job.model, job.labels, manifest.version, unit.job_id)
+            self._while_ours(job, unit, lambda holder: self._move(job, unit, manifest, holder))
         self._bench.publish_catalog()
         outcome = self._bench.ledger.work.commit_training(unit, result)
         if outcome is CommitOutcome.COMPLETED:
@@ -71,6 +104,41 @@ class Publication:
             # Ended: `settle` takes the version back. Fenced: it stays, for the attempt that
             # holds the unit now finds it by the job and takes it over.
             log.info("commit of training job=%s: %s", unit.job_id, outcome)
+
+    def _move(self, job: TrainJob, unit: Unit, manifest: ModelManifest, holder: str) -> None:
+        store = self._bench.store
+        store.move_labels(job.model, job.labels, manifest.version, unit.job_id, holder)
+
+    def _while_ours(self, job: TrainJob, unit: Unit, step: Callable[[str], _T]) -> _T:
+        """Do a step in the store that only the attempt with the lease may do; raises LeaseLost.
+
+        A look at the lease alone would not do: a worker can be frozen between the look and the
+        step. So it announces itself first, then looks, and the store takes the step only while
+        that announcement stands. It falls when a later attempt announces itself, and when the job
+        is settled. A late attempt that wakes up may overwrite the holder's by its own: its look
+        ends it, and the holder announces itself once more.
+        """
+        while True:
+            holder = secrets.token_hex(8)
+            self._bench.store.announce(job.model, unit.job_id, holder)
+            if not self._is_ours(unit):
+                raise LeaseLost(f"Training {unit.job_id} has ended, or another worker has it.")
+            try:
+                return step(holder)
+            except LeaseLost as error:
+                log.warning("looking again who has training job=%s: %s", unit.job_id, error)
+
+    def _is_ours(self, unit: Unit) -> bool:
+        """Renew the lease, and wait a while for a Redis that is away."""
+        deadline = monotonic() + self._patience_s
+        while True:
+            try:
+                return self._bench.ledger.work.renew([unit])[0] is not Renewal.LOST
+            except RedisUnreachable as error:
+                if monotonic() >= deadline or self._bench.drain.is_raised():
+                    raise
+                log.warning("training job=%s is done and waits: %s", unit.job_id, error)
+                sleep(OUTAGE_WAIT_S)
 
     def settle(self, job: TrainJob, unit: Unit) -> bool:
         """Confirm the version of a job that completed, take back that of one that ended otherwise.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 from pydantic import ValidationError
 
@@ -21,14 +21,13 @@ from seqd.errors import (
     InvalidParameters,
     LeaseLost,
     PluginFault,
-    RedisUnreachable,
     SeqdError,
     Stopped,
     UnknownJob,
     failure_of,
 )
 from seqd.hookspecs import Model, PluginParameters
-from seqd.ledger.work import Renewal, Unit
+from seqd.ledger.work import Unit
 from seqd.settings import Settings
 from seqd.store.disk import DISK_ERRNOS, unwritable
 from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of
@@ -42,9 +41,6 @@ from seqd_schemas import Event, Failure, JobState, Log, ModelManifest, TrainJob
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks for a Redis that is away when a training is done.
-OUTAGE_WAIT_S = 0.5
-
 
 class Trainings:
     """Runs the units of training jobs."""
@@ -52,7 +48,7 @@ class Trainings:
     def __init__(self, bench: Workbench, settings: Settings) -> None:
         self._bench = bench
         self._settings = settings
-        self._publication = Publication(bench)
+        self._publication = Publication(bench, settings.lease_s)
 
     def run(self, job: TrainJob, unit: Unit) -> None:
         """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
@@ -60,7 +56,7 @@ class Trainings:
         outlive("leftovers of trainings not cleared away", self._sweep)
         try:
             self._refuse_after_crashes(unit)
-            manifest = self._publication.earlier(job, unit) or self._train(job, unit)
+            manifest = self._publication.take_up(job, unit) or self._train(job, unit)
             self._publication.commit(job, unit, manifest, monotonic() - began)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
@@ -94,27 +90,12 @@ class Trainings:
         try:
             with _disk_errors(context.folder):
                 trained = model.train(parameters, context)
-            # The last look before the version becomes visible.
-            if not self._is_still_ours(unit):
-                raise LeaseLost(f"Training {unit.job_id} belongs to another worker now.")
             return self._publication.publish(
                 job, unit, parameters, trained, context, data.fingerprint()
             )
         finally:
             # Of a version that was published the folder is gone already.
             outlive("half a version not removed", lambda: self._bench.store.discard(context.folder))
-
-    def _is_still_ours(self, unit: Unit) -> bool:
-        """Renew the lease; waits for a Redis that is away as long as a lease lasts."""
-        deadline = monotonic() + self._settings.lease_s
-        while True:
-            try:
-                return self._bench.ledger.work.renew([unit])[0] is not Renewal.LOST
-            except RedisUnreachable as error:
-                if monotonic() >= deadline or self._bench.drain.is_raised():
-                    raise
-                log.warning("training job=%s is done and waits: %s", unit.job_id, error)
-                sleep(OUTAGE_WAIT_S)
 
     def _publish_event(self, unit: Unit, event: Event) -> None:
         try:
@@ -129,7 +110,7 @@ class Trainings:
         publish = partial(self._publish_event, unit)
         checkpoints = WorkerCheckpoints(
             unit,
-            lineage_of(job, unit.job_id, ledger.jobs),
+            lineage_of(job, unit.job_id, ledger.jobs, ledger.checkpoints),
             ledger.checkpoints,
             self._settings.data_dir,
             every_s=self._settings.checkpoint_s,
