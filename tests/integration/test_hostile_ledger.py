@@ -6,8 +6,10 @@ is in `test_hostile_worker`.
 
 import pytest
 
-from builders import a_catalog_entry, a_classify_job, a_failure, a_worker_status
+from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_worker_status
 from ledger_fixtures import CLASSIFY, Scene
+from seqd.errors import RedisUnreachable
+from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal, Unit
 from seqd_schemas import Failed, JobState
 
 pytestmark = pytest.mark.processes
@@ -41,10 +43,7 @@ def retype(part: str):
 DAMAGE = {
     "garbage request": set_field("spec", b"\x80\x04\x95\xff pickle"),
     "request is no object": set_field("spec", "[]"),
-    "later version": set_field(
-        "spec",
-        a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":2'),
-    ),
+    "no later version": set_field("spec", '{"schema_version": "2"}'),
     "deep request": set_field("spec", "[" * 100_000),
     "no request": drop_field("spec"),
     "no unit_items": drop_field("unit_items"),
@@ -100,7 +99,7 @@ def test_a_job_that_was_damaged_holds_nobody_up(scene: Scene, damage):
 
 
 @pytest.mark.parametrize(
-    "name", ["garbage request", "later version", "no group", "hash is a string"]
+    "name", ["garbage request", "no later version", "no group", "hash is a string"]
 )
 def test_a_damaged_job_says_why_it_failed(scene: Scene, name: str):
     job_id = scene.submit_units(1)
@@ -194,6 +193,97 @@ def test_a_worker_that_fails_a_damaged_job_gets_rid_of_it(scene: Scene):
 
     assert scene.record(job_id).state is JobState.FAILED
     assert scene.claim() is None
+
+
+def test_a_worker_gives_everything_back_though_one_of_its_jobs_is_damaged(scene: Scene):
+    jobs = [scene.submit_units(1) for _ in range(6)]
+    held = {scene.claim_unit().job_id for _ in jobs}
+    damaged = jobs[2]
+    DAMAGE["no group"](scene, damaged)
+
+    scene.ledger.work.release("worker-a", crashed=True)
+
+    assert held == set(jobs)
+    assert not any(scene.redis.exists(scene.keys.leases(job_id)) for job_id in jobs)
+    assert scene.record(damaged).state is JobState.FAILED
+    assert claim_all(scene) == held - {damaged}
+
+
+def test_a_damaged_job_costs_no_other_its_lease(scene: Scene):
+    damaged, sound = (scene.submit_units(1) for _ in range(2))
+    units = [scene.claim_unit() for _ in range(2)]
+    DAMAGE["leases are a string"](scene, damaged)
+
+    kept = scene.ledger.work.renew(units)
+
+    assert [unit.job_id for unit in units] == [damaged, sound]
+    assert kept == [Renewal.LOST, Renewal.KEPT]
+
+
+def put_back(scene: Scene, unit: Unit) -> bool:
+    return scene.ledger.work.put_back(unit)
+
+
+def split(scene: Scene, unit: Unit) -> bool:
+    return scene.ledger.work.split(unit, (a_chunk(1), a_chunk(1, first=1)))
+
+
+@pytest.mark.parametrize("give_up", [put_back, split])
+def test_a_unit_of_a_damaged_job_can_be_given_up(scene: Scene, give_up):
+    job_id = scene.submit_units(1)
+    unit = scene.claim_unit()
+    DAMAGE["no group"](scene, job_id)
+
+    assert not give_up(scene, unit)
+
+    assert scene.record(job_id).state is JobState.FAILED
+
+
+def test_no_job_fails_for_damage_outside_of_it(scene: Scene):
+    job_id = scene.submit_units(1)
+    unit = scene.claim_unit()
+    account = scene.keys.tenant("default")
+    scene.redis.delete(account)
+    scene.redis.set(account, "a string")
+
+    with pytest.raises(RedisUnreachable) as refused:
+        scene.commit(unit)
+
+    assert str(refused.value).startswith(
+        f"Redis refused what came of unit 0 of job {job_id}, which is sound: "
+    )
+    assert str(refused.value).endswith(". The unit is tried again.")
+    assert scene.record(job_id).state is JobState.RUNNING
+
+
+def a_later_job(scene: Scene, units: int) -> str:
+    """Hand in what a client of the next version of seqd would."""
+    job_id = scene.submit_units(units)
+    spec = a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":2')
+    scene.redis.hset(scene.keys.job(job_id), "spec", spec)
+    return job_id
+
+
+def test_a_job_of_a_later_version_is_left_to_workers_that_can_read_it(scene: Scene, caplog):
+    later = a_later_job(scene, 1)
+    sound = scene.submit_units(1)
+
+    assert claim_all(scene) == {sound}
+
+    assert scene.redis.hget(scene.keys.job(later), "state") == b"running"
+    (timer,) = scene.redis.zrange(scene.keys.timers(), 0, -1, withscores=True)
+    assert timer[0] == f"{later} 0".encode()
+    assert 0 < timer[1] - scene.ledger.fleet.now_ms() <= LATER_WAIT_S * 1000
+    assert f"job={later.encode()!r} is from a later version of seqd" in caplog.text
+    assert scene.redis.hvals(scene.keys.crashes(later)) == []
+
+
+def test_a_worker_that_cannot_read_a_job_leaves_most_of_its_units_where_they_are(scene: Scene):
+    later = a_later_job(scene, MOST_LATER + 5)
+
+    assert scene.claim() is None
+
+    assert scene.redis.zcard(scene.keys.todo(later)) == 5
 
 
 def test_looking_for_damage_changes_no_sound_job(scene: Scene):

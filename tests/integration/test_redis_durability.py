@@ -143,7 +143,12 @@ def test_a_job_that_a_crash_took_away_is_made_again(crashing, private_server):
     assert second == the_only_job(crashing)
 
 
-def test_a_job_known_to_be_durable_outlives_the_end_of_the_machine(valkey):
+def test_a_job_known_to_be_durable_outlives_a_crash_of_redis(valkey):
+    """What outlives the end of the machine it cannot show: a killed server's pages stay in memory.
+
+    That the answer waits for the sync to the disk is shown by a server that never syncs, in
+    `test_a_sync_that_takes_too_long_is_not_waited_for`; the sync itself is Valkey's.
+    """
     with connect(valkey.url) as redis:
         scene = open_scene(redis, Settings(redis_url=valkey.url))
         job_id = hand_in(scene)

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from builders import a_chunk, a_classify_job
 from seqd.bell import Bell
 from seqd.errors import JobFailed
-from seqd.ledger import connect
-from seqd_schemas import ItemFailure, ItemSuccess, JobState
+from seqd.ledger import Ledger, connect
+from seqd_schemas import ItemFailure, ItemSuccess, JobState, WorkerState
 from worker_fixtures import LEASE_S, RECONCILE_S, House, LiveWorker, processes_of_group, wait_until
 
 pytestmark = pytest.mark.processes
@@ -143,6 +144,52 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_house: House):
     assert_once_and_in_order(results)
     assert job.record() == before
     assert list(job.results()) == results
+
+
+def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty_house: House):
+    settings = empty_house.settings
+    assert settings.redis_url is not None
+    redis = connect(settings.redis_url)
+    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler rings
+    workers = [empty_house.start(), empty_house.start()]
+    for worker in workers:
+        worker.wait_until_ready()
+    # One item in a unit: the plugin asks whether to stop before it, and never again.
+    job = a_classify_job(model="echo", parameters={"delay_ms": 1_000.0})
+    ledger.submissions.submit(job, job_id="j", version=1, unit_items=1, chunk=a_chunk(1))
+
+    frozen = the_busy_one(workers)
+    time.sleep(0.3)  # it is with its item by now
+    frozen.freeze()
+    wait_until(lambda: ledger.jobs.get("j").counts.succeeded == 1, "the other has done the unit")
+    frozen.thaw()
+    wait_until(
+        lambda: "commit of unit=0 job=j: duplicate" in frozen.whole_log(), "it commits as well"
+    )
+
+    # No unit came yet that would end the job.
+    assert ledger.jobs.get("j").state is JobState.RUNNING
+    assert ledger.submissions.append(job, "j", 1, a_chunk(1, first=1)) == "added"
+    ledger.submissions.seal(job, "j", 2)
+    handle = empty_house.client().job("j")
+    record = handle.wait(timeout_s=30)
+    assert (record.counts.total, record.counts.succeeded) == (2, 2)
+    assert [result.custom_id for result in handle.results()] == ["item-0", "item-1"]
+    assert sorted(empty_house.starts_of_units("j")) == [1, 2]
+    redis.close()
+
+
+def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
+    """Wait until one of the workers works; gives it."""
+    found: list[LiveWorker] = []
+
+    def one_is_busy() -> bool:
+        statuses = [(worker, worker.status()) for worker in workers]
+        found[:] = [w for w, s in statuses if s is not None and s.state is WorkerState.BUSY]
+        return bool(found)
+
+    wait_until(one_is_busy, "a worker is busy")
+    return found[0]
 
 
 def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_house: House):

@@ -22,9 +22,11 @@ TEXTS = [f"text {number}" for number in range(8)]
 UNIT_S = 1.6
 SLOWLY = {"delay_ms": UNIT_S / len(TEXTS) * 1_000}
 
-#: Measured on two cores: the end 1.2 s after the signal, of which Celery sleeps 1.0 s, and the
-#: other at work 0.2 s after the signal. Given here is what a slow and busy machine needs.
-STOP_S = UNIT_S + 4.0
+#: What is promised: the end within 2 s of the unit's end. Measured on two cores, 1.2 to 1.4 s
+#: after the signal, of which Celery sleeps 1.0 s on any machine; so what is left may take six
+#: times as long on a slow and busy one, and needs no allowance of its own.
+STOP_S = UNIT_S + 2.0
+#: Measured: 0.2 s until the other is at work. Given here is what a slow and busy machine needs.
 GO_ON_S = 5.0
 
 ALONE = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]

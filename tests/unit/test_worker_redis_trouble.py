@@ -10,13 +10,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
+from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger.work import Claim, Renewal, Unit
 from seqd.settings import Settings
-from seqd.worker import trainings
+from seqd.worker import publication, trainings
 from seqd.worker.inbox import Inbox
 from seqd.worker.intake import Intake
+from seqd.worker.item_jobs import ItemJobs
+from seqd.worker.item_units import UnitItems
 from seqd.worker.leases import LeaseKeeper
 from seqd_schemas import (
     ClassifyJob,
@@ -71,24 +75,45 @@ def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
     assert ledger.blamed == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "blamed"),
+    [
+        ("seqd: 2 results for unit 0, which has 3 items", ["fail_job"]),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", []),
+    ],
+)
+def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced(answer: str, blamed: list[str]):
+    ledger = Ledger("commit", ResponseError(answer))
+    bench = a_bench(ledger)
+    bench.job_finished = lambda job_id: None
+    items = UnitItems(a_unit(), a_chunk(2))
+
+    if blamed:
+        ItemJobs(bench)._commit(items, some_results(2))
+    else:
+        with pytest.raises(ResponseError):
+            ItemJobs(bench)._commit(items, some_results(2))
+
+    assert ledger.blamed == blamed
+
+
 def test_a_training_that_is_done_waits_for_a_redis_that_is_away(monkeypatch):
-    monkeypatch.setattr(trainings, "OUTAGE_WAIT_S", 0.0)
+    monkeypatch.setattr(publication, "OUTAGE_WAIT_S", 0.0)
     answers: list[Any] = [RedisUnreachable("away"), RedisUnreachable("away"), [True]]
     bench = a_bench(Ledger("none", ValueError()))
     bench.ledger.work = SimpleNamespace(renew=lambda units: raise_or_give(answers.pop(0)))
     bench.drain = SimpleNamespace(is_raised=lambda: False)
 
-    assert trainings.Trainings(bench, Settings())._is_still_ours(a_unit(name="train"))
+    assert publication.Publication(bench, 30.0)._is_ours(a_unit(name="train"))
 
 
 def test_a_training_that_is_done_waits_no_longer_than_its_lease_lasts(monkeypatch):
-    monkeypatch.setattr(trainings, "OUTAGE_WAIT_S", 0.01)
+    monkeypatch.setattr(publication, "OUTAGE_WAIT_S", 0.01)
     bench = a_bench(Ledger("renew", RedisUnreachable("away")))
     bench.drain = SimpleNamespace(is_raised=lambda: False)
-    settings = Settings(lease_s=0.05, heartbeat_s=0.01)
 
     with pytest.raises(RedisUnreachable):
-        trainings.Trainings(bench, settings)._is_still_ours(a_unit(name="train"))
+        publication.Publication(bench, 0.05)._is_ours(a_unit(name="train"))
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)

@@ -3,6 +3,7 @@
 Used by whoever needs a connection; everything else is handed one.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -12,12 +13,15 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
     NoPermissionError,
     OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
+    TryAgainError,
 )
 from redis.retry import Retry
 
@@ -27,6 +31,20 @@ from seqd.server.urls import check_redis_url
 #: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
 #: for less (`jobs.BLOCK_MS`); redis-py cuts a longer one off.
 SOCKET_TIMEOUT_S = 10.0
+
+#: What a server answers that cannot do something just now. Alone it begins the text, in a script
+#: of Redis 6.2 it stands behind a place and a hyphen.
+_PASSING = re.compile(
+    r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
+    r"|UNBLOCKED|Script killed by user) "
+)
+
+#: What to do about it, beside to try again.
+_PASSING_ADVICE = {
+    "READONLY": "It is a read-only replica: try again after the failover, or set SEQD_REDIS_URL "
+    "to the primary.",
+    "NOREPLICAS": "Try again when its replicas are back, or lower its min-replicas-to-write.",
+}
 
 _T = TypeVar("_T")
 
@@ -88,7 +106,10 @@ def timeout_s_of(redis: Redis) -> float:
 
 @contextmanager
 def redis_errors(redis: Redis) -> Iterator[None]:
-    """Turn Redis's errors into RedisRefused, RedisFull and RedisUnreachable."""
+    """Turn Redis's errors into RedisRefused, RedisFull and RedisUnreachable.
+
+    What else a server answers, such as what a script of ours says, stays a ResponseError.
+    """
     try:
         yield
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
@@ -101,6 +122,13 @@ def redis_errors(redis: Redis) -> Iterator[None]:
             "`seqd up`, or set SEQD_REDIS_URL to a server that runs."
         ) from error
     except ResponseError as error:
+        if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
+            raise
+        if passing := passing_trouble(error):
+            if passing == "READONLY":
+                # The name may stand for another server by now, which a new connection finds.
+                redis.connection_pool.disconnect(inuse_connections=False)
+            raise RedisUnreachable(_not_now(redis, error, passing)) from error
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
             raise RedisRefused(_refused(redis, error)) from error
         if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
@@ -108,6 +136,25 @@ def redis_errors(redis: Redis) -> Iterator[None]:
         if "MISCONF" in str(error):
             raise RedisFull(_unwritable(redis, error)) from error
         raise
+
+
+def passing_trouble(error: ResponseError) -> str | None:
+    """Name what keeps a server from doing something just now, such as `READONLY`; else None.
+
+    A failover, replicas that are away, a script that runs for long: it passes by itself.
+    """
+    if isinstance(error, ReadOnlyError):  # redis-py takes the word off
+        return "READONLY"
+    if isinstance(error, (ClusterDownError, TryAgainError)):
+        return "TRYAGAIN"
+    # In front of what a command of a pipeline got, redis-py puts the command.
+    found = _PASSING.search(str(error).rpartition(" of pipeline caused error: ")[2])
+    return found[1] if found else None
+
+
+def _not_now(redis: Redis, error: RedisError, passing: str) -> str:
+    advice = _PASSING_ADVICE.get(passing, "Try again later.")
+    return f"Redis at {address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
 
 
 def _refused(redis: Redis, error: RedisError) -> str:

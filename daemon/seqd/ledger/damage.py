@@ -23,9 +23,10 @@ def bury_job(
     _bury(scripts, why, "job", job_id, "", routes)
 
 
-def bury_if_damaged(scripts: Scripts, job_id: str, why: Exception) -> None:
-    """End a job if its keys are not what seqd writes; nothing happens if it is gone."""
-    _bury(scripts, why, "suspect", job_id)
+def bury_if_damaged(scripts: Scripts, job_id: str, why: Exception) -> bool:
+    """End a job if its keys are not what seqd writes; False if it is sound or gone."""
+    _, found = _bury(scripts, why, "suspect", job_id)
+    return found > 0
 
 
 def bury_found(

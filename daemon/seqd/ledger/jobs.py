@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged
-from seqd.ledger.connection import redis_errors
+from seqd.ledger.connection import passing_trouble, redis_errors
 from seqd.ledger.control import Control, unknown_job
 from seqd.ledger.records import read_events, read_record
 from seqd_schemas import Event, JobRecord, Keys
@@ -45,6 +45,11 @@ class Jobs:
         # Its time has run out, and no worker was there to end it.
         self._control.end_if_overdue(job_id)
         return self._get(job_id)
+
+    def exists(self, job_id: str) -> bool:
+        """True while a job is kept."""
+        with redis_errors(self._redis):
+            return bool(self._redis.exists(self._keys.job(job_id)))
 
     def newest(self, limit: int) -> list[JobRecord]:
         """Give the newest `limit` jobs that are kept, newest first."""
@@ -160,6 +165,9 @@ class Jobs:
             rows = cast(list[dict[bytes, bytes]], pipe.execute(raise_on_error=False))
         for job_id, row in zip(ids, rows, strict=True):
             if isinstance(row, ResponseError):
+                if passing_trouble(row) is not None:
+                    with redis_errors(self._redis):
+                        raise row
                 log.warning("job %s was left out of a list: %s", job_id.decode(), row)
             elif row:
                 try:

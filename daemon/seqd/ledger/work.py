@@ -4,6 +4,8 @@ A claim hands out units of like jobs together. Each unit carries its attempt num
 the fencing token: whatever a worker writes later is checked against it on the server.
 """
 
+import json
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from enum import IntEnum, StrEnum
 from pydantic import TypeAdapter
 from redis.exceptions import ResponseError
 
-from seqd.errors import LeaseLost
+from seqd.errors import LeaseLost, RedisUnreachable
 from seqd.ledger.blobs import pack, pack_results
 from seqd.ledger.chunking import failed_items
 from seqd.ledger.damage import bury_found, bury_if_damaged, bury_job
@@ -27,12 +29,31 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd.settings import Settings
-from seqd_schemas import Event, Failure, ItemChunk, ItemFailure, ItemSuccess, Job, TrainingResult
+from seqd_schemas import (
+    SCHEMA_VERSION,
+    Event,
+    Failure,
+    ItemChunk,
+    ItemFailure,
+    ItemSuccess,
+    Job,
+    TrainingResult,
+)
+
+log = logging.getLogger(__name__)
 
 JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 #: Units of which one sweep of the reconciler looks at most, so that a script stays short.
 SWEEP_UNITS = 200
+
+#: Such looks in a row at most: 20,000 units, which a hundred workers can hold.
+MOST_SWEEPS = 100
+
+#: Seconds for which a unit waits that only a later version of seqd can read, and how many of
+#: those one claim looks at: more would keep them from the workers that can.
+LATER_WAIT_S = 30.0
+MOST_LATER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +118,14 @@ class Work:
     def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
         """Take the units whose turn it is, for `lease_s` seconds; None when there are none.
 
-        A job whose keys cannot be read is failed on the way, and the next one taken.
+        A job whose keys cannot be read is failed on the way, and the next one taken. One that a
+        later version of seqd wrote is left to workers of that version.
         """
-        while True:
-            try:
-                reply = as_list(self._scripts.call("claim", worker, self._lease_ms, *routes))
-            except ResponseError as error:
-                if not bury_found(self._scripts, error, worker=worker, routes=routes):
-                    raise
-                continue
+        later = 0
+        while later < MOST_LATER:
+            reply = as_list(
+                self._call("claim", worker, self._lease_ms, *routes, worker=worker, routes=routes)
+            )
             for route in as_list(reply[0]):
                 self._ring(as_text(route))
             if len(reply) == 1:
@@ -113,23 +133,45 @@ class Work:
             try:
                 return _claim(reply)
             except (ValueError, TypeError) as error:
-                self._bury_first(reply, routes, error)
+                is_later = _is_later(reply[1])
+                later += is_later
+                self._put_away(reply, routes, None if is_later else error)
+        return None
 
-    def _bury_first(self, reply: list[Reply], routes: Sequence[str], error: Exception) -> None:
-        """Fail the job that a claim's request is from, and give the other jobs' units back."""
+    def _put_away(
+        self, reply: list[Reply], routes: Sequence[str], damage: Exception | None
+    ) -> None:
+        """Give the units of a claim back; first fail the job that the request is from.
+
+        Without `damage` that job is not failed: its units wait for whoever can read it.
+        """
         rows = [as_list(row) for row in reply[3:]]
         first = as_bytes(rows[0][0])
-        bury_job(self._scripts, first, error, routes)
+        if damage is None:
+            log.warning("job=%.80r is from a later version of seqd, and left to its workers", first)
+        else:
+            bury_job(self._scripts, first, damage, routes)
         for row in rows:
-            if row[0] != first:
-                self._scripts.call("put_back", *(as_argument(part) for part in row[:3]), 0, 0)
+            wait_ms = int(LATER_WAIT_S * 1000) if row[0] == first else 0
+            self._call("put_back", *(as_argument(part) for part in row[:3]), wait_ms, 0)
+
+    def _call(
+        self, name: str, *arguments: Argument, worker: str = "", routes: Sequence[str] = ()
+    ) -> Reply:
+        """Run a script, and again without the damaged jobs over which it tripped: they fail."""
+        while True:
+            try:
+                return self._scripts.call(name, *arguments)
+            except ResponseError as error:
+                if not bury_found(self._scripts, error, worker=worker, routes=routes):
+                    raise
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
         """Keep leases for `lease_s` seconds more; gives what became of each."""
         if not units:
             return []
         rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
-        reply = as_list(self._scripts.call("renew", self._lease_ms, *rows))
+        reply = as_list(self._call("renew", self._lease_ms, *rows))
         return [Renewal(as_int(answer)) for answer in reply]
 
     def commit(
@@ -141,7 +183,8 @@ class Work:
         """Record a unit's results, in the items' order. The first commit of a unit wins.
 
         Of `chunk`, the unit's input, the items that have errors are kept, so that they can be
-        tried again.
+        tried again. Raises ResponseError with a text that begins with `seqd: ` where the number of
+        results is not the unit's.
         """
         succeeded = sum(isinstance(result, ItemSuccess) for result in results)
         failed = None if chunk is None else failed_items(chunk, results)
@@ -167,17 +210,29 @@ class Work:
         except ResponseError as error:
             if str(error).startswith("seqd: "):
                 raise
-            bury_job(self._scripts, unit.job_id, error)
+            self._bury_or_raise(unit, error)
             return CommitOutcome.ENDED
         if outcome is CommitOutcome.ENDED:
             why = ValueError("its state is none that a job can have")
             bury_if_damaged(self._scripts, unit.job_id, why)
         return outcome
 
+    def _bury_or_raise(self, unit: Unit, error: ResponseError) -> None:
+        """End a unit's job if it is damaged. Raises RedisUnreachable if it is sound.
+
+        Then something else of the ledger is damaged, or Redis says what we do not know. The job
+        is not to blame, and its unit is tried again when the lease has run out.
+        """
+        if not bury_if_damaged(self._scripts, unit.job_id, error):
+            raise RedisUnreachable(
+                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
+                f"sound: {error}. The unit is tried again."
+            ) from error
+
     def put_back(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
         """Give a unit back, claimable after `wait_s`; False when it was not ours any more."""
         reply = as_list(
-            self._scripts.call(
+            self._call(
                 "put_back",
                 unit.job_id,
                 unit.name,
@@ -195,28 +250,35 @@ class Work:
         Each half is claimed alone. False when the unit was not ours any more.
         """
         described = [part for half in halves for part in _part(unit, half)]
-        reply = as_list(
-            self._scripts.call("split", unit.job_id, unit.name, unit.attempt, *described)
-        )
+        reply = as_list(self._call("split", unit.job_id, unit.name, unit.attempt, *described))
         self._ring_if_due(as_text(reply[1]))
         return as_int(reply[0]) == 1
 
     def release(self, worker: str, *, crashed: bool) -> None:
         """Give back all that a worker holds, and ring for it."""
-        for route in as_list(self._scripts.call("release", worker, int(crashed), self._backoff_ms)):
+        reply = self._call("release", worker, int(crashed), self._backoff_ms, worker=worker)
+        for route in as_list(reply):
             self._ring(as_text(route))
 
     def expire(self) -> int:
-        """Make units claimable whose lease or back-off ran out; gives their number."""
-        try:
-            reply = as_list(self._scripts.call("expire", SWEEP_UNITS, self._backoff_ms))
-        except ResponseError as error:
-            if not bury_found(self._scripts, error):
-                raise
-            return 0  # what the damaged job held up is looked at in the next round
-        for route in reply[1:]:
-            self._ring(as_text(route))
-        return as_int(reply[0])
+        """Do what time has made due, see `expire.lua`; gives the units that are claimable again.
+
+        A fleet that died together leaves thousands of units: it goes on until all are looked at.
+        """
+        woken = 0
+        for _ in range(MOST_SWEEPS):
+            try:
+                reply = as_list(self._scripts.call("expire", SWEEP_UNITS, self._backoff_ms))
+            except ResponseError as error:
+                if not bury_found(self._scripts, error):
+                    raise
+                break  # what the damaged job held up is looked at in the next round
+            for route in reply[2:]:
+                self._ring(as_text(route))
+            woken += as_int(reply[0])
+            if as_int(reply[1]) < SWEEP_UNITS:
+                break
+        return woken
 
     def ring_where_due(self, routes: Sequence[str]) -> None:
         """Ring for those of the routes that have claimable units and no bell."""
@@ -239,7 +301,7 @@ class Work:
                 "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
             )
         except ResponseError as error:
-            bury_job(self._scripts, unit.job_id, error)
+            self._bury_or_raise(unit, error)
             return True
         return as_text(reply) == "ended"
 
@@ -264,6 +326,16 @@ def _claim(reply: list[Reply]) -> Claim:
         version=int(version) if version else None,
         units=tuple(_unit(row) for row in reply[3:]),
     )
+
+
+def _is_later(request: Reply) -> bool:
+    """True for a request of a later version of the wire format, whose workers may read it."""
+    try:
+        document = json.loads(as_bytes(request))
+    except (ValueError, TypeError, RecursionError):
+        return False
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    return isinstance(version, int) and version > SCHEMA_VERSION
 
 
 def _part(unit: Unit, chunk: ItemChunk) -> tuple[str, bytes, int]:

@@ -1,9 +1,11 @@
-"""Makes Celery's connection to Redis bear with messages that are none.
+"""Makes Celery's connection to Redis bear with messages that are none, and with a Redis in trouble.
 
 Anyone who can write to Redis can push anything into a queue. As kombu comes, a message that is
 not JSON, or not of its shape, ends the worker with an exception, and one with a `compression`
 header is inflated without a limit. A bell carries nothing, so what is odd can be thrown away.
-Called once by `celery_app`, in the worker's parent. What else changes kombu is in `acknowledging`.
+A Redis that cannot do something just now ends the worker too, unless it counts as a connection
+that broke. Called once by `celery_app`, in the worker's parent. What else changes kombu is in
+`acknowledging`.
 """
 
 import logging
@@ -11,7 +13,10 @@ from collections.abc import Mapping
 
 from kombu import compression
 from kombu.transport import redis
-from redis.exceptions import ResponseError
+from redis.connection import AbstractConnection
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
+
+from seqd.ledger.connection import passing_trouble
 
 log = logging.getLogger(__name__)
 
@@ -19,9 +24,16 @@ log = logging.getLogger(__name__)
 _NO_MESSAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
+_parse_response = redis.GlobalKeyPrefixMixin.parse_response
+
+
 def distrust_messages() -> None:
-    """Have this process throw away messages that cannot be read, and inflate none."""
+    """Have this process throw away messages that cannot be read, and inflate none.
+
+    And have it connect anew where Redis cannot do something just now.
+    """
     redis.Transport.Channel = DistrustfulChannel
+    redis.GlobalKeyPrefixMixin.parse_response = _break_if_in_trouble  # type: ignore[method-assign,assignment]
     for content_type in compression.encoders():  # type: ignore[no-untyped-call]
         compression.register(_refuse, _refuse, content_type)  # type: ignore[no-untyped-call]
 
@@ -63,6 +75,24 @@ class DistrustfulChannel(redis.Channel):
     def _unacknowledged(self) -> Mapping[str, object]:
         delivered: Mapping[str, object] = self.qos._delivered
         return delivered
+
+
+def _break_if_in_trouble(
+    client: redis.GlobalKeyPrefixMixin,
+    connection: AbstractConnection,
+    command_name: str,
+    **options: object,
+) -> object:
+    """Read an answer. What passes by itself, such as a failover, breaks the connection."""
+    try:
+        return _parse_response(  # type: ignore[no-untyped-call]
+            client, connection, command_name, **options
+        )
+    except ResponseError as error:
+        if passing_trouble(error) is None:
+            raise
+        connection.disconnect()  # type: ignore[no-untyped-call]
+        raise ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}") from error
 
 
 def _refuse(body: bytes) -> bytes:

@@ -106,7 +106,9 @@ class ItemJobs:
         unit = items.unit
         try:
             outcome = self._bench.ledger.work.commit(unit, results, items.chunk)
-        except ResponseError:
+        except ResponseError as error:
+            if not str(error).startswith("seqd: "):
+                raise
             self._fail([items], failure_of(_miscounted(items)))
             return
         if outcome is CommitOutcome.COMPLETED:

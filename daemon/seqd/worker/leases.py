@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from threading import Event, Lock, Thread
 from time import monotonic
 
-from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.chores import outlive
@@ -67,11 +66,12 @@ class LeaseKeeper:
         """True when no lease in hand is left, or what is in hand is asked back: its job is paused.
 
         Asks the ledger at most twice a second. A plugin that asks is alive, and the contract has
-        it ask in each batch or step.
+        it ask in each batch or step. Raises nothing: it is called from inside a plugin, where an
+        error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
         self._heard_at = monotonic()
         if monotonic() - self._checked_at >= STOP_CHECK_S:
-            self._renew()
+            outlive("leases not renewed", self._renew)
         with self._lock:
             all_lost = bool(self._units) and len(self._lost) == len(self._units)
             return all_lost or self._asked_back
@@ -97,12 +97,7 @@ class LeaseKeeper:
         with self._lock:
             self._checked_at = monotonic()
             held = [unit for unit in self._units if _lease(unit) not in self._lost]
-        try:
-            kept = self._ledger.work.renew(held)
-        except REDIS_ERRORS as error:
-            # Not lost yet: the lease outlives three missed renewals, and the commit is fenced.
-            log.warning("leases not renewed: %s", error)
-            return
+        kept = self._ledger.work.renew(held)
         lost = {
             _lease(unit) for unit, answer in zip(held, kept, strict=True) if answer is Renewal.LOST
         }

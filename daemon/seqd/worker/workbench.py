@@ -4,19 +4,25 @@ Made once a child, by `open_workbench`. It holds and asks; it runs nothing. `run
 kinds of unit beside it (`item_jobs`, `trainings`, `intake`) are handed it.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from seqd.bell import Bell
-from seqd.errors import InvalidSettings
+from seqd.errors import InvalidSettings, UnknownJob
 from seqd.ledger import Ledger, connect
 from seqd.registry import Registry, catalog_entry
 from seqd.settings import Settings
 from seqd.slots import parse_slot
 from seqd.store import ModelStore
+from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
 from seqd.worker.identity import Identity, identify, runnable_routes
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.model_cache import ModelCache
+from seqd_schemas import JobRecord
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,24 @@ class Workbench:
         return self.drain.is_raised() or self.leases.should_end()
 
     def job_started(self, job_id: str) -> None:
-        """Tell the observers that this worker claimed a job's first unit."""
-        self.registry.notify_job_started(self.ledger.jobs.get(job_id), self.identity.name)
+        """Tell the observers that this worker claimed a job's first unit, if that can be done."""
+        name = self.identity.name
+        self._tell(job_id, lambda job: self.registry.notify_job_started(job, name))
 
     def job_finished(self, job_id: str) -> None:
-        """Tell the observers that this worker ended a job."""
-        self.registry.notify_job_finished(self.ledger.jobs.get(job_id))
+        """Tell the observers that this worker ended a job, if that can be done."""
+        self._tell(job_id, self.registry.notify_job_finished)
+
+    def _tell(self, job_id: str, notify: Callable[[JobRecord], None]) -> None:
+        """Read a job for the observers. They may miss one: work in hand is never lost for them."""
+
+        def read_and_notify() -> None:
+            try:
+                notify(self.ledger.jobs.get(job_id))
+            except UnknownJob:
+                log.info("observers not told of job=%s: its owner has removed it", job_id)
+
+        outlive(f"observers not told of job={job_id}", read_and_notify)
 
     def publish_catalog(self) -> None:
         """Tell the fleet which models and versions can be run here."""

@@ -1,0 +1,172 @@
+"""A Redis that cannot do something just now: no job fails for it, and nothing is lost.
+
+Such as a primary that has lost its replicas (`NOREPLICAS`), and one that a failover has made a
+read-only replica while the connections to it stayed open (`READONLY`).
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from builders import a_chunk, a_failure
+from ledger_fixtures import Scene, open_scene
+from redis_fixtures import PrivateServer, binary_of_kind
+from seqd.errors import RedisUnreachable
+from seqd.ledger import connect, redis_errors
+from seqd.settings import Settings
+from seqd.worker.leases import LeaseKeeper
+from seqd_schemas import ItemSuccess, JobState
+from worker_fixtures import House, live_settings
+
+pytestmark = pytest.mark.processes
+
+TEXTS = [f"text {number}" for number in range(200)]
+
+
+@pytest.fixture(scope="module", params=["redis", "valkey"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    """A server that the tests of this file may spoil, as long as they mend it again."""
+    own = PrivateServer(binary_of_kind(request.param), tmp_path_factory.mktemp(request.param))
+    try:
+        own.start()
+        yield own
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def moody(server: PrivateServer, prefix: str) -> Iterator[Scene]:
+    with connect(server.url) as redis:
+        yield open_scene(redis, Settings(redis_url=server.url, prefix=prefix))
+        redis.execute_command("REPLICAOF", "NO", "ONE")
+        want_replicas(redis, 0)
+
+
+def want_replicas(redis: Redis, number: int) -> None:
+    """From 1 on no write is taken, since there is no replica; 0 takes them again."""
+    redis.config_set("min-replicas-to-write", number)
+
+
+def become_a_replica(redis: Redis) -> None:
+    """Of a primary that is not there."""
+    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def write_alone(redis: Redis) -> None:
+    redis.set("written", "alone")
+
+
+def write_in_a_script(redis: Redis) -> None:
+    redis.eval("return redis.call('SET', 'written', 'in a script')", 0)
+
+
+def write_in_a_row(redis: Redis) -> None:
+    with redis.pipeline() as pipe:
+        pipe.get("written")
+        pipe.set("written", "in a row")
+        pipe.execute()
+
+
+WAYS = pytest.mark.parametrize("write", [write_alone, write_in_a_script, write_in_a_row])
+
+
+@WAYS
+def test_a_server_that_has_lost_its_replicas_is_worth_another_try(moody: Scene, write) -> None:
+    want_replicas(moody.redis, 1)
+
+    with pytest.raises(RedisUnreachable) as refused, redis_errors(moody.redis):
+        write(moody.redis)
+
+    assert refused.value.retryable
+    assert str(refused.value).startswith("Redis at 127.0.0.1:")
+    assert "cannot do this just now: " in str(refused.value)
+    assert "NOREPLICAS Not enough good replicas to write" in str(refused.value)
+    assert str(refused.value).endswith(
+        ". Try again when its replicas are back, or lower its min-replicas-to-write."
+    )
+    want_replicas(moody.redis, 0)
+    write(moody.redis)
+
+
+@WAYS
+def test_after_a_failover_the_next_try_looks_for_the_new_primary(moody: Scene, write) -> None:
+    connection = moody.redis.client_id()
+    become_a_replica(moody.redis)
+    assert moody.redis.client_id() == connection
+
+    with pytest.raises(RedisUnreachable) as refused, redis_errors(moody.redis):
+        write(moody.redis)
+
+    assert "You can't write against a read only replica." in str(refused.value)
+    assert str(refused.value).endswith(
+        " It is a read-only replica: try again after the failover, or set SEQD_REDIS_URL to the "
+        "primary."
+    )
+    # On a new connection, which the server's name may lead elsewhere.
+    assert moody.redis.client_id() != connection
+
+
+@pytest.mark.parametrize("spoil", [lambda redis: want_replicas(redis, 1), become_a_replica])
+def test_no_job_fails_for_what_redis_cannot_take_just_now(moody: Scene, spoil) -> None:
+    job_id = moody.submit_units(2)
+    unit = moody.claim_unit()
+    spoil(moody.redis)
+
+    with pytest.raises(RedisUnreachable):
+        moody.commit(unit)
+    with pytest.raises(RedisUnreachable):
+        moody.ledger.work.fail_job(unit, a_failure())
+    with pytest.raises(RedisUnreachable):
+        moody.claim()
+
+    assert moody.record(job_id).state is JobState.RUNNING
+    moody.redis.execute_command("REPLICAOF", "NO", "ONE")
+    want_replicas(moody.redis, 0)
+    assert moody.commit(unit) == "committed"
+    assert moody.claim_unit().crashes == 0
+
+
+def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Scene, monkeypatch):
+    monkeypatch.setattr("seqd.worker.leases.STOP_CHECK_S", 0.0)  # it looks each time
+    moody.submit(chunk=a_chunk(), sealed=True)
+    claim = moody.claim()
+    assert claim is not None
+    leases = LeaseKeeper(moody.ledger, heartbeat_s=10, max_silent_s=60)
+
+    with leases.holding(claim.units):
+        want_replicas(moody.redis, 1)
+        answers = [leases.should_end()]
+        want_replicas(moody.redis, 0)
+        monkeypatch.setattr(moody.ledger.work, "renew", lambda units: 1 / 0)
+        answers.append(leases.should_end())
+
+    assert answers == [False, False]
+
+
+def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    house = House(live_settings(private_server, tmp_path), tmp_path)
+    try:
+        worker = house.start_ready()
+        job = house.client().classify(TEXTS, model="echo", parameters={"delay_ms": 10.0})
+        next(iter(job.results()))
+        with connect(private_server.url) as redis:
+            want_replicas(redis, 1)
+            time.sleep(2.0)
+            want_replicas(redis, 0)
+
+        record = job.wait(timeout_s=60)
+        results = list(job.results())
+    finally:
+        house.close()
+
+    assert "NOREPLICAS" in worker.whole_log()
+    assert (record.state, record.counts.succeeded) == (JobState.COMPLETED, len(TEXTS))
+    labels = [result.output.label for result in results if isinstance(result, ItemSuccess)]
+    assert labels == TEXTS
