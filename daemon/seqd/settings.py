@@ -13,7 +13,10 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
+from seqd.suggestions import did_you_mean
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
+
+_PREFIX = "SEQD_"
 
 
 def _default_data_dir() -> Path:
@@ -23,7 +26,7 @@ def _default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Settings; every field is described, bounded and has a default that works."""
 
-    model_config = SettingsConfigDict(env_prefix="SEQD_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
 
     redis_url: str | None = Field(
         default=None,
@@ -122,7 +125,7 @@ class Settings(BaseSettings):
         default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
     )
     checkpoint_s: float = Field(
-        default=60.0,
+        default=20.0,
         gt=0,
         le=86_400,
         description="Seconds between two checkpoints of a training, beside the one after each "
@@ -208,6 +211,22 @@ def load_settings(**overrides: object) -> Settings:
         raise InvalidSettings(
             f"SEQD_{name} is {first['input']!r}: {first['msg']}. `{_description(name)}`"
         ) from None
+
+
+def unknown_variables() -> list[str]:
+    """Give a sentence on each variable `SEQD_…` that is no setting, with what was probably meant.
+
+    Sorted by name, without the values, which may be secrets. They cannot be refused: one may be
+    that of another version, or Kubernetes' own for a service that is called `seqd`.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    ours = sorted(name for name in os.environ if name.upper().startswith(_PREFIX))
+    return [
+        f"{name} is no setting and changes nothing."
+        + did_you_mean(name.upper(), known, prefix=_PREFIX)
+        for name in ours
+        if name.upper() not in known
+    ]
 
 
 def _split(value: object, separator: str) -> object:

@@ -2,17 +2,21 @@
 
 A subject is one version of one model: the one trained here in seconds, and the starter where
 the plugin ships one. Nothing here knows a model by name; parameters are made small by their
-own names and bounds, so that a new plugin is taken up as soon as it is installed.
+own names and bounds, so that a new plugin is taken up as soon as it is installed. The plugin of
+the guide for plugin authors is one of them, since it is what they begin with.
 """
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from guide_plugin import installed_plugin
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs import ListDataset
 from seqd.registry import Registry
@@ -115,7 +119,27 @@ def train(model: Model, folder: Path, *, stop_after: int | None = None) -> Memor
     return context
 
 
-REGISTRY = Registry.load(Settings())
+def _guides_folder() -> list[str]:
+    """Where to find the guide's plugin; nothing where somebody has installed one like it."""
+    installed = {entry.name for entry in entry_points(group="seqd")}
+    return [] if "length" in installed else [str(installed_plugin())]
+
+
+#: What is on `sys.path` besides, while plugins are looked for.
+BESIDES = _guides_folder()
+
+
+def _load_all() -> Registry:
+    sys.path += BESIDES
+    try:
+        return Registry.load(Settings())
+    finally:
+        # The other tests of this run are about what is installed, and no more.
+        for folder in BESIDES:
+            sys.path.remove(folder)
+
+
+REGISTRY = _load_all()
 
 
 def _subjects() -> list[str]:
@@ -128,7 +152,7 @@ def _subjects() -> list[str]:
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    """All installed plugins."""
+    """All installed plugins, and the guide's."""
     return REGISTRY
 
 

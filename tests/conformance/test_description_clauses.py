@@ -3,15 +3,17 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 from pydantic import ValidationError
 
+from conformance.conftest import BESIDES
 from seqd.errors import InvalidParameters
 from seqd.parameters import check_parameters
 from seqd_schemas import PluginState
 
-CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "o1", "s1"}
+CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "s1"}
 
 #: Imports one plugin with everything else imported before, and reports what it opened.
 WATCHED_IMPORT = """
@@ -24,6 +26,7 @@ def note(event, arguments):
     if event == "open" and not str(arguments[0]).endswith((".py", ".pyc")):
         if "__pycache__" not in str(arguments[0]):
             opened.append(f"open {arguments[0]}")
+sys.path += sys.argv[2:]
 sys.addaudithook(note)
 module = importlib.import_module(sys.argv[1])
 models = list(module.seqd_register_models())
@@ -42,18 +45,38 @@ def bounds(model):
                     yield task, name, field[bound], beyond
 
 
+@contextmanager
+def refused(otherwise):
+    """Expect a refusal of parameters; `otherwise` says what is wrong where there is none."""
+    try:
+        yield
+    except ValidationError:
+        return
+    pytest.fail(otherwise)
+
+
 def test_i1_importing_and_describing_opens_nothing_and_loads_nothing_heavy(model, registry):
     package = type(model).__module__.partition(".")[0]
 
     done = subprocess.run(
-        [sys.executable, "-c", WATCHED_IMPORT, package],
-        capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, "-c", WATCHED_IMPORT, package, *BESIDES],
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
+    assert done.returncode == 0, f"I1: {package} cannot be imported by itself: {done.stderr}"
     report = json.loads(done.stdout)
-    assert model.name in report["models"]
-    assert report["opened"] == []
-    assert report["heavy"] == []
+    assert model.name in report["models"], (
+        f"I1: importing {package} and asking it for its models gives {report['models']}; "
+        f"{model.name} must be among them, each time"
+    )
+    assert report["opened"] == [], (
+        f"I1: importing and describing {package} opens {report['opened']}; open files inside "
+        "load() or train()"
+    )
+    assert report["heavy"] == [], (
+        f"I1: importing and describing {package} imports {report['heavy']}; import them inside "
+        "load() or train(), in a module of their own"
+    )
 
 
 def test_o1_a_value_beyond_a_bound_is_refused_by_class_and_schema(model):
@@ -62,7 +85,7 @@ def test_o1_a_value_beyond_a_bound_is_refused_by_class_and_schema(model):
         parameters = model.tasks[task].parameters
         wrong = {name: bound + beyond}
 
-        with pytest.raises(ValidationError):
+        with refused(f"O1: {task} takes {wrong}, beyond a bound that its schema states"):
             parameters.model_validate(wrong)
         with pytest.raises(InvalidParameters, match=f"'{name}' is .*; allowed: "):
             check_parameters(parameters.model_json_schema(), wrong, model=model.name, task=task)
@@ -75,7 +98,7 @@ def test_o1_an_unknown_parameter_is_refused_with_the_known_ones(model):
     for task, spec in model.tasks.items():
         wrong = {"no_such_parameter": 1}
 
-        with pytest.raises(ValidationError):
+        with refused(f"O1: {task} takes {wrong}; derive its class from PluginParameters"):
             spec.parameters.model_validate(wrong)
         with pytest.raises(InvalidParameters) as refusal:
             schema = spec.parameters.model_json_schema()
@@ -92,7 +115,7 @@ def test_o1_every_parameter_is_described(model):
         if not field.description
     ]
 
-    assert not silent
+    assert not silent, f"O1: give a Field(description=...) to {', '.join(silent)}"
 
 
 def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
@@ -100,7 +123,7 @@ def test_every_installed_plugin_is_ready_and_its_models_are_checked(registry):
     states = {status.name: status.state for status in registry.statuses}
 
     assert set(states.values()) == {PluginState.READY}, reasons
-    assert {"char_lstm", "imdb_lstm", "markov"} <= registry.models.keys()
+    assert {"char_lstm", "imdb_lstm", "markov", "length"} <= registry.models.keys()
 
 
 def test_every_clause_has_a_check(request):

@@ -1,4 +1,9 @@
-"""Clauses B1, B2, B3, D1 and S1 for classify and generate, on every version of every model."""
+"""Clauses B1, B2, B3, D1, M1 and S1 for classify and generate, on every version of every model.
+
+A failure is read by plugin authors: each message names the clause and says what to do.
+"""
+
+from contextlib import contextmanager
 
 import pytest
 
@@ -34,23 +39,34 @@ def close(first, second):
     return first == second
 
 
+@contextmanager
+def stopped(otherwise):
+    """Expect Stopped; `otherwise` says what is wrong where it is not raised."""
+    try:
+        yield
+    except Stopped:
+        return
+    pytest.fail(otherwise)
+
+
 def test_b1_there_is_one_outcome_per_item_in_order(subject):
     items = some_items(7)
 
     for task in subject.serving_tasks:
         outcomes = subject.run(task, items)
 
-        assert len(outcomes) == 7
-        assert all(isinstance(outcome, OUTCOMES[task]) for outcome in outcomes)
+        assert len(outcomes) == 7, f"B1: {task} gives {len(outcomes)} outcomes for 7 items"
+        strays = [outcome for outcome in outcomes if not isinstance(outcome, OUTCOMES[task])]
+        assert not strays, f"B1: {task} must give a {OUTCOMES[task].__name__} each; got {strays}"
         if task == "generate":
-            assert [outcome.prompt for outcome in outcomes] == [item.text for item in items]
-    assert subject.serving_tasks
+            prompts = [outcome.prompt for outcome in outcomes]
+            assert prompts == [item.text for item in items], "B1: keep the order of the items"
+    assert subject.serving_tasks, "a model that is trained must classify or generate"
 
 
 def test_b1_no_items_give_no_outcomes(subject):
-    assert [subject.run(task, []) for task in subject.serving_tasks] == [
-        [] for _ in subject.serving_tasks
-    ]
+    for task in subject.serving_tasks:
+        assert subject.run(task, []) == [], f"B1: {task} of no items must give no outcomes"
 
 
 def test_b2_odd_items_stand_in_their_place_and_leave_their_neighbours_alone(subject):
@@ -63,11 +79,26 @@ def test_b2_odd_items_stand_in_their_place_and_leave_their_neighbours_alone(subj
         outcomes = subject.run(task, items)
         undisturbed = subject.run(task, good)
 
-        assert len(outcomes) == len(items)
-        assert all(isinstance(outcome, OUTCOMES[task] | ItemError) for outcome in outcomes)
-        assert all(map(close, outcomes[::2], undisturbed))
-        assert isinstance(outcomes[-1], ItemError)
-        assert all(len(o.message) > 20 for o in outcomes if isinstance(o, ItemError))
+        assert len(outcomes) == len(items), f"B1: {len(outcomes)} outcomes, {len(items)} items"
+        for item, outcome in zip(items, outcomes, strict=True):
+            assert isinstance(outcome, OUTCOMES[task] | ItemError), (
+                f"B2: {task} of {item.text!r:.40} gives {outcome!r}; give a "
+                f"{OUTCOMES[task].__name__} or an ItemError"
+            )
+            assert not isinstance(outcome, ItemError) or len(outcome.message) > 20, (
+                f"B2: the error of {item.text!r:.40} is {outcome.message!r}; say what arrived and "
+                "what to do"
+            )
+        disturbed = [
+            good[place].text
+            for place, pair in enumerate(zip(outcomes[::2], undisturbed, strict=True))
+            if not close(*pair)
+        ]
+        assert not disturbed, f"B2: {task} gives another outcome beside a bad item: {disturbed}"
+        assert isinstance(outcomes[-1], ItemError), (
+            f"B2: {task} of a lone surrogate gives {outcomes[-1]!r}; it is no character, so give "
+            "an ItemError with the code decode_error"
+        )
 
 
 def test_b3_an_outcome_does_not_depend_on_the_batch(subject):
@@ -78,8 +109,11 @@ def test_b3_an_outcome_does_not_depend_on_the_batch(subject):
         alone = [subject.run(task, [item])[0] for item in items]
         backwards = subject.run(task, items[::-1])[::-1]
 
-        assert all(map(close, together, alone))
-        assert all(map(close, together, backwards))
+        for item, first, *others in zip(items, together, alone, backwards, strict=True):
+            assert all(close(first, other) for other in others), (
+                f"B3: {task} of {item.text!r} gives {first} among nine items, but alone and in "
+                f"another order {others}; let an outcome depend on the item's text and `index` only"
+            )
 
 
 def test_d1_the_same_version_loaded_twice_gives_the_same_outcomes(subject):
@@ -89,17 +123,16 @@ def test_d1_the_same_version_loaded_twice_gives_the_same_outcomes(subject):
         first = subject.run(task, items)
         again = subject.run(task, items, loaded=subject.model.load(subject.artifact, CPU))
 
-        assert first == again
+        assert first == again, (
+            f"D1: {task} gives another outcome when the version is loaded a second time; take "
+            "chance from seqd.hookspecs.random_stream(seed, item.index, sample)"
+        )
 
 
 def test_s1_work_that_is_asked_to_stop_before_it_begins_raises_stopped(subject):
     for task in subject.serving_tasks:
-        context = MemoryRunContext(stop_after=0)
-
-        with pytest.raises(Stopped):
-            subject.run(task, some_items(3), context)
-
-        assert context.stop_questions >= 1
+        with stopped(f"S1: {task} of 3 items never asks context.stop_requested(), or goes on"):
+            subject.run(task, some_items(3), MemoryRunContext(stop_after=0))
 
 
 def test_s1_work_that_is_asked_to_stop_half_way_ends_at_once(subject):
@@ -110,11 +143,17 @@ def test_s1_work_that_is_asked_to_stop_half_way_ends_at_once(subject):
         half = undisturbed.stop_questions // 2
         context = MemoryRunContext(stop_after=half)
 
-        with pytest.raises(Stopped):
+        assert undisturbed.stop_questions >= 2, (
+            f"S1: {task} of {count:,} items{f' with {more}' if more else ''} asks "
+            f"context.stop_requested() {undisturbed.stop_questions} times; ask at least twice"
+        )
+        with stopped(f"S1: {task} goes on to its end though a stop is requested half-way"):
             subject.run(task, some_items(count), context, **more)
 
-        assert undisturbed.stop_questions >= 2
-        assert context.stop_questions <= half + 2
+        assert context.stop_questions <= half + 2, (
+            f"S1: {task} asks {context.stop_questions - half} times more once a stop is requested; "
+            "raise Stopped at once"
+        )
 
 
 def test_b3_warming_up_changes_no_outcome(subject):
@@ -124,6 +163,16 @@ def test_b3_warming_up_changes_no_outcome(subject):
 
     fresh.warm_up()
 
-    assert [subject.run(task, items, loaded=fresh) for task in subject.serving_tasks] == before
-    assert fresh.memory_bytes > 0
-    assert all(fresh.cost_tokens(text) >= 1 for text in ("", "a", "a good film " * 1_000))
+    after = [subject.run(task, items, loaded=fresh) for task in subject.serving_tasks]
+    assert after == before, "B3: warm_up() changes outcomes; it may leave nothing behind but speed"
+
+
+def test_m1_a_loaded_model_says_what_it_takes_and_what_a_text_costs(subject):
+    taken_bytes = subject.loaded.memory_bytes
+    assert taken_bytes > 0, (
+        f"M1: memory_bytes is {taken_bytes}; set it to the memory that unloading would free, in "
+        "bytes: the worker's cache of models counts it"
+    )
+    for text in ("", "a", "a good film " * 1_000):
+        tokens = subject.loaded.cost_tokens(text)
+        assert tokens >= 1, f"M1: cost_tokens of {text!r:.20} is {tokens}; give 1 at least"

@@ -12,6 +12,16 @@ from seqd.testing import MemoryCheckpoints, MemoryTrainContext, train_to_artifac
 
 pytestmark = pytest.mark.network
 
+#: What a checkpoint that is not whole brings about.
+WRITES_ELSE = (
+    "C1: a training that goes on from its checkpoint writes other files than an undisturbed one; "
+    "save all that the next step reads: weights, every variable of the optimizer, running means"
+)
+REPORTS_ELSE = (
+    "C1: a training that goes on from its checkpoint reports other figures than an undisturbed "
+    "one; save the running means of the epoch too"
+)
+
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 CHANGES = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.link", "os.symlink", "os.chmod"}
 
@@ -55,8 +65,13 @@ def test_d1_two_trainings_of_one_seed_make_the_same_files(trainable, tmp_path):
     first = train_to_artifact(trainable, parameters, tiny_data(), tmp_path / "first")
     second = train_to_artifact(trainable, parameters, tiny_data(), tmp_path / "second")
 
-    assert first.manifest.files == second.manifest.files
-    assert first.manifest.metrics == second.manifest.metrics
+    assert first.manifest.files == second.manifest.files, (
+        "D1: two trainings with one seed write different files; take all chance from the seed, and "
+        "write no time and no path"
+    )
+    assert first.manifest.metrics == second.manifest.metrics, (
+        "D1: two trainings with one seed give different metrics; leave times and speeds out"
+    )
 
 
 def test_s1_a_training_that_is_asked_to_stop_raises_stopped_within_a_step(trainable, tmp_path):
@@ -64,11 +79,20 @@ def test_s1_a_training_that_is_asked_to_stop_raises_stopped_within_a_step(traina
     half = undisturbed.stop_questions // 2
     context = MemoryTrainContext(tmp_path / "stopped", tiny_data(), stop_after=half)
 
-    with pytest.raises(Stopped):
+    assert undisturbed.stop_questions >= 1, (
+        "S1: train never asks context.stop_requested(); ask before each step"
+    )
+    try:
         trainable.train(small_parameters(trainable, "train"), context)
+    except Stopped:
+        pass
+    else:
+        pytest.fail("S1: train goes on to its end though a stop is requested; raise Stopped")
 
-    assert undisturbed.stop_questions >= 1
-    assert context.stop_questions <= half + 2
+    assert context.stop_questions <= half + 2, (
+        f"S1: train asks {context.stop_questions - half} times more once a stop is requested; "
+        "raise Stopped at once"
+    )
     assert len(context.steps) <= len(undisturbed.steps)
 
 
@@ -88,17 +112,24 @@ def test_a1_a_training_writes_only_into_its_folder(trainable, tmp_path, write_wa
         and not path.is_relative_to(context.folder)
         and path != context.folder.parent  # made by the test's own context
     ]
-    assert any(path.is_relative_to(context.folder) for path in made)
-    assert not strays
-    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert any(path.is_relative_to(context.folder) for path in made), (
+        "A1: train writes nothing into context.folder, so the version would be empty"
+    )
+    assert not strays, f"A1: train writes to {strays}; write into context.folder only"
+    assert list((tmp_path / "elsewhere").iterdir()) == [], (
+        "A1: train leaves files in the working directory; write into context.folder only"
+    )
 
 
 def test_a1_a_training_leaves_only_files_that_a_store_takes(trainable, tmp_path):
     context = train(trainable, tmp_path)
 
     suffixes = {path.suffix for path in context.folder.rglob("*") if path.is_file()}
-    assert suffixes
-    assert suffixes <= {".safetensors", ".json"}
+    assert suffixes, "A1: train leaves no files in context.folder"
+    assert suffixes <= {".safetensors", ".json"}, (
+        f"A1: train leaves files {sorted(suffixes)}; allowed: arrays as .safetensors, the rest as "
+        ".json, formats that run no code when they are read"
+    )
 
 
 class KilledError(BaseException):
@@ -122,7 +153,9 @@ def told(*contexts):
     """Give the figures of each epoch that was told; one that was told twice has one set."""
     figures = {}
     for report in (report for context in contexts for report in context.epochs):
-        assert figures.setdefault(report.epoch, report.metrics) == report.metrics
+        assert figures.setdefault(report.epoch, report.metrics) == report.metrics, (
+            f"C1: epoch {report.epoch} is told twice, with different figures"
+        )
     return figures
 
 
@@ -155,8 +188,8 @@ def test_c1_a_training_that_is_stopped_again_and_again_ends_like_an_undisturbed_
         break
 
     assert len(contexts) >= 3 or undisturbed.stop_questions < 3
-    assert files_of(contexts[-1]) == files_of(undisturbed)
-    assert told(*contexts) == told(undisturbed)
+    assert files_of(contexts[-1]) == files_of(undisturbed), WRITES_ELSE
+    assert told(*contexts) == told(undisturbed), REPORTS_ELSE
 
 
 def test_c1_a_training_whose_worker_is_killed_ends_like_an_undisturbed_one(trainable, tmp_path):
@@ -173,7 +206,10 @@ def test_c1_a_training_whose_worker_is_killed_ends_like_an_undisturbed_one(train
             trainable.train(parameters, killed)
     trainable.train(parameters, resumed)
 
-    assert files_of(resumed) == files_of(undisturbed)
-    assert told(killed, resumed) == told(undisturbed)
+    assert files_of(resumed) == files_of(undisturbed), WRITES_ELSE
+    assert told(killed, resumed) == told(undisturbed), REPORTS_ELSE
     if checkpoints.saves:
-        assert len(resumed.steps) < len(undisturbed.steps)
+        assert len(resumed.steps) < len(undisturbed.steps), (
+            "C1: a training whose checkpoints were saved begins at its first step; take what "
+            "context.checkpoints.load() gives"
+        )

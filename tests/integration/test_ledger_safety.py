@@ -17,6 +17,8 @@ pytestmark = pytest.mark.processes
 
 EVICTING = ("maxmemory 50mb", "maxmemory-policy allkeys-lru")
 VOLATILE = ("appendonly no", 'save ""')
+EVICTING_LATER = ("maxmemory 0", "maxmemory-policy allkeys-lru")
+UNBOUNDED = ("maxmemory 0",)
 SNAPSHOTS = ("appendonly no", "save 3600 1", "save 300 100")
 
 StartServer = Callable[..., PrivateServer]
@@ -103,6 +105,27 @@ def test_a_server_with_snapshots_alone_is_taken_with_a_warning_of_what_it_loses(
         f"Redis at 127.0.0.1:{server.port} has appendonly no and keeps snapshots only (3600 s "
         "after 1 change, 300 s after 100 changes): a crash loses whatever was written since the "
         "last one. Set appendonly to yes there."
+    ]
+
+
+def test_a_server_that_would_evict_once_it_is_bounded_is_taken_with_a_warning(start_server, caplog):
+    server = start_server(*EVICTING_LATER)
+
+    assert warnings_about(server, caplog) == [
+        f"Redis at 127.0.0.1:{server.port} has maxmemory-policy allkeys-lru and maxmemory 0: it "
+        "throws nothing away yet, but parts of jobs once a maxmemory is set. Set maxmemory-policy "
+        "to noeviction there, then maxmemory."
+    ]
+
+
+def test_a_server_that_refuses_nothing_before_its_machine_is_full_is_taken_with_a_warning(
+    start_server, caplog
+):
+    server = start_server(*UNBOUNDED)
+
+    assert warnings_about(server, caplog) == [
+        f"Redis at 127.0.0.1:{server.port} has maxmemory 0: nothing is refused before the memory "
+        "of its machine is full, and then it may be killed. Set maxmemory there."
     ]
 
 

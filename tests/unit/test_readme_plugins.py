@@ -1,34 +1,23 @@
-"""The plugin guide's own plugin works: its test passes, and the daemon finds it."""
+"""The plugin guide's own plugin works: its test passes, and the daemon finds it.
+
+That it keeps the contract's clauses is shown in `tests/conformance`, where it is one of the models.
+"""
 
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from readme_blocks import ROOT, blocks_of
-
-GUIDE = ROOT / "plugins" / "README.md"
+from guide_plugin import GUIDE, write_plugin
+from readme_blocks import blocks_of
 
 
 @pytest.fixture
 def guide_folder(tmp_path: Path) -> Path:
-    """The guide's files, with the metadata that installing them would write."""
-    for language in ("python", "toml"):
-        for block in blocks_of(GUIDE, language):
-            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
-    project = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
-    info = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-    (info / "entry_points.txt").write_text(
-        "".join(
-            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
-            for group, points in project["entry-points"].items()
-        )
-    )
+    """The guide's files, as they are where they are installed."""
+    write_plugin(tmp_path)
     return tmp_path
 
 

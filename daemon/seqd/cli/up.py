@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli.options import read_settings
+from seqd.cli.options import read_settings, warn_of_unknown_variables
 from seqd.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def up(
 
     Jobs that had not ended go on at the next start.
     """
+    warn_of_unknown_variables()
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
     settings = read_settings(slots=slots, redis_port=redis_port, data_dir=folder)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seqd.cli.exits import BAD_CONFIG, tell
-from seqd.cli.options import read_settings
+from seqd.cli.options import read_settings, warn_of_unknown_variables
 from seqd.errors import UserError
 
 
@@ -30,6 +30,7 @@ def worker(
     if alive:
         _tell_whether_alive(name)
         return
+    warn_of_unknown_variables()
     try:
         status = _run(slot, name)
     except UserError as error:

@@ -7,12 +7,15 @@ publishes; a plugin only turns texts into outputs.
 The contract's clauses, each checked by the conformance tests:
 
     B1  classify and generate return exactly one outcome per item, in the items' order
-    B2  a bad item yields an ItemError in its place and does not disturb its neighbours
+    B2  a bad item yields an ItemError in its place and does not disturb its neighbours; a text
+        with a lone surrogate is bad for every model
     B3  an outcome does not depend on how the items were batched
-    S1  a stop request is honoured within one batch or step: raise Stopped
+    S1  a stop request is honoured within one batch or step, which a plugin asks about before
+        the first item and at least once in a thousand: raise Stopped
     D1  same seed, same inputs, same device: same outcome
     I1  importing and describing import no Keras, no TensorFlow, and open nothing
     O1  every parameter is described and bounded; unknown ones are refused
+    M1  a loaded model says what memory it takes and what work a text is, both above 0
     A1  train writes only under context.folder
     C1  a training that was stopped or killed, and goes on from its checkpoint, reports and
         writes what an undisturbed one does
@@ -91,7 +94,8 @@ class LoadedModel(ABC):
     A subclass overrides `classify`, `generate` or both, as its description's tasks say.
     """
 
-    #: Memory that unloading would free, in bytes; the cache of loaded models counts it.
+    #: Memory that unloading would free, in bytes; the cache of loaded models counts it. To be
+    #: set by each subclass: 0 is refused by the conformance tests (M1).
     memory_bytes: int = 0
 
     @abstractmethod
@@ -99,19 +103,28 @@ class LoadedModel(ABC):
         """Run once on a small input, so that the first real item pays for nothing."""
 
     def cost_tokens(self, text: str) -> int:
-        """Estimate the work that `text` is, in tokens; must be cheap. Used to size batches."""
+        """Estimate the work that `text` is, in tokens, at least 1 (M1); must be cheap.
+
+        Used to size batches.
+        """
         return max(1, len(text) // 5)
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
-        """Give each text its label: one outcome per item, in order (B1)."""
+        """Give each text its label: one outcome per item, in order (B1).
+
+        Raises Stopped once `context.stop_requested()` turned true (S1).
+        """
         raise NotImplementedError(f"{type(self).__name__} does not classify")
 
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
-        """Continue each prompt: one outcome per item, in order (B1)."""
+        """Continue each prompt: one outcome per item, in order (B1).
+
+        Raises Stopped once `context.stop_requested()` turned true (S1).
+        """
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
 

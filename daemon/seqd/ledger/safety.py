@@ -21,8 +21,9 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
     Eviction throws parts of jobs away and says nothing, so it is refused unless
     `allow_eviction`. Without an append-only file and without snapshots the end of the server is
     that of all jobs, so that is refused unless `allow_volatile`. What is allowed all the same is
-    warned of, and so are snapshots alone, which lose what came after the last one. A server whose
-    configuration may not be read is taken as it is.
+    warned of, and so are snapshots alone, which lose what came after the last one, and a server
+    without a maxmemory, which neither evicts nor refuses anything yet. A server whose configuration
+    may not be read is taken as it is.
     """
     try:
         with redis_errors(redis):
@@ -32,7 +33,13 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
         log.warning("Redis does not tell its configuration: %s", error)
         return
     server = f"Redis at {address_of(redis)}"
-    if policy != "noeviction" and limit_bytes != "0":
+    _check_memory(server, policy, limit_bytes, allow_eviction=allow_eviction)
+    _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
+
+
+def _check_memory(server: str, policy: str, limit_bytes: str, *, allow_eviction: bool) -> None:
+    evicts, is_bounded = policy != "noeviction", limit_bytes != "0"
+    if evicts and is_bounded:
         _refuse_or_warn(
             f"{server} has maxmemory-policy {policy} and maxmemory {limit_bytes}: when its memory "
             "is used up it throws away parts of jobs without a word. Set maxmemory-policy to "
@@ -40,6 +47,23 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
             "SEQD_ALLOW_EVICTION",
             allowed=allow_eviction,
         )
+    elif evicts:
+        log.warning(
+            "%s has maxmemory-policy %s and maxmemory 0: it throws nothing away yet, but parts of "
+            "jobs once a maxmemory is set. Set maxmemory-policy to noeviction there, then "
+            "maxmemory.",
+            server,
+            policy,
+        )
+    elif not is_bounded:
+        log.warning(
+            "%s has maxmemory 0: nothing is refused before the memory of its machine is full, and "
+            "then it may be killed. Set maxmemory there.",
+            server,
+        )
+
+
+def _check_disk(server: str, append_only: str, rules: str, *, allow_volatile: bool) -> None:
     if append_only == "no" and not rules:
         _refuse_or_warn(
             f"{server} has appendonly no and no save rule: it writes nothing to disk, and its "

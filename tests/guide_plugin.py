@@ -1,0 +1,42 @@
+"""The plugin guide's own plugin, taken out of `plugins/README.md` as installing it would put it.
+
+For the tests that run what the guide shows, and for the conformance tests, which hold its model
+to the clauses that the guide names.
+"""
+
+import atexit
+import shutil
+import tempfile
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from readme_blocks import ROOT, blocks_of
+
+GUIDE = ROOT / "plugins" / "README.md"
+
+
+def write_plugin(folder: Path) -> None:
+    """Write the guide's files into a folder, with the metadata that installing them would."""
+    for language in ("python", "toml"):
+        for block in blocks_of(GUIDE, language):
+            (folder / block.file).write_text(block.text, encoding="utf-8")
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    (info / "entry_points.txt").write_text(
+        "".join(
+            f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in points.items())
+            for group, points in project["entry-points"].items()
+        )
+    )
+
+
+@cache
+def installed_plugin() -> Path:
+    """Give a folder for `sys.path` with the plugin in it, made once, gone with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="seqd-guide-"))
+    atexit.register(shutil.rmtree, folder)
+    write_plugin(folder)
+    return folder
