@@ -21,6 +21,7 @@
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── JobExpired                   exit 1: a job's time ran out
+    ├── UploadLost                   exit 1: Redis lost input that it had acknowledged
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
@@ -118,6 +119,13 @@ class QuotaExceeded(UserError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class UploadLost(SeqdError):
+    """Redis crashed and lost input of a job that it had acknowledged."""
+
+    code = "upload_lost"
+    retryable = True
 
 
 class JobDamaged(SeqdError):

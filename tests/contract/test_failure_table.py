@@ -43,7 +43,13 @@ def test_each_row_names_a_test_that_is_there_or_says_why_it_cannot_happen(
 
 
 def test_each_row_with_a_test_says_what_was_measured(rows: list[list[str]]) -> None:
-    unmeasured = [row[0] for row in rows if "`test_" in row[3] and not row[4]]
+    # What has no figure: it either holds or does not.
+    words = ("refused", "nothing changed", "green past", "no unit claimed")
+    unmeasured = [
+        row[0]
+        for row in rows
+        if "`test_" in row[3] and not re.search(r"\d", row[4]) and not row[4].startswith(words)
+    ]
 
     assert all(len(row) == 5 for row in rows)
     assert unmeasured == []

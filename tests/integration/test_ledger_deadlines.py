@@ -47,8 +47,8 @@ def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
     assert (record.failure.code, record.failure.retryable) == ("expired", True)
     assert record.failure.message == (
         "The job was not done within its expires_in_s of 60 seconds. What had finished stays "
-        "readable; hand it in again with more time, or retry what is undone with `seqd jobs retry "
-        "--failed`."
+        "readable. Retry what is undone with `seqd jobs retry --failed`, or hand it in again with "
+        "more time."
     )
     (event,) = [e for e in scene.ledger.jobs.events(job_id, block=False) if e.event == "expired"]
     assert isinstance(event, Expired)
@@ -61,6 +61,14 @@ def test_no_unit_of_an_overdue_job_is_handed_out(scene: Scene) -> None:
 
     assert scene.claim() is None
     assert scene.events(job_id) == ["queued", "expired"]
+
+
+def test_of_many_overdue_jobs_none_is_handed_out(scene: Scene) -> None:
+    for _ in range(14):
+        overdue(scene, scene.submit_units(1, a_classify_job(expires_in_s=60)))
+    in_time = scene.submit_units(1)
+
+    assert scene.claim_names() == [(in_time, "0")]
 
 
 def test_a_late_commit_of_an_expired_job_changes_nothing(scene: Scene) -> None:

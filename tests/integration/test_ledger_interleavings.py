@@ -199,12 +199,12 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, is_crash=st.booleans())
     def release(self, worker: str, is_crash: bool) -> None:
-        self.scene.ledger.work.release(worker, crashed=is_crash)
+        self.brief.ledger.work.release(worker, crashed=is_crash)
 
         for _, _, unit in self.open_units():
             if unit.place == "leased" and unit.worker == worker:
-                unit.place = "todo"
                 unit.crashes += is_crash
+                unit.place = "waiting" if is_crash and unit.crashes > 1 else "todo"
 
     @rule()
     def expire(self) -> None:

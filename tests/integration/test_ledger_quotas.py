@@ -127,6 +127,38 @@ def test_work_in_hand_goes_on_where_new_work_is_refused(scene: Scene) -> None:
     assert scene.record(job_id).state == "completed"
 
 
+def test_a_redis_that_is_quite_full_refuses_with_the_time_to_wait(scene: Scene) -> None:
+    with_limits(scene)
+    scene.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(RedisFull) as refused:
+            scene.submit_units(1)
+    finally:
+        scene.redis.config_set("maxmemory", 0)
+
+    assert refused.value.retry_after_s == 30.0
+
+
+@pytest.mark.parametrize("head", ["capped", "nothing to do"])
+def test_a_claim_on_a_full_redis_gets_past_a_job_that_has_none_for_it(
+    scene: Scene, head: str
+) -> None:
+    first = scene.submit_units(2, a_classify_job(max_running_units=1))
+    held = scene.claim_unit()
+    if head == "nothing to do":
+        # A late commit of a unit that had gone back.
+        scene.ledger.work.put_back(held)
+        scene.redis.zrem(scene.keys.todo(first), "0", "1")
+    other = scene.submit_units(1)
+    scene.redis.config_set("maxmemory", 1)
+    try:
+        claimed = scene.claim_names()
+    finally:
+        scene.redis.config_set("maxmemory", 0)
+
+    assert claimed == [(other, "0")]
+
+
 def test_no_limit_holds_until_a_worker_has_published_one(scene: Scene) -> None:
     assert scene.redis.exists(scene.keys.limits()) == 0
 

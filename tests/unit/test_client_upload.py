@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 
 from seqd.client.upload import Upload
-from seqd.errors import InvalidData
-from seqd_schemas import ClassifyJob, ItemChunk, UploadSource
+from seqd.errors import InvalidData, QuotaExceeded, UploadLost
+from seqd_schemas import (
+    ClassifyJob,
+    Failure,
+    Item,
+    ItemChunk,
+    LabelledText,
+    TextChunk,
+    TrainJob,
+    UploadSource,
+)
 
 
 class SlowToEnd:
@@ -48,3 +57,42 @@ def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off() -> None:
 
     assert ledger.ended
     assert not upload.is_running
+
+
+def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqd.client.upload.PATIENCE_S", 0.1)
+    failures: list[Failure] = []
+    ledger = SimpleNamespace(
+        submissions=SimpleNamespace(append=lambda *_: "full"),
+        control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
+    )
+    job = TrainJob(model="echo", source=UploadSource(), tenant="shop")
+    chunks = iter([TextChunk(texts=(LabelledText(text="a", label="b"),))])
+    upload = Upload(ledger, job, "j1", chunks, 0)  # type: ignore[arg-type]
+
+    upload.start()
+    upload.join(10)
+
+    with pytest.raises(
+        QuotaExceeded, match=r"no room for the rest of the training data for 0\.1 s"
+    ):
+        upload.raise_error()
+    assert [(failure.code, failure.retryable) for failure in failures] == [("quota_exceeded", True)]
+
+
+def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:
+    failures: list[Failure] = []
+    ledger = SimpleNamespace(
+        submissions=SimpleNamespace(append=lambda *_: "behind"),
+        control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
+    )
+    chunk = ItemChunk(first_index=0, items=(Item(custom_id="a", text="b"),))
+    job = ClassifyJob(model="echo", source=UploadSource())
+    upload = Upload(ledger, job, "j1", iter([chunk]), 4)  # type: ignore[arg-type]
+
+    upload.start()
+    upload.join(10)
+
+    with pytest.raises(UploadLost, match="has lost units of job j1 in front of unit 4"):
+        upload.raise_error()
+    assert [(failure.code, failure.retryable) for failure in failures] == [("upload_lost", True)]

@@ -62,7 +62,11 @@ def test_pipes_devices_and_sockets_are_never_opened(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl", b"", "is empty; at least one entry is due"),
-        ("a.txt.gz", gzip.compress(b"", mtime=0), "is empty once inflated; at least one entry is due"),
+        (
+            "a.txt.gz",
+            gzip.compress(b"", mtime=0),
+            "is empty once inflated; at least one entry is due",
+        ),
         ("a.txt", b"\n \n", "holds no entry; at least one is due"),
         ("a.csv", b"id,text\n", "holds no entry; at least one is due"),
         ("a.jsonl", gzip.compress(b"a", mtime=0), "is a gzip file; its name must end in .gz"),

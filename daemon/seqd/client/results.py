@@ -5,6 +5,7 @@ Waits on the job's event stream, not by asking again and again. Called by `handl
 
 from collections.abc import Callable, Iterator
 
+from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd_schemas import (
@@ -61,6 +62,11 @@ class ResultReader:
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ItemSuccess | ItemFailure]:
         """Give what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
+            if unit < record.units:
+                raise JobDamaged(
+                    f"Results of job {self._job_id} are missing from unit {unit} of {record.units} "
+                    "on: somebody has deleted them. Hand the job in again."
+                )
             return
         for number in range(unit, record.units):
             for name in self._ledger.jobs.parts(self._job_id, number):

@@ -11,8 +11,16 @@ from functools import partial
 from threading import Event, Thread
 from time import monotonic
 
-from seqd.errors import InvalidData, RedisFull, RedisUnreachable, SeqdError, failure_of
+from seqd.errors import (
+    InvalidData,
+    QuotaExceeded,
+    RedisFull,
+    RedisUnreachable,
+    SeqdError,
+    failure_of,
+)
 from seqd.ledger import Ledger
+from seqd.ledger.refusals import lost_units
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk
 
 log = logging.getLogger(__name__)
@@ -20,8 +28,10 @@ log = logging.getLogger(__name__)
 #: Seconds for which a caller that is on its way out waits for its own iterable.
 GIVE_UP_S = 5.0
 
-#: Seconds between two tries while the workers are behind.
+#: Seconds between two tries while the workers are behind: twice as long each time, since a chunk
+#: is sent anew at each.
 FULL_WAIT_S = 0.05
+LONGEST_FULL_WAIT_S = 1.0
 
 #: Seconds for which an upload bears with a Redis that is away or full, and between two tries.
 PATIENCE_S = 60.0
@@ -92,13 +102,30 @@ class Upload:
     def _send_all(self) -> bool:
         """Send chunk after chunk; False when the job ended first."""
         for chunk in self._chunks:
+            wait_s = FULL_WAIT_S
+            deadline = monotonic() + PATIENCE_S
             while not self._patiently(partial(self._send, chunk)):
-                if self._ended.wait(FULL_WAIT_S):
+                self._refuse_to_wait_in_vain(deadline)
+                if self._ended.wait(wait_s):
                     return False
+                wait_s = min(2 * wait_s, LONGEST_FULL_WAIT_S)
             if self._ended.is_set():
                 return False
             self._unit += 1
         return True
+
+    def _refuse_to_wait_in_vain(self, deadline: float) -> None:
+        """Give a training up whose tenant, or Redis, has had no room for a minute.
+
+        Workers make room for the rest of a bulk job; nothing takes a training set out again.
+        """
+        if self._job.kind == "train" and monotonic() >= deadline:
+            raise QuotaExceeded(
+                f"There was no room for the rest of the training data for {PATIENCE_S:g} s: Redis "
+                f"or tenant {self._job.tenant!r} has too much waiting. Put the data into a file "
+                "that the workers can read, and name the file, or try again later.",
+                PATIENCE_S,
+            )
 
     def _seal(self) -> bool:
         return self._ledger.submissions.seal(self._job, self._job_id, self._unit)
@@ -122,6 +149,8 @@ class Upload:
                 "the training data does not fit into the ledger (SEQD_MAX_PENDING_BYTES); put it "
                 "into a file that the workers can read, and name the file"
             )
+        if outcome == "behind":
+            raise lost_units(self._job_id, self._unit)
         if outcome == "ended":
             self._ended.set()
         return outcome == "added"

@@ -15,13 +15,17 @@ from seqd.ledger.connection import redis_errors
 Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
 
+#: `lua/shared/*.lua`, each in front of those that build on it.
+SHARED = ("keys", "accounts", "turns", "events", "leases", "endings")
+
 
 @cache
 def source_of(name: str) -> str:
-    """Give the text of `lua/NAME.lua` behind the shared part."""
+    """Give the text of `lua/NAME.lua` behind the parts that all scripts share."""
     folder = resources.files("seqd.ledger") / "lua"
-    shared = (folder / "common.lua").read_text(encoding="utf-8")
-    return shared + (folder / f"{name}.lua").read_text(encoding="utf-8")
+    files = [folder / "shared" / f"{part}.lua" for part in SHARED]
+    files.append(folder / f"{name}.lua")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 class Scripts:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from seqd.errors import IdempotencyConflict
 from seqd.ledger.blobs import pack, pack_json
-from seqd.ledger.refusals import refusal
+from seqd.ledger.refusals import lost_units, refusal
 from seqd.ledger.scripts import Argument, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.settings import Settings
 from seqd_schemas import (
@@ -29,7 +29,7 @@ from seqd_schemas import (
     route_of,
 )
 
-AppendOutcome = Literal["added", "full", "too_large", "ended"]
+AppendOutcome = Literal["added", "full", "too_large", "behind", "ended"]
 
 #: Seconds for which the inbox's refusal of a request is kept.
 REJECTION_TTL_S = 24 * 3600
@@ -141,16 +141,21 @@ class Submissions:
                 f"Unit {unit} of job {job_id} is there already, with other items. Send the same "
                 "items again, or hand them in as another job."
             )
-        if outcome not in ("added", "full", "too_large"):
+        if outcome not in ("added", "full", "too_large", "behind"):
             return "ended"
-        return outcome  # type: ignore[return-value] # one of the three, by the line above
+        return outcome  # type: ignore[return-value] # one of these, by the line above
 
     def seal(self, job: Job, job_id: str, units: int, *, intake_attempt: int | None = None) -> bool:
-        """Declare the input complete after `units` units; False when the job had ended."""
+        """Declare the input complete after `units` units; False when the job had ended.
+
+        Raises UploadLost when the ledger has fewer units: Redis has lost some.
+        """
         attempt = "" if intake_attempt is None else intake_attempt
         reply = as_list(self._scripts.call("seal", job_id, units, attempt))
         if as_int(reply[1]):
             self._ring(route_of(job.kind, job.model.split("@")[0]))
+        if as_bytes(reply[0]) == b"behind":
+            raise lost_units(job_id, units)
         return as_bytes(reply[0]) == b"sealed"
 
     def reject(self, job_id: str, failure: Failure) -> None:
@@ -168,13 +173,18 @@ def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, i
     if chunk is not None:
         return "0", len(chunk.items), sealed or isinstance(job.source, InlineSource)
     if isinstance(job, TrainJob):
-        # One that goes on from another has that one's uploaded data.
-        if isinstance(job.source, UploadSource) and job.continues is None:
+        if isinstance(job.source, UploadSource) and not _inherits(job):
             return "", 0, False
         return "train", 1, True
     if isinstance(job.source, FileSource):
         return "intake", 0, False
     return "", 0, sealed
+
+
+def _inherits(job: Job) -> bool:
+    """True for a training that goes on from another with the data that was uploaded for it."""
+    is_upload = isinstance(job.source, UploadSource)
+    return isinstance(job, TrainJob) and is_upload and job.continues is not None
 
 
 def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
@@ -193,6 +203,8 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
         fields += ["max_units", job.max_running_units]
     if version is not None:
         fields += ["version", version]
+    if _inherits(job):
+        fields += ["inherits", 1]
     if isinstance(job.source, UploadSource) and job.source.expected_items is not None:
         fields += ["expected", job.source.expected_items]
     return fields

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UserError, failure_of
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidInput,
+    LeaseLost,
+    UploadLost,
+    UserError,
+    failure_of,
+)
 from seqd.inputs import read_items, refuse_duplicates
 from seqd.ledger.chunking import chunks_of
 from seqd.ledger.work import Claim, Unit
@@ -74,8 +81,9 @@ class Intake:
                 break
             chunk = reading.waiting or next(reading.chunks, None)
             if chunk is None:
-                self._seal(job, unit, reading.next_unit)
-                return
+                if self._sealed(job, unit, reading.next_unit):
+                    return
+                break
             reading.waiting = chunk
             outcome = self._bench.ledger.submissions.append(
                 job, unit.job_id, reading.next_unit, chunk
@@ -83,6 +91,10 @@ class Intake:
             if outcome == "full":
                 self._bench.ledger.work.put_back(unit, wait_s=FULL_WAIT_S)
                 return
+            if outcome == "behind":
+                # Redis has lost units that it had acknowledged; they are read again.
+                self._forget()
+                break
             if outcome == "ended":
                 self._forget()
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
@@ -90,12 +102,18 @@ class Intake:
             reading.next_unit += 1
         self._bench.ledger.work.put_back(unit)
 
-    def _seal(self, job: Job, unit: Unit, units: int) -> None:
+    def _sealed(self, job: Job, unit: Unit, units: int) -> bool:
+        """Declare the input complete; False when Redis has lost units, which are read again."""
         self._forget()
         submissions = self._bench.ledger.submissions
-        submissions.seal(job, unit.job_id, units, intake_attempt=unit.attempt)
+        try:
+            submissions.seal(job, unit.job_id, units, intake_attempt=unit.attempt)
+        except UploadLost as error:
+            log.warning("reading again: %s", error)
+            return False
         if self._bench.ledger.jobs.get(unit.job_id).state.is_terminal:
             self._bench.job_finished(unit.job_id)
+        return True
 
     def _open(self, job: Job, unit: Unit, record: JobRecord) -> _Reading:
         """Go on where this worker left off, else read from the start up to the first new unit."""

@@ -6,6 +6,7 @@
 -- Gives: {'added', 1 when a bell is due}, {'full', 0} when the workers are behind, the tenant has
 --        as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
 --        training set would not fit, {'differs', 0} when that unit was added with other content,
+--        {'behind', 0} when units before it are missing, which Redis had acknowledged and lost,
 --        {'ended', 0} when the job takes no more input.
 -- Guarantee: units are numbered without gaps; the same number sent twice adds one unit.
 local id, unit, blob, size, most = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
@@ -20,7 +21,7 @@ if unit < units then
   return {known and known ~= digest and 'differs' or 'added', 0}
 end
 if job[2] == '1' then return {'ended', 0} end
-if unit > units then return redis.error_reply('seqd: unit ' .. unit .. ' before ' .. units) end
+if unit > units then return {'behind', 0} end
 redis.call('ZADD', PREFIX .. ':uploads', 'XX', NOW, id)
 if tonumber(job[5]) + #blob > most and units > tonumber(job[4]) then
   -- Nothing takes a training set out again before it is complete, so waiting would not help.

@@ -17,8 +17,6 @@ local FIRST_ROUTE = 4
 -- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
 -- much in the worker.
 local MOST_UNITS, MOST_BYTES = 1000, 4194304
--- Jobs that one claim ends for having run out of time, so that a claim stays short.
-local MOST_OVERDUE = 10
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local request, version
 -- An intake, a training, or a unit or part that was there when a worker died: the only one that
@@ -44,11 +42,21 @@ local function take(id, unit, crashes)
   claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started}
 end
 
--- True when a job has as many units under way as it may; then it is out until one of them ends.
-local function is_capped(key)
-  local most = redis.call('HGET', key, 'max_units')
-  if not most or redis.call('HLEN', key .. ':leases') < tonumber(most) then return false end
-  redis.call('HSET', key, 'capped', 1)
+-- Take a job out of its group if none of it may be handed out: its time has run out, it has
+-- nothing to do, or as many units under way as it may have. Removes before it adds, since a full
+-- Redis lets only such a script go on.
+local function is_out(id, group)
+  local key = job_key(id)
+  local job = redis.call('HMGET', key, 'max_units', 'expires_at')
+  if job[2] and tonumber(job[2]) <= NOW then
+    expire_job(id)
+    return true
+  end
+  local has_work = redis.call('EXISTS', key .. ':todo') == 1
+  local is_capped = job[1] and redis.call('HLEN', key .. ':leases') >= tonumber(job[1])
+  if has_work and not is_capped then return false end
+  redis.call('ZREM', group, id)
+  if has_work then redis.call('HSET', key, 'capped', 1) end
   return true
 end
 
@@ -56,7 +64,6 @@ end
 local function take_from(id)
   local key = job_key(id)
   local unit = redis.call('ZRANGE', key .. ':todo', 0, 0)[1]
-  if not unit then return true end
   local size = math.max(tonumber(redis.call('HGET', key .. ':sizes', unit) or '1'), 1)
   local crashes = tonumber(redis.call('HGET', key .. ':crashes', unit) or '0')
   local alone = unit == 'intake' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
@@ -80,9 +87,7 @@ local function take_from_group(group)
     local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
     local id = head[1]
     if not id then return end
-    if is_capped(job_key(id)) then
-      redis.call('ZREM', key, id)
-    else
+    if not is_out(id, key) then
       if not take_from(id) then return end
       redis.call('HSET', key .. ':clocks', SERVED, head[2])
       if redis.call('EXISTS', job_key(id) .. ':todo') == 1 then
@@ -107,7 +112,6 @@ local function next_group(priority)
   return best, best_key
 end
 
-expire_overdue(MOST_OVERDUE)
 for _, priority in ipairs(PRIORITIES) do
   while #claimed == 0 do
     local group, key = next_group(priority)

@@ -26,7 +26,8 @@ local function join_parts(key, parent)
   end
   if #blobs < #names then return false end
   redis.call('HSET', key .. ':out', parent, table.concat(blobs))
-  redis.call('HDEL', key .. ':out', unpack(names))
+  -- One by one: a unit may have more parts than `unpack` can put on the stack.
+  for _, name in ipairs(names) do redis.call('HDEL', key .. ':out', name) end
   redis.call('HDEL', key .. ':parts', parent)
   return true
 end

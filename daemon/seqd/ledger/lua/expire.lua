@@ -4,7 +4,7 @@
 -- ARGV: prefix, most units, jobs and warnings to look at, milliseconds of the first back-off.
 -- Keys: timers, job hash, leases, todo, crashes, worker leases, route, group, turn, deadlines,
 --       warnings, events, and those of end_job.lua.
--- Gives: {units made claimable, route, route, ...} with the routes that need a bell.
+-- Gives: {units made claimable, units looked at, route, route, ...} with the routes that need a bell.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is given once, of what still
 -- stands.
@@ -39,6 +39,6 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', warnings_key(), '-inf', NOW,
   redis.call('ZREM', warnings_key(), member)
   warn(member)
 end
-local reply = {woken}
+local reply = {woken, #due}
 for route in pairs(bells) do reply[#reply + 1] = route end
 return reply

@@ -3,8 +3,9 @@
 -- ARGV: prefix, job, number of units that the caller added, attempt of the intake ('' for none).
 -- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, route, group, turn,
 --       tenant.
--- Gives: {'sealed', 1 when a bell is due} or {'ended', 0} when the job takes no more input, or
---        takes it from another attempt of the intake.
+-- Gives: {'sealed', 1 when a bell is due}; {'behind', 0} when units are missing, which Redis had
+--        acknowledged and lost; {'ended', 0} when the job takes no more input, or takes it from
+--        another attempt of the intake.
 -- Guarantee: after it, `total` and `units` never change again. Sent twice it does nothing.
 local id, units, intake = ARGV[2], ARGV[3], ARGV[4]
 local key = job_key(id)
@@ -12,9 +13,7 @@ local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'kind')
 if not job[1] or not is_open(job[1]) then return {'ended', 0} end
 if job[2] == '1' then return {'sealed', 0} end
 if intake ~= '' and lease_of(key, 'intake') ~= tonumber(intake) then return {'ended', 0} end
-if job[3] ~= units then
-  return redis.error_reply('seqd: sealed with ' .. units .. ' units, the ledger has ' .. job[3])
-end
+if job[3] ~= units then return {'behind', 0} end
 if intake ~= '' then drop_lease(id, 'intake') end
 redis.call('HSET', key, 'sealed', 1)
 redis.call('ZREM', PREFIX .. ':uploads', id)

@@ -7,7 +7,8 @@
 --       turn, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
 -- Gives: {'created', job, 1 when a bell is due}; {'exists', job, digest of what exists};
 --        {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
---        {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''}.
+--        {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''};
+--        {'refused', 'incomplete'} when the ended training's upload never was, or is gone.
 -- Guarantee: sent twice (a lost reply, a second producer) it makes one job; the second caller
 -- gets the first one's identifier and digest, also when a new job would be refused. An
 -- idempotency key lives as long as its job. One job at most goes on from an ended one. A job that
@@ -42,12 +43,16 @@ if continues ~= '' then
   if is_unfit or other then
     return {'refused', 'continues', ended[1] or '', other or ''}
   end
-  redis.call('HSET', job_key(continues), 'continued_by', id)
   -- The chunks that a client uploaded for a training, which nobody need upload again.
-  if unit == 'train' and redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 1 then
+  if given['inherits'] then
+    if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
+        or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
+      return {'refused', 'incomplete'}
+    end
     redis.call('PERSIST', key .. ':in')
     inherited = tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
   end
+  redis.call('HSET', job_key(continues), 'continued_by', id)
 end
 
 local fields = {}
