@@ -39,7 +39,7 @@ def publish(store, job_id):
         model="lstm", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=0,
         job_id=job_id,
     )  # fmt: skip
-    store.announce("lstm", job_id)
+    store.announce("lstm", job_id, "attempt-1")
     return store.publish(folder, draft).version
 
 
