@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,13 +18,22 @@ from seqd.cli.app import app
 from seqd.cli.exits import run
 from seqd_schemas import (
     Classification,
+    ClassifyJob,
+    Counts,
+    FileSource,
     ItemError,
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
+    JobRecord,
+    JobState,
+    Priority,
 )
 
 START_TIMEOUT_S = 60.0
+
+#: What moves a terminal's cursor, and colours its text.
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,11 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
         status = int(ended.code or 0)
     printed = capsys.readouterr()
     return Ended(status, printed.out, printed.err)
+
+
+def last_line_of(drawn: str) -> str:
+    """Give what stands on the last line of a terminal that was drawn on, without its colours."""
+    return [line for line in _ESCAPES.sub("", drawn).splitlines() if line.strip()][-1]
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
@@ -119,6 +134,30 @@ def a_success(custom_id: str = "a", label: str = "positive", score: float = 0.9)
     return ItemSuccess(custom_id=custom_id, output=output)
 
 
-def a_failure(custom_id: str = "b", message: str = "text is empty.") -> ItemFailure:
-    error = ItemError(code=ItemErrorCode.INVALID_INPUT, message=message)
-    return ItemFailure(custom_id=custom_id, error=error)
+def a_failure(
+    custom_id: str = "b",
+    message: str = "text is empty.",
+    code: ItemErrorCode = ItemErrorCode.INVALID_INPUT,
+) -> ItemFailure:
+    return ItemFailure(custom_id=custom_id, error=ItemError(code=code, message=message))
+
+
+def a_record(**changes: object) -> JobRecord:
+    """A classification of four items by version 0, which runs."""
+    record = JobRecord(
+        job_id="j1",
+        kind="classify",
+        model="imdb_lstm",
+        version=0,
+        state=JobState.RUNNING,
+        counts=Counts(total=4, processing=4),
+        sealed=True,
+        unit_items=512,
+        units=1,
+        units_done=0,
+        priority=Priority.NORMAL,
+        tenant="default",
+        created_at_ms=1,
+        job=ClassifyJob(model="imdb_lstm", source=FileSource(path="/data/reviews.jsonl")),
+    )
+    return record.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""A job that goes on from an ended one: what it finds there, and when it is refused."""
+"""A job that continues an ended one: what it finds there, and when it is refused."""
 
 import pytest
 
@@ -109,22 +109,43 @@ def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
     assert int(scene.redis.hget(scene.keys.tenant("default"), "bytes")) == bytes_waiting
 
 
-@pytest.mark.parametrize("what", ["running", "unknown", "completed training", "gone on from"])
-def test_a_job_cannot_go_on_from_one_that_is_not_fit_for_it(scene: Scene, what: str) -> None:
+@pytest.mark.parametrize("what", ["never complete", "gone"])
+def test_a_training_does_not_go_on_with_part_of_its_data(scene: Scene, what: str) -> None:
+    if what == "gone":
+        ended = cancelled_training(scene)
+        scene.redis.delete(scene.keys.input(ended))
+    else:
+        job = a_train_job(source=UploadSource())
+        ended = scene.submit(job, version=None, unit_items=1)
+        scene.ledger.submissions.append(job, ended, 0, a_text_chunk())
+        scene.ledger.control.cancel(ended)
+
+    with pytest.raises(WrongState) as refused:
+        scene.submit(a_train_job(source=UploadSource(), continues=ended), version=None)
+
+    assert str(refused.value) == (
+        f"Training {ended} cannot be continued: its data was not uploaded completely before it "
+        "ended, or is not kept any more. Hand the training in again with all of it."
+    )
+    assert scene.record(ended).continued_by is None
+
+
+@pytest.mark.parametrize("what", ["running", "unknown", "completed training", "continued"])
+def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: str) -> None:
     if what == "running":
         ended, job = scene.submit_units(1), a_classify_job()
         message = (
-            f"Job {ended} is queued; only a job that has ended can be gone on from. Wait for its "
-            "end, or cancel it."
+            f"Job {ended} is queued; only a job that has ended can be continued. Wait for its end, "
+            "or cancel it."
         )
     elif what == "unknown":
         ended, job = "nowhere", a_classify_job()
-        message = "There is no job 'nowhere' to go on from; it is not kept (any more)."
+        message = "There is no job 'nowhere' to continue; it is not kept (any more)."
     elif what == "completed training":
         ended, job = scene.submit(a_train_job(), version=None, unit_items=1), a_train_job()
         scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
         message = (
-            f"Training {ended} is completed: there is nothing left to go on with. Train anew, "
+            f"Training {ended} is completed: there is nothing left to continue. Train anew, "
             "without `continues`."
         )
     else:
@@ -132,7 +153,8 @@ def test_a_job_cannot_go_on_from_one_that_is_not_fit_for_it(scene: Scene, what: 
         scene.ledger.control.cancel(ended)
         other = scene.submit(a_classify_job(continues=ended))
         message = (
-            f"Job {ended} is gone on from already, by job {other}. Go on from that one instead."
+            f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs retry "
+            f"{other} --failed; then all results: seqd jobs results {ended} --merged"
         )
 
     with pytest.raises(WrongState) as refused:
@@ -140,6 +162,20 @@ def test_a_job_cannot_go_on_from_one_that_is_not_fit_for_it(scene: Scene, what: 
 
     assert str(refused.value) == message
     assert scene.redis.exists(scene.keys.job("late")) == 0
+
+
+def test_a_training_that_was_continued_says_which_one_to_resume(scene: Scene) -> None:
+    ended = cancelled_training(scene)
+    job = a_train_job(source=UploadSource(), continues=ended)
+    other = scene.submit(job, version=None, unit_items=1)
+
+    with pytest.raises(WrongState) as refused:
+        scene.submit(job, version=None, unit_items=1)
+
+    assert str(refused.value) == (
+        f"Job {ended} was already continued by job {other}. Resume that one: seqd jobs resume "
+        f"{other}"
+    )
 
 
 def test_sent_twice_it_goes_on_once(scene: Scene) -> None:

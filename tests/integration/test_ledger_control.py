@@ -160,6 +160,37 @@ def test_a_job_that_runs_cannot_be_removed(scene: Scene) -> None:
     assert scene.claim_names() == [(job_id, "0")]
 
 
+def test_a_job_is_kept_while_the_one_that_continues_it_has_not_ended(scene: Scene) -> None:
+    first = scene.submit_units(1)
+    scene.ledger.control.cancel(first)
+    retry = scene.submit(a_classify_job(continues=first), chunk=a_chunk(), sealed=True)
+    scene.ledger.control.pause(retry)
+
+    with pytest.raises(WrongState) as refused:
+        scene.ledger.control.remove(first)
+
+    assert str(refused.value) == (
+        f"Job {first} is continued by {retry}, which has not ended and needs what is kept of it. "
+        f"Wait for its end (seqd jobs watch {retry}), or cancel it first: seqd jobs cancel {retry}"
+    )
+    assert scene.record(first).continued_by == retry
+    scene.ledger.control.cancel(retry)
+    scene.ledger.control.remove(first)
+    assert not scene.ledger.jobs.exists(first)
+
+
+def test_a_job_whose_retry_was_removed_can_be_removed(scene: Scene) -> None:
+    first = scene.submit_units(1)
+    scene.ledger.control.cancel(first)
+    retry = scene.submit(a_classify_job(continues=first), chunk=a_chunk(), sealed=True)
+    scene.ledger.control.cancel(retry)
+
+    scene.ledger.control.remove(retry)
+    scene.ledger.control.remove(first)
+
+    assert not scene.ledger.jobs.exists(first)
+
+
 def test_a_job_that_is_not_there_can_be_neither_paused_nor_resumed_nor_removed(
     scene: Scene,
 ) -> None:

@@ -144,9 +144,9 @@ def test_a_job_that_has_ended_keeps_its_state(scene: Scene) -> None:
 
 def test_a_job_that_is_not_there_cannot_be_read_or_cancelled(scene: Scene) -> None:
     message = (
-        "No job 'nowhere'. It may have been removed when its time to live had passed, or Redis "
-        "was replaced by one that does not have it: then hand it in again, with the same "
-        "idempotency key. `seqd jobs list` shows those that are kept."
+        "No job 'nowhere'. `seqd jobs list` shows those that are kept; they go with `seqd jobs "
+        "rm`, when their time to live has passed, or with their Redis. Check the id, or hand the "
+        "job in again, with the same idempotency key."
     )
 
     for act in (scene.ledger.jobs.get, scene.ledger.control.cancel):

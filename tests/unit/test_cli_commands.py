@@ -225,6 +225,22 @@ def test_a_lease_that_no_heartbeat_would_keep_is_refused(
     )
 
 
+@pytest.mark.parametrize(
+    "command", [("classify", "--text", "a"), ("generate",), ("train", "m", "--data", "keras:imdb")]
+)
+@pytest.mark.parametrize("typed", ["soon", "1h", "", "0", "-5"])
+def test_a_time_to_end_that_is_none_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], typed: str
+) -> None:
+    ended = here(capsys, *command, "--expires-in", typed)
+
+    assert ended.status == 2
+    assert ended.err == (
+        f"error[invalid_request]: --expires-in is {typed!r}; allowed: whole seconds, 1 to "
+        "31,622,400 (366 days)\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["up", "demo"])
 def test_a_server_that_is_given_but_away_is_told_before_anything_starts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.cli.options import choice, read_parameters
+from seqd.cli.options import choice, read_expires_in, read_parameters
 from seqd.errors import InvalidParameters, InvalidRequest
 
 SCALARS = st.one_of(
@@ -64,3 +64,20 @@ def test_an_object_is_refused() -> None:
 def test_a_wrong_choice_lists_the_right_ones() -> None:
     with pytest.raises(InvalidRequest, match="--priority is 'high'; allowed: normal, bulk"):
         choice("--priority", "high", ["normal", "bulk"])
+
+
+@pytest.mark.parametrize(("typed", "seconds"), [(None, None), ("1", 1), ("31622400", 31_622_400)])
+def test_a_time_to_end_is_whole_seconds(typed: str | None, seconds: int | None) -> None:
+    assert read_expires_in(typed) == seconds
+
+
+@pytest.mark.parametrize(
+    "typed", ["soon", "1h", "", "0", "-5", "1.5", "31622401", "1_000", "9" * 5_000]
+)
+def test_any_other_time_to_end_is_refused_with_what_is_allowed(typed: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read_expires_in(typed)
+
+    assert str(refused.value) == (
+        f"--expires-in is {typed!r}; allowed: whole seconds, 1 to 31,622,400 (366 days)"
+    )

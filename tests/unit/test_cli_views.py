@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cli_builders import a_record, last_line_of
 from seqd.cli.rendering.bulk_view import LineView, bulk_view
 from seqd.cli.rendering.fleet_log import FleetLog
 from seqd.cli.rendering.numbers import age, count, counted, duration, metric, rate, size
@@ -14,17 +15,13 @@ from seqd.cli.rendering.training_view import TrainingView, sample_lines
 from seqd.slots import parse_slots
 from seqd.supervisor import Change, WorkerChange
 from seqd_schemas import (
-    ClassifyJob,
     Counts,
     Epoch,
     Event,
-    FileSource,
-    JobRecord,
     JobState,
     Log,
     PluginState,
     PluginStatus,
-    Priority,
     Progress,
     Sample,
     WorkerState,
@@ -43,24 +40,6 @@ def a_sample(prompt: str = "the sea ", text: str = "was grey", temperature: floa
 def progress(done: int, total: int, eta_s: float | None = 4.0) -> Progress:
     counts = Counts(total=total, succeeded=done, processing=total - done)
     return Progress(job_id="j1", at_ms=1, counts=counts, rate_per_s=1234.0, eta_s=eta_s)
-
-
-def a_cancelled_job(counts: Counts) -> JobRecord:
-    return JobRecord(
-        job_id="j1",
-        kind="classify",
-        model="imdb_lstm",
-        state=JobState.CANCELLED,
-        counts=counts,
-        sealed=True,
-        unit_items=512,
-        units=147,
-        units_done=78,
-        priority=Priority.NORMAL,
-        tenant="default",
-        created_at_ms=1,
-        job=ClassifyJob(model="imdb_lstm", source=FileSource(path="/data/reviews.jsonl")),
-    )
 
 
 def a_worker() -> WorkerStatus:
@@ -87,7 +66,7 @@ def lines_of(view: LineView, *events: Event, monkeypatch: pytest.MonkeyPatch) ->
 def test_without_a_terminal_progress_is_plain_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = LineView(Screen(to_stderr=True), "imdb_lstm@0", lambda: True)
+    view = LineView(Screen(to_stderr=True), a_record(), lambda: True)
 
     lines_of(view, progress(2_500, 5_000), monkeypatch=monkeypatch)
 
@@ -99,7 +78,7 @@ def test_without_a_terminal_progress_is_plain_lines(
 def test_no_time_left_is_promised_while_the_total_still_grows(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    view = LineView(Screen(), "imdb_lstm@0", lambda: False)
+    view = LineView(Screen(), a_record(), lambda: False)
 
     lines_of(view, progress(2_500, 5_000), monkeypatch=monkeypatch)
 
@@ -107,7 +86,7 @@ def test_no_time_left_is_promised_while_the_total_still_grows(
 
 
 def test_lines_come_seconds_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    view = LineView(Screen(), "imdb_lstm@0", lambda: True)
+    view = LineView(Screen(), a_record(), lambda: True)
 
     for done in range(100):
         view.show(progress(done, 100))
@@ -117,11 +96,11 @@ def test_lines_come_seconds_apart(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_a_job_says_is_shown_whatever_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
     message = "[bold]not markup[/bold] \x1b[2J \u202e"
-    view = bulk_view(Screen(), "m", lambda: True)
+    view = bulk_view(Screen(), a_record(), lambda: True)
 
     view.show(Log(job_id="j1", at_ms=1, level="info", message=message))
 
-    assert capsys.readouterr().out == "m: [bold]not markup[/bold] \\x1b[2J \\u202e\n"
+    assert capsys.readouterr().out == "imdb_lstm@0: [bold]not markup[/bold] \\x1b[2J \\u202e\n"
 
 
 def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(
@@ -147,7 +126,7 @@ def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
 def test_results_reach_stdout_while_a_bar_moves_on_stderr(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bulk_view(a_terminal(monkeypatch), "imdb_lstm@0", lambda: True) as view:
+    with bulk_view(a_terminal(monkeypatch), a_record(), lambda: True) as view:
         view.show(progress(1, 2))
         print("a result")
 
@@ -159,25 +138,45 @@ def test_results_reach_stdout_while_a_bar_moves_on_stderr(
 def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bulk_view(a_terminal(monkeypatch), "m", lambda: True, may_move=False) as view:
+    with bulk_view(a_terminal(monkeypatch), a_record(), lambda: True, may_move=False) as view:
         view.show(progress(1, 2))
 
     assert capsys.readouterr().err == ""
 
 
-def test_the_bar_of_a_cancelled_job_stays_where_the_job_ended(
+@pytest.mark.parametrize(
+    ("state", "mark"),
+    [(JobState.CANCELLED, "✗"), (JobState.EXPIRED, "✗"), (JobState.COMPLETED, "✓")],
+)
+def test_the_bar_of_an_ended_job_stays_where_the_job_ended_and_nothing_spins(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    state: JobState,
+    mark: str,
+) -> None:
+    counts = Counts(total=75_000, succeeded=39_936, cancelled=35_064)
+
+    with bulk_view(a_terminal(monkeypatch), a_record(), lambda: True) as view:
+        view.finish(a_record(state=state, counts=counts))
+
+    last_frame = last_line_of(capsys.readouterr().err)
+    assert "39,936/75,000" in last_frame
+    assert last_frame.startswith(f"{mark} imdb_lstm@0 ")
+
+
+def test_the_bar_of_a_command_that_is_interrupted_does_not_spin_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with bulk_view(a_terminal(monkeypatch), "m", lambda: True) as view:
-        view.finish(a_cancelled_job(Counts(total=75_000, succeeded=39_936, cancelled=35_064)))
+    view = bulk_view(a_terminal(monkeypatch), a_record(), lambda: True)
 
-    printed = capsys.readouterr().err
-    assert "39,936/75,000" in printed
-    assert "✓" not in printed
+    with pytest.raises(KeyboardInterrupt), view:
+        raise KeyboardInterrupt
+
+    assert last_line_of(capsys.readouterr().err).startswith("✗ imdb_lstm@0 ")
 
 
 def test_epochs_stand_in_columns_under_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
-    with TrainingView(Screen(), "char_lstm") as view:
+    with TrainingView(Screen(), a_record()) as view:
         view.show(an_epoch(1, loss=2.0185, validation_accuracy=0.75))
         view.show(an_epoch(2, loss=1.5))
 

@@ -1,4 +1,4 @@
-"""What a job that goes on from an ended one asks for, and how the two sets of results join."""
+"""What a job that continues an ended one asks for, and how the two sets of results join."""
 
 import pytest
 from hypothesis import given
@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from builders import a_classify_job, a_train_job, some_results
 from seqd.client.continuing import merged, resumption_of, retry_of
+from seqd.client.handle import expiry_of
 from seqd.errors import InvalidRequest, WrongState
 from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
 
@@ -56,13 +57,57 @@ def test_a_retry_asks_for_the_same_on_the_same_version() -> None:
             "Job j1 has no failed items: there is nothing to retry.",
         ),
         (
+            {"state": JobState.PAUSED},
+            WrongState,
+            "Job j1 is paused; only the failed items of a job that has ended can be retried. "
+            "Resume it (seqd jobs resume j1) or cancel it first.",
+        ),
+        (
+            {"sealed": False, "state": JobState.CANCELLED},
+            WrongState,
+            "Job j1 ended before its input was complete, so a retry would leave out what had not "
+            "been read. Hand the whole job in again; what was done stays readable.",
+        ),
+        (
+            {"job": a_train_job(), "kind": "train", "state": JobState.CANCELLED},
+            InvalidRequest,
+            "Job j1 is a training, which is cancelled: it has no items to retry. Resume it: seqd "
+            "jobs resume j1",
+        ),
+        (
             {"job": a_train_job(), "kind": "train"},
             InvalidRequest,
-            "Job j1 is a training: it has no items to retry. Go on with it from its last "
-            "checkpoint: seqd jobs resume j1",
+            "Job j1 is a training, which is completed: it has no items to retry. The version that "
+            "it made: seqd jobs show j1",
+        ),
+        (
+            {"job": a_train_job(), "kind": "train", "state": JobState.RUNNING},
+            InvalidRequest,
+            "Job j1 is a training, which is running: it has no items to retry. Watch it: seqd jobs "
+            "watch j1",
+        ),
+        (
+            {
+                "job": a_train_job(source=UploadSource()),
+                "kind": "train",
+                "state": JobState.CANCELLED,
+                "sealed": False,
+            },
+            InvalidRequest,
+            "Job j1 is a training, which is cancelled: it has no items to retry. Its data was not "
+            "uploaded completely: hand the training in again with all of it.",
         ),
     ],
-    ids=["it runs", "nothing failed", "a training"],
+    ids=[
+        "it runs",
+        "nothing failed",
+        "it is paused",
+        "half an input",
+        "a training",
+        "a completed training",
+        "a training that runs",
+        "a training without its data",
+    ],
 )
 def test_what_cannot_be_retried_says_why(
     changes: dict[str, object], error: type[Exception], message: str
@@ -71,6 +116,34 @@ def test_what_cannot_be_retried_says_why(
         retry_of(a_record(**changes))
 
     assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {},
+            "Job j1 expired after 60 s with 4 of 9 items done. The rest: seqd jobs retry j1 "
+            "--failed",
+        ),
+        (
+            {"sealed": False},
+            "Job j1 expired after 60 s with 4 of 9 items done. Its input was not complete by then: "
+            "hand it in again with more time.",
+        ),
+        (
+            {"job": a_train_job(expires_in_s=3_600), "kind": "train"},
+            "Job j1 expired after 3,600 s, before it had made a version. The rest: seqd jobs "
+            "resume j1",
+        ),
+    ],
+    ids=["items", "half an input", "a training"],
+)
+def test_an_expired_job_says_how_to_do_the_rest(changes: dict[str, object], message: str) -> None:
+    counts = Counts(total=9, succeeded=3, errored=1, expired=5)
+    record = a_record(counts=counts, state=JobState.EXPIRED, **changes)
+
+    assert expiry_of(record) == message
 
 
 def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
@@ -89,11 +162,16 @@ def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
             "resumed. Retry its failed items: seqd jobs retry j1 --failed",
         ),
         (
+            a_record(counts=Counts(total=4, succeeded=4)),
+            "Job j1 is completed; only a paused job, or a training that ended early, can be "
+            "resumed.",
+        ),
+        (
             a_record(job=a_train_job(), version=None),
             "Training j1 is completed: nothing is left to resume.",
         ),
     ],
-    ids=["no training", "a completed training"],
+    ids=["no training", "no training and no error", "a completed training"],
 )
 def test_what_cannot_be_resumed_says_why(record: JobRecord, message: str) -> None:
     with pytest.raises(WrongState) as refused:

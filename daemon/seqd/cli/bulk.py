@@ -11,9 +11,9 @@ from pathlib import Path
 
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
-from seqd.cli.rendering.bulk_view import bulk_view, title_of
+from seqd.cli.rendering.bulk_view import bulk_view
 from seqd.cli.rendering.screen import Screen, data_goes_to_a_terminal
-from seqd.cli.rendering.summary import say_bulk_summary
+from seqd.cli.rendering.summary import Course, say_bulk_summary
 from seqd.cli.rendering.tables import print_json
 from seqd.cli.result_files import ResultFiles
 from seqd.cli.tally import Tally
@@ -68,14 +68,14 @@ def see_through(
     Raises JobFailed, JobCancelled (by somebody else), and what the input itself raised; the
     files of `--out` are then not written.
     """
-    record = read_results(handle, screen, output, tally, total_is_final)
-    if record.state is JobState.CANCELLED:
+    course = read_results(handle, screen, output, tally, total_is_final)
+    if course.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
     if output.files is not None:
         output.files.commit()
-    say_bulk_summary(screen, record, tally, output.files)
+    say_bulk_summary(screen, course, tally, output.files)
     if output.as_json and output.files is not None:
-        print_json(_summary(record, tally, output.files))
+        print_json(_summary(course.record, tally, output.files))
     return MISTAKE if tally.errored else OK
 
 
@@ -86,20 +86,21 @@ def read_results(
     tally: Tally,
     total_is_final: Callable[[], bool],
     results: Iterator[Result] | None = None,
-) -> JobRecord:
-    """Read all results of a job, the progress shown meanwhile; gives its last record.
+) -> Course:
+    """Read all results of a job, the progress shown meanwhile; gives how it went.
 
     `results` are to be read in the place of the job's own.
     """
     may_move = output.files is not None or not data_goes_to_a_terminal()
-    view = bulk_view(screen, title_of(handle.record()), total_is_final, may_move=may_move)
-    with view, following(handle, view.show):
-        for result in handle.results() if results is None else results:
-            tally.add(result)
-            output.write(result)
+    with bulk_view(screen, handle.record(), total_is_final, may_move=may_move) as view:
+        with following(handle, view.show):
+            for result in handle.results() if results is None else results:
+                tally.add(result)
+                output.write(result)
+        # After the last event, which else might draw over it.
         record = handle.record()
         view.finish(record)
-    return record
+    return Course(record, view.was_paused)
 
 
 def _summary(record: JobRecord, tally: Tally, files: ResultFiles) -> dict[str, object]:

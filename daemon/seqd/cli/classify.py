@@ -52,6 +52,7 @@ def classify(
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     rank = options.read_priority(priority)
     parameters = options.read_parameters(param or [])
+    seconds = options.read_expires_in(expires_in)
     with (
         feed_of(file, texts, fields) as feed,
         result_files(None if detach else out, file) as files,
@@ -59,7 +60,7 @@ def classify(
     ):
         feed.without_labels() if detach else feed.with_labels_in(label_field)
         handle = client.classify(
-            feed, model=model, parameters=parameters, priority=rank, expires_in_s=expires_in
+            feed, model=model, parameters=parameters, priority=rank, expires_in_s=seconds
         )
         if detach:
             leave_running(handle, screen, as_json=as_json)

@@ -6,7 +6,8 @@ from seqd.cli.following import cancelling
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_json
 from seqd.client import JobHandle
-from seqd_schemas import JobState
+from seqd.client.handle import expiry_of
+from seqd_schemas import JobRecord, JobState
 
 
 def leave_running(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
@@ -23,6 +24,20 @@ def leave_running(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
         print_json(record)
         return
     typer.echo(handle.job_id)
-    if handle.durable:
+    if handle.durable and not record.state.is_terminal:
         screen.say("The server has it on its disk.")
-    screen.say(f"It runs by itself. Watch it: seqd jobs watch {handle.job_id}")
+    screen.say(_whereabouts(record))
+
+
+def _whereabouts(record: JobRecord) -> str:
+    """Say how the job is by now: an upload takes its time, and a small job none."""
+    job_id = record.job_id
+    if record.state is JobState.EXPIRED:
+        return expiry_of(record)
+    if record.state is JobState.PAUSED:
+        return f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}"
+    if not record.state.is_terminal:
+        return f"It runs by itself. Watch it: seqd jobs watch {job_id}"
+    if record.kind == "train":
+        return f"It is {record.state} already: seqd jobs show {job_id}"
+    return f"It is {record.state} already. Its results: seqd jobs results {job_id}"

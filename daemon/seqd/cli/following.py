@@ -12,8 +12,9 @@ import typer
 from seqd.cli.exits import INTERRUPTED
 from seqd.cli.rendering.screen import Screen
 from seqd.client import Client, JobHandle
+from seqd.client.continuing import has_its_input
 from seqd.errors import SeqdError
-from seqd_schemas import Event, JobState
+from seqd_schemas import Event, JobRecord, JobState
 
 #: Seconds that the last events may take after the last result.
 _LAST_EVENTS_S = 5.0
@@ -72,6 +73,13 @@ def say_if_nobody_is_there(client: Client, handle: JobHandle, screen: Screen) ->
         )
 
 
+def say_if_paused(screen: Screen, record: JobRecord) -> None:
+    """Say so when a job is paused that somebody is about to wait for."""
+    if record.state is JobState.PAUSED:
+        job_id = record.job_id
+        screen.say(f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}", "yellow")
+
+
 def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
     try:
         state = handle.cancel()
@@ -84,7 +92,8 @@ def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
     record = handle.record()
     counts = record.counts
     if record.kind == "train":
-        screen.say(f"Cancelled job {handle.job_id}.")
+        go_on = f" Continue it: seqd jobs resume {handle.job_id}" if has_its_input(record) else ""
+        screen.say(f"Cancelled job {handle.job_id}.{go_on}")
         return
     screen.say(
         f"Cancelled job {handle.job_id} with {counts.done:,} of {counts.total:,} items done."

@@ -55,7 +55,7 @@ def generate(
     from seqd.cli.tally import Tally
 
     parameters = _parameters(param or [], length, temperature, seed, samples)
-    rank = options.read_priority(priority)
+    rank, seconds = options.read_priority(priority), options.read_expires_in(expires_in)
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     texts = list(prompt or ([] if prompts else [""]))
     screen = Screen(to_stderr=out is None or as_json or detach)
@@ -66,7 +66,7 @@ def generate(
     ):
         feed.without_labels()
         handle = client.generate(
-            feed, model=model, parameters=parameters, priority=rank, expires_in_s=expires_in
+            feed, model=model, parameters=parameters, priority=rank, expires_in_s=seconds
         )
         if detach:
             leave_running(handle, screen, as_json=as_json)

@@ -12,7 +12,9 @@ from seqd.cli.exits import MISTAKE, OK
 from seqd.errors import InvalidRequest, JobFailed
 
 if TYPE_CHECKING:
-    from seqd.cli.bulk import Output
+    from collections.abc import Iterator, Sequence
+
+    from seqd.cli.bulk import Output, Result
     from seqd.cli.rendering.screen import Screen
     from seqd.client import JobHandle
 
@@ -64,6 +66,7 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     Exit status as of the command that handed it in.
     """
     from seqd.cli.bulk import print_event
+    from seqd.cli.following import say_if_paused
     from seqd.cli.rendering.screen import Screen
     from seqd.cli.trainings import see_training_through
 
@@ -74,10 +77,12 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         if as_json:
             for event in handle.events():
                 print_event(event)
-        elif record.kind == "train":
-            see_training_through(client, handle, screen, as_json=False)
         else:
-            _watch_items(handle, screen)
+            say_if_paused(screen, record)
+            if record.kind == "train":
+                see_training_through(client, handle, screen, as_json=False)
+            else:
+                _watch_items(handle, screen)
         record = handle.wait()
     raise typer.Exit(MISTAKE if record.counts.errored or record.counts.expired else OK)
 
@@ -117,15 +122,15 @@ app.command("rm")(job_control.remove)
 
 
 def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
-    from seqd.cli.rendering.bulk_view import bulk_view, title_of
-    from seqd.cli.rendering.summary import say_headline
+    from seqd.cli.rendering.bulk_view import bulk_view
+    from seqd.cli.rendering.summary import Course, say_headline
 
-    with bulk_view(screen, title_of(handle.record()), lambda: handle.record().sealed) as view:
+    with bulk_view(screen, handle.record(), lambda: handle.record().sealed) as view:
         for event in handle.events():
             view.show(event)
         view.finish(handle.record())
     record = handle.record()
-    say_headline(screen, record)
+    say_headline(screen, Course(record, view.was_paused))
     if record.counts.done:
         screen.say(f"Its results: seqd jobs results {handle.job_id}")
 
@@ -133,23 +138,50 @@ def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
 def _fetch(handle: "JobHandle", screen: "Screen", output: "Output", *, merged: bool) -> int:
     """Like a bulk job's own command, but a job that ended early has its partial results."""
     from seqd.cli.bulk import read_results
-    from seqd.cli.rendering.summary import say_bulk_summary
+    from seqd.cli.rendering.summary import say_bulk_summary, say_merged_summary
     from seqd.cli.tally import Tally
 
     tally = Tally()
-    failed: JobFailed | None = None
-    try:
-        given = handle.merged_results() if merged else handle.results()
-        is_final = lambda: handle.record().sealed  # noqa: E731
-        read_results(handle, screen, output, tally, is_final, results=given)
-    except JobFailed as error:
-        failed = error
+    failed: list[JobFailed] = []
+    jobs = _with_retries(handle) if merged else [handle]
+    _say_which_are_paused(jobs)
+    given = handle.merged_results() if merged else _before_failure(handle.results(), failed)
+    last = jobs[-1]
+    is_final = lambda: last.record().sealed  # noqa: E731
+    course = read_results(last, screen, output, tally, is_final, results=given)
     if output.files is not None:
         output.files.commit()
-    say_bulk_summary(screen, handle.record(), tally, output.files)
-    if failed is not None:
-        raise failed
+    if last is handle:
+        say_bulk_summary(screen, course, tally, output.files)
+    else:
+        say_merged_summary(screen, handle.record(), course.record, tally, output.files)
+    if failed:
+        raise failed[0]
     return MISTAKE if tally.errored else OK
+
+
+def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
+    jobs = [handle]
+    while (retry := jobs[-1].continuation()) is not None:
+        jobs.append(retry)
+    return jobs
+
+
+def _say_which_are_paused(jobs: "Sequence[JobHandle]") -> None:
+    """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
+    from seqd.cli.following import say_if_paused
+    from seqd.cli.rendering.screen import Screen
+
+    for job in jobs:
+        say_if_paused(Screen(to_stderr=True), job.record())
+
+
+def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "Iterator[Result]":
+    """Give what a failed job still has, and its failure into `failed`."""
+    try:
+        yield from results
+    except JobFailed as error:
+        failed.append(error)
 
 
 def _print_training(handle: "JobHandle") -> int:

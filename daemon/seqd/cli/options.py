@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
     from seqd_schemas import ParameterValue, Priority
 
+#: The longest time that a job may be given to end: 366 days, as in the schema.
+_MOST_SECONDS = 366 * 24 * 3600
+
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
 ]
@@ -50,7 +53,7 @@ Out = Annotated[
     ),
 ]
 ExpiresIn = Annotated[
-    int | None,
+    str | None,
     typer.Option(
         "--expires-in",
         metavar="SECONDS",
@@ -65,6 +68,14 @@ def read_settings(**overrides: object) -> "Settings":
     from seqd.settings import load_settings
 
     return load_settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def warn_of_unknown_variables() -> None:
+    """Print a line on stderr for each `SEQD_…` variable that is no setting, such as a slip."""
+    from seqd.settings import unknown_variables
+
+    for sentence in unknown_variables():
+        typer.echo(f"warning: {sentence}", err=True)
 
 
 def open_client() -> "Client":
@@ -97,6 +108,19 @@ def read_priority(name: str) -> "Priority":
     from seqd_schemas import Priority
 
     return Priority(choice("--priority", name, [known.value for known in Priority]))
+
+
+def read_expires_in(typed: str | None) -> int | None:
+    """Give the seconds of `--expires-in`; None without it. Raises InvalidRequest."""
+    if typed is None:
+        return None
+    # At most as many digits as the largest: Python refuses to read some thousands.
+    is_whole = typed.isascii() and typed.isdigit() and len(typed) <= len(str(_MOST_SECONDS))
+    if not is_whole or not 1 <= int(typed) <= _MOST_SECONDS:
+        raise InvalidRequest(
+            f"--expires-in is {typed!r}; allowed: whole seconds, 1 to {_MOST_SECONDS:,} (366 days)"
+        )
+    return int(typed)
 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> str:

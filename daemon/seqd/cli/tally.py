@@ -5,10 +5,13 @@ Pure; fed result by result, in input order. Read by the commands at the end.
 
 from collections import Counter, deque
 
-from seqd_schemas import Classification, ItemFailure, ItemSuccess
+from seqd_schemas import Classification, ItemErrorCode, ItemFailure, ItemSuccess
 
 #: Errors that are shown; all of them are in the errors file.
 SHOWN_ERRORS = 3
+
+#: Errors that the same text gets again, whenever it is sent.
+_OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
 
 
 class Tally:
@@ -20,6 +23,8 @@ class Tally:
     def __init__(self, truth: deque[str | None] | None = None) -> None:
         self.succeeded = 0
         self.errored = 0
+        #: True once an item has an error that another try may mend: the text is not the reason.
+        self.worth_a_retry = False
         self.first_errors: list[ItemFailure] = []
         self.predicted: Counter[str] = Counter()
         self.truncated = 0
@@ -32,6 +37,7 @@ class Tally:
         truth = self._truth.popleft() if self._truth else None
         if isinstance(result, ItemFailure):
             self.errored += 1
+            self.worth_a_retry |= result.error.code not in _OF_THE_TEXT
             if len(self.first_errors) < SHOWN_ERRORS:
                 self.first_errors.append(result)
             return

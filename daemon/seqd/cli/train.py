@@ -50,6 +50,7 @@ def train(
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
     parameters = options.read_parameters(param or [])
+    seconds = options.read_expires_in(expires_in)
     screen = Screen(to_stderr=as_json or detach)
     with options.open_client() as client:
         handle = client.train(
@@ -58,7 +59,7 @@ def train(
             preset=preset,
             parameters=parameters,
             held_out=None if held_out is None else data_of(held_out, **fields),
-            expires_in_s=expires_in,
+            expires_in_s=seconds,
             labels=[name.strip() for given in label or [] for name in given.split(",")],
         )
         if detach:

@@ -20,7 +20,7 @@ def see_training_through(
     says_what_next: bool = True,
 ) -> TrainingResult:
     """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
-    with TrainingView(screen, handle.record().model) as view:
+    with TrainingView(screen, handle.record()) as view:
         for event in handle.events():
             view.show(event)
     record = handle.wait()

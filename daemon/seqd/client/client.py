@@ -16,7 +16,7 @@ from seqd.client.continuing import failed_items, resumption_of, retry_of
 from seqd.client.handle import JobHandle
 from seqd.client.requests import JobOptions, checked_id, job_of
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidRequest, WrongState
 from seqd.inputs import items_of, refuse_duplicates
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
@@ -161,20 +161,30 @@ class Client:
         return self._send(job, options, texts=texts)
 
     def retry(self, job_id: str) -> JobHandle:
-        """Hand an ended job's failed items in again, as a job that goes on from it.
+        """Hand an ended job's failed items in again, as a job that continues it.
 
         On the same version, with the same parameters. `merged_results` of the first job's
-        handle then has the new results in the place of the errors. Raises WrongState when it
-        has not ended, has no failed items, or is gone on from already.
+        handle then has the new results in the place of the errors. Items that never held a
+        text that could be read are not sent again. Raises WrongState when the job has not ended,
+        has nothing to send again, or was already continued.
         """
-        job = retry_of(self.job(job_id).record())
-        return self._send(job, {}, failed_items(self._ledger, job_id))
+        record = self.job(job_id).record()
+        job = retry_of(record)
+        items = failed_items(self._ledger, job_id)
+        first = next(items, None)
+        if first is None:
+            raise WrongState(
+                f"No failed item of job {job_id} has a text that could be read: there is nothing "
+                "to retry. Mend the input, and hand it in as a new job."
+            )
+        return self._send(job, {}, chain((first,), items))
 
     def resume(self, job_id: str) -> JobHandle:
-        """Let a paused job go on, or an ended training from its last checkpoint.
+        """Let a paused job go on, or continue an ended training from its last checkpoint.
 
-        Gives the handle of that job, or of the new one that goes on from the training. Raises
-        WrongState for a job that is neither.
+        Gives the handle of that job, or of the new one that continues the training. A job that
+        waits or runs stays as it is. Raises WrongState for an ended job of items, as well as for
+        a training that completed; a handle's own `resume` gives the state of an ended job instead.
         """
         handle = self.job(job_id)
         record = handle.record()
@@ -262,7 +272,7 @@ class Client:
 
 
 def _has_its_data(job: Job) -> bool:
-    """True for a training that goes on from another: the ledger gives it that one's upload."""
+    """True for a training that continues another: the ledger gives it that one's upload."""
     return isinstance(job, TrainJob) and job.continues is not None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from math import inf
 from time import monotonic
 
-from seqd.client.continuing import merged
+from seqd.client.continuing import has_its_input, merged
 from seqd.client.results import ResultReader
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
@@ -122,10 +122,35 @@ class JobHandle:
         Waits for a retry that still runs. In input order, as `results`.
         """
         first = iter(ResultReader(self._ledger, self.job_id, self._raise_upload_error))
-        record = self.record()
-        if record.continued_by is None:
-            return first
-        return merged(first, JobHandle(self._ledger, record.continued_by).merged_results())
+        retry = self.continuation()
+        return first if retry is None else merged(first, retry.merged_results())
+
+    def continuation(self) -> "JobHandle | None":
+        """Give the job that continues this one; None without one, or when it has been removed."""
+        other = self.record().continued_by
+        if other is None or not self._ledger.jobs.exists(other):
+            return None
+        return JobHandle(self._ledger, other)
+
+    def origin(self) -> "JobHandle":
+        """Give the first job of those that this one continues; of no others, this one.
+
+        Its `merged_results` are those of the whole. A job that has been removed, with those in
+        front of it, is left out.
+        """
+        found = self
+        while (earlier := found._continued()) is not None:
+            found = earlier
+        return found
+
+    def has_checkpoint(self) -> bool:
+        """True when a training, or one of those that it continues, has saved a checkpoint."""
+        found: JobHandle | None = self
+        while found is not None:
+            if self._ledger.checkpoints.of(found.job_id):
+                return True
+            found = found._continued()
+        return False
 
     def pause(self) -> JobState:
         """Let no further unit be begun, with or without a worker up; gives the state afterwards.
@@ -136,11 +161,18 @@ class JobHandle:
         return self._ledger.control.pause(self.job_id)
 
     def resume(self) -> JobState:
-        """Let the paused job go on; gives its state afterwards, which else is as it was."""
+        """Let the paused job go on; gives its state afterwards.
+
+        A job that is not paused stays as it is, also one that has ended: its state says so,
+        where `Client.resume` raises WrongState for what cannot be resumed.
+        """
         return self._ledger.control.resume(self.job_id)
 
     def remove(self) -> None:
-        """Forget the ended job with its results and events; raises UnknownJob and WrongState."""
+        """Forget the ended job with its results and events.
+
+        Raises UnknownJob, and WrongState while it, or a job that continues it, has not ended.
+        """
         self._ledger.control.remove(self.job_id)
 
     def cancel(self) -> JobState:
@@ -173,14 +205,37 @@ class JobHandle:
         events = self._ledger.jobs.events(self.job_id, block=False)
         return next((event for event in events if isinstance(event, Rejected)), None)
 
+    def _continued(self) -> "JobHandle | None":
+        """Give the job that this one continues, if that is kept and knows of it."""
+        earlier_id = self.record().job.continues
+        if earlier_id is None or not self._ledger.jobs.exists(earlier_id):
+            return None
+        earlier = JobHandle(self._ledger, earlier_id)
+        # Else another job has its identifier by now; this also ends a circle of such jobs.
+        return earlier if earlier.record().continued_by == self.job_id else None
+
     def _raise_upload_error(self) -> None:
         if self._upload is not None:
             self._upload.raise_error()
 
 
+def expiry_of(record: JobRecord) -> str:
+    """Say of an expired job when that was, how far it had come, and how to continue it."""
+    job_id, counts = record.job_id, record.counts
+    expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
+    if record.kind == "train":
+        said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
+    else:
+        said = f"{expired} with {counts.done:,} of {counts.total:,} items done."
+        rest = f"seqd jobs retry {job_id} --failed"
+    if not has_its_input(record):
+        return f"{said} Its input was not complete by then: hand it in again with more time."
+    return f"{said} The rest: {rest}"
+
+
 def _ended_well(record: JobRecord) -> JobRecord:
-    if record.state is JobState.EXPIRED and record.failure is not None:
-        raise JobExpired(record.failure.message)
+    if record.state is JobState.EXPIRED:
+        raise JobExpired(expiry_of(record))
     if record.failure is not None:
         raise JobFailed(record.job_id, record.failure)
     if record.state is JobState.CANCELLED:

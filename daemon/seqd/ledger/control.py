@@ -46,9 +46,9 @@ class Control:
         return JobState(self._known(job_id, as_text(self._scripts.call("pause", job_id))))
 
     def resume(self, job_id: str) -> JobState:
-        """Let a paused job go on; gives its state afterwards, which else is as it was.
+        """Let a paused job go on; gives its state afterwards.
 
-        Raises UnknownJob.
+        A job that is not paused, or has ended, keeps its state. Raises UnknownJob.
         """
         reply = as_list(self._scripts.call("resume", job_id))
         state = JobState(self._known(job_id, as_text(reply[0])))
@@ -57,8 +57,18 @@ class Control:
         return state
 
     def remove(self, job_id: str) -> None:
-        """Forget an ended job and its results; raises UnknownJob and WrongState."""
+        """Forget an ended job and its results.
+
+        Raises UnknownJob, and WrongState while it, or the job that continues it, has not ended.
+        """
         outcome = self._known(job_id, as_text(self._scripts.call("remove", job_id)))
+        what, _, other = outcome.partition(" ")
+        if what == "continued":
+            raise WrongState(
+                f"Job {job_id} is continued by {other}, which has not ended and needs what is kept "
+                f"of it. Wait for its end (seqd jobs watch {other}), or cancel it first: seqd jobs "
+                f"cancel {other}"
+            )
         if outcome != "removed":
             raise WrongState(
                 f"Job {job_id} is {outcome}; only a job that has ended can be removed. Cancel it "
@@ -99,7 +109,7 @@ class Control:
 def unknown_job(job_id: str) -> UnknownJob:
     """Say that there is no such job, and why that may be."""
     return UnknownJob(
-        f"No job {job_id!r}. It may have been removed when its time to live had passed, or Redis "
-        "was replaced by one that does not have it: then hand it in again, with the same "
-        "idempotency key. `seqd jobs list` shows those that are kept."
+        f"No job {job_id!r}. `seqd jobs list` shows those that are kept; they go with `seqd jobs "
+        "rm`, when their time to live has passed, or with their Redis. Check the id, or hand the "
+        "job in again, with the same idempotency key."
     )

@@ -8,23 +8,28 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
+from rich.text import Text
 
 from seqd.cli.rendering.numbers import count, counted, duration, rate
+from seqd.cli.rendering.pace import Pace, paused_note
 from seqd.cli.rendering.screen import Screen, printable
-from seqd_schemas import Counts, Event, JobRecord
+from seqd_schemas import Counts, Event, JobRecord, JobState
 from seqd_schemas import Progress as ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
 LINE_EVERY_S = 3.0
 
-
 #: What stands in the place of the pace after an event.
-_SAID = {"started": "loading", "paused": "paused", "resumed": "waiting for a worker"}
+_SAID = {"started": "loading", "resumed": "waiting for a worker"}
 
 
 class BulkView(Protocol):
     """Shows a bulk job's progress for the time of a `with` block."""
+
+    @property
+    def was_paused(self) -> bool:
+        """True when the job stood still for a while, so that it has no pace as a whole."""
 
     def show(self, event: Event) -> None:
         """Take in an event."""
@@ -43,24 +48,36 @@ class BulkView(Protocol):
 
 
 def bulk_view(
-    screen: Screen, title: str, total_is_final: Callable[[], bool], *, may_move: bool = True
+    screen: Screen, record: JobRecord, total_is_final: Callable[[], bool], *, may_move: bool = True
 ) -> BulkView:
     """Give the view that suits the screen; the total may grow until `total_is_final()`.
 
-    Nothing may move where results are printed on the same terminal: they would tear the bar.
+    `record` is the job as it is when the view begins. Nothing may move where results are printed
+    on the same terminal: they would tear the bar.
     """
     if screen.is_live and may_move:
-        return BarView(screen, title, total_is_final)
-    return LineView(screen, title, total_is_final)
+        return BarView(screen, record, total_is_final)
+    return LineView(screen, record, total_is_final)
+
+
+class _Mark(SpinnerColumn):
+    """A spinner, until the task has a mark of its own."""
+
+    def render(self, task: Task) -> Text:
+        mark = task.fields["mark"]
+        return super().render(task) if mark is None else Text(mark)  # type: ignore[return-value]
 
 
 class BarView:
     """A bar that is drawn over."""
 
-    def __init__(self, screen: Screen, title: str, total_is_final: Callable[[], bool]) -> None:
+    def __init__(
+        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
+    ) -> None:
         self._total_is_final = total_is_final
+        self._pace = Pace(is_paused=record.state is JobState.PAUSED)
         self._progress = Progress(
-            SpinnerColumn(finished_text="✓"),
+            _Mark(),
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[items]}", markup=False, justify="right"),
@@ -70,26 +87,41 @@ class BarView:
             # Else rich sends stdout, where results may go into a file or a pipe, to the terminal.
             redirect_stdout=False,
         )
+        is_paused = self._pace.is_paused
         self._task = self._progress.add_task(
-            printable(title), total=None, items="0", pace="waiting for a worker"
+            printable(title_of(record)),
+            total=None,
+            items=_items(record.counts, is_final=record.sealed) if is_paused else "0",
+            pace=paused_note(record.job_id) if is_paused else "waiting for a worker",
+            mark=None,
         )
+
+    @property
+    def was_paused(self) -> bool:
+        """True when the job stood still for a while."""
+        return self._pace.was_paused
 
     def show(self, event: Event) -> None:
         """Move the bar."""
-        if event.event in _SAID:
+        self._pace.take(event)
+        if self._pace.is_paused and event.event in ("paused", *_SAID):
+            self._progress.update(self._task, pace=paused_note(event.job_id))
+        elif event.event in _SAID:
             self._progress.update(self._task, pace=_SAID[event.event])
         elif event.event == "log":
             self._progress.console.print(printable(event.message), markup=False)
         elif isinstance(event, ProgressEvent):
             is_final = self._total_is_final()
-            pace = f"{rate(event.rate_per_s)}/s"
-            if is_final and event.eta_s is not None:
-                pace += f"  {duration(event.eta_s)} left"
+            pace = "  ".join(self._pace.told(event, is_final=is_final))
             self._draw(event.counts, pace, is_final=is_final)
 
     def finish(self, record: JobRecord) -> None:
         """Leave the bar where the job ended, with the pace of the whole job."""
-        self._draw(record.counts, _whole_pace(record), is_final=True)
+        self._draw(record.counts, _whole_pace(record, was_paused=self.was_paused), is_final=True)
+        self._mark("✓" if record.state is JobState.COMPLETED else "✗")
+
+    def _mark(self, mark: str) -> None:
+        self._progress.update(self._task, mark=mark)
 
     def _draw(self, counts: Counts, pace: str, *, is_final: bool) -> None:
         self._progress.update(
@@ -111,24 +143,37 @@ class BarView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if error is not None:
+            self._mark("✗")  # nobody turns the spinner any more
         self._progress.stop()
 
 
 class LineView:
     """A line now and then."""
 
-    def __init__(self, screen: Screen, title: str, total_is_final: Callable[[], bool]) -> None:
+    def __init__(
+        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
+    ) -> None:
         self._screen = screen
-        self._title = title
+        self._title = title_of(record)
         self._total_is_final = total_is_final
+        self._pace = Pace(is_paused=record.state is JobState.PAUSED)
+        #: Of a job that has ended, nobody need hear that it once was paused.
+        self._had_ended = record.state.is_terminal
         self._said_at_s = time.monotonic()
+
+    @property
+    def was_paused(self) -> bool:
+        """True when the job stood still for a while."""
+        return self._pace.was_paused
 
     def show(self, event: Event) -> None:
         """Print a line when the last one is old enough."""
-        if event.event == "log":
+        if self._pace.take(event) and not self._had_ended:
+            said = paused_note(event.job_id) if self._pace.is_paused else event.event
+            self._screen.say(f"{self._title}: {said}")
+        elif event.event == "log":
             self._screen.say(f"{self._title}: {event.message}")
-        elif event.event in ("paused", "resumed"):
-            self._screen.say(f"{self._title}: {event.event}")
         elif isinstance(event, ProgressEvent) and self._is_time():
             self._said_at_s = time.monotonic()
             self._screen.say(self._line(event))
@@ -142,10 +187,7 @@ class LineView:
     def _line(self, event: ProgressEvent) -> str:
         is_final = self._total_is_final()
         items = _items(event.counts, is_final=is_final)
-        line = f"{self._title}: {items}, {rate(event.rate_per_s)}/s"
-        if is_final and event.eta_s is not None:
-            line += f", {duration(event.eta_s)} left"
-        return line
+        return f"{self._title}: {', '.join((items, *self._pace.told(event, is_final=is_final)))}"
 
     def __enter__(self) -> Self:
         return self
@@ -177,8 +219,10 @@ def _items(counts: Counts, *, is_final: bool) -> str:
     return items + (f" ({counted(counts.errored, 'error')})" if counts.errored else "")
 
 
-def _whole_pace(record: JobRecord) -> str:
+def _whole_pace(record: JobRecord, *, was_paused: bool) -> str:
     seconds = seconds_of(record)
     if not seconds:
         return "0/s"
+    if was_paused:
+        return f"{duration(seconds)} with its pauses"
     return f"{rate(record.counts.done / seconds)}/s  {duration(seconds)}"

@@ -8,6 +8,7 @@ from seqd.cli.rendering.bulk_view import seconds_of, title_of
 from seqd.cli.rendering.numbers import age, clock, count, counted, duration, metric
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table
+from seqd.client.continuing import has_its_input
 from seqd_schemas import Counts, JobRecord, JobState
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
@@ -46,8 +47,8 @@ def print_job(screen: Screen, record: JobRecord) -> None:
             "took": None if seconds is None else duration(seconds),
             "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
             "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
-            "goes on from": record.job.continues,
-            "gone on from by": record.continued_by,
+            "continues": record.job.continues,
+            "continued by": record.continued_by,
             "made": None if training is None else f"{training.model}@{training.version}",
             "metrics": "" if training is None else _metrics(training.metrics),
             "failure": "" if failure is None else f"{failure.code}: {failure.message}",
@@ -116,10 +117,10 @@ def _next(record: JobRecord) -> str:
     if record.training is not None:
         return f"Its version: seqd models show {_model(record)}"
     if record.continued_by is not None:
-        return f"The job that goes on from it: seqd jobs show {record.continued_by}"
+        return f"The job that continues it: seqd jobs show {record.continued_by}"
     if record.kind == "train":
-        return f"Go on from its last checkpoint: seqd jobs resume {job_id}"
-    if record.counts.succeeded < record.counts.total:
+        return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
+    if record.counts.succeeded < record.counts.total and record.sealed:
         return (
             f"Its results: seqd jobs results {job_id}; its failed items once more: "
             f"seqd jobs retry {job_id} --failed"

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from rich.text import Text
 
 from seqd.cli.rendering.numbers import count, duration, metric
+from seqd.cli.rendering.pace import Pace, paused_note
 from seqd.cli.rendering.screen import Screen, printable
-from seqd_schemas import Epoch, Event, Sample, Step
+from seqd_schemas import Epoch, Event, JobRecord, JobState, Sample, Step
 
 #: Characters of a sample that are shown; the whole of it is in the event stream.
 SAMPLE_CHARS = 210
@@ -23,16 +24,19 @@ _MOST_COLUMNS = 100
 
 _SAMPLE_INDENT = " " * 8
 
-
 #: What stands in the place of the figures after an event.
-_SAID = {"started": "preparing", "paused": "paused", "resumed": "waiting for a worker"}
+_SAID = {"started": "preparing", "resumed": "waiting for a worker"}
 
 
 class TrainingView:
     """Shows a training for the time of a `with` block."""
 
-    def __init__(self, screen: Screen, title: str) -> None:
+    def __init__(self, screen: Screen, record: JobRecord) -> None:
+        """Begin with the training as it is: `record`."""
         self._screen = screen
+        self._title = record.model
+        self._pace = Pace(is_paused=record.state is JobState.PAUSED)
+        self._had_ended = record.state.is_terminal
         self._columns: tuple[str, ...] = ()
         self._progress = Progress(
             SpinnerColumn(),
@@ -45,14 +49,20 @@ class TrainingView:
             expand=True,
             disable=not screen.is_live,
         )
+        is_paused = self._pace.is_paused
         self._task = self._progress.add_task(
-            printable(title), total=None, pace="waiting for a worker"
+            printable(record.model),
+            total=None,
+            pace=paused_note(record.job_id) if is_paused else "waiting for a worker",
         )
 
     def show(self, event: Event) -> None:
         """Take in an event."""
-        if event.event in _SAID:
-            self._progress.update(self._task, pace=_SAID[event.event])
+        if self._pace.take(event) and not self._had_ended and not self._screen.is_live:
+            said = paused_note(event.job_id) if self._pace.is_paused else event.event
+            self._screen.say(f"{self._title}: {said}")
+        elif event.event in ("paused", *_SAID):
+            self._say_in_the_bar(event)
         elif event.event == "log":
             self._screen.say(event.message, "yellow" if event.level != "info" else "dim")
         elif isinstance(event, Step):
@@ -62,10 +72,16 @@ class TrainingView:
         elif isinstance(event, Sample):
             self._show_sample(event)
 
+    def _say_in_the_bar(self, event: Event) -> None:
+        said = paused_note(event.job_id) if self._pace.is_paused else _SAID[event.event]
+        self._progress.update(self._task, pace=said)
+
     def _show_step(self, step: Step) -> None:
         figures = [f"{name} {metric(value)}" for name, value in step.metrics.items()]
         if step.eta_s is not None:
             figures.append(f"{duration(step.eta_s)} left")
+        if self._pace.is_paused:
+            figures = [paused_note(step.job_id)]
         self._progress.update(
             self._task, completed=step.done, total=step.total or None, pace="  ".join(figures)
         )

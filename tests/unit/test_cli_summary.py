@@ -1,0 +1,156 @@
+"""What is said when a job has ended, and of a retry: counts that agree, and what to do next."""
+
+import pytest
+
+from builders import a_classify_job
+from cli_builders import a_failure, a_record, a_success
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.summary import (
+    Course,
+    say_bulk_summary,
+    say_headline,
+    say_merged_summary,
+    say_retry_summary,
+    say_what_was_not_sent,
+)
+from seqd.cli.tally import Tally
+from seqd_schemas import Counts, ItemErrorCode, JobState
+
+ONE_BAD = Counts(total=4, succeeded=3, errored=1)
+
+
+def a_tally(*failures: ItemErrorCode) -> Tally:
+    """Three positive reviews and a negative one, and items without a result."""
+    tally = Tally()
+    for label in ("positive", "negative", "positive", "positive"):
+        tally.add(a_success(label=label))
+    for code in failures:
+        tally.add(a_failure(code=code, message="no luck."))
+    return tally
+
+
+def an_ended(**changes: object) -> Course:
+    times = {"started_at_ms": 1_000, "ended_at_ms": 3_000}
+    return Course(a_record(state=JobState.COMPLETED, counts=ONE_BAD, **times, **changes))
+
+
+def test_a_job_says_how_fast_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    say_headline(Screen(), an_ended())
+
+    assert capsys.readouterr().out == "3 classified by imdb_lstm@0 in 2.0 s, 2.0 a second\n"
+
+
+def test_a_job_that_was_paused_says_no_pace(capsys: pytest.CaptureFixture[str]) -> None:
+    say_headline(Screen(), Course(an_ended().record, was_paused=True))
+
+    assert capsys.readouterr().out == "3 classified by imdb_lstm@0 in 2.0 s, its pauses included\n"
+
+
+def test_a_job_with_its_retries_says_what_both_came_to(capsys: pytest.CaptureFixture[str]) -> None:
+    first = an_ended(continued_by="j2").record
+
+    say_merged_summary(Screen(), first, a_record(job_id="j2"), a_tally(), None)
+
+    assert capsys.readouterr().out == (
+        "4 classified by imdb_lstm@0 (with its retries): 1 negative, 3 positive\n"
+    )
+
+
+def test_what_a_job_and_its_retries_left_undone_is_retried_from_the_last_of_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = an_ended(continued_by="j2").record
+    tally = a_tally(*[ItemErrorCode.WORKER_CRASHED] * 4)
+
+    say_merged_summary(Screen(), first, a_record(job_id="j2"), tally, None)
+
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "All of them: seqd jobs results j1 --merged --out results.jsonl",
+        "Once more: seqd jobs retry j2 --failed",
+    ]
+
+
+def test_items_with_errors_are_told_with_the_job_to_retry(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tally = a_tally(ItemErrorCode.INVALID_INPUT, ItemErrorCode.PLUGIN_ERROR)
+
+    say_bulk_summary(Screen(), an_ended(), tally, None)
+
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "2 of 6 items have no result:",
+        "  b  invalid_input: no luck.",
+        "  b  plugin_error: no luck.",
+        "Once more: seqd jobs retry j1 --failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("course", "code"),
+    [
+        (an_ended(), ItemErrorCode.INVALID_INPUT),
+        (an_ended(), ItemErrorCode.DECODE_ERROR),
+        (an_ended(sealed=False), ItemErrorCode.CANCELLED),
+        (an_ended(continued_by="j2"), ItemErrorCode.PLUGIN_ERROR),
+    ],
+    ids=["no word in it", "no text", "half an input", "retried already"],
+)
+def test_no_retry_is_offered_that_would_help_nobody(
+    capsys: pytest.CaptureFixture[str], course: Course, code: ItemErrorCode
+) -> None:
+    say_bulk_summary(Screen(), course, a_tally(code), None)
+
+    assert "retry" not in capsys.readouterr().out
+
+
+def test_a_job_whose_time_ran_out_says_how_far_it_came(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = Counts(total=25_000, succeeded=8_700, errored=4, expired=16_296)
+    job = a_classify_job(expires_in_s=90)
+    record = a_record(state=JobState.EXPIRED, counts=counts, job=job)
+
+    say_bulk_summary(Screen(), Course(record), a_tally(ItemErrorCode.EXPIRED), None)
+
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "Job j1 expired after 90 s with 8,704 of 25,000 items done. The rest: seqd jobs retry j1 "
+        "--failed"
+    )
+
+
+def test_a_retry_says_how_many_of_its_items_have_a_result_now(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    retry = a_record(job_id="j2", counts=Counts(total=1, succeeded=1))
+
+    say_retry_summary(Screen(), retry, an_ended().record, a_tally(), None)
+
+    assert capsys.readouterr().out == "1 of 1 retried item has a result now.\n"
+
+
+@pytest.mark.parametrize(
+    ("retried", "said"),
+    [
+        (3, ""),
+        (2, "1 failed item was not sent again: it has no text that could be read.\n"),
+        (1, "2 failed items were not sent again: they have no text that could be read.\n"),
+    ],
+)
+def test_items_that_a_retry_cannot_send_again_are_counted(
+    capsys: pytest.CaptureFixture[str], retried: int, said: str
+) -> None:
+    ended = a_record(counts=Counts(total=5, succeeded=2, errored=3))
+    retry = a_record(job_id="j2", counts=Counts(total=retried, processing=retried))
+
+    say_what_was_not_sent(Screen(), ended, retry)
+
+    assert capsys.readouterr().out == said
+
+
+def test_of_a_retry_that_is_still_being_sent_nothing_is_said_to_be_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = a_record(counts=Counts(total=5, succeeded=2, errored=3))
+    retry = a_record(job_id="j2", counts=Counts(total=1, processing=1), sealed=False)
+
+    say_what_was_not_sent(Screen(), ended, retry)
+
+    assert capsys.readouterr().out == ""
