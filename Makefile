@@ -55,7 +55,7 @@ chaos-reviews: $(VENV)/dev.stamp
 	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
 
 hostile: $(VENV)/dev.stamp
-	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile --timeout 1200
+	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
 
 bench: $(VENV)/dev.stamp
 	$(BIN)/python tests/bench/classify_beside_keras.py --data $(DATA)

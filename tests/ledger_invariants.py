@@ -1,0 +1,295 @@
+"""What must be true of a ledger after any step, whoever took it; `ledger_walk` looks after each.
+
+Reads the keys themselves, and trusts no reader of the ledger. Each check is one promise. Knows
+nothing of how the ledger came to be as it is, but for what a walk knows of its own jobs.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from redis import Redis
+
+from seqd_schemas import ItemFailure, ItemSuccess, Job, Keys
+
+COUNTS = ("succeeded", "errored", "cancelled", "expired")
+ACCOUNT = ("jobs", "items", "bytes")
+
+#: Fields of a job that say nothing about what went wrong.
+UNTOLD = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
+
+#: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
+KEYS_FOR_EVER = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  if redis.call('TTL', key) == -1 then found[#found + 1] = key end
+end
+return found
+"""
+
+
+@dataclass
+class KnownJob:
+    """What a walk knows of a job that is kept."""
+
+    request: Job
+    #: Names of its items, in order.
+    items: list[str]
+    units: int
+    #: What was first committed for each item.
+    answers: dict[str, ItemSuccess | ItemFailure] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StoredJob:
+    """What stands in Redis of one job."""
+
+    job_id: str
+    fields: dict[str, str]
+    todo: set[str]
+    #: Unit → `ATTEMPT WORKER`.
+    leases: dict[str, str]
+    done: set[str]
+    parts: dict[str, str]
+    input_bytes: int
+    #: Units with a timer: that of a lease, or of a back-off.
+    timed: set[str]
+
+    def __str__(self) -> str:
+        told = {name: value for name, value in self.fields.items() if name not in UNTOLD}
+        return (
+            f"{self.job_id} is {self.state}, todo {self.todo}, leases {self.leases}, timers "
+            f"{self.timed}, done {self.done}, parts {self.parts}; {told}"
+        )
+
+    def number(self, name: str) -> int:
+        return int(self.fields[name])
+
+    @property
+    def state(self) -> str:
+        return self.fields["state"]
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in ("queued", "running", "paused")
+
+    @property
+    def leased(self) -> set[str]:
+        return set(self.leases)
+
+    @property
+    def open_items(self) -> int:
+        return self.number("total") - sum(self.number(name) for name in COUNTS)
+
+    @property
+    def most_leased(self) -> float:
+        return float(self.fields.get("max_units", "inf"))
+
+    @property
+    def is_claimable(self) -> bool:
+        """True when a worker that asks must be given a unit of it, or of another job."""
+        is_going = self.state in ("queued", "running")
+        return is_going and bool(self.todo) and len(self.leased) < self.most_leased
+
+    @property
+    def unit_names(self) -> set[str]:
+        """Name its units; those that were split by their parts."""
+        numbers = [str(unit) for unit in range(self.number("units"))]
+        return {name for unit in numbers for name in self.parts.get(unit, unit).split()}
+
+
+@dataclass(frozen=True)
+class StoredLedger:
+    """What stands in Redis under one prefix."""
+
+    keys: Keys
+    names: list[str]
+    #: Keys of jobs that have no time to live.
+    for_ever: list[str]
+    #: Members of the sorted sets that jobs share, by key; what is not there is empty.
+    indexes: dict[str, list[str]]
+    #: What each worker's index says that it holds: `JOB UNIT`.
+    held: dict[str, set[str]]
+    accounts: dict[str, dict[str, int]]
+    jobs: list[StoredJob]
+
+    def index(self, name: str) -> set[str]:
+        return set(self.indexes.get(name, ()))
+
+    def is_in_group(self, job: StoredJob) -> bool:
+        return job.job_id in self.index(self.keys.group(job.fields["group"]))
+
+    def is_on_route(self, job: StoredJob) -> bool:
+        route = self.keys.route(job.fields["route"], job.fields["priority"])
+        return job.fields["group"] in self.index(route)
+
+
+def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedger:
+    """Read what stands in Redis now; nobody may write meanwhile."""
+    names = sorted(_texts(redis.keys(f"{keys.prefix}:*")))
+    shared = [name for name in names if _is_index(name, keys)]
+    tenants = _ids(names, keys.tenant(""))
+    workers = _ids(names, *keys.worker_leases("|").split("|"))
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.eval(KEYS_FOR_EVER, 0, f"{keys.prefix}:job:*")
+        for name in shared:
+            pipe.zrange(name, 0, -1)
+        for tenant in tenants:
+            pipe.hgetall(keys.tenant(tenant))
+        for worker in workers:
+            pipe.smembers(keys.worker_leases(worker))
+        replies = iter(pipe.execute())
+    for_ever = _texts(next(replies))
+    indexes = {name: _texts(next(replies)) for name in shared}
+    return StoredLedger(
+        keys=keys,
+        names=names,
+        for_ever=for_ever,
+        indexes=indexes,
+        accounts={tenant: _numbers(next(replies)) for tenant in tenants},
+        held={worker: set(_texts(next(replies))) for worker in workers},
+        jobs=_read_jobs(redis, keys, list(job_ids), indexes.get(keys.timers(), [])),
+    )
+
+
+def _is_index(name: str, keys: Keys) -> bool:
+    if name.startswith((keys.group(""), f"{keys.prefix}:route:")):
+        return not name.endswith(":clocks")
+    return name in (keys.open_jobs(), keys.uploads(), keys.deadlines(), keys.timers())
+
+
+def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) -> list[StoredJob]:
+    with redis.pipeline(transaction=False) as pipe:
+        for job_id in job_ids:
+            pipe.hgetall(keys.job(job_id))
+            pipe.zrange(keys.todo(job_id), 0, -1)
+            pipe.hgetall(keys.leases(job_id))
+            pipe.hkeys(keys.output(job_id))
+            pipe.hgetall(keys.parts(job_id))
+            pipe.hgetall(keys.input(job_id))
+        rows = pipe.execute()
+    timed = [timer.split() for timer in timers]
+    return [
+        StoredJob(
+            job_id=job_id,
+            fields=_fields(rows[at]),
+            todo=set(_texts(rows[at + 1])),
+            leases=_fields(rows[at + 2]),
+            done=set(_texts(rows[at + 3])),
+            parts=_fields(rows[at + 4]),
+            input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
+            timed={unit for owner, unit in timed if owner == job_id},
+        )
+        for at, job_id in zip(range(0, len(rows), 6), job_ids, strict=True)
+    ]
+
+
+def _ids(names: Iterable[str], start: str, end: str = "") -> list[str]:
+    """Give what stands between `start` and `end` in the names that have both."""
+    found = [name for name in names if name.startswith(start) and name.endswith(end)]
+    return [name.removeprefix(start).removesuffix(end) for name in found]
+
+
+def _texts(row: Iterable[bytes]) -> list[str]:
+    return [name.decode() for name in row]
+
+
+def _fields(row: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in row.items()}
+
+
+def _numbers(row: Mapping[bytes, bytes]) -> dict[str, int]:
+    return {name: int(value) for name, value in _fields(row).items()}
+
+
+def check_ledger(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
+    """Hold a ledger to its promises; raises AssertionError with what is wrong."""
+    _check_removed_jobs_left_nothing(stored, known)
+    for job in stored.jobs:
+        _check_counts(job, known[job.job_id])
+        if job.is_open:
+            _check_each_unit_is_in_one_place(job)
+            _check_its_turn_comes(job, stored)
+        else:
+            _check_nothing_is_left_to_do(job, stored)
+    _check_indexes(stored)
+    _check_accounts(stored)
+
+
+def _check_removed_jobs_left_nothing(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
+    start = stored.keys.job("").removesuffix("{}")
+    of_jobs = [name for name in stored.names if name.startswith(start)]
+    strays = [name for name in of_jobs if name[len(start) + 1 :].partition("}")[0] not in known]
+    assert not strays, f"of jobs that are not there any more, there are {strays}"
+
+
+def _check_counts(job: StoredJob, known: KnownJob) -> None:
+    counts = {name: job.number(name) for name in ("total", *COUNTS)}
+    good = sum(isinstance(answer, ItemSuccess) for answer in known.answers.values())
+    expected = (len(known.items), good, len(known.answers) - good)
+    found = (counts["total"], counts["succeeded"], counts["errored"])
+    assert found == expected, f"{job.job_id} counts {counts}; due are {expected}"
+    assert job.open_items >= 0, f"{job.job_id} counts more items than it has: {counts}"
+    units = (job.number("units"), job.number("units_done"))
+    whole = sum(":" not in name for name in job.done)
+    assert units == (known.units, whole), f"{job.job_id} counts units {units}, done are {whole}"
+
+
+def _check_each_unit_is_in_one_place(job: StoredJob) -> None:
+    waiting = job.timed - job.leased
+    for name in job.unit_names:
+        places = sum(name in place for place in (job.todo, job.leased, waiting, job.done))
+        assert places == 1, f"unit {name} is in {places} places: {job}"
+    strays = (job.todo | job.leased | job.timed | job.done) - job.unit_names
+    assert not strays, f"no units of the job are {strays}: {job}"
+    assert job.leased <= job.timed, f"a lease has no end: {job}"
+
+
+def _check_its_turn_comes(job: StoredJob, stored: StoredLedger) -> None:
+    assert len(job.leased) <= job.most_leased, f"more is under way than may be: {job}"
+    if job.is_claimable:
+        assert stored.is_in_group(job), f"no worker can find it: {job}"
+    if job.state == "paused":
+        assert not stored.is_in_group(job), f"workers can find a paused job: {job}"
+    if stored.is_in_group(job):
+        assert stored.is_on_route(job), f"its group is on no route: {job}"
+
+
+def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
+    assert job.open_items == 0, f"an ended job has items open: {job}"
+    if job.state == "completed":
+        assert job.number("cancelled") + job.number("expired") == 0, f"not completed: {job}"
+    left = job.todo | job.leased | job.timed
+    assert not left, f"an ended job has {left} to do: {job}"
+    assert not stored.is_in_group(job), f"workers can find an ended job: {job}"
+    start = stored.keys.job(job.job_id)
+    for_ever = [name for name in stored.for_ever if name.startswith(start)]
+    assert not for_ever, f"an ended job leaves for ever {for_ever}: {job}"
+
+
+def _check_indexes(stored: StoredLedger) -> None:
+    keys, going = stored.keys, [job for job in stored.jobs if job.is_open]
+    due = {
+        keys.open_jobs(): {job.job_id for job in going},
+        keys.uploads(): {job.job_id for job in going if job.fields["sealed"] == "0"},
+        keys.deadlines(): {job.job_id for job in going if "expires_at" in job.fields},
+    }
+    for name, members in due.items():
+        assert stored.index(name) == members, f"{name} is {stored.index(name)}; due are {members}"
+    held: dict[str, set[str]] = {}
+    for job in going:
+        for unit, lease in job.leases.items():
+            held.setdefault(lease.partition(" ")[2], set()).add(f"{job.job_id} {unit}")
+    assert stored.held == held, f"by their indexes workers hold {stored.held}; they hold {held}"
+
+
+def _check_accounts(stored: StoredLedger) -> None:
+    due: dict[str, dict[str, int]] = {}
+    for job in stored.jobs:
+        if job.is_open:
+            assert job.input_bytes == job.number("pending_bytes"), f"bytes are miscounted: {job}"
+            account = due.setdefault(job.fields["tenant"], dict.fromkeys(ACCOUNT, 0))
+            account["jobs"] += 1
+            account["items"] += job.open_items
+            account["bytes"] += job.input_bytes
+    kept = {tenant: dict.fromkeys(ACCOUNT, 0) | row for tenant, row in stored.accounts.items()}
+    assert kept == due, f"the tenants' accounts are {kept}; what they have open is {due}"
