@@ -12,6 +12,7 @@
     │   ├── UnknownJob               no such job
     │   ├── IdempotencyConflict      the key already stands for another request
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
+    │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
@@ -34,6 +35,7 @@ A message says what arrived, what is allowed and what to do. `Failure` in `seqd_
 how an error crosses a process border; `failure_of` makes one.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from seqd_schemas import Failure
@@ -119,6 +121,24 @@ class QuotaExceeded(UserError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class JobsRefused(UserError):
+    """Some of many jobs that were handed in together were refused; the others were accepted."""
+
+    code = "jobs_refused"
+
+    def __init__(self, accepted: Sequence[str], refused: Mapping[str, SeqdError]) -> None:
+        """`accepted` are identifiers, `refused` has the reason by identifier; both in order."""
+        first = next(iter(refused))
+        super().__init__(
+            f"{len(refused):,} of {len(accepted) + len(refused):,} jobs were refused, the first "
+            f"because: {refused[first]} The others were accepted: see `accepted` and `refused`, "
+            "and send the refused ones again."
+        )
+        self.accepted = list(accepted)
+        self.refused = dict(refused)
+        self.retry_after_s = refused[first].retry_after_s
 
 
 class UploadLost(SeqdError):

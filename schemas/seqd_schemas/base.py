@@ -52,6 +52,10 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 ModelRef = Annotated[
     str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}(@([0-9]{1,9}|[a-z][a-z0-9_-]{0,39}))?$")
 ]
+#: A training: the job's identifier, or `JOB.UNIT` for one of those that a sweep is made of.
+RunId = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[0-9]{1,9})?$")
+]
 Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ShortText = Annotated[str, StringConstraints(max_length=4_096)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from seqd_schemas.base import Count, EpochMs, JobId, ShortText, WireModel
+from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel
 from seqd_schemas.failures import Failure
 from seqd_schemas.results import Metrics, TrainingResult
 from seqd_schemas.states import Counts
@@ -57,6 +57,9 @@ class Step(_EventBase):
     """A training moved on within an epoch; throttled like progress."""
 
     event: Literal["step"] = Field(default="step", description="What happened.")
+    run: CustomId | None = Field(
+        default=None, description="The combination of a sweep that it is about; None of a training."
+    )
     done: Count = Field(description="Steps done, over all epochs.")
     total: Count = Field(description="Steps in all.")
     metrics: Metrics = Field(default_factory=dict, description="Running figures, such as `loss`.")
@@ -67,6 +70,9 @@ class Epoch(_EventBase):
     """A training finished an epoch."""
 
     event: Literal["epoch"] = Field(default="epoch", description="What happened.")
+    run: CustomId | None = Field(
+        default=None, description="The combination of a sweep that it is about; None of a training."
+    )
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
     epochs: int = Field(ge=1, description="Epochs in all.")
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
@@ -77,6 +83,9 @@ class Sample(_EventBase):
     """A training shows a text that the model writes at this point."""
 
     event: Literal["sample"] = Field(default="sample", description="What happened.")
+    run: CustomId | None = Field(
+        default=None, description="The combination of a sweep that it is about; None of a training."
+    )
     epoch: int = Field(ge=1, description="Number of the epoch after which it was drawn.")
     temperature: float = Field(
         ge=0.0, allow_inf_nan=False, description="Temperature that it was drawn at."
@@ -89,6 +98,9 @@ class Log(_EventBase):
     """Something that the caller should read."""
 
     event: Literal["log"] = Field(default="log", description="What happened.")
+    run: CustomId | None = Field(
+        default=None, description="The combination of a sweep that it is about; None of a training."
+    )
     level: Literal["info", "warning", "error"] = Field(description="How urgent it is.")
     message: ShortText = Field(description="What happened, in words.")
 

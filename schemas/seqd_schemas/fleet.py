@@ -69,6 +69,33 @@ class WorkerState(StrEnum):
     """It takes no more work and is about to exit."""
 
 
+class WorkTotals(WirePart):
+    """What a worker's child has done with items since it started.
+
+    The difference of two reads is a period's work. `claim_s`, `unpack_s`, `vectorise_s`,
+    `compute_s` and `commit_s` are parts of its wall-clock time that do not overlap; what is left
+    of the time between claim and commit is the daemon's own.
+    """
+
+    units: Count = Field(default=0, description="Units committed.")
+    items: Count = Field(default=0, description="Items in them.")
+    batches: Count = Field(default=0, description="Batches that its models computed.")
+    batch_items: Count = Field(default=0, description="Items in these batches.")
+    real_tokens: Count = Field(default=0, description="Tokens of these items.")
+    computed_tokens: Count = Field(
+        default=0, description="Tokens that were computed for them, padding included."
+    )
+    claim_s: float = Field(default=0.0, ge=0.0, description="Seconds of claims that found work.")
+    unpack_s: float = Field(default=0.0, ge=0.0, description="Seconds of reading their input.")
+    vectorise_s: float = Field(
+        default=0.0, ge=0.0, description="Seconds from text to what a model computes with."
+    )
+    compute_s: float = Field(default=0.0, ge=0.0, description="Seconds of the models' arithmetic.")
+    commit_s: float = Field(
+        default=0.0, ge=0.0, description="Seconds of packing and committing results."
+    )
+
+
 class WorkerStatus(WireModel):
     """One worker: one slot of one machine."""
 
@@ -83,6 +110,9 @@ class WorkerStatus(WireModel):
     )
     plugins: tuple[PluginStatus, ...] = Field(
         max_length=1_024, description="Its plugins, sorted by name."
+    )
+    work: WorkTotals = Field(
+        default_factory=WorkTotals, description="What it has done since it started."
     )
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
     started_at_ms: EpochMs = Field(description="When it started.")

@@ -1,13 +1,15 @@
-"""What a service asks for: a training, a generation or a bulk classification.
+"""What a service asks for: a training, a sweep of them, a generation, a bulk classification.
 
 `Job` is the union on `kind` that travels as JSON, from `seqd.client` or from any other
 language through the inbox stream. What has become of a job is `states.JobRecord`.
 """
 
+import json
 from enum import StrEnum
+from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
 
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
@@ -17,15 +19,23 @@ from seqd_schemas.base import (
     Label,
     ModelName,
     ModelRef,
+    ParameterName,
     Parameters,
+    ParameterValue,
     TenantName,
     WireModel,
     WirePart,
 )
 from seqd_schemas.items import Item
+from seqd_schemas.results import MetricName
 
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}:[a-z0-9_]{1,40}$")]
+#: Trainings that one sweep may be made of.
+MAX_COMBINATIONS = 256
+#: Parameters that one sweep may vary.
+MAX_SWEPT = 8
+
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
 
@@ -95,6 +105,7 @@ class NamedSource(WirePart):
 
 ItemSource = Annotated[InlineSource | FileSource | UploadSource, Field(discriminator="type")]
 DataSource = Annotated[FileSource | UploadSource | NamedSource, Field(discriminator="type")]
+SweptValues = Annotated[list[ParameterValue], Field(min_length=1, max_length=MAX_COMBINATIONS)]
 HeldOutSource = Annotated[FileSource | NamedSource, Field(discriminator="type")]
 
 
@@ -173,5 +184,62 @@ class TrainJob(_JobBase):
     )
 
 
-Job = Annotated[ClassifyJob | GenerateJob | TrainJob, Field(discriminator="kind")]
+class SweepJob(_JobBase):
+    """Train a model once for each combination of values, all on the same data.
+
+    Each combination is an item, whose `custom_id` names it, such as `embedding_length=8`, and whose
+    output is the version that it made.
+    """
+
+    kind: Literal["sweep"] = Field(default="sweep", description="What the job does.")
+    model: ModelName = Field(description="Name of the model; each combination makes a version.")
+    preset: Label | None = Field(
+        default=None,
+        description="Named set of parameters, which `parameters` and `grid` then override.",
+    )
+    grid: dict[ParameterName, SweptValues] = Field(
+        min_length=1,
+        max_length=MAX_SWEPT,
+        description="Values to try, by parameter; each value of one goes with each of the others, "
+        "the last parameter changing fastest. 256 combinations at most.",
+    )
+    source: HeldOutSource = Field(description="What to learn from.")
+    held_out: HeldOutSource | None = Field(
+        default=None, description="Data to validate on; without it the plugin holds some out."
+    )
+    metric: MetricName | None = Field(
+        default=None,
+        description="Figure that says which version is best; None: `validation_accuracy`, or what "
+        "the model has in its place.",
+    )
+    labels: tuple[Label, ...] = Field(
+        default=(), max_length=8, description="Labels to move to the best version at the end."
+    )
+    only: tuple[CustomId, ...] | None = Field(
+        default=None,
+        max_length=MAX_COMBINATIONS,
+        description="Combinations to train, by `custom_id`: of a retry, the failed ones. None: all",
+    )
+
+    @field_validator("grid")
+    @classmethod
+    def _check_grid(cls, grid: dict[str, list[ParameterValue]]) -> dict[str, list[ParameterValue]]:
+        for name, values in grid.items():
+            if len({json.dumps(value) for value in values}) < len(values):
+                raise ValueError(f"a value of {name!r} is given twice")
+        combinations = prod(len(values) for values in grid.values())
+        if combinations > MAX_COMBINATIONS:
+            raise ValueError(f"it has {combinations:,} combinations; allowed: {MAX_COMBINATIONS}")
+        return grid
+
+
+Job = Annotated[ClassifyJob | GenerateJob | TrainJob | SweepJob, Field(discriminator="kind")]
+#: What a job can be.
+JobKind = Literal["classify", "generate", "train", "sweep"]
+#: What a model can do, and a slot can take.
 Task = Literal["classify", "generate", "train"]
+
+
+def task_of(kind: JobKind) -> Task:
+    """Give what a job's units do: those of a sweep are trainings."""
+    return "train" if kind == "sweep" else kind

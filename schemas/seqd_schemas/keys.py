@@ -50,7 +50,7 @@ class Keys:
         return f"{self.job(job_id)}:parts"
 
     def input(self, job_id: str) -> str:
-        """HASH unit → zlib-compressed JSON of its `ItemChunk`; gone once the unit is done."""
+        """HASH unit → JSON of its `ItemChunk`, compressed; gone once the unit is done."""
         return f"{self.job(job_id)}:in"
 
     def output(self, job_id: str) -> str:
@@ -58,7 +58,7 @@ class Keys:
         return f"{self.job(job_id)}:out"
 
     def failed(self, job_id: str) -> str:
-        """HASH unit → zlib-compressed JSON of an `ItemChunk`: its items that have errors."""
+        """HASH unit → JSON of an `ItemChunk`, compressed: its items that have errors."""
         return f"{self.job(job_id)}:failed"
 
     def digests(self, job_id: str) -> str:
@@ -72,6 +72,10 @@ class Keys:
     def all_events(self) -> str:
         """STREAM: state changes of all jobs, for dashboards."""
         return f"{self.prefix}:events"
+
+    def ended(self, client: str) -> str:
+        """STREAM with a TTL: field `jobs` names jobs of a client that have ended."""
+        return f"{self.prefix}:client:{client}:ended"
 
     def jobs(self) -> str:
         """ZSET job → milliseconds of its creation: all jobs that are kept."""

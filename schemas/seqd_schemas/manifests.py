@@ -24,6 +24,17 @@ from seqd_schemas.results import Metrics
 LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
 
+def run_id_of(job_id: str, unit: int | None) -> str:
+    """Name a training: by its job, and by its number where the job is a sweep of several."""
+    return job_id if unit is None else f"{job_id}.{unit}"
+
+
+def job_of_run(run_id: str) -> tuple[str, int | None]:
+    """Give the job of a training, and its number where the job is a sweep."""
+    job_id, _, unit = run_id.partition(".")
+    return job_id, int(unit) if unit else None
+
+
 class FileDigest(WirePart):
     """One file of a version."""
 
@@ -54,6 +65,9 @@ class ModelManifest(WireModel):
         max_length=32, description="Library versions by name."
     )
     job_id: JobId | None = Field(default=None, description="The job that made it.")
+    unit: Count | None = Field(
+        default=None, description="Which training of that job, if it is a sweep, from 0."
+    )
     created_at_ms: EpochMs = Field(description="When it was made.")
     files: dict[str, FileDigest] = Field(
         min_length=1, max_length=64, description="Each file of the version, by its name."

@@ -1,4 +1,4 @@
-"""What a job answers: one record an item, or one for a training.
+"""What a job answers: one record an item, which of a sweep is a training, or one for a training.
 
 `ItemResult` is a line of a results file: a success with an output, or a failure with an
 error, in input order. Records carry plain strings only, so that they can be read long after
@@ -9,8 +9,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from seqd_schemas.base import Count, CustomId, ModelName, WireModel, WirePart
+from seqd_schemas.base import Count, CustomId, ModelName, Parameters, WireModel, WirePart
 from seqd_schemas.failures import ItemError
+
+#: Classes that one model may tell apart.
+MAX_CLASSES = 1_000
+
+ClassName = Annotated[str, StringConstraints(max_length=256)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Metrics = Annotated[
+    dict[MetricName, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=64)
+]
 
 
 class Classification(WirePart):
@@ -26,6 +36,11 @@ class Classification(WirePart):
     truncated: bool = Field(description="True when the text was longer than the model reads.")
     unknown_share: float = Field(
         default=0.0, ge=0.0, le=1.0, description="Share of its words that the model does not know."
+    )
+    probabilities: dict[ClassName, Probability] | None = Field(
+        default=None,
+        max_length=MAX_CLASSES,
+        description="Each class's probability, where the job asked for them.",
     )
 
 
@@ -52,7 +67,22 @@ class Generation(WirePart):
     )
 
 
-ItemOutput = Annotated[Classification | Generation, Field(discriminator="type")]
+class TrainedVersion(WirePart):
+    """The version that one combination of a sweep made."""
+
+    type: Literal["training"] = Field(default="training", description="What the output is.")
+    model: ModelName = Field(description="Name of the model.")
+    version: Count = Field(description="Its new version in the model store.")
+    parameters: Parameters = Field(description="The combination: the swept parameters alone.")
+    metrics: Metrics = Field(description="Final figures by name, such as `validation_accuracy`.")
+    seconds: float = Field(
+        ge=0.0,
+        allow_inf_nan=False,
+        description="Seconds of its epochs, over all attempts; else those of its last attempt.",
+    )
+
+
+ItemOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
 
 
 class ItemSuccess(WireModel):
@@ -74,11 +104,6 @@ class ItemFailure(WireModel):
 
 ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
 ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(ItemResult)
-
-MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Metrics = Annotated[
-    dict[MetricName, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=64)
-]
 
 
 class TrainingResult(WireModel):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from seqd_schemas.base import Count, EpochMs, JobId, ModelName, TenantName, WireModel, WirePart
 from seqd_schemas.failures import Failure
-from seqd_schemas.jobs import Job, Priority, Task
+from seqd_schemas.jobs import Job, JobKind, Priority
 from seqd_schemas.results import TrainingResult
 
 
@@ -66,7 +66,7 @@ class JobRecord(WireModel):
     """A job as the ledger knows it at one moment."""
 
     job_id: JobId = Field(description="The job's identifier.")
-    kind: Task = Field(description="What the job does.")
+    kind: JobKind = Field(description="What the job does.")
     model: ModelName = Field(description="Name of the model.")
     version: Count | None = Field(
         default=None, description="The version it runs on, to its end; None of a training."

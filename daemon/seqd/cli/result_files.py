@@ -15,6 +15,8 @@ from seqd_schemas import ItemFailure, ItemSuccess
 
 _GZIP = ".gz"
 
+_File = IO[bytes] | gzip.GzipFile
+
 
 class ResultFiles:
     """A results file and its errors file, for the time of a `with` block.
@@ -32,10 +34,13 @@ class ResultFiles:
         self._drafts: dict[Path, Path] = {}
         self._check(source)
         self._results = self._open(path)
-        self._failures: IO[str] | None = None
+        self._failures: _File | None = None
 
-    def write(self, result: ItemSuccess | ItemFailure) -> None:
-        """Append a result, as a line of JSON, to the file that it belongs into."""
+    def write(self, result: ItemSuccess | ItemFailure, json: bytes | None = None) -> None:
+        """Append a result, as a line of JSON, to the file that it belongs into.
+
+        `json` is that line, without its end, where the caller has it.
+        """
         if isinstance(result, ItemSuccess):
             file = self._results
         else:
@@ -44,7 +49,7 @@ class ResultFiles:
                 self._failures = self._open(self.errors_path)
             file = self._failures
         try:
-            file.write(result.model_dump_json() + "\n")
+            file.write((json or result.model_dump_json().encode()) + b"\n")
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
@@ -68,10 +73,10 @@ class ResultFiles:
                 f"--out is {str(self.path)!r}, which is the input itself; name another file"
             )
 
-    def _open(self, path: Path) -> IO[str]:
+    def _open(self, path: Path) -> _File:
         draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
         try:
-            file = _open_text(draft, compressed=path.suffix == _GZIP)
+            file = _open_new(draft, compressed=path.suffix == _GZIP)
         except OSError as error:
             raise _unwritable(self.path, error) from None
         self._drafts[path] = draft
@@ -103,12 +108,12 @@ def errors_path(path: Path) -> Path:
     return path.with_name(f"{plain.stem}.errors{plain.suffix}{_GZIP if compressed else ''}")
 
 
-def _open_text(path: Path, *, compressed: bool) -> IO[str]:
-    """Open a new text file, closed by whoever asked."""
+def _open_new(path: Path, *, compressed: bool) -> _File:
+    """Open a new file, closed by whoever asked."""
     if compressed:
         # The level of the gzip program; the module's own default is slower and no smaller.
-        return gzip.open(path, "xt", compresslevel=6, encoding="utf-8")
-    return path.open("x", encoding="utf-8")
+        return gzip.open(path, "xb", compresslevel=6)
+    return path.open("xb")
 
 
 def _unwritable(path: Path, error: OSError) -> InvalidRequest:

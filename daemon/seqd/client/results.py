@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
-from seqd.ledger.blobs import unpack_items, unpack_results
+from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines
 from seqd_schemas import (
+    ITEM_RESULT,
     Item,
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    ItemSuccess,
     JobRecord,
     JobState,
 )
@@ -23,14 +23,14 @@ WINDOW_UNITS = 16
 
 
 class ResultReader:
-    """One pass over a job's results."""
+    """One pass over a job's results, each with the line of JSON that it is."""
 
     def __init__(self, ledger: Ledger, job_id: str, check_upload: Callable[[], None]) -> None:
         self._ledger = ledger
         self._job_id = job_id
         self._check_upload = check_upload
 
-    def __iter__(self) -> Iterator[ItemSuccess | ItemFailure]:
+    def __iter__(self) -> Iterator[ResultLine]:
         unit = 0
         after = self._ledger.jobs.last_event_id(self._job_id)
         while True:
@@ -38,7 +38,7 @@ class ResultReader:
             record = self._ledger.jobs.get(self._job_id)
             blobs = self._ready(unit)
             for blob in blobs:
-                yield from unpack_results(blob)
+                yield from unpack_lines(blob)
             unit += len(blobs)
             if blobs:
                 continue
@@ -59,7 +59,7 @@ class ResultReader:
             ready.append(blob)
         return ready
 
-    def _rest(self, record: JobRecord, unit: int) -> Iterator[ItemSuccess | ItemFailure]:
+    def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
         """Give what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
             if unit < record.units:
@@ -72,17 +72,17 @@ class ResultReader:
             for name in self._ledger.jobs.parts(self._job_id, number):
                 yield from self._rest_of(name, record.state)
 
-    def _rest_of(self, name: str, state: JobState) -> Iterator[ItemSuccess | ItemFailure]:
+    def _rest_of(self, name: str, state: JobState) -> Iterator[ResultLine]:
         output = self._ledger.jobs.outputs(self._job_id, [name])[0]
         if output is not None:
-            yield from unpack_results(output)
+            yield from unpack_lines(output)
             return
         blob = self._ledger.jobs.inputs(self._job_id, [name])[0]
         if blob is not None:
             yield from _undone(blob, state)
 
 
-def _undone(blob: bytes, state: JobState) -> Iterator[ItemFailure]:
+def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:
     error = ItemError(
         code=ItemErrorCode.EXPIRED if state is JobState.EXPIRED else ItemErrorCode.CANCELLED,
         message=f"The job ended as {state} before this item had its turn. Send it again.",
@@ -90,4 +90,5 @@ def _undone(blob: bytes, state: JobState) -> Iterator[ItemFailure]:
     )
     for entry in unpack_items(blob).items:
         reason = error if isinstance(entry, Item) else entry.refused
-        yield ItemFailure(custom_id=entry.custom_id, error=reason, attempts=0)
+        failure = ItemFailure(custom_id=entry.custom_id, error=reason, attempts=0)
+        yield ResultLine(failure, ITEM_RESULT.dump_json(failure))

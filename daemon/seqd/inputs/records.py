@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from pydantic_core import from_json
+
 from seqd.inputs.csv_records import CsvRow, column_names, read_csv
 from seqd.inputs.faults import BadEntry, invalid, undecodable
 from seqd.inputs.folders import read_text_file, text_files
@@ -81,9 +83,8 @@ class JsonlReader(LinesReader):
 
     def value(self, raw: bytes | BadEntry) -> str | Mapping[str, object]:
         """Parse the line."""
-        text = _decode(raw)
         try:
-            value = json.loads(text)
+            value = parsed_json(raw)
         except json.JSONDecodeError as error:
             raise invalid(
                 f"it is not JSON ({error.msg}, at column {error.colno:,}). Each line must be "
@@ -153,6 +154,18 @@ _READERS: Mapping[FileFormat, type[Reader]] = {
 def reader_of(path: Path, file_format: FileFormat, source: FileSource) -> Reader:
     """Give the reader of a format, which must not be AUTO; see `paths.format_of`."""
     return _READERS[file_format](path, source)
+
+
+def parsed_json(raw: bytes | BadEntry) -> object:
+    """Parse a line of JSON as `json.loads` does; raises what that does, and BadEntry."""
+    if isinstance(raw, bytes):
+        try:
+            # Takes a review in 0.65 us, where `json` takes 2.4. It is the stricter of the two: lone
+            # surrogates and deep nesting are left to the other one, and so are all complaints.
+            return from_json(raw, cache_strings="keys")
+        except ValueError:
+            pass
+    return json.loads(_decode(raw))
 
 
 def _decode(raw: bytes | BadEntry) -> str:

@@ -11,7 +11,7 @@ from redis import Redis
 from seqd.ledger.connection import redis_errors
 from seqd.ledger.scripts import Scripts, as_list, as_text
 from seqd.ledger.work import Unit
-from seqd_schemas import Keys
+from seqd_schemas import Keys, job_of_run
 
 #: Checkpoints of a job that are kept: the last one, and one to fall back to.
 KEPT = 2
@@ -44,9 +44,25 @@ class CheckpointRecords:
         )
         return [as_text(name) for name in as_list(reply)]
 
-    def of(self, job_id: str) -> list[CheckpointRecord]:
-        """Give a job's checkpoints that count, newest first; of a job that is gone, none."""
+    def of(self, run_id: str) -> list[CheckpointRecord]:
+        """Give a training's checkpoints that count, newest first; of a job that is gone, none.
+
+        `run_id` is its job's, or of one in a sweep `JOB.UNIT`.
+        """
+        job_id, field = _place_of(run_id)
         with redis_errors(self._redis):
-            field = self._redis.hget(self._keys.job(job_id), "checkpoints")
-        entries = (cast(bytes | None, field) or b"").decode().split()
+            found = self._redis.hget(self._keys.job(job_id), field)
+        entries = (cast(bytes | None, found) or b"").decode().split()
         return [CheckpointRecord(*entry.split(":", 1)) for entry in entries]
+
+    def forget(self, run_id: str) -> None:
+        """Let none of a training's checkpoints count any more: it is done."""
+        job_id, field = _place_of(run_id)
+        with redis_errors(self._redis):
+            self._redis.hdel(self._keys.job(job_id), field)
+
+
+def _place_of(run_id: str) -> tuple[str, str]:
+    """Give a training's job, and the field of its hash that names its checkpoints."""
+    job_id, number = job_of_run(run_id)
+    return job_id, "checkpoints" if number is None else f"checkpoints:{number}"

@@ -20,12 +20,17 @@ log = logging.getLogger(__name__)
 _Record = TypeVar("_Record", bound=WireModel)
 
 
+#: Catalog entries that are kept as they were read, older ones among them.
+MOST_ENTRIES = 256
+
+
 class Fleet:
     """Worker records and the catalog of models."""
 
     def __init__(self, redis: Redis, settings: Settings) -> None:
         self._redis = redis
         self._keys = settings.keys
+        self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: Three missed heartbeats and a worker is taken for gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
 
@@ -108,8 +113,16 @@ class Fleet:
         """Give the models that the fleet has published, by name, sorted."""
         with redis_errors(self._redis):
             rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
-        entries = _readable(CatalogEntry, rows.values())
+        entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
+
+    def _entry(self, row: bytes) -> list[CatalogEntry]:
+        """Read an entry, or none; the same bytes once, since a client reads them for each job."""
+        if row not in self._entries:
+            if len(self._entries) >= MOST_ENTRIES:
+                self._entries.clear()
+            self._entries[row] = _readable(CatalogEntry, [row])
+        return self._entries[row]
 
 
 def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:

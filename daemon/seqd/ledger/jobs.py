@@ -6,6 +6,7 @@ command line and the worker.
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from time import time
 from typing import cast
 
@@ -16,21 +17,36 @@ from seqd.errors import JobDamaged
 from seqd.ledger.connection import passing_trouble, redis_errors
 from seqd.ledger.control import Control, unknown_job
 from seqd.ledger.records import read_events, read_record
-from seqd_schemas import Event, JobRecord, Keys
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd_schemas import Event, JobRecord, JobState, Keys
 
 log = logging.getLogger(__name__)
 
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
 
+_STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRow:
+    """What `ended` says of a job."""
+
+    #: None while it has not ended.
+    state: JobState | None
+    #: False when it is not kept (any more).
+    is_kept: bool
+    #: Results of a completed job of one unit; None of any other.
+    blob: bytes | None
 
 
 class Jobs:
     """Reads jobs, results and events."""
 
-    def __init__(self, redis: Redis, keys: Keys, control: Control) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, control: Control) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._keys = keys
         self._control = control
         #: Where `forget_expired` goes on.
@@ -50,6 +66,10 @@ class Jobs:
         """True while a job is kept."""
         with redis_errors(self._redis):
             return bool(self._redis.exists(self._keys.job(job_id)))
+
+    def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
+        """Give those of some jobs that are kept and can be read, with one round trip for all."""
+        return self._kept([job_id.encode() for job_id in job_ids]) if job_ids else iter(())
 
     def newest(self, limit: int) -> list[JobRecord]:
         """Give the newest `limit` jobs that are kept, newest first."""
@@ -73,6 +93,31 @@ class Jobs:
                 gone = self._forget_gone([job_id for job_id, _ in rows])
             if self._cursor == 0 or gone * 10 < len(rows):
                 return
+
+    def ended(self, job_ids: Sequence[str]) -> list[EndedRow]:
+        """Say of each job whether it has ended, and how; ends those whose time has run out."""
+        reply = as_list(self._scripts.call("ended", *job_ids))
+        return [_ended_row(as_list(row)) for row in reply]
+
+    def ends_told(
+        self, client: str, after: str, *, longest_wait_s: float = BLOCK_MS / 1000
+    ) -> tuple[str, list[str]]:
+        """Wait for ends that a client is told of behind stream id `after`.
+
+        Gives the id to go on from, and the jobs. The stream is bounded and has a time to live: a
+        job may have ended though it is not among them.
+        """
+        block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))
+        with redis_errors(self._redis):
+            reply = self._redis.xread({self._keys.ended(client): after}, count=500, block=block_ms)
+        for _, entries in cast(list[tuple[bytes, list[_Entry]]], reply or []):
+            jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
+            return entries[-1][0].decode(), jobs
+        return after, []
+
+    def last_end_told(self, client: str) -> str:
+        """Give the stream id of the newest end that a client was told of, `0-0` for none."""
+        return self._last_id(self._keys.ended(client))
 
     def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Give the result blobs of units, None for each that is not committed."""
@@ -131,11 +176,11 @@ class Jobs:
 
     def last_event_id(self, job_id: str) -> str:
         """Give the stream id of a job's newest event, `0-0` when it has none."""
+        return self._last_id(self._keys.events(job_id))
+
+    def _last_id(self, stream: str) -> str:
         with redis_errors(self._redis):
-            rows = cast(
-                list[tuple[bytes, object]],
-                self._redis.xrevrange(self._keys.events(job_id), count=1),
-            )
+            rows = cast(list[tuple[bytes, object]], self._redis.xrevrange(stream, count=1))
         return rows[0][0].decode() if rows else "0-0"
 
     def _get(self, job_id: str) -> JobRecord:
@@ -197,3 +242,10 @@ def _place_of(name: bytes) -> tuple[int, int]:
     """Give the order of a unit, or of a part `UNIT:FIRST:END`."""
     unit, _, part = name.partition(b":")
     return int(unit), int(part.partition(b":")[0] or 0)
+
+
+def _ended_row(row: list[Reply]) -> EndedRow:
+    text = as_text(row[0])
+    state = JobState(text) if text in _STATES else None
+    has_ended = state is not None and state.is_terminal
+    return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)

@@ -27,6 +27,6 @@ class Ledger:
         self.submissions = Submissions(scripts, settings, ring)
         self.work = Work(scripts, settings, ring)
         self.control = Control(redis, scripts, settings.keys, ring)
-        self.jobs = Jobs(redis, settings.keys, self.control)
+        self.jobs = Jobs(redis, scripts, settings.keys, self.control)
         self.checkpoints = CheckpointRecords(redis, scripts, settings.keys)
         self.fleet = Fleet(redis, settings)

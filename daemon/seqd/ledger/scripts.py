@@ -5,10 +5,11 @@ Each script is one atomic step. Its keys and its guarantee stand at the top of i
 
 from functools import cache
 from importlib import resources
-from typing import cast
+from typing import NoReturn, cast
 
 from redis import Redis
 from redis.commands.core import Script
+from redis.exceptions import ResponseError
 
 from seqd.ledger.connection import redis_errors
 
@@ -16,7 +17,7 @@ Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
-SHARED = ("keys", "accounts", "turns", "events", "leases", "endings")
+SHARED = ("keys", "together", "accounts", "turns", "events", "leases", "endings")
 
 
 @cache
@@ -43,6 +44,11 @@ class Scripts:
             script = self._loaded[name] = self._redis.register_script(source_of(name))
         with redis_errors(self._redis):
             return cast(Reply, script(args=[self._prefix, *arguments]))
+
+    def raise_error(self, reason: str) -> NoReturn:
+        """Raise what `call` does where a script ends with this error, of which one has told."""
+        with redis_errors(self._redis):
+            raise ResponseError(reason)
 
 
 def as_list(reply: Reply) -> list[Reply]:

@@ -7,17 +7,17 @@ the fencing token: whatever a worker writes later is checked against it on the s
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 from pydantic import TypeAdapter
 from redis.exceptions import ResponseError
 
-from seqd.errors import LeaseLost, RedisUnreachable
-from seqd.ledger.blobs import pack, pack_results
-from seqd.ledger.chunking import failed_items
-from seqd.ledger.damage import bury_found, bury_if_damaged, bury_job
+from seqd.errors import LeaseLost
+from seqd.ledger.blobs import pack
+from seqd.ledger.commits import CommitOutcome, Commits, Finished, MiscountedResults
+from seqd.ledger.damage import bury_found, bury_job
 from seqd.ledger.scripts import (
     Argument,
     Reply,
@@ -28,6 +28,7 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
+from seqd.ledger.units import Unit
 from seqd.settings import Settings
 from seqd_schemas import (
     SCHEMA_VERSION,
@@ -39,6 +40,17 @@ from seqd_schemas import (
     Job,
     TrainingResult,
 )
+
+__all__ = [
+    "JOB",
+    "Claim",
+    "CommitOutcome",
+    "Finished",
+    "MiscountedResults",
+    "Renewal",
+    "Unit",
+    "Work",
+]
 
 log = logging.getLogger(__name__)
 
@@ -57,26 +69,6 @@ MOST_LATER = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """A claimed unit: `intake`, `train`, the number of a chunk of items, or a part of one."""
-
-    job_id: str
-    name: str
-    #: Fencing token: higher than that of any earlier claim of this unit.
-    attempt: int
-    #: Earlier attempts that ended without a word from their worker.
-    crashes: int
-    blob: bytes
-    #: True when this claim started the job.
-    started_job: bool
-
-    @property
-    def is_part(self) -> bool:
-        """True for a part of a unit that was split to find the item that kills its worker."""
-        return ":" in self.name
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """Units of like jobs: same kind, model, version, parameters and priority."""
 
@@ -85,16 +77,6 @@ class Claim:
     #: The version that the jobs run on to their end; None for a training, which makes one.
     version: int | None
     units: tuple[Unit, ...]
-
-
-class CommitOutcome(StrEnum):
-    """What a commit did."""
-
-    COMMITTED = "committed"
-    COMPLETED = "completed"
-    DUPLICATE = "duplicate"
-    ENDED = "ended"
-    FENCED = "fenced"
 
 
 class Renewal(IntEnum):
@@ -112,6 +94,7 @@ class Work:
 
     def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
         self._scripts = scripts
+        self._commits = Commits(scripts)
         self._settings = settings
         self._ring = ring
 
@@ -179,55 +162,19 @@ class Work:
         unit: Unit,
         results: Sequence[ItemSuccess | ItemFailure],
         chunk: ItemChunk | None = None,
+        *,
+        fenced: bool = False,
     ) -> CommitOutcome:
-        """Record a unit's results, in the items' order. The first commit of a unit wins.
+        """Record a unit's results; see `Commits.one`."""
+        return self._commits.one(unit, results, chunk, fenced=fenced)
 
-        Of `chunk`, the unit's input, the items that have errors are kept, so that they can be
-        tried again. Raises ResponseError with a text that begins with `seqd: ` where the number of
-        results is not the unit's.
-        """
-        succeeded = sum(isinstance(result, ItemSuccess) for result in results)
-        failed = None if chunk is None else failed_items(chunk, results)
-        return self._commit(
-            unit,
-            pack_results(results),
-            succeeded,
-            len(results) - succeeded,
-            0,
-            "",
-            b"" if failed is None else pack(failed),
-        )
+    def commit_all(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
+        """Record the results of several units, many in one step; see `Commits.several`."""
+        return self._commits.several(finished)
 
     def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
-        text = result.model_dump_json()
-        return self._commit(unit, text, 1, 0, 1, text, b"")
-
-    def _commit(self, unit: Unit, *arguments: Argument) -> CommitOutcome:
-        lease = (unit.job_id, unit.name, unit.attempt)
-        try:
-            outcome = CommitOutcome(as_text(self._scripts.call("commit", *lease, *arguments)))
-        except ResponseError as error:
-            if str(error).startswith("seqd: "):
-                raise
-            self._bury_or_raise(unit, error)
-            return CommitOutcome.ENDED
-        if outcome is CommitOutcome.ENDED:
-            why = ValueError("its state is none that a job can have")
-            bury_if_damaged(self._scripts, unit.job_id, why)
-        return outcome
-
-    def _bury_or_raise(self, unit: Unit, error: ResponseError) -> None:
-        """End a unit's job if it is damaged. Raises RedisUnreachable if it is sound.
-
-        Then something else of the ledger is damaged, or Redis says what we do not know. The job
-        is not to blame, and its unit is tried again when the lease has run out.
-        """
-        if not bury_if_damaged(self._scripts, unit.job_id, error):
-            raise RedisUnreachable(
-                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
-                f"sound: {error}. The unit is tried again."
-            ) from error
+        return self._commits.training(unit, result)
 
     def put_back(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
         """Give a unit back, claimable after `wait_s`; False when it was not ours any more."""
@@ -301,7 +248,7 @@ class Work:
                 "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
             )
         except ResponseError as error:
-            self._bury_or_raise(unit, error)
+            self._commits.bury_or_raise(unit, error)
             return True
         return as_text(reply) == "ended"
 

@@ -15,7 +15,7 @@ from seqd.hookspecs import Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.registry.candidates import Candidate, discover, given
 from seqd.registry.loading import load_plugin, refuse, status_of
-from seqd.registry.observers import notify
+from seqd.registry.observers import notify, observers_of
 from seqd.registry.table import plugin_table
 from seqd.settings import Settings
 from seqd.suggestions import did_you_mean, listed
@@ -75,6 +75,10 @@ class Registry:
         if model_name not in self._owners:
             raise UnknownModel(self._unknown(model_name))
         return self._owners[model_name]
+
+    def observers_of(self, hook: str) -> list[str]:
+        """Name the plugins that one of the observer hooks would tell, sorted."""
+        return observers_of(self._manager, hook)
 
     def notify_worker_ready(self, worker: WorkerStatus) -> None:
         """Tell observers that this process is warm and about to take work."""

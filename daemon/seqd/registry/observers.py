@@ -26,5 +26,14 @@ def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> Non
             LOG.exception("plugin %s raised in %s; the work goes on", name, hook)
 
 
+def observers_of(manager: pluggy.PluginManager, hook: str) -> list[str]:
+    """Name the plugins that implement a hook, sorted."""
+    return [
+        name
+        for name, plugin in sorted(manager.list_name_plugin())
+        if plugin is not None and _implements(manager, plugin, hook)
+    ]
+
+
 def _implements(manager: pluggy.PluginManager, plugin: object, hook: str) -> bool:
     return any(caller.name == hook for caller in manager.get_hookcallers(plugin) or ())

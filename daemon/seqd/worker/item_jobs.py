@@ -1,13 +1,13 @@
 """Runs a claim of classifying or generating units from end to end.
 
-Finds the version, loads it, computes (`item_units`), commits unit by unit. What concerns the
+Finds the version, loads it, computes (`item_units`), commits all units together. What concerns the
 whole job, such as a model that cannot be loaded, fails the job with its reason.
 """
 
 import logging
+from collections.abc import Sequence
 
 from pydantic import ValidationError
-from redis.exceptions import ResponseError
 
 from seqd.errors import (
     InvalidInput,
@@ -19,11 +19,11 @@ from seqd.errors import (
 )
 from seqd.hookspecs import LoadedModel, PluginParameters
 from seqd.ledger.chunking import halves_of
-from seqd.ledger.work import Claim, CommitOutcome, Unit
+from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
 from seqd.worker.contexts import WorkerRunContext
 from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
 from seqd.worker.workbench import Workbench
-from seqd_schemas import Failure, ItemErrorCode, Job
+from seqd_schemas import Failure, ItemErrorCode, Job, task_of
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class ItemJobs:
 
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
-        units = self._unpacked(claim.units)
+        with self._bench.meter.timing("unpack_s"):
+            units = self._unpacked(claim.units)
         units = [unit for unit in units if not self._set_aside(unit)]
         if not units:
             return
@@ -50,10 +51,11 @@ class ItemJobs:
             log.exception("model %s could not be loaded", claim.job.model)
             self._fail(units, failure_of(_load_fault(claim.job, error)))
             return
-        context = WorkerRunContext(self._bench.identity.device, self._bench.should_stop)
+        context = WorkerRunContext(
+            self._bench.identity.device, self._bench.should_stop, self._bench.meter
+        )
         call = call_of(model, claim.job.kind, parameters, context)
-        for unit, results in zip(units, compute(call, units), strict=True):
-            self._commit(unit, results)
+        self._commit(list(zip(units, compute(call, units), strict=True)))
 
     def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
         unpacked = []
@@ -79,7 +81,7 @@ class ItemJobs:
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
             )
-            self._commit(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))
+            self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         else:
             log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
             self._bench.ledger.work.split(unit.unit, halves)
@@ -93,7 +95,7 @@ class ItemJobs:
     def _parameters(self, job: Job) -> PluginParameters:
         model = self._bench.registry.model(job.model.split("@")[0])
         try:
-            return model.tasks[job.kind].parameters.model_validate(job.parameters)
+            return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
         except ValidationError as error:
             raise InvalidParameters(parameter_fault(job, error)) from None
 
@@ -102,19 +104,23 @@ class ItemJobs:
             if self._bench.ledger.work.fail_job(unit.unit, failure):
                 self._bench.job_finished(unit.unit.job_id)
 
-    def _commit(self, items: UnitItems, results: Results) -> None:
-        unit = items.unit
-        try:
-            outcome = self._bench.ledger.work.commit(unit, results, items.chunk)
-        except ResponseError as error:
-            if not str(error).startswith("seqd: "):
-                raise
-            self._fail([items], failure_of(_miscounted(items)))
-            return
-        if outcome is CommitOutcome.COMPLETED:
-            self._bench.job_finished(unit.job_id)
-        elif outcome is not CommitOutcome.COMMITTED:
-            log.info("commit of unit=%s job=%s: %s", unit.name, unit.job_id, outcome)
+    def _commit(self, done: Sequence[tuple[UnitItems, Results]]) -> None:
+        finished = [Finished(items.unit, results, items.chunk) for items, results in done]
+        with self._bench.meter.timing("commit_s"):
+            outcomes = self._bench.ledger.work.commit_all(finished)
+        ended: list[str] = []
+        for (items, results), outcome in zip(done, outcomes, strict=True):
+            if isinstance(outcome, MiscountedResults):
+                self._fail([items], failure_of(_miscounted(items)))
+                continue
+            self._bench.meter.committed(len(results))
+            if outcome is CommitOutcome.COMPLETED:
+                ended.append(items.unit.job_id)
+            elif outcome is not CommitOutcome.COMMITTED:
+                log.info(
+                    "commit of unit=%s job=%s: %s", items.unit.name, items.unit.job_id, outcome
+                )
+        self._bench.jobs_finished(ended)
 
 
 def parameter_fault(job: Job, error: ValidationError) -> str:

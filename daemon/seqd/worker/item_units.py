@@ -123,10 +123,10 @@ def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
             f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
             "is one each, in order"
         )
-    for outcome in outcomes:
-        if not isinstance(outcome, Outcome):
+    for kind in {type(outcome) for outcome in outcomes}:
+        if not issubclass(kind, Outcome):
             raise PluginFault(
-                f"the plugin gave {type(outcome).__name__} as an outcome; its contract allows "
+                f"the plugin gave {kind.__name__} as an outcome; its contract allows "
                 "Classification, Generation and ItemError"
             )
     return outcomes

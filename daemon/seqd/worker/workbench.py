@@ -5,13 +5,14 @@ kinds of unit beside it (`item_jobs`, `trainings`, `intake`) are handed it.
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from seqd.bell import Bell
 from seqd.errors import InvalidSettings, UnknownJob
 from seqd.ledger import Ledger, connect
-from seqd.registry import Registry, catalog_entry
+from seqd.registry import Registry, catalog_entry, job_log
 from seqd.settings import Settings
 from seqd.slots import parse_slot
 from seqd.store import ModelStore
@@ -19,10 +20,15 @@ from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
 from seqd.worker.identity import Identity, identify, runnable_routes
 from seqd.worker.leases import LeaseKeeper
+from seqd.worker.meter import WorkMeter
 from seqd.worker.model_cache import ModelCache
 from seqd_schemas import JobRecord
 
 log = logging.getLogger(__name__)
+
+#: Name of the observer that comes with the daemon, and the jobs up to which it is told of each.
+JOB_LOG = "job_log"
+FEW_JOBS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class Workbench:
     drain: DrainFlag
     #: Starts of a unit before its items are given up.
     max_attempts: int
+    #: What the child has done since it started.
+    meter: WorkMeter = field(default_factory=WorkMeter)
 
     def should_stop(self) -> bool:
         """True when the work in hand should end: its leases are lost, it is paused, or we drain."""
@@ -53,6 +61,39 @@ class Workbench:
     def job_finished(self, job_id: str) -> None:
         """Tell the observers that this worker ended a job, if that can be done."""
         self._tell(job_id, self.registry.notify_job_finished)
+
+    def jobs_started(self, job_ids: Sequence[str]) -> None:
+        """Tell the observers as `job_started` does, of jobs that were claimed together."""
+        name = self.identity.name
+        self._tell_all("started", job_ids, lambda job: self.registry.notify_job_started(job, name))
+
+    def jobs_finished(self, job_ids: Sequence[str]) -> None:
+        """Tell the observers as `job_finished` does, of jobs that ended together."""
+        self._tell_all("finished", job_ids, self.registry.notify_job_finished)
+
+    def _tell_all(
+        self, what: str, job_ids: Sequence[str], notify: Callable[[JobRecord], None]
+    ) -> None:
+        """Tell of each; of many small jobs, the log of jobs gets one line for all of them.
+
+        Reading the records of two hundred jobs, and writing a line for each, takes longer than
+        the jobs: only an observer that somebody has installed is worth it.
+        """
+        if len(job_ids) < FEW_JOBS:
+            for job_id in job_ids:
+                self._tell(job_id, notify)
+            return
+        told = self.registry.observers_of(f"seqd_job_{what}")
+        if told == [JOB_LOG]:
+            job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
+        elif told:
+            outlive(
+                f"observers not told of {len(job_ids)} jobs", partial(self._read, job_ids, notify)
+            )
+
+    def _read(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
+        for job in self.ledger.jobs.kept(job_ids):
+            notify(job)
 
     def _tell(self, job_id: str, notify: Callable[[JobRecord], None]) -> None:
         """Read a job for the observers. They may miss one: work in hand is never lost for them."""

@@ -125,7 +125,8 @@ local function mend_numbers(key)
     local value = redis.call('HGET', key, name)
     if value and not is_whole(value) then redis.call('HDEL', key, name) end
   end
-  redis.call('HDEL', key, 'training', 'failure', 'capped', 'continued_by', 'idempotency')
+  redis.call('HDEL', key, 'training', 'failure', 'capped', 'continued_by', 'idempotency',
+    'client')
 end
 
 local function bury(id)
@@ -149,6 +150,10 @@ local function bury(id)
     charge(redis.call('HGET', key, 'tenant'), 1, 0, 0)
   end
   redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)
+  -- Its fields, which tell the end of a job where it may stand, may say otherwise.
+  redis.call('ZREM', PREFIX .. ':uploads', id)
+  redis.call('ZREM', deadlines_key(), id)
+  redis.call('ZREM', warnings_key(), id .. ' job')
   stop_job(id, 'failed', failure)
 end
 

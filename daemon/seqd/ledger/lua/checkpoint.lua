@@ -6,19 +6,20 @@
 -- Guarantee: counts only from the attempt that holds the lease: a worker that lost it cannot put
 -- its own state in the place of a later one. Sent twice it changes nothing. The unit's crashes
 -- are forgiven: a training that gets on may be killed as often as it likes, and one that dies at
--- the same place again and again is given up.
+-- the same place again and again is given up. A sweep has checkpoints for each of its units.
 local id, unit, attempt = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local entry, most = ARGV[5] .. ':' .. ARGV[6], tonumber(ARGV[7])
 local key = job_key(id)
+local field = unit == 'train' and 'checkpoints' or 'checkpoints:' .. unit
 if lease_of(key, unit) ~= attempt then return {} end
 
 redis.call('HDEL', key .. ':crashes', unit)
 local entries, names = {entry}, {ARGV[5]}
-for earlier in string.gmatch(redis.call('HGET', key, 'checkpoints') or '', '%S+') do
+for earlier in string.gmatch(redis.call('HGET', key, field) or '', '%S+') do
   if earlier ~= entry and #entries < most then
     entries[#entries + 1] = earlier
     names[#names + 1] = string.match(earlier, '^[^:]+')
   end
 end
-redis.call('HSET', key, 'checkpoints', table.concat(entries, ' '))
+redis.call('HSET', key, field, table.concat(entries, ' '))
 return names

@@ -1,21 +1,20 @@
--- Record a unit's results; the last unit's commit ends the job.
+-- Record the results of units; the last unit's commit ends its job.
 --
--- ARGV: prefix, job, unit, attempt, blob of results, succeeded, errored, fenced (0 or 1),
---       training result as JSON ('' for none), blob of the items that have errors ('' for none).
+-- ARGV: prefix, then for each unit: job, unit, attempt, blob of results, succeeded, errored, fenced
+--       (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
+--       none).
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, route, group, tenant, and those of end_job.lua.
--- Gives: 'committed', 'completed' when it ended the job, 'duplicate' when the unit was done or
---        split already, 'ended' when the job had ended, 'fenced' when the attempt is not current.
--- Guarantee: results, counts, state and events change together or not at all; the first commit
--- of a unit wins. A fenced commit counts only from the attempt that holds the lease. Results
--- that are no larger than the input they replace are taken even when Redis is full, so that work
--- in hand makes room. A part's results wait until all parts of its unit are there, and then
--- become the unit's; a unit or part that has been split since is taken from its parts alone. The
--- items that have errors are kept, to be tried again.
-local id, unit, attempt, blob = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local succeeded, errored, fenced, training = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local failed = ARGV[10]
-local key = job_key(id)
+--       uploads, idempotency, events, route, group, tenant, client's ended, and those of end_job.lua.
+-- Gives: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
+--        done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
+--        current; 'error ' and what is wrong where it is not the only one, else that error.
+-- Guarantee: units are independent of each other. Of one, results, counts, state and events change
+-- together or not at all; the first commit of a unit wins. A fenced commit counts only from the
+-- attempt that holds the lease. Results that are no larger than the input they replace are taken
+-- even when Redis is full, so that work in hand makes room. A part's results wait until all parts of
+-- its unit are there, and then become the unit's; a unit or part that has been split since is taken
+-- from its parts alone. The items that have errors are kept, to be tried again.
+local ARGUMENTS = 9
 
 -- Join the results of a unit's parts when all are there: a row of zlib streams.
 local function join_parts(key, parent)
@@ -32,56 +31,89 @@ local function join_parts(key, parent)
   return true
 end
 
-local parts = redis.call('HGET', key .. ':parts', unit_of(unit))
-local was_split = parts and not string.find(' ' .. parts .. ' ', ' ' .. unit .. ' ', 1, true)
-
-local state = redis.call('HGET', key, 'state')
-if was_split
+local function is_done_or_split(key, unit)
+  if redis.call('EXISTS', key .. ':out', key .. ':parts') == 0 then return false end
+  local parts = redis.call('HGET', key .. ':parts', unit_of(unit))
+  return (parts and not string.find(' ' .. parts .. ' ', ' ' .. unit .. ' ', 1, true))
     or redis.call('HEXISTS', key .. ':out', unit) == 1
-    or redis.call('HEXISTS', key .. ':out', unit_of(unit)) == 1 then
-  return 'duplicate'
-end
-if not state or not is_open(state) then return 'ended' end
-if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
-local size = unit == 'train' and '1' or redis.call('HGET', key .. ':sizes', unit) or 'no'
-if tonumber(size) ~= succeeded + errored then
-  return redis.error_reply('seqd: ' .. succeeded + errored .. ' results for unit ' .. unit ..
-    ', which has ' .. size .. ' items')
+    or redis.call('HEXISTS', key .. ':out', unit_of(unit)) == 1
 end
 
-local waiting = redis.call('HSTRLEN', key .. ':in', unit)
--- A full Redis lets a script go on that has freed something before it first adds something.
-if #blob + #failed <= waiting then redis.call('HDEL', key .. ':in', unit) end
-redis.call('HSET', key .. ':out', unit, blob)
-if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
-redis.call('HDEL', key .. ':in', unit)
-redis.call('ZREM', key .. ':todo', unit)
-drop_lease(id, unit)
-redis.call('HINCRBY', key, 'pending_bytes', 0 - waiting)
-charge(redis.call('HGET', key, 'tenant'), 0, 0 - succeeded - errored, 0 - waiting)
-redis.call('HINCRBY', key, 'succeeded', succeeded)
-redis.call('HINCRBY', key, 'errored', errored)
-if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
-  redis.call('HINCRBY', key, 'units_done', 1)
-end
-if training ~= '' then
-  redis.call('HSET', key, 'training', training)
-  redis.call('DEL', key .. ':in')
-end
-if complete_if_done(id) then return 'completed' end
-
-local job = redis.call('HMGET', key, 'event_at', 'started', 'sealed', 'expected')
-if NOW - tonumber(job[1] or '0') >= PROGRESS_EVERY_MS then
-  redis.call('HSET', key, 'event_at', NOW)
-  local n = counts(key)
-  local seconds = math.max(NOW - tonumber(job[2] or NOW), 1) / 1000
+-- At most four times a second.
+local function tell_progress(id, job)
+  local pace = read_fields(id, {'event_at', 'started', 'expected'})
+  if NOW - tonumber(pace.event_at or '0') < PROGRESS_EVERY_MS then return end
+  redis.call('HSET', job_key(id), 'event_at', NOW)
+  local n = counts_of(job)
+  local seconds = math.max(NOW - tonumber(pace.started or NOW), 1) / 1000
   local rate = (n[2] + n[3]) / seconds
-  local body = counts_json(key) .. string.format(',"rate_per_s":%.3f', rate)
+  local body = counts_as_json(n) .. string.format(',"rate_per_s":%.3f', rate)
   -- While the input grows, only what the client expects says how much is left.
-  if rate > 0 and (job[3] == '1' or job[4]) then
-    local total = job[3] == '1' and n[1] or math.max(n[1], tonumber(job[4]))
+  local is_whole = job.sealed == '1'
+  if rate > 0 and (is_whole or pace.expected) then
+    local total = is_whole and n[1] or math.max(n[1], tonumber(pace.expected))
     body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
   end
   emit(id, 'progress', body, false)
 end
-return 'committed'
+
+-- Put the results in the place of the input, and count them in `job`; gives the fields to be written.
+local function record(id, unit, job, blob, succeeded, errored, failed)
+  local key = job_key(id)
+  local waiting = redis.call('HSTRLEN', key .. ':in', unit)
+  job.pending_bytes = job.pending_bytes - waiting
+  job.succeeded, job.errored = job.succeeded + succeeded, job.errored + errored
+  -- A full Redis lets a script go on that has freed something before it first adds something.
+  local is_smaller = #blob + #failed <= waiting
+  if is_smaller then redis.call('HDEL', key .. ':in', unit) end
+  redis.call('HSET', key .. ':out', unit, blob)
+  if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
+  if not is_smaller then redis.call('HDEL', key .. ':in', unit) end
+  -- A unit is in one place: whoever holds it took it out of `todo`.
+  if not drop_lease(id, unit, job) then redis.call('ZREM', key .. ':todo', unit) end
+  charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
+  if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
+    job.units_done = job.units_done + 1
+  end
+  return {'pending_bytes', job.pending_bytes, 'succeeded', job.succeeded, 'errored', job.errored,
+    'units_done', job.units_done}
+end
+
+local function commit(at)
+  local id, unit, attempt, blob = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local succeeded, errored, fenced = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+  local training, failed = ARGV[at + 7], ARGV[at + 8]
+  local key, job = job_key(id), read_job(id)
+  if is_done_or_split(key, unit) then return 'duplicate' end
+  if not job.state or not is_open(job.state) then return 'ended' end
+  if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
+  local size = size_of(key, unit, job) or 'no'
+  if tonumber(size) ~= succeeded + errored then
+    return 'error seqd: ' .. succeeded + errored .. ' results for unit ' .. unit .. ', which has ' ..
+      size .. ' items'
+  end
+  local fields = record(id, unit, job, blob, succeeded, errored, failed)
+  if training ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = 'training', training
+    job.training = training
+    redis.call('DEL', key .. ':in')
+  end
+  if complete_if_done(id, job, fields) then return 'completed' end
+  redis.call('HSET', key, unpack(fields))
+  tell_progress(id, job)
+  return 'committed'
+end
+
+if #ARGV == 1 + ARGUMENTS then
+  local outcome = commit(2)
+  local wrong = string.match(outcome, '^error (.*)$')
+  return wrong and redis.error_reply(wrong) or {outcome}
+end
+begin_together()
+local outcomes = {}
+for at = 2, #ARGV, ARGUMENTS do
+  local went_well, outcome = pcall(commit, at)
+  outcomes[#outcomes + 1] = went_well and outcome or 'error ' .. text_of(outcome)
+end
+finish_together()
+return outcomes

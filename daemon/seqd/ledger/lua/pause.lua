@@ -10,7 +10,7 @@ local id = ARGV[2]
 local state = redis.call('HGET', job_key(id), 'state')
 if not state then return 'unknown' end
 if state ~= 'queued' and state ~= 'running' then return state end
-sleep(id)
+sleep(id, read_job(id))
 redis.call('HSET', job_key(id), 'state', 'paused')
 emit(id, 'paused', counts_json(job_key(id)), true)
 return 'paused'

@@ -3,8 +3,8 @@
 -- ARGV: prefix, milliseconds of the lease, then job, unit, attempt for each lease.
 -- Keys: leases, timers, worker leases.
 -- Gives: for each lease 1; 0 when it is lost, since the job ended or another attempt has it; 2 when
---        it holds and should be given back: its job is paused, and the unit is a training or an
---        intake, which would go on for long.
+--        it holds and should be given back: its job is paused, and the unit is a training, also one
+--        of a sweep, or an intake, which would go on for long.
 -- Guarantee: a lease that was lost is never revived. Works when Redis is full.
 local lease_ms = tonumber(ARGV[2])
 local kept = {}
@@ -15,8 +15,9 @@ for i = 3, #ARGV, 3 do
     -- First, since a full Redis refuses a script that begins with a ZADD.
     redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
     redis.call('ZADD', timers_key(), 'XX', NOW + lease_ms, id .. ' ' .. unit)
-    local is_long = unit == 'train' or unit == 'intake'
-    local is_asked = is_long and redis.call('HGET', job_key(id), 'state') == 'paused'
+    local job = redis.call('HMGET', job_key(id), 'state', 'kind')
+    local is_long = unit == 'train' or unit == 'intake' or job[2] == 'sweep'
+    local is_asked = is_long and job[1] == 'paused'
     kept[#kept + 1] = is_asked and 2 or 1
   else
     kept[#kept + 1] = 0

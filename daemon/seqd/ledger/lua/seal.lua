@@ -23,5 +23,5 @@ if job[4] == 'train' then
   charge(redis.call('HGET', key, 'tenant'), 0, 1, 0)
   return {'sealed', needs_bell(make_claimable(id, 'train')) and 1 or 0}
 end
-complete_if_done(id)
+complete_if_done(id, read_job(id))
 return {'sealed', 0}

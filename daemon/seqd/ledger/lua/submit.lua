@@ -1,100 +1,136 @@
--- Accept a job, whole or not at all.
+-- Accept jobs, each whole or not at all.
 --
--- ARGV: prefix, job, digest of the request, idempotency key ('' for none), first unit's blob
---       ('' for none), its number of items, first unit's name ('' for none), sealed (0 or 1), the
---       ended job that it goes on from ('' for none), then field and value pairs of the job's hash.
+-- ARGV: prefix, number of arguments that follow and are field and value pairs of each job's hash,
+--       those, then for each job: job, digest of the request, idempotency key ('' for none), first
+--       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
+--       1), the ended job that it goes on from ('' for none).
 -- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, route, group,
 --       turn, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
--- Gives: {'created', job, 1 when a bell is due}; {'exists', job, digest of what exists};
+-- Gives: for each job {'created', job, 1 when a bell is due}; {'exists', job, digest of what exists};
 --        {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
 --        {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''};
---        {'refused', 'incomplete'} when the ended training's upload never was, or is gone.
--- Guarantee: sent twice (a lost reply, a second producer) it makes one job; the second caller
--- gets the first one's identifier and digest, also when a new job would be refused. An
--- idempotency key lives as long as its job. One job at most goes on from an ended one. A job that
--- is sealed without a unit has nothing to wait for and is completed at once.
-local id, digest, idempotency = ARGV[2], ARGV[3], ARGV[4]
-local blob, size, unit, sealed, continues = ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
-
-if idempotency ~= '' then
-  local known = redis.call('GET', idempotency)
-  if known and redis.call('EXISTS', job_key(known)) == 1 then
-    return {'exists', known, redis.call('HGET', job_key(known), 'digest')}
-  end
-end
-local key = job_key(id)
-if redis.call('EXISTS', key) == 1 then
-  return {'exists', id, redis.call('HGET', key, 'digest')}
-end
-
+--        {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
+--        {'error', what is wrong} where it is not the only one, else that error.
+-- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
+-- producer) is made once; the second caller gets the first one's identifier and digest, also when a
+-- new job would be refused. An idempotency key lives as long as its job. One job at most goes on from
+-- an ended one. A job that is sealed without a unit has nothing to wait for and is completed at once.
+local ARGUMENTS = 8  -- of a job
+local FIRST_JOB = 3 + ARGV[2]
 local given = {}
-for i = 10, #ARGV, 2 do given[ARGV[i]] = ARGV[i + 1] end
-if memory_is_short() then return {'refused', 'memory'} end
-local over = over_quota(given['tenant'], 1, size, #blob)
-if over then return {'refused', over[1], over[2], over[3]} end
+for i = 3, FIRST_JOB - 1, 2 do given[ARGV[i]] = ARGV[i + 1] end
 
-local inherited = 0  -- bytes of input
-if continues ~= '' then
+-- The chunks that a client uploaded for a training, which nobody need upload again: their bytes,
+-- nil when they are not all there.
+local function inherit_input(continues, key)
+  if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
+      or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
+    return nil
+  end
+  redis.call('PERSIST', key .. ':in')
+  return tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
+end
+
+-- Why an ended job cannot be gone on from, or nil.
+local function unfit_to_continue(continues, kind)
   local ended = redis.call('HMGET', job_key(continues), 'state', 'continued_by')
   local other = ended[2]
   if other and redis.call('EXISTS', job_key(other)) == 0 then other = false end
-  local is_unfit = not ended[1] or is_open(ended[1])
-    or (given['kind'] == 'train' and ended[1] == 'completed')
-  if is_unfit or other then
-    return {'refused', 'continues', ended[1] or '', other or ''}
+  local is_unfit = not ended[1] or is_open(ended[1]) or (kind == 'train' and ended[1] == 'completed')
+  if is_unfit or other then return {'refused', 'continues', ended[1] or '', other or ''} end
+  return nil
+end
+
+-- A job's fields, with what the ledger itself adds: of a name that comes twice, the last counts.
+local function fields_of(id, idempotency)
+  local fields = {unpack(ARGV, 3, FIRST_JOB - 1)}
+  local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
+  local most_units = limit('job_units')
+  if given['max_units'] or most_units then
+    local wanted = tonumber(given['max_units'] or most_units)
+    add('max_units', math.min(wanted, most_units or math.huge))
   end
-  -- The chunks that a client uploaded for a training, which nobody need upload again.
-  if given['inherits'] then
-    if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
-        or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
-      return {'refused', 'incomplete'}
-    end
-    redis.call('PERSIST', key .. ':in')
-    inherited = tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
+  if given['expires_in'] then
+    local span_ms = tonumber(given['expires_in']) * 1000
+    add('expires_at', string.format('%.0f', NOW + span_ms))
+    redis.call('ZADD', deadlines_key(), NOW + span_ms, id)
+    warn_before(id, 'job', NOW + span_ms, span_ms)
   end
-  redis.call('HSET', job_key(continues), 'continued_by', id)
+  if idempotency ~= '' then
+    redis.call('SET', idempotency, id)
+    add('idempotency', idempotency)
+  end
+  return fields
 end
 
-local fields = {}
-for i = 10, #ARGV do fields[#fields + 1] = ARGV[i] end
-local most_units = limit('job_units')
-if given['max_units'] or most_units then
-  local wanted = math.min(tonumber(given['max_units'] or most_units), most_units or math.huge)
-  fields[#fields + 1], fields[#fields + 2] = 'max_units', wanted
-end
-if given['expires_in'] then
-  local span_ms = tonumber(given['expires_in']) * 1000
-  fields[#fields + 1], fields[#fields + 2] = 'expires_at', string.format('%.0f', NOW + span_ms)
-  redis.call('ZADD', deadlines_key(), NOW + span_ms, id)
-  warn_before(id, 'job', NOW + span_ms, span_ms)
-end
-redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW, 'sealed', sealed,
-  'units', 0, 'units_done', 0, 'total', 0, 'succeeded', 0, 'errored', 0, 'cancelled', 0,
-  'expired', 0, 'pending_bytes', 0, unpack(fields))
-if idempotency ~= '' then
-  redis.call('SET', idempotency, id)
-  redis.call('HSET', key, 'idempotency', idempotency)
-end
--- A rejected request may have left its answer here. It is terminal: who reads the stream from
--- its start would take it for the end of this job.
-redis.call('DEL', key .. ':events')
-redis.call('ZADD', PREFIX .. ':jobs', NOW, id)
-redis.call('ZADD', PREFIX .. ':jobs:open', NOW, id)
-
-if sealed == '0' and unit ~= 'intake' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
-
-local due = 0
-if unit == '' or unit == 'intake' then
-  charge(given['tenant'], 1, 0, 0)
-else
-  charge(given['tenant'], 1, size, #blob + inherited)
-  redis.call('HSET', key, 'units', 1, 'total', size, 'pending_bytes', #blob + inherited)
-  redis.call('HSET', key .. ':sizes', unit, size)
-end
-if unit ~= '' then
+-- Put the first unit where the workers look; true when a bell is due.
+local function add_first_unit(id, unit, blob, size, sealed)
+  local key = job_key(id)
+  if size > 0 and unit ~= 'train' and sealed == '0' then
+    redis.call('HSET', key .. ':sizes', unit, size)
+  end
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
-  if needs_bell(make_claimable(id, unit)) then due = 1 end
+  redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
+  take_a_place(id, given['group'], given['tenant'])
+  put_on_route(given['group'], given['route'], given['priority'])
+  return needs_bell(given['route'])
 end
-emit(id, 'queued', counts_json(key), true)
-complete_if_done(id)
-return {'created', id, due}
+
+local function submit(first)
+  local id, digest, idempotency, blob = ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]
+  local size, unit = tonumber(ARGV[first + 4]), ARGV[first + 5]
+  local sealed, continues = ARGV[first + 6], ARGV[first + 7]
+  if idempotency ~= '' then
+    local known = redis.call('GET', idempotency)
+    if known and redis.call('EXISTS', job_key(known)) == 1 then
+      return {'exists', known, redis.call('HGET', job_key(known), 'digest')}
+    end
+  end
+  local key = job_key(id)
+  -- Of a job that is not there, events are what a rejected request may have left as its answer.
+  -- That is terminal: who reads the stream from its start would take it for the end of this job.
+  local has_events = redis.call('EXISTS', key, key .. ':events') > 0
+  if has_events and redis.call('EXISTS', key) == 1 then
+    return {'exists', id, redis.call('HGET', key, 'digest')}
+  end
+
+  if memory_is_short() then return {'refused', 'memory'} end
+  local over = over_quota(given['tenant'], 1, size, #blob)
+  if over then return {'refused', over[1], over[2], over[3]} end
+  local inherited = 0  -- bytes of input
+  if continues ~= '' then
+    local refusal = unfit_to_continue(continues, given['kind'])
+    if refusal then return refusal end
+    if given['inherits'] then
+      inherited = inherit_input(continues, key)
+      if not inherited then return {'refused', 'incomplete'} end
+    end
+    redis.call('HSET', job_key(continues), 'continued_by', id)
+  end
+
+  local has_items = unit ~= '' and unit ~= 'intake'
+  local total, bytes = has_items and size or 0, has_items and #blob + inherited or 0
+  local fields = fields_of(id, idempotency)
+  redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW_TEXT, 'sealed', sealed,
+    'units', has_items and 1 or 0, 'units_done', 0, 'total', total, 'succeeded', 0, 'errored', 0,
+    'cancelled', 0, 'expired', 0, 'pending_bytes', bytes, unpack(fields))
+  if has_events then redis.call('DEL', key .. ':events') end
+  write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
+  write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)
+  if sealed == '0' and unit ~= 'intake' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
+  charge(given['tenant'], 1, total, bytes)
+  local due = unit ~= '' and add_first_unit(id, unit, blob, size, sealed)
+  emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
+  if unit == '' then complete_if_done(id, read_job(id)) end
+  return {'created', id, due and 1 or 0}
+end
+
+if #ARGV == FIRST_JOB + ARGUMENTS - 1 then return {submit(FIRST_JOB)} end
+begin_together()
+local replies = {}
+for at = FIRST_JOB, #ARGV, ARGUMENTS do
+  local went_well, reply = pcall(submit, at)
+  replies[#replies + 1] = went_well and reply or {'error', text_of(reply)}
+end
+finish_together()
+return replies

@@ -4,23 +4,45 @@
 
 -- Keep account of what a tenant has waiting; `jobs` are those that are open. The account goes with
 -- the tenant's last open job.
+local owed  -- tenant → {jobs, items, bytes}: charged at the end of the call; nil where at once
 local function charge(tenant, jobs, items, bytes)
+  if owed then
+    local sum = owed[tenant] or {0, 0, 0}
+    owed[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes}
+    return
+  end
   local key = tenant_key(tenant)
   if items ~= 0 then redis.call('HINCRBY', key, 'items', items) end
   if bytes ~= 0 then redis.call('HINCRBY', key, 'bytes', bytes) end
   if jobs ~= 0 and redis.call('HINCRBY', key, 'jobs', jobs) <= 0 then redis.call('DEL', key) end
 end
 
--- What the operator allows: from the settings of the worker that booted last.
-local function limit(name) return tonumber(redis.call('HGET', PREFIX .. ':limits', name) or nil) end
+local function charge_what_is_owed()
+  local sums = owed
+  owed = nil
+  for tenant, sum in pairs(sums) do charge(tenant, sum[1], sum[2], sum[3]) end
+end
+
+-- What the operator allows: from the settings of the worker that booted last. Read once a call.
+local LIMITS = {'tenant_jobs', 'tenant_items', 'tenant_bytes', 'memory_share', 'job_units'}
+local limits
+local function limit(name)
+  if not limits then
+    limits = {}
+    local row = redis.call('HMGET', PREFIX .. ':limits', unpack(LIMITS))
+    for i, known in ipairs(LIMITS) do limits[known] = tonumber(row[i] or nil) end
+  end
+  return limits[name]
+end
 
 -- True when Redis has used more of its memory than new work may take. Measured four times a
 -- second at most, since INFO costs as much as the rest of a submit.
 local MEMORY_KNOWN_MS = 250
+local known
 local function memory_is_short()
   local share = limit('memory_share')
   if not share then return false end
-  local known = redis.call('GET', PREFIX .. ':memory')
+  known = known or redis.call('GET', PREFIX .. ':memory')
   if not known then
     local info = redis.call('INFO', 'memory')
     local used = tonumber(string.match(info, 'used_memory:(%d+)'))
@@ -37,9 +59,9 @@ end
 -- Why a tenant may not hand in so much more, or nil: {'tenant_jobs', waiting, allowed}.
 local function over_quota(tenant, jobs, items, bytes)
   local account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
-  local more = {jobs, items, bytes}
+  local more, unpaid = {jobs, items, bytes}, owed and owed[tenant] or {0, 0, 0}
   for i, name in ipairs({'tenant_jobs', 'tenant_items', 'tenant_bytes'}) do
-    local waiting, most = tonumber(account[i] or '0'), limit(name)
+    local waiting, most = tonumber(account[i] or '0') + unpaid[i], limit(name)
     -- What is larger than the whole quota may come alone, or it could never come.
     if most and more[i] > 0 and waiting > 0 and waiting + more[i] > most then
       return {name, waiting, most}

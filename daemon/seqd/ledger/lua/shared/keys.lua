@@ -8,9 +8,12 @@ local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Everything that a job has beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
   'crashes', 'events'}
+-- Those of them that are kept after its end: what most jobs have, and what few have.
+local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 
 local time = redis.call('TIME')
 local NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local NOW_TEXT = string.format('%.0f', NOW)
 
 local function job_key(id) return PREFIX .. ':job:{' .. id .. '}' end
 local function timers_key() return PREFIX .. ':timers' end
@@ -20,6 +23,24 @@ local function bell_key(route) return PREFIX .. ':bell.' .. route end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
 local function deadlines_key() return PREFIX .. ':deadlines' end
+-- Some fields of a job's hash, by name; false for what is not there.
+local function read_fields(id, names)
+  local row, job = redis.call('HMGET', job_key(id), unpack(names)), {}
+  for i = 1, #names do job[names[i]] = row[i] end
+  return job
+end
+
+-- What the end of a unit or job needs to know.
+local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
+  'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
+  'client', 'group', 'capped'}
+local function read_job(id) return read_fields(id, JOB_FIELDS) end
+
+-- What an error says: text before Redis 7, a table since.
+local function text_of(failure)
+  return type(failure) == 'table' and tostring(failure.err) or tostring(failure)
+end
+
 local function warnings_key() return PREFIX .. ':warnings' end
 
 local function next_turn() return redis.call('INCR', PREFIX .. ':turn') end

@@ -16,35 +16,42 @@ local function take_a_place(id, group, tenant)
   redis.call('ZADD', group_key(group), turn, id)
 end
 
+-- Put a group of jobs on its route, behind the others there, if it is not there yet.
+local function put_on_route(group, route, priority)
+  local name = route_key(route, priority)
+  if not redis.call('ZSCORE', name, group) then redis.call('ZADD', name, next_turn(), group) end
+end
+
 -- Put a job with claimable units where the workers look, unless it is paused. Idempotent.
 local function wake(id)
   local key = job_key(id)
   local job = redis.call('HMGET', key, 'route', 'priority', 'group', 'tenant', 'state')
   if job[5] == 'paused' then return job[1] end
   if not redis.call('ZSCORE', group_key(job[3]), id) then take_a_place(id, job[3], job[4]) end
-  redis.call('ZADD', route_key(job[1], job[2]), 'NX', next_turn(), job[3])
+  put_on_route(job[3], job[1], job[2])
   return job[1]
 end
 
 -- Take a job away from where the workers look, and its group with it when it was the last one.
-local function sleep(id)
-  local job = redis.call('HMGET', job_key(id), 'route', 'priority', 'group')
-  redis.call('ZREM', group_key(job[3]), id)
-  if redis.call('EXISTS', group_key(job[3])) == 0 then
-    redis.call('ZREM', route_key(job[1], job[2]), job[3])
-    redis.call('DEL', group_key(job[3]) .. ':clocks')
+local function sleep(id, job)
+  if redis.call('ZREM', group_key(job.group), id) == 1
+      and redis.call('EXISTS', group_key(job.group)) == 0 then
+    local road = read_fields(id, {'route', 'priority'})
+    redis.call('ZREM', route_key(road.route, road.priority), job.group)
+    redis.call('DEL', group_key(job.group) .. ':clocks')
   end
 end
 
 -- Make a unit claimable now. An intake waits until few units are left: it brings new ones.
 local INTAKE_AHEAD_UNITS = 8
+local function rank_of(unit, units)
+  return unit == 'intake' and units - INTAKE_AHEAD_UNITS or tonumber(unit_of(unit)) or 0
+end
+
 local function make_claimable(id, unit)
   local key = job_key(id)
-  local rank = tonumber(unit_of(unit))
-  if unit == 'intake' then
-    rank = tonumber(redis.call('HGET', key, 'units')) - INTAKE_AHEAD_UNITS
-  end
-  redis.call('ZADD', key .. ':todo', rank or 0, unit)
+  local units = unit == 'intake' and tonumber(redis.call('HGET', key, 'units'))
+  redis.call('ZADD', key .. ':todo', rank_of(unit, units), unit)
   return wake(id)
 end
 

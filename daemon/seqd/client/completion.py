@@ -1,0 +1,106 @@
+"""Waits for many jobs at once, and gives each as soon as it has ended. Called by `client` only.
+
+Jobs that `classify_each` handed in say so in one stream of their client's, its mailbox, so that
+one blocking read waits for all of them, and their results are fetched many at a time. The stream
+is a hint: all jobs are looked at in the beginning, and again when it has been silent for a while.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+
+from seqd.client.handle import JobHandle
+from seqd.errors import UnknownJob
+from seqd.ledger import Ledger
+from seqd.ledger.blobs import unpack_results
+from seqd.ledger.control import unknown_job
+from seqd_schemas import ItemFailure, ItemSuccess, JobState
+
+#: Jobs looked at in one step: under a millisecond of the server's time.
+LOOK_AT = 256
+
+#: Seconds of silence after which all jobs are looked at again.
+LONGEST_SILENCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndedJob:
+    """A job that has ended, and how."""
+
+    handle: JobHandle
+    state: JobState
+    _blob: bytes | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job's identifier."""
+        return self.handle.job_id
+
+    def results(self) -> Iterator[ItemSuccess | ItemFailure]:
+        """Read the results in input order, as `JobHandle.results` does and raises.
+
+        Those of a completed job of one unit, as one review is, are here already.
+        """
+        if self._blob is None:
+            return self.handle.results()
+        return unpack_results(self._blob)
+
+
+class Completion:
+    """One wait for a set of jobs."""
+
+    def __init__(
+        self, ledger: Ledger, mailbox: str, handles: Iterable[JobHandle], timeout_s: float | None
+    ) -> None:
+        self._ledger = ledger
+        self._mailbox = mailbox
+        self._pending = {handle.job_id: handle for handle in handles}
+        self._total = len(self._pending)
+        self._timeout_s = timeout_s
+        self._deadline = monotonic() + (inf if timeout_s is None else timeout_s)
+
+    def __iter__(self) -> Iterator[EndedJob]:
+        """Give the jobs in the order in which they end; see `Client.as_completed`."""
+        if not self._pending:
+            return
+        # Before the look: whoever ends after it is told of behind this place.
+        place = self._ledger.jobs.last_end_told(self._mailbox)
+        yield from self._ended_among(list(self._pending))
+        heard_at = monotonic()
+        while self._pending:
+            place, told = self._ledger.jobs.ends_told(
+                self._mailbox, place, longest_wait_s=self._longest_wait_s()
+            )
+            ours = [job_id for job_id in told if job_id in self._pending]
+            if ours:
+                yield from self._ended_among(ours)
+                heard_at = monotonic()
+            elif monotonic() - heard_at >= LONGEST_SILENCE_S or monotonic() >= self._deadline:
+                yield from self._ended_among(list(self._pending))
+                self._check_time()
+                heard_at = monotonic()
+
+    def _ended_among(self, job_ids: list[str]) -> Iterator[EndedJob]:
+        """Give those that have ended, and wait for them no longer. Raises UnknownJob."""
+        for first in range(0, len(job_ids), LOOK_AT):
+            names = job_ids[first : first + LOOK_AT]
+            for job_id, row in zip(names, self._ledger.jobs.ended(names), strict=True):
+                if not row.is_kept:
+                    raise self._gone(job_id)
+                if row.state is not None:
+                    yield EndedJob(self._pending.pop(job_id), row.state, row.blob)
+
+    def _longest_wait_s(self) -> float:
+        return max(0.001, min(self._deadline - monotonic(), LONGEST_SILENCE_S))
+
+    def _check_time(self) -> None:
+        if self._pending and monotonic() >= self._deadline:
+            raise TimeoutError(
+                f"{len(self._pending):,} of {self._total:,} jobs have not ended after "
+                f"{self._timeout_s:g} s, job {next(iter(self._pending))} among them."
+            )
+
+    def _gone(self, job_id: str) -> UnknownJob:
+        del self._pending[job_id]
+        return unknown_job(job_id)

@@ -1,0 +1,23 @@
+-- Say which of some jobs have ended, and give the results of those that were one unit.
+--
+-- ARGV: prefix, then the jobs.
+-- Keys: job hash, out, and those of end_job.lua.
+-- Gives: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
+--        '' for the blob of one that has not completed or has more than one unit.
+-- Guarantee: a job whose time has run out is ended on the way; nothing else changes.
+local found = {}
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local key = job_key(id)
+  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at')
+  local state, blob = job[1] or '', ''
+  if job[3] and is_open(state) and tonumber(job[3]) <= NOW then
+    expire_job(id)
+    state = 'expired'
+  end
+  if state == 'completed' and job[2] == '1' then
+    blob = redis.call('HGET', key .. ':out', '0') or ''
+  end
+  found[#found + 1] = {state, blob}
+end
+return found
