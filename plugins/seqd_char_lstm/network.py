@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from seqd.errors import CheckpointDamaged
+from seqd.hookspecs import restore_variables, saved_variables
 from seqd_char_lstm.artifact import Weights
 from seqd_char_lstm.text import Ids
 
@@ -87,23 +87,14 @@ class Network:
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Copy out all that a step reads and changes: weights and the optimizer's variables."""
-        return {name: np.array(variable.numpy()) for name, variable in self._variables().items()}
+        return saved_variables(self._variables())
 
     def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take a state over; the steps after it are those of the training that it comes from.
 
         Raises CheckpointDamaged for the state of another network.
         """
-        variables = self._variables()
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        found = {name: array.shape for name, array in state.items()}
-        if found != shapes:
-            raise CheckpointDamaged(
-                f"The checkpoint has arrays of the shapes {found}; this network has {shapes}. It "
-                "was saved by another version of char_lstm or Keras. Train anew."
-            )
-        for name, variable in variables.items():
-            variable.assign(state[name])
+        restore_variables(self._variables(), state, "char_lstm")
 
     def _variables(self) -> dict[str, keras.Variable]:
         # By their order: Keras numbers names on from one network of a process to the next.

@@ -1,10 +1,10 @@
-"""The `imdb_lstm` plugin: tells two classes of review apart with an LSTM.
+"""The `imdb_lstm` plugin: tells classes of text apart with an LSTM.
 
-    reviews      text → words → ids, by the rule of Keras's IMDB set
-    corpus       training data → vocabulary and ids
+    reviews      text → words → ids, by the rule of Keras's IMDB set or by `unicode_words`
+    corpus       training data → vocabulary and ids; `classes`, `repeats` and `remarks` look at it
     version      a version's files
     network      the Keras network and its training
-    engine       what computes probabilities: `packed_numpy` on a CPU, `network` on a GPU
+    engine       what computes probabilities: `packed_engine` on a CPU, `network` on a GPU
     classifier   a loaded version: items in, outcomes out
     training     data in, files out
 
@@ -38,7 +38,7 @@ class ImdbLstm(Model):
     """The description; `load` and `train` bring in what is heavy."""
 
     name = "imdb_lstm"
-    summary = "Tells two classes of text apart, such as good and bad film reviews, with an LSTM."
+    summary = "Tells classes of text apart, such as good and bad film reviews, with an LSTM."
     tasks: ClassVar[Mapping[Task, TaskSpec]] = {
         "classify": TaskSpec(ClassifyParameters, unit_items=512),
         "train": TaskSpec(TrainParameters),

@@ -4,14 +4,18 @@ A loaded version. The words are `reviews`' work, the numbers an engine's; this i
 item becomes an outcome and where each item answers for itself alone.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
+
+import numpy as np
 
 from seqd.errors import Stopped
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd_imdb_lstm.engine import Engine
+from seqd_imdb_lstm.parameters import ClassifyParameters
 from seqd_imdb_lstm.reviews import EncodedReview
-from seqd_imdb_lstm.version import Version
+from seqd_imdb_lstm.version import Probabilities, Version
 from seqd_schemas import Classification, ItemError, ItemErrorCode
 
 #: Items between two looks at the stop request; a fifth of a second on one core.
@@ -41,42 +45,79 @@ class LoadedImdbLstm(LoadedModel):
     def warm_up(self) -> None:
         """Run one review of full length, so that memory is touched and kernels are built."""
         words = " ".join(self._vocabulary.words[:1] * self._config.max_tokens)
-        self._engine.probabilities([self._encode(words).ids])
+        self._engine.probabilities([self._encode([words])[0].ids])
 
     def cost_tokens(self, text: str) -> int:
         """Estimate the ids that the network reads: an English word is five letters, a space."""
-        return min(1 + len(text) // 6, self._config.max_tokens)
+        chars = 6
+        if self._config.tokenizer == "unicode-1":  # punctuation too, and Chinese character by one
+            chars = 5 if text.isascii() else 2
+        return min(1 + len(text) // chars, self._config.max_tokens)
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
         """See `LoadedModel.classify`. An item without a known word has an error in its place."""
+        with_all = ClassifyParameters.model_validate(parameters).probabilities
         outcomes: list[Classification | ItemError] = []
         for start in range(0, len(items), _BATCH_ITEMS):
             if context.stop_requested():
                 raise Stopped("The classification was asked to stop.")
-            outcomes.extend(self._classify_batch(items[start : start + _BATCH_ITEMS]))
+            batch = items[start : start + _BATCH_ITEMS]
+            outcomes.extend(self._classify_batch(batch, with_all, context))
         return outcomes
 
-    def _classify_batch(self, items: Sequence[WorkItem]) -> Iterator[Classification | ItemError]:
-        reviews = [self._encode(item.text) for item in items]
-        readable = [review.ids for review in reviews if _refusal(review) is None]
-        scores = iter(self._engine.probabilities(readable).tolist())
-        for review in reviews:
-            yield _refusal(review) or self._classification(review, next(scores))
+    def _classify_batch(
+        self, items: Sequence[WorkItem], with_all: bool, context: RunContext
+    ) -> Iterator[Classification | ItemError]:
+        began_s = time.perf_counter()
+        reviews = self._encode([item.text for item in items])
+        refusals = [_refusal(review) for review in reviews]
+        readable = [review.ids for review, no in zip(reviews, refusals, strict=True) if no is None]
+        encoded_s = time.perf_counter()
+        probabilities = self._engine.probabilities(readable)
+        computed_s = time.perf_counter()
+        context.batch(
+            items=len(items),
+            real_tokens=sum(map(len, readable)),
+            computed_tokens=self._engine.computed_tokens(readable),
+            vectorise_s=encoded_s - began_s,
+            compute_s=computed_s - encoded_s,
+        )
+        answers = iter(_answers(probabilities))
+        every = iter(probabilities.tolist()) if with_all else None
+        for review, refusal in zip(reviews, refusals, strict=True):
+            if refusal is not None:
+                yield refusal
+            else:
+                yield self._classification(review, next(answers), next(every) if every else None)
 
-    def _encode(self, text: str) -> EncodedReview:
-        return self._vocabulary.encode(text, self._config.max_tokens)
+    def _encode(self, texts: Sequence[str]) -> list[EncodedReview]:
+        return self._vocabulary.encode_all(texts, self._config.max_tokens)
 
-    def _classification(self, review: EncodedReview, probability: float) -> Classification:
-        """Name the likelier class; `probability` is the second one's."""
-        is_second = probability > 0.5
+    def _classification(
+        self, review: EncodedReview, answer: tuple[int, float], every: Sequence[float] | None
+    ) -> Classification:
+        """`answer` is the likeliest class and its probability, `every` that of each class."""
+        labels = self._config.labels
+        likeliest, probability = answer
         return Classification(
-            label=self._config.labels[is_second],
-            score=round(probability if is_second else 1.0 - probability, _SCORE_DECIMALS),
+            label=labels[likeliest],
+            score=round(probability, _SCORE_DECIMALS),
             truncated=review.truncated,
             unknown_share=round(review.unknown_words / review.words, 4),
+            probabilities=every
+            and {
+                label: round(one, _SCORE_DECIMALS) for label, one in zip(labels, every, strict=True)
+            },
         )
+
+
+def _answers(probabilities: Probabilities) -> list[tuple[int, float]]:
+    """Give each review's likeliest class with its probability; of equal ones the first."""
+    likeliest = probabilities.argmax(axis=1)
+    scores = np.take_along_axis(probabilities, likeliest[:, np.newaxis], axis=1)[:, 0]
+    return list(zip(likeliest.tolist(), scores.tolist(), strict=True))
 
 
 def _refusal(review: EncodedReview) -> ItemError | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from seqd.hookspecs import Inspection
 from seqd_imdb_lstm.reviews import INDEX_FROM, Vocabulary, words_of
-from seqd_imdb_lstm.version import Version, read_version, shapes_of
+from seqd_imdb_lstm.version import Version, VersionConfig, read_version, shapes_of
 
 #: Words of the table of the most frequent ones.
 _MOST_FREQUENT: Final = 20
@@ -24,19 +24,41 @@ def inspect_version(folder: Path, focus: str | None) -> Sequence[Inspection]:
     """
     version = read_version(folder)
     if focus is not None:
-        return [_looked_up(version.vocabulary, focus)]
-    return [_sizes(version), _weights(version), _most_frequent(version.vocabulary)]
+        return [_looked_up(version, focus)]
+    return [
+        _sizes(version),
+        _classes(version.config),
+        _weights(version),
+        _most_frequent(version.vocabulary),
+    ]
 
 
 def _sizes(version: Version) -> Inspection:
     config = version.config
     rows = (
-        ("classes", f"{config.labels[0]} (0), {config.labels[1]} (1)"),
+        ("classes", len(config.labels)),
         ("known words", len(version.vocabulary.words)),
+        ("of these known to the LSTM", min(len(version.vocabulary.words), _lstm_words(config))),
         ("ids read of a review", config.max_tokens),
+        ("padding", config.padding),
+        ("directions", 2 if config.bidirectional else 1),
+        ("pooling", config.pooling),
         ("tokenizer", config.tokenizer),
     )
     return Inspection("Version", ("what", "value"), rows)
+
+
+def _lstm_words(config: VersionConfig) -> int:
+    return max(config.embedded_words - INDEX_FROM - 1, 0)
+
+
+def _classes(config: VersionConfig) -> Inspection:
+    counts = config.class_counts
+    rows = tuple(
+        (place, label, "not known" if counts is None else counts[place])
+        for place, label in enumerate(config.labels)
+    )
+    return Inspection("Classes", ("number", "class", "reviews trained on"), rows)
 
 
 def _weights(version: Version) -> Inspection:
@@ -54,9 +76,9 @@ def _most_frequent(vocabulary: Vocabulary) -> Inspection:
     return Inspection("Most frequent words", ("rank", "word"), rows)
 
 
-def _looked_up(vocabulary: Vocabulary, text: str) -> Inspection:
+def _looked_up(version: Version, text: str) -> Inspection:
     rows = []
-    for word in words_of(text):
-        rank = vocabulary.id_of(word) - INDEX_FROM
+    for word in words_of(text, version.config.tokenizer):
+        rank = version.vocabulary.id_of(word) - INDEX_FROM
         rows.append((word.decode("utf-8", "replace"), rank if rank > 0 else "not known"))
     return Inspection("Words", ("word", "rank"), tuple(rows))

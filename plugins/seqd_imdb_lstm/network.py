@@ -1,74 +1,135 @@
-"""The Keras network: its layers, its steps of training, its own prediction, and Keras's IMDB set.
+"""The network in Keras: its layers, its steps of training, its prediction, and Keras's IMDB set.
 
-The only module of this plugin that imports Keras, and only when something is trained, runs
-on a GPU, or is checked against Keras. Backend-neutral: `keras` alone, no TensorFlow call.
-Knows arrays of ids and targets; which words they stand for is `corpus`'s business.
+The only module of this plugin that imports Keras, and only when something is trained or served on
+a GPU, or is checked against Keras. Backend-neutral: `keras` alone, no TensorFlow call. Knows
+arrays of ids and classes; which words they stand for is `corpus`'s business.
 """
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
 from typing import Final, Protocol
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
-from seqd.errors import CheckpointDamaged, InvalidData
+from seqd.errors import InvalidData
+from seqd.hookspecs import restore_variables, saved_variables
+from seqd_imdb_lstm.batches import known_to_network
 from seqd_imdb_lstm.corpus import LabelledWords
+from seqd_imdb_lstm.learner import Batch, State
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.reviews import INDEX_FROM, PAD_ID, Ids
-from seqd_imdb_lstm.version import Floats, Probabilities, Version, VersionConfig, Weights
+from seqd_imdb_lstm.reviews import INDEX_FROM, PAD_ID, START_ID
+from seqd_imdb_lstm.version import Probabilities, Version, VersionConfig, Weights
+from seqd_imdb_lstm.word_table import Ids
 
-#: Reviews of one prediction. Fixed, the last batch being filled up, so that no second shape
-#: is ever compiled.
+#: Reviews of one prediction. Fixed, the last batch being filled up, so that few shapes are
+#: ever compiled.
 PREDICT_REVIEWS: Final = 256
+
+#: Lengths that masked batches are padded to, evenly spaced; each is compiled once. Of 25,000
+#: reviews cut at 500, sorted, 10 lengths make 241 tokens a review; each batch's own makes 221.
+_LENGTHS: Final = 10
 
 #: What Keras's built-in IMDB set means by 0 and 1.
 IMDB_LABELS: Final = ("negative", "positive")
 
-
-def build_network(config: VersionConfig) -> keras.Sequential:
-    """Lay out the tutorial's network: ids (batch, max_tokens) → probability (batch, 1)."""
-    return keras.Sequential(
-        [
-            keras.Input((config.max_tokens,), dtype="int32"),
-            # (batch, max_tokens) → (batch, max_tokens, embedding); pads are not masked, as in
-            # the tutorial: the network learns what a pad is
-            keras.layers.Embedding(config.vocabulary_words, config.embedding_length),
-            keras.layers.LSTM(config.lstm_units),  # → (batch, units), the last step's
-            keras.layers.Dense(1, activation="sigmoid"),  # → (batch, 1)
-        ]
-    )
+_LSTM: Final = ("kernel", "recurrent_kernel", "bias")
+_BACKWARD: Final = tuple(f"backward_{name}" for name in _LSTM)
 
 
-def pad(reviews: Sequence[Ids], max_tokens: int) -> Ids:
-    """Pad at the front: (tokens,) each, at most `max_tokens` → (reviews, max_tokens)."""
-    padded = np.full((len(reviews), max_tokens), PAD_ID, dtype=np.int32)
+def build_network(
+    config: VersionConfig, *, embedding_dropout: float = 0.0, dropout: float = 0.0
+) -> keras.Model:
+    """Lay out a version's network: ids (batch, tokens) as `padded` gives them → probabilities.
+
+    These are (batch, 1), of the second of two classes, or (batch, classes). Dropouts act in
+    training only. All of it is what cuDNN can run: tanh and sigmoid, masks of ids padded behind.
+    """
+    is_masked, pools = config.padding == "masked", config.pools
+    ids = keras.Input((None if is_masked else config.max_tokens,), dtype="int32")
+    # Pads in front are not masked, as in the tutorial: the network learns what a pad is.
+    mask = keras.ops.not_equal(ids, PAD_ID) if is_masked else None  # (batch, tokens)
+    # → (batch, tokens, embedding)
+    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_length)(ids)
+    numbers = keras.layers.SpatialDropout1D(embedding_dropout)(numbers)
+    lstm = keras.layers.LSTM(config.lstm_units, return_sequences=pools)
+    if config.bidirectional:
+        lstm = keras.layers.Bidirectional(lstm)
+    # → (batch, directions · units), the last step's, or (batch, tokens, directions · units)
+    features = lstm(numbers, mask=mask)
+    if pools:
+        features = _greatest_and_mean(features, mask)  # → (batch, 2 · directions · units)
+    features = keras.layers.Dropout(dropout)(features)
+    activation = "sigmoid" if config.outputs == 1 else "softmax"
+    return keras.Model(ids, keras.layers.Dense(config.outputs, activation=activation)(features))
+
+
+def _greatest_and_mean(states: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Pool (batch, tokens, units) over the tokens that the mask has → (batch, 2 · units)."""
+    is_word = keras.ops.expand_dims(mask, -1)  # (batch, tokens, 1)
+    # A state lies between -1 and 1: what a pad has in its place is never the greatest.
+    greatest = keras.ops.max(keras.ops.where(is_word, states, -2.0), axis=1)
+    words = keras.ops.cast(keras.ops.sum(keras.ops.cast(is_word, "int32"), axis=1), states.dtype)
+    mean = keras.ops.sum(keras.ops.where(is_word, states, 0.0), axis=1) / words
+    return keras.ops.concatenate([greatest, mean], axis=-1)
+
+
+def padded(reviews: Sequence[Ids], config: VersionConfig) -> Ids:
+    """Pad (tokens,) each as the network reads them → (reviews, tokens).
+
+    In front to `max_tokens`; behind, where pads are masked, to one of a few lengths. cuDNN refuses
+    a review of pads alone: there an empty one is read as one that only begins.
+    """
+    is_masked = config.padding == "masked"
+    length = config.max_tokens
+    if is_masked:
+        longest = max((len(ids) for ids in reviews), default=1)
+        length = min(-(-max(longest, 1) // _spacing(config)) * _spacing(config), length)
+    array = np.full((len(reviews), length), PAD_ID, dtype=np.int32)
+    if is_masked:
+        array[:, 0] = START_ID
     for row, ids in enumerate(reviews):
-        padded[row, max_tokens - len(ids) :] = ids
-    return padded
+        if len(ids):
+            place = slice(0, len(ids)) if is_masked else slice(length - len(ids), None)
+            array[row, place] = known_to_network(ids, config.embedded_words)
+    return array
 
 
-class Learner:
-    """The network while it learns: its optimizer, and one step at a time.
+def _spacing(config: VersionConfig) -> int:
+    return -(-config.max_tokens // _LENGTHS)
 
-    A step is `train_on_batch`. Measured at the tutorial's sizes on two Zen 4 cores, in turns of
-    21 steps of 64 reviews, ms a step in each of four rounds:
 
-        `fit` over a PyDataset       98.9  122.0  89.4  90.2
-        `train_on_batch`             84.1   84.5  86.6  83.7    this one
+def weight_variables(network: keras.Model, config: VersionConfig) -> dict[str, keras.Variable]:
+    """Give a network's variables by their names in `Weights`."""
+    backward = _BACKWARD if config.bidirectional else ()
+    names = ("embedding", *_LSTM, *backward, "output_kernel", "output_bias")
+    return dict(zip(names, network.trainable_variables, strict=True))
 
-    After the last round the two had the same weights, to the last bit.
+
+class KerasLearner:
+    """See `learner.Learner`. On a GPU the LSTM runs in cuDNN.
+
+    A step is `train_on_batch`: of the tutorial's batches of 64 reviews it took 84-87 ms on two
+    Zen 4 cores, `fit` over a PyDataset 89-122 ms, and both ended at the same weights, to the bit.
     """
 
-    def __init__(self, config: VersionConfig, parameters: TrainParameters) -> None:
-        """The same seed, data and library versions give the same weights on a CPU, bit for bit."""
+    def __init__(self, config: VersionConfig, parameters: TrainParameters, first: Weights) -> None:
+        """Begin with the weights `first`."""
         keras.utils.set_random_seed(parameters.seed)
-        self._network = build_network(config)
+        self._config = config
+        self._network = build_network(
+            config,
+            embedding_dropout=parameters.embedding_dropout,
+            dropout=parameters.dropout,
+        )
+        for name, variable in weight_variables(self._network, config).items():
+            variable.assign(first.arrays()[name])
+        is_binary = config.outputs == 1
         self._network.compile(
-            loss="binary_crossentropy",
-            optimizer=keras.optimizers.Adam(parameters.learning_rate),
+            loss="binary_crossentropy" if is_binary else "sparse_categorical_crossentropy",
+            optimizer=keras.optimizers.Adam(
+                parameters.learning_rate, global_clipnorm=parameters.clip_norm or None
+            ),
             metrics=["accuracy"],
             # Not jit_compile=True: XLA took 115-117 ms for a step of 64 reviews on two quiet
             # cores, against 84-86 ms without it, and 0.8 s more to compile.
@@ -77,37 +138,37 @@ class Learner:
         # Else its variables come with the first step, too late for `restore`.
         self._network.optimizer.build(self._network.trainable_variables)
 
-    def step(self, reviews: Ids, targets: Floats) -> tuple[float, float]:
-        """Learn from (batch, max_tokens) ids; gives their mean loss and accuracy."""
+    def step(self, batch: Batch, learning_rate: float) -> tuple[float, float]:
+        """See `Learner.step`."""
+        self._network.optimizer.learning_rate = learning_rate
         self._network.reset_metrics()  # else the means would run on, in some versions of Keras
-        figures = self._network.train_on_batch(reviews, targets, return_dict=True)
+        figures = self._network.train_on_batch(
+            padded(batch.reviews, self._config),
+            batch.targets[:, None],
+            sample_weight=batch.shares,
+            return_dict=True,
+        )
         return float(figures["loss"]), float(figures["accuracy"])
 
     def weights(self) -> Weights:
-        """Copy the weights out, in the order in which the layers made them."""
+        """See `Learner.weights`."""
+        variables = weight_variables(self._network, self._config)
         return Weights(
-            *(np.array(array, dtype=np.float32) for array in self._network.get_weights())
+            **{name: np.array(one.numpy(), dtype=np.float32) for name, one in variables.items()}
         )
 
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Copy out all that a step reads and changes: weights and the optimizer's variables."""
-        return {name: np.array(variable.numpy()) for name, variable in self._variables().items()}
+    def state(self) -> State:
+        """See `Learner.state`."""
+        return saved_variables(self._variables())
 
-    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Take a state over; the steps after it are those of the training that it comes from.
+    def restore(self, state: State) -> None:
+        """See `Learner.restore`."""
+        restore_variables(self._variables(), state, "imdb_lstm")
 
-        Raises CheckpointDamaged for the state of another network.
-        """
-        variables = self._variables()
-        shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
-        found = {name: array.shape for name, array in state.items()}
-        if found != shapes:
-            raise CheckpointDamaged(
-                f"The checkpoint has arrays of the shapes {found}; this network has {shapes}. It "
-                "was saved by another version of imdb_lstm or Keras. Train anew."
-            )
-        for name, variable in variables.items():
-            variable.assign(state[name])
+    def library_versions(self) -> dict[str, str]:
+        """See `Learner.library_versions`."""
+        backend = keras.backend.backend()
+        return {"keras": keras.__version__, backend: str(sys.modules[backend].__version__)}
 
     def _variables(self) -> dict[str, keras.Variable]:
         # By their order: Keras numbers names on from one network of a process to the next.
@@ -120,38 +181,45 @@ class Learner:
         }
 
 
-def library_versions() -> dict[str, str]:
-    """Give the versions of Keras and of the library that it computes with."""
-    backend = keras.backend.backend()
-    return {"keras": keras.__version__, backend: str(sys.modules[backend].__version__)}
-
-
 class KerasEngine:
     """The engine that runs Keras itself: on GPUs, and as the measure of the other kernel."""
 
     def __init__(self, version: Version) -> None:
-        self._max_tokens = version.config.max_tokens
+        self._config = version.config
         #: The Keras network itself, with the weights of the version.
         self.network = build_network(version.config)
-        self.network.set_weights(_in_layer_order(version.weights))
+        for name, variable in weight_variables(self.network, version.config).items():
+            variable.assign(version.weights.arrays()[name])
 
     @property
     def memory_bytes(self) -> int:
         """Memory of the weights and of one batch's hidden states, in bytes."""
-        states = PREDICT_REVIEWS * self._max_tokens * self.network.layers[1].units * 4
-        return int(4 * self.network.count_params() + states)
+        directions = 2 if self._config.bidirectional else 1
+        states = PREDICT_REVIEWS * self._config.max_tokens * self._config.lstm_units * directions
+        return int(4 * self.network.count_params() + 4 * states)
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:
         """See `engine.Engine.probabilities`."""
-        answer = np.empty(len(reviews), dtype=np.float32)
+        answer = np.empty((len(reviews), len(self._config.labels)), dtype=np.float32)
+        lengths = np.array([len(ids) for ids in reviews], dtype=np.intp)
+        longest_first = np.argsort(-lengths, kind="stable")
         for start in range(0, len(reviews), PREDICT_REVIEWS):
-            batch = reviews[start : start + PREDICT_REVIEWS]
-            padded = np.full((PREDICT_REVIEWS, self._max_tokens), PAD_ID, dtype=np.int32)
-            padded[: len(batch)] = pad(batch, self._max_tokens)
+            rows = longest_first[start : start + PREDICT_REVIEWS]
+            batch = padded([reviews[row] for row in rows], self._config)
+            filled = np.repeat(batch[:1], PREDICT_REVIEWS, axis=0)
+            filled[: len(batch)] = batch
             # predict_on_batch, not predict: that builds a data pipeline at each call
-            predicted = self.network.predict_on_batch(padded)  # (PREDICT_REVIEWS, 1)
-            answer[start : start + len(batch)] = np.asarray(predicted)[: len(batch), 0]
+            predicted = np.asarray(self.network.predict_on_batch(filled))[: len(batch)]
+            if self._config.outputs == 1:
+                predicted = np.concatenate([1.0 - predicted, predicted], axis=1)
+            answer[rows] = predicted
         return answer
+
+    def computed_tokens(self, reviews: Sequence[Ids]) -> int:
+        """See `engine.Engine.computed_tokens`."""
+        longest_first = sorted(reviews, key=len, reverse=True)
+        longest = longest_first[::PREDICT_REVIEWS]
+        return sum(PREDICT_REVIEWS * padded([ids], self._config).shape[1] for ids in longest)
 
 
 class BuiltinSet(Protocol):
@@ -185,7 +253,3 @@ def builtin_imdb(half: int, source: BuiltinSet = keras.datasets.imdb) -> Iterato
     }
     for ids, target in zip(reviews, targets, strict=True):
         yield [word_of_id[number] for number in ids[1:]], IMDB_LABELS[target]  # [0] starts it
-
-
-def _in_layer_order(weights: Weights) -> list[Floats]:
-    return [getattr(weights, part.name) for part in fields(Weights)]

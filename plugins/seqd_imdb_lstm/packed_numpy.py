@@ -1,137 +1,175 @@
-"""The network's forward pass in NumPy, on real tokens only, with Keras's exact meaning.
+"""The packed kernel in NumPy alone, for where Numba is missing; and the states after pads.
 
-The network reads 500 ids, padded at the front and not masked, so pads change its state.
-But every review passes through the same states while it reads its pads: they are computed
-once, and a review then runs from "the state after so many pads" through its own words.
-Four more things make one core as fast as it is:
+The same sums as `packed_compiled`, step by step as NumPy calls: sequences are sorted by length and
+end together, so that each step is a matrix product over exactly those that have begun, and the
+input's share of a step is a look-up in a folded (words, 4 units) table. Sigmoid gates and the new
+value lie in arrays of their own, since passes over whole arrays are quicker than over parts.
 
-- reviews are sorted by length and end together, so that each step is one matrix product over
-  exactly those that have begun;
-- embedding, input kernel and bias are folded into one (vocabulary, 4 units) table, so that
-  the input's share of a step is a row look-up;
-- sigmoid(x) is (tanh(x / 2) + 1) / 2 with the half folded into the weights, so that one tanh
-  serves all four gates;
-- h is kept doubled, and the half folded into the recurrent kernel, which saves a pass.
+Where pads are read like words, every sequence passes through the same states while it reads its
+pads: they are computed once, and a sequence begins at "the state after so many pads".
 
-How exact: over 5,000 test reviews and the tutorial's network it is within 4.9e-6 of the same
-sums in double precision, and Keras within 1.4e-5; their worst difference is 1.9e-5, on one
-review, and below 1e-5 on all others.
-
-For the CPU. Threads of the BLAS library gain little at these sizes: run one engine a core.
+Threads of the BLAS library gain little at these sizes: run one kernel a core.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from seqd_imdb_lstm.reviews import PAD_ID, Ids
-from seqd_imdb_lstm.version import Probabilities, Weights
+from seqd_imdb_lstm import keras_sigmoid as ks
+from seqd_imdb_lstm.packed_sequences import Lstm, PackedSequences, Places
+from seqd_imdb_lstm.reviews import PAD_ID
+from seqd_imdb_lstm.version import Floats
+from seqd_imdb_lstm.word_table import Ids
 
-Floats = npt.NDArray[np.float32]
-
-#: Reviews that run together. On 4,096 test reviews, one AMD EPYC core: 4,300 reviews/s with
-#: 128, 4,340 with 256, 4,450 with 512.
-BATCH_REVIEWS: Final = 512
+#: Sequences that run together: what a step works on, 2 kB each, then stays in a cache of 1 MB.
+BATCH_SEQUENCES: Final = 256
 
 
-class PackedNumpyEngine:
-    """A network's weights, folded for the packed kernel."""
+class NumpyKernel:
+    """See `packed_sequences.Kernel`."""
 
-    def __init__(self, weights: Weights, max_tokens: int) -> None:
-        units = weights.recurrent_kernel.shape[0]
-        self._units = units
-        self._max_tokens = max_tokens
-        # Keras keeps the gates as i, f, c, o; i, f, o side by side can be finished in one pass.
-        order = np.concatenate(
-            [np.arange(2 * units), np.arange(3 * units, 4 * units), np.arange(2 * units, 3 * units)]
-        )
-        half = np.ones(4 * units, dtype=np.float32)
-        half[: 3 * units] = 0.5
-        # (vocabulary, embedding) @ (embedding, 4 units) → (vocabulary, 4 units)
-        inputs = weights.embedding @ weights.kernel + weights.bias
-        self._inputs: Floats = np.ascontiguousarray(inputs[:, order] * half)
-        # (units, 4 units), halved once more because h is kept doubled
-        self._recurrent: Floats = np.ascontiguousarray(
-            weights.recurrent_kernel[:, order] * half * np.float32(0.5)
-        )
-        self._output: Floats = weights.output_kernel[:, 0] * np.float32(0.5)  # (units,)
-        self._output_bias = weights.output_bias[0]
-        self._pad_h, self._pad_c = self._states_after_pads()
+    def __init__(self, lstm: Lstm, pads: int) -> None:
+        """Fold the weights; sequences may have up to `pads` pads before them."""
+        self._cell = _Cell(lstm)
+        self._pad_h, self._pad_c = states_after_pads(lstm, pads)
 
     @property
     def memory_bytes(self) -> int:
-        """Memory of the folded weights and the pad states, in bytes."""
-        arrays = (self._inputs, self._recurrent, self._output, self._pad_h, self._pad_c)
-        return sum(array.nbytes for array in arrays)
+        """See `Kernel.memory_bytes`."""
+        return self._cell.memory_bytes + self._pad_h.nbytes + self._pad_c.nbytes
 
-    def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:
-        """See `Engine.probabilities`."""
-        lengths = np.array([len(ids) for ids in reviews], dtype=np.int64)
-        longest_first = np.argsort(-lengths, kind="stable")
-        answer = np.empty(len(reviews), dtype=np.float32)
-        for start in range(0, len(reviews), BATCH_REVIEWS):
-            rows = longest_first[start : start + BATCH_REVIEWS]
-            answer[rows] = self._run([reviews[row] for row in rows], lengths[rows])
-        return answer
+    def last(self, sequences: PackedSequences) -> Floats:
+        """See `Kernel.last`."""
+        features = self._pad_h[sequences.pads]  # what a sequence without a token keeps
+        for block in _blocks(sequences):
+            features[block] = self._run(sequences, block)
+        return features
 
-    def _states_after_pads(self) -> tuple[Floats, Floats]:
-        """Give h and c after 0, 1, ... max_tokens pads, each (max_tokens + 1, units)."""
-        h = np.zeros((self._max_tokens + 1, self._units), dtype=np.float32)
-        c = np.zeros_like(h)
-        pad = np.array([PAD_ID], dtype=np.int32)
-        scratch = _Scratch(1, self._units)
-        for pads in range(1, self._max_tokens + 1):
-            h[pads], c[pads] = h[pads - 1], c[pads - 1]
-            self._step(pad, h[pads : pads + 1], c[pads : pads + 1], scratch)
+    def greatest_and_mean(self, sequences: PackedSequences) -> tuple[Floats, Floats]:
+        """See `Kernel.greatest_and_mean`."""
+        shape = (len(sequences), self._cell.units)
+        greatest, mean = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        for block in _blocks(sequences):
+            pools = np.full_like(greatest[block], -1.0), np.zeros_like(mean[block])
+            self._run(sequences, block, pools)
+            greatest[block] = pools[0]
+            mean[block] = pools[1] / sequences.lengths[block, None].astype(np.float32)
+        return greatest, mean
+
+    def computed_tokens(self, lengths: Places) -> int:
+        """See `Kernel.computed_tokens`: real tokens only."""
+        return int(lengths.sum())
+
+    def _run(
+        self, sequences: PackedSequences, block: Places, pools: tuple[Floats, Floats] | None = None
+    ) -> Floats:
+        """Run a block, the longest first → last states; `pools` take their greatest and sum."""
+        ends = sequences.starts[block] + sequences.lengths[block]
+        h, c = self._pad_h[sequences.pads[block]], self._pad_c[sequences.pads[block]]
+        scratch = _Scratch(len(block), self._cell.units)
+        negative_lengths = -sequences.lengths[block]
+        for left in range(int(sequences.lengths[block[0]]), 0, -1):  # tokens still to be read
+            rows = int(np.searchsorted(negative_lengths, -left, side="right"))  # that have begun
+            self._cell.step(sequences.ids[ends[:rows] - left], h[:rows], c[:rows], scratch)
+            if pools is not None:
+                np.maximum(pools[0][:rows], h[:rows], out=pools[0][:rows])
+                pools[1][:rows] += h[:rows]
+        return h
+
+
+def states_after_pads(lstm: Lstm, pads: int) -> tuple[Floats, Floats]:
+    """Give h and c after 0, 1, ... `pads` pads, each (pads + 1, units)."""
+    h = np.zeros((pads + 1, lstm.units), dtype=np.float32)
+    c = np.zeros_like(h)
+    if pads == 0:
         return h, c
+    cell, scratch = _Cell(lstm), _Scratch(1, lstm.units)
+    pad = np.array([PAD_ID], dtype=np.int32)
+    for after in range(1, pads + 1):
+        h[after], c[after] = h[after - 1], c[after - 1]
+        cell.step(pad, h[after : after + 1], c[after : after + 1], scratch)
+    return h, c
 
-    def _run(self, reviews: Sequence[Ids], lengths: npt.NDArray[np.int64]) -> Floats:
-        """Run reviews, the longest first, from their pad states to the end → (reviews,)."""
-        steps = int(lengths[0])
-        ids = np.zeros((steps, len(reviews)), dtype=np.int32)
-        for column, review in enumerate(reviews):
-            ids[steps - len(review) :, column] = review
-        # begun[s]: how many reviews have a word at step s, thus at least steps - s words
-        begun = np.searchsorted(-lengths, np.arange(steps) - steps, side="right")
-        # A review without any word keeps the state after nothing but pads.
-        h = np.repeat(self._pad_h[-1:], len(reviews), axis=0)  # (reviews, units)
-        c = np.repeat(self._pad_c[-1:], len(reviews), axis=0)
-        scratch = _Scratch(len(reviews), self._units)
-        running = 0
-        for step, rows in enumerate(begun.tolist()):
-            if rows > running:
-                pads = self._max_tokens - (steps - step)
-                h[running:rows], c[running:rows] = self._pad_h[pads], self._pad_c[pads]
-                running = rows
-            self._step(ids[step, :rows], h[:rows], c[:rows], scratch)
-        logits = h @ self._output + self._output_bias  # (reviews, units) → (reviews,)
-        return np.asarray(np.tanh(logits * 0.5) * 0.5 + 0.5, dtype=np.float32)
 
-    def _step(self, ids: Ids, h: Floats, c: Floats, scratch: "_Scratch") -> None:
-        """Read one id a row: (rows,), updating h (doubled) and c, each (rows, units), in place."""
-        rows, units = h.shape
-        gates, product = scratch.gates[:rows], scratch.product[:rows]  # (rows, 4 units)
-        # mode="clip" lets `take` write straight into `out`; the ids are in range by construction
-        np.take(self._inputs, ids, axis=0, out=gates, mode="clip")
-        np.matmul(h, self._recurrent, out=product)
-        gates += product
-        np.tanh(gates, out=gates)
-        doubled = gates[:, : 3 * units]
-        doubled += 1.0  # 2 i, 2 f, 2 o
-        new = gates[:, :units]
-        new *= gates[:, 3 * units :]  # 2 i g
-        c *= gates[:, units : 2 * units]  # 2 f c
-        c += new
-        c *= 0.5
-        np.tanh(c, out=h)
-        h *= gates[:, 2 * units : 3 * units]  # 2 o tanh(c)
+def _blocks(sequences: PackedSequences) -> list[Places]:
+    order = sequences.longest_first
+    firsts = range(0, len(order), BATCH_SEQUENCES)
+    return [order[first : first + BATCH_SEQUENCES] for first in firsts]
 
 
 class _Scratch:
-    """Memory that the steps of one batch write to, so that none of them allocates."""
+    """Memory that the steps of one block write to, so that none of them allocates."""
 
     def __init__(self, rows: int, units: int) -> None:
-        self.gates: Floats = np.empty((rows, 4 * units), dtype=np.float32)
-        self.product: Floats = np.empty((rows, 4 * units), dtype=np.float32)
+        # The three sigmoid gates lie side by side in a row: i, f, o.
+        self.sigmoids, self.e, self.power, self.whole = (
+            np.empty((rows, 3 * units), dtype=np.float32) for _ in range(4)
+        )
+        self.new: Floats = np.empty((rows, units), dtype=np.float32)
+        self.product: Floats = np.empty((rows, units), dtype=np.float32)
+
+
+class _Cell:
+    """The folded weights, and one step with them."""
+
+    def __init__(self, lstm: Lstm) -> None:
+        units = self.units = lstm.units
+        columns = np.arange(4 * units)
+        sigmoids = np.concatenate([columns[: 2 * units], columns[3 * units :]])  # i, f, o
+        new = columns[2 * units : 3 * units]
+        # (words, embedding) @ (embedding, 4 units) → (words, 4 units)
+        inputs = lstm.embedding @ lstm.kernel + lstm.bias
+        half = np.float32(0.5)  # the sigmoids are handed x/2
+        # Contiguous, which chosen columns are not: a look-up must find a word's numbers together.
+        self._inputs, self._recurrent = (
+            (np.ascontiguousarray(both[:, sigmoids] * half), np.ascontiguousarray(both[:, new]))
+            for both in (inputs, lstm.recurrent_kernel)
+        )
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the folded weights, in bytes."""
+        return sum(array.nbytes for array in (*self._inputs, *self._recurrent))
+
+    def step(self, ids: Ids, h: Floats, c: Floats, scratch: _Scratch) -> None:
+        """Read one id a row: (rows,), updating h and c, each (rows, units), in place."""
+        rows, units = h.shape
+        gates, new = scratch.sigmoids[:rows], scratch.new[:rows]
+        share, product = scratch.e[:rows], scratch.product[:rows]
+        # mode="clip" lets `take` write straight into `out`; the ids are in range by construction
+        np.take(self._inputs[0], ids, axis=0, out=gates, mode="clip")
+        np.take(self._inputs[1], ids, axis=0, out=new, mode="clip")
+        gates += np.matmul(h, self._recurrent[0], out=share)
+        new += np.matmul(h, self._recurrent[1], out=product)
+        _sigmoid(gates, scratch.e[:rows], scratch.power[:rows], scratch.whole[:rows])
+        np.tanh(new, out=new)
+        new *= gates[:, :units]  # i g
+        c *= gates[:, units : 2 * units]  # f c
+        c += new
+        np.tanh(c, out=h)
+        h *= gates[:, 2 * units :]  # o tanh(c)
+
+
+def _sigmoid(y: Floats, e: Floats, power: Floats, whole: Floats) -> None:
+    """Replace y by the sigmoid of 2 y, as `keras_sigmoid` says; the others are scratch."""
+    np.clip(y, np.float32(ks.LOWEST), np.float32(ks.HIGHEST), out=y)
+    np.multiply(y, np.float32(ks.LOG2_E), out=power)
+    power += np.float32(ks.ROUND)
+    np.subtract(power, np.float32(ks.ROUND), out=whole)
+    y -= np.multiply(whole, np.float32(ks.LN2_HIGH), out=e)
+    y -= np.multiply(whole, np.float32(ks.LN2_LOW), out=e)  # y is r now
+    # 1 + r + r² (E2 + r (E3 + r (E4 + r E5)))
+    np.multiply(y, np.float32(ks.E5), out=e)
+    for coefficient in (ks.E4, ks.E3, ks.E2):
+        e += np.float32(coefficient)
+        e *= y
+    e += np.float32(1.0)
+    e *= y
+    e += np.float32(1.0)
+    bits = power.view(np.int32)
+    bits <<= np.int32(ks.MANTISSA_BITS)
+    bits += np.int32(ks.ONE_AS_BITS)
+    e *= power
+    e *= e
+    np.add(e, np.float32(1.0), out=power)
+    np.divide(e, power, out=y)

@@ -4,30 +4,53 @@ Published as JSON Schema, so that clients without this plugin can check a reques
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqd.hookspecs import PluginParameters
 from seqd_schemas import ParameterValue
+
+Tokenizer = Literal["keras-legacy-1", "unicode-1"]
+Padding = Literal["front", "masked"]
+Pooling = Literal["last", "mean_max"]
+Batching = Literal["by_length", "shuffled"]
+Schedule = Literal["constant", "cosine"]
+ClassWeights = Literal["none", "balanced"]
 
 #: Name of Keras's built-in set: its training half as data, its test half as held-out data.
 KERAS_IMDB: Final = "keras:imdb"
 
 
 class ClassifyParameters(PluginParameters):
-    """A classification has nothing to choose: label and score are the network's own."""
+    """What a classification tells beside label and score."""
+
+    probabilities: bool = Field(
+        default=False, description="True: each class's probability stands in the output."
+    )
 
 
 class TrainParameters(PluginParameters):
     """How to train; the defaults are the tutorial's, with some reviews held out."""
 
+    tokenizer: Tokenizer = Field(
+        default="keras-legacy-1",
+        description="How a text is split into words: keras-legacy-1 as Keras's IMDB set was, at "
+        "spaces and ASCII punctuation; unicode-1 in any script, punctuation being words too and "
+        "each Chinese or Japanese character a word.",
+    )
     vocabulary_words: int = Field(
         default=5_000,
         ge=5,
         le=200_000,
         description="Word ids, counted as Keras counts them: four are reserved, so 5000 keeps "
         "the 4,996 most frequent words.",
+    )
+    network_words: int = Field(
+        default=0,
+        ge=0,
+        le=200_000,
+        description="Word ids that the LSTM knows, the most frequent; 0: all of vocabulary_words.",
     )
     max_tokens: int = Field(
         default=500,
@@ -36,16 +59,104 @@ class TrainParameters(PluginParameters):
         description="Ids that the network reads; of a longer review the last ones, and a "
         "shorter one is padded at the front.",
     )
+    padding: Padding = Field(
+        default="front",
+        description="front: pads stand in front and are read like words, as in the tutorial; "
+        "masked: only real words are read.",
+    )
     embedding_length: int = Field(
         default=32, ge=1, le=1_024, description="Numbers that stand for a word."
     )
     lstm_units: int = Field(default=100, ge=1, le=2_048, description="Units of the LSTM layer.")
+    bidirectional: bool = Field(
+        default=False, description="True: a second LSTM reads from the end (masked only)."
+    )
+    pooling: Pooling = Field(
+        default="last",
+        description="What the classes are told from: last, the state after the last word; "
+        "mean_max, the mean and the greatest of the states after each word (masked only).",
+    )
+    word_dropout: float = Field(
+        default=0.0, ge=0.0, le=0.9, description="Share of words that training hides."
+    )
+    window_tokens: int = Field(
+        default=0,
+        ge=0,
+        le=10_000,
+        description="Training reads a window of so many ids of a longer review, another one in "
+        "each epoch; 0: all that the network reads (masked only).",
+    )
+    embedding_dropout: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="Share of an embedding's numbers that training hides, the same in a review.",
+    )
+    dropout: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="Share of the numbers before the output layer that training hides.",
+    )
+    ngram_length: int = Field(
+        default=0,
+        ge=0,
+        le=3,
+        description="Words of the longest n-gram of a second, linear branch, whose log-odds are "
+        "averaged with the LSTM's; 0: no such branch.",
+    )
+    ngram_buckets: int = Field(
+        default=2**19,
+        ge=2**8,
+        le=2**24,
+        description="Places of its table, a power of two; each keeps one n-gram, the most telling.",
+    )
+    ngram_l2: float = Field(
+        default=3.0, ge=0.0, le=1_000_000.0, description="Weight of its penalty on large weights."
+    )
+    lstm_share: float = Field(
+        default=0.25, ge=0.0, le=1.0, description="The LSTM's share in the average of both."
+    )
+    batching: Batching = Field(
+        default="by_length",
+        description="by_length: reviews of like length are learnt from together, which is several "
+        "times as fast; shuffled: any reviews, as in the tutorial.",
+    )
     batch_reviews: int = Field(
         default=64, ge=1, le=4_096, description="Reviews that one step of training learns from."
     )
     epochs: int = Field(default=3, ge=1, le=1_000, description="Times that all reviews are read.")
     learning_rate: float = Field(
         default=0.001, gt=0.0, le=1.0, description="Step size of the Adam optimizer."
+    )
+    schedule: Schedule = Field(
+        default="constant",
+        description="constant: the step size stays; cosine: it rises over the first twentieth of "
+        "the training, and falls to nothing at its end.",
+    )
+    clip_norm: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1_000.0,
+        description="Length that a step's gradient is cut to, all weights together; 0: as it is.",
+    )
+    weight_averaging: float = Field(
+        default=0.0,
+        ge=0.0,
+        lt=1.0,
+        description="Momentum of a running mean of the weights, which the version then has; "
+        "0: the weights of the last step.",
+    )
+    class_weights: ClassWeights = Field(
+        default="none",
+        description="balanced: rare classes count more, so that all classes count the same.",
+    )
+    patience_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=1_000,
+        description="Stop after so many epochs without a lower validation loss, and keep the "
+        "best epoch's weights; 0: go through all epochs.",
     )
     validation_fraction: float = Field(
         default=0.05,
@@ -61,18 +172,100 @@ class TrainParameters(PluginParameters):
         description="Seed of the first weights, the order of the reviews and the held-out share.",
     )
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.pooling == "mean_max" and self.padding == "front":
+            raise ValueError(
+                "pooling 'mean_max' would take in the states after each pad; with it padding must "
+                "be 'masked'"
+            )
+        if self.bidirectional and self.padding == "front":
+            raise ValueError(
+                "bidirectional would read a review's pads after its words; with it padding must be "
+                "'masked'"
+            )
+        if self.ngram_buckets.bit_count() != 1:
+            raise ValueError(
+                f"ngram_buckets is {self.ngram_buckets:,}; it must be a power of two, such as "
+                f"{2 ** (self.ngram_buckets.bit_length() - 1):,}"
+            )
+        if self.window_tokens and self.padding == "front":
+            raise ValueError(
+                "window_tokens would put pads in front of the middle of a review; with it padding "
+                "must be 'masked'"
+            )
+        if self.network_words > self.vocabulary_words:
+            raise ValueError(
+                f"network_words is {self.network_words:,}, of vocabulary_words "
+                f"{self.vocabulary_words:,}; it must not be greater"
+            )
+        return self
+
+
+_FAST: Final[Mapping[str, ParameterValue]] = {
+    "tokenizer": "unicode-1",
+    "vocabulary_words": 6_000,
+    "network_words": 6_000,
+    "max_tokens": 1_000,
+    "padding": "masked",
+    "embedding_length": 64,
+    "lstm_units": 64,
+    "bidirectional": False,
+    "pooling": "mean_max",
+    "word_dropout": 0.3,
+    "window_tokens": 300,
+    "embedding_dropout": 0.5,
+    "dropout": 0.5,
+    "ngram_length": 0,
+    "ngram_buckets": 2**19,
+    "ngram_l2": 3.0,
+    "lstm_share": 0.25,
+    "batching": "by_length",
+    "batch_reviews": 32,
+    "epochs": 4,
+    "learning_rate": 0.006,
+    "schedule": "cosine",
+    "clip_norm": 1.0,
+    "weight_averaging": 0.995,
+    "class_weights": "none",
+    "patience_epochs": 0,
+    "validation_fraction": 0.02,
+    "seed": 7,
+}
 
 PRESETS: Final[Mapping[str, Mapping[str, ParameterValue]]] = {
     # All written out: a preset stays what it is when a default moves.
     "tutorial": {
+        "tokenizer": "keras-legacy-1",
         "vocabulary_words": 5_000,
+        "network_words": 0,
         "max_tokens": 500,
+        "padding": "front",
         "embedding_length": 32,
         "lstm_units": 100,
+        "bidirectional": False,
+        "pooling": "last",
+        "word_dropout": 0.0,
+        "window_tokens": 0,
+        "embedding_dropout": 0.0,
+        "dropout": 0.0,
+        "ngram_length": 0,
+        "ngram_buckets": 2**19,
+        "ngram_l2": 3.0,
+        "lstm_share": 0.25,
+        "batching": "by_length",
         "batch_reviews": 64,
         "epochs": 3,
         "learning_rate": 0.001,
+        "schedule": "constant",
+        "clip_norm": 0.0,
+        "weight_averaging": 0.0,
+        "class_weights": "none",
+        "patience_epochs": 0,
         "validation_fraction": 0.05,
         "seed": 7,
-    }
+    },
+    "fast": _FAST,
+    # The n-grams read many more words than the LSTM.
+    "best": {**_FAST, "vocabulary_words": 50_000, "ngram_length": 3},
 }

@@ -12,6 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from seqd.errors import CheckpointDamaged
 
 
+class Best(BaseModel):
+    """The epoch with the lowest validation loss so far."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epoch: int = Field(ge=1)
+    figures: dict[str, float]
+
+
 class Place(BaseModel):
     """A place between two steps."""
 
@@ -26,6 +35,8 @@ class Place(BaseModel):
     right: int = 0
     #: Figures of the epoch before.
     figures: dict[str, float] = Field(default_factory=dict)
+    #: None until an epoch is validated, where the best one is kept.
+    best: Best | None = None
 
     @classmethod
     def of(cls, progress: Mapping[str, object]) -> Self:
@@ -48,3 +59,7 @@ class Place(BaseModel):
     def means(self) -> dict[str, float]:
         """Give the means over the epoch's reviews so far, each from before its step."""
         return {"loss": self.loss / self.reviews, "accuracy": self.right / self.reviews}
+
+    def after_epoch(self, figures: Mapping[str, float]) -> "Place":
+        """Give the beginning of the next epoch."""
+        return Place(epoch=self.epoch + 1, figures=dict(figures), best=self.best)

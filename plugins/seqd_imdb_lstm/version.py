@@ -1,6 +1,6 @@
 """The files of one model version: what they are called, and that they fit together.
 
-    weights.safetensors   the six arrays of `Weights`, by these names
+    weights.safetensors   the arrays of `Weights` and of `NgramTable`, by name
     vocabulary.json       the known words, the most frequent first
     config.json           `VersionConfig`: sizes, labels, and the tokenizer's rule
 
@@ -10,55 +10,142 @@ that the shapes are those that the configuration promises. No Keras.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from seqd.errors import ArtifactDamaged
+from seqd_imdb_lstm.ngrams import NgramTable
+from seqd_imdb_lstm.parameters import Padding, Pooling, Tokenizer
 from seqd_imdb_lstm.reviews import INDEX_FROM, Vocabulary
+from seqd_schemas import MAX_CLASSES
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 VOCABULARY_FILE: Final = "vocabulary.json"
 CONFIG_FILE: Final = "config.json"
 
+#: The format that is written, and the last one that is read.
+FORMAT: Final = 2
+
 Floats = npt.NDArray[np.float32]
-#: One a review: the probability of the second label.
+#: (reviews, classes), in the order of `VersionConfig.labels`; each row adds up to 1.
 Probabilities = npt.NDArray[np.float32]
 _WORDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 
 
+class _FormatAlone(BaseModel):
+    """All that is read of a configuration before its format is known."""
+
+    format: int
+
+
 class VersionConfig(BaseModel):
-    """What a version's arrays and words mean."""
+    """What a version's arrays and words mean.
+
+    Format 1 knew the tutorial's network alone: what it does not say has the tutorial's value.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = Field(default=1, description="Version of this file's format.")
-    tokenizer: Literal["keras-legacy-1"] = Field(
+    format: Literal[1, 2] = Field(default=2, description="Version of this file's format.")
+    tokenizer: Tokenizer = Field(
         default="keras-legacy-1", description="The rule that splits a text into words."
     )
     vocabulary_words: int = Field(ge=5, description="Word ids, the four reserved ones included.")
+    network_words: int = Field(
+        default=0, ge=0, description="Those that the LSTM knows, the first ones; 0: all of them."
+    )
     max_tokens: int = Field(ge=1, description="Ids that the network reads of a review's end.")
+    padding: Padding = Field(
+        default="front", description="front: pads are read like words; masked: they are not read."
+    )
     embedding_length: int = Field(ge=1, description="Numbers that stand for a word.")
-    lstm_units: int = Field(ge=1, description="Units of the LSTM layer.")
-    labels: Annotated[tuple[str, str], Field(description="The classes; the second is 1.")]
+    lstm_units: int = Field(ge=1, description="Units of the LSTM layer, in each direction.")
+    bidirectional: bool = Field(default=False, description="True: read from both ends.")
+    pooling: Pooling = Field(
+        default="last",
+        description="What the classes are told from: the last state, or the greatest and the mean "
+        "of all.",
+    )
+    ngram_length: int = Field(
+        default=0, ge=0, le=3, description="Words of the longest n-gram; 0: there is no branch."
+    )
+    ngram_buckets: int = Field(
+        default=0, ge=0, le=2**24, description="Places of its table, a power of two."
+    )
+    lstm_share: float = Field(
+        default=1.0, ge=0.0, le=1.0, description="The LSTM's share in the mean of the log-odds."
+    )
+    labels: Annotated[
+        tuple[str, ...],
+        Field(min_length=2, max_length=MAX_CLASSES, description="The classes, in their order."),
+    ]
+    class_counts: Annotated[
+        tuple[int, ...] | None,
+        Field(description="Reviews of each class that were trained on, where that is known."),
+    ] = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("a class stands in labels twice")
+        if self.class_counts is not None and len(self.class_counts) != len(self.labels):
+            raise ValueError("class_counts has not one number for each of labels")
+        if self.network_words > self.vocabulary_words:
+            raise ValueError("network_words is greater than vocabulary_words")
+        if self.padding == "front" and (self.bidirectional or self.pools):
+            raise ValueError("bidirectional and mean_max need masked padding")
+        if self.ngram_length and (self.ngram_buckets < 2 or self.ngram_buckets.bit_count() != 1):
+            raise ValueError("ngram_buckets is no power of two")
+        return self
+
+    @property
+    def embedded_words(self) -> int:
+        """Rows of the embedding; ids from there on are unknown words to the LSTM."""
+        return self.network_words or self.vocabulary_words
+
+    @property
+    def pools(self) -> bool:
+        """True when the output layer reads all states, not only the last one."""
+        return self.pooling != "last"
+
+    @property
+    def features(self) -> int:
+        """Numbers that the output layer reads."""
+        directions = 2 if self.bidirectional else 1
+        return self.lstm_units * directions * (2 if self.pools else 1)
+
+    @property
+    def outputs(self) -> int:
+        """Log-odds that it gives: one of the second class among two, else one a class."""
+        return 1 if len(self.labels) == 2 else len(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """The network's arrays, float32, in Keras's own layout (gates in the order i, f, c, o)."""
 
-    embedding: Floats  # (vocabulary, embedding)
+    embedding: Floats  # (embedded_words, embedding)
     kernel: Floats  # (embedding, 4 units)
     recurrent_kernel: Floats  # (units, 4 units)
     bias: Floats  # (4 units,)
-    output_kernel: Floats  # (units, 1)
-    output_bias: Floats  # (1,)
+    output_kernel: Floats  # (features, outputs)
+    output_bias: Floats  # (outputs,)
+    #: The same three of the direction that reads from the end, where there is one.
+    backward_kernel: Floats | None = None
+    backward_recurrent_kernel: Floats | None = None
+    backward_bias: Floats | None = None
+
+    def arrays(self) -> dict[str, Floats]:
+        """Give those that there are, by name."""
+        named = {part.name: getattr(self, part.name) for part in fields(self)}
+        return {name: array for name, array in named.items() if array is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,25 +155,60 @@ class Version:
     config: VersionConfig
     vocabulary: Vocabulary
     weights: Weights
+    #: The linear branch, where there is one.
+    ngrams: NgramTable | None = None
+
+    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Give all arrays by the names that they have in the file."""
+        return {**self.weights.arrays(), **_ngram_arrays(self.ngrams)}
 
 
 def shapes_of(config: VersionConfig) -> dict[str, tuple[int, ...]]:
     """Give the shape that each array must have."""
     units = config.lstm_units
-    return {
-        "embedding": (config.vocabulary_words, config.embedding_length),
+    direction = {
         "kernel": (config.embedding_length, 4 * units),
         "recurrent_kernel": (units, 4 * units),
         "bias": (4 * units,),
-        "output_kernel": (units, 1),
-        "output_bias": (1,),
+    }
+    backward = {f"backward_{name}": shape for name, shape in direction.items()}
+    return {
+        "embedding": (config.embedded_words, config.embedding_length),
+        **direction,
+        "output_kernel": (config.features, config.outputs),
+        "output_bias": (config.outputs,),
+        **(backward if config.bidirectional else {}),
+    }
+
+
+def ngram_shapes_of(config: VersionConfig) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """Give type and shape of each array of the n-gram branch; none without it."""
+    if not config.ngram_length:
+        return {}
+    buckets, outputs = config.ngram_buckets, config.outputs
+    return {
+        "ngram_owners": (np.uint8, (buckets,)),
+        "ngram_weights": (np.int8, (buckets, outputs)),
+        "ngram_scale": (np.float32, (outputs,)),
+        "ngram_bias": (np.float32, (outputs,)),
+    }
+
+
+def _ngram_arrays(table: NgramTable | None) -> dict[str, npt.NDArray[np.generic]]:
+    if table is None:
+        return {}
+    return {
+        "ngram_owners": table.owners,
+        "ngram_weights": table.weights,
+        "ngram_scale": table.scale,
+        "ngram_bias": table.bias,
     }
 
 
 def write_version(version: Version, folder: Path) -> None:
     """Write a version's files into an existing folder."""
     # Not save_file: it leaves a file that nobody but its owner can read.
-    (folder / WEIGHTS_FILE).write_bytes(save(asdict(version.weights)))
+    (folder / WEIGHTS_FILE).write_bytes(save(version.arrays()))
     words = json.dumps(version.vocabulary.words, indent=0)
     (folder / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8")
     config = version.config.model_dump_json(indent=2)
@@ -97,15 +219,34 @@ def read_version(folder: Path) -> Version:
     """Read a version's files. Raises ArtifactDamaged, saying which file and what differs."""
     config = read_config(folder)
     words = read_words(folder, config)
-    return Version(config, Vocabulary(words), _read_weights(folder, config))
+    vocabulary = Vocabulary(words, config.tokenizer)
+    arrays = _read_arrays(folder, config)
+    lstm = Weights(**{name: arrays[name] for name in shapes_of(config)})
+    if not config.ngram_length:
+        return Version(config, vocabulary, lstm)
+    ngrams = NgramTable(config.ngram_length, *(arrays[name] for name in ngram_shapes_of(config)))
+    return Version(config, vocabulary, lstm, ngrams)
 
 
 def read_config(folder: Path) -> VersionConfig:
-    """Read the configuration alone. Raises ArtifactDamaged."""
+    """Read the configuration alone. Raises ArtifactDamaged, for that of a later seqd too."""
     try:
-        return VersionConfig.model_validate_json((folder / CONFIG_FILE).read_bytes())
+        content = (folder / CONFIG_FILE).read_bytes()
+        _refuse_later_format(content)
+        return VersionConfig.model_validate_json(content)
     except (OSError, ValidationError) as error:
         raise _damaged(CONFIG_FILE, str(error)) from None
+
+
+def _refuse_later_format(content: bytes) -> None:
+    """Before anything else: what a later format means by its fields, nobody here knows."""
+    found = _FormatAlone.model_validate_json(content).format
+    if found > FORMAT:
+        raise ArtifactDamaged(
+            f"{CONFIG_FILE} of this imdb_lstm version has format {found}, and this seqd reads "
+            f"formats 1 to {FORMAT}. A later seqd trained it: install that one here, or serve "
+            "another version."
+        )
 
 
 def read_words(folder: Path, config: VersionConfig) -> list[str]:
@@ -127,26 +268,30 @@ def read_words(folder: Path, config: VersionConfig) -> list[str]:
     return words
 
 
-def _read_weights(folder: Path, config: VersionConfig) -> Weights:
+def _read_arrays(folder: Path, config: VersionConfig) -> Mapping[str, npt.NDArray[Any]]:
     try:
-        arrays: Mapping[str, Floats] = load_file(folder / WEIGHTS_FILE)
+        arrays: Mapping[str, npt.NDArray[Any]] = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise _damaged(WEIGHTS_FILE, str(error)) from None
-    _check_arrays(arrays, shapes_of(config))
-    return Weights(**{part.name: arrays[part.name] for part in fields(Weights)})
+    lstm = {name: (np.float32, shape) for name, shape in shapes_of(config).items()}
+    _check_arrays(arrays, {**lstm, **ngram_shapes_of(config)})
+    return arrays
 
 
-def _check_arrays(arrays: Mapping[str, Floats], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if arrays.keys() != shapes.keys():
-        found, needed = ", ".join(sorted(arrays)), ", ".join(sorted(shapes))
-        raise _damaged(WEIGHTS_FILE, f"it holds the arrays {found}; needed are {needed}")
-    for name, shape in shapes.items():
+def _check_arrays(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    needed: Mapping[str, tuple[type[np.generic], tuple[int, ...]]],
+) -> None:
+    if arrays.keys() != needed.keys():
+        found, names = ", ".join(sorted(arrays)), ", ".join(sorted(needed))
+        raise _damaged(WEIGHTS_FILE, f"it holds the arrays {found}; needed are {names}")
+    for name, (kind, shape) in needed.items():
         array = arrays[name]
-        if array.shape != shape or array.dtype != np.float32:
+        if array.shape != shape or array.dtype != kind:
             raise _damaged(
                 WEIGHTS_FILE,
                 f"{name} is {array.dtype} of shape {array.shape}, and config.json asks for "
-                f"float32 of shape {shape}",
+                f"{np.dtype(kind)} of shape {shape}",
             )
         if not np.isfinite(array).all():
             raise _damaged(WEIGHTS_FILE, f"{name} holds numbers that are not finite")

@@ -13,6 +13,8 @@ import tomllib
 DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.errors")
 QUEUE = ("celery", "kombu", "billiard")
 DEEP = ("keras", "tensorflow", "tf_keras", "torch", "jax")
+#: Programs that a bench measures beside seqd: what a user would write instead, apart from it.
+PEERS = "seqd.bench.peers"
 PICKLES = ("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib")
 
 
@@ -77,7 +79,9 @@ def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
 def test_celery_stays_behind_the_worker_and_the_bell(sources):
     found = faults(
         sources,
-        lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker", "seqd.bell"),
+        lambda source, name: (
+            is_under(name, QUEUE) and not source.is_in("seqd.worker", "seqd.bell", PEERS)
+        ),
     )
 
     assert not found, told(found, "Work is in the ledger; ring with seqd.bell, listen in worker.")
@@ -87,7 +91,7 @@ def test_deep_learning_libraries_stay_in_the_plugins_network_modules(sources, pl
     networks = tuple(f"{package}.network" for package in plugin_packages)
 
     found = faults(
-        sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks)
+        sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks, PEERS)
     )
 
     assert not found, told(

@@ -76,7 +76,7 @@ def test_every_field_is_bounded(name):
 
 
 #: Fields whose values have a plugin's schema of their own, or are such a schema.
-PLUGIN_VALUES = {"parameters", "presets"}
+PLUGIN_VALUES = {"parameters", "presets", "grid"}
 
 
 @pytest.mark.parametrize("name", RECORDS)

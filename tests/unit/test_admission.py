@@ -189,3 +189,62 @@ def test_a_training_cannot_move_the_label_that_always_means_the_newest_version()
         "the label 'latest' cannot be set: it always means the newest version, which the training "
         "makes anyway. Choose another, such as 'production'."
     )
+
+
+def a_sweep(**changes: object) -> Job:
+    fields = {"source": {"type": "named", "name": "keras:imdb"}, "grid": {"units": [8, 16]}}
+    return a_job("sweep", **fields | changes)
+
+
+def test_a_sweep_takes_the_road_of_trainings_a_unit_for_each_combination():
+    admitted = admit(a_sweep(preset="tutorial", parameters={"epochs": 1}), a_catalog())
+
+    assert (admitted.version, admitted.route, admitted.unit_items) == (None, "train.imdb_lstm", 1)
+    assert admitted.parameters == {"epochs": 1, "units": 100}
+
+
+def test_a_combination_that_the_model_does_not_take_is_named_before_anything_is_sent():
+    job = a_sweep(grid={"units": [8, 16], "epochs": [1, 0]})
+
+    with pytest.raises(InvalidParameters) as refusal:
+        admit(job, a_catalog())
+
+    assert str(refusal.value) == (
+        "combination units=8,epochs=0: imdb_lstm train: parameter 'epochs' is 0; allowed: 1 to 100."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "said"),
+    [
+        (
+            {"parameters": {"units": 4}},
+            InvalidParameters,
+            "imdb_lstm train: parameter 'units' is swept and fixed; give it once.",
+        ),
+        (
+            {"only": ("units=8", "units=9")},
+            InvalidRequest,
+            "the sweep has no combination units=9, which `only` names; name those of its grid, "
+            "each once.",
+        ),
+        (
+            {"model": "markov"},
+            InvalidRequest,
+            "model 'markov' cannot train; it can: generate. Models that can train: imdb_lstm.",
+        ),
+        (
+            {"grid": {"unit": [8]}},
+            InvalidParameters,
+            "combination unit=8: imdb_lstm train: parameter 'unit' is unknown. Did you mean "
+            "'units'? Known parameters: epochs, units.",
+        ),
+        ({"grid": {"units": [8, float("nan")]}}, InvalidParameters, "combination units=NaN: "),
+        ({"labels": ("latest",)}, InvalidRequest, "the label 'latest' cannot be set"),
+    ],
+)
+def test_a_sweep_that_could_not_run_is_refused(changes, error, said):
+    with pytest.raises(error) as refusal:
+        admit(a_sweep(**changes), a_catalog())
+
+    assert str(refusal.value).startswith(said)

@@ -32,6 +32,18 @@ def test_successes_and_errors_go_into_files_of_their_own_in_order(tmp_path: Path
     assert ids_in(tmp_path / "results.errors.jsonl") == ["b", "d"]
 
 
+def test_a_line_that_is_known_is_written_as_it_is_and_others_are_made(tmp_path: Path) -> None:
+    out = tmp_path / "results.jsonl"
+    known = b'{"custom_id": "a", "note": "as it was stored"}'
+
+    with ResultFiles(out) as files:
+        files.write(a_success("a"), known)
+        files.write(a_success("b"))
+        files.commit()
+
+    assert out.read_bytes() == known + b"\n" + a_success("b").model_dump_json().encode() + b"\n"
+
+
 def test_without_errors_there_is_no_errors_file_not_even_an_old_one(tmp_path: Path) -> None:
     (tmp_path / "results.errors.jsonl").write_text("of yesterday")
 

@@ -1,12 +1,15 @@
 """Classification by a tiny random version: outcomes, refusals, and independence of batching."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import Stopped
-from seqd.hookspecs import Device, WorkItem
+from seqd.hookspecs import WorkItem
+from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters
 from seqd_imdb_lstm.classifier import LoadedImdbLstm
 from seqd_imdb_lstm.engine import engine_for
@@ -14,32 +17,14 @@ from seqd_imdb_lstm.reviews import Vocabulary
 from seqd_imdb_lstm.version import Version, VersionConfig, Weights, shapes_of
 from seqd_schemas import Classification, ItemError
 
-CPU = Device(slot="cpu:0", kind="cpu")
 
-
-class RunningJob:
-    """A run that is asked to stop after so many looks."""
-
-    device = CPU
-
-    def __init__(self, looks: int = 1_000) -> None:
-        self.looks = looks
-
-    def stop_requested(self) -> bool:
-        self.looks -= 1
-        return self.looks < 0
-
-    def stream(self, index: int, sample: int, piece: str) -> None:
-        raise AssertionError("a classifier streams nothing")
-
-
-def a_version(max_tokens: int = 8) -> Version:
+def a_version(max_tokens: int = 8, labels: tuple[str, ...] = ("neg", "pos")) -> Version:
     config = VersionConfig(
         vocabulary_words=9,
         max_tokens=max_tokens,
         embedding_length=3,
         lstm_units=6,
-        labels=("neg", "pos"),
+        labels=labels,
     )
     random = np.random.default_rng(0)
     arrays = {
@@ -57,9 +42,15 @@ VERSION = a_version()
 LOADED = loaded_of(VERSION)
 
 
-def outcomes_of(*texts: str, loaded: LoadedImdbLstm = LOADED, job: RunningJob | None = None):
+def outcomes_of(
+    *texts: str,
+    loaded: LoadedImdbLstm = LOADED,
+    job: MemoryRunContext | None = None,
+    probabilities: bool = False,
+):
     items = [WorkItem(index, text) for index, text in enumerate(texts)]
-    return list(loaded.classify(items, ClassifyParameters(), job or RunningJob()))
+    parameters = ClassifyParameters(probabilities=probabilities)
+    return list(loaded.classify(items, parameters, job or MemoryRunContext()))
 
 
 def test_a_review_gets_the_likelier_label_and_its_probability():
@@ -71,12 +62,44 @@ def test_a_review_gets_the_likelier_label_and_its_probability():
 
 def test_the_score_is_the_engines_probability_of_the_label():
     ids = VERSION.vocabulary.encode("bad film", max_tokens=8).ids
-    probability = float(engine_for(VERSION, CPU).probabilities([ids])[0])
+    negative, positive = engine_for(VERSION, CPU).probabilities([ids])[0].tolist()
 
     (outcome,) = outcomes_of("bad film")
 
-    expected = ("pos", probability) if probability > 0.5 else ("neg", 1.0 - probability)
+    expected = ("pos", positive) if positive > negative else ("neg", negative)
     assert (outcome.label, outcome.score) == (expected[0], round(expected[1], 5))
+    assert outcome.probabilities is None
+
+
+CLASSES = ("a", "b", "c", "d")
+
+
+def test_the_likeliest_of_many_classes_is_named_and_all_are_told_on_request():
+    version = a_version(labels=CLASSES)
+    ids = version.vocabulary.encode("bad film", max_tokens=8).ids
+    each = engine_for(version, CPU).probabilities([ids])[0].tolist()
+
+    refused, outcome = outcomes_of("zzz", "bad film", loaded=loaded_of(version), probabilities=True)
+
+    assert isinstance(refused, ItemError)
+    assert outcome.label == CLASSES[each.index(max(each))]
+    assert outcome.score == round(max(each), 5) == outcome.probabilities[outcome.label]
+    assert outcome.probabilities == {
+        label: round(one, 5) for label, one in zip(CLASSES, each, strict=True)
+    }
+    assert sum(outcome.probabilities.values()) == pytest.approx(1.0, abs=4 * 0.5e-5 + 1e-6)
+
+
+def test_each_batch_is_reported_with_its_tokens_and_times():
+    job = MemoryRunContext()
+
+    outcomes_of(*["good film"] * 512, "zzz", "bad", job=job)
+
+    first, second = job.batches
+    assert (first.items, first.real_tokens) == (512, 512 * 3)
+    assert (second.items, second.real_tokens) == (2, 2)
+    assert second.computed_tokens >= second.real_tokens
+    assert min(first.vectorise_s, first.compute_s, second.compute_s) > 0.0
 
 
 def test_a_text_longer_than_the_network_reads_is_marked_and_judged_by_its_end():
@@ -167,9 +190,9 @@ def scores(outcomes: list[Classification | ItemError]) -> list[float]:
 
 def test_a_stop_is_honoured_within_one_batch():
     with pytest.raises(Stopped, match=r"^The classification was asked to stop\.$"):
-        outcomes_of(*["good"] * 600, job=RunningJob(looks=1))
+        outcomes_of(*["good"] * 600, job=MemoryRunContext(stop_after=1))
 
-    assert len(outcomes_of(*["good"] * 512, job=RunningJob(looks=1))) == 512
+    assert len(outcomes_of(*["good"] * 512, job=MemoryRunContext(stop_after=1))) == 512
 
 
 def test_no_items_have_no_outcomes():
@@ -182,6 +205,14 @@ def test_warming_up_and_the_cost_of_a_text_stay_within_what_the_network_reads():
     assert LOADED.cost_tokens("") == 1
     assert LOADED.cost_tokens("the film was") == 3
     assert LOADED.cost_tokens("x" * 1_000_000) == 8
+
+
+def test_a_chinese_text_costs_more_than_its_length_says():
+    config = VERSION.config.model_copy(update={"tokenizer": "unicode-1", "max_tokens": 500})
+    loaded = loaded_of(replace(VERSION, config=config))
+
+    assert loaded.cost_tokens("这部电影很好") == 4
+    assert loaded.cost_tokens("the film is good") == 4
 
 
 def test_memory_counts_the_engine_and_the_words():

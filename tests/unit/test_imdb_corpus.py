@@ -1,5 +1,7 @@
 """Training data of `imdb_lstm`: ranking, splitting, encoding, and the data that is refused."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,13 +11,15 @@ from seqd.errors import InvalidData
 from seqd_imdb_lstm.corpus import Corpus, LabelledWords, read_corpus, read_held_out
 from seqd_imdb_lstm.reviews import Vocabulary, words_of
 
+A_GIGABYTE = 10**9
+
 
 def labelled(*texts_and_labels: tuple[str, str | None]) -> list[LabelledWords]:
     return [(words_of(text), label) for text, label in texts_and_labels]
 
 
-def a_corpus(*texts_and_labels: tuple[str, str | None]) -> Corpus:
-    return read_corpus(labelled(*texts_and_labels), "reviews.jsonl")
+def a_corpus(*texts_and_labels: tuple[str, str | None], max_tokens: int = 500) -> Corpus:
+    return read_corpus(labelled(*texts_and_labels), "reviews.jsonl", max_tokens, A_GIGABYTE)
 
 
 def all_rows(corpus: Corpus) -> np.ndarray:
@@ -39,12 +43,31 @@ def test_a_vocabulary_of_n_ids_keeps_n_less_four_words():
     assert vocabulary.id_of(b"good") == 5
 
 
+def test_a_vocabulary_may_be_one_word():
+    corpus = a_corpus(("so so bad", "neg"), ("good so", "pos"))
+
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=5)
+
+    assert vocabulary.words == ("so",)
+    encoded = corpus.encode(all_rows(corpus), vocabulary)
+    assert [ids.tolist() for ids in encoded.reviews] == [[1, 4, 4, 2], [1, 2, 4]]
+
+
 def test_words_of_held_out_rows_are_not_known():
     corpus = a_corpus(("bad", "neg"), ("good", "pos"), ("hidden", "pos"))
 
     vocabulary = corpus.vocabulary(np.array([0, 1]), vocabulary_words=100)
 
     assert vocabulary.words == ("bad", "good")
+
+
+def test_only_the_words_that_the_network_will_read_are_kept_and_counted():
+    corpus = a_corpus(("cut cut cut bad film", "neg"), ("fine film", "pos"), max_tokens=2)
+
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=100)
+
+    assert vocabulary.words == ("film", "bad", "fine")
+    assert [len(ids) for ids in corpus.reviews] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -55,13 +78,21 @@ def test_words_of_held_out_rows_are_not_known():
         (("1", "0"), ("0", "1")),
     ],
 )
-def test_the_last_label_in_sorted_order_is_one(given_labels, classes):
+def test_of_two_labels_the_last_in_sorted_order_is_one(given_labels, classes):
     good, bad = given_labels
 
     corpus = a_corpus(("fine", good), ("awful", bad))
 
     assert corpus.labels == classes
-    assert corpus.targets.tolist() == [1.0, 0.0]
+    assert corpus.targets.tolist() == [1, 0]
+    assert corpus.targets.dtype == np.int32
+
+
+def test_labels_are_sorted_as_text_whatever_they_say():
+    corpus = a_corpus(("a", "10"), ("b", "2"), ("c", "1"), ("d", "2"), ("e", "x\ty 😀"), ("f", "É"))
+
+    assert corpus.labels == ("1", "10", "2", "x\ty 😀", "É")
+    assert corpus.targets.tolist() == [1, 2, 0, 2, 3, 4]
 
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=12)
@@ -69,28 +100,40 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_siz
 
 @given(st.lists(WORDS, min_size=2, max_size=8), st.integers(5, 9), st.integers(1, 12))
 def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_words, max_tokens):
-    corpus = a_corpus(*((" ".join(text), f"class {i % 2}") for i, text in enumerate(texts)))
+    labelled_texts = ((" ".join(text), f"class {i % 3 % 2}") for i, text in enumerate(texts))
+    corpus = a_corpus(*labelled_texts, max_tokens=max_tokens)
     vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words)
 
-    encoded = corpus.encode(all_rows(corpus), vocabulary, max_tokens)
+    encoded = corpus.encode(all_rows(corpus), vocabulary)
 
     for ids, text in zip(encoded.reviews, texts, strict=True):
         assert ids.tolist() == vocabulary.encode(" ".join(text), max_tokens).ids.tolist()
 
 
+def test_reviews_can_be_taken_one_by_one_in_slices_and_by_their_rows():
+    corpus = a_corpus(("a", "x"), ("b b", "y"), ("c c c", "x"))
+    reviews = corpus.encode(np.array([2, 0]), Vocabulary(["a", "b", "c"])).reviews
+
+    assert [ids.tolist() for ids in reviews[:]] == [[1, 6, 6, 6], [1, 4]]
+    assert reviews[-1].tolist() == [1, 4]
+    assert [len(ids) for ids in reviews] == [4, 2]
+    with pytest.raises(IndexError):
+        reviews[2]
+
+
 @given(
-    st.lists(st.booleans(), min_size=2, max_size=60).filter(lambda ones: 0 < sum(ones) < len(ones)),
+    st.lists(st.integers(0, 3), min_size=2, max_size=60).filter(lambda each: len(set(each)) > 1),
     st.floats(0.0, 0.5),
     st.integers(0, 2**32 - 1),
 )
-def test_a_split_parts_all_rows_and_leaves_each_class_something_to_learn_from(ones, fraction, seed):
-    corpus = a_corpus(*(("word", "ab"[one]) for one in ones))
+def test_a_split_parts_all_rows_and_leaves_each_class_something_to_learn_from(each, fraction, seed):
+    corpus = a_corpus(*(("word", "abcd"[number]) for number in each))
 
     kept, held_out = corpus.split(fraction, seed)
 
-    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(ones)))
-    assert set(corpus.targets[kept].tolist()) == {0.0, 1.0}
-    for target in (0.0, 1.0):
+    assert sorted([*kept.tolist(), *held_out.tolist()]) == list(range(len(each)))
+    assert set(corpus.targets[kept].tolist()) == set(range(len(corpus.labels)))
+    for target in range(len(corpus.labels)):
         of_class = int((corpus.targets == target).sum())
         held_out_of_class = int((corpus.targets[held_out] == target).sum())
         assert held_out_of_class == min(round(fraction * of_class), of_class - 1)
@@ -109,7 +152,44 @@ def test_records_without_a_word_are_left_out_and_counted():
     corpus = a_corpus(("...", "neg"), ("bad", "neg"), ("", "pos"), ("good", "pos"))
 
     assert corpus.wordless == 2
-    assert corpus.targets.tolist() == [0.0, 1.0]
+    assert corpus.targets.tolist() == [0, 1]
+    assert list(corpus.places) == [2, 4]
+
+
+def test_repeated_texts_are_kept_and_counted_by_whether_their_labels_agree():
+    corpus = a_corpus(
+        ("so so", "neg"),
+        ("...", "neg"),
+        ("fine", "pos"),
+        ("So, so!", "pos"),
+        ("fine", "pos"),
+        ("so so", "neg"),
+        ("well", "pos"),
+        ("well", "neg"),
+        ("fine", "pos"),
+    )
+
+    assert len(corpus.reviews) == 8
+    assert (corpus.repeats.agreeing, corpus.repeats.contradicted) == (3, 2)
+    assert corpus.repeats.example is not None
+    assert {corpus.places[row] for row in corpus.repeats.example} == {6, 4}  # so so
+
+
+def test_texts_that_are_cut_to_the_same_end_are_no_repeats():
+    corpus = a_corpus(("good at the end", "pos"), ("bad at the end", "neg"), max_tokens=2)
+
+    assert corpus.repeats.contradicted == 0
+
+
+THE_FIELD = "Is label_field (--label-field) the field that holds the class?"
+NO_CLASS = (
+    "It looks like an identifier or a measurement, of which nearly every record has its own. "
+    f"{THE_FIELD} Of numbers make classes first, such as `low` and `high`."
+)
+NO_LABEL = (
+    "Record 2 of reviews.jsonl has no label; imdb_lstm learns from reviews that all have one. "
+    "Name the field that holds it (label_field; on the command line --label-field)."
+)
 
 
 @pytest.mark.parametrize(
@@ -118,42 +198,31 @@ def test_records_without_a_word_are_left_out_and_counted():
         (
             [],
             "reviews.jsonl holds no reviews with words in them; imdb_lstm learns from labelled "
-            "reviews of two classes.",
+            "reviews of two classes or more.",
         ),
         (
             [("good", "pos"), ("fine", "pos")],
-            "reviews.jsonl has one class only, 'pos'; imdb_lstm tells exactly two apart. Is "
-            "label_field (--label-field) the field that holds the class?",
-        ),
-        (
-            [("good", "a"), ("fine", "b"), ("bad", "c")],
-            "reviews.jsonl has 3 classes, 'a', 'b', 'c'; imdb_lstm tells exactly two apart. Is "
-            "label_field (--label-field) the field that holds the class?",
+            "reviews.jsonl has one class only, 'pos'; imdb_lstm tells two or more apart. "
+            f"{THE_FIELD}",
         ),
         (
             [("good", f"{number:04}") for number in range(2_000)],
-            "reviews.jsonl has 2,000 classes, '0000', '0001', '0002', '0003', '0004' and 1,995 "
-            "more; imdb_lstm tells exactly two apart. Is label_field (--label-field) the field "
-            "that holds the class?",
+            "reviews.jsonl has more than 1,000 classes in its first 1,001 records, such as '0000', "
+            "'0001', '0002', '0003', '0004' and 996 more; imdb_lstm tells at most 1,000 apart. "
+            f"{NO_CLASS}",
+        ),
+        (
+            [("good", f"{number / 10}") for number in range(21)] * 2 + [("good", "4.75")],
+            "reviews.jsonl has 22 classes in 43 records, such as '0.0', '0.1', '0.2', '0.3', "
+            f"'0.4' and 17 more; a class needs several records to be learnt from. {NO_CLASS}",
         ),
         (
             [("good", "x" * 257), ("bad", "neg")],
-            "reviews.jsonl has a class of 257 characters, "
-            f"{'x' * 40!r}...; at most 256 are allowed. Is label_field (--label-field) the field "
-            "that holds the class?",
+            f"reviews.jsonl has a class of 257 characters, {'x' * 40!r}...; at most 256 are "
+            f"allowed. {THE_FIELD}",
         ),
-        (
-            [("good", "pos"), ("bad", "")],
-            "Record 2 of reviews.jsonl has no label; imdb_lstm learns from reviews that all "
-            "have one. Name the field that holds it (label_field; on the command line "
-            "--label-field).",
-        ),
-        (
-            [("good", "pos"), ("bad", None)],
-            "Record 2 of reviews.jsonl has no label; imdb_lstm learns from reviews that all "
-            "have one. Name the field that holds it (label_field; on the command line "
-            "--label-field).",
-        ),
+        ([("good", "pos"), ("bad", "")], NO_LABEL),
+        ([("good", "pos"), ("bad", None)], NO_LABEL),
     ],
 )
 def test_data_that_cannot_be_learnt_from_is_refused(records, message):
@@ -163,29 +232,80 @@ def test_data_that_cannot_be_learnt_from_is_refused(records, message):
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["4.5", "3.0"],
+        [str(number) for number in range(20)],
+        [str(number) for number in range(1_000)] * 2,
+    ],
+    ids=["two records", "twenty classes seen once", "a thousand classes seen twice"],
+)
+def test_few_records_and_many_classes_are_learnt_from(labels: list[str]):
+    corpus = a_corpus(*(("same text", label) for label in labels))
+
+    assert corpus.labels == tuple(sorted(set(labels)))
+
+
+def test_a_set_larger_than_the_memory_is_refused_while_it_is_read():
+    def endless() -> Iterator[LabelledWords]:
+        number = 0
+        while True:
+            number += 1
+            yield [b"word%d" % number] * 300, "ab"[number % 2]
+
+    with pytest.raises(InvalidData) as refused:
+        read_corpus(endless(), "reviews.jsonl", max_tokens=100, limit_bytes=2_000_000)
+
+    assert str(refused.value) == (
+        "reviews.jsonl is larger than this machine can learn from: its first 2,048 records take "
+        "2.1 MB of memory (204,800 words, 2,049 of them different), and a training set may take "
+        "2.0 MB here. Train on fewer records, with a smaller max_tokens (it is 100), or on a "
+        "machine with more memory."
+    )
+
+
+def test_held_out_data_larger_than_what_is_left_is_refused_while_it_is_read():
+    records: list[LabelledWords] = [([b"good"], "pos")] * 100_000
+
+    with pytest.raises(InvalidData) as refused:
+        read_held_out(records, "test.jsonl", Vocabulary([]), ("neg", "pos"), 9, limit_bytes=999_999)
+
+    assert str(refused.value) == (
+        "test.jsonl is larger than there is room for: its first 50,000 records take 1.0 MB of "
+        "memory, and beside the training data 1.0 MB are left. Train on fewer records, with a "
+        "smaller max_tokens (it is 9), or on a machine with more memory."
+    )
+
+
 def test_held_out_data_is_read_in_the_trainings_vocabulary_and_classes():
     vocabulary = Vocabulary(["good", "bad"])
     records = labelled(("bad film", "neg"), ("!", "pos"), ("good", "pos"))
 
-    held_out = read_held_out(records, "test.jsonl", vocabulary, ("neg", "pos"), max_tokens=2)
+    held_out = read_held_out(
+        records, "test.jsonl", vocabulary, ("neg", "none", "pos"), 2, A_GIGABYTE
+    )
 
     assert [ids.tolist() for ids in held_out.reviews] == [[5, 2], [1, 4]]
-    assert held_out.targets.tolist() == [0.0, 1.0]
+    assert held_out.targets.tolist() == [0, 2]
+    assert held_out.targets.dtype == np.int32
 
 
 @pytest.mark.parametrize(
     ("records", "message"),
     [
         (
-            [("good", "positive")],
-            "test.jsonl has the class 'positive', and the training data has 'neg' and 'pos'. "
-            "Held-out data must have the same classes.",
+            [("good", "pos"), ("good", "positive")],
+            "Record 2 of test.jsonl has the class 'positive', and the training data has 'neg', "
+            "'pos'. Held-out data must have the same classes.",
         ),
         ([], "test.jsonl holds no reviews with words in them to validate on."),
     ],
 )
 def test_held_out_data_that_does_not_fit_is_refused(records, message):
     with pytest.raises(InvalidData) as refused:
-        read_held_out(labelled(*records), "test.jsonl", Vocabulary([]), ("neg", "pos"), 5)
+        read_held_out(
+            labelled(*records), "test.jsonl", Vocabulary([]), ("neg", "pos"), 5, A_GIGABYTE
+        )
 
     assert str(refused.value) == message

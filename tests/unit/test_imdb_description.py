@@ -61,30 +61,67 @@ def test_the_preset_tutorial_is_the_tutorials_recipe():
     chosen = TrainParameters(**ImdbLstm.presets["tutorial"])
 
     assert chosen.model_dump() == {
+        "tokenizer": "keras-legacy-1",
         "vocabulary_words": 5_000,
+        "network_words": 0,
         "max_tokens": 500,
+        "padding": "front",
         "embedding_length": 32,
         "lstm_units": 100,
+        "bidirectional": False,
+        "pooling": "last",
+        "word_dropout": 0.0,
+        "window_tokens": 0,
+        "embedding_dropout": 0.0,
+        "dropout": 0.0,
+        "ngram_length": 0,
+        "ngram_buckets": 2**19,
+        "ngram_l2": 3.0,
+        "lstm_share": 0.25,
+        "batching": "by_length",
         "batch_reviews": 64,
         "epochs": 3,
         "learning_rate": 0.001,
+        "schedule": "constant",
+        "clip_norm": 0.0,
+        "weight_averaging": 0.0,
+        "class_weights": "none",
+        "patience_epochs": 0,
         "validation_fraction": 0.05,
         "seed": 7,
     }
 
 
 @pytest.mark.parametrize("parameters", [ClassifyParameters, TrainParameters])
-def test_every_parameter_is_described_and_bounded_at_both_ends(parameters):
+def test_every_parameter_is_described_and_every_number_bounded_at_both_ends(parameters):
     for name, described in parameters.model_json_schema()["properties"].items():
         assert described["description"].endswith("."), name
-        assert {"minimum", "exclusiveMinimum"} & described.keys(), name
-        assert "maximum" in described, name
+        if described["type"] in ("integer", "number"):
+            assert {"minimum", "exclusiveMinimum"} & described.keys(), name
+            assert {"maximum", "exclusiveMaximum"} & described.keys(), name
+        else:
+            assert described["type"] == "boolean" or "enum" in described, name
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"max_tokens": 10_001}, {"epoch": 3}])
 def test_parameters_out_of_range_or_unknown_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         TrainParameters(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("together", "reason"),
+    [
+        ({"pooling": "mean_max"}, "with it padding must be 'masked'"),
+        (
+            {"network_words": 6, "vocabulary_words": 5},
+            "network_words is 6, of vocabulary_words 5; it must not be greater",
+        ),
+    ],
+)
+def test_parameters_that_contradict_each_other_are_refused(together, reason: str):
+    with pytest.raises(ValidationError, match=reason):
+        TrainParameters(**together)
 
 
 def test_a_starter_is_offered_only_when_its_manifest_is_there():

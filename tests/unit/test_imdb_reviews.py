@@ -80,3 +80,24 @@ def test_a_review_never_has_more_ids_than_the_network_reads(chosen: list[str], m
     full = [1] + [{"the": 4, "film": 5}.get(word, 2) for word in chosen]
     assert review.ids.tolist() == full[-max_tokens:]
     assert review.truncated == (len(chosen) > max_tokens)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("thefilmz \n,\u00e9\ud800")), max_size=8), st.integers(1, 9)
+)
+def test_texts_encoded_together_are_as_each_alone(texts: list[str], max_tokens: int):
+    together = THE_FILM.encode_all(texts, max_tokens)
+
+    for text, review in zip(texts, together, strict=True):
+        alone = THE_FILM.encode_words(words_of(text), max_tokens)
+        assert review.ids.tolist() == alone.ids.tolist()
+        assert review[1:] == alone[1:]
+
+
+def test_more_texts_than_are_looked_up_at_once_keep_their_order():
+    texts = [f"{'film ' * number}the" for number in range(1, 300)]
+
+    together = THE_FILM.encode_all(texts, max_tokens=1_000)
+
+    assert [review.words for review in together] == list(range(2, 301))
+    assert {int(review.ids[-1]) for review in together} == {4}

@@ -1,7 +1,8 @@
 """A version's files: written, read back, and refused when they do not fit together."""
 
 import json
-from dataclasses import fields, replace
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from seqd.errors import ArtifactDamaged
+from seqd.hookspecs import WorkItem
+from seqd.store import open_folder
+from seqd.testing import CPU, MemoryRunContext
+from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
 from seqd_imdb_lstm.inspection import inspect_version
 from seqd_imdb_lstm.reviews import Vocabulary
 from seqd_imdb_lstm.version import (
@@ -25,7 +30,12 @@ MEND = "Train the version again, or copy it again from where it came from."
 
 def a_version() -> Version:
     config = VersionConfig(
-        vocabulary_words=7, max_tokens=4, embedding_length=2, lstm_units=3, labels=("neg", "pos")
+        vocabulary_words=7,
+        max_tokens=4,
+        embedding_length=2,
+        lstm_units=3,
+        labels=("neg", "pos"),
+        class_counts=(9, 4),
     )
     random = np.random.default_rng(0)
     arrays = {
@@ -33,10 +43,6 @@ def a_version() -> Version:
         for name, shape in shapes_of(config).items()
     }
     return Version(config, Vocabulary(["the", "l\u2019eau", "\ud800"]), Weights(**arrays))
-
-
-def arrays_of(weights: Weights) -> dict[str, np.ndarray]:
-    return {part.name: getattr(weights, part.name) for part in fields(Weights)}
 
 
 @pytest.fixture
@@ -58,8 +64,88 @@ def test_a_version_is_read_as_it_was_written(folder: Path):
 
     assert read.config == written.config
     assert read.vocabulary.words == written.vocabulary.words
-    for name, array in arrays_of(written.weights).items():
+    for name, array in written.weights.arrays().items():
         assert getattr(read.weights, name).tobytes() == array.tobytes()
+
+
+def test_all_that_a_version_can_be_is_read_as_it_was_written(tmp_path: Path):
+    config = VersionConfig(
+        tokenizer="unicode-1",
+        vocabulary_words=7,
+        network_words=6,
+        max_tokens=4,
+        padding="masked",
+        embedding_length=2,
+        lstm_units=3,
+        bidirectional=True,
+        pooling="mean_max",
+        labels=("a", "b", "c"),
+        class_counts=(5, 1, 2),
+    )
+    arrays = {name: np.ones(shape, np.float32) for name, shape in shapes_of(config).items()}
+    written = Version(config, Vocabulary(["the", "."], "unicode-1"), Weights(**arrays))
+    write_version(written, tmp_path)
+
+    read = read_version(tmp_path)
+
+    assert read.config == config
+    assert read.vocabulary.encode("The.", max_tokens=4).ids.tolist() == [1, 4, 5]
+    assert {name: array.shape for name, array in read.weights.arrays().items()} == {
+        "embedding": (6, 2),
+        "kernel": (2, 12),
+        "recurrent_kernel": (3, 12),
+        "bias": (12,),
+        "output_kernel": (12, 3),
+        "output_bias": (3,),
+        "backward_kernel": (2, 12),
+        "backward_recurrent_kernel": (3, 12),
+        "backward_bias": (12,),
+    }
+
+
+def test_a_version_of_the_first_format_is_the_tutorials_network(folder: Path):
+    first = {
+        "format": 1,
+        "tokenizer": "keras-legacy-1",
+        "vocabulary_words": 7,
+        "max_tokens": 4,
+        "embedding_length": 2,
+        "lstm_units": 3,
+        "labels": ["neg", "pos"],
+    }
+    (folder / "config.json").write_text(json.dumps(first))
+
+    config = read_version(folder).config
+
+    assert (config.padding, config.pooling, config.bidirectional) == ("front", "last", False)
+    assert (config.embedded_words, config.class_counts) == (7, None)
+
+
+def test_a_version_of_a_later_format_names_both_formats_and_what_to_do(folder: Path):
+    (folder / "config.json").write_text('{"format": 3, "layers": ["transformer"]}')
+
+    assert damage_of(folder) == (
+        "config.json of this imdb_lstm version has format 3, and this seqd reads formats 1 to 2. "
+        "A later seqd trained it: install that one here, or serve another version."
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"labels": ["neg", "neg"]}, "a class stands in labels twice"),
+        ({"labels": ["neg"]}, "at least 2 items"),
+        ({"class_counts": [1]}, "class_counts has not one number for each of labels"),
+        ({"network_words": 8}, "network_words is greater than vocabulary_words"),
+        ({"format": 0}, "1 or 2"),
+        ({"tokenizer": "another"}, "'keras-legacy-1' or 'unicode-1'"),
+    ],
+)
+def test_a_configuration_that_contradicts_itself_is_refused(folder: Path, change, reason: str):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | change))
+
+    assert reason in damage_of(folder)
 
 
 def test_the_files_of_a_version_are_safetensors_and_json(folder: Path):
@@ -75,7 +161,7 @@ def test_all_files_of_a_version_can_be_read_by_the_same_people(folder: Path):
 
 def test_an_array_of_another_shape_is_named_with_both_shapes(folder: Path):
     wrong = replace(a_version().weights, bias=np.zeros(8, dtype=np.float32))
-    save_file(arrays_of(wrong), folder / "weights.safetensors")
+    save_file(wrong.arrays(), folder / "weights.safetensors")
 
     assert damage_of(folder) == (
         "weights.safetensors of this imdb_lstm version cannot be used: bias is float32 of shape "
@@ -85,13 +171,13 @@ def test_an_array_of_another_shape_is_named_with_both_shapes(folder: Path):
 
 def test_an_array_of_another_type_is_refused(folder: Path):
     wrong = replace(a_version().weights, bias=np.zeros(12, dtype=np.float64))
-    save_file(arrays_of(wrong), folder / "weights.safetensors")
+    save_file(wrong.arrays(), folder / "weights.safetensors")
 
     assert "bias is float64 of shape (12,)" in damage_of(folder)
 
 
 def test_a_missing_array_is_named(folder: Path):
-    arrays = arrays_of(a_version().weights)
+    arrays = a_version().weights.arrays()
     del arrays["kernel"]
     save_file(arrays, folder / "weights.safetensors")
 
@@ -104,7 +190,7 @@ def test_a_missing_array_is_named(folder: Path):
 
 def test_weights_that_are_not_numbers_are_refused(folder: Path):
     wrong = replace(a_version().weights, output_bias=np.array([np.nan], dtype=np.float32))
-    save_file(arrays_of(wrong), folder / "weights.safetensors")
+    save_file(wrong.arrays(), folder / "weights.safetensors")
 
     assert "output_bias holds numbers that are not finite" in damage_of(folder)
 
@@ -139,12 +225,42 @@ def test_a_file_that_is_broken_or_missing_is_named(folder: Path, file: str, cont
 
 
 def test_inspecting_shows_sizes_shapes_and_frequent_words(folder: Path):
-    sizes, weights, frequent = inspect_version(folder, focus=None)
+    sizes, classes, weights, frequent = inspect_version(folder, focus=None)
 
-    assert ("classes", "neg (0), pos (1)") in sizes.rows
+    assert ("classes", 2) in sizes.rows
     assert ("known words", 3) in sizes.rows
+    assert ("tokenizer", "keras-legacy-1") in sizes.rows
+    assert classes.columns == ("number", "class", "reviews trained on")
+    assert classes.rows == ((0, "neg", 9), (1, "pos", 4))
     assert [row[:3] for row in weights.rows][1] == ("kernel", "2 × 12", 24)
     assert frequent.rows[0] == (1, "the")
+
+
+def test_a_version_that_other_libraries_have_trained_loads_as_it_is(tmp_path: Path):
+    starter = ImdbLstm().starter
+    assert starter is not None
+    folder = Path(shutil.copytree(starter, tmp_path / "0"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["libraries"] = {"keras": "99.1", "numpy": "7.0", "torch": "8.2"}
+    (folder / "manifest.json").chmod(0o644)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    loaded = ImdbLstm().load(open_folder(folder, "imdb_lstm", 0), CPU)
+    outcomes = loaded.classify(
+        [WorkItem(0, "A wonderful film.")], ClassifyParameters(), MemoryRunContext()
+    )
+
+    assert [outcome.label for outcome in outcomes] == ["positive"]
+
+
+def test_inspecting_a_version_of_the_first_format_says_what_is_not_known(tmp_path: Path):
+    version = a_version()
+    config = version.config.model_copy(update={"class_counts": None})
+    write_version(replace(version, config=config), tmp_path)
+
+    _, classes, _, _ = inspect_version(tmp_path, focus=None)
+
+    assert classes.rows == ((0, "neg", "not known"), (1, "pos", "not known"))
 
 
 def test_inspecting_with_a_focus_looks_its_words_up(folder: Path):

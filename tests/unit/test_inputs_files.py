@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs import csv_records, read_items, streams
+from seqd.inputs import csv_records, read_items, records, streams
 from seqd_schemas import FileSource, Item, RefusedItem
+
+_keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | _keys
 
 
 def read(path, **fields):
@@ -61,6 +64,21 @@ def test_each_bad_json_line_is_refused_with_its_number_and_the_good_ones_go_on(t
         "line 4: its JSON value is of type list; allowed: an object or a string."
     )
     assert entries[6].refused.code == "decode_error"
+
+
+@given(st.recursive(_scalars, lambda inner: st.dictionaries(_keys, inner) | st.lists(inner)))
+def test_a_json_line_is_read_as_the_standard_library_reads_it(value):
+    for ascii_only in (True, False):
+        line = json.dumps({"text": value}, ensure_ascii=ascii_only)
+        read_by_us = records.parsed_json(line.encode("utf-8", "surrogatepass"))
+
+        assert repr(read_by_us) == repr(json.loads(line))
+
+
+def test_nesting_that_only_the_standard_library_reads_is_read(tmp_path):
+    path = a_file(tmp_path, "a.jsonl", '{"text": "deep", "note": ' + "[" * 300 + "]" * 300 + "}")
+
+    assert texts(read(path)) == [("line-1", "deep")]
 
 
 def test_a_line_that_is_not_utf8_is_a_bad_line(tmp_path):

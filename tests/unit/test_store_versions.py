@@ -129,8 +129,8 @@ def test_a_label_is_never_set_to_a_version_that_does_not_open(store, tmp_path):
 def test_a_job_finds_its_version(store):
     publish(store, job_id="job1")
 
-    assert store.find_by_job("markov", "job1").version == 1
-    assert store.find_by_job("markov", "job2") is None
+    assert store.find_by_run("markov", "job1").version == 1
+    assert store.find_by_run("markov", "job2") is None
 
 
 def test_a_job_that_publishes_twice_gets_one_version(store, tmp_path):

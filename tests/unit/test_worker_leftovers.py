@@ -107,3 +107,14 @@ def test_an_announced_version_is_settled_by_how_its_job_ended(
 
 def test_a_data_folder_that_is_not_there_yet_has_no_leftovers(tmp_path, store):
     assert sweep(tmp_path / "none", store, {}.get, NOW_S) == []
+
+
+def test_what_a_training_of_a_sweep_left_goes_by_its_own_end_and_not_the_sweeps(tmp_path, store):
+    done, undone = (checkpoints_of(tmp_path, f"j.{unit}") for unit in range(2))
+    half = half_a_version(store, "j.1", untouched_s=ENDED_S + 1)
+    states = {"j.0": JobState.COMPLETED, "j.1": JobState.CANCELLED}
+
+    sweep(tmp_path, store, states.get, NOW_S)
+
+    # A retry of what was cancelled may go on from its checkpoint.
+    assert (done.exists(), undone.exists(), half.exists()) == (False, True, False)

@@ -61,3 +61,44 @@ def test_a_job_that_cannot_be_read_for_them_costs_a_line_in_the_log(error, line,
 
     assert bench.registry.told == []  # type: ignore[attr-defined]
     assert caplog.messages == [line, line]
+
+
+def told_of_many(bench: Workbench, observers: list[str], count: int) -> list[object]:
+    """Tell a bench's observers that so many jobs have ended together; gives what they heard."""
+    names = [f"j{number}" for number in range(count)]
+    registry: Any = bench.registry
+    registry.observers_of = lambda hook: observers if hook == "seqd_job_finished" else []
+    jobs: Any = bench.ledger.jobs
+    jobs.kept = lambda job_ids: (f"kept {job_id}" for job_id in job_ids)
+    bench.jobs_finished(names)
+    told: list[object] = registry.told
+    return told
+
+
+def test_of_many_small_jobs_the_log_gets_one_line_and_none_is_read(caplog):
+    caplog.set_level("INFO")
+
+    told = told_of_many(a_bench(failing(ValueError("read"))), ["job_log"], 300)
+
+    assert told == []
+    assert caplog.messages == ["300 jobs finished: job=j0 and others"]
+
+
+def test_an_observer_that_somebody_has_installed_is_told_of_each_of_many_jobs():
+    told = told_of_many(a_bench(failing(ValueError("read"))), ["job_log", "mine"], 300)
+
+    assert told == [f"kept j{number}" for number in range(300)]
+
+
+def test_where_nobody_observes_nothing_is_said_of_many_jobs(caplog):
+    caplog.set_level("INFO")
+
+    told = told_of_many(a_bench(failing(ValueError("read"))), [], 300)
+
+    assert (told, caplog.messages) == ([], [])
+
+
+def test_of_a_few_jobs_each_is_told():
+    told = told_of_many(a_bench(lambda job_id: f"record of {job_id}"), ["job_log"], 2)
+
+    assert told == ["record of j0", "record of j1"]

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.work import Claim, Renewal, Unit
+from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
 from seqd.settings import Settings
 from seqd.worker import publication, trainings
 from seqd.worker.inbox import Inbox
@@ -22,6 +22,7 @@ from seqd.worker.intake import Intake
 from seqd.worker.item_jobs import ItemJobs
 from seqd.worker.item_units import UnitItems
 from seqd.worker.leases import LeaseKeeper
+from seqd.worker.meter import WorkMeter
 from seqd_schemas import (
     ClassifyJob,
     FileSource,
@@ -75,26 +76,31 @@ def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
     assert ledger.blamed == []
 
 
-@pytest.mark.parametrize(
-    ("answer", "blamed"),
-    [
-        ("seqd: 2 results for unit 0, which has 3 items", ["fail_job"]),
-        ("WRONGTYPE Operation against a key holding the wrong kind of value", []),
-    ],
-)
-def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced(answer: str, blamed: list[str]):
-    ledger = Ledger("commit", ResponseError(answer))
+def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
+    ledger = Ledger("none", ValueError())
+    miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
+    ledger.commit_all = lambda finished: [miscounted, CommitOutcome.COMPLETED]
+    finished: list[str] = []
     bench = a_bench(ledger)
-    bench.job_finished = lambda job_id: None
-    items = UnitItems(a_unit(), a_chunk(2))
+    bench.meter = WorkMeter()
+    bench.job_finished, bench.jobs_finished = finished.append, finished.extend
+    units = [UnitItems(a_unit(job_id=job_id), a_chunk(2)) for job_id in ("replaced", "sound")]
 
-    if blamed:
-        ItemJobs(bench)._commit(items, some_results(2))
-    else:
-        with pytest.raises(ResponseError):
-            ItemJobs(bench)._commit(items, some_results(2))
+    ItemJobs(bench)._commit([(items, some_results(2)) for items in units])
 
-    assert ledger.blamed == blamed
+    assert ledger.blamed == ["fail_job"]
+    assert finished == ["replaced", "sound"]
+
+
+def test_what_redis_says_of_a_commit_is_no_fault_of_the_jobs():
+    ledger = Ledger("commit_all", ResponseError("WRONGTYPE Operation against a key"))
+    bench = a_bench(ledger)
+    bench.meter = WorkMeter()
+
+    with pytest.raises(ResponseError):
+        ItemJobs(bench)._commit([(UnitItems(a_unit(), a_chunk(2)), some_results(2))])
+
+    assert ledger.blamed == []
 
 
 def test_a_training_that_is_done_waits_for_a_redis_that_is_away(monkeypatch):

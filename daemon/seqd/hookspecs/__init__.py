@@ -9,7 +9,8 @@ A plugin is a module with one hook implementation that hands over model descript
         return [MyModel()]
 
 `hooks` has the hook specifications, `model` what a description and a loaded model are,
-`contexts` what the daemon hands them to work with. `plugins/README.md` is the guide.
+`contexts` what the daemon hands them to work with, `variables` how a library's variables become
+a checkpoint's arrays. `plugins/README.md` is the guide.
 """
 
 from seqd.hookspecs.contexts import (
@@ -39,6 +40,12 @@ from seqd.hookspecs.model import (
     TrainedModel,
     WorkItem,
 )
+from seqd.hookspecs.variables import (
+    Variable,
+    check_arrays,
+    restore_variables,
+    saved_variables,
+)
 
 __all__ = [
     "PLUGIN_API_VERSION",
@@ -58,8 +65,12 @@ __all__ = [
     "TaskSpec",
     "TrainContext",
     "TrainedModel",
+    "Variable",
     "WorkItem",
+    "check_arrays",
     "hookimpl",
     "hookspec",
     "random_stream",
+    "restore_variables",
+    "saved_variables",
 ]

@@ -76,6 +76,21 @@ class RunContext(Protocol):
     def stop_requested(self) -> bool:
         """True when the work should end: the job was cancelled or the worker drains (S1)."""
 
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Say what one batch was, so that operators see batch sizes, padding and where time goes.
+
+        `computed_tokens` counts padding too; seconds are of the wall clock, text to arrays and
+        arithmetic. Optional, once a batch.
+        """
+
     def stream(self, index: int, sample: int, piece: str) -> None:
         """Hand over a piece of a text as it is generated; the whole text is returned as well."""
 

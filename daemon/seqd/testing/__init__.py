@@ -17,6 +17,7 @@ protocols of `seqd.hookspecs`.
 from seqd.testing.checkpoints import MemoryCheckpoints
 from seqd.testing.contexts import (
     CPU,
+    BatchReport,
     EpochReport,
     MemoryRunContext,
     MemoryTrainContext,
@@ -28,6 +29,7 @@ from seqd.testing.training import train_to_artifact
 
 __all__ = [
     "CPU",
+    "BatchReport",
     "EpochReport",
     "MemoryCheckpoints",
     "MemoryRunContext",

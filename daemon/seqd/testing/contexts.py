@@ -53,6 +53,17 @@ class SampleReport:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """A call of `batch`."""
+
+    items: int
+    real_tokens: int
+    computed_tokens: int
+    vectorise_s: float
+    compute_s: float
+
+
 class StopCounter:
     """Answers `stop_requested`: no for the first `after` times, yes from then on.
 
@@ -70,12 +81,13 @@ class StopCounter:
 
 
 class MemoryRunContext:
-    """A `RunContext` that keeps the pieces it is handed, in `pieces`."""
+    """A `RunContext` that keeps what it is handed, in `pieces` and `batches`."""
 
     def __init__(self, *, device: Device = CPU, stop_after: int | None = None) -> None:
         self._device = device
         self._stop = StopCounter(stop_after)
         self.pieces: list[StreamedPiece] = []
+        self.batches: list[BatchReport] = []
 
     @property
     def device(self) -> Device:
@@ -90,6 +102,20 @@ class MemoryRunContext:
     def stop_requested(self) -> bool:
         """True once it was called more than `stop_after` times."""
         return self._stop.stop_requested()
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Keep what is said of a batch."""
+        self.batches.append(
+            BatchReport(items, real_tokens, computed_tokens, vectorise_s, compute_s)
+        )
 
     def stream(self, index: int, sample: int, piece: str) -> None:
         """Keep the piece."""

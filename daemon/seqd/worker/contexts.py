@@ -13,6 +13,7 @@ from time import monotonic
 
 from seqd.hookspecs import Checkpoints, Dataset, Device
 from seqd.ledger.work import Unit
+from seqd.worker.meter import WorkMeter
 from seqd.worker.training_data import TrainingData
 from seqd_schemas import Epoch, Event, Log, Sample, Step
 
@@ -31,10 +32,29 @@ class WorkerRunContext:
 
     device: Device
     _stop: Callable[[], bool]
+    _meter: WorkMeter
 
     def stop_requested(self) -> bool:
         """True when the job was cancelled or the worker drains."""
         return self._stop()
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Count a batch for the worker's status."""
+        self._meter.batch(
+            items=items,
+            real_tokens=real_tokens,
+            computed_tokens=computed_tokens,
+            vectorise_s=vectorise_s,
+            compute_s=compute_s,
+        )
 
     def stream(self, index: int, sample: int, piece: str) -> None:
         """Take a piece of a text; the pieces are not published yet, the whole text is."""
@@ -53,6 +73,10 @@ class WorkerTrainContext:
     _stop: Callable[[], bool]
     #: What earlier attempts have told, from `told_in`.
     _told: Container[_Told] = ()
+    #: The combination of a sweep that is trained; None of a training of its own.
+    _run: str | None = None
+    #: Seconds of the epochs that this attempt was the first to finish.
+    epochs_s: float = 0.0
     _began: float = field(default_factory=monotonic)
     _began_with: int = -1
     _stepped_at: float = 0.0
@@ -87,6 +111,7 @@ class WorkerTrainContext:
             Step(
                 job_id=self._unit.job_id,
                 at_ms=0,
+                run=self._run,
                 done=done,
                 total=total,
                 metrics=_finite(metrics),
@@ -98,10 +123,12 @@ class WorkerTrainContext:
         """Publish a finished epoch, once."""
         if (epoch, None) in self._told:
             return
+        self.epochs_s += seconds
         self._publish(
             Epoch(
                 job_id=self._unit.job_id,
                 at_ms=0,
+                run=self._run,
                 epoch=epoch,
                 epochs=epochs,
                 seconds=seconds,
@@ -117,6 +144,7 @@ class WorkerTrainContext:
             Sample(
                 job_id=self._unit.job_id,
                 at_ms=0,
+                run=self._run,
                 epoch=epoch,
                 temperature=temperature,
                 prompt=prompt[:_SHORT],
@@ -127,7 +155,13 @@ class WorkerTrainContext:
     def log(self, message: str) -> None:
         """Publish a line for the caller."""
         self._publish(
-            Log(job_id=self._unit.job_id, at_ms=0, level="info", message=message[:_SHORT])
+            Log(
+                job_id=self._unit.job_id,
+                at_ms=0,
+                run=self._run,
+                level="info",
+                message=message[:_SHORT],
+            )
         )
 
     def fingerprint(self, records: int, sha256: str) -> None:
@@ -135,13 +169,13 @@ class WorkerTrainContext:
         self._data.state(records, sha256)
 
 
-def told_in(events: Iterable[Event]) -> frozenset[_Told]:
-    """Give the epochs and samples that a job's caller has been told."""
+def told_in(events: Iterable[Event], run: str | None = None) -> frozenset[_Told]:
+    """Give the epochs and samples that a job's caller has been told, of one run of a sweep."""
     told: set[_Told] = set()
     for event in events:
-        if isinstance(event, Epoch):
+        if isinstance(event, Epoch) and event.run == run:
             told.add((event.epoch, None))
-        elif isinstance(event, Sample):
+        elif isinstance(event, Sample) and event.run == run:
             told.add((event.epoch, event.temperature))
     return frozenset(told)
 
