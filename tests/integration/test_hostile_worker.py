@@ -7,6 +7,7 @@ adds: blobs, the inbox, chores, and a model store with something planted in it.
 import json
 import pickle
 import secrets
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,11 @@ from seqd.ledger.blobs import pack
 from seqd.store import ModelStore, VersionDraft
 from seqd_schemas import DataFingerprint, Failure, JobState
 from worker_fixtures import House, wait_until
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 pytestmark = pytest.mark.processes
 
@@ -45,6 +51,7 @@ BLOBS: dict[str, Callable[[], bytes]] = {
     "more items": lambda: pack(a_chunk(5)),
     "no items": lambda: pack(a_chunk(0)),
     "bomb": a_bomb,
+    "zstd bomb": lambda: zstd.compress(bytes(2**27)),
 }
 
 

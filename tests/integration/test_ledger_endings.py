@@ -20,6 +20,7 @@ from ledger_fixtures import BRIEFLY_S, CLASSIFY, ROUTES, Scene
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.chunking import halves_of
+from seqd.ledger.submissions import Alike
 from seqd_schemas import Cancelled, Counts, Failed, FileSource, JobState, Keys, Rejected
 
 pytestmark = pytest.mark.processes
@@ -323,6 +324,9 @@ def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(scene: 
 
 def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Scene) -> None:
     quick = scene.with_settings(lease_s=BRIEFLY_S)
+    alike = Alike(a_classify_job(), version=3, unit_items=2, client="c1")
+    scene.ledger.submissions.submit_each(alike, [("told", a_chunk())])
+    scene.commit(scene.claim_unit())
     for ending in ENDINGS:
         ending(scene)
     scene.append(scene.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)

@@ -84,6 +84,11 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert "r2 negative" in printed[0]
     assert printed[1].splitlines()[0] == "queued"
     assert "completed" in printed[1]
+    assert "succeeded positive A wonderful film." in printed[2]
+    assert [line.split()[0] for line in printed[3].splitlines()] == [
+        "lower_case=true",
+        "lower_case=false",
+    ]
 
 
 def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):

@@ -20,11 +20,14 @@ from builders import (
     a_training_result,
     an_epoch,
     inline,
+    some_results,
 )
 from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from redis_fixtures import forget_keys
 from seqd.ledger import connect
 from seqd.ledger.chunking import halves_of
+from seqd.ledger.submissions import Alike
+from seqd.ledger.work import Finished
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
@@ -51,6 +54,20 @@ def submitted_with_a_key(scene: Scene) -> Step:
 
 def submitted_inline(scene: Scene) -> Step:
     return lambda: scene.submit(a_classify_job(source=inline("a", "b")), job_id="j")
+
+
+def submitted_together(scene: Scene) -> Step:
+    alike = Alike(a_classify_job(), version=3, unit_items=256, client="c")
+    inputs = [(name, a_chunk(1)) for name in "abc"]
+    return lambda: scene.ledger.submissions.submit_each(alike, inputs)
+
+
+def committed_together(scene: Scene) -> Step:
+    submitted_together(scene)()
+    claim = scene.claim()
+    assert claim is not None
+    done = [Finished(unit, some_results(1)) for unit in claim.units]
+    return lambda: scene.ledger.work.commit_all(done)
 
 
 def appended(scene: Scene) -> Step:
@@ -163,12 +180,14 @@ STORIES = [
     submitted,
     submitted_with_a_key,
     submitted_inline,
+    submitted_together,
     appended,
     sealed,
     sealed_when_all_is_done,
     renewed,
     committed,
     committed_as_the_last,
+    committed_together,
     training_committed,
     put_back,
     put_back_after_a_crash,
@@ -307,7 +326,7 @@ def _zset(redis: Redis, key: bytes, prefix: str) -> object:
 
 def _stream(redis: Redis, key: bytes, prefix: str) -> object:
     # How many progress events there are depends on the time that a job takes.
-    bodies = [_timeless(fields[b"e"], prefix) for _, fields in redis.xrange(key)]
+    bodies = [_timeless(b" ".join(row.values()), prefix) for _, row in redis.xrange(key)]
     return [body for body in bodies if b'"event":"progress"' not in body]
 
 

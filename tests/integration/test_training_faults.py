@@ -263,7 +263,7 @@ def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_d
     assert failure.message.endswith(
         "Hand the training in again without `continues`, and it begins anew."
     )
-    assert running.store.find_by_job("echo", resumed.job_id) is None
+    assert running.store.find_by_run("echo", resumed.job_id) is None
 
 
 def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(stage: Stage):

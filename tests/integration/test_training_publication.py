@@ -29,6 +29,7 @@ from seqd.worker.leases import LeaseKeeper
 from seqd.worker.leftovers import sweep
 from seqd.worker.model_cache import ModelCache
 from seqd.worker.publication import Publication
+from seqd.worker.runs import Run
 from seqd.worker.training_data import TrainingData
 from seqd.worker.workbench import Workbench
 from seqd_schemas import FileSource, JobState, ModelManifest, TrainJob
@@ -90,7 +91,9 @@ class Bench:
         (context.folder / "echo.json").write_text(json.dumps({"records": 1}))
         parameters = self._light.TrainParameters()
         trained = TrainedModel(metrics={"loss": 0.5})
-        return self.publication.publish(job, unit, parameters, trained, context, data.fingerprint())
+        return self.publication.publish(
+            Run(job, unit), parameters, trained, context, data.fingerprint()
+        )
 
     def lineage_of(self, job: TrainJob, job_id: str) -> list[str]:
         return lineage_of(job, job_id, self.scene.ledger.jobs, self.scene.ledger.checkpoints)
@@ -114,8 +117,8 @@ def an_echo_job(**changes) -> TrainJob:
 def complete(bench: Bench, **changes) -> None:
     job = an_echo_job(**changes)
     unit = bench.claim(job)
-    bench.publication.commit(job, unit, bench.publish(job, unit), 1.0)
-    assert bench.publication.settle(job, unit)
+    bench.publication.commit(Run(job, unit), bench.publish(job, unit), 1.0)
+    assert bench.publication.settle(Run(job, unit))
 
 
 def test_a_completed_training_is_confirmed(bench: Bench):
@@ -166,8 +169,8 @@ def test_a_cancel_between_publication_and_commit_takes_the_version_back(
         return commit(*arguments)
 
     monkeypatch.setattr(work, "commit_training", commit_after_a_cancel)
-    bench.publication.commit(job, unit, manifest, 1.0)
-    completed = bench.publication.settle(job, unit)
+    bench.publication.commit(Run(job, unit), manifest, 1.0)
+    completed = bench.publication.settle(Run(job, unit))
 
     assert not completed
     assert all(labels_meanwhile[label] == manifest.version for label in labels)
@@ -184,14 +187,14 @@ def test_a_version_that_the_next_attempt_takes_over_is_not_taken_back(bench: Ben
 
     # The zombie's commit is fenced, before and after the other attempt has committed.
     with pytest.raises(LeaseLost):
-        bench.publication.commit(job, zombie, manifest, 1.0)
-    assert not bench.publication.settle(job, zombie)
-    taken_over = bench.publication.take_up(job, holder)
+        bench.publication.commit(Run(job, zombie), manifest, 1.0)
+    assert not bench.publication.settle(Run(job, zombie))
+    taken_over = bench.publication.take_up(Run(job, holder))
     assert taken_over == manifest
-    bench.publication.commit(job, holder, taken_over, 1.0)
+    bench.publication.commit(Run(job, holder), taken_over, 1.0)
     with pytest.raises(LeaseLost):
-        bench.publication.commit(job, zombie, manifest, 1.0)
-    settled = [bench.publication.settle(job, unit) for unit in (zombie, holder)]
+        bench.publication.commit(Run(job, zombie), manifest, 1.0)
+    settled = [bench.publication.settle(Run(job, unit)) for unit in (zombie, holder)]
 
     assert settled == [True, True]
     assert bench.state_of(holder.job_id) is JobState.COMPLETED
@@ -202,9 +205,9 @@ def complete_by_another(bench: Bench, job: TrainJob, frozen: Unit) -> None:
     """Let the next attempt complete the job, and an operator roll the label back to version 1."""
     bench.scene.ledger.work.put_back(frozen)
     holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
-    version = bench.publication.take_up(job, holder) or bench.publish(job, holder)
-    bench.publication.commit(job, holder, version, 1.0)
-    assert bench.publication.settle(job, holder)
+    version = bench.publication.take_up(Run(job, holder)) or bench.publish(job, holder)
+    bench.publication.commit(Run(job, holder), version, 1.0)
+    assert bench.publication.settle(Run(job, holder))
     assert bench.store.labels("echo") == {"production": 2, "latest": 2}
     bench.store.set_label("echo", "production", 1)
 
@@ -225,9 +228,9 @@ def test_a_worker_frozen_anywhere_in_the_publication_leaves_a_label_where_an_ope
 
     monkeypatch.setattr(bench.store, frozen_before, freeze_and_thaw)
     with pytest.raises(LeaseLost, match="has ended, or another worker has it"):
-        bench.publication.commit(job, zombie, bench.publish(job, zombie), 1.0)
+        bench.publication.commit(Run(job, zombie), bench.publish(job, zombie), 1.0)
 
-    assert bench.publication.settle(job, zombie)
+    assert bench.publication.settle(Run(job, zombie))
     assert bench.shows() == ([1, 2], {"production": 1, "latest": 2})
     assert bench.store.announced() == []
 
@@ -243,7 +246,7 @@ def test_a_worker_that_wakes_up_while_the_next_one_trains_publishes_nothing(
         monkeypatch.undo()
         bench.scene.ledger.work.put_back(zombie)
         holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
-        assert bench.publication.take_up(job, holder) is None
+        assert bench.publication.take_up(Run(job, holder)) is None
         return publish(*arguments)
 
     monkeypatch.setattr(bench.store, "publish", freeze_and_thaw)
@@ -270,9 +273,9 @@ def test_a_late_attempt_that_announces_itself_does_not_keep_the_holder_out(
         move_labels(*arguments)
 
     monkeypatch.setattr(bench.store, "move_labels", move_after_the_zombie)
-    bench.publication.commit(job, holder, manifest, 1.0)
+    bench.publication.commit(Run(job, holder), manifest, 1.0)
 
-    assert bench.publication.settle(job, holder)
+    assert bench.publication.settle(Run(job, holder))
     assert bench.shows() == ([1], {"production": 1, "latest": 1})
 
 

@@ -23,7 +23,7 @@ ARRAYS_FILE = "arrays.safetensors"
 
 _WHO = "a training"
 _ASIDE = ".aside-"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 
 
 def checkpoints_dir(data_dir: Path) -> Path:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from seqd.cli.bench import app as bench
 from seqd.cli.classify import classify
 from seqd.cli.demo import demo
 from seqd.cli.generate import generate
@@ -12,6 +13,7 @@ from seqd.cli.models import app as models
 from seqd.cli.plugins import app as plugins
 from seqd.cli.schema import schema
 from seqd.cli.status import status
+from seqd.cli.sweep import sweep
 from seqd.cli.train import train
 from seqd.cli.up import up
 from seqd.cli.worker import worker
@@ -55,9 +57,11 @@ app.command("up", rich_help_panel=_RUN)(up)
 app.command("worker", rich_help_panel=_RUN)(worker)
 app.command("classify", rich_help_panel=_WORK)(classify)
 app.command("train", rich_help_panel=_WORK)(train)
+app.command("sweep", rich_help_panel=_WORK)(sweep)
 app.command("generate", rich_help_panel=_WORK)(generate)
 app.add_typer(jobs, name="jobs", rich_help_panel=_WORK)
 app.command("status", rich_help_panel=_LOOK)(status)
 app.add_typer(models, name="models", rich_help_panel=_LOOK)
 app.add_typer(plugins, name="plugins", rich_help_panel=_LOOK)
+app.add_typer(bench, name="bench", rich_help_panel=_LOOK)
 app.command("schema", rich_help_panel=_LOOK)(schema)

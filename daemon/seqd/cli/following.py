@@ -13,8 +13,9 @@ from seqd.cli.exits import INTERRUPTED
 from seqd.cli.rendering.screen import Screen
 from seqd.client import Client, JobHandle
 from seqd.client.continuing import has_its_input
+from seqd.client.handle import things_of
 from seqd.errors import SeqdError
-from seqd_schemas import Event, JobRecord, JobState
+from seqd_schemas import Event, JobRecord, JobState, task_of
 
 #: Seconds that the last events may take after the last result.
 _LAST_EVENTS_S = 5.0
@@ -65,7 +66,7 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
 def say_if_nobody_is_there(client: Client, handle: JobHandle, screen: Screen) -> None:
     """Say so when no worker that is up takes jobs of this kind; the job waits then."""
     kind = handle.record().kind
-    if not any(kind in worker.tasks for worker in client.workers()):
+    if not any(task_of(kind) in worker.tasks for worker in client.workers()):
         screen.say(
             f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
             "`seqd up` starts workers.",
@@ -96,7 +97,8 @@ def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
         screen.say(f"Cancelled job {handle.job_id}.{go_on}")
         return
     screen.say(
-        f"Cancelled job {handle.job_id} with {counts.done:,} of {counts.total:,} items done."
+        f"Cancelled job {handle.job_id} with {counts.done:,} of {counts.total:,} "
+        f"{things_of(record)} done."
     )
     if counts.done:
         screen.say(f"What was done: seqd jobs results {handle.job_id}")

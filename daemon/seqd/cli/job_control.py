@@ -35,7 +35,7 @@ def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         go_on = f" Continue it: seqd jobs resume {job}" if has_its_input(record) else ""
         typer.echo(f"Job {job} is {state}.{go_on}")
     else:
-        typer.echo(f"Job {job} is {state}, with {_done(record)} items done.")
+        typer.echo(f"Job {job} is {state}, with {_done(record)} done.")
 
 
 def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
@@ -53,7 +53,7 @@ def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     if had_ended:
         _say_it_had_ended(record)
         return
-    done = "" if record.kind == "train" else f", with {_done(record)} items done"
+    done = "" if record.kind == "train" else f", with {_done(record)} done"
     typer.echo(f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
 
 
@@ -198,4 +198,6 @@ def _say_it_had_ended(record: "JobRecord") -> None:
 
 
 def _done(record: "JobRecord") -> str:
-    return f"{record.counts.done:,} of {record.counts.total:,}"
+    from seqd.client.handle import things_of
+
+    return f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)}"

@@ -3,6 +3,7 @@
 What is done to them is in `job_control`.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,6 +69,7 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     from seqd.cli.bulk import print_event
     from seqd.cli.following import say_if_paused
     from seqd.cli.rendering.screen import Screen
+    from seqd.cli.sweeps import see_sweep_through
     from seqd.cli.trainings import see_training_through
 
     screen = Screen()
@@ -81,6 +83,8 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
             say_if_paused(screen, record)
             if record.kind == "train":
                 see_training_through(client, handle, screen, as_json=False)
+            elif record.kind == "sweep":
+                see_sweep_through(handle, screen)
             else:
                 _watch_items(handle, screen)
         record = handle.wait()
@@ -112,6 +116,28 @@ def results(
             output = Output(files, print_line, as_json=False)
             status = _fetch(handle, Screen(to_stderr=out is None), output, merged=merged)
     raise typer.Exit(status)
+
+
+@app.command()
+def plot(
+    job: options.JobIdArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File (PNG). Else sweep-JOB.png, here.")
+    ] = None,
+) -> None:
+    """Draw what a sweep has trained by now: its figures and its time against the values."""
+    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.sweeps import draw
+    from seqd.plots.canvas import check_plot
+    from seqd.sweep_report import report_of, sweep_job_of
+
+    path = out or Path(f"sweep-{job}.png")
+    check_plot(path)
+    with options.open_client() as client:
+        handle = client.job(job)
+        report_results = handle.results_by_now().values()
+        report = report_of(sweep_job_of(handle.record()), report_results)
+    raise typer.Exit(OK if draw(Screen(), report, path) else MISTAKE)
 
 
 app.command("cancel")(job_control.cancel)

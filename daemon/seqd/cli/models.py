@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.evaluate import evaluate
 from seqd.errors import InvalidRequest, UnknownModel
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from seqd.hookspecs import Inspection
     from seqd_schemas import ModelManifest
 
-app = typer.Typer(no_args_is_help=True, help="List and show models and their versions.")
+app = typer.Typer(no_args_is_help=True, help="List, show and evaluate models and their versions.")
 
 
 @app.command("list")
@@ -71,6 +72,9 @@ def show(
         if tables:
             screen.say()
     print_inspections(screen, tables)
+
+
+app.command()(evaluate)
 
 
 def _look(

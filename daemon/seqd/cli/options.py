@@ -99,7 +99,7 @@ def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
             )
         if name in values:
             raise InvalidParameters(f"parameter {name!r} is given twice; give it once")
-        values[name] = _value(name, text)
+        values[name] = read_value(name, text)
     return values
 
 
@@ -131,7 +131,8 @@ def choice(option: str, value: str, allowed: Iterable[str]) -> str:
     return value
 
 
-def _value(name: str, text: str) -> "ParameterValue":
+def read_value(name: str, text: str) -> "ParameterValue":
+    """Read one value: JSON, or else a text. Raises InvalidParameters for an object."""
     try:
         value: ParameterValue = json.loads(text)
     except ValueError:

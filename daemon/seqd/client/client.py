@@ -12,9 +12,12 @@ from typing import Self, TypeVar, Unpack
 
 from seqd.admission import admit
 from seqd.bell import Bell
+from seqd.client.completion import Completion, EndedJob
 from seqd.client.continuing import failed_items, resumption_of, retry_of
+from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
 from seqd.client.handle import JobHandle
 from seqd.client.requests import JobOptions, checked_id, job_of
+from seqd.client.sweeps import SweepOptions, sweep_of
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, WrongState
 from seqd.inputs import items_of, refuse_duplicates
@@ -22,7 +25,7 @@ from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.chunking import chunks_of, text_chunks_of
 from seqd.ledger.durability import wait_until_durable
-from seqd.ledger.submissions import new_job_id
+from seqd.ledger.submissions import Alike, new_job_id
 from seqd.server.endpoint import redis_url_of
 from seqd.settings import Settings, load_settings
 from seqd_schemas import (
@@ -34,7 +37,9 @@ from seqd_schemas import (
     JobRecord,
     LabelledText,
     NamedSource,
+    ParameterValue,
     RefusedItem,
+    SweepJob,
     TextChunk,
     TrainJob,
     UploadSource,
@@ -62,6 +67,8 @@ class Client:
         url = redis_url or redis_url_of(self._settings)
         self._redis = connect(url, timeout_s=self._settings.redis_timeout_s)
         self._ledger = Ledger(self._redis, self._settings, Bell(url, self._settings).ring)
+        #: Where this client is told which of its jobs have ended.
+        self._mailbox = new_job_id()
         self._lock = Lock()
         self._handles: list[JobHandle] = []
 
@@ -117,6 +124,53 @@ class Client:
         job = job_of("classify", model, options, source=source)
         return self._send(job, options, _entries(items, id_field, text_field, job.kind))
 
+    def classify_each(
+        self,
+        items: Iterable[Record | Item | RefusedItem],
+        *,
+        model: str = "imdb_lstm",
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[JobHandle]:
+        """Hand each text in as a job of its own, many in one round trip; gives their handles.
+
+        For a service that has many single texts in hand: each job has its own identifier, events
+        and result, is charged alone, and depends on no other. `items` are what `classify` takes,
+        in order; all of them are held in memory. `job_ids` has an identifier for each: sent
+        again, it makes no second job. `options` hold for every job; `durable` waits for all of
+        them at once. `as_completed` gives the results.
+
+        Raises what `classify` does before anything is sent, and JobsRefused when some of the jobs
+        were refused: it knows which, why, and which were not.
+        """
+        refuse_options_of_one(options)
+        source = UploadSource(expected_items=1)
+        job = job_of("classify", model, options, source=source)
+        admitted = admit(job, self._ledger.fleet.catalog())
+        entries = items_of(_listed(items), id_field=id_field, text_field=text_field)
+        inputs = list(inputs_of(entries, job_ids))
+        alike = Alike(job, admitted.version, admitted.unit_items, self._mailbox)
+        outcomes = self._ledger.submissions.submit_each(alike, inputs)
+        if refusal := refusal_of(inputs, outcomes):
+            raise refusal
+        durable = self._is_durable(options.get("durable"), is_whole=True)
+        return [JobHandle(self._ledger, job_id, durable=durable) for job_id, _ in inputs]
+
+    def as_completed(
+        self, jobs: Iterable[JobHandle], timeout_s: float | None = None
+    ) -> Iterator[EndedJob]:
+        """Give each of many jobs as soon as it has ended, with one wait for all of them.
+
+        Quick for jobs that this client's `classify_each` handed in: the results of a completed
+        one come with it. Any other job is looked at every two seconds. A job that failed, was
+        cancelled or has expired is given like any other: its state says so. Raises TimeoutError
+        when not all have ended after `timeout_s` seconds, and UnknownJob for one that is not kept
+        (any more).
+        """
+        return iter(Completion(self._ledger, self._mailbox, jobs, timeout_s))
+
     def generate(
         self,
         prompts: Items,
@@ -160,6 +214,24 @@ class Client:
         texts = texts_of(_listed(data), text_field=text_field, label_field=label_field)
         return self._send(job, options, texts=texts)
 
+    def sweep(
+        self,
+        data: FileSource | NamedSource,
+        *,
+        model: str,
+        grid: Mapping[str, Sequence[ParameterValue]],
+        **options: Unpack[SweepOptions],
+    ) -> JobHandle:
+        """Train a model once for each combination of the values in `grid`; see `SweepJob`.
+
+        The trainings run side by side, on all slots that train. Each combination is an item, named
+        like `embedding_length=8`; its result has the version that it made, with its figures.
+        `options` are those of `SweepOptions`; `labels` are moved to the best version at the end.
+        Raises what `train` does, also for a combination that the model does not take, before
+        anything is sent; and InvalidRequest for data that would have to be uploaded.
+        """
+        return self._send(sweep_of(data, model, grid, options), options)
+
     def retry(self, job_id: str) -> JobHandle:
         """Hand an ended job's failed items in again, as a job that continues it.
 
@@ -177,6 +249,9 @@ class Client:
                 f"No failed item of job {job_id} has a text that could be read: there is nothing "
                 "to retry. Mend the input, and hand it in as a new job."
             )
+        if isinstance(job, SweepJob):
+            only = tuple(item.custom_id for item in chain((first,), items))
+            return self._send(job.model_copy(update={"only": only}), {})
         return self._send(job, {}, chain((first,), items))
 
     def resume(self, job_id: str) -> JobHandle:
@@ -241,7 +316,9 @@ class Client:
             head=head[0] if head else None,
         )
         handle = JobHandle(self._ledger, accepted.job_id)
-        if is_upload and not handle.record().sealed:
+        # What was made just now is as it was sent; what was there may have been left half way.
+        is_complete = is_whole if accepted.created else handle.record().sealed
+        if is_upload and not is_complete:
             # Also for a job that exists: an earlier client may have died in its upload, and a
             # chunk that is there already is not added again.
             rest = head[1:] if first is not None else head

@@ -16,6 +16,7 @@ from seqd_schemas import (
     Job,
     JobRecord,
     JobState,
+    SweepJob,
     TrainJob,
     UploadSource,
 )
@@ -43,6 +44,8 @@ def retry_of(record: JobRecord) -> Job:
         )
     if record.counts.succeeded == record.counts.total:
         raise WrongState(f"Job {record.job_id} has no failed items: there is nothing to retry.")
+    if isinstance(record.job, SweepJob):
+        return _continuing(record)  # whoever knows them names its combinations
     undone = record.counts.total - record.counts.succeeded
     return _continuing(record, source=UploadSource(expected_items=undone))
 

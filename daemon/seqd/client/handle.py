@@ -10,9 +10,11 @@ from time import monotonic
 
 from seqd.client.continuing import has_its_input, merged
 from seqd.client.results import ResultReader
+from seqd.client.sweeps import results_by_now
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
+from seqd.ledger.blobs import ResultLine
 from seqd_schemas import (
     TERMINAL_EVENTS,
     Event,
@@ -30,11 +32,13 @@ LONGEST_WAIT_S = 2.0
 class JobHandle:
     """A job in the ledger."""
 
-    def __init__(self, ledger: Ledger, job_id: str, upload: Upload | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, job_id: str, upload: Upload | None = None, *, durable: bool = False
+    ) -> None:
         #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
         self.job_id = job_id
         #: True when the server has said that the job is on its disk; see `JobOptions.durable`.
-        self.durable = False
+        self.durable = durable
         self._ledger = ledger
         self._upload = upload
 
@@ -91,7 +95,7 @@ class JobHandle:
             if left_s <= 0:
                 raise TimeoutError(
                     f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
-                    f"{record.counts.done:,} of {record.counts.total:,} items done."
+                    f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
                 )
             wait_s = min(left_s, LONGEST_WAIT_S)
             for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
@@ -106,6 +110,11 @@ class JobHandle:
         `cancelled`, those of a job whose time ran out with `expired`. After the last one, raises
         JobFailed when the job as a whole failed, and what the input's own iterable raised.
         """
+        for line in self.result_lines():
+            yield line.result
+
+    def result_lines(self) -> Iterator[ResultLine]:
+        """Read what `results` gives, each with its JSON: what a file of results holds."""
         if self.record().kind == "train":
             raise InvalidRequest(
                 f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
@@ -116,12 +125,25 @@ class JobHandle:
         if record.state is JobState.FAILED:
             _ended_well(record)
 
+    def results_by_now(self) -> dict[str, ItemSuccess | ItemFailure]:
+        """Give a sweep's results that are there, by `custom_id`, in order; waits for none.
+
+        Raises InvalidRequest for a job of another kind: its results may be too many to hold.
+        """
+        record = self.record()
+        if record.kind != "sweep":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
+            )
+        return results_by_now(self._ledger, record)
+
     def merged_results(self) -> Iterator[ItemSuccess | ItemFailure]:
         """Read the results with those of later retries in the place of the errors they answer.
 
         Waits for a retry that still runs. In input order, as `results`.
         """
-        first = iter(ResultReader(self._ledger, self.job_id, self._raise_upload_error))
+        lines = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        first = (line.result for line in lines)
         retry = self.continuation()
         return first if retry is None else merged(first, retry.merged_results())
 
@@ -226,11 +248,16 @@ def expiry_of(record: JobRecord) -> str:
     if record.kind == "train":
         said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
     else:
-        said = f"{expired} with {counts.done:,} of {counts.total:,} items done."
+        said = f"{expired} with {counts.done:,} of {counts.total:,} {things_of(record)} done."
         rest = f"seqd jobs retry {job_id} --failed"
     if not has_its_input(record):
         return f"{said} Its input was not complete by then: hand it in again with more time."
     return f"{said} The rest: {rest}"
+
+
+def things_of(record: JobRecord) -> str:
+    """Name what a job counts, of several."""
+    return "combinations" if record.kind == "sweep" else "items"
 
 
 def _ended_well(record: JobRecord) -> JobRecord:
@@ -243,7 +270,8 @@ def _ended_well(record: JobRecord) -> JobRecord:
         how_far = (
             "before it had made a version."
             if record.kind == "train"
-            else f"with {done:,} of {total:,} items done; their results stay readable."
+            else f"with {done:,} of {total:,} {things_of(record)} done; their results stay "
+            "readable."
         )
         raise JobCancelled(f"Job {record.job_id} was cancelled {how_far}")
     return record

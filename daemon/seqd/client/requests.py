@@ -1,6 +1,6 @@
 """Turns what a caller asks for into a validated job; sends nothing.
 
-`JobOptions` are the keyword arguments that `classify`, `generate` and `train` share.
+`JobOptions` are the keyword arguments that `classify`, `generate`, `train` and `sweep` share.
 """
 
 from collections.abc import Mapping
@@ -47,8 +47,11 @@ _NOT_SENT = ("job_id", "durable")
 
 #: What pydantic would show as a pattern, in words.
 _ALLOWED = {
-    "model": "NAME, NAME@3 (a version) or NAME@production (a label); for a training, NAME alone",
+    "model": "NAME, NAME@3 (a version) or NAME@production (a label); for a training or a sweep, "
+    "NAME alone",
     "labels": "names of lower-case letters, digits, `_` and `-`",
+    "grid": "1 to 8 parameters, each with values that differ, of 256 combinations at most",
+    "metric": "the name of a figure, such as validation_accuracy",
     "preset": "a name of lower-case letters, digits, `_` and `-`",
     "tenant": "1 to 64 letters, digits, `_`, `.` and `-`",
     "idempotency_key": "1 to 128 characters, none of them a control character",

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from seqd.errors import ArtifactDamaged, PluginFault
 from seqd.store.disk import sync, write_atomically, writing
-from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, ParameterValue
+from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, ParameterValue, run_id_of
 
 MANIFEST_NAME = "manifest.json"
 
@@ -45,6 +45,13 @@ class VersionDraft:
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
     job_id: str | None = None
+    #: Which training of the job, where it is a sweep.
+    unit: int | None = None
+
+    @property
+    def run_id(self) -> str | None:
+        """What the training goes by; None of a version that no job made."""
+        return None if self.job_id is None else run_id_of(self.job_id, self.unit)
 
 
 def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifest:
@@ -146,6 +153,7 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
             data=draft.data,
             libraries=dict(draft.libraries),
             job_id=draft.job_id,
+            unit=draft.unit,
             created_at_ms=draft.created_at_ms,
             files=files,
         )

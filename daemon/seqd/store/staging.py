@@ -17,18 +17,18 @@ from seqd_schemas import ModelManifest
 
 STAGING = ".staging"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 
 
-def new_folder(root: Path, name: str, job_id: str) -> Path:
+def new_folder(root: Path, name: str, run_id: str) -> Path:
     """Make an empty staging folder, on the file system that the store is on."""
     staging = root / STAGING
-    for part in (name, job_id):
+    for part in (name, run_id):
         if _NAME.fullmatch(part) is None:
             raise PluginFault(f"{part!r} cannot be part of a folder's name")
     with writing(staging):
         staging.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{name}-{job_id}-", dir=staging))
+        return Path(tempfile.mkdtemp(prefix=f"{name}-{run_id}-", dir=staging))
 
 
 def discard(root: Path, folder: Path) -> None:
@@ -40,11 +40,11 @@ def discard(root: Path, folder: Path) -> None:
 
 
 def staged_folders(root: Path) -> list[tuple[Path, str]]:
-    """Give the staging folders that there are, each with the job that it was made for."""
+    """Give the staging folders that there are, each with the training that it was made for."""
     staging = root / STAGING
     if not staging.is_dir():
         return []
-    # NAME-JOB-RANDOM: neither a model's name nor the random part has a dash.
+    # NAME-RUN-RANDOM: neither a model's name nor the random part has a dash.
     return [
         (path, path.name.partition("-")[2].rpartition("-")[0]) for path in sorted(staging.iterdir())
     ]

@@ -28,7 +28,7 @@ from seqd.store.withdrawals import (
     withdrawn_numbers,
 )
 from seqd.suggestions import did_you_mean, listed
-from seqd_schemas import ModelManifest
+from seqd_schemas import ModelManifest, job_of_run
 
 logger = logging.getLogger(__name__)
 
@@ -109,16 +109,16 @@ class ModelStore:
         self._check_version(name, version, f"{name}@{version}")
         return open_folder(self._folder(name, version), name, version)
 
-    def new_folder(self, name: str, job_id: str) -> Path:
+    def new_folder(self, name: str, run_id: str) -> Path:
         """Make an empty folder for a training's files, to be published or discarded."""
-        return staging.new_folder(self._root, name, job_id)
+        return staging.new_folder(self._root, name, run_id)
 
     def publish(
         self, folder: Path, draft: VersionDraft, holder: str | None = None
     ) -> ModelManifest:
         """Make a finished staging folder the model's next version, whole and for good.
 
-        Two processes get two versions. A job gets one: if its version is there already, the
+        Two processes get two versions. A training gets one: if its version is there already, the
         folder is discarded and that version's manifest given. On an error the folder stays.
         Raises PluginFault for files that no version may hold, StoreUnwritable, and LeaseLost
         where a `holder` is named whose announcement does not stand any more.
@@ -127,18 +127,25 @@ class ModelStore:
         with writing(model_folder):
             model_folder.mkdir(parents=True, exist_ok=True)
         with exclusive(model_folder):
-            if holder is not None and draft.job_id is not None:
-                check_holder(model_folder, draft.job_id, holder)
-            earlier = self.find_by_job(draft.model, draft.job_id) if draft.job_id else None
+            run_id = draft.run_id
+            if holder is not None and run_id is not None:
+                check_holder(model_folder, run_id, holder)
+            earlier = None if run_id is None else self.find_by_run(draft.model, run_id)
             if earlier is not None:
                 self.discard(folder)
                 return earlier
             taken = [STARTER_VERSION, *self.numbers(draft.model), *withdrawn_numbers(model_folder)]
             return staging.move_in(self._root, folder, draft, max(taken) + 1)
 
-    def find_by_job(self, name: str, job_id: str) -> ModelManifest | None:
-        """Give the version that a job made; None if it made none (yet)."""
-        return next((m for m in reversed(self.versions(name)) if m.job_id == job_id), None)
+    def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
+        """Give the version that a training made; None if it made none (yet).
+
+        `run_id` is its job's, or of one in a sweep `JOB.UNIT`; so it is wherever a training is
+        named here.
+        """
+        job_id, unit = job_of_run(run_id)
+        made = (m for m in reversed(self.versions(name)) if (m.job_id, m.unit) == (job_id, unit))
+        return next(made, None)
 
     def set_label(self, name: str, label: str, version: int) -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
@@ -146,8 +153,8 @@ class ModelStore:
         self.open(name, version)
         write_label(self._root / name, label, version)
 
-    def announce(self, name: str, job_id: str, holder: str) -> None:
-        """Note that a job is about to publish a version, which counts once it is confirmed.
+    def announce(self, name: str, run_id: str, holder: str) -> None:
+        """Note that a training is about to publish a version, which counts once it is confirmed.
 
         `holder` is a new random word for whoever is at it now; nobody who named another before
         can take a step any more. Raises StoreUnwritable.
@@ -156,38 +163,46 @@ class ModelStore:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with exclusive(folder):
-            announce(folder, job_id, holder)
+            announce(folder, run_id, holder)
 
     def move_labels(
-        self, name: str, labels: Sequence[str], version: int, job_id: str, holder: str
+        self,
+        name: str,
+        labels: Sequence[str],
+        version: int,
+        run_id: str,
+        holder: str,
+        made_by: str | None = None,
     ) -> None:
-        """Move labels to an announced job's version, noting where they stood before.
+        """Move labels to a version that an announced training made, noting where they stood.
 
-        Raises as `set_label` does, and LeaseLost where the holder's announcement stands no more.
+        `made_by` made the version, where that is another one than `run_id`, who holds the
+        announcement. Raises as `set_label` does, and LeaseLost where the holder's announcement
+        stands no more.
         """
         for label in labels:
             check_label(label)
         self.open(name, version)
         with exclusive(self._root / name):
-            check_holder(self._root / name, job_id, holder)
-            move_labels(self._root / name, labels, version, job_id)
+            check_holder(self._root / name, run_id, holder)
+            move_labels(self._root / name, labels, version, made_by or run_id)
 
-    def confirm(self, name: str, job_id: str) -> None:
-        """Let an announced version count for good: its job has completed."""
+    def confirm(self, name: str, run_id: str) -> None:
+        """Let an announced version count for good: its training has completed."""
         if (self._root / name).is_dir():
             with exclusive(self._root / name):
-                forget(self._root / name, job_id)
+                forget(self._root / name, run_id)
 
     def announced(self) -> list[tuple[str, str]]:
-        """Give the model and the job of each announced version that nobody has confirmed yet."""
+        """Give model and training of each announced version that nobody has confirmed yet."""
         return [
-            (name, job_id)
+            (name, run_id)
             for name in self._folders()
-            for job_id in announced_jobs(self._root / name)
+            for run_id in announced_jobs(self._root / name)
         ]
 
-    def withdraw(self, name: str, job_id: str) -> int | None:
-        """Take back what a job published: its version goes, its labels stand where they stood.
+    def withdraw(self, name: str, run_id: str) -> int | None:
+        """Take back what a training published: its version goes, its labels stand where they stood.
 
         The number is not given again, since somebody may have noted it. Gives it, or None where
         there was nothing to take back. Raises StoreUnwritable.
@@ -196,15 +211,15 @@ class ModelStore:
         if not folder.is_dir():
             return None
         with exclusive(folder):
-            manifest = self.find_by_job(name, job_id)
+            manifest = self.find_by_run(name, run_id)
             if manifest is not None:
-                restore_labels(folder, manifest.version, job_id)
+                restore_labels(folder, manifest.version, run_id)
                 remove_version(folder, manifest.version)
-            forget(folder, job_id)
+            forget(folder, run_id)
         return None if manifest is None else manifest.version
 
     def staged(self) -> list[tuple[Path, str]]:
-        """Give the staging folders that there are, each with the job that it was made for."""
+        """Give the staging folders that there are, each with the training that it was made for."""
         return staging.staged_folders(self._root)
 
     def _folders(self) -> list[str]:

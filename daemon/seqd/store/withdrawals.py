@@ -5,6 +5,9 @@ moment the job may be cancelled or the worker die. So a job announces what it is
 `.announced-JOB.json` beside the versions, with where the labels stood that it moves. The file
 goes when the job completed; whoever finds it on a job that ended otherwise takes all of it back.
 
+A job that is a sweep makes several versions. Each of its trainings does all this for itself, under
+the name `JOB.UNIT`; `run_id` is that name, or the job's where it is one training.
+
 The file also names its holder, the attempt at the job that announced itself last. An attempt
 that is not, or finds no file, was overtaken while it was frozen, and changes nothing.
 
@@ -22,7 +25,7 @@ from seqd.errors import LeaseLost
 from seqd.store.disk import sync, write_atomically, writing
 from seqd.store.labels import read_labels, write_labels
 
-_ANNOUNCED = re.compile(r"\.announced-([A-Za-z0-9][A-Za-z0-9_-]{0,127})\.json")
+_ANNOUNCED = re.compile(r"\.announced-([A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?)\.json")
 _WITHDRAWN = re.compile(r"\.withdrawn-([1-9][0-9]{0,8})")
 
 
@@ -37,42 +40,44 @@ class Announcement(BaseModel):
     before: dict[str, int | None] = {}
 
 
-def announce(folder: Path, job_id: str, holder: str) -> None:
-    """Note that a job is about to publish; where labels stood, an earlier attempt has noted."""
-    _write(folder, job_id, _read(folder, job_id).model_copy(update={"holder": holder}))
+def announce(folder: Path, run_id: str, holder: str) -> None:
+    """Note that a training is about to publish; where labels stood was noted before."""
+    _write(folder, run_id, _read(folder, run_id).model_copy(update={"holder": holder}))
 
 
-def check_holder(folder: Path, job_id: str, holder: str) -> None:
+def check_holder(folder: Path, run_id: str, holder: str) -> None:
     """Raise LeaseLost unless this holder's announcement is the one that stands."""
-    if _read(folder, job_id).holder != holder:
+    if _read(folder, run_id).holder != holder:
         raise LeaseLost(
-            f"Job {job_id} is not to be published into {folder} by this attempt any more: it is "
+            f"Job {run_id} is not to be published into {folder} by this attempt any more: it is "
             "settled, or another attempt has announced itself."
         )
 
 
 def announced_jobs(folder: Path) -> list[str]:
-    """Give the jobs whose announcements nobody has taken away."""
+    """Give the trainings whose announcements nobody has taken away."""
     names = [path.name for path in sorted(folder.iterdir())]
     return [match[1] for match in map(_ANNOUNCED.fullmatch, names) if match]
 
 
-def move_labels(folder: Path, labels: Sequence[str], version: int, job_id: str) -> None:
+def move_labels(folder: Path, labels: Sequence[str], version: int, run_id: str) -> None:
     """Move labels to a version; where they stood is noted first, so that a kill loses nothing."""
     stored = read_labels(folder)
-    announced = _read(folder, job_id)
+    announced = _read(folder, run_id)
     # One that an earlier attempt has moved already stood where that attempt has noted.
     before = {
         label: announced.before.get(label) if stored.get(label) == version else stored.get(label)
         for label in labels
     }
-    _write(folder, job_id, announced.model_copy(update={"before": announced.before | before}))
+    # One that is confirmed is never taken back, so nobody need know.
+    if _file(folder, run_id).exists():
+        _write(folder, run_id, announced.model_copy(update={"before": announced.before | before}))
     write_labels(folder, stored | dict.fromkeys(labels, version))
 
 
-def restore_labels(folder: Path, version: int, job_id: str) -> None:
+def restore_labels(folder: Path, version: int, run_id: str) -> None:
     """Put labels back where they stood; those that somebody has moved on since stay."""
-    before = _read(folder, job_id).before
+    before = _read(folder, run_id).before
     if not before:
         return
     labels = read_labels(folder)
@@ -105,23 +110,23 @@ def withdrawn_numbers(folder: Path) -> list[int]:
     return [int(match[1]) for match in map(_WITHDRAWN.fullmatch, names) if match]
 
 
-def forget(folder: Path, job_id: str) -> None:
-    """Take a job's announcement away, if there is one."""
+def forget(folder: Path, run_id: str) -> None:
+    """Take a training's announcement away, if there is one."""
     with writing(folder):
-        _file(folder, job_id).unlink(missing_ok=True)
+        _file(folder, run_id).unlink(missing_ok=True)
 
 
-def _file(folder: Path, job_id: str) -> Path:
-    return folder / f".announced-{job_id}.json"
+def _file(folder: Path, run_id: str) -> Path:
+    return folder / f".announced-{run_id}.json"
 
 
-def _read(folder: Path, job_id: str) -> Announcement:
+def _read(folder: Path, run_id: str) -> Announcement:
     """Read the file, which is written atomically; one that makes no sense restores no label."""
     try:
-        return Announcement.model_validate_json(_file(folder, job_id).read_bytes())
+        return Announcement.model_validate_json(_file(folder, run_id).read_bytes())
     except (FileNotFoundError, ValidationError):
         return Announcement()
 
 
-def _write(folder: Path, job_id: str, announcement: Announcement) -> None:
-    write_atomically(_file(folder, job_id), f"{announcement.model_dump_json()}\n".encode())
+def _write(folder: Path, run_id: str, announcement: Announcement) -> None:
+    write_atomically(_file(folder, run_id), f"{announcement.model_dump_json()}\n".encode())

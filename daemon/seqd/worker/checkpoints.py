@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from seqd.checkpoints import CheckpointFolder, Content, encode
+from seqd.combinations import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     CheckpointDamaged,
@@ -28,7 +29,8 @@ from seqd.hookspecs import Checkpoint
 from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.work import Unit
-from seqd_schemas import TrainJob
+from seqd.worker.runs import Run
+from seqd_schemas import SweepJob, TrainJob, run_id_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,12 +62,14 @@ class WorkerCheckpoints:
         say: Callable[[str], None],
         data_sha256: Callable[[], str | None],
     ) -> None:
-        """`lineage` are the job and those that it goes on from, see `lineage_of`.
+        """`lineage` are the run and those that it goes on from, see `lineage_of`.
 
         `say` tells the caller something, `data_sha256` is the digest of what is learnt from.
         """
         self._unit = unit
         self._lineage = lineage
+        #: What its files go by.
+        self._run_id = lineage[0]
         self._records = records
         self._data_dir = data_dir
         self._every_s = every_s
@@ -76,11 +80,11 @@ class WorkerCheckpoints:
         self._due_at = monotonic() + every_s
 
     def load(self) -> Checkpoint | None:
-        """Give the last sound checkpoint that counts, the job's own before an earlier job's."""
-        for job_id in self._lineage:
-            records = self._records.of(job_id)
+        """Give the last sound checkpoint that counts, the run's own before an earlier job's."""
+        for run_id in self._lineage:
+            records = self._records.of(run_id)
             if records:
-                return self._newest_sound(job_id, records)
+                return self._newest_sound(run_id, records)
         return None
 
     def due(self) -> bool:
@@ -98,17 +102,17 @@ class WorkerCheckpoints:
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this checkpoint; the one before still counts.
             self._due_at = monotonic() + min(self._every_s, OUTAGE_RETRY_S)
-            log.warning("checkpoint of training job=%s does not count: %s", self._job_id, error)
+            log.warning("checkpoint of training job=%s does not count: %s", self._run_id, error)
         except StoreUnwritable as error:
             if not self._stop():
                 raise
-            log.warning("training job=%s stops without a checkpoint: %s", self._job_id, error)
+            log.warning("training job=%s stops without a checkpoint: %s", self._run_id, error)
 
     def _save(self, content: Content) -> None:
         self._saves += 1
         # Unique even where a Redis that lost its last second hands an attempt's number out twice.
         name = f"{self._unit.attempt:06d}-{self._saves:06d}-{secrets.token_hex(4)}"
-        folder = CheckpointFolder(self._data_dir, self._job_id)
+        folder = CheckpointFolder(self._data_dir, self._run_id)
         folder.write(name, content)
         # Looked at before it counts: a worker that is frozen right after that, for as long as you
         # like, must not clear away what the attempts after it save meanwhile.
@@ -118,33 +122,33 @@ class WorkerCheckpoints:
             folder.remove(there.difference(counting))
             return
         # It may count nevertheless, where the reply got lost and the lease too before the repeat.
-        if all(record.name != name for record in self._records.of(self._job_id)):
+        if all(record.name != name for record in self._records.of(self._run_id)):
             folder.remove([name])
         raise LeaseLost(
-            f"A checkpoint of training {self._job_id} is refused: the job has ended, or another "
+            f"A checkpoint of training {self._run_id} is refused: the job has ended, or another "
             "worker has it."
         )
 
-    def _newest_sound(self, job_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
-        folder = CheckpointFolder(self._data_dir, job_id)
+    def _newest_sound(self, run_id: str, records: Sequence[CheckpointRecord]) -> Checkpoint:
+        folder = CheckpointFolder(self._data_dir, run_id)
         reasons = []
         for record in records:
             try:
                 checkpoint, data_sha256 = folder.read(record.name, record.sha256)
             except CheckpointDamaged as error:
-                log.warning("checkpoint of training job=%s is damaged: %s", job_id, error)
+                log.warning("checkpoint of training job=%s is damaged: %s", run_id, error)
                 reasons.append(str(error))
                 continue
             self._check_data(data_sha256)
-            self._tell(job_id, reasons)
+            self._tell(run_id, reasons)
             return checkpoint
         raise CheckpointDamaged(
-            f"No checkpoint of training {job_id} can be gone on from. {'; '.join(reasons)}. Where "
+            f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW
         )
 
-    def _tell(self, job_id: str, reasons: Sequence[str]) -> None:
-        whose = "its last checkpoint" if job_id == self._job_id else f"a checkpoint of {job_id}"
+    def _tell(self, run_id: str, reasons: Sequence[str]) -> None:
+        whose = "its last checkpoint" if run_id == self._run_id else f"a checkpoint of {run_id}"
         if reasons:
             self._say(f"{reasons[0]}. The training goes on from the checkpoint before it.")
         else:
@@ -158,9 +162,21 @@ class WorkerCheckpoints:
                 f"{expected}, and is {found}. Put the old data back. {_ANEW}"
             )
 
-    @property
-    def _job_id(self) -> str:
-        return self._unit.job_id
+
+def lineage_of_run(run: Run, jobs: Jobs, records: CheckpointRecords) -> list[str]:
+    """Give the run, and those that it goes on from, the last one first; raises as `lineage_of`."""
+    if run.sweep is None:
+        return lineage_of(run.job, run.id, jobs, records)
+    lineage, sweep = [run.id], run.sweep
+    while not records.of(lineage[-1]) and sweep.continues is not None:
+        earlier_id = sweep.continues
+        found = _earlier_sweep(sweep, earlier_id, jobs)
+        names = [] if found is None else [one.name for one in combinations_of(found)]
+        if found is None or run.name not in names:
+            break  # A retry need not go on from anything: it trains anew.
+        sweep = found
+        lineage.append(run_id_of(earlier_id, names.index(run.name)))
+    return lineage
 
 
 def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecords) -> list[str]:
@@ -177,6 +193,18 @@ def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecord
         lineage.append(job.continues)
         job = _earlier(job, job.continues, jobs)
     return lineage
+
+
+def _earlier_sweep(sweep: SweepJob, earlier_id: str, jobs: Jobs) -> SweepJob | None:
+    """Give the sweep that this one continues; None where it is gone, or asked for another thing."""
+    try:
+        earlier = jobs.get(earlier_id).job
+    except UnknownJob:
+        return None
+    if not isinstance(earlier, SweepJob):
+        return None
+    is_same = all(getattr(sweep, name) == getattr(earlier, name) for name in (*_SAME, "grid"))
+    return earlier if is_same else None
 
 
 def _earlier(job: TrainJob, earlier_id: str, jobs: Jobs) -> TrainJob:

@@ -1,5 +1,7 @@
 """Reads the file that a job names, and adds its items to the ledger unit by unit.
 
+Of a sweep it writes the combinations of its grid out, each a unit.
+
 The intake is itself a unit with a lease. It runs in slices, so that the workers that are to
 compute are not kept busy with reading, and stops when enough is waiting. A dead worker's
 intake goes on elsewhere: units are numbered, and a number that is there is not added again.
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from seqd.combinations import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,
@@ -23,7 +26,7 @@ from seqd.ledger.chunking import chunks_of
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.workbench import Workbench
-from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem
+from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob
 
 log = logging.getLogger(__name__)
 
@@ -120,15 +123,18 @@ class Intake:
         known = self._reading if self._job_id == unit.job_id else None
         if known is not None and known.next_unit == record.units:
             return known
-        if not isinstance(job.source, FileSource):
-            raise TypeError(f"job {unit.job_id} has an intake and no file")
-        chunks = chunks_of(self._entries(job, job.source), record.unit_items)
+        chunks = chunks_of(self._entries(job, unit), record.unit_items)
         # Cutting again from the start gives the same chunks, whoever cut them first.
         rest = islice(chunks, record.units, None)
         self._job_id, self._reading = unit.job_id, _Reading(rest, record.units)
         return self._reading
 
-    def _entries(self, job: Job, source: FileSource) -> Iterator[Item | RefusedItem]:
+    def _entries(self, job: Job, unit: Unit) -> Iterator[Item | RefusedItem]:
+        if isinstance(job, SweepJob):
+            return (combination.item() for combination in combinations_of(job))
+        source = job.source
+        if not isinstance(source, FileSource):
+            raise TypeError(f"job {unit.job_id} has an intake and no file")
         roots = self._settings.input_roots or ()
         entries = read_items(source, roots=roots, allow_empty=job.kind == "generate")
         return refuse_duplicates(entries)

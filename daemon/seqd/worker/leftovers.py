@@ -28,9 +28,10 @@ def sweep(
 ) -> list[str]:
     """Clear away what nobody will go on from; gives the versions that were taken back.
 
-    `state_of` gives a job's state, None of one that the ledger does not know; `now_s` are
-    seconds since 1970-01-01 UTC, as files are dated in. Checkpoints stay while their job is
-    open, and after a cancel, a failure or an expiry as long as the ledger keeps the job.
+    `state_of` gives a training's state, which is its job's, or in a sweep that of its combination;
+    None of one that the ledger does not know. `now_s` are seconds since 1970-01-01 UTC, as files
+    are dated in. Checkpoints stay while their job is open, and after a cancel, a failure or an
+    expiry as long as the ledger keeps the job.
     """
     _sweep_checkpoints(checkpoints_dir(data_dir), state_of, now_s)
     for path, job_id in store.staged():

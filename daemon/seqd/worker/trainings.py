@@ -1,4 +1,4 @@
-"""Runs a training from its data to a new version in the model store.
+"""Runs a training from its data to a new version in the model store; `sweeps` has it run several.
 
 The version appears in the store whole or not at all, and only while this worker holds the
 unit: a zombie's late result stays in the staging folder and is thrown away. A job that is
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import Protocol
 
 from pydantic import ValidationError
 
@@ -23,23 +24,36 @@ from seqd.errors import (
     PluginFault,
     SeqdError,
     Stopped,
-    UnknownJob,
     failure_of,
 )
 from seqd.hookspecs import Model, PluginParameters
 from seqd.ledger.work import Unit
 from seqd.settings import Settings
 from seqd.store.disk import DISK_ERRNOS, unwritable
-from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of
+from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.chores import outlive
 from seqd.worker.contexts import WorkerTrainContext, told_in
 from seqd.worker.leftovers import sweep
 from seqd.worker.publication import Publication
+from seqd.worker.runs import Run, events_so_far, state_of_run
 from seqd.worker.training_data import TrainingData, open_data
 from seqd.worker.workbench import Workbench
 from seqd_schemas import Event, Failure, JobState, Log, ModelManifest, TrainJob
 
 log = logging.getLogger(__name__)
+
+
+class Ending(Protocol):
+    """Commits what came of a training."""
+
+    def succeed(self, run: Run, manifest: ModelManifest, seconds: float, epochs_s: float) -> None:
+        """Commit the version. Raises LeaseLost.
+
+        `seconds` are those of this attempt, `epochs_s` those of them that went into epochs.
+        """
+
+    def fail(self, run: Run, failure: Failure) -> None:
+        """Commit why there is none."""
 
 
 class Trainings:
@@ -48,31 +62,50 @@ class Trainings:
     def __init__(self, bench: Workbench, settings: Settings) -> None:
         self._bench = bench
         self._settings = settings
-        self._publication = Publication(bench, settings.lease_s)
+        self.publication = Publication(bench, settings.lease_s)
 
     def run(self, job: TrainJob, unit: Unit) -> None:
         """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
+        self.carry_out(Run(job, unit), self)
+
+    def carry_out(self, run: Run, ending: "Ending") -> None:
+        """Train and publish, and have `ending` commit what came of it. Raises as `run` does."""
         began = monotonic()
         outlive("leftovers of trainings not cleared away", self._sweep)
         try:
-            self._refuse_after_crashes(unit)
-            manifest = self._publication.take_up(job, unit) or self._train(job, unit)
-            self._publication.commit(job, unit, manifest, monotonic() - began)
+            self._refuse_after_crashes(run.unit)
+            manifest, epochs_s = self.publication.take_up(run), 0.0
+            if manifest is None:
+                manifest, epochs_s = self._train(run)
+            ending.succeed(run, manifest, monotonic() - began, epochs_s)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
         except SeqdError as error:
-            self._fail(unit, failure_of(error))
+            ending.fail(run, failure_of(error))
         except Exception as error:
-            log.exception("training of %s failed, job=%s", job.model, unit.job_id)
+            log.exception("training of %s failed, job=%s", run.job.model, run.id)
             fault = PluginFault(
-                f"Training {job.model} failed: {type(error).__name__}: {error}. The worker's log "
-                "has the traceback."
+                f"Training {run.job.model} failed: {type(error).__name__}: {error}. The worker's "
+                "log has the traceback."
             )
-            self._fail(unit, failure_of(fault))
+            ending.fail(run, failure_of(fault))
         finally:
-            if self._publication.settle(job, unit):
+            if self.publication.settle(run):
                 # Kept after any other end: a new job may go on from them.
-                CheckpointFolder(self._settings.data_dir, unit.job_id).remove_all()
+                CheckpointFolder(self._settings.data_dir, run.id).remove_all()
+                if run.sweep is not None:
+                    # Else the job's hash, which is read often, would grow by each combination's.
+                    forget = partial(self._bench.ledger.checkpoints.forget, run.id)
+                    outlive("checkpoints not forgotten", forget)
+
+    def succeed(self, run: Run, manifest: ModelManifest, seconds: float, epochs_s: float) -> None:
+        """Complete a training's own job. Raises LeaseLost."""
+        self.publication.commit(run, manifest, seconds)
+
+    def fail(self, run: Run, failure: Failure) -> None:
+        """Fail a training's own job."""
+        if self._bench.ledger.work.fail_job(run.unit, failure):
+            self._bench.job_finished(run.unit.job_id)
 
     def _refuse_after_crashes(self, unit: Unit) -> None:
         if unit.crashes >= self._bench.max_attempts:
@@ -82,17 +115,22 @@ class Trainings:
                 "log says why; memory is the usual reason."
             )
 
-    def _train(self, job: TrainJob, unit: Unit) -> ModelManifest:
-        model = self._bench.registry.model(job.model)
-        parameters = train_parameters(model, job)
-        data = open_data(job, unit.job_id, self._bench.ledger.jobs, self._settings)
-        context = self._context(job, unit, data)
+    def tell(self, run: Run, message: str) -> None:
+        """Publish a line about a training, for whoever watches its job."""
+        self._publish_event(run.unit, _log_event(run, message))
+
+    def _train(self, run: Run) -> tuple[ModelManifest, float]:
+        """Train and publish; gives the version, and the seconds of the epochs."""
+        model = self._bench.registry.model(run.job.model)
+        parameters = train_parameters(model, run.job)
+        data = open_data(run.job, run.unit.job_id, self._bench.ledger.jobs, self._settings)
+        context = self._context(run, data)
         try:
             with _disk_errors(context.folder):
                 trained = model.train(parameters, context)
-            return self._publication.publish(
-                job, unit, parameters, trained, context, data.fingerprint()
-            )
+            fingerprint = data.fingerprint()
+            manifest = self.publication.publish(run, parameters, trained, context, fingerprint)
+            return manifest, context.epochs_s
         finally:
             # Of a version that was published the folder is gone already.
             outlive("half a version not removed", lambda: self._bench.store.discard(context.folder))
@@ -105,49 +143,39 @@ class Trainings:
             log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
         self._bench.registry.notify_job_progress(event)
 
-    def _context(self, job: TrainJob, unit: Unit, data: TrainingData) -> WorkerTrainContext:
-        ledger = self._bench.ledger
+    def _context(self, run: Run, data: TrainingData) -> WorkerTrainContext:
+        ledger, unit = self._bench.ledger, run.unit
         publish = partial(self._publish_event, unit)
         checkpoints = WorkerCheckpoints(
             unit,
-            lineage_of(job, unit.job_id, ledger.jobs, ledger.checkpoints),
+            lineage_of_run(run, ledger.jobs, ledger.checkpoints),
             ledger.checkpoints,
             self._settings.data_dir,
             every_s=self._settings.checkpoint_s,
             stop=self._bench.should_stop,
-            say=lambda message: publish(_log_event(unit, message)),
+            say=lambda message: publish(_log_event(run, message)),
             data_sha256=data.sha256,
         )
         return WorkerTrainContext(
             device=self._bench.identity.device,
-            folder=self._bench.store.new_folder(job.model, unit.job_id),
+            folder=self._bench.store.new_folder(run.job.model, run.id),
             checkpoints=checkpoints,
             _data=data,
             _unit=unit,
             _publish=publish,
             _stop=self._bench.should_stop,
-            _told=told_in(self._events(unit.job_id)) if unit.attempt > 1 else (),
+            _told=told_in(events_so_far(unit.job_id, ledger.jobs), run.name)
+            if unit.attempt > 1
+            else (),
+            _run=run.name,
         )
-
-    def _events(self, job_id: str) -> Iterator[Event]:
-        after = "0-0"
-        while events := self._bench.ledger.jobs.events(job_id, after, block=False):
-            yield from events
-            after = events[-1].id or after
 
     def _sweep(self) -> None:
         if sweep(self._settings.data_dir, self._bench.store, self._state_of, time.time()):
             self._bench.publish_catalog()
 
-    def _state_of(self, job_id: str) -> JobState | None:
-        try:
-            return self._bench.ledger.jobs.get(job_id).state
-        except UnknownJob:
-            return None
-
-    def _fail(self, unit: Unit, failure: Failure) -> None:
-        if self._bench.ledger.work.fail_job(unit, failure):
-            self._bench.job_finished(unit.job_id)
+    def _state_of(self, run_id: str) -> JobState | None:
+        return state_of_run(run_id, self._bench.ledger.jobs)
 
 
 def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
@@ -158,13 +186,15 @@ def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InvalidParameters(
-            f"{job.model} train: parameter {name!r} is {first['input']!r}: {first['msg']}."
-        ) from None
+        # Without a name it is about parameters that do not go together.
+        what = f"parameter {name!r} is {first['input']!r}: " if name else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InvalidParameters(f"{job.model} train: {what}{reason}.") from None
 
 
-def _log_event(unit: Unit, message: str) -> Log:
-    return Log(job_id=unit.job_id, at_ms=0, level="info", message=message[:4_096])
+def _log_event(run: Run, message: str) -> Log:
+    job_id = run.unit.job_id
+    return Log(job_id=job_id, at_ms=0, run=run.name, level="info", message=message[:4_096])
 
 
 @contextmanager

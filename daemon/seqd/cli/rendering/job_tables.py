@@ -37,6 +37,7 @@ def print_job(screen: Screen, record: JobRecord) -> None:
             "items": _items(record.counts) if record.kind != "train" else "",
             "input": _source(record),
             "preset": getattr(record.job, "preset", None),
+            "sweeps": _compact(getattr(record.job, "grid", None)),
             "parameters": _compact(record.job.parameters),
             "priority": record.priority,
             "tenant": record.tenant,

@@ -10,7 +10,7 @@ from seqd.cli.tally import Tally
 from seqd.client.handle import expiry_of
 from seqd_schemas import JobRecord, JobState, Task, TrainingResult
 
-_DONE = {"classify": "classified", "generate": "continued", "train": "trained"}
+_DONE = {"classify": "classified", "generate": "continued", "train": "trained", "sweep": "trained"}
 
 #: Seconds below which a job's pace says nothing.
 _PACE_FROM_S = 0.2

@@ -1,0 +1,292 @@
+"""Sweeps by real workers: each combination one version, whatever dies; the best is labelled."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from seqd.client import Client, JobHandle
+from seqd.errors import InvalidRequest, JobCancelled
+from seqd.ledger import Ledger, connect
+from seqd.store import ModelStore
+from seqd_schemas import (
+    Epoch,
+    FileSource,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    JobState,
+    Log,
+    ModelManifest,
+    TrainedVersion,
+)
+from worker_fixtures import House, LiveWorker, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+class Stage:
+    """A house, data that its workers can read, and the sweeps on it."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        self.house = house
+        self.store = ModelStore(house.settings.store_dir, {})
+        self.client: Client = house.client()
+        assert house.settings.redis_url is not None
+        self.ledger = Ledger(connect(house.settings.redis_url), house.settings, lambda route: None)
+        self._data = folder / "data.jsonl"
+        records = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
+        self._data.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    @property
+    def data(self) -> str:
+        return str(self._data)
+
+    def start(self, name: str, **settings: object) -> LiveWorker:
+        """Start a worker that may read the data."""
+        return self.house.start(name, input_roots=(self._data.parent,), **settings)
+
+    def sweep(self, grid: dict[str, list], **options) -> JobHandle:
+        source = FileSource(path=str(self._data))
+        return self.client.sweep(source, model="echo", grid=grid, **options)
+
+    def versions_of(self, job: JobHandle) -> list[ModelManifest]:
+        return [made for made in self.store.versions("echo") if made.job_id == job.job_id]
+
+    def holder(self, job: JobHandle, unit: int, workers: Sequence[LiveWorker]) -> LiveWorker:
+        """Give the worker that trains a combination, once one does."""
+        key = self.ledger.keys.leases(job.job_id)
+        wait_until(lambda: bool(self.ledger.redis.hget(key, str(unit))), f"unit {unit} is claimed")
+        lease = self.ledger.redis.hget(key, str(unit))
+        return next(worker for worker in workers if worker.name == lease.decode().split()[1])
+
+    def wait_for_epoch(self, job: JobHandle, run: str, epoch: int) -> None:
+        def told() -> bool:
+            events = self.ledger.jobs.events(job.job_id, block=False)
+            epochs = [event for event in events if isinstance(event, Epoch) and event.run == run]
+            return any(event.epoch == epoch for event in epochs)
+
+        wait_until(told, f"epoch {epoch} of {run}")
+
+
+def stage_on(house: House, folder: Path) -> Iterator[Stage]:
+    stage = Stage(house, folder)
+    yield stage
+    stage.ledger.redis.close()
+
+
+@pytest.fixture
+def stage(empty_house: House, tmp_path: Path) -> Iterator[Stage]:
+    """A house without a worker, to do harm in."""
+    yield from stage_on(empty_house, tmp_path)
+
+
+@pytest.fixture
+def running(house: House) -> Iterator[Stage]:
+    """The house that all tests share, with its worker, which comes to no harm."""
+    yield from stage_on(house, house.settings.data_dir.parent)
+
+
+def made(job: JobHandle) -> dict[str, TrainedVersion]:
+    """Give the versions of a sweep by combination."""
+    return {
+        result.custom_id: result.output
+        for result in job.results()
+        if isinstance(result, ItemSuccess) and isinstance(result.output, TrainedVersion)
+    }
+
+
+def test_a_sweep_trains_each_combination_and_labels_the_best(running: Stage):
+    job = running.sweep(
+        {"accuracy": [0.5, 0.9, 0.7], "epochs": [1, 2]}, labels=["candidate"], preset="quick"
+    )
+
+    record = job.wait(timeout_s=60)
+    versions = made(job)
+
+    assert (record.state, record.counts.total, record.counts.succeeded) == ("completed", 6, 6)
+    assert list(versions) == [
+        f"accuracy={accuracy},epochs={epochs}" for accuracy in (0.5, 0.9, 0.7) for epochs in (1, 2)
+    ]
+    best = versions["accuracy=0.9,epochs=1"]
+    assert best.parameters == {"accuracy": 0.9, "epochs": 1}
+    assert best.metrics == {"loss": 0.5, "validation_accuracy": 0.9}
+    assert running.store.labels("echo")["candidate"] == best.version
+    manifest = running.store.open("echo", best.version).manifest
+    assert (manifest.parameters["accuracy"], manifest.preset) == (0.9, "quick")
+    assert sorted(one.unit for one in running.versions_of(job)) == [0, 1, 2, 3, 4, 5]
+    wait_until(lambda: running.store.announced() == [], "the last version is confirmed")
+
+
+def test_what_the_trainings_tell_names_the_combination(running: Stage):
+    job = running.sweep({"epochs": [1, 2]})
+
+    events = list(job.events())
+
+    told = [(event.run, event.epoch) for event in events if isinstance(event, Epoch)]
+    assert told == [("epochs=1", 1), ("epochs=2", 1), ("epochs=2", 2)]
+    lines = [(event.run, event.message) for event in events if isinstance(event, Log)]
+    assert lines == [
+        ("epochs=1", "begun by shared"),
+        ("epochs=1", "learnt 2 records"),
+        ("epochs=2", "begun by shared"),
+        ("epochs=2", "learnt 2 records"),
+    ]
+
+
+def test_two_slots_share_a_sweep_which_survives_the_death_of_one(stage: Stage):
+    workers = [stage.start("w1"), stage.start("w2")]
+    for worker in workers:
+        worker.wait_until_ready()
+    accuracies = [0.6, 0.9, 0.7, 0.8]
+    job = stage.sweep(
+        {"accuracy": accuracies},
+        parameters={"epochs": 4, "step_ms": 250},
+        labels=["production"],
+    )
+    stage.wait_for_epoch(job, "accuracy=0.6", 2)
+    victim = stage.holder(job, 0, workers)
+    assert stage.holder(job, 1, workers) is not victim
+
+    victim.kill()
+
+    assert job.wait(timeout_s=90).counts.succeeded == 4
+    events = list(job.events())
+    for name in made(job):
+        epochs = [event.epoch for event in events if isinstance(event, Epoch) and event.run == name]
+        assert epochs == [1, 2, 3, 4], name
+    resumed = [
+        event for event in events if isinstance(event, Log) and "checkpoint" in event.message
+    ]
+    assert ("accuracy=0.6", "The training goes on from its last checkpoint.") in [
+        (event.run, event.message) for event in resumed
+    ]
+    assert sorted(one.unit for one in stage.versions_of(job)) == [0, 1, 2, 3]
+    assert stage.store.labels("echo")["production"] == made(job)["accuracy=0.9"].version
+    checkpoints = stage.house.settings.data_dir / "checkpoints"
+    wait_until(lambda: list(checkpoints.iterdir()) == [], "its checkpoints are cleared away")
+
+
+def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Stage):
+    before = running.store.labels("echo").get("kept")
+    job = running.sweep({"epochs": [1, 1_000, 2]}, parameters={"step_ms": 50}, labels=["kept"])
+    wait_until(lambda: job.record().counts.succeeded == 1, "the first combination is trained")
+
+    job.cancel()
+
+    with pytest.raises(JobCancelled):
+        job.wait(timeout_s=30)
+    results = list(job.results())
+    assert [result.status for result in results] == ["succeeded", "errored", "errored"]
+    assert [one.unit for one in running.versions_of(job)] == [0]
+    assert running.store.labels("echo").get("kept") == before
+
+
+def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(running: Stage):
+    job = running.sweep({"trick": ["bug", ""]}, parameters={"epochs": 1})
+
+    record = job.wait(timeout_s=60)
+
+    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
+    failed, fine = job.results()
+    assert isinstance(failed, ItemFailure)
+    assert (failed.custom_id, failed.error.code) == ("trick=bug", ItemErrorCode.PLUGIN_ERROR)
+    assert failed.error.message == (
+        "Training echo failed: ValueError: this training was made to fail. The worker's log has "
+        "the traceback."
+    )
+    assert (fine.custom_id, fine.status) == ('trick=""', "succeeded")
+
+
+def test_a_combination_that_kills_its_worker_each_time_is_given_up(stage: Stage):
+    stage.start("w1", max_attempts=2).wait_until_ready()
+    job = stage.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])
+
+    record = job.wait(timeout_s=90)
+
+    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
+    fine, killer = job.results()
+    assert isinstance(killer, ItemFailure)
+    assert killer.error.code is ItemErrorCode.WORKER_CRASHED
+    assert killer.error.message.startswith("The worker died each time that it trained this")
+    assert isinstance(fine, ItemSuccess) and isinstance(fine.output, TrainedVersion)
+    assert stage.store.labels("echo")["alive"] == fine.output.version
+
+
+def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Stage):
+    grid = {"accuracy": [0.9, 0.5], "trick": ["", "bug"]}
+    first = running.sweep(grid, parameters={"epochs": 1}, labels=["whole"])
+    assert first.wait(timeout_s=60).counts.errored == 2
+
+    retry = running.client.retry(first.job_id)
+
+    assert retry.wait(timeout_s=60).state is JobState.COMPLETED
+    assert [result.custom_id for result in retry.results()] == [
+        "accuracy=0.9,trick=bug",
+        "accuracy=0.5,trick=bug",
+    ]
+    assert len(list(first.merged_results())) == 4
+    best = made(first)['accuracy=0.9,trick=""'].version
+    assert running.store.labels("echo")["whole"] == best
+
+
+def test_a_paused_sweep_stops_at_a_checkpoint_and_goes_on_there(running: Stage):
+    job = running.sweep({"accuracy": [0.4, 0.6]}, parameters={"epochs": 6, "step_ms": 150})
+    running.wait_for_epoch(job, "accuracy=0.4", 2)
+
+    job.pause()
+    list(running.client.classify(["a"], model="echo").results())
+    state = job.record().state
+    job.resume()
+
+    assert state is JobState.PAUSED
+    assert job.wait(timeout_s=60).counts.succeeded == 2
+    epochs = [(event.run, event.epoch) for event in job.events() if isinstance(event, Epoch)]
+    assert epochs == [(f"accuracy={a}", epoch) for a in (0.4, 0.6) for epoch in range(1, 7)]
+
+
+def test_a_sweep_that_another_language_handed_in_is_trained_like_any(running: Stage):
+    job = {
+        "kind": "sweep",
+        "model": "echo",
+        "grid": {"accuracy": [0.3, 0.4]},
+        "parameters": {"epochs": 1},
+        "source": {"type": "file", "path": running.data},
+    }
+    running.ledger.redis.xadd(
+        running.ledger.keys.inbox(), {"id": "sweep-by-hand", "job": json.dumps(job)}
+    )
+    handle = running.client.job("sweep-by-hand")
+
+    events = [event.event for event in handle.events()]
+
+    assert events[-1] == "completed"
+    assert list(made(handle)) == ["accuracy=0.3", "accuracy=0.4"]
+
+
+def test_data_that_would_have_to_be_uploaded_is_refused(running: Stage):
+    with pytest.raises(InvalidRequest) as raised:
+        running.client.sweep([{"text": "a", "label": "b"}], model="echo", grid={"epochs": [1]})
+
+    assert str(raised.value).startswith(
+        "The data of a sweep is of type list; allowed: a FileSource that the workers can read"
+    )
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ({}, "grid is {}"),
+        ({"epochs": []}, "grid.epochs is []"),
+        ({"epochs": [1, 1]}, "grid is {'epochs': [1, 1]}"),
+    ],
+)
+def test_a_grid_that_is_none_is_refused_in_words(running: Stage, grid, said):
+    with pytest.raises(InvalidRequest) as raised:
+        running.sweep(grid)
+
+    assert str(raised.value) == (
+        f"{said}; allowed: 1 to 8 parameters, each with values that differ, of 256 combinations at "
+        "most."
+    )
