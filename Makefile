@@ -70,7 +70,8 @@ bench-classify bench-jobs bench-train bench-generate bench-scale bench-interacti
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --data $(DATA)/nietzsche.txt
 	$(BIN)/python -m seqd.starters char_lstm --data $(DATA)/nietzsche.txt
-	$(BIN)/python -m seqd.starters imdb_lstm --data $(DATA)/imdb/train.jsonl.gz
+	$(BIN)/python -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \
+	  --held-out $(DATA)/imdb/test-5k.jsonl.gz
 
 schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json

@@ -63,8 +63,11 @@ class Slot:
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "OMP_NUM_THREADS": threads,
-            "OPENBLAS_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
+            # Products of recurrent networks are too small to be shared out: two threads of OpenBLAS
+            # on two busy cores took 10 times the processor time of one. Who has work for several
+            # threads starts them.
+            "OPENBLAS_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
             "TF_NUM_INTRAOP_THREADS": threads,
         }
 

@@ -63,11 +63,17 @@ class Pull(NamedTuple):
     mean: Floats  # (rows, units) of each state of a row, for its share of the mean
 
 
-def _compiled(function: _Function) -> _Function:
-    # "contract" alone: numbers here may be infinite when a training is lost.
-    return cast(
-        _Function, numba.njit(fastmath={"contract"}, error_model="numpy", nogil=True)(function)
+def _compiled(function: _Function, *, called_from_python: bool = False) -> _Function:
+    # "contract" alone: numbers here may be infinite when a training is lost. Without the wrappers
+    # that only a call from outside needs, less is compiled; see `compiled_lstm`.
+    decorate = numba.njit(  # type: ignore[call-overload]
+        fastmath={"contract"},
+        error_model="numpy",
+        nogil=True,
+        no_cpython_wrapper=not called_from_python,
+        no_cfunc_wrapper=True,
     )
+    return cast(_Function, decorate(function))
 
 
 @_compiled
@@ -114,8 +120,7 @@ def _forward_rows(
         )
 
 
-@_compiled
-def run_forward(way: Way, steps: Steps, recurrent: Floats, scratch: Scratch, pools: bool) -> None:
+def _run_forward(way: Way, steps: Steps, recurrent: Floats, scratch: Scratch, pools: bool) -> None:
     """Take all steps; `recurrent` (units / DEPTH, DEPTH, 4 units), sigmoids' columns halved."""
     starts, counts = steps.starts, steps.counts
     block = LANES * TILES
@@ -187,8 +192,7 @@ def _backward_rows(
         pull.h[first + row, :] = dh[row % LANES, row // LANES, :units]
 
 
-@_compiled
-def run_backward(
+def _run_backward(
     way: Way,
     steps: Steps,
     pull: Pull,
@@ -220,3 +224,7 @@ def run_backward(
                 for j in range(units):
                     pull.h[0, j] += pull.h[row, j]
                     pull.c[0, j] += pull.c[row, j]
+
+
+run_forward = _compiled(_run_forward, called_from_python=True)
+run_backward = _compiled(_run_backward, called_from_python=True)

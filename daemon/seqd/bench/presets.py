@@ -8,14 +8,14 @@ chooses anything by that file: it is read when all is trained.
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from seqd.bench.daemon import BenchDaemon, bench_daemon
 from seqd.bench.machine import load_average, this_machine
 from seqd.bench.report import Report, Row, Section
-from seqd.errors import InvalidRequest, SeqdError
+from seqd.errors import InvalidRequest, SeqdError, UnknownModel
 from seqd.evaluation import Evaluation, EvaluationReport
 from seqd.inputs import FileDataset
 from seqd_schemas import Classification, FileSource, ItemSuccess
@@ -34,6 +34,7 @@ class Asked:
     """What a run is to do."""
 
     model: str
+    #: None of them means all that the model has.
     presets: tuple[str, ...]
     seeds: tuple[int, ...]
     train: Path
@@ -67,6 +68,8 @@ def bench_presets(asked: Asked, say: Say) -> Report:
     with tempfile.TemporaryDirectory(prefix="seqd-bench-", ignore_cleanup_errors=True) as name:
         data_dir = Path(name) / "data"
         with bench_daemon(data_dir, "train@cpu") as daemon:
+            asked = replace(asked, presets=_presets(daemon, asked))
+            report.setup["presets"] = ", ".join(asked.presets)
             trained = _train_all(daemon, asked, say)
         with bench_daemon(data_dir, asked.slots) as daemon:
             for preset in asked.presets:
@@ -90,7 +93,6 @@ def _new_report(asked: Asked) -> Report:
         what=f"each preset of {asked.model}, trained anew with each seed, on data it has not seen",
         machine=this_machine(),
         setup={
-            "presets": ", ".join(asked.presets),
             "seeds": ", ".join(map(str, asked.seeds)),
             "trained on": asked.train.name,
             "measured on": asked.test.name,
@@ -100,15 +102,24 @@ def _new_report(asked: Asked) -> Report:
     )
 
 
+def _presets(daemon: BenchDaemon, asked: Asked) -> tuple[str, ...]:
+    """Give the presets that were asked for, or all. Raises InvalidRequest, UnknownModel."""
+    with daemon.client() as client:
+        entry = client.catalog().get(asked.model)
+    if entry is None:
+        raise UnknownModel(f"the workers publish no model {asked.model!r}: see `seqd plugins list`")
+    unknown = [name for name in asked.presets if name not in entry.presets]
+    if unknown or not entry.presets:
+        raise InvalidRequest(
+            f"{asked.model} has no preset {', '.join(map(repr, unknown))}; it has "
+            f"{', '.join(entry.presets) or 'none'}"
+        )
+    return asked.presets or tuple(entry.presets)
+
+
 def _train_all(daemon: BenchDaemon, asked: Asked, say: Say) -> list[Trained]:
     """Train one after the other: two at once would share the cores, and each take longer."""
     with daemon.client() as client:
-        known = client.catalog()[asked.model].presets if asked.model in client.catalog() else {}
-        for preset in asked.presets:
-            if preset not in known:
-                raise InvalidRequest(
-                    f"{asked.model} has no preset {preset!r}; it has {', '.join(known) or 'none'}"
-                )
         trained = []
         for seed in asked.seeds:
             for preset in asked.presets:

@@ -221,6 +221,47 @@ def scale(
     _run(lambda say: bench_scale(asked, say), as_json=as_json)
 
 
+@app.command("presets")
+def presets(
+    train: Annotated[
+        Path | None, typer.Option("--train", help="Labelled file to learn from; else --data's.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option("--test", help="Labelled file to measure on; else --data's.")
+    ] = None,
+    data: Data = None,
+    model: Annotated[str, typer.Option("--model", help="Model that is trained.")] = "imdb_lstm",
+    preset: Annotated[
+        list[str] | None, typer.Option("--preset", help="Preset; may be given again. Else all.")
+    ] = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="Seed; may be given again. Else 1, 2, 3.")
+    ] = None,
+    slots: Slots = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train each preset with several seeds, and measure the versions on data they have not seen."""
+    from seqd.bench.daemon import serving_slots
+    from seqd.bench.presets import Asked, bench_presets
+    from seqd.bench.texts import TEST_FILE, TRAIN_FILE, file_in
+    from seqd.errors import InvalidRequest
+
+    train, test = train or file_in(data, TRAIN_FILE), test or file_in(data, TEST_FILE)
+    if train is None or test is None:
+        raise InvalidRequest(
+            "presets are measured on real data: give --data, or --train FILE and --test FILE"
+        )
+    asked = Asked(
+        model=model,
+        presets=tuple(preset or ()),
+        seeds=tuple(seed or (1, 2, 3)),
+        train=train,
+        test=test,
+        slots=slots or serving_slots(),
+    )
+    _run(lambda say: bench_presets(asked, say), as_json=as_json)
+
+
 @app.command("interactive")
 def interactive(
     data: Data = None,

@@ -38,8 +38,8 @@ class ServerConfig:
             "appendonly yes",
             "appendfsync everysec",
             'save ""',
-            # A job's event stream is set aside as one node, of which most jobs need little: with the
-            # default of 4,096 a job of one item takes 8.4 kB of memory, so 5.3 kB (Redis 6.2).
+            # A job's event stream is set aside as one node, of which most jobs need little: with
+            # the default of 4,096 a job of one item takes 8.4 kB of memory, so 5.3 kB (Redis 6.2).
             "stream-node-max-bytes 1024",
             # Jobs must never be evicted; a full server refuses, and the client says so.
             "maxmemory-policy noeviction",
