@@ -11,6 +11,7 @@ import pytest
 
 from cli_builders import Ended, clean_environment
 from seqd.bench.usage import descendants_of, is_counted
+from seqd.demo.reviews import compose_reviews
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -201,6 +202,42 @@ def test_training_without_a_file_to_validate_on_is_refused(place):
         "error[invalid_request]: --file and --held-out go together; give both, or --data, or "
         "neither\n"
     )
+
+
+@pytest.mark.timeout(400)
+def test_presets_are_trained_with_each_seed_and_measured_on_other_data(place):
+    for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
+        rows = compose_reviews(count, seed)
+        lines = (json.dumps({"text": one.text, "label": one.label}) + "\n" for one in rows)
+        (place.folder / f"{name}.jsonl").write_text("".join(lines))
+    files = ("--train", "train.jsonl", "--test", "test.jsonl")
+
+    report = place.report(
+        "presets", *files, "--preset", "fast", "--seed", "3", "--seed", "4", timeout_s=360.0
+    )
+
+    (section,) = report["sections"]
+    assert section["title"] == "fast"
+    rows = rows_of(report)
+    assert len(rows["accuracy"]) == 2
+    assert rows["accuracy, mean over the seeds"] == [pytest.approx(sum(rows["accuracy"]) / 2)]
+    assert all(seconds > 0 for seconds in rows["training"])
+    assert report["setup"]["seeds"] == "3, 4"
+
+
+def test_a_preset_that_a_model_has_not_is_refused_with_those_that_it_has(place):
+    for name in ("train", "test"):
+        (place.folder / f"{name}.jsonl").write_text('{"text": "good", "label": "a"}\n')
+
+    ended = place.bench(
+        "presets", "--train", "train.jsonl", "--test", "test.jsonl", "--preset", "fats"
+    )
+
+    assert ended.status == 2
+    assert ended.err.splitlines()[-1] == (
+        "error[invalid_request]: imdb_lstm has no preset 'fats'; it has tutorial, fast, best"
+    )
+    assert place.left() == []
 
 
 def _is_alive(pid: int) -> bool:
