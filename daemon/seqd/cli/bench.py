@@ -36,6 +36,9 @@ File = Annotated[
 Slots = Annotated[
     str | None, typer.Option("--slots", help="Serving slots; one CPU slot a core by default.")
 ]
+#: Seconds after which a signal that was lost is raised once more: out of the destructor by then.
+_RAISED_AGAIN_S = 0.05
+
 Rounds = Annotated[int, typer.Option("--rounds", min=1, max=100, help="Rounds; sides take turns.")]
 
 
@@ -321,13 +324,32 @@ def _run(bench: "Callable[[Callable[[str], None]], Report]", *, as_json: bool) -
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """Take a SIGTERM for what Ctrl-C is: all that was started is ended on the way out."""
+    """Take a SIGTERM for what Ctrl-C is: all that was started is ended on the way out.
+
+    What a signal raises is lost when it comes in a destructor, or in a callback of a library's:
+    Python reports it as ignored. Then it is raised once more, a moment later.
+    """
+    lost: list[BaseException] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    def raise_again(number: int, frame: FrameType | None) -> None:
+        raise lost.pop()
+
+    def notice(ignored: "sys.UnraisableHookArgs") -> None:
+        if isinstance(ignored.exc_value, SystemExit | KeyboardInterrupt):
+            lost.append(ignored.exc_value)
+            signal.setitimer(signal.ITIMER_REAL, _RAISED_AGAIN_S)
+        else:
+            sys.__unraisablehook__(ignored)
+
+    before = signal.signal(signal.SIGTERM, leave), signal.signal(signal.SIGALRM, raise_again)
+    hook, sys.unraisablehook = sys.unraisablehook, notice
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGALRM, before[1])
