@@ -10,7 +10,7 @@ of the time is spent in matrix products and the rest stays in the processor's ca
 - the way back goes by blocks of steps: first all factors that need no gradient, at once, then the
   steps, then the block's share of the weights' gradients.
 
-Called by `packed_learner`, which knows what is before and behind the LSTM. The other NumPy
+Called by `packed_network`, which knows what is before and behind the LSTM. The other NumPy
 kernel, `packed_numpy`, serves: it goes forwards only, and keeps nothing of the way.
 """
 

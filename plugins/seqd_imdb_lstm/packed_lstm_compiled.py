@@ -2,7 +2,7 @@
 
 The same as `packed_lstm`, which does without Numba, and held against it by a test. The products
 over all tokens at once (input kernel, weights' gradients) are BLAS's; `compiled_learning` takes the
-steps. Called by `packed_learner`.
+steps. Called by `packed_network`.
 """
 
 from typing import Final
