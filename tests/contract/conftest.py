@@ -11,6 +11,9 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 HOUSES = ("schemas", "daemon", "plugins")
 
+#: Packages beside the plugins that several of them use.
+LIBRARIES = ("seqd_ngrams",)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -89,8 +92,10 @@ def sources() -> tuple[Source, ...]:
 
 @pytest.fixture(scope="session")
 def plugin_packages() -> tuple[str, ...]:
-    """Names of the plugins' import packages."""
-    return tuple(sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")))
+    """Names of the plugins' import packages; what they share is none of them."""
+    packages = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py"))
+    assert set(LIBRARIES) <= set(packages)
+    return tuple(package for package in packages if package not in LIBRARIES)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import sys
 import tomllib
 
 #: The author's door: all of ours that a plugin may import, besides its own modules.
-DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.errors")
+DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.errors", "seqd_ngrams")
 QUEUE = ("celery", "kombu", "billiard")
 DEEP = ("keras", "tensorflow", "tf_keras", "torch", "jax")
 #: Programs that a bench measures beside seqd: what a user would write instead, apart from it.
@@ -65,12 +65,22 @@ def test_plugins_come_in_by_the_authors_door(sources, plugin_packages):
     )
 
 
+def test_what_plugins_share_needs_numpy_and_the_standard_library_only(sources):
+    allowed = (*sys.stdlib_module_names, "numpy", "seqd_ngrams")
+
+    found = faults(
+        sources, lambda source, name: source.is_in("seqd_ngrams") and not is_under(name, allowed)
+    )
+
+    assert not found, told(found, "It is a library: hand in what it needs of the plugin.")
+
+
 def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
+    packages = (*plugin_packages, "seqd_ngrams")
+
     found = faults(
         sources,
-        lambda source, name: (
-            source.is_in("seqd", "seqd_schemas") and is_under(name, plugin_packages)
-        ),
+        lambda source, name: source.is_in("seqd", "seqd_schemas") and is_under(name, packages),
     )
 
     assert not found, told(found, "Ask seqd.registry for the model by its name.")
