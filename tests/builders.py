@@ -9,7 +9,9 @@ from seqd_schemas import (
     ClassifyJob,
     Epoch,
     Failure,
+    GeneratedSample,
     GenerateJob,
+    Generation,
     InlineSource,
     Item,
     ItemChunk,
@@ -22,6 +24,8 @@ from seqd_schemas import (
     SweepJob,
     TaskSchema,
     TextChunk,
+    TextPiece,
+    TextPieces,
     TrainedVersion,
     TrainingResult,
     TrainJob,
@@ -117,6 +121,27 @@ def an_epoch(job_id: str, **changes: object) -> Epoch:
     """An event of a training, which gets its time from the server."""
     fields = {"job_id": job_id, "at_ms": 0, "epoch": 1, "epochs": 3, "metrics": {}, "seconds": 2.0}
     return Epoch.model_validate(fields | changes)
+
+
+def some_pieces(
+    text: str, *, offset: int = 0, item: str = "item-0", sample: int = 0, **changes: object
+) -> TextPieces:
+    """What one sample of an item goes on with, as the first attempt at unit 0 wrote it."""
+    piece = TextPiece(custom_id=item, sample=sample, offset=offset, text=text)
+    return TextPieces.model_validate({"unit": "0", "attempt": 1, "pieces": (piece,)} | changes)
+
+
+def some_generations(*texts: str, first: int = 0) -> list[ItemSuccess]:
+    """Results of the items `item-FIRST` and so on, with one sample each."""
+    return [
+        ItemSuccess(
+            custom_id=f"item-{first + at}",
+            output=Generation(
+                prompt="", samples=(GeneratedSample(text=text, temperature=1.0, seed=0),)
+            ),
+        )
+        for at, text in enumerate(texts)
+    ]
 
 
 def a_worker_status(**changes: object) -> WorkerStatus:

@@ -11,6 +11,9 @@ from redis import Redis
 
 from seqd_schemas import ItemFailure, ItemSuccess, Job, Keys
 
+#: Bytes of pieces of texts that a job of a walk keeps, or its last piece alone.
+STREAM_BYTES = 512
+
 COUNTS = ("succeeded", "errored", "cancelled", "expired")
 ACCOUNT = ("jobs", "items", "bytes")
 
@@ -51,6 +54,8 @@ class StoredJob:
     done: set[str]
     parts: dict[str, str]
     input_bytes: int
+    #: Bytes of each entry of its pieces of texts.
+    pieces: list[int]
     #: Units with a timer: that of a lease, or of a back-off.
     timed: set[str]
 
@@ -166,6 +171,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             pipe.hkeys(keys.output(job_id))
             pipe.hgetall(keys.parts(job_id))
             pipe.hgetall(keys.input(job_id))
+            pipe.xrange(keys.pieces(job_id))
         rows = pipe.execute()
     timed = [timer.split() for timer in timers]
     return [
@@ -177,9 +183,10 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             done=set(_texts(rows[at + 3])),
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
+            pieces=[len(entry[b"p"]) for _, entry in rows[at + 6]],
             timed={unit for owner, unit in timed if owner == job_id},
         )
-        for at, job_id in zip(range(0, len(rows), 6), job_ids, strict=True)
+        for at, job_id in zip(range(0, len(rows), 7), job_ids, strict=True)
     ]
 
 
@@ -206,6 +213,7 @@ def check_ledger(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
     _check_removed_jobs_left_nothing(stored, known)
     for job in stored.jobs:
         _check_counts(job, known[job.job_id])
+        _check_pieces_are_bounded(job)
         if job.is_open:
             _check_each_unit_is_in_one_place(job)
             _check_its_turn_comes(job, stored)
@@ -232,6 +240,12 @@ def _check_counts(job: StoredJob, known: KnownJob) -> None:
     units = (job.number("units"), job.number("units_done"))
     whole = sum(":" not in name for name in job.done)
     assert units == (known.units, whole), f"{job.job_id} counts units {units}, done are {whole}"
+
+
+def _check_pieces_are_bounded(job: StoredJob) -> None:
+    most = max([STREAM_BYTES, *job.pieces[-1:]])
+    assert sum(job.pieces) <= most, f"{job.job_id} keeps {job.pieces} bytes of pieces"
+    assert not (job.state == "completed" and job.pieces), f"pieces of a whole text are kept: {job}"
 
 
 def _check_each_unit_is_in_one_place(job: StoredJob) -> None:

@@ -8,9 +8,9 @@ no trainings and no files. What must be true after any step is in `ledger_invari
 import random
 from collections.abc import Callable
 
-from builders import a_chunk, a_classify_job, a_failure
+from builders import a_chunk, a_classify_job, a_failure, some_pieces
 from ledger_fixtures import BRIEFLY_S, Scene
-from ledger_invariants import KnownJob, StoredLedger, read_ledger
+from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
 from seqd.client.continuing import failed_items, retry_of
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
 from seqd.ledger.blobs import unpack_items
@@ -35,6 +35,9 @@ PRIORITIES = ("interactive", "normal", "bulk")
 #: Items that a model takes at once: as many as two or three units have.
 UNIT_ITEMS = 6
 
+#: Characters of a piece at most; a job keeps a few.
+MOST_PIECE_CHARS = 400
+
 #: A lease that no walk outlives, and what tells its end from one that is near.
 LONG_S = 3_600.0
 SOON_MS = 600_000
@@ -46,7 +49,11 @@ class Steps:
     def __init__(self, scene: Scene, seed: int) -> None:
         self.random = random.Random(seed)
         self.scene = scene.with_settings(
-            lease_s=LONG_S, backoff_s=BRIEFLY_S, max_tenant_jobs=6, max_tenant_items=60
+            lease_s=LONG_S,
+            backoff_s=BRIEFLY_S,
+            max_tenant_jobs=6,
+            max_tenant_items=60,
+            max_stream_bytes=STREAM_BYTES,
         )
         self.brief = self.scene.with_settings(lease_s=BRIEFLY_S)
         self.ledger = self.scene.ledger
@@ -206,11 +213,25 @@ class Steps:
             scene = self.random.choice((self.scene, self.brief))
             answer = scene.ledger.work.renew([unit])[0]
             self.note(f"renew {_names(unit)} for {scene.settings.lease_s:g} s: {answer.name}")
-            lease = self.scene.redis.hget(self.scene.keys.leases(unit.job_id), unit.name) or b" "
-            is_current = int(lease.split(b" ")[0] or 0) == unit.attempt
-            assert (answer is Renewal.KEPT) == is_current, (
-                f"{unit} has {answer}, there is {lease!r}"
+            assert (answer is Renewal.KEPT) == self._is_held(unit), f"{unit} is {answer.name}"
+
+    def write(self) -> None:
+        if self.handles:
+            unit, worker = self._any_handle(), self.random.choice(WORKERS)
+            sizes = self.random.choices(range(1, MOST_PIECE_CHARS), k=self.random.randint(1, 5))
+            entries = [
+                (unit, some_pieces("x" * size, unit=unit.name, attempt=unit.attempt))
+                for size in sizes
+            ]
+            answers = self.ledger.work.publish_pieces(worker, entries)
+            self.note(f"write pieces of {sizes} characters of {_names(unit)}: {answers}")
+            assert answers == [self._is_held(unit)] * len(sizes), (
+                f"{unit} was written on: {answers}"
             )
+
+    def _is_held(self, unit: Unit) -> bool:
+        lease = self.scene.redis.hget(self.scene.keys.leases(unit.job_id), unit.name) or b" "
+        return int(lease.split(b" ")[0] or 0) == unit.attempt
 
     def release(self) -> None:
         self.release_all_of(self.random.choice(WORKERS), crashed=self.random.random() < 0.5)

@@ -50,6 +50,7 @@ class Walk(Steps):
             self.put_back: 2,
             self.split: 2,
             self.renew: 2,
+            self.write: 3,
             self.release: 1,
             self.expire: 2,
             self.pause: 1,
@@ -97,4 +98,5 @@ class Walk(Steps):
             self.remove_job(job_id)
         stored = self.check()
         stays = {f"{self.scene.keys.prefix}:{name}" for name in STAYS}
+        stays |= {self.scene.keys.worker_pieces(worker) for worker in WORKERS}
         assert set(stored.names) <= stays, f"when all is removed, there are {stored.names}"

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="Compressed input of one tenant that may wait in Redis at once.",
     )
+    max_stream_bytes: int = Field(
+        default=1024**2,
+        ge=1024,
+        description="Pieces of text that one streaming job keeps in Redis, for readers that come "
+        "late; the oldest go first, and all of them when the job completes.",
+    )
     max_memory_share: float = Field(
         default=0.8,
         gt=0,

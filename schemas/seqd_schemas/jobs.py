@@ -165,6 +165,10 @@ class GenerateJob(_JobBase):
 
     kind: Literal["generate"] = Field(default="generate", description="What the job does.")
     source: ItemSource = Field(description="The prompts.")
+    stream: bool = Field(
+        default=False,
+        description="Publish the texts piece by piece while they are written, for whoever waits.",
+    )
 
 
 class TrainJob(_JobBase):

@@ -69,6 +69,10 @@ class Keys:
         """STREAM: field `e` holds an `Event` as JSON."""
         return f"{self.job(job_id)}:events"
 
+    def pieces(self, job_id: str) -> str:
+        """STREAM with a TTL: field `p` holds `TextPieces` as JSON; gone once the job completes."""
+        return f"{self.job(job_id)}:pieces"
+
     def all_events(self) -> str:
         """STREAM: state changes of all jobs, for dashboards."""
         return f"{self.prefix}:events"
@@ -146,6 +150,10 @@ class Keys:
     def worker_leases(self, worker: str) -> str:
         """SET of `JOB UNIT`: what a worker holds, so that its death gives all of it back."""
         return f"{self.prefix}:worker:{worker}:leases"
+
+    def worker_pieces(self, worker: str) -> str:
+        """STRING with a TTL: token of the last pieces that a worker published."""
+        return f"{self.prefix}:worker:{worker}:pieces"
 
     def workers(self) -> str:
         """ZSET worker → milliseconds: when it was last seen."""

@@ -23,6 +23,9 @@ from seqd_schemas.results import Metrics
 
 LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
+#: Epochs that a manifest keeps of a training; of more, every second, fourth … and the last.
+MAX_KEPT_EPOCHS = 256
+
 
 def run_id_of(job_id: str, unit: int | None) -> str:
     """Name a training: by its job, and by its number where the job is a sweep of several."""
@@ -50,6 +53,14 @@ class DataFingerprint(WirePart):
     sha256: Sha256 = Field(description="SHA-256 over its texts and labels, in order.")
 
 
+class EpochFigures(WirePart):
+    """One epoch of the training that made a version."""
+
+    epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
+    seconds: float = Field(ge=0.0, allow_inf_nan=False, description="Seconds that the epoch took.")
+    metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
+
+
 class ModelManifest(WireModel):
     """A model version's passport."""
 
@@ -59,6 +70,12 @@ class ModelManifest(WireModel):
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     parameters: Parameters = Field(description="All training parameters, defaults included.")
     metrics: Metrics = Field(description="Final figures, such as `validation_accuracy`.")
+    epochs: tuple[EpochFigures, ...] = Field(
+        default=(),
+        max_length=MAX_KEPT_EPOCHS,
+        description="The training's epochs, ascending: its learning curve. Of more than 256, every "
+        "second, fourth … and the last; none where it has no epochs.",
+    )
     seed: Count | None = Field(default=None, description="Random seed, where there is one.")
     data: DataFingerprint = Field(description="The training data.")
     libraries: dict[LibraryText, LibraryText] = Field(

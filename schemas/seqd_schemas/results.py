@@ -5,6 +5,7 @@ error, in input order. Records carry plain strings only, so that they can be rea
 the plugin that made them is gone.
 """
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, TypeAdapter
@@ -44,6 +45,17 @@ class Classification(WirePart):
     )
 
 
+class FinishReason(StrEnum):
+    """Why a sample ends where it ends."""
+
+    LENGTH = "length"
+    """It has the length that was asked for."""
+    STOP = "stop"
+    """A stop text came, which is not part of it."""
+    END = "end"
+    """The model ended it: a sentence, where it writes sentences."""
+
+
 class GeneratedSample(WirePart):
     """One continuation of a prompt."""
 
@@ -53,7 +65,22 @@ class GeneratedSample(WirePart):
     )
     seed: int = Field(ge=0, description="The job's seed, for the record.")
     mean_log_prob: float | None = Field(
-        default=None, description="Mean natural log-probability of its characters."
+        default=None,
+        description="Mean natural log-probability of its symbols under the model itself, at "
+        "temperature 1; symbols are characters, or words of a model that writes words.",
+    )
+    finish_reason: FinishReason = Field(
+        default=FinishReason.LENGTH, description="Why it ends where it ends."
+    )
+    distinct_n: tuple[Probability, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Share of different n-grams among its n-grams of symbols, for n of 1, 2, 3.",
+    )
+    longest_copy: Count | None = Field(
+        default=None,
+        description="Characters of its longest span that stands in the training text, where the "
+        "model keeps that text.",
     )
 
 
@@ -62,6 +89,9 @@ class Generation(WirePart):
 
     type: Literal["generation"] = Field(default="generation", description="What the output is.")
     prompt: str = Field(max_length=1_048_576, description="The prompt that was continued.")
+    unknown_characters: Count = Field(
+        default=0, description="Characters of the prompt that the model does not know and left out."
+    )
     samples: tuple[GeneratedSample, ...] = Field(
         max_length=4_096, description="Temperatures in the order asked for, samples within each."
     )

@@ -15,6 +15,7 @@ from builders import (
     a_worker_status,
     an_epoch,
     inline,
+    some_pieces,
 )
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, ROUTES, Scene
 from seqd.errors import UnknownJob
@@ -339,7 +340,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     halves = halves_of(unpack_items(unit.blob))
     assert halves is not None
     scene.ledger.work.split(unit, halves)
-    scene.claim_unit()
+    part = scene.claim_unit()
+    scene.ledger.work.publish_pieces("worker-a", [(part, some_pieces("one", unit=part.name))])
     scene.ledger.fleet.publish_limits(scene.settings)
     scene.submit(chunk=a_chunk())
     scene.ledger.fleet.publish_worker(a_worker_status())

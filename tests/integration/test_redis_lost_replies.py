@@ -16,10 +16,12 @@ from builders import (
     a_chunk,
     a_classify_job,
     a_failure,
+    a_generate_job,
     a_train_job,
     a_training_result,
     an_epoch,
     inline,
+    some_pieces,
     some_results,
 )
 from ledger_fixtures import BRIEFLY_S, Scene, open_scene
@@ -39,6 +41,8 @@ TRAINING = a_train_job()
 
 #: Fields of a job's hash that differ between two runs: a time, and a random token.
 NEVER_ALIKE = (b"event_at", b"published")
+#: Such a token, too.
+TOKEN = b":worker:worker-a:pieces"
 
 Step = Callable[[], object]
 
@@ -176,6 +180,13 @@ def told_of(scene: Scene) -> Step:
     return lambda: scene.ledger.work.publish(unit, an_epoch(unit.job_id))
 
 
+def pieces_told_of(scene: Scene) -> Step:
+    scene.submit(a_generate_job(stream=True), chunk=a_chunk(1))
+    unit = scene.claim_unit()
+    told = [(unit, some_pieces("one ")), (unit, some_pieces("two", offset=4))]
+    return lambda: scene.ledger.work.publish_pieces("worker-a", told)
+
+
 STORIES = [
     submitted,
     submitted_with_a_key,
@@ -199,6 +210,7 @@ STORIES = [
     resumed,
     failed,
     told_of,
+    pieces_told_of,
 ]
 
 
@@ -335,7 +347,9 @@ _VALUES: dict[str, Callable[[Redis, bytes, str], object]] = {
     "zset": _zset,
     "stream": _stream,
     "set": lambda redis, key, prefix: redis.smembers(key),
-    "string": lambda redis, key, prefix: _timeless(redis.get(key), prefix),
+    "string": lambda redis, key, prefix: (
+        "a token" if key.endswith(TOKEN) else _timeless(redis.get(key), prefix)
+    ),
 }
 
 

@@ -1,9 +1,11 @@
 """A plugin for tests of the worker: no Keras, no NumPy, and it misbehaves on command.
 
-Model `echo` labels a text with itself. A text that is one of the words in `TRICKS` does what a
-broken plugin or a hard crash would do, so that a test can put the fault on one item; `few`,
-`wrong` and `batch` are tricks too. Its training writes one small file, as slowly as the test
-asks for, makes a checkpoint after each epoch, and keeps a diary that a test can count steps in.
+Model `echo` labels a text with itself, and continues a prompt with itself backwards, or with as
+many random letters as it is asked for, as slowly and in pieces as a model that writes. A text that
+is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a test
+can put the fault on one item; `few`, `wrong` and `batch` are tricks too. Its training writes one
+small file, as slowly as the test asks for, makes a checkpoint after each epoch, and keeps a diary
+that a test can count steps in.
 
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
@@ -12,9 +14,10 @@ import ctypes
 import errno
 import json
 import os
+import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -39,8 +42,11 @@ from seqd_schemas import Classification, GeneratedSample, Generation, ItemError,
 if "FORKED_BY_MULTIPROCESSING" in os.environ:
     time.sleep(float(os.environ.get("LIGHT_IMPORT_S", "0")))
 
-#: Items in one unit.
+#: Items in one unit, and prompts.
 UNIT_ITEMS = 8
+UNIT_PROMPTS = 64
+
+LETTERS = "abcdefghij\u00e9\u4e2d\U0001f600 \n"
 
 WEIGHTS = "echo.json"
 
@@ -48,6 +54,17 @@ WEIGHTS = "echo.json"
 class EchoParameters(PluginParameters):
     delay_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds an item takes.")
     note: str = Field(default="", max_length=64, description="Tells groups of jobs apart.")
+
+
+class WriteParameters(EchoParameters):
+    """`delay_ms` is what a step takes, of all texts together."""
+
+    length: int = Field(
+        default=0, ge=0, le=1_000_000, description="Characters to write; 0: the prompt backwards."
+    )
+    step_chars: int = Field(default=8, ge=1, le=1_000_000, description="Characters of a step.")
+    samples: int = Field(default=1, ge=1, le=16, description="Samples of each prompt.")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Same seed, same texts.")
 
 
 class TrainParameters(PluginParameters):
@@ -93,6 +110,14 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
 }
 
 
+def letters(parameters: WriteParameters, item: WorkItem, sample: int) -> str:
+    """Give the text of a sample: it hangs on the seed, its item's index and its number alone."""
+    if parameters.length == 0:
+        return item.text[::-1]
+    chance = random.Random(f"{parameters.seed}/{item.index}/{sample}")
+    return "".join(chance.choices(LETTERS, k=parameters.length))
+
+
 class Echo(LoadedModel):
     """Gives each text back."""
 
@@ -113,13 +138,36 @@ class Echo(LoadedModel):
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
-        return [
-            Generation(
-                prompt=item.text,
-                samples=(GeneratedSample(text=item.text[::-1], temperature=1.0, seed=0),),
-            )
-            for item in items
-        ]
+        assert isinstance(parameters, WriteParameters)
+        texts = {
+            (at, sample): letters(parameters, item, sample)
+            for at, item in enumerate(items)
+            for sample in range(parameters.samples)
+        }
+        for first in range(0, parameters.length, parameters.step_chars):
+            if context.stop_requested():
+                raise Stopped("asked to stop")
+            time.sleep(parameters.delay_ms / 1000)
+            for (at, sample), text in texts.items():
+                context.stream(items[at], sample, text[first : first + parameters.step_chars])
+                if items[at].text == "raise" and first >= parameters.length // 2:
+                    raise ValueError("this prompt was made to break the plugin half-way")
+        return [self._continued(item, at, texts, parameters) for at, item in enumerate(items)]
+
+    def _continued(
+        self,
+        item: WorkItem,
+        at: int,
+        texts: Mapping[tuple[int, int], str],
+        parameters: WriteParameters,
+    ) -> Generation | ItemError:
+        if item.text == "bad":
+            return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
+        samples = tuple(
+            GeneratedSample(text=texts[at, sample], temperature=1.0, seed=parameters.seed)
+            for sample in range(parameters.samples)
+        )
+        return Generation(prompt=item.text, samples=samples)
 
     def _label(
         self,
@@ -147,7 +195,7 @@ class EchoModel(Model):
     summary = "Gives every text back; for tests."
     tasks: ClassVar = {
         "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
-        "generate": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
+        "generate": TaskSpec(WriteParameters, unit_items=UNIT_PROMPTS),
         "train": TaskSpec(TrainParameters, unit_items=1),
     }
     presets: ClassVar = {"quick": {"epochs": 1}}

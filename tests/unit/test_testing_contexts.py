@@ -16,6 +16,7 @@ from seqd.hookspecs import (
     TaskSpec,
     TrainContext,
     TrainedModel,
+    WorkItem,
 )
 from seqd.inputs import NamedDataset, TextDataset
 from seqd.testing import (
@@ -75,8 +76,9 @@ def test_streamed_pieces_are_kept_by_item_and_sample():
     context: MemoryRunContext = MemoryRunContext(device=Device(slot="gpu:0", kind="gpu"))
     protocol: RunContext = context
 
-    for index, piece in [(0, "a"), (1, "x"), (0, "b")]:
-        protocol.stream(index, 0, piece)
+    first, second = WorkItem(index=0, text="one"), WorkItem(index=1, text="two")
+    for item, piece in [(first, "a"), (second, "x"), (first, "b")]:
+        protocol.stream(item, 0, piece)
 
     assert context.streamed_text(0) == "ab"
     assert context.streamed_text(1) == "x"
@@ -121,6 +123,21 @@ def test_a_second_context_goes_on_from_the_checkpoints_of_a_first(tmp_path):
     assert found is not None
     assert (found.arrays["a"].tolist(), found.progress) == ([2.5], {"epoch": 2})
     assert (checkpoints.saves, checkpoints.resumes) == (2, 1)
+
+
+def test_a_second_context_has_the_epochs_that_a_first_saved_before_it(tmp_path):
+    checkpoints = MemoryCheckpoints()
+    data = TextDataset("abab", "two letters")
+    first = MemoryTrainContext(tmp_path / "first", data, checkpoints=checkpoints)
+    second = MemoryTrainContext(tmp_path / "second", data, checkpoints=checkpoints)
+
+    first.epoch(1, 3, 0.5, loss=2.0)
+    first.checkpoints.save({}, {"epoch": 1})
+    first.epoch(2, 3, 0.5, loss=1.5)
+    second.checkpoints.load()
+    second.epoch(2, 3, 0.25, loss=1.5)
+
+    assert [(one.epoch, one.seconds) for one in second.curve.epochs] == [(1, 0.5), (2, 0.25)]
 
 
 def test_what_a_disk_could_not_keep_is_refused_in_memory_too(tmp_path):

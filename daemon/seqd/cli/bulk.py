@@ -63,17 +63,18 @@ def see_through(
     output: Output,
     tally: Tally,
     total_is_final: Callable[[], bool],
+    results: Iterator[Result] | None = None,
 ) -> int:
     """Read all results, put them where they go, and give the exit status.
 
-    Raises JobFailed, JobCancelled (by somebody else), and what the input itself raised; the
-    files of `--out` are then not written.
+    `results` are to be read in the place of the job's own. Raises JobFailed, JobCancelled (by
+    somebody else), and what the input itself raised; the files of `--out` are then not written.
     """
     # What the command has imported stays: the collector need not look at it again and again while
     # items come and go. That was a tenth of the command's time for each item.
     gc.collect()
     gc.freeze()
-    course = read_results(handle, screen, output, tally, total_is_final)
+    course = read_results(handle, screen, output, tally, total_is_final, results)
     if course.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
     if output.files is not None:

@@ -14,6 +14,7 @@ Needs neither Keras nor any plugin: requests are checked against what workers pu
 from seqd.client.client import Client
 from seqd.client.completion import EndedJob
 from seqd.client.handle import JobHandle
+from seqd.client.pieces import Piece
 from seqd.client.requests import JobOptions
 
-__all__ = ["Client", "EndedJob", "JobHandle", "JobOptions"]
+__all__ = ["Client", "EndedJob", "JobHandle", "JobOptions", "Piece"]

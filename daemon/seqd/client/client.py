@@ -179,13 +179,18 @@ class Client:
         id_field: str = "custom_id",
         text_field: str = "text",
         expected_items: int | None = None,
+        stream: bool = False,
         **options: Unpack[JobOptions],
     ) -> JobHandle:
-        """Continue each prompt; takes and raises what `classify` does. A prompt may be empty."""
+        """Continue each prompt; takes and raises what `classify` does. A prompt may be empty.
+
+        `stream` lets `JobHandle.stream` give the texts while they are written.
+        """
         if isinstance(prompts, FileSource):
-            return self._send(job_of("generate", model, options, source=prompts), options)
+            job = job_of("generate", model, options, source=prompts, stream=stream)
+            return self._send(job, options)
         source = UploadSource(expected_items=_expected(prompts, expected_items))
-        job = job_of("generate", model, options, source=source)
+        job = job_of("generate", model, options, source=source, stream=stream)
         return self._send(job, options, _entries(prompts, id_field, text_field, job.kind))
 
     def train(

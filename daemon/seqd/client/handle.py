@@ -9,6 +9,7 @@ from math import inf
 from time import monotonic
 
 from seqd.client.continuing import has_its_input, merged
+from seqd.client.pieces import Piece, PieceReader
 from seqd.client.results import ResultReader
 from seqd.client.sweeps import results_by_now
 from seqd.client.upload import Upload
@@ -113,6 +114,23 @@ class JobHandle:
         for line in self.result_lines():
             yield line.result
 
+    def stream(self) -> Iterator[Piece]:
+        """Read the texts of a generation while they are written, those of all items at once.
+
+        Each sample's pieces come in order, and put together they are its text, each character
+        once, also when a worker was killed half-way; the last one has the whole sample as
+        `finished`. An item that has an error comes as a piece with it. Live for a job that was
+        handed in with `stream`; texts of any other come when their unit is done. Ends, and raises,
+        as `results` does.
+        """
+        kind = self.record().kind
+        if kind != "generate":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a job of kind {kind}: it writes no texts. `generate` does."
+            )
+        yield from PieceReader(self._ledger, self.job_id, self._raise_upload_error)
+        self._raise_if_failed()
+
     def result_lines(self) -> Iterator[ResultLine]:
         """Read what `results` gives, each with its JSON: what a file of results holds."""
         if self.record().kind == "train":
@@ -120,10 +138,7 @@ class JobHandle:
                 f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
             )
         yield from ResultReader(self._ledger, self.job_id, self._raise_upload_error)
-        self._raise_upload_error()
-        record = self.record()
-        if record.state is JobState.FAILED:
-            _ended_well(record)
+        self._raise_if_failed()
 
     def results_by_now(self) -> dict[str, ItemSuccess | ItemFailure]:
         """Give a sweep's results that are there, by `custom_id`, in order; waits for none.
@@ -235,6 +250,12 @@ class JobHandle:
         earlier = JobHandle(self._ledger, earlier_id)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
         return earlier if earlier.record().continued_by == self.job_id else None
+
+    def _raise_if_failed(self) -> None:
+        self._raise_upload_error()
+        record = self.record()
+        if record.state is JobState.FAILED:
+            _ended_well(record)
 
     def _raise_upload_error(self) -> None:
         if self._upload is not None:

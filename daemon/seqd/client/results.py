@@ -1,6 +1,7 @@
 """Reads a job's results in input order, while it runs, a few units at a time.
 
-Waits on the job's event stream, not by asking again and again. Called by `handle` only.
+Waits on the job's event stream, not by asking again and again. Called by `handle`, and for what is
+left at a job's end by `pieces`.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines
+from seqd.ledger.jobs import Jobs
 from seqd_schemas import (
     ITEM_RESULT,
     Item,
@@ -62,24 +64,31 @@ class ResultReader:
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
         """Give what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
-            if unit < record.units:
-                raise JobDamaged(
-                    f"Results of job {self._job_id} are missing from unit {unit} of {record.units} "
-                    "on: somebody has deleted them. Hand the job in again."
-                )
+            raise_where_missing(record, unit)
             return
         for number in range(unit, record.units):
-            for name in self._ledger.jobs.parts(self._job_id, number):
-                yield from self._rest_of(name, record.state)
+            yield from rest_of_unit(self._ledger.jobs, record, number)
 
-    def _rest_of(self, name: str, state: JobState) -> Iterator[ResultLine]:
-        output = self._ledger.jobs.outputs(self._job_id, [name])[0]
+
+def raise_where_missing(record: JobRecord, unit: int) -> None:
+    """Raise JobDamaged when a completed job has units from `unit` on that have no results."""
+    if unit < record.units:
+        raise JobDamaged(
+            f"Results of job {record.job_id} are missing from unit {unit} of {record.units} "
+            "on: somebody has deleted them. Hand the job in again."
+        )
+
+
+def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Iterator[ResultLine]:
+    """Give what there is of a unit of a job that ended early; undone items come as errors."""
+    for name in jobs.parts(record.job_id, unit):
+        output = jobs.outputs(record.job_id, [name])[0]
         if output is not None:
             yield from unpack_lines(output)
-            return
-        blob = self._ledger.jobs.inputs(self._job_id, [name])[0]
+            continue
+        blob = jobs.inputs(record.job_id, [name])[0]
         if blob is not None:
-            yield from _undone(blob, state)
+            yield from _undone(blob, record.state)
 
 
 def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:

@@ -21,6 +21,7 @@ from seqd.hookspecs.contexts import (
     Device,
     LabelledRecord,
     RunContext,
+    TextPiece,
     TrainContext,
     random_stream,
 )
@@ -31,6 +32,7 @@ from seqd.hookspecs.hooks import (
     hookspec,
 )
 from seqd.hookspecs.model import (
+    Distribution,
     Inspection,
     LoadedModel,
     Model,
@@ -54,6 +56,7 @@ __all__ = [
     "Checkpoints",
     "Dataset",
     "Device",
+    "Distribution",
     "Inspection",
     "LabelledRecord",
     "LoadedModel",
@@ -63,6 +66,7 @@ __all__ = [
     "RunContext",
     "SeqdHooks",
     "TaskSpec",
+    "TextPiece",
     "TrainContext",
     "TrainedModel",
     "Variable",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from seqd.hookspecs.model import WorkItem
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -45,6 +47,16 @@ class LabelledRecord:
     label: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class TextPiece:
+    """A part of a record's text, or all of it."""
+
+    text: str
+    label: str | None = None
+    #: False where the next piece goes on with the same record.
+    ends_record: bool = True
+
+
 class Dataset(Protocol):
     """Training or validation data, read from a file, a folder or the ledger."""
 
@@ -64,6 +76,13 @@ class Dataset(Protocol):
 
     def text(self) -> str:
         """Give all texts as one running text; of a plain text file, its content unchanged."""
+
+    def pieces(self) -> Iterator[TextPiece]:
+        """Read all texts in order, in pieces that fit in memory, from the start at each call.
+
+        Joined, with a newline between two records, they are `text()`; of a plain text file there
+        is one record, of any length.
+        """
 
 
 class RunContext(Protocol):
@@ -91,8 +110,15 @@ class RunContext(Protocol):
         arithmetic. Optional, once a batch.
         """
 
-    def stream(self, index: int, sample: int, piece: str) -> None:
-        """Hand over a piece of a text as it is generated; the whole text is returned as well."""
+    def stream(self, item: "WorkItem", sample: int, piece: str) -> None:
+        """Hand over a piece of a text as it is generated; the whole text is returned as well.
+
+        `item` is the one that the plugin was given: in one batch, items of several jobs may have
+        the same index. `sample` is the place that the text will have among its item's samples.
+        Pieces of one sample come in order, and put together they are its text: what may still
+        turn out not to be part of it is held back. As often as you like; costs next to nothing
+        where nobody streams, never waits and raises nothing.
+        """
 
 
 @dataclass(frozen=True, slots=True)

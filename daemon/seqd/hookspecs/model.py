@@ -12,6 +12,7 @@ The contract's clauses, each checked by the conformance tests:
     B3  an outcome does not depend on how the items were batched
     S1  a stop request is honoured within one batch or step, which a plugin asks about before
         the first item and at least once in a thousand: raise Stopped
+    T1  what generate hands to context.stream of a sample is, put together, the sample's text
     D1  same seed, same inputs, same device: same outcome
     I1  importing and describing import no Keras, no TensorFlow, and open nothing
     O1  every parameter is described and bounded; unknown ones are refused
@@ -80,12 +81,23 @@ class TrainedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Distribution:
+    """Which columns of a table are a distribution, so that it can be drawn as bars."""
+
+    #: Column of what each share is of, and column of the shares, from 0 to 1.
+    names: str
+    shares: str
+
+
+@dataclass(frozen=True, slots=True)
 class Inspection:
     """A table that shows a person what a version has learnt."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | int, ...], ...]
+    #: Set where the rows are the shares of one whole, or the greatest of them.
+    distribution: Distribution | None = None
 
 
 class LoadedModel(ABC):
@@ -127,6 +139,16 @@ class LoadedModel(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} does not generate")
 
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Say how well the model predicts a text that it has not learnt from; figures by name.
+
+        A model that generates gives `bits_per_char` at least: the mean code length of the text's
+        characters, each given all before it, with what the model does not know paid for. Raises
+        InvalidData for a text that cannot be measured, Stopped once
+        `context.stop_requested()` turned true (S1).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not measure texts")
+
 
 class Model(ABC):
     """A model's description. Cheap to make; imports nothing heavy (I1)."""
@@ -143,6 +165,8 @@ class Model(ABC):
     #: Data sets that `train` knows by name, such as `keras:imdb`.
     datasets: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[Needs] = Needs()
+    #: Folder beside the plugin's module that `python -m seqd.starters` puts the starter into.
+    starter_name: ClassVar[str] = "starter"
 
     @property
     def starter(self) -> Path | None:

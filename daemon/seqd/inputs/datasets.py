@@ -8,21 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from seqd.errors import InvalidData, InvalidInput
-from seqd.hookspecs import LabelledRecord
+from seqd.errors import InvalidData
+from seqd.hookspecs import LabelledRecord, TextPiece
 from seqd.inputs.faults import BadEntry
 from seqd.inputs.fingerprints import FingerprintTaker
 from seqd.inputs.folders import training_half
-from seqd.inputs.inflating import TORN
 from seqd.inputs.items import check_text, record_of, text_of
 from seqd.inputs.labels import label_of
-from seqd.inputs.paths import format_of, locate, shown
+from seqd.inputs.paths import format_of, locate
 from seqd.inputs.records import Entry, reader_of
-from seqd.inputs.streams import explained, open_text_bytes
+from seqd.inputs.running_text import fingerprint_of, read_pieces, read_running_text
 from seqd_schemas import DataFingerprint, FileFormat, FileSource
-
-#: Longest running text, in bytes: it is held in memory as a whole.
-MAX_RUNNING_TEXT_BYTES = 2**30
 
 
 class RecordDataset(ABC):
@@ -63,6 +59,11 @@ class RecordDataset(ABC):
         A plain file's content is unchanged but for a byte order mark, line ends included.
         """
         return "\n".join(record.text for record in self.records())
+
+    def pieces(self) -> Iterator[TextPiece]:
+        """Read all texts in pieces."""
+        for record in self.records():
+            yield TextPiece(record.text, record.label)
 
     def fingerprint(self) -> DataFingerprint:
         """Give size and digest; reads the data only if nobody has read it to its end yet.
@@ -119,6 +120,20 @@ class FileDataset(RecordDataset):
         if self._format is FileFormat.FOLDER:
             self._path = training_half(self._path)
 
+    def pieces(self) -> Iterator[TextPiece]:
+        """Read all texts in pieces; a running text of any length, which `text` would refuse."""
+        if self._format is FileFormat.LINES:
+            for piece in read_pieces(self._path):
+                yield TextPiece(piece, ends_record=False)
+        else:
+            yield from super().pieces()
+
+    def fingerprint(self) -> DataFingerprint:
+        """Give size and digest; a running text that nobody has read whole is read in pieces."""
+        if self._fingerprint is None and self._format is FileFormat.LINES:
+            self._fingerprint = fingerprint_of(self._path, self.description)
+        return super().fingerprint()
+
     def _read(self) -> Iterator[LabelledRecord]:
         if self._format is FileFormat.LINES:
             yield LabelledRecord(text=read_running_text(self._path), label=None)
@@ -164,24 +179,6 @@ class NamedDataset:
         """Raise InvalidData: there is none."""
         raise InvalidData(f"{self._name} is a plugin's own data set; this plugin cannot read it")
 
-
-def read_running_text(path: Path) -> str:
-    """Read a text file whole, line ends as they are. Raises InvalidInput or InvalidData."""
-    with open_text_bytes(path) as stream:
-        try:
-            content = stream.read(MAX_RUNNING_TEXT_BYTES + 1)
-        except TORN as error:
-            raise explained(path, error, "somewhere in its text") from error
-    if len(content) > MAX_RUNNING_TEXT_BYTES:
-        raise InvalidInput(
-            f"{shown(path)} is longer than {MAX_RUNNING_TEXT_BYTES:,} bytes, which is the most "
-            "that is learnt from as one text. Split it"
-        )
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InvalidData(
-            f"{path.name}, line {line:,}: byte {content[error.start]:#04x} is not UTF-8. Convert "
-            "it, as `iconv -f LATIN1 -t UTF-8` does"
-        ) from None
+    def pieces(self) -> Iterator[TextPiece]:
+        """Raise InvalidData: there are none."""
+        raise InvalidData(f"{self._name} is a plugin's own data set; this plugin cannot read it")

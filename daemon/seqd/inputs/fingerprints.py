@@ -5,6 +5,7 @@ by `datasets`, record by record.
 """
 
 import hashlib
+from collections.abc import Iterable
 
 from seqd.hookspecs import LabelledRecord
 from seqd_schemas import DataFingerprint
@@ -29,6 +30,14 @@ class FingerprintTaker:
             self._add_text(record.label)
         self._add_text(record.text)
         self.size += len(record.text) if self._counts_characters else 1
+
+    def add_pieces(self, size_bytes: int, pieces: Iterable[str]) -> None:
+        """Take a running text of so many bytes that comes in pieces, as `add` would the whole."""
+        self._digest.update(_NO_LABEL)
+        self._digest.update(size_bytes.to_bytes(8, "big"))
+        for piece in pieces:
+            self._digest.update(piece.encode())
+            self.size += len(piece)
 
     def fingerprint(self, description: str) -> DataFingerprint:
         """Give the fingerprint of what was taken so far."""

@@ -16,9 +16,9 @@ from redis.exceptions import ResponseError
 from seqd.errors import JobDamaged
 from seqd.ledger.connection import passing_trouble, redis_errors
 from seqd.ledger.control import Control, unknown_job
-from seqd.ledger.records import read_events, read_record
+from seqd.ledger.records import read_events, read_pieces, read_record
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
-from seqd_schemas import Event, JobRecord, JobState, Keys
+from seqd_schemas import Event, JobRecord, JobState, Keys, TextPieces
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,14 @@ class EndedRow:
     is_kept: bool
     #: Results of a completed job of one unit; None of any other.
     blob: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far somebody has read a job's pieces and events: stream ids."""
+
+    piece: str
+    event: str
 
 
 class Jobs:
@@ -169,6 +177,28 @@ class Jobs:
         """Give the events behind stream id `after`; `block` waits up to two seconds for one."""
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
         return self._read(self._keys.events(job_id), after, block_ms if block else None)
+
+    def pieces(
+        self, job_id: str, after: Place, *, block: bool = True
+    ) -> tuple[list[TextPieces], Place]:
+        """Give what a job's texts went on with behind a place, and the place to go on from.
+
+        `block` waits up to two seconds for a piece, or for an event of the job: the place tells
+        whether there was one.
+        """
+        ours, told = self._keys.pieces(job_id), self._keys.events(job_id)
+        block_ms = BLOCK_MS if block else None
+        with redis_errors(self._redis):
+            reply = self._redis.xread(
+                {ours: after.piece, told: after.event}, count=100, block=block_ms
+            )
+        found = dict(cast(list[tuple[bytes, list[_Entry]]], reply or []))
+        pieces, events = found.get(ours.encode(), []), found.get(told.encode(), [])
+        place = Place(
+            piece=pieces[-1][0].decode() if pieces else after.piece,
+            event=events[-1][0].decode() if events else after.event,
+        )
+        return list(read_pieces(pieces)), place
 
     def all_events(self, after: str = "$", *, block: bool = True) -> list[Event]:
         """Give state changes of all jobs behind stream id `after`; `$` means from now on."""

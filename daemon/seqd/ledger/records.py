@@ -11,7 +11,16 @@ from pydantic import ValidationError
 
 from seqd.errors import JobDamaged
 from seqd.ledger.work import JOB
-from seqd_schemas import EVENT, Counts, Event, Failure, JobRecord, JobState, TrainingResult
+from seqd_schemas import (
+    EVENT,
+    Counts,
+    Event,
+    Failure,
+    JobRecord,
+    JobState,
+    TextPieces,
+    TrainingResult,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +46,15 @@ def read_events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
         yield event.model_copy(update={"id": event_id.decode()})
+
+
+def read_pieces(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[TextPieces]:
+    """Read entries of a stream of pieces, those of other versions of seqd left out."""
+    for entry_id, fields in entries:
+        try:
+            yield TextPieces.model_validate_json(fields[b"p"])
+        except (KeyError, ValidationError) as error:
+            log.warning("pieces id=%s were left out: %s", entry_id.decode(), _first_line(error))
 
 
 def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:

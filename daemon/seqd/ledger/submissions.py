@@ -23,6 +23,7 @@ from seqd.settings import Settings
 from seqd_schemas import (
     Failure,
     FileSource,
+    GenerateJob,
     InlineSource,
     ItemChunk,
     Job,
@@ -286,6 +287,8 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     # A label is part of it until it is resolved: two labels may mean two versions.
     meant = job.model if version is None else f"{model}@{version}"
     like = [job.kind, meant, job.parameters, job.priority, unit_items]
+    if isinstance(job, GenerateJob) and job.stream:
+        like.append("stream")  # a claim streams as a whole, or not at all
     group = hashlib.sha256(json.dumps(like, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]

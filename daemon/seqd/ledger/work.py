@@ -38,6 +38,7 @@ from seqd_schemas import (
     ItemFailure,
     ItemSuccess,
     Job,
+    TextPieces,
     TrainingResult,
 )
 
@@ -240,6 +241,19 @@ class Work:
         reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
+
+    def publish_pieces(self, worker: str, entries: Sequence[tuple[Unit, TextPieces]]) -> list[bool]:
+        """Publish pieces of texts in one step; False for each whose unit is not ours any more.
+
+        Also True where they were left out since Redis is short of memory: readers have the
+        results.
+        """
+        rows: list[Argument] = []
+        for unit, pieces in entries:
+            rows += (unit.job_id, unit.name, unit.attempt, pieces.model_dump_json())
+        most_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
+        reply = self._scripts.call("publish_pieces", worker, token, most_bytes, *rows)
+        return [as_int(answer) == 1 for answer in as_list(reply)]
 
     def fail_job(self, unit: Unit, failure: Failure) -> bool:
         """End the whole job as failed; False when the unit is not ours any more."""

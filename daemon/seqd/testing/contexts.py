@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqd.hookspecs import Dataset, Device
+from seqd.curves import LearningCurve
+from seqd.hookspecs import Dataset, Device, WorkItem
 from seqd.testing.checkpoints import MemoryCheckpoints
 
 #: The device that the contexts have unless they are given one.
@@ -117,9 +118,9 @@ class MemoryRunContext:
             BatchReport(items, real_tokens, computed_tokens, vectorise_s, compute_s)
         )
 
-    def stream(self, index: int, sample: int, piece: str) -> None:
+    def stream(self, item: WorkItem, sample: int, piece: str) -> None:
         """Keep the piece."""
-        self.pieces.append(StreamedPiece(index, sample, piece))
+        self.pieces.append(StreamedPiece(item.index, sample, piece))
 
     def streamed_text(self, index: int, sample: int = 0) -> str:
         """Give the pieces of one sample of one item, joined."""
@@ -147,6 +148,8 @@ class MemoryTrainContext:
         self._data = data
         self._held_out = held_out
         self._checkpoints = checkpoints or MemoryCheckpoints()
+        #: The epochs that a manifest would keep, those before a resume among them.
+        self.curve = LearningCurve()
         self._device = device
         self._stop = StopCounter(stop_after)
         self.steps: list[StepReport] = []
@@ -180,6 +183,8 @@ class MemoryTrainContext:
     @property
     def checkpoints(self) -> MemoryCheckpoints:
         """What the training has saved, and goes on from."""
+        # Contexts may share them: whoever asks is the one whose epochs are saved.
+        self._checkpoints.carry(self.curve)
         return self._checkpoints
 
     @property
@@ -196,7 +201,8 @@ class MemoryTrainContext:
         self.steps.append(StepReport(done, total, dict(metrics)))
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Keep the report, in `epochs`."""
+        """Keep the report, in `epochs` and in `curve`."""
+        self.curve.take(epoch, seconds, metrics)
         self.epochs.append(EpochReport(epoch, epochs, seconds, dict(metrics)))
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:

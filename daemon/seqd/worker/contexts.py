@@ -1,8 +1,9 @@
 """What the worker hands a plugin: the real `RunContext` and `TrainContext`.
 
 Publishing is throttled here, so that plugins may report as often as they like. Every event
-is fenced: once the lease is lost, reporting raises LeaseLost and the work ends. What a training
-goes through again after a kill is not told again.
+is fenced: once the lease is lost, reporting raises LeaseLost and the work ends; pieces of texts
+raise nothing, and the plugin is asked to stop. What a training goes through again after a kill is
+not told again.
 """
 
 import math
@@ -11,9 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from seqd.hookspecs import Checkpoints, Dataset, Device
+from seqd.curves import LearningCurve
+from seqd.hookspecs import Checkpoints, Dataset, Device, WorkItem
 from seqd.ledger.work import Unit
 from seqd.worker.meter import WorkMeter
+from seqd.worker.pieces import PiecePublisher
 from seqd.worker.training_data import TrainingData
 from seqd_schemas import Epoch, Event, Log, Sample, Step
 
@@ -33,6 +36,8 @@ class WorkerRunContext:
     device: Device
     _stop: Callable[[], bool]
     _meter: WorkMeter
+    #: Where pieces of texts go; None where nobody streams.
+    _pieces: PiecePublisher | None = None
 
     def stop_requested(self) -> bool:
         """True when the job was cancelled or the worker drains."""
@@ -56,8 +61,10 @@ class WorkerRunContext:
             compute_s=compute_s,
         )
 
-    def stream(self, index: int, sample: int, piece: str) -> None:
-        """Take a piece of a text; the pieces are not published yet, the whole text is."""
+    def stream(self, item: WorkItem, sample: int, piece: str) -> None:
+        """Take a piece of a text, to be published by another thread."""
+        if self._pieces is not None:
+            self._pieces.take(item, sample, piece)
 
 
 @dataclass(slots=True)
@@ -67,6 +74,8 @@ class WorkerTrainContext:
     device: Device
     folder: Path
     checkpoints: Checkpoints
+    #: The epochs that go into the version's manifest, those before a resume among them.
+    curve: LearningCurve
     _data: TrainingData
     _unit: Unit
     _publish: Callable[[Event], None]
@@ -120,7 +129,8 @@ class WorkerTrainContext:
         )
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Publish a finished epoch, once."""
+        """Keep a finished epoch for the manifest, and publish it, once."""
+        self.curve.take(epoch, seconds, metrics)
         if (epoch, None) in self._told:
             return
         self.epochs_s += seconds

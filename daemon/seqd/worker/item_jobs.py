@@ -6,6 +6,7 @@ whole job, such as a model that cannot be loaded, fails the job with its reason.
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -22,8 +23,9 @@ from seqd.ledger.chunking import halves_of
 from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
 from seqd.worker.contexts import WorkerRunContext
 from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
+from seqd.worker.pieces import PiecePublisher
 from seqd.worker.workbench import Workbench
-from seqd_schemas import Failure, ItemErrorCode, Job, task_of
+from seqd_schemas import Failure, GenerateJob, ItemErrorCode, Job, task_of
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,8 @@ class ItemJobs:
             log.exception("model %s could not be loaded", claim.job.model)
             self._fail(units, failure_of(_load_fault(claim.job, error)))
             return
-        context = WorkerRunContext(
-            self._bench.identity.device, self._bench.should_stop, self._bench.meter
-        )
-        call = call_of(model, claim.job.kind, parameters, context)
-        self._commit(list(zip(units, compute(call, units), strict=True)))
+        results = self._computed(claim.job, model, parameters, units)
+        self._commit(list(zip(units, results, strict=True)))
 
     def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
         unpacked = []
@@ -98,6 +97,24 @@ class ItemJobs:
             return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
         except ValidationError as error:
             raise InvalidParameters(parameter_fault(job, error)) from None
+
+    def _computed(
+        self,
+        job: Job,
+        model: LoadedModel,
+        parameters: PluginParameters,
+        units: Sequence[UnitItems],
+    ) -> list[Results]:
+        """Compute all units together; their texts are published meanwhile where the jobs ask so."""
+        bench = self._bench
+        if not (isinstance(job, GenerateJob) and job.stream):
+            context = WorkerRunContext(bench.identity.device, bench.should_stop, bench.meter)
+            return compute(call_of(model, job.kind, parameters, context), units)
+        publish = partial(bench.ledger.work.publish_pieces, bench.identity.name)
+        pieces = PiecePublisher(units, publish, bench.leases.note_lost)
+        context = WorkerRunContext(bench.identity.device, bench.should_stop, bench.meter, pieces)
+        with pieces.publishing():
+            return compute(pieces.around(call_of(model, job.kind, parameters, context)), units)
 
     def _fail(self, units: list[UnitItems], failure: Failure) -> None:
         for unit in units:

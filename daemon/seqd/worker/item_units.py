@@ -7,6 +7,7 @@ that raises for the batch is asked again item by item, so that one bad item spoi
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import ValidationError
 
@@ -28,25 +29,30 @@ from seqd_schemas import (
 log = logging.getLogger(__name__)
 
 Outcome = Classification | Generation | ItemError
-Call = Callable[[Sequence[WorkItem]], Sequence[Classification | Generation | ItemError]]
+Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
 Results = list[ItemSuccess | ItemFailure]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitItems:
     """A unit with its input unpacked."""
 
     unit: Unit
     chunk: ItemChunk
 
+    @cached_property
     def work(self) -> list[WorkItem]:
-        """List what is to be computed; refused entries are not."""
+        """What is to be computed; refused entries are not. The same objects each time."""
         first = self.chunk.first_index
         return [
             WorkItem(index=first + place, text=entry.text)
             for place, entry in enumerate(self.chunk.items)
             if isinstance(entry, Item)
         ]
+
+    def custom_id_of(self, item: WorkItem) -> str:
+        """Give the caller's name for one of `work`."""
+        return self.chunk.items[item.index - self.chunk.first_index].custom_id
 
 
 def unpack(unit: Unit) -> UnitItems:
@@ -74,7 +80,7 @@ def compute(call: Call, units: Sequence[UnitItems]) -> list[Results]:
 
     Raises Stopped when the plugin was asked to stop.
     """
-    work = [item for unit in units for item in unit.work()]
+    work = [item for unit in units for item in unit.work]
     outcomes = iter(_outcomes(call, work) if work else [])
     return [_results(unit, outcomes) for unit in units]
 

@@ -76,6 +76,11 @@ class LeaseKeeper:
             all_lost = bool(self._units) and len(self._lost) == len(self._units)
             return all_lost or self._asked_back
 
+    def note_lost(self, units: Sequence[Unit]) -> None:
+        """Take in that somebody else has units by now, as another call to the ledger has found."""
+        with self._lock:
+            self._lost |= {_lease(unit) for unit in units if unit in self._units}
+
     def _beat(self, on_beat: Callable[[], None]) -> None:
         while not self._closed.wait(self._heartbeat_s):
             outlive("leases not renewed", self._renew)

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.text import Text
-
-from seqd.cli.rendering.screen import Screen, printable
-from seqd_schemas import Classification, GeneratedSample, Generation, ItemFailure, ItemSuccess
+from seqd.cli.rendering.screen import Screen
+from seqd.cli.rendering.writing import TextWriter
+from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
 
 #: Characters of a text that are repeated beside its label.
 _ECHO_CHARS = 60
@@ -27,27 +26,37 @@ class VerdictPrinter:
 
 
 class GenerationPrinter:
-    """Prints each prompt's continuations as text, the prompt dimmed."""
+    """Prints each prompt's continuations as text, the prompt dimmed: whole, or as they come."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
+        self._writer = TextWriter(screen)
         self._is_first = True
 
     def show(self, result: ItemSuccess | ItemFailure) -> None:
         """Print the next result; errors are told in the summary."""
         if not isinstance(result, ItemSuccess) or not isinstance(result.output, Generation):
             return
+        is_one = len(result.output.samples) == 1
         for sample in result.output.samples:
-            if not self._is_first:
-                self._screen.say()
-            self._is_first = False
-            if len(result.output.samples) > 1:
-                self._screen.say(f"temperature {sample.temperature:g}", "cyan")
-            # Wrapped on a terminal only: elsewhere the text stays as the model wrote it.
-            self._screen.console.print(_continued(result.output.prompt, sample))
+            self.begin(result.output.prompt, None if is_one else sample.temperature)
+            self.write(sample.text)
+            self.end()
 
+    def begin(self, prompt: str, temperature: float | None) -> None:
+        """Begin the next text; its temperature is said where it is one of several."""
+        if not self._is_first:
+            self._screen.say()
+        self._is_first = False
+        if temperature is not None:
+            self._screen.say(f"temperature {temperature:g}", "cyan")
+        self._writer.begin(prompt)
 
-def _continued(prompt: str, sample: GeneratedSample) -> Text:
-    shown = Text(printable(prompt), style="dim")
-    shown.append(printable(sample.text), style="not dim")
-    return shown
+    def write(self, text: str) -> None:
+        """Go on with the text."""
+        self._writer.write(text)
+
+    def end(self) -> None:
+        """End the text, if one has begun."""
+        if self._writer.is_in_text:
+            self._writer.end()

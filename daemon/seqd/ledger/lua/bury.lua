@@ -22,7 +22,7 @@ local NUMBERS = {sealed = 0, pending_bytes = 0, unit_items = 1, ttl = WEEK_S, cr
 local OPTIONAL = {'version', 'started', 'ended', 'expires_at', 'event_at', 'expected', 'max_units'}
 local STATES = {queued = 1, running = 1, paused = 1, completed = 1, failed = 1, cancelled = 1,
   expired = 1}
-local KINDS = {todo = 'zset', events = 'stream'}  -- the other parts are hashes
+local KINDS = {todo = 'zset', events = 'stream', pieces = 'stream'}  -- the other parts are hashes
 local buried, next_place = {}, 0
 
 local function kind_of(key) return redis.call('TYPE', key)['ok'] end

@@ -41,7 +41,11 @@ end
 local function end_job(id, state, body, job, fields)
   local key = job_key(id)
   -- Before anything is added: a full Redis lets only such a script go on.
-  redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests')
+  if state == 'completed' then  -- and all texts stand in the results
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':pieces')
+  else
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests')
+  end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   sleep(id, job)
   redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
@@ -61,6 +65,9 @@ local function end_job(id, state, body, job, fields)
     redis.call('EXPIRE', idempotency, ttl)
   end
   redis.call('EXPIRE', key, ttl)
+  if state ~= 'completed' then
+    redis.call('EXPIRE', key .. ':pieces', math.min(ttl, PIECES_TTL_S))
+  end
   for _, part in ipairs(USUAL_PARTS) do redis.call('EXPIRE', key .. ':' .. part, ttl) end
   local rare = {}
   for i, part in ipairs(RARE_PARTS) do rare[i] = key .. ':' .. part end

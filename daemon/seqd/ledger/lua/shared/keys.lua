@@ -7,9 +7,11 @@ local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Everything that a job has beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'events'}
+  'crashes', 'events', 'pieces'}
 -- Those of them that are kept after its end: what most jobs have, and what few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
+-- Seconds for which pieces of texts outlive the last of them, if nothing takes them away before.
+local PIECES_TTL_S = 3600
 
 local time = redis.call('TIME')
 local NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

@@ -1,0 +1,155 @@
+"""`seqd generate` prints a text while it is written, into a pipe too, and in the end all of it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from cli_builders import clean_environment
+from seqd.client import Client
+from seqd_schemas import Generation, ItemSuccess, JobState
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: A text of about two seconds, in twenty steps.
+SLOW = ("--length", "2000", "--param", "step_chars=100", "--param", "delay_ms=100")
+QUICK = ("--length", "40")
+TIMEOUT_S = 60.0
+
+
+def start(house: House, *arguments: str) -> "subprocess.Popen[str]":
+    settings = house.settings
+    environment = clean_environment(
+        SEQD_REDIS_URL=str(settings.redis_url),
+        SEQD_PREFIX=settings.prefix,
+        SEQD_DATA_DIR=str(settings.data_dir),
+        PYTHONUTF8="1",
+    )
+    return subprocess.Popen(
+        [sys.executable, "-m", "seqd", "generate", "echo", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    )
+
+
+def run(house: House, *arguments: str) -> str:
+    """Run a command that must go well; gives what it printed."""
+    out, err = start(house, *arguments).communicate(timeout=TIMEOUT_S)
+    assert "continued by echo@1" in err, err
+    return out
+
+
+def rest_of(program: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Wait for the end of a program of whose output some was read; gives the rest, and stderr.
+
+    Not `communicate`, which would leave out what has come beyond what was asked for.
+    """
+    assert program.stdout is not None
+    assert program.stderr is not None
+    with program.stdout, program.stderr:
+        out, err = program.stdout.read(), program.stderr.read()
+    program.wait(timeout=TIMEOUT_S)
+    return out, err
+
+
+def newest_texts(client: Client) -> list[str]:
+    """Give all texts of the newest job, in order."""
+    return [
+        sample.text
+        for result in client.job(client.jobs(1)[0].job_id).results()
+        if isinstance(result, ItemSuccess) and isinstance(result.output, Generation)
+        for sample in result.output.samples
+    ]
+
+
+def test_a_text_goes_down_the_pipe_while_it_is_written(house: House) -> None:
+    client = house.client()
+    before = len(client.jobs(1_000))
+    program = start(house, "--prompt", "the ", *SLOW)
+    assert program.stdout is not None
+
+    first = program.stdout.read(len("the ") + 300)
+    state_by_then = client.jobs(1)[0].state
+    rest, err = rest_of(program)
+
+    assert len(client.jobs(1_000)) == before + 1
+    assert state_by_then is JobState.RUNNING, err
+    assert first + rest == f"the {newest_texts(client)[0]}\n"
+    assert program.returncode == 0
+
+
+def test_streamed_texts_look_as_whole_ones_do(house: House) -> None:
+    arguments = ("a\tb", "--prompt", "c", "--samples", "2", "--seed", "5", *QUICK)
+
+    live = run(house, *arguments)
+    whole = run(house, *arguments, "--no-stream")
+
+    texts = newest_texts(house.client())
+    assert live == whole
+    assert live == "\n".join(
+        f"temperature 1\n{prompt}{text}\n"
+        for prompt, text in zip(("a\tb", "a\tb", "c", "c"), texts, strict=True)
+    )
+
+
+def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(house: House) -> None:
+    program = start(house, "one", "bad", "two", *QUICK)
+
+    out, err = program.communicate(timeout=TIMEOUT_S)
+
+    first, second = newest_texts(house.client())
+    assert out == f"one{first}\n\ntwo{second}\n"
+    assert "1 of 3 items has no result:" in err
+    assert "row-2  invalid_input: this text was made bad" in err
+    assert program.returncode == 2
+
+
+def test_a_parameter_that_the_model_does_not_know_is_named(house: House) -> None:
+    program = start(house, "a", "--top-k", "5")
+
+    out, err = program.communicate(timeout=TIMEOUT_S)
+
+    assert out == ""
+    assert err.startswith("error[invalid_parameters]: ")
+    assert "top_k" in err
+    assert program.returncode == 2
+
+
+def test_ctrl_c_cancels_the_job_and_ends_the_line(house: House) -> None:
+    program = start(
+        house, "a", "--length", "1000000", "--param", "step_chars=1", "--param", "delay_ms=20"
+    )
+    assert program.stdout is not None
+    first = program.stdout.read(20)
+
+    program.send_signal(signal.SIGINT)
+    rest, err = rest_of(program)
+
+    job = house.client().jobs(1)[0]
+    assert len(first) == 20
+    assert rest.endswith("\n")
+    assert f"Cancelled job {job.job_id} with 0 of 1 items done." in err
+    assert job.state is JobState.CANCELLED
+    assert program.returncode == 130
+
+
+def test_a_reader_that_has_had_enough_ends_the_job(house: House) -> None:
+    program = start(
+        house, "a", "--length", "1000000", "--param", "step_chars=10", "--param", "delay_ms=20"
+    )
+    assert program.stdout is not None
+    os.read(program.stdout.fileno(), 20)
+
+    program.stdout.close()
+
+    program.wait(timeout=TIMEOUT_S)
+    job = house.client().jobs(1)[0]
+    wait_until(lambda: house.client().job(job.job_id).record().state.is_terminal, "it is cancelled")
+    assert program.stderr is not None
+    program.stderr.close()

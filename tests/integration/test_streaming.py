@@ -1,0 +1,261 @@
+"""Texts come to the client while real workers write them, each character once, whatever happens."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from builders import a_generate_job, inline
+from seqd.client import Client, JobHandle, Piece
+from seqd.errors import InvalidRequest
+from seqd.ledger import connect
+from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
+from worker_fixtures import House, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: A text of about two seconds, in twenty steps.
+SLOW = {"length": 2_000, "step_chars": 100, "delay_ms": 100}
+#: One that a test cancels or kills long before it is done.
+ENDLESS = {"length": 1_000_000, "step_chars": 10, "delay_ms": 20}
+
+#: Within which a cancelled text must have stopped: the promise is a second, on any machine 3.
+SOON_S = 3.0
+
+
+@pytest.fixture
+def client(house: House) -> Client:
+    return house.client()
+
+
+def a_text(client: Client, *prompts: str, stream: bool = True, **parameters: object) -> JobHandle:
+    """Hand in a generation of the light plugin."""
+    return client.generate(
+        list(prompts) or ["a"],
+        model="echo",
+        stream=stream,
+        parameters=parameters,  # type: ignore[arg-type]
+    )
+
+
+def texts_of(job: JobHandle) -> dict[tuple[str, int], str]:
+    """Give what `results` says: item and sample → text."""
+    return {
+        (result.custom_id, number): sample.text
+        for result in job.results()
+        if isinstance(result, ItemSuccess) and isinstance(result.output, Generation)
+        for number, sample in enumerate(result.output.samples)
+    }
+
+
+def joined(pieces: Iterable[Piece]) -> dict[tuple[str, int], str]:
+    """Put pieces together: item and sample → text."""
+    texts: dict[tuple[str, int], str] = {}
+    for piece in pieces:
+        key = (piece.custom_id, piece.sample)
+        texts[key] = texts.get(key, "") + piece.text
+    return texts
+
+
+def bytes_kept(house: House, job: JobHandle) -> int:
+    """Count the bytes of all pieces that Redis keeps of a job."""
+    assert house.settings.redis_url is not None
+    with connect(house.settings.redis_url) as redis:
+        entries = redis.xrange(house.settings.keys.pieces(job.job_id))
+    return sum(len(fields[b"p"]) for _, fields in entries)
+
+
+def live(pieces: Iterator[Piece], count: int) -> list[Piece]:
+    """Take so many pieces, which must come while the text is written."""
+    taken = list(itertools.islice(pieces, count))
+    assert all(piece.finished is None and piece.error is None for piece in taken)
+    return taken
+
+
+def test_pieces_come_while_the_text_is_written_and_are_the_text(client: Client) -> None:
+    job = a_text(client, **SLOW)
+
+    pieces = job.stream()
+    first = live(pieces, 3)
+    state_by_then = job.record().state
+    rest = list(pieces)
+
+    assert state_by_then is JobState.RUNNING
+    assert joined(first + rest) == texts_of(job)
+    (last,) = [piece for piece in rest if piece.finished is not None]
+    assert last is rest[-1]
+    assert last.finished is not None
+    assert len(last.finished.text) == 2_000
+    assert all(piece.text for piece in first + rest[:-1])
+
+
+def test_all_samples_of_all_items_of_several_jobs_in_one_batch_come_apart(client: Client) -> None:
+    # Held back until all are there, so that one claim takes both: items of the same index.
+    blocker = a_text(client, "wait", stream=False, length=1, delay_ms=1_000)
+    jobs = [a_text(client, *prompts, samples=2, **SLOW) for prompts in (("a", "b"), ("c", "d"))]
+
+    streams = [job.stream() for job in jobs]
+    heads = [live(stream, 4) for stream in streams]
+    states = [job.record().state for job in jobs]
+    texts = [joined(itertools.chain(*both)) for both in zip(heads, streams, strict=True)]
+
+    blocker.wait()
+    assert states == [JobState.RUNNING] * 2
+    assert texts == [texts_of(job) for job in jobs]
+    assert [sorted(found) for found in texts] == [
+        [("row-1", 0), ("row-1", 1), ("row-2", 0), ("row-2", 1)]
+    ] * 2
+    assert len({text for found in texts for text in found.values()}) == 4
+
+
+def test_a_job_that_was_not_to_be_streamed_gives_its_texts_unit_by_unit(client: Client) -> None:
+    job = a_text(client, *["a"] * 70, stream=False, length=50)
+
+    pieces = list(job.stream())
+
+    assert len(pieces) == 70
+    assert all(piece.finished is not None for piece in pieces)
+    assert joined(pieces) == texts_of(job)
+
+
+def test_whoever_comes_late_gets_all_of_it(client: Client) -> None:
+    job = a_text(client, **SLOW)
+    early = job.stream()
+    live(early, 8)
+
+    during = list(job.stream())
+    afterwards = list(job.stream())
+
+    assert joined(during) == joined(afterwards) == texts_of(job)
+    assert len(during) > 2
+    assert len(afterwards) == 1
+
+
+def test_nobody_needs_to_read(client: Client, house: House) -> None:
+    job = a_text(client, length=200_000, step_chars=1_000, delay_ms=2)
+
+    record = job.wait(timeout_s=60)
+
+    assert record.counts.succeeded == 1
+    assert len(texts_of(job)["row-1", 0]) == 200_000
+    assert bytes_kept(house, job) == 0
+
+
+def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> None:
+    job = a_text(client, "a", "raise", "bad", "b", length=200, step_chars=20, delay_ms=30)
+
+    pieces = list(job.stream())
+
+    good = {key: text for key, text in joined(pieces).items() if key[0] in ("row-1", "row-4")}
+    assert good == texts_of(job)
+    errors = {piece.custom_id: piece.error for piece in pieces if piece.error is not None}
+    assert {name: error.code for name, error in errors.items()} == {
+        "row-2": ItemErrorCode.PLUGIN_ERROR,
+        "row-3": ItemErrorCode.INVALID_INPUT,
+    }
+
+
+def test_a_cancelled_text_stops_within_a_second(client: Client, house: House) -> None:
+    job = a_text(client, **ENDLESS)
+    pieces = job.stream()
+    live(pieces, 3)
+
+    began = time.monotonic()
+    job.cancel()
+    rest = list(pieces)
+    ended_s = time.monotonic() - began
+    after = a_text(client, "abc", stream=False)
+    (text,) = texts_of(after).values()
+    free_s = time.monotonic() - began
+
+    assert ended_s < SOON_S
+    assert rest[-1].error is not None
+    assert rest[-1].error.code is ItemErrorCode.CANCELLED
+    assert text == "cba"
+    assert free_s < SOON_S
+    assert house.starts_of_units(job.job_id) == [1]
+
+
+def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:
+    blocker = a_text(client, "wait", stream=False, length=1, delay_ms=500)
+    jobs = [a_text(client, "a", seed=7, **SLOW) for _ in range(2)]
+    streams = [job.stream() for job in jobs]
+    heads = [live(stream, 2) for stream in streams]
+
+    jobs[0].cancel()
+    cancelled, whole = [list(stream) for stream in streams]
+
+    blocker.wait()
+    assert cancelled[-1].error is not None
+    assert joined(heads[1] + whole) == texts_of(jobs[1])
+    assert len(joined(heads[1] + whole)["row-1", 0]) == 2_000
+
+
+def test_a_job_from_the_inbox_is_streamed_as_any_other(client: Client, house: House) -> None:
+    job_id, settings = "from-the-inbox", house.settings
+    request = a_generate_job(model="echo", source=inline("a"), stream=True, parameters=SLOW)
+    assert settings.redis_url is not None
+    with connect(settings.redis_url) as redis:
+        redis.xadd(settings.keys.inbox(), {"id": job_id, "job": request.model_dump_json()})
+        wait_until(lambda: bool(redis.exists(settings.keys.job(job_id))), "it is taken over")
+
+    stream = client.job(job_id).stream()
+    text = joined(itertools.chain(live(stream, 3), stream))
+
+    assert text == texts_of(client.job(job_id))
+
+
+def test_a_training_or_classification_has_no_texts(client: Client) -> None:
+    job = client.classify(["a"], model="echo")
+
+    with pytest.raises(InvalidRequest) as error:
+        next(job.stream())
+
+    assert str(error.value) == (
+        f"Job {job.job_id} is a job of kind classify: it writes no texts. `generate` does."
+    )
+
+
+def test_the_same_seed_writes_the_same_text_alone_and_among_64(client: Client) -> None:
+    alone = a_text(client, "the ", seed=7, length=300)
+    among = a_text(client, *["the "] * 64, seed=7, length=300)
+    beside = [a_text(client, "the ", seed=7, length=300) for _ in range(64)]
+    other = a_text(client, "the ", seed=8, length=300)
+
+    text = joined(alone.stream())["row-1", 0]
+
+    assert joined(among.stream())["row-1", 0] == text
+    assert {joined(job.stream())["row-1", 0] for job in beside} == {text}
+    assert len(set(joined(among.stream()).values())) == 64
+    assert joined(other.stream())["row-1", 0] != text
+
+
+def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_house: House) -> None:
+    worker = empty_house.start_ready()
+    client = empty_house.client()
+    undisturbed = texts_of(a_text(client, "a", "b", seed=3, **SLOW | {"delay_ms": 0}))
+    job = a_text(client, "a", "b", seed=3, **SLOW)
+    pieces = job.stream()
+    before = live(pieces, 10)
+
+    worker.kill_child()
+    after = list(pieces)
+
+    assert joined(before + after) == undisturbed == texts_of(job)
+    assert empty_house.starts_of_units(job.job_id) == [2]
+    assert sum(piece.finished is None for piece in after) > 2, "it was not live any more"
+
+
+def test_what_was_trimmed_comes_with_the_result(empty_house: House) -> None:
+    empty_house.start_ready(max_stream_bytes=1_024)
+    client = empty_house.client()
+    job = a_text(client, length=6_000, step_chars=400, delay_ms=150)
+    live(job.stream(), 8)
+    kept = bytes_kept(empty_house, job)
+
+    late = list(job.stream())
+
+    assert 0 < kept <= 1_024 + 400 * 4 + 200, "the last entry, or what was allowed"
+    assert joined(late) == texts_of(job)
+    assert len(late) == 1, "a live piece had a hole in front of it"

@@ -1,0 +1,259 @@
+"""Pieces of texts are published from a thread: soon, in order, bounded, whatever Redis does."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event
+from types import SimpleNamespace
+
+import pytest
+
+from builders import a_chunk
+from seqd.errors import RedisUnreachable
+from seqd.hookspecs import WorkItem
+from seqd.ledger.work import Renewal, Unit
+from seqd.worker import pieces as module
+from seqd.worker.item_units import UnitItems
+from seqd.worker.leases import LeaseKeeper
+from seqd.worker.pieces import PiecePublisher
+from seqd_schemas import TextPieces
+
+DEADLINE_S = 20.0
+
+
+def a_unit(name: str = "0", job_id: str = "j", items: int = 2, first: int = 0) -> UnitItems:
+    unit = Unit(job_id, name, attempt=2, crashes=0, blob=b"", started_job=False)
+    return UnitItems(unit, a_chunk(items, first=first))
+
+
+class Ledger:
+    """Takes pieces, or does what a test says."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[Unit, TextPieces]] = []
+        self.calls = 0
+        self.lost: list[Unit] = []
+        self.told: list[Unit] = []
+        self.error: Exception | None = None
+        self.may_go_on = Event()
+        self.may_go_on.set()
+
+    def publish(self, entries: Sequence[tuple[Unit, TextPieces]]) -> list[bool]:
+        self.calls += 1
+        assert self.may_go_on.wait(DEADLINE_S)
+        if self.error is not None:
+            raise self.error
+        self.entries += [entry for entry in entries if entry[0] not in self.lost]
+        return [unit not in self.lost for unit, _ in entries]
+
+    @property
+    def written(self) -> int:
+        """Characters of all pieces that have come, again and again."""
+        return sum(len(piece.text) for _, entry in self.entries for piece in entry.pieces)
+
+    def text(self, custom_id: str = "item-0", sample: int = 0) -> str:
+        """Put together what has come of a sample; fails where a piece is missing."""
+        text = ""
+        for _, entry in self.entries:
+            for piece in entry.pieces:
+                if (piece.custom_id, piece.sample) == (custom_id, sample):
+                    assert piece.offset <= len(text), f"{len(text)} characters, then {piece}"
+                    text = text[: piece.offset] + piece.text
+        return text
+
+
+@contextmanager
+def publishing(ledger: Ledger, *units: UnitItems) -> Iterator[PiecePublisher]:
+    publisher = PiecePublisher(units, ledger.publish, ledger.told.extend)
+    with publisher.publishing():
+        yield publisher
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_the_first_piece_goes_at_once_and_the_rest_in_order():
+    ledger, unit = Ledger(), a_unit()
+    first, _ = unit.work
+
+    with publishing(ledger, unit) as publisher:
+        publisher.take(first, 0, "a")
+        wait_for(lambda: ledger.text() == "a")
+        for letter in "bcdefgh":
+            publisher.take(first, 0, letter)
+        wait_for(lambda: ledger.text() == "abcdefgh")
+
+    assert ledger.calls <= 4
+    (told, entry), *_ = ledger.entries
+    assert told is unit.unit
+    assert (entry.unit, entry.attempt) == ("0", 2)
+
+
+def test_items_of_the_same_index_in_two_jobs_are_told_apart():
+    ledger, units = Ledger(), [a_unit(job_id="one"), a_unit(job_id="two")]
+    ledger.may_go_on.clear()
+
+    with publishing(ledger, *units) as publisher:
+        for unit in units:
+            for item in unit.work:
+                for sample in range(2):
+                    publisher.take(item, sample, f"{unit.unit.job_id} {item.index} {sample}")
+        ledger.may_go_on.set()
+        wait_for(lambda: sum(len(entry.pieces) for _, entry in ledger.entries) == 8)
+
+    found = {
+        piece.text: (unit.job_id, piece.custom_id, piece.sample)
+        for unit, entry in ledger.entries
+        for piece in entry.pieces
+    }
+    assert found == {
+        f"{job} {index} {sample}": (job, f"item-{index}", sample)
+        for job in ("one", "two")
+        for index in range(2)
+        for sample in range(2)
+    }
+
+
+def test_an_item_that_is_none_of_the_claims_and_an_empty_piece_are_left_out():
+    ledger, unit = Ledger(), a_unit()
+    first, second = unit.work
+
+    with publishing(ledger, unit) as publisher:
+        publisher.take(WorkItem(first.index, first.text), 0, "a stranger's")
+        publisher.take(first, 0, "")
+        publisher.take(second, 0, "known")
+        wait_for(lambda: ledger.text("item-1") == "known")
+
+    assert ledger.text() == ""
+
+
+def test_a_text_that_is_begun_again_is_told_from_its_start():
+    ledger, unit = Ledger(), a_unit()
+    first, second = unit.work
+
+    with publishing(ledger, unit) as publisher:
+
+        def write(items: Sequence[WorkItem]) -> list[object]:
+            due = ledger.written + 3
+            for letter in "abc":
+                publisher.take(items[0], 0, letter)
+            wait_for(lambda: ledger.written == due)
+            return []
+
+        call = publisher.around(write)
+        call([first, second])
+        call([first])
+
+    runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.pieces]
+    assert "".join(text for _, text in runs) == "abcabc"
+    assert sum(offset == 0 for offset, _ in runs) == 2
+
+
+def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch):
+    monkeypatch.setattr(module, "MOST_CHARS", 10)
+    ledger, unit = Ledger(), a_unit()
+    first, second = unit.work
+    ledger.may_go_on.clear()
+
+    with publishing(ledger, unit) as publisher:
+        publisher.take(first, 0, "a")
+        wait_for(lambda: ledger.calls == 1)
+        for _ in range(1_000):
+            publisher.take(first, 0, "bcd")
+        publisher.take(second, 0, "x")
+        ledger.may_go_on.set()
+        wait_for(lambda: len(ledger.text()) == 11)
+        publisher.take(first, 0, "e")
+        wait_for(lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.pieces))
+
+    assert ledger.text("item-1") == ""
+    pieces = [piece for _, entry in ledger.entries for piece in entry.pieces]
+    assert [(p.offset, p.text) for p in pieces] == [(0, "a"), (1, "bcdbcdbcdb"), (3_001, "e")]
+
+
+def test_large_pieces_are_cut_into_entries_of_bounded_size():
+    ledger, unit = Ledger(), a_unit(items=3)
+
+    with publishing(ledger, unit) as publisher:
+        for item in unit.work:
+            publisher.take(item, 0, "x" * 50_000)
+        wait_for(lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)))
+
+    sizes = [sum(len(piece.text) for piece in entry.pieces) for _, entry in ledger.entries]
+    assert max(sizes) <= 16_384
+
+
+def test_a_lost_unit_is_told_once_and_written_on_no_more():
+    ledger, units = Ledger(), [a_unit(job_id="lost"), a_unit(job_id="kept")]
+    ledger.lost = [units[0].unit]
+
+    with publishing(ledger, *units) as publisher:
+        for letter in "abc":
+            for unit in units:
+                publisher.take(unit.work[0], 0, letter)
+            wait_for(lambda letter=letter: ledger.text().endswith(letter))
+
+    assert ledger.told == [units[0].unit]
+    assert {unit.job_id for unit, _ in ledger.entries} == {"kept"}
+
+
+@pytest.mark.parametrize("error", [RedisUnreachable("Redis is away."), ValueError("odd")])
+def test_trouble_is_logged_once_and_passes(error, caplog):
+    ledger, unit = Ledger(), a_unit()
+    first, _ = unit.work
+    ledger.error = error
+
+    with caplog.at_level(logging.WARNING), publishing(ledger, unit) as publisher:
+        for calls in (1, 2):
+            publisher.take(first, 0, "lost")
+            wait_for(lambda calls=calls: ledger.calls == calls)
+        ledger.error = None
+        publisher.take(first, 0, "told")
+        wait_for(lambda: bool(ledger.entries))
+
+    ((_, entry),) = ledger.entries
+    assert (entry.pieces[0].offset, entry.pieces[0].text) == (8, "told")
+    assert caplog.text.count("pieces of texts are left out") == 1
+
+
+def test_a_lone_surrogate_spoils_its_own_text_alone():
+    ledger, unit = Ledger(), a_unit()
+    first, second = unit.work
+
+    with publishing(ledger, unit) as publisher:
+        publisher.take(first, 0, "a\ud800b")
+        publisher.take(second, 0, "whole")
+        wait_for(lambda: bool(ledger.text("item-1")) and bool(ledger.text()))
+
+    assert ledger.text() == "a?b"
+    assert ledger.text("item-1") == "whole"
+
+
+def test_a_unit_that_is_lost_is_a_reason_to_stop_once_all_are():
+    units = [a_unit(job_id="one").unit, a_unit(job_id="two").unit]
+    work = SimpleNamespace(renew=lambda held: [Renewal.KEPT] * len(held))
+    keeper = LeaseKeeper(SimpleNamespace(work=work), heartbeat_s=60, max_silent_s=60)
+
+    with keeper.holding(units):
+        keeper.note_lost([units[0], a_unit(job_id="an earlier claim's").unit])
+        after_one = keeper.should_end()
+        keeper.note_lost([units[1]])
+        after_both = keeper.should_end()
+
+    assert (after_one, after_both) == (False, True)
+
+
+def test_the_thread_ends_with_the_block_though_nothing_came():
+    ledger, unit = Ledger(), a_unit()
+
+    with publishing(ledger, unit):
+        pass
+    with publishing(ledger, unit) as publisher:
+        publisher.take(unit.work[0], 0, "a")
+
+    assert ledger.calls <= 1
