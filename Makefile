@@ -68,7 +68,8 @@ bench-classify bench-jobs bench-train bench-generate bench-scale bench-interacti
 	$(BIN)/seqd bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp
-	$(BIN)/python -m seqd.starters markov --data $(DATA)/nietzsche.txt
+	$(BIN)/python -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
+	$(BIN)/python -m seqd.starters markov_words --preset sentences --data $(DATA)/nietzsche.txt
 	$(BIN)/python -m seqd.starters char_lstm --data $(DATA)/nietzsche.txt
 	$(BIN)/python -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \
 	  --held-out $(DATA)/imdb/test-5k.jsonl.gz

@@ -1,8 +1,9 @@
 """Trains the version 0 that ships with a plugin: `python -m seqd.starters MODEL --data FILE`.
 
 For whoever maintains a plugin; `make starters` calls it for ours. It trains in this process,
-without Redis, and puts the finished version into the folder `starter` beside the plugin's
-code, whole or not at all. Not the way to train a version to use: that is `seqd train`.
+without Redis, and puts the finished version into the model's folder beside the plugin's code,
+`starter` as a rule, whole or not at all. Not the way to train a version to use: that is
+`seqd train`.
 """
 
 import argparse
@@ -40,8 +41,8 @@ def make_starter(
 
     The folder that was there is replaced only once the new one is complete.
     """
-    folder = Path(inspect.getfile(type(model))).parent / "starter"
-    staged = folder.with_name(".starter-in-the-making")
+    folder = Path(inspect.getfile(type(model))).parent / model.starter_name
+    staged = folder.with_name(f".{model.starter_name}-in-the-making")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     try:
@@ -74,6 +75,7 @@ def _train(
         preset=preset,
         parameters=values,
         metrics=trained.metrics,
+        epochs=context.curve.epochs,
         seed=seed if isinstance(seed, int) else None,
         data=data.fingerprint(),
         libraries=trained.libraries,

@@ -1,7 +1,9 @@
-"""The plugin `markov`: a first-order chain over characters.
+"""The plugin `markov`: chains over characters or words, of order 1 to 8, smoothed.
 
-Only the description is here; `training`, `generation` and `inspection` do the work, in NumPy,
-and are imported on first use. The preset `tutorial` is the chain of the tutorial.
+Two models from one code: `markov` of characters and `markov_words` of words in sentences; they
+differ in the defaults of a training and in the starter. Only the descriptions are here;
+`training`, `generation` and `inspection` do the work, in NumPy, and are imported on first use.
+The preset `tutorial` of `markov` is the chain of the tutorial.
 """
 
 from collections.abc import Sequence
@@ -20,26 +22,44 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd_markov.parameters import GenerateParameters, TrainParameters
+from seqd_markov.generate_parameters import GenerateParameters
+from seqd_markov.train_parameters import TrainParameters, WordTrainParameters
+from seqd_schemas import ParameterValue
 
-__all__ = ["GenerateParameters", "Markov", "TrainParameters", "seqd_register_models"]
+__all__ = [
+    "GenerateParameters",
+    "Markov",
+    "MarkovWords",
+    "TrainParameters",
+    "WordTrainParameters",
+    "seqd_register_models",
+]
+
+_TUTORIAL: dict[str, ParameterValue] = {
+    "level": "characters",
+    "order": 1,
+    "smoothing": "none",
+    "lower_case": True,
+    "sentences": False,
+    "validation_share": 0.0,
+}
 
 
 class Markov(Model):
     """Description of `markov`."""
 
     name = "markov"
-    summary = "Writes text character by character, each drawn by what follows the one before."
+    summary = "Writes text character by character, each drawn by what follows the ones before."
     tasks: ClassVar = {
         "train": TaskSpec(TrainParameters, unit_items=1),
-        "generate": TaskSpec(GenerateParameters, unit_items=8),
+        "generate": TaskSpec(GenerateParameters, unit_items=32),
     }
-    presets: ClassVar = {"tutorial": {"lower_case": True}}
+    presets: ClassVar = {"best": {}, "tutorial": _TUTORIAL}
 
     @property
     def starter(self) -> Path | None:
         """Folder of the version that ships with the plugin, where it was built in."""
-        folder = Path(__file__).parent / "starter"
+        folder = Path(__file__).parent / self.starter_name
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
@@ -47,8 +67,7 @@ class Markov(Model):
         from seqd_markov.artifact import load
         from seqd_markov.generation import Generator
 
-        config, chain = load(artifact.folder)
-        return Generator(chain, lower_case=config.lower_case)
+        return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         """Count the data's running text."""
@@ -58,15 +77,31 @@ class Markov(Model):
         return train(parameters, context)
 
     def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
-        """Show the transitions out of the character `focus`, or an overview."""
+        """Show what follows the text `focus`, or an overview."""
         from seqd_markov.artifact import load
         from seqd_markov.inspection import overview, transitions
 
-        _, chain = load(artifact.folder)
-        return [overview(chain) if focus is None else transitions(chain, focus)]
+        version = load(artifact.folder)
+        return [overview(version) if focus is None else transitions(version, focus)]
+
+
+class MarkovWords(Markov):
+    """Description of `markov_words`."""
+
+    name = "markov_words"
+    summary = "Writes sentences word by word, each drawn by what follows the ones before."
+    tasks: ClassVar = {
+        "train": TaskSpec(WordTrainParameters, unit_items=1),
+        "generate": TaskSpec(GenerateParameters, unit_items=32),
+    }
+    # What was seen reads better than what is smoothed: of the words that `best` writes in
+    # Nietzsche's style 56% (of 3,000) never stood behind the two before. So the starter is
+    # `sentences`, though `best` predicts better: 1.80 bits a character held out, against 2.36.
+    presets: ClassVar = {"best": {}, "sentences": {"smoothing": "none"}}
+    starter_name: ClassVar = "starter_words"
 
 
 @hookimpl
 def seqd_register_models() -> list[Model]:
-    """Hand over the one model of this plugin."""
-    return [Markov()]
+    """Hand over the two models of this plugin."""
+    return [Markov(), MarkovWords()]

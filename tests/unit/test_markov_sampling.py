@@ -1,6 +1,6 @@
-"""Drawing from a chain: frequencies, temperature, back-off, and independence of the batch."""
+"""Drawing symbols: frequencies against exact probabilities, cuts, and independence of the batch."""
 
-import math
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -8,116 +8,295 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import seqd_markov.rows
+from markov_builders import CATS, SENTENCES, a_version, odds_of, words
 from seqd.errors import Stopped
 from seqd.hookspecs import random_stream
-from seqd_markov.chain import count
-from seqd_markov.sampling import PIECE_CHARACTERS, Sampler
+from seqd_markov.rows import most_probable
+from seqd_markov.sampling import Sampler
+
+#: Chi-square's critical values at 0.001, for 1 degree of freedom and more.
+CRITICAL = [
+    10.83, 13.82, 16.27, 18.47, 20.52, 22.46, 24.32, 26.12, 27.88, 29.59, 31.26, 32.91, 34.53,
+    36.12, 37.70, 39.25, 40.79, 42.31, 43.82, 45.31,
+]  # fmt: skip
+
+DRAWS = 4_000
+
+KINDS = [
+    {"smoothing": "kneser_ney"},
+    {"smoothing": "witten_bell"},
+    {"smoothing": "additive", "additive": 0.3},
+    {"smoothing": "none"},
+    {"smoothing": "kneser_ney", "min_count": 2},
+    {"smoothing": "additive", "additive": 0.3, "min_count": 2},
+]
 
 
-def drawn(text, start, *, temperature=1.0, length=10, seed=0):
-    chain = count(text)
-    state = chain.state_of(start) if start else None
-    pieces = Sampler(chain, [temperature]).draw(
-        [state], [0], [random_stream(seed, 0, 0)], length, lambda: False
+def no_stop():
+    pass
+
+
+def streams(count, first=0):
+    return [random_stream(5, first + number, 0).bit_generator for number in range(count)]
+
+
+def drawn_once(version, state, temperature, **cuts):
+    """The symbols of DRAWS texts of one symbol, and how often each was drawn."""
+    sampler = Sampler(odds_of(version), temperature, **cuts)
+    # One stream, which gives each text the next numbers.
+    drawn = sampler.draw([state] * DRAWS, streams(1) * DRAWS, 1, no_stop)
+    return np.bincount(drawn.symbols[:, 0], minlength=version.tokens.symbols)
+
+
+def at(version, state, temperature):
+    """Exact probabilities at a temperature."""
+    (row,) = version.model.probabilities(np.array([state]))
+    with np.errstate(divide="ignore"):
+        raised = np.exp(np.log(row) / temperature)
+    return raised / raised.sum()
+
+
+def assert_drawn_by(counts, probabilities):
+    """Chi-square; what is expected less than 5 times is put together."""
+    expected = probabilities * DRAWS
+    rare = expected < 5
+    assert not counts[probabilities == 0].any()
+    seen = np.append(counts[~rare], counts[rare].sum())
+    due = np.append(expected[~rare], expected[rare].sum())
+    seen, due = seen[due > 0], due[due > 0]
+    statistic = ((seen - due) ** 2 / due).sum()
+    assert statistic < CRITICAL[max(0, len(due) - 2)], (counts, expected)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 1.8])
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, kind.values())))
+def test_symbols_come_as_often_as_the_model_says_at_any_temperature(kind, temperature):
+    version = a_version(CATS * 2 + " a hat.", **kind)
+
+    for prompt in ("t", "th", "xa", ""):
+        state = version.model.state_after(version.tokens.encode(prompt))
+
+        counts = drawn_once(version, state, temperature)
+
+        assert_drawn_by(counts, at(version, state, temperature))
+
+
+def test_words_come_as_often_as_the_model_says_and_no_sentence_begins_inside_another():
+    version = words()
+    state = version.model.state_after(np.array([version.tokens.begin]))
+
+    counts = drawn_once(version, state, 1.3)
+
+    assert_drawn_by(counts, at(version, state, 1.3))
+    assert counts[version.tokens.begin] == 0
+
+
+def test_the_symbols_of_one_long_text_come_as_often_as_the_model_says():
+    version = a_version(CATS, order=1)
+    sampler = Sampler(odds_of(version), 1.0)
+
+    drawn = sampler.draw([0], streams(1), 3 * DRAWS, no_stop).symbols[0]
+
+    after_space = drawn[1:][drawn[:-1] == version.tokens.encode(" ")[0]][: DRAWS // 4]
+    counts = np.bincount(after_space, minlength=version.tokens.symbols)
+    state = version.model.state_after(version.tokens.encode(" "))
+    # A quarter of the usual number is drawn here.
+    expected = at(version, state, 1.0) * len(after_space)
+    often = expected >= 5
+    statistic = ((counts - expected)[often] ** 2 / expected[often]).sum()
+    assert len(after_space) == DRAWS // 4
+    assert statistic < CRITICAL[often.sum() - 1]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+@pytest.mark.parametrize("top_k", [1, 2, 4])
+def test_top_k_draws_from_the_most_probable_symbols_alone(top_k, temperature):
+    version = a_version()
+    state = version.model.state_after(version.tokens.encode("t"))
+    exact = at(version, state, temperature)
+    kept = np.argsort(-exact, kind="stable")[:top_k]
+
+    counts = drawn_once(version, state, temperature, top_k=top_k)
+
+    cut = np.zeros_like(exact)
+    cut[kept] = exact[kept] / exact[kept].sum()
+    assert_drawn_by(counts, cut)
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9, 0.999])
+def test_top_p_draws_from_the_fewest_symbols_that_have_so_much_together(top_p):
+    version = a_version()
+    exact = at(version, 0, 0.7)
+    order = np.argsort(-exact, kind="stable")
+    kept = order[: 1 + int((np.cumsum(exact[order]) < top_p).sum())]
+
+    counts = drawn_once(version, 0, 0.7, top_p=top_p)
+
+    cut = np.zeros_like(exact)
+    cut[kept] = exact[kept] / exact[kept].sum()
+    assert_drawn_by(counts, cut)
+
+
+def test_of_top_k_and_top_p_together_the_narrower_one_counts():
+    version = a_version()
+
+    counts = drawn_once(version, 0, 1.0, top_k=3, top_p=0.01)
+
+    assert np.count_nonzero(counts) == 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-300])
+def test_the_coldest_temperatures_take_the_most_probable_symbol(temperature):
+    version = a_version("abab" + "ac" + "abba", order=1)
+
+    drawn = Sampler(odds_of(version), temperature).draw([0], streams(1), 6, no_stop)
+
+    assert version.tokens.decode(drawn.symbols[0]) == "ababab"
+
+
+def test_of_equally_probable_symbols_temperature_zero_takes_the_first():
+    version = a_version("acabad", order=1, smoothing="none")
+    state = version.model.state_after(version.tokens.encode("a"))
+
+    assert np.flatnonzero(drawn_once(version, state, 0.0)).tolist() == [1]
+
+
+def test_without_smoothing_nothing_comes_that_was_not_seen():
+    text = "abcab" * 3 + "d"
+    version = a_version(text, order=1, smoothing="none")
+
+    drawn = Sampler(odds_of(version), 5.0).draw([0], streams(1), 4_000, no_stop)
+
+    written = version.tokens.decode(drawn.symbols[0])
+    pairs = {text[place : place + 2] for place in range(len(text) - 1)}
+    # Nothing follows d in the text, so there single symbols decide.
+    strange = set(map("".join, itertools.pairwise(written))) - pairs
+    assert strange
+    assert all(pair[0] == "d" for pair in strange)
+
+
+def test_an_end_of_a_sentence_is_followed_by_what_begins_one():
+    version = words()
+    end = version.tokens.end
+    sampler = Sampler(odds_of(version), 1.0)
+
+    symbols = sampler.draw([0], streams(1), 4_000, no_stop).symbols[0]
+
+    followers = Counter(symbols[1:][symbols[:-1] == end].tolist())
+    (row,) = version.model.probabilities(
+        version.model.advance(np.array([0]), np.array([version.tokens.begin]))
     )
-    return "".join(chain.decode(piece.states[0]) for piece in pieces)
+    most_probable = int(row.argmax())
+    assert version.tokens.shown(most_probable) == "'The'"
+    assert followers[most_probable] / followers.total() == pytest.approx(row.max(), abs=0.07)
 
 
-def test_temperature_zero_takes_the_most_probable_character():
-    assert drawn("abab" + "ac" + "abba", "a", temperature=0.0, length=6) == "bababa"
-
-
-def test_of_equally_probable_characters_temperature_zero_takes_the_first_in_code_order():
-    assert drawn("acabad", "a", temperature=0.0, length=3) == "bab"
-
-
-def test_a_state_without_successors_goes_on_by_the_frequencies_of_single_characters():
-    text = "a" * 50 + "z"  # nothing follows z
-
-    assert drawn(text, "z", temperature=0.0, length=3) == "aaa"
-
-
-def test_drawing_never_ends_at_a_state_without_successors():
-    assert len(drawn("az", "a", length=5_000)) == 5_000
-
-
-def test_an_empty_start_draws_by_the_frequencies_of_single_characters():
-    assert drawn("aaab", "", temperature=0.0, length=1) == "a"
-
-
-def test_the_frequencies_follow_the_probabilities():
-    text = "ab" * 100 + "ac" * 300  # P(b | a) is 1/4; b and c are followed by a
-
-    found = Counter(drawn(text, "a", length=20_000)[::2])
-
-    # 10,000 draws: the standard deviation is 0.0043
-    assert found["b"] / 10_000 == pytest.approx(0.25, abs=0.02)
-
-
-def test_a_temperature_raises_the_probabilities_to_its_inverse():
-    text = "ab" * 100 + "ac" * 300  # at 0.5 P(b | a) is (1/4)² / ((1/4)² + (3/4)²) = 1/10
-
-    found = Counter(drawn(text, "a", temperature=0.5, length=20_000)[::2])
-
-    assert found["b"] / 10_000 == pytest.approx(0.1, abs=0.015)
-
-
-@pytest.mark.parametrize("temperature", [5e-324, 1e-300, 1e-9])
-def test_a_tiny_temperature_is_as_zero(temperature):
-    text = "abab" + "ac" + "abba"
-
-    assert drawn(text, "a", temperature=temperature, length=6) == "bababa"
-
-
-def test_log_probabilities_are_the_chains_own_at_every_temperature():
-    chain = count("abacab")  # P(b | a) = 2/3, P(a | b) = 1
-
-    pieces = list(Sampler(chain, [0.0]).draw([0], [0], [random_stream(0, 0, 0)], 2, lambda: False))
-
-    assert pieces[0].log_probs[0] == pytest.approx([math.log(2 / 3), 0.0])
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    st.text(st.sampled_from("abcd"), min_size=2, max_size=40),
-    st.lists(st.tuples(st.integers(0, 99), st.integers(0, 2)), min_size=1, max_size=9),
-    st.integers(1, 600),
+versions = st.builds(
+    lambda text, kind, order, is_words: (words if is_words else a_version)(
+        text, order=order, **kind
+    ),
+    st.sampled_from([CATS, SENTENCES, "abcacbbca" * 3 + "d"]),
+    st.sampled_from(KINDS),
+    st.sampled_from([1, 3]),
+    st.booleans(),
 )
-def test_a_text_does_not_depend_on_its_batch(text, requests, length):
-    chain = count(text)
-    temperatures = [0.0, 0.7, 1.5]
+ways = st.sampled_from(
+    [
+        {"temperature": 1.0},
+        {"temperature": 0.4},
+        {"temperature": 2.0, "top_k": 3},
+        {"temperature": 1.0, "top_p": 0.8},
+        {"temperature": 0.0},
+    ]
+)
 
-    def write(batch):
-        streams = [random_stream(5, index, 0) for index, _ in batch]
-        ranks = [rank for _, rank in batch]
-        pieces = list(
-            Sampler(chain, temperatures).draw(
-                [0] * len(batch), ranks, streams, length, lambda: False
-            )
+
+@settings(deadline=None, max_examples=40)
+@given(versions, ways, st.lists(st.integers(0, 99), min_size=1, max_size=6), st.integers(1, 40))
+def test_log_probabilities_and_states_are_the_models_own(version, way, indexes, steps):
+    sampler = Sampler(odds_of(version), **way)
+    numbers = [random_stream(1, index, 0).bit_generator for index in indexes]
+
+    drawn = sampler.draw([0] * len(indexes), numbers, steps, no_stop)
+
+    begin, end = version.tokens.begin, version.tokens.end
+    for symbols, log_probs, state in zip(drawn.symbols, drawn.log_probs, drawn.states, strict=True):
+        read = np.array([i for s in symbols for i in ([s, begin] if s == end else [s])])
+        exact = version.model.log_probs(read)
+        assert log_probs == pytest.approx(exact[~np.isnan(exact)], abs=1e-12)
+        assert state == version.model.state_after(read)
+
+
+@settings(deadline=None, max_examples=40)
+@given(versions, ways, st.lists(st.integers(0, 99), min_size=1, max_size=9), st.integers(1, 50))
+def test_what_is_drawn_does_not_depend_on_what_else_is(version, way, indexes, steps):
+    def drawn(some, sampler):
+        found = sampler.draw(
+            [index % version.model.states for index in some],
+            [random_stream(5, index, 0).bit_generator for index in some],
+            steps,
+            no_stop,
         )
-        return np.concatenate([piece.states for piece in pieces], axis=1).tolist()
+        return list(
+            zip(found.symbols.tolist(), found.log_probs.tolist(), found.states, strict=True)
+        )
 
-    together = write(requests)
+    used = Sampler(odds_of(version), **way)
+    together = drawn(indexes, used)
 
-    assert together == [write([request])[0] for request in requests]
-
-
-def test_a_shorter_text_is_the_beginning_of_a_longer_one():
-    text = "abcacbbca"
-
-    longer = drawn(text, "a", length=2 * PIECE_CHARACTERS + 9)
-
-    assert drawn(text, "a", length=PIECE_CHARACTERS + 1) == longer[: PIECE_CHARACTERS + 1]
+    alone = [drawn([index], Sampler(odds_of(version), **way))[0] for index in indexes]
+    assert together == alone
+    assert drawn(indexes[::-1], used) == together[::-1]
 
 
-def test_a_stop_ends_the_drawing_at_the_next_piece():
-    answers = iter([False, True])
-    pieces = Sampler(count("abab"), [1.0]).draw(
-        [0], [0], [random_stream(0, 0, 0)], 10_000, lambda: next(answers)
-    )
+def test_what_is_drawn_in_pieces_is_what_is_drawn_at_once():
+    sampler = Sampler(odds_of(a_version(order=3)), 1.0)
+    whole = sampler.draw([0], streams(1), 100, no_stop)
 
-    first = next(pieces)
+    (stream,) = streams(1)
+    first = sampler.draw([0], [stream], 37, no_stop)
+    second = sampler.draw(first.states, [stream], 63, no_stop)
 
-    assert first.states.shape == (1, PIECE_CHARACTERS)
+    assert [*first.symbols[0], *second.symbols[0]] == whole.symbols[0].tolist()
+    assert second.states == whole.states
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 9), min_size=60, max_size=60), min_size=1, max_size=3),
+    st.integers(1, 60),
+)
+def test_the_most_probable_come_in_order_and_of_equals_the_first(rows, count):
+    probabilities = np.array(rows, float) / 9
+
+    found = most_probable(probabilities, count)
+
+    for row, chosen in zip(rows, found.tolist(), strict=True):
+        assert chosen == sorted(range(60), key=lambda place: (-row[place], place))[:count]
+
+
+def test_rows_that_were_thrown_away_are_made_again_alike(monkeypatch):
+    version = a_version(order=3)
+    roomy = Sampler(odds_of(version), 1.0, top_k=9).draw([0] * 5, streams(5), 200, no_stop)
+    monkeypatch.setattr(seqd_markov.rows, "_KEPT_CELLS", 60)
+    monkeypatch.setattr(seqd_markov.rows, "_WORKED_CELLS", 30)
+    sampler = Sampler(odds_of(version), 1.0, top_k=9)
+
+    cramped = sampler.draw([0] * 5, streams(5), 200, no_stop)
+
+    assert sampler.texts_at_once == 60 // 9
+    assert cramped.symbols.tolist() == roomy.symbols.tolist()
+
+
+def test_a_stop_ends_the_drawing_while_rows_are_made():
+    questions = []
+
+    def stop_at_the_third():
+        questions.append(1)
+        if len(questions) == 3:
+            raise Stopped
+
+    sampler = Sampler(odds_of(a_version(order=3)), 1.0, top_k=5)
+
     with pytest.raises(Stopped):
-        next(pieces)
+        sampler.draw([0], streams(1), 10_000, stop_at_the_third)

@@ -1,0 +1,122 @@
+"""What may be asked of a training of `markov` and `markov_words`.
+
+Descriptions and bounds only: their JSON Schema is what clients check a request against.
+Read by `training`.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from seqd.hookspecs import PluginParameters
+
+_WEIGHT = re.compile(r"(.+)=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
+
+LabelWeight = Annotated[str, Field(min_length=3, max_length=512)]
+
+
+class TrainParameters(PluginParameters):
+    """How to count and to smooth; the defaults are the preset `best`. Counting has no seed."""
+
+    level: Literal["characters", "words"] = Field(
+        default="characters", description="What the symbols are: characters, or words and marks."
+    )
+    order: int = Field(
+        default=5, ge=1, le=8, description="Symbols before it that the next one depends on."
+    )
+    smoothing: Literal["none", "additive", "witten_bell", "kneser_ney"] = Field(
+        default="kneser_ney",
+        description="How what was not seen gets a probability; kneser_ney is the interpolated "
+        "modified one, none gives none.",
+    )
+    additive: float = Field(
+        default=0.1,
+        ge=1e-6,
+        le=1_000.0,
+        allow_inf_nan=False,
+        description="What additive smoothing adds to each count.",
+    )
+    lower_case: bool = Field(
+        default=True, description="Lower-case the text, and later the prompts as well."
+    )
+    sentences: bool = Field(
+        default=False,
+        description="Take the text as sentences, each with a beginning and an end: what is "
+        "written then begins where a sentence may begin, and ends where one may end.",
+    )
+    sentence_ends: Literal["punctuation", "lines"] = Field(
+        default="punctuation",
+        description="What ends a sentence: a mark such as . ! or ? before blanks and no small "
+        "letter, and a blank line; or each line. A record always ends one.",
+    )
+    min_count: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Leave out sequences of 2 symbols and more that are rarer.",
+    )
+    max_vocabulary: int = Field(
+        default=50_000,
+        ge=100,
+        le=1_000_000,
+        description="Words and marks that are kept, the most frequent; the others are unknown.",
+    )
+    keep_text: bool = Field(
+        default=True,
+        description="Keep the text in the version, up to 50,000,000 symbols, so that copies of it "
+        "can be found in what is written.",
+    )
+    validation_share: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=0.5,
+        description="Last part of the data that is measured on and not learnt from, where no data "
+        "is held out otherwise.",
+    )
+    label_weights: tuple[LabelWeight, ...] = Field(
+        default=(),
+        max_length=64,
+        description='Weights of the records of a label, such as ["kant=2", "hume=0.5"]: each '
+        "label is counted apart, and the counts are added up by weight. 1 for all others.",
+    )
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weights by label."""
+        matches = [_WEIGHT.fullmatch(entry) for entry in self.label_weights]
+        return {match[1]: float(match[2]) for match in matches if match}
+
+    @field_validator("label_weights")
+    @classmethod
+    def _are_weights(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in entries:
+            match = _WEIGHT.fullmatch(entry)
+            if match is None or not float(match[2]):
+                raise ValueError(
+                    f"{entry!r} is no weight; write LABEL=WEIGHT with a number from 0.000001 to "
+                    "999999, such as kant=2.5"
+                )
+        labels = [entry.rpartition("=")[0] for entry in entries]
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label has two weights; give it one")
+        return entries
+
+
+class WordTrainParameters(TrainParameters):
+    """The same for words, in sentences; the defaults are the preset `best` of `markov_words`."""
+
+    level: Literal["characters", "words"] = Field(
+        default="words", description="What the symbols are: characters, or words and marks."
+    )
+    order: int = Field(
+        default=2, ge=1, le=8, description="Symbols before it that the next one depends on."
+    )
+    lower_case: bool = Field(
+        default=False, description="Lower-case the text, and later the prompts as well."
+    )
+    sentences: bool = Field(
+        default=True,
+        description="Take the text as sentences, each with a beginning and an end: what is "
+        "written then begins where a sentence may begin, and ends where one may end.",
+    )
