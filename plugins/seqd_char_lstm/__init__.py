@@ -1,10 +1,18 @@
-"""The plugin `char_lstm`: an LSTM that reads a window of characters and writes the next one.
+"""The plugin `char_lstm`: writes text with an LSTM that predicts the next character.
 
-Only the description is here, and it imports neither Keras nor the training; `generation` and
-`training` do the work and are imported on first use. The preset `tutorial` is the model of the
-Keras text-generation example.
+    text         characters as ids
+    config       what a version says of itself; `artifact` has all of its files
+    generation   a loaded version: prompts in, texts out
+    corpus       training data as ids, and what of it is held out
+    training     the epochs; `window_training` learns as the tutorial does, from `windows`,
+                 `stream_training` from contiguous `streams`
+    cpu_learner  what learns a stream on a CPU; `network` has all that is Keras's: the tutorial's
+                 network, and what learns a stream on a GPU
+
+This module is the description alone: it imports neither Keras nor any of the above.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,7 +27,10 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd_char_lstm.parameters import GenerateParameters, TrainParameters
+from seqd_char_lstm.generate_parameters import GenerateParameters
+from seqd_char_lstm.presets import PRESETS
+from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_schemas import ParameterValue
 
 __all__ = ["CharLstm", "GenerateParameters", "TrainParameters", "seqd_register_models"]
 
@@ -28,24 +39,16 @@ class CharLstm(Model):
     """Description of `char_lstm`."""
 
     name = "char_lstm"
-    summary = "Writes text character by character, with an LSTM that reads the last 40."
+    summary = (
+        "Writes text character by character, with an LSTM that reads all before it or a window."
+    )
     tasks: ClassVar = {
         "train": TaskSpec(TrainParameters, unit_items=1),
-        # 8 prompts of the default length are 0.2 s of one core, with 16 samples each 3.5 s.
-        "generate": TaskSpec(GenerateParameters, unit_items=8),
+        # 32 prompts of the default length are 0.2 s of one core for a stream of 512 units, which is
+        # no faster in a larger batch, and 0.5 s for the tutorial's windows.
+        "generate": TaskSpec(GenerateParameters, unit_items=32),
     }
-    presets: ClassVar = {
-        "tutorial": {
-            "epochs": 10,
-            "lower_case": True,
-            "window": 40,
-            "step": 3,
-            "units": 128,
-            "batch_windows": 128,
-            "learning_rate": 0.01,
-            "sample_temperatures": [0.2, 0.5, 1.0, 1.2],
-        }
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, ParameterValue]]] = PRESETS
 
     @property
     def starter(self) -> Path | None:
@@ -54,18 +57,25 @@ class CharLstm(Model):
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Bring a version into memory, for writing in NumPy on any device."""
+        """Bring a version into memory; no Keras is imported on any device."""
         from seqd_char_lstm.artifact import load
         from seqd_char_lstm.generation import Generator
 
-        return Generator(*load(artifact.folder))
+        return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """Train on the data's running text; the only thing here that needs Keras."""
-        from seqd_char_lstm.training import Training
+        """Train on the data's running text. Of streams, only on a GPU with Keras."""
+        from seqd_char_lstm.corpus import read_corpus
 
         assert isinstance(parameters, TrainParameters)
-        return Training(parameters, context).run()
+        corpus = read_corpus(parameters, context)
+        if parameters.mode == "stream":
+            from seqd_char_lstm.stream_training import StreamTraining
+
+            return StreamTraining(parameters, context, corpus).run()
+        from seqd_char_lstm.window_training import WindowTraining
+
+        return WindowTraining(parameters, context, corpus).run()
 
 
 @hookimpl

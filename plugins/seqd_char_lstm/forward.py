@@ -1,123 +1,98 @@
-"""The network's forward pass in NumPy, so that writing text needs no Keras.
+"""A version's network as it serves: chains of characters that are read, drawn and scored.
 
-Training has its own implementation (`network`); a test holds the two together. Used by
-`writing`.
+Here is what that means, and which of two implementations does it: `compiled_forward` where Numba
+can be imported, else `numpy_forward`. Neither needs Keras; tests hold both against it and against
+each other. Used by `writing` and `reading`.
 
-The model reads exactly `window` characters from a zero state, so each new character asks for
-a new window, shifted by one. Run one after the other, that is `window` small matrix-vector
-products a character. But at any moment `window` overlapping windows are under way, and the
-next character is an input to each of them: a `Wavefront` keeps their states as the rows of one
-matrix, and a character costs one matrix product of (window, units) x (units, 4 units). Same
-sums, no approximation. The tutorial's model through the whole `generate`, on one Zen 4 core:
-9,800 characters a second in one stream, 12,200 in 64, against 19 of a Keras `predict` for each
-character. Probabilities differ from Keras's by 2e-6 at most (2,048 windows of the corpus).
+A chain is one text under way. Of a version that reads a stream, its LSTM states are carried from
+character to character: one step each. A version that reads windows predicts from exactly the last
+`window` characters, from a zero state: at any moment `window` overlapping windows are under way,
+and the next character is an input to each of them. Their states are the rows of one matrix, a
+character moves all of them on, one of them is complete, predicts, and begins anew. Same sums as
+one window after the other, no approximation.
 
-A second BLAS thread gives 17,800 and 21,000 on an idle machine, but 1,800 in one stream on a
-busy one, where it waits for its turn: one thread a slot is the better setting.
+What both guarantee: a chain's numbers do not depend on the chains beside it, nor on how its
+characters are split over calls, to the last bit. The two implementations differ by rounding.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd_char_lstm.artifact import Weights
+from seqd_char_lstm.artifact import Version, Weights
+from seqd_char_lstm.sampling import Rules
+from seqd_ngrams.model import MAX_TABLE_CELLS
 
-Floats = npt.NDArray[np.float32]
-
-#: Chains whose products are scratched in one go: 0.7 MB of gates at 40 x 512, which a core's
-#: level-2 cache holds. In blocks of 1 / 8 / 64: 13,200 / 14,800 / 15,000 characters a second.
-_BLOCK_CHAINS = 8
+Ids = npt.NDArray[np.int32]
+Doubles = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Folded:
-    """Weights prepared for `Wavefront`.
+class Piece:
+    """Characters of all chains: ids, and their natural log-probabilities under the model itself."""
 
-    Keras orders gates input, forget, candidate, output; here they are input, forget, output,
-    candidate, and the three sigmoids' halves are folded in, as sigmoid(x) is
-    (1 + tanh(x / 2)) / 2: one tanh over the whole row does all four. A one-hot row times the
-    input kernel is a row of it, so `inputs` is a table to look up.
-    """
+    ids: Ids  # (chains, steps)
+    log_probs: Doubles  # (chains, steps)
 
-    inputs: Floats  # (ids, 4 units), bias included
-    recurrent: Floats  # (units, 4 units)
-    dense: Floats  # (units, ids)
-    dense_bias: Floats  # (ids,)
 
-    @classmethod
-    def of(cls, weights: Weights) -> Self:
-        """Reorder and fold; the given weights stay as they are."""
-        units = weights.recurrent.shape[0]
-        order = np.r_[0 : 2 * units, 3 * units : 4 * units, 2 * units : 3 * units]
-        half = np.repeat(np.array([0.5, 1.0], np.float32), [3 * units, units])  # (4 units,)
-        return cls(
-            inputs=((weights.kernel + weights.bias)[:, order] * half).astype(np.float32),
-            recurrent=(weights.recurrent[:, order] * half).astype(np.float32),
-            dense=np.ascontiguousarray(weights.dense),
-            dense_bias=weights.dense_bias,
-        )
+class Chains(Protocol):
+    """Some texts under way. Used by one thread at a time; it may be another each time."""
+
+    def read(self, ids: Ids, starts: npt.NDArray[np.int64]) -> Piece:
+        """Read ids (chains, steps).
+
+        Chain n begins with step `starts[n]`, in rising order: what stands before it is not read,
+        and not in the piece. Of a version that reads windows, all chains begin at once.
+        """
+
+    def write(self, uniforms: Doubles, temperatures: Doubles, rules: Rules) -> Piece:
+        """Draw as many characters as there are `uniforms` (chains, steps), and read them."""
+
+    def chosen(self, places: npt.NDArray[np.int64]) -> "Chains":
+        """Copy these chains, each as often as it is named, into chains of their own."""
+
+
+class Forward(Protocol):
+    """A version's network, ready to run."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the arrays take."""
-        return sum(
-            part.nbytes for part in (self.inputs, self.recurrent, self.dense, self.dense_bias)
-        )
+        """Bytes that it takes."""
+
+    def chains(self, count: int) -> Chains:
+        """Begin some chains, which have read nothing."""
 
 
-class Wavefront:
-    """The windows under way of some chains, one character further with each `read`.
+def forward_of(version: Version) -> Forward:
+    """Prepare a version: compiled; in NumPy without Numba, or for n-grams of too many cells."""
+    from seqd_char_lstm.numpy_forward import NumpyForward
 
-    Every chain is a matrix product of its own, of the same shape whatever the number of
-    chains, so that the last bit of a chain's scores does not depend on its batch (B3).
+    ngrams = version.ngrams
+    if ngrams is not None and ngrams.states * ngrams.symbols > MAX_TABLE_CELLS:
+        return NumpyForward(version)
+    try:
+        from seqd_char_lstm.compiled_forward import CompiledForward
+    except ImportError:
+        return NumpyForward(version)
+    return CompiledForward(version)
+
+
+def input_table(weights: Weights) -> Singles:
+    """What the gates of layer 0 take from each character, bias included: (ids, 4 units).
+
+    A one-hot row times the input kernel is a row of it, so that reading a character is looking a
+    row up; so is an embedded one.
     """
+    layer = weights.layers[0]
+    if weights.embedding is None:
+        return layer.kernel + layer.bias
+    table = weights.embedding.astype(np.float64) @ layer.kernel.astype(np.float64) + layer.bias
+    return table.astype(np.float32)
 
-    def __init__(self, folded: Folded, window: int, chains: int) -> None:
-        units = folded.recurrent.shape[0]
-        self._folded = folded
-        self._window = window
-        self._read = 0  # characters so far; row r began its window at one that is r modulo window
-        self._hidden = np.zeros((chains, window, units), np.float32)
-        self._cell = np.zeros((chains, window, units), np.float32)
 
-    def chosen(self, chains: npt.NDArray[np.int64]) -> "Wavefront":
-        """Copy these chains, each as often as it is named, into a wavefront of their own."""
-        copy = Wavefront(self._folded, self._window, 0)
-        copy._read = self._read
-        copy._hidden = self._hidden[chains]
-        copy._cell = self._cell[chains]
-        return copy
-
-    def read(self, ids: npt.NDArray[np.integer]) -> None:
-        """Give each chain its next character, (chains,) ids."""
-        newest = self._read % self._window
-        self._hidden[:, newest] = 0.0
-        self._cell[:, newest] = 0.0
-        inputs = self._folded.inputs[ids][:, None, :]  # (chains, 1, 4 units)
-        for first in range(0, len(ids), _BLOCK_CHAINS):
-            block = slice(first, first + _BLOCK_CHAINS)
-            self._advance(self._hidden[block], self._cell[block], inputs[block])
-        self._read += 1
-
-    def scores(self) -> Floats:
-        """Scores of the next character, (chains, ids), once `window` characters were read."""
-        complete = self._hidden[:, self._read % self._window]  # (chains, units)
-        products: Floats = np.matmul(complete[:, None, :], self._folded.dense)[:, 0]
-        return products + self._folded.dense_bias
-
-    def _advance(self, hidden: Floats, cell: Floats, inputs: Floats) -> None:
-        units = hidden.shape[-1]
-        gates = np.matmul(hidden, self._folded.recurrent)  # (chains, window, 4 units)
-        gates += inputs
-        np.tanh(gates, out=gates)
-        sigmoids = gates[..., : 3 * units]
-        sigmoids *= 0.5
-        sigmoids += 0.5
-        enter, forget, leave, candidate = np.split(gates, 4, axis=-1)
-        cell *= forget
-        enter *= candidate
-        cell += enter
-        np.tanh(cell, out=hidden)
-        hidden *= leave
+def halved(units: int) -> Singles:
+    """What gates i, f, c, o are multiplied by (4 units,), since sigmoid(x) is of tanh(x / 2)."""
+    return np.repeat(np.array([0.5, 0.5, 1.0, 0.5], np.float32), units)

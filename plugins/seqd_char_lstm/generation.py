@@ -1,162 +1,177 @@
-"""Continues prompts with a loaded version: the `generate` task.
+"""Continues prompts with a loaded version, and measures texts: what the daemon asks of it.
 
-Turns items into windows of ids and chains back into samples; how characters are computed is
-`writing`'s and `forward`'s. Made by the model's description (`seqd_char_lstm.CharLstm`).
+Turns items into chains and chains back into samples; `prompts` says how a prompt is read,
+`sampling` how a character is chosen, `writing` and `forward` do the work. Made by the model's
+description (`seqd_char_lstm.CharLstm`).
 
-How a prompt becomes the window that the model reads:
-
-- It is lower-cased, when the version was trained on lower-cased text.
-- Of a prompt longer than the window, the last characters are read.
-- Before a shorter prompt, or an empty one, stand the last characters of `lead_in`, text of
-  the corpus up to the end of a sentence: the model sees what it was trained to see, and the
-  prompt begins a sentence.
-- A character of the window that the model does not know is an ItemError, never a guess.
-
-A sample's random numbers depend on the seed, the item's index and the sample's number alone:
-not on its temperature, nor on the other temperatures and samples that were asked for.
+A sample's random numbers depend on the seed, the item's index and the sample's number alone: not
+on its temperature, nor on the other temperatures and samples that were asked for. Stop texts are
+lower-cased as prompts are, and looked for in what is written, not in the prompt.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
-import numpy as np
-
+from seqd.errors import InvalidData
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem, random_stream
-from seqd_char_lstm.artifact import Config, Weights
-from seqd_char_lstm.forward import Folded
-from seqd_char_lstm.parameters import GenerateParameters
-from seqd_char_lstm.text import Alphabet, Ids
-from seqd_char_lstm.writing import read_prompts, write
-from seqd_schemas import GeneratedSample, Generation, ItemError, ItemErrorCode
+from seqd_char_lstm.artifact import Version
+from seqd_char_lstm.forward import forward_of
+from seqd_char_lstm.generate_parameters import GenerateParameters
+from seqd_char_lstm.held_out import bits_per_char
+from seqd_char_lstm.prompts import Prompt, Prompts, is_unicode
+from seqd_char_lstm.reading import mixed, read_log_probs
+from seqd_char_lstm.samples import Sample
+from seqd_char_lstm.sampling import Rules
+from seqd_char_lstm.stopping import StopTexts
+from seqd_char_lstm.text import UNKNOWN, Alphabet
+from seqd_char_lstm.writing import Start, Writing
+from seqd_schemas import Generation, ItemError
 
-#: Chains that are written together: 64 reach the full speed of `forward`, in 8 MB of states.
-_GROUP_CHAINS = 64
 
-#: Characters that an error message lists at most.
-_LISTED_CHARACTERS = 100
-
-
-@dataclass
-class _Chain:
-    """One sample as it is written."""
+@dataclass(frozen=True)
+class _Asked:
+    """One sample that is to be written."""
 
     item: WorkItem
-    window: Ids  # (window,)
+    prompt: Prompt
     temperature: float
-    sample: int  # number among the samples of its temperature
-    place: int  # number among all samples of its item
-    pieces: list[str] = field(default_factory=list)
-    log_prob: float = 0.0
+    number: int  # among the samples of its temperature
+    place: int  # among all samples of its item
+    sample: Sample
 
 
 class Generator(LoadedModel):
     """A version in memory."""
 
-    def __init__(self, config: Config, weights: Weights) -> None:
-        self._config = config
-        self._alphabet = Alphabet(config.alphabet)
-        self._folded = Folded.of(weights)
-        self.memory_bytes = self._folded.nbytes
+    def __init__(self, version: Version) -> None:
+        self._version = version
+        self._alphabet = Alphabet(version.config.alphabet)
+        self._prompts = Prompts(version.config)
+        self._forward = forward_of(version)
+        ngrams = 0 if version.ngrams is None else version.ngrams.nbytes
+        self.memory_bytes = self._forward.nbytes + version.weights.nbytes + ngrams
 
     def warm_up(self) -> None:
-        """Read the lead-in and write nothing: it runs every product once."""
-        window = self._alphabet.encode(self._config.lead_in)
-        read_prompts(self._folded, window[None, :], lambda: False).scores()
+        """Write a few characters: it compiles, where there is something to compile."""
+        prompt = self._prompts.read("", "skip")
+        assert isinstance(prompt, Prompt)
+        start = Start(prompt.ids, 1.0, random_stream(0, 0, 0))
+        for _ in self._writing([start], Rules(), 1, lambda: False).pieces(1):
+            pass
 
     def cost_tokens(self, text: str) -> int:
-        """Every prompt costs one window, however long it is."""
-        return self._config.window
+        """Count the characters that are read of a prompt."""
+        return self._prompts.cost(len(text))
 
     def generate(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
-        """Continue each prompt. Raises Stopped within one character."""
+        """Continue each prompt. Raises Stopped about a tenth of a second after it was asked for."""
         assert isinstance(parameters, GenerateParameters)
-        outcomes: list[list[_Chain] | ItemError] = [
-            self._chains(item, parameters) for item in items
+        prompts = [self._prompts.read(item.text, parameters.unknown) for item in items]
+        asked = [
+            one
+            for item, prompt in zip(items, prompts, strict=True)
+            if isinstance(prompt, Prompt)
+            for one in self._asked(item, prompt, parameters)
         ]
-        chains = [chain for chains in outcomes if isinstance(chains, list) for chain in chains]
-        for first in range(0, len(chains), _GROUP_CHAINS):
-            self._write(chains[first : first + _GROUP_CHAINS], parameters, context)
+        self._write(asked, parameters, context)
+        finished = (one.sample.finished(one.temperature, parameters.seed) for one in asked)
+        count = parameters.samples * len(parameters.temperatures)
         return [
-            outcome if isinstance(outcome, ItemError) else _generation(outcome, parameters)
-            for outcome in outcomes
-        ]
-
-    def _chains(self, item: WorkItem, parameters: GenerateParameters) -> list[_Chain] | ItemError:
-        window = self._window(item.text)
-        if isinstance(window, ItemError):
-            return window
-        return [
-            _Chain(item, window, temperature, sample, rank * parameters.samples + sample)
-            for rank, temperature in enumerate(parameters.temperatures)
-            for sample in range(parameters.samples)
-        ]
-
-    def _window(self, prompt: str) -> Ids | ItemError:
-        if not _is_unicode(prompt):
-            return ItemError(
-                code=ItemErrorCode.DECODE_ERROR,
-                message="The prompt has a lone surrogate, which is no character. Send valid text.",
+            prompt
+            if isinstance(prompt, ItemError)
+            else Generation(
+                prompt=item.text,
+                unknown_characters=prompt.unknown_characters,
+                samples=tuple(islice(finished, count)),
             )
-        cased = prompt.lower() if self._config.lower_case else prompt
-        read = (self._config.lead_in + cased)[-self._config.window :]
-        unknown = self._alphabet.unknown_in(read)
-        if unknown:
-            return ItemError(code=ItemErrorCode.INVALID_INPUT, message=self._refusal(unknown))
-        return self._alphabet.encode(read)
+            for item, prompt in zip(items, prompts, strict=True)
+        ]
 
-    def _refusal(self, unknown: str) -> str:
-        return (
-            f"The last {self._config.window} characters of the prompt have {_listed(unknown)}, "
-            f"which the model does not know. It knows {len(self._alphabet)} characters: "
-            f"{_listed(self._alphabet.characters)}. Leave the others out."
-        )
+    def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
+        """Measure how well the version predicts a text.
+
+        In bits, the mean over the characters that it knows, each given all before it; others are
+        not read, and `unknown_share` says how many these are. Of a version with n-grams
+        `bits_per_char` is of the mixture that it writes with, and there are the figures of both
+        parts. Raises InvalidData for a text of no known character, Stopped.
+        """
+        if not is_unicode(text):
+            raise InvalidData("The text has a lone surrogate, which is no character.")
+        ids = self._alphabet.encode(self._prompts.cased(text))
+        known = ids[ids != UNKNOWN]
+        if not len(known):
+            raise InvalidData(
+                f"The text has {len(text):,} characters and none that the version knows; there is "
+                "nothing to measure. Give a text like the one that it was trained on."
+            )
+        threads = context.device.threads
+        network = read_log_probs(self._version, known, context.stop_requested, threads)
+        figures = {"unknown_share": 1.0 - len(known) / len(ids)}
+        if self._version.ngrams is None:
+            return figures | {"bits_per_char": bits_per_char(network)}
+        mixture, ngrams = mixed(self._version, known, network)
+        return figures | {
+            "bits_per_char": bits_per_char(mixture),
+            "network_bits_per_char": bits_per_char(network),
+            "ngram_bits_per_char": bits_per_char(ngrams),
+        }
+
+    def _asked(
+        self, item: WorkItem, prompt: Prompt, parameters: GenerateParameters
+    ) -> Sequence[_Asked]:
+        stops = StopTexts([self._prompts.cased(stop) for stop in parameters.stops])
+        return [
+            _Asked(
+                item,
+                prompt,
+                temperature,
+                number,
+                rank * parameters.samples + number,
+                Sample(self._alphabet, stops),
+            )
+            for rank, temperature in enumerate(parameters.temperatures)
+            for number in range(parameters.samples)
+        ]
 
     def _write(
-        self, chains: Sequence[_Chain], parameters: GenerateParameters, context: RunContext
+        self, asked: Sequence[_Asked], parameters: GenerateParameters, context: RunContext
     ) -> None:
-        windows = np.stack([chain.window for chain in chains])  # (chains, window)
-        prompts, of_chain = np.unique(windows, axis=0, return_inverse=True)
-        wavefront = read_prompts(self._folded, prompts, context.stop_requested)
-        pieces = write(
-            wavefront.chosen(of_chain.reshape(-1)),
-            [chain.temperature for chain in chains],
-            [random_stream(parameters.seed, chain.item.index, chain.sample) for chain in chains],
-            parameters.length,
-            context.stop_requested,
-        )
-        for piece in pieces:
-            for chain, ids, log_probs in zip(chains, piece.ids, piece.log_probs, strict=True):
-                chain.pieces.append(self._alphabet.decode(ids))
-                chain.log_prob += float(log_probs.sum())
-                context.stream(chain.item.index, chain.place, chain.pieces[-1])
-
-
-def _generation(chains: Sequence[_Chain], parameters: GenerateParameters) -> Generation:
-    return Generation(
-        prompt=chains[0].item.text,
-        samples=tuple(
-            GeneratedSample(
-                text="".join(chain.pieces),
-                temperature=chain.temperature,
-                seed=parameters.seed,
-                mean_log_prob=chain.log_prob / parameters.length,
+        starts = [
+            Start(
+                one.prompt.ids,
+                one.temperature,
+                random_stream(parameters.seed, one.item.index, one.number),
             )
-            for chain in chains
-        ),
-    )
+            for one in asked
+        ]
+        rules = Rules(parameters.top_k, parameters.top_p, parameters.repetition_penalty)
+        writing = self._writing(starts, rules, context.device.threads, context.stop_requested)
+        for written in writing.pieces(parameters.length):
+            one = asked[written.chain]
+            piece = one.sample.add(written.ids, written.log_probs)
+            if one.sample.is_stopped:
+                writing.end(written.chain)
+            if piece:
+                context.stream(one.item, one.place, piece)
+        for one in asked:
+            if rest := one.sample.rest():
+                context.stream(one.item, one.place, rest)
 
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _listed(characters: str) -> str:
-    shown = " ".join(repr(character) for character in characters[:_LISTED_CHARACTERS])
-    more = len(characters) - _LISTED_CHARACTERS
-    return shown if more <= 0 else f"{shown} and {more:,} more"
+    def _writing(
+        self,
+        starts: Sequence[Start],
+        rules: Rules,
+        threads: int,
+        stop_requested: Callable[[], bool],
+    ) -> Writing:
+        return Writing(
+            self._forward,
+            starts,
+            rules,
+            chain_rows=self._version.config.window or 1,
+            threads=threads,
+            stop_requested=stop_requested,
+        )

@@ -1,24 +1,29 @@
-"""The network in Keras: one LSTM layer over one-hot characters, and a softmax layer.
+"""The networks in Keras: the tutorial's, which reads windows, and one that reads streams on a GPU.
 
-For training only: text is written by `forward`, without Keras. The one module of this
-package that imports Keras; `training` imports it on first use. Keras's own API throughout,
-so that `KERAS_BACKEND` may be tensorflow, jax or torch.
+For training only: text is written without Keras. The one module of this package that imports it,
+itself imported on first use. Keras's own API throughout, so that `KERAS_BACKEND` may be
+tensorflow, jax or torch, and layers that cuDNN can run.
 """
 
 import importlib
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import restore_variables, saved_variables
-from seqd_char_lstm.artifact import Weights
+from seqd_char_lstm.artifact import Layer, Weights
+from seqd_char_lstm.cpu_learner import as_weights, first_weights
+from seqd_char_lstm.stream_learner import State
 from seqd_char_lstm.text import Ids
+from seqd_char_lstm.train_parameters import TrainParameters
+
+Variables = dict[str, keras.Variable]
 
 
-class Network:
+class WindowNetwork:
     """The tutorial's model, its optimizer, and one step of training at a time.
 
     A step is `train_on_batch` on int windows that become one-hot inside the graph. Measured
@@ -71,11 +76,6 @@ class Network:
         self._model.reset_metrics()  # else the mean would run on, in some versions of Keras
         return float(self._model.train_on_batch(windows, targets))
 
-    def held_out_step(self, windows: Ids, targets: Ids) -> float:
-        """Look at one batch; gives its mean loss in nats."""
-        self._model.reset_metrics()
-        return float(self._model.test_on_batch(windows, targets))
-
     def probabilities(self, windows: Ids) -> npt.NDArray[np.float32]:
         """Probabilities of the next character, (batch, ids)."""
         return np.asarray(self._model.predict_on_batch(windows), np.float32)
@@ -83,7 +83,8 @@ class Network:
     def weights(self) -> Weights:
         """Copy the weights out, in rows: safetensors stores memory as it lies."""
         arrays = [*self._lstm.get_weights(), *self._dense.get_weights()]
-        return Weights(*(np.array(array, np.float32, order="C") for array in arrays))
+        *lstm, dense, dense_bias = (np.array(array, np.float32, order="C") for array in arrays)
+        return Weights(None, (Layer(*lstm),), dense, dense_bias)
 
     def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """Copy out all that a step reads and changes: weights and the optimizer's variables."""
@@ -96,14 +97,152 @@ class Network:
         """
         restore_variables(self._variables(), state, "char_lstm")
 
-    def _variables(self) -> dict[str, keras.Variable]:
-        # By their order: Keras numbers names on from one network of a process to the next.
-        groups = {"weights": self._model.variables, "optimizer": self._model.optimizer.variables}
-        return {
-            f"{group}.{number}": variable
-            for group, variables in groups.items()
-            for number, variable in enumerate(variables)
-        }
+    def _variables(self) -> Variables:
+        optimizer = self._model.optimizer.variables
+        return _numbered(weights=self._model.variables, optimizer=optimizer)
+
+
+class CarryingLstm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
+    """An LSTM layer that begins each batch of training where the one before it ended.
+
+    Not Keras's `stateful=True`: its states are none of the model's variables, so that a
+    checkpoint misses them, and JAX, which takes and gives all state of a step, loses them.
+    """
+
+    def __init__(self, units: int, streams: int) -> None:
+        super().__init__()
+        self.lstm = keras.layers.LSTM(units, return_sequences=True, return_state=True)
+        #: h and c, (streams, units).
+        self.carried = [
+            self.add_weight(shape=(streams, units), initializer="zeros", trainable=False)
+            for _ in range(2)
+        ]
+
+    def call(self, inputs: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        """Read (streams, steps, features) → (streams, steps, units)."""
+        outputs, *ended = self.lstm(inputs, initial_state=self.carried)
+        if training:
+            for carried, state in zip(self.carried, ended, strict=True):
+                carried.assign(state)
+        return outputs
+
+
+def build_stream_network(ids: int, parameters: TrainParameters) -> keras.Model:
+    """Lay out the network of stream mode: ids (streams, steps) → scores (streams, steps, ids).
+
+    Its LSTM layers carry their states from batch to batch. cuDNN can run them: tanh and sigmoid,
+    dropout beside the recurrence and not in it, no mask.
+    """
+    read = keras.Input(batch_shape=(parameters.streams, None), dtype="int32")
+    features = keras.ops.one_hot(read, ids, dtype="float32")  # → (streams, steps, ids)
+    if parameters.embedding_length:
+        # Not Embedding: its gradient has a row for each time that a character was read, and on
+        # TensorFlow Adam would square these one by one in place of their sum.
+        embedding = keras.layers.Dense(parameters.embedding_length, use_bias=False)
+        numbers = embedding(features)  # → (streams, steps, embedding length)
+        features = keras.layers.Dropout(parameters.input_dropout, seed=parameters.seed)(numbers)
+    for number in range(parameters.layers):
+        lstm = CarryingLstm(parameters.units, parameters.streams)
+        seed = parameters.seed + 1 + number
+        # → (streams, steps, units)
+        features = keras.layers.Dropout(parameters.dropout, seed=seed)(lstm(features))
+    return keras.Model(read, keras.layers.Dense(ids)(features))
+
+
+def stream_variables(network: keras.Model) -> Variables:
+    """Give a stream network's weights by the names that `cpu_learner` has for them."""
+    lstms = [layer for layer in network.layers if isinstance(layer, CarryingLstm)]
+    *embedding, dense = [one for one in network.layers if isinstance(one, keras.layers.Dense)]
+    variables = {"embedding": embedding[0].kernel} if embedding else {}
+    for number, layer in enumerate(lstms):
+        names = ("kernel", "recurrent", "bias")
+        parts = zip(names, layer.lstm.trainable_variables, strict=True)
+        variables |= {f"layer_{number}.{name}": variable for name, variable in parts}
+    return variables | {"dense": dense.kernel, "dense_bias": dense.bias}
+
+
+class KerasLearner:
+    """See `stream_learner.StreamLearner`. On a GPU the LSTM layers run in cuDNN."""
+
+    def __init__(self, ids: int, parameters: TrainParameters) -> None:
+        """Begin with the weights that `cpu_learner` begins with."""
+        self._averaging = parameters.averaging
+        #: The Keras network itself.
+        self.network = build_stream_network(ids, parameters)
+        self._weights = stream_variables(self.network)
+        for name, array in first_weights(ids, parameters).items():
+            self._weights[name].assign(array)
+        averaged = self._weights if self._averaging else {}
+        self._means = {name: keras.Variable(one.numpy()) for name, one in averaged.items()}
+        optimizer = keras.optimizers.AdamW(
+            parameters.learning_rate,
+            weight_decay=parameters.weight_decay,
+            global_clipnorm=parameters.clip_norm or None,
+        )
+        biases = [variable for variable in self._weights.values() if len(variable.shape) == 1]
+        optimizer.exclude_from_weight_decay(var_list=biases)
+        self.network.compile(
+            optimizer=optimizer,
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile="auto",
+        )
+        # Else its variables come with the first step, too late for `restore`.
+        optimizer.build(self.network.trainable_variables)
+
+    def begin_epoch(self) -> None:
+        """See `StreamLearner.begin_epoch`."""
+        for layer in self.network.layers:
+            for state in layer.carried if isinstance(layer, CarryingLstm) else ():
+                state.assign(keras.ops.zeros(state.shape))
+
+    def step(self, inputs: Ids, targets: Ids, learning_rate: float) -> float:
+        """See `StreamLearner.step`."""
+        self.network.optimizer.learning_rate = learning_rate
+        self.network.reset_metrics()  # else the mean would run on, in some versions of Keras
+        loss = float(self.network.train_on_batch(inputs, targets))
+        self._average()
+        return loss
+
+    def weights(self) -> Weights:
+        """See `StreamLearner.weights`."""
+        kept = self._means or self._weights
+        arrays = {name: np.array(one.numpy(), np.float32, order="C") for name, one in kept.items()}
+        return as_weights(arrays)
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """See `StreamLearner.state`."""
+        return saved_variables(self._variables())
+
+    def restore(self, state: State) -> None:
+        """See `StreamLearner.restore`."""
+        restore_variables(self._variables(), state, "char_lstm")
+
+    def library_versions(self) -> dict[str, str]:
+        """See `StreamLearner.library_versions`."""
+        return libraries()
+
+    def _average(self) -> None:
+        """Take the weights into their running mean, on the device; see `CpuLearner`."""
+        steps = int(self.network.optimizer.iterations) if self._means else 0
+        decay = min(self._averaging, (1 + steps) / (10 + steps))
+        for name, mean in self._means.items():
+            mean.assign(mean + (self._weights[name] - mean) * (1.0 - decay))
+
+    def _variables(self) -> Variables:
+        return _numbered(
+            weights=self.network.variables,
+            optimizer=self.network.optimizer.variables,
+            mean=list(self._means.values()),
+        )
+
+
+def _numbered(**groups: Sequence[keras.Variable]) -> Variables:
+    # By their order: Keras numbers names on from one network of a process to the next.
+    return {
+        f"{group}.{number}": variable
+        for group, variables in groups.items()
+        for number, variable in enumerate(variables)
+    }
 
 
 def libraries() -> dict[str, str]:

@@ -1,11 +1,10 @@
-"""Characters as numbers: the alphabet, the training windows, the text before a short prompt.
+"""Characters as numbers: the alphabet, and the text of the corpus before a prompt.
 
-Pure NumPy: knows nothing of Keras, of files or of jobs. Used by `training`, `generation`
-and `artifact`.
+Pure NumPy: knows nothing of Keras, of files or of jobs. Used by whatever reads or writes text.
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -18,7 +17,8 @@ Ids = npt.NDArray[np.int32]
 #: Id of a character that the alphabet does not have.
 UNKNOWN = -1
 
-_SENTENCE_END = re.compile(r"[.!?]\s")
+#: Also of scripts that put no space behind it.
+_SENTENCE_END = re.compile(r"[.!?]\s|[。！？।؟]")
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,10 @@ class Alphabet:
     characters: str
 
     @classmethod
-    def of(cls, text: str) -> Self:
-        """Collect the distinct characters of `text`."""
-        return cls("".join(sorted(set(text))))
+    def of(cls, text: str, min_count: int = 1) -> Self:
+        """Collect the distinct characters that `text` has at least `min_count` times."""
+        counts = Counter(text)
+        return cls("".join(sorted(one for one in counts if counts[one] >= min_count)))
 
     def __len__(self) -> int:
         return len(self.characters)
@@ -57,42 +58,15 @@ class Alphabet:
         return "".join(sorted(set(text) - set(self.characters)))
 
 
-@dataclass(frozen=True)
-class Windows:
-    """All training windows of a text: `window` characters each, and the one that follows.
-
-    Cut on demand, so that a long text does not stand in memory `window` times.
-    """
-
-    ids: Ids
-    window: int
-    step: int
-
-    def __len__(self) -> int:
-        return max(0, -(-(len(self.ids) - self.window) // self.step))
-
-    def batch(self, numbers: npt.NDArray[np.int64]) -> tuple[Ids, Ids]:
-        """Cut the windows with these numbers: (batch, window) ids and (batch,) next ids."""
-        starts = numbers * self.step  # (batch,)
-        inputs = self.ids[starts[:, None] + np.arange(self.window)]  # (batch, window)
-        return inputs, self.ids[starts + self.window]
-
-    def batches(
-        self, order: npt.NDArray[np.int64], batch_windows: int
-    ) -> Iterator[tuple[Ids, Ids]]:
-        """Cut all windows in this order, `batch_windows` at a time; the last may be fewer."""
-        for first in range(0, len(order), batch_windows):
-            yield self.batch(order[first : first + batch_windows])
-
-
 def lead_in(text: str, window: int) -> str:
     """Choose the `window` characters of the corpus that stand before a short prompt.
 
     They end with the first sentence end that has so many characters before it, so that a
-    prompt begins a sentence; without one they are the first of the text.
+    prompt begins a sentence; without one they are the first of the text. A shorter text is given
+    whole.
     """
-    match = _SENTENCE_END.search(text, max(0, window - 2))
-    end = window if match is None else match.end()
+    found = (match.end() for match in _SENTENCE_END.finditer(text, max(0, window - 2)))
+    end = next((end for end in found if end >= window), window)
     return text[end - window : end]
 
 

@@ -1,49 +1,54 @@
-"""Trains a version: windows, epochs, events, samples, checkpoints, and the files at the end.
+"""Goes through a training's epochs and writes the version: what both modes share.
 
-Imports Keras through `network`, and so is itself imported by the model's description
-(`seqd_char_lstm.CharLstm`) only when a training begins.
+`window_training` and `stream_training` say what an epoch learns from and how. Made by the model's
+description (`seqd_char_lstm.CharLstm`) when a training begins.
 """
 
 import math
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd.errors import InvalidData, InvalidParameters, Stopped
+from seqd.errors import InvalidParameters, Stopped
 from seqd.hookspecs import TrainContext, TrainedModel, random_stream
-from seqd_char_lstm.artifact import MAX_ALPHABET, Config, save
-from seqd_char_lstm.forward import Folded
-from seqd_char_lstm.network import Network, libraries
-from seqd_char_lstm.parameters import TrainParameters
-from seqd_char_lstm.place import Mean, Place
-from seqd_char_lstm.text import UNKNOWN, Alphabet, Windows, lead_in
-from seqd_char_lstm.writing import read_prompts, write
+from seqd_char_lstm.artifact import Version, Weights, named, save
+from seqd_char_lstm.corpus import Corpus
+from seqd_char_lstm.cpu_learner import as_weights
+from seqd_char_lstm.held_out import HeldOut
+from seqd_char_lstm.ngram_fitting import fit_ngrams
+from seqd_char_lstm.place import Place
+from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.writing import write_samples
 
-#: Held-out windows that are measured at once: a tenth of a second of work.
-_HELD_OUT_BATCH = 512
+State = dict[str, npt.NDArray[np.generic]]
+
+#: Characters of the text that a sample goes on from, where no window says how many.
+_PROMPT: Final = 40
 
 
-class Training:
+class Training(ABC):
     """One training, from the text to the files. `run` it once and drop it."""
 
-    def __init__(self, parameters: TrainParameters, context: TrainContext) -> None:
-        text = _training_text(parameters, context)
+    def __init__(
+        self, parameters: TrainParameters, context: TrainContext, corpus: Corpus, batches: int
+    ) -> None:
+        """An epoch has so many `batches`. Raises InvalidData for an unusable held-out text."""
         self._parameters = parameters
         self._context = context
-        self._alphabet = _alphabet_of(text)
-        self._lead_in = lead_in(text, parameters.window)
-        self._windows = Windows(self._alphabet.encode(text), parameters.window, parameters.step)
-        self._held_out = self._held_out_windows()
-        self._network = Network(
-            ids=len(self._alphabet),
-            window=parameters.window,
-            units=parameters.units,
-            learning_rate=parameters.learning_rate,
-            seed=parameters.seed,
+        self._corpus = corpus
+        self._epoch_batches = batches
+        self._steps = batches * parameters.epochs
+        self._threads = context.device.threads
+        self._held_out = (
+            None
+            if corpus.held_out is None
+            else HeldOut(corpus.held_out, self._stop_requested, self._threads)
         )
-        self._epoch_steps = -(-len(self._windows) // parameters.batch_windows)
-        self._steps = self._epoch_steps * parameters.epochs
         self._place = Place()
 
     def run(self) -> TrainedModel:
@@ -51,122 +56,149 @@ class Training:
 
         Raises Stopped within one step, and InvalidParameters when the loss is lost.
         """
+        self._tell_what_is_unused()
         self._resume()
-        while self._place.epoch <= self._parameters.epochs:
-            metrics = self._run_epoch(self._place.epoch)
-            self._place = Place(epoch=self._place.epoch + 1, metrics=metrics)
-            self._save()
-        save(self._context.folder, self._config(), self._network.weights())
-        metrics = self._place.metrics | {
-            "characters": float(len(self._windows.ids)),
-            "alphabet": float(len(self._alphabet)),
-            "windows": float(len(self._windows)),
-            "epochs": float(self._parameters.epochs),
+        while not self._is_done():
+            self._run_epoch(self._place.epoch)
+        return self._finish()
+
+    @abstractmethod
+    def _losses(self, random: np.random.Generator) -> Iterator[tuple[float, int]]:
+        """Learn from the batches that are left of an epoch, one each time that it is asked.
+
+        Gives each batch's mean loss in nats, from before its step, and its predictions. `random`
+        is the epoch's own.
+        """
+
+    @abstractmethod
+    def _version(self) -> Version:
+        """Give what would be served now, without n-grams."""
+
+    @abstractmethod
+    def _state(self) -> State:
+        """Copy out what the steps to come read."""
+
+    @abstractmethod
+    def _restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take over what `_state` gave; `_place` is already that of the checkpoint."""
+
+    @abstractmethod
+    def _libraries(self) -> dict[str, str]:
+        """Versions of the libraries that take part, by name."""
+
+    def _kept_version(self) -> Version:
+        """Give what is served in the end, without n-grams."""
+        return self._version()
+
+    def _is_done(self) -> bool:
+        return self._place.epoch > self._parameters.epochs
+
+    def _step_metrics(self) -> dict[str, float]:
+        """Give what a mode tells of a step besides its loss and rate."""
+        return {}
+
+    def _end_epoch(self, metrics: dict[str, float]) -> None:
+        self._place = self._place.after_epoch(metrics)
+
+    def _run_epoch(self, epoch: int) -> None:
+        began_s = time.monotonic()
+        # One stream an epoch, so that an epoch's order does not hang on the epochs before it.
+        random = random_stream(self._parameters.seed, epoch, 0)
+        self._learn(epoch, random)
+        # No rate: a training that goes on after a kill tells what an undisturbed one does (C1).
+        metrics = _loss_figures(self._place.losses.value) | self._step_metrics()
+        if self._held_out is not None:
+            metrics |= self._held_out.figures(self._version())
+        seconds = time.monotonic() - began_s
+        self._context.epoch(epoch, self._parameters.epochs, seconds, **metrics)
+        self._show_samples(epoch, random)
+        self._end_epoch(metrics)
+        self._save()
+
+    def _learn(self, epoch: int, random: np.random.Generator) -> None:
+        """Go through what is left of an epoch."""
+        place, losses = self._place, self._losses(random)
+        began_s, before = time.monotonic(), place.losses.predictions
+        for _ in range(place.batches, self._epoch_batches):
+            self._heed_stop()
+            place.losses.add(*next(losses))
+            self._check_loss(epoch)
+            place.batches += 1
+            seconds = max(time.monotonic() - began_s, 1e-9)
+            figures = _loss_figures(place.losses.value) | self._step_metrics()
+            rate = (place.losses.predictions - before) / seconds
+            self._context.step(self._steps_done, self._steps, **figures, characters_per_s=rate)
+            if self._context.checkpoints.due():
+                self._save()
+
+    def _check_loss(self, epoch: int) -> None:
+        loss = self._place.losses.value
+        if not math.isfinite(loss):
+            raise InvalidParameters(
+                f"The loss became {loss} in epoch {epoch} with learning_rate "
+                f"{self._parameters.learning_rate}. Train with a lower one."
+            )
+
+    def _show_samples(self, epoch: int, random: np.random.Generator) -> None:
+        """Let the network, without n-grams, go on from a place of the text. Raises Stopped."""
+        length, temperatures = self._parameters.sample_length, self._parameters.sample_temperatures
+        if not length:
+            return
+        version, ids, seed = self._version(), self._corpus.ids, self._parameters.seed
+        characters = version.config.window or min(_PROMPT, len(ids))
+        start = int(random.integers(len(ids) - characters + 1))
+        prompt = ids[start : start + characters]
+        streams = [random_stream(seed, epoch, 1 + number) for number in range(len(temperatures))]
+        texts = write_samples(
+            version, prompt, temperatures, streams, length, self._stop_requested, self._threads
+        )
+        alphabet = self._corpus.alphabet
+        for temperature, text in zip(temperatures, texts, strict=True):
+            self._context.sample(epoch, temperature, alphabet.decode(prompt), alphabet.decode(text))
+
+    def _finish(self) -> TrainedModel:
+        """Fit what the network is compared with, measure, and write the version's files."""
+        version, order = self._kept_version(), self._parameters.ngram_order
+        half, figures = self._parameters.half_precision, self._figures_of_epoch()
+        if half:
+            version = replace(version, weights=rounded_to_half(version.weights))
+        if order and (self._held_out is not None or version.config.ngram_share):
+            ids, symbols = self._corpus.ids, len(self._corpus.alphabet)
+            version = replace(version, ngrams=fit_ngrams(ids, symbols, order, self._stop_requested))
+        if self._held_out is not None:
+            figures |= self._held_out.compared(version)
+        kept = version.ngrams if version.config.ngram_share else None
+        save(self._context.folder, version.config, version.weights, kept, half=half)
+        return TrainedModel(metrics=figures, libraries=self._libraries())
+
+    def _figures_of_epoch(self) -> dict[str, float]:
+        """Give the figures of the epoch whose weights are kept, and what it learnt from."""
+        best = self._place.best
+        metrics = self._place.metrics if best is None else best.metrics
+        return {
+            "loss": metrics["loss"],
+            "bits_per_char": metrics["bits_per_char"],
+            "characters": float(len(self._corpus.ids)),
+            "alphabet": float(len(self._corpus.alphabet)),
+            "epochs": float(self._place.epoch - 1 if best is None else best.epoch),
         }
-        return TrainedModel(metrics=metrics, libraries=libraries())
+
+    def _tell_what_is_unused(self) -> None:
+        mode, unused = self._parameters.mode, self._parameters.unused()
+        if unused:
+            other = "window" if mode == "stream" else "stream"
+            self._context.log(
+                f"Not used in mode {mode}: {', '.join(unused)}. What they are for is mode {other}."
+            )
 
     def _resume(self) -> None:
         checkpoint = self._context.checkpoints.load()
         if checkpoint is not None:
             self._place = Place.of(checkpoint.progress)
-            self._network.restore(checkpoint.arrays)
+            self._restore(checkpoint.arrays)
 
     def _save(self) -> None:
-        self._context.checkpoints.save(self._network.state(), self._place.model_dump())
-
-    def _run_epoch(self, epoch: int) -> dict[str, float]:
-        began = time.monotonic()
-        # One stream an epoch, so that an epoch's order does not hang on the epochs before it.
-        stream = random_stream(self._parameters.seed, epoch, 0)
-        loss = self._learn(epoch, stream.permutation(len(self._windows)))
-        metrics = {"loss": loss, "bits_per_char": loss / math.log(2.0)} | self._measure_held_out()
-        seconds = time.monotonic() - began
-        self._context.epoch(epoch, self._parameters.epochs, seconds, **metrics)
-        self._show_samples(epoch, stream)
-        return metrics
-
-    def _learn(self, epoch: int, order: npt.NDArray[np.int64]) -> float:
-        """Go through all windows once; gives their mean loss, each from before its step."""
-        place, batch_windows = self._place, self._parameters.batch_windows
-        left = order[place.batches * batch_windows :]
-        for windows, targets in self._windows.batches(left, batch_windows):
-            self._heed_stop()
-            place.losses.add(self._network.train_step(windows, targets), len(targets))
-            loss = place.losses.value
-            if not math.isfinite(loss):
-                raise InvalidParameters(
-                    f"The loss became {loss} in epoch {epoch} with learning_rate "
-                    f"{self._parameters.learning_rate}. Train with a lower one."
-                )
-            place.batches += 1
-            self._context.step(self._steps_done, self._steps, loss=loss)
-            if self._context.checkpoints.due():
-                self._save()
-        return place.losses.value
-
-    def _measure_held_out(self) -> dict[str, float]:
-        if self._held_out is None:
-            return {}
-        windows, numbers = self._held_out
-        losses = Mean()
-        for inputs, targets in windows.batches(numbers, _HELD_OUT_BATCH):
-            self._heed_stop()
-            losses.add(self._network.held_out_step(inputs, targets), len(targets))
-        return {
-            "validation_loss": losses.value,
-            "validation_bits_per_char": losses.value / math.log(2.0),
-        }
-
-    def _held_out_windows(self) -> tuple[Windows, npt.NDArray[np.int64]] | None:
-        """Every window of the held-out text that has known characters only."""
-        if self._context.held_out is None:
-            return None
-        text = _cased(self._context.held_out.text(), self._parameters)
-        windows = Windows(self._alphabet.encode(text), self._parameters.window, step=1)
-        spoilt = np.convolve(windows.ids == UNKNOWN, np.ones(windows.window + 1, np.int64), "valid")
-        numbers = np.flatnonzero(spoilt == 0) if len(windows) else np.empty(0, np.int64)
-        if not len(numbers):
-            raise InvalidData(
-                f"The held-out text has {len(text):,} characters, but no {windows.window + 1} in a "
-                "row that the training text also has. Hold out a longer part of the same kind."
-            )
-        if len(numbers) < len(windows):
-            self._context.log(
-                f"{len(windows) - len(numbers):,} of {len(windows):,} held-out windows are left "
-                "out: they have characters that the training text lacks."
-            )
-        return windows, numbers
-
-    def _show_samples(self, epoch: int, stream: np.random.Generator) -> None:
-        length, temperatures = self._parameters.sample_length, self._parameters.sample_temperatures
-        if not length:
-            return
-        start = int(stream.integers(len(self._windows.ids) - self._parameters.window + 1))
-        prompt = self._windows.ids[start : start + self._parameters.window]  # (window,)
-        stop_requested = self._stop_requested
-        folded = Folded.of(self._network.weights())
-        wavefront = read_prompts(folded, prompt[None, :], stop_requested)
-        pieces = write(
-            wavefront.chosen(np.zeros(len(temperatures), np.int64)),
-            temperatures,
-            [random_stream(self._parameters.seed, epoch, 1 + n) for n in range(len(temperatures))],
-            length,
-            stop_requested,
-        )
-        ids = np.concatenate([piece.ids for piece in pieces], axis=1)  # (temperatures, length)
-        for temperature, row in zip(temperatures, ids, strict=True):
-            self._context.sample(
-                epoch, temperature, self._alphabet.decode(prompt), self._alphabet.decode(row)
-            )
-
-    def _config(self) -> Config:
-        return Config(
-            alphabet=self._alphabet.characters,
-            lower_case=self._parameters.lower_case,
-            window=self._parameters.window,
-            units=self._parameters.units,
-            lead_in=self._lead_in,
-        )
+        self._context.checkpoints.save(self._state(), self._place.model_dump())
 
     def _heed_stop(self) -> None:
         if self._stop_requested():
@@ -184,29 +216,14 @@ class Training:
 
     @property
     def _steps_done(self) -> int:
-        return (self._place.epoch - 1) * self._epoch_steps + self._place.batches
+        return (self._place.epoch - 1) * self._epoch_batches + self._place.batches
 
 
-def _training_text(parameters: TrainParameters, context: TrainContext) -> str:
-    text = _cased(context.data.text(), parameters)
-    if len(text) <= parameters.window:
-        raise InvalidData(
-            f"The text has {len(text):,} characters; a window of {parameters.window} and the "
-            f"character after it need at least {parameters.window + 1}. "
-            "Give a longer text or a smaller window."
-        )
-    return text
+def rounded_to_half(weights: Weights) -> Weights:
+    """Give weights as they are once they were stored with 16 bits each."""
+    halves = {name: array.astype(np.float16) for name, array in named(weights).items()}
+    return as_weights({name: array.astype(np.float32) for name, array in halves.items()})
 
 
-def _cased(text: str, parameters: TrainParameters) -> str:
-    return text.lower() if parameters.lower_case else text
-
-
-def _alphabet_of(text: str) -> Alphabet:
-    alphabet = Alphabet.of(text)
-    if not 2 <= len(alphabet) <= MAX_ALPHABET:
-        raise InvalidData(
-            f"The text has {len(alphabet):,} distinct characters; "
-            f"from 2 to {MAX_ALPHABET:,} can be learnt. Give a text of words."
-        )
-    return alphabet
+def _loss_figures(loss: float) -> dict[str, float]:
+    return {"loss": loss, "bits_per_char": loss / math.log(2.0)}

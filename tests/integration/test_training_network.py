@@ -9,11 +9,11 @@ from seqd.store import ModelStore
 from seqd_schemas import Epoch, JobRecord, Step
 from worker_fixtures import House
 
-pytestmark = [pytest.mark.processes, pytest.mark.network]
+pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(300)]
 
 WORDS = ("the", "cat", "and", "rat", "sat", "on", "a", "mat", "or", "ran", "to", "sea")
 TEXT = [{"text": " ".join(random.Random(1).choices(WORDS, k=4_000)) + "."}]
-PARAMETERS = {
+WINDOWS = {
     "epochs": 4,
     "units": 32,
     "window": 20,
@@ -21,16 +21,33 @@ PARAMETERS = {
     "sample_length": 20,
     "seed": 5,
 }
+STREAMS = {
+    "mode": "stream",
+    "epochs": 30,
+    "units": 64,
+    "layers": 2,
+    "streams": 8,
+    "steps": 32,
+    "averaging": 0.95,
+    "validation_share": 0.1,
+    "patience": 25,
+    "ngram_share": 0.2,
+    "sample_length": 20,
+    "seed": 5,
+}
 
 
-def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(empty_house: House):
+@pytest.mark.parametrize("parameters", [WINDOWS, STREAMS], ids=["windows", "streams"])
+def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(
+    empty_house: House, parameters: dict[str, str | float]
+):
     house = empty_house
     settings = {"enabled_plugins": ("char_lstm",), "checkpoint_s": 0.2}
     first, client = house.start_ready("first", **settings), house.client()
 
-    undisturbed = client.train(TEXT, model="char_lstm", parameters=PARAMETERS)
-    expected = undisturbed.wait(timeout_s=60)
-    killed = client.train(TEXT, model="char_lstm", parameters=PARAMETERS)
+    undisturbed = client.train(TEXT, model="char_lstm", parameters=parameters)
+    expected = undisturbed.wait(timeout_s=120)
+    killed = client.train(TEXT, model="char_lstm", parameters=parameters)
     # A step is told every half second: the first one after this share comes well before the end.
     share = random.uniform(0.0, 0.4)
     steps = (event for event in killed.events() if isinstance(event, Step))
@@ -38,7 +55,7 @@ def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(e
     first.kill()
     was_open = not killed.record().state.is_terminal
     house.start_ready("second", **settings)
-    found = killed.wait(timeout_s=60)
+    found = killed.wait(timeout_s=120)
 
     assert was_open, f"it was done before it was killed, at step {at}"
     assert files_of(house, found) == files_of(house, expected), f"killed at step {at}"

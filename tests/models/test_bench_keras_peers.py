@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seqd.bench.peers.keras_predict import KerasPredict
+from seqd.bench.peers.keras_text_training import KerasTextTraining
 from seqd.bench.peers.keras_training import KerasTraining
 from seqd.bench.peers.keras_writing import KerasWriting
 from seqd.bench.peers.onnx_padded import OnnxPadded
@@ -58,6 +59,19 @@ def test_the_writing_peer_writes_a_character_at_a_time(tmp_path):
     assert prepared == {"alphabet": 4}
     assert peer.run({"characters": 3})["seconds"] > 0
     assert len(peer.write(3)) == 3
+
+
+def test_the_text_training_peer_trains_an_epoch_of_windows(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("Abc " * 20)
+    peer = KerasTextTraining()
+
+    prepared = peer.prepare({"text": str(text), "window": 8, "units": 4})
+    answer = peer.run({})
+
+    assert prepared == {"windows": 24}  # every third of 72
+    assert answer["seconds"] > 0
+    assert 0 < answer["loss"] < 2
 
 
 def test_the_onnx_peer_computes_what_keras_does(reviews):

@@ -1,8 +1,7 @@
-"""Training `char_lstm` with Keras on a tiny text: results, events, stops, and agreement."""
+"""Training `char_lstm` on windows of a tiny text, as the tutorial does: results, events, stops."""
 
 import math
 
-import numpy as np
 import pytest
 
 from seqd.errors import InvalidData, InvalidParameters, Stopped
@@ -36,25 +35,6 @@ def a_context(folder, text=TEXT, held_out=None, **options) -> MemoryTrainContext
 
 def trained(context, **parameters):
     return CharLstm().train(TrainParameters.model_validate(SMALL | parameters), context)
-
-
-def test_the_numpy_forward_agrees_with_keras(tmp_path):
-    from seqd_char_lstm.forward import Folded, Wavefront
-    from seqd_char_lstm.network import Network
-
-    network = Network(ids=57, window=40, units=128, learning_rate=0.01, seed=3)
-    random = np.random.default_rng(0)
-    windows = random.integers(0, 57, (64, 40)).astype(np.int32)
-    for _ in range(5):  # away from the start, where all is small
-        network.train_step(windows, windows[:, 0])
-
-    wavefront = Wavefront(Folded.of(network.weights()), 40, 64)
-    for ids in windows.T:
-        wavefront.read(ids)
-    scores = wavefront.scores().astype(np.float64)
-
-    softmax = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    assert np.abs(softmax - network.probabilities(windows)).max() < 1e-5
 
 
 def test_a_training_learns_and_its_version_writes_text(tmp_path):
@@ -97,6 +77,7 @@ def test_each_step_and_each_epoch_is_reported(tmp_path):
     assert [(step.done, step.total) for step in context.steps] == [(n, 8) for n in range(1, 9)]
     assert [(report.epoch, report.epochs) for report in context.epochs] == [(1, 2), (2, 2)]
     assert context.epochs[0].metrics["loss"] == context.steps[3].metrics["loss"]
+    assert set(context.steps[0].metrics) == {"loss", "bits_per_char", "characters_per_s"}
     assert context.epochs[1].metrics["loss"] == result.metrics["loss"]
 
 
@@ -120,22 +101,24 @@ def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path)
 def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
     context = a_context(tmp_path, held_out="The rat sat on the mat! The cat sat.")
 
-    result = trained(context)
+    metrics = trained(context).metrics
 
-    # 36 characters have 26 windows with the next character; those with the "!" are out
-    assert context.logs == [
-        "11 of 26 held-out windows are left out: they have characters that the training text lacks."
-    ]
-    assert result.metrics["validation_bits_per_char"] == pytest.approx(
-        result.metrics["validation_loss"] / math.log(2)
+    assert metrics["unknown_share"] == pytest.approx(1 / 36)
+    assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
+    assert metrics["validation_bits_per_char"] == pytest.approx(
+        metrics["validation_loss"] / math.log(2)
     )
+    assert context.epochs[-1].metrics["validation_loss"] == metrics["validation_loss"]
+    assert metrics["ngram_validation_bits_per_char"] < 1.0  # the text repeats itself
 
 
-def test_a_held_out_text_without_one_known_window_is_refused(tmp_path):
-    message = "The held-out text has 26 characters, but no 11 in a row"
+def test_the_end_of_the_text_can_be_held_out_of_windows_too(tmp_path):
+    context = a_context(tmp_path)
 
-    with pytest.raises(InvalidData, match=message):
-        trained(a_context(tmp_path, held_out="1234567890!the cat 1234567"))
+    metrics = trained(context, validation_share=0.25).metrics
+
+    assert metrics["characters"] == 276
+    assert "validation_loss" in context.epochs[0].metrics
 
 
 @pytest.mark.parametrize("questions", [0, 3])
@@ -157,8 +140,8 @@ def test_a_text_shorter_than_a_window_is_refused_with_both_lengths(tmp_path):
         trained(a_context(tmp_path, "too short"), window=40)
 
     assert str(raised.value) == (
-        "The text has 9 characters; a window of 40 and the character after it need at least 41. "
-        "Give a longer text or a smaller window."
+        "The text has 9 characters to learn from; a window of 40 and the character after it need "
+        "at least 41. Give a longer text or a smaller window."
     )
 
 
@@ -168,9 +151,9 @@ def test_a_text_of_one_character_only_is_refused(tmp_path):
 
 
 def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypatch):
-    from seqd_char_lstm.network import Network
+    from seqd_char_lstm.network import WindowNetwork
 
-    monkeypatch.setattr(Network, "train_step", lambda *_: math.nan)
+    monkeypatch.setattr(WindowNetwork, "train_step", lambda *_: math.nan)
 
     with pytest.raises(InvalidParameters) as raised:
         trained(a_context(tmp_path), learning_rate=1.0)
@@ -185,7 +168,17 @@ def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_p
 
     trained(context, lower_case=False)
 
-    config, _ = load(context.folder)
+    config = load(context.folder).config
     assert config.alphabet == "".join(sorted(set(TEXT)))
     assert config.lead_in == " the mat. "  # the first sentence's last ten characters
     assert not config.lower_case
+
+
+def test_what_only_streams_read_is_told(tmp_path):
+    context = a_context(tmp_path)
+
+    trained(context, streams=8, layers=2, epochs=1)
+
+    assert context.logs == [
+        "Not used in mode window: layers, streams. What they are for is mode stream."
+    ]

@@ -1,11 +1,12 @@
-"""Alphabet, windows, and the text before a short prompt."""
+"""Alphabet, windows, and the text before a prompt."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd_char_lstm.text import UNKNOWN, Alphabet, Windows, lead_in
+from seqd_char_lstm.text import UNKNOWN, Alphabet, lead_in
+from seqd_char_lstm.windows import Windows
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
@@ -25,6 +26,13 @@ def test_exactly_the_characters_that_the_alphabet_lacks_become_unknown(known, te
 
     assert [id_ == UNKNOWN for id_ in ids] == [character not in known for character in text]
     assert alphabet.unknown_in(text) == "".join(sorted(set(text) - set(known)))
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_the_alphabet_has_what_the_text_has_often_enough(text, min_count):
+    alphabet = Alphabet.of(text, min_count)
+
+    assert set(alphabet.characters) == {one for one in text if text.count(one) >= min_count}
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 5))
@@ -58,6 +66,8 @@ def test_the_tutorials_corpus_has_200_285_windows():
         ("it is. it rains. so what", "it rains. "),  # the first end has too little before it
         ("no end of a sentence here", "no end of "),
         ("it costs 3.50 now! really", "3.50 now! "),  # a point within a number ends nothing
+        ("我去。今天下午他们去公园。好", "今天下午他们去公园。"),  # no space behind it
+        ("short.", "short."),
     ],
 )
 def test_the_lead_in_ends_with_the_first_sentence_that_fills_the_window(text, expected):

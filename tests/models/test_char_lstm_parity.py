@@ -1,0 +1,75 @@
+"""What a version predicts, held against Keras: both kinds of version, both implementations."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from seqd_char_lstm import TrainParameters
+from seqd_char_lstm.artifact import Version
+from seqd_char_lstm.compiled_forward import CompiledForward
+from seqd_char_lstm.config import Config
+from seqd_char_lstm.forward import Forward
+from seqd_char_lstm.numpy_forward import NumpyForward
+
+pytestmark = pytest.mark.network
+
+ALPHABET = "".join(map(chr, range(97, 123)))
+FORWARDS: list[Callable[[Version], Forward]] = [CompiledForward, NumpyForward]
+
+
+def some_text(texts: int, characters: int) -> np.ndarray:
+    """Random ids; of a text of chance alone no prediction is near 0 or 1."""
+    random = np.random.default_rng(2)
+    return random.integers(0, len(ALPHABET), (texts, characters)).astype(np.int32)
+
+
+def a_config(**values: object) -> Config:
+    return Config.model_validate({"alphabet": ALPHABET, "lower_case": True, **values})
+
+
+def test_a_version_that_reads_windows_predicts_what_keras_does():
+    from seqd_char_lstm.network import WindowNetwork
+
+    texts = some_text(64, 41)
+    network = WindowNetwork(ids=26, window=40, units=128, learning_rate=0.01, seed=3)
+    for _ in range(5):  # away from the start, where all is small
+        network.train_step(texts[:, :40], texts[:, 0])
+    config = a_config(reads="window", window=40, units=128, lead_in="a" * 40)
+    version = Version(config, network.weights())
+
+    expected = np.log(network.probabilities(texts[:, :40])[np.arange(64), texts[:, 40]])
+
+    for forward in FORWARDS:
+        chains = forward(version).chains(64)
+        found = chains.read(texts, np.zeros(64, np.int64)).log_probs[:, 40]
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=str(forward))
+        assert found.std() > 0.1
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("embedding_length", [0, 12])
+def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_length):
+    import keras
+
+    from seqd_char_lstm.network import KerasLearner
+
+    texts = some_text(8, 101)
+    sizes = {"units": 48, "layers": layers, "embedding_length": embedding_length}
+    learner = KerasLearner(
+        26, TrainParameters(mode="stream", streams=8, steps=100, dropout=0.0, **sizes)
+    )
+    for _ in range(5):  # away from the start, where all is small
+        learner.step(texts[:, :50], texts[:, :1].repeat(50, axis=1), 0.01)
+    learner.begin_epoch()
+    config = a_config(reads="stream", lead_in="a", **sizes)
+    version = Version(config, learner.weights())
+
+    scores = keras.ops.log_softmax(learner.network.predict_on_batch(texts[:, :-1]))
+    expected = np.take_along_axis(np.asarray(scores), texts[:, 1:, None], axis=2)[..., 0]
+
+    for forward in FORWARDS:
+        chains = forward(version).chains(8)
+        found = chains.read(texts, np.zeros(8, np.int64)).log_probs[:, 1:]
+        np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=str(forward))
+        assert found.std() > 0.1
