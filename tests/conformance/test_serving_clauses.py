@@ -1,4 +1,4 @@
-"""Clauses B1, B2, B3, D1, M1 and S1 for classify and generate, on every version of every model.
+"""Clauses B1, B2, B3, D1, M1, S1 and T1 for classify and generate, on every version of every model.
 
 A failure is read by plugin authors: each message names the clause and says what to do.
 """
@@ -127,6 +127,26 @@ def test_d1_the_same_version_loaded_twice_gives_the_same_outcomes(subject):
             f"D1: {task} gives another outcome when the version is loaded a second time; take "
             "chance from seqd.hookspecs.random_stream(seed, item.index, sample)"
         )
+
+
+def test_t1_the_pieces_of_a_text_put_together_are_the_text(subject):
+    if "generate" not in subject.serving_tasks:
+        pytest.skip("it writes no texts")
+    items, context = some_items(5, first=100), MemoryRunContext()
+
+    outcomes = subject.run("generate", items, context, length=150)
+
+    if not context.pieces:
+        pytest.skip("it streams nothing, which is allowed")
+    for item, outcome in zip(items, outcomes, strict=True):
+        samples = outcome.samples if isinstance(outcome, Generation) else ()
+        for place, sample in enumerate(samples):
+            streamed = context.streamed_text(item.index, place)
+            assert streamed == sample.text, (
+                f"T1: of sample {place} of {item.text!r:.40}, context.stream was handed "
+                f"{streamed!r:.80}; the text is {sample.text!r:.80}. Hand over each piece once, in "
+                "order, and nothing that the text leaves out"
+            )
 
 
 def test_s1_work_that_is_asked_to_stop_before_it_begins_raises_stopped(subject):

@@ -159,6 +159,11 @@ def told(*contexts):
     return figures
 
 
+def curve_of(context):
+    """Give the epochs that a manifest would keep, without their seconds."""
+    return [(one.epoch, one.metrics) for one in context.curve.epochs]
+
+
 def files_of(context):
     return {path.name: path.read_bytes() for path in context.folder.iterdir()}
 
@@ -208,6 +213,9 @@ def test_c1_a_training_whose_worker_is_killed_ends_like_an_undisturbed_one(train
 
     assert files_of(resumed) == files_of(undisturbed), WRITES_ELSE
     assert told(killed, resumed) == told(undisturbed), REPORTS_ELSE
+    assert curve_of(resumed) == curve_of(undisturbed), (
+        "C1: a training reports an epoch before it saves the checkpoint that the next begins from"
+    )
     if checkpoints.saves:
         assert len(resumed.steps) < len(undisturbed.steps), (
             "C1: a training whose checkpoints were saved begins at its first step; take what "

@@ -204,6 +204,7 @@ def starter(name: str, task: str) -> tuple[LoadedModel, type[PluginParameters]]:
     [
         ("imdb_lstm", "classify", {}),
         ("markov", "generate", {"length": 3}),
+        ("markov_words", "generate", {"length": 3}),
         ("char_lstm", "generate", {"length": 2}),
     ],
 )

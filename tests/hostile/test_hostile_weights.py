@@ -11,12 +11,19 @@ import struct
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
+from char_lstm_builders import a_stream_config, a_version
+from hostile_cases import hostile
 from seqd.errors import ArtifactDamaged
+from seqd.hookspecs import WorkItem
 from seqd.registry import Registry
 from seqd.settings import Settings
 from seqd.store import open_folder
-from seqd.testing import CPU
+from seqd.testing import CPU, MemoryRunContext
+from seqd_char_lstm import CharLstm, GenerateParameters
+from seqd_char_lstm.artifact import save
+from seqd_schemas import Generation
 
 
 def lying(content: bytes, **changes: object) -> bytes:
@@ -44,6 +51,20 @@ LIES = {
 }
 
 
+def put_into(folder: Path, files: dict[str, bytes]) -> None:
+    """Replace files of a version, and what its manifest says of them."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for name, content in files.items():
+        if (folder / name).exists():
+            (folder / name).chmod(0o644)
+        (folder / name).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        manifest["files"][name] = {"sha256": digest, "size_bytes": len(content)}
+    path.chmod(0o644)
+    path.write_text(json.dumps(manifest))
+
+
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 @pytest.mark.parametrize("name", ["imdb_lstm", "char_lstm", "markov"])
 def test_weights_that_lie_are_damage(tmp_path: Path, name: str, lie):
@@ -51,17 +72,62 @@ def test_weights_that_lie_are_damage(tmp_path: Path, name: str, lie):
     assert model.starter is not None
     folder = Path(shutil.copytree(model.starter, tmp_path / "0"))
     (weights,) = folder.glob("*.safetensors")
-    content = lie(weights.read_bytes())
-    weights.chmod(0o644)
-    weights.write_bytes(content)
-    manifest = json.loads((folder / "manifest.json").read_text())
-    digest = hashlib.sha256(content).hexdigest()
-    manifest["files"][weights.name] = {"sha256": digest, "size_bytes": len(content)}
-    (folder / "manifest.json").chmod(0o644)
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    put_into(folder, {weights.name: lie(weights.read_bytes())})
 
     with pytest.raises(ArtifactDamaged) as raised:
         model.load(open_folder(folder, name, 0), CPU)
 
     assert weights.name in str(raised.value)
     assert "rain the " in str(raised.value)
+
+
+@pytest.fixture
+def stream_folder(tmp_path: Path) -> Path:
+    """A `char_lstm` version that carries its state and has n-grams."""
+    starter = Registry.load(Settings()).models["char_lstm"].starter
+    assert starter is not None
+    folder = Path(shutil.copytree(starter, tmp_path / "0"))
+    version = a_version(a_stream_config(ngram_share=0.5))
+    made = tmp_path / "made"
+    made.mkdir()
+    save(made, version.config, version.weights, version.ngrams)
+    put_into(folder, {path.name: path.read_bytes() for path in made.iterdir()})
+    return folder
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+@pytest.mark.parametrize("name", ["weights.safetensors", "ngrams.safetensors"])
+def test_either_file_of_a_mixture_that_lies_is_damage(stream_folder: Path, name: str, lie):
+    put_into(stream_folder, {name: lie((stream_folder / name).read_bytes())})
+
+    with pytest.raises(ArtifactDamaged) as raised:
+        CharLstm().load(open_folder(stream_folder, "char_lstm", 0), CPU)
+
+    assert name in str(raised.value)
+    assert "rain the " in str(raised.value)
+
+
+@hostile(
+    name=st.sampled_from(["weights.safetensors", "ngrams.safetensors", "config.json"]),
+    place=st.floats(0.0, 1.0, exclude_max=True),
+    change=st.integers(1, 255),
+)
+def test_a_version_with_any_byte_changed_is_damage_or_writes_text(
+    stream_folder: Path, name: str, place: float, change: int
+):
+    sound = (stream_folder / name).read_bytes()
+    content = bytearray(sound)
+    content[int(place * len(content))] ^= change
+    put_into(stream_folder, {name: bytes(content)})
+
+    try:
+        loaded = CharLstm().load(open_folder(stream_folder, "char_lstm", 0), CPU)
+    except ArtifactDamaged as error:
+        assert "rain the " in str(error)
+    else:
+        parameters = GenerateParameters(length=9, temperature=[0.0, 1.0])
+        (outcome,) = loaded.generate([WorkItem(0, "bad")], parameters, MemoryRunContext())
+        assert isinstance(outcome, Generation)
+        assert [len(sample.text) for sample in outcome.samples] == [9, 9]
+    finally:
+        put_into(stream_folder, {name: sound})

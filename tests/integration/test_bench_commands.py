@@ -12,6 +12,7 @@ import pytest
 from cli_builders import Ended, clean_environment
 from seqd.bench.usage import descendants_of, is_counted
 from seqd.demo.reviews import compose_reviews
+from seqd.demo.text import compose_text
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -138,17 +139,42 @@ def test_jobs_runs_plain_celery_beside_small_jobs(place):
 
 
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(place):
+    (place.folder / "text.txt").write_text(compose_text(9_000))
     report = place.report(
-        "generate", "markov@0", "char_lstm@0", "--length", "50", "--batch", "4",
-        "--batch-length", "20", "--loop-length", "0", "--rounds", "1",
+        "generate", "markov@0", "--file", "text.txt", "--length", "50", "--batch", "4",
+        "--batch-length", "20", "--loop-length", "0", "--rounds", "1", "--slots", "cpu:0,cpu:1",
     )  # fmt: skip
 
-    assert list(rows_of(report)) == [
-        "markov@0, one stream",
-        "markov@0, batch of 4",
-        "char_lstm@0, one stream",
-        "char_lstm@0, batch of 4",
+    titles = [section["title"] for section in report["sections"]]
+    assert titles == [
+        "markov: fitting, one core",
+        "bits a character, the last tenth of text.txt",
+        "markov@0: characters a second",
     ]
+    rows = rows_of(report)
+    assert list(rows) == [
+        "order 5, Kneser-Ney: trained, measured and saved",
+        "order 1, preset tutorial: counted",
+        "the tutorial's loop in Python: counted",
+        "the loop's time / ours",
+        "markov@0",
+        "one stream, daemon",
+        "one stream, in process, one core",
+        "batch of 4, daemon",
+        "batch of 4, in process, one core",
+        "batch of 4, in 2 processes",
+    ]
+    assert all(figure > 0 for figures in rows.values() for figure in figures)
+
+
+def test_a_model_that_writes_nothing_is_refused_at_once(place):
+    ended = place.bench("generate", "imdb_lstm@0")
+
+    assert ended.status == 2
+    assert ended.err == (
+        "error[unknown_model]: 'imdb_lstm' writes no text; name a model that does, such as "
+        "markov@0\n"
+    )
 
 
 def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(place):

@@ -28,13 +28,11 @@ def test_the_demo_shows_each_step_and_leaves_nothing_behind(
     assert status == 0, shown
     assert "$ seqd classify reviews.jsonl --out results.jsonl" in shown
     assert "on 400 labelled items" in shown
-    assert [line.split()[0] for line in shown.splitlines() if "/3 " in line] == [
-        "1/3",
-        "2/3",
-        "3/3",
+    assert [line.split()[0] for line in shown.splitlines() if "/5 " in line] == [
+        f"{epoch}/5" for epoch in range(1, 6)
     ]
     assert "char_lstm@1 is in the model store" in shown
-    assert shown.count("$ seqd generate ") == 3
+    assert shown.count("$ seqd generate ") == 4
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seqd-demo")] == []
     with redis.Redis.from_url(settings.redis_url) as client:
         assert list(client.scan_iter("seqd-demo-*")) == []

@@ -85,7 +85,10 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert printed[1].splitlines()[0] == "queued"
     assert "completed" in printed[1]
     assert "succeeded positive A wonderful film." in printed[2]
-    assert [line.split()[0] for line in printed[3].splitlines()] == [
+    assert sorted(printed[3].splitlines()) == [
+        f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
+    ]
+    assert [line.split()[0] for line in printed[4].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]
@@ -116,8 +119,12 @@ def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(she
 
 
 def test_the_python_of_the_front_page_runs(shell: Shell):
-    for block in blocks_of(FRONT_PAGE, "python"):
-        assert "positive" in shell.run(block.text, (sys.executable, "-"))
+    classified, written = [
+        shell.run(block.text, (sys.executable, "-")) for block in blocks_of(FRONT_PAGE, "python")
+    ]
+
+    assert "positive" in classified
+    assert len(written) == 200
 
 
 def _tools(folder: Path) -> Path:

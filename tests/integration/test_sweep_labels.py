@@ -11,6 +11,7 @@ import pytest
 from builders import a_sweep_job
 from ledger_fixtures import Scene
 from seqd.combinations import combinations_of, training_of
+from seqd.curves import LearningCurve
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
 from seqd.inputs import ListDataset
 from seqd.ledger.blobs import unpack_items
@@ -86,6 +87,7 @@ class Bench:
             device=self._bench.identity.device,
             folder=self.store.new_folder("markov", run.id),
             checkpoints=None,  # type: ignore[arg-type] # nothing is trained here
+            curve=LearningCurve(),
             _data=data,
             _unit=run.unit,
             _publish=lambda event: None,

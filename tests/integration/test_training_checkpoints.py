@@ -7,6 +7,7 @@ import pytest
 
 from builders import a_train_job, an_epoch
 from ledger_fixtures import Scene
+from seqd.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
@@ -40,6 +41,7 @@ class Desk:
         data: str = "d",
         every_s: float = 60.0,
         stop: Callable[[], bool] = lambda: False,
+        curve: LearningCurve | None = None,
     ) -> WorkerCheckpoints:
         return WorkerCheckpoints(
             self.unit,
@@ -50,6 +52,7 @@ class Desk:
             stop=stop,
             say=self.said.append,
             data_sha256=lambda: data * 64,
+            curve=LearningCurve() if curve is None else curve,
         )
 
     def names(self) -> list[str]:
@@ -192,6 +195,18 @@ def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_right_after_a_
     assert not not_due.due()
 
 
+def test_the_epochs_before_a_checkpoint_come_back_with_it(desk: Desk):
+    first, second = LearningCurve(), LearningCurve()
+    first.take(1, 0.5, {"loss": 2.0})
+    checkpoints = desk.checkpoints(curve=first)
+    checkpoints.save({}, {"epoch": 1})
+    first.take(2, 0.5, {"loss": 1.0})
+
+    desk.checkpoints(curve=second).load()
+
+    assert second.epochs == first.epochs[:1]
+
+
 def test_what_earlier_attempts_have_told_is_not_told_again(desk: Desk):
     told: list[Event] = []
 
@@ -200,6 +215,7 @@ def test_what_earlier_attempts_have_told_is_not_told_again(desk: Desk):
             device=Device("cpu:0", "cpu"),
             folder=desk.data_dir,
             checkpoints=desk.checkpoints(),
+            curve=LearningCurve(),
             _data=TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None),
             _unit=desk.unit,
             _publish=told.append,

@@ -124,7 +124,11 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(s
     assert told == list(range(1, 9))
     assert "The training goes on from its last checkpoint." in log_lines(job)
     assert record.training is not None
-    assert stage.store.open("echo", record.training.version).manifest.job_id == job.job_id
+    manifest = stage.store.open("echo", record.training.version).manifest
+    assert manifest.job_id == job.job_id
+    # Those of the killed worker too, which the checkpoint carried: the event stream is bounded.
+    assert [one.epoch for one in manifest.epochs] == list(range(1, 9))
+    assert all(one.metrics == {"loss": 0.5} for one in manifest.epochs)
     stage.wait_until_nothing_is_left_of(job)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from builders import a_train_job
 from ledger_fixtures import Scene
+from seqd.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs import ListDataset
@@ -83,6 +84,7 @@ class Bench:
             device=self._bench.identity.device,
             folder=self.store.new_folder(job.model, unit.job_id),
             checkpoints=None,  # type: ignore[arg-type] # nothing is trained here
+            curve=LearningCurve(),
             _data=data,
             _unit=unit,
             _publish=lambda event: None,

@@ -60,6 +60,10 @@ def test_a_training_tells_its_story_and_leaves_a_version(house, client):
     manifest = store_of(house).open("echo", record.training.version).manifest
     assert manifest.job_id == job.job_id
     assert manifest.data.records == 2
+    assert [(one.epoch, one.metrics) for one in manifest.epochs] == [
+        (1, {"loss": 0.5}),
+        (2, {"loss": 0.5}),
+    ]
     assert store_of(house).labels("echo")["candidate"] == record.training.version
 
 

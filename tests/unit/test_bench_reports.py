@@ -97,6 +97,8 @@ def test_work_between_two_readings_is_their_difference():
         (0.5, "s", "0.50 s"),
         (24.3, "ms", "24.30 ms"),
         (1_500_000, "bytes", "1.5 MB"),
+        (1.88412, "bits", "1.8841"),
+        (1.3943, "nats", "1.3943"),
     ],
 )
 def test_figures_are_shown_with_their_unit(value, unit, text):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from seqd.checkpoints import CheckpointFolder, decode, encode
 from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
+from seqd_schemas import EpochFigures
 
 ARRAYS = {
     "step": np.array(7, dtype=np.int64),
@@ -18,6 +19,8 @@ ARRAYS = {
     "seen": np.array([True, False]),
 }
 PROGRESS = {"epoch": 2, "loss": 0.1 + 0.2, "figures": {"accuracy": 1 / 3}}
+
+EPOCHS = (EpochFigures(epoch=1, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
@@ -33,7 +36,7 @@ def folder(tmp_path) -> CheckpointFolder:
 
 
 def saved(folder, name="1", arrays=ARRAYS, progress=PROGRESS):
-    content = encode(arrays, progress, "d" * 64)
+    content = encode(arrays, progress, "d" * 64, EPOCHS)
     folder.write(name, content)
     return content.sha256
 
@@ -41,7 +44,7 @@ def saved(folder, name="1", arrays=ARRAYS, progress=PROGRESS):
 def test_a_checkpoint_comes_back_as_it_was_saved(folder):
     sha256 = saved(folder)
 
-    checkpoint, data_sha256 = folder.read("1", sha256)
+    checkpoint, data_sha256, epochs = folder.read("1", sha256)
 
     assert checkpoint.progress == PROGRESS
     assert checkpoint.arrays.keys() == ARRAYS.keys()
@@ -50,6 +53,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(folder):
         assert (found.dtype, found.shape) == (array.dtype, array.shape)
         assert (found == array).all()
     assert data_sha256 == "d" * 64
+    assert epochs == EPOCHS
 
 
 @given(st.dictionaries(st.text(), json_values, max_size=4))

@@ -55,7 +55,8 @@ def last_frame(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         with view:
             for event in events:
                 view.show(event)
-            view._progress.refresh()  # type: ignore[union-attr]
+            drawn = view._live if isinstance(view, TrainingView) else view._progress
+            drawn.refresh()  # type: ignore[union-attr]
             return last_line_of(capsys.readouterr().err)
 
     return shown

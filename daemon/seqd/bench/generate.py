@@ -1,34 +1,48 @@
-"""`seqd bench generate`: characters a second of the text models, beside the tutorial's loop.
+"""`seqd bench generate`: the text models, their training and their writing, beside the tutorial's.
 
-A job of one prompt, and one of many, from handing in to the last text in hand, on a daemon that
-is warm. The loop calls `predict` for each character, as the tutorial's script does.
+Writing is timed through the daemon, from handing a job in to the last text in hand, and in
+processes that call the plugins themselves, so that one sees what the daemon costs. The tutorial's
+loop calls `predict` for each character. How good the versions are is said where the text is real.
 """
 
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqd.bench.daemon import BenchDaemon, bench_daemon, clean_environment
+from seqd.bench.daemon import OwnSettings, bench_daemon, clean_environment
 from seqd.bench.extras import left_out, without_tensorflow
 from seqd.bench.machine import load_average, this_machine
 from seqd.bench.peer import Peer
 from seqd.bench.report import Report, Row, Section
 from seqd.bench.rounds import Side, in_turn, ratios
-from seqd.errors import SeqdError
-from seqd.slots import parse_slots
-from seqd_schemas import Generation, ItemSuccess, ParameterValue
+from seqd.bench.text_fitting import (
+    NETWORK,
+    UNITS,
+    WINDOW,
+    Places,
+    chain_section,
+    network_sections,
+)
+from seqd.bench.text_writing import Writing, sides_of
+from seqd.errors import UnknownModel
+from seqd.registry import Registry
+from seqd.slots import Slot, parse_slot, parse_slots
 
 Say = Callable[[str], None]
 
-#: The tutorial's network for text: characters that it reads, and its units.
-WINDOW, UNITS = 40, 128
-#: Characters of a prompt.
-PROMPT = 40
-
 LOOP = "loop"
+
+#: The tutorial's script as a slot, for trainings: all cores.
+TRAINING_SLOT = "train@cpu"
+
+#: Characters that the window's version is trained on: weights change no speed, and the alphabet
+#: of so many is that of the whole.
+_WINDOW_CHARACTERS = 6_000
+
+#: The last tenth of the text is measured on, as the presets hold it out.
+_LAST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +53,8 @@ class Asked:
     models: Sequence[str]
     text: str
     source: str
+    #: False of a text that was made up: then nobody cares how well it is predicted.
+    is_real: bool
     rounds: int
     slots: str
     #: Characters of the single stream.
@@ -46,48 +62,56 @@ class Asked:
     #: Prompts of the batch, and characters of each.
     batch: int
     batch_length: int
-    #: Characters that the tutorial's loop writes; 0 leaves it out.
+    #: Characters that the tutorial's loop writes, beside a version that reads as it does; 0 leaves
+    #: both out.
     loop_length: int
+    #: Whether to train the network to the loss of the tutorial's script, beside it.
+    train: bool
 
 
 def bench_generate(asked: Asked, say: Say) -> Report:
-    """Run it; `say` is told what happens."""
+    """Run it; `say` is told what happens. Raises UnknownModel for what does not write."""
+    _check_models(asked)
     report = _new_report(asked)
     with (
         tempfile.TemporaryDirectory(prefix="seqd-bench-", ignore_cleanup_errors=True) as name,
         ExitStack() as stack,
     ):
-        say("starting the daemon and the loop")
-        daemon = stack.enter_context(bench_daemon(Path(name) / "data", asked.slots))
-        sides: dict[str, Side] = {}
-        for model in asked.models:
-            sides[f"{model}, one stream"] = _side(daemon, asked, model, 1, asked.length)
-            many = f"{model}, batch of {asked.batch:,}"
-            sides[many] = _side(daemon, asked, model, asked.batch, asked.batch_length)
-        if asked.loop_length and without_tensorflow():
-            report.notes.append(left_out("the tutorial's loop", "tensorflow", "cpu"))
-        elif asked.loop_length:
-            sides[LOOP] = _loop(stack, asked, Path(name))
-        say("warming up")
-        for side in sides.values():
-            side()
-        figures = in_turn(
-            sides, asked.rounds, lambda number: say(f"round {number} of {asked.rounds}")
-        )
-        report.load_after = load_average()
-    _fill(report, figures)
+        places = _places(Path(name), asked)
+        slots = parse_slots(asked.slots)
+        programs = [_program(stack, places, slot) for slot in slots]
+        say("fitting the chain")
+        report.sections.append(chain_section(programs[0], stack, places, asked.rounds))
+        window = _window_version(stack, places, asked, report, say)
+        if asked.train:
+            trainer = _program(stack, places, parse_slot(TRAINING_SLOT))
+            report.sections += network_sections(trainer, stack, places, report, say)
+        if asked.is_real:
+            say("measuring the last tenth of the text")
+            report.sections.append(_quality(programs[0], asked, report))
+        _time_writing(stack, places, asked, programs, window, report, say)
+    report.load_after = load_average()
     return report
+
+
+def _check_models(asked: Asked) -> None:
+    """Say at once, and not after minutes, that a model is not there."""
+    registry = Registry.load(OwnSettings())
+    for ref in asked.models:
+        name = ref.partition("@")[0]
+        if "generate" not in registry.model(name).tasks:
+            raise UnknownModel(f"{name!r} writes no text; name a model that does, such as markov@0")
 
 
 def _new_report(asked: Asked) -> Report:
     return Report(
         bench="generate",
-        what="characters written a second, from handing a job in to the last text in hand",
+        what="text models: seconds to fit, characters written a second, and how good they are",
         machine=this_machine(),
         setup={
             "rounds in turn": asked.rounds,
             "slots": asked.slots,
-            "prompts from": asked.source,
+            "text": f"{asked.source}, {len(asked.text):,} characters",
             "characters of the single stream": asked.length,
             "characters of each of the batch": asked.batch_length,
             "characters of the tutorial's loop": asked.loop_length,
@@ -96,49 +120,123 @@ def _new_report(asked: Asked) -> Report:
     )
 
 
-def _side(daemon: BenchDaemon, asked: Asked, model: str, count: int, length: int) -> Side:
-    """Make a side that gives characters a second."""
-    step = max(1, (len(asked.text) - PROMPT) // count)
-    prompts = [asked.text[step * at : step * at + PROMPT] for at in range(count)]
-    parameters: dict[str, ParameterValue] = {"length": length}
-
-    def run() -> float:
-        with daemon.client() as client:
-            began = time.perf_counter()
-            job = client.generate(prompts, model=model, parameters=parameters)
-            results = list(job.results())
-            took_s = time.perf_counter() - began
-        return sum(map(_characters, results)) / took_s
-
-    return run
-
-
-def _characters(result: object) -> int:
-    """Count the characters of a result. Raises SeqdError for an error."""
-    if not isinstance(result, ItemSuccess) or not isinstance(result.output, Generation):
-        raise SeqdError(f"A prompt came back without a text: {result!r:.300}")
-    return sum(len(sample.text) for sample in result.output.samples)
-
-
-def _loop(stack: ExitStack, asked: Asked, folder: Path) -> Side:
+def _places(folder: Path, asked: Asked) -> Places:
     text = folder / "text.txt"
-    text.write_text(asked.text, encoding="utf-8")
-    environment = clean_environment(parse_slots(asked.slots))
-    peer = stack.enter_context(Peer("seqd.bench.peers.keras_writing", folder, environment))
-    peer.ask("prepare", text=str(text), window=WINDOW, units=UNITS)
+    text.write_text(asked.text, encoding="utf-8", newline="")
+    return Places(folder, text, clean_environment(parse_slots(asked.slots)))
+
+
+def _program(stack: ExitStack, places: Places, slot: Slot) -> Peer:
+    """Start a process as a worker's child of that slot is."""
+    environment = {**places.environment, **slot.environment()}
+    program = stack.enter_context(Peer("seqd.bench.text_program", places.folder, environment))
+    store = OwnSettings(data_dir=places.folder / "data").store_dir
+    program.ask(
+        "prepare", text=str(places.text), store=str(store), slot=slot.name, threads=slot.threads
+    )
+    return program
+
+
+def _window_version(
+    stack: ExitStack, places: Places, asked: Asked, report: Report, say: Say
+) -> str | None:
+    """Train the tutorial's network for a moment, and name the version; None where that is not on.
+
+    Before the daemon starts, which then knows it.
+    """
+    if not asked.loop_length:
+        return None
+    if without_tensorflow():
+        report.notes.append(left_out("the tutorial's loop", "tensorflow", "cpu"))
+        return None
+    say("training the tutorial's network for a moment")
+    trainer = _program(stack, places, parse_slot(TRAINING_SLOT))
+    parameters = {"epochs": 1, "sample_length": 0}
+    made = trainer.ask(
+        "publish",
+        model=NETWORK,
+        preset="tutorial",
+        parameters=parameters,
+        characters=_WINDOW_CHARACTERS,
+    )
+    trainer.close()
+    return f"{NETWORK}@{made['version']}"
+
+
+def _quality(program: Peer, asked: Asked, report: Report) -> Section:
+    rows = []
+    for model in asked.models:
+        told = program.ask("measure", model=model, last=_LAST)
+        rows.append(Row(model, "bits", [told["bits_per_char"]]))
+        if told["data_sha256"] == told["own_sha256"] and told["held_out"] < _LAST:
+            report.notes.append(f"{model} has learnt from the tenth that it is measured on")
+    return Section(f"bits a character, the last tenth of {asked.source}", rows)
+
+
+def _time_writing(
+    stack: ExitStack,
+    places: Places,
+    asked: Asked,
+    programs: Sequence[Peer],
+    window: str | None,
+    report: Report,
+    say: Say,
+) -> None:
+    """Time the daemon and the processes in turn, and the tutorial's loop with them."""
+    say("starting the daemon")
+    daemon = stack.enter_context(bench_daemon(places.folder / "data", asked.slots))
+    by_model: dict[str, dict[str, Side]] = {}
+    for model in asked.models:
+        amounts = ((1, asked.length), (asked.batch, asked.batch_length))
+        writing = Writing(model, asked.text, daemon, programs)
+        by_model[model] = sides_of(writing, amounts)
+    if window is not None:
+        writing = Writing(window, asked.text, daemon, programs)
+        by_model[window] = sides_of(writing, ((1, asked.length),))
+        by_model[LOOP] = {LOOP: _loop(stack, places, asked)}
+    say("warming up")
+    sides = {
+        (model, name): side for model, found in by_model.items() for name, side in found.items()
+    }
+    for side in sides.values():
+        side()
+    figures = in_turn(
+        {"\n".join(key): side for key, side in sides.items()},
+        asked.rounds,
+        lambda number: say(f"round {number} of {asked.rounds}"),
+    )
+    _fill(report, by_model, figures, window)
+
+
+def _loop(stack: ExitStack, places: Places, asked: Asked) -> Side:
+    peer = stack.enter_context(
+        Peer("seqd.bench.peers.keras_writing", places.folder, places.environment)
+    )
+    peer.ask("prepare", text=str(places.text), window=WINDOW, units=UNITS)
     return lambda: (
         asked.loop_length / float(peer.ask("run", characters=asked.loop_length)["seconds"])
     )
 
 
-def _fill(report: Report, figures: dict[str, list[float]]) -> None:
-    names = {LOOP: "the tutorial's loop, LSTM 128, window 40"}
-    rows = [Row(names.get(name, name), "a second", values) for name, values in figures.items()]
-    report.sections.append(Section("characters a second", rows))
-    if LOOP in figures:
-        beside = [
-            Row(f"{name} / loop", "times", ratios(values, figures[LOOP]))
-            for name, values in figures.items()
-            if name != LOOP
+def _fill(
+    report: Report,
+    by_model: dict[str, dict[str, Side]],
+    figures: dict[str, list[float]],
+    window: str | None,
+) -> None:
+    titles = {window: f"{window}, the tutorial's network", LOOP: "the tutorial's loop"}
+    for model, sides in by_model.items():
+        names = {LOOP: f"LSTM {UNITS}, window {WINDOW}, one stream"}
+        rows = [
+            Row(names.get(name, name), "a second", figures[f"{model}\n{name}"]) for name in sides
         ]
-        report.sections.append(Section("how many times as fast", beside))
+        report.sections.append(Section(f"{titles.get(model, model)}: characters a second", rows))
+    if LOOP in by_model:
+        loop = figures[f"{LOOP}\n{LOOP}"]
+        beside = [
+            Row(f"{model}, {name}", "times", ratios(figures[f"{model}\n{name}"], loop))
+            for model, sides in by_model.items()
+            for name in sides
+            if model != LOOP and name.startswith("one stream")
+        ]
+        report.sections.append(Section("how many times the tutorial's loop", beside))

@@ -13,8 +13,9 @@ from pydantic import JsonValue, TypeAdapter
 from seqd.bench.machine import Machine
 from seqd.bench.rounds import Spread, percentile, spread
 
-#: How a row's figures read: a rate or count, a time, a factor, a share of 1, a size in bytes.
-Unit = Literal["a second", "count", "s", "ms", "times", "share", "bytes"]
+#: How a row's figures read: a rate or count, a time, a factor, a share of 1, a size in bytes, bits
+#: or nats a character.
+Unit = Literal["a second", "count", "s", "ms", "times", "share", "bytes", "bits", "nats"]
 
 _JSON: TypeAdapter[JsonValue] = TypeAdapter(JsonValue)
 

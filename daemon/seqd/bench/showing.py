@@ -31,6 +31,8 @@ def shown(value: float, unit: Unit) -> str:
         return f"{value:.1%}"
     if unit == "bytes":
         return size(round(value))
+    if unit in ("bits", "nats"):
+        return f"{value:.4f}"
     if unit in ("a second", "count"):
         if value == int(value):
             return f"{value:,.0f}"

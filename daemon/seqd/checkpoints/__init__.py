@@ -6,7 +6,7 @@ they are made and gone on from is `seqd.worker.checkpoints`'s. Called by that an
 `seqd.testing`; imports no Keras, and safetensors only where a checkpoint has arrays.
 """
 
-from seqd.checkpoints.content import Content, decode, encode
+from seqd.checkpoints.content import Content, decode, encode, read_state
 from seqd.checkpoints.folder import CheckpointFolder, checkpoints_dir
 
-__all__ = ["CheckpointFolder", "Content", "checkpoints_dir", "decode", "encode"]
+__all__ = ["CheckpointFolder", "Content", "checkpoints_dir", "decode", "encode", "read_state"]

@@ -1,12 +1,13 @@
 """A checkpoint as bytes: `checkpoint.json`, and `arrays.safetensors` where it has arrays.
 
-The JSON holds the progress, the digest of the arrays' file and that of the training data, so
-that one digest, of the JSON, vouches for all of it. Pure; files are `folder`'s business.
+The JSON holds the progress, the epochs so far, the digest of the arrays' file and that of the
+training data, so that one digest, of the JSON, vouches for all of it. Pure; files are `folder`'s
+business.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.hookspecs import Checkpoint
-from seqd_schemas import FileDigest
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures, FileDigest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, npt.NDArray[np.generic]]
 
-#: Longest `checkpoint.json`: it holds an epoch and some means, not what was learnt.
-MAX_STATE_BYTES = 2**18
+#: Longest progress, in bytes of JSON: it holds an epoch and some means, not what was learnt.
+MAX_PROGRESS_BYTES = 2**18
+
+#: Longest `checkpoint.json`: beside the progress, 256 epochs of 16 figures take 400 kB at most.
+MAX_STATE_BYTES = 2**20
 
 #: Kinds of NumPy numbers that safetensors keeps: bool, signed, unsigned, float.
 _KINDS = "biuf"
@@ -38,6 +42,9 @@ class State(BaseModel):
     progress: dict[str, JsonValue] = Field(description="The plugin's own words.")
     arrays: FileDigest | None = Field(description="Digest of arrays.safetensors; None: no file.")
     data_sha256: str | None = Field(description="Digest of the training data, where known.")
+    epochs: tuple[EpochFigures, ...] = Field(
+        default=(), max_length=MAX_KEPT_EPOCHS, description="The epochs before it, as told."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,10 @@ class Content:
 
 
 def encode(
-    arrays: "Arrays", progress: Mapping[str, JsonValue], data_sha256: str | None = None
+    arrays: "Arrays",
+    progress: Mapping[str, JsonValue],
+    data_sha256: str | None = None,
+    epochs: Sequence[EpochFigures] = (),
 ) -> Content:
     """Turn a checkpoint into bytes. Raises PluginFault for what cannot be kept exactly."""
     packed = _pack(arrays) if arrays else None
@@ -62,21 +72,31 @@ def encode(
     if packed is not None:
         sha256 = hashlib.sha256(packed).hexdigest()
         digest = FileDigest(sha256=sha256, size_bytes=len(packed)).model_dump()
-    state = {"format": 1, "arrays": digest, "data_sha256": data_sha256, "progress": dict(progress)}
+    _check_progress(progress)
+    state = {
+        "format": 1,
+        "arrays": digest,
+        "data_sha256": data_sha256,
+        "epochs": [one.model_dump() for one in epochs],
+        "progress": dict(progress),
+    }
+    # Not pydantic's JSON, which writes NaN as null. Python's gives floats back exactly.
+    return Content(json.dumps(state).encode(), packed)
+
+
+def _check_progress(progress: Mapping[str, JsonValue]) -> None:
     try:
-        # Not pydantic's JSON, which writes NaN as null. Python's gives floats back exactly.
-        text = json.dumps(state, allow_nan=False)
+        text = json.dumps(dict(progress), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise PluginFault(
             f"a checkpoint's progress is not JSON: {error}. Allowed are text, finite numbers, "
             "booleans, None, and lists and dictionaries of them; numbers of NumPy go into arrays"
         ) from None
-    if len(text) > MAX_STATE_BYTES:
+    if len(text) > MAX_PROGRESS_BYTES:
         raise PluginFault(
             f"a checkpoint's progress takes {len(text):,} bytes as JSON; allowed are "
-            f"{MAX_STATE_BYTES:,}. What is large goes into arrays"
+            f"{MAX_PROGRESS_BYTES:,}. What is large goes into arrays"
         )
-    return Content(text.encode(), packed)
 
 
 def read_state(state: bytes) -> State:

@@ -12,11 +12,13 @@ import stat
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from seqd.checkpoints.content import MAX_STATE_BYTES, Content, decode, read_state
 from seqd.errors import CheckpointDamaged
 from seqd.hookspecs import Checkpoint
 from seqd.store.disk import sync, writing
+from seqd_schemas import EpochFigures
 
 STATE_FILE = "checkpoint.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -29,6 +31,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 def checkpoints_dir(data_dir: Path) -> Path:
     """Give the folder that has a folder for each job."""
     return data_dir / "checkpoints"
+
+
+class Kept(NamedTuple):
+    """A checkpoint as it was read, with what the daemon keeps beside the plugin's part."""
+
+    checkpoint: Checkpoint
+    #: Digest of the data that it learnt from, where known.
+    data_sha256: str | None
+    epochs: tuple[EpochFigures, ...]
 
 
 class CheckpointFolder:
@@ -55,8 +66,8 @@ class CheckpointFolder:
                 shutil.rmtree(aside, ignore_errors=True)
                 raise
 
-    def read(self, name: str, sha256: str) -> tuple[Checkpoint, str | None]:
-        """Read the checkpoint with this digest, and the digest of the data that it learnt from.
+    def read(self, name: str, sha256: str) -> Kept:
+        """Read the checkpoint with this digest.
 
         Raises CheckpointDamaged, which names the file and what is wrong with it.
         """
@@ -69,7 +80,8 @@ class CheckpointFolder:
             if described.arrays is not None:
                 arrays = _read(folder / ARRAYS_FILE, described.arrays.size_bytes)
                 _check(folder / ARRAYS_FILE, arrays, described.arrays.sha256)
-            return decode(Content(state, arrays)), described.data_sha256
+            checkpoint = decode(Content(state, arrays))
+            return Kept(checkpoint, described.data_sha256, described.epochs)
         except OSError as error:
             raise CheckpointDamaged(
                 f"{error.filename or folder} cannot be read: {error.strerror}"

@@ -156,7 +156,7 @@ def train(
 def generate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Models, such as char_lstm@3; char_lstm and markov by default."),
+        typer.Argument(help="Models, such as char_lstm@3; all starters that write by default."),
     ] = None,
     data: Data = None,
     file: File = None,
@@ -166,30 +166,42 @@ def generate(
     batch: Annotated[int, typer.Option(min=1, max=10_000, help="Prompts of the batch.")] = 256,
     batch_length: Annotated[
         int, typer.Option(min=1, max=10_000, help="Characters of each prompt of the batch.")
-    ] = 400,
+    ] = 1_000,
     loop_length: Annotated[
         int, typer.Option(min=0, max=10_000, help="Characters of the tutorial's loop; 0: none.")
     ] = 40,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="Also train char_lstm to the tutorial's loss, beside its script."
+        ),
+    ] = False,
     rounds: Rounds = 5,
     slots: Slots = None,
     as_json: options.Json = False,
 ) -> None:
-    """Write text, one stream and a batch, beside the tutorial's loop."""
+    """Fit and write text, one stream and a batch, beside the tutorial's loops.
+
+    With a real text (--data or --file) also bits a character of its last tenth.
+    """
     from seqd.bench.daemon import serving_slots
     from seqd.bench.generate import Asked, bench_generate
     from seqd.bench.texts import TEXT_FILE, file_in, running_text
 
-    text, source = running_text(file or file_in(data, TEXT_FILE))
+    path = file or file_in(data, TEXT_FILE)
+    text, source = running_text(path)
     asked = Asked(
-        models=models or ["char_lstm@0", "markov@0"],
+        models=models or ["char_lstm@0", "markov@0", "markov_words@0"],
         text=text,
         source=source,
+        is_real=path is not None,
         rounds=rounds,
         slots=slots or serving_slots(),
         length=length,
         batch=batch,
         batch_length=batch_length,
         loop_length=loop_length,
+        train=train,
     )
     _run(lambda say: bench_generate(asked, say), as_json=as_json)
 

@@ -1,5 +1,6 @@
 """`seqd models`: the versions in the model store, and what one of them has learnt."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqd.cli.local import Workshop
+    from seqd.cli.rendering.screen import Screen
     from seqd.hookspecs import Inspection
     from seqd_schemas import ModelManifest
 
@@ -40,6 +42,12 @@ def show(
         str | None,
         typer.Option("--state", help="Look at one thing: a character of markov, a word or text."),
     ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", help="File for a picture (PNG): the learning curve, or what --state shows."
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Show a version: where it came from, how good it is, and what it has learnt.
@@ -50,9 +58,13 @@ def show(
     from seqd.cli.rendering.model_tables import print_inspections, print_version, print_versions
     from seqd.cli.rendering.screen import Screen
     from seqd.cli.rendering.tables import print_json
+    from seqd.plots.canvas import check_plot
 
+    if plot is not None:
+        check_plot(plot)
     workshop = open_workshop(options.read_settings())
     manifest, tables = _look(workshop, model, state)
+    lacks_characters = plot is not None and draw_what_was_asked(plot, manifest, tables, state)
     labels = workshop.store.labels(manifest.model)
     versions = workshop.store.versions(manifest.model)
     if as_json:
@@ -64,14 +76,13 @@ def show(
                 "inspections": [_as_record(table) for table in tables],
             }
         )
-        return
-    screen = Screen()
-    if state is None:
-        print_version(screen, manifest, labels)
-        print_versions(screen, versions, labels)
-        if tables:
-            screen.say()
-    print_inspections(screen, tables)
+    else:
+        if state is None:
+            print_version(Screen(), manifest, labels)
+            print_versions(Screen(), versions, labels)
+        print_inspections(Screen(), tables, is_first=state is not None)
+    if plot is not None:
+        say_where(Screen(to_stderr=as_json), plot, lacks_characters=lacks_characters)
 
 
 app.command()(evaluate)
@@ -97,5 +108,51 @@ def _look(
     return artifact.manifest, tables
 
 
+def draw_what_was_asked(
+    path: Path, manifest: "ModelManifest", tables: "Sequence[Inspection]", state: str | None
+) -> bool:
+    """Draw what a state's table shows, or else the version's curve. Raises InvalidRequest.
+
+    True when no font has all of the picture's characters.
+    """
+    from seqd.cli.rendering.numbers import counted
+    from seqd.plots.curves import draw_curves
+    from seqd.plots.distribution import draw_distribution
+
+    name = f"{manifest.model}@{manifest.version}"
+    table = next((one for one in tables if one.distribution is not None and one.rows), None)
+    if state is not None and table is None:
+        raise InvalidRequest(
+            f"what {name} shows of --state {state!r} is no distribution, so it has no picture; "
+            "leave --plot away"
+        )
+    if state is not None and table is not None:
+        sheet = draw_distribution(table, path, model=name)
+    elif len(manifest.epochs) < 2:
+        raise InvalidRequest(
+            f"{name} has no learning curve: it keeps {counted(len(manifest.epochs), 'epoch')} of "
+            "its training, and 2 make a curve. For a picture of one state name it: --state"
+        )
+    else:
+        sheet = draw_curves(manifest.epochs, path, model=name)
+    return sheet.lacks_characters
+
+
+def say_where(screen: "Screen", path: Path, *, lacks_characters: bool) -> None:
+    """Say where the picture is, and what it lacks."""
+    from seqd.plots.canvas import NO_FONT
+
+    screen.say(f"The picture is in {path}.")
+    if lacks_characters:
+        screen.say(NO_FONT, "yellow")
+
+
 def _as_record(table: "Inspection") -> dict[str, object]:
-    return {"title": table.title, "columns": table.columns, "rows": table.rows}
+    return {
+        "title": table.title,
+        "columns": table.columns,
+        "rows": table.rows,
+        "distribution": None
+        if table.distribution is None
+        else {"names": table.distribution.names, "shares": table.distribution.shares},
+    }

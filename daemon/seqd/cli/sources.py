@@ -116,6 +116,13 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
     return file_source(path, **fields)
 
 
+@contextmanager
+def dataset_of(file: str, **fields: str) -> Iterator[FileDataset]:
+    """Open a file (`-` is standard input) as data that is read here; a `with` block's long."""
+    with _readable(file) as path:
+        yield FileDataset(file_source(path, **fields))
+
+
 def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
     """Read training data here, to be uploaded; a running text in blocks of whole lines."""
     data = FileDataset(source)

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,21 @@ from pydantic import ValidationError
 
 from seqd.errors import ArtifactDamaged, PluginFault
 from seqd.store.disk import sync, write_atomically, writing
-from seqd_schemas import DataFingerprint, FileDigest, ModelManifest, ParameterValue, run_id_of
+from seqd_schemas import (
+    DataFingerprint,
+    EpochFigures,
+    FileDigest,
+    ModelManifest,
+    ParameterValue,
+    run_id_of,
+)
 
 MANIFEST_NAME = "manifest.json"
 
 #: What a version may be made of: formats that hold data and cannot run code when loaded.
 ALLOWED_SUFFIXES = (".safetensors", ".json", ".onnx")
 
-#: Largest manifest that is read, in bytes; 64 files take about 10 kB.
+#: Largest manifest that is read, in bytes; 64 files take about 10 kB, epochs 400 kB at most.
 MAX_MANIFEST_BYTES = 2**20
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -41,6 +48,7 @@ class VersionDraft:
     data: DataFingerprint
     #: Milliseconds since 1970-01-01 UTC.
     created_at_ms: int
+    epochs: Sequence[EpochFigures] = ()
     preset: str | None = None
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)
@@ -149,6 +157,7 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
             preset=draft.preset,
             parameters=dict(draft.parameters),
             metrics=dict(draft.metrics),
+            epochs=tuple(draft.epochs),
             seed=draft.seed,
             data=draft.data,
             libraries=dict(draft.libraries),

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from seqd.checkpoints import Content, decode, encode
+from seqd.checkpoints import Content, decode, encode, read_state
+from seqd.curves import LearningCurve
 from seqd.hookspecs import Checkpoint
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class MemoryCheckpoints:
         self._due_every = due_every
         self._asked = 0
         self._last: Content | None = None
+        self._curve = LearningCurve()
         #: How often `save` was called, by all trainings.
         self.saves = 0
         #: How often `load` gave a checkpoint.
@@ -35,9 +37,15 @@ class MemoryCheckpoints:
         """What was saved last."""
         return None if self._last is None else decode(self._last)
 
+    def carry(self, curve: LearningCurve) -> None:
+        """Save these epochs from now on, and put what was saved back into them at a `load`."""
+        self._curve = curve
+
     def load(self) -> Checkpoint | None:
         """Give what was saved last."""
-        self.resumes += self._last is not None
+        if self._last is not None:
+            self.resumes += 1
+            self._curve.restore(read_state(self._last.state).epochs)
         return self.last
 
     def due(self) -> bool:
@@ -49,5 +57,5 @@ class MemoryCheckpoints:
         self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
     ) -> None:
         """Keep it in the place of what was there. Raises PluginFault for what cannot be kept."""
-        self._last = encode(arrays, progress)
+        self._last = encode(arrays, progress, epochs=self._curve.epochs)
         self.saves += 1

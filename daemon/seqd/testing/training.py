@@ -55,6 +55,7 @@ def train_to_artifact(
             plugin_version=__version__,
             parameters=values,
             metrics=trained.metrics,
+            epochs=context.curve.epochs,
             seed=seed if isinstance(seed, int) else None,
             data=_fingerprint(data, context),
             libraries=trained.libraries,

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from seqd.checkpoints import CheckpointFolder, Content, encode
 from seqd.combinations import combinations_of
+from seqd.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     CheckpointDamaged,
@@ -61,10 +62,12 @@ class WorkerCheckpoints:
         stop: Callable[[], bool],
         say: Callable[[str], None],
         data_sha256: Callable[[], str | None],
+        curve: LearningCurve,
     ) -> None:
         """`lineage` are the run and those that it goes on from, see `lineage_of`.
 
-        `say` tells the caller something, `data_sha256` is the digest of what is learnt from.
+        `say` tells the caller something, `data_sha256` is the digest of what is learnt from. The
+        epochs of `curve` are saved with a checkpoint, and put back when it is gone on from.
         """
         self._unit = unit
         self._lineage = lineage
@@ -76,6 +79,7 @@ class WorkerCheckpoints:
         self._stop = stop
         self._say = say
         self._data_sha256 = data_sha256
+        self._curve = curve
         self._saves = 0
         self._due_at = monotonic() + every_s
 
@@ -95,7 +99,7 @@ class WorkerCheckpoints:
         self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
     ) -> None:
         """Save and make it count. Raises LeaseLost, StoreUnwritable."""
-        content = encode(arrays, progress, self._data_sha256())
+        content = encode(arrays, progress, self._data_sha256(), self._curve.epochs)
         self._due_at = monotonic() + self._every_s
         try:
             self._save(content)
@@ -134,14 +138,15 @@ class WorkerCheckpoints:
         reasons = []
         for record in records:
             try:
-                checkpoint, data_sha256 = folder.read(record.name, record.sha256)
+                kept = folder.read(record.name, record.sha256)
             except CheckpointDamaged as error:
                 log.warning("checkpoint of training job=%s is damaged: %s", run_id, error)
                 reasons.append(str(error))
                 continue
-            self._check_data(data_sha256)
+            self._check_data(kept.data_sha256)
+            self._curve.restore(kept.epochs)
             self._tell(run_id, reasons)
-            return checkpoint
+            return kept.checkpoint
         raise CheckpointDamaged(
             f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
+from seqd.curves import LearningCurve
 from seqd.errors import LeaseLost, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.work import CommitOutcome, Renewal, Unit
@@ -61,7 +62,7 @@ class Publication:
         """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
 
         def step(holder: str) -> ModelManifest:
-            draft = self._draft(run, parameters, trained, data)
+            draft = self._draft(run, parameters, trained, context.curve, data)
             return self._bench.store.publish(context.folder, draft, holder)
 
         return self.while_ours(run, step)
@@ -71,6 +72,7 @@ class Publication:
         run: Run,
         parameters: PluginParameters,
         trained: TrainedModel,
+        curve: LearningCurve,
         data: DataFingerprint,
     ) -> VersionDraft:
         values = parameters.model_dump(mode="json")
@@ -81,6 +83,7 @@ class Publication:
             preset=run.job.preset,
             parameters=values,
             metrics=dict(trained.metrics),
+            epochs=curve.epochs,
             seed=seed if isinstance(seed, int) else None,
             data=data,
             libraries=dict(trained.libraries),

@@ -17,6 +17,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from seqd.checkpoints import CheckpointFolder
+from seqd.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidParameters,
@@ -146,6 +147,7 @@ class Trainings:
     def _context(self, run: Run, data: TrainingData) -> WorkerTrainContext:
         ledger, unit = self._bench.ledger, run.unit
         publish = partial(self._publish_event, unit)
+        curve = LearningCurve()
         checkpoints = WorkerCheckpoints(
             unit,
             lineage_of_run(run, ledger.jobs, ledger.checkpoints),
@@ -155,11 +157,13 @@ class Trainings:
             stop=self._bench.should_stop,
             say=lambda message: publish(_log_event(run, message)),
             data_sha256=data.sha256,
+            curve=curve,
         )
         return WorkerTrainContext(
             device=self._bench.identity.device,
             folder=self._bench.store.new_folder(run.job.model, run.id),
             checkpoints=checkpoints,
+            curve=curve,
             _data=data,
             _unit=unit,
             _publish=publish,

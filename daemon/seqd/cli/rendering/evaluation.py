@@ -1,9 +1,14 @@
-"""An evaluation as tables: its figures, its classes, what was taken for what, and calibration."""
+"""An evaluation as tables: its figures, its classes, what was taken for what, and calibration.
 
+Of a model that writes text: how well it predicts one.
+"""
+
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from seqd.cli.rendering.numbers import counted
+from seqd.cli.rendering.numbers import counted, metric
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table
 from seqd.evaluation import EvaluationReport
@@ -32,6 +37,17 @@ def print_evaluation(
     _say_what_was_odd(screen, report)
     if plot is not None:
         screen.say(f"The picture is in {plot}.")
+
+
+def print_text_figures(
+    screen: Screen, figures: Mapping[str, float], *, model: str, data: str
+) -> None:
+    """Print how well a model predicts a text."""
+    shown = {
+        name.replace("_", " "): metric(figure) if math.isfinite(figure) else "infinite"
+        for name, figure in figures.items()
+    }
+    print_facts(screen, {"model": model, "data": data} | shown)
 
 
 def _print_figures(screen: Screen, report: EvaluationReport, model: str, data: str) -> None:

@@ -1,13 +1,19 @@
-"""Models and versions as tables, a version in full, and what a plugin shows of it."""
+"""Models and versions as tables, a version in full, its curve, and what a plugin shows of it."""
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from seqd.cli.rendering.numbers import age, clock, count, metric, size
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table, values_line
+from seqd.cli.rendering.training_chart import epochs_chart
 from seqd.hookspecs import Inspection
 from seqd_schemas import CatalogEntry, ModelManifest
+
+#: Characters of the bar of the largest share, and the eighths that end a bar.
+_BAR_CHARS: Final = 24
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
 
 def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
@@ -47,6 +53,10 @@ def print_version(screen: Screen, manifest: ModelManifest, labels: Mapping[str, 
     print_facts(screen, made)
     screen.say()
     print_facts(screen, metrics)
+    chart = epochs_chart(manifest.epochs, screen.console.width)
+    if chart:
+        screen.say()
+        screen.block(chart)
 
 
 def print_versions(
@@ -69,12 +79,32 @@ def print_versions(
     print_table(screen, ("version", "preset", "age", "metrics"), rows)
 
 
-def print_inspections(screen: Screen, tables: Sequence[Inspection]) -> None:
-    """Print what a plugin shows of a version."""
+def print_inspections(
+    screen: Screen, tables: Sequence[Inspection], *, is_first: bool = True
+) -> None:
+    """Print what a plugin shows of a version, a blank line between tables."""
     for number, table in enumerate(tables):
-        if number:
+        if number or not is_first:
             screen.say()
-        print_table(screen, table.columns, table.rows, title=table.title)
+        bars = bars_of(table) if screen.is_live else []
+        rows = [(*row, bars[place]) for place, row in enumerate(table.rows)] if bars else table.rows
+        columns = (*table.columns, "") if bars else table.columns
+        print_table(screen, columns, rows, title=table.title)
+
+
+def bars_of(table: Inspection) -> list[str]:
+    """Draw each row's share as a bar, the largest as the longest; none of any other table."""
+    if table.distribution is None or not table.rows:
+        return []
+    place = table.columns.index(table.distribution.shares)
+    shares = [float(row[place]) for row in table.rows]
+    longest = max(shares)
+    return [_bar(share / longest if longest > 0 else 0.0) for share in shares]
+
+
+def _bar(share: float) -> str:
+    eighths = round(share * _BAR_CHARS * 8)
+    return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
 
 
 def _with_labels(version: int, labels: Mapping[str, int]) -> str:

@@ -1,19 +1,22 @@
 """The progress of a training: a table that grows by an epoch at a time, samples in between.
 
-On a terminal a bar of the steps moves below it. The table's columns are the figures of the
-first epoch. Told events of the job as they come.
+On a terminal its curve and a bar of the steps move below it; the curve stays at the end. The
+table's columns are the figures of the first epoch. Told events of the job as they come.
 """
 
 import textwrap
 from types import TracebackType
 from typing import Self
 
+from rich.console import Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from seqd.cli.rendering.numbers import count, duration, metric
+from seqd.cli.rendering.numbers import count, duration, metric, rate
 from seqd.cli.rendering.pace import Pace, paused_note
 from seqd.cli.rendering.screen import Screen, printable
+from seqd.cli.rendering.training_chart import ROWS, TrainingChart
 from seqd_schemas import Epoch, Event, JobRecord, JobState, Sample, Step
 
 #: Characters of a sample that are shown; the whole of it is in the event stream.
@@ -23,6 +26,17 @@ SAMPLE_CHARS = 210
 _MOST_COLUMNS = 100
 
 _SAMPLE_INDENT = " " * 8
+
+#: Lines of a terminal below which there is no room for a curve under a table.
+_LEAST_LINES = ROWS + 10
+
+_FRAMES_A_SECOND = 4
+
+#: How a figure that is a rate is called.
+_RATE = "_per_s"
+
+#: What is told as a figure and is none: there is no room for it.
+_SETTING = "learning_rate"
 
 #: What stands in the place of the figures after an event.
 _SAID = {"started": "preparing", "resumed": "waiting for a worker"}
@@ -45,9 +59,14 @@ class TrainingView:
             TaskProgressColumn(),
             TextColumn("{task.fields[pace]}", markup=False),
             console=screen.console,
-            transient=True,
             expand=True,
-            disable=not screen.is_live,
+        )
+        self._chart = TrainingChart()
+        self._live = Live(
+            console=screen.console,
+            transient=True,
+            refresh_per_second=_FRAMES_A_SECOND,
+            get_renderable=self._frame,
         )
         is_paused = self._pace.is_paused
         self._task = self._progress.add_task(
@@ -58,6 +77,7 @@ class TrainingView:
 
     def show(self, event: Event) -> None:
         """Take in an event."""
+        self._chart.take(event)
         if self._pace.take(event) and not self._had_ended and not self._screen.is_live:
             said = paused_note(event.job_id) if self._pace.is_paused else event.event
             self._screen.say(f"{self._title}: {said}")
@@ -77,7 +97,7 @@ class TrainingView:
         self._progress.update(self._task, pace=said)
 
     def _show_step(self, step: Step) -> None:
-        figures = [f"{name} {metric(value)}" for name, value in step.metrics.items()]
+        figures = _step_figures(step)
         if step.eta_s is not None:
             figures.append(f"{duration(step.eta_s)} left")
         if self._pace.is_paused:
@@ -88,16 +108,26 @@ class TrainingView:
 
     def _show_epoch(self, epoch: Epoch) -> None:
         if not self._columns:
-            self._columns = tuple(epoch.metrics)
+            self._columns = _columns_of(epoch)
             self._screen.say(_heading(self._columns), "bold")
         self._screen.say(_row(epoch, self._columns))
 
     def _show_sample(self, sample: Sample) -> None:
-        width = min(self._screen.console.width, _MOST_COLUMNS)
-        self._screen.block(sample_lines(sample, width))
+        self._screen.block(sample_lines(sample, self._width()))
+
+    def _frame(self) -> RenderableType:
+        chart = self._chart.draw(self._width()) if self._has_room() else []
+        return Group(*chart, self._progress.get_renderable())
+
+    def _has_room(self) -> bool:
+        return self._screen.console.height >= _LEAST_LINES
+
+    def _width(self) -> int:
+        return min(self._screen.console.width, _MOST_COLUMNS)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._screen.is_live:
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -106,7 +136,11 @@ class TrainingView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if not self._screen.is_live:
+            return
+        self._live.stop()
+        if self._chart.has_epochs and self._has_room():
+            self._screen.block(self._chart.draw(self._width()))
 
 
 def sample_lines(sample: Sample, width: int) -> list[Text]:
@@ -136,6 +170,27 @@ def _dim_prompt(lines: list[Text]) -> None:
                 before.stylize("dim", len(_SAMPLE_INDENT))
             line.stylize("dim", len(_SAMPLE_INDENT), end + 1)
             return
+
+
+def _step_figures(step: Step) -> list[str]:
+    """Give a step's figures: of the loss and its bits a character one, and rates at the end."""
+    told = {name: figure for name, figure in step.metrics.items() if name != _SETTING}
+    if "bits_per_char" in told:
+        told.pop("loss", None)
+    rates = [name for name in told if name.endswith(_RATE)]
+    return [
+        *(f"{_shown(name)} {metric(told[name])}" for name in told if name not in rates),
+        *(f"{rate(told[name])} {_shown(name.removesuffix(_RATE))}/s" for name in rates),
+    ]
+
+
+def _columns_of(epoch: Epoch) -> tuple[str, ...]:
+    """Name the figures that the table shows: those that say something that the others do not."""
+    told = dict.fromkeys(epoch.metrics)
+    told.pop(_SETTING, None)
+    if "validation_bits_per_char" in told:
+        told.pop("validation_loss", None)
+    return tuple(told)
 
 
 def _heading(columns: tuple[str, ...]) -> str:

@@ -1,0 +1,151 @@
+"""`seqd models show`: a version's learning curve, and what its plugin shows as bars."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.cli.models import draw_what_was_asked, say_where
+from seqd.cli.rendering.model_tables import bars_of, print_inspections
+from seqd.cli.rendering.screen import Screen
+from seqd.errors import InvalidRequest
+from seqd.hookspecs import Distribution, Inspection
+from seqd.settings import load_settings
+from seqd.store import ModelStore, VersionDraft
+from seqd_schemas import DataFingerprint, EpochFigures, ModelManifest
+
+TABLE = Inspection(
+    "After 'a'",
+    ("successor", "probability"),
+    (("'n'", 0.5), ("'t'", 0.25), ("'z'", 0.01)),
+    Distribution("successor", "probability"),
+)
+
+
+def a_version(data_dir: Path, epochs: int) -> ModelManifest:
+    """Publish a version of a model whose plugin shows nothing more of it."""
+    store = ModelStore(load_settings(data_dir=data_dir).store_dir, {})
+    folder = store.new_folder("imdb_lstm", "test")
+    (folder / "weights.json").write_text("{}")
+    figures = [
+        EpochFigures(epoch=number, seconds=1.0, metrics={"loss": 1.0 / number})
+        for number in range(1, epochs + 1)
+    ]
+    draft = VersionDraft(
+        model="imdb_lstm",
+        plugin_version="1",
+        parameters={},
+        metrics={"loss": 0.25},
+        epochs=figures,
+        data=DataFingerprint(description="a text", records=1, sha256="0" * 64),
+        created_at_ms=1,
+    )
+    return store.publish(folder, draft)
+
+
+def test_the_epochs_of_a_version_are_its_curve(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("seqd_imdb_lstm.ImdbLstm.inspect", lambda *_: ())
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+    a_version(tmp_path, epochs=4)
+    picture = tmp_path / "curve.png"
+
+    shown = here(capsys, "models", "show", "imdb_lstm@1", "--plot", str(picture))
+    as_json = here(capsys, "models", "show", "imdb_lstm@1", "--json")
+
+    assert shown.status == 0, shown.err
+    assert "training 0.250" in shown.out
+    assert "└ 1 ─" in shown.out
+    assert f"The picture is in {picture}." in shown.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    epochs = json.loads(as_json.out)["manifest"]["epochs"]
+    assert [epoch["metrics"] for epoch in epochs] == [
+        {"loss": 1.0}, {"loss": 0.5}, {"loss": 1 / 3}, {"loss": 0.25}
+    ]  # fmt: skip
+
+
+def test_a_picture_of_no_curve_is_refused(tmp_path: Path) -> None:
+    manifest = a_version(tmp_path, epochs=1)
+
+    with pytest.raises(InvalidRequest) as raised:
+        draw_what_was_asked(tmp_path / "a.png", manifest, (), None)
+
+    assert str(raised.value) == (
+        "imdb_lstm@1 has no learning curve: it keeps 1 epoch of its training, and 2 make a curve. "
+        "For a picture of one state name it: --state"
+    )
+
+
+def test_a_picture_of_a_table_that_is_no_distribution_is_refused(tmp_path: Path) -> None:
+    manifest = a_version(tmp_path, epochs=1)
+    table = Inspection("words", ("word",), (("a",),))
+
+    with pytest.raises(InvalidRequest, match="shows of --state 'a' is no distribution"):
+        draw_what_was_asked(tmp_path / "a.png", manifest, (table,), "a")
+
+
+def test_a_state_is_drawn_and_its_place_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    manifest, path = a_version(tmp_path, epochs=1), tmp_path / "a.png"
+
+    lacks_characters = draw_what_was_asked(path, manifest, (TABLE,), "a")
+    say_where(Screen(), path, lacks_characters=lacks_characters)
+
+    assert capsys.readouterr().out == f"The picture is in {path}.\n"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_name_that_is_no_png_is_refused_before_the_version_is_looked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = here(capsys, "models", "show", "nobody", "--plot", "a.gif")
+
+    assert ended.err == (
+        "error[invalid_request]: the picture is to be 'a.gif'; allowed: a name ending in .png\n"
+    )
+
+
+def test_shares_have_bars_as_long_as_they_are_large() -> None:
+    assert bars_of(TABLE) == ["█" * 24, "█" * 12, "▌"]
+    assert bars_of(Inspection("none", ("a",), (("b",),))) == []
+
+
+def test_bars_stand_on_a_terminal_and_not_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print_inspections(Screen(), [TABLE])
+    in_a_pipe = capsys.readouterr().out
+    for name, value in [("FORCE_COLOR", "1"), ("TERM", "xterm")]:
+        monkeypatch.setenv(name, value)
+    print_inspections(Screen(), [TABLE])
+
+    assert in_a_pipe.splitlines()[2].split() == ["'n'", "0.5000"]
+    assert "0.2500  ████████████ " in capsys.readouterr().out
+
+
+def test_what_follows_a_character_of_the_starter_is_drawn(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    picture = tmp_path / "after-a.png"
+
+    ended = here(capsys, "models", "show", "markov@0", "--state", "a", "--plot", str(picture))
+
+    assert ended.status == 0, ended.err
+    assert "After 'a'" in ended.out
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_starter_measures_a_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "sea.txt").write_text("the sea is calm, and the night is long.\n" * 9)
+
+    ended = here(
+        capsys, "models", "evaluate", "markov@0", "--data", str(tmp_path / "sea.txt"), "--json"
+    )
+
+    assert ended.status == 0, ended.err
+    report = json.loads(ended.out)
+    assert (report["model"], report["characters"]) == ("markov@0", 360)
+    assert 1.0 < report["bits_per_char"] < 5.0
