@@ -70,7 +70,7 @@ bench-classify bench-jobs bench-train bench-generate bench-scale bench-interacti
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
 	$(BIN)/python -m seqd.starters markov_words --preset sentences --data $(DATA)/nietzsche.txt
-	$(BIN)/python -m seqd.starters char_lstm --data $(DATA)/nietzsche.txt
+	$(BIN)/python -m seqd.starters char_lstm --preset best --data $(DATA)/nietzsche.txt
 	$(BIN)/python -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \
 	  --held-out $(DATA)/imdb/test-5k.jsonl.gz
 

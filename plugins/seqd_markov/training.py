@@ -105,7 +105,7 @@ class _Training:
             counting.add(ids, chunk.label)
             if kept is not None:
                 kept.add(ids)
-            self._context.step(number + 1, survey.chunks)
+        self._context.step(survey.chunks, survey.chunks)
         corpus = None if kept is None else kept.ids()
         return Version(config, tokens, counting.model(), corpus, symbols.spelling)
 
