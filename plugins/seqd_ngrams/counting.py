@@ -21,6 +21,10 @@ from seqd_ngrams.trie import Trie, grow
 #: Symbols that are counted at once: a few hundredths of a second, in 100 MB at most.
 SPAN_SYMBOLS = 1_000_000
 
+#: The same where there are so few different sequences that counting is no sorting: then what is
+#: counted at once should fit in a core's cache. Pairs of characters: 5 ms instead of 9 for 600,000.
+_SMALL_SPAN_SYMBOLS = 65_536
+
 
 @dataclass(frozen=True)
 class NgramCounts:
@@ -111,8 +115,10 @@ class Counting:
 
     def add(self, span: Ids) -> None:
         """Count a span. Raises ValueError for an id out of range."""
-        for first in range(0, len(span), SPAN_SYMBOLS):
-            part = span[first : first + SPAN_SYMBOLS]
+        few = self._coding.values <= _SMALL_SPAN_SYMBOLS
+        size = _SMALL_SPAN_SYMBOLS if few else SPAN_SYMBOLS
+        for first in range(0, len(span), size):
+            part = span[first : first + size]
             _check(part, self._symbols)
             ids = np.concatenate([self._rest, part.astype(np.int32, copy=False)])
             whole = max(0, len(ids) - self._order)
