@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd_markov.artifact import Version
@@ -27,8 +29,9 @@ from seqd_markov.reading import Chunk, prompt_ids, sentences_of, text_chunks
 from seqd_markov.rows import Rows
 from seqd_markov.sampling import Sampler
 from seqd_markov.stopping import StopTexts
-from seqd_markov.tokens import Words
+from seqd_markov.tokens import Ids, Words
 from seqd_markov.writing import Asked, Done, Writer
+from seqd_ngrams import Smoothing
 from seqd_schemas import GeneratedSample, Generation, ItemError, ItemErrorCode
 
 #: Temperatures that are kept prepared, of those asked for last; without top-k and top-p it is 10 ms
@@ -55,6 +58,8 @@ class Generator(LoadedModel):
         tokens = version.tokens
         self._prompts = replace(tokens, forgiving=True) if isinstance(tokens, Words) else tokens
         self._samplers: dict[tuple[float, int, float], Sampler] = {}
+        #: Of short prompts' states, what `_state_after` makes of them; some thousands at most.
+        self._usual: dict[int, int] = {}
         self._odds = Odds(version.model, sentence_end=version.tokens.end)
         self._copies: Copies | None = None
         if version.corpus is not None:
@@ -148,11 +153,27 @@ class Generator(LoadedModel):
         # Characters alone bring their own blanks.
         is_exact = ends is None and not isinstance(tokens, Words)
         start = Start(
-            state=self._version.model.state_after(ids),
+            state=self._state_after(ids),
             after=int(ids[-1]) if len(ids) and ids[-1] >= 0 else None,
             is_spaced=not is_exact and (not item.text or item.text[-1].isspace()),
         )
         return _Prompt(item, start, unknown)
+
+    def _state_after(self, ids: Ids) -> int:
+        """The state after a prompt; one that is short is read where it stands most often.
+
+        Of sentences the beginning is known, and part of the prompt.
+        """
+        model = self._version.model
+        state = model.state_after(ids)
+        run = ids[-model.order :]
+        known = len(run) - int(np.flatnonzero(run < 0).max(initial=-1)) - 1
+        is_short = 0 < known < model.order and model.begin is None
+        if not is_short or model.smoothing is not Smoothing.KNESER_NEY:
+            return state
+        if state not in self._usual:
+            self._usual[state] = model.usual(state)
+        return self._usual[state]
 
     def _writer(
         self, parameters: GenerateParameters, temperature: float, context: RunContext

@@ -59,7 +59,9 @@ def transitions(version: Version, focus: str) -> Inspection:
     ]
     shown = f"the {len(rows)} most frequent of " if len(rows) < len(followers) else ""
     total = sum(follower.count for follower in followers)
-    is_plain = model.smoothing is Smoothing.NONE
+    # What Kneser-Ney gives a shorter context is for longer ones that were never seen.
+    is_lower = model.smoothing is Smoothing.KNESER_NEY and len(model.context(state)) < model.order
+    is_plain = model.smoothing is Smoothing.NONE or is_lower
     columns = ("successor", "count", "probability", "smoothed")
     return Inspection(
         title=f"After {_where(version, ids, state)}: {shown}{len(followers):,} successors in "

@@ -134,6 +134,21 @@ class NgramModel:
             waiting, states = waiting[shorter], self.arcs.lower[states[shorter]]
         return after
 
+    def usual(self, state: int) -> int:
+        """The state of `order` symbols that ends with a state's and was there most often.
+
+        The state itself where there is none. For reading a text whose beginning is not known: what
+        Kneser-Ney gives after a shorter context is meant for contexts that were never seen, and
+        tells how many different ones a symbol follows, not how often.
+        """
+        first = int(self._levels[self.order])
+        endings: States = np.arange(first, self.states, dtype=np.int32)
+        length = int(np.searchsorted(self._levels, state, side="right")) - 1
+        for _ in range(self.order - length):
+            endings = self.arcs.lower[endings]
+        times = np.where(endings == state, self.arcs.counts[first - 1 : self.states - 1], 0.0)
+        return first + int(times.argmax()) if times.any() else state
+
     def probabilities(self, states: npt.NDArray[np.integer]) -> Floats:
         """Probability of each symbol after each state: (n, symbols), rows sum to 1.
 

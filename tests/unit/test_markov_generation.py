@@ -51,6 +51,14 @@ def test_what_stands_behind_an_unknown_character_is_read():
     assert unknown.samples == known.samples
 
 
+def test_a_prompt_that_is_short_is_read_where_it_stands_most_often():
+    usual, whole = generated("a", "ca", generator=a_generator(order=2), temperature=0.0)
+
+    # Of "ca", "ma" and "ra" the first comes twice.
+    assert usual.samples[0].text == whole.samples[0].text
+    assert usual.samples[0].mean_log_prob == whole.samples[0].mean_log_prob
+
+
 def test_a_word_that_is_known_in_lower_case_alone_is_taken_as_that():
     shouted = sample_of("The CAT", Generator(words()))
     plain = sample_of("The cat", Generator(words()))

@@ -170,3 +170,23 @@ def test_a_smoothing_may_be_given_by_its_name():
 def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
     with pytest.raises(ValueError, match="no symbol can be predicted"):
         fit(counted([0], 1, begin=0, symbols=1))
+
+
+@settings(deadline=None, max_examples=200)
+@given(models(), st.data())
+def test_the_usual_context_is_the_most_frequent_whole_one_that_ends_alike(model, data):
+    state = data.draw(st.integers(0, model.states - 1))
+
+    usual = model.usual(state)
+
+    ending = model.context(state).tolist()
+    times = {
+        one: float(model.arcs.counts[one - 1])
+        for one in range(1, model.states)
+        if len(model.context(one)) == model.order
+        and model.context(one)[model.order - len(ending) :].tolist() == ending
+    }
+    if times:
+        assert times[usual] == max(times.values())
+    else:
+        assert usual == state
