@@ -5,8 +5,8 @@ Made by the model's description (`seqd_markov.Markov`); how samples are written 
 Every prompt can be continued. It is read as the training text was, lower-cased where that was, and
 a word that is only known in lower case as that; what the version does not know ends the context, so
 that the next symbol follows from what stands behind it, and is counted. An empty prompt begins a
-sentence where the version knows sentences, and else draws by the frequencies of single symbols. A
-sample's random numbers depend on the seed, the item's index and the sample's number alone: not on
+sentence where the version knows sentences, and else with a symbol by its probability after nothing.
+A sample's random numbers depend on the seed, the item's index and the sample's number alone: not on
 its temperature, nor on the other temperatures and samples asked for.
 """
 
