@@ -3,7 +3,7 @@
 `lstm_steps` says what the two do, and is used where there is no Numba. Here each step is a few
 passes over arrays that a core's first cache holds, one stream at a time: on one core 0.02 ms
 forwards and 0.01 back for 32 streams of 512 units, against 0.08 and 0.07 in NumPy; the product that
-goes with each takes 0.3 and more. Imported by `backpropagation` on first use: compiling takes 0.8 s.
+goes with each takes 0.3 and more. Imported by `backpropagation` on first use; compiling is 0.8 s.
 """
 
 from collections.abc import Callable
