@@ -30,6 +30,8 @@ def test_what_a_dead_worker_has_committed_is_not_done_again(empty_house: House):
     dying = empty_house.start_ready("dying")
     job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     wait_until(lambda: job.record().counts.done >= 40, "some units are committed")
+    # Between a commit and the next claim it has nothing in hand that could be done again.
+    wait_until(lambda: has_some_in_hand(empty_house, job), "it is at work on others")
 
     done_before = dying_ends_with(dying, job)
     empty_house.start_ready("other")
@@ -40,6 +42,12 @@ def test_what_a_dead_worker_has_committed_is_not_done_again(empty_house: House):
     # Only what the dead worker had in hand: one claim's units, each for the second time.
     assert 1 <= again <= 25 - done_before // 8
     assert max(starts) == 2
+
+
+def has_some_in_hand(house: House, job) -> bool:
+    """True when more units were claimed than are done."""
+    done = job.record().counts.done
+    return sum(house.starts_of_units(job.job_id)) > done // 8
 
 
 def dying_ends_with(worker: LiveWorker, job) -> int:
