@@ -1,4 +1,4 @@
-"""Making the version that ships with a plugin: beside its code, whole or not at all."""
+"""The versions that ship with plugins: made whole or not at all, small, and worth it."""
 
 import importlib.util
 import sys
@@ -7,9 +7,11 @@ import pytest
 
 from seqd.errors import InvalidData
 from seqd.inputs import FileDataset
+from seqd.registry import Registry
+from seqd.settings import Settings
 from seqd.starters import make_starter
 from seqd.store import open_folder
-from seqd_schemas import FileSource
+from seqd_schemas import FileSource, ModelManifest
 
 PLUGIN = """
 from seqd_markov import Markov
@@ -57,3 +59,27 @@ def test_a_starter_that_cannot_be_made_leaves_the_one_that_was_there(tmp_path, p
         "seqd_poet.py",
         "starter_of_poet",
     ]
+
+
+def test_all_starters_together_take_less_than_8_megabytes():
+    starters = [model.starter for model in Registry.load(Settings()).models.values()]
+    sizes = [
+        path.stat().st_size
+        for folder in starters
+        if folder is not None
+        for path in folder.iterdir()
+    ]
+
+    assert sum(folder is not None for folder in starters) >= 4
+    assert sum(sizes) < 8_000_000
+
+
+def test_the_starter_that_writes_with_a_network_is_worth_it():
+    starter = Registry.load(Settings()).models["char_lstm"].starter
+    assert starter is not None
+    manifest = ModelManifest.model_validate_json((starter / "manifest.json").read_bytes())
+
+    network = manifest.metrics["network_validation_bits_per_char"]
+    assert network <= 1.84 < manifest.metrics["ngram_validation_bits_per_char"]
+    assert manifest.metrics["validation_bits_per_char"] <= 1.80
+    assert len(manifest.epochs) == manifest.metrics["epochs"]
