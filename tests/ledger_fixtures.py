@@ -15,7 +15,9 @@ from redis import Redis
 from builders import a_chunk, a_classify_job, some_results
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
-from seqd.ledger.work import Claim, CommitOutcome, Unit
+from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd_schemas import ItemChunk, Job, JobRecord, Keys
 
@@ -101,7 +103,7 @@ class Scene:
     def commit(self, unit: Unit, *, label: str = "like", errored: int = 0) -> CommitOutcome:
         """Commit two results; the items of those that are errors are kept."""
         results = some_results(first=2 * int(unit.name), label=label, errored=errored)
-        return self.ledger.work.commit(unit, results, unpack_items(unit.blob))
+        return self.ledger.commits.one(unit, results, unpack_items(unit.blob))
 
     def labels(self, job_id: str, unit: int) -> list[str]:
         """Give the labels that are committed for a unit."""

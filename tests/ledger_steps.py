@@ -15,7 +15,9 @@ from seqd.client.continuing import failed_items, retry_of
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.chunking import halves_of
-from seqd.ledger.work import CommitOutcome, Renewal, Unit
+from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Renewal
 from seqd_schemas import (
     Classification,
     Item,
@@ -178,7 +180,7 @@ class Steps:
         chunk = unpack_items(unit.blob)
         label = f"step {len(self.notes)}"
         results = [self._answer(item.custom_id, label) for item in chunk.items]
-        outcome = self.ledger.work.commit(unit, results, chunk)
+        outcome = self.ledger.commits.one(unit, results, chunk)
         self.note(f"commit {_names(unit)} of attempt {unit.attempt}: {outcome}")
         if outcome in (CommitOutcome.COMMITTED, CommitOutcome.COMPLETED):
             answers = self.jobs[unit.job_id].answers

@@ -89,6 +89,14 @@ class Keys:
         """ZSET job → milliseconds of its creation: jobs that have not ended."""
         return f"{self.prefix}:jobs:open"
 
+    def quarantine(self, job_id: str, part: str) -> str:
+        """With a TTL, as it was found: `hash` of a damaged job, or its `todo`, `out` and so on."""
+        return f"{self.prefix}:quarantine:{{{job_id}}}:{part}"
+
+    def quarantined(self) -> str:
+        """STRING: number of damaged jobs that were put aside so far."""
+        return f"{self.prefix}:quarantined"
+
     def uploads(self) -> str:
         """ZSET job → milliseconds of its last chunk: jobs whose client still uploads."""
         return f"{self.prefix}:uploads"

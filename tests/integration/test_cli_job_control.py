@@ -70,6 +70,20 @@ def no_worker(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     return empty_house
 
 
+def test_the_status_counts_jobs_in_quarantine(no_worker: House, capsys: pytest.CaptureFixture[str]):
+    sentence = "Jobs whose keys in Redis were damaged, and which have failed"
+    before = here(capsys, "status").out
+    assert no_worker.settings.redis_url is not None
+    with connect(no_worker.settings.redis_url) as redis:
+        redis.incr(no_worker.settings.keys.quarantined())
+
+    after = here(capsys, "status").out
+
+    assert sentence not in before
+    assert after.endswith(f"{sentence}: 1\n")
+    assert json.loads(here(capsys, "status", "--json").out)["quarantined_jobs"] == 1
+
+
 def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     house: House,
     monkeypatch: pytest.MonkeyPatch,

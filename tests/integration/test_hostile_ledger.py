@@ -9,7 +9,8 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_worker_status
 from ledger_fixtures import CLASSIFY, Scene
 from seqd.errors import RedisUnreachable
-from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal
 from seqd_schemas import Failed, JobState
 
 pytestmark = pytest.mark.processes
@@ -118,15 +119,6 @@ def test_a_damaged_job_says_why_it_failed(scene: Scene, name: str):
     assert [job.job_id for job in scene.ledger.jobs.newest(10)] == [job_id]
 
 
-def test_the_request_that_could_not_be_read_is_kept_for_whoever_looks(scene: Scene):
-    job_id = scene.submit_units(1)
-    DAMAGE["garbage request"](scene, job_id)
-
-    scene.claim()
-
-    assert scene.redis.hget(scene.keys.job(job_id), "spec_as_found") == b"\x80\x04\x95\xff pickle"
-
-
 def test_units_that_came_with_a_damaged_one_are_claimable_again(scene: Scene):
     damaged = scene.submit_units(1, unit_items=8)
     sound = scene.submit_units(1, unit_items=8)
@@ -136,6 +128,16 @@ def test_units_that_came_with_a_damaged_one_are_claimable_again(scene: Scene):
 
     assert claim is not None
     assert [(unit.job_id, unit.crashes) for unit in claim.units] == [(sound, 0)]
+
+
+def test_a_job_whose_state_was_taken_away_after_its_end_holds_nobody_up(scene: Scene):
+    ended, sound = (scene.submit_units(1) for _ in range(2))
+    group = scene.redis.hget(scene.keys.job(ended), "group").decode()
+    scene.ledger.control.cancel(ended)
+    DAMAGE["no state"](scene, ended)
+    scene.redis.zadd(scene.keys.group(group), {ended: 0})
+
+    assert claim_all(scene) == {sound}
 
 
 def test_a_group_with_a_job_that_nobody_handed_in_goes_on(scene: Scene):
@@ -158,6 +160,40 @@ def test_a_route_with_a_group_that_is_none_goes_on(scene: Scene):
     assert claim_all(scene) == {job_id}
 
 
+def test_a_route_that_is_none_leads_to_new_jobs_again(scene: Scene):
+    route = scene.keys.route(CLASSIFY, "normal")
+    scene.redis.set(route, "a string")
+    assert scene.claim() is None
+
+    job_id = scene.submit_units(1)
+
+    assert claim_all(scene) == {job_id}
+
+
+@pytest.mark.parametrize("member", ["", "one-word", "a b c", "\xff\xfe"])
+def test_a_warning_that_names_no_job_is_in_no_others_way(scene: Scene, member: str):
+    scene.redis.zadd(scene.keys.warnings(), {member: 0})
+
+    scene.ledger.work.expire()
+
+    assert scene.redis.zcard(scene.keys.warnings()) == 0
+
+
+def test_a_lease_that_names_no_unit_keeps_no_other_from_being_given_back(scene: Scene):
+    job_id = scene.submit_units(1)
+    scene.claim_unit("worker-a")
+    scene.redis.sadd(scene.keys.worker_leases("worker-a"), "one-word", "")
+
+    scene.ledger.work.release("worker-a", crashed=False)
+
+    assert scene.claim_unit("worker-b").job_id == job_id
+
+
+def max_score(scene: Scene) -> int:
+    """When the last timer is due."""
+    return int(scene.redis.zrange(scene.keys.timers(), -1, -1, withscores=True)[0][1])
+
+
 @pytest.mark.parametrize("member", ["", "one-word", "a b c", "gone 0", "\xff\xfe 0"])
 def test_a_timer_that_names_no_unit_keeps_no_lease_from_running_out(scene: Scene, member: str):
     brief = scene.with_settings(lease_s=0.001)
@@ -165,10 +201,11 @@ def test_a_timer_that_names_no_unit_keeps_no_lease_from_running_out(scene: Scene
     brief.claim_unit()
     scene.redis.zadd(scene.keys.timers(), {member: 0})
 
-    brief.expire_due()
-    brief.expire_due() if scene.redis.zcard(scene.keys.timers()) else None
+    brief.wait_for_clock(max_score(scene))
+    brief.ledger.work.expire()
 
     assert scene.claim_unit().job_id == job_id
+    assert scene.redis.zcard(scene.keys.timers()) == 1
 
 
 def test_a_lease_of_a_damaged_job_keeps_no_other_from_running_out(scene: Scene):
@@ -177,8 +214,8 @@ def test_a_lease_of_a_damaged_job_keeps_no_other_from_running_out(scene: Scene):
     assert {brief.claim_unit().job_id, brief.claim_unit().job_id} == {damaged, sound}
     scene.redis.hset(scene.keys.crashes(damaged), "0", "many")
 
-    brief.expire_due()
-    brief.expire_due() if scene.redis.zcard(scene.keys.timers()) else None
+    brief.wait_for_clock(max_score(scene))
+    brief.ledger.work.expire()
 
     assert scene.claim_unit().job_id == sound
     assert scene.record(damaged).state is JobState.FAILED

@@ -15,7 +15,7 @@ from builders import (
 )
 from ledger_fixtures import Scene
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.work import CommitOutcome
+from seqd.ledger.commits import CommitOutcome
 from seqd_schemas import Completed, Counts, JobState, Progress, UploadSource
 
 pytestmark = pytest.mark.processes
@@ -156,7 +156,7 @@ def test_results_that_do_not_match_the_unit_are_refused(scene: Scene) -> None:
     unit = scene.claim_unit()
 
     with pytest.raises(ResponseError, match=r"seqd: 3 results for unit 0, which has 2 items"):
-        scene.ledger.work.commit(unit, some_results(3))
+        scene.ledger.commits.one(unit, some_results(3))
 
     assert scene.record(job_id).counts == Counts(total=2, processing=2)
     assert scene.commit(unit) is CommitOutcome.COMPLETED
@@ -166,7 +166,7 @@ def test_a_training_is_recorded_with_the_version_that_it_made(scene: Scene) -> N
     job_id = scene.submit(a_train_job(), version=None, unit_items=1)
     result = a_training_result(version=7)
 
-    outcome = scene.ledger.work.commit_training(scene.claim_unit(), result)
+    outcome = scene.ledger.commits.training(scene.claim_unit(), result)
 
     assert outcome is CommitOutcome.COMPLETED
     assert scene.record(job_id).training == result
@@ -181,7 +181,7 @@ def test_a_training_of_an_older_attempt_is_fenced_off(scene: Scene) -> None:
     zombie = scene.claim_unit("worker-a")
     scene.ledger.work.release("worker-a", crashed=True)
     current = scene.claim_unit("worker-b")
-    commit = scene.ledger.work.commit_training
+    commit = scene.ledger.commits.training
 
     outcomes = [
         commit(zombie, a_training_result(version=1)),
@@ -200,7 +200,7 @@ def test_an_uploaded_training_set_goes_with_the_training(scene: Scene) -> None:
     scene.ledger.submissions.append(job, job_id, 0, a_text_chunk())
     scene.ledger.submissions.seal(job, job_id, 1)
 
-    scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
+    scene.ledger.commits.training(scene.claim_unit(), a_training_result())
 
     assert scene.ledger.jobs.input_units(job_id) == 0
 

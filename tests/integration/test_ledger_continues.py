@@ -66,7 +66,7 @@ def test_failed_items_of_a_split_unit_are_kept_part_by_part(scene: Scene) -> Non
     for part in reversed(parts):
         chunk = unpack_items(part.blob)
         results = some_results(1, first=chunk.first_index, errored=1)
-        scene.ledger.work.commit(part, results, chunk)
+        scene.ledger.commits.one(part, results, chunk)
 
     assert failed_ids(scene, job_id) == ["item-0", "item-1"]
 
@@ -143,7 +143,7 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: st
         message = "There is no job 'nowhere' to continue; it is not kept (any more)."
     elif what == "completed training":
         ended, job = scene.submit(a_train_job(), version=None, unit_items=1), a_train_job()
-        scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
+        scene.ledger.commits.training(scene.claim_unit(), a_training_result())
         message = (
             f"Training {ended} is completed: there is nothing left to continue. Train anew, "
             "without `continues`."

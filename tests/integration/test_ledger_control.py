@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, a_train_job
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Scene
 from seqd.errors import UnknownJob, WrongState
-from seqd.ledger.work import CommitOutcome, Renewal
+from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.work import Renewal
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes

@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_classify_job, a_train_job, inline
 from ledger_fixtures import Scene
-from seqd.ledger.work import CommitOutcome
+from seqd.ledger.commits import CommitOutcome
 from seqd_schemas import Expired, Expiring, JobState
 
 pytestmark = pytest.mark.processes

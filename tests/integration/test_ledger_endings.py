@@ -11,13 +11,14 @@ from builders import (
     a_chunk,
     a_classify_job,
     a_failure,
+    a_generate_job,
     a_train_job,
     a_worker_status,
     an_epoch,
     inline,
     some_pieces,
 )
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, ROUTES, Scene
+from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Scene
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.chunking import halves_of
@@ -348,6 +349,9 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     scene.ledger.fleet.publish_catalog([a_catalog_entry()])
     scene.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     scene.hang_bell(CLASSIFY)
+    damaged = scene.submit_units(1, a_generate_job())
+    scene.redis.set(scene.keys.job(damaged), "a string")
+    scene.claim(routes=(GENERATE,))
 
     found = all_keys(scene)
 

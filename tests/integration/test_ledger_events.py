@@ -7,7 +7,7 @@ import pytest
 from builders import a_train_job, an_epoch
 from ledger_fixtures import DEADLINE_S, Scene
 from seqd.errors import LeaseLost
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Queued, Sample
 
 pytestmark = pytest.mark.processes

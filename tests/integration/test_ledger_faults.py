@@ -13,7 +13,7 @@ from ledger_fixtures import Scene, open_scene
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
-from seqd.ledger.work import CommitOutcome
+from seqd.ledger.commits import CommitOutcome
 from seqd.server.ports import LOOPBACK, choose_port
 from seqd.settings import Settings
 from seqd_schemas import Counts, Item, ItemChunk, JobState
@@ -138,7 +138,7 @@ def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Scene) -> No
     with pytest.raises(RedisFull):
         tight.ledger.work.publish(unit, an_epoch(unit.job_id))
     with pytest.raises(RedisFull):
-        tight.ledger.work.commit_training(unit, a_training_result())
+        tight.ledger.commits.training(unit, a_training_result())
 
     assert dump(tight) == before
 

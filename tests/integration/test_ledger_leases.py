@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_classify_job, inline
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Scene
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 
 pytestmark = pytest.mark.processes
 

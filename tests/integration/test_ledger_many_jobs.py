@@ -8,9 +8,10 @@ from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Scene
 from seqd.errors import IdempotencyConflict, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
 from seqd.ledger.blobs import unpack_items, unpack_results
+from seqd.ledger.commits import CommitOutcome, Finished, MiscountedResults
 from seqd.ledger.jobs import EndedRow
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, Alike
-from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import ClassifyJob, Counts, ItemChunk, JobState
 
 pytestmark = pytest.mark.processes
@@ -113,7 +114,7 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(scene: Scene)
     submit_each(scene, names)
     units = claim_all(scene)
 
-    outcomes = scene.ledger.work.commit_all(finished(unit) for unit in units)
+    outcomes = scene.ledger.commits.several(finished(unit) for unit in units)
 
     assert [unit.job_id for unit in units] == names
     assert set(outcomes) == {CommitOutcome.COMPLETED}
@@ -130,9 +131,9 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(scene: Scene)
 def test_commits_that_are_sent_again_change_nothing(scene: Scene) -> None:
     submit_each(scene, ["a", "b"])
     done = [finished(unit) for unit in claim_all(scene)]
-    scene.ledger.work.commit_all(done)
+    scene.ledger.commits.several(done)
 
-    assert scene.ledger.work.commit_all(done) == [CommitOutcome.DUPLICATE] * 2
+    assert scene.ledger.commits.several(done) == [CommitOutcome.DUPLICATE] * 2
     assert scene.record("a").counts == Counts(total=1, succeeded=1)
 
 
@@ -140,7 +141,7 @@ def test_one_unit_with_too_many_results_keeps_no_other_from_its_commit(scene: Sc
     submit_each(scene, ["a", "b", "c"])
     first, second, third = claim_all(scene)
 
-    outcomes = scene.ledger.work.commit_all(
+    outcomes = scene.ledger.commits.several(
         [finished(first), Finished(second, some_results(3)), finished(third)]
     )
 
@@ -154,7 +155,7 @@ def test_a_damaged_job_is_ended_and_its_neighbours_are_committed(scene: Scene) -
     units = claim_all(scene)
     scene.redis.set(scene.keys.output("b"), "what is this?")
 
-    outcomes = scene.ledger.work.commit_all(finished(unit) for unit in units)
+    outcomes = scene.ledger.commits.several(finished(unit) for unit in units)
 
     assert outcomes == [CommitOutcome.COMPLETED, CommitOutcome.ENDED, CommitOutcome.COMPLETED]
     assert [scene.record(name).state for name in ("a", "b", "c")] == [
@@ -182,7 +183,7 @@ def test_a_client_is_told_once_of_all_its_jobs_that_a_step_has_ended(scene: Scen
     scene.submit(job_id="of-somebody-else", chunk=a_chunk(1), sealed=True, unit_items=256)
     place = scene.ledger.jobs.last_end_told(MAILBOX)
 
-    scene.ledger.work.commit_all(finished(unit) for unit in claim_all(scene))
+    scene.ledger.commits.several(finished(unit) for unit in claim_all(scene))
     place, told = scene.ledger.jobs.ends_told(MAILBOX, place)
     submit_each(scene, ["c"])
     scene.ledger.control.cancel("c")
@@ -196,7 +197,7 @@ def test_a_mailbox_that_is_none_is_in_nobodys_way(scene: Scene) -> None:
     scene.redis.set(scene.keys.ended(MAILBOX), "what is this?")
     submit_each(scene, ["a", "b"])
 
-    outcomes = scene.ledger.work.commit_all(finished(unit) for unit in claim_all(scene))
+    outcomes = scene.ledger.commits.several(finished(unit) for unit in claim_all(scene))
 
     assert outcomes == [CommitOutcome.COMPLETED] * 2
 
@@ -204,7 +205,7 @@ def test_a_mailbox_that_is_none_is_in_nobodys_way(scene: Scene) -> None:
 def test_many_jobs_are_looked_at_together(scene: Scene) -> None:
     submit_each(scene, ["done", "open"])
     first, _ = claim_all(scene)
-    scene.ledger.work.commit_all([finished(first)])
+    scene.ledger.commits.several([finished(first)])
     scene.submit_units(2, job_id="of-two-units")
     scene.ledger.control.cancel("of-two-units")
 

@@ -11,7 +11,7 @@ from ledger_fixtures import Scene
 from seqd.client import JobHandle, Piece
 from seqd.errors import JobFailed
 from seqd.ledger.chunking import halves_of
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Failure, ItemErrorCode, TextPieces
 
 pytestmark = pytest.mark.processes
@@ -117,7 +117,7 @@ def test_pieces_go_when_the_job_completes(scene: Scene) -> None:
     unit = a_unit(scene)
     tell(scene, unit, "one")
 
-    scene.ledger.work.commit(unit, some_generations("one"))
+    scene.ledger.commits.one(unit, some_generations("one"))
 
     assert scene.redis.exists(scene.keys.pieces(unit.job_id)) == 0
 
@@ -155,7 +155,7 @@ def test_nothing_is_published_while_redis_is_short_of_memory(scene: Scene) -> No
 
     assert is_ours
     assert told(scene, unit.job_id) == []
-    scene.ledger.work.commit(unit, some_generations("one"))
+    scene.ledger.commits.one(unit, some_generations("one"))
     assert texts_given(scene, unit.job_id) == ["one"]
 
 
@@ -180,7 +180,7 @@ def test_a_second_attempt_goes_on_where_the_first_one_was(scene: Scene) -> None:
 
     tell(scene, second, "the ", "quick bro", "wn fox", worker="worker-b")
     given.append(next(stream).text)
-    scene.ledger.work.commit(second, some_generations("the quick brown fox jumps"))
+    scene.ledger.commits.one(second, some_generations("the quick brown fox jumps"))
     given += [piece.text for piece in stream]
 
     assert given == ["the quick", " brown", " fox", " jumps"]
@@ -194,7 +194,7 @@ def test_a_text_with_a_piece_missing_waits_for_its_result_and_others_do_not(scen
     stream = JobHandle(scene.ledger, unit.job_id).stream()
 
     given = [next(stream), next(stream)]
-    scene.ledger.work.commit(unit, some_generations("one two three four", "else"))
+    scene.ledger.commits.one(unit, some_generations("one two three four", "else"))
     rest = list(stream)
 
     assert [(piece.custom_id, piece.text) for piece in given + rest] == [
@@ -220,7 +220,7 @@ def test_a_unit_that_is_done_out_of_turn_is_given_before_those_that_have_not_beg
 
     for unit in [late, *(unit for unit in units if unit is not late)]:
         texts = ("live", "late") if unit is late else ("a", "b")
-        scene.ledger.work.commit(unit, some_generations(*texts, first=2 * int(unit.name)))
+        scene.ledger.commits.one(unit, some_generations(*texts, first=2 * int(unit.name)))
     rest = list(stream)
 
     names = [piece.custom_id for piece in rest]
@@ -249,7 +249,7 @@ def test_a_unit_that_was_split_is_read_as_one(scene: Scene) -> None:
         pieces = some_pieces(text, item=f"item-{at}", unit=part.name, attempt=part.attempt)
         scene.ledger.work.publish_pieces("worker-a", [(part, pieces)])
         given.append(next(stream).text)
-        scene.ledger.work.commit(part, some_generations(text, first=at))
+        scene.ledger.commits.one(part, some_generations(text, first=at))
 
     assert given == ["on", "e", "two"]
     assert [(p.custom_id, p.text, p.finished is not None) for p in stream] == [
@@ -300,7 +300,7 @@ def test_a_text_that_comes_out_otherwise_is_told(
     next(stream)
 
     with caplog.at_level(logging.WARNING):
-        scene.ledger.work.commit(unit, some_generations("two three"))
+        scene.ledger.commits.one(unit, some_generations("two three"))
         (last,) = stream
 
     assert last.finished is not None

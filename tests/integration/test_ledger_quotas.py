@@ -251,7 +251,7 @@ def test_an_account_is_what_the_tenants_open_jobs_add_up_to(scene: Scene, steps:
         elif step == "commit" and held:
             unit = held.pop()
             chunk = unpack_items(unit.blob)
-            scene.ledger.work.commit(unit, some_results(len(chunk.items)), chunk)
+            scene.ledger.commits.one(unit, some_results(len(chunk.items)), chunk)
         elif step == "split" and held:
             unit = held.pop()
             if halves := halves_of(unpack_items(unit.blob)):

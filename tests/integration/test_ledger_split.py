@@ -9,7 +9,8 @@ from ledger_fixtures import CLASSIFY, ROUTES, Scene
 from seqd.client import JobHandle
 from seqd.ledger.blobs import pack_results, unpack_items, unpack_results
 from seqd.ledger.chunking import halves_of
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.units import Unit
 from seqd_schemas import Counts, JobState
 
 pytestmark = pytest.mark.processes
@@ -32,7 +33,7 @@ def commit_part(scene: Scene, part: Unit, *, errored: int = 0) -> CommitOutcome:
     """Commit a result for each item of a part."""
     chunk = unpack_items(part.blob)
     results = some_results(len(chunk.items), first=chunk.first_index, errored=errored)
-    return scene.ledger.work.commit(part, results)
+    return scene.ledger.commits.one(part, results)
 
 
 def ids_of(scene: Scene, job_id: str) -> list[str]:
@@ -101,7 +102,7 @@ def test_a_zombies_commit_of_a_unit_that_was_split_changes_nothing(
     for _ in range(committed_parts):
         commit_part(scene, scene.claim_unit())
 
-    outcome = scene.ledger.work.commit(zombie, some_results(ITEMS, label="zombie"))
+    outcome = scene.ledger.commits.one(zombie, some_results(ITEMS, label="zombie"))
 
     assert outcome is CommitOutcome.DUPLICATE
     assert scene.record(job_id).counts.succeeded == 4 * committed_parts

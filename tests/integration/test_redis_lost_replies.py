@@ -28,8 +28,8 @@ from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from redis_fixtures import forget_keys
 from seqd.ledger import connect
 from seqd.ledger.chunking import halves_of
+from seqd.ledger.commits import Finished
 from seqd.ledger.submissions import Alike
-from seqd.ledger.work import Finished
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
@@ -71,7 +71,7 @@ def committed_together(scene: Scene) -> Step:
     claim = scene.claim()
     assert claim is not None
     done = [Finished(unit, some_results(1)) for unit in claim.units]
-    return lambda: scene.ledger.work.commit_all(done)
+    return lambda: scene.ledger.commits.several(done)
 
 
 def appended(scene: Scene) -> Step:
@@ -111,7 +111,7 @@ def committed_as_the_last(scene: Scene) -> Step:
 def training_committed(scene: Scene) -> Step:
     scene.submit(TRAINING, version=None, unit_items=1)
     unit = scene.claim_unit()
-    return lambda: scene.ledger.work.commit_training(unit, a_training_result())
+    return lambda: scene.ledger.commits.training(unit, a_training_result())
 
 
 def put_back(scene: Scene) -> Step:

@@ -13,7 +13,7 @@ from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
 from seqd.ledger import Ledger, connect
 from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.worker.checkpoints import WorkerCheckpoints
 from seqd.worker.contexts import WorkerTrainContext, told_in
 from seqd.worker.training_data import TrainingData

@@ -5,7 +5,7 @@ import pytest
 from builders import a_train_job
 from ledger_fixtures import Scene
 from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes

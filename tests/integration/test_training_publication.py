@@ -17,7 +17,8 @@ from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs import ListDataset
 from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.work import Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Renewal
 from seqd.registry import Registry
 from seqd.slots import parse_slot
 from seqd.store import ModelStore
@@ -162,15 +163,15 @@ def test_a_cancel_between_publication_and_commit_takes_the_version_back(
     unit = bench.claim(job)
 
     manifest = bench.publish(job, unit)
-    work, labels_meanwhile = bench.scene.ledger.work, {}
-    commit = work.commit_training
+    commits, labels_meanwhile = bench.scene.ledger.commits, {}
+    commit = commits.training
 
     def commit_after_a_cancel(*arguments):
         labels_meanwhile.update(bench.store.labels("echo"))
         bench.scene.ledger.control.cancel(unit.job_id)
         return commit(*arguments)
 
-    monkeypatch.setattr(work, "commit_training", commit_after_a_cancel)
+    monkeypatch.setattr(commits, "training", commit_after_a_cancel)
     bench.publication.commit(Run(job, unit), manifest, 1.0)
     completed = bench.publication.settle(Run(job, unit))
 

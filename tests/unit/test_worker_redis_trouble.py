@@ -14,7 +14,9 @@ from redis.exceptions import ResponseError
 
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
+from seqd.ledger.commits import CommitOutcome, MiscountedResults
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim, Renewal
 from seqd.settings import Settings
 from seqd.worker import publication, trainings
 from seqd.worker.inbox import Inbox
@@ -40,7 +42,7 @@ class Ledger:
     def __init__(self, failing: str, error: Exception) -> None:
         self.blamed: list[str] = []
         self._failing, self._error = failing, error
-        self.jobs = self.submissions = self.work = self.fleet = self
+        self.jobs = self.submissions = self.work = self.commits = self.fleet = self
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: object, **named: object) -> Any:
@@ -79,7 +81,7 @@ def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
 def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     ledger = Ledger("none", ValueError())
     miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
-    ledger.commit_all = lambda finished: [miscounted, CommitOutcome.COMPLETED]
+    ledger.several = lambda finished: [miscounted, CommitOutcome.COMPLETED]
     finished: list[str] = []
     bench = a_bench(ledger)
     bench.meter = WorkMeter()
@@ -93,7 +95,7 @@ def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
 
 
 def test_what_redis_says_of_a_commit_is_no_fault_of_the_jobs():
-    ledger = Ledger("commit_all", ResponseError("WRONGTYPE Operation against a key"))
+    ledger = Ledger("several", ResponseError("WRONGTYPE Operation against a key"))
     bench = a_bench(ledger)
     bench.meter = WorkMeter()
 

@@ -27,11 +27,22 @@ def status(as_json: options.Json = False) -> None:
     with Client(url, settings=settings) as client:
         workers = client.workers()
         jobs = client.open_jobs(_SHOWN_JOBS)
+        quarantined = client.quarantined()
     server = without_password(url)
     if as_json:
-        print_json({"server": server, "workers": workers, "open_jobs": jobs})
-    else:
-        _show(Screen(), server, workers, jobs)
+        print_json(
+            {
+                "server": server,
+                "workers": workers,
+                "open_jobs": jobs,
+                "quarantined_jobs": quarantined,
+            }
+        )
+        return
+    screen = Screen()
+    _show(screen, server, workers, jobs)
+    if quarantined:
+        screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
 
 
 def _show(

@@ -285,6 +285,10 @@ class Client:
         """Give the newest jobs that have not ended, newest first."""
         return self._ledger.jobs.newest_open(limit)
 
+    def quarantined(self) -> int:
+        """Give the number of jobs so far whose keys were damaged, and which were put aside."""
+        return self._ledger.jobs.quarantined()
+
     def workers(self) -> list[WorkerStatus]:
         """Give the workers that are up, sorted by name."""
         return self._ledger.fleet.workers()

@@ -10,7 +10,7 @@ from redis import Redis
 
 from seqd.ledger.connection import redis_errors
 from seqd.ledger.scripts import Scripts, as_list, as_text
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd_schemas import Keys, job_of_run
 
 #: Checkpoints of a job that are kept: the last one, and one to fall back to.

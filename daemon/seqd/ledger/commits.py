@@ -1,4 +1,4 @@
-"""Records what came of units: one by one, or many in one step. Called by `work` alone.
+"""Records what came of units: one by one, or many in one step.
 
 The script does the work; here results are packed, and what it answers is read. What is wrong with
 one unit never touches another of the same step.
@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from seqd.errors import RedisUnreachable
 from seqd.ledger.blobs import pack, pack_results
 from seqd.ledger.chunking import failed_items
-from seqd.ledger.damage import bury_if_damaged
+from seqd.ledger.quarantine import quarantine_if_damaged
 from seqd.ledger.scripts import Argument, Reply, Scripts, as_list, as_text
 from seqd.ledger.units import Unit
 from seqd_schemas import ItemChunk, ItemFailure, ItemSuccess, TrainingResult
@@ -73,7 +73,7 @@ class Commits:
         return _raised(outcome)
 
     def several(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
-        """Record the results of several units as `commit` does each, many in one step.
+        """Record the results of several units as `one` does each, many in one step.
 
         Units do not depend on each other: what is wrong with one is its own outcome.
         """
@@ -109,27 +109,28 @@ class Commits:
             outcome = CommitOutcome(what)
             if outcome is CommitOutcome.ENDED:
                 why = ValueError("its state is none that a job can have")
-                bury_if_damaged(self._scripts, unit.job_id, why)
+                quarantine_if_damaged(self._scripts, unit.job_id, why)
             return outcome
         if reason.startswith("seqd: "):
             return MiscountedResults(reason)
         try:
             self._scripts.raise_error(reason)
         except ResponseError as error:
-            self.bury_or_raise(unit, error)
+            quarantine_or_raise(self._scripts, unit, error)
         return CommitOutcome.ENDED
 
-    def bury_or_raise(self, unit: Unit, error: ResponseError) -> None:
-        """End a unit's job if it is damaged. Raises RedisUnreachable if it is sound.
 
-        Then something else of the ledger is damaged, or Redis says what we do not know. The job
-        is not to blame, and its unit is tried again when the lease has run out.
-        """
-        if not bury_if_damaged(self._scripts, unit.job_id, error):
-            raise RedisUnreachable(
-                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
-                f"sound: {error}. The unit is tried again."
-            ) from error
+def quarantine_or_raise(scripts: Scripts, unit: Unit, error: ResponseError) -> None:
+    """Put a unit's job in quarantine if it is damaged. Raises RedisUnreachable if it is sound.
+
+    Then something else of the ledger is damaged, or Redis says what we do not know. The job
+    is not to blame, and its unit is tried again when the lease has run out.
+    """
+    if not quarantine_if_damaged(scripts, unit.job_id, error):
+        raise RedisUnreachable(
+            f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
+            f"sound: {error}. The unit is tried again."
+        ) from error
 
 
 def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:

@@ -88,6 +88,11 @@ class Jobs:
         records = self._newest_of(self._keys.open_jobs(), limit)
         return [record for record in records if not record.state.is_terminal]
 
+    def quarantined(self) -> int:
+        """Give the number of damaged jobs that were put aside so far; see `quarantine.lua`."""
+        with redis_errors(self._redis):
+            return int(cast(bytes | None, self._redis.get(self._keys.quarantined())) or b"0")
+
     def forget_expired(self, batch: int = 1_000) -> None:
         """Take jobs off the list whose time to live has passed; called again and again.
 

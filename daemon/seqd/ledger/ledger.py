@@ -5,6 +5,7 @@ from collections.abc import Callable
 from redis import Redis
 
 from seqd.ledger.checkpoints import CheckpointRecords
+from seqd.ledger.commits import Commits
 from seqd.ledger.control import Control
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
@@ -26,6 +27,7 @@ class Ledger:
         self.keys = settings.keys
         self.submissions = Submissions(scripts, settings, ring)
         self.work = Work(scripts, settings, ring)
+        self.commits = Commits(scripts)
         self.control = Control(redis, scripts, settings.keys, ring)
         self.jobs = Jobs(redis, scripts, settings.keys, self.control)
         self.checkpoints = CheckpointRecords(redis, scripts, settings.keys)

@@ -7,7 +7,7 @@ the fencing token: whatever a worker writes later is checked against it on the s
 import json
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,8 +16,8 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost
 from seqd.ledger.blobs import pack
-from seqd.ledger.commits import CommitOutcome, Commits, Finished, MiscountedResults
-from seqd.ledger.damage import bury_found, bury_job
+from seqd.ledger.commits import quarantine_or_raise
+from seqd.ledger.quarantine import quarantine, quarantine_suspect
 from seqd.ledger.scripts import (
     Argument,
     Reply,
@@ -35,23 +35,9 @@ from seqd_schemas import (
     Event,
     Failure,
     ItemChunk,
-    ItemFailure,
-    ItemSuccess,
     Job,
     TextPieces,
-    TrainingResult,
 )
-
-__all__ = [
-    "JOB",
-    "Claim",
-    "CommitOutcome",
-    "Finished",
-    "MiscountedResults",
-    "Renewal",
-    "Unit",
-    "Work",
-]
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +77,10 @@ class Renewal(IntEnum):
 
 
 class Work:
-    """Claims, leases and commits."""
+    """Claims, leases, and what workers say of their units but for the results: see `commits`."""
 
     def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
         self._scripts = scripts
-        self._commits = Commits(scripts)
         self._settings = settings
         self._ring = ring
 
@@ -107,9 +92,7 @@ class Work:
         """
         later = 0
         while later < MOST_LATER:
-            reply = as_list(
-                self._call("claim", worker, self._lease_ms, *routes, worker=worker, routes=routes)
-            )
+            reply = as_list(self._call("claim", worker, self._lease_ms, *routes))
             for route in as_list(reply[0]):
                 self._ring(as_text(route))
             if len(reply) == 1:
@@ -119,35 +102,31 @@ class Work:
             except (ValueError, TypeError) as error:
                 is_later = _is_later(reply[1])
                 later += is_later
-                self._put_away(reply, routes, None if is_later else error)
+                self._put_away(reply, None if is_later else error)
         return None
 
-    def _put_away(
-        self, reply: list[Reply], routes: Sequence[str], damage: Exception | None
-    ) -> None:
-        """Give the units of a claim back; first fail the job that the request is from.
+    def _put_away(self, reply: list[Reply], damage: Exception | None) -> None:
+        """Give the units of a claim back; first put the job that the request is from in quarantine.
 
-        Without `damage` that job is not failed: its units wait for whoever can read it.
+        Without `damage` it is not: its units wait for whoever can read it.
         """
         rows = [as_list(row) for row in reply[3:]]
         first = as_bytes(rows[0][0])
         if damage is None:
             log.warning("job=%.80r is from a later version of seqd, and left to its workers", first)
         else:
-            bury_job(self._scripts, first, damage, routes)
+            quarantine(self._scripts, first, damage)
         for row in rows:
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == first else 0
             self._call("put_back", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
-    def _call(
-        self, name: str, *arguments: Argument, worker: str = "", routes: Sequence[str] = ()
-    ) -> Reply:
+    def _call(self, name: str, *arguments: Argument) -> Reply:
         """Run a script, and again without the damaged jobs over which it tripped: they fail."""
         while True:
             try:
                 return self._scripts.call(name, *arguments)
             except ResponseError as error:
-                if not bury_found(self._scripts, error, worker=worker, routes=routes):
+                if not quarantine_suspect(self._scripts, error):
                     raise
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
@@ -157,25 +136,6 @@ class Work:
         rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
         reply = as_list(self._call("renew", self._lease_ms, *rows))
         return [Renewal(as_int(answer)) for answer in reply]
-
-    def commit(
-        self,
-        unit: Unit,
-        results: Sequence[ItemSuccess | ItemFailure],
-        chunk: ItemChunk | None = None,
-        *,
-        fenced: bool = False,
-    ) -> CommitOutcome:
-        """Record a unit's results; see `Commits.one`."""
-        return self._commits.one(unit, results, chunk, fenced=fenced)
-
-    def commit_all(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
-        """Record the results of several units, many in one step; see `Commits.several`."""
-        return self._commits.several(finished)
-
-    def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
-        """Record the version that a training made; counts only while the lease is held."""
-        return self._commits.training(unit, result)
 
     def put_back(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
         """Give a unit back, claimable after `wait_s`; False when it was not ours any more."""
@@ -204,8 +164,7 @@ class Work:
 
     def release(self, worker: str, *, crashed: bool) -> None:
         """Give back all that a worker holds, and ring for it."""
-        reply = self._call("release", worker, int(crashed), self._backoff_ms, worker=worker)
-        for route in as_list(reply):
+        for route in as_list(self._call("release", worker, int(crashed), self._backoff_ms)):
             self._ring(as_text(route))
 
     def expire(self) -> int:
@@ -215,12 +174,7 @@ class Work:
         """
         woken = 0
         for _ in range(MOST_SWEEPS):
-            try:
-                reply = as_list(self._scripts.call("expire", SWEEP_UNITS, self._backoff_ms))
-            except ResponseError as error:
-                if not bury_found(self._scripts, error):
-                    raise
-                break  # what the damaged job held up is looked at in the next round
+            reply = as_list(self._call("expire", SWEEP_UNITS, self._backoff_ms))
             for route in reply[2:]:
                 self._ring(as_text(route))
             woken += as_int(reply[0])
@@ -262,7 +216,7 @@ class Work:
                 "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
             )
         except ResponseError as error:
-            self._commits.bury_or_raise(unit, error)
+            quarantine_or_raise(self._scripts, unit, error)
             return True
         return as_text(reply) == "ended"
 

@@ -29,7 +29,7 @@ from seqd.errors import (
 from seqd.hookspecs import Checkpoint
 from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
 from seqd.ledger.jobs import Jobs
-from seqd.ledger.work import Unit
+from seqd.ledger.units import Unit
 from seqd.worker.runs import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 

@@ -23,7 +23,8 @@ from seqd.errors import (
 )
 from seqd.inputs import read_items, refuse_duplicates
 from seqd.ledger.chunking import chunks_of
-from seqd.ledger.work import Claim, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.settings import Settings
 from seqd.worker.workbench import Workbench
 from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob

@@ -20,7 +20,9 @@ from seqd.errors import (
 )
 from seqd.hookspecs import LoadedModel, PluginParameters
 from seqd.ledger.chunking import halves_of
-from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.commits import CommitOutcome, Finished, MiscountedResults
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Claim
 from seqd.worker.contexts import WorkerRunContext
 from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
 from seqd.worker.pieces import PiecePublisher
@@ -124,7 +126,7 @@ class ItemJobs:
     def _commit(self, done: Sequence[tuple[UnitItems, Results]]) -> None:
         finished = [Finished(items.unit, results, items.chunk) for items, results in done]
         with self._bench.meter.timing("commit_s"):
-            outcomes = self._bench.ledger.work.commit_all(finished)
+            outcomes = self._bench.ledger.commits.several(finished)
         ended: list[str] = []
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):

@@ -14,7 +14,8 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 from seqd.ledger import Ledger
-from seqd.ledger.work import Renewal, Unit
+from seqd.ledger.units import Unit
+from seqd.ledger.work import Renewal
 from seqd.worker.chores import outlive
 
 log = logging.getLogger(__name__)

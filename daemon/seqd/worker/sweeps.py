@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from seqd.combinations import Combination, best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.units import Unit
 from seqd.worker.chores import outlive
 from seqd.worker.item_units import unpack
 from seqd.worker.publication import Publication
@@ -147,8 +148,8 @@ class _CombinationEnding:
         self._commit(run, ItemFailure(custom_id=name, error=error, attempts=attempts))
 
     def _commit(self, run: Run, result: ItemSuccess | ItemFailure) -> None:
-        work, job_id = self._bench.ledger.work, run.unit.job_id
-        outcome = work.commit(run.unit, [result], self._chunk, fenced=True)
+        job_id = run.unit.job_id
+        outcome = self._bench.ledger.commits.one(run.unit, [result], self._chunk, fenced=True)
         if outcome is CommitOutcome.COMPLETED:
             outlive(f"labels of job={job_id} not moved", self._labels.move_at_end)
             self._bench.job_finished(job_id)

@@ -57,11 +57,16 @@ end
 
 -- What a claim needs to know of a job.
 local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total'}
--- Take a job out of its group if none of it may be handed out: its time has run out, it has
--- nothing to do, or as many units under way as it may have. Removes before it adds, since a full
--- Redis lets only such a script go on.
+-- Take a job out of its group if none of it may be handed out: it is not there, its time has run
+-- out, it has nothing to do, or as many units under way as it may have. Removes before it adds,
+-- since a full Redis lets only such a script go on.
 local function is_out(id, job, todo, group)
   local key = job_key(id)
+  if not job.state then
+    if redis.call('EXISTS', key) == 1 then error('the job has no state', 0) end
+    redis.call('ZREM', group, id)
+    return true
+  end
   if job.expires_at and tonumber(job.expires_at) <= NOW then
     expire_job(id)
     return true
@@ -96,11 +101,20 @@ local function take_from(id, job, unit)
   return true
 end
 
+-- Who is next in a group or on a route, and its turn. What is none is deleted.
+local function head_of(key)
+  local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if not head.err then return head end
+  if not string.find(head.err, 'WRONGTYPE', 1, true) then error(head, 0) end
+  redis.call('DEL', key)
+  return {}
+end
+
 local function take_from_group(group)
   local key = group_key(group)
   local served
   repeat
-    local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local head = head_of(key)
     local id = head[1]
     if not id then break end
     local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
@@ -123,7 +137,7 @@ local function next_group(priority)
   local best, best_turn, best_key
   for i = FIRST_ROUTE, #ARGV do
     local key = route_key(ARGV[i], priority)
-    local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+    local head = head_of(key)
     if head[1] and (not best or tonumber(head[2]) < best_turn) then
       best, best_turn, best_key = head[1], tonumber(head[2]), key
     end

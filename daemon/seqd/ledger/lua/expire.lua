@@ -7,31 +7,36 @@
 -- Gives: {units made claimable, units looked at, route, route, ...} with the routes that need a bell.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is given once, of what still
--- stands.
+-- stands. A timer or warning that names no unit or job is dropped.
 local most, backoff_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function warn(member)
   local id, what = string.match(member, '^(%S+) (%S+)$')
+  if not id then return end
   local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl')
   if not job[1] or is_open(job[1]) ~= (what == 'job') then return end
   local at = what == 'job' and tonumber(job[2]) or job[3] + job[4] * 1000
   emit(id, 'expiring', string.format('"what":"%s","expires_at_ms":%.0f', what, at), true)
 end
 
-local bells, woken = {}, 0
-local due = redis.call('ZRANGEBYSCORE', timers_key(), '-inf', NOW, 'LIMIT', 0, most)
-for _, member in ipairs(due) do
-  local id, unit = string.match(member, '^(%S+) (%S+)$')
+-- Take a unit from who was silent; gives its route when it is claimable now.
+local function let_go(id, unit)
   local key = job_key(id)
   local state = redis.call('HGET', key, 'state')
   local held = lease_of(key, unit)
   drop_lease(id, unit)
-  if state and is_open(state) then
-    local route = come_back(id, unit, held ~= nil, backoff_ms)
-    if route then
-      woken = woken + 1
-      if needs_bell(route) then bells[route] = true end
-    end
+  return state and is_open(state) and come_back(id, unit, held ~= nil, backoff_ms)
+end
+
+local bells, woken = {}, 0
+local due = redis.call('ZRANGEBYSCORE', timers_key(), '-inf', NOW, 'LIMIT', 0, most)
+for _, member in ipairs(due) do
+  local id, unit = string.match(member, '^(%S+) (%S+)$')
+  local route = id and let_go(id, unit)
+  if not id then redis.call('ZREM', timers_key(), member) end
+  if route then
+    woken = woken + 1
+    if needs_bell(route) then bells[route] = true end
   end
 end
 expire_overdue(most)

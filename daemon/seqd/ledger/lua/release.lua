@@ -4,14 +4,14 @@
 --       first back-off.
 -- Keys: worker leases, job hash, leases, timers, todo, crashes, route, group, turn.
 -- Gives: the routes that need a bell.
--- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still counts only
--- if nobody was faster.
+-- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
+-- counts only if nobody was faster. What names no unit is dropped.
 local worker = ARGV[2]
 local bells = {}
 for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
-  local key = job_key(id)
-  local _, holder = lease_of(key, unit)
+  local _, holder
+  if id then _, holder = lease_of(job_key(id), unit) end
   if holder == worker then
     drop_lease(id, unit)
     local route = come_back(id, unit, ARGV[3] == '1', tonumber(ARGV[4]))

@@ -17,7 +17,12 @@ local time = redis.call('TIME')
 local NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local NOW_TEXT = string.format('%.0f', NOW)
 
-local function job_key(id) return PREFIX .. ':job:{' .. id .. '}' end
+-- The job that was looked at last: the one to suspect when a script trips; see tripped.lua.
+local suspect
+local function job_key(id)
+  suspect = id
+  return PREFIX .. ':job:{' .. id .. '}'
+end
 local function timers_key() return PREFIX .. ':timers' end
 local function group_key(group) return PREFIX .. ':group:' .. group end
 local function route_key(route, priority) return PREFIX .. ':route:' .. route .. ':' .. priority end

@@ -1,0 +1,96 @@
+-- Put a job aside whose keys are not what the ledger writes, so that nobody trips over it again.
+--
+-- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0.
+-- Keys: job hash and all its parts, where they are put in quarantine, quarantined, jobs, jobs:open,
+--       uploads, deadlines, warnings, idempotency, tenant, events.
+-- Gives: 1 when it did, 0 when the job is sound or gone.
+-- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
+-- if its name is one that a job can have; its keys are kept aside for a week, and it is counted. What
+-- still points to it finds nothing there, and is dropped by whoever looks. A sound job is not changed.
+-- The tenant's account has one open job less, and less by what waited; where the counts cannot be
+-- read, that goes with the tenant's last open job. A job that does not say whose it is stays on the
+-- account: that tenant may have one open job less, and no job or result of anybody is lost.
+local id, failure, is_certain = ARGV[2], ARGV[3], ARGV[4] == '1'
+local key, aside, KEPT_S = job_key(id), PREFIX .. ':quarantine:{' .. id .. '}:', 604800
+local TYPES = {todo = 'zset', events = 'stream', pieces = 'stream'}  -- the other parts are hashes
+local STATES = {queued = 1, running = 1, paused = 1, completed = 1, failed = 1, cancelled = 1,
+  expired = 1}
+local TEXTS = {'spec', 'kind', 'model', 'route', 'priority', 'group', 'tenant'}
+local COUNTS = {'total', 'succeeded', 'errored', 'cancelled', 'expired', 'pending_bytes'}
+local NUMBERS = {'units', 'units_done', 'sealed', 'unit_items', 'ttl', 'created', unpack(COUNTS)}
+local OPTIONAL = {'version', 'started', 'ended', 'expires_at', 'event_at', 'expected', 'max_units'}
+
+local function type_of(name) return redis.call('TYPE', name).ok end
+
+-- Up to 15 digits, what a double holds exactly; where they are optional, some may be missing.
+local function are_whole(values, is_optional)
+  for _, value in ipairs(values) do
+    local is_whole = value and #value <= 15 and string.find(value, '^%d+$')
+    if not is_whole and (value or not is_optional) then return false end
+  end
+  return true
+end
+
+local function is_sound()
+  if type_of(key) ~= 'hash' then return false end
+  for _, part in ipairs(JOB_PARTS) do
+    local found = type_of(key .. ':' .. part)
+    if found ~= 'none' and found ~= (TYPES[part] or 'hash') then return false end
+  end
+  for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
+    if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end
+  end
+  for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
+    if not text then return false end
+  end
+  return STATES[redis.call('HGET', key, 'state')] and are_whole(redis.call('HMGET', key,
+    unpack(NUMBERS))) and are_whole(redis.call('HMGET', key, unpack(OPTIONAL)), true)
+end
+
+if not is_certain and is_sound() then return 0 end
+local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
+if type_of(key) == 'hash' then
+  job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', unpack(COUNTS)})
+  if are_whole(redis.call('HMGET', key, unpack(COUNTS))) then
+    items, bytes = math.max(counts_of(job)[6], 0), tonumber(job.pending_bytes)
+  end
+end
+local moved = 0
+for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
+  local name = part == 'hash' and key or key .. ':' .. part
+  -- Whoever watches the job waits for its end in its events.
+  if redis.call('EXISTS', name) == 1 and (part ~= 'events' or type_of(name) ~= 'stream') then
+    redis.call('RENAME', name, aside .. part)
+    moved = moved + redis.call('EXPIRE', aside .. part, KEPT_S)
+  end
+end
+if moved == 0 then return 0 end
+
+redis.call('INCR', PREFIX .. ':quarantined')
+if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
+  pcall(charge, job.tenant, -1, 0 - items, 0 - bytes)  -- the account may be damaged as well
+end
+redis.call('ZREM', PREFIX .. ':uploads', id)
+redis.call('ZREM', deadlines_key(), id)
+redis.call('ZREM', warnings_key(), id .. ' job', id .. ' results')
+if job.idempotency and redis.pcall('GET', job.idempotency) == id then
+  redis.call('DEL', job.idempotency)
+end
+if not was_there or #id > 64 or not string.find(id, '^%w[%w_-]*$') then
+  return redis.call('ZREM', PREFIX .. ':jobs', id) and 1
+end
+local function fitting(value, most, pattern)
+  return value and #value <= most and string.find(value, pattern) and value or 'unknown'
+end
+local kind = ({classify = 1, generate = 1, train = 1})[job.kind] and job.kind or 'classify'
+local model = fitting(job.model, 40, '^%l[%l%d_]*$')
+for _, name in ipairs(NUMBERS) do redis.call('HSET', key, name, 0) end
+redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tenant, 64,
+  '^%w[%w_.-]*$'), 'priority', 'normal', 'route', '', 'group', '', 'digest', job.digest or '', 'spec',
+  '{"kind":"' .. kind .. '","model":"' .. model .. '","source":{"type":"upload"}}', 'state', 'failed',
+  'failure', failure, 'sealed', 1, 'unit_items', 1, 'created', NOW_TEXT, 'ended', NOW_TEXT, 'ttl', KEPT_S)
+redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)
+emit(id, 'failed', counts_json(key) .. ',"failure":' .. failure, true)
+redis.call('EXPIRE', key, KEPT_S)
+redis.call('EXPIRE', key .. ':events', KEPT_S)
+return 1
