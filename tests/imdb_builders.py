@@ -18,7 +18,8 @@ _SIZES = {
 def a_config(**changes: object) -> VersionConfig:
     """The smallest network that shows everything: 9 ids, 12 tokens, 5 units, two classes."""
     sizes = {"vocabulary_words": 9, "max_tokens": 12, "embedding_length": 3, "lstm_units": 5}
-    return VersionConfig.model_validate({**sizes, "labels": ("neg", "pos"), **changes})
+    values = {**sizes, "labels": ("neg", "pos"), **changes}
+    return VersionConfig.model_validate({"class_counts": (1,) * len(values["labels"]), **values})
 
 
 def a_version(config: VersionConfig, *, seed: int = 0, scale: float = 1.0) -> Version:

@@ -1,7 +1,7 @@
 """A `char_lstm` version on disk: its configuration, its weights, and n-grams where it has some.
 
 Knows shapes and names, not what is computed with them. Written by `training`, read by
-`generation`. There are two formats: 2 is written, and 1, which knew windows only, still loads.
+`generation`.
 """
 
 from collections.abc import Mapping
@@ -126,8 +126,6 @@ def load(folder: Path) -> Version:
     """Read the files. Raises ArtifactDamaged, which says what differs."""
     config = _load_config(folder / CONFIG_FILE)
     tensors = _load_tensors(folder / WEIGHTS_FILE)
-    if config.format == 1:
-        tensors = _renamed(tensors)
     weights = _weights(_checked(tensors, shapes(config)), config)
     ngrams = _load_ngrams(folder / NGRAMS_FILE, config) if config.ngram_share > 0.0 else None
     return Version(config, weights, ngrams)
@@ -151,7 +149,7 @@ def _weights(tensors: Mapping[str, Floats], config: Config) -> Weights:
 
 def _load_config(path: Path) -> Config:
     try:
-        return Config.of_json(path.read_bytes())
+        return Config.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ArtifactDamaged(f"{CONFIG_FILE} cannot be used: {error}. {_RESTORE}") from error
 
@@ -162,12 +160,6 @@ def _load_tensors(path: Path) -> Tensors:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactDamaged(f"{path.name} cannot be read: {error}. {_RESTORE}") from error
     return tensors
-
-
-def _renamed(tensors: Tensors) -> Tensors:
-    """Give the one layer's tensors of format 1 the names that they have in format 2."""
-    layer = ("kernel", "recurrent", "bias")
-    return {f"layer_0.{key}" if key in layer else key: tensor for key, tensor in tensors.items()}
 
 
 def _checked(tensors: Tensors, expected: dict[str, tuple[int, ...]]) -> dict[str, Floats]:

@@ -21,8 +21,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    #: 1 knew one layer that reads one-hot windows; `of_json` fills in what it did not say.
-    format: Literal[1, 2] = 2
+    format: Literal[2] = 2
     #: `window`: each character is predicted from exactly the `window` before it, from a zero
     #: state. `stream`: from all before it, the state is carried along.
     reads: Literal["window", "stream"]
@@ -39,21 +38,9 @@ class Config(BaseModel):
     #: s in p = (1 - s) p_lstm + s p_ngram, the n-gram model's share in each prediction.
     ngram_share: float = Field(default=0.0, ge=0.0, le=0.99, allow_inf_nan=False)
 
-    @classmethod
-    def of_json(cls, content: bytes) -> Self:
-        """Read either format. Raises ValidationError, also for what is no JSON."""
-        return cls.model_validate_json(content)
-
     def as_json(self) -> str:
         """Give what stands in the file, in ASCII."""
         return json.dumps(self.model_dump(), indent=2) + "\n"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_format_1(cls, values: object) -> object:
-        if isinstance(values, dict) and values.get("format") == 1:
-            return {"reads": "window"} | values
-        return values
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

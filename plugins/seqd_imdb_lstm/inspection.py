@@ -53,11 +53,8 @@ def _lstm_words(config: VersionConfig) -> int:
 
 
 def _classes(config: VersionConfig) -> Inspection:
-    counts = config.class_counts
-    rows = tuple(
-        (place, label, "not known" if counts is None else counts[place])
-        for place, label in enumerate(config.labels)
-    )
+    counted = zip(config.labels, config.class_counts, strict=True)
+    rows = tuple((place, label, count) for place, (label, count) in enumerate(counted))
     return Inspection("Classes", ("number", "class", "reviews trained on"), rows)
 
 

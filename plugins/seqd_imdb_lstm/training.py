@@ -227,10 +227,8 @@ def _config_of(
 
 def _tell_what_is_trained_on(material: _Material, context: TrainContext) -> None:
     config = material.config
-    counts = config.class_counts or ()
-    shown = [
-        f"{count:,} {label[:40]!r}" for label, count in zip(config.labels, counts, strict=True)
-    ]
+    counted = zip(config.labels, config.class_counts, strict=True)
+    shown = [f"{count:,} {label[:40]!r}" for label, count in counted]
     more = len(shown) - _SHOWN_CLASSES
     classes = ", ".join(shown[:_SHOWN_CLASSES]) + (f" and {more:,} more classes" * (more > 0))
     context.log(

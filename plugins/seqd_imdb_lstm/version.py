@@ -30,7 +30,7 @@ WEIGHTS_FILE: Final = "weights.safetensors"
 VOCABULARY_FILE: Final = "vocabulary.json"
 CONFIG_FILE: Final = "config.json"
 
-#: The format that is written, and the last one that is read.
+#: The only format so far that a version was written in.
 FORMAT: Final = 2
 
 Floats = npt.NDArray[np.float32]
@@ -46,14 +46,11 @@ class _FormatAlone(BaseModel):
 
 
 class VersionConfig(BaseModel):
-    """What a version's arrays and words mean.
-
-    Format 1 knew the tutorial's network alone: what it does not say has the tutorial's value.
-    """
+    """What a version's arrays and words mean."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2] = Field(default=2, description="Version of this file's format.")
+    format: Literal[2] = Field(default=2, description="Version of this file's format.")
     tokenizer: Tokenizer = Field(
         default="keras-legacy-1", description="The rule that splits a text into words."
     )
@@ -86,16 +83,13 @@ class VersionConfig(BaseModel):
         tuple[str, ...],
         Field(min_length=2, max_length=MAX_CLASSES, description="The classes, in their order."),
     ]
-    class_counts: Annotated[
-        tuple[int, ...] | None,
-        Field(description="Reviews of each class that were trained on, where that is known."),
-    ] = None
+    class_counts: tuple[int, ...] = Field(description="Reviews of each class that were trained on.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if len(set(self.labels)) < len(self.labels):
             raise ValueError("a class stands in labels twice")
-        if self.class_counts is not None and len(self.class_counts) != len(self.labels):
+        if len(self.class_counts) != len(self.labels):
             raise ValueError("class_counts has not one number for each of labels")
         if self.network_words > self.vocabulary_words:
             raise ValueError("network_words is greater than vocabulary_words")
@@ -244,7 +238,7 @@ def _refuse_later_format(content: bytes) -> None:
     if found > FORMAT:
         raise ArtifactDamaged(
             f"{CONFIG_FILE} of this imdb_lstm version has format {found}, and this seqd reads "
-            f"formats 1 to {FORMAT}. A later seqd trained it: install that one here, or serve "
+            f"format {FORMAT}. A later seqd trained it: install that one here, or serve "
             "another version."
         )
 

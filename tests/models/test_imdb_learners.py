@@ -35,6 +35,7 @@ def network() -> ModuleType:
 
 def a_config(labels: tuple[str, ...] = TWO, **changes: object) -> VersionConfig:
     sizes = {"vocabulary_words": WORDS, "embedding_length": 6, "lstm_units": 10}
+    sizes["class_counts"] = (1,) * len(labels)
     return VersionConfig(**sizes, max_tokens=TOKENS, labels=labels, **changes)
 
 

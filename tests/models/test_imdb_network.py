@@ -271,6 +271,7 @@ def a_random_version(units: int, max_tokens: int, scale: float) -> Version:
         embedding_length=8,
         lstm_units=units,
         labels=("neg", "pos"),
+        class_counts=(1, 1),
     )
     random = np.random.default_rng(units)
     arrays = {

@@ -65,37 +65,6 @@ def test_a_version_saved_in_half_takes_half_and_is_float32_in_memory(tmp_path):
         assert np.array_equal(named(loaded.weights)[name], tensor.astype(np.float16))
 
 
-def a_format_1_folder(folder):
-    """What was written before there were versions that read a stream."""
-    weights = VERSIONS["a window"].weights
-    tensors = {**vars(weights.layers[0]), "dense": weights.dense, "dense_bias": weights.dense_bias}
-    save_file(tensors, folder / "weights.safetensors")
-    config = {
-        "format": 1,
-        "alphabet": " .abcd",
-        "lower_case": True,
-        "window": 8,
-        "units": 16,
-        "lead_in": "a cab. d",
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
-def test_a_version_of_format_1_is_one_layer_that_reads_windows(tmp_path):
-    loaded = load(a_format_1_folder(tmp_path))
-
-    assert loaded.config == a_config(format=1)
-    assert_same_weights(loaded.weights, VERSIONS["a window"].weights)
-
-
-def test_tensors_of_format_1_are_damage_in_a_version_of_format_2(tmp_path):
-    with_changed_config(a_format_1_folder(tmp_path), {"format": 2, "reads": "window"})
-
-    with pytest.raises(ArtifactDamaged, match="has the tensors"):
-        load(tmp_path)
-
-
 def test_all_files_have_the_permissions_of_a_file_made_by_the_user(folder, tmp_path):
     (tmp_path / "plain").write_bytes(b"")
 
@@ -122,7 +91,7 @@ def with_changed_config(folder, changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "Input should be 1 or 2"),
+        ({"format": 3}, "Input should be 2"),
         ({"reads": "pages"}, "Input should be 'window' or 'stream'"),
         ({"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
         ({"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),

@@ -25,6 +25,7 @@ def a_version(max_tokens: int = 8, labels: tuple[str, ...] = ("neg", "pos")) -> 
         embedding_length=3,
         lstm_units=6,
         labels=labels,
+        class_counts=(1,) * len(labels),
     )
     random = np.random.default_rng(0)
     arrays = {

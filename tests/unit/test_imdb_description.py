@@ -37,7 +37,12 @@ def test_registering_imports_nothing_heavy():
 
 def test_loading_and_classifying_on_a_cpu_import_no_keras(tmp_path: Path):
     config = VersionConfig(
-        vocabulary_words=5, max_tokens=4, embedding_length=2, lstm_units=3, labels=("neg", "pos")
+        vocabulary_words=5,
+        max_tokens=4,
+        embedding_length=2,
+        lstm_units=3,
+        labels=("neg", "pos"),
+        class_counts=(1, 1),
     )
     zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes_of(config).items()}
     write_version(Version(config, Vocabulary(["film"]), Weights(**zeros)), tmp_path)

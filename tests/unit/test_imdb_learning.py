@@ -24,6 +24,7 @@ CONFIG = VersionConfig(
     embedding_length=4,
     lstm_units=5,
     labels=("neg", "pos"),
+    class_counts=(1, 1),
 )
 MASKED = {"padding": "masked", "pooling": "mean_max"}
 #: All that has a state of its own is switched on.

@@ -103,29 +103,11 @@ def test_all_that_a_version_can_be_is_read_as_it_was_written(tmp_path: Path):
     }
 
 
-def test_a_version_of_the_first_format_is_the_tutorials_network(folder: Path):
-    first = {
-        "format": 1,
-        "tokenizer": "keras-legacy-1",
-        "vocabulary_words": 7,
-        "max_tokens": 4,
-        "embedding_length": 2,
-        "lstm_units": 3,
-        "labels": ["neg", "pos"],
-    }
-    (folder / "config.json").write_text(json.dumps(first))
-
-    config = read_version(folder).config
-
-    assert (config.padding, config.pooling, config.bidirectional) == ("front", "last", False)
-    assert (config.embedded_words, config.class_counts) == (7, None)
-
-
 def test_a_version_of_a_later_format_names_both_formats_and_what_to_do(folder: Path):
     (folder / "config.json").write_text('{"format": 3, "layers": ["transformer"]}')
 
     assert damage_of(folder) == (
-        "config.json of this imdb_lstm version has format 3, and this seqd reads formats 1 to 2. "
+        "config.json of this imdb_lstm version has format 3, and this seqd reads format 2. "
         "A later seqd trained it: install that one here, or serve another version."
     )
 
@@ -137,7 +119,7 @@ def test_a_version_of_a_later_format_names_both_formats_and_what_to_do(folder: P
         ({"labels": ["neg"]}, "at least 2 items"),
         ({"class_counts": [1]}, "class_counts has not one number for each of labels"),
         ({"network_words": 8}, "network_words is greater than vocabulary_words"),
-        ({"format": 0}, "1 or 2"),
+        ({"format": 1}, "Input should be 2"),
         ({"tokenizer": "another"}, "'keras-legacy-1' or 'unicode-1'"),
     ],
 )
@@ -251,16 +233,6 @@ def test_a_version_that_other_libraries_have_trained_loads_as_it_is(tmp_path: Pa
     )
 
     assert [outcome.label for outcome in outcomes] == ["positive"]
-
-
-def test_inspecting_a_version_of_the_first_format_says_what_is_not_known(tmp_path: Path):
-    version = a_version()
-    config = version.config.model_copy(update={"class_counts": None})
-    write_version(replace(version, config=config), tmp_path)
-
-    _, classes, _, _ = inspect_version(tmp_path, focus=None)
-
-    assert classes.rows == ((0, "neg", "not known"), (1, "pos", "not known"))
 
 
 def test_inspecting_with_a_focus_looks_its_words_up(folder: Path):

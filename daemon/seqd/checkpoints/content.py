@@ -43,7 +43,7 @@ class State(BaseModel):
     arrays: FileDigest | None = Field(description="Digest of arrays.safetensors; None: no file.")
     data_sha256: str | None = Field(description="Digest of the training data, where known.")
     epochs: tuple[EpochFigures, ...] = Field(
-        default=(), max_length=MAX_KEPT_EPOCHS, description="The epochs before it, as told."
+        max_length=MAX_KEPT_EPOCHS, description="The epochs before it, as told."
     )
 
 
