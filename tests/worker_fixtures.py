@@ -22,10 +22,10 @@ from typing import Self
 
 import pytest
 
+from plugin_builders import a_registry_of
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
-from seqd.registry import Registry
 from seqd.settings import Settings
 from seqd.slots import parse_slot
 from seqd.store import ModelStore, VersionDraft
@@ -211,7 +211,7 @@ class House:
         assert spec is not None and spec.loader is not None
         light = module_from_spec(spec)
         spec.loader.exec_module(light)
-        registry = Registry.from_plugins([("light", light)], settings=self.settings)
+        registry = a_registry_of([("light", light)], settings=self.settings)
         redis = connect(self.settings.redis_url)
         ledger = Ledger(redis, self.settings, lambda route: None)
         publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))

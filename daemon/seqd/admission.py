@@ -20,7 +20,6 @@ from seqd_schemas import (
     SweepJob,
     TaskSchema,
     TrainJob,
-    route_of,
     task_of,
 )
 
@@ -29,17 +28,10 @@ from seqd_schemas import (
 class Admitted:
     """A job that can run, and how."""
 
-    #: The request, unchanged.
-    job: Job
     #: The version that it runs on to its end; None for a training, which makes one.
     version: int | None
-    #: Name of the road to the workers, such as `classify.imdb_lstm`.
-    route: str
     #: Items that one unit should hold; 1 for a training, and for a sweep, whose items train.
     unit_items: int
-    #: The request's parameters, over those of its preset; defaults are not filled in. Of a sweep
-    #: those that are fixed.
-    parameters: dict[str, ParameterValue]
 
 
 def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
@@ -64,11 +56,8 @@ def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
     else:
         check_parameters(task.parameters, parameters, model=name, task=job.kind)
     return Admitted(
-        job=job,
         version=version,
-        route=route_of(task_of(job.kind), name),
         unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items,
-        parameters=parameters,
     )
 
 

@@ -64,11 +64,6 @@ class Weights:
     dense_bias: Floats  # (ids,)
 
     @property
-    def units(self) -> int:
-        """Units of each layer."""
-        return len(self.dense)
-
-    @property
     def nbytes(self) -> int:
         """Bytes that the arrays take."""
         return sum(tensor.nbytes for tensor in named(self).values())

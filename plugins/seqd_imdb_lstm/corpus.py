@@ -62,7 +62,6 @@ class LabelledReviews:
 class Corpus:
     """A training set whose words still carry provisional numbers."""
 
-    description: str
     #: Every distinct word; its place is its provisional number. The first stands for the start.
     words: Sequence[bytes]
     reviews: PackedReviews
@@ -163,7 +162,6 @@ class _Reader:
         labels, targets = self._classes.found()
         self._check_memory()
         return Corpus(
-            description=self._description,
             words=tuple(self._number_of_word),
             reviews=self._reviews.packed(),
             targets=targets,

@@ -97,12 +97,8 @@ class Vocabulary:
         """Give a word's id; `UNKNOWN_ID` for one outside the vocabulary."""
         return self._id_of_word[word]
 
-    def encode(self, text: str, max_tokens: int) -> EncodedReview:
-        """Turn a text into ids, keeping its end when it is longer than `max_tokens`."""
-        return self.encode_all([text], max_tokens)[0]
-
     def encode_all(self, texts: Sequence[str], max_tokens: int) -> list[EncodedReview]:
-        """Turn texts into ids, each as `encode` does."""
+        """Turn texts into ids, of each the end where it is longer than `max_tokens`."""
         reviews: list[EncodedReview] = []
         for batch in _batches(texts):
             reviews.extend(self._encode_batch(self._spaced(batch), max_tokens))

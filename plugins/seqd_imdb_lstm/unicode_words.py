@@ -60,11 +60,6 @@ _TAGS: Final = (0xE0000, 0xE01EF)
 _BETWEEN: Final = "\n"
 
 
-def words_of(text: str) -> list[bytes]:
-    """Split a text into its words, each as UTF-8. Lone surrogates survive as such."""
-    return [word for word in spaced([text])[0].split(b" ") if word]
-
-
 def spaced(texts: Sequence[str]) -> list[bytes]:
     """Give each text in UTF-8 with a space at least between any two words, and no other space.
 

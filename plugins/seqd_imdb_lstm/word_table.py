@@ -56,11 +56,6 @@ class WordTable:
         self._ids = np.full(1 << bits, _FREE, dtype=np.int32)
         self._fill(short, np.array([id_of_word[word] for word in short], dtype=np.int32))
 
-    @property
-    def memory_bytes(self) -> int:
-        """Memory of the slots, in bytes."""
-        return self._first.nbytes + self._second.nbytes + self._ids.nbytes
-
     def ids_of(self, words: bytes) -> Ids:
         """Give the id of each word of a text in which spaces part words → (words,)."""
         buffer = b" " + words + _MARGIN

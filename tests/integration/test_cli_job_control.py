@@ -97,8 +97,8 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     detached = here(capsys, "jobs", "retry", first.job_id, "--detach")
     retry = detached.out.strip()
     house.client().job(retry).wait(timeout_s=30)
-    again = here(capsys, "jobs", "retry", first.job_id, "--failed")
-    second = here(capsys, "jobs", "retry", retry, "--failed", "--out", str(out))
+    again = here(capsys, "jobs", "retry", first.job_id)
+    second = here(capsys, "jobs", "retry", retry, "--out", str(out))
 
     of_both = f"seqd jobs results {first.job_id} --merged"
     assert f"The results of the whole: {of_both}\n" in detached.err
@@ -106,7 +106,7 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
     assert left_out in detached.err
     assert again.err == (
         f"error[wrong_state]: Job {first.job_id} was already continued by job {retry}. Retry that "
-        f"one: seqd jobs retry {retry} --failed; then all results: {of_both}\n"
+        f"one: seqd jobs retry {retry}; then all results: {of_both}\n"
     )
     assert second.status == 2
     assert f"{out}: 2 results, in input order\n" in second.out
@@ -232,7 +232,7 @@ def test_a_job_that_expired_in_its_upload_is_told_with_what_to_do(
 
     said = (
         f"Job {job.job_id} expired after 1 s with 0 of 2 items done. The rest: seqd jobs retry "
-        f"{job.job_id} --failed\n"
+        f"{job.job_id}\n"
     )
     assert (left.out, left.err) == (f"{job.job_id}\n", said)
     assert watched.err == f"error[job_expired]: {said}"

@@ -91,7 +91,7 @@ def test_a_job_whose_time_runs_out_keeps_what_was_done(house: House):
         job.wait()
     assert str(expired.value) == (
         f"Job {job.job_id} expired after 3 s with {given.index('expired')} of 960 items done. The "
-        f"rest: seqd jobs retry {job.job_id} --failed"
+        f"rest: seqd jobs retry {job.job_id}"
     )
 
 
@@ -161,7 +161,7 @@ def test_commands_pause_resume_retry_and_remove(
     resumed = here(capsys, "jobs", "resume", job.job_id)
     cancelled = here(capsys, "jobs", "cancel", job.job_id)
     undone = job.record().counts.cancelled
-    retried = here(capsys, "jobs", "retry", job.job_id, "--failed", "--out", str(out))
+    retried = here(capsys, "jobs", "retry", job.job_id, "--out", str(out))
     shown = here(capsys, "jobs", "show", job.job_id)
     merged = here(capsys, "jobs", "results", job.job_id, "--merged")
     removed = here(capsys, "jobs", "rm", job.job_id)

@@ -154,7 +154,7 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: st
         other = scene.submit(a_classify_job(continues=ended))
         message = (
             f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs retry "
-            f"{other} --failed; then all results: seqd jobs results {ended} --merged"
+            f"{other}; then all results: seqd jobs results {ended} --merged"
         )
 
     with pytest.raises(WrongState) as refused:

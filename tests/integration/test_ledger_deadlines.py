@@ -5,6 +5,7 @@ import pytest
 from builders import a_classify_job, a_train_job, inline
 from ledger_fixtures import Scene
 from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.records import read_events
 from seqd_schemas import Expired, Expiring, JobState
 
 pytestmark = pytest.mark.processes
@@ -47,7 +48,7 @@ def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
     assert (record.failure.code, record.failure.retryable) == ("expired", True)
     assert record.failure.message == (
         "The job was not done within its expires_in_s of 60 seconds. What had finished stays "
-        "readable. Retry what is undone with `seqd jobs retry --failed`, or hand it in again with "
+        "readable. Retry what is undone with `seqd jobs retry`, or hand it in again with "
         "more time."
     )
     (event,) = [e for e in scene.ledger.jobs.events(job_id, block=False) if e.event == "expired"]
@@ -122,7 +123,7 @@ def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(scene: Sce
     warnings = [event for event in events if isinstance(event, Expiring)]
     assert [warning.what for warning in warnings] == ["job", "results"]
     assert [w.expires_at_ms for w in warnings] == [record.expires_at_ms, record.kept_until_ms]
-    everywhere = scene.ledger.jobs.all_events("0-0", block=False)
+    everywhere = read_events(scene.redis.xrange(scene.keys.all_events()))
     assert [event.event for event in everywhere].count("expiring") == 2
 
 

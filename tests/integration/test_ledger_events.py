@@ -7,6 +7,7 @@ import pytest
 from builders import a_train_job, an_epoch
 from ledger_fixtures import DEADLINE_S, Scene
 from seqd.errors import LeaseLost
+from seqd.ledger.records import read_events
 from seqd.ledger.units import Unit
 from seqd_schemas import Epoch, Queued, Sample
 
@@ -125,7 +126,7 @@ def test_state_changes_of_all_jobs_stand_in_one_stream_and_progress_does_not(
     for _ in range(4):
         scene.commit(scene.claim_unit())
 
-    events = scene.ledger.jobs.all_events("0-0", block=False)
+    events = list(read_events(scene.redis.xrange(scene.keys.all_events())))
 
     assert [(event.job_id, event.event) for event in events] == [
         (jobs[0], "queued"),

@@ -12,6 +12,7 @@ import pytest
 
 from builders import a_train_job
 from ledger_fixtures import Scene
+from plugin_builders import a_registry_of
 from seqd.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
@@ -19,7 +20,6 @@ from seqd.inputs import ListDataset
 from seqd.ledger.checkpoints import CheckpointRecord
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Renewal
-from seqd.registry import Registry
 from seqd.slots import parse_slot
 from seqd.store import ModelStore
 from seqd.worker import publication
@@ -58,7 +58,7 @@ class Bench:
         self.settings = scene.settings.model_copy(update={"data_dir": folder})
         self.store = ModelStore(self.settings.store_dir, {})
         self._light = light_plugin()
-        registry = Registry.from_plugins([("light", self._light)])
+        registry = a_registry_of([("light", self._light)])
         identity = identify(parse_slot("cpu:0"), "worker-a")
         bench = Workbench(
             identity=identity,

@@ -53,7 +53,7 @@ def plain_log_probs(version, ids):
 
 
 def plain_scores(weights, ids):
-    units = weights.units
+    units = len(weights.dense)
     states = [(np.zeros(units), np.zeros(units)) for _ in weights.layers]
     for id_ in ids:
         inputs = np.eye(len(weights.dense_bias))[id_]

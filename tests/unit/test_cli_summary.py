@@ -66,7 +66,7 @@ def test_what_a_job_and_its_retries_left_undone_is_retried_from_the_last_of_them
 
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "All of them: seqd jobs results j1 --merged --out results.jsonl",
-        "Once more: seqd jobs retry j2 --failed",
+        "Once more: seqd jobs retry j2",
     ]
 
 
@@ -81,7 +81,7 @@ def test_items_with_errors_are_told_with_the_job_to_retry(
         "2 of 6 items have no result:",
         "  b  invalid_input: no luck.",
         "  b  plugin_error: no luck.",
-        "Once more: seqd jobs retry j1 --failed",
+        "Once more: seqd jobs retry j1",
     ]
 
 
@@ -111,8 +111,7 @@ def test_a_job_whose_time_ran_out_says_how_far_it_came(capsys: pytest.CaptureFix
     say_bulk_summary(Screen(), Course(record), a_tally(ItemErrorCode.EXPIRED), None)
 
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "Job j1 expired after 90 s with 8,704 of 25,000 items done. The rest: seqd jobs retry j1 "
-        "--failed"
+        "Job j1 expired after 90 s with 8,704 of 25,000 items done. The rest: seqd jobs retry j1"
     )
 
 

@@ -123,8 +123,7 @@ def test_what_cannot_be_retried_says_why(
     [
         (
             {},
-            "Job j1 expired after 60 s with 4 of 9 items done. The rest: seqd jobs retry j1 "
-            "--failed",
+            "Job j1 expired after 60 s with 4 of 9 items done. The rest: seqd jobs retry j1",
         ),
         (
             {"sealed": False},
@@ -159,7 +158,7 @@ def test_a_training_that_ended_early_goes_on_with_the_same_request() -> None:
         (
             a_record(),
             "Job j1 is completed; only a paused job, or a training that ended early, can be "
-            "resumed. Retry its failed items: seqd jobs retry j1 --failed",
+            "resumed. Retry its failed items: seqd jobs retry j1",
         ),
         (
             a_record(counts=Counts(total=4, succeeded=4)),

@@ -62,7 +62,7 @@ def test_a_review_gets_the_likelier_label_and_its_probability():
 
 
 def test_the_score_is_the_engines_probability_of_the_label():
-    ids = VERSION.vocabulary.encode("bad film", max_tokens=8).ids
+    ids = VERSION.vocabulary.encode_all(["bad film"], max_tokens=8)[0].ids
     negative, positive = engine_for(VERSION, CPU).probabilities([ids])[0].tolist()
 
     (outcome,) = outcomes_of("bad film")
@@ -77,7 +77,7 @@ CLASSES = ("a", "b", "c", "d")
 
 def test_the_likeliest_of_many_classes_is_named_and_all_are_told_on_request():
     version = a_version(labels=CLASSES)
-    ids = version.vocabulary.encode("bad film", max_tokens=8).ids
+    ids = version.vocabulary.encode_all(["bad film"], max_tokens=8)[0].ids
     each = engine_for(version, CPU).probabilities([ids])[0].tolist()
 
     refused, outcome = outcomes_of("zzz", "bad film", loaded=loaded_of(version), probabilities=True)

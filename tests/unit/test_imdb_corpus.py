@@ -107,7 +107,7 @@ def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_word
     encoded = corpus.encode(all_rows(corpus), vocabulary)
 
     for ids, text in zip(encoded.reviews, texts, strict=True):
-        assert ids.tolist() == vocabulary.encode(" ".join(text), max_tokens).ids.tolist()
+        assert ids.tolist() == vocabulary.encode_all([" ".join(text)], max_tokens)[0].ids.tolist()
 
 
 def test_reviews_can_be_taken_one_by_one_in_slices_and_by_their_rows():

@@ -14,7 +14,7 @@ def words(text: str) -> list[str]:
 
 
 def encoded(text: str, max_tokens: int = 500) -> EncodedReview:
-    return THE_FILM.encode(text, max_tokens)
+    return THE_FILM.encode_all([text], max_tokens)[0]
 
 
 def test_text_is_lowered_and_split_at_each_separator():

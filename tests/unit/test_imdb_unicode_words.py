@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd_imdb_lstm.reviews import Vocabulary, text_of
-from seqd_imdb_lstm.unicode_words import spaced, words_of
+from seqd_imdb_lstm.reviews import words_of as split
+from seqd_imdb_lstm.unicode_words import spaced
 
 
 def words(text: str) -> list[str]:
-    return [text_of(word) for word in words_of(text)]
+    return [text_of(word) for word in split(text, "unicode-1")]
 
 
 @pytest.mark.parametrize(
@@ -119,14 +120,14 @@ def test_whole_arrays_give_the_rule_as_it_is_worded(text: str):
 def test_a_text_is_split_alike_whatever_stands_beside_it(texts: list[str]):
     together = [[word for word in text.split(b" ") if word] for text in spaced(texts)]
 
-    assert together == [words_of(text) for text in texts]
+    assert together == [split(text, "unicode-1") for text in texts]
 
 
 def test_a_vocabulary_encodes_by_the_rule_that_it_was_made_for():
     known = ["great", "!", "电"]
 
-    unicode = Vocabulary(known, "unicode-1").encode("Great! 电影", max_tokens=9)
-    legacy = Vocabulary(known).encode("Great! 电影", max_tokens=9)
+    (unicode,) = Vocabulary(known, "unicode-1").encode_all(["Great! 电影"], max_tokens=9)
+    (legacy,) = Vocabulary(known).encode_all(["Great! 电影"], max_tokens=9)
 
     assert unicode.ids.tolist() == [1, 4, 5, 6, 2]
     assert legacy.ids.tolist() == [1, 4, 2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import seqd
+from plugin_builders import a_registry_of
 from seqd.hookspecs import hookimpl
 from seqd.registry import Candidate, Registry
 from seqd.settings import Settings
@@ -151,7 +152,7 @@ def test_a_broken_plugins_other_hooks_are_never_called():
         def seqd_job_finished(self, job):
             finished.append(job)
 
-    registry = Registry.from_plugins([("half", HalfBroken())])
+    registry = a_registry_of([("half", HalfBroken())])
     registry.notify_job_finished("j1")
 
     assert registry.statuses[0].state is PluginState.BROKEN
@@ -161,7 +162,7 @@ def test_a_broken_plugins_other_hooks_are_never_called():
 def test_one_object_under_two_names_is_loaded_once_and_stays_loaded():
     plugin = import_from_zoo("sound")
 
-    registry = Registry.from_plugins([("first", plugin), ("second", plugin)])
+    registry = a_registry_of([("first", plugin), ("second", plugin)])
 
     states = {status.name: (status.state, status.reason) for status in registry.statuses}
     assert states["first"] == (PluginState.READY, "")
@@ -213,7 +214,7 @@ def test_a_model_that_the_wire_does_not_take_is_refused():
     plugin = import_from_zoo("sound")
     plugin.Sound.datasets = tuple(f"keras:set{number}" for number in range(65))
 
-    registry = Registry.from_plugins([("sets", plugin)])
+    registry = a_registry_of([("sets", plugin)])
 
     assert registry.statuses[0].reason == (
         "model 'sound' cannot be published: datasets: Tuple should have at most 64 items after "

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from plugin_builders import a_registry_of
 from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Model, PluginParameters, TaskSpec, hookimpl
 from seqd.registry import Registry
@@ -60,7 +61,7 @@ def a_broken_plugin() -> object:
 
 def a_registry(**settings: object) -> Registry:
     plugins = [("poets", a_plugin("markov", "char_lstm")), ("critics", a_plugin("imdb_lstm"))]
-    return Registry.from_plugins(plugins, settings=Settings(**settings))
+    return a_registry_of(plugins, settings=Settings(**settings))
 
 
 def a_job_record(**changes: object) -> JobRecord:
@@ -130,7 +131,7 @@ def test_an_unknown_model_is_answered_with_what_is_ready_and_what_was_meant():
 
 
 def test_a_model_of_a_broken_plugin_is_answered_with_the_plugins_reason():
-    registry = Registry.from_plugins([("markov", a_broken_plugin())])
+    registry = a_registry_of([("markov", a_broken_plugin())])
 
     with pytest.raises(UnknownModel) as refusal:
         registry.plugin_of("markov")
@@ -143,7 +144,7 @@ def test_a_model_of_a_broken_plugin_is_answered_with_the_plugins_reason():
 
 
 def test_a_plugin_that_brings_one_name_twice_is_refused():
-    registry = Registry.from_plugins([("twins", a_plugin("markov", "markov"))])
+    registry = a_registry_of([("twins", a_plugin("markov", "markov"))])
 
     assert registry.statuses[0].reason == (
         "it brings two models named 'markov'. Rename one of them."
@@ -187,7 +188,7 @@ def test_a_required_model_that_is_missing_ends_the_loading_with_the_table():
     settings = Settings(required_models="imdb_lstm,markov")
 
     with pytest.raises(InvalidSettings) as refusal:
-        Registry.from_plugins(plugins, settings=settings)
+        a_registry_of(plugins, settings=settings)
 
     assert str(refusal.value) == (
         "SEQD_REQUIRED_MODELS names markov, not ready here. Ready: imdb_lstm. The plugins:\n"
@@ -236,7 +237,7 @@ class Watcher:
 def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(caplog):
     # Given three observers, the middle one at fault
     first, faulty, last = Watcher(), Watcher(ConnectionError("no answer")), Watcher()
-    registry = Registry.from_plugins([("a", first), ("b", faulty), ("c", last)])
+    registry = a_registry_of([("a", first), ("b", faulty), ("c", last)])
 
     registry.notify_worker_ready(a_worker_status())
     registry.notify_job_started(a_job_record(), "cpu:0@host-ab12")
@@ -259,7 +260,7 @@ def test_each_observer_is_told_and_one_that_raises_is_logged_and_left_behind(cap
 
 def test_the_job_log_writes_a_line_at_a_jobs_start_and_one_at_its_end(caplog):
     log = JobLog()
-    registry = Registry.from_plugins([("job_log", log)])
+    registry = a_registry_of([("job_log", log)])
 
     with caplog.at_level(logging.INFO, logger="seqd.jobs"):
         registry.notify_worker_ready(a_worker_status())

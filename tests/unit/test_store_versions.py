@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, StoreUnwritable, UnknownModel
-from seqd.store import ModelStore, VersionDraft, library_versions, seal_folder
+from seqd.store import ModelStore, VersionDraft, seal_folder
 from seqd_schemas import DataFingerprint
 
 
@@ -237,10 +237,3 @@ def test_a_disk_that_takes_no_more_leaves_the_store_as_it_was(store, tmp_path):
     )
     assert store.numbers("markov") == [0]
     assert store.publish(folder, a_draft()).version == 1
-
-
-def test_library_versions_name_what_is_not_installed():
-    versions = library_versions("numpy", "no-such-library")
-
-    assert versions["numpy"][0].isdigit()
-    assert versions["no-such-library"] == "not installed"

@@ -37,7 +37,7 @@ def failing(error: Exception) -> Any:
 def test_observers_get_the_job_and_who_works_on_it():
     bench = a_bench(lambda job_id: f"record of {job_id}")
 
-    bench.job_started("j1")
+    bench.jobs_started(["j1"])
     bench.job_finished("j1")
 
     assert bench.registry.told == [("record of j1", "w1"), "record of j1"]  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ def test_a_job_that_cannot_be_read_for_them_costs_a_line_in_the_log(error, line,
     caplog.set_level("INFO")
     bench = a_bench(failing(error))
 
-    bench.job_started("j1")
+    bench.jobs_started(["j1"])
     bench.job_finished("j1")
 
     assert bench.registry.told == []  # type: ignore[attr-defined]

@@ -83,10 +83,6 @@ def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 def retry(
     job: options.JobIdArgument,
-    failed: Annotated[
-        bool,
-        typer.Option("--failed", help="The items without a result; all that can be retried."),
-    ] = True,
     out: Annotated[
         Path | None,
         typer.Option(

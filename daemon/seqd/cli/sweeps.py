@@ -41,7 +41,7 @@ def see_sweep_through(
         picture = str(plot) if drawn else None
         print_json({"job": record, **report.as_json(), "plot": picture})
     elif report.failed:
-        screen.say(f"The failed ones once more: seqd jobs retry {record.job_id} --failed")
+        screen.say(f"The failed ones once more: seqd jobs retry {record.job_id}")
     return MISTAKE if report.failed else OK
 
 

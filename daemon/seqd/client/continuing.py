@@ -57,7 +57,7 @@ def resumption_of(record: JobRecord) -> Job:
     """
     if not isinstance(record.job, TrainJob):
         has_failed = record.counts.succeeded < record.counts.total
-        retry = f" Retry its failed items: seqd jobs retry {record.job_id} --failed"
+        retry = f" Retry its failed items: seqd jobs retry {record.job_id}"
         raise WrongState(
             f"Job {record.job_id} is {record.state}; only a paused job, or a training that ended "
             f"early, can be resumed.{retry if has_failed and record.sealed else ''}"

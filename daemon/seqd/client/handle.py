@@ -270,7 +270,7 @@ def expiry_of(record: JobRecord) -> str:
         said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
     else:
         said = f"{expired} with {counts.done:,} of {counts.total:,} {things_of(record)} done."
-        rest = f"seqd jobs retry {job_id} --failed"
+        rest = f"seqd jobs retry {job_id}"
     if not has_its_input(record):
         return f"{said} Its input was not complete by then: hand it in again with more time."
     return f"{said} The rest: {rest}"

@@ -49,11 +49,6 @@ class DuplicateGuard:
         self._runs: list[Hashes] = []
         self._count = 0
 
-    @property
-    def memory_bytes(self) -> int:
-        """Memory of the sorted hashes, without the identifiers that wait to be hashed."""
-        return sum(run.nbytes for run in self._runs)
-
     def add(self, custom_id: str) -> None:
         """Take one more identifier. Raises DuplicateCustomId, perhaps for an earlier one."""
         self._count += 1

@@ -205,10 +205,6 @@ class Jobs:
         )
         return list(read_pieces(pieces)), place
 
-    def all_events(self, after: str = "$", *, block: bool = True) -> list[Event]:
-        """Give state changes of all jobs behind stream id `after`; `$` means from now on."""
-        return self._read(self._keys.all_events(), after, BLOCK_MS if block else None)
-
     def last_event_id(self, job_id: str) -> str:
         """Give the stream id of a job's newest event, `0-0` when it has none."""
         return self._last_id(self._keys.events(job_id))

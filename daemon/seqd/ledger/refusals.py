@@ -42,7 +42,7 @@ def already_continued(kind: str, ended: str, other: str) -> WrongState:
     if kind == "train":
         return WrongState(f"{told} Resume that one: seqd jobs resume {other}")
     return WrongState(
-        f"{told} Retry that one: seqd jobs retry {other} --failed; then all results: seqd jobs "
+        f"{told} Retry that one: seqd jobs retry {other}; then all results: seqd jobs "
         f"results {ended} --merged"
     )
 

@@ -55,11 +55,6 @@ def discover() -> tuple[Candidate, ...]:
     return tuple(sorted(found, key=_order))
 
 
-def given(name: str, plugin: object) -> Candidate:
-    """Make a candidate of a plugin that is at hand: for tests and for embedding."""
-    return Candidate(name=name, load=lambda: plugin, address=getattr(plugin, "__name__", ""))
-
-
 def _order(candidate: Candidate) -> tuple[str, bool, str, str]:
     foreign = candidate.distribution != PROJECT
     return candidate.name, foreign, candidate.distribution, candidate.address

@@ -4,7 +4,7 @@ Loads nothing by itself: `load` is called once a process, by a worker or the com
 The untyped hook relay of pluggy stays behind the typed methods here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -13,7 +13,7 @@ import pluggy
 from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
-from seqd.registry.candidates import Candidate, discover, given
+from seqd.registry.candidates import Candidate, discover
 from seqd.registry.loading import load_plugin, refuse, status_of
 from seqd.registry.observers import notify, observers_of
 from seqd.registry.table import plugin_table
@@ -45,14 +45,6 @@ class Registry:
         a setting names a plugin that is not installed, or a required model is not ready.
         """
         return cls(discover(), settings)
-
-    @classmethod
-    def from_plugins(
-        cls, plugins: Iterable[tuple[str, object]], *, settings: Settings | None = None
-    ) -> Self:
-        """Load the given modules or objects under the given names, and nothing else."""
-        candidates = [given(name, plugin) for name, plugin in plugins]
-        return cls(candidates, settings or Settings())
 
     @property
     def statuses(self) -> tuple[PluginStatus, ...]:

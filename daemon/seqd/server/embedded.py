@@ -155,7 +155,7 @@ class EmbeddedServer:
             time.sleep(_POLL_S)
 
     def _publish(self) -> None:
-        endpoint = Endpoint(url=self.url, pid=self.pid, started_at_ms=time.time_ns() // 1_000_000)
+        endpoint = Endpoint(url=self.url, pid=self.pid)
         write_endpoint(self.folder / ENDPOINT_NAME, endpoint)
 
     def _failure(self, what: str) -> str:

@@ -29,7 +29,6 @@ class Endpoint(BaseModel):
 
     url: str = Field(description="Its address, password included.")
     pid: int = Field(gt=0, description="Its process.")
-    started_at_ms: int = Field(ge=0, description="When it was started, since 1970 in UTC.")
 
 
 def server_folder(settings: Settings) -> Path:

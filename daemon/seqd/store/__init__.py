@@ -8,14 +8,12 @@ Called by workers, by the command line and by `seqd.testing`; imports no Keras.
 """
 
 from seqd.store.checking import open_folder
-from seqd.store.libraries import library_versions
 from seqd.store.manifest_files import VersionDraft, seal_folder
 from seqd.store.versions import ModelStore
 
 __all__ = [
     "ModelStore",
     "VersionDraft",
-    "library_versions",
     "open_folder",
     "seal_folder",
 ]

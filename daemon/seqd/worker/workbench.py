@@ -53,17 +53,12 @@ class Workbench:
         """True when the work in hand should end: its leases are lost, it is paused, or we drain."""
         return self.drain.is_raised() or self.leases.should_end()
 
-    def job_started(self, job_id: str) -> None:
-        """Tell the observers that this worker claimed a job's first unit, if that can be done."""
-        name = self.identity.name
-        self._tell(job_id, lambda job: self.registry.notify_job_started(job, name))
-
     def job_finished(self, job_id: str) -> None:
         """Tell the observers that this worker ended a job, if that can be done."""
         self._tell(job_id, self.registry.notify_job_finished)
 
     def jobs_started(self, job_ids: Sequence[str]) -> None:
-        """Tell the observers as `job_started` does, of jobs that were claimed together."""
+        """Tell the observers that this worker claimed the first unit of jobs, if it can be done."""
         name = self.identity.name
         self._tell_all("started", job_ids, lambda job: self.registry.notify_job_started(job, name))
 

@@ -124,6 +124,6 @@ def _next(record: JobRecord) -> str:
     if record.counts.succeeded < record.counts.total and record.sealed:
         return (
             f"Its results: seqd jobs results {job_id}; its failed items once more: "
-            f"seqd jobs retry {job_id} --failed"
+            f"seqd jobs retry {job_id}"
         )
     return f"Its results: seqd jobs results {job_id}"

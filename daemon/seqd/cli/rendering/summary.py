@@ -151,4 +151,4 @@ def _say_rest(screen: Screen, record: JobRecord, tally: Tally) -> None:
     if record.state is JobState.EXPIRED:
         screen.say(expiry_of(record), "red")
     elif record.sealed and record.continued_by is None and tally.worth_a_retry:
-        screen.say(f"Once more: seqd jobs retry {record.job_id} --failed")
+        screen.say(f"Once more: seqd jobs retry {record.job_id}")
