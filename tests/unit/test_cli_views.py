@@ -232,7 +232,7 @@ def test_changes_of_workers_stand_in_columns_however_long_a_slot_is_called(
     log = FleetLog(parse_slots("cpu:0,train@gpu:1"))
 
     for slot in ("cpu:0", "train@gpu:1"):
-        log.show(WorkerChange(Change.STARTED, slot, 7, 1, Path("a.log")))
+        log.show(WorkerChange(Change.STARTED, slot, f"{slot}@host", 7, 1, Path("a.log")))
 
     assert capsys.readouterr().out.splitlines() == [
         "cpu:0        started  pid 7",

@@ -122,7 +122,7 @@ def _zoom(axes: "Axes", values: Sequence[float]) -> None:
 def _axis_of(report: SweepReport) -> str | None:
     """Give the swept number with the most values: at least two of them, else there is no line."""
     counts = {
-        name: len({_key(one.parameters[name]) for one in report.trained.values()})
+        name: len({shown(one.parameters[name]) for one in report.trained.values()})
         for name in report.parameters
         if all(_is_number(one.parameters[name]) for one in report.trained.values())
     }
@@ -199,10 +199,6 @@ def _number(version: TrainedVersion, axis: str) -> float:
     value = version.parameters[axis]
     assert isinstance(value, int | float), "an axis has numbers alone"
     return float(value)
-
-
-def _key(value: ParameterValue) -> str:
-    return shown(value)
 
 
 def _spoken(name: str) -> str:

@@ -32,6 +32,7 @@ class WorkerChange:
 
     change: Change
     slot: str
+    worker_id: str
     pid: int
     #: Starts of this slot so far, so 2 is the first restart.
     starts: int

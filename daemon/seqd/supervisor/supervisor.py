@@ -199,7 +199,9 @@ class Supervisor:
     def _tell(self, change: Change, place: _Place, detail: str = "") -> None:
         child = _child(place)
         self._on_change(
-            WorkerChange(change, place.slot.name, child.pid, place.starts, child.log, detail)
+            WorkerChange(
+                change, place.slot.name, child.worker_id, child.pid, place.starts, child.log, detail
+            )
         )
 
 
