@@ -10,8 +10,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from threading import Event, Lock, Thread
-from time import monotonic
+from threading import Lock, Thread
+from time import monotonic, sleep
 
 from seqd.ledger import Ledger
 from seqd.ledger.units import Unit
@@ -40,16 +40,11 @@ class LeaseKeeper:
         self._lost: set[_Lease] = set()
         self._asked_back = False
         self._checked_at = self._heard_at = monotonic()
-        self._closed = Event()
 
     def start(self, on_beat: Callable[[], None]) -> None:
-        """Begin to beat, and call `on_beat` each time."""
+        """Begin to beat, to the end of the process, and call `on_beat` each time."""
         beat = Thread(target=self._beat, args=[on_beat], name="seqd-leases", daemon=True)
         beat.start()
-
-    def close(self) -> None:
-        """Stop beating."""
-        self._closed.set()
 
     @contextmanager
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:
@@ -83,7 +78,8 @@ class LeaseKeeper:
             self._lost |= {_lease(unit) for unit in units if unit in self._units}
 
     def _beat(self, on_beat: Callable[[], None]) -> None:
-        while not self._closed.wait(self._heartbeat_s):
+        while True:  # for as long as the process
+            sleep(self._heartbeat_s)
             outlive("leases not renewed", self._renew)
             outlive("worker status not published", on_beat)
             self._end_if_silent()
