@@ -1,15 +1,22 @@
 """Rings for the workers of a route: one Celery message, which carries nothing.
 
 A bell may be lost, doubled or late: whoever hears it looks at the ledger, and a reconciler
-rings again for work that nobody looks after. Celery is imported at the first ring, so that
-`import seqd.client` stays quick.
+rings again for work that nobody looks after. The message is written as Celery and kombu write it
+(protocol 2, in kombu's envelope for Redis), but without them: they take longer to import than
+a client takes for all else.
 """
 
+import base64
+import json
 import logging
 import math
-from threading import Lock
-from typing import Protocol, cast
+import uuid
+from typing import Final
 
+from redis import Redis
+
+from seqd.errors import SeqdError
+from seqd.ledger.connection import connect, redis_errors
 from seqd.settings import Settings
 from seqd_schemas import bell_queue
 
@@ -22,20 +29,14 @@ RING_TIMEOUT_S = 2.0
 #: Name of the only Celery task that there is.
 DOORBELL = "seqd.doorbell"
 
-
-class _Publisher(Protocol):
-    def send_task(self, name: str, *, args: list[str], queue: str, ignore_result: bool) -> object:
-        """Publish a Celery message."""
-
-    def close(self) -> None:
-        """Give up its connections."""
+#: Arguments, keywords and callbacks of a task: none.
+_NO_ARGUMENTS: Final = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
+_BODY: Final = base64.b64encode(json.dumps(_NO_ARGUMENTS).encode()).decode()
 
 
-def broker_settings(
-    redis_url: str, settings: Settings, *, longest_timeout_s: float = math.inf
-) -> dict[str, object]:
-    """Give the Celery settings that whoever rings and whoever listens must share."""
-    timeout_s = min(settings.redis_timeout_s, longest_timeout_s)
+def broker_settings(redis_url: str, settings: Settings) -> dict[str, object]:
+    """Give the Celery settings of whoever listens; `wakeup_message` is written to fit them."""
+    timeout_s = settings.redis_timeout_s
     return {
         "broker_url": _kombu_url(redis_url),
         "result_backend": None,
@@ -62,13 +63,12 @@ def broker_settings(
 
 
 class Bell:
-    """Rings. Safe to share between threads."""
+    """Rings. Safe to share between threads; connects on the first ring."""
 
     def __init__(self, redis_url: str, settings: Settings) -> None:
-        self._redis_url = redis_url
-        self._settings = settings
-        self._lock = Lock()
-        self._publisher: _Publisher | None = None
+        self._keys = settings.keys
+        timeout_s = min(settings.redis_timeout_s, RING_TIMEOUT_S)
+        self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s)
 
     def ring(self, route: str) -> None:
         """Wake one worker of a route.
@@ -76,59 +76,46 @@ class Bell:
         Where Redis hangs, it gives up after two tries, a few times `RING_TIMEOUT_S` together. A
         ring that fails is logged: the reconciler rings again.
         """
-        from kombu.exceptions import OperationalError
-
         try:
-            if not self._try(route, OperationalError):
-                # The connection may have been an old one, which broke while nobody used it.
-                self._send(route)
-        except OperationalError as error:
+            with redis_errors(self._redis):
+                self._redis.lpush(self._keys.bell(route), wakeup_message(route))
+        except SeqdError as error:
             log.warning("could not ring for route=%s: %s", route, error)
         except Exception:
             # The job that this rings for is in the ledger: no fault in here may be taken for its.
             log.exception("could not ring for route=%s", route)
 
-    def _try(self, route: str, broken: type[Exception]) -> bool:
-        try:
-            self._send(route)
-        except broken as error:
-            log.debug("ringing again for route=%s: %s", route, error)
-            return False
-        return True
 
-    def _send(self, route: str) -> None:
-        publisher = self._open()
-        try:
-            publisher.send_task(DOORBELL, args=[], queue=bell_queue(route), ignore_result=True)
-        except BaseException:
-            self._forget(publisher)
-            raise
-
-    def _forget(self, publisher: _Publisher) -> None:
-        """Make a new publisher for the next ring.
-
-        After a broken connection kombu keeps a producer on the closed channel, and the next ring
-        by it ends with an AttributeError (5.7.0; test_redis_lost_replies).
-        """
-        with self._lock:
-            if self._publisher is publisher:
-                self._publisher = None
-        publisher.close()
-
-    def _open(self) -> _Publisher:
-        with self._lock:
-            if self._publisher is None:
-                from celery import Celery
-
-                app = Celery("seqd", set_as_current=False)
-                app.conf.update(
-                    broker_settings(
-                        self._redis_url, self._settings, longest_timeout_s=RING_TIMEOUT_S
-                    ),
-                    task_publish_retry=False,  # `ring` does, with a new publisher
-                )
-                self._publisher = cast(_Publisher, app)
-            return self._publisher
+def wakeup_message(route: str) -> str:
+    """Write the message that has a worker of a route call the task `DOORBELL`."""
+    task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
+    message = {
+        "body": _BODY,
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {
+            "lang": "py",
+            "task": DOORBELL,
+            "id": task_id,
+            "root_id": task_id,
+            "parent_id": None,
+            "group": None,
+            "retries": 0,
+            "timelimit": [None, None],
+            "argsrepr": "()",
+            "kwargsrepr": "{}",
+            "ignore_result": True,
+        },
+        "properties": {
+            "correlation_id": task_id,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": bell_queue(route)},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": tag,
+        },
+    }
+    return json.dumps(message)
 
 
 def _kombu_url(redis_url: str) -> str:

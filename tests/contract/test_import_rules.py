@@ -86,12 +86,10 @@ def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
     assert not found, told(found, "Ask seqd.registry for the model by its name.")
 
 
-def test_celery_stays_behind_the_worker_and_the_bell(sources):
+def test_celery_stays_behind_the_worker(sources):
     found = faults(
         sources,
-        lambda source, name: (
-            is_under(name, QUEUE) and not source.is_in("seqd.worker", "seqd.bell", PEERS)
-        ),
+        lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker", PEERS),
     )
 
     assert not found, told(found, "Work is in the ledger; ring with seqd.bell, listen in worker.")

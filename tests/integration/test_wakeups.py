@@ -1,0 +1,81 @@
+"""The message that wakes a worker: written without Celery, and read by Celery's own workers."""
+
+import base64
+import json
+import time
+
+import pytest
+from celery import Celery
+
+from redis_fixtures import PrivateServer
+from seqd.bell import DOORBELL, Bell, broker_settings
+from seqd.ledger import connect
+from seqd.settings import Settings
+from worker_fixtures import House
+
+pytestmark = pytest.mark.processes
+
+ROUTE = "classify.echo"
+
+#: What differs from one message to the next.
+IDENTIFIERS = ("id", "root_id", "correlation_id", "delivery_tag")
+
+
+def messages_in(url: str, settings: Settings) -> list[dict[str, object]]:
+    with connect(url) as redis:
+        queue = redis.lrange(settings.keys.bell(ROUTE), 0, -1)
+    return [json.loads(message) for message in queue]
+
+
+def part_of(message: dict[str, object], name: str) -> dict[str, object]:
+    part = message[name]
+    assert isinstance(part, dict)
+    return {key: value for key, value in part.items() if key not in IDENTIFIERS}
+
+
+def test_a_wakeup_says_what_celery_itself_would_send(
+    private_server: PrivateServer, prefix: str
+) -> None:
+    settings = Settings(prefix=prefix)
+    with Celery("another", set_as_current=False) as app:
+        app.conf.update(broker_settings(private_server.url, settings))
+        app.send_task(DOORBELL, args=[], queue=f"bell.{ROUTE}", ignore_result=True)
+        (of_celery,) = messages_in(private_server.url, settings)
+        Bell(private_server.url, settings).ring(ROUTE)
+
+    ours, _ = messages_in(private_server.url, settings)
+
+    assert ours.keys() == of_celery.keys()
+    assert base64.b64decode(str(ours["body"])) == base64.b64decode(str(of_celery["body"]))
+    for part in ("headers", "properties"):
+        assert part_of(ours, part).items() <= part_of(of_celery, part).items()
+
+
+def test_no_two_wakeups_have_an_identifier_in_common(
+    private_server: PrivateServer, prefix: str
+) -> None:
+    settings = Settings(prefix=prefix)
+    bell = Bell(private_server.url, settings)
+
+    for _ in range(3):
+        bell.ring(ROUTE)
+
+    texts = [json.dumps(message) for message in messages_in(private_server.url, settings)]
+    assert len(texts) == len(set(texts)) == 3
+
+
+def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_house: House) -> None:
+    # Looks so far apart that only the wakeup explains it.
+    worker = empty_house.start_ready(reconcile_s=60.0)
+    client = empty_house.client()
+    began = time.monotonic()
+
+    results = list(client.classify(["a"], model="echo").results())
+
+    assert [result.custom_id for result in results] == ["row-1"]
+    assert time.monotonic() - began < 20
+    assert worker.stop() == 0
+    assert "threw away" not in worker.whole_log()
+    settings = empty_house.settings
+    with connect(str(settings.redis_url)) as redis:
+        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.bell(ROUTE)) == 0
