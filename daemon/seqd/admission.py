@@ -7,21 +7,16 @@ refuse the same things in the same words.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from seqd.combinations import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import check_parameters
 from seqd.suggestions import did_you_mean, listed
-from seqd_schemas import (
-    CatalogEntry,
-    Job,
-    NamedSource,
-    ParameterValue,
-    SweepJob,
-    TaskSchema,
-    TrainJob,
-    task_of,
-)
+from seqd_schemas import Job, NamedSource, ParameterValue, SweepJob, TrainJob, task_of
+
+if TYPE_CHECKING:
+    from seqd_schemas import CatalogEntry, TaskSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ class Admitted:
     unit_items: int
 
 
-def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
+def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     """Check a request against the catalog, which maps model names to their entries.
 
     Raises UnknownModel for a model, version or label that there is not, InvalidParameters for
@@ -61,7 +56,7 @@ def admit(job: Job, catalog: Mapping[str, CatalogEntry]) -> Admitted:
     )
 
 
-def resolve_version(entry: CatalogEntry, wanted: str) -> int:
+def resolve_version(entry: "CatalogEntry", wanted: str) -> int:
     """Find the version that is meant by the part of a model reference after `@`.
 
     Nothing means the label `production` where it is set, else `latest`; `latest` is the
@@ -82,7 +77,7 @@ def resolve_version(entry: CatalogEntry, wanted: str) -> int:
     raise UnknownModel(_unknown_version(entry, wanted, versions, labels))
 
 
-def _find(name: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:
+def _find(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntry":
     if not catalog:
         raise UnknownModel(
             f"no model named {name!r}: no worker has published a model yet. "
@@ -96,7 +91,7 @@ def _find(name: str, catalog: Mapping[str, CatalogEntry]) -> CatalogEntry:
     return catalog[name]
 
 
-def _check_task(job: Job, entry: CatalogEntry, catalog: Mapping[str, CatalogEntry]) -> None:
+def _check_task(job: Job, entry: "CatalogEntry", catalog: "Mapping[str, CatalogEntry]") -> None:
     task = task_of(job.kind)
     if task in entry.tasks:
         return
@@ -107,7 +102,7 @@ def _check_task(job: Job, entry: CatalogEntry, catalog: Mapping[str, CatalogEntr
     )
 
 
-def _check_datasets(job: TrainJob | SweepJob, entry: CatalogEntry) -> None:
+def _check_datasets(job: TrainJob | SweepJob, entry: "CatalogEntry") -> None:
     for source in (job.source, job.held_out):
         if isinstance(source, NamedSource) and source.name not in entry.datasets:
             raise InvalidRequest(
@@ -126,7 +121,7 @@ def _check_labels(job: TrainJob | SweepJob) -> None:
 
 
 def _check_combinations(
-    job: SweepJob, fixed: Mapping[str, ParameterValue], task: TaskSchema, model: str
+    job: SweepJob, fixed: Mapping[str, ParameterValue], task: "TaskSchema", model: str
 ) -> None:
     """Check each combination, so that none fails hours after the first began."""
     twice = sorted(job.grid.keys() & job.parameters.keys())
@@ -149,7 +144,7 @@ def _check_combinations(
             raise InvalidParameters(f"combination {combination.name}: {error}") from None
 
 
-def _merge_preset(job: Job, entry: CatalogEntry) -> dict[str, ParameterValue]:
+def _merge_preset(job: Job, entry: "CatalogEntry") -> dict[str, ParameterValue]:
     if not isinstance(job, TrainJob | SweepJob) or job.preset is None:
         return dict(job.parameters)
     if job.preset not in entry.presets:
@@ -161,7 +156,7 @@ def _merge_preset(job: Job, entry: CatalogEntry) -> dict[str, ParameterValue]:
 
 
 def _unknown_version(
-    entry: CatalogEntry, wanted: str, versions: list[int], labels: Mapping[str, int]
+    entry: "CatalogEntry", wanted: str, versions: list[int], labels: Mapping[str, int]
 ) -> str:
     what = f"version {wanted}" if wanted.isdecimal() else f"label {wanted!r}"
     pointers = ", ".join(f"{label} → {version}" for label, version in sorted(labels.items()))

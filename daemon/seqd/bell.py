@@ -11,14 +11,16 @@ import json
 import logging
 import math
 import uuid
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from redis import Redis
 
 from seqd.errors import SeqdError
 from seqd.ledger.connection import connect, redis_errors
-from seqd.settings import Settings
 from seqd_schemas import bell_queue
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ _NO_ARGUMENTS: Final = [[], {}, {"callbacks": None, "errbacks": None, "chain": N
 _BODY: Final = base64.b64encode(json.dumps(_NO_ARGUMENTS).encode()).decode()
 
 
-def broker_settings(redis_url: str, settings: Settings) -> dict[str, object]:
+def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
     """Give the Celery settings of whoever listens; `wakeup_message` is written to fit them."""
     timeout_s = settings.redis_timeout_s
     return {
@@ -65,7 +67,7 @@ def broker_settings(redis_url: str, settings: Settings) -> dict[str, object]:
 class Bell:
     """Rings. Safe to share between threads; connects on the first ring."""
 
-    def __init__(self, redis_url: str, settings: Settings) -> None:
+    def __init__(self, redis_url: str, settings: "Settings") -> None:
         self._keys = settings.keys
         timeout_s = min(settings.redis_timeout_s, RING_TIMEOUT_S)
         self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s)

@@ -4,7 +4,8 @@ Not a home for records: each family of records has a file of its own. Imported b
 other module of this package and by nothing outside it, except for `WireModel` itself.
 """
 
-from typing import Annotated, Literal
+from threading import RLock
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -24,23 +25,43 @@ MAX_INLINE_ITEMS = 1_000
 MAX_JOB_BYTES = 4_194_304
 
 
-class WireModel(BaseModel):
+#: Held while a model's validator is built: pydantic before 2.14 lets two threads build the same one
+#: and take each other's away.
+_BUILDING = RLock()
+
+
+class _BuiltOnFirstUse(BaseModel):
+    """A record whose validator is built when it is first needed, not at import.
+
+    There are sixty records, and a program needs a few of them.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True
+    )
+
+    @classmethod
+    def model_rebuild(cls, *, _parent_namespace_depth: int = 2, **options: Any) -> bool | None:
+        """Build the validator if that has not been done; see pydantic."""
+        with _BUILDING:
+            return super().model_rebuild(
+                _parent_namespace_depth=_parent_namespace_depth + 1, **options
+            )
+
+
+class WireModel(_BuiltOnFirstUse):
     """A record that crosses a process border: frozen, closed, and stamped with its version.
 
     An unknown field is refused, so that a typing mistake never passes silently.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
     schema_version: Literal[1] = Field(
         default=SCHEMA_VERSION, description="Version of the wire format; 1 is the only one so far."
     )
 
 
-class WirePart(BaseModel):
+class WirePart(_BuiltOnFirstUse):
     """A piece of a record, which never travels alone and so carries no version of its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]

@@ -6,7 +6,7 @@ place is its Redis stream id, from which a reader can go on after a break.
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel
 from seqd_schemas.failures import Failure
@@ -183,5 +183,5 @@ Event = Annotated[
     | Rejected,
     Field(discriminator="event"),
 ]
-EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
 TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "expired", "rejected"})

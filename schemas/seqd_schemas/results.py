@@ -8,7 +8,7 @@ the plugin that made them is gone.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
 from seqd_schemas.base import Count, CustomId, ModelName, Parameters, WireModel, WirePart
 from seqd_schemas.failures import ItemError
@@ -133,7 +133,9 @@ class ItemFailure(WireModel):
 
 
 ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
-ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(ItemResult)
+ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(
+    ItemResult, config=ConfigDict(defer_build=True)
+)
 
 
 class TrainingResult(WireModel):

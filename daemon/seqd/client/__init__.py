@@ -11,10 +11,27 @@ Needs neither Keras nor any plugin: requests are checked against what workers pu
 `client` has the calls, `handle` what they give, `upload` how input gets into the ledger.
 """
 
-from seqd.client.client import Client
-from seqd.client.completion import EndedJob
-from seqd.client.handle import JobHandle
-from seqd.client.pieces import Piece
-from seqd.client.requests import JobOptions
+from typing import TYPE_CHECKING
+
+from seqd.deferred import deferred
+
+if TYPE_CHECKING:
+    from seqd.client.client import Client
+    from seqd.client.completion import EndedJob
+    from seqd.client.handle import JobHandle
+    from seqd.client.pieces import Piece
+    from seqd.client.requests import JobOptions
 
 __all__ = ["Client", "EndedJob", "JobHandle", "JobOptions", "Piece"]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred(
+        globals(),
+        {
+            "Client": "client",
+            "EndedJob": "completion",
+            "JobHandle": "handle",
+            "JobOptions": "requests",
+            "Piece": "pieces",
+        },
+    )

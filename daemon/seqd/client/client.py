@@ -8,16 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from threading import Lock
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from seqd.admission import admit
 from seqd.bell import Bell
-from seqd.client.completion import Completion, EndedJob
 from seqd.client.continuing import failed_items, resumption_of, retry_of
 from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
 from seqd.client.handle import JobHandle
 from seqd.client.requests import JobOptions, checked_id, job_of
-from seqd.client.sweeps import SweepOptions, sweep_of
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, WrongState
 from seqd.inputs import items_of, refuse_duplicates
@@ -26,15 +24,11 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.chunking import chunks_of, text_chunks_of
 from seqd.ledger.durability import wait_until_durable
 from seqd.ledger.submissions import Alike, new_job_id
-from seqd.server.endpoint import redis_url_of
-from seqd.settings import Settings, load_settings
 from seqd_schemas import (
-    CatalogEntry,
     FileSource,
     Item,
     ItemChunk,
     Job,
-    JobRecord,
     LabelledText,
     NamedSource,
     ParameterValue,
@@ -43,8 +37,13 @@ from seqd_schemas import (
     TextChunk,
     TrainJob,
     UploadSource,
-    WorkerStatus,
 )
+
+if TYPE_CHECKING:
+    from seqd.client.completion import EndedJob
+    from seqd.client.sweeps import SweepOptions
+    from seqd.settings import Settings
+    from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
 #: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
 DURABLE_WAIT_S = 2.0
@@ -57,16 +56,23 @@ T = TypeVar("T")
 class Client:
     """A connection to a daemon. Safe to share between threads; use it as a context manager."""
 
-    def __init__(self, redis_url: str | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
         """Find the server; connects on first use.
 
         Without `redis_url`: SEQD_REDIS_URL, else the server of a running `seqd up`. Raises
         RedisUnreachable when there is neither.
         """
+        from seqd.settings import (
+            load_settings,  # here: a module that only names `Client` needs none
+        )
+
         self._settings = settings or load_settings()
-        url = redis_url or redis_url_of(self._settings)
-        self._redis = connect(url, timeout_s=self._settings.redis_timeout_s)
-        self._ledger = Ledger(self._redis, self._settings, Bell(url, self._settings).ring)
+        if not redis_url:
+            from seqd.server.endpoint import redis_url_of
+
+            redis_url = redis_url_of(self._settings)
+        self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)
+        self._ledger = Ledger(self._redis, self._settings, Bell(redis_url, self._settings).ring)
         #: Where this client is told which of its jobs have ended.
         self._mailbox = new_job_id()
         self._lock = Lock()
@@ -160,7 +166,7 @@ class Client:
 
     def as_completed(
         self, jobs: Iterable[JobHandle], timeout_s: float | None = None
-    ) -> Iterator[EndedJob]:
+    ) -> "Iterator[EndedJob]":
         """Give each of many jobs as soon as it has ended, with one wait for all of them.
 
         Quick for jobs that this client's `classify_each` handed in: the results of a completed
@@ -169,6 +175,8 @@ class Client:
         when not all have ended after `timeout_s` seconds, and UnknownJob for one that is not kept
         (any more).
         """
+        from seqd.client.completion import Completion
+
         return iter(Completion(self._ledger, self._mailbox, jobs, timeout_s))
 
     def generate(
@@ -225,7 +233,7 @@ class Client:
         *,
         model: str,
         grid: Mapping[str, Sequence[ParameterValue]],
-        **options: Unpack[SweepOptions],
+        **options: "Unpack[SweepOptions]",
     ) -> JobHandle:
         """Train a model once for each combination of the values in `grid`; see `SweepJob`.
 
@@ -235,6 +243,8 @@ class Client:
         Raises what `train` does, also for a combination that the model does not take, before
         anything is sent; and InvalidRequest for data that would have to be uploaded.
         """
+        from seqd.client.sweeps import sweep_of
+
         return self._send(sweep_of(data, model, grid, options), options)
 
     def retry(self, job_id: str) -> JobHandle:
@@ -277,11 +287,11 @@ class Client:
         """Give a handle on any job, whoever handed it in; the job is not looked up yet."""
         return JobHandle(self._ledger, checked_id(job_id))
 
-    def jobs(self, limit: int = 20) -> list[JobRecord]:
+    def jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Give the newest jobs that are kept, newest first."""
         return self._ledger.jobs.newest(limit)
 
-    def open_jobs(self, limit: int = 20) -> list[JobRecord]:
+    def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Give the newest jobs that have not ended, newest first."""
         return self._ledger.jobs.newest_open(limit)
 
@@ -289,11 +299,11 @@ class Client:
         """Give the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
 
-    def workers(self) -> list[WorkerStatus]:
+    def workers(self) -> "list[WorkerStatus]":
         """Give the workers that are up, sorted by name."""
         return self._ledger.fleet.workers()
 
-    def catalog(self) -> dict[str, CatalogEntry]:
+    def catalog(self) -> "dict[str, CatalogEntry]":
         """Give the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
 

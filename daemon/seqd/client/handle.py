@@ -7,24 +7,19 @@ can stand for one job (`Client.job`).
 from collections.abc import Iterator
 from math import inf
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from seqd.client.continuing import has_its_input, merged
-from seqd.client.pieces import Piece, PieceReader
 from seqd.client.results import ResultReader
-from seqd.client.sweeps import results_by_now
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
-from seqd_schemas import (
-    TERMINAL_EVENTS,
-    Event,
-    ItemFailure,
-    ItemSuccess,
-    JobRecord,
-    JobState,
-    Rejected,
-)
+from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seqd.client.pieces import Piece
+    from seqd_schemas import Event, Rejected
 
 #: Seconds after which a waiting handle looks whether its own upload has failed.
 LONGEST_WAIT_S = 2.0
@@ -60,11 +55,13 @@ class JobHandle:
                 raise
         raise JobFailed(self.job_id, rejected.failure)
 
-    def events(self, after: str = "0-0") -> Iterator[Event]:
+    def events(self, after: str = "0-0") -> "Iterator[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.
 
         The stream is bounded; of a long job the oldest events may be gone. Raises UnknownJob.
         """
+        from seqd_schemas import TERMINAL_EVENTS
+
         # Who goes on from an event may stand behind the last one: look before waiting.
         block = after == "0-0"
         while True:
@@ -114,7 +111,7 @@ class JobHandle:
         for line in self.result_lines():
             yield line.result
 
-    def stream(self) -> Iterator[Piece]:
+    def stream(self) -> "Iterator[Piece]":
         """Read the texts of a generation while they are written, those of all items at once.
 
         Each sample's pieces come in order, and put together they are its text, each character
@@ -128,6 +125,8 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {kind}: it writes no texts. `generate` does."
             )
+        from seqd.client.pieces import PieceReader
+
         yield from PieceReader(self._ledger, self.job_id, self._raise_upload_error)
         self._raise_if_failed()
 
@@ -150,6 +149,8 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
+        from seqd.client.sweeps import results_by_now
+
         return results_by_now(self._ledger, record)
 
     def merged_results(self) -> Iterator[ItemSuccess | ItemFailure]:
@@ -237,8 +238,10 @@ class JobHandle:
         """True while this handle's input is on its way."""
         return self._upload is not None and self._upload.is_running
 
-    def rejection(self) -> Rejected | None:
+    def rejection(self) -> "Rejected | None":
         """Give the inbox's refusal of a job that another program handed in, if there is one."""
+        from seqd_schemas import Rejected
+
         events = self._ledger.jobs.events(self.job_id, block=False)
         return next((event for event in events if isinstance(event, Rejected)), None)
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from seqd.client.results import WINDOW_UNITS, raise_where_missing, rest_of_unit
@@ -23,9 +24,10 @@ from seqd_schemas import (
     ItemSuccess,
     JobRecord,
     JobState,
-    TextPiece,
-    TextPieces,
 )
+
+if TYPE_CHECKING:
+    from seqd_schemas import TextPiece, TextPieces
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class PieceReader:
                 looked_at = monotonic()
             place, block = reached, True
 
-    def _live(self, entry: TextPieces) -> Iterator[Piece]:
+    def _live(self, entry: "TextPieces") -> Iterator[Piece]:
         unit = int(entry.unit.partition(":")[0])
         if self._is_done(unit):
             return
@@ -168,7 +170,7 @@ class PieceReader:
             self._next += 1
 
 
-def _unseen(piece: TextPiece, told: _Told) -> str:
+def _unseen(piece: "TextPiece", told: _Told) -> str:
     """Give what a piece adds to a sample; nothing where others are missing in front of it."""
     if piece.offset > told.chars:
         return ""

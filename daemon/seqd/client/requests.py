@@ -6,13 +6,13 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, wire_text
-from seqd.ledger.work import JOB
+from seqd.ledger.records import JOB
 from seqd_schemas import Job, JobId, ParameterValue, Priority
 
-_JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
+_JOB_ID: TypeAdapter[str] = TypeAdapter(JobId, config=ConfigDict(defer_build=True))
 
 
 class JobOptions(TypedDict, total=False):

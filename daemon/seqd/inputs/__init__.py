@@ -5,17 +5,22 @@ the command line and workers. `items` and `reading` make items, `datasets` train
 `duplicates` guards identifiers, `paths` says what may be read.
 """
 
-from seqd.inputs.datasets import (
-    FileDataset,
-    ListDataset,
-    NamedDataset,
-    RecordDataset,
-    TextDataset,
-)
-from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
-from seqd.inputs.items import items_of
-from seqd.inputs.paths import check_path
-from seqd.inputs.reading import read_items
+from typing import TYPE_CHECKING
+
+from seqd.deferred import deferred
+
+if TYPE_CHECKING:
+    from seqd.inputs.datasets import (
+        FileDataset,
+        ListDataset,
+        NamedDataset,
+        RecordDataset,
+        TextDataset,
+    )
+    from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
+    from seqd.inputs.items import items_of
+    from seqd.inputs.paths import check_path
+    from seqd.inputs.reading import read_items
 
 __all__ = [
     "DuplicateGuard",
@@ -29,3 +34,20 @@ __all__ = [
     "read_items",
     "refuse_duplicates",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred(
+        globals(),
+        {
+            "DuplicateGuard": "duplicates",
+            "FileDataset": "datasets",
+            "ListDataset": "datasets",
+            "NamedDataset": "datasets",
+            "RecordDataset": "datasets",
+            "TextDataset": "datasets",
+            "check_path": "paths",
+            "items_of": "items",
+            "read_items": "reading",
+            "refuse_duplicates": "duplicates",
+        },
+    )

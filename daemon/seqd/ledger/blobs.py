@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from seqd.errors import InvalidInput
 from seqd_schemas import ITEM_RESULT, ItemChunk, ItemFailure, ItemSuccess, TextChunk
@@ -40,7 +40,9 @@ _ZSTD_LEVEL = 1
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
 
-_CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(ItemChunk | TextChunk)
+_CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(
+    ItemChunk | TextChunk, config=ConfigDict(defer_build=True)
+)
 
 
 class ResultLine(NamedTuple):

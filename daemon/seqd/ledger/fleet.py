@@ -6,18 +6,20 @@ catalog has none: a job may be handed in while no worker is up.
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.connection import redis_errors
-from seqd.settings import Settings
-from seqd_schemas import CatalogEntry, WireModel, WorkerStatus
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+    from seqd_schemas import CatalogEntry, WireModel, WorkerStatus
 
 log = logging.getLogger(__name__)
 
-_Record = TypeVar("_Record", bound=WireModel)
+_Record = TypeVar("_Record", bound="WireModel")
 
 
 #: Catalog entries that are kept as they were read, older ones among them.
@@ -27,7 +29,7 @@ MOST_ENTRIES = 256
 class Fleet:
     """Worker records and the catalog of models."""
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: "Settings") -> None:
         self._redis = redis
         self._keys = settings.keys
         self._entries: dict[bytes, list[CatalogEntry]] = {}
@@ -40,7 +42,7 @@ class Fleet:
             seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
-    def publish_worker(self, status: WorkerStatus) -> None:
+    def publish_worker(self, status: "WorkerStatus") -> None:
         """Say what a worker is doing."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             key = self._keys.worker(status.worker)
@@ -55,7 +57,7 @@ class Fleet:
             pipe.zrem(self._keys.workers(), worker)
             pipe.execute()
 
-    def workers(self) -> list[WorkerStatus]:
+    def workers(self) -> "list[WorkerStatus]":
         """Give the workers that are up, sorted by name."""
         with redis_errors(self._redis):
             names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
@@ -63,6 +65,8 @@ class Fleet:
                 return []
             keys = [self._keys.worker(name.decode()) for name in names]
             rows = cast(list[bytes | None], self._redis.mget(keys))
+        from seqd_schemas import WorkerStatus
+
         found = _readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(found, key=lambda status: status.worker)
 
@@ -82,14 +86,14 @@ class Fleet:
                 return False
             return bool(self._redis.pexpire(key, ttl_ms))
 
-    def publish_catalog(self, entries: Iterable[CatalogEntry]) -> None:
+    def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
         """Say which models can be run, and how; replaces what was said of the same models."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
             pipe.execute()
 
-    def publish_limits(self, settings: Settings) -> None:
+    def publish_limits(self, settings: "Settings") -> None:
         """Say how much tenants and jobs may have waiting; holds for every client at once."""
         limits = {
             "tenant_jobs": settings.max_tenant_jobs,
@@ -109,15 +113,17 @@ class Fleet:
             rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), list(models)))
         return None not in rows
 
-    def catalog(self) -> dict[str, CatalogEntry]:
+    def catalog(self) -> "dict[str, CatalogEntry]":
         """Give the models that the fleet has published, by name, sorted."""
         with redis_errors(self._redis):
             rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
         entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
 
-    def _entry(self, row: bytes) -> list[CatalogEntry]:
+    def _entry(self, row: bytes) -> "list[CatalogEntry]":
         """Read an entry, or none; the same bytes once, since a client reads them for each job."""
+        from seqd_schemas import CatalogEntry
+
         if row not in self._entries:
             if len(self._entries) >= MOST_ENTRIES:
                 self._entries.clear()

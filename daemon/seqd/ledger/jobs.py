@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -18,7 +18,10 @@ from seqd.ledger.connection import passing_trouble, redis_errors
 from seqd.ledger.control import Control, unknown_job
 from seqd.ledger.records import read_events, read_pieces, read_record
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
-from seqd_schemas import Event, JobRecord, JobState, Keys, TextPieces
+from seqd_schemas import JobRecord, JobState, Keys
+
+if TYPE_CHECKING:
+    from seqd_schemas import Event, TextPieces
 
 log = logging.getLogger(__name__)
 
@@ -178,14 +181,14 @@ class Jobs:
         *,
         block: bool = True,
         longest_wait_s: float = BLOCK_MS / 1000,
-    ) -> list[Event]:
+    ) -> "list[Event]":
         """Give the events behind stream id `after`; `block` waits up to two seconds for one."""
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
         return self._read(self._keys.events(job_id), after, block_ms if block else None)
 
     def pieces(
         self, job_id: str, after: Place, *, block: bool = True
-    ) -> tuple[list[TextPieces], Place]:
+    ) -> "tuple[list[TextPieces], Place]":
         """Give what a job's texts went on with behind a place, and the place to go on from.
 
         `block` waits up to two seconds for a piece, or for an event of the job: the place tells
@@ -262,7 +265,7 @@ class Jobs:
             self._redis.zrem(self._keys.warnings(), *(job_id + b" results" for job_id in gone))
         return len(gone)
 
-    def _read(self, key: str, after: str, block_ms: int | None) -> list[Event]:
+    def _read(self, key: str, after: str, block_ms: int | None) -> "list[Event]":
         with redis_errors(self._redis):
             reply = self._redis.xread({key: after}, count=500, block=block_ms)
         streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])

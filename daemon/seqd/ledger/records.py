@@ -6,23 +6,19 @@ raises JobDamaged, an entry of an event stream is left out.
 
 import logging
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd.errors import JobDamaged
-from seqd.ledger.work import JOB
-from seqd_schemas import (
-    EVENT,
-    Counts,
-    Event,
-    Failure,
-    JobRecord,
-    JobState,
-    TextPieces,
-    TrainingResult,
-)
+from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, TrainingResult
+
+if TYPE_CHECKING:
+    from seqd_schemas import Event, TextPieces
 
 log = logging.getLogger(__name__)
+
+JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 
 def read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
@@ -37,8 +33,10 @@ def read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
         ) from None
 
 
-def read_events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[Event]:
+def read_events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> "Iterator[Event]":
     """Read entries of an event stream, each with its id."""
+    from seqd_schemas import EVENT  # here: there are fifteen kinds of event
+
     for event_id, fields in entries:
         try:
             event = EVENT.validate_json(fields[b"e"])
@@ -48,8 +46,10 @@ def read_events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator
         yield event.model_copy(update={"id": event_id.decode()})
 
 
-def read_pieces(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> Iterator[TextPieces]:
+def read_pieces(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> "Iterator[TextPieces]":
     """Read entries of a stream of pieces, those of other versions of seqd left out."""
+    from seqd_schemas import TextPieces
+
     for entry_id, fields in entries:
         try:
             yield TextPieces.model_validate_json(fields[b"p"])

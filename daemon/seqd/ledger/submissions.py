@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from redis.exceptions import ResponseError
 
@@ -19,7 +19,6 @@ from seqd.errors import REDIS_ERRORS, IdempotencyConflict, JobDamaged, SeqdError
 from seqd.ledger.blobs import json_of, pack, pack_json
 from seqd.ledger.refusals import lost_units, refusal
 from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
-from seqd.settings import Settings
 from seqd_schemas import (
     Failure,
     FileSource,
@@ -34,6 +33,9 @@ from seqd_schemas import (
     route_of,
     task_of,
 )
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
 SUBMIT_JOBS = 64
@@ -97,7 +99,7 @@ def inline_chunk(job: Job) -> ItemChunk | None:
 class Submissions:
     """Hands jobs in."""
 
-    def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
+    def __init__(self, scripts: Scripts, settings: "Settings", ring: Callable[[str], None]) -> None:
         self._scripts = scripts
         self._settings = settings
         self._ring = ring

@@ -10,14 +10,15 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost
 from seqd.ledger.blobs import pack
 from seqd.ledger.commits import quarantine_or_raise
 from seqd.ledger.quarantine import quarantine, quarantine_suspect
+from seqd.ledger.records import JOB
 from seqd.ledger.scripts import (
     Argument,
     Reply,
@@ -29,19 +30,13 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd.ledger.units import Unit
-from seqd.settings import Settings
-from seqd_schemas import (
-    SCHEMA_VERSION,
-    Event,
-    Failure,
-    ItemChunk,
-    Job,
-    TextPieces,
-)
+from seqd_schemas import SCHEMA_VERSION, ItemChunk, Job
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+    from seqd_schemas import Event, Failure, TextPieces
 
 log = logging.getLogger(__name__)
-
-JOB: TypeAdapter[Job] = TypeAdapter(Job)
 
 #: Units of which one sweep of the reconciler looks at most, so that a script stays short.
 SWEEP_UNITS = 200
@@ -79,7 +74,7 @@ class Renewal(IntEnum):
 class Work:
     """Claims, leases, and what workers say of their units but for the results: see `commits`."""
 
-    def __init__(self, scripts: Scripts, settings: Settings, ring: Callable[[str], None]) -> None:
+    def __init__(self, scripts: Scripts, settings: "Settings", ring: Callable[[str], None]) -> None:
         self._scripts = scripts
         self._settings = settings
         self._ring = ring
@@ -187,7 +182,7 @@ class Work:
         for route in as_list(self._scripts.call("bells", *routes)):
             self._ring(as_text(route))
 
-    def publish(self, unit: Unit, event: Event) -> None:
+    def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit; raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
@@ -196,7 +191,9 @@ class Work:
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
 
-    def publish_pieces(self, worker: str, entries: Sequence[tuple[Unit, TextPieces]]) -> list[bool]:
+    def publish_pieces(
+        self, worker: str, entries: "Sequence[tuple[Unit, TextPieces]]"
+    ) -> list[bool]:
         """Publish pieces of texts in one step; False for each whose unit is not ours any more.
 
         Also True where they were left out since Redis is short of memory: readers have the
@@ -209,7 +206,7 @@ class Work:
         reply = self._scripts.call("publish_pieces", worker, token, most_bytes, *rows)
         return [as_int(answer) == 1 for answer in as_list(reply)]
 
-    def fail_job(self, unit: Unit, failure: Failure) -> bool:
+    def fail_job(self, unit: Unit, failure: "Failure") -> bool:
         """End the whole job as failed; False when the unit is not ours any more."""
         try:
             reply = self._scripts.call(

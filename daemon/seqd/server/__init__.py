@@ -3,10 +3,15 @@
 Not the connection to it, which is `seqd.ledger`'s. Called by the command line.
 """
 
-from seqd.server.binaries import ServerBinary, find_server_binaries
-from seqd.server.embedded import EmbeddedServer, running_server
-from seqd.server.endpoint import Endpoint, redis_url_of
-from seqd.server.urls import check_redis_url, without_password
+from typing import TYPE_CHECKING
+
+from seqd.deferred import deferred
+
+if TYPE_CHECKING:
+    from seqd.server.binaries import ServerBinary, find_server_binaries
+    from seqd.server.embedded import EmbeddedServer, running_server
+    from seqd.server.endpoint import Endpoint, redis_url_of
+    from seqd.server.urls import check_redis_url, without_password
 
 __all__ = [
     "EmbeddedServer",
@@ -18,3 +23,18 @@ __all__ = [
     "running_server",
     "without_password",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred(
+        globals(),
+        {
+            "EmbeddedServer": "embedded",
+            "Endpoint": "endpoint",
+            "ServerBinary": "binaries",
+            "check_redis_url": "urls",
+            "find_server_binaries": "binaries",
+            "redis_url_of": "endpoint",
+            "running_server": "embedded",
+            "without_password": "urls",
+        },
+    )

@@ -5,6 +5,7 @@ through `redis_url_of`. Holds no connection.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,10 +13,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import RedisUnreachable
-from seqd.server.config import write_private
 from seqd.server.lock import is_alive
 from seqd.server.urls import check_redis_url
-from seqd.settings import Settings
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
 
 ENDPOINT_NAME = "endpoint.json"
 
@@ -25,18 +27,18 @@ _TIMEOUT_S = 2.0
 class Endpoint(BaseModel):
     """A running embedded server."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     url: str = Field(description="Its address, password included.")
     pid: int = Field(gt=0, description="Its process.")
 
 
-def server_folder(settings: Settings) -> Path:
+def server_folder(settings: "Settings") -> Path:
     """Folder of the embedded server's files; absolute, since the server runs inside it."""
     return settings.data_dir.absolute() / "redis"
 
 
-def redis_url_of(settings: Settings) -> str:
+def redis_url_of(settings: "Settings") -> str:
     """Give the address to use: the one that is set, or that of the running embedded server.
 
     Raises InvalidSettings for an address that seqd cannot use, and RedisUnreachable when none
@@ -83,6 +85,8 @@ def read_endpoint(path: Path) -> Endpoint | None:
 
 def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     """Publish the server to other commands of the same user."""
+    from seqd.server.config import write_private
+
     write_private(path, endpoint.model_dump_json() + "\n")
 
 

@@ -1,0 +1,31 @@
+"""Lets a package offer names of its modules without importing them: the first use does (PEP 562).
+
+A type checker reads the package's own imports, which stand under `if TYPE_CHECKING`; a test holds
+them against what is offered here. Imports nothing of ours.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+
+def deferred(
+    package: dict[str, object], homes: Mapping[str, str]
+) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the `__getattr__` and `__dir__` of a package that offers `homes`.
+
+    `package` is its `globals()`, `homes` has the module of each name. What was asked for once is
+    kept there, so that it is looked up only once.
+    """
+    own_name = str(package["__name__"])
+
+    def get(name: str) -> object:
+        if name not in homes:
+            raise AttributeError(f"module {own_name!r} has no attribute {name!r}")
+        found: object = getattr(import_module(f"{own_name}.{homes[name]}"), name)
+        package[name] = found
+        return found
+
+    def names() -> list[str]:
+        return sorted({*package, *homes})
+
+    return get, names
