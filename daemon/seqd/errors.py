@@ -36,9 +36,10 @@ how an error crosses a process border; `failure_of` makes one.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from seqd_schemas import Failure
+if TYPE_CHECKING:
+    from seqd_schemas import Failure
 
 
 class SeqdError(Exception):
@@ -198,7 +199,7 @@ class JobFailed(SeqdError):
 
     code = "job_failed"
 
-    def __init__(self, job_id: str, failure: Failure) -> None:
+    def __init__(self, job_id: str, failure: "Failure") -> None:
         super().__init__(failure.message)
         self.job_id = job_id
         self.failure = failure
@@ -267,8 +268,10 @@ def wire_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:_MAX_MESSAGE_CHARS]
 
 
-def failure_of(error: SeqdError) -> Failure:
+def failure_of(error: SeqdError) -> "Failure":
     """Turn an error into the record that crosses process borders."""
+    from seqd_schemas import Failure  # here: a command that is typed wrong needs no pydantic
+
     message = str(error) or (type(error).__doc__ or "").strip()
     return Failure(
         code=error.code,

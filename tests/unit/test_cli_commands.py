@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
 from cli_builders import Ended, clean_environment, here
 from seqd.cli.app import app
@@ -267,7 +268,6 @@ def test_a_port_to_start_on_and_a_server_that_runs_exclude_each_other(
 
 
 def test_every_command_has_a_panel_in_the_help() -> None:
-    panels = {command.rich_help_panel for command in app.registered_commands}
-    panels |= {group.rich_help_panel for group in app.registered_groups}
+    panels = {command.rich_help_panel for command in get_group(app).commands.values()}
 
     assert panels == {"Run the daemon", "Hand work in", "Look at what there is"}

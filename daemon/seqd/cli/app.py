@@ -1,35 +1,100 @@
-"""Puts the commands together into `seqd`; decides their names, order and headings."""
+"""Puts the commands together into `seqd`; decides their names, order and headings.
 
-from typing import Annotated
+A command's module is imported when the command is called, or listed with its help.
+"""
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
-
-from seqd.cli.bench import app as bench
-from seqd.cli.classify import classify
-from seqd.cli.demo import demo
-from seqd.cli.generate import generate
-from seqd.cli.jobs import app as jobs
-from seqd.cli.models import app as models
-from seqd.cli.plugins import app as plugins
-from seqd.cli.schema import schema
-from seqd.cli.status import status
-from seqd.cli.sweep import sweep
-from seqd.cli.train import train
-from seqd.cli.up import up
-from seqd.cli.worker import worker
+from typer.core import TyperGroup
+from typer.main import get_group
 
 _RUN = "Run the daemon"
 _WORK = "Hand work in"
 _LOOK = "Look at what there is"
 
+
+class _Place(NamedTuple):
+    """Where a command is: its module, its function or Typer there, and its heading."""
+
+    module: str
+    name: str
+    heading: str
+
+
+_COMMANDS = {
+    "demo": _Place("demo", "demo", _RUN),
+    "up": _Place("up", "up", _RUN),
+    "worker": _Place("worker", "worker", _RUN),
+    "classify": _Place("classify", "classify", _WORK),
+    "train": _Place("train", "train", _WORK),
+    "sweep": _Place("sweep", "sweep", _WORK),
+    "generate": _Place("generate", "generate", _WORK),
+    "status": _Place("status", "status", _LOOK),
+    "schema": _Place("schema", "schema", _LOOK),
+    "jobs": _Place("jobs", "app", _WORK),
+    "models": _Place("models", "app", _LOOK),
+    "plugins": _Place("plugins", "app", _LOOK),
+    "bench": _Place("bench", "app", _LOOK),
+}
+
+
+class _Commands(MutableMapping[str, Any]):
+    """The commands by name, each made when it is asked for."""
+
+    def __init__(self, markup: str) -> None:
+        self._markup: Any = markup
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._make(name, _COMMANDS[name])
+        return self._made[name]
+
+    def _make(self, name: str, place: _Place) -> Any:
+        found = getattr(import_module(f"seqd.cli.{place.module}"), place.name)
+        alone = typer.Typer(rich_markup_mode=self._markup, pretty_exceptions_enable=False)
+        if isinstance(found, typer.Typer):
+            alone.add_typer(found, name=name, rich_help_panel=place.heading)
+        else:
+            alone.command(name, rich_help_panel=place.heading)(found)
+        return get_group(alone).commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_COMMANDS)
+
+    def __len__(self) -> int:
+        return len(_COMMANDS)
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._made[name]
+
+
+class _Group(TyperGroup):
+    """`seqd` itself."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Commands(_MARKUP)
+
+
+#: How help texts mark words up.
+_MARKUP: Any = "rich"
+
 app = typer.Typer(
     name="seqd",
+    cls=_Group,
     help="The sequence-model daemon: bulk classification, training and generation.",
     no_args_is_help=True,
     add_completion=False,
     # An unforeseen error shows Python's own traceback, which can be reported as it is.
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -50,18 +115,3 @@ def seqd(
     ] = False,
 ) -> None:
     """The sequence-model daemon: bulk classification, training and generation."""
-
-
-app.command("demo", rich_help_panel=_RUN)(demo)
-app.command("up", rich_help_panel=_RUN)(up)
-app.command("worker", rich_help_panel=_RUN)(worker)
-app.command("classify", rich_help_panel=_WORK)(classify)
-app.command("train", rich_help_panel=_WORK)(train)
-app.command("sweep", rich_help_panel=_WORK)(sweep)
-app.command("generate", rich_help_panel=_WORK)(generate)
-app.add_typer(jobs, name="jobs", rich_help_panel=_WORK)
-app.command("status", rich_help_panel=_LOOK)(status)
-app.add_typer(models, name="models", rich_help_panel=_LOOK)
-app.add_typer(plugins, name="plugins", rich_help_panel=_LOOK)
-app.add_typer(bench, name="bench", rich_help_panel=_LOOK)
-app.command("schema", rich_help_panel=_LOOK)(schema)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
@@ -16,10 +17,12 @@ from seqd.cli.rendering.bulk_view import bulk_view
 from seqd.cli.rendering.screen import Screen, data_goes_to_a_terminal
 from seqd.cli.rendering.summary import Course, say_bulk_summary
 from seqd.cli.rendering.tables import print_json
-from seqd.cli.result_files import ResultFiles
 from seqd.cli.tally import Tally
 from seqd.client import JobHandle
 from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seqd.cli.result_files import ResultFiles
 
 Result = ItemSuccess | ItemFailure
 
@@ -28,7 +31,7 @@ Result = ItemSuccess | ItemFailure
 class Output:
     """Where results go: into files, or else one by one to `print_result`."""
 
-    files: ResultFiles | None
+    files: "ResultFiles | None"
     print_result: Callable[[Result], None]
     as_json: bool
 
@@ -42,9 +45,13 @@ class Output:
 
 def result_files(
     out: Path | None, source: str | None
-) -> AbstractContextManager[ResultFiles | None]:
+) -> "AbstractContextManager[ResultFiles | None]":
     """Open the files of `--out`; nothing without it."""
-    return nullcontext() if out is None else ResultFiles(out, source=source)
+    if out is None:
+        return nullcontext()
+    from seqd.cli.result_files import ResultFiles
+
+    return ResultFiles(out, source=source)
 
 
 def print_line(result: Result) -> None:
@@ -72,7 +79,6 @@ def see_through(
     """
     # What the command has imported stays: the collector need not look at it again and again while
     # items come and go. That was a tenth of the command's time for each item.
-    gc.collect()
     gc.freeze()
     course = read_results(handle, screen, output, tally, total_is_final, results)
     if course.record.state is JobState.CANCELLED:
@@ -114,7 +120,7 @@ def _without_json(results: Iterator[Result]) -> Iterator[tuple[Result, bytes | N
     return ((result, None) for result in results)
 
 
-def _summary(record: JobRecord, tally: Tally, files: ResultFiles) -> dict[str, object]:
+def _summary(record: JobRecord, tally: Tally, files: "ResultFiles") -> dict[str, object]:
     return {
         "job": record,
         "accuracy": tally.accuracy,

@@ -76,9 +76,10 @@ def classify(
 def _printer(texts: list[str], *, as_json: bool) -> "Callable[[Result], None]":
     """For a person who typed texts, words; for everything else, lines of JSON."""
     from seqd.cli.bulk import print_line
-    from seqd.cli.rendering.results import VerdictPrinter
     from seqd.cli.rendering.screen import data_goes_to_a_terminal
 
     if texts and not as_json and data_goes_to_a_terminal():
+        from seqd.cli.rendering.results import VerdictPrinter
+
         return VerdictPrinter(texts).show
     return print_line

@@ -6,20 +6,22 @@ may be on another machine. Training data is different: see `data_of`.
 
 import re
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from seqd.cli.options import choice
 from seqd.errors import InvalidRequest
-from seqd.inputs import FileDataset, items_of, read_items
+from seqd.inputs import items_of
 from seqd.inputs.faults import BadEntry
 from seqd.inputs.labels import label_of
-from seqd.inputs.paths import format_of, locate
-from seqd.inputs.records import Value
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
+
+if TYPE_CHECKING:
+    from seqd.inputs import FileDataset
+    from seqd.inputs.records import Value
 
 #: How a plugin's own data set is named, such as `keras:imdb`.
 _NAMED = re.compile(r"[a-z][a-z0-9_]*:[a-z0-9_]+")
@@ -35,7 +37,7 @@ class Feed:
     """The entries of a job on their way to the client, counted, their true labels kept."""
 
     def __init__(
-        self, entries: Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]
+        self, entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]"
     ) -> None:
         self._entries = entries
         #: The true label of each entry, in order, None where it has none; whoever tells right
@@ -54,7 +56,7 @@ class Feed:
         yield from self._entries(self._keep_label)
         self.is_complete = True
 
-    def _keep_label(self, value: Value) -> None:
+    def _keep_label(self, value: "Value") -> None:
         self.labels.append(_label(value, self._label_field))
 
     def without_labels(self) -> "Feed":
@@ -81,6 +83,9 @@ def feed_of(
     if file is None:
         yield Feed(lambda on_record: items_of(texts, allow_empty=allow_empty))
         return
+    # What reads files is imported where there is one: a text on the command line needs none.
+    from seqd.inputs import read_items
+
     with _readable(file) as path:
         named = file_source(path, **source)
         yield Feed(
@@ -90,6 +95,8 @@ def feed_of(
 
 def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSource:  # noqa: A002
     """Name a local file with its absolute path. Raises InvalidInput where it will not do."""
+    from seqd.inputs.paths import format_of, locate
+
     wanted = FileFormat(choice("--format", format, [known.value for known in FileFormat]))
     for name, value in fields.items():
         if not 1 <= len(value) <= 128:
@@ -117,14 +124,18 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
 
 
 @contextmanager
-def dataset_of(file: str, **fields: str) -> Iterator[FileDataset]:
+def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
     """Open a file (`-` is standard input) as data that is read here; a `with` block's long."""
+    from seqd.inputs import FileDataset
+
     with _readable(file) as path:
         yield FileDataset(file_source(path, **fields))
 
 
 def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
     """Read training data here, to be uploaded; a running text in blocks of whole lines."""
+    from seqd.inputs import FileDataset
+
     data = FileDataset(source)
     if source.format is FileFormat.LINES:
         yield from ({"text": block} for block in _blocks(data.text()))
@@ -150,6 +161,8 @@ def _readable(file: str) -> Iterator[Path]:
     if file != "-":
         yield Path(file)
         return
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="seqd-") as folder:
         yield _spooled(Path(folder))
 
@@ -172,7 +185,7 @@ def _spooled(folder: Path) -> Path:
     return path
 
 
-def _label(value: Value, field: str) -> str | None:
+def _label(value: "Value", field: str) -> str | None:
     if not isinstance(value, Mapping):
         return None
     try:

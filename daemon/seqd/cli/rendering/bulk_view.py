@@ -8,20 +8,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, Task, TextColumn
-from rich.text import Text
-
 from seqd.cli.rendering.numbers import count, counted, duration, rate
 from seqd.cli.rendering.pace import Pace, paused_note
-from seqd.cli.rendering.screen import Screen, printable
+from seqd.cli.rendering.screen import Screen
 from seqd_schemas import Counts, Event, JobRecord, JobState
 from seqd_schemas import Progress as ProgressEvent
 
 #: Seconds between two lines where there is no terminal.
 LINE_EVERY_S = 3.0
-
-#: What stands in the place of the pace after an event.
-_SAID = {"started": "loading", "resumed": "waiting for a worker"}
 
 
 class BulkView(Protocol):
@@ -56,96 +50,11 @@ def bulk_view(
     on the same terminal: they would tear the bar.
     """
     if screen.is_live and may_move:
+        # Here: rich's progress takes long to import, and most programs' output is no terminal.
+        from seqd.cli.rendering.bulk_bar import BarView
+
         return BarView(screen, record, total_is_final)
     return LineView(screen, record, total_is_final)
-
-
-class _Mark(SpinnerColumn):
-    """A spinner, until the task has a mark of its own."""
-
-    def render(self, task: Task) -> Text:
-        mark = task.fields["mark"]
-        return super().render(task) if mark is None else Text(mark)  # type: ignore[return-value]
-
-
-class BarView:
-    """A bar that is drawn over."""
-
-    def __init__(
-        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
-    ) -> None:
-        self._total_is_final = total_is_final
-        self._pace = Pace(is_paused=record.state is JobState.PAUSED)
-        self._progress = Progress(
-            _Mark(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[items]}", markup=False, justify="right"),
-            TextColumn("{task.fields[pace]}", markup=False),
-            console=screen.console,
-            expand=True,
-            # Else rich sends stdout, where results may go into a file or a pipe, to the terminal.
-            redirect_stdout=False,
-        )
-        is_paused = self._pace.is_paused
-        self._task = self._progress.add_task(
-            printable(title_of(record)),
-            total=None,
-            items=_items(record.counts, is_final=record.sealed) if is_paused else "0",
-            pace=paused_note(record.job_id) if is_paused else "waiting for a worker",
-            mark=None,
-        )
-
-    @property
-    def was_paused(self) -> bool:
-        """True when the job stood still for a while."""
-        return self._pace.was_paused
-
-    def show(self, event: Event) -> None:
-        """Move the bar."""
-        self._pace.take(event)
-        if self._pace.is_paused and event.event in ("paused", *_SAID):
-            self._progress.update(self._task, pace=paused_note(event.job_id))
-        elif event.event in _SAID:
-            self._progress.update(self._task, pace=_SAID[event.event])
-        elif event.event == "log":
-            self._progress.console.print(printable(event.message), markup=False)
-        elif isinstance(event, ProgressEvent):
-            is_final = self._total_is_final()
-            pace = "  ".join(self._pace.told(event, is_final=is_final))
-            self._draw(event.counts, pace, is_final=is_final)
-
-    def finish(self, record: JobRecord) -> None:
-        """Leave the bar where the job ended, with the pace of the whole job."""
-        self._draw(record.counts, _whole_pace(record, was_paused=self.was_paused), is_final=True)
-        self._mark("✓" if record.state is JobState.COMPLETED else "✗")
-
-    def _mark(self, mark: str) -> None:
-        self._progress.update(self._task, mark=mark)
-
-    def _draw(self, counts: Counts, pace: str, *, is_final: bool) -> None:
-        self._progress.update(
-            self._task,
-            completed=counts.done,
-            # Without a total the bar only pulses: what is known so far would promise too much.
-            total=counts.total if is_final else None,
-            items=_items(counts, is_final=is_final),
-            pace=pace,
-        )
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            self._mark("✗")  # nobody turns the spinner any more
-        self._progress.stop()
 
 
 class LineView:
@@ -186,7 +95,7 @@ class LineView:
 
     def _line(self, event: ProgressEvent) -> str:
         is_final = self._total_is_final()
-        items = _items(event.counts, is_final=is_final)
+        items = items_of(event.counts, is_final=is_final)
         return f"{self._title}: {', '.join((items, *self._pace.told(event, is_final=is_final)))}"
 
     def __enter__(self) -> Self:
@@ -213,13 +122,15 @@ def seconds_of(record: JobRecord) -> float | None:
     return (record.ended_at_ms - record.started_at_ms) / 1000
 
 
-def _items(counts: Counts, *, is_final: bool) -> str:
+def items_of(counts: Counts, *, is_final: bool) -> str:
+    """Say how many items are done, of how many, and how many of them have errors."""
     done, total = count(counts.done), count(counts.total)
     items = f"{done}/{total}" if is_final else f"{done} of {total}+"
     return items + (f" ({counted(counts.errored, 'error')})" if counts.errored else "")
 
 
-def _whole_pace(record: JobRecord, *, was_paused: bool) -> str:
+def whole_pace(record: JobRecord, *, was_paused: bool) -> str:
+    """Say how fast an ended job was, or how long it took where it was paused."""
     seconds = seconds_of(record)
     if not seconds:
         return "0/s"

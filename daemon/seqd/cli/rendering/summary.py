@@ -1,14 +1,17 @@
 """What is said when a job has ended: counts, pace, accuracy, the first errors, what to do next."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from seqd.cli.rendering.bulk_view import seconds_of, title_of
 from seqd.cli.rendering.numbers import count, counted, duration, metric, rate
 from seqd.cli.rendering.screen import Screen
-from seqd.cli.result_files import ResultFiles
 from seqd.cli.tally import Tally
 from seqd.client.handle import expiry_of
 from seqd_schemas import JobRecord, JobState, Task, TrainingResult
+
+if TYPE_CHECKING:
+    from seqd.cli.result_files import ResultFiles
 
 _DONE = {"classify": "classified", "generate": "continued", "train": "trained", "sweep": "trained"}
 
@@ -32,7 +35,7 @@ class Course:
 
 
 def say_bulk_summary(
-    screen: Screen, course: Course, tally: Tally, files: ResultFiles | None
+    screen: Screen, course: Course, tally: Tally, files: "ResultFiles | None"
 ) -> None:
     """Say what a bulk job came to, and how to do the rest of it."""
     say_headline(screen, course, tally)
@@ -44,7 +47,7 @@ def say_bulk_summary(
 
 
 def say_merged_summary(
-    screen: Screen, first: JobRecord, last: JobRecord, tally: Tally, files: ResultFiles | None
+    screen: Screen, first: JobRecord, last: JobRecord, tally: Tally, files: "ResultFiles | None"
 ) -> None:
     """Say what a job and its retries came to together, which is what `tally` is of.
 
@@ -59,7 +62,7 @@ def say_merged_summary(
 
 
 def say_retry_summary(
-    screen: Screen, retry: JobRecord, first: JobRecord, tally: Tally, files: ResultFiles | None
+    screen: Screen, retry: JobRecord, first: JobRecord, tally: Tally, files: "ResultFiles | None"
 ) -> None:
     """Say what a retry came to; `tally` is of the whole, which begins with job `first`."""
     counts = retry.counts
@@ -127,12 +130,12 @@ def _shares(tally: Tally) -> str:
     return f": {', '.join(shares)}" if shares else ""
 
 
-def _say_files(screen: Screen, tally: Tally, files: ResultFiles | None) -> None:
+def _say_files(screen: Screen, tally: Tally, files: "ResultFiles | None") -> None:
     if files is not None and tally.succeeded:
         screen.say(f"{files.path}: {counted(tally.succeeded, 'result')}, in input order")
 
 
-def _say_errors(screen: Screen, tally: Tally, files: ResultFiles | None, *, of: str) -> None:
+def _say_errors(screen: Screen, tally: Tally, files: "ResultFiles | None", *, of: str) -> None:
     """Show the first errors, and where all are: `of` is what `jobs results` is to be given."""
     total = counted(tally.succeeded + tally.errored, "item")
     have = "has" if tally.errored == 1 else "have"

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-from rich.markup import escape
-from rich.table import Table
 
 from seqd.cli.rendering.screen import Screen, printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 #: Columns of these names give way when a table is too wide; others stay whole.
 _MAY_WRAP = frozenset(
@@ -29,6 +31,8 @@ def print_table(
     screen: Screen, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = ""
 ) -> None:
     """Print rows under a heading; numbers stand to the right."""
+    from rich.table import Table
+
     found = [tuple(row) for row in rows]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(columns):
@@ -49,6 +53,8 @@ def print_table(
 
 def print_facts(screen: Screen, facts: Mapping[str, object]) -> None:
     """Print names with their values, a line each; without those that are empty."""
+    from rich.table import Table
+
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
@@ -70,7 +76,7 @@ def print_json(value: object) -> None:
     print(json.dumps(_plain(value), indent=2, ensure_ascii=False))  # noqa: T201
 
 
-def _draw(screen: Screen, table: Table) -> None:
+def _draw(screen: Screen, table: "Table") -> None:
     if screen.is_live:
         screen.console.print(table)
         return
@@ -100,4 +106,6 @@ def _cell(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
+    from rich.markup import escape
+
     return escape(printable(text))
