@@ -56,6 +56,54 @@ def test_the_client_loads_neither_celery_nor_what_only_the_command_line_needs():
     assert not modules & {"celery", "kombu", "jsonschema", "typer", "rich", "numpy"}
 
 
+#: What a command that hands a job in and prints its result to a pipe can do without.
+NOT_FOR_A_SUBMIT = {
+    "celery", "kombu", "billiard", "amqp", "pluggy", "rich", "jsonschema", "numpy",
+    "seqd.bench", "seqd.demo", "seqd.hookspecs", "seqd.registry", "seqd.store", "seqd.supervisor",
+    "seqd.worker", "seqd.ledger.work", "seqd.ledger.checkpoints", "seqd.inputs.datasets",
+    "seqd.server.embedded", "seqd.cli.jobs", "seqd.cli.models",
+}  # fmt: skip
+
+
+def test_a_program_that_imports_the_client_takes_only_what_a_call_needs():
+    modules = modules_after("from seqd.client import Client")
+
+    assert not modules & (NOT_FOR_A_SUBMIT | {"seqd.settings", "pydantic_settings", "typer"})
+    assert not {"seqd_schemas.events", "seqd_schemas.manifests", "seqd_schemas.fleet"} & modules
+
+
+def test_naming_a_package_imports_none_of_its_modules():
+    modules = modules_after("import seqd.client, seqd.server, seqd.inputs, seqd_schemas")
+
+    assert not modules & {"pydantic", "redis", "seqd.client.client", "seqd_schemas.base"}
+
+
+def test_no_record_is_built_before_it_is_used():
+    program = (
+        "import seqd_schemas\n"
+        "names = [getattr(seqd_schemas, name) for name in seqd_schemas.__all__]\n"
+        "built = [k.__name__ for k in names if getattr(k, '__pydantic_complete__', False)]\n"
+        "assert not built, built"
+    )
+
+    assert "seqd_schemas.events" in modules_after(program)
+
+
+def test_the_version_is_printed_without_any_library(tmp_path):
+    modules, printed = modules_of_command(tmp_path, "--version")
+
+    assert printed.startswith("seqd ")
+    assert not modules & {"typer", "click", "rich", "pydantic", "redis", "seqd.cli"}
+
+
+def test_help_imports_no_library_but_that_of_the_command_line(tmp_path):
+    modules, _ = modules_of_command(tmp_path, "--help")
+
+    listed = {"rich", "seqd.cli.jobs", "seqd.cli.models"}
+    assert listed <= modules
+    assert not modules & (NOT_FOR_A_SUBMIT - listed | {"pydantic", "redis", "seqd_schemas.base"})
+
+
 def test_the_client_is_imported_in_half_a_second():
     """Processor time, the best of three: other programs may be busy on the machine."""
     program = (

@@ -2,6 +2,9 @@
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -79,3 +82,43 @@ def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_house:
     settings = empty_house.settings
     with connect(str(settings.redis_url)) as redis:
         assert redis.exists(f"{settings.prefix}:unacked", settings.keys.bell(ROUTE)) == 0
+
+
+#: Runs a command, and prints the modules that it took, on stderr.
+COMMAND = """
+import json, sys
+from seqd.__main__ import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr)
+"""
+
+#: What takes long to import, and a text on the command line can do without.
+NOT_NEEDED = {
+    "celery", "kombu", "amqp", "billiard", "pluggy", "rich", "jsonschema", "numpy",
+    "seqd.hookspecs", "seqd.registry", "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
+    "seqd_schemas.manifests", "seqd_schemas.schema_files",
+}  # fmt: skip
+
+
+def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
+    empty_house: House,
+) -> None:
+    empty_house.start_ready()
+    settings = empty_house.settings
+    variables = {"SEQD_REDIS_URL": str(settings.redis_url), "SEQD_PREFIX": settings.prefix}
+    environment = os.environ | variables
+    environment.pop("FORCE_COLOR", None)
+
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, "classify", "--text", "a", "--model", "echo"],
+        capture_output=True, text=True, timeout=60, check=False, env=environment,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "succeeded"
+    summary, *_, modules = done.stderr.splitlines()
+    assert summary.startswith("1 classified by echo")
+    assert NOT_NEEDED & set(json.loads(modules)) == set()

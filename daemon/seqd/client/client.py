@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from seqd.admission import admit
 from seqd.bell import Bell
-from seqd.client.continuing import failed_items, resumption_of, retry_of
-from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
 from seqd.client.handle import JobHandle
 from seqd.client.requests import JobOptions, checked_id, job_of
 from seqd.client.upload import Upload
@@ -151,6 +149,8 @@ class Client:
         Raises what `classify` does before anything is sent, and JobsRefused when some of the jobs
         were refused: it knows which, why, and which were not.
         """
+        from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
+
         refuse_options_of_one(options)
         source = UploadSource(expected_items=1)
         job = job_of("classify", model, options, source=source)
@@ -255,6 +255,8 @@ class Client:
         text that could be read are not sent again. Raises WrongState when the job has not ended,
         has nothing to send again, or was already continued.
         """
+        from seqd.client.continuing import failed_items, retry_of
+
         record = self.job(job_id).record()
         job = retry_of(record)
         items = failed_items(self._ledger, job_id)
@@ -281,6 +283,8 @@ class Client:
         if not record.state.is_terminal:
             handle.resume()
             return handle
+        from seqd.client.continuing import resumption_of
+
         return self._send(resumption_of(record), {})
 
     def job(self, job_id: str) -> JobHandle:

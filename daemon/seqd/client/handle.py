@@ -9,9 +9,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from seqd.client.continuing import has_its_input, merged
 from seqd.client.results import ResultReader
-from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
@@ -19,6 +17,7 @@ from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd.client.pieces import Piece
+    from seqd.client.upload import Upload
     from seqd_schemas import Event, Rejected
 
 #: Seconds after which a waiting handle looks whether its own upload has failed.
@@ -29,7 +28,7 @@ class JobHandle:
     """A job in the ledger."""
 
     def __init__(
-        self, ledger: Ledger, job_id: str, upload: Upload | None = None, *, durable: bool = False
+        self, ledger: Ledger, job_id: str, upload: "Upload | None" = None, *, durable: bool = False
     ) -> None:
         #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
         self.job_id = job_id
@@ -158,6 +157,8 @@ class JobHandle:
 
         Waits for a retry that still runs. In input order, as `results`.
         """
+        from seqd.client.continuing import merged
+
         lines = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
         first = (line.result for line in lines)
         retry = self.continuation()
@@ -267,6 +268,8 @@ class JobHandle:
 
 def expiry_of(record: JobRecord) -> str:
     """Say of an expired job when that was, how far it had come, and how to continue it."""
+    from seqd.client.continuing import has_its_input
+
     job_id, counts = record.job_id, record.counts
     expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
     if record.kind == "train":

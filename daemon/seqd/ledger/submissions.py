@@ -17,7 +17,6 @@ from redis.exceptions import ResponseError
 from seqd.combinations import combinations_of
 from seqd.errors import REDIS_ERRORS, IdempotencyConflict, JobDamaged, SeqdError
 from seqd.ledger.blobs import json_of, pack, pack_json
-from seqd.ledger.refusals import lost_units, refusal
 from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd_schemas import (
     Failure,
@@ -216,6 +215,8 @@ class Submissions:
         if as_int(reply[1]):
             self._ring(route_of(task_of(job.kind), job.model.split("@")[0]))
         if as_bytes(reply[0]) == b"behind":
+            from seqd.ledger.refusals import lost_units
+
             raise lost_units(job_id, units)
         return as_bytes(reply[0]) == b"sealed"
 
@@ -255,6 +256,8 @@ def _accepted(job: Job, job_id: str, digest: str, reply: list[Reply]) -> tuple[A
     """Read what `submit.lua` says of one job, and whether a bell is due; raises its refusal."""
     outcome = as_text(reply[0])
     if outcome == "refused":
+        from seqd.ledger.refusals import refusal
+
         raise refusal(job, reply[1:])
     if outcome == "exists":
         known = Accepted(as_text(reply[1]), created=False)
