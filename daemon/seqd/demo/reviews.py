@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from seqd.demo import phrases
+from seqd.demo.sample_data import sample_data
 
 Stance = Literal["positive", "negative"]
 STANCES: Final[tuple[Stance, Stance]] = ("negative", "positive")
@@ -43,29 +43,31 @@ def compose_reviews(count: int, seed: int = 0) -> Iterator[Review]:
 
 
 def _compose(draw: random.Random, stance: Stance) -> str:
+    parts = sample_data()["reviews"]
     leaning = draw.choice(_LEANINGS)
     film = _film(draw)
-    sentences = [draw.choice(phrases.OPENINGS).format(**film)]
-    for aspect in draw.sample(phrases.ASPECTS, draw.randint(*_OPINIONS)):
+    sentences = [draw.choice(parts["openings"]).format(**film)]
+    for aspect in draw.sample(parts["aspects"], draw.randint(*_OPINIONS)):
         against = draw.random() > leaning
         opinion = aspect[_other(stance) if against else stance]
         sentences.append(draw.choice(opinion).format(**film))
         if draw.random() < 0.35:
-            sentences.append(draw.choice(phrases.FACTS).format(**film))
+            sentences.append(draw.choice(parts["facts"]).format(**film))
     if draw.random() < _WITH_VERDICT:
-        sentences.append(draw.choice(phrases.VERDICTS[stance]).format(**film))
+        sentences.append(draw.choice(parts["verdicts"][stance]).format(**film))
     return " ".join(sentences)
 
 
 def _film(draw: random.Random) -> dict[str, str]:
-    lead, other = draw.sample(phrases.NAMES, 2)
+    parts = sample_data()["reviews"]
+    lead, other = draw.sample(parts["names"], 2)
     return {
-        "title": f"{draw.choice(phrases.TITLE_FRONTS)} {draw.choice(phrases.TITLE_BACKS)}",
+        "title": f"{draw.choice(parts['title_fronts'])} {draw.choice(parts['title_backs'])}",
         "lead": lead,
         "other": other,
-        "director": draw.choice(phrases.NAMES),
-        "place": draw.choice(phrases.PLACES),
-        "genre": draw.choice(phrases.GENRES),
+        "director": draw.choice(parts["names"]),
+        "place": draw.choice(parts["places"]),
+        "genre": draw.choice(parts["genres"]),
         "year": str(draw.randint(1948, 2009)),
         "minutes": str(draw.randint(78, 154)),
     }
