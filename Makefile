@@ -12,7 +12,7 @@ SEEDS  ?= $(SEED)
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive starters schemas clean
+.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets starters schemas clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -28,7 +28,8 @@ help:
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
 	@echo "               go to all of them; about 25 minutes"
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
-	@echo "               one of them"
+	@echo "               one of them; tests/bench/README.md has what they say"
+	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make clean     remove .venv and all caches"
@@ -61,11 +62,11 @@ chaos-reviews: $(VENV)/dev.stamp
 hostile: $(VENV)/dev.stamp
 	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
 
-# Each prints medians, ratios and spread; `seqd bench NAME --help` has what can be set.
+# Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive: $(VENV)/bench.stamp
-	$(BIN)/seqd bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets: $(VENV)/bench.stamp
+	PYTHONPATH=tests $(BIN)/python -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt

@@ -13,8 +13,6 @@ import tomllib
 DOOR = ("seqd_schemas", "seqd.hookspecs", "seqd.errors", "seqd_ngrams")
 QUEUE = ("celery", "kombu", "billiard")
 DEEP = ("keras", "tensorflow", "tf_keras", "torch", "jax")
-#: Programs that a bench measures beside seqd: what a user would write instead, apart from it.
-PEERS = "seqd.bench.peers"
 PICKLES = ("pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib")
 
 
@@ -89,7 +87,7 @@ def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
 def test_celery_stays_behind_the_worker(sources):
     found = faults(
         sources,
-        lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker", PEERS),
+        lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker"),
     )
 
     assert not found, told(found, "Work is in the ledger; ring with seqd.bell, listen in worker.")
@@ -99,7 +97,7 @@ def test_deep_learning_libraries_stay_in_the_plugins_network_modules(sources, pl
     networks = tuple(f"{package}.network" for package in plugin_packages)
 
     found = faults(
-        sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks, PEERS)
+        sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks)
     )
 
     assert not found, told(
@@ -127,6 +125,22 @@ def test_nothing_that_runs_code_from_data_is_used(sources):
                 found.append(f"{source.where(node.lineno)}: calls {name}")
 
     assert not found, told(found, "Weights are safetensors, all else is JSON.")
+
+
+def test_a_benchmarks_peers_are_what_a_user_would_write_instead(sources_of_tests, plugin_packages):
+    ours = ("seqd", "seqd_schemas", "seqd_ngrams", *plugin_packages)
+    peers = [source for source in sources_of_tests if source.path.parent.name == "peers"]
+
+    found = faults(
+        peers,
+        lambda source, name: (
+            is_under(name, ours)
+            or (is_under(name, ("bench",)) and not is_under(name, ("bench.peers",)))
+        ),
+    )
+
+    assert len(peers) >= 7
+    assert not found, told(found, "A peer imports nothing of seqd: it is measured beside it.")
 
 
 def test_folders_are_not_import_names(sources, sources_of_tests):

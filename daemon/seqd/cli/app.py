@@ -37,7 +37,6 @@ _COMMANDS = {
     "jobs": _Place("jobs", "app", _WORK),
     "models": _Place("models", "app", _LOOK),
     "plugins": _Place("plugins", "app", _LOOK),
-    "bench": _Place("bench", "app", _LOOK),
 }
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: seqd beside what a user would pick instead, in one run on this machine."""

@@ -1,0 +1,59 @@
+"""`python -m bench CASE …`, with `tests` on PYTHONPATH; `make bench-CASE` calls it."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from bench.case import Case
+from bench.classify import Classify
+from bench.generate import Generate
+from bench.interactive import Interactive
+from bench.jobs import Jobs
+from bench.presets import Presets
+from bench.report import show
+from bench.scale import Scale
+from bench.train import Train
+from seqd.errors import SeqdError
+
+CASES: tuple[type[Case], ...] = (Classify, Jobs, Train, Generate, Scale, Interactive, Presets)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a case and print its report; gives the exit status."""
+    parser = argparse.ArgumentParser("bench", description=sys.modules["bench"].__doc__)
+    commands = parser.add_subparsers(required=True, metavar="CASE")
+    form = argparse.ArgumentDefaultsHelpFormatter
+    for one in CASES:
+        told = {"help": one.__doc__, "description": one.__doc__}
+        command = commands.add_parser(one.__name__.lower(), formatter_class=form, **told)
+        one.add_options(command)
+        command.set_defaults(case=one)
+    options = vars(parser.parse_args(arguments))
+    case: Case = options.pop("case")(**options)
+    # A daemon of its own: what the caller has set for another one must not reach it.
+    for variable in [name for name in os.environ if name.startswith("SEQD_")]:
+        del os.environ[variable]
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        report = case.run()
+    except SeqdError as error:
+        print(f"error[{error.code}]: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(vars(report), indent=2)) if case.json else show(report)
+    return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does: what was started is ended on the way out; a second signal waits."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

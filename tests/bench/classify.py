@@ -1,0 +1,225 @@
+"""Whole classifications, file to file, beside Keras and ONNX Runtime.
+
+seqd's side is a command: raw JSONL in, through Redis and Celery to the serving slots, results file
+out; its start-up is in it. The peers' side is the network alone, over arrays that are padded
+already. Both take the tutorial's network, on the same reviews.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.case import Case, option
+from bench.daemon import Daemon
+from bench.report import Figure, Side, fact, in_turn, ratios, row, say, warm_up
+from bench.texts import TEST_FILE, TRAIN_FILE, Reviews, reviews_of
+from seqd.slots import cores
+from seqd_schemas import JobRecord
+
+#: Reviews that the tutorial's version is trained on, at least and at most: the latter are enough
+#: for a vocabulary of full size. Its weights change no speed.
+_FEWEST, _MOST = 200, 2_000
+#: Batches of the peers. Keras on two cores of a Zen 4, padded to 500, reviews a second at 32, 64,
+#: 256 and 512: 680, 990, 1,030, 1,030. ONNX Runtime on two busy cores, medians of six rounds at
+#: 64, 256 and 512: 400, 540, 590.
+_KERAS_BATCH, _ONNX_BATCH = 256, 512
+#: Rows and seconds of the matrix products that bound an LSTM.
+_BOUND_ROWS, _BOUND_S = 512, 0.5
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+KERAS, ONNX, BOUND = "Keras model.predict", "ONNX Runtime", "matrix products"
+
+#: What a worker tells apart, in the order of the work.
+_STAGES = {
+    "claim_s": "claim: taking work from the ledger",
+    "unpack_s": "unpack: reading its input",
+    "vectorise_s": "vectorise: text to arrays",
+    "compute_s": "compute: the network",
+    "commit_s": "commit: results into the ledger",
+}
+
+
+@dataclass
+class Classify(Case):
+    """Classify reviews, file to file, beside Keras's predict and ONNX Runtime on padded arrays."""
+
+    what = "raw JSONL file to results file, beside the network alone on arrays padded already"
+
+    reviews: int = option(5_000, "reviews of the file that all sides take")
+    large: int = option(25_000, "reviews of the larger file; 0: none")
+    rounds: int = option(5, "rounds; sides take turns")
+    starter_only: bool = option(False, "no tutorial network, no peers, no TensorFlow")
+
+    def measure(self) -> None:
+        few = reviews_of(self.file_or(TEST_FILE), self.reviews)
+        many = reviews_of(self.file_or(TRAIN_FILE), max(self.large, self.reviews, _FEWEST), 1)
+        found = {"reviews": len(few), "reviews from": few.source, "large file from": many.source}
+        self.report.setup |= {**found, "distinct reviews in it": min(self.large, len(many))}
+        small, has_tensorflow = few.write(self.folder / "few.jsonl"), find_spec("tensorflow")
+        version, sizes = 0, dict[str, int]()
+        if not self.starter_only:
+            with ExitStack() as stack:
+                daemon = self.daemon("train@cpu", stack)
+                sizes = daemon.tutorial_sizes()
+                if has_tensorflow:
+                    say("training the tutorial's network for an epoch")
+                    count = max(_FEWEST, min(_MOST, len(few)))
+                    data = many.write(self.folder / "many.jsonl", count)
+                    version, _ = daemon.train(data, "imdb_lstm", "tutorial", epochs=1)
+                else:
+                    self.leave_out("the tutorial's network", "tensorflow", "cpu")
+        say("starting the daemon and the peers")
+        commands = _Commands(self.daemon(self.slots))
+        sides = {"starter": commands.side(small, 0, len(few), is_watched=not version)}
+        if version:
+            sides["tutorial"] = commands.side(small, version, len(few), is_watched=not self.large)
+            sides["one"] = commands.side(few.write(self.folder / "one.jsonl", 1), version, 1)
+        if version and self.large:
+            large = many.write(self.folder / "many.jsonl", self.large)
+            sides["large"] = commands.side(large, version, self.large, is_watched=True)
+        sides |= self._peers(small, sizes) if sizes else {}
+        warm_up(sides)
+        commands.spent.clear()
+        figures = in_turn(sides, self.rounds)
+        speeds = self._compare(figures, len(few))
+        if version:
+            speed = speeds["large" if self.large else "tutorial"]
+            self._bound(many if self.large else few, sizes, figures[BOUND], speed)
+        self._tell_inside(commands, figures)
+
+    def _peers(self, reviews: Path, sizes: Mapping[str, int]) -> dict[str, Side]:
+        """Start the peers that can run here; of the others a note says why not."""
+        sides = dict[str, Side]()
+        keras, onnx = {"batch": _KERAS_BATCH}, {"batch": _ONNX_BATCH, "threads": cores()}
+        for name, module, library, extra, own in (
+            (KERAS, "keras_reviews", "tensorflow", "cpu", keras),
+            (ONNX, "onnx_padded", "onnxruntime", "bench", onnx),
+        ):
+            if find_spec(library) is None:
+                self.leave_out(name, library, extra)
+                continue
+            made = {"reviews": str(reviews), "sizes": sizes, **own}
+            peer = self.peer(f"peers.{module}", **made)
+            sides[name] = partial(peer.ask, "predict")
+            self.report.setup[f"{name}'s batch"] = own["batch"]
+        slots, shape = self.slots.split(","), {"rows": _BOUND_ROWS, "units": sizes["units"]}
+        products = [self.peer("peers.matrix_product", _ONE_THREAD, **shape) for _ in slots]
+
+        def multiply() -> float:
+            for peer in products:
+                peer.begin("multiply", seconds=_BOUND_S)
+            return sum(peer.answer() for peer in products)
+
+        units = sizes["units"]
+        self.report.setup[BOUND] = f"({_BOUND_ROWS} x {units}) times ({units} x {4 * units})"
+        return {**sides, BOUND: multiply}
+
+    def _compare(self, figures: Mapping[str, Sequence[float]], few: int) -> dict[str, list[float]]:
+        """Add speeds and their ratios; gives the speeds."""
+        counts = dict.fromkeys(("tutorial", "large", "starter", KERAS, ONNX), few)
+        counts["large"] = self.large
+        speeds = {
+            name: [count / took_s for took_s in figures[name]]
+            for name, count in counts.items()
+            if name in figures
+        }
+        names = {
+            "tutorial": f"seqd, tutorial network, {few:,} reviews",
+            "large": f"seqd, tutorial network, {self.large:,} reviews",
+            "starter": f"seqd, shipped starter, {few:,} reviews",
+        }
+        rows = [row(names.get(key, f"{key}, padded"), "a second", speeds[key]) for key in speeds]
+        self.report.add("reviews a second", rows)
+        beside = [
+            row(f"seqd, {counts[our]:,} reviews / {their}", "times", ratios(speeds[our], speed))
+            for their, speed in speeds.items()
+            for our in ("tutorial", "large")
+            if their in (KERAS, ONNX) and our in speeds
+        ]
+        if beside:
+            self.report.add("how many times as fast", beside)
+        return speeds
+
+    def _bound(
+        self,
+        reviews: Reviews,
+        sizes: Mapping[str, int],
+        flop_per_s: Sequence[float],
+        speed: Sequence[float],
+    ) -> None:
+        # The recurrent product: a state times a (units, 4 * units) matrix.
+        tokens, flop = reviews.mean_tokens(sizes["longest"]), 8 * sizes["units"] ** 2
+        bounds = [rate / flop / tokens for rate in flop_per_s]
+        rows = [
+            row("bound, reviews a second", "a second", bounds),
+            row("seqd's share of it", "share", ratios(speed, bounds)),
+        ]
+        facts = [
+            fact("tokens a review, mean", "count", tokens),
+            fact("floating-point operations a token", "count", flop),
+        ]
+        self.report.add("the bound from the recurrent matrix products alone", rows, facts=facts)
+
+    def _tell_inside(self, commands: "_Commands", figures: Mapping[str, Sequence[float]]) -> None:
+        """Add where the time of the watched jobs went."""
+        records, works, cpu_s = zip(*commands.spent, strict=True)
+        waited_ms = [(one.started_at_ms or 0) - one.created_at_ms for one in records]
+        where = [row("accepted until first claimed", "ms", waited_ms)]
+        if "one" in figures:
+            share = ratios(figures["one"], figures["tutorial"])
+            where.append(row("a command on one review: start-up", "s", figures["one"]))
+            where.append(row("its share of the smaller file's time", "share", share))
+        self.report.add("waiting", where)
+        work = {name: sum(one[name] for one in works) for name in works[0]}
+        spans_ms = [max(1, (one.ended_at_ms or 0) - (one.started_at_ms or 0)) for one in records]
+        shares = shares_of_time(work, len(self.slots.split(",")) * sum(spans_ms) / 1000)
+        reviews = f"{records[0].counts.total:,} reviews"
+        self.report.add(f"where a slot's time goes, {reviews}", facts=shares)
+        if facts := batch_facts(work):
+            self.report.add("batches", facts=facts)
+        groups = [row(group, "s", [one[group] for one in cpu_s]) for group in cpu_s[0]]
+        self.report.add(f"processor time of {reviews}", groups)
+
+
+class _Commands:
+    """Sides that classify a file by a command; of those that are watched, where the time went."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        #: Of each job that was watched: its record, what workers did, and processor seconds.
+        self.spent: list[tuple[JobRecord, dict[str, float], dict[str, float]]] = []
+        self._daemon, self._items = daemon, 0
+
+    def side(self, path: Path, version: int, count: int, *, is_watched: bool = False) -> Side:
+        """Return a side that gives the command's seconds."""
+        return partial(self._classify, path, f"imdb_lstm@{version}", count, is_watched)
+
+    def _classify(self, path: Path, model: str, count: int, is_watched: bool) -> float:
+        daemon = self._daemon
+        work, used = daemon.work(self._items if is_watched else 0), daemon.usage()
+        self._items += count
+        took_s, client, record = daemon.classify(path, model, count)
+        if is_watched:
+            done = {name: now - work[name] for name, now in daemon.work(self._items).items()}
+            cpu_s = {name: now.cpu_s - used[name].cpu_s for name, now in daemon.usage().items()}
+            self.spent.append((record, done, {"client": client.cpu_s, **cpu_s}))
+        return took_s
+
+
+def shares_of_time(work: Mapping[str, float], had_s: float) -> list[Figure]:
+    """Return each stage's share of the time that the slots had, and what is left."""
+    shares = {text: work[name] / had_s for name, text in _STAGES.items()}
+    # A stage may begin before the first claim is noted down: never less than nothing.
+    shares["the rest: waiting for input, and the daemon's own"] = max(0, 1 - sum(shares.values()))
+    return [fact(text, "share", share) for text, share in shares.items()]
+
+
+def batch_facts(work: Mapping[str, float]) -> list[Figure]:
+    """Return the batches' mean size and their padding; nothing where the model tells of none."""
+    if not work["batches"] or not work["computed_tokens"]:
+        return []
+    in_vain = 1 - work["real_tokens"] / work["computed_tokens"]
+    mean = fact("items a batch, mean", "count", work["batch_items"] / work["batches"])
+    return [mean, fact("tokens computed in vain, padding", "share", in_vain)]

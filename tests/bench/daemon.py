@@ -1,0 +1,228 @@
+"""Programs that a benchmark starts: a `seqd up` of its own, commands on it, and the peers.
+
+Whatever runs on the machine already is not touched. All are ended on the way out, on Ctrl-C, and by
+the kernel when the benchmark is killed (on Linux).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from seqd.client import Client
+from seqd.errors import RedisUnreachable, SeqdError
+from seqd.server.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint, server_folder
+from seqd.settings import Settings
+from seqd.slots import parse_slots
+from seqd.supervisor import launch_command
+from seqd.supervisor.logs import last_lines
+from seqd_schemas import FileSource, JobRecord, WorkerState
+
+TESTS = Path(__file__).parent.parent
+#: What the peers call the parameters of the tutorial's network, and of a step of its training.
+_SIZES = {"words": "vocabulary_words", "longest": "max_tokens", "embedding": "embedding_length",
+          "units": "lstm_units", "batch": "batch_reviews"}  # fmt: skip
+#: Seconds until workers are ready, and until they have told what they did.
+_READY_S, _PUBLISHED_S = 120.0, 30.0
+#: A worker has 30 s to finish its unit.
+_END_S = 60.0
+_POLL_S = 0.05
+
+
+class Usage(NamedTuple):
+    """Processor time of some processes, and the largest memory that one of them has held."""
+
+    cpu_s: float
+    peak_bytes: int
+
+
+@contextmanager
+def running(
+    module: str, log: Path, variables: Mapping[str, str], *options: str, pipe: int | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """Run `python -m MODULE …` for the time of a `with` block; output goes to a file, or a pipe."""
+    # TensorFlow's notes on the processor are not what a log's end should show.
+    own = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(TESTS)}
+    with log.open("wb") as file:
+        program = subprocess.Popen(
+            launch_command([sys.executable, "-m", module, *options], signal.SIGTERM),
+            stdin=pipe or subprocess.DEVNULL,
+            stdout=pipe or file,
+            stderr=file,
+            env={**os.environ, **own, **variables},
+            text=True,
+            start_new_session=True,  # A Ctrl-C reaches the benchmark alone, which then ends it.
+        )
+    try:
+        yield program
+    finally:
+        program.terminate()
+        try:
+            program.communicate(timeout=_END_S)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            program.communicate()
+
+
+def failure(what: str, log: Path) -> SeqdError:
+    """Return an error that shows the end of a program's log."""
+    return SeqdError(f"{what}. Its log ends with:\n" + "\n".join(last_lines(log, 12)))
+
+
+class Peer(NamedTuple):
+    """A running program that speaks `bench.peers.protocol`."""
+
+    program: "subprocess.Popen[str]"
+    log: Path
+
+    def begin(self, do: str, **arguments: object) -> None:
+        """Ask without waiting, so that several can work at once."""
+        assert self.program.stdin is not None
+        with suppress(BrokenPipeError):  # `answer` tells of one that has ended.
+            self.program.stdin.write(json.dumps([do, arguments]) + "\n")
+            self.program.stdin.flush()
+
+    def answer(self) -> Any:
+        """Wait for an answer. Raises SeqdError when the program has ended."""
+        assert self.program.stdout is not None
+        line = self.program.stdout.readline()
+        if not line:
+            raise failure(f"{self.log.stem} has ended", self.log)
+        return json.loads(line)
+
+    def ask(self, do: str, **arguments: object) -> Any:
+        """Ask and wait. Raises as `answer`."""
+        self.begin(do, **arguments)
+        return self.answer()
+
+
+class Daemon:
+    """A running daemon with an embedded server, every worker of it ready, and commands on it."""
+
+    def __init__(self, stack: ExitStack, data_dir: Path, slots: str, python_path: str = "") -> None:
+        """Start it. Raises SeqdError, with the end of the log, when it does not get ready."""
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self.slots, self.settings = parse_slots(slots), Settings(data_dir=data_dir)
+        self.variables = {"SEQD_DATA_DIR": str(data_dir), "PYTHONPATH": python_path}
+        log, options = data_dir / "up.log", ("up", "--slots", slots, "--redis-port", "0")
+        self._up = stack.enter_context(running("seqd", log, self.variables, *options))
+        deadline = time.monotonic() + _READY_S
+        while self._ready_workers() < len(self.slots):
+            if self._up.poll() is not None or time.monotonic() > deadline:
+                raise failure(f"`seqd up --slots {slots}` did not get ready", log)
+            time.sleep(_POLL_S)
+
+    def _ready_workers(self) -> int:
+        try:
+            with self.client() as client:
+                return sum(worker.state is WorkerState.READY for worker in client.workers())
+        except RedisUnreachable:
+            return 0  # The server is still starting.
+
+    def client(self) -> Client:
+        return Client(settings=self.settings)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where its server is."""
+        found = read_endpoint(server_folder(self.settings) / ENDPOINT_NAME)
+        assert found is not None, "the server's address is written before its workers start"
+        return found
+
+    def tutorial_sizes(self) -> dict[str, int]:
+        """Read the sizes of the tutorial's network from what the workers publish of its preset."""
+        with self.client() as client:
+            preset = client.catalog()["imdb_lstm"].presets["tutorial"]
+        return {name: int(str(preset[parameter])) for name, parameter in _SIZES.items()}
+
+    def train(self, data: Path, model: str, preset: str, **parameters: int) -> tuple[int, float]:
+        """Train a preset; gives the version's number, and the seconds that it took."""
+        with self.client() as client:
+            source = FileSource(path=str(data.absolute()))
+            job = client.train(source, model=model, preset=preset, parameters={**parameters})
+            training = job.wait().training
+        assert training is not None, "a training that completed has made a version"
+        return training.version, training.seconds
+
+    def classify(self, path: Path, model: str, count: int) -> tuple[float, Usage, JobRecord]:
+        """Run `seqd classify` on a file; gives its seconds, what it used, and the job's record.
+
+        Raises SeqdError unless so many results come back.
+        """
+        log, before = self.settings.data_dir / "classify.log", os.times()
+        options = ("--model", model, "--out", str(log.with_name("results.jsonl")))
+        began, peak_bytes = time.perf_counter(), 0
+        with running("seqd", log, self.variables, "classify", str(path), *options) as program:
+            while program.returncode is None:
+                peak_bytes = max(peak_bytes, usage_of([program.pid]).peak_bytes)
+                with suppress(subprocess.TimeoutExpired):
+                    program.wait(0.02)
+            took_s, after = time.perf_counter() - began, os.times()
+        with self.client() as client:
+            record = client.jobs(1)[0]
+        if record.counts.done != count:
+            raise failure(f"Of {count:,} items {record.counts.done:,} came back", log)
+        used = after.children_user + after.children_system
+        cpu_s = used - before.children_user - before.children_system
+        return took_s, Usage(cpu_s, peak_bytes), record
+
+    def told(self, *arguments: str) -> Any:
+        """Run `seqd … --json`, and return what it prints."""
+        command = [sys.executable, "-m", "seqd", *arguments, "--json"]
+        environment = {**os.environ, **self.variables}
+        return json.loads(subprocess.run(command, stdout=subprocess.PIPE, env=environment).stdout)
+
+    def work(self, items: int) -> dict[str, float]:
+        """Add up what its workers have done since they started, once they tell of `items` items."""
+        deadline = time.monotonic() + _PUBLISHED_S
+        while True:
+            with self.client() as client:
+                totals = [worker.work.model_dump() for worker in client.workers()]
+            work = {name: sum(total[name] for total in totals) for name in totals[0]}
+            if work["items"] >= items:
+                return work
+            if time.monotonic() > deadline:
+                raise SeqdError(f"The workers tell of {work['items']:,} items, {items:,} were due.")
+            time.sleep(_POLL_S)
+
+    def usage(self) -> dict[str, Usage]:
+        """Return what the server and the workers have used since their start."""
+        server = self.endpoint.pid
+        workers = {self._up.pid, *descendants_of(self._up.pid)} - {server}
+        return {"redis": usage_of([server]), "workers": usage_of(workers)}
+
+
+def usage_of(pids: Iterable[int]) -> Usage:
+    """Sum up what processes have used, as Linux tells in /proc; one that has ended counts for 0."""
+    cpu_s, peak_bytes = 0.0, 0
+    for pid in pids:
+        if stat := _read(pid, "stat"):
+            cpu_s += (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        status = _read(pid, "status")
+        if "VmHWM:" in status:
+            peak_bytes = max(peak_bytes, 1024 * int(status[status.index("VmHWM:") + 1]))
+    return Usage(cpu_s, peak_bytes)
+
+
+def descendants_of(pid: int) -> set[int]:
+    """Return the processes that a process has started, and those that these have, and so on."""
+    pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+    parents = {child: int(stat[1]) for child in pids if (stat := _read(child, "stat"))}
+    found: set[int] = set()
+    while new := {child for child, parent in parents.items() if parent in {pid, *found}} - found:
+        found |= new
+    return found
+
+
+def _read(pid: int, name: str) -> list[str]:
+    """Return the words of /proc/PID/NAME, of `stat` those behind the program's name."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []  # It has ended.

@@ -1,0 +1,122 @@
+"""Small jobs, one text each, beside plain Celery's one task a text.
+
+Several client processes hand in and read at once, on both sides; both have the same Redis, its
+append-only file on, and as many worker processes. Also how long one text takes on an idle daemon,
+and what one job of many texts comes to. With a model that does nothing, which shows the daemon
+alone, and with the shipped classifier.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.case import Case, option
+from bench.daemon import TESTS, Peer, running
+from bench.report import Side, in_turn, latencies, ratios, row, say, warm_up
+from bench.texts import TEST_FILE, Reviews, reviews_of
+from seqd.errors import SeqdError
+from seqd.settings import Settings
+from seqd.store import ModelStore, VersionDraft
+from seqd_schemas import DataFingerprint
+
+MODEL = "imdb_lstm@0"
+#: The model of the chaos run, which gives each text back: all that is timed is the daemon.
+ECHO, PLUGIN = "pace", TESTS / "chaos" / "plugin"
+#: Between two single jobs: a daemon that has just committed is not idle yet.
+_PAUSE_S = 0.02
+_CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
+           "--without-mingle", "-c")  # fmt: skip
+
+
+@dataclass
+class Jobs(Case):
+    """Run small jobs of one text each beside plain Celery, and time single ones."""
+
+    what = "small jobs of one text each, beside plain Celery with one task and result a text"
+
+    light_jobs: int = option(20_000, "one-text jobs of the model of no work")
+    review_jobs: int = option(10_000, "one-review jobs of the shipped classifier")
+    texts: int = option(200_000, "texts of the one large job")
+    tasks: int = option(2_000, "Celery's tasks")
+    clients: int = option(4, "client processes")
+    window: int = option(1_000, "jobs that a client has open at a time")
+    singles: int = option(200, "single jobs, one after the other")
+    rounds: int = option(5, "rounds; sides take turns")
+
+    def measure(self) -> None:
+        for name in ("light_jobs", "review_jobs", "tasks"):  # Each client takes the same share.
+            share = max(1, round(getattr(self, name) / self.clients))
+            self.report.setup[name.replace("_", " ")] = share * self.clients
+            setattr(self, name, share * self.clients)
+        reviews = reviews_of(self.file_or(TEST_FILE), self.review_jobs)
+        self.report.setup["reviews from"] = reviews.source
+        real = reviews.write(self.folder / "reviews.jsonl")
+        numbers = Reviews([(f"text {number}", "") for number in range(1_000)], "numbers")
+        light = numbers.write(self.folder / "light.jsonl")
+        say("starting the daemon, Celery's worker and the clients")
+        _publish_echo(Settings(data_dir=self.folder / "data"))
+        daemon = self.daemon(self.slots, python_path=str(PLUGIN))
+        address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), daemon.endpoint.url)
+        options = (*_CELERY, str(len(daemon.slots)))
+        self.stack.enter_context(running("celery", self.folder / "celery.log", address, *options))
+
+        def clients(texts: Path, count: int, number: int) -> list[Peer]:
+            variables = {"SEQD_DATA_DIR": daemon.variables["SEQD_DATA_DIR"]}
+            made = {"texts": str(texts), "count": count // number}
+            return [self.peer("one_client", variables, **made) for _ in range(number)]
+
+        lights = clients(light, self.light_jobs, self.clients)
+        reals = clients(real, self.review_jobs, self.clients)
+        one = clients(light, self.texts, 1)
+        celery = [self.peer("peers.celery_tasks", address) for _ in range(self.clients)]
+        each, tasks = {"do": "each", "window": self.window}, self.tasks // self.clients
+        sides: dict[str, Side] = {
+            name: partial(_rate, peers, count, **asked)
+            for name, peers, count, asked in (
+                (f"seqd, {self.light_jobs:,} jobs, model that does nothing", lights,
+                 self.light_jobs, {**each, "model": ECHO}),
+                (f"seqd, {self.review_jobs:,} jobs, one review each", reals,
+                 self.review_jobs, {**each, "model": MODEL}),
+                (f"seqd, one job of {self.texts:,} texts", one,
+                 self.texts, {"do": "together", "model": ECHO}),
+                (f"Celery, {self.tasks:,} tasks with results", celery,
+                 self.tasks, {"do": "run", "count": tasks}),
+            )
+        }  # fmt: skip
+        warm_up(sides)
+        say("one at a time, on the idle daemon")
+        ask = {"do": "one_by_one", "count": self.singles, "pause_s": _PAUSE_S}
+        idle = [
+            latencies(f"one review, {MODEL}", reals[0].ask(**ask, model=MODEL)),
+            latencies("one text, model that does nothing", lights[0].ask(**ask, model=ECHO)),
+            latencies("one task and its result, Celery", celery[0].ask(**ask)),
+        ]
+        *ours, theirs = in_turn(sides, self.rounds).items()
+        rows = [row(name, "a second", speed) for name, speed in (*ours, theirs)]
+        self.report.add("texts a second, each with its result read", rows)
+        beside = [row(f"{name} / Celery", "times", ratios(own, theirs[1])) for name, own in ours]
+        self.report.add("how many times as fast", beside)
+        self.report.add("one job on an idle daemon", latencies=idle)
+
+
+def _rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:
+    """Let all work at once; gives texts a second. Raises SeqdError when a result went wrong."""
+    began = time.perf_counter()
+    for peer in peers:
+        peer.begin(do, **arguments)
+    lost = sum(peer.answer() for peer in peers)
+    took_s = time.perf_counter() - began
+    if lost:
+        raise SeqdError(f"{lost:,} results of a round went wrong; it counts for nothing.")
+    return texts / took_s
+
+
+def _publish_echo(settings: Settings) -> None:
+    """Lay a version of the model that does nothing into the store."""
+    store = ModelStore(settings.store_dir, {})
+    files = store.new_folder(ECHO, "bench")
+    (files / "nothing.json").write_text("{}")
+    data = DataFingerprint(description="nothing", records=1, sha256="0" * 64)
+    draft = {"parameters": {}, "metrics": {}, "data": data, "created_at_ms": 1}
+    store.publish(files, VersionDraft(model=ECHO, plugin_version="1.0", **draft))

@@ -1,0 +1,1 @@
+"""What a user would write instead of seqd: programs that import nothing of it, but each other."""

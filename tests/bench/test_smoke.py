@@ -1,0 +1,191 @@
+"""Each case of `make bench` once and small: it prints its report and leaves nothing behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.daemon import TESTS, descendants_of
+from cli_builders import clean_environment
+from seqd.demo.reviews import compose_reviews
+from seqd.demo.text import compose_text
+from worker_fixtures import wait_until
+
+pytestmark = [pytest.mark.bench_smoke, pytest.mark.processes, pytest.mark.timeout(400)]
+
+#: Far beyond what any of these takes on a busy machine.
+COMMAND_S = 360.0
+
+
+@contextmanager
+def started(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a case whose temporary folder is made in `folder`."""
+    # A server that nobody runs: a benchmark must not look at it.
+    given = {"SEQD_REDIS_URL": "redis://127.0.0.1:1/0", "SEQD_PREFIX": "elsewhere"}
+    variables = {"TMPDIR": str(folder), "PYTHONPATH": str(TESTS), **given}
+    program = subprocess.Popen(
+        [sys.executable, "-m", "bench", *arguments],
+        env=clean_environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    try:
+        yield program
+    finally:
+        program.terminate()
+        program.communicate(timeout=COMMAND_S)
+
+
+def report_of(folder: Path, *arguments: str) -> dict:
+    with started(folder, *arguments, "--json") as program:
+        out, err = program.communicate(timeout=COMMAND_S)
+    assert program.returncode == 0, err
+    assert left_in(folder) == []
+    return json.loads(out)
+
+
+def left_in(folder: Path) -> list[str]:
+    """Name what is left: folders of a benchmark, and processes that were started in one."""
+    found = [path.name for path in folder.glob("seqd-bench-*")]
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # Another user's, or it has ended.
+        if str(folder) in variables and int(process.name) != os.getpid():
+            found.append(process.name)
+    return found
+
+
+def rows_of(report: dict) -> dict[str, list[float]]:
+    return {row["name"]: row["rounds"] for part in report["sections"] for row in part["rows"]}
+
+
+def facts_of(report: dict) -> dict[str, float]:
+    return {fact["name"]: fact["value"] for part in report["sections"] for fact in part["facts"]}
+
+
+@pytest.mark.network
+def test_classify_runs_the_tutorials_network_beside_keras(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "classify", "--reviews", "20", "--large", "40", "--rounds", "1")
+
+    rows, facts = rows_of(report), facts_of(report)
+    assert rows["seqd, 40 reviews / Keras model.predict"][0] > 0
+    assert 0 < rows["seqd's share of it"][0] < 1
+    assert facts["floating-point operations a token"] == 80_000
+    assert facts["items a batch, mean"] == 40
+    shares = [value for name, value in facts.items() if ":" in name]
+    assert len(shares) == 6
+    assert 0.9 < sum(shares) < 1.1
+    # ONNX Runtime's own figure, or the line that says what to install.
+    assert ("ONNX Runtime, padded" in rows) != any("ONNX" in note for note in report["notes"])
+
+
+def test_classify_of_the_starter_alone_needs_no_peers(tmp_path: Path) -> None:
+    options = ("--reviews", "20", "--large", "0", "--rounds", "2", "--starter-only")
+    report = report_of(tmp_path, "classify", *options)
+
+    assert len(rows_of(report)["seqd, shipped starter, 20 reviews"]) == 2
+    assert report["setup"]["reviews from"] == "made-up reviews"
+
+
+def test_jobs_runs_plain_celery_beside_small_jobs(tmp_path: Path) -> None:
+    report = report_of(
+        tmp_path, "jobs", "--light-jobs", "40", "--review-jobs", "20", "--texts", "200", "--tasks",
+        "20", "--clients", "2", "--singles", "3", "--rounds", "1",
+    )  # fmt: skip
+
+    rows = rows_of(report)
+    assert len(rows) == 7
+    assert all(figure > 0 for figures in rows.values() for figure in figures)
+    (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
+    assert [len(one["values_ms"]) for one in idle] == [3, 3, 3]
+
+
+@pytest.mark.network
+def test_train_runs_the_tutorials_script_beside_a_job(tmp_path: Path) -> None:
+    rows = rows_of(report_of(tmp_path, "train", "--reviews", "100", "--rounds", "1"))
+
+    assert len(rows["seqd, preset tutorial"]) == len(rows["the tutorial's script"]) == 2
+    assert rows["seqd / script"][0] > 0
+
+
+@pytest.mark.network
+def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(compose_text(9_000))
+    report = report_of(
+        tmp_path, "generate", "markov@0", "--file", "text.txt", "--length", "50", "--batch", "4",
+        "--batch-length", "20", "--loop-length", "2", "--rounds", "1", "--slots", "cpu:0,cpu:1",
+    )  # fmt: skip
+
+    assert [section["title"] for section in report["sections"]] == [
+        "markov: fitting, one core",
+        "bits a character, the last tenth of text.txt",
+        "markov@0: characters a second",
+        "char_lstm@1, the tutorial's network: characters a second",
+        "the tutorial's loop: characters a second",
+        "how many times the tutorial's loop",
+    ]
+    rows = rows_of(report)
+    assert {"batch of 4, daemon", "batch of 4, in 2 processes"} <= rows.keys()
+    assert all(figure > 0 for figures in rows.values() for figure in figures)
+
+
+def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "scale", "--sizes", "20,60,60000000", "--max-minutes", "5")
+
+    assert [[line["reviews"] for line in part["lines"]] for part in report["sections"]] == [
+        [20, 60],
+        [20, 60],
+    ]
+    assert report["notes"][0].startswith("60,000,000 reviews and more were left out")
+
+
+def test_interactive_times_single_reviews_beside_a_bulk_job(tmp_path: Path) -> None:
+    report = report_of(tmp_path, "interactive", "--seconds", "1", "--bulk", "200000")
+
+    assert len(report["sections"][0]["latencies"][0]["values_ms"]) >= 1
+
+
+def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
+    for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
+        rows = compose_reviews(count, seed)
+        lines = (json.dumps({"text": one.text, "label": one.label}) + "\n" for one in rows)
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+
+    files = ("--train", "train.jsonl", "--test", "test.jsonl")
+    report = report_of(
+        tmp_path, "presets", *files, "--preset", "fast", "--seed", "3", "--seed", "4"
+    )
+
+    found = rows_of(report)
+    assert len(found["accuracy"]) == 2
+    assert found["accuracy, mean over the seeds"] == [pytest.approx(sum(found["accuracy"]) / 2)]
+    assert all(seconds > 0 for seconds in found["training"])
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_a_signal_ends_all_that_a_benchmark_has_started(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    with started(tmp_path, "interactive", "--seconds", "600") as program:
+        for line in program.stderr:
+            if "measuring" in line:
+                break
+        pids = descendants_of(program.pid)
+        program.send_signal(number)
+        program.communicate(timeout=COMMAND_S)
+
+    assert program.returncode == status
+    assert len(pids) >= 4
+    wait_until(lambda: left_in(tmp_path) == [], "all that was started has ended")
