@@ -28,8 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(required=True, metavar="CASE")
     form = argparse.ArgumentDefaultsHelpFormatter
     for one in CASES:
-        told = {"help": one.__doc__, "description": one.__doc__}
-        command = commands.add_parser(one.__name__.lower(), formatter_class=form, **told)
+        name, doc = one.__name__.lower(), one.__doc__
+        command = commands.add_parser(name, help=doc, description=doc, formatter_class=form)
         one.add_options(command)
         command.set_defaults(case=one)
     options = vars(parser.parse_args(arguments))

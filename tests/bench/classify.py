@@ -5,6 +5,7 @@ out; its start-up is in it. The peers' side is the network alone, over arrays th
 already. Both take the tutorial's network, on the same reviews.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,11 +14,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.case import Case, option
-from bench.daemon import Daemon
+from bench.daemon import Ran
 from bench.report import Figure, Side, fact, in_turn, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, TRAIN_FILE, Reviews, reviews_of
 from seqd.slots import cores
-from seqd_schemas import JobRecord
 
 #: Reviews that the tutorial's version is trained on, at least and at most: the latter are enough
 #: for a vocabulary of full size. Its weights change no speed.
@@ -72,23 +72,32 @@ class Classify(Case):
                 else:
                     self.leave_out("the tutorial's network", "tensorflow", "cpu")
         say("starting the daemon and the peers")
-        commands = _Commands(self.daemon(self.slots))
-        sides = {"starter": commands.side(small, 0, len(few), is_watched=not version)}
+        daemon = self.daemon(self.slots)
+        #: What the commands of each side came to, that of the warm-up first.
+        ran: dict[str, list[Ran]] = defaultdict(list)
+        jobs = {"starter": (small, 0, len(few))}
         if version:
-            sides["tutorial"] = commands.side(small, version, len(few), is_watched=not self.large)
-            sides["one"] = commands.side(few.write(self.folder / "one.jsonl", 1), version, 1)
+            jobs["tutorial"] = (small, version, len(few))
+            jobs["one"] = (few.write(self.folder / "one.jsonl", 1), version, 1)
         if version and self.large:
             large = many.write(self.folder / "many.jsonl", self.large)
-            sides["large"] = commands.side(large, version, self.large, is_watched=True)
+            jobs["large"] = (large, version, self.large)
+
+        def classify(name: str) -> float:
+            path, number, count = jobs[name]
+            ran[name].append(daemon.classify(path, f"imdb_lstm@{number}", count))
+            return ran[name][-1].seconds
+
+        sides: dict[str, Side] = {name: partial(classify, name) for name in jobs}
         sides |= self._peers(small, sizes) if sizes else {}
         warm_up(sides)
-        commands.spent.clear()
         figures = in_turn(sides, self.rounds)
         speeds = self._compare(figures, len(few))
         if version:
             speed = speeds["large" if self.large else "tutorial"]
             self._bound(many if self.large else few, sizes, figures[BOUND], speed)
-        self._tell_inside(commands, figures)
+        watched = ran.get("large") or ran.get("tutorial") or ran["starter"]
+        self._tell_inside(watched[1:], figures)
 
     def _peers(self, reviews: Path, sizes: Mapping[str, int]) -> dict[str, Side]:
         """Start the peers that can run here; of the others a note says why not."""
@@ -101,8 +110,7 @@ class Classify(Case):
             if find_spec(library) is None:
                 self.leave_out(name, library, extra)
                 continue
-            made = {"reviews": str(reviews), "sizes": sizes, **own}
-            peer = self.peer(f"peers.{module}", **made)
+            peer = self.peer(f"peers.{module}", None, reviews=str(reviews), sizes=sizes, **own)
             sides[name] = partial(peer.ask, "predict")
             self.report.setup[f"{name}'s batch"] = own["batch"]
         slots, shape = self.slots.split(","), {"rows": _BOUND_ROWS, "units": sizes["units"]}
@@ -111,7 +119,7 @@ class Classify(Case):
         def multiply() -> float:
             for peer in products:
                 peer.begin("multiply", seconds=_BOUND_S)
-            return sum(peer.answer() for peer in products)
+            return float(sum(peer.answer() for peer in products))
 
         units = sizes["units"]
         self.report.setup[BOUND] = f"({_BOUND_ROWS} x {units}) times ({units} x {4 * units})"
@@ -163,49 +171,23 @@ class Classify(Case):
         ]
         self.report.add("the bound from the recurrent matrix products alone", rows, facts=facts)
 
-    def _tell_inside(self, commands: "_Commands", figures: Mapping[str, Sequence[float]]) -> None:
-        """Add where the time of the watched jobs went."""
-        records, works, cpu_s = zip(*commands.spent, strict=True)
-        waited_ms = [(one.started_at_ms or 0) - one.created_at_ms for one in records]
+    def _tell_inside(self, ran: Sequence[Ran], figures: Mapping[str, Sequence[float]]) -> None:
+        """Add where the time of a side's jobs went."""
+        waited_ms = [(one.record.started_at_ms or 0) - one.record.created_at_ms for one in ran]
         where = [row("accepted until first claimed", "ms", waited_ms)]
         if "one" in figures:
             share = ratios(figures["one"], figures["tutorial"])
             where.append(row("a command on one review: start-up", "s", figures["one"]))
             where.append(row("its share of the smaller file's time", "share", share))
         self.report.add("waiting", where)
-        work = {name: sum(one[name] for one in works) for name in works[0]}
-        spans_ms = [max(1, (one.ended_at_ms or 0) - (one.started_at_ms or 0)) for one in records]
-        shares = shares_of_time(work, len(self.slots.split(",")) * sum(spans_ms) / 1000)
-        reviews = f"{records[0].counts.total:,} reviews"
-        self.report.add(f"where a slot's time goes, {reviews}", facts=shares)
+        work = {name: sum(one.work[name] for one in ran) for name in ran[0].work}
+        had_s = len(self.slots.split(",")) * sum(one.slot_s for one in ran)
+        reviews = f"{ran[0].record.counts.total:,} reviews"
+        self.report.add(f"where a slot's time goes, {reviews}", facts=shares_of_time(work, had_s))
         if facts := batch_facts(work):
             self.report.add("batches", facts=facts)
-        groups = [row(group, "s", [one[group] for one in cpu_s]) for group in cpu_s[0]]
+        groups = [row(key, "s", [one.usage[key].cpu_s for one in ran]) for key in ran[0].usage]
         self.report.add(f"processor time of {reviews}", groups)
-
-
-class _Commands:
-    """Sides that classify a file by a command; of those that are watched, where the time went."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        #: Of each job that was watched: its record, what workers did, and processor seconds.
-        self.spent: list[tuple[JobRecord, dict[str, float], dict[str, float]]] = []
-        self._daemon, self._items = daemon, 0
-
-    def side(self, path: Path, version: int, count: int, *, is_watched: bool = False) -> Side:
-        """Return a side that gives the command's seconds."""
-        return partial(self._classify, path, f"imdb_lstm@{version}", count, is_watched)
-
-    def _classify(self, path: Path, model: str, count: int, is_watched: bool) -> float:
-        daemon = self._daemon
-        work, used = daemon.work(self._items if is_watched else 0), daemon.usage()
-        self._items += count
-        took_s, client, record = daemon.classify(path, model, count)
-        if is_watched:
-            done = {name: now - work[name] for name, now in daemon.work(self._items).items()}
-            cpu_s = {name: now.cpu_s - used[name].cpu_s for name, now in daemon.usage().items()}
-            self.spent.append((record, done, {"client": client.cpu_s, **cpu_s}))
-        return took_s
 
 
 def shares_of_time(work: Mapping[str, float], had_s: float) -> list[Figure]:

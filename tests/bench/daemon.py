@@ -42,6 +42,23 @@ class Usage(NamedTuple):
     peak_bytes: int
 
 
+class Ran(NamedTuple):
+    """A command: its seconds, its job, what workers did, and what processes used by then.
+
+    Processor time is that of the command, memory the largest since a process began.
+    """
+
+    seconds: float
+    record: JobRecord
+    work: dict[str, float]
+    usage: dict[str, Usage]
+
+    @property
+    def slot_s(self) -> float:
+        """From the job's first claim to its end."""
+        return max(1, (self.record.ended_at_ms or 0) - (self.record.started_at_ms or 0)) / 1000
+
+
 @contextmanager
 def running(
     module: str, log: Path, variables: Mapping[str, str], *options: str, pipe: int | None = None
@@ -110,6 +127,7 @@ class Daemon:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.slots, self.settings = parse_slots(slots), Settings(data_dir=data_dir)
         self.variables = {"SEQD_DATA_DIR": str(data_dir), "PYTHONPATH": python_path}
+        self._items = 0
         log, options = data_dir / "up.log", ("up", "--slots", slots, "--redis-port", "0")
         self._up = stack.enter_context(running("seqd", log, self.variables, *options))
         deadline = time.monotonic() + _READY_S
@@ -150,27 +168,29 @@ class Daemon:
         assert training is not None, "a training that completed has made a version"
         return training.version, training.seconds
 
-    def classify(self, path: Path, model: str, count: int) -> tuple[float, Usage, JobRecord]:
-        """Run `seqd classify` on a file; gives its seconds, what it used, and the job's record.
-
-        Raises SeqdError unless so many results come back.
-        """
-        log, before = self.settings.data_dir / "classify.log", os.times()
+    def classify(self, path: Path, model: str, count: int) -> "Ran":
+        """Run `seqd classify` on a file. Raises SeqdError unless so many results come back."""
+        work, used, before = self._work(), self._usage(), os.times()
+        log, peak_bytes = self.settings.data_dir / "classify.log", 0
         options = ("--model", model, "--out", str(log.with_name("results.jsonl")))
-        began, peak_bytes = time.perf_counter(), 0
+        began = time.perf_counter()
         with running("seqd", log, self.variables, "classify", str(path), *options) as program:
             while program.returncode is None:
                 peak_bytes = max(peak_bytes, usage_of([program.pid]).peak_bytes)
                 with suppress(subprocess.TimeoutExpired):
                     program.wait(0.02)
-            took_s, after = time.perf_counter() - began, os.times()
+            seconds, after = time.perf_counter() - began, os.times()
+        self._items += count
         with self.client() as client:
             record = client.jobs(1)[0]
         if record.counts.done != count:
             raise failure(f"Of {count:,} items {record.counts.done:,} came back", log)
-        used = after.children_user + after.children_system
-        cpu_s = used - before.children_user - before.children_system
-        return took_s, Usage(cpu_s, peak_bytes), record
+        done = {name: now - work[name] for name, now in self._work().items()}
+        own = after.children_user + after.children_system
+        usage = {"client": Usage(own - before.children_user - before.children_system, peak_bytes)}
+        for name, now in self._usage().items():
+            usage[name] = Usage(now.cpu_s - used[name].cpu_s, now.peak_bytes)
+        return Ran(seconds, record, done, usage)
 
     def told(self, *arguments: str) -> Any:
         """Run `seqd … --json`, and return what it prints."""
@@ -178,20 +198,20 @@ class Daemon:
         environment = {**os.environ, **self.variables}
         return json.loads(subprocess.run(command, stdout=subprocess.PIPE, env=environment).stdout)
 
-    def work(self, items: int) -> dict[str, float]:
-        """Add up what its workers have done since they started, once they tell of `items` items."""
+    def _work(self) -> dict[str, float]:
+        """Add up what its workers have done, once they tell of all that was classified."""
         deadline = time.monotonic() + _PUBLISHED_S
         while True:
             with self.client() as client:
                 totals = [worker.work.model_dump() for worker in client.workers()]
             work = {name: sum(total[name] for total in totals) for name in totals[0]}
-            if work["items"] >= items:
+            if work["items"] >= self._items:
                 return work
             if time.monotonic() > deadline:
-                raise SeqdError(f"The workers tell of {work['items']:,} items, {items:,} were due.")
+                raise SeqdError(f"The workers tell of {work['items']:,} of {self._items:,} items.")
             time.sleep(_POLL_S)
 
-    def usage(self) -> dict[str, Usage]:
+    def _usage(self) -> dict[str, Usage]:
         """Return what the server and the workers have used since their start."""
         server = self.endpoint.pid
         workers = {self._up.pid, *descendants_of(self._up.pid)} - {server}

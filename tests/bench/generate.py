@@ -110,8 +110,9 @@ class Generate(Case):
             fact("seconds", "s", took_s),
             fact("training loss of the last one, with dropout", "nats", epoch.metrics["loss"]),
             fact("loss of held-out text", "nats", epoch.metrics["validation_loss"]),
+            fact("the same in bits a character", "bits", epoch.metrics["validation_bits_per_char"]),
         ]
-        if min(losses) <= TUTORIAL_LOSS and self.loop_length:
+        if min(losses) <= TUTORIAL_LOSS and find_spec("tensorflow"):
             epoch_s = self._script_epoch_s
             facts += [
                 fact("the tutorial's script, one epoch", "s", epoch_s),
@@ -124,7 +125,7 @@ class Generate(Case):
     @cached_property
     def _script_epoch_s(self) -> float:
         say("one epoch of the tutorial's script")
-        script = self.peer("peers.keras_writing", text=str(self.text), **_SIZES)
+        script = self.peer("peers.keras_writing", None, text=str(self.text), **_SIZES)
         seconds = float(script.ask("fit"))
         script.program.terminate()  # It would hold 500 MB of windows.
         return seconds
@@ -134,18 +135,23 @@ class Generate(Case):
         best = {"preset": "best", "parameters": {"order": 5, "smoothing": "kneser_ney"}}
         first: dict[str, object] = {"preset": "tutorial", "parameters": {}}
         sides: dict[str, Side] = {
-            "best": lambda: float(ours.ask("fit", model=CHAIN, **best)[0]),
-            "first": lambda: 1000 * float(ours.ask("fit", model=CHAIN, **first)[1]),
-            "loop": lambda: 1000 * float(loop.ask("run")),
+            "order 5, Kneser-Ney: trained, measured and saved": lambda: float(
+                ours.ask("fit", model=CHAIN, **best)[0]
+            ),
+            "order 1, preset tutorial: counted": lambda: (
+                1000 * float(ours.ask("fit", model=CHAIN, **first)[1])
+            ),
+            "the tutorial's loop in Python: counted": lambda: 1000 * float(loop.ask("run")),
         }
         warm_up(sides)
         figures = in_turn(sides, self.rounds)
+        units = ("s", "ms", "ms")
         rows = [
-            row("order 5, Kneser-Ney: trained, measured and saved", "s", figures["best"]),
-            row("order 1, preset tutorial: counted", "ms", figures["first"]),
-            row("the tutorial's loop in Python: counted", "ms", figures["loop"]),
-            row("the loop's time / ours", "times", ratios(figures["loop"], figures["first"])),
+            row(name, unit, found)
+            for unit, (name, found) in zip(units, figures.items(), strict=True)
         ]
+        _, counted, looped = figures.values()
+        rows.append(row("the loop's time / ours", "times", ratios(looped, counted)))
         self.report.add(f"{CHAIN}: fitting, one core", rows)
 
     def _bits(self, model: str) -> float:
@@ -159,7 +165,7 @@ class Generate(Case):
         titles = {window: f"{window}, the tutorial's network", LOOP: "the tutorial's loop"}
         if window:
             sides[window] = self._sides(window, text, amounts[:1])
-            loop = self.peer("peers.keras_writing", text=str(self.text), **_SIZES)
+            loop = self.peer("peers.keras_writing", None, text=str(self.text), **_SIZES)
             length = self.loop_length
             sides[LOOP] = {_LOOP_NAME: lambda: length / float(loop.ask("write", characters=length))}
         every = {f"{model}, {name}": side for model in sides for name, side in sides[model].items()}

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from bench.case import Case, option
 from bench.daemon import TESTS, Peer, running
@@ -86,16 +87,17 @@ class Jobs(Case):
         }  # fmt: skip
         warm_up(sides)
         say("one at a time, on the idle daemon")
-        ask = {"do": "one_by_one", "count": self.singles, "pause_s": _PAUSE_S}
+        ask: dict[str, Any] = {"do": "one_by_one", "count": self.singles}
+        ours = {**ask, "pause_s": _PAUSE_S}
         idle = [
-            latencies(f"one review, {MODEL}", reals[0].ask(**ask, model=MODEL)),
-            latencies("one text, model that does nothing", lights[0].ask(**ask, model=ECHO)),
+            latencies(f"one review, {MODEL}", reals[0].ask(**ours, model=MODEL)),
+            latencies("one text, model that does nothing", lights[0].ask(**ours, model=ECHO)),
             latencies("one task and its result, Celery", celery[0].ask(**ask)),
         ]
-        *ours, theirs = in_turn(sides, self.rounds).items()
-        rows = [row(name, "a second", speed) for name, speed in (*ours, theirs)]
+        *own, other = in_turn(sides, self.rounds).items()
+        rows = [row(name, "a second", speed) for name, speed in (*own, other)]
         self.report.add("texts a second, each with its result read", rows)
-        beside = [row(f"{name} / Celery", "times", ratios(own, theirs[1])) for name, own in ours]
+        beside = [row(f"{name} / Celery", "times", ratios(speed, other[1])) for name, speed in own]
         self.report.add("how many times as fast", beside)
         self.report.add("one job on an idle daemon", latencies=idle)
 
@@ -118,5 +120,5 @@ def _publish_echo(settings: Settings) -> None:
     files = store.new_folder(ECHO, "bench")
     (files / "nothing.json").write_text("{}")
     data = DataFingerprint(description="nothing", records=1, sha256="0" * 64)
-    draft = {"parameters": {}, "metrics": {}, "data": data, "created_at_ms": 1}
+    draft: dict[str, Any] = {"parameters": {}, "metrics": {}, "data": data, "created_at_ms": 1}
     store.publish(files, VersionDraft(model=ECHO, plugin_version="1.0", **draft))

@@ -42,7 +42,8 @@ class Presets(Case):
         test = self.test or self.file_or(TEST_FILE)
         if train is None or test is None:
             raise InvalidRequest("presets need real data: --data, or --train FILE and --test FILE")
-        seeds, versions = self.seed or [1, 2, 3], {}
+        seeds = self.seed or [1, 2, 3]
+        versions: dict[str, list[tuple[int, float]]] = {}
         with ExitStack() as stack:
             daemon = self.daemon("train@cpu", stack)
             with daemon.client() as client:
@@ -79,6 +80,5 @@ class Presets(Case):
 
 def _pace(daemon: Daemon, model: str, test: Path, items: int) -> float:
     """Classify the file; gives items a second between the job's first claim and its end."""
-    records = [daemon.classify(test, model, items)[2] for _ in range(_PACE_RUNS)]
-    spans_ms = [(one.ended_at_ms or 0) - (one.started_at_ms or 0) for one in records]
-    return 1000 * items / statistics.median(spans_ms)
+    spans_s = [daemon.classify(test, model, items).slot_s for _ in range(_PACE_RUNS)]
+    return items / statistics.median(spans_s)

@@ -47,7 +47,8 @@ class Scale(Case):
                 self.report.notes.append(f"{left_out} beyond --max-minutes {self.max_minutes:g}.")
                 break
             say(f"{size:,} reviews")
-            run_s, client, record = daemon.classify(reviews.write(path, size), self.model, size)
+            ran = daemon.classify(reviews.write(path, size), self.model, size)
+            run_s, record = ran.seconds, ran.record
             # At least a millisecond, the ledger's smallest time: it is divided by.
             ledger_s = max(1, (record.ended_at_ms or 0) - record.created_at_ms) / 1000
             took.append((size, run_s, ledger_s))
@@ -62,9 +63,8 @@ class Scale(Case):
                     "a review there": ledger_s / size * fewest / first_ledger_s,
                 }
             )
-            used = {"client": client, **daemon.usage()}
             names = {"client": "client", "redis": "Redis", "workers": "largest worker"}
-            peaks = {names[key]: usage.peak_bytes for key, usage in used.items()}
+            peaks = {text: ran.usage[key].peak_bytes for key, text in names.items()}
             memory.append({"reviews": size, **peaks})
         units = ["count", "s", "a second", "share", "s", "share"]
         self.report.add("time", lines=times, units=units)

@@ -4,7 +4,6 @@ seqd's side is a training job on a training slot; the script's is `fit` on revie
 length. Both train on the same reviews with all cores, in turn, and validate on the same ones.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -55,9 +54,15 @@ class Train(Case):
             "reviews": str(reviews.write(self.folder / "reviews.jsonl")),
             "held_out": str(held_out.write(self.folder / "held-out.jsonl")),
         }
-        script = self.peer("peers.keras_reviews", sizes=sizes, batch=sizes["batch"], **files)
-        #: Seconds of each epoch, without its validation and with it, and of each job.
-        took: dict[str, list[float]] = defaultdict(list)
+        script = self.peer("peers.keras_reviews", None, sizes=sizes, batch=sizes["batch"], **files)
+        took: dict[str, list[float]] = {
+            "seqd, preset tutorial": [],
+            "the tutorial's script": [],
+            "seqd, with validation and checkpoint": [],
+            "the tutorial's script, with validation": [],
+        }
+        our_s, their_s, our_whole_s, their_whole_s = took.values()
+        job_s: list[float] = []
 
         def seqd() -> float:
             with daemon.client() as client:
@@ -66,26 +71,21 @@ class Train(Case):
                                    parameters={"epochs": self.epochs})  # fmt: skip
                 epochs = [event for event in job.events() if isinstance(event, Epoch)]
                 record = job.wait()
-            took["job"].append(((record.ended_at_ms or 0) - record.created_at_ms) / 1000)
-            took["seqd, whole"] += [(b.at_ms - a.at_ms) / 1000 for a, b in pairwise(epochs)]
-            took["seqd"] += [epoch.seconds for epoch in epochs]
-            return sum(took["seqd"][-self.epochs :]) / self.epochs
+            our_s.extend(epoch.seconds for epoch in epochs)
+            our_whole_s.extend((b.at_ms - a.at_ms) / 1000 for a, b in pairwise(epochs))
+            job_s.append(((record.ended_at_ms or 0) - record.created_at_ms) / 1000)
+            return sum(our_s[-self.epochs :]) / self.epochs
 
         def the_script() -> float:
             answer = script.ask("fit", epochs=self.epochs)
-            took["script, whole"] += answer["with_validation_s"]
-            took["script"] += answer["epoch_s"]
-            return sum(took["script"][-self.epochs :]) / self.epochs
+            their_s.extend(answer["epoch_s"])
+            their_whole_s.extend(answer["with_validation_s"])
+            return sum(their_s[-self.epochs :]) / self.epochs
 
         figures = in_turn({"seqd": seqd, "script": the_script}, self.rounds)
-        rows = [
-            row("seqd, preset tutorial", "s", took["seqd"]),
-            row("the tutorial's script", "s", took["script"]),
-            row("seqd, with validation and checkpoint", "s", took["seqd, whole"]),
-            row("the tutorial's script, with validation", "s", took["script, whole"]),
-        ]
+        rows = [row(name, "s", seconds) for name, seconds in took.items()]
         self.report.add("seconds an epoch", rows)
         times = ratios(figures["script"], figures["seqd"])
         self.report.add("how many times as fast", [row("seqd / script", "times", times)])
-        whole = row("from handing in to the version in the store", "s", took["job"])
+        whole = row("from handing in to the version in the store", "s", job_s)
         self.report.add(f"a whole training job of {self.epochs} epochs", [whole])

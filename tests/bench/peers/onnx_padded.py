@@ -57,7 +57,10 @@ def graph_of(weights: dict[str, npt.NDArray[np.float32]], units: int) -> bytes:
         node("Gemm", ["state", "kernel", "bias"], ["logit"]),
         node("Sigmoid", ["logit"], ["probability"]),
     ]
-    constants = {**weights, "first_axis": np.array([0], dtype=np.int64)}
+    constants: dict[str, npt.NDArray[np.generic]] = {
+        **weights,
+        "first_axis": np.array([0], dtype=np.int64),
+    }
     known = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     inputs = [value("ids", TensorProto.INT32, ["batch", "time"])]
     outputs = [value("probability", TensorProto.FLOAT, ["batch", 1])]
