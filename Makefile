@@ -1,22 +1,39 @@
 # The two commands are `make demo` and `make test`; daemon/README.md tells how to work on seqd.
-# Everything happens inside .venv; nothing needs root, Docker, a GPU or a running Redis.
+# Everything happens inside a virtual environment: .venv, or .venv-python3.13 where PYTHON names
+# another interpreter than python3. Nothing needs root, Docker, a GPU or a running Redis.
 
 PYTHON ?= python3
-VENV   := .venv
+VENV   := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
 DATA   ?= ../shared/data
 BENCH  ?=
 SEED   ?= 1
-HOSTILE_CASES ?= 500
 SEEDS  ?= $(SEED)
+HOSTILE_CASES ?= 500
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
+# The Pythons that seqd supports; `make test-all` runs the smoke tests on each that is installed.
+PYTHONS := python3.11 python3.12 python3.13
+
+# Tests by tier, as expressions of pytest's markers; tests/README.md says what each of them is.
+QUICK    := not slow and (not second_server or smoke)
+PYTEST   := $(BIN)/python -m pytest --durations 10
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
+
+# The tests and the demo start hundreds of interpreters. Without the cache of compiled modules each
+# of them compiles the sources again: it is a third of the suite's processor time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets starters schemas clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-startup starters schemas clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
-	@echo "make test      install the test tools too and run the whole suite"
+	@echo "make test      install the test tools too and run the suite, in about 5 minutes; on another"
+	@echo "               interpreter: make test PYTHON=python3.13"
+	@echo "make test-all  that, and what takes longer or needs several Pythons; about 20 minutes"
+	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases"
+	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
 	@echo "make chaos     pull plugs while 1,000,000 items are worked on, then while DATA's reviews"
@@ -30,6 +47,7 @@ help:
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
+	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make clean     remove .venv and all caches"
@@ -39,8 +57,34 @@ setup: $(VENV)/dev.stamp
 demo: $(VENV)/run.stamp
 	$(BIN)/seqd demo
 
+# What holds a duration to a limit runs at the end, alone.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "$(QUICK) and not serial"
+	$(PYTEST) -m "$(QUICK) and serial"
+
+test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
+	HOSTILE_CASES=100 $(PYTEST) $(PARALLEL) -m "not serial" --timeout 600
+	$(PYTEST) -m serial
+	$(MAKE) --no-print-directory smoke-all
+
+test-long: SEEDS = 1 2 3 4 5
+test-long: chaos hostile
+
+smoke: $(VENV)/dev.stamp
+	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and not slow"
+
+# Each in an environment of its own, where the machine has it; says which it has not.
+smoke-all:
+	@for python in $(PYTHONS); do \
+	  if ! $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$python is not installed here, so nothing was tried on it"; \
+	  elif [ "$$($$python -c 'import sys; print(sys.version_info[:2])')" = \
+	         "$$($(BIN)/python -c 'import sys; print(sys.version_info[:2])')" ]; then \
+	    echo "$$python is what the suite ran on"; \
+	  else \
+	    $(MAKE) --no-print-directory smoke PYTHON=$$python || exit 1; \
+	  fi; \
+	done
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check schemas daemon plugins tests
@@ -49,7 +93,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 chaos: chaos-light
-	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews; else \
+	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews SEEDS="$(SEEDS)"; else \
 	  echo "There is no $(REVIEWS), so the run on real reviews was left out; name its folder: make" \
 	       "chaos DATA=..."; fi
 
@@ -60,13 +104,16 @@ chaos-reviews: $(VENV)/dev.stamp
 	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
 
 hostile: $(VENV)/dev.stamp
-	HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
+	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
 
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
 
 bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
+
+bench-startup: $(VENV)/run.stamp
+	$(BIN)/python tests/bench/startup.py $(BENCH)
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
@@ -79,12 +126,12 @@ schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "seqd needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || { \
+	  echo "seqd needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
 	       "Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 

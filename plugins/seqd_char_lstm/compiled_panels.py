@@ -43,6 +43,9 @@ _Q1, _Q2 = _F(0.4671434164047241), _F(0.025876982137560844)
 _Q3, _Q4 = _F(0.0003285634738858789), _F(7.776557278328149e-07)
 
 _Four = tuple[Floats, Floats, Floats, Floats]
+#: Compiled code is kept on disk, as a pickle, only where NUMBA_CACHE_DIR names a folder for it.
+_IS_CACHED = bool(getattr(numba.config, "CACHE_DIR", ""))
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -91,6 +94,7 @@ def compiled(
         fastmath=flags,
         error_model="numpy",
         nogil=True,
+        cache=called_from_python and _IS_CACHED,
         inline="always" if called_once else "never",
         no_cpython_wrapper=not called_from_python,
         no_cfunc_wrapper=True,

@@ -25,6 +25,9 @@ _F = np.float32
 _ONE: Final = _F(1.0)
 _ZERO: Final = _F(0.0)
 
+#: Compiled code is kept on disk, as a pickle, only where NUMBA_CACHE_DIR names a folder for it.
+_IS_CACHED = bool(getattr(numba.config, "CACHE_DIR", ""))
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -70,6 +73,7 @@ def _compiled(function: _Function, *, called_from_python: bool = False) -> _Func
         fastmath={"contract"},
         error_model="numpy",
         nogil=True,
+        cache=called_from_python and _IS_CACHED,
         no_cpython_wrapper=not called_from_python,
         no_cfunc_wrapper=True,
     )

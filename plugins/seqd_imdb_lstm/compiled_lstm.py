@@ -35,6 +35,9 @@ _P3, _P4 = _F(2.060908082057722e-05), _F(1.335466137675212e-08)
 _Q1, _Q2 = _F(0.4671434164047241), _F(0.025876982137560844)
 _Q3, _Q4 = _F(0.0003285634738858789), _F(7.776558277328149e-07)
 
+#: Compiled code is kept on disk, as a pickle, only where NUMBA_CACHE_DIR names a folder for it.
+_IS_CACHED = bool(getattr(numba.config, "CACHE_DIR", ""))
+
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
@@ -76,6 +79,7 @@ def _compiled(function: _Function, *, called_from_python: bool = False) -> _Func
         fastmath=flags,
         error_model="numpy",
         nogil=True,
+        cache=called_from_python and _IS_CACHED,
         no_cpython_wrapper=not called_from_python,
         no_cfunc_wrapper=True,
     )

@@ -17,7 +17,7 @@ from seqd.demo.reviews import compose_reviews
 from seqd.demo.text import compose_text
 from worker_fixtures import wait_until
 
-pytestmark = [pytest.mark.bench_smoke, pytest.mark.processes, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(400)]
 
 #: Far beyond what any of these takes on a busy machine.
 COMMAND_S = 360.0

@@ -182,6 +182,19 @@ def trainable(request) -> Model:
     return REGISTRY.model(request.param)
 
 
+#: Clauses that train a model several times over, to the same bits.
+BIT_EXACT = ("test_c1_", "test_d1_")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Leave the bit-exact trainings of networks, which learn in epochs, to `make test-all`."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.name.startswith(BIT_EXACT):
+            name = getattr(item, "callspec", None) and item.callspec.params.get("trainable")
+            if name and "epochs" in REGISTRY.model(name).tasks["train"].parameters.model_fields:
+                item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say how many checks of each clause ran, so that green never means that nothing ran."""
     clauses = Counter(_clauses_of(terminalreporter.stats.get("passed", [])))

@@ -13,7 +13,7 @@ from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
 from seqd_schemas import Classification, Generation, ItemError
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.smoke]
 
 OUTCOMES = {"classify": Classification, "generate": Generation}
 

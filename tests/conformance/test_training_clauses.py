@@ -10,7 +10,7 @@ from conformance.conftest import small_parameters, tiny_data, train
 from seqd.errors import Stopped
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext, train_to_artifact
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.smoke]
 
 #: What a checkpoint that is not whole brings about.
 WRITES_ELSE = (

@@ -22,9 +22,15 @@ def rows(root: Path) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def known_tests(root: Path) -> set[str]:
-    sources = [path.read_text(encoding="utf-8") for path in (root / "tests").rglob("test_*.py")]
-    return {name for source in sources for name in re.findall(r"^def (test_\w+)\(", source, re.M)}
+def known_tests(root: Path) -> dict[str, bool]:
+    """All tests by name; True of those that only `make test-all` runs."""
+    known: dict[str, bool] = {}
+    for path in (root / "tests").rglob("test_*.py"):
+        source = path.read_text(encoding="utf-8")
+        whole_file = "pytest.mark.slow" in source.partition("pytestmark = ")[2].partition("\n\n")[0]
+        for marks, name in re.findall(r"^((?:@.*\n)*)def (test_\w+)\(", source, re.M):
+            known[name] = whole_file or "@pytest.mark.slow" in marks
+    return known
 
 
 def test_no_row_is_left_out(rows: list[list[str]]) -> None:
@@ -32,14 +38,25 @@ def test_no_row_is_left_out(rows: list[list[str]]) -> None:
 
 
 def test_each_row_names_a_test_that_is_there_or_says_why_it_cannot_happen(
-    rows: list[list[str]], known_tests: set[str]
+    rows: list[list[str]], known_tests: dict[str, bool]
 ) -> None:
     named = {row[0]: re.findall(r"`(test_\w+)`", row[3]) for row in rows}
 
-    missing = {number: set(names) - known_tests for number, names in named.items()}
+    missing = {number: set(names) - set(known_tests) for number, names in named.items()}
     without = [row[0] for row in rows if not named[row[0]] and CANNOT_HAPPEN not in row[2]]
     assert {number: names for number, names in missing.items() if names} == {}
     assert without == []
+
+
+def test_what_only_test_all_runs_is_marked_so(
+    rows: list[list[str]], known_tests: dict[str, bool]
+) -> None:
+    named = [found for row in rows for found in re.findall(r"`(test_\w+)`( \(all\))?", row[3])]
+
+    wrong = [name for name, mark in named if known_tests[name] is not bool(mark)]
+
+    assert any(mark for _, mark in named)
+    assert wrong == []
 
 
 def test_each_row_with_a_test_says_what_was_measured(rows: list[list[str]]) -> None:

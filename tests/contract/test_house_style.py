@@ -1,9 +1,8 @@
-"""How the files look: an opening paragraph, a size that one can read, functions that fit a page."""
+"""How the files look: an opening paragraph, and functions that fit a page."""
 
 import ast
 import importlib
 
-MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
 
@@ -37,13 +36,6 @@ def test_every_file_opens_with_a_paragraph(sources, sources_of_tests):
     ]
 
     assert not silent, f"Open with what the file is, what it is not, who calls it: {silent}"
-
-
-def test_no_file_is_too_long_to_read(sources, sources_of_tests):
-    lengths = {source.where(1): source.text.count("\n") for source in (*sources, *sources_of_tests)}
-    long = {where: length for where, length in lengths.items() if length > MAX_FILE_LINES}
-
-    assert not long, f"Split by idea; {MAX_FILE_LINES} lines at most: {long}"
 
 
 def test_no_function_is_longer_than_a_page(sources):

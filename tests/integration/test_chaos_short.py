@@ -10,7 +10,7 @@ import pytest
 
 from readme_blocks import ROOT
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SCRIPT = ROOT / "tests" / "chaos" / "chaos_run.py"
 QUICK_FAULTS = (

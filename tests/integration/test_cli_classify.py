@@ -12,7 +12,7 @@ import pytest
 from cli_builders import Installation, running_daemon
 from seqd.demo.reviews import compose_reviews
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 @pytest.fixture(scope="module")

@@ -128,7 +128,7 @@ def test_a_merged_summary_counts_what_the_results_hold(
     assert merged.status == 2
     assert len(merged.out.splitlines()) == 4
     assert merged.err.splitlines()[:2] == [
-        "3 classified by echo@1 (with its retries): 2 a, 1 b",
+        f"3 classified by echo@{first.record().version} (with its retries): 2 a, 1 b",
         "1 of 4 items has no result:",
     ]
 

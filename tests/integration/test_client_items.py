@@ -20,7 +20,7 @@ from seqd.errors import (
 from seqd_schemas import ItemFailure, ItemSuccess, JobState, Priority
 from worker_fixtures import House, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 @pytest.fixture
@@ -227,6 +227,7 @@ def test_other_items_under_an_idempotency_key_are_refused(client, count):
     assert labels_of(list(again.results())) == ["a"] * count
 
 
+@pytest.mark.serial
 def test_waiting_ends_when_its_time_is_over(client):
     job = client.classify(["a"] * 8, model="echo", parameters={"delay_ms": 100})
 

@@ -18,7 +18,7 @@ from seqd.ledger.blobs import unpack_results
 from seqd.ledger.commits import CommitOutcome
 from seqd_schemas import Completed, Counts, JobState, Progress, UploadSource
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 def progress_of(scene: Scene, job_id: str) -> list[Progress]:

@@ -16,7 +16,7 @@ from seqd_schemas import (
     UploadSource,
 )
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 def submit_again(scene: Scene, job: ClassifyJob, job_id: str) -> Accepted:

@@ -156,6 +156,7 @@ def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> 
     }
 
 
+@pytest.mark.serial
 def test_a_cancelled_text_stops_within_a_second(client: Client, house: House) -> None:
     job = a_text(client, **ENDLESS)
     pieces = job.stream()

@@ -9,7 +9,12 @@ from seqd.store import ModelStore
 from seqd_schemas import Epoch, JobRecord, Step
 from worker_fixtures import House
 
-pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.network,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+]
 
 WORDS = ("the", "cat", "and", "rat", "sat", "on", "a", "mat", "or", "ran", "to", "sea")
 TEXT = [{"text": " ".join(random.Random(1).choices(WORDS, k=4_000)) + "."}]

@@ -55,6 +55,7 @@ def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_le
     assert job.record().counts.succeeded == 200
 
 
+@pytest.mark.serial
 def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House):
     first, second = empty_house.start("w1"), empty_house.start("w2")
     for worker in (first, second):
@@ -72,7 +73,14 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House
     assert took_s < 2.0 + LEASE_S + RECONCILE_S * 3 + 2.0
 
 
-@pytest.mark.parametrize(("way", "max_attempts"), [("exit", 3), ("segfault", 1), ("kill", 1)])
+@pytest.mark.parametrize(
+    ("way", "max_attempts"),
+    [
+        ("exit", 3),
+        pytest.param("segfault", 1, marks=pytest.mark.slow),
+        pytest.param("kill", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_one_killer_among_a_thousand_items_is_found_and_all_others_have_their_results(
     empty_house: House, way: str, max_attempts: int
 ):

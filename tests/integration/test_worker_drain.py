@@ -7,7 +7,6 @@ gives back, and rings for, can explain that somebody goes on.
 import signal
 import time
 from collections.abc import Iterator
-from itertools import product
 
 import pytest
 
@@ -22,17 +21,24 @@ TEXTS = [f"text {number}" for number in range(8)]
 UNIT_S = 1.6
 SLOWLY = {"delay_ms": UNIT_S / len(TEXTS) * 1_000}
 
-#: What is promised: the end within 2 s of the unit's end. Measured on two cores, 1.2 to 1.4 s
-#: after the signal, of which Celery sleeps 1.0 s on any machine; so what is left may take six
-#: times as long on a slow and busy one, and needs no allowance of its own.
-STOP_S = UNIT_S + 2.0
-#: Measured: 0.2 s until the other is at work. Given here is what a slow and busy machine needs.
-GO_ON_S = 5.0
+#: The next look of a reconciler comes after 30 s and a lease ends after 60 s. Within half of that
+#: only the ending worker can have given its unit back and woken the other one. How soon it all
+#: happens is measured in `test_worker_stops`, with nothing else beside it.
+RELEASED_S = 15.0
 
-ALONE = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
+#: A signal, whether the whole group gets it, and how often.
+HOWS = [
+    (signal.SIGTERM, False, 1),
+    (signal.SIGINT, False, 1),
+    (signal.SIGQUIT, False, 1),
+    (signal.SIGINT, True, 2),
+    (signal.SIGQUIT, True, 1),
+]
+#: Those of `make test`: each signal once, half of them with REMAP_SIGTERM.
+QUICK = [("", *HOWS[0]), ("", *HOWS[3]), ("SIGQUIT", *HOWS[0]), ("SIGQUIT", *HOWS[4])]
 
 
-@pytest.fixture(scope="module", params=["", "SIGQUIT"], ids=["plain", "remapped"])
+@pytest.fixture(scope="module")
 def fleet(
     request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[House]:
@@ -75,8 +81,13 @@ def busy_one(workers: list[LiveWorker]) -> LiveWorker:
 
 
 @pytest.mark.parametrize(
-    ("number", "to_group", "times"),
-    [*product(ALONE, [False], [1]), (signal.SIGINT, True, 2), (signal.SIGQUIT, True, 1)],
+    ("fleet", "number", "to_group", "times"),
+    [
+        pytest.param(remap, *how, marks=[] if (remap, *how) in QUICK else pytest.mark.slow)
+        for remap in ("", "SIGQUIT")
+        for how in HOWS
+    ],
+    indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     fleet: House, number: signal.Signals, to_group: bool, times: int
@@ -96,11 +107,9 @@ def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
     assert busy_one([other]) is other
     went_on_after_s = time.monotonic() - began
     status = ending.wait_for_end()
-    stopped_after_s = time.monotonic() - began
 
     assert status == 0
-    assert stopped_after_s < STOP_S
-    assert went_on_after_s < GO_ON_S
+    assert went_on_after_s < RELEASED_S
     results = [item.output.label for item in job.results() if isinstance(item, ItemSuccess)]
     assert results == TEXTS
     assert processes_of_group(ending.pid) == []

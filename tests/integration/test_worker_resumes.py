@@ -56,6 +56,7 @@ def dying_ends_with(worker: LiveWorker, job) -> int:
     return int(job.record().counts.done)
 
 
+@pytest.mark.serial
 def test_an_idle_worker_takes_a_dead_ones_unit_over_when_its_lease_has_run_out(empty_house: House):
     lease_s, reconcile_s = 2.0, 0.3
     first, second = empty_house.start("w1"), empty_house.start("w2")

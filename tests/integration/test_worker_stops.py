@@ -1,5 +1,6 @@
 """Workers that are asked to end, and jobs that are cancelled: nothing lost, nothing left."""
 
+import signal
 import time
 
 import pytest
@@ -14,11 +15,24 @@ pytestmark = pytest.mark.processes
 TEXTS = [f"text {number}" for number in range(200)]
 SLOWLY = {"delay_ms": 20.0}
 
-#: Celery sleeps for 1 s while it ends, and the rest is 0.2 s; a slow machine needs more.
+#: Promised is the end within 2 s of the unit's end. Measured on two cores, 1.2 to 1.4 s after the
+#: signal, of which Celery sleeps 1.0 s on any machine; the rest may take several times as long.
 STOP_S = 4.0
 
 
-def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_house: House):
+@pytest.mark.serial
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGQUIT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
+    empty_house: House, number: signal.Signals
+):
     # Leases and looks so long that only a bell and a lease that was given back explain it.
     waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
     first = empty_house.start_ready("w1", **waits)
@@ -27,7 +41,8 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_ho
     next(job.results())
 
     began = time.monotonic()
-    exit_status = first.stop()
+    first.ask_to_end(number)
+    exit_status = first.wait_for_end()
     stopped_after_s = time.monotonic() - began
     results = list(job.results())
 
@@ -39,6 +54,7 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(empty_ho
     assert first.status() is None
 
 
+@pytest.mark.serial
 def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_house: House):
     worker = empty_house.start_ready(lease_s=60.0, heartbeat_s=20.0)
     records = [{"text": "a", "label": "pos"}]
@@ -84,6 +100,7 @@ def test_a_job_is_cancelled_with_no_worker_up(empty_house: House):
     assert str(raised.value).startswith(f"Job {job.job_id} was cancelled with 0 of ")
 
 
+@pytest.mark.serial
 def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(house: House):
     client = house.client()
     job = client.classify(TEXTS, model="echo", parameters=SLOWLY)

@@ -140,6 +140,7 @@ def test_a_training_that_diverged_fails_and_its_events_stay_readable(client):
     assert "loss" in failure.message
 
 
+@pytest.mark.serial
 def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(house, client):
     before = store_of(house).numbers("echo")
     job = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 50})

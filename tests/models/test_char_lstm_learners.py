@@ -103,6 +103,7 @@ def test_a_new_epoch_begins_from_zeros_with_both():
     assert abs(after_a_batch - from_zeros) > 1e-5
 
 
+@pytest.mark.slow
 def test_kerass_learner_goes_on_from_a_state_as_if_nothing_had_happened():
     from seqd_char_lstm.network import KerasLearner
 
@@ -130,6 +131,7 @@ def test_kerass_learner_refuses_the_state_of_another_network():
         KerasLearner(IDS, some_parameters()).restore(state)
 
 
+@pytest.mark.slow
 def test_dropout_hides_from_kerass_learner_what_it_learns_from():
     from seqd_char_lstm.network import KerasLearner
 
@@ -142,6 +144,7 @@ def test_dropout_hides_from_kerass_learner_what_it_learns_from():
     assert all(abs(loss - without) > 1e-4 for loss in losses)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_slot_keras_learns_and_a_stopped_training_goes_on(tmp_path):
     text = TextDataset("the cat sat on a mat. " * 30, "a test")  # no cuDNN is needed for it
     device = Device(slot="gpu:0", kind="gpu")

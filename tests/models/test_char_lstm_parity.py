@@ -12,7 +12,7 @@ from seqd_char_lstm.config import Config
 from seqd_char_lstm.forward import Forward
 from seqd_char_lstm.numpy_forward import NumpyForward
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.smoke]
 
 ALPHABET = "".join(map(chr, range(97, 123)))
 FORWARDS: list[Callable[[Version], Forward]] = [CompiledForward, NumpyForward]

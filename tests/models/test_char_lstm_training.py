@@ -55,6 +55,7 @@ def test_a_training_learns_and_its_version_writes_text(tmp_path):
     assert outcome.samples[0].text.startswith("sat on")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path):
     contexts = [a_context(tmp_path / name) for name in ("first", "second", "other")]
 

@@ -142,7 +142,7 @@ def test_keras_learns_from_batches_of_any_length_and_tells_the_same_loss():
     assert losses[-1] < 0.7 * told[0][0]
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
+@pytest.mark.parametrize("kind", ["cpu", pytest.param("gpu", marks=pytest.mark.slow)])
 def test_a_learner_goes_on_from_its_state_as_if_nothing_had_happened(kind):
     dropouts = {"embedding_dropout": 0.2, "dropout": 0.3}
     config, device = a_config(**POOLED, bidirectional=True), Device(slot=f"{kind}:0", kind=kind)

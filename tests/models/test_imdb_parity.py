@@ -47,6 +47,7 @@ def tutorial() -> tuple[Version, list[np.ndarray], np.ndarray]:
     return version, reviews, predicted(version, reviews)
 
 
+@pytest.mark.slow
 @KERNELS
 def test_each_of_5000_reviews_gets_kerass_probability_within_1e_5(tutorial, kernel):
     version, reviews, expected = tutorial
@@ -57,6 +58,7 @@ def test_each_of_5000_reviews_gets_kerass_probability_within_1e_5(tutorial, kern
     assert np.abs(got - expected).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_the_engine_for_a_gpu_gives_what_predict_gives(tutorial):
     version, reviews, expected = tutorial
     engine = engine_for(version, Device(slot="gpu:0", kind="gpu"))
