@@ -54,6 +54,7 @@ DAMAGE = {
     "no tenant": drop_field("tenant"),
     "no state": drop_field("state"),
     "counts are text": set_field("total", "many"),
+    "units_done is text": set_field("units_done", "some"),
     "hash is a string": retype(""),
     "todo is a string": retype(":todo"),
     "input is a string": retype(":in"),
@@ -128,6 +129,43 @@ def test_units_that_came_with_a_damaged_one_are_claimable_again(scene: Scene):
 
     assert claim is not None
     assert [(unit.job_id, unit.crashes) for unit in claim.units] == [(sound, 0)]
+
+
+def test_a_unit_whose_name_cannot_be_read_fails_its_job_alone(scene: Scene):
+    before = [scene.submit(unit_items=8, chunk=a_chunk(), sealed=True) for _ in range(2)]
+    damaged = scene.submit(unit_items=8, chunk=a_chunk(), sealed=True)
+    after = scene.submit(unit_items=8, chunk=a_chunk(), sealed=True)
+    scene.redis.delete(scene.keys.todo(damaged))
+    scene.redis.zadd(scene.keys.todo(damaged), {b"\xff": 0})
+
+    while (claim := scene.claim()) is not None:
+        for unit in claim.units:
+            scene.commit(unit)
+
+    states = [scene.record(job_id).state for job_id in (*before, after)]
+    assert states == [JobState.COMPLETED] * 3
+    assert scene.record(damaged).state is JobState.FAILED
+    assert scene.ledger.jobs.quarantined() == 1
+
+
+def test_a_job_without_its_time_limit_expires_and_holds_nobody_up(scene: Scene):
+    job_id = scene.submit(a_classify_job(expires_in_s=1), chunk=a_chunk(), sealed=True)
+    scene.redis.hdel(scene.keys.job(job_id), "expires_in")
+    scene.redis.hset(scene.keys.job(job_id), "expires_at", 1)
+    sound = scene.submit(chunk=a_chunk(), sealed=True)
+
+    assert scene.claim_unit().job_id == sound
+    assert scene.record(job_id).state is JobState.EXPIRED
+
+
+def test_a_count_of_quarantined_jobs_that_is_none_is_in_nobodys_way(scene: Scene):
+    scene.redis.set(scene.keys.quarantined(), "many")
+    job_id = scene.submit(chunk=a_chunk(), sealed=True)
+    DAMAGE["garbage request"](scene, job_id)
+
+    assert scene.claim() is None
+    assert scene.record(job_id).state is JobState.FAILED
+    assert scene.ledger.jobs.quarantined() == 0
 
 
 def test_a_job_whose_state_was_taken_away_after_its_end_holds_nobody_up(scene: Scene):

@@ -24,6 +24,10 @@ def damage_total(scene: Scene, job_id: str) -> None:
     scene.redis.hset(scene.keys.job(job_id), "total", "many")
 
 
+def damage_units_done(scene: Scene, job_id: str) -> None:
+    scene.redis.hset(scene.keys.job(job_id), "units_done", "some")
+
+
 def replace_hash(scene: Scene, job_id: str) -> None:
     scene.redis.set(scene.keys.job(job_id), "a string")
 
@@ -81,6 +85,8 @@ ACCOUNTS = {
     "garbage request": (damage_request, 0, 0),
     "no group": (drop("group"), 0, 0),
     "todo is a string": (replace_todo, 0, 0),
+    # The commit finds out, before it has charged anything.
+    "units_done is text": (damage_units_done, 0, 0),
     # Its counts cannot be read, so what waited stays until the last open job has ended.
     "total is text": (damage_total, 2, 0),
     # It does not say whose it is.

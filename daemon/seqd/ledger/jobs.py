@@ -94,7 +94,8 @@ class Jobs:
     def quarantined(self) -> int:
         """Give the number of damaged jobs that were put aside so far; see `quarantine.lua`."""
         with redis_errors(self._redis):
-            return int(cast(bytes | None, self._redis.get(self._keys.quarantined())) or b"0")
+            count = cast(bytes | None, self._redis.get(self._keys.quarantined())) or b"0"
+        return int(count) if count.isdigit() else 0  # somebody may have written into it by hand
 
     def forget_expired(self, batch: int = 1_000) -> None:
         """Take jobs off the list whose time to live has passed; called again and again.

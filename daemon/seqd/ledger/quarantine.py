@@ -21,12 +21,12 @@ def quarantine(scripts: Scripts, job_id: bytes | str, why: Exception) -> None:
 
 
 def quarantine_if_damaged(scripts: Scripts, job_id: bytes | str, why: Exception) -> bool:
-    """Do so if a job's keys are not what seqd writes; False if it is sound or gone."""
+    """Return True if a job's keys were not what seqd writes, and it was put in quarantine."""
     return _quarantine(scripts, job_id, why, is_certain=False)
 
 
 def quarantine_suspect(scripts: Scripts, error: Exception) -> bool:
-    """Do so with the job over which a script has tripped; False if that is sound, or nobody's."""
+    """Return True if the job at which a script failed was damaged, and was put in quarantine."""
     if not isinstance(error, Tripped):
         return False
     return quarantine_if_damaged(scripts, error.job_id, error)

@@ -94,25 +94,25 @@ class Work:
                 return None
             try:
                 return _claim(reply)
-            except (ValueError, TypeError) as error:
-                is_later = _is_later(reply[1])
-                later += is_later
-                self._put_away(reply, None if is_later else error)
+            except _Unreadable as unreadable:
+                later += unreadable.is_later
+                self._put_away(reply, unreadable)
         return None
 
-    def _put_away(self, reply: list[Reply], damage: Exception | None) -> None:
-        """Give the units of a claim back; first put the job that the request is from in quarantine.
+    def _put_away(self, reply: list[Reply], unreadable: "_Unreadable") -> None:
+        """Give the units of a claim back; first put the job that cannot be read in quarantine.
 
-        Without `damage` it is not: its units wait for whoever can read it.
+        One of a later version is not: its units wait for whoever can read it.
         """
-        rows = [as_list(row) for row in reply[3:]]
-        first = as_bytes(rows[0][0])
-        if damage is None:
-            log.warning("job=%.80r is from a later version of seqd, and left to its workers", first)
+        job_id = unreadable.job_id
+        if unreadable.is_later:
+            log.warning(
+                "job=%.80r is from a later version of seqd, and left to its workers", job_id
+            )
         else:
-            quarantine(self._scripts, first, damage)
-        for row in rows:
-            wait_ms = int(LATER_WAIT_S * 1000) if row[0] == first else 0
+            quarantine(self._scripts, job_id, unreadable.why)
+        for row in map(as_list, reply[3:]):
+            wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("put_back", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
     def _call(self, name: str, *arguments: Argument) -> Reply:
@@ -230,14 +230,33 @@ class Work:
         return int(self._settings.lease_s * 1000)
 
 
+class _Unreadable(Exception):
+    """A job of a claim is not what the ledger writes, or is from a later version of seqd."""
+
+    def __init__(self, job_id: bytes, why: Exception, *, is_later: bool = False) -> None:
+        super().__init__(str(why))
+        self.job_id, self.why, self.is_later = job_id, why, is_later
+
+
 def _claim(reply: list[Reply]) -> Claim:
-    """Read a claim; raises ValueError or TypeError where that is not what the ledger writes."""
-    version = as_text(reply[2])
-    return Claim(
-        job=JOB.validate_json(as_bytes(reply[1])),
-        version=int(version) if version else None,
-        units=tuple(_unit(row) for row in reply[3:]),
-    )
+    """Read a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
+    try:
+        job, version = JOB.validate_json(as_bytes(reply[1])), as_text(reply[2])
+        number = int(version) if version else None
+    except (ValueError, TypeError) as error:
+        raise _Unreadable(_job_of(reply[3]), error, is_later=_is_later(reply[1])) from error
+    return Claim(job=job, version=number, units=tuple(map(_readable_unit, reply[3:])))
+
+
+def _readable_unit(row: Reply) -> Unit:
+    try:
+        return _unit(row)
+    except (ValueError, TypeError) as error:
+        raise _Unreadable(_job_of(row), error) from error
+
+
+def _job_of(row: Reply) -> bytes:
+    return as_bytes(as_list(row)[0])
 
 
 def _is_later(request: Reply) -> bool:

@@ -87,7 +87,10 @@ local function commit(at)
   if is_done_or_split(key, unit) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
   -- A damaged job trips here, before anything is changed and charged.
-  if not (job.group and job.tenant and job.ttl) then error('a field is missing', 0) end
+  if not (job.group and job.tenant and tonumber(job.ttl) and tonumber(job.units)
+      and tonumber(job.units_done)) then
+    error('a field is missing, or is no number', 0)
+  end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
   local size = size_of(key, unit, job) or 'no'
   if tonumber(size) ~= succeeded + errored then

@@ -66,7 +66,7 @@ for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
 end
 if moved == 0 then return 0 end
 
-redis.call('INCR', PREFIX .. ':quarantined')
+redis.pcall('INCR', PREFIX .. ':quarantined')  -- the count may be damaged as well
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
   pcall(charge, job.tenant, -1, 0 - items, 0 - bytes)  -- the account may be damaged as well
 end
@@ -82,7 +82,9 @@ end
 local function fitting(value, most, pattern)
   return value and #value <= most and string.find(value, pattern) and value or 'unknown'
 end
-local kind = ({classify = 1, generate = 1, train = 1})[job.kind] and job.kind or 'classify'
+-- A sweep needs a grid, which is gone: it reads as the trainings that it was.
+local KINDS = {classify = 'classify', generate = 'generate', train = 'train', sweep = 'train'}
+local kind = KINDS[job.kind] or 'classify'
 local model = fitting(job.model, 40, '^%l[%l%d_]*$')
 for _, name in ipairs(NUMBERS) do redis.call('HSET', key, name, 0) end
 redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tenant, 64,

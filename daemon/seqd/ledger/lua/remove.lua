@@ -18,7 +18,7 @@ if job[3] then
   local state = redis.call('HGET', job_key(job[3]), 'state')
   if state and is_open(state) then return 'continued ' .. job[3] end
 end
-if job[2] and redis.call('GET', job[2]) == id then redis.call('DEL', job[2]) end
+if job[2] and redis.pcall('GET', job[2]) == id then redis.call('DEL', job[2]) end
 redis.call('UNLINK', key)
 for _, part in ipairs(JOB_PARTS) do redis.call('UNLINK', key .. ':' .. part) end
 redis.call('ZREM', PREFIX .. ':jobs', id)

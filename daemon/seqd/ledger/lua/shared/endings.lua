@@ -61,7 +61,7 @@ local function end_job(id, state, body, job, fields)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
   warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
   local idempotency = job.idempotency
-  if idempotency and redis.call('GET', idempotency) == id then
+  if idempotency and redis.pcall('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)
   end
   redis.call('EXPIRE', key, ttl)
@@ -99,7 +99,7 @@ end
 local function expire_job(id)
   local seconds = redis.call('HGET', job_key(id), 'expires_in')
   stop_job(id, 'expired', '{"code":"expired","retryable":true,"message":"The job was not done ' ..
-    'within its expires_in_s of ' .. seconds .. ' seconds. What had finished stays readable. Retry ' ..
+    'within its expires_in_s of ' .. (seconds or '?') .. ' seconds. What had finished stays readable. Retry ' ..
     'what is undone with `seqd jobs retry`, or hand it in again with more time."}')
 end
 
