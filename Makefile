@@ -31,7 +31,7 @@ help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 5 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
-	@echo "make test-all  that, and what takes longer or needs several Pythons; about 20 minutes"
+	@echo "make test-all  that, and what takes longer or needs several Pythons; about 10 minutes"
 	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
