@@ -75,7 +75,7 @@ class _Commands(MutableMapping[str, Any]):
 
 
 class _Group(TyperGroup):
-    """`seqd` itself."""
+    """The command `seqd`, whose subcommands are imported one by one."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

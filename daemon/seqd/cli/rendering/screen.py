@@ -37,7 +37,7 @@ class Screen:
 
     @cached_property
     def console(self) -> "Console":
-        """rich's console, which is imported where more than plain lines are printed."""
+        """The console of rich; rich is imported here, since plain lines need none of it."""
         from rich.console import Console
 
         console = Console(stderr=self._to_stderr, highlight=False, soft_wrap=False)
@@ -64,7 +64,7 @@ class Screen:
             self.console.on_broken_pipe()
 
     def _may_be_terminal(self) -> bool:
-        """True where only rich can tell whether it is one."""
+        """True unless the stream is surely no terminal; of the rest rich decides."""
         if any(name in os.environ for name in _TAKEN_FOR_TERMINALS):
             return True
         stream = sys.stderr if self._to_stderr else sys.stdout
