@@ -50,11 +50,12 @@ DAMAGE = {
     "no unit_items": drop_field("unit_items"),
     "unit_items is text": set_field("unit_items", "many"),
     "version is text": set_field("version", "three"),
+    "units_done is text": set_field("units_done", "many"),
+    "no units_done": drop_field("units_done"),
     "no group": drop_field("group"),
     "no tenant": drop_field("tenant"),
     "no state": drop_field("state"),
     "counts are text": set_field("total", "many"),
-    "units_done is text": set_field("units_done", "some"),
     "hash is a string": retype(""),
     "todo is a string": retype(":todo"),
     "input is a string": retype(":in"),
@@ -66,6 +67,8 @@ DAMAGE = {
         scene.keys.attempts(job_id), "0", "many"
     ),
     "sizes are text": lambda scene, job_id: scene.redis.hset(scene.keys.sizes(job_id), "0", "x"),
+    # It expires, though nobody knows any more within what time it should have been done.
+    "no expires_in": set_field("expires_at", "1"),
 }
 
 
@@ -131,41 +134,46 @@ def test_units_that_came_with_a_damaged_one_are_claimable_again(scene: Scene):
     assert [(unit.job_id, unit.crashes) for unit in claim.units] == [(sound, 0)]
 
 
-def test_a_unit_whose_name_cannot_be_read_fails_its_job_alone(scene: Scene):
-    before = [scene.submit(unit_items=8, chunk=a_chunk(), sealed=True) for _ in range(2)]
-    damaged = scene.submit(unit_items=8, chunk=a_chunk(), sealed=True)
-    after = scene.submit(unit_items=8, chunk=a_chunk(), sealed=True)
-    scene.redis.delete(scene.keys.todo(damaged))
+def test_a_unit_that_cannot_be_named_costs_only_its_own_job(scene: Scene):
+    ahead = {scene.submit_units(1, unit_items=8) for _ in range(2)}
+    damaged = scene.submit_units(1, unit_items=8)
+    behind = scene.submit_units(1, unit_items=8)
     scene.redis.zadd(scene.keys.todo(damaged), {b"\xff": 0})
+    scene.redis.zrem(scene.keys.todo(damaged), "0")
 
-    while (claim := scene.claim()) is not None:
-        for unit in claim.units:
-            scene.commit(unit)
+    claimed = claim_all(scene)
 
-    states = [scene.record(job_id).state for job_id in (*before, after)]
-    assert states == [JobState.COMPLETED] * 3
+    assert claimed == {*ahead, behind}
+    assert all(scene.record(job_id).state is JobState.COMPLETED for job_id in claimed)
     assert scene.record(damaged).state is JobState.FAILED
     assert scene.ledger.jobs.quarantined() == 1
 
 
-def test_a_job_without_its_time_limit_expires_and_holds_nobody_up(scene: Scene):
-    job_id = scene.submit(a_classify_job(expires_in_s=1), chunk=a_chunk(), sealed=True)
-    scene.redis.hdel(scene.keys.job(job_id), "expires_in")
-    scene.redis.hset(scene.keys.job(job_id), "expires_at", 1)
-    sound = scene.submit(chunk=a_chunk(), sealed=True)
+def test_a_job_ends_and_goes_whatever_stands_at_its_idempotency_key(scene: Scene):
+    job = a_classify_job(idempotency_key="once")
+    job_id = scene.submit_units(1, job)
+    name = scene.keys.idempotency("default", "once")
+    scene.redis.delete(name)
+    scene.redis.rpush(name, "a list")
 
-    assert scene.claim_unit().job_id == sound
-    assert scene.record(job_id).state is JobState.EXPIRED
+    claim_all(scene)
+
+    assert scene.record(job_id).state is JobState.COMPLETED
+    scene.ledger.control.remove(job_id)
+    assert not scene.ledger.jobs.exists(job_id)
+    assert scene.redis.lrange(name, 0, -1) == [b"a list"]
 
 
-def test_a_count_of_quarantined_jobs_that_is_none_is_in_nobodys_way(scene: Scene):
-    scene.redis.set(scene.keys.quarantined(), "many")
-    job_id = scene.submit(chunk=a_chunk(), sealed=True)
-    DAMAGE["garbage request"](scene, job_id)
+@pytest.mark.parametrize("clock", ["default", ":served"])
+def test_a_clock_that_is_text_begins_anew(scene: Scene, clock: str):
+    job_id = scene.submit_units(2)
+    group = scene.redis.hget(scene.keys.job(job_id), "group").decode()
+    scene.redis.hset(scene.keys.group(group) + ":clocks", clock, "many")
+    behind = scene.submit_units(1)
 
-    assert scene.claim() is None
-    assert scene.record(job_id).state is JobState.FAILED
-    assert scene.ledger.jobs.quarantined() == 0
+    assert claim_all(scene) == {job_id, behind}
+
+    assert scene.record(job_id).state is scene.record(behind).state is JobState.COMPLETED
 
 
 def test_a_job_whose_state_was_taken_away_after_its_end_holds_nobody_up(scene: Scene):

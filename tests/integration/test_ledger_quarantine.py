@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from builders import a_classify_job
+from builders import a_classify_job, a_generate_job, a_sweep_job, a_train_job
 from ledger_fixtures import Scene
 from seqd_schemas import JobState
 
@@ -20,20 +20,19 @@ def damage_request(scene: Scene, job_id: str) -> None:
     scene.redis.hset(scene.keys.job(job_id), "spec", b"\x80\x04\x95\xff pickle")
 
 
-def damage_total(scene: Scene, job_id: str) -> None:
-    scene.redis.hset(scene.keys.job(job_id), "total", "many")
-
-
-def damage_units_done(scene: Scene, job_id: str) -> None:
-    scene.redis.hset(scene.keys.job(job_id), "units_done", "some")
-
-
 def replace_hash(scene: Scene, job_id: str) -> None:
     scene.redis.set(scene.keys.job(job_id), "a string")
 
 
 def replace_todo(scene: Scene, job_id: str) -> None:
     scene.redis.set(scene.keys.todo(job_id), "a string")
+
+
+def write_text(field: str) -> Damage:
+    def change(scene: Scene, job_id: str) -> None:
+        scene.redis.hset(scene.keys.job(job_id), field, "many")
+
+    return change
 
 
 def drop(field: str) -> Damage:
@@ -80,15 +79,61 @@ def test_damaged_jobs_are_counted(scene: Scene):
     assert scene.ledger.jobs.quarantined() == 2
 
 
+def test_a_count_that_is_no_number_keeps_no_job_from_failing(scene: Scene, caplog):
+    job_id = scene.submit_units(1)
+    replace_hash(scene, job_id)
+    scene.redis.set(scene.keys.quarantined(), "many")
+
+    assert do_all(scene) == set()
+
+    assert scene.record(job_id).state is JobState.FAILED
+    assert scene.ledger.jobs.quarantined() == 0
+    assert f"{scene.keys.quarantined()} is no number" in caplog.text
+
+
+def test_a_damaged_commit_leaves_input_and_results_as_they_were(scene: Scene):
+    job_id = scene.submit_units(2)
+    unit = scene.claim_unit()
+    write_text("units_done")(scene, job_id)
+
+    scene.commit(unit)
+
+    found, out = (scene.keys.quarantine(job_id, part) for part in ("in", "out"))
+    assert scene.redis.hget(found, "0") == unit.blob
+    assert not scene.redis.exists(out)
+
+
+KINDS = {
+    "classify": a_classify_job(),
+    "generate": a_generate_job(),
+    "train": a_train_job(),
+    "sweep": a_sweep_job(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_job_stays_of_its_kind(scene: Scene, kind: str):
+    job = KINDS[kind]
+    job_id = scene.submit_units(1, job)
+    damage_request(scene, job_id)
+
+    scene.claim()
+
+    record = scene.record(job_id)
+    assert (record.state, record.kind, record.model) == (JobState.FAILED, kind, job.model)
+
+
 #: What is left of a damaged job of two items on its tenant's account: items and jobs.
 ACCOUNTS = {
     "garbage request": (damage_request, 0, 0),
     "no group": (drop("group"), 0, 0),
     "todo is a string": (replace_todo, 0, 0),
-    # The commit finds out, before it has charged anything.
-    "units_done is text": (damage_units_done, 0, 0),
+    # A commit trips over these: before it changes anything.
+    "units_done is text": (write_text("units_done"), 0, 0),
+    "no units_done": (drop("units_done"), 0, 0),
     # Its counts cannot be read, so what waited stays until the last open job has ended.
-    "total is text": (damage_total, 2, 0),
+    "total is text": (write_text("total"), 2, 0),
+    "cancelled is text": (write_text("cancelled"), 2, 0),
     # It does not say whose it is.
     "no tenant": (drop("tenant"), 2, 1),
     "hash is a string": (replace_hash, 2, 1),

@@ -92,10 +92,22 @@ class Jobs:
         return [record for record in records if not record.state.is_terminal]
 
     def quarantined(self) -> int:
-        """Give the number of damaged jobs that were put aside so far; see `quarantine.lua`."""
-        with redis_errors(self._redis):
-            count = cast(bytes | None, self._redis.get(self._keys.quarantined())) or b"0"
-        return int(count) if count.isdigit() else 0  # somebody may have written into it by hand
+        """Give the number of damaged jobs that were put aside so far; see `quarantine.lua`.
+
+        0, and a warning in the log, where somebody has written something else over it.
+        """
+        name = self._keys.quarantined()
+        try:
+            with redis_errors(self._redis):
+                return int(cast(bytes | None, self._redis.get(name)) or b"0")
+        except (ValueError, ResponseError) as error:
+            log.warning(
+                "the number of jobs in quarantine is unknown: %s is no number (%s). Delete it, and "
+                "the count begins anew",
+                name,
+                error,
+            )
+            return 0
 
     def forget_expired(self, batch: int = 1_000) -> None:
         """Take jobs off the list whose time to live has passed; called again and again.

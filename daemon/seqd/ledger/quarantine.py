@@ -21,12 +21,15 @@ def quarantine(scripts: Scripts, job_id: bytes | str, why: Exception) -> None:
 
 
 def quarantine_if_damaged(scripts: Scripts, job_id: bytes | str, why: Exception) -> bool:
-    """Return True if a job's keys were not what seqd writes, and it was put in quarantine."""
+    """Return True after putting a job aside whose keys are damaged; False if sound or gone."""
     return _quarantine(scripts, job_id, why, is_certain=False)
 
 
 def quarantine_suspect(scripts: Scripts, error: Exception) -> bool:
-    """Return True if the job at which a script failed was damaged, and was put in quarantine."""
+    """Return True after putting the job aside over which a script has tripped.
+
+    False if that is sound, or nobody's.
+    """
     if not isinstance(error, Tripped):
         return False
     return quarantine_if_damaged(scripts, error.job_id, error)

@@ -94,24 +94,22 @@ class Work:
                 return None
             try:
                 return _claim(reply)
-            except _Unreadable as unreadable:
-                later += unreadable.is_later
-                self._put_away(reply, unreadable)
+            except _Unreadable as found:
+                is_later = _is_later(reply[1])
+                later += is_later
+                self._put_away(reply, found.job_id, None if is_later else found.why)
         return None
 
-    def _put_away(self, reply: list[Reply], unreadable: "_Unreadable") -> None:
+    def _put_away(self, reply: list[Reply], job_id: bytes, damage: Exception | None) -> None:
         """Give the units of a claim back; first put the job that cannot be read in quarantine.
 
-        One of a later version is not: its units wait for whoever can read it.
+        Without `damage` it is not: its units wait for whoever can read it.
         """
-        job_id = unreadable.job_id
-        if unreadable.is_later:
-            log.warning(
-                "job=%.80r is from a later version of seqd, and left to its workers", job_id
-            )
+        if damage is None:
+            log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
-            quarantine(self._scripts, job_id, unreadable.why)
-        for row in map(as_list, reply[3:]):
+            quarantine(self._scripts, job_id, damage)
+        for row in (as_list(row) for row in reply[3:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("put_back", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
@@ -231,32 +229,26 @@ class Work:
 
 
 class _Unreadable(Exception):
-    """A job of a claim is not what the ledger writes, or is from a later version of seqd."""
+    """What a claim gave of a job is not what the ledger writes."""
 
-    def __init__(self, job_id: bytes, why: Exception, *, is_later: bool = False) -> None:
-        super().__init__(str(why))
-        self.job_id, self.why, self.is_later = job_id, why, is_later
+    def __init__(self, job_id: bytes, why: Exception) -> None:
+        super().__init__(job_id, why)
+        self.job_id = job_id
+        self.why = why
 
 
 def _claim(reply: list[Reply]) -> Claim:
-    """Read a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
+    """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
+    rows, units = reply[3:], []
+    row = rows[0]
     try:
-        job, version = JOB.validate_json(as_bytes(reply[1])), as_text(reply[2])
-        number = int(version) if version else None
+        job = JOB.validate_json(as_bytes(reply[1]))
+        version = int(text) if (text := as_text(reply[2])) else None
+        for row in rows:
+            units.append(_unit(row))
     except (ValueError, TypeError) as error:
-        raise _Unreadable(_job_of(reply[3]), error, is_later=_is_later(reply[1])) from error
-    return Claim(job=job, version=number, units=tuple(map(_readable_unit, reply[3:])))
-
-
-def _readable_unit(row: Reply) -> Unit:
-    try:
-        return _unit(row)
-    except (ValueError, TypeError) as error:
-        raise _Unreadable(_job_of(row), error) from error
-
-
-def _job_of(row: Reply) -> bytes:
-    return as_bytes(as_list(row)[0])
+        raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
+    return Claim(job, version, tuple(units))
 
 
 def _is_later(request: Reply) -> bool:

@@ -10,7 +10,8 @@
 -- a tenant's jobs, turns go round. Small units of jobs that run on one version come together until
 -- the model's `unit_items` are full. No job has more units under way than it may, and none of a job
 -- whose time has run out is handed out. Sent twice it takes twice; units that nobody heard of come
--- back when their lease runs out.
+-- back when their lease runs out. So do the sound ones that a call had taken when it tripped over a
+-- damaged job: that counts as a crash of each.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
 local FIRST_ROUTE = 4
 -- What comes together at most, beside `unit_items`: units, since a claim of a thousand takes

@@ -79,6 +79,16 @@ local function record(id, unit, job, blob, succeeded, errored, failed)
     'units_done', job.units_done}
 end
 
+-- What recording and ending count with.
+local NUMBERS = {'units', 'units_done', 'total', 'succeeded', 'errored', 'cancelled', 'expired',
+  'pending_bytes', 'ttl'}
+local function can_be_counted(job)
+  for _, name in ipairs(NUMBERS) do
+    if not tonumber(job[name]) then return false end
+  end
+  return true
+end
+
 local function commit(at)
   local id, unit, attempt, blob = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
   local succeeded, errored, fenced = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
@@ -87,9 +97,8 @@ local function commit(at)
   if is_done_or_split(key, unit) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
   -- A damaged job trips here, before anything is changed and charged.
-  if not (job.group and job.tenant and tonumber(job.ttl) and tonumber(job.units)
-      and tonumber(job.units_done)) then
-    error('a field is missing, or is no number', 0)
+  if not (job.group and job.tenant and can_be_counted(job)) then
+    error('a field is missing, or no number', 0)
   end
   if fenced == '1' and lease_of(key, unit) ~= attempt then return 'fenced' end
   local size = size_of(key, unit, job) or 'no'

@@ -5,8 +5,9 @@
 --       uploads, deadlines, warnings, idempotency, tenant, events.
 -- Gives: 1 when it did, 0 when the job is sound or gone.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
--- if its name is one that a job can have; its keys are kept aside for a week, and it is counted. What
--- still points to it finds nothing there, and is dropped by whoever looks. A sound job is not changed.
+-- if its name is one that a job can have; its keys are kept aside for a week, and it is counted
+-- as far as the count is a number. What still points to it finds nothing there, and is dropped by
+-- whoever looks. A sound job is not changed.
 -- The tenant's account has one open job less, and less by what waited; where the counts cannot be
 -- read, that goes with the tenant's last open job. A job that does not say whose it is stays on the
 -- account: that tenant may have one open job less, and no job or result of anybody is lost.
@@ -66,7 +67,6 @@ for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
 end
 if moved == 0 then return 0 end
 
-redis.pcall('INCR', PREFIX .. ':quarantined')  -- the count may be damaged as well
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
   pcall(charge, job.tenant, -1, 0 - items, 0 - bytes)  -- the account may be damaged as well
 end
@@ -76,23 +76,30 @@ redis.call('ZREM', warnings_key(), id .. ' job', id .. ' results')
 if job.idempotency and redis.pcall('GET', job.idempotency) == id then
   redis.call('DEL', job.idempotency)
 end
+-- Last, and whatever stands there: the job has failed with or without being counted.
+local function count_it() redis.pcall('INCR', PREFIX .. ':quarantined') end
 if not was_there or #id > 64 or not string.find(id, '^%w[%w_-]*$') then
-  return redis.call('ZREM', PREFIX .. ':jobs', id) and 1
+  redis.call('ZREM', PREFIX .. ':jobs', id)
+  count_it()
+  return 1
 end
 local function fitting(value, most, pattern)
   return value and #value <= most and string.find(value, pattern) and value or 'unknown'
 end
--- A sweep needs a grid, which is gone: it reads as the trainings that it was.
-local KINDS = {classify = 'classify', generate = 'generate', train = 'train', sweep = 'train'}
-local kind = KINDS[job.kind] or 'classify'
+-- The least request of each kind that can be read.
+local UPLOAD = '"source":{"type":"upload"}'
+local REQUESTS = {classify = UPLOAD, generate = UPLOAD, train = UPLOAD,
+  sweep = '"grid":{"unknown":[0]},"source":{"type":"named","name":"unknown:unknown"}'}
+local kind = REQUESTS[job.kind] and job.kind or 'classify'
 local model = fitting(job.model, 40, '^%l[%l%d_]*$')
 for _, name in ipairs(NUMBERS) do redis.call('HSET', key, name, 0) end
 redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tenant, 64,
   '^%w[%w_.-]*$'), 'priority', 'normal', 'route', '', 'group', '', 'digest', job.digest or '', 'spec',
-  '{"kind":"' .. kind .. '","model":"' .. model .. '","source":{"type":"upload"}}', 'state', 'failed',
+  '{"kind":"' .. kind .. '","model":"' .. model .. '",' .. REQUESTS[kind] .. '}', 'state', 'failed',
   'failure', failure, 'sealed', 1, 'unit_items', 1, 'created', NOW_TEXT, 'ended', NOW_TEXT, 'ttl', KEPT_S)
 redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)
 emit(id, 'failed', counts_json(key) .. ',"failure":' .. failure, true)
 redis.call('EXPIRE', key, KEPT_S)
 redis.call('EXPIRE', key .. ':events', KEPT_S)
+count_it()
 return 1

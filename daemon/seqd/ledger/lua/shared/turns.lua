@@ -11,7 +11,7 @@ local SERVED = ':served'  -- no tenant's name begins with a colon
 local function take_a_place(id, group, tenant)
   local clocks = group_key(group) .. ':clocks'
   local row = redis.call('HMGET', clocks, tenant, SERVED)
-  local turn = math.max(tonumber(row[1] or '0') or 0, tonumber(row[2] or '0') or 0) + 1
+  local turn = math.max(tonumber(row[1]) or 0, tonumber(row[2]) or 0) + 1
   redis.call('HSET', clocks, tenant, turn)
   redis.call('ZADD', group_key(group), turn, id)
 end
