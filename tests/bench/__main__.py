@@ -37,22 +37,29 @@ def main(arguments: Sequence[str]) -> int:
     # A daemon of its own: what the caller has set for another one must not reach it.
     for variable in [name for name in os.environ if name.startswith("SEQD_")]:
         del os.environ[variable]
-    signal.signal(signal.SIGTERM, _leave)
+    ended_by: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        """End what was started on the way out; a second signal waits."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ended_by.append(number)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
     try:
         report = case.run()
-    except SeqdError as error:
+    except BaseException as error:
+        # Whatever was interrupted may raise an error of its own, which is none of the benchmark's.
+        if ended_by:
+            return 128 + ended_by[0]
+        if not isinstance(error, SeqdError):
+            raise
         print(f"error[{error.code}]: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
     print(json.dumps(vars(report), indent=2)) if case.json else show(report)
     return 0
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    """End as Ctrl-C does: what was started is ended on the way out; a second signal waits."""
-    signal.signal(number, signal.SIG_IGN)
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":
