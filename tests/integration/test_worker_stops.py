@@ -69,7 +69,7 @@ def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_house: Ho
     empty_house.start_ready("next")
 
     assert stopped_after_s < STOP_S
-    assert processes_of_group(worker.pid) == []
+    wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
     assert files_left == []
     assert worker.status() is None
     assert "Traceback" not in worker.whole_log()
