@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
 from seqd.suggestions import did_you_mean
+from seqd.validation import faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 _PREFIX = "SEQD_"
@@ -218,10 +219,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
+        fault = faults_of(error)[0]
+        name = fault.place.replace(".", "_").upper()
         raise InvalidSettings(
-            f"SEQD_{name} is {first['input']!r}: {first['msg']}. `{_description(name)}`"
+            f"SEQD_{name} is {fault.value}: {fault.allowed}. `{_description(name)}`"
         ) from None
 
 

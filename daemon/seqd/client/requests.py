@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from seqd.errors import InvalidRequest, JobsRefused, SeqdError, WrongState, wire_text
 from seqd.ledger.records import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
+from seqd.validation import faults_of, shown
 from seqd_schemas import (
     FileSource,
     Item,
@@ -95,8 +96,6 @@ _ALLOWED = {
     "priority": "interactive, normal or bulk",
 }
 
-#: Of a value that is refused, what its message shows, in characters.
-_SHOWN_CHARS = 200
 
 _OF_SWEEPS = tuple(set(SweepOptions.__annotations__) - set(JobOptions.__annotations__))
 
@@ -115,12 +114,12 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != kind] or ["kind"]
-        allowed = _ALLOWED.get(place[0], first["msg"])
-        given_text = _shown(kind if place == ["kind"] else first["input"])
+        fault = faults_of(error)[0]
+        parts = [part for part in fault.place.split(".") if part not in ("", kind)] or ["kind"]
+        value = shown(kind) if parts == ["kind"] else fault.value
+        allowed = _ALLOWED.get(parts[0], fault.allowed)
         raise InvalidRequest(
-            wire_text(f"{'.'.join(place)} is {given_text}; allowed: {allowed}.")
+            wire_text(f"{'.'.join(parts)} is {value}; allowed: {allowed}.")
         ) from None
 
 
@@ -130,7 +129,7 @@ def checked_id(job_id: str) -> str:
         return _JOB_ID.validate_python(job_id)
     except ValidationError:
         raise InvalidRequest(
-            f"The job's identifier is {_shown(job_id)}; allowed: 1 to 64 letters, digits, `_` and "
+            f"The job's identifier is {shown(job_id)}; allowed: 1 to 64 letters, digits, `_` and "
             "`-`, the first a letter or digit."
         ) from None
 
@@ -287,12 +286,3 @@ def _continuing(record: JobRecord, **changes: object) -> Job:
 def _only(entry: Item | RefusedItem) -> ItemChunk:
     # Validated when it was made.
     return ItemChunk.model_construct(type="items", first_index=0, items=(entry,))
-
-
-def _shown(value: object) -> str:
-    """Show a value as Python writes it, cut short."""
-    try:
-        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    except ValueError:  # a number of more than 4,300 digits
-        return f"of type {type(value).__name__} and too long to show"
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
