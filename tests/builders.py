@@ -24,8 +24,8 @@ from seqd_schemas import (
     SweepJob,
     TaskSchema,
     TextChunk,
-    TextPiece,
-    TextPieces,
+    TextDelta,
+    TextDeltas,
     TrainedVersion,
     TrainingResult,
     TrainJob,
@@ -125,10 +125,10 @@ def an_epoch(job_id: str, **changes: object) -> Epoch:
 
 def some_pieces(
     text: str, *, offset: int = 0, item: str = "item-0", sample: int = 0, **changes: object
-) -> TextPieces:
+) -> TextDeltas:
     """What one sample of an item goes on with, as the first attempt at unit 0 wrote it."""
-    piece = TextPiece(custom_id=item, sample=sample, offset=offset, text=text)
-    return TextPieces.model_validate({"unit": "0", "attempt": 1, "pieces": (piece,)} | changes)
+    piece = TextDelta(custom_id=item, sample=sample, offset=offset, text=text)
+    return TextDeltas.model_validate({"unit": "0", "attempt": 1, "deltas": (piece,)} | changes)
 
 
 def some_generations(*texts: str, first: int = 0) -> list[ItemSuccess]:

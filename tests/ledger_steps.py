@@ -11,7 +11,8 @@ from collections.abc import Callable
 from builders import a_chunk, a_classify_job, a_failure, some_pieces
 from ledger_fixtures import BRIEFLY_S, Scene
 from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
-from seqd.client.continuing import failed_items, retry_of
+from seqd.client.requests import retry_of
+from seqd.client.results import failed_items
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.chunking import halves_of

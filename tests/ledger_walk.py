@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ledger_invariants import StoredLedger, check_ledger
 from ledger_steps import WORKERS, Steps
-from seqd.client.continuing import failed_items
+from seqd.client.results import failed_items
 from seqd.ledger.blobs import unpack_results
 from seqd_schemas import JobState
 

@@ -1,8 +1,7 @@
-"""Decides whether a job can be taken, and on which version it runs, by the published catalog.
+"""Admission: whether a job can be accepted, and on which version it runs, by the published catalog.
 
-Pure: reads a request and what workers published, changes nothing, and needs no plugin. Called
-by the client before it sends and by the worker that takes jobs from the inbox, so that both
-refuse the same things in the same words.
+Pure: reads a request and what workers published, changes nothing, and needs no plugin. Client and
+inbox both call it, so that they refuse the same things in the same words.
 """
 
 from collections.abc import Mapping
@@ -13,7 +12,15 @@ from seqd.combinations import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import check_parameters
 from seqd.suggestions import did_you_mean, listed
-from seqd_schemas import Job, NamedSource, ParameterValue, SweepJob, TrainJob, task_of
+from seqd_schemas import (
+    Job,
+    ModelReference,
+    NamedSource,
+    ParameterValue,
+    SweepJob,
+    TrainJob,
+    task_of,
+)
 
 if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry, TaskSchema
@@ -30,12 +37,12 @@ class Admitted:
 
 
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
-    """Check a request against the catalog, which maps model names to their entries.
+    """Return how a job runs, after checking it against the catalog: entries by model name.
 
     Raises UnknownModel for a model, version or label that there is not, InvalidParameters for
     a preset or parameter, InvalidRequest for a task or named data set. Says what there is.
     """
-    name, _, wanted = job.model.partition("@")
+    name, wanted = ModelReference.parse(job.model)
     entry = _find(name, catalog)
     _check_task(job, entry, catalog)
     version = None
@@ -56,10 +63,10 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     )
 
 
-def resolve_version(entry: "CatalogEntry", wanted: str) -> int:
-    """Find the version that is meant by the part of a model reference after `@`.
+def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
+    """Return the version that is meant by the part of a model reference after `@`.
 
-    Nothing means the label `production` where it is set, else `latest`; `latest` is the
+    None means the label `production` where it is set, else `latest`; `latest` is the
     highest version unless the label was moved. Raises UnknownModel.
     """
     versions = [summary.version for summary in entry.versions]
@@ -68,11 +75,12 @@ def resolve_version(entry: "CatalogEntry", wanted: str) -> int:
             f"model {entry.model!r} has no version yet: train one with `seqd train {entry.model}`."
         )
     labels = {"latest": max(versions), **entry.labels}
-    if not wanted:
+    if wanted is None:
         return labels.get("production", labels["latest"])
-    if wanted.isdecimal() and int(wanted) in versions:
-        return int(wanted)
-    if wanted in labels:
+    if isinstance(wanted, int):
+        if wanted in versions:
+            return wanted
+    elif wanted in labels:
         return labels[wanted]
     raise UnknownModel(_unknown_version(entry, wanted, versions, labels))
 
@@ -156,9 +164,9 @@ def _merge_preset(job: Job, entry: "CatalogEntry") -> dict[str, ParameterValue]:
 
 
 def _unknown_version(
-    entry: "CatalogEntry", wanted: str, versions: list[int], labels: Mapping[str, int]
+    entry: "CatalogEntry", wanted: int | str, versions: list[int], labels: Mapping[str, int]
 ) -> str:
-    what = f"version {wanted}" if wanted.isdecimal() else f"label {wanted!r}"
+    what = f"version {wanted}" if isinstance(wanted, int) else f"label {wanted!r}"
     pointers = ", ".join(f"{label} → {version}" for label, version in sorted(labels.items()))
     numbers = ", ".join(str(version) for version in sorted(versions))
     return f"model {entry.model!r} has no {what}. Versions: {numbers}. Labels: {pointers}."

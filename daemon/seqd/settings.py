@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
 from seqd.suggestions import did_you_mean
+from seqd.validation import faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 _PREFIX = "SEQD_"
@@ -91,10 +92,16 @@ class Settings(BaseSettings):
         description="Seconds between two renewals of a lease; at most half of SEQD_LEASE_S.",
     )
     reconcile_s: float = Field(
-        default=2.0, gt=0, le=600, description="Seconds between two looks for forgotten work."
+        default=2.0,
+        gt=0,
+        le=600,
+        description="Seconds between two searches for work that has no lease and no wakeup.",
     )
     slice_s: float = Field(
-        default=30.0, gt=0, le=3_600, description="Seconds that one doorbell keeps a worker busy."
+        default=30.0,
+        gt=0,
+        le=3_600,
+        description="Seconds for which a worker goes on claiming work after one wakeup.",
     )
     max_silent_s: float = Field(
         default=600.0,
@@ -135,8 +142,8 @@ class Settings(BaseSettings):
         default=3_600,
         ge=1,
         le=86_400,
-        description="Seconds after which Celery rings again for a bell that a worker is still "
-        "answering; harmless, since the ledger knows who works on what.",
+        description="Seconds after which Celery delivers a wakeup again that a worker still "
+        "handles; harmless, since the ledger knows who works on what.",
     )
     max_tenant_jobs: int = Field(
         default=100_000, ge=1, description="Jobs of one tenant that may be open at once."
@@ -152,8 +159,8 @@ class Settings(BaseSettings):
     max_stream_bytes: int = Field(
         default=1024**2,
         ge=1024,
-        description="Pieces of text that one streaming job keeps in Redis, for readers that come "
-        "late; the oldest go first, and all of them when the job completes.",
+        description="Bytes of text deltas that one streaming job keeps in Redis for late readers; "
+        "the oldest are removed first, and all of them when the job completes.",
     )
     max_memory_share: float = Field(
         default=0.8,
@@ -182,7 +189,7 @@ class Settings(BaseSettings):
 
     @field_validator("heartbeat_s")
     @classmethod
-    def _beats_in_time(cls, heartbeat_s: float, info: ValidationInfo) -> float:
+    def _fits_into_the_lease(cls, heartbeat_s: float, info: ValidationInfo) -> float:
         lease_s = info.data.get("lease_s")  # absent where it is wrong itself
         if lease_s is not None and heartbeat_s > lease_s / 2:
             raise ValueError(f"allowed: at most half of SEQD_LEASE_S, which is {lease_s:g}")
@@ -212,10 +219,10 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
+        fault = faults_of(error)[0]
+        name = fault.place.replace(".", "_").upper()
         raise InvalidSettings(
-            f"SEQD_{name} is {first['input']!r}: {first['msg']}. `{_description(name)}`"
+            f"SEQD_{name} is {fault.value}: {fault.allowed}. `{_description(name)}`"
         ) from None
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Label,
         ModelName,
         ModelRef,
+        ModelReference,
         ParameterName,
         Parameters,
         ParameterValue,
@@ -111,19 +112,12 @@ if TYPE_CHECKING:
     from seqd_schemas.manifests import (
         MAX_KEPT_EPOCHS,
         DataFingerprint,
-        EpochFigures,
+        EpochMetrics,
         FileDigest,
         LibraryText,
         ModelManifest,
         job_of_run,
         run_id_of,
-    )
-    from seqd_schemas.pieces import (
-        MAX_PIECE_CHARS,
-        MAX_PIECES,
-        TextPiece,
-        TextPieces,
-        UnitName,
     )
     from seqd_schemas.results import (
         ITEM_RESULT,
@@ -152,6 +146,13 @@ if TYPE_CHECKING:
         JobRecord,
         JobState,
     )
+    from seqd_schemas.text_deltas import (
+        MAX_DELTA_CHARS,
+        MAX_DELTAS,
+        TextDelta,
+        TextDeltas,
+        UnitName,
+    )
 
 __all__ = [
     "DEFAULT_PREFIX",
@@ -160,13 +161,13 @@ __all__ = [
     "ITEM_RESULT",
     "MAX_CLASSES",
     "MAX_COMBINATIONS",
+    "MAX_DELTAS",
+    "MAX_DELTA_CHARS",
     "MAX_INLINE_ITEMS",
     "MAX_ITEMS",
     "MAX_JOB_BYTES",
     "MAX_KEPT_EPOCHS",
     "MAX_MODELS",
-    "MAX_PIECES",
-    "MAX_PIECE_CHARS",
     "MAX_SWEPT",
     "MAX_TEXT_CHARS",
     "MAX_VERSIONS",
@@ -185,7 +186,7 @@ __all__ = [
     "DataSource",
     "DatasetName",
     "Epoch",
-    "EpochFigures",
+    "EpochMetrics",
     "EpochMs",
     "Event",
     "EventId",
@@ -228,6 +229,7 @@ __all__ = [
     "ModelManifest",
     "ModelName",
     "ModelRef",
+    "ModelReference",
     "NamedSource",
     "ParameterName",
     "ParameterValue",
@@ -255,8 +257,8 @@ __all__ = [
     "TaskSchema",
     "TenantName",
     "TextChunk",
-    "TextPiece",
-    "TextPieces",
+    "TextDelta",
+    "TextDeltas",
     "TrainJob",
     "TrainedVersion",
     "TrainingResult",
@@ -281,8 +283,8 @@ __all__ = [
 _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
-        "MAX_TEXT_CHARS ModelName ModelRef ParameterName ParameterValue Parameters RunId "
-        "SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
+        "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
+        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Paused "
@@ -302,10 +304,10 @@ _NAMES = {
     "schema_files": "json_schemas write_json_schemas",
     "keys": "DEFAULT_PREFIX INBOX_GROUP Keys bell_queue route_of",
     "manifests": (
-        "DataFingerprint EpochFigures FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
+        "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"
     ),
-    "pieces": "MAX_PIECES MAX_PIECE_CHARS TextPiece TextPieces UnitName",
+    "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "

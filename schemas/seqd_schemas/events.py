@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: one entry each in the job's event stream.
+"""Events: what happens to a job, one entry each in the job's event stream.
 
 The stream is a feed, bounded and throttled; the truth is `states.JobRecord`. An event's
 place is its Redis stream id, from which a reader can go on after a break.

@@ -1,4 +1,4 @@
-"""What a service asks for: a training, a sweep of them, a generation, a bulk classification.
+"""Requests: a training, a sweep of trainings, a generation, or a bulk classification.
 
 `Job` is the union on `kind` that travels as JSON, from `seqd.client` or from any other
 language through the inbox stream. What has become of a job is `states.JobRecord`.
@@ -167,7 +167,7 @@ class GenerateJob(_JobBase):
     source: ItemSource = Field(description="The prompts.")
     stream: bool = Field(
         default=False,
-        description="Publish the texts piece by piece while they are written, for whoever waits.",
+        description="Publish text deltas while the texts are written.",
     )
 
 

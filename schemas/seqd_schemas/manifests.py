@@ -1,4 +1,4 @@
-"""A model version's passport: what it is, what made it, and the digest of each of its files.
+"""Manifest of a model version: what it is, what made it, and the digest of each of its files.
 
 Written once by the model store (`seqd.store`) and never changed; read by whoever loads the
 version. Labels such as `production` are not in it, since they move.
@@ -53,7 +53,7 @@ class DataFingerprint(WirePart):
     sha256: Sha256 = Field(description="SHA-256 over its texts and labels, in order.")
 
 
-class EpochFigures(WirePart):
+class EpochMetrics(WirePart):
     """One epoch of the training that made a version."""
 
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
@@ -62,7 +62,7 @@ class EpochFigures(WirePart):
 
 
 class ModelManifest(WireModel):
-    """A model version's passport."""
+    """What a model version is, what made it, and its files: `manifest.json`."""
 
     model: ModelName = Field(description="Name of the model.")
     version: Count = Field(description="Version number; 0 is the starter that ships with a plugin.")
@@ -70,7 +70,7 @@ class ModelManifest(WireModel):
     preset: Label | None = Field(default=None, description="Preset it was trained with.")
     parameters: Parameters = Field(description="All training parameters, defaults included.")
     metrics: Metrics = Field(description="Final figures, such as `validation_accuracy`.")
-    epochs: tuple[EpochFigures, ...] = Field(
+    epochs: tuple[EpochMetrics, ...] = Field(
         default=(),
         max_length=MAX_KEPT_EPOCHS,
         description="The training's epochs, ascending: its learning curve. Of more than 256, every "

@@ -1,4 +1,4 @@
-"""What a job answers: one record an item, which of a sweep is a training, or one for a training.
+"""Results: one record for each item (of a sweep, for each training), or one for a training.
 
 `ItemResult` is a line of a results file: a success with an output, or a failure with an
 error, in input order. Records carry plain strings only, so that they can be read long after

@@ -14,9 +14,9 @@ from seqd_schemas.fleet import CatalogEntry, PluginStatus, WorkerStatus
 from seqd_schemas.items import ItemChunk, TextChunk
 from seqd_schemas.jobs import Job
 from seqd_schemas.manifests import ModelManifest
-from seqd_schemas.pieces import TextPieces
 from seqd_schemas.results import ITEM_RESULT, TrainingResult
 from seqd_schemas.states import JobRecord
+from seqd_schemas.text_deltas import TextDeltas
 
 _MODELS: dict[str, type[BaseModel]] = {
     "catalog_entry": CatalogEntry,
@@ -25,7 +25,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "model_manifest": ModelManifest,
     "plugin_status": PluginStatus,
     "text_chunk": TextChunk,
-    "text_pieces": TextPieces,
+    "text_deltas": TextDeltas,
     "training_result": TrainingResult,
     "worker_status": WorkerStatus,
 }

@@ -1,4 +1,4 @@
-"""What has become of a job: its state, its counts, and the record that holds both.
+"""State of a job, its counts, and the record that holds both.
 
 The states and counts follow the batch interfaces that users know; the ledger's Lua scripts
 are what moves a job from one to the next.
@@ -16,7 +16,7 @@ from seqd_schemas.results import TrainingResult
 
 
 class JobState(StrEnum):
-    """Where a job is on its way."""
+    """State of a job."""
 
     QUEUED = "queued"
     """In the ledger; no unit has been claimed."""
@@ -71,7 +71,7 @@ class JobRecord(WireModel):
     version: Count | None = Field(
         default=None, description="The version it runs on, to its end; None of a training."
     )
-    state: JobState = Field(description="Where the job is on its way.")
+    state: JobState = Field(description="State of the job.")
     counts: Counts = Field(description="Items by outcome.")
     sealed: bool = Field(description="True when the input is complete.")
     unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at most.")

@@ -8,11 +8,11 @@ import pytest
 
 from builders import a_chunk, a_generate_job, some_generations, some_pieces
 from ledger_fixtures import Scene
-from seqd.client import JobHandle, Piece
+from seqd.client import JobHandle, StreamedText
 from seqd.errors import JobFailed
 from seqd.ledger.chunking import halves_of
 from seqd.ledger.units import Unit
-from seqd_schemas import Failure, ItemErrorCode, TextPieces
+from seqd_schemas import Failure, ItemErrorCode, TextDeltas
 
 pytestmark = pytest.mark.processes
 
@@ -40,8 +40,8 @@ def tell(scene: Scene, unit: Unit, *texts: str, offset: int = 0, worker: str = "
 def told(scene: Scene, job_id: str) -> list[str]:
     """Give the text of each entry that is kept."""
     entries = scene.redis.xrange(scene.keys.pieces(job_id))
-    pieces = [TextPieces.model_validate_json(fields[b"p"]) for _, fields in entries]
-    return ["".join(piece.text for piece in entry.pieces) for entry in pieces]
+    pieces = [TextDeltas.model_validate_json(fields[b"p"]) for _, fields in entries]
+    return ["".join(piece.text for piece in entry.deltas) for entry in pieces]
 
 
 def texts_given(scene: Scene, job_id: str) -> list[str]:
@@ -265,7 +265,7 @@ def test_what_a_cancelled_job_had_written_is_given_and_then_its_errors(scene: Sc
 
     pieces = list(JobHandle(scene.ledger, unit.job_id).stream())
 
-    assert pieces[0] == Piece("item-0", 0, "one")
+    assert pieces[0] == StreamedText("item-0", 0, "one")
     assert [(piece.custom_id, piece.text) for piece in pieces[1:]] == [
         ("item-0", ""),
         ("item-1", ""),
@@ -280,7 +280,7 @@ def test_a_job_that_fails_ends_its_stream_as_it_ends_its_results(scene: Scene) -
     unit = a_unit(scene)
     tell(scene, unit, "one")
     scene.ledger.work.fail_job(unit, Failure(code="plugin_fault", message="It broke."))
-    given: list[Piece] = []
+    given: list[StreamedText] = []
 
     with pytest.raises(JobFailed, match=r"It broke\."):
         given.extend(JobHandle(scene.ledger, unit.job_id).stream())

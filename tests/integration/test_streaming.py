@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from builders import a_generate_job, inline
-from seqd.client import Client, JobHandle, Piece
+from seqd.client import Client, JobHandle, StreamedText
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
 from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
@@ -49,7 +49,7 @@ def texts_of(job: JobHandle) -> dict[tuple[str, int], str]:
     }
 
 
-def joined(pieces: Iterable[Piece]) -> dict[tuple[str, int], str]:
+def joined(pieces: Iterable[StreamedText]) -> dict[tuple[str, int], str]:
     """Put pieces together: item and sample → text."""
     texts: dict[tuple[str, int], str] = {}
     for piece in pieces:
@@ -66,7 +66,7 @@ def bytes_kept(house: House, job: JobHandle) -> int:
     return sum(len(fields[b"p"]) for _, fields in entries)
 
 
-def live(pieces: Iterator[Piece], count: int) -> list[Piece]:
+def live(pieces: Iterator[StreamedText], count: int) -> list[StreamedText]:
     """Take so many pieces, which must come while the text is written."""
     taken = list(itertools.islice(pieces, count))
     assert all(piece.finished is None and piece.error is None for piece in taken)

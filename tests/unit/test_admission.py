@@ -5,7 +5,7 @@ from pydantic import TypeAdapter
 
 from seqd.admission import admit, resolve_version
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
-from seqd_schemas import CatalogEntry, Job, TaskSchema, VersionSummary
+from seqd_schemas import CatalogEntry, Job, ModelReference, TaskSchema, VersionSummary
 
 EPOCHS = {
     "type": "object",
@@ -85,7 +85,9 @@ def test_a_training_makes_a_version_and_is_one_unit():
     ],
 )
 def test_a_reference_is_resolved_to_one_version(labels, wanted, version):
-    assert resolve_version(an_entry(labels=labels), wanted) == version
+    reference = ModelReference.parse(f"imdb_lstm@{wanted}")
+
+    assert resolve_version(an_entry(labels=labels), reference.version) == version
 
 
 @pytest.mark.parametrize(

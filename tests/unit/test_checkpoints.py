@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from seqd.checkpoints import CheckpointFolder, decode, encode
 from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
-from seqd_schemas import EpochFigures
+from seqd_schemas import EpochMetrics
 
 ARRAYS = {
     "step": np.array(7, dtype=np.int64),
@@ -20,7 +20,7 @@ ARRAYS = {
 }
 PROGRESS = {"epoch": 2, "loss": 0.1 + 0.2, "figures": {"accuracy": 1 / 3}}
 
-EPOCHS = (EpochFigures(epoch=1, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),)
+EPOCHS = (EpochMetrics(epoch=1, seconds=0.1 + 0.2, metrics={"loss": 1 / 3}),)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(

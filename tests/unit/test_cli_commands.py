@@ -223,7 +223,7 @@ def test_a_lease_that_no_heartbeat_would_keep_is_refused(
 
     assert ended.status == 2
     assert ended.err.startswith(
-        "error[invalid_settings]: SEQD_HEARTBEAT_S is 10.0: Value error, allowed: at most half of "
+        "error[invalid_settings]: SEQD_HEARTBEAT_S is 10.0: allowed: at most half of "
         "SEQD_LEASE_S, which is 12."
     )
 

@@ -13,7 +13,7 @@ from seqd.cli.live_texts import LiveTexts, expected_temperatures
 from seqd.cli.rendering.results import GenerationPrinter
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.writing import Folder, TextWriter
-from seqd.client import Piece
+from seqd.client import StreamedText
 from seqd_schemas import GeneratedSample, ItemError, ItemErrorCode, TaskSchema
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Mn", "Me", "Cf"))
@@ -37,7 +37,7 @@ def a_sample(text: str, temperature: float = 1.0) -> GeneratedSample:
     return GeneratedSample(text=text, temperature=temperature, seed=0)
 
 
-def printed_of(pieces: list[Piece], temperatures: list[float | None]) -> list[str]:
+def printed_of(pieces: list[StreamedText], temperatures: list[float | None]) -> list[str]:
     """Show pieces of two prompts; gives what stood in the pipe after each."""
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"}, temperatures)
@@ -49,7 +49,11 @@ def printed_of(pieces: list[Piece], temperatures: list[float | None]) -> list[st
 
 
 def test_a_text_is_printed_as_it_comes():
-    pieces = [Piece("a", 0, "on"), Piece("a", 0, "e"), Piece("a", 0, "", a_sample("one"))]
+    pieces = [
+        StreamedText("a", 0, "on"),
+        StreamedText("a", 0, "e"),
+        StreamedText("a", 0, "", a_sample("one")),
+    ]
 
     stood = printed_of(pieces, [None])
 
@@ -58,10 +62,10 @@ def test_a_text_is_printed_as_it_comes():
 
 def test_a_text_whose_turn_has_not_come_waits():
     pieces = [
-        Piece("b", 0, "two"),
-        Piece("a", 0, "one"),
-        Piece("b", 0, "", a_sample("two")),
-        Piece("a", 0, "!", a_sample("one!")),
+        StreamedText("b", 0, "two"),
+        StreamedText("a", 0, "one"),
+        StreamedText("b", 0, "", a_sample("two")),
+        StreamedText("a", 0, "!", a_sample("one!")),
     ]
 
     stood = printed_of(pieces, [None])
@@ -71,9 +75,9 @@ def test_a_text_whose_turn_has_not_come_waits():
 
 def test_each_of_several_samples_has_its_temperature_in_front_before_it_is_whole():
     pieces = [
-        Piece("a", 1, "warm"),
-        Piece("a", 0, "co"),
-        Piece("a", 0, "ld", a_sample("cold", 0.2)),
+        StreamedText("a", 1, "warm"),
+        StreamedText("a", 0, "co"),
+        StreamedText("a", 0, "ld", a_sample("cold", 0.2)),
     ]
 
     stood = printed_of(pieces, [0.2, 1.0])
@@ -84,7 +88,7 @@ def test_each_of_several_samples_has_its_temperature_in_front_before_it_is_whole
 
 
 def test_samples_whose_temperature_is_not_known_before_are_printed_whole():
-    pieces = [Piece("a", 0, "co"), Piece("a", 0, "ld", a_sample("cold", 0.2))]
+    pieces = [StreamedText("a", 0, "co"), StreamedText("a", 0, "ld", a_sample("cold", 0.2))]
 
     stood = printed_of(pieces, [None, None])
 
@@ -93,7 +97,11 @@ def test_samples_whose_temperature_is_not_known_before_are_printed_whole():
 
 def test_an_item_with_an_error_lets_the_next_one_have_its_turn():
     error = ItemError(code=ItemErrorCode.PLUGIN_ERROR, message="no")
-    pieces = [Piece("a", 0, "on"), Piece("b", 0, "two"), Piece("a", 0, "", error=error)]
+    pieces = [
+        StreamedText("a", 0, "on"),
+        StreamedText("b", 0, "two"),
+        StreamedText("a", 0, "", error=error),
+    ]
 
     stood = printed_of(pieces, [None])
 
@@ -103,7 +111,7 @@ def test_an_item_with_an_error_lets_the_next_one_have_its_turn():
 class Handle:
     """A job whose pieces are known beforehand."""
 
-    def __init__(self, *pieces: Piece, error: Exception | None = None) -> None:
+    def __init__(self, *pieces: StreamedText, error: Exception | None = None) -> None:
         self.pieces, self.error = pieces, error
 
     def stream(self):
@@ -119,7 +127,8 @@ def test_samples_that_nobody_expected_are_printed_at_the_end():
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"}, [None])
     handle = Handle(
-        Piece("a", 0, "one", a_sample("one")), Piece("a", 1, "more", a_sample("more", 0.5))
+        StreamedText("a", 0, "one", a_sample("one")),
+        StreamedText("a", 1, "more", a_sample("more", 0.5)),
     )
 
     results = list(texts.results_of(handle))
@@ -133,7 +142,7 @@ def test_the_line_is_ended_when_the_job_fails_half_way():
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:"}, [None])
 
     with pytest.raises(ValueError, match="broken"):
-        list(texts.results_of(Handle(Piece("a", 0, "on"), error=ValueError("broken"))))
+        list(texts.results_of(Handle(StreamedText("a", 0, "on"), error=ValueError("broken"))))
 
     assert printed.getvalue() == "A:on\n"
 

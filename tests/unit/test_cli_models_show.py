@@ -13,7 +13,7 @@ from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
 from seqd.settings import load_settings
 from seqd.store import ModelStore, VersionDraft
-from seqd_schemas import DataFingerprint, EpochFigures, ModelManifest
+from seqd_schemas import DataFingerprint, EpochMetrics, ModelManifest
 
 TABLE = Inspection(
     "After 'a'",
@@ -29,7 +29,7 @@ def a_version(data_dir: Path, epochs: int) -> ModelManifest:
     folder = store.new_folder("imdb_lstm", "test")
     (folder / "weights.json").write_text("{}")
     figures = [
-        EpochFigures(epoch=number, seconds=1.0, metrics={"loss": 1.0 / number})
+        EpochMetrics(epoch=number, seconds=1.0, metrics={"loss": 1.0 / number})
         for number in range(1, epochs + 1)
     ]
     draft = VersionDraft(

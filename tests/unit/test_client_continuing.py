@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_classify_job, a_train_job, some_results
-from seqd.client.continuing import merged, resumption_of, retry_of
 from seqd.client.handle import expiry_of
+from seqd.client.requests import resumption_of, retry_of
+from seqd.client.results import merged_results
 from seqd.errors import InvalidRequest, WrongState
 from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
 
@@ -192,7 +193,7 @@ def test_each_error_that_was_answered_is_replaced_and_nothing_else(
     retried = [number for number in retried if data.draw(st.booleans())]
     answers = [some_results(1, first=number, label="again")[0] for number in retried]
 
-    together = list(merged(iter(first), iter(answers)))
+    together = list(merged_results(iter(first), iter(answers)))
 
     expected = list(first)
     for number, answer in zip(retried, answers, strict=True):

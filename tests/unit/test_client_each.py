@@ -3,7 +3,7 @@
 import pytest
 
 from builders import some_items
-from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
+from seqd.client.requests import inputs_of, refusal_of, refuse_options_of_one
 from seqd.errors import InvalidRequest, QuotaExceeded
 from seqd.ledger.submissions import Accepted
 

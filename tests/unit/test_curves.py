@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from seqd.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
 from seqd.store.manifest_files import MAX_MANIFEST_BYTES
-from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics
 
 
-def epochs_of(*metrics: dict[str, float]) -> list[EpochFigures]:
+def epochs_of(*metrics: dict[str, float]) -> list[EpochMetrics]:
     return [
-        EpochFigures(epoch=number, seconds=1.0, metrics=figures)
+        EpochMetrics(epoch=number, seconds=1.0, metrics=figures)
         for number, figures in enumerate(metrics, 1)
     ]
 

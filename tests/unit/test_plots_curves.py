@@ -9,14 +9,14 @@ from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
 from seqd.plots.curves import draw_curves
 from seqd.plots.distribution import draw_distribution
-from seqd_schemas import EpochFigures
+from seqd_schemas import EpochMetrics
 
 SHARES = Distribution("successor", "probability")
 
 
-def epochs_of(number: int, *names: str) -> list[EpochFigures]:
+def epochs_of(number: int, *names: str) -> list[EpochMetrics]:
     return [
-        EpochFigures(epoch=epoch, seconds=1.0, metrics=dict.fromkeys(names, 1.0 / epoch))
+        EpochMetrics(epoch=epoch, seconds=1.0, metrics=dict.fromkeys(names, 1.0 / epoch))
         for epoch in range(1, number + 1)
     ]
 

@@ -6,7 +6,7 @@ from cli_builders import a_record
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.training_chart import TrainingChart, epochs_chart
 from seqd.cli.rendering.training_view import TrainingView
-from seqd_schemas import Epoch, EpochFigures, Event, Step
+from seqd_schemas import Epoch, EpochMetrics, Event, Step
 
 WIDTH = 80
 
@@ -70,7 +70,7 @@ def test_a_classifiers_curve_is_its_loss() -> None:
 def test_nothing_is_drawn_of_a_single_step_or_of_steps_without_figures() -> None:
     assert chart_of(STEPS[0]) == []
     assert chart_of(a_step(1), a_step(2)) == []
-    assert epochs_chart([EpochFigures(epoch=1, seconds=1.0, metrics={"loss": 1.0})], WIDTH) == []
+    assert epochs_chart([EpochMetrics(epoch=1, seconds=1.0, metrics={"loss": 1.0})], WIDTH) == []
 
 
 @pytest.fixture

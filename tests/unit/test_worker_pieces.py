@@ -18,7 +18,7 @@ from seqd.worker import pieces as module
 from seqd.worker.item_units import UnitItems
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.pieces import PiecePublisher
-from seqd_schemas import TextPieces
+from seqd_schemas import TextDeltas
 
 DEADLINE_S = 20.0
 
@@ -32,7 +32,7 @@ class Ledger:
     """Takes pieces, or does what a test says."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[Unit, TextPieces]] = []
+        self.entries: list[tuple[Unit, TextDeltas]] = []
         self.calls = 0
         self.lost: list[Unit] = []
         self.told: list[Unit] = []
@@ -40,7 +40,7 @@ class Ledger:
         self.may_go_on = Event()
         self.may_go_on.set()
 
-    def publish(self, entries: Sequence[tuple[Unit, TextPieces]]) -> list[bool]:
+    def publish(self, entries: Sequence[tuple[Unit, TextDeltas]]) -> list[bool]:
         self.calls += 1
         assert self.may_go_on.wait(DEADLINE_S)
         if self.error is not None:
@@ -51,13 +51,13 @@ class Ledger:
     @property
     def written(self) -> int:
         """Characters of all pieces that have come, again and again."""
-        return sum(len(piece.text) for _, entry in self.entries for piece in entry.pieces)
+        return sum(len(piece.text) for _, entry in self.entries for piece in entry.deltas)
 
     def text(self, custom_id: str = "item-0", sample: int = 0) -> str:
         """Put together what has come of a sample; fails where a piece is missing."""
         text = ""
         for _, entry in self.entries:
-            for piece in entry.pieces:
+            for piece in entry.deltas:
                 if (piece.custom_id, piece.sample) == (custom_id, sample):
                     assert piece.offset <= len(text), f"{len(text)} characters, then {piece}"
                     text = text[: piece.offset] + piece.text
@@ -105,12 +105,12 @@ def test_items_of_the_same_index_in_two_jobs_are_told_apart():
                 for sample in range(2):
                     publisher.take(item, sample, f"{unit.unit.job_id} {item.index} {sample}")
         ledger.may_go_on.set()
-        wait_for(lambda: sum(len(entry.pieces) for _, entry in ledger.entries) == 8)
+        wait_for(lambda: sum(len(entry.deltas) for _, entry in ledger.entries) == 8)
 
     found = {
         piece.text: (unit.job_id, piece.custom_id, piece.sample)
         for unit, entry in ledger.entries
-        for piece in entry.pieces
+        for piece in entry.deltas
     }
     assert found == {
         f"{job} {index} {sample}": (job, f"item-{index}", sample)
@@ -150,7 +150,7 @@ def test_a_text_that_is_begun_again_is_told_from_its_start():
         call([first, second])
         call([first])
 
-    runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.pieces]
+    runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.deltas]
     assert "".join(text for _, text in runs) == "abcabc"
     assert sum(offset == 0 for offset, _ in runs) == 2
 
@@ -170,10 +170,10 @@ def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch
         ledger.may_go_on.set()
         wait_for(lambda: len(ledger.text()) == 11)
         publisher.take(first, 0, "e")
-        wait_for(lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.pieces))
+        wait_for(lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.deltas))
 
     assert ledger.text("item-1") == ""
-    pieces = [piece for _, entry in ledger.entries for piece in entry.pieces]
+    pieces = [piece for _, entry in ledger.entries for piece in entry.deltas]
     assert [(p.offset, p.text) for p in pieces] == [(0, "a"), (1, "bcdbcdbcdb"), (3_001, "e")]
 
 
@@ -185,7 +185,7 @@ def test_large_pieces_are_cut_into_entries_of_bounded_size():
             publisher.take(item, 0, "x" * 50_000)
         wait_for(lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)))
 
-    sizes = [sum(len(piece.text) for piece in entry.pieces) for _, entry in ledger.entries]
+    sizes = [sum(len(piece.text) for piece in entry.deltas) for _, entry in ledger.entries]
     assert max(sizes) <= 16_384
 
 
@@ -218,7 +218,7 @@ def test_trouble_is_logged_once_and_passes(error, caplog):
         wait_for(lambda: bool(ledger.entries))
 
     ((_, entry),) = ledger.entries
-    assert (entry.pieces[0].offset, entry.pieces[0].text) == (8, "told")
+    assert (entry.deltas[0].offset, entry.deltas[0].text) == (8, "told")
     assert caplog.text.count("pieces of texts are left out") == 1
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from seqd.errors import CheckpointDamaged, PluginFault
 from seqd.hookspecs import Checkpoint
-from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures, FileDigest
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class State(BaseModel):
     progress: dict[str, JsonValue] = Field(description="The plugin's own words.")
     arrays: FileDigest | None = Field(description="Digest of arrays.safetensors; None: no file.")
     data_sha256: str | None = Field(description="Digest of the training data, where known.")
-    epochs: tuple[EpochFigures, ...] = Field(
+    epochs: tuple[EpochMetrics, ...] = Field(
         max_length=MAX_KEPT_EPOCHS, description="The epochs before it, as told."
     )
 
@@ -64,7 +64,7 @@ def encode(
     arrays: "Arrays",
     progress: Mapping[str, JsonValue],
     data_sha256: str | None = None,
-    epochs: Sequence[EpochFigures] = (),
+    epochs: Sequence[EpochMetrics] = (),
 ) -> Content:
     """Turn a checkpoint into bytes. Raises PluginFault for what cannot be kept exactly."""
     packed = _pack(arrays) if arrays else None

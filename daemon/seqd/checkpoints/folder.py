@@ -18,7 +18,7 @@ from seqd.checkpoints.content import MAX_STATE_BYTES, Content, decode, read_stat
 from seqd.errors import CheckpointDamaged
 from seqd.hookspecs import Checkpoint
 from seqd.store.disk import sync, writing
-from seqd_schemas import EpochFigures
+from seqd_schemas import EpochMetrics
 
 STATE_FILE = "checkpoint.json"
 ARRAYS_FILE = "arrays.safetensors"
@@ -39,7 +39,7 @@ class Kept(NamedTuple):
     checkpoint: Checkpoint
     #: Digest of the data that it learnt from, where known.
     data_sha256: str | None
-    epochs: tuple[EpochFigures, ...]
+    epochs: tuple[EpochMetrics, ...]
 
 
 class CheckpointFolder:

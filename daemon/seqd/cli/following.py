@@ -12,8 +12,8 @@ import typer
 from seqd.cli.exits import INTERRUPTED
 from seqd.cli.rendering.screen import Screen
 from seqd.client import Client, JobHandle
-from seqd.client.continuing import has_its_input
 from seqd.client.handle import things_of
+from seqd.client.requests import has_its_input
 from seqd.errors import SeqdError
 from seqd_schemas import Event, JobRecord, JobState, task_of
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     """Cancel a job, with or without a worker up. What was done stays readable."""
-    from seqd.client.continuing import has_its_input
+    from seqd.client.requests import has_its_input
 
     with options.open_client() as client:
         handle = client.job(job)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from seqd.cli.bulk import Result
 from seqd.cli.rendering.results import GenerationPrinter
-from seqd.client import JobHandle, Piece
+from seqd.client import JobHandle, StreamedText
 from seqd_schemas import CatalogEntry, ParameterValue
 
 
@@ -51,7 +51,7 @@ class LiveTexts:
             self._printer.end()
         yield from handle.results()
 
-    def show(self, piece: Piece) -> None:
+    def show(self, piece: StreamedText) -> None:
         """Take a piece; prints it, and what waited for it, when its turn has come."""
         if piece.error is not None:
             self._failed.add(piece.custom_id)

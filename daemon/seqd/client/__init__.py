@@ -1,4 +1,4 @@
-"""The service's door: hand jobs in, follow them, and fetch their results.
+"""Client for services: send jobs, follow them, and fetch their results.
 
     from seqd.client import Client
 
@@ -8,7 +8,6 @@
             print(result.custom_id, result.output.label, result.output.score)
 
 Needs neither Keras nor any plugin: requests are checked against what workers publish.
-`client` has the calls, `handle` what they give, `upload` how input gets into the ledger.
 """
 
 from typing import TYPE_CHECKING
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
     from seqd.client.client import Client
     from seqd.client.completion import EndedJob
     from seqd.client.handle import JobHandle
-    from seqd.client.pieces import Piece
     from seqd.client.requests import JobOptions
+    from seqd.client.streaming import StreamedText
 
-__all__ = ["Client", "EndedJob", "JobHandle", "JobOptions", "Piece"]
+__all__ = ["Client", "EndedJob", "JobHandle", "JobOptions", "StreamedText"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = deferred(
@@ -32,6 +31,6 @@ if not TYPE_CHECKING:
             "EndedJob": "completion",
             "JobHandle": "handle",
             "JobOptions": "requests",
-            "Piece": "pieces",
+            "StreamedText": "streaming",
         },
     )

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 from seqd.admission import admit
 from seqd.bell import Bell
 from seqd.client.handle import JobHandle
-from seqd.client.requests import JobOptions, checked_id, job_of
+from seqd.client.requests import (
+    JobOptions,
+    SweepOptions,
+    checked_id,
+    inputs_of,
+    job_of,
+    refusal_of,
+    refuse_options_of_one,
+    resumption_of,
+    retry_of,
+    sweep_of,
+)
+from seqd.client.results import failed_items
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, WrongState
 from seqd.inputs import items_of, refuse_duplicates
@@ -39,7 +51,6 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
-    from seqd.client.sweeps import SweepOptions
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
@@ -71,8 +82,8 @@ class Client:
             redis_url = redis_url_of(self._settings)
         self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)
         self._ledger = Ledger(self._redis, self._settings, Bell(redis_url, self._settings).ring)
-        #: Where this client is told which of its jobs have ended.
-        self._mailbox = new_job_id()
+        #: Names the completion stream, which announces the jobs of this client that have ended.
+        self._completion_stream = new_job_id()
         self._lock = Lock()
         self._handles: list[JobHandle] = []
 
@@ -149,15 +160,13 @@ class Client:
         Raises what `classify` does before anything is sent, and JobsRefused when some of the jobs
         were refused: it knows which, why, and which were not.
         """
-        from seqd.client.each import inputs_of, refusal_of, refuse_options_of_one
-
         refuse_options_of_one(options)
         source = UploadSource(expected_items=1)
         job = job_of("classify", model, options, source=source)
         admitted = admit(job, self._ledger.fleet.catalog())
         entries = items_of(_listed(items), id_field=id_field, text_field=text_field)
         inputs = list(inputs_of(entries, job_ids))
-        alike = Alike(job, admitted.version, admitted.unit_items, self._mailbox)
+        alike = Alike(job, admitted.version, admitted.unit_items, self._completion_stream)
         outcomes = self._ledger.submissions.submit_each(alike, inputs)
         if refusal := refusal_of(inputs, outcomes):
             raise refusal
@@ -177,7 +186,7 @@ class Client:
         """
         from seqd.client.completion import Completion
 
-        return iter(Completion(self._ledger, self._mailbox, jobs, timeout_s))
+        return iter(Completion(self._ledger, self._completion_stream, jobs, timeout_s))
 
     def generate(
         self,
@@ -233,7 +242,7 @@ class Client:
         *,
         model: str,
         grid: Mapping[str, Sequence[ParameterValue]],
-        **options: "Unpack[SweepOptions]",
+        **options: Unpack[SweepOptions],
     ) -> JobHandle:
         """Train a model once for each combination of the values in `grid`; see `SweepJob`.
 
@@ -243,8 +252,6 @@ class Client:
         Raises what `train` does, also for a combination that the model does not take, before
         anything is sent; and InvalidRequest for data that would have to be uploaded.
         """
-        from seqd.client.sweeps import sweep_of
-
         return self._send(sweep_of(data, model, grid, options), options)
 
     def retry(self, job_id: str) -> JobHandle:
@@ -255,8 +262,6 @@ class Client:
         text that could be read are not sent again. Raises WrongState when the job has not ended,
         has nothing to send again, or was already continued.
         """
-        from seqd.client.continuing import failed_items, retry_of
-
         record = self.job(job_id).record()
         job = retry_of(record)
         items = failed_items(self._ledger, job_id)
@@ -283,8 +288,6 @@ class Client:
         if not record.state.is_terminal:
             handle.resume()
             return handle
-        from seqd.client.continuing import resumption_of
-
         return self._send(resumption_of(record), {})
 
     def job(self, job_id: str) -> JobHandle:

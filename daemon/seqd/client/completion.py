@@ -1,8 +1,8 @@
-"""Waits for many jobs at once, and gives each as soon as it has ended. Called by `client` only.
+"""One wait for many jobs, which yields each as soon as it has ended.
 
-Jobs that `classify_each` handed in say so in one stream of their client's, its mailbox, so that
+The end of each job of `classify_each` is announced in the completion stream of its client, so that
 one blocking read waits for all of them, and their results are fetched many at a time. The stream
-is a hint: all jobs are looked at in the beginning, and again when it has been silent for a while.
+is a hint: all jobs are read at the start, and again when it has been silent for a while.
 """
 
 from collections.abc import Iterable, Iterator
@@ -51,10 +51,14 @@ class Completion:
     """One wait for a set of jobs."""
 
     def __init__(
-        self, ledger: Ledger, mailbox: str, handles: Iterable[JobHandle], timeout_s: float | None
+        self,
+        ledger: Ledger,
+        completion_stream: str,
+        handles: Iterable[JobHandle],
+        timeout_s: float | None,
     ) -> None:
         self._ledger = ledger
-        self._mailbox = mailbox
+        self._completion_stream = completion_stream
         self._pending = {handle.job_id: handle for handle in handles}
         self._total = len(self._pending)
         self._timeout_s = timeout_s
@@ -65,14 +69,14 @@ class Completion:
         if not self._pending:
             return
         # Before the look: whoever ends after it is told of behind this place.
-        place = self._ledger.jobs.last_end_told(self._mailbox)
+        place = self._ledger.jobs.last_end_told(self._completion_stream)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:
-            place, told = self._ledger.jobs.ends_told(
-                self._mailbox, place, longest_wait_s=self._longest_wait_s()
+            place, announced = self._ledger.jobs.ends_told(
+                self._completion_stream, place, longest_wait_s=self._longest_wait_s()
             )
-            ours = [job_id for job_id in told if job_id in self._pending]
+            ours = [job_id for job_id in announced if job_id in self._pending]
             if ours:
                 yield from self._ended_among(ours)
                 heard_at = monotonic()

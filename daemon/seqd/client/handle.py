@@ -9,14 +9,15 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from seqd.client.results import ResultReader
+from seqd.client.requests import has_its_input
+from seqd.client.results import ResultReader, merged_results, results_by_now
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
 from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
-    from seqd.client.pieces import Piece
+    from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
     from seqd_schemas import Event, Rejected
 
@@ -110,23 +111,22 @@ class JobHandle:
         for line in self.result_lines():
             yield line.result
 
-    def stream(self) -> "Iterator[Piece]":
-        """Read the texts of a generation while they are written, those of all items at once.
+    def stream(self) -> "Iterator[StreamedText]":
+        """Yield the texts of a generation while they are written, those of all items at once.
 
-        Each sample's pieces come in order, and put together they are its text, each character
-        once, also when a worker was killed half-way; the last one has the whole sample as
-        `finished`. An item that has an error comes as a piece with it. Live for a job that was
-        handed in with `stream`; texts of any other come when their unit is done. Ends, and raises,
-        as `results` does.
+        The deltas of a sample come in order and have each of its characters once, also when a
+        worker was killed half-way; the last one has the whole sample as `finished`. An item that
+        failed yields one entry with its `error`. Live for a job that was sent with `stream`; texts
+        of any other come when their unit is done. Ends, and raises, as `results` does.
         """
         kind = self.record().kind
         if kind != "generate":
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {kind}: it writes no texts. `generate` does."
             )
-        from seqd.client.pieces import PieceReader
+        from seqd.client.streaming import StreamReader
 
-        yield from PieceReader(self._ledger, self.job_id, self._raise_upload_error)
+        yield from StreamReader(self._ledger, self.job_id, self._raise_upload_error)
         self._raise_if_failed()
 
     def result_lines(self) -> Iterator[ResultLine]:
@@ -148,8 +148,6 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
-        from seqd.client.sweeps import results_by_now
-
         return results_by_now(self._ledger, record)
 
     def merged_results(self) -> Iterator[ItemSuccess | ItemFailure]:
@@ -157,12 +155,10 @@ class JobHandle:
 
         Waits for a retry that still runs. In input order, as `results`.
         """
-        from seqd.client.continuing import merged
-
         lines = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
         first = (line.result for line in lines)
         retry = self.continuation()
-        return first if retry is None else merged(first, retry.merged_results())
+        return first if retry is None else merged_results(first, retry.merged_results())
 
     def continuation(self) -> "JobHandle | None":
         """Give the job that continues this one; None without one, or when it has been removed."""
@@ -268,8 +264,6 @@ class JobHandle:
 
 def expiry_of(record: JobRecord) -> str:
     """Say of an expired job when that was, how far it had come, and how to continue it."""
-    from seqd.client.continuing import has_its_input
-
     job_id, counts = record.job_id, record.counts
     expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
     if record.kind == "train":

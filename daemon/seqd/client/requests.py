@@ -1,16 +1,37 @@
-"""Turns what a caller asks for into a validated job; sends nothing.
+"""Requests: what a caller asks for, as validated jobs. Sends nothing.
 
-`JobOptions` are the keyword arguments that `classify`, `generate`, `train` and `sweep` share.
+A new job, a sweep, many jobs of one text each, and a job that continues an ended one: a retry of
+its failed items, or a training from its last checkpoint. The ended job stays as it is, and knows
+the one that continues it.
 """
 
-from collections.abc import Mapping
-from typing import TypedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import TypedDict, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from seqd.errors import InvalidRequest, wire_text
+from seqd.errors import InvalidRequest, JobsRefused, SeqdError, WrongState, wire_text
 from seqd.ledger.records import JOB
-from seqd_schemas import Job, JobId, ParameterValue, Priority
+from seqd.ledger.submissions import Accepted, new_job_id
+from seqd.validation import faults_of, shown
+from seqd_schemas import (
+    FileSource,
+    Item,
+    ItemChunk,
+    Job,
+    JobId,
+    JobRecord,
+    JobState,
+    ModelReference,
+    NamedSource,
+    ParameterValue,
+    Priority,
+    RefusedItem,
+    SweepJob,
+    TrainJob,
+    UploadSource,
+)
 
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId, config=ConfigDict(defer_build=True))
 
@@ -42,6 +63,19 @@ class JobOptions(TypedDict, total=False):
     job_id: str | None
 
 
+class SweepOptions(JobOptions, total=False):
+    """What a sweep can be given; see the fields of the same names in `SweepJob`."""
+
+    #: Named parameters, which the others override.
+    preset: str | None
+    #: What to validate on; else the plugin holds some of the data out.
+    held_out: FileSource | NamedSource | None
+    #: Figure that says which version is best; `validation_accuracy` or its like when left out.
+    metric: str | None
+    #: Labels to move to the best version.
+    labels: Sequence[str]
+
+
 #: Options that are the client's business alone.
 _NOT_SENT = ("job_id", "durable")
 
@@ -63,8 +97,10 @@ _ALLOWED = {
 }
 
 
-#: Of a value that is refused, what its message shows, in characters.
-_SHOWN_CHARS = 200
+_OF_SWEEPS = tuple(set(SweepOptions.__annotations__) - set(JobOptions.__annotations__))
+
+#: Options that no two jobs can share.
+_OF_ONE_JOB = ("job_id", "idempotency_key")
 
 
 def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
@@ -78,22 +114,13 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
     try:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part != kind] or ["kind"]
-        allowed = _ALLOWED.get(place[0], first["msg"])
-        given_text = _shown(kind if place == ["kind"] else first["input"])
+        fault = faults_of(error)[0]
+        parts = [part for part in fault.place.split(".") if part not in ("", kind)] or ["kind"]
+        value = shown(kind) if parts == ["kind"] else fault.value
+        allowed = _ALLOWED.get(parts[0], fault.allowed)
         raise InvalidRequest(
-            wire_text(f"{'.'.join(place)} is {given_text}; allowed: {allowed}.")
+            wire_text(f"{'.'.join(parts)} is {value}; allowed: {allowed}.")
         ) from None
-
-
-def _shown(value: object) -> str:
-    """Show a value as Python writes it, cut short."""
-    try:
-        text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
-    except ValueError:  # a number of more than 4,300 digits
-        return f"of type {type(value).__name__} and too long to show"
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def checked_id(job_id: str) -> str:
@@ -102,6 +129,160 @@ def checked_id(job_id: str) -> str:
         return _JOB_ID.validate_python(job_id)
     except ValidationError:
         raise InvalidRequest(
-            f"The job's identifier is {_shown(job_id)}; allowed: 1 to 64 letters, digits, `_` and "
+            f"The job's identifier is {shown(job_id)}; allowed: 1 to 64 letters, digits, `_` and "
             "`-`, the first a letter or digit."
         ) from None
+
+
+def sweep_of(
+    data: object,
+    model: str,
+    grid: Mapping[str, Sequence[ParameterValue]],
+    options: SweepOptions,
+) -> Job:
+    """Make the request of a sweep; raises InvalidRequest, which names what is wrong."""
+    if not isinstance(data, FileSource | NamedSource):
+        raise InvalidRequest(
+            f"The data of a sweep is of type {type(data).__name__}; allowed: a FileSource that the "
+            "workers can read, or a NamedSource of the plugin. Put the records into a file: each "
+            "of the trainings reads them anew."
+        )
+    for name, values in grid.items():
+        if isinstance(values, str | bytes) or not isinstance(values, Sequence):
+            raise InvalidRequest(
+                f"The values of {name!r} are one {type(values).__name__}; allowed: a list of the "
+                "values to try."
+            )
+    lists = {name: list(values) for name, values in grid.items()}
+    own = {name: value for name, value in options.items() if name in _OF_SWEEPS}
+    shared = {name: value for name, value in options.items() if name not in _OF_SWEEPS}
+    return job_of("sweep", model, cast(JobOptions, shared), source=data, grid=lists, **own)
+
+
+def refuse_options_of_one(options: JobOptions) -> None:
+    """Raise InvalidRequest for an option that would make all jobs the same one."""
+    for name in _OF_ONE_JOB:
+        if options.get(name) is not None:
+            raise InvalidRequest(
+                f"{name} is {options.get(name)!r}, for many jobs; allowed: none. Give each job an "
+                "identifier of its own with `job_ids`: sent again, it makes no second job."
+            )
+
+
+def inputs_of(
+    entries: Iterable[Item | RefusedItem], job_ids: Iterable[str] | None
+) -> Iterator[tuple[str, ItemChunk]]:
+    """Give the identifier and the whole input of each job.
+
+    Raises InvalidRequest for an identifier that no job can have, and where there are fewer of them
+    than entries, or more.
+    """
+    if job_ids is None:
+        for entry in entries:
+            yield new_job_id(), _only(entry)
+        return
+    for item, job_id in zip_longest(entries, job_ids):
+        if item is None or job_id is None:
+            more, fewer = ("job_ids", "items") if item is None else ("items", "job_ids")
+            raise InvalidRequest(f"There are more {more} than {fewer}; one each is due.")
+        yield checked_id(job_id), _only(item)
+
+
+def refusal_of(
+    inputs: Sequence[tuple[str, ItemChunk]], outcomes: Sequence[Accepted | SeqdError]
+) -> JobsRefused | None:
+    """Sum up which jobs were refused, and why; None when none was."""
+    refused = {
+        job_id: outcome
+        for (job_id, _), outcome in zip(inputs, outcomes, strict=True)
+        if isinstance(outcome, SeqdError)
+    }
+    if not refused:
+        return None
+    accepted = [outcome.job_id for outcome in outcomes if isinstance(outcome, Accepted)]
+    return JobsRefused(accepted, refused)
+
+
+def retry_of(record: JobRecord) -> Job:
+    """Ask for an ended job's failed items once more: same version, parameters and tenant.
+
+    Raises InvalidRequest for a training, WrongState for a job that has not ended.
+    """
+    if record.kind == "train":
+        raise InvalidRequest(
+            f"Job {record.job_id} is a training, which is {record.state}: it has no items to "
+            f"retry. {_of_a_training(record)}"
+        )
+    if not record.state.is_terminal:
+        raise WrongState(
+            f"Job {record.job_id} is {record.state}; only the failed items of a job that has ended "
+            f"can be retried. {_towards_its_end(record)}"
+        )
+    if not record.sealed:
+        raise WrongState(
+            f"Job {record.job_id} ended before its input was complete, so a retry would leave out "
+            "what had not been read. Hand the whole job in again; what was done stays readable."
+        )
+    if record.counts.succeeded == record.counts.total:
+        raise WrongState(f"Job {record.job_id} has no failed items: there is nothing to retry.")
+    if isinstance(record.job, SweepJob):
+        return _continuing(record)  # whoever knows them names its combinations
+    undone = record.counts.total - record.counts.succeeded
+    return _continuing(record, source=UploadSource(expected_items=undone))
+
+
+def resumption_of(record: JobRecord) -> Job:
+    """Ask for an ended training to be continued from its last checkpoint.
+
+    Raises WrongState for a training that completed, and for anything but a training.
+    """
+    if not isinstance(record.job, TrainJob):
+        has_failed = record.counts.succeeded < record.counts.total
+        retry = f" Retry its failed items: seqd jobs retry {record.job_id}"
+        raise WrongState(
+            f"Job {record.job_id} is {record.state}; only a paused job, or a training that ended "
+            f"early, can be resumed.{retry if has_failed and record.sealed else ''}"
+        )
+    if record.state is JobState.COMPLETED:
+        raise WrongState(f"Training {record.job_id} is completed: nothing is left to resume.")
+    if not has_its_input(record):
+        raise WrongState(
+            f"Training {record.job_id} cannot be resumed: its data was not uploaded completely "
+            "before it ended. Hand the training in again with all of it."
+        )
+    return _continuing(record)
+
+
+def has_its_input(record: JobRecord) -> bool:
+    """True unless an upload was cut off, or still is under way: such a job cannot be continued."""
+    return record.sealed or not isinstance(record.job.source, UploadSource)
+
+
+def _of_a_training(record: JobRecord) -> str:
+    if record.state is JobState.COMPLETED:
+        return f"The version that it made: seqd jobs show {record.job_id}"
+    if record.state in (JobState.QUEUED, JobState.RUNNING):
+        return f"Watch it: seqd jobs watch {record.job_id}"
+    if record.continued_by is not None:
+        return f"The job that continues it: seqd jobs show {record.continued_by}"
+    if record.state is JobState.PAUSED or has_its_input(record):
+        return f"Resume it: seqd jobs resume {record.job_id}"
+    return "Its data was not uploaded completely: hand the training in again with all of it."
+
+
+def _towards_its_end(record: JobRecord) -> str:
+    if record.state is JobState.PAUSED:
+        return f"Resume it (seqd jobs resume {record.job_id}) or cancel it first."
+    return f"Wait for its end: seqd jobs watch {record.job_id}"
+
+
+def _continuing(record: JobRecord, **changes: object) -> Job:
+    model = str(ModelReference(record.model, record.version))
+    # Its idempotency key stands for the ended job, and its time for that one's time.
+    fields = {"model": model, "continues": record.job_id, "idempotency_key": None}
+    return record.job.model_copy(update={**fields, "expires_in_s": None, **changes})
+
+
+def _only(entry: Item | RefusedItem) -> ItemChunk:
+    # Validated when it was made.
+    return ItemChunk.model_construct(type="items", first_index=0, items=(entry,))

@@ -1,14 +1,13 @@
-"""Reads a job's results in input order, while it runs, a few units at a time.
+"""Results of a job, read in input order while it runs, a few units at a time.
 
-Waits on the job's event stream, not by asking again and again. Called by `handle`, and for what is
-left at a job's end by `pieces`.
+Waits on the job's event stream instead of polling.
 """
 
 from collections.abc import Callable, Iterator
 
 from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
-from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines
+from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
 from seqd.ledger.jobs import Jobs
 from seqd_schemas import (
     ITEM_RESULT,
@@ -16,6 +15,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
+    ItemSuccess,
     JobRecord,
     JobState,
 )
@@ -68,6 +68,40 @@ class ResultReader:
             return
         for number in range(unit, record.units):
             yield from rest_of_unit(self._ledger.jobs, record, number)
+
+
+def merged_results(
+    first: Iterator[ItemSuccess | ItemFailure], retried: Iterator[ItemSuccess | ItemFailure]
+) -> Iterator[ItemSuccess | ItemFailure]:
+    """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
+
+    Both are in the first job's order, so nothing is held but one result of each.
+    """
+    answer = next(retried, None)
+    for result in first:
+        if answer is not None and answer.custom_id == result.custom_id:
+            yield answer
+            answer = next(retried, None)
+        else:
+            yield result
+
+
+def results_by_now(ledger: Ledger, record: JobRecord) -> dict[str, ItemSuccess | ItemFailure]:
+    """Give the results that a sweep has, by combination, in order, those between them missing."""
+    blobs = ledger.jobs.outputs(record.job_id, range(record.units)) if record.units else []
+    results = [result for blob in blobs if blob is not None for result in unpack_results(blob)]
+    return {result.custom_id: result for result in results}
+
+
+def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
+    """Give an ended job's items that have no output, in the job's order, lazily.
+
+    Entries that never were readable hold no text and are left out.
+    """
+    for blob in ledger.jobs.retryable_inputs(job_id):
+        for entry in unpack_items(blob).items:
+            if isinstance(entry, Item):
+                yield entry
 
 
 def raise_where_missing(record: JobRecord, unit: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from seqd_schemas import EpochFigures
+from seqd_schemas import EpochMetrics
 
 #: What a figure of held-out data is called, beside that of the training data.
 HELD_OUT: Final = "validation_"
@@ -47,7 +47,7 @@ def spoken(figure: str) -> str:
     return _SPOKEN.get(figure, figure.replace("_", " "))
 
 
-def curve_of(epochs: Sequence[EpochFigures], figure: str | None = None) -> Curve | None:
+def curve_of(epochs: Sequence[EpochMetrics], figure: str | None = None) -> Curve | None:
     """Give the curve of a figure, or of the one that is best; None where no epoch has it."""
     every = {name: value for one in epochs for name, value in one.metrics.items()}
     figure = figure or figure_of(every)
@@ -57,12 +57,12 @@ def curve_of(epochs: Sequence[EpochFigures], figure: str | None = None) -> Curve
     return curve if curve.training or curve.held_out else None
 
 
-def curves_of(epochs: Sequence[EpochFigures]) -> tuple[Curve, ...]:
+def curves_of(epochs: Sequence[EpochMetrics]) -> tuple[Curve, ...]:
     """Give all that a picture shows: the curve, and that of the accuracy where there is one."""
     found = (curve_of(epochs), curve_of(epochs, _SECOND))
     curves = [curve for curve in found if curve is not None]
     return tuple({curve.figure: curve for curve in curves}.values())
 
 
-def _points(epochs: Sequence[EpochFigures], name: str) -> _Points:
+def _points(epochs: Sequence[EpochMetrics], name: str) -> _Points:
     return tuple((one.epoch, one.metrics[name]) for one in epochs if name in one.metrics)

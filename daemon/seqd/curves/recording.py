@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics
 
 #: Figures that are kept of an epoch, the first that are told.
 MAX_FIGURES: Final = 16
@@ -17,12 +17,12 @@ MAX_FIGURES: Final = 16
 class LearningCurve:
     """The epochs of one training. `take` each as it ends; once more is the same as once."""
 
-    def __init__(self, epochs: Iterable[EpochFigures] = ()) -> None:
-        self._epochs: dict[int, EpochFigures] = {}
+    def __init__(self, epochs: Iterable[EpochMetrics] = ()) -> None:
+        self._epochs: dict[int, EpochMetrics] = {}
         self.restore(epochs)
 
     @property
-    def epochs(self) -> tuple[EpochFigures, ...]:
+    def epochs(self) -> tuple[EpochMetrics, ...]:
         """What is kept, ascending: all up to `MAX_KEPT_EPOCHS`, else every 2nd, 4th … and the last.
 
         The first is always among them.
@@ -35,15 +35,15 @@ class LearningCurve:
         A training that goes through an epoch again does so from before it: later ones fall.
         """
         finite = [(name, figure) for name, figure in metrics.items() if math.isfinite(figure)]
-        taken = EpochFigures(epoch=epoch, seconds=seconds, metrics=dict(finite[:MAX_FIGURES]))
+        taken = EpochMetrics(epoch=epoch, seconds=seconds, metrics=dict(finite[:MAX_FIGURES]))
         earlier = [one for number, one in self._epochs.items() if number < epoch]
         self._keep([*earlier, taken])
 
-    def restore(self, epochs: Iterable[EpochFigures]) -> None:
+    def restore(self, epochs: Iterable[EpochMetrics]) -> None:
         """Begin again with what a checkpoint has; what was taken since then is forgotten."""
         self._keep(list(epochs))
 
-    def _keep(self, epochs: list[EpochFigures]) -> None:
+    def _keep(self, epochs: list[EpochMetrics]) -> None:
         stride = 1
         while epochs and epochs[-1].epoch > stride * (MAX_KEPT_EPOCHS - 1):
             stride *= 2

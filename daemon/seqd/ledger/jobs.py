@@ -21,7 +21,7 @@ from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
 from seqd_schemas import JobRecord, JobState, Keys
 
 if TYPE_CHECKING:
-    from seqd_schemas import Event, TextPieces
+    from seqd_schemas import Event, TextDeltas
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ class Jobs:
 
     def pieces(
         self, job_id: str, after: Place, *, block: bool = True
-    ) -> "tuple[list[TextPieces], Place]":
+    ) -> "tuple[list[TextDeltas], Place]":
         """Give what a job's texts went on with behind a place, and the place to go on from.
 
         `block` waits up to two seconds for a piece, or for an event of the job: the place tells

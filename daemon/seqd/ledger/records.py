@@ -14,7 +14,7 @@ from seqd.errors import JobDamaged
 from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, TrainingResult
 
 if TYPE_CHECKING:
-    from seqd_schemas import Event, TextPieces
+    from seqd_schemas import Event, TextDeltas
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,13 @@ def read_events(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> "Iterato
         yield event.model_copy(update={"id": event_id.decode()})
 
 
-def read_pieces(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> "Iterator[TextPieces]":
+def read_pieces(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> "Iterator[TextDeltas]":
     """Read entries of a stream of pieces, those of other versions of seqd left out."""
-    from seqd_schemas import TextPieces
+    from seqd_schemas import TextDeltas
 
     for entry_id, fields in entries:
         try:
-            yield TextPieces.model_validate_json(fields[b"p"])
+            yield TextDeltas.model_validate_json(fields[b"p"])
         except (KeyError, ValidationError) as error:
             log.warning("pieces id=%s were left out: %s", entry_id.decode(), _first_line(error))
 

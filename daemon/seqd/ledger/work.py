@@ -34,7 +34,7 @@ from seqd_schemas import SCHEMA_VERSION, ItemChunk, Job
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
-    from seqd_schemas import Event, Failure, TextPieces
+    from seqd_schemas import Event, Failure, TextDeltas
 
 log = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ class Work:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
 
     def publish_pieces(
-        self, worker: str, entries: "Sequence[tuple[Unit, TextPieces]]"
+        self, worker: str, entries: "Sequence[tuple[Unit, TextDeltas]]"
     ) -> list[bool]:
         """Publish pieces of texts in one step; False for each whose unit is not ours any more.
 

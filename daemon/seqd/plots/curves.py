@@ -8,7 +8,7 @@ from seqd.combinations import is_less_better
 from seqd.curves import Curve, curves_of, spoken
 from seqd.errors import InvalidRequest
 from seqd.plots.canvas import BLUE, ORANGE, Canvas, canvas
-from seqd_schemas import EpochFigures
+from seqd_schemas import EpochMetrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MARKED_EPOCHS: Final = 40
 
 
-def draw_curves(epochs: Sequence[EpochFigures], path: Path, *, model: str) -> Canvas:
+def draw_curves(epochs: Sequence[EpochMetrics], path: Path, *, model: str) -> Canvas:
     """Draw the epochs of `model` into a PNG file, a panel for each of its curves.
 
     Raises InvalidRequest where no epoch has a figure, and as `canvas` does.

@@ -19,7 +19,7 @@ from seqd.errors import ArtifactDamaged, PluginFault
 from seqd.store.disk import sync, write_atomically, writing
 from seqd_schemas import (
     DataFingerprint,
-    EpochFigures,
+    EpochMetrics,
     FileDigest,
     ModelManifest,
     ParameterValue,
@@ -48,7 +48,7 @@ class VersionDraft:
     data: DataFingerprint
     #: Milliseconds since 1970-01-01 UTC.
     created_at_ms: int
-    epochs: Sequence[EpochFigures] = ()
+    epochs: Sequence[EpochMetrics] = ()
     preset: str | None = None
     seed: int | None = None
     libraries: Mapping[str, str] = field(default_factory=dict)

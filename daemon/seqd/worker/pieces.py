@@ -19,7 +19,7 @@ from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
 from seqd.ledger.units import Unit
 from seqd.worker.item_units import Call, Outcome, UnitItems
-from seqd_schemas import MAX_PIECE_CHARS, MAX_PIECES, TextPiece, TextPieces
+from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MOST_CHARS = 262_144
 CALL_ENTRIES = 64
 
 #: Gives False for each entry whose unit is not ours any more.
-Publish = Callable[[Sequence[tuple[Unit, TextPieces]]], list[bool]]
+Publish = Callable[[Sequence[tuple[Unit, TextDeltas]]], list[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ class PiecePublisher:
                 log.warning("pieces of texts are left out: %s", error)
             self._has_failed = True
 
-    def _send(self, entries: Sequence[tuple[Unit, TextPieces]]) -> None:
+    def _send(self, entries: Sequence[tuple[Unit, TextDeltas]]) -> None:
         answers = self._publish(entries)
         lost = [unit for (unit, _), held in zip(entries, answers, strict=True) if not held]
         if lost:
@@ -177,32 +177,32 @@ class PiecePublisher:
             self._on_lost(lost)
 
 
-def _entries(runs: Iterator[_Run]) -> Iterator[tuple[Unit, TextPieces]]:
+def _entries(runs: Iterator[_Run]) -> Iterator[tuple[Unit, TextDeltas]]:
     """Put the pieces of each unit together, as many as one entry may have."""
-    of_unit: dict[Unit, list[TextPiece]] = {}
+    of_unit: dict[Unit, list[TextDelta]] = {}
     for run in runs:
         of_unit.setdefault(run.place.unit, []).extend(_pieces(run))
     for unit, pieces in of_unit.items():
         yield from ((unit, _entry(unit, part)) for part in _parts(pieces))
 
 
-def _pieces(run: _Run) -> Iterator[TextPiece]:
+def _pieces(run: _Run) -> Iterator[TextDelta]:
     # A lone surrogate, which no plugin may write, spoils its own text only.
     text = "".join(run.texts).encode(errors="replace").decode()
-    for first in range(0, len(text), MAX_PIECE_CHARS):
-        yield TextPiece(
+    for first in range(0, len(text), MAX_DELTA_CHARS):
+        yield TextDelta(
             custom_id=run.place.custom_id,
             sample=int(run.sample),  # NumPy's numbers are none to the wire
             offset=run.offset + first,
-            text=text[first : first + MAX_PIECE_CHARS],
+            text=text[first : first + MAX_DELTA_CHARS],
         )
 
 
-def _parts(pieces: Sequence[TextPiece]) -> Iterator[list[TextPiece]]:
+def _parts(pieces: Sequence[TextDelta]) -> Iterator[list[TextDelta]]:
     """Cut where an entry has enough pieces or characters."""
-    part, chars = list[TextPiece](), 0
+    part, chars = list[TextDelta](), 0
     for piece in pieces:
-        if part and (len(part) == MAX_PIECES or chars + len(piece.text) > MAX_PIECE_CHARS):
+        if part and (len(part) == MAX_DELTAS or chars + len(piece.text) > MAX_DELTA_CHARS):
             yield part
             part, chars = [], 0
         part.append(piece)
@@ -210,5 +210,5 @@ def _parts(pieces: Sequence[TextPiece]) -> Iterator[list[TextPiece]]:
     yield part
 
 
-def _entry(unit: Unit, pieces: Sequence[TextPiece]) -> TextPieces:
-    return TextPieces(unit=unit.name, attempt=unit.attempt, pieces=tuple(pieces))
+def _entry(unit: Unit, pieces: Sequence[TextDelta]) -> TextDeltas:
+    return TextDeltas(unit=unit.name, attempt=unit.attempt, deltas=tuple(pieces))

@@ -8,7 +8,7 @@ from seqd.cli.rendering.bulk_view import seconds_of, title_of
 from seqd.cli.rendering.numbers import age, clock, count, counted, duration, metric
 from seqd.cli.rendering.screen import Screen
 from seqd.cli.rendering.tables import print_facts, print_table
-from seqd.client.continuing import has_its_input
+from seqd.client.requests import has_its_input
 from seqd_schemas import Counts, JobRecord, JobState
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")

@@ -12,7 +12,7 @@ from rich.text import Text
 from seqd.cli.rendering.line_chart import Axis, Line, line_chart
 from seqd.cli.rendering.numbers import count
 from seqd.curves import LearningCurve, curve_of, figure_of, spoken
-from seqd_schemas import Epoch, EpochFigures, Event, Step
+from seqd_schemas import Epoch, EpochMetrics, Event, Step
 
 #: Rows of the plot, and the widest that a chart is drawn.
 ROWS: Final = 8
@@ -25,7 +25,7 @@ _TRAINING, _HELD_OUT = "training", "held out"
 _MOST_STEPS: Final = 512
 
 
-def epochs_chart(epochs: Sequence[EpochFigures], width: int) -> list[Text]:
+def epochs_chart(epochs: Sequence[EpochMetrics], width: int) -> list[Text]:
     """Draw a training's epochs; nothing for less than two, or where there is no room."""
     curve = curve_of(epochs) if len(epochs) > 1 else None
     if curve is None:

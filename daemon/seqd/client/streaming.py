@@ -1,8 +1,8 @@
-"""Reads a job's texts while they are written: what is published live, the rest from the results.
+"""Texts of a generation while they are written: published text deltas, then the results.
 
-Pieces are a feed that may have holes, begin anew, or never come; a result is the truth. So each
-sample's pieces are counted: what was given already is left out, and where a piece is missing the
-sample waits for its result. Called by `handle` only.
+Text deltas are a feed that may have gaps, begin anew, or never come; a result is the truth. So the
+characters of each sample are counted: what was given already is left out, and where a delta is
+missing, the sample waits for its result.
 """
 
 import logging
@@ -27,32 +27,32 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd_schemas import TextPiece, TextPieces
+    from seqd_schemas import TextDelta, TextDeltas
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the results while pieces come. An event of the job is a look, too.
-LOOK_EVERY_S = 0.25
+#: Seconds between two reads of the results while deltas come; an event of the job causes one, too.
+RESULTS_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What a text goes on with, the end of a text, or the error that an item has instead."""
+class StreamedText:
+    """More of a sample's text, its end, or the error that an item has instead."""
 
     custom_id: str
-    #: Its place among the samples of its item, from 0; 0 of an error.
+    #: Index of the sample among those of its item, from 0; 0 of an error.
     sample: int
-    #: What the sample goes on with; may be empty in its last piece.
+    #: What the sample goes on with; may be empty in its last delta.
     text: str
-    #: The whole sample, in its last piece.
+    #: The whole sample, in its last delta.
     finished: GeneratedSample | None = None
-    #: Why the item has no texts; what was given of them before counts for nothing.
+    #: Why the item has no texts; discard what was given of them before.
     error: ItemError | None = None
 
 
 @dataclass(slots=True)
-class _Told:
-    """What was given of a sample: so many characters, and their checksum."""
+class _Given:
+    """How many characters of a sample were given, and their CRC-32."""
 
     chars: int = 0
     checksum: int = 0
@@ -62,27 +62,27 @@ class _Told:
         self.checksum = crc32(text.encode(), self.checksum)
 
 
-class PieceReader:
-    """One pass over a job's texts. Holds what was given of units that are not done yet."""
+class StreamReader:
+    """One pass over a job's texts. Holds the counts of samples whose unit is not done yet."""
 
     def __init__(self, ledger: Ledger, job_id: str, check_upload: Callable[[], None]) -> None:
         self._jobs = ledger.jobs
         self._job_id = job_id
         self._check_upload = check_upload
-        #: Units in front of this one are done, and these behind it.
+        #: Units before this one are done, and of those after it, these.
         self._next = 0
         self._ahead: set[int] = set()
         #: Unit → item and sample → what was given of it.
-        self._open: dict[int, dict[tuple[str, int], _Told]] = {}
+        self._open: dict[int, dict[tuple[str, int], _Given]] = {}
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[StreamedText]:
         place = Place("0-0", self._jobs.last_event_id(self._job_id))
-        looked_at, block = -LOOK_EVERY_S, False
+        read_at, block = -RESULTS_EVERY_S, False
         while True:
             entries, reached = self._jobs.pieces(self._job_id, place, block=block)
             for entry in entries:
                 yield from self._live(entry)
-            is_time = monotonic() - looked_at >= LOOK_EVERY_S
+            is_time = monotonic() - read_at >= RESULTS_EVERY_S
             if not entries or is_time or reached.event != place.event:
                 # Read before the results: once it is terminal, nothing is committed any more.
                 record = self._jobs.get(self._job_id)
@@ -91,21 +91,21 @@ class PieceReader:
                     yield from self._to_the_end(record, reached)
                     return
                 self._check_upload()
-                looked_at = monotonic()
+                read_at = monotonic()
             place, block = reached, True
 
-    def _live(self, entry: "TextPieces") -> Iterator[Piece]:
+    def _live(self, entry: "TextDeltas") -> Iterator[StreamedText]:
         unit = int(entry.unit.partition(":")[0])
         if self._is_done(unit):
             return
-        told_of = self._open.setdefault(unit, {})
-        for piece in entry.pieces:
-            text = _unseen(piece, told_of.setdefault((piece.custom_id, piece.sample), _Told()))
+        given = self._open.setdefault(unit, {})
+        for delta in entry.deltas:
+            text = _unseen(delta, given.setdefault((delta.custom_id, delta.sample), _Given()))
             if text:
-                yield Piece(piece.custom_id, piece.sample, text)
+                yield StreamedText(delta.custom_id, delta.sample, text)
 
-    def _done(self) -> Iterator[Piece]:
-        """Give what is left of the units that were committed since the last look."""
+    def _done(self) -> Iterator[StreamedText]:
+        """Give the rest of the units that were committed since the last read."""
         while True:
             first = self._next
             window = range(first, first + WINDOW_UNITS)
@@ -119,8 +119,8 @@ class PieceReader:
             if self._next == first:
                 return
 
-    def _to_the_end(self, record: JobRecord, place: Place) -> Iterator[Piece]:
-        """Give what a job that has ended still has: last pieces, late results, undone items."""
+    def _to_the_end(self, record: JobRecord, place: Place) -> Iterator[StreamedText]:
+        """Give what a job that has ended still has: last deltas, late results, undone items."""
         if record.state is JobState.COMPLETED:
             raise_where_missing(record, self._next)
             return
@@ -136,21 +136,21 @@ class PieceReader:
                     yield from self._rest_of(unit, line.result)
                 self._close(unit)
 
-    def _rest_of(self, unit: int, result: ItemSuccess | ItemFailure) -> Iterator[Piece]:
+    def _rest_of(self, unit: int, result: ItemSuccess | ItemFailure) -> Iterator[StreamedText]:
         """Give what a result has beyond what was given live."""
-        told_of = self._open.get(unit, {})
+        given = self._open.get(unit, {})
         if isinstance(result, ItemFailure):
-            yield Piece(result.custom_id, 0, "", error=result.error)
+            yield StreamedText(result.custom_id, 0, "", error=result.error)
         elif isinstance(result.output, Generation):
             for number, sample in enumerate(result.output.samples):
-                told = told_of.get((result.custom_id, number), _Told())
-                self._warn_if_other(told, sample, f"{result.custom_id} sample={number}")
-                rest = sample.text[told.chars :]
-                yield Piece(result.custom_id, number, rest, finished=sample)
+                sample_given = given.get((result.custom_id, number), _Given())
+                self._warn_if_other(sample_given, sample, f"{result.custom_id} sample={number}")
+                rest = sample.text[sample_given.chars :]
+                yield StreamedText(result.custom_id, number, rest, finished=sample)
 
-    def _warn_if_other(self, told: _Told, sample: GeneratedSample, name: str) -> None:
+    def _warn_if_other(self, sample_given: _Given, sample: GeneratedSample, name: str) -> None:
         """Say so when a text was begun otherwise, as by a plugin that breaks clauses B3 or D1."""
-        if crc32(sample.text[: told.chars].encode()) != told.checksum:
+        if crc32(sample.text[: sample_given.chars].encode()) != sample_given.checksum:
             log.warning(
                 "job=%s item=%s: the text that was streamed is not the one of the result, which "
                 "counts; the model does not write the same text twice",
@@ -170,10 +170,10 @@ class PieceReader:
             self._next += 1
 
 
-def _unseen(piece: "TextPiece", told: _Told) -> str:
-    """Give what a piece adds to a sample; nothing where others are missing in front of it."""
-    if piece.offset > told.chars:
+def _unseen(delta: "TextDelta", sample_given: _Given) -> str:
+    """Give what a delta adds to a sample; nothing where others are missing in front of it."""
+    if delta.offset > sample_given.chars:
         return ""
-    text = piece.text[told.chars - piece.offset :]
-    told.add(text)
+    text = delta.text[sample_given.chars - delta.offset :]
+    sample_given.add(text)
     return text
