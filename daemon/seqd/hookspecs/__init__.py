@@ -21,9 +21,14 @@ from seqd.hookspecs.contexts import (
     Device,
     LabelledRecord,
     RunContext,
-    TextPiece,
+    TextSegment,
     TrainContext,
+    Variable,
+    WorkItem,
+    check_arrays,
     random_stream,
+    restore_variables,
+    saved_variables,
 )
 from seqd.hookspecs.hooks import (
     PLUGIN_API_VERSION,
@@ -40,13 +45,6 @@ from seqd.hookspecs.model import (
     PluginParameters,
     TaskSpec,
     TrainedModel,
-    WorkItem,
-)
-from seqd.hookspecs.variables import (
-    Variable,
-    check_arrays,
-    restore_variables,
-    saved_variables,
 )
 
 __all__ = [
@@ -66,7 +64,7 @@ __all__ = [
     "RunContext",
     "SeqdHooks",
     "TaskSpec",
-    "TextPiece",
+    "TextSegment",
     "TrainContext",
     "TrainedModel",
     "Variable",
