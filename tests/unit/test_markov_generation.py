@@ -181,7 +181,7 @@ def test_items_of_one_index_of_two_jobs_are_streamed_apart():
     first, second = a_generator().generate(items, GenerateParameters(length=20), context)
 
     assert first.samples[0].text != second.samples[0].text
-    assert {piece.piece for piece in context.deltas} == {
+    assert {piece.delta for piece in context.deltas} == {
         first.samples[0].text,
         second.samples[0].text,
     }

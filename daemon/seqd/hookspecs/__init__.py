@@ -1,4 +1,4 @@
-"""The plugin author's door: all that a model plugin imports from the daemon.
+"""Contract of plugins: all that a model plugin imports from the daemon.
 
 A plugin is a module with one hook implementation that hands over model descriptions:
 
@@ -9,8 +9,7 @@ A plugin is a module with one hook implementation that hands over model descript
         return [MyModel()]
 
 `hooks` has the hook specifications, `model` what a description and a loaded model are,
-`contexts` what the daemon hands them to work with, `variables` how a library's variables become
-a checkpoint's arrays. `plugins/README.md` is the guide.
+`contexts` what the daemon hands them to work with. `plugins/README.md` is the guide.
 """
 
 from seqd.hookspecs.contexts import (

@@ -56,7 +56,7 @@ class TextSegment:
 
     text: str
     label: str | None = None
-    #: False where the next piece goes on with the same record.
+    #: False where the next segment belongs to the same record.
     ends_record: bool = True
 
 
@@ -81,7 +81,7 @@ class Dataset(Protocol):
         """Give all texts as one running text; of a plain text file, its content unchanged."""
 
     def segments(self) -> Iterator[TextSegment]:
-        """Read all texts in order, in pieces that fit in memory, from the start at each call.
+        """Yield all texts in order, in segments that fit in memory, from the start at each call.
 
         Joined, with a newline between two records, they are `text()`; of a plain text file there
         is one record, of any length.
@@ -113,13 +113,13 @@ class RunContext(Protocol):
         arithmetic. Optional, once a batch.
         """
 
-    def stream(self, item: WorkItem, sample: int, piece: str) -> None:
-        """Hand over a piece of a text as it is generated; the whole text is returned as well.
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Publish a text delta: the next characters of a text that is being generated.
 
         `item` is the one that the plugin was given: in one batch, items of several jobs may have
-        the same index. `sample` is the place that the text will have among its item's samples.
-        Pieces of one sample come in order, and put together they are its text: what may still
-        turn out not to be part of it is held back. As often as you like; costs next to nothing
+        the same index. `sample` is the index of the text among its item's samples. The deltas of
+        a sample come in order and add up to its text, which is returned as well: hold back what
+        may turn out not to be part of it. Call it as often as you like: it costs next to nothing
         where nobody streams, never waits and raises nothing.
         """
 

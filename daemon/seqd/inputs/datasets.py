@@ -40,13 +40,13 @@ class FingerprintTaker:
         self._add_text(record.text)
         self.size += len(record.text) if self._counts_characters else 1
 
-    def add_pieces(self, size_bytes: int, pieces: Iterable[str]) -> None:
-        """Take a running text of so many bytes that comes in pieces, as `add` would the whole."""
+    def add_segments(self, size_bytes: int, segments: Iterable[str]) -> None:
+        """Take a running text of so many bytes that comes in segments, as `add` would the whole."""
         self._digest.update(_NO_LABEL)
         self._digest.update(size_bytes.to_bytes(8, "big"))
-        for piece in pieces:
-            self._digest.update(piece.encode())
-            self.size += len(piece)
+        for segment in segments:
+            self._digest.update(segment.encode())
+            self.size += len(segment)
 
     def fingerprint(self, description: str) -> DataFingerprint:
         """Give the fingerprint of what was taken so far."""
@@ -63,34 +63,34 @@ class FingerprintTaker:
 #: Longest text that is read whole, in bytes.
 MAX_RUNNING_TEXT_BYTES = 2**30
 
-#: How much of a text is in memory at once where it is read in pieces.
-PIECE_BYTES = 2**20
+#: How much of a text is in memory at once where it is read in segments.
+SEGMENT_BYTES = 2**20
 
 
 def read_running_text(path: Path) -> str:
     """Read a text file whole. Raises InvalidInput or InvalidData."""
-    pieces, size_bytes = [], 0
-    for piece in read_segments(path):
-        pieces.append(piece)
-        size_bytes += len(piece.encode())
+    segments, size_bytes = [], 0
+    for segment in read_segments(path):
+        segments.append(segment)
+        size_bytes += len(segment.encode())
         if size_bytes > MAX_RUNNING_TEXT_BYTES:
             raise InvalidInput(
                 f"{shown(path)} is longer than {MAX_RUNNING_TEXT_BYTES:,} bytes, which is the most "
                 "that is learnt from as one text. Split it"
             )
-    return "".join(pieces)
+    return "".join(segments)
 
 
 def read_segments(path: Path) -> Iterator[str]:
-    """Read a text file of any length in pieces of PIECE_BYTES. Raises as `read_running_text`."""
+    """Yield a text file of any length in segments of SEGMENT_BYTES; raises as `read_running_text`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
     with open_text_bytes(path) as stream:
         content = b"any"
         while content:
             try:
-                content = stream.read(PIECE_BYTES)
-                piece = decoder.decode(content, final=not content)
+                content = stream.read(SEGMENT_BYTES)
+                segment = decoder.decode(content, final=not content)
             except TORN as error:
                 raise explained(path, error, "somewhere in its text") from error
             except UnicodeDecodeError as error:
@@ -100,15 +100,15 @@ def read_segments(path: Path) -> Iterator[str]:
                     "UTF-8. Convert it, as `iconv -f LATIN1 -t UTF-8` does"
                 ) from None
             lines += content.count(b"\n")
-            if piece:
-                yield piece
+            if segment:
+                yield segment
 
 
 def fingerprint_of(path: Path, description: str) -> DataFingerprint:
     """Take the fingerprint of a text file of any length; it is read twice."""
-    size_bytes = sum(len(piece.encode()) for piece in read_segments(path))
+    size_bytes = sum(len(segment.encode()) for segment in read_segments(path))
     taker = FingerprintTaker(counts_characters=True)
-    taker.add_pieces(size_bytes, read_segments(path))
+    taker.add_segments(size_bytes, read_segments(path))
     return taker.fingerprint(description)
 
 
@@ -152,7 +152,7 @@ class RecordDataset(ABC):
         return "\n".join(record.text for record in self.records())
 
     def segments(self) -> Iterator[TextSegment]:
-        """Read all texts in pieces."""
+        """Read all texts in segments."""
         for record in self.records():
             yield TextSegment(record.text, record.label)
 
@@ -212,15 +212,15 @@ class FileDataset(RecordDataset):
             self._path = training_half(self._path)
 
     def segments(self) -> Iterator[TextSegment]:
-        """Read all texts in pieces; a running text of any length, which `text` would refuse."""
+        """Read all texts in segments; a running text of any length, which `text` would refuse."""
         if self._format is FileFormat.LINES:
-            for piece in read_segments(self._path):
-                yield TextSegment(piece, ends_record=False)
+            for segment in read_segments(self._path):
+                yield TextSegment(segment, ends_record=False)
         else:
             yield from super().segments()
 
     def fingerprint(self) -> DataFingerprint:
-        """Give size and digest; a running text that nobody has read whole is read in pieces."""
+        """Give size and digest; a running text that nobody has read whole is read in segments."""
         if self._fingerprint is None and self._format is FileFormat.LINES:
             self._fingerprint = fingerprint_of(self._path, self.description)
         return super().fingerprint()

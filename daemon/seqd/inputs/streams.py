@@ -90,10 +90,10 @@ class _Inflating(io.RawIOBase):
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer with the next inflated bytes; raise InvalidInput at a bomb."""
         view = memoryview(buffer).cast("B")
-        # One piece at a time: `read` would throw away what it has when the file ends early.
-        piece = self._inflater.read1(len(view))
-        view[: len(piece)] = piece
-        self._bytes_out += len(piece)
+        # One chunk at a time: `read` would throw away what it has when the file ends early.
+        chunk = self._inflater.read1(len(view))
+        view[: len(chunk)] = chunk
+        self._bytes_out += len(chunk)
         bytes_in = max(1, self._file.tell())
         if self._bytes_out > max(FREE_INFLATION_BYTES, MAX_INFLATION * bytes_in):
             raise InvalidInput(
@@ -101,7 +101,7 @@ class _Inflating(io.RawIOBase):
                 f"{MAX_INFLATION} times, or {FREE_INFLATION_BYTES // 2**20} MiB. Decompress it "
                 "first if it is meant to"
             )
-        return len(piece)
+        return len(chunk)
 
 
 def _inflater(file: BinaryIO, compression: Compression) -> gzip.GzipFile | zstd.ZstdFile:

@@ -69,11 +69,11 @@ CPU = Device(slot="cpu:0", kind="cpu", threads=1)
 
 @dataclass(frozen=True, slots=True)
 class StreamedDelta:
-    """A piece of a generated text."""
+    """A text delta: the next characters of a sample."""
 
     index: int
     sample: int
-    piece: str
+    delta: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,12 @@ class StopCounter:
 
 
 class MemoryRunContext:
-    """A `RunContext` that keeps what it is handed, in `pieces` and `batches`."""
+    """A `RunContext` that keeps what it is handed, in `deltas` and `batches`."""
 
     def __init__(self, *, device: Device = CPU, stop_after: int | None = None) -> None:
         self._device = device
         self._stop = StopCounter(stop_after)
-        self.pieces: list[StreamedDelta] = []
+        self.deltas: list[StreamedDelta] = []
         self.batches: list[BatchReport] = []
 
     @property
@@ -169,13 +169,13 @@ class MemoryRunContext:
             BatchReport(items, real_tokens, computed_tokens, vectorise_s, compute_s)
         )
 
-    def stream(self, item: WorkItem, sample: int, piece: str) -> None:
-        """Keep the piece."""
-        self.pieces.append(StreamedDelta(item.index, sample, piece))
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Keep the text delta."""
+        self.deltas.append(StreamedDelta(item.index, sample, delta))
 
     def streamed_text(self, index: int, sample: int = 0) -> str:
-        """Give the pieces of one sample of one item, joined."""
-        return "".join(p.piece for p in self.pieces if (p.index, p.sample) == (index, sample))
+        """Return the text deltas of one sample of one item, joined."""
+        return "".join(p.delta for p in self.deltas if (p.index, p.sample) == (index, sample))
 
 
 class MemoryTrainContext:
