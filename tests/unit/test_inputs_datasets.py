@@ -171,7 +171,7 @@ def test_records_come_in_pieces_with_their_labels(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
 def test_a_running_text_in_pieces_is_the_whole_and_has_its_fingerprint(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(datasets, "PIECE_BYTES", 3)
+    monkeypatch.setattr(datasets, "SEGMENT_BYTES", 3)
     text = "né\r\n日本 🙂 and more\n"
     data, whole = (a_dataset(tmp_path, name, text.encode()) for _ in range(2))
 
@@ -196,7 +196,7 @@ def test_a_running_text_in_pieces_may_be_longer_than_one_that_is_read_whole(tmp_
     [(b"ab\ncd\xff", "line 2: byte 0xff"), (b"ab\n\n\xe6\x97", "line 3: byte 0xe6")],
 )
 def test_a_running_text_in_pieces_is_refused_with_its_line(tmp_path, monkeypatch, content, where):
-    monkeypatch.setattr(datasets, "PIECE_BYTES", 2)
+    monkeypatch.setattr(datasets, "SEGMENT_BYTES", 2)
 
     with pytest.raises(InvalidData, match=where):
         list(a_dataset(tmp_path, "a.txt", content).segments())

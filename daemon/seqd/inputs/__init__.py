@@ -1,6 +1,7 @@
 """Inputs: files, folders and a caller's values, as items of a job or as training data.
 
-Uses no Redis and no Celery, and keeps memory bounded. `items` and `reading` make items, `datasets` training data,
+Uses no Redis and no Celery, and keeps memory bounded. `items` and `reading` make items, `datasets`
+training data,
 `duplicates` guards identifiers, `paths` says what may be read.
 """
 

@@ -82,7 +82,7 @@ def read_running_text(path: Path) -> str:
 
 
 def read_segments(path: Path) -> Iterator[str]:
-    """Yield a text file of any length in segments of SEGMENT_BYTES; raises as `read_running_text`."""
+    """Yield a text file of any length, SEGMENT_BYTES at a time; raises as `read_running_text`."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     lines = 0
     with open_text_bytes(path) as stream:
