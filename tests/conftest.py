@@ -14,7 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from seqd.slots import cores
+from seqd.local.slots import cores
 
 ROOT = Path(__file__).parent.parent
 

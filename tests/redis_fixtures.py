@@ -27,12 +27,11 @@ from typing import Protocol
 import pytest
 import redis
 
-from seqd.server.binaries import ServerBinary, ServerKind, find_server_binaries
-from seqd.server.config import ServerConfig, write_config
-from seqd.server.endpoint import answers
-from seqd.server.ports import LOOPBACK, choose_port
+from seqd.local.child import launch_command
+from seqd.local.endpoint import answers
+from seqd.local.redis_binaries import ServerBinary, ServerKind, find_server_binaries
+from seqd.local.redis_server import LOOPBACK, ServerConfig, choose_port, write_config
 from seqd.settings import Settings
-from seqd.supervisor.parent_death import launch_command
 from tcp_proxy import TcpProxy
 
 START_TIMEOUT_S = 20.0

@@ -26,10 +26,10 @@ from plugin_builders import a_registry_of
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
+from seqd.local import launch_command, worker_environment
+from seqd.local.slots import parse_slot
+from seqd.models import ModelStore, VersionDraft
 from seqd.settings import Settings
-from seqd.slots import parse_slot
-from seqd.store import ModelStore, VersionDraft
-from seqd.supervisor import launch_command, worker_environment
 from seqd.worker.workbench import publish_catalog
 from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
 

@@ -17,10 +17,9 @@ from pathlib import Path
 from seqd.errors import SeqdError
 from seqd.hookspecs import Device, Model
 from seqd.inputs import FileDataset
-from seqd.registry import Registry
+from seqd.local.slots import cores, parse_slot
+from seqd.models import Registry, VersionDraft, seal_folder
 from seqd.settings import load_settings
-from seqd.slots import cores, parse_slot
-from seqd.store import VersionDraft, seal_folder
 from seqd.testing import MemoryTrainContext
 from seqd_schemas import FileSource
 

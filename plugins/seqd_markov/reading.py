@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from seqd.hookspecs import Dataset, TextPiece
+from seqd.hookspecs import Dataset, TextSegment
 from seqd_markov.sentences import Ends, sentence_ends, split_sentences
 from seqd_markov.tokens import Tokens
 
@@ -47,12 +47,12 @@ class Part:
         """Give the text in chunks; `ends` says what ends a sentence, None that nothing does."""
         return chunks_of(self._pieces(), ends, by_label=by_label)
 
-    def _pieces(self) -> Iterator[TextPiece]:
+    def _pieces(self) -> Iterator[TextSegment]:
         if self.border is None:
-            yield from self.data.pieces()
+            yield from self.data.segments()
             return
         before = 0
-        for piece in self.data.pieces():
+        for piece in self.data.segments():
             place = min(max(self.border - before, 0), len(piece.text))
             if place and self.keeps_words:
                 place = _next_blank(piece.text, place)
@@ -64,11 +64,11 @@ class Part:
 
 def text_chunks(text: str, ends: Ends | None) -> Iterator[Chunk]:
     """Give one text in chunks."""
-    return chunks_of([TextPiece(text)], ends)
+    return chunks_of([TextSegment(text)], ends)
 
 
 def chunks_of(
-    pieces: Iterable[TextPiece], ends: Ends | None, *, by_label: bool = False
+    pieces: Iterable[TextSegment], ends: Ends | None, *, by_label: bool = False
 ) -> Iterator[Chunk]:
     """Put pieces together, and cut them where they may be cut.
 

@@ -112,7 +112,7 @@ class _Training:
     def _size_of(self, data: Dataset) -> int:
         """Characters of a data set."""
         size = 0
-        for piece in data.pieces():
+        for piece in data.segments():
             self._ask()
             size += len(piece.text)
         return size

@@ -1,6 +1,6 @@
 """Manifest of a model version: what it is, what made it, and the digest of each of its files.
 
-Written once by the model store (`seqd.store`) and never changed; read by whoever loads the
+Written once by the model store (`seqd.models`) and never changed; read by whoever loads the
 version. Labels such as `production` are not in it, since they move.
 """
 

@@ -15,7 +15,7 @@ from bench.daemon import Daemon, Peer, running
 from bench.report import Report
 from bench.texts import TEST_FILE, TEXT_FILE, TRAIN_FILE
 from seqd.errors import InvalidInput
-from seqd.slots import cores
+from seqd.local.slots import cores
 
 
 def option(default: Any, help_text: str, kind: Any = None, **more: Any) -> Any:

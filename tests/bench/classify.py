@@ -17,7 +17,7 @@ from bench.case import Case, option
 from bench.daemon import Ran
 from bench.report import Figure, Side, fact, in_turn, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, TRAIN_FILE, Reviews, reviews_of
-from seqd.slots import cores
+from seqd.local.slots import cores
 
 #: Reviews that the tutorial's version is trained on, at least and at most: the latter are enough
 #: for a vocabulary of full size. Its weights change no speed.

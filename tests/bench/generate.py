@@ -18,7 +18,7 @@ from bench.daemon import Daemon, Peer
 from bench.report import Side, fact, in_turn, ratios, row, say, warm_up
 from bench.texts import TEXT_FILE, running_text
 from seqd.errors import SeqdError
-from seqd.slots import parse_slots
+from seqd.local.slots import parse_slots
 from seqd_schemas import Epoch, FileSource, Generation, ItemSuccess
 
 #: The models that are fitted; the network's presets, and the tutorial's network.

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from seqd.slots import cores
+from seqd.local.slots import cores
 
 Side = Callable[[], float]
 #: A figure as it stands in the JSON. Its unit is one of `a second`, `count`, `s`, `ms`, `times`,

@@ -15,8 +15,8 @@ from typing import NamedTuple, Protocol
 
 from seqd.client import Client, JobHandle
 from seqd.demo.reviews import compose_reviews
+from seqd.models import ModelStore, VersionDraft
 from seqd.settings import Settings
-from seqd.store import ModelStore, VersionDraft
 from seqd_schemas import Classification, DataFingerprint, ItemFailure, ItemSuccess
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 from redis_fixtures import PrivateServer
 from seqd.client import Client
 from seqd.errors import REDIS_ERRORS
-from seqd.server.binaries import find_server_binaries
+from seqd.local.redis_binaries import find_server_binaries
 from seqd.settings import Settings
 from seqd_schemas import WorkerState
 

@@ -19,9 +19,8 @@ import pytest
 from guide_plugin import installed_plugin
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
 from seqd.inputs import ListDataset
-from seqd.registry import Registry
+from seqd.models import Registry, open_folder
 from seqd.settings import Settings
-from seqd.store import open_folder
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_schemas import Task
 

@@ -7,7 +7,7 @@ import textwrap
 import pytest
 
 from seqd.hookspecs import SeqdHooks
-from seqd.registry.job_log import JobLog
+from seqd.models.job_log import JobLog
 
 HOOKS = {name: function for name, function in vars(SeqdHooks).items() if name.startswith("seqd_")}
 

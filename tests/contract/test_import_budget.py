@@ -59,9 +59,9 @@ def test_the_client_loads_neither_celery_nor_what_only_the_command_line_needs():
 #: What a command that hands a job in and prints its result to a pipe can do without.
 NOT_FOR_A_SUBMIT = {
     "celery", "kombu", "billiard", "amqp", "pluggy", "rich", "jsonschema", "numpy",
-    "seqd.demo", "seqd.hookspecs", "seqd.registry", "seqd.store", "seqd.supervisor",
+    "seqd.demo", "seqd.hookspecs", "seqd.models", "seqd.local.supervisor",
     "seqd.worker", "seqd.ledger.work", "seqd.ledger.checkpoints", "seqd.inputs.datasets",
-    "seqd.server.embedded", "seqd.cli.jobs", "seqd.cli.models",
+    "seqd.local.redis_server", "seqd.cli.jobs", "seqd.cli.models",
 }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_a_program_that_imports_the_client_takes_only_what_a_call_needs():
 
 
 def test_naming_a_package_imports_none_of_its_modules():
-    modules = modules_after("import seqd.client, seqd.server, seqd.inputs, seqd_schemas")
+    modules = modules_after("import seqd.client, seqd.local, seqd.inputs, seqd_schemas")
 
     assert not modules & {"pydantic", "redis", "seqd.client.client", "seqd_schemas.base"}
 
@@ -117,7 +117,7 @@ def test_the_client_is_imported_in_half_a_second():
 
 def test_registering_all_plugins_loads_no_deep_learning_library(plugin_packages):
     modules = modules_after(
-        "from seqd.registry import Registry\n"
+        "from seqd.models import Registry\n"
         "from seqd.settings import Settings\n"
         "registry = Registry.load(Settings())\n"
         "reasons = {s.name: s.reason for s in registry.statuses if s.state != 'ready'}\n"

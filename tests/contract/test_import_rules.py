@@ -81,7 +81,7 @@ def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
         lambda source, name: source.is_in("seqd", "seqd_schemas") and is_under(name, packages),
     )
 
-    assert not found, told(found, "Ask seqd.registry for the model by its name.")
+    assert not found, told(found, "Ask seqd.models for the model by its name.")
 
 
 def test_celery_stays_behind_the_worker(sources):
@@ -109,11 +109,11 @@ def test_pluggy_stays_behind_the_hooks_and_the_registry(sources):
     found = faults(
         sources,
         lambda source, name: (
-            is_under(name, ("pluggy",)) and not source.is_in("seqd.hookspecs", "seqd.registry")
+            is_under(name, ("pluggy",)) and not source.is_in("seqd.hookspecs", "seqd.models")
         ),
     )
 
-    assert not found, told(found, "Use the typed methods of seqd.registry.Registry.")
+    assert not found, told(found, "Use the typed methods of seqd.models.Registry.")
 
 
 def test_nothing_that_runs_code_from_data_is_used(sources):
@@ -154,7 +154,7 @@ def test_folders_are_not_import_names(sources, sources_of_tests):
 
 def test_only_the_settings_read_the_environment(sources):
     # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES.
-    readers = ("seqd.settings", "seqd.slots", "seqd.supervisor.environment")
+    readers = ("seqd.settings", "seqd.local.slots", "seqd.local.supervisor")
     found = []
     for source in sources:
         if source.is_in(*readers):

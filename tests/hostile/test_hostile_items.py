@@ -21,9 +21,8 @@ from seqd.inputs import FileDataset, check_path, items_of, read_items
 from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
 from seqd.ledger.units import Unit
-from seqd.registry import Registry
+from seqd.models import Registry, open_folder
 from seqd.settings import Settings
-from seqd.store import open_folder
 from seqd.testing import CPU, MemoryRunContext
 from seqd.worker.item_units import call_of, compute, unpack
 from seqd_schemas import (

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from seqd.supervisor import worker_environment
+from seqd.local import worker_environment
 from worker_fixtures import SLOT, House
 
 pytestmark = pytest.mark.processes

@@ -18,7 +18,7 @@ import redis
 from builders import a_chunk
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import pack
-from seqd.store import ModelStore, VersionDraft
+from seqd.models import ModelStore, VersionDraft
 from seqd_schemas import DataFingerprint, Failure, JobState
 from worker_fixtures import House, wait_until
 

@@ -14,7 +14,7 @@ from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.commits import CommitOutcome
-from seqd.server.ports import LOOPBACK, choose_port
+from seqd.local.redis_server import LOOPBACK, choose_port
 from seqd.settings import Settings
 from seqd_schemas import Counts, Item, ItemChunk, JobState
 

@@ -15,7 +15,7 @@ from redis_fixtures import PrivateServer
 from seqd.bell import RING_TIMEOUT_S, Bell
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
-from seqd.server.ports import LOOPBACK
+from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
 from seqd_schemas import ItemFailure, ItemSuccess, Keys, WorkerState
 from tcp_proxy import TcpProxy

@@ -12,7 +12,7 @@ from ledger_fixtures import Scene, open_scene
 from redis_fixtures import PrivateServer, binary_of_kind
 from seqd.ledger import connect
 from seqd.ledger.durability import wait_until_durable
-from seqd.server.binaries import ServerKind
+from seqd.local.redis_binaries import ServerKind
 from seqd.settings import Settings
 from seqd_schemas import JobState, Keys
 

@@ -22,8 +22,8 @@ from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from redis_fixtures import PrivateServer
 from seqd.bell import Bell
 from seqd.ledger import connect
+from seqd.local import launch_command
 from seqd.settings import Settings
-from seqd.supervisor import launch_command
 from seqd.worker.reconciler import Reconciler
 from seqd_schemas import ItemSuccess
 from worker_fixtures import PLUGIN, House, live_settings, wait_until

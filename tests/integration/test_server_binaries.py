@@ -8,7 +8,7 @@ import redis
 
 from redis_fixtures import binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings
-from seqd.server import EmbeddedServer, find_server_binaries
+from seqd.local import EmbeddedServer, find_server_binaries
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes

@@ -11,17 +11,11 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.server.lock import is_alive
+from seqd.local import CONFIG_EXIT_STATUS, Change, RestartPolicy, Supervisor, WorkerChange
+from seqd.local.child import log_path
+from seqd.local.endpoint import is_alive
+from seqd.local.slots import Slot, parse_slots
 from seqd.settings import Settings
-from seqd.slots import Slot, parse_slots
-from seqd.supervisor import (
-    CONFIG_EXIT_STATUS,
-    Change,
-    RestartPolicy,
-    Supervisor,
-    WorkerChange,
-)
-from seqd.supervisor.logs import log_path
 
 pytestmark = pytest.mark.processes
 

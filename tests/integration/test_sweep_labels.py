@@ -17,10 +17,9 @@ from seqd.inputs import ListDataset
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.commits import CommitOutcome
 from seqd.ledger.units import Unit
-from seqd.registry import Registry
+from seqd.local.slots import parse_slot
+from seqd.models import ModelStore, Registry
 from seqd.settings import Settings
-from seqd.slots import parse_slot
-from seqd.store import ModelStore
 from seqd.worker.contexts import WorkerTrainContext
 from seqd.worker.drain import DrainFlag
 from seqd.worker.identity import identify
@@ -146,7 +145,7 @@ def test_two_that_end_at_once_label_the_better_one_before_either_commits(bench: 
     assert outcomes == ["committed", "completed"]
     assert [bench.publication.settle(run) for run in bench.runs] == [True, True]
     assert bench.label() == better.version
-    assert bench.store.announced() == []
+    assert bench.store.begun() == []
 
 
 def test_no_label_moves_while_a_combination_is_still_to_come(bench: Bench):

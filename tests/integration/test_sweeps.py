@@ -9,7 +9,7 @@ import pytest
 from seqd.client import Client, JobHandle
 from seqd.errors import InvalidRequest, JobCancelled
 from seqd.ledger import Ledger, connect
-from seqd.store import ModelStore
+from seqd.models import ModelStore
 from seqd_schemas import (
     Epoch,
     FileSource,
@@ -116,7 +116,7 @@ def test_a_sweep_trains_each_combination_and_labels_the_best(running: Stage):
     manifest = running.store.open("echo", best.version).manifest
     assert (manifest.parameters["accuracy"], manifest.preset) == (0.9, "quick")
     assert sorted(one.unit for one in running.versions_of(job)) == [0, 1, 2, 3, 4, 5]
-    wait_until(lambda: running.store.announced() == [], "the last version is confirmed")
+    wait_until(lambda: running.store.begun() == [], "the last version is confirmed")
 
 
 def test_what_the_trainings_tell_names_the_combination(running: Stage):

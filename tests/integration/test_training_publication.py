@@ -20,8 +20,8 @@ from seqd.inputs import ListDataset
 from seqd.ledger.checkpoints import CheckpointRecord
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Renewal
-from seqd.slots import parse_slot
-from seqd.store import ModelStore
+from seqd.local.slots import parse_slot
+from seqd.models import ModelStore
 from seqd.worker import publication
 from seqd.worker.checkpoints import lineage_of
 from seqd.worker.contexts import WorkerTrainContext
@@ -128,7 +128,7 @@ def test_a_completed_training_is_confirmed(bench: Bench):
     complete(bench, labels=("production",))
 
     assert bench.shows() == ([1], {"production": 1, "latest": 1})
-    assert bench.store.announced() == []
+    assert bench.store.begun() == []
 
 
 def test_a_redis_that_is_away_when_a_training_is_done_is_waited_for(bench: Bench, monkeypatch):
@@ -235,7 +235,7 @@ def test_a_worker_frozen_anywhere_in_the_publication_leaves_a_label_where_an_ope
 
     assert bench.publication.settle(Run(job, zombie))
     assert bench.shows() == ([1, 2], {"production": 1, "latest": 2})
-    assert bench.store.announced() == []
+    assert bench.store.begun() == []
 
 
 def test_a_worker_that_wakes_up_while_the_next_one_trains_publishes_nothing(
@@ -288,7 +288,7 @@ def test_a_job_cancelled_after_its_worker_died_with_its_version_published_is_swe
     job = an_echo_job(labels=("production",))
     unit = bench.claim(job)
     manifest = bench.publish(job, unit)
-    bench.store.announce("echo", unit.job_id, "attempt-1")
+    bench.store.begin_publish("echo", unit.job_id, "attempt-1")
     bench.store.move_labels("echo", job.labels, manifest.version, unit.job_id, "attempt-1")
 
     # Killed here, and cancelled with no worker up.

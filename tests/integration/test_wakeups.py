@@ -98,7 +98,7 @@ print("\\n" + json.dumps(sorted(sys.modules)), file=sys.stderr)
 #: What takes long to import, and a text on the command line can do without.
 NOT_NEEDED = {
     "celery", "kombu", "amqp", "billiard", "pluggy", "rich", "jsonschema", "numpy",
-    "seqd.hookspecs", "seqd.registry", "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
+    "seqd.hookspecs", "seqd.models", "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
     "seqd_schemas.manifests", "seqd_schemas.schema_files",
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from seqd.errors import (
     JobCancelled,
     JobFailed,
 )
-from seqd.store import ModelStore
+from seqd.models import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
 from worker_fixtures import House, wait_until
 

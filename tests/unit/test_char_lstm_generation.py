@@ -259,7 +259,7 @@ def test_the_pieces_streamed_are_the_texts_returned(generator):
     for index, outcome in enumerate(outcomes):
         for place, sample in enumerate(outcome.samples):
             assert context.streamed_text(index, place) == sample.text
-    assert all(piece.piece for piece in context.pieces)
+    assert all(piece.delta for piece in context.deltas)
     reasons = {sample.finish_reason for outcome in outcomes for sample in outcome.samples}
     assert reasons == {"length", "stop"} or reasons == {"stop"}
 
@@ -297,7 +297,7 @@ def test_a_stop_request_is_heeded_before_anything_is_written():
     with pytest.raises(Stopped, match="The writing was stopped before its end; there is no result"):
         generated(STREAM, "bad", length=10_000, context=context)
 
-    assert context.pieces == []
+    assert context.deltas == []
 
 
 @every_generator
@@ -308,7 +308,7 @@ def test_a_stop_request_is_asked_for_within_a_piece(generator):
         generated(generator, "bad", length=100_000, context=context)
 
     # 64 characters at most between two questions, some of which went by for the prompt
-    assert sum(len(piece.piece) for piece in context.pieces) <= 64 * 8
+    assert sum(len(piece.delta) for piece in context.deltas) <= 64 * 8
 
 
 # What a version says of itself

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.checkpoints import CheckpointFolder, decode, encode
 from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
+from seqd.models import CheckpointFolder, decode, encode
 from seqd_schemas import EpochMetrics
 
 ARRAYS = {

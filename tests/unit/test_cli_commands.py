@@ -60,7 +60,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from seqd.cli.app import app\n"
         "try: app(['--help'], prog_name='seqd')\n"
         "except SystemExit: pass\n"
-        "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.registry'}\n"
+        "heavy = {'keras', 'tensorflow', 'celery', 'redis', 'numpy', 'pluggy', 'seqd.models'}\n"
         "print('heavy:', sorted(heavy & set(sys.modules)))\n"
     )
 

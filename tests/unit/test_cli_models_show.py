@@ -11,8 +11,8 @@ from seqd.cli.rendering.model_tables import bars_of, print_inspections
 from seqd.cli.rendering.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
+from seqd.models import ModelStore, VersionDraft
 from seqd.settings import load_settings
-from seqd.store import ModelStore, VersionDraft
 from seqd_schemas import DataFingerprint, EpochMetrics, ModelManifest
 
 TABLE = Inspection(

@@ -12,8 +12,8 @@ from seqd.cli.rendering.plugin_tables import print_fleet
 from seqd.cli.rendering.screen import Screen, printable
 from seqd.cli.rendering.tables import print_facts, print_table
 from seqd.cli.rendering.training_view import TrainingView, sample_lines
-from seqd.slots import parse_slots
-from seqd.supervisor import Change, WorkerChange
+from seqd.local import Change, WorkerChange
+from seqd.local.slots import parse_slots
 from seqd_schemas import (
     Counts,
     Epoch,

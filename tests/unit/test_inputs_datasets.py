@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord
-from seqd.inputs import FileDataset, ListDataset, NamedDataset, TextDataset, running_text
+from seqd.inputs import FileDataset, ListDataset, NamedDataset, TextDataset, datasets
 from seqd_schemas import FileSource
 
 
@@ -151,7 +151,7 @@ def test_a_named_data_set_has_a_name_and_no_records():
 
 
 def test_a_running_text_over_the_limit_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(running_text, "MAX_RUNNING_TEXT_BYTES", 3)
+    monkeypatch.setattr(datasets, "MAX_RUNNING_TEXT_BYTES", 3)
     data = a_dataset(tmp_path, "a.txt", b"four")
 
     with pytest.raises(InvalidInput, match="is longer than 3 bytes"):
@@ -161,7 +161,7 @@ def test_a_running_text_over_the_limit_is_refused(tmp_path, monkeypatch):
 def test_records_come_in_pieces_with_their_labels(tmp_path):
     data = a_dataset(tmp_path, "a.jsonl", b'{"text": "a", "label": "pos"}\n"b"')
 
-    pieces = list(data.pieces())
+    pieces = list(data.segments())
 
     assert [(p.text, p.label, p.ends_record) for p in pieces] == [
         ("a", "pos", True),
@@ -171,11 +171,11 @@ def test_records_come_in_pieces_with_their_labels(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
 def test_a_running_text_in_pieces_is_the_whole_and_has_its_fingerprint(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(running_text, "PIECE_BYTES", 3)
+    monkeypatch.setattr(datasets, "SEGMENT_BYTES", 3)
     text = "né\r\n日本 🙂 and more\n"
     data, whole = (a_dataset(tmp_path, name, text.encode()) for _ in range(2))
 
-    pieces = list(data.pieces())
+    pieces = list(data.segments())
 
     assert "".join(piece.text for piece in pieces) == text == whole.text()
     assert len(pieces) > 5
@@ -184,10 +184,10 @@ def test_a_running_text_in_pieces_is_the_whole_and_has_its_fingerprint(tmp_path,
 
 
 def test_a_running_text_in_pieces_may_be_longer_than_one_that_is_read_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(running_text, "MAX_RUNNING_TEXT_BYTES", 3)
+    monkeypatch.setattr(datasets, "MAX_RUNNING_TEXT_BYTES", 3)
     data = a_dataset(tmp_path, "a.txt", b"abcdef")
 
-    assert [piece.text for piece in data.pieces()] == ["abcdef"]
+    assert [piece.text for piece in data.segments()] == ["abcdef"]
     assert data.fingerprint().records == 6
 
 
@@ -196,12 +196,12 @@ def test_a_running_text_in_pieces_may_be_longer_than_one_that_is_read_whole(tmp_
     [(b"ab\ncd\xff", "line 2: byte 0xff"), (b"ab\n\n\xe6\x97", "line 3: byte 0xe6")],
 )
 def test_a_running_text_in_pieces_is_refused_with_its_line(tmp_path, monkeypatch, content, where):
-    monkeypatch.setattr(running_text, "PIECE_BYTES", 2)
+    monkeypatch.setattr(datasets, "SEGMENT_BYTES", 2)
 
     with pytest.raises(InvalidData, match=where):
-        list(a_dataset(tmp_path, "a.txt", content).pieces())
+        list(a_dataset(tmp_path, "a.txt", content).segments())
 
 
 def test_a_named_data_set_has_no_pieces():
     with pytest.raises(InvalidData, match="is a plugin's own data set"):
-        NamedDataset("keras:imdb").pieces()
+        NamedDataset("keras:imdb").segments()

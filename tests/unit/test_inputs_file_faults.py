@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from seqd.errors import InvalidInput
-from seqd.inputs import check_path, inflating, read_items
+from seqd.inputs import check_path, read_items, streams
 from seqd_schemas import FileFormat, FileSource
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_gzip_file_fails(tmp_path):
 
 
 def test_a_gzip_bomb_is_refused_while_it_inflates(tmp_path, monkeypatch):
-    monkeypatch.setattr(inflating, "FREE_INFLATION_BYTES", 2**20)
+    monkeypatch.setattr(streams, "FREE_INFLATION_BYTES", 2**20)
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"0" * 2**26))
 

@@ -8,7 +8,7 @@ import pytest
 from backports import zstd
 
 from seqd.errors import InvalidInput
-from seqd.inputs import FileDataset, check_path, inflating, read_items
+from seqd.inputs import FileDataset, check_path, read_items, streams
 from seqd.inputs.paths import open_regular
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 
@@ -50,7 +50,7 @@ def test_a_zstd_file_can_be_learnt_from(tmp_path):
     [(".gz", gzip.compress, "gzip"), (".zst", zstd.compress, "zstd")],
 )
 def test_a_bomb_is_refused_while_it_inflates(tmp_path, monkeypatch, suffix, compress, program):
-    monkeypatch.setattr(inflating, "FREE_INFLATION_BYTES", MIB)
+    monkeypatch.setattr(streams, "FREE_INFLATION_BYTES", MIB)
     path = written(tmp_path / f"a.txt{suffix}", compress(b"0" * (64 * MIB)))
 
     message = refusal(path)

@@ -3,9 +3,8 @@
 import pytest
 
 from seqd.errors import InvalidData
-from seqd.inputs.faults import BadEntry
-from seqd.inputs.labels import label_of
-from seqd.inputs.training import texts_of
+from seqd.inputs.items import BadEntry
+from seqd.inputs.training import label_of, texts_of
 
 
 @pytest.mark.parametrize(

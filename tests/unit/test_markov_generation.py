@@ -181,7 +181,7 @@ def test_items_of_one_index_of_two_jobs_are_streamed_apart():
     first, second = a_generator().generate(items, GenerateParameters(length=20), context)
 
     assert first.samples[0].text != second.samples[0].text
-    assert {piece.piece for piece in context.pieces} == {
+    assert {piece.delta for piece in context.deltas} == {
         first.samples[0].text,
         second.samples[0].text,
     }
@@ -195,7 +195,7 @@ def test_the_pieces_streamed_are_the_texts_returned():
     for index, outcome in enumerate(outcomes):
         for place, sample in enumerate(outcome.samples):
             assert context.streamed_text(index, place) == sample.text
-    assert len(context.pieces) == 2 * 4 * 3  # 600 characters are three pieces of 256
+    assert len(context.deltas) == 2 * 4 * 3  # 600 characters are three pieces of 256
 
 
 def test_figures_are_of_the_text_and_the_models_own_at_every_temperature():

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqd_markov.reading
-from seqd.hookspecs import TextPiece
+from seqd.hookspecs import TextSegment
 from seqd.inputs import TextDataset
 from seqd_markov.reading import (
     Part,
@@ -51,28 +51,28 @@ def chunked(pieces, ends=None, size=10, **more):
 @settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab \n."), max_size=25), max_size=4))
 def test_chunks_of_pieces_are_the_whole_text(parts):
-    chunks = chunked([TextPiece(part, ends_record=False) for part in parts])
+    chunks = chunked([TextSegment(part, ends_record=False) for part in parts])
 
     assert "".join(text for text, _ in chunks) == "".join(parts)
     assert all(0 < len(text) <= 10 for text, _ in chunks)
 
 
 def test_chunks_are_cut_behind_blanks():
-    assert [text for text, _ in chunked([TextPiece("one two three four")])] == [
+    assert [text for text, _ in chunked([TextSegment("one two three four")])] == [
         "one two ",
         "three four",
     ]
 
 
 def test_a_text_without_blanks_is_cut_anywhere():
-    assert [text for text, _ in chunked([TextPiece("a" * 25)])] == ["a" * 10, "a" * 10, "a" * 5]
+    assert [text for text, _ in chunked([TextSegment("a" * 25)])] == ["a" * 10, "a" * 10, "a" * 5]
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["Ab.", "C d?", "E!"]), max_size=12), st.integers(12, 30))
 def test_sentences_are_the_same_however_the_text_comes(sentences, size):
     text = " ".join(sentences)
-    pieces = [TextPiece(text[i : i + 5], ends_record=False) for i in range(0, len(text), 5)]
+    pieces = [TextSegment(text[i : i + 5], ends_record=False) for i in range(0, len(text), 5)]
 
     found = [
         sentence
@@ -84,20 +84,25 @@ def test_sentences_are_the_same_however_the_text_comes(sentences, size):
 
 
 def test_records_are_joined_by_newlines():
-    pieces = [TextPiece("a b", "x"), TextPiece("c", "y"), TextPiece("d", None)]
+    pieces = [TextSegment("a b", "x"), TextSegment("c", "y"), TextSegment("d", None)]
 
     assert chunked(pieces) == [("a b\nc\nd", None)]
 
 
 def test_records_of_different_labels_are_kept_apart_where_it_is_asked_for():
-    pieces = [TextPiece("a", "x"), TextPiece("b", "x"), TextPiece("c", "y"), TextPiece("d", None)]
+    pieces = [
+        TextSegment("a", "x"),
+        TextSegment("b", "x"),
+        TextSegment("c", "y"),
+        TextSegment("d", None),
+    ]
 
     assert chunked(pieces, by_label=True) == [("a\nb", "x"), ("\nc", "y"), ("\nd", None)]
 
 
 @pytest.mark.parametrize("ends", ["punctuation", "lines"])
 def test_a_record_ends_a_sentence(ends):
-    pieces = [TextPiece("one and"), TextPiece("two")]
+    pieces = [TextSegment("one and"), TextSegment("two")]
 
     found = [s for chunk, _ in chunked(pieces, ends, 100) for s in sentences_of(chunk, ends)]
 

@@ -168,7 +168,7 @@ def test_streamed_pieces_hold_no_stop_text_back_for_ever_and_give_none_away():
     for place, text in enumerate(texts(outcome)):
         assert context.streamed_text(0, place) == text
         assert "on the m" not in text
-    assert len(context.pieces) > 8
+    assert len(context.deltas) > 8
 
 
 def test_a_stop_ends_the_search_for_copies():

@@ -11,7 +11,7 @@ import pytest
 import seqd
 from plugin_builders import a_registry_of
 from seqd.hookspecs import hookimpl
-from seqd.registry import Candidate, Registry
+from seqd.models import Candidate, Registry
 from seqd.settings import Settings
 from seqd_schemas import PluginState
 
@@ -184,7 +184,7 @@ def test_a_slow_import_is_measured_and_the_plugin_serves():
 
 
 def test_an_import_over_the_budget_is_warned_about(caplog, monkeypatch):
-    monkeypatch.setattr("seqd.registry.loading.IMPORT_BUDGET_S", 0.01)
+    monkeypatch.setattr("seqd.models.loading.IMPORT_BUDGET_S", 0.01)
 
     registry_of("slow")
 

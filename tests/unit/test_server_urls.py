@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.server import check_redis_url, without_password
+from seqd.local import check_redis_url, without_password
 
 
 @pytest.mark.parametrize(

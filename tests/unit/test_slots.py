@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd import slots
 from seqd.errors import InvalidSettings
-from seqd.slots import auto_slots, cores, gpus_of_listing, parse_slot, parse_slots, quota_cores
+from seqd.local import slots
+from seqd.local.slots import (
+    auto_slots,
+    cores,
+    gpus_of_listing,
+    parse_slot,
+    parse_slots,
+    quota_cores,
+)
 
 FORMS = (
     "A slot is cpu:0, gpu:0 or gpu:MIG-UUID; train@ in front takes training alone, all@ every "

@@ -7,10 +7,9 @@ import pytest
 
 from seqd.errors import InvalidData
 from seqd.inputs import FileDataset
-from seqd.registry import Registry
+from seqd.models import Registry, open_folder
 from seqd.settings import Settings
 from seqd.starters import make_starter
-from seqd.store import open_folder
 from seqd_schemas import FileSource, ModelManifest
 
 PLUGIN = """

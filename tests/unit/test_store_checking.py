@@ -6,7 +6,7 @@ import json
 import pytest
 
 from seqd.errors import ArtifactDamaged, UnknownModel
-from seqd.store import ModelStore, VersionDraft
+from seqd.models import ModelStore, VersionDraft
 from seqd_schemas import DataFingerprint
 
 

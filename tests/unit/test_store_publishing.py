@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seqd.store import ModelStore, VersionDraft
-from seqd.store.staging import move_in
+from seqd.models import ModelStore, VersionDraft
+from seqd.models.publishing import move_in
 from seqd_schemas import DataFingerprint
 
 pytestmark = pytest.mark.processes

@@ -6,7 +6,7 @@ import resource
 import pytest
 
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, StoreUnwritable, UnknownModel
-from seqd.store import ModelStore, VersionDraft, seal_folder
+from seqd.models import ModelStore, VersionDraft, seal_folder
 from seqd_schemas import DataFingerprint
 
 

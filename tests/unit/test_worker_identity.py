@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.slots import check_device, parse_slot
+from seqd.local.slots import check_device, parse_slot
 from seqd.worker.identity import identify
 
 
@@ -28,7 +28,7 @@ def test_a_name_that_cannot_be_part_of_a_key_is_refused():
 
 def test_a_gpu_slot_without_a_gpu_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))  # no nvidia-smi
-    monkeypatch.setattr("seqd.slots._GPU_DEVICES", (tmp_path / "nvidia0",))
+    monkeypatch.setattr("seqd.local.slots._GPU_DEVICES", (tmp_path / "nvidia0",))
 
     with pytest.raises(InvalidSettings) as refusal:
         check_device(parse_slot("gpu:7"))

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from seqd.checkpoints import CheckpointFolder, encode
-from seqd.store import ModelStore, VersionDraft
+from seqd.models import CheckpointFolder, ModelStore, VersionDraft, encode
 from seqd.worker.leftovers import ENDED_S, FORGOTTEN_S, sweep
 from seqd_schemas import DataFingerprint, JobState
 
@@ -39,7 +38,7 @@ def publish(store, job_id):
         model="lstm", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=0,
         job_id=job_id,
     )  # fmt: skip
-    store.announce("lstm", job_id, "attempt-1")
+    store.begin_publish("lstm", job_id, "attempt-1")
     return store.publish(folder, draft).version
 
 
@@ -102,7 +101,7 @@ def test_an_announced_version_is_settled_by_how_its_job_ended(
 
     assert sweep(tmp_path, store, {"job": state}.get, NOW_S) == withdrawn
     assert store.numbers("lstm") == ([] if withdrawn else [1])
-    assert store.announced() == announced
+    assert store.begun() == announced
 
 
 def test_a_data_folder_that_is_not_there_yet_has_no_leftovers(tmp_path, store):

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from seqd.bell import Bell
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
+from seqd.local import OnChange, Supervisor
+from seqd.local.slots import Slot
 from seqd.settings import Settings
-from seqd.slots import Slot
-from seqd.supervisor import OnChange, Supervisor
 from seqd_schemas import WorkerState
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,8 @@ Nothing here loads a model: descriptions, manifests and what a plugin's `inspect
 import time
 from dataclasses import dataclass
 
-from seqd.registry import Registry, catalog_entry
+from seqd.models import ModelStore, Registry, catalog_entry
 from seqd.settings import Settings
-from seqd.store import ModelStore
 from seqd_schemas import CatalogEntry
 
 

@@ -136,7 +136,7 @@ def _warn_if_learnt(
 
 def _figures(writer: Writer, text: str, screen: "Screen") -> dict[str, float]:
     """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
-    from seqd.slots import cores, parse_slot
+    from seqd.local.slots import cores, parse_slot
 
     # Before the model brings its libraries in, which read these once.
     os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from seqd.cli.options import choice
 from seqd.errors import InvalidRequest
 from seqd.inputs import items_of
-from seqd.inputs.faults import BadEntry
-from seqd.inputs.labels import label_of
+from seqd.inputs.items import BadEntry
+from seqd.inputs.training import label_of
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:

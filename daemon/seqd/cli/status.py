@@ -20,7 +20,7 @@ def status(as_json: options.Json = False) -> None:
     from seqd.cli.rendering.screen import Screen
     from seqd.cli.rendering.tables import print_json
     from seqd.client import Client
-    from seqd.server import redis_url_of, without_password
+    from seqd.local import redis_url_of, without_password
 
     settings = options.read_settings()
     url = redis_url_of(settings)

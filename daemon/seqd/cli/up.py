@@ -1,6 +1,6 @@
 """`seqd up`: a Redis server where none is given, and a worker on each slot, until Ctrl-C.
 
-Only shows what happens and connects the parts: `seqd.server` has the server, `seqd.supervisor`
+Only shows what happens and connects the parts: `seqd.local` has the server, `seqd.local`
 the workers. The demo runs the same `Daemon` with a display of its own.
 """
 
@@ -52,8 +52,8 @@ def up(
 def _run(settings: "Settings", *, is_elsewhere: bool) -> int:
     from seqd.cli.daemon import Daemon
     from seqd.cli.rendering.fleet_log import FleetLog
-    from seqd.server import running_server
-    from seqd.slots import parse_slots
+    from seqd.local import running_server
+    from seqd.local.slots import parse_slots
 
     slots = parse_slots(settings.slots)
     with running_server(settings) as url:
@@ -67,7 +67,7 @@ def _run(settings: "Settings", *, is_elsewhere: bool) -> int:
 
 
 def _greet(log: "FleetLog", settings: "Settings", url: str, *, is_elsewhere: bool) -> None:
-    from seqd.server import without_password
+    from seqd.local import without_password
 
     whose = "embedded" if settings.redis_url is None else "SEQD_REDIS_URL"
     log.say(f"Redis    {without_password(url)} ({whose})")

@@ -51,8 +51,8 @@ def _tell_whether_alive(name: str) -> None:
 
 
 def _run(slot: str, name: str) -> int:
-    from seqd.server import redis_url_of
-    from seqd.slots import parse_slot
+    from seqd.local import redis_url_of
+    from seqd.local.slots import parse_slot
     from seqd.worker.node import run_node
 
     parsed = parse_slot(slot)

@@ -77,7 +77,7 @@ class Client:
 
         self._settings = settings or load_settings()
         if not redis_url:
-            from seqd.server.endpoint import redis_url_of
+            from seqd.local.endpoint import redis_url_of
 
             redis_url = redis_url_of(self._settings)
         self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)

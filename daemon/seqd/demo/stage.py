@@ -18,11 +18,10 @@ from seqd.client import Client
 from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.connection import redis_errors
-from seqd.server import running_server
+from seqd.local import Change, WorkerChange, running_server
+from seqd.local.child import last_lines
+from seqd.local.slots import Slot, parse_slots
 from seqd.settings import Settings
-from seqd.slots import Slot, parse_slots
-from seqd.supervisor import Change, WorkerChange
-from seqd.supervisor.logs import last_lines
 
 #: Workers import the plugins and nothing heavier, so a few seconds are the rule.
 READY_TIMEOUT_S = 90.0

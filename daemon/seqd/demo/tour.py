@@ -24,7 +24,7 @@ from seqd.cli.trainings import see_training_through
 from seqd.demo.reviews import Review, compose_reviews
 from seqd.demo.stage import Stage, open_stage
 from seqd.demo.text import compose_text
-from seqd.server import without_password
+from seqd.local import without_password
 from seqd.settings import Settings, load_settings
 from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
 

@@ -1,4 +1,4 @@
-"""The plugin author's door: all that a model plugin imports from the daemon.
+"""Contract of plugins: all that a model plugin imports from the daemon.
 
 A plugin is a module with one hook implementation that hands over model descriptions:
 
@@ -9,8 +9,7 @@ A plugin is a module with one hook implementation that hands over model descript
         return [MyModel()]
 
 `hooks` has the hook specifications, `model` what a description and a loaded model are,
-`contexts` what the daemon hands them to work with, `variables` how a library's variables become
-a checkpoint's arrays. `plugins/README.md` is the guide.
+`contexts` what the daemon hands them to work with. `plugins/README.md` is the guide.
 """
 
 from seqd.hookspecs.contexts import (
@@ -21,9 +20,14 @@ from seqd.hookspecs.contexts import (
     Device,
     LabelledRecord,
     RunContext,
-    TextPiece,
+    TextSegment,
     TrainContext,
+    Variable,
+    WorkItem,
+    check_arrays,
     random_stream,
+    restore_variables,
+    saved_variables,
 )
 from seqd.hookspecs.hooks import (
     PLUGIN_API_VERSION,
@@ -40,13 +44,6 @@ from seqd.hookspecs.model import (
     PluginParameters,
     TaskSpec,
     TrainedModel,
-    WorkItem,
-)
-from seqd.hookspecs.variables import (
-    Variable,
-    check_arrays,
-    restore_variables,
-    saved_variables,
 )
 
 __all__ = [
@@ -66,7 +63,7 @@ __all__ = [
     "RunContext",
     "SeqdHooks",
     "TaskSpec",
-    "TextPiece",
+    "TextSegment",
     "TrainContext",
     "TrainedModel",
     "Variable",

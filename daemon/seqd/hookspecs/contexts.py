@@ -1,8 +1,4 @@
-"""What the daemon hands a plugin to work with, so that it reaches for nothing global.
-
-Protocols only: `seqd.worker` implements them for real, `seqd.testing` in memory for plugin
-authors' tests.
-"""
+"""Contexts: what the daemon hands a plugin to work with, so that it reads nothing global."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +7,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import JsonValue
 
+from seqd.errors import CheckpointDamaged
 from seqd_schemas import ModelManifest
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-    from seqd.hookspecs.model import WorkItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +35,14 @@ class Artifact:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkItem:
+    """One text to work on. `index` is its place in its whole job, whatever batch it is in."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class LabelledRecord:
     """One record of a data set."""
 
@@ -48,12 +51,12 @@ class LabelledRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class TextPiece:
+class TextSegment:
     """A part of a record's text, or all of it."""
 
     text: str
     label: str | None = None
-    #: False where the next piece goes on with the same record.
+    #: False where the next segment belongs to the same record.
     ends_record: bool = True
 
 
@@ -77,8 +80,8 @@ class Dataset(Protocol):
     def text(self) -> str:
         """Give all texts as one running text; of a plain text file, its content unchanged."""
 
-    def pieces(self) -> Iterator[TextPiece]:
-        """Read all texts in order, in pieces that fit in memory, from the start at each call.
+    def segments(self) -> Iterator[TextSegment]:
+        """Yield all texts in order, in segments that fit in memory, from the start at each call.
 
         Joined, with a newline between two records, they are `text()`; of a plain text file there
         is one record, of any length.
@@ -110,13 +113,13 @@ class RunContext(Protocol):
         arithmetic. Optional, once a batch.
         """
 
-    def stream(self, item: "WorkItem", sample: int, piece: str) -> None:
-        """Hand over a piece of a text as it is generated; the whole text is returned as well.
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Publish a text delta: the next characters of a text that is being generated.
 
         `item` is the one that the plugin was given: in one batch, items of several jobs may have
-        the same index. `sample` is the place that the text will have among its item's samples.
-        Pieces of one sample come in order, and put together they are its text: what may still
-        turn out not to be part of it is held back. As often as you like; costs next to nothing
+        the same index. `sample` is the index of the text among its item's samples. The deltas of
+        a sample come in order and add up to its text, which is returned as well: hold back what
+        may turn out not to be part of it. Call it as often as you like: it costs next to nothing
         where nobody streams, never waits and raises nothing.
         """
 
@@ -215,3 +218,56 @@ def random_stream(seed: int, item_index: int, sample_index: int) -> "np.random.G
 
     key = np.array([seed, (item_index << 20) | sample_index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key))
+
+
+class Variable(Protocol):
+    """Numbers that a library holds, such as a `keras.Variable`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, which stays."""
+
+    def numpy(self) -> "npt.NDArray[np.generic]":
+        """Give its numbers."""
+
+    def assign(self, value: "npt.NDArray[np.generic]") -> object:
+        """Take other numbers, of the same shape."""
+
+
+def saved_variables(variables: Mapping[str, Variable]) -> "dict[str, npt.NDArray[np.generic]]":
+    """Copy the variables' numbers out, for `Checkpoints.save`."""
+    import numpy as np  # 0.1 s, which clients that only read these names need not pay
+
+    return {name: np.array(variable.numpy()) for name, variable in variables.items()}
+
+
+def restore_variables(
+    variables: Mapping[str, Variable],
+    arrays: "Mapping[str, npt.NDArray[np.generic]]",
+    model: str,
+) -> None:
+    """Give variables the numbers that a checkpoint has for them.
+
+    Raises CheckpointDamaged, and changes nothing, where names or shapes differ.
+    """
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    check_arrays(arrays, shapes, model)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def check_arrays(
+    arrays: "Mapping[str, npt.NDArray[np.generic]]",
+    shapes: Mapping[str, tuple[int, ...]],
+    model: str,
+) -> None:
+    """Raise CheckpointDamaged unless a checkpoint's arrays have these names and shapes.
+
+    `model` is the plugin's model, for the message.
+    """
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != dict(shapes):
+        raise CheckpointDamaged(
+            f"The checkpoint has arrays of the shapes {found}; this network has {dict(shapes)}. It "
+            f"was saved by another version of {model} or of its libraries. Train anew."
+        )

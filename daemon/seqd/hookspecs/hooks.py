@@ -1,6 +1,6 @@
 """The hook specifications: one hook that brings models, and observers that watch.
 
-Nothing is called by broadcast that must answer: the host (`seqd.registry`) collects model
+Nothing is called by broadcast that must answer: the host (`seqd.models`) collects model
 descriptions once and dispatches by name. Observers are called one plugin at a time, and one
 that raises is logged and left behind.
 """

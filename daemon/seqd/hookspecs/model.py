@@ -30,7 +30,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from seqd.hookspecs.contexts import Artifact, Device, RunContext, TrainContext
+from seqd.hookspecs.contexts import Artifact, Device, RunContext, TrainContext, WorkItem
 from seqd_schemas import Classification, Generation, ItemError, ParameterValue, Task
 
 
@@ -60,14 +60,6 @@ class Needs:
 
     device: Literal["any", "cpu", "gpu"] = "any"
     memory_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class WorkItem:
-    """One text to work on. `index` is its place in its whole job, whatever batch it is in."""
-
-    index: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

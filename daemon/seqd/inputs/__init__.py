@@ -1,7 +1,7 @@
-"""Reading input: files, folders and a caller's values into items, and into training data.
+"""Inputs: files, folders and a caller's values, as items of a job or as training data.
 
-Uses no Redis and no Celery, starts nothing, and keeps memory bounded. Called by the client,
-the command line and workers. `items` and `reading` make items, `datasets` training data,
+Uses no Redis and no Celery, and keeps memory bounded. `items` and `reading` make items, `datasets`
+training data,
 `duplicates` guards identifiers, `paths` says what may be read.
 """
 

@@ -1,24 +1,115 @@
 """Training data as plugins see it: `seqd.hookspecs.Dataset` over files, lists and names.
 
-The daemon's side of the contract, with the fingerprint that goes into a version's manifest.
-Made by workers from a job's source, and by tests; plugins only see the protocol.
+Running text is read whole, or in segments where it is larger than memory. Each data set has a
+fingerprint: a digest that any change to its texts or labels changes.
 """
 
+import codecs
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from seqd.errors import InvalidData
-from seqd.hookspecs import LabelledRecord, TextPiece
-from seqd.inputs.faults import BadEntry
-from seqd.inputs.fingerprints import FingerprintTaker
-from seqd.inputs.folders import training_half
-from seqd.inputs.items import check_text, record_of, text_of
-from seqd.inputs.labels import label_of
-from seqd.inputs.paths import format_of, locate
-from seqd.inputs.records import Entry, reader_of
-from seqd.inputs.running_text import fingerprint_of, read_pieces, read_running_text
+from seqd.errors import InvalidData, InvalidInput
+from seqd.hookspecs import LabelledRecord, TextSegment
+from seqd.inputs.items import BadEntry, check_text, record_of, text_of
+from seqd.inputs.paths import format_of, locate, shown
+from seqd.inputs.records import Entry, reader_of, training_half
+from seqd.inputs.streams import TORN, explained, open_text_bytes
+from seqd.inputs.training import label_of
 from seqd_schemas import DataFingerprint, FileFormat, FileSource
+
+#: Length that stands for a label that is not there.
+_NO_LABEL = b"\xff" * 8
+
+
+class FingerprintTaker:
+    """Takes one data set's records in order; `size` is the number of records or characters."""
+
+    def __init__(self, *, counts_characters: bool = False) -> None:
+        self._digest = hashlib.sha256()
+        self._counts_characters = counts_characters
+        self.size = 0
+
+    def add(self, record: LabelledRecord) -> None:
+        """Take the next record."""
+        if record.label is None:
+            self._digest.update(_NO_LABEL)
+        else:
+            self._add_text(record.label)
+        self._add_text(record.text)
+        self.size += len(record.text) if self._counts_characters else 1
+
+    def add_segments(self, size_bytes: int, segments: Iterable[str]) -> None:
+        """Take a running text of so many bytes that comes in segments, as `add` would the whole."""
+        self._digest.update(_NO_LABEL)
+        self._digest.update(size_bytes.to_bytes(8, "big"))
+        for segment in segments:
+            self._digest.update(segment.encode())
+            self.size += len(segment)
+
+    def fingerprint(self, description: str) -> DataFingerprint:
+        """Give the fingerprint of what was taken so far."""
+        return DataFingerprint(
+            description=description[:512], records=self.size, sha256=self._digest.hexdigest()
+        )
+
+    def _add_text(self, text: str) -> None:
+        content = text.encode()
+        self._digest.update(len(content).to_bytes(8, "big"))
+        self._digest.update(content)
+
+
+#: Longest text that is read whole, in bytes.
+MAX_RUNNING_TEXT_BYTES = 2**30
+
+#: How much of a text is in memory at once where it is read in segments.
+SEGMENT_BYTES = 2**20
+
+
+def read_running_text(path: Path) -> str:
+    """Read a text file whole. Raises InvalidInput or InvalidData."""
+    segments, size_bytes = [], 0
+    for segment in read_segments(path):
+        segments.append(segment)
+        size_bytes += len(segment.encode())
+        if size_bytes > MAX_RUNNING_TEXT_BYTES:
+            raise InvalidInput(
+                f"{shown(path)} is longer than {MAX_RUNNING_TEXT_BYTES:,} bytes, which is the most "
+                "that is learnt from as one text. Split it"
+            )
+    return "".join(segments)
+
+
+def read_segments(path: Path) -> Iterator[str]:
+    """Yield a text file of any length, SEGMENT_BYTES at a time; raises as `read_running_text`."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    lines = 0
+    with open_text_bytes(path) as stream:
+        content = b"any"
+        while content:
+            try:
+                content = stream.read(SEGMENT_BYTES)
+                segment = decoder.decode(content, final=not content)
+            except TORN as error:
+                raise explained(path, error, "somewhere in its text") from error
+            except UnicodeDecodeError as error:
+                line = lines + error.object.count(b"\n", 0, error.start) + 1
+                raise InvalidData(
+                    f"{path.name}, line {line:,}: byte {error.object[error.start]:#04x} is not "
+                    "UTF-8. Convert it, as `iconv -f LATIN1 -t UTF-8` does"
+                ) from None
+            lines += content.count(b"\n")
+            if segment:
+                yield segment
+
+
+def fingerprint_of(path: Path, description: str) -> DataFingerprint:
+    """Take the fingerprint of a text file of any length; it is read twice."""
+    size_bytes = sum(len(segment.encode()) for segment in read_segments(path))
+    taker = FingerprintTaker(counts_characters=True)
+    taker.add_segments(size_bytes, read_segments(path))
+    return taker.fingerprint(description)
 
 
 class RecordDataset(ABC):
@@ -60,10 +151,10 @@ class RecordDataset(ABC):
         """
         return "\n".join(record.text for record in self.records())
 
-    def pieces(self) -> Iterator[TextPiece]:
-        """Read all texts in pieces."""
+    def segments(self) -> Iterator[TextSegment]:
+        """Read all texts in segments."""
         for record in self.records():
-            yield TextPiece(record.text, record.label)
+            yield TextSegment(record.text, record.label)
 
     def fingerprint(self) -> DataFingerprint:
         """Give size and digest; reads the data only if nobody has read it to its end yet.
@@ -120,16 +211,16 @@ class FileDataset(RecordDataset):
         if self._format is FileFormat.FOLDER:
             self._path = training_half(self._path)
 
-    def pieces(self) -> Iterator[TextPiece]:
-        """Read all texts in pieces; a running text of any length, which `text` would refuse."""
+    def segments(self) -> Iterator[TextSegment]:
+        """Read all texts in segments; a running text of any length, which `text` would refuse."""
         if self._format is FileFormat.LINES:
-            for piece in read_pieces(self._path):
-                yield TextPiece(piece, ends_record=False)
+            for segment in read_segments(self._path):
+                yield TextSegment(segment, ends_record=False)
         else:
-            yield from super().pieces()
+            yield from super().segments()
 
     def fingerprint(self) -> DataFingerprint:
-        """Give size and digest; a running text that nobody has read whole is read in pieces."""
+        """Give size and digest; a running text that nobody has read whole is read in segments."""
         if self._fingerprint is None and self._format is FileFormat.LINES:
             self._fingerprint = fingerprint_of(self._path, self.description)
         return super().fingerprint()
@@ -179,6 +270,6 @@ class NamedDataset:
         """Raise InvalidData: there is none."""
         raise InvalidData(f"{self._name} is a plugin's own data set; this plugin cannot read it")
 
-    def pieces(self) -> Iterator[TextPiece]:
+    def segments(self) -> Iterator[TextSegment]:
         """Raise InvalidData: there are none."""
         raise InvalidData(f"{self._name} is a plugin's own data set; this plugin cannot read it")

@@ -1,7 +1,6 @@
-"""Turns a caller's strings and records into items, and what is wrong with one into its place.
+"""Items of a bulk job: a caller's strings and records, checked one by one.
 
-Knows nothing of files: `reading` feeds it from them, the client feeds it from any iterable.
-Pure and lazy, one entry out for each entry in, in order.
+What is wrong with one entry becomes a refused item in its place; its neighbours are not touched.
 """
 
 import re
@@ -9,8 +8,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from seqd.errors import wire_text
-from seqd.inputs.faults import BadEntry, invalid
 from seqd_schemas import MAX_TEXT_CHARS, Item, ItemError, ItemErrorCode, RefusedItem
+
+
+class BadEntry(Exception):
+    """One entry is not an item; `reason` is a clause without the entry's place."""
+
+    def __init__(self, code: ItemErrorCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def invalid(reason: str) -> BadEntry:
+    """Make the fault of an entry that is not usable as it is."""
+    return BadEntry(ItemErrorCode.INVALID_INPUT, reason)
+
+
+def undecodable(error: UnicodeDecodeError) -> BadEntry:
+    """Make the fault of bytes that are not UTF-8, naming the first such byte, counted from 0."""
+    byte = error.object[error.start]
+    return BadEntry(
+        ItemErrorCode.DECODE_ERROR,
+        f"byte {byte:#04x} at byte {error.start} is not UTF-8. "
+        "Convert the input, as `iconv -f LATIN1 -t UTF-8` does",
+    )
+
 
 _CUSTOM_ID = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 

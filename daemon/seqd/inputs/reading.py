@@ -1,8 +1,4 @@
-"""Reads a bulk job's items from a file or folder, lazily and in order.
-
-The whole way from a `FileSource` to `Item`s: find the file, tell its format, split it, make
-items. Called by workers, by the client and by the command line; uses no Redis.
-"""
+"""Items of a file or folder, read lazily and in order: from a `FileSource` to `Item`s."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

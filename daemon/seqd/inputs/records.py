@@ -1,22 +1,202 @@
-"""Takes a file's records apart: one reader per format, one entry out per record in.
+"""Records of a file: JSON Lines, CSV, plain lines or a labelled folder, one entry a record.
 
-Nothing here decides what an item is: `reading` makes items of the entries, `datasets`
-training records. Every reader works in bounded memory and steps over a bad record.
+A broken record becomes an entry that says why. CSV is split in bounded memory, and reading goes on
+after a broken quote. A labelled folder is `LABEL/*.txt`, as `aclImdb` has it.
 """
 
+import csv
 import json
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from pydantic_core import from_json
 
-from seqd.inputs.csv_records import CsvRow, column_names, read_csv
-from seqd.inputs.faults import BadEntry, invalid, undecodable
-from seqd.inputs.folders import read_text_file, text_files
-from seqd.inputs.streams import read_lines
-from seqd_schemas import FileFormat, FileSource
+from seqd.errors import InvalidInput
+from seqd.inputs.items import BadEntry, invalid, undecodable
+from seqd.inputs.paths import open_regular, shown
+from seqd.inputs.streams import MAX_LINE_BYTES, Line, read_lines
+from seqd_schemas import FileFormat, FileSource, ItemErrorCode
+
+#: Label folder of reviews without a label, which nobody classifies or learns from.
+UNLABELLED = "unsup"
+
+_HALVES = ("test", "train")
+
+
+def text_files(folder: Path) -> Iterator[str]:
+    """Give the paths of all `LABEL/NAME.txt` within the folder, ordered by label and name.
+
+    Raises InvalidInput if there is none.
+    """
+    found = False
+    for label in _subfolders(folder):
+        for name in _listed(folder / label):
+            if name.endswith(".txt"):
+                found = True
+                yield f"{label}/{name}"
+    if not found:
+        raise InvalidInput(_no_texts(folder))
+
+
+def training_half(folder: Path) -> Path:
+    """Give the folder's `train` folder if it has one with label folders in it, else itself."""
+    half = folder / "train"
+    is_half = half.is_dir() and not half.is_symlink() and bool(_subfolders(half))
+    return half if is_half else folder
+
+
+def read_text_file(path: Path) -> str:
+    """Read one small text file whole; raise BadEntry if it is none, InvalidInput if no file."""
+    try:
+        descriptor = open_regular(path)
+    except InvalidInput as error:
+        raise BadEntry(ItemErrorCode.INVALID_INPUT, str(error)) from None
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(MAX_LINE_BYTES + 1)
+    if len(content) > MAX_LINE_BYTES:
+        raise BadEntry(
+            ItemErrorCode.TOO_LONG, f"the file is longer than {MAX_LINE_BYTES:,} bytes. Split it"
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise undecodable(error) from None
+
+
+def _subfolders(folder: Path) -> list[str]:
+    names = []
+    for name in _listed(folder):
+        path = folder / name
+        if path.is_symlink() and path.is_dir():
+            raise InvalidInput(
+                f"{shown(path)} is a link; label folders must be folders. Copy it there instead"
+            )
+        if path.is_dir() and name != UNLABELLED and not name.startswith("."):
+            names.append(name)
+    return names
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise InvalidInput(f"{shown(folder)} cannot be listed: {error.strerror}") from error
+
+
+def _no_texts(folder: Path) -> str:
+    halves = [name for name in _HALVES if (folder / name).is_dir()]
+    if halves:
+        return (
+            f"{shown(folder)} holds no LABEL/*.txt; it has {' and '.join(halves)}. "
+            "Name the one to read"
+        )
+    return f"{shown(folder)} holds no LABEL/*.txt, such as pos/0_9.txt; that is what is due here"
+
+
+#: Lines that one row may span; they are kept until it ends, at about 100 bytes each.
+MAX_ROW_LINES = 65_536
+
+#: A row's cells, or why it is none.
+CsvRow = list[str] | BadEntry
+
+
+def read_csv(path: Path) -> Generator[tuple[int, CsvRow]]:
+    """Give each row with the line that it begins on, header included; blank lines are left out."""
+    # One limit for the whole process; the row's own limit below is the one that counts.
+    csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE_BYTES))
+    feed = _RowLines(read_lines(path))
+    rows = csv.reader(feed, strict=True)
+    while True:
+        feed.begin_row()
+        try:
+            row = next(rows, None)
+        except (csv.Error, BadEntry) as error:
+            bad = error if isinstance(error, BadEntry) else invalid(f"it is not CSV ({error})")
+            yield feed.step_over(), bad
+            rows = csv.reader(feed, strict=True)
+            continue
+        if row is None:
+            return
+        if row:
+            yield feed.first_number, feed.undecodable or row
+
+
+def column_names(path: Path, rows: Iterator[tuple[int, CsvRow]], text_field: str) -> list[str]:
+    """Take the header off the rows; raise InvalidInput if no column is named as the text field."""
+    number, header = next(rows, (0, []))
+    if isinstance(header, BadEntry):
+        raise InvalidInput(
+            f"the header of {shown(path)}, line {number}, cannot be read: {header.reason}"
+        )
+    shown_names = ", ".join(name[:40] for name in header[:12])
+    if text_field not in header:
+        raise InvalidInput(
+            f"{shown(path)} has no column {text_field!r}; its header has: {shown_names or 'none'}. "
+            "Name the column with the text as text_field (--text-field)"
+        )
+    if len(set(header)) < len(header):
+        raise InvalidInput(
+            f"two columns of {shown(path)} share a name; its header has: {shown_names}. Each "
+            "column needs a name of its own"
+        )
+    return header
+
+
+class _RowLines(Iterator[str]):
+    """Hands the parser its lines and remembers a row's, so that they can be read again."""
+
+    def __init__(self, lines: Iterator[Line]) -> None:
+        self._lines = lines
+        self._again: deque[Line] = deque()
+        self._row: list[Line] = []
+        self._row_bytes = 0
+        self.undecodable: BadEntry | None = None
+
+    @property
+    def first_number(self) -> int:
+        """Number of the line that the row begins on."""
+        return self._row[0][0]
+
+    def begin_row(self) -> None:
+        """Forget the lines of the row before."""
+        self._row.clear()
+        self._row_bytes = 0
+        self.undecodable = None
+
+    def step_over(self) -> int:
+        """Give the number of the row's first line; the others will be read again."""
+        self._again.extendleft(reversed(self._row[1:]))
+        return self.first_number
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._row.append(line)
+        content = line[1]
+        if isinstance(content, BadEntry):
+            raise content if len(self._row) == 1 else _unclosed()
+        self._row_bytes += len(content)
+        if len(self._row) > 1 and (
+            self._row_bytes > MAX_LINE_BYTES or len(self._row) > MAX_ROW_LINES
+        ):
+            raise _unclosed()
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            # The row has to be parsed all the same, to find its end.
+            self.undecodable = undecodable(error)
+            return content.decode("utf-8", "replace")
+
+
+def _unclosed() -> BadEntry:
+    return invalid(
+        "a quoted field that begins here does not end within "
+        f"{MAX_LINE_BYTES:,} bytes and {MAX_ROW_LINES:,} lines. Double each quote inside a field"
+    )
+
 
 _Raw = TypeVar("_Raw")
 

@@ -1,16 +1,59 @@
-"""Turns a caller's values into the records of a training set that travels through Redis.
+"""Labelled texts: a caller's values as the records of a training set that is uploaded.
 
-Unlike an item of a bulk job, a record that cannot be used refuses the whole set: a model that
-was silently trained on less than it was given would mislead. Called by the client.
+A label is read the same way from every file format, so that files can be compared.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from seqd.errors import InvalidData
-from seqd.inputs.faults import BadEntry
-from seqd.inputs.items import check_text, record_of, text_of
-from seqd.inputs.labels import label_of
+from seqd.inputs.items import (
+    BadEntry,
+    check_text,
+    invalid,
+    lone_surrogate,
+    number_text,
+    record_of,
+    text_of,
+)
 from seqd_schemas import LabelledText
+
+_MAX_LABEL_CHARS = 256
+
+#: Beyond it not every whole number is a float, and what is meant is no class any more.
+_LARGEST_WHOLE_FLOAT = 2**53
+
+
+def label_of(value: object) -> str | None:
+    """Give a label as text, None where there is none; raise BadEntry for what cannot be one."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _of_float(value)
+    if isinstance(value, int):
+        value = number_text(value, "label")
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise invalid(
+            f"its label is of type {type(value).__name__}; allowed: a string, number or boolean"
+        )
+    value = value.strip()
+    if len(value) > _MAX_LABEL_CHARS:
+        raise invalid(f"its label has {len(value):,} characters; allowed: {_MAX_LABEL_CHARS}")
+    if lone_surrogate(value) is not None:
+        raise invalid(f"its label {value!a} holds a lone surrogate")
+    return value or None
+
+
+def _of_float(value: float) -> str | None:
+    if math.isnan(value):  # how pandas and NumPy write a missing value
+        return None
+    if math.isinf(value):
+        raise invalid("its label is infinite; allowed: a string, number or boolean")
+    if value.is_integer() and abs(value) <= _LARGEST_WHOLE_FLOAT:
+        return str(int(value))
+    return str(value)
 
 
 def texts_of(

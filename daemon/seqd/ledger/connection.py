@@ -26,7 +26,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
-from seqd.server.urls import check_redis_url
+from seqd.local.endpoint import check_redis_url
 
 #: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
 #: for less (`jobs.BLOCK_MS`); redis-py cuts a longer one off.

@@ -14,16 +14,16 @@ Needs no Redis and no worker. `seqd.worker` has the contexts that do; both keep 
 protocols of `seqd.hookspecs`.
 """
 
-from seqd.testing.checkpoints import MemoryCheckpoints
 from seqd.testing.contexts import (
     CPU,
     BatchReport,
     EpochReport,
+    MemoryCheckpoints,
     MemoryRunContext,
     MemoryTrainContext,
     SampleReport,
     StepReport,
-    StreamedPiece,
+    StreamedDelta,
 )
 from seqd.testing.training import train_to_artifact
 
@@ -36,6 +36,6 @@ __all__ = [
     "MemoryTrainContext",
     "SampleReport",
     "StepReport",
-    "StreamedPiece",
+    "StreamedDelta",
     "train_to_artifact",
 ]

@@ -1,28 +1,79 @@
-"""The contexts that a plugin works with, in memory: they record what they are told.
-
-A stop can be asked for after a number of questions, which makes clause S1 of the plugin
-contract testable to the step. Not thread-safe, as the real ones are not.
-"""
+"""Contexts in memory for tests of plugins: they record reports, text deltas and checkpoints."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from seqd.curves import LearningCurve
-from seqd.hookspecs import Dataset, Device, WorkItem
-from seqd.testing.checkpoints import MemoryCheckpoints
+from seqd.hookspecs import Checkpoint, Dataset, Device, WorkItem
+from seqd.models import Content, decode, encode, read_state
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+class MemoryCheckpoints:
+    """`Checkpoints` that outlive the training that saved them, for another to go on from.
+
+    `due` is true every `due_every` questions, so that a test decides it and not the clock; None
+    never says so. What cannot be kept on a disk cannot be kept here: it goes through the same
+    safetensors and JSON.
+    """
+
+    def __init__(self, *, due_every: int | None = None) -> None:
+        self._due_every = due_every
+        self._asked = 0
+        self._last: Content | None = None
+        self._curve = LearningCurve()
+        #: How often `save` was called, by all trainings.
+        self.saves = 0
+        #: How often `load` gave a checkpoint.
+        self.resumes = 0
+
+    @property
+    def last(self) -> Checkpoint | None:
+        """What was saved last."""
+        return None if self._last is None else decode(self._last)
+
+    def carry(self, curve: LearningCurve) -> None:
+        """Save these epochs from now on, and put what was saved back into them at a `load`."""
+        self._curve = curve
+
+    def load(self) -> Checkpoint | None:
+        """Give what was saved last."""
+        if self._last is not None:
+            self.resumes += 1
+            self._curve.restore(read_state(self._last.state).epochs)
+        return self.last
+
+    def due(self) -> bool:
+        """True each time that `due_every` more questions have been asked."""
+        self._asked += 1
+        return self._due_every is not None and self._asked % self._due_every == 0
+
+    def save(
+        self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
+    ) -> None:
+        """Keep it in the place of what was there. Raises PluginFault for what cannot be kept."""
+        self._last = encode(arrays, progress, epochs=self._curve.epochs)
+        self.saves += 1
+
 
 #: The device that the contexts have unless they are given one.
 CPU = Device(slot="cpu:0", kind="cpu", threads=1)
 
 
 @dataclass(frozen=True, slots=True)
-class StreamedPiece:
-    """A piece of a generated text."""
+class StreamedDelta:
+    """A text delta: the next characters of a sample."""
 
     index: int
     sample: int
-    piece: str
+    delta: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +133,12 @@ class StopCounter:
 
 
 class MemoryRunContext:
-    """A `RunContext` that keeps what it is handed, in `pieces` and `batches`."""
+    """A `RunContext` that keeps what it is handed, in `deltas` and `batches`."""
 
     def __init__(self, *, device: Device = CPU, stop_after: int | None = None) -> None:
         self._device = device
         self._stop = StopCounter(stop_after)
-        self.pieces: list[StreamedPiece] = []
+        self.deltas: list[StreamedDelta] = []
         self.batches: list[BatchReport] = []
 
     @property
@@ -118,13 +169,13 @@ class MemoryRunContext:
             BatchReport(items, real_tokens, computed_tokens, vectorise_s, compute_s)
         )
 
-    def stream(self, item: WorkItem, sample: int, piece: str) -> None:
-        """Keep the piece."""
-        self.pieces.append(StreamedPiece(item.index, sample, piece))
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Keep the text delta."""
+        self.deltas.append(StreamedDelta(item.index, sample, delta))
 
     def streamed_text(self, index: int, sample: int = 0) -> str:
-        """Give the pieces of one sample of one item, joined."""
-        return "".join(p.piece for p in self.pieces if (p.index, p.sample) == (index, sample))
+        """Return the text deltas of one sample of one item, joined."""
+        return "".join(p.delta for p in self.deltas if (p.index, p.sample) == (index, sample))
 
 
 class MemoryTrainContext:

@@ -10,9 +10,8 @@ from seqd import __version__
 from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
 from seqd.inputs import RecordDataset
-from seqd.store import ModelStore, VersionDraft
-from seqd.testing.checkpoints import MemoryCheckpoints
-from seqd.testing.contexts import MemoryTrainContext
+from seqd.models import ModelStore, VersionDraft
+from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
 from seqd_schemas import DataFingerprint, ParameterValue
 
 _JOB_ID = "test"

@@ -2,7 +2,7 @@
 
 A checkpoint is brought to the disk first and counts once the ledger has taken it, from the
 attempt that holds the lease alone; so a worker that was frozen and wakes up cannot put its own
-state in the place of a later one. Called by `trainings`; files are `seqd.checkpoints`'s.
+state in the place of a later one. Called by `trainings`; files are `seqd.models`'s.
 """
 
 import logging
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from seqd.checkpoints import CheckpointFolder, Content, encode
 from seqd.combinations import combinations_of
 from seqd.curves import LearningCurve
 from seqd.errors import (
@@ -30,6 +29,7 @@ from seqd.hookspecs import Checkpoint
 from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.units import Unit
+from seqd.models import CheckpointFolder, Content, encode
 from seqd.worker.runs import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 

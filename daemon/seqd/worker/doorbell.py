@@ -13,8 +13,8 @@ from celery import shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from seqd.bell import DOORBELL
+from seqd.local import die_with_parent
 from seqd.settings import load_settings
-from seqd.supervisor import die_with_parent
 from seqd.worker.end_signals import ignore_in_child
 from seqd.worker.logs import configure_logging
 from seqd.worker.pulse import Pulse

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seqd.errors import InvalidSettings
 from seqd.hookspecs import Device, Model
-from seqd.slots import Slot
+from seqd.local.slots import Slot
 from seqd_schemas import route_of
 
 _NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")

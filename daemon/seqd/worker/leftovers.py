@@ -10,8 +10,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from seqd.checkpoints import checkpoints_dir
-from seqd.store import ModelStore
+from seqd.models import ModelStore, checkpoints_dir
 from seqd_schemas import JobState
 
 log = logging.getLogger(__name__)
@@ -57,12 +56,12 @@ def _sweep_checkpoints(
 def _settle_announced(store: ModelStore, state_of: Callable[[str], JobState | None]) -> list[str]:
     """Of a job that is unknown or open the version stays: it may have completed, or still may."""
     withdrawn = []
-    for name, job_id in store.announced():
+    for name, job_id in store.begun():
         state = state_of(job_id)
         if state is JobState.COMPLETED:
-            store.confirm(name, job_id)
+            store.finalize(name, job_id)
         elif state is not None and state.is_terminal:
-            number = store.withdraw(name, job_id)
+            number = store.rollback(name, job_id)
             if number is not None:
                 log.warning("took %s@%d back: its job=%s is %s", name, number, job_id, state)
                 withdrawn.append(f"{name}@{number}")

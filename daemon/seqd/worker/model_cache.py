@@ -9,8 +9,7 @@ from collections import OrderedDict
 from time import monotonic
 
 from seqd.hookspecs import Device, LoadedModel
-from seqd.registry import Registry
-from seqd.store import ModelStore
+from seqd.models import ModelStore, Registry
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from seqd.bell import Bell
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
 from seqd.ledger.safety import check_server
-from seqd.registry import Registry
+from seqd.local.slots import Slot, check_device
+from seqd.models import Registry
 from seqd.settings import Settings, load_settings
-from seqd.slots import Slot, check_device
 from seqd.worker.celery_app import create_app
 from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag

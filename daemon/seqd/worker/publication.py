@@ -21,7 +21,7 @@ from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.commits import CommitOutcome
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Renewal
-from seqd.store import VersionDraft
+from seqd.models import VersionDraft
 from seqd.worker.contexts import WorkerTrainContext
 from seqd.worker.runs import Run, state_of_run
 from seqd.worker.workbench import Workbench
@@ -50,7 +50,7 @@ class Publication:
         """
         store = self._bench.store
         if run.unit.attempt > 1:
-            store.announce(run.job.model, run.id, secrets.token_hex(8))
+            store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
         return store.find_by_run(run.job.model, run.id)
 
     def publish(
@@ -128,7 +128,7 @@ class Publication:
         """
         while True:
             holder = secrets.token_hex(8)
-            self._bench.store.announce(run.job.model, run.id, holder)
+            self._bench.store.begin_publish(run.job.model, run.id, holder)
             if not self._is_ours(run.unit):
                 raise LeaseLost(f"Training {run.id} has ended, or another worker has it.")
             try:
@@ -158,7 +158,7 @@ class Publication:
         try:
             state = state_of_run(run.id, self._bench.ledger.jobs)
             if state is JobState.COMPLETED:
-                self._bench.store.confirm(run.job.model, run.id)
+                self._bench.store.finalize(run.job.model, run.id)
             elif state is not None and state.is_terminal:
                 self._withdraw(run.job.model, run.id, state)
             if state is not None and state.is_terminal:
@@ -174,7 +174,7 @@ class Publication:
                 self._bench.store.discard(folder)
 
     def _withdraw(self, name: str, run_id: str, state: JobState) -> None:
-        number = self._bench.store.withdraw(name, run_id)
+        number = self._bench.store.rollback(name, run_id)
         if number is not None:
             log.warning("took %s@%d back: its job=%s is %s", name, number, run_id, state)
             self._bench.publish_catalog()

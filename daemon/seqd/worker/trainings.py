@@ -16,7 +16,6 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from seqd.checkpoints import CheckpointFolder
 from seqd.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
@@ -29,8 +28,9 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Model, PluginParameters
 from seqd.ledger.units import Unit
+from seqd.models import CheckpointFolder
+from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.settings import Settings
-from seqd.store.disk import DISK_ERRNOS, unwritable
 from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.chores import outlive
 from seqd.worker.contexts import WorkerTrainContext, told_in

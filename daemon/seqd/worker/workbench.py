@@ -12,10 +12,9 @@ from functools import partial
 from seqd.bell import Bell
 from seqd.errors import InvalidSettings, UnknownJob
 from seqd.ledger import Ledger, connect
-from seqd.registry import Registry, catalog_entry, job_log
+from seqd.local.slots import parse_slot
+from seqd.models import ModelStore, Registry, catalog_entry, job_log
 from seqd.settings import Settings
-from seqd.slots import parse_slot
-from seqd.store import ModelStore
 from seqd.worker.chores import outlive
 from seqd.worker.drain import DrainFlag
 from seqd.worker.identity import Identity, identify, runnable_routes

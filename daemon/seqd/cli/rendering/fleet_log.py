@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 
 from seqd.cli.rendering.screen import Screen
-from seqd.slots import Slot
-from seqd.supervisor import Change, WorkerChange
+from seqd.local import Change, WorkerChange
+from seqd.local.slots import Slot
 
 _STYLES = {
     Change.READY: "green",

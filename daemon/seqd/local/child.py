@@ -1,0 +1,194 @@
+"""A child process of this machine: started, logged, asked to end, killed with its group.
+
+It ends with its parent, even when that one is killed with SIGKILL (by the kernel, on Linux only).
+"""
+
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from seqd.errors import InvalidSettings
+
+#: A log that is longer at a worker's start is set aside as `.1`, in place of the one before.
+MAX_LOG_BYTES = 10 * 1024 * 1024
+
+#: What is read back at most to show a log's end.
+_TAIL_BYTES = 16 * 1024
+
+
+def log_path(folder: Path, slot: str) -> Path:
+    """Name the log of a slot: `train@cpu` writes `train-cpu.log`."""
+    return folder / f"{re.sub('[^A-Za-z0-9_]+', '-', slot)}.log"
+
+
+def make_log_folder(folder: Path) -> None:
+    """Make the folder; raises InvalidSettings where that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidSettings(
+            f"SEQD_DATA_DIR is {folder.parent}, where {folder} cannot be made ({error.strerror}): "
+            "set it to a folder that this user may write."
+        ) from None
+
+
+def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> BinaryIO:
+    """Open a log for a worker to append to, after setting a long one aside."""
+    if path.exists() and path.stat().st_size > max_bytes:
+        path.replace(path.with_name(f"{path.name}.1"))
+    return path.open("ab")
+
+
+def last_lines(path: Path, count: int, since_byte: int = 0) -> list[str]:
+    """Give up to `count` last lines that were written behind byte `since_byte`."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(since_byte, end - _TAIL_BYTES))
+        text = file.read().decode("utf-8", errors="replace")
+    return text.splitlines()[-count:]
+
+
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
+def die_with_parent(
+    parent_pid: int | None = None, death_signal: signal.Signals = signal.SIGKILL
+) -> bool:
+    """Have the kernel send `death_signal` to this process when its parent ends.
+
+    `parent_pid`, where it is known, closes the gap between the start and this call: if the
+    parent is gone by now, this process sends itself the signal. Strictly, it is the parent's
+    *thread* that counts: a process started from a thread ends with that thread. Not
+    inherited by children. Gives False where the system cannot do it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+    if parent_pid is not None and os.getppid() != parent_pid:
+        os.kill(os.getpid(), death_signal)
+    return True
+
+
+def launch_command(
+    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL
+) -> list[str]:
+    """Wrap `command`, to be started by this process, so that it ends with this process.
+
+    The started process keeps its pid through the wrapping. It must be started by a thread
+    that lives as long as it should.
+    """
+    launcher = [sys.executable, "-I", "-S", __file__]
+    return [*launcher, str(os.getpid()), str(int(death_signal)), *command]
+
+
+def _launch(arguments: Sequence[str]) -> None:
+    parent_pid, death_signal, *command = arguments
+    die_with_parent(int(parent_pid), signal.Signals(int(death_signal)))
+    try:
+        os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
+    except OSError as error:
+        sys.exit(f"{command[0]} cannot be started: {error}")
+
+
+if __name__ == "__main__":
+    _launch(sys.argv[1:])
+
+
+class Child:
+    """A started worker."""
+
+    def __init__(self, worker_id: str, program: subprocess.Popen[bytes], log: Path) -> None:
+        self.worker_id = worker_id
+        self.pid = program.pid
+        self.started_at_s = time.monotonic()
+        self.is_ready = False
+        self._program = program
+        self.log = log
+        self._log_start = log.stat().st_size
+
+    @classmethod
+    def start(
+        cls, worker_id: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> Self:
+        """Start a worker, which ends with this process even if that is killed."""
+        with open_log(log) as output:
+            program = subprocess.Popen(  # noqa: S603 (our own command, no shell)
+                # SIGKILL: with an embedded server gone too, a drain would wait for nothing.
+                launch_command(command, signal.SIGKILL),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(worker_id, program, log)
+
+    def age_s(self) -> float:
+        """Seconds since its start."""
+        return time.monotonic() - self.started_at_s
+
+    def has_ended(self) -> bool:
+        """True when it has ended; what was left of its group has been killed then."""
+        if self._program.returncode is not None:
+            return True
+        if not self._leader_has_ended():
+            return False
+        self._signal_group(signal.SIGKILL)
+        self._program.wait()
+        return True
+
+    def exit_status(self) -> int:
+        """Its status; minus the signal's number when a signal ended it. Only once it ended."""
+        status = self._program.returncode
+        if status is None:
+            raise RuntimeError(f"worker {self.worker_id} still runs")
+        return int(status)
+
+    def was_killed(self) -> bool:
+        """True when a signal ended it. Only once it ended."""
+        return self.exit_status() < 0
+
+    def end_in_words(self) -> str:
+        """How it ended, such as `killed by SIGKILL`."""
+        status = self.exit_status()
+        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+    def ask_to_end(self) -> None:
+        """Send SIGTERM to the worker alone; it takes care of its pool child itself."""
+        if self._program.returncode is None:
+            # Not Popen.send_signal, which would reap it before its group is killed.
+            os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill the worker and whatever it started, and wait for its end."""
+        if self._program.returncode is None:
+            self._signal_group(signal.SIGKILL)
+            self._program.wait()
+
+    def log_tail(self, lines: int) -> str:
+        """The last lines that this worker itself wrote."""
+        return "\n".join(last_lines(self.log, lines, since_byte=self._log_start))
+
+    def _leader_has_ended(self) -> bool:
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13.
+            return self._program.poll() is not None
+        # WNOWAIT keeps the dead leader's pid taken, so the group's name cannot be another's.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        # macOS refuses a group that has only dead members left; Linux knows none as missing.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)

@@ -1,0 +1,242 @@
+"""Endpoint of the Redis server of a data folder: its address, its lock, and how others find it."""
+
+import fcntl
+import os
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from seqd.errors import InvalidSettings, RedisUnreachable
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+#: What both redis-py and Celery's transport can speak.
+SCHEMES = ("redis", "rediss", "unix")
+
+#: Up to the last @, so that a password with an @ or / of its own does not show half.
+_PASSWORD = re.compile(r"(://[^:/@]*:).*@")
+
+
+def check_redis_url(url: str) -> str:
+    """Give the address back when seqd can use it.
+
+    Raises InvalidSettings, which says what is allowed; the password is not in the message.
+    """
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if "cluster" in scheme:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL is {without_password(url)!r}: Redis Cluster cannot carry Celery's "
+            "queues. Use a single server (redis:// or rediss://)."
+        )
+    if scheme not in SCHEMES:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL is {without_password(url)!r}: it must begin with redis://, "
+            "rediss:// (TLS) or unix://, such as redis://:password@host:6379/0."
+        )
+    _check_port(url)
+    return url
+
+
+def without_password(url: str) -> str:
+    """Give the address for people: its password shows as `***`."""
+    return _PASSWORD.sub(r"\1***@", url)
+
+
+def _check_port(url: str) -> None:
+    try:
+        _ = urlsplit(url).port
+    except ValueError as error:
+        raise InvalidSettings(f"SEQD_REDIS_URL is {without_password(url)!r}: {error}.") from None
+
+
+LOCK_NAME = "lock"
+
+_RETRY_S = 0.02
+
+
+class FolderLock:
+    """The right to run a server on a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / LOCK_NAME
+        self._descriptor: int | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, to be inherited by the server."""
+        if self._descriptor is None:
+            raise RuntimeError("the lock is not held")
+        return self._descriptor
+
+    def take(self, patience_s: float) -> None:
+        """Take the lock, waiting `patience_s` for the server of a dead holder to end.
+
+        Raises InvalidSettings at once, naming the holder, when that is alive.
+        """
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + patience_s
+        while not _try_lock(descriptor):
+            holder = _holder(descriptor)
+            if is_alive(holder) or time.monotonic() > deadline:
+                os.close(descriptor)
+                raise InvalidSettings(self._held_by(holder))
+            time.sleep(_RETRY_S)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = descriptor
+
+    def give_back(self) -> None:
+        """Let go; does nothing when the lock is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _held_by(self, holder: int) -> str:
+        folder = self._path.parent
+        if not is_alive(holder):
+            return (
+                f"A server that outlived its `seqd up` (process {holder}) still uses {folder}. "
+                "Its pid is in endpoint.json there: end it, or set SEQD_DATA_DIR to another folder."
+            )
+        return (
+            f"Process {holder} runs a Redis server on {folder} already, and two servers would ruin "
+            "each other's file. Use that one (commands find it by themselves), stop it, or set "
+            "SEQD_DATA_DIR to another folder."
+        )
+
+
+def is_alive(pid: int) -> bool:
+    """True when a process with this pid runs; it may belong to another user."""
+    if pid <= 0 or _is_zombie(pid):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_zombie(pid: int) -> bool:
+    # Under a container's first process that reaps nobody, the killed keep their pid for ever.
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False  # No such process, or a system without /proc: the signal will tell.
+    return status.rpartition(")")[2].split()[:1] == ["Z"]
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> int:
+    text = os.pread(descriptor, 32, 0).decode("ascii", errors="replace")
+    return int(text) if text.isdigit() else 0
+
+
+ENDPOINT_NAME = "endpoint.json"
+
+_TIMEOUT_S = 2.0
+
+
+class Endpoint(BaseModel):
+    """A running embedded server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    url: str = Field(description="Its address, password included.")
+    pid: int = Field(gt=0, description="Its process.")
+
+
+def server_folder(settings: "Settings") -> Path:
+    """Folder of the embedded server's files; absolute, since the server runs inside it."""
+    return settings.data_dir.absolute() / "redis"
+
+
+def redis_url_of(settings: "Settings") -> str:
+    """Give the address to use: the one that is set, or that of the running embedded server.
+
+    Raises InvalidSettings for an address that seqd cannot use, and RedisUnreachable when none
+    is set and no embedded server answers.
+    """
+    if settings.redis_url is not None:
+        return check_redis_url(settings.redis_url)
+    path = server_folder(settings) / ENDPOINT_NAME
+    endpoint = read_endpoint(path)
+    if endpoint is None:
+        raise RedisUnreachable(
+            f"No Redis server runs for {settings.data_dir}: start one with `seqd up`, or set "
+            "SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0."
+        )
+    # The password is new at each start, so an answer can only come from that very server.
+    if not (is_alive(endpoint.pid) and answers(endpoint.url)):
+        raise RedisUnreachable(
+            f"The Redis server of {settings.data_dir} (process {endpoint.pid}) no longer answers: "
+            "start one with `seqd up`, or set SEQD_REDIS_URL."
+        )
+    return endpoint.url
+
+
+def read_endpoint(path: Path) -> Endpoint | None:
+    """Read the file; None when there is none.
+
+    Raises RedisUnreachable when it cannot be read or is not what `write_endpoint` wrote.
+    """
+    try:
+        return Endpoint.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise RedisUnreachable(
+            f"{path} belongs to another user: run this command as that user, or set SEQD_DATA_DIR "
+            "to a folder of your own."
+        ) from None
+    except (OSError, ValidationError) as error:
+        raise RedisUnreachable(
+            f"{path} cannot be used ({str(error).splitlines()[0]}): stop `seqd up`, remove the "
+            "file, and start it again."
+        ) from None
+
+
+def write_endpoint(path: Path, endpoint: Endpoint) -> None:
+    """Publish the server to other commands of the same user."""
+    write_private(path, endpoint.model_dump_json() + "\n")
+
+
+def answers(url: str) -> bool:
+    """True when the server takes the address's password and answers; False while it loads."""
+    client = redis.Redis.from_url(
+        url,
+        socket_timeout=_TIMEOUT_S,
+        socket_connect_timeout=_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    with client:
+        try:
+            return bool(client.ping())
+        except redis.RedisError:
+            return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, with mode 0600 from its first byte on."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+    aside.replace(path)

@@ -1,0 +1,293 @@
+"""Embedded Redis: a real Redis or Valkey server of our own, where `SEQD_REDIS_URL` names none.
+
+It listens on the loopback address only, with a password that stands in its configuration file.
+"""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
+from seqd.local.child import last_lines, launch_command, open_log
+from seqd.local.endpoint import (
+    ENDPOINT_NAME,
+    Endpoint,
+    FolderLock,
+    answers,
+    check_redis_url,
+    server_folder,
+    write_endpoint,
+    write_private,
+)
+from seqd.local.redis_binaries import ServerBinary, choose_binary
+from seqd.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+def choose_port(wanted: int) -> int:
+    """Give `wanted` when nobody listens there, or any free port when it is 0.
+
+    Raises PortTaken. Another program may still take the port between this call and its use.
+    """
+    with socket.socket() as probe:
+        # As the server itself does: a port in TIME_WAIT counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, wanted))
+        except PermissionError:
+            raise PortTaken(
+                f"SEQD_REDIS_PORT is {wanted}, which this user may not open: ports below 1024 are "
+                "the system's. Take a higher one, or unset it for a free one."
+            ) from None
+        except OSError:
+            raise PortTaken(_taken(wanted)) from None
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _taken(port: int) -> str:
+    if _speaks_redis(port):
+        return (
+            f"SEQD_REDIS_PORT is {port}, but a Redis server listens on {LOOPBACK}:{port} already. "
+            f"To use that one, set SEQD_REDIS_URL=redis://{LOOPBACK}:{port}/0; else unset "
+            "SEQD_REDIS_PORT for a free port."
+        )
+    return (
+        f"SEQD_REDIS_PORT is {port}, but another program listens on {LOOPBACK}:{port}. "
+        "Choose another port, or unset SEQD_REDIS_PORT for a free one."
+    )
+
+
+def _speaks_redis(port: int) -> bool:
+    try:
+        with socket.create_connection((LOOPBACK, port), timeout=0.3) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith((b"+PONG", b"-NOAUTH", b"-DENIED"))
+    except OSError:
+        return False
+
+
+CONFIG_NAME = "redis.conf"
+LOG_NAME = "redis.log"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What differs from one embedded server to the next."""
+
+    folder: Path
+    port: int
+    password: str
+
+    def lines(self, binary: ServerBinary) -> list[str]:
+        """Give the lines of the configuration file."""
+        return [
+            f"bind {LOOPBACK}",
+            f"port {self.port}",
+            "protected-mode yes",
+            f"requirepass {self.password}",
+            "daemonize no",
+            "supervised no",
+            f"dir {_quoted(self.folder)}",
+            f"logfile {_quoted(self.folder / LOG_NAME)}",
+            # A crash of the machine loses at most a second; the ledger redoes that much.
+            "appendonly yes",
+            "appendfsync everysec",
+            'save ""',
+            # A job's event stream is set aside as one node, of which most jobs need little: with
+            # the default of 4,096 a job of one item takes 8.4 kB of memory, so 5.3 kB (Redis 6.2).
+            "stream-node-max-bytes 1024",
+            # Jobs must never be evicted; a full server refuses, and the client says so.
+            "maxmemory-policy noeviction",
+            f"maxmemory {_half_of_memory_bytes()}",
+            *_unsafe_off(binary),
+        ]
+
+
+def write_config(config: ServerConfig, binary: ServerBinary) -> Path:
+    """Write the file, readable by its owner alone, and give its path."""
+    path = config.folder / CONFIG_NAME
+    write_private(path, "\n".join(config.lines(binary)) + "\n")
+    return path
+
+
+def _unsafe_off(binary: ServerBinary) -> list[str]:
+    # 7.0 has switches for what can crash the server or run code in it; 6.2 has only names.
+    if binary.version >= (7, 0):
+        switches = ("enable-protected-configs", "enable-debug-command", "enable-module-command")
+        return [f"{switch} no" for switch in switches]
+    return ['rename-command DEBUG ""', 'rename-command MODULE ""']
+
+
+def _half_of_memory_bytes() -> int:
+    # The other half is for the models, and for the copy-on-write of an AOF rewrite.
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+#: Loading runs at some 100 MB/s, so this is enough for several GB of jobs.
+START_TIMEOUT_S = 60.0
+
+#: A server that does not end on SIGTERM by then is killed; its file is synced each second.
+STOP_TIMEOUT_S = 10.0
+
+#: A server whose owner was killed ends by itself, well within this.
+LOCK_PATIENCE_S = 5.0
+
+_POLL_S = 0.01
+_LOG_LINES = 8
+
+
+@contextmanager
+def running_server(settings: Settings) -> Iterator[str]:
+    """Give the address of a server: the one that is set, or an embedded one for the while."""
+    if settings.redis_url is not None:
+        yield check_redis_url(settings.redis_url)
+        return
+    with EmbeddedServer(settings) as server:
+        yield server.url
+
+
+class EmbeddedServer:
+    """A server process that belongs to this process.
+
+    Start it from a thread that lives as long as the server should, such as the main one: on
+    Linux the kernel ends it with that thread. As a context manager it starts and stops.
+    """
+
+    def __init__(self, settings: Settings, start_timeout_s: float = START_TIMEOUT_S) -> None:
+        self.folder = server_folder(settings)
+        self._wanted_port = settings.redis_port
+        self._start_timeout_s = start_timeout_s
+        self._lock = FolderLock(self.folder)
+        self._config: ServerConfig | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, password included; differs at each start."""
+        if self._config is None:
+            raise RuntimeError("the server is not running")
+        return f"redis://default:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        if self._server is None:
+            raise RuntimeError("the server is not running")
+        return self._server.pid
+
+    def start(self) -> None:
+        """Start the server and wait until it answers, an earlier run's jobs loaded.
+
+        Raises InvalidSettings (no program, folder in use or not writable), PortTaken, or
+        RedisUnreachable with the end of the server's log.
+        """
+        _make_folder(self.folder)
+        self._lock.take(LOCK_PATIENCE_S)
+        try:
+            self._config = ServerConfig(
+                self.folder, choose_port(self._wanted_port), password=secrets.token_urlsafe(32)
+            )
+            self._launch(self._config)
+        except BaseException:
+            self.stop()
+            raise
+
+    def revive(self) -> bool:
+        """Start the server again, at the same address, if it has crashed; True if it had.
+
+        Cheap while it runs. What it had written comes back, except for the last second at
+        most where the whole machine went down. Raises as `start` does.
+        """
+        if self._config is None or self._server is None or self._server.poll() is None:
+            return False
+        self._launch(self._config)
+        return True
+
+    def stop(self) -> None:
+        """Stop the server, its file synced, and wait for its end. May be called twice."""
+        if self._server is not None:
+            (self.folder / ENDPOINT_NAME).unlink(missing_ok=True)
+            self._server.terminate()
+            try:
+                self._server.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+        self._lock.give_back()
+
+    def _launch(self, config: ServerConfig) -> None:
+        binary = choose_binary(self.folder)
+        command = [str(binary.path), str(write_config(config, binary))]
+        with open_log(self.folder / LOG_NAME) as log:
+            self._server = subprocess.Popen(  # noqa: S603 (a program that we found, no shell)
+                launch_command(command, signal.SIGTERM),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                pass_fds=(self._lock.descriptor,),
+                # Ctrl-C in the terminal must reach the workers first, and the server last.
+                start_new_session=True,
+            )
+        self._wait_until_it_answers()
+        self._publish()
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self._start_timeout_s
+        while not answers(self.url):
+            if self._server is None or self._server.poll() is not None:
+                raise RedisUnreachable(self._failure("ended before it answered"))
+            if time.monotonic() > deadline:
+                raise RedisUnreachable(
+                    self._failure(f"did not answer within {self._start_timeout_s:g} s")
+                )
+            time.sleep(_POLL_S)
+
+    def _publish(self) -> None:
+        endpoint = Endpoint(url=self.url, pid=self.pid)
+        write_endpoint(self.folder / ENDPOINT_NAME, endpoint)
+
+    def _failure(self, what: str) -> str:
+        log = self.folder / LOG_NAME
+        tail = "\n".join(last_lines(log, _LOG_LINES))
+        return f"The embedded Redis server {what}. {log} ends with:\n{tail}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise InvalidSettings(
+            f"SEQD_DATA_DIR is {folder.parent}, where {folder} cannot be made ({error.strerror}): "
+            "set it to a folder that this user may write."
+        ) from None

@@ -1,0 +1,409 @@
+"""Supervisor: keeps one worker alive on each slot, and reports each change."""
+
+import os
+import secrets
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from time import monotonic
+from types import FrameType, TracebackType
+from typing import Self
+
+from seqd.local.child import Child, log_path, make_log_folder
+from seqd.local.slots import Slot
+from seqd.settings import Settings
+
+
+class Change(StrEnum):
+    """What happened to a worker."""
+
+    STARTED = "started"
+    """Its process runs; it imports and loads."""
+    READY = "ready"
+    """It takes work."""
+    DIED = "died"
+    """It ended unasked; `detail` says how. A new one follows."""
+    GAVE_UP = "gave_up"
+    """Its settings are wrong, so it is not started again; `detail` has the end of its log."""
+    STOPPED = "stopped"
+    """It ended because it was asked to."""
+    KILLED = "killed"
+    """It was asked to end, did not in time, and was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerChange:
+    """One thing that happened to one worker."""
+
+    change: Change
+    slot: str
+    worker_id: str
+    pid: int
+    #: Starts of this slot so far, so 2 is the first restart.
+    starts: int
+    #: Where its output goes.
+    log: Path
+    detail: str = ""
+
+
+#: Told of each change, in order, from the supervisor's thread. What it raises ends the
+#: supervisor, after every worker was stopped.
+OnChange = Callable[[WorkerChange], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Waits of 1, 2, 4 ... 30 s between starts, which two kinds of worker begin anew.
+
+    One that lived for 60 s; and one that took work and was then ended by a signal, such as the
+    out-of-memory killer's. It had started well, and a start of seconds before each such death
+    keeps the slot from spinning. A worker that dies while it starts, or that ends itself each
+    time, is the one to wait longer and longer for.
+    """
+
+    first_s: float = 1.0
+    longest_s: float = 30.0
+    forgiven_after_s: float = 60.0
+
+    def deaths_in_a_row(
+        self, before: int, lived_s: float, *, was_ready: bool = False, by_signal: bool = False
+    ) -> int:
+        """Count a death: one more than `before`, or the first where it is forgiven."""
+        is_forgiven = lived_s >= self.forgiven_after_s or (was_ready and by_signal)
+        return 1 if is_forgiven else before + 1
+
+    def wait_s(self, deaths_in_a_row: int) -> float:
+        """Seconds to wait after the given number of deaths, from 1."""
+        # 2 ** 30 s is beyond any limit, and the power stays a small number.
+        doubled = self.first_s * 2.0 ** min(deaths_in_a_row - 1, 30)
+        return float(min(self.longest_s, doubled))
+
+
+#: How a worker can be told from its predecessor on the same slot: 24 random bits.
+_NONCE_BYTES = 3
+
+
+def worker_command(slot: Slot, worker_id: str) -> list[str]:
+    """Give the command line of a worker."""
+    return [sys.executable, "-m", "seqd", "worker", "--slot", slot.name, "--name", worker_id]
+
+
+def new_worker_id(slot: Slot) -> str:
+    """Name a worker `SLOT@HOST-NONCE`; no two starts share a name."""
+    host = socket.gethostname()[:128]
+    return f"{slot.name}@{host}-{secrets.token_hex(_NONCE_BYTES)}"
+
+
+def worker_environment(settings: Settings, redis_url: str, slot: Slot) -> dict[str, str]:
+    """Give a worker's whole environment: ours, the settings, and the slot's pinning on top."""
+    return {
+        # Keras's own default, stated, so that a keras.json of the user cannot change it.
+        "KERAS_BACKEND": "tensorflow",
+        **os.environ,
+        **_settings_variables(settings, redis_url),
+        **slot.environment(),
+    }
+
+
+def _settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
+    values = {name: getattr(settings, name) for name in settings.model_fields_set}
+    values["redis_url"] = redis_url
+    values["data_dir"] = settings.data_dir.absolute()
+    if settings.redis_url is None and settings.input_roots is None:
+        # The server is embedded, so only its own user can name files; a worker sees a mere
+        # address, and would take it for a shared server that may name none.
+        values["input_roots"] = (Path("/"),)
+    return {
+        f"SEQD_{name.upper()}": _written(name, value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _written(name: str, value: object) -> str:
+    if isinstance(value, tuple):
+        return (os.pathsep if name == "input_roots" else ",").join(map(str, value))
+    return str(value)
+
+
+#: A closed terminal (SIGHUP) stops the daemon as Ctrl-C does.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+_Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers
+
+
+#: Seconds within which a second signal is taken for an echo of the first.
+ECHO_S = 0.3
+
+
+class StopRequests:
+    """How often the supervisor was asked to stop: once asks, twice forces."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._asked_at = -ECHO_S
+        self._old_handlers: dict[signal.Signals, _Handler] = {}
+        self._sockets: tuple[socket.socket, socket.socket] | None = None
+
+    def add(self) -> None:
+        """Ask to stop; safe in a signal handler and from any thread, before the block too."""
+        self.count += 1
+        self._wake()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a signal, a request, or the end of a child; wakes early rather than late."""
+        if self._sockets is None:
+            raise RuntimeError("wait inside the block")
+        _, receiver = self._sockets
+        if select.select([receiver], [], [], max(0.0, timeout_s))[0]:
+            receiver.recv(4_096)
+
+    def _wake(self) -> None:
+        if self._sockets is None:
+            return  # Nobody waits: the count is enough.
+        try:
+            self._sockets[0].send(b"x")
+        except BlockingIOError:
+            return  # Full of wake-ups that nobody has read yet: one more changes nothing.
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        # Under a wrapper that hands signals on, one Ctrl-C arrives twice, at the same moment.
+        if monotonic() - self._asked_at >= ECHO_S:
+            self._asked_at = monotonic()
+            self.add()
+
+    def _on_child(self, number: int, frame: FrameType | None) -> None:
+        self._wake()
+
+    def __enter__(self) -> Self:
+        self._sockets = socket.socketpair()
+        for end in self._sockets:
+            end.setblocking(False)
+        # Only the main thread may set handlers; elsewhere `add` is the way to stop.
+        if threading.current_thread() is threading.main_thread():
+            for number in STOP_SIGNALS:
+                # `nohup seqd up &` has SIGHUP and SIGINT ignored, and means it.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._handle(number, self._on_stop)
+            self._handle(signal.SIGCHLD, self._on_child)
+        return self
+
+    def _handle(self, number: signal.Signals, handler: _Handler) -> None:
+        old = signal.signal(number, handler)
+        # None stands for a handler that was not set from Python, which cannot be put back.
+        self._old_handlers[number] = signal.SIG_DFL if old is None else old
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        sockets, self._sockets = self._sockets, None
+        for end in sockets or ():
+            end.close()
+
+
+#: A worker's status for settings that no restart can mend; EX_CONFIG of sysexits.h.
+CONFIG_EXIT_STATUS = os.EX_CONFIG
+
+#: Seconds that workers have to finish their unit and give back the rest.
+GRACE_S = 30.0
+
+#: Longest wait between two looks; the end of a child wakes the loop at once.
+_LOOK_S = 0.25
+_LOG_LINES = 8
+
+CommandFactory = Callable[[Slot, str], Sequence[str]]
+
+
+@dataclass(slots=True)
+class _Place:
+    """A slot and what runs on it."""
+
+    slot: Slot
+    child: Child | None = None
+    starts: int = 0
+    deaths_in_a_row: int = 0
+    #: When to start a worker again, on the monotonic clock; None while one runs, or for good.
+    due_s: float | None = None
+
+
+class Supervisor:
+    """Starts, watches, restarts and stops the workers of this machine.
+
+    `command(slot, worker_id)` gives a worker's command line. `on_change` is told whatever
+    happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
+    by itself on request, and its process group was killed: its leases can be given back at
+    once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
+    it takes work. `chore()` is called a few times a second between startup and shutdown, such
+    as to revive an embedded server. What these raise ends the supervisor, after every worker
+    was stopped.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis_url: str,
+        slots: Sequence[Slot],
+        *,
+        on_change: OnChange = lambda change: None,
+        on_worker_death: Callable[[str], None] = lambda worker_id: None,
+        is_ready: Callable[[str], bool] = lambda worker_id: True,
+        chore: Callable[[], object] = lambda: None,
+        command: CommandFactory = worker_command,
+        restarts: RestartPolicy = RestartPolicy(),
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._settings = settings
+        self._redis_url = redis_url
+        self._places = [_Place(slot) for slot in slots]
+        self._on_change = on_change
+        self._on_worker_death = on_worker_death
+        self._is_ready = is_ready
+        self._chore = chore
+        self._command = command
+        self._restarts = restarts
+        self._grace_s = grace_s
+        self._stop = StopRequests()
+
+    def run(self) -> int:
+        """Run until SIGTERM, SIGINT, SIGHUP or `request_stop`; the second one forces.
+
+        Gives 0, or EX_CONFIG (78) when every worker gave up. Runs once. Call it in the main
+        thread: elsewhere signals are not seen, and the workers end with that thread.
+        """
+        with self._stop:
+            try:
+                self._start_up()
+                self._main_loop()
+            finally:
+                self._shut_down()
+        return 0 if self._stop.count else CONFIG_EXIT_STATUS
+
+    def request_stop(self) -> None:
+        """Do what a signal does; safe from any thread."""
+        self._stop.add()
+
+    def _start_up(self) -> None:
+        make_log_folder(self._settings.data_dir / "logs")
+        for place in self._places:
+            self._start_worker(place)
+
+    def _main_loop(self) -> None:
+        while not self._stop.count and any(map(_has_a_future, self._places)):
+            for place in self._places:
+                self._look_after(place)
+            self._chore()
+            self._stop.wait(self._next_look_s())
+
+    def _shut_down(self) -> None:
+        for place in self._running():
+            _child(place).ask_to_end()
+        try:
+            self._wait_for_ends(time.monotonic() + self._grace_s)
+        finally:
+            self._kill_the_rest()
+
+    def _wait_for_ends(self, deadline: float) -> None:
+        while self._running() and self._stop.count < 2 and time.monotonic() < deadline:
+            self._stop.wait(min(_LOOK_S, deadline - time.monotonic()))
+            for place in self._running():
+                if _child(place).has_ended():
+                    self._bury_stopped(place)
+
+    def _kill_the_rest(self) -> None:
+        rest = self._running()
+        for place in rest:
+            _child(place).kill()
+        for place in rest:
+            self._bury_killed(place)
+
+    def _look_after(self, place: _Place) -> None:
+        if place.child is None:
+            if place.due_s is not None and time.monotonic() >= place.due_s:
+                self._start_worker(place)
+        elif place.child.has_ended():
+            self._bury_dead(place)
+        elif not place.child.is_ready and self._is_ready(place.child.worker_id):
+            place.child.is_ready = True
+            self._tell(Change.READY, place)
+
+    def _start_worker(self, place: _Place) -> None:
+        worker_id = new_worker_id(place.slot)
+        place.child = Child.start(
+            worker_id,
+            self._command(place.slot, worker_id),
+            worker_environment(self._settings, self._redis_url, place.slot),
+            log_path(self._settings.data_dir / "logs", place.slot.name),
+        )
+        place.due_s = None
+        place.starts += 1
+        self._tell(Change.STARTED, place)
+
+    def _bury_dead(self, place: _Place) -> None:
+        child = _child(place)
+        if child.exit_status() == CONFIG_EXIT_STATUS:
+            self._tell(Change.GAVE_UP, place, child.log_tail(_LOG_LINES))
+        else:
+            deaths = self._restarts.deaths_in_a_row(
+                place.deaths_in_a_row,
+                child.age_s(),
+                was_ready=child.is_ready,
+                by_signal=child.was_killed(),
+            )
+            wait_s = self._restarts.wait_s(deaths)
+            place.deaths_in_a_row = deaths
+            place.due_s = time.monotonic() + wait_s
+            self._tell(Change.DIED, place, f"{child.end_in_words()}; starts again in {wait_s:g} s")
+        place.child = None
+        self._on_worker_death(child.worker_id)
+
+    def _bury_stopped(self, place: _Place) -> None:
+        child = _child(place)
+        self._tell(Change.STOPPED, place, child.end_in_words())
+        place.child = None
+        if child.exit_status() != 0:
+            self._on_worker_death(child.worker_id)
+
+    def _bury_killed(self, place: _Place) -> None:
+        forced = self._stop.count > 1
+        detail = "forced" if forced else f"did not end within {self._grace_s:g} s"
+        child = _child(place)
+        self._tell(Change.KILLED, place, detail)
+        place.child = None
+        self._on_worker_death(child.worker_id)
+
+    def _running(self) -> list[_Place]:
+        return [place for place in self._places if place.child is not None]
+
+    def _next_look_s(self) -> float:
+        due = [place.due_s for place in self._places if place.due_s is not None]
+        return min([_LOOK_S, *(at_s - time.monotonic() for at_s in due)])
+
+    def _tell(self, change: Change, place: _Place, detail: str = "") -> None:
+        child = _child(place)
+        self._on_change(
+            WorkerChange(
+                change, place.slot.name, child.worker_id, child.pid, place.starts, child.log, detail
+            )
+        )
+
+
+def _has_a_future(place: _Place) -> bool:
+    return place.child is not None or place.due_s is not None
+
+
+def _child(place: _Place) -> Child:
+    if place.child is None:
+        raise RuntimeError(f"nothing runs on slot {place.slot.name}")
+    return place.child

@@ -1,0 +1,253 @@
+"""Checkpoints of trainings, as bytes and on disk: whole, checked, and without a pickle.
+
+A checkpoint is `checkpoint.json`, and `arrays.safetensors` where it has arrays, in
+`<data>/checkpoints/<job>/<name>/`, which appears by a rename. Which of them count is recorded in
+the ledger.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from seqd.errors import CheckpointDamaged, PluginFault
+from seqd.hookspecs import Checkpoint
+from seqd.models.disk import sync, writing
+from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics, FileDigest
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+#: Longest progress, in bytes of JSON: it holds an epoch and some means, not what was learnt.
+MAX_PROGRESS_BYTES = 2**18
+
+#: Longest `checkpoint.json`: beside the progress, 256 epochs of 16 figures take 400 kB at most.
+MAX_STATE_BYTES = 2**20
+
+#: Kinds of NumPy numbers that safetensors keeps: bool, signed, unsigned, float.
+_KINDS = "biuf"
+
+
+class State(BaseModel):
+    """What `checkpoint.json` holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = Field(default=1, description="Version of this file's format.")
+    progress: dict[str, JsonValue] = Field(description="The plugin's own words.")
+    arrays: FileDigest | None = Field(description="Digest of arrays.safetensors; None: no file.")
+    data_sha256: str | None = Field(description="Digest of the training data, where known.")
+    epochs: tuple[EpochMetrics, ...] = Field(
+        max_length=MAX_KEPT_EPOCHS, description="The epochs before it, as told."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A checkpoint's files."""
+
+    state: bytes
+    arrays: bytes | None
+
+    @property
+    def sha256(self) -> str:
+        """The digest that vouches for the whole."""
+        return hashlib.sha256(self.state).hexdigest()
+
+
+def encode(
+    arrays: "Arrays",
+    progress: Mapping[str, JsonValue],
+    data_sha256: str | None = None,
+    epochs: Sequence[EpochMetrics] = (),
+) -> Content:
+    """Turn a checkpoint into bytes. Raises PluginFault for what cannot be kept exactly."""
+    packed = _pack(arrays) if arrays else None
+    digest = None
+    if packed is not None:
+        sha256 = hashlib.sha256(packed).hexdigest()
+        digest = FileDigest(sha256=sha256, size_bytes=len(packed)).model_dump()
+    _check_progress(progress)
+    state = {
+        "format": 1,
+        "arrays": digest,
+        "data_sha256": data_sha256,
+        "epochs": [one.model_dump() for one in epochs],
+        "progress": dict(progress),
+    }
+    # Not pydantic's JSON, which writes NaN as null. Python's gives floats back exactly.
+    return Content(json.dumps(state).encode(), packed)
+
+
+def _check_progress(progress: Mapping[str, JsonValue]) -> None:
+    try:
+        text = json.dumps(dict(progress), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise PluginFault(
+            f"a checkpoint's progress is not JSON: {error}. Allowed are text, finite numbers, "
+            "booleans, None, and lists and dictionaries of them; numbers of NumPy go into arrays"
+        ) from None
+    if len(text) > MAX_PROGRESS_BYTES:
+        raise PluginFault(
+            f"a checkpoint's progress takes {len(text):,} bytes as JSON; allowed are "
+            f"{MAX_PROGRESS_BYTES:,}. What is large goes into arrays"
+        )
+
+
+def read_state(state: bytes) -> State:
+    """Read `checkpoint.json`; raises CheckpointDamaged."""
+    try:
+        return State.model_validate(json.loads(state))
+    except (ValueError, ValidationError) as error:
+        raise CheckpointDamaged(f"checkpoint.json is not one: {_first_line(error)}") from None
+
+
+def decode(content: Content) -> Checkpoint:
+    """Turn bytes back into a checkpoint; raises CheckpointDamaged where they do not fit."""
+    state = read_state(content.state)
+    if content.arrays is None:
+        return Checkpoint({}, state.progress)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return Checkpoint(load(content.arrays), state.progress)
+    except SafetensorError as error:
+        raise CheckpointDamaged(f"arrays.safetensors cannot be read: {error}") from None
+
+
+def _pack(arrays: "Arrays") -> bytes:
+    import numpy as np
+    from safetensors.numpy import save
+
+    for name, array in arrays.items():
+        if array.dtype.kind not in _KINDS:
+            raise PluginFault(
+                f"array {name!r} of a checkpoint is of type {array.dtype}; allowed are booleans, "
+                "whole numbers and floats of 16 to 64 bits"
+            )
+    # In rows, since safetensors stores memory as it lies. `np.array` keeps a shape of ().
+    packed: bytes = save({name: np.array(array, order="C") for name, array in arrays.items()})
+    return packed
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+STATE_FILE = "checkpoint.json"
+ARRAYS_FILE = "arrays.safetensors"
+
+_WHO = "a training"
+_ASIDE = ".aside-"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
+
+
+def checkpoints_dir(data_dir: Path) -> Path:
+    """Give the folder that has a folder for each job."""
+    return data_dir / "checkpoints"
+
+
+class Kept(NamedTuple):
+    """A checkpoint as it was read, with what the daemon keeps beside the plugin's part."""
+
+    checkpoint: Checkpoint
+    #: Digest of the data that it learnt from, where known.
+    data_sha256: str | None
+    epochs: tuple[EpochMetrics, ...]
+
+
+class CheckpointFolder:
+    """The checkpoints of one job. The folder need not exist."""
+
+    def __init__(self, data_dir: Path, job_id: str) -> None:
+        if _NAME.fullmatch(job_id) is None:
+            raise ValueError(f"{job_id!r} cannot be a folder's name")
+        self._folder = checkpoints_dir(data_dir) / job_id
+
+    def write(self, name: str, content: Content) -> None:
+        """Bring a checkpoint to the disk, whole or not at all. Raises StoreUnwritable."""
+        with writing(self._folder, _WHO):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=self._folder))
+            try:
+                _write(aside / STATE_FILE, content.state)
+                if content.arrays is not None:
+                    _write(aside / ARRAYS_FILE, content.arrays)
+                sync(aside)
+                aside.rename(self._folder / name)
+                sync(self._folder)
+            except BaseException:
+                shutil.rmtree(aside, ignore_errors=True)
+                raise
+
+    def read(self, name: str, sha256: str) -> Kept:
+        """Read the checkpoint with this digest.
+
+        Raises CheckpointDamaged, which names the file and what is wrong with it.
+        """
+        folder = self._folder / name
+        try:
+            state = _read(folder / STATE_FILE, MAX_STATE_BYTES)
+            _check(folder / STATE_FILE, state, sha256)
+            described = read_state(state)
+            arrays = None
+            if described.arrays is not None:
+                arrays = _read(folder / ARRAYS_FILE, described.arrays.size_bytes)
+                _check(folder / ARRAYS_FILE, arrays, described.arrays.sha256)
+            checkpoint = decode(Content(state, arrays))
+            return Kept(checkpoint, described.data_sha256, described.epochs)
+        except OSError as error:
+            raise CheckpointDamaged(
+                f"{error.filename or folder} cannot be read: {error.strerror}"
+            ) from error
+
+    def names(self) -> set[str]:
+        """Give the names of all that is there, half written checkpoints of killed attempts too."""
+        return {path.name for path in self._folder.iterdir()}
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove what has these names; nothing happens where it is gone."""
+        for name in names:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def remove_all(self) -> None:
+        """Remove all of the job's checkpoints; nothing happens where there are none."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(path: Path, most: int) -> bytes:
+    """Read a regular file, one byte beyond `most` at the most; follows no link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CheckpointDamaged(f"{path} is no regular file")
+        return file.read(most + 1)
+
+
+def _check(path: Path, content: bytes, expected: str) -> None:
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise CheckpointDamaged(
+            f"{path} is not the file that was saved: its SHA-256 should be {expected}, and is "
+            f"{found}"
+        )

@@ -1,0 +1,71 @@
+"""Durable writes: files and renames that survive a power cut, and the one error of a full disk."""
+
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seqd.errors import StoreUnwritable
+
+#: What the system says where a disk is full or may not be written, whatever was written.
+DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
+
+@contextmanager
+def writing(path: Path, who: str = "the model store") -> Iterator[None]:
+    """Turn an OSError inside into StoreUnwritable, which names the path and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error, who) from error
+
+
+def unwritable(path: Path, error: OSError, who: str) -> StoreUnwritable:
+    """Say that `who` could not write, where, and what to do."""
+    return StoreUnwritable(
+        f"{who} cannot write {path}: {error.strerror or error}. Make room or mend "
+        "the folder's permissions, or set SEQD_DATA_DIR to another folder"
+    )
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep other writers of a folder out, in all processes; a killed one lets go by itself."""
+    with writing(folder):
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        with writing(folder):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file as a whole: at every moment it has its old content or its new one."""
+    with writing(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        draft = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.chmod(0o644)
+            draft.replace(path)
+        except BaseException:
+            draft.unlink()
+            raise
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a file's or folder's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

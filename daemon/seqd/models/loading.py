@@ -1,0 +1,325 @@
+"""Loading of plugins: each is imported, registered and checked alone, or listed with its reason."""
+
+import importlib
+import inspect
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import pluggy
+
+import seqd
+from seqd.errors import PluginFault
+from seqd.hookspecs import Model
+from seqd.hookspecs.hooks import PROJECT
+from seqd.models.catalog import check_publishable
+from seqd.models.checks import check_model
+from seqd.suggestions import did_you_mean, listed
+from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
+
+#: Plugins that are part of the daemon, by the name under which they can be disabled.
+BUILT_IN: Final[Mapping[str, str]] = {"job_log": "seqd.models.job_log:plugin"}
+
+#: What stands in a table where a plugin came from no installed distribution.
+UNPACKAGED: Final = "(none)"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One thing to try, and where it comes from."""
+
+    name: str
+    #: Imports it and gives the plugin object. May raise anything.
+    load: Callable[[], object]
+    distribution: str = UNPACKAGED
+    version: str = ""
+    #: `module` or `module:attribute`, for messages.
+    address: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module part of the address."""
+        return self.address.partition(":")[0]
+
+    @property
+    def origin(self) -> str:
+        """The distribution and its version, for messages."""
+        return f"{self.distribution} {self.version}".strip()
+
+
+def discover() -> tuple[Candidate, ...]:
+    """Find all candidates, sorted by name, then the daemon's own first, then by distribution.
+
+    `entry_points(group=...)` reads each distribution once even when `sys.path` has it twice,
+    and keeps two distributions that use one name, so that the second can be refused.
+    """
+    found = [_built_in(name, address) for name, address in BUILT_IN.items()]
+    found += [_installed(entry) for entry in entry_points(group=PROJECT)]
+    return tuple(sorted(found, key=_order))
+
+
+def _order(candidate: Candidate) -> tuple[str, bool, str, str]:
+    foreign = candidate.distribution != PROJECT
+    return candidate.name, foreign, candidate.distribution, candidate.address
+
+
+def _built_in(name: str, address: str) -> Candidate:
+    return Candidate(
+        name=name,
+        load=partial(_import, address),
+        distribution=PROJECT,
+        version=seqd.__version__,
+        address=address,
+    )
+
+
+def _installed(entry: EntryPoint) -> Candidate:
+    distribution = entry.dist
+    return Candidate(
+        name=entry.name,
+        load=entry.load,
+        distribution=UNPACKAGED if distribution is None else distribution.name,
+        version="" if distribution is None else distribution.version,
+        address=entry.value,
+    )
+
+
+def _import(address: str) -> object:
+    module, _, attribute = address.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+#: Characters kept of a foreign exception's message; some carry a whole listing.
+MESSAGE_CHARS = 1_000
+
+
+def reason_for(error: BaseException, candidate: Candidate) -> str:
+    """Say in one line why the plugin is broken. A PluginFault says it itself."""
+    message = " ".join(str(error).split())[:MESSAGE_CHARS]
+    if isinstance(error, PluginFault):
+        return message
+    said = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return f"{said.rstrip('.')}. {_hint(error, candidate)}"
+
+
+def _hint(error: BaseException, candidate: Candidate) -> str:
+    if isinstance(error, SystemExit):
+        return "It called sys.exit() while it was loaded; a plugin may only define things then."
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _hint_on_missing_module(error.name, candidate)
+    if type(error).__name__ == "PluginValidationError":
+        return "Compare its hooks with those in plugins/README.md."
+    if candidate.module:
+        return f'Try it alone: python -c "import {candidate.module}".'
+    return "Its author has to mend it."
+
+
+def _hint_on_missing_module(missing: str, candidate: Candidate) -> str:
+    if missing == candidate.module:
+        return f"Its entry point names a module that {candidate.distribution} does not bring."
+    return (
+        f"Install {missing.partition('.')[0]} here, or disable the plugin with "
+        f"SEQD_DISABLED_PLUGINS={candidate.name}."
+    )
+
+
+def check_markers(plugin: object, manager: pluggy.PluginManager) -> None:
+    """Refuse a hook without its decorator, and a plugin without any hook. Raises PluginFault."""
+    known = _known_hooks(manager)
+    names = [name for name in dir(plugin) if name.startswith("seqd_")]
+    for name in names:
+        marked = manager.parse_hookimpl_opts(plugin, name) is not None
+        if name in known and not marked and inspect.isroutine(getattr(plugin, name)):
+            raise PluginFault(
+                f"{name} is not marked as a hook. Put @hookimpl from seqd.hookspecs above it."
+            )
+    if all(manager.parse_hookimpl_opts(plugin, name) is None for name in dir(plugin)):
+        raise PluginFault(
+            f"it implements no hook of seqd. Hooks: {listed(known)}. "
+            "Does its entry point name the right module?"
+        )
+
+
+def check_hook_names(plugin: object, manager: pluggy.PluginManager) -> None:
+    """Refuse a registered plugin's hook that has no specification. Raises PluginFault.
+
+    An implementation marked `optionalhook=True` may have none: so a plugin can be written for
+    several versions of the daemon.
+    """
+    known = _known_hooks(manager)
+    for caller in manager.get_hookcallers(plugin) or ():
+        mine = [impl for impl in caller.get_hookimpls() if impl.plugin is plugin]
+        if caller.name not in known and not all(impl.optionalhook for impl in mine):
+            raise PluginFault(
+                f"it implements the unknown hook {caller.name!r}.{did_you_mean(caller.name, known)}"
+                f" Known hooks: {listed(known)}."
+            )
+
+
+def _known_hooks(manager: pluggy.PluginManager) -> list[str]:
+    callers = (value for value in vars(manager.hook).values() if hasattr(value, "spec"))
+    return sorted(caller.name for caller in callers if caller.has_spec())
+
+
+LOG = logging.getLogger(__name__)
+
+#: Imports of one of these cost seconds and take the GPU before the slot is pinned (I1).
+HEAVY: Final = frozenset({"keras", "tensorflow", "torch", "jax"})
+
+#: Seconds that a plugin's import may take before the log says so. Descriptions alone need
+#: about 0.01 s; users of other hosts complain from 1 s on.
+IMPORT_BUDGET_S: Final = 1.0
+
+_RETURN_A_LIST: Final = "Return a list of models, such as [MyModel()]."
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """One plugin's outcome; `models` is empty unless it is ready."""
+
+    status: PluginStatus
+    models: Mapping[str, Model]
+
+
+def load_plugin(
+    candidate: Candidate, manager: pluggy.PluginManager, owners: Mapping[str, PluginStatus]
+) -> Loaded:
+    """Load one plugin; `owners` has the models that earlier plugins brought.
+
+    Never raises, except KeyboardInterrupt. A refused plugin leaves nothing in `manager`.
+    """
+    registered = False
+    plugin: object = None
+    heavy_before = HEAVY.intersection(sys.modules)
+    started = time.perf_counter()
+    try:
+        plugin = candidate.load()
+        _register(candidate, plugin, manager)
+        registered = True
+        models = _models_of(plugin, manager, owners)
+        _check_still_light(heavy_before)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  a plugin may also call sys.exit()
+        if registered:
+            manager.unregister(plugin)
+        return Loaded(_broken(candidate, error, time.perf_counter() - started), {})
+    return Loaded(_ready(candidate, models, time.perf_counter() - started), models)
+
+
+def status_of(
+    candidate: Candidate, state: PluginState, reason: str = "", **more: object
+) -> PluginStatus:
+    """Make the table's line for a candidate, its texts cut to what the wire takes."""
+    fields = {
+        "name": candidate.name[:128],
+        "distribution": candidate.distribution[:128],
+        "version": candidate.version[:64],
+        "state": state,
+        "reason": reason[:4_096],
+    }
+    return PluginStatus.model_validate(fields | more)
+
+
+def refuse(candidate: Candidate, reason: str, **more: object) -> PluginStatus:
+    """List a candidate as broken and tell the log, once."""
+    LOG.error("plugin %s (%s) is broken: %s", candidate.name, candidate.origin, reason)
+    return status_of(candidate, PluginState.BROKEN, reason, **more)
+
+
+def _register(candidate: Candidate, plugin: object, manager: pluggy.PluginManager) -> None:
+    """Register the plugin, or leave `manager` as it was.
+
+    pluggy >= 1.7 validates before it changes anything, but accepts a hook without a
+    specification, an implementation without its decorator, and a plugin without any hook.
+    """
+    check_markers(plugin, manager)
+    if manager.is_registered(plugin):
+        raise PluginFault(
+            f"it is the same object as the plugin {manager.get_name(plugin)!r}. One entry point "
+            "for each plugin is enough: remove one of the two."
+        )
+    manager.register(plugin, name=candidate.name)
+    try:
+        check_hook_names(plugin, manager)
+    except PluginFault:
+        manager.unregister(plugin)
+        raise
+
+
+def _models_of(
+    plugin: object, manager: pluggy.PluginManager, owners: Mapping[str, PluginStatus]
+) -> dict[str, Model]:
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    caller = manager.subset_hook_caller("seqd_register_models", remove_plugins=others)
+    models: dict[str, Model] = {}
+    answers = caller()
+    if not answers and _brings_models(plugin, manager):
+        # pluggy leaves answers of None out
+        raise PluginFault("seqd_register_models returned nothing. " + _RETURN_A_LIST)
+    for answer in answers:
+        for model in _each(answer):
+            check_model(model)
+            check_publishable(model)
+            _check_name_is_free(model.name, models, owners)
+            models[model.name] = model
+            if len(models) > MAX_MODELS:
+                raise PluginFault(f"it brings more than {MAX_MODELS} models. Split the plugin.")
+    return dict(sorted(models.items()))
+
+
+def _brings_models(plugin: object, manager: pluggy.PluginManager) -> bool:
+    callers = manager.get_hookcallers(plugin) or ()
+    return any(caller.name == "seqd_register_models" for caller in callers)
+
+
+def _each(answer: object) -> Iterable[Model]:
+    if not isinstance(answer, Iterable):
+        raise PluginFault(f"seqd_register_models returned {answer!r:.80}. {_RETURN_A_LIST}")
+    return answer
+
+
+def _check_name_is_free(
+    name: str, mine: Mapping[str, Model], owners: Mapping[str, PluginStatus]
+) -> None:
+    if name in mine:
+        raise PluginFault(f"it brings two models named {name!r}. Rename one of them.")
+    if name in owners:
+        owner = owners[name]
+        raise PluginFault(
+            f"its model {name!r} is already brought by the plugin {owner.name!r} of "
+            f"{owner.distribution}. Rename it, or disable one of the two plugins with "
+            "SEQD_DISABLED_PLUGINS."
+        )
+
+
+def _check_still_light(heavy_before: frozenset[str]) -> None:
+    loaded = HEAVY.intersection(sys.modules) - heavy_before
+    if loaded:
+        raise PluginFault(
+            f"it imports {listed(loaded)} while it is loaded, which takes seconds and may take "
+            "the GPU. Import it inside load() or train()."
+        )
+
+
+def _broken(candidate: Candidate, error: BaseException, seconds: float) -> PluginStatus:
+    LOG.debug("plugin %s raised", candidate.name, exc_info=error)
+    return refuse(candidate, reason_for(error, candidate), import_seconds=seconds)
+
+
+def _ready(candidate: Candidate, models: Mapping[str, Model], seconds: float) -> PluginStatus:
+    if seconds > IMPORT_BUDGET_S:
+        LOG.warning(
+            "plugin %s (%s) took %.1f s to load; a description must import nothing heavy",
+            candidate.name,
+            candidate.origin,
+            seconds,
+        )
+    return status_of(
+        candidate, PluginState.READY, models=tuple(sorted(models)), import_seconds=seconds
+    )

@@ -1,0 +1,192 @@
+"""Registry: all plugins of this process with their state, all models by name, and the observers."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Self
+
+import pluggy
+
+from seqd.errors import InvalidSettings, UnknownModel
+from seqd.hookspecs import Model, SeqdHooks
+from seqd.hookspecs.hooks import PROJECT
+from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
+from seqd.settings import Settings
+from seqd.suggestions import did_you_mean, listed
+from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
+
+
+class Registry:
+    """Plugins and models of one process; nothing changes once it is loaded."""
+
+    def __init__(self, candidates: Sequence[Candidate], settings: Settings) -> None:
+        """Load the candidates in their order. Raises InvalidSettings, see `load`."""
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(SeqdHooks)
+        self._statuses: list[PluginStatus] = []
+        self._models: dict[str, Model] = {}
+        self._owners: dict[str, PluginStatus] = {}
+        _check_selection(candidates, settings)
+        for candidate in candidates:
+            self._statuses.append(self._take(candidate, settings))
+        self._check_required(settings.required_models)
+
+    @classmethod
+    def load(cls, settings: Settings) -> Self:
+        """Load the daemon's own plugins and all installed ones.
+
+        A broken plugin is listed with its reason and logged once. Raises InvalidSettings when
+        a setting names a plugin that is not installed, or a required model is not ready.
+        """
+        return cls(discover(), settings)
+
+    @property
+    def statuses(self) -> tuple[PluginStatus, ...]:
+        """One line for each plugin, sorted by name; two when two distributions share a name."""
+        return tuple(sorted(self._statuses, key=lambda status: (status.name, status.distribution)))
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The models that are ready, by name, sorted."""
+        return MappingProxyType(dict(sorted(self._models.items())))
+
+    def model(self, name: str) -> Model:
+        """Look a model up. Raises UnknownModel, which lists what is ready."""
+        if name not in self._models:
+            raise UnknownModel(self._unknown(name))
+        return self._models[name]
+
+    def plugin_of(self, model_name: str) -> PluginStatus:
+        """Give the plugin that brings a model. Raises UnknownModel."""
+        if model_name not in self._owners:
+            raise UnknownModel(self._unknown(model_name))
+        return self._owners[model_name]
+
+    def observers_of(self, hook: str) -> list[str]:
+        """Name the plugins that one of the observer hooks would tell, sorted."""
+        return observers_of(self._manager, hook)
+
+    def notify_worker_ready(self, worker: WorkerStatus) -> None:
+        """Tell observers that this process is warm and about to take work."""
+        notify(self._manager, "seqd_worker_ready", worker=worker)
+
+    def notify_job_started(self, job: JobRecord, worker: str) -> None:
+        """Tell observers that this worker claimed the first unit of a job."""
+        notify(self._manager, "seqd_job_started", job=job, worker=worker)
+
+    def notify_job_progress(self, event: Event) -> None:
+        """Tell observers of a step, epoch, sample or log event."""
+        notify(self._manager, "seqd_job_progress", event=event)
+
+    def notify_job_finished(self, job: JobRecord) -> None:
+        """Tell observers that this worker ended a job."""
+        notify(self._manager, "seqd_job_finished", job=job)
+
+    def _take(self, candidate: Candidate, settings: Settings) -> PluginStatus:
+        why_not = _disabled(candidate.name, settings)
+        if why_not:
+            return status_of(candidate, PluginState.DISABLED, why_not)
+        first = self._loaded_as(candidate.name)
+        if first is not None:
+            return refuse(
+                candidate,
+                f"the plugin name {candidate.name!r} is already used by {first.distribution} "
+                f"{first.version}. Uninstall one of the two distributions.",
+            )
+        loaded = load_plugin(candidate, self._manager, self._owners)
+        self._models.update(loaded.models)
+        self._owners.update(dict.fromkeys(loaded.models, loaded.status))
+        return loaded.status
+
+    def _loaded_as(self, name: str) -> PluginStatus | None:
+        return next((status for status in self._statuses if status.name == name), None)
+
+    def _check_required(self, required: Sequence[str]) -> None:
+        missing = [name for name in required if name not in self._models]
+        if missing:
+            raise InvalidSettings(
+                f"SEQD_REQUIRED_MODELS names {listed(missing)}, not ready here. "
+                f"Ready: {listed(self._models)}. The plugins:\n{plugin_table(self.statuses)}"
+            )
+
+    def _unknown(self, name: str) -> str:
+        said = f"no model named {name!r}. Ready here: {listed(self._models)}."
+        said += did_you_mean(name, self._models)
+        for status in self.statuses:
+            if status.name == name and status.state is not PluginState.READY:
+                said += f" The plugin {name!r} is {status.state}: {status.reason}"
+        return f"{said} `seqd plugins list` shows every plugin with its state."
+
+
+def _check_selection(candidates: Sequence[Candidate], settings: Settings) -> None:
+    installed = {candidate.name for candidate in candidates}
+    selections = {
+        "SEQD_ENABLED_PLUGINS": settings.enabled_plugins or (),
+        "SEQD_DISABLED_PLUGINS": settings.disabled_plugins,
+    }
+    for setting, names in selections.items():
+        for name in names:
+            if name not in installed:
+                raise InvalidSettings(
+                    f"{setting} names {name!r}, which is not installed. "
+                    f"Installed: {listed(installed)}.{did_you_mean(name, installed)}"
+                )
+
+
+def _disabled(name: str, settings: Settings) -> str:
+    if name in settings.disabled_plugins:
+        return "SEQD_DISABLED_PLUGINS names it."
+    if settings.enabled_plugins is not None and name not in settings.enabled_plugins:
+        return (
+            f"SEQD_ENABLED_PLUGINS does not name it; it names {listed(settings.enabled_plugins)}."
+        )
+    return ""
+
+
+LOG = logging.getLogger(__name__)
+
+
+def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> None:
+    """Call one observer hook on each plugin that implements it, in the order of their names.
+
+    SystemExit passes through: it is how a worker is told to go.
+    """
+    for name, plugin in sorted(manager.list_name_plugin()):
+        if plugin is None or not _implements(manager, plugin, hook):
+            continue
+        others = [other for other in manager.get_plugins() if other is not plugin]
+        try:
+            manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+        except Exception:
+            LOG.exception("plugin %s raised in %s; the work goes on", name, hook)
+
+
+def observers_of(manager: pluggy.PluginManager, hook: str) -> list[str]:
+    """Name the plugins that implement a hook, sorted."""
+    return [
+        name
+        for name, plugin in sorted(manager.list_name_plugin())
+        if plugin is not None and _implements(manager, plugin, hook)
+    ]
+
+
+def _implements(manager: pluggy.PluginManager, plugin: object, hook: str) -> bool:
+    return any(caller.name == hook for caller in manager.get_hookcallers(plugin) or ())
+
+
+def plugin_table(statuses: Sequence[PluginStatus]) -> str:
+    """Draw one line a plugin: its name, state, origin, and its models or the reason."""
+    rows = [("plugin", "state", "distribution", "models, or the reason")]
+    rows += [_row(status) for status in statuses]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def _row(status: PluginStatus) -> tuple[str, str, str, str]:
+    origin = f"{status.distribution} {status.version}".strip()
+    return status.name, str(status.state), origin, status.reason or ", ".join(status.models)
+
+
+def _line(row: tuple[str, str, str, str], widths: Sequence[int]) -> str:
+    cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+    return "  ".join(["", *cells, row[3]]).rstrip()

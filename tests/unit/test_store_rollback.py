@@ -1,0 +1,154 @@
+"""A version whose job did not complete is rolled back, and the store is as it was before."""
+
+import pytest
+
+from seqd.errors import LeaseLost, UnknownModel
+from seqd.models import ModelStore, VersionDraft
+from seqd_schemas import DataFingerprint
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ModelStore(tmp_path / "models", {})
+
+
+def a_draft(job_id):
+    return VersionDraft(
+        model="lstm",
+        plugin_version="1.0",
+        parameters={},
+        metrics={},
+        data=DataFingerprint(description="d", records=1, sha256="0" * 64),
+        created_at_ms=0,
+        job_id=job_id,
+    )
+
+
+def publish(store, job_id):
+    folder = store.new_folder("lstm", job_id)
+    (folder / "a.json").write_text("{}")
+    store.begin_publish("lstm", job_id, "attempt-1")
+    return store.publish(folder, a_draft(job_id), "attempt-1").version
+
+
+def test_a_version_that_is_rolled_back_is_gone_and_its_labels_are_where_they_were(store):
+    first = publish(store, "job-1")
+    store.set_label("lstm", "production", first)
+    second = publish(store, "job-2")
+    store.move_labels("lstm", ["production", "candidate"], second, "job-2", "attempt-1")
+
+    removed = store.rollback("lstm", "job-2")
+
+    assert removed == second
+    assert store.numbers("lstm") == [first]
+    assert store.labels("lstm") == {"production": first, "latest": first}
+    with pytest.raises(UnknownModel):
+        store.open("lstm", second)
+
+
+def test_the_number_of_a_version_that_was_rolled_back_is_not_used_again(store):
+    publish(store, "job-1")
+    removed = publish(store, "job-2")
+    store.rollback("lstm", "job-2")
+
+    assert publish(store, "job-3") == removed + 1
+
+
+def test_a_label_that_somebody_has_moved_on_stays_there(store):
+    first, second = publish(store, "job-1"), publish(store, "job-2")
+    store.move_labels("lstm", ["production"], second, "job-2", "attempt-1")
+    store.set_label("lstm", "production", first)
+
+    store.rollback("lstm", "job-2")
+
+    assert store.labels("lstm")["production"] == first
+
+
+def test_where_labels_were_before_the_first_attempt_is_remembered_by_the_second(store):
+    first, second = publish(store, "job-1"), publish(store, "job-2")
+    store.set_label("lstm", "production", first)
+
+    for attempt in ("killed after it moved them", "the next one"):
+        store.begin_publish("lstm", "job-2", attempt)
+        store.move_labels("lstm", ["production"], second, "job-2", attempt)
+    store.rollback("lstm", "job-2")
+
+    assert store.labels("lstm")["production"] == first
+
+
+def test_where_somebody_moved_a_label_between_two_attempts_it_goes_back_there(store):
+    first, second = publish(store, "job-1"), publish(store, "job-2")
+    third = publish(store, "job-3")
+    store.set_label("lstm", "production", first)
+    store.move_labels("lstm", ["production"], third, "job-3", "attempt-1")
+    store.set_label("lstm", "production", second)
+
+    store.begin_publish("lstm", "job-3", "attempt-2")
+    store.move_labels("lstm", ["production"], third, "job-3", "attempt-2")
+    store.rollback("lstm", "job-3")
+
+    assert store.labels("lstm")["production"] == second
+
+
+@pytest.mark.parametrize("step", ["finalize", "rollback", "begin_publish"])
+def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
+    publish(store, "job-1")
+    version = publish(store, "job-2")
+    if step == "begin_publish":
+        store.begin_publish("lstm", "job-2", "attempt-2")
+    else:
+        getattr(store, step)("lstm", "job-2")
+    before = store.numbers("lstm"), store.labels("lstm")
+    folder = store.new_folder("lstm", "job-2")
+    (folder / "a.json").write_text("{}")
+
+    with pytest.raises(LeaseLost) as refused:
+        store.publish(folder, a_draft("job-2"), "attempt-1")
+    with pytest.raises(LeaseLost):
+        store.move_labels("lstm", ["production"], version - 1, "job-2", "attempt-1")
+
+    assert str(refused.value) == (
+        f"Job job-2 is not to be published into {folder.parents[1] / 'lstm'} by this attempt any "
+        "more: it is finalized or rolled back, or another attempt has begun to publish."
+    )
+    assert (store.numbers("lstm"), store.labels("lstm")) == before
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"holder": 1}', '{"before": {"production": "x"}}'])
+def test_a_publish_record_that_cannot_be_read_restores_no_label(store, tmp_path, content):
+    version = publish(store, "job-1")
+    store.set_label("lstm", "production", version)
+    second = publish(store, "job-2")
+    (tmp_path / "models" / "lstm" / ".publishing-job-2.json").write_text(content)
+
+    assert store.rollback("lstm", "job-2") == second
+    assert store.labels("lstm") == {"production": version, "latest": version}
+
+
+def test_what_was_begun_is_known_until_it_is_finalized(store):
+    publish(store, "job-1")
+    publish(store, "job-2")
+    begun = store.begun()
+
+    store.finalize("lstm", "job-1")
+
+    assert begun == [("lstm", "job-1"), ("lstm", "job-2")]
+    assert store.begun() == [("lstm", "job-2")]
+
+
+def test_a_job_that_published_nothing_has_nothing_to_roll_back(store):
+    publish(store, "job-1")
+    store.begin_publish("lstm", "job-2", "attempt-1")
+
+    assert store.rollback("lstm", "job-2") is None
+    assert store.rollback("lstm", "job-3") is None
+    assert store.rollback("other", "job-3") is None
+    assert store.numbers("lstm") == [1]
+    assert store.begun() == [("lstm", "job-1")]
+
+
+def test_staging_folders_name_the_job_that_they_were_made_for(store):
+    folder = store.new_folder("char_lstm", "0190-a_b-c")
+
+    assert store.staged() == [(folder, "0190-a_b-c")]
