@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         default=3_600,
         ge=1,
         le=86_400,
-        description="Seconds after which Celery rings again for a bell that a worker is still "
+        description="Seconds after which Celery rings again for a wakeup that a worker is still "
         "answering; harmless, since the ledger knows who works on what.",
     )
     max_tenant_jobs: int = Field(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Label,
         ModelName,
         ModelRef,
+        ModelReference,
         ParameterName,
         Parameters,
         ParameterValue,
@@ -105,8 +106,8 @@ if TYPE_CHECKING:
         DEFAULT_PREFIX,
         INBOX_GROUP,
         Keys,
-        bell_queue,
         route_of,
+        wakeup_queue,
     )
     from seqd_schemas.manifests import (
         MAX_KEPT_EPOCHS,
@@ -228,6 +229,7 @@ __all__ = [
     "ModelManifest",
     "ModelName",
     "ModelRef",
+    "ModelReference",
     "NamedSource",
     "ParameterName",
     "ParameterValue",
@@ -268,12 +270,12 @@ __all__ = [
     "WorkTotals",
     "WorkerState",
     "WorkerStatus",
-    "bell_queue",
     "job_of_run",
     "json_schemas",
     "route_of",
     "run_id_of",
     "task_of",
+    "wakeup_queue",
     "write_json_schemas",
 ]
 
@@ -281,8 +283,8 @@ __all__ = [
 _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
-        "MAX_TEXT_CHARS ModelName ModelRef ParameterName ParameterValue Parameters RunId "
-        "SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
+        "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
+        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Paused "
@@ -300,7 +302,7 @@ _NAMES = {
         "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys bell_queue route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue route_of",
     "manifests": (
         "DataFingerprint EpochFigures FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"

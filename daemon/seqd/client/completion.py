@@ -1,6 +1,6 @@
 """Waits for many jobs at once, and gives each as soon as it has ended. Called by `client` only.
 
-Jobs that `classify_each` handed in say so in one stream of their client's, its mailbox, so that
+Jobs that `classify_each` handed in say so in one stream of their client's, its completion stream, so that
 one blocking read waits for all of them, and their results are fetched many at a time. The stream
 is a hint: all jobs are looked at in the beginning, and again when it has been silent for a while.
 """
@@ -51,10 +51,14 @@ class Completion:
     """One wait for a set of jobs."""
 
     def __init__(
-        self, ledger: Ledger, mailbox: str, handles: Iterable[JobHandle], timeout_s: float | None
+        self,
+        ledger: Ledger,
+        client_id: str,
+        handles: Iterable[JobHandle],
+        timeout_s: float | None,
     ) -> None:
         self._ledger = ledger
-        self._mailbox = mailbox
+        self._client_id = client_id
         self._pending = {handle.job_id: handle for handle in handles}
         self._total = len(self._pending)
         self._timeout_s = timeout_s
@@ -65,12 +69,12 @@ class Completion:
         if not self._pending:
             return
         # Before the look: whoever ends after it is told of behind this place.
-        place = self._ledger.jobs.last_end_told(self._mailbox)
+        place = self._ledger.jobs.last_completion_id(self._client_id)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:
-            place, told = self._ledger.jobs.ends_told(
-                self._mailbox, place, longest_wait_s=self._longest_wait_s()
+            place, told = self._ledger.jobs.completions(
+                self._client_id, place, longest_wait_s=self._longest_wait_s()
             )
             ours = [job_id for job_id in told if job_id in self._pending]
             if ours:

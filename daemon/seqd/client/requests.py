@@ -9,7 +9,7 @@ from typing import TypedDict
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, wire_text
-from seqd.ledger.records import JOB
+from seqd.ledger.jobs import JOB
 from seqd_schemas import Job, JobId, ParameterValue, Priority
 
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId, config=ConfigDict(defer_build=True))

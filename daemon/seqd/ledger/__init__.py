@@ -1,12 +1,61 @@
-"""The ledger: what is true about jobs, in Redis, changed only by the Lua scripts in `lua/`.
+"""The ledger: jobs in Redis, changed only by the Lua scripts in `lua/`.
 
-`Ledger` holds the four faces of it: `submissions` (hand a job in), `work` (claim, renew,
-commit), `records` (read jobs, results and events) and `fleet` (what workers publish). It
-knows nothing of Celery, plugins or Keras. Clients and workers use it; nothing else writes
-to these keys.
+`Ledger` joins its parts: `submissions` (submit a job), `work` (claim, renew, commit),
+`checkpoints` (of trainings), `control` (cancel, pause, remove), `jobs` (read jobs, results and
+events) and `fleet` (what workers publish). It knows nothing of Celery, plugins or Keras: whoever
+opens it hands in the callable that sends a wakeup.
+
+To add a field to a job: add it to the request in `seqd_schemas.jobs`, and workers and plugins have
+it in `claim.job`, readers in `record.job`. Only where a Lua script needs it, add it to `_fields` in
+`submissions`, and read it in the script from the job's hash.
 """
 
-from seqd.ledger.connection import connect, redis_errors
-from seqd.ledger.ledger import Ledger
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from redis import Redis
+
+from seqd.ledger.control import Control
+from seqd.ledger.fleet import Fleet
+from seqd.ledger.jobs import Jobs
+from seqd.ledger.redis import connect, redis_errors
+from seqd.ledger.scripts import Notify, Scripts
+from seqd.ledger.submissions import Submissions
+
+if TYPE_CHECKING:
+    from seqd.ledger.work import CheckpointRecords, Work
+    from seqd.settings import Settings
 
 __all__ = ["Ledger", "connect", "redis_errors"]
+
+
+class Ledger:
+    """The ledger on one server under one key prefix.
+
+    Safe to share between threads; connects on first use.
+    """
+
+    def __init__(self, redis: Redis, settings: "Settings", notify: Notify) -> None:
+        self._scripts = Scripts(redis, settings.prefix)
+        self._settings = settings
+        self._notify = notify
+        self.redis = redis
+        self.keys = settings.keys
+        self.submissions = Submissions(self._scripts, settings, notify)
+        self.control = Control(redis, self._scripts, settings.keys, notify)
+        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control)
+        self.fleet = Fleet(redis, settings)
+
+    @cached_property
+    def work(self) -> "Work":
+        """The workers' side, which a client does not import."""
+        from seqd.ledger.work import Work
+
+        return Work(self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def checkpoints(self) -> "CheckpointRecords":
+        """The records of checkpoints, which few clients import."""
+        from seqd.ledger.work import CheckpointRecords
+
+        return CheckpointRecords(self.redis, self._scripts, self.keys)

@@ -27,9 +27,8 @@ from seqd.errors import (
     UnknownJob,
 )
 from seqd.hookspecs import Checkpoint
-from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
 from seqd.ledger.jobs import Jobs
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord, CheckpointRecords, Unit
 from seqd.worker.runs import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 

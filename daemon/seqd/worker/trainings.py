@@ -28,7 +28,7 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.hookspecs import Model, PluginParameters
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd.settings import Settings
 from seqd.store.disk import DISK_ERRNOS, unwritable
 from seqd.worker.checkpoints import WorkerCheckpoints, lineage_of_run

@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, job, unit, attempt, checkpoint's name, its SHA-256, number of checkpoints kept.
 -- Keys: job hash, leases, crashes.
--- Gives: names of the checkpoints that count, newest first; none when the attempt is not current.
+-- Returns: names of the checkpoints that count, newest first; none when the attempt is not current.
 -- Guarantee: counts only from the attempt that holds the lease: a worker that lost it cannot put
 -- its own state in the place of a later one. Sent twice it changes nothing. The unit's crashes
 -- are forgiven: a training that gets on may be killed as often as it likes, and one that dies at

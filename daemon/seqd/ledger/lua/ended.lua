@@ -1,9 +1,9 @@
--- Say which of some jobs have ended, and give the results of those that were one unit.
+-- Return which of some jobs have ended, and the results of those that were one unit.
 --
 -- ARGV: prefix, then the jobs.
 -- Keys: job hash, out, and those of end_job.lua.
--- Gives: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
---        '' for the blob of one that has not completed or has more than one unit.
+-- Returns: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
+--          '' for the blob of one that has not completed or has more than one unit.
 -- Guarantee: a job whose time has run out is ended on the way; nothing else changes.
 local found = {}
 for i = 2, #ARGV do

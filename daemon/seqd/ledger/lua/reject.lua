@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, job, failure as JSON, seconds to keep the answer.
 -- Keys: job hash, events.
--- Gives: 1, or 0 when a job runs under that identifier, whose stream is left alone.
+-- Returns: 1, or 0 when a job runs under that identifier, whose stream is left alone.
 -- Guarantee: the answer stands in the event stream that the producer watches.
 local id, failure, ttl = ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', job_key(id)) == 1 then return 0 end

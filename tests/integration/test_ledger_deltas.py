@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from builders import a_chunk, a_generate_job, some_generations, some_pieces
+from builders import a_chunk, a_generate_job, some_deltas, some_generations
 from ledger_fixtures import Scene
 from seqd.client import JobHandle, Piece
 from seqd.errors import JobFailed
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.units import Unit
+from seqd.ledger.blobs import split_chunk
+from seqd.ledger.work import Unit
 from seqd_schemas import Failure, ItemErrorCode, TextPieces
 
 pytestmark = pytest.mark.processes
@@ -30,8 +30,8 @@ def tell(scene: Scene, unit: Unit, *texts: str, offset: int = 0, worker: str = "
     """Publish texts that go on from each other, each as an entry; False when it is not ours."""
     offsets = itertools.accumulate(map(len, texts), initial=offset)
     return all(
-        scene.ledger.work.publish_pieces(
-            worker, [(unit, some_pieces(text, offset=at, attempt=unit.attempt))]
+        scene.ledger.work.publish_deltas(
+            worker, [(unit, some_deltas(text, offset=at, attempt=unit.attempt))]
         )[0]
         for text, at in zip(texts, offsets, strict=False)
     )
@@ -39,8 +39,8 @@ def tell(scene: Scene, unit: Unit, *texts: str, offset: int = 0, worker: str = "
 
 def told(scene: Scene, job_id: str) -> list[str]:
     """Give the text of each entry that is kept."""
-    entries = scene.redis.xrange(scene.keys.pieces(job_id))
-    pieces = [TextPieces.model_validate_json(fields[b"p"]) for _, fields in entries]
+    entries = scene.redis.xrange(scene.keys.deltas(job_id))
+    pieces = [TextPieces.model_validate_json(fields[b"d"]) for _, fields in entries]
     return ["".join(piece.text for piece in entry.pieces) for entry in pieces]
 
 
@@ -52,11 +52,11 @@ def texts_given(scene: Scene, job_id: str) -> list[str]:
 def test_only_the_attempt_that_holds_the_unit_goes_on_with_its_text(scene: Scene) -> None:
     zombie = a_unit(scene)
     assert tell(scene, zombie, "one")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     current = scene.claim_unit("worker-b")
 
-    answers = scene.ledger.work.publish_pieces(
-        "worker-a", [(zombie, some_pieces("no")), (current, some_pieces("two", attempt=2))]
+    answers = scene.ledger.work.publish_deltas(
+        "worker-a", [(zombie, some_deltas("no")), (current, some_deltas("two", attempt=2))]
     )
 
     assert answers == [False, True]
@@ -78,10 +78,10 @@ def test_the_oldest_pieces_go_when_there_are_too_many_bytes(scene: Scene) -> Non
     tell(small, unit, *("x" * 100 for _ in range(20)), "the last")
 
     kept = told(small, unit.job_id)
-    entries = scene.redis.xrange(scene.keys.pieces(unit.job_id))
+    entries = scene.redis.xrange(scene.keys.deltas(unit.job_id))
     assert 2 <= len(kept) < 6
     assert kept[-1] == "the last"
-    assert sum(len(fields[b"p"]) + 64 for _, fields in entries) <= 1_024
+    assert sum(len(fields[b"d"]) + 64 for _, fields in entries) <= 1_024
 
 
 def test_tiny_pieces_are_bounded_in_number(scene: Scene) -> None:
@@ -106,7 +106,7 @@ def test_pieces_are_counted_anew_when_their_time_has_passed(scene: Scene) -> Non
     small = scene.with_settings(max_stream_bytes=1_024)
     unit = a_unit(small)
     tell(small, unit, "x" * 900)
-    scene.redis.delete(scene.keys.pieces(unit.job_id))
+    scene.redis.delete(scene.keys.deltas(unit.job_id))
 
     tell(small, unit, "a", "b", "c")
 
@@ -117,9 +117,9 @@ def test_pieces_go_when_the_job_completes(scene: Scene) -> None:
     unit = a_unit(scene)
     tell(scene, unit, "one")
 
-    scene.ledger.commits.one(unit, some_generations("one"))
+    scene.ledger.work.commit(unit, some_generations("one"))
 
-    assert scene.redis.exists(scene.keys.pieces(unit.job_id)) == 0
+    assert scene.redis.exists(scene.keys.deltas(unit.job_id)) == 0
 
 
 @pytest.mark.parametrize(("ttl_s", "longest_s"), [(60, 60), (7 * 24 * 3_600, 3_600)])
@@ -128,12 +128,12 @@ def test_pieces_of_a_job_that_ends_early_have_a_time_to_live(
 ) -> None:
     unit = a_unit(scene, results_ttl_s=ttl_s)
     tell(scene, unit, "one")
-    while_it_runs_s = scene.redis.ttl(scene.keys.pieces(unit.job_id))
+    while_it_runs_s = scene.redis.ttl(scene.keys.deltas(unit.job_id))
 
     scene.ledger.control.cancel(unit.job_id)
 
     assert 0 < while_it_runs_s <= 3_600
-    assert 0 < scene.redis.ttl(scene.keys.pieces(unit.job_id)) <= longest_s
+    assert 0 < scene.redis.ttl(scene.keys.deltas(unit.job_id)) <= longest_s
 
 
 def test_pieces_go_with_their_job(scene: Scene) -> None:
@@ -143,7 +143,7 @@ def test_pieces_go_with_their_job(scene: Scene) -> None:
 
     scene.ledger.control.remove(unit.job_id)
 
-    assert scene.redis.exists(scene.keys.pieces(unit.job_id)) == 0
+    assert scene.redis.exists(scene.keys.deltas(unit.job_id)) == 0
 
 
 def test_nothing_is_published_while_redis_is_short_of_memory(scene: Scene) -> None:
@@ -155,7 +155,7 @@ def test_nothing_is_published_while_redis_is_short_of_memory(scene: Scene) -> No
 
     assert is_ours
     assert told(scene, unit.job_id) == []
-    scene.ledger.commits.one(unit, some_generations("one"))
+    scene.ledger.work.commit(unit, some_generations("one"))
     assert texts_given(scene, unit.job_id) == ["one"]
 
 
@@ -173,14 +173,14 @@ def test_streaming_jobs_and_others_are_not_claimed_together(scene: Scene) -> Non
 def test_a_second_attempt_goes_on_where_the_first_one_was(scene: Scene) -> None:
     first = a_unit(scene)
     tell(scene, first, "the quick", " brown")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     second = scene.claim_unit("worker-b")
     stream = JobHandle(scene.ledger, first.job_id).stream()
     given = [next(stream).text, next(stream).text]
 
     tell(scene, second, "the ", "quick bro", "wn fox", worker="worker-b")
     given.append(next(stream).text)
-    scene.ledger.commits.one(second, some_generations("the quick brown fox jumps"))
+    scene.ledger.work.commit(second, some_generations("the quick brown fox jumps"))
     given += [piece.text for piece in stream]
 
     assert given == ["the quick", " brown", " fox", " jumps"]
@@ -190,11 +190,11 @@ def test_a_text_with_a_piece_missing_waits_for_its_result_and_others_do_not(scen
     unit = a_unit(scene, items=2)
     tell(scene, unit, "one ")
     tell(scene, unit, "three ", offset=8)
-    scene.ledger.work.publish_pieces("worker-a", [(unit, some_pieces("else", item="item-1"))])
+    scene.ledger.work.publish_deltas("worker-a", [(unit, some_deltas("else", item="item-1"))])
     stream = JobHandle(scene.ledger, unit.job_id).stream()
 
     given = [next(stream), next(stream)]
-    scene.ledger.commits.one(unit, some_generations("one two three four", "else"))
+    scene.ledger.work.commit(unit, some_generations("one two three four", "else"))
     rest = list(stream)
 
     assert [(piece.custom_id, piece.text) for piece in given + rest] == [
@@ -212,15 +212,15 @@ def test_a_unit_that_is_done_out_of_turn_is_given_before_those_that_have_not_beg
     job_id = scene.submit_units(40, STREAMING)
     units = [scene.claim_unit() for _ in range(40)]
     late = units[30]
-    scene.ledger.work.publish_pieces(
-        "worker-a", [(late, some_pieces("li", unit="30", item="item-60"))]
+    scene.ledger.work.publish_deltas(
+        "worker-a", [(late, some_deltas("li", unit="30", item="item-60"))]
     )
     stream = JobHandle(scene.ledger, job_id).stream()
     begun = next(stream)
 
     for unit in [late, *(unit for unit in units if unit is not late)]:
         texts = ("live", "late") if unit is late else ("a", "b")
-        scene.ledger.commits.one(unit, some_generations(*texts, first=2 * int(unit.name)))
+        scene.ledger.work.commit(unit, some_generations(*texts, first=2 * int(unit.name)))
     rest = list(stream)
 
     names = [piece.custom_id for piece in rest]
@@ -238,18 +238,18 @@ def test_a_unit_that_is_done_out_of_turn_is_given_before_those_that_have_not_beg
 def test_a_unit_that_was_split_is_read_as_one(scene: Scene) -> None:
     whole = a_unit(scene, items=2)
     tell(scene, whole, "on")
-    halves = halves_of(a_chunk(2))
-    assert halves is not None
-    scene.ledger.work.split(whole, halves)
+    parts = split_chunk(a_chunk(2))
+    assert parts is not None
+    scene.ledger.work.split(whole, parts)
     stream = JobHandle(scene.ledger, whole.job_id).stream()
     given = [next(stream).text]
 
     for at, text in enumerate(("one", "two")):
         part = scene.claim_unit()
-        pieces = some_pieces(text, item=f"item-{at}", unit=part.name, attempt=part.attempt)
-        scene.ledger.work.publish_pieces("worker-a", [(part, pieces)])
+        pieces = some_deltas(text, item=f"item-{at}", unit=part.name, attempt=part.attempt)
+        scene.ledger.work.publish_deltas("worker-a", [(part, pieces)])
         given.append(next(stream).text)
-        scene.ledger.commits.one(part, some_generations(text, first=at))
+        scene.ledger.work.commit(part, some_generations(text, first=at))
 
     assert given == ["on", "e", "two"]
     assert [(p.custom_id, p.text, p.finished is not None) for p in stream] == [
@@ -300,7 +300,7 @@ def test_a_text_that_comes_out_otherwise_is_told(
     next(stream)
 
     with caplog.at_level(logging.WARNING):
-        scene.ledger.commits.one(unit, some_generations("two three"))
+        scene.ledger.work.commit(unit, some_generations("two three"))
         (last,) = stream
 
     assert last.finished is not None
@@ -311,7 +311,7 @@ def test_a_text_that_comes_out_otherwise_is_told(
 def test_what_is_no_piece_is_left_out(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     unit = a_unit(scene)
     for odd in ({"x": "y"}, {"p": "{"}, {"p": json.dumps({"unit": "0", "attempt": 0})}):
-        scene.redis.xadd(scene.keys.pieces(unit.job_id), odd)
+        scene.redis.xadd(scene.keys.deltas(unit.job_id), odd)
     tell(scene, unit, "one")
     scene.ledger.control.cancel(unit.job_id)
 
