@@ -164,8 +164,8 @@ def test_a_training_longer_than_the_visibility_timeout_is_entered_once(stage: St
     wait_until(lambda: len(stage.wakeups_being_answered()) == 1, "the others wait for wakeups")
     (wakeup,) = stage.wakeups_being_answered()
 
-    # Celery looks every 10 s for wakeups that have been answered for so long, and rings again.
-    wait_until(lambda: wakeup not in stage.wakeups_being_answered(), "Celery rings again")
+    # Celery looks every 10 s for wakeups that have been answered for so long, and redelivers them.
+    wait_until(lambda: wakeup not in stage.wakeups_being_answered(), "Celery redelivers it")
     heard_again_at = stage.steps()[-1]
     stage.wait_for(f"saved {heard_again_at + 10}")
     job.cancel()

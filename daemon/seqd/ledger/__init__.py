@@ -10,52 +10,7 @@ it in `claim.job`, readers in `record.job`. Only where a Lua script needs it, ad
 `submissions`, and read it in the script from the job's hash.
 """
 
-from functools import cached_property
-from typing import TYPE_CHECKING
-
-from redis import Redis
-
-from seqd.ledger.control import Control
-from seqd.ledger.fleet import Fleet
-from seqd.ledger.jobs import Jobs
+from seqd.ledger.ledger import Ledger
 from seqd.ledger.redis import connect, redis_errors
-from seqd.ledger.scripts import Notify, Scripts
-from seqd.ledger.submissions import Submissions
-
-if TYPE_CHECKING:
-    from seqd.ledger.work import CheckpointRecords, Work
-    from seqd.settings import Settings
 
 __all__ = ["Ledger", "connect", "redis_errors"]
-
-
-class Ledger:
-    """The ledger on one server under one key prefix.
-
-    Safe to share between threads; connects on first use.
-    """
-
-    def __init__(self, redis: Redis, settings: "Settings", notify: Notify) -> None:
-        self._scripts = Scripts(redis, settings.prefix)
-        self._settings = settings
-        self._notify = notify
-        self.redis = redis
-        self.keys = settings.keys
-        self.submissions = Submissions(self._scripts, settings, notify)
-        self.control = Control(redis, self._scripts, settings.keys, notify)
-        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control)
-        self.fleet = Fleet(redis, settings)
-
-    @cached_property
-    def work(self) -> "Work":
-        """The workers' side, which a client does not import."""
-        from seqd.ledger.work import Work
-
-        return Work(self._scripts, self._settings, self._notify)
-
-    @cached_property
-    def checkpoints(self) -> "CheckpointRecords":
-        """The records of checkpoints, which few clients import."""
-        from seqd.ledger.work import CheckpointRecords
-
-        return CheckpointRecords(self.redis, self._scripts, self.keys)
