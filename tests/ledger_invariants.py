@@ -1,4 +1,4 @@
-"""What must be true of a ledger after any step, whoever took it; `ledger_walk` looks after each.
+"""What must be true of a ledger after any step.
 
 Reads the keys themselves, and trusts no reader of the ledger. Each check is one promise. Knows
 nothing of how the ledger came to be as it is, but for what a walk knows of its own jobs.
@@ -91,13 +91,13 @@ class StoredJob:
 
     @property
     def is_claimable(self) -> bool:
-        """True when a worker that asks must be given a unit of it, or of another job."""
+        """True when a claim must return a unit of it, or of another job."""
         is_going = self.state in ("queued", "running")
         return is_going and bool(self.todo) and len(self.leased) < self.most_leased
 
     @property
     def unit_names(self) -> set[str]:
-        """Name its units; those that were split by their parts."""
+        """Return the names of its units; of those that were split, of their parts."""
         numbers = [str(unit) for unit in range(self.number("units"))]
         return {name for unit in numbers for name in self.parts.get(unit, unit).split()}
 
@@ -191,7 +191,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
 
 
 def _ids(names: Iterable[str], start: str, end: str = "") -> list[str]:
-    """Give what stands between `start` and `end` in the names that have both."""
+    """Return what stands between `start` and `end` in the names that have both."""
     found = [name for name in names if name.startswith(start) and name.endswith(end)]
     return [name.removeprefix(start).removesuffix(end) for name in found]
 
@@ -216,7 +216,7 @@ def check_ledger(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
         _check_deltas_are_bounded(job)
         if job.is_open:
             _check_each_unit_is_in_one_set(job)
-            _check_its_turn_comes(job, stored)
+            _check_it_is_queued(job, stored)
         else:
             _check_nothing_is_left_to_do(job, stored)
     _check_indexes(stored)
@@ -258,7 +258,7 @@ def _check_each_unit_is_in_one_set(job: StoredJob) -> None:
     assert job.leased <= job.timed, f"a lease has no end: {job}"
 
 
-def _check_its_turn_comes(job: StoredJob, stored: StoredLedger) -> None:
+def _check_it_is_queued(job: StoredJob, stored: StoredLedger) -> None:
     assert len(job.leased) <= job.most_leased, f"more is under way than may be: {job}"
     if job.is_claimable:
         assert stored.is_in_group(job), f"no worker can find it: {job}"

@@ -1,4 +1,4 @@
-"""Steps over a ledger, and what must be true of each by itself; `ledger_walk` takes them.
+"""Random steps over a ledger, and what must be true of each by itself.
 
 What clients, workers, people and time can do. Each step draws its details at random, notes down
 what came of it, and does nothing where there is nothing to do it to. Items that clients hand in;
@@ -232,7 +232,7 @@ class Steps:
         lease = self.scene.redis.hget(self.scene.keys.leases(unit.job_id), unit.name) or b" "
         return int(lease.split(b" ")[0] or 0) == unit.attempt
 
-    def release(self) -> None:
+    def release_worker(self) -> None:
         self.release_all_of(self.random.choice(WORKERS), crashed=self.random.random() < 0.5)
 
     def release_all_of(self, worker: str, *, crashed: bool) -> None:

@@ -2,7 +2,7 @@
 
 Takes some dozens of `ledger_steps`, holds the ledger to all of `ledger_invariants` after each, and
 brings every job to its end. The same seed makes the same walk, whatever the machine's speed; only
-the order in which Redis 6 lists a dead worker's units is its own. `test_ledger_walks` calls.
+the order in which Redis 6 lists a dead worker's units is its own.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Walk(Steps):
         return stored
 
     def _steps(self) -> dict[Callable[[], None], float]:
-        """Give the steps that can be taken, and how often each is."""
+        """Return the possible steps and their weights."""
         return {
             self.submit: 2,
             self.append: 4,
@@ -51,7 +51,7 @@ class Walk(Steps):
             self.split: 2,
             self.renew: 2,
             self.write: 3,
-            self.release: 1,
+            self.release_worker: 1,
             self.expire: 2,
             self.pause: 1,
             self.resume: 2,

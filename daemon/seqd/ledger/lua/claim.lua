@@ -59,8 +59,8 @@ end
 -- Fields of a job that a claim reads.
 local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total'}
 -- Take a job out of its group if none of its units may be leased: it is not there, its time has run
--- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before it adds,
--- since a full Redis lets only such a script go on.
+-- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
+-- it adds, since a full Redis lets only such a script go on.
 local function leave_group_if_idle(id, job, todo, group)
   local key = job_key(id)
   if not job.state then

@@ -33,11 +33,11 @@ end
 local last = PREFIX .. ':worker:' .. worker .. ':deltas'
 local is_new = redis.call('GET', last) ~= token and not memory_is_short()
 if is_new then redis.call('SET', last, token, 'EX', TOKEN_TTL_S) end
-local answers = {}
+local outcomes = {}
 for at = FIRST, #ARGV, ARGUMENTS do
   local key = job_key(ARGV[at])
   local is_held = lease_of(key, ARGV[at + 1]) == tonumber(ARGV[at + 2])
   if is_held and is_new then add(key, ARGV[at + 3]) end
-  answers[#answers + 1] = is_held and 1 or 0
+  outcomes[#outcomes + 1] = is_held and 1 or 0
 end
-return answers
+return outcomes

@@ -87,7 +87,7 @@ local function submit(first)
     end
   end
   local key = job_key(id)
-  -- Of a job that is not there, events are what a rejected request may have left as its answer.
+  -- Of a job that is not there, the events are those of a request that was rejected.
   -- That is terminal: who reads the stream from its start would take it for the end of this job.
   local has_events = redis.call('EXISTS', key, key .. ':events') > 0
   if has_events and redis.call('EXISTS', key) == 1 then

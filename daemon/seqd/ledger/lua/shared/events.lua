@@ -1,4 +1,4 @@
--- A job's counts, and the events that tell of them.
+-- A job's counts and events.
 --
 -- Shared by all scripts. The streams are bounded; the truth is the job's hash.
 local EVENTS_KEPT, ALL_EVENTS_KEPT = 1000, 10000
