@@ -123,7 +123,7 @@ def an_epoch(job_id: str, **changes: object) -> Epoch:
     return Epoch.model_validate(fields | changes)
 
 
-def some_pieces(
+def some_deltas(
     text: str, *, offset: int = 0, item: str = "item-0", sample: int = 0, **changes: object
 ) -> TextDeltas:
     """What one sample of an item goes on with, as the first attempt at unit 0 wrote it."""

@@ -1,6 +1,6 @@
 """A ledger on a real server, and the steps that its tests are told in; a pytest plugin.
 
-scene       a ledger on Redis and then on Valkey, whose bells are written down
+scene       a ledger on Redis and then on Valkey, whose wakeups are recorded
 Scene       its steps: submit, claim one unit, commit it, wait until leases run out
 """
 
@@ -15,9 +15,7 @@ from redis import Redis
 from builders import a_chunk, a_classify_job, some_results
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim
+from seqd.ledger.work import Claim, CommitOutcome, Unit
 from seqd.settings import Settings
 from seqd_schemas import ItemChunk, Job, JobRecord, Keys
 
@@ -39,8 +37,8 @@ class Scene:
     ledger: Ledger
     redis: Redis
     settings: Settings
-    #: Routes that were rung for, in order. No bell is hung up in Redis: see `hang_bell`.
-    rings: list[str] = field(default_factory=list)
+    #: Routes that were notified, in order. No wakeup is queued in Redis: see `queue_wakeup`.
+    notified: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
@@ -103,7 +101,7 @@ class Scene:
     def commit(self, unit: Unit, *, label: str = "like", errored: int = 0) -> CommitOutcome:
         """Commit two results; the items of those that are errors are kept."""
         results = some_results(first=2 * int(unit.name), label=label, errored=errored)
-        return self.ledger.commits.one(unit, results, unpack_items(unit.blob))
+        return self.ledger.work.commit(unit, results, unpack_items(unit.blob))
 
     def labels(self, job_id: str, unit: int) -> list[str]:
         """Give the labels that are committed for a unit."""
@@ -118,15 +116,15 @@ class Scene:
         """Give the names of a job's events."""
         return [event.event for event in self.ledger.jobs.events(job_id, block=False)]
 
-    def hang_bell(self, route: str) -> None:
-        """Hang a bell that nobody has heard yet, as Celery does."""
-        self.redis.lpush(self.keys.bell(route), "a message")
+    def queue_wakeup(self, route: str) -> None:
+        """Queue a wakeup that no worker has taken yet, as Celery does."""
+        self.redis.lpush(self.keys.wakeup(route), "a message")
 
     def with_settings(self, **changes: object) -> "Scene":
         """The same ledger as a worker with other settings sees it."""
         settings = self.settings.model_copy(update=changes)
-        ledger = Ledger(self.redis, settings, self.rings.append)
-        return Scene(ledger, self.redis, settings, self.rings, self._numbers)
+        ledger = Ledger(self.redis, settings, self.notified.append)
+        return Scene(ledger, self.redis, settings, self.notified, self._numbers)
 
     def expire_due(self) -> int:
         """Wait until the next lease or back-off has run out, and have it looked at."""
@@ -143,8 +141,8 @@ class Scene:
 
 def open_scene(redis: Redis, settings: Settings) -> Scene:
     """Make a scene on a connection."""
-    rings: list[str] = []
-    return Scene(Ledger(redis, settings, rings.append), redis, settings, rings)
+    notified: list[str] = []
+    return Scene(Ledger(redis, settings, notified.append), redis, settings, notified)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What must be true of a ledger after any step, whoever took it; `ledger_walk` looks after each.
+"""What must be true of a ledger after any step.
 
 Reads the keys themselves, and trusts no reader of the ledger. Each check is one promise. Knows
 nothing of how the ledger came to be as it is, but for what a walk knows of its own jobs.
@@ -11,14 +11,14 @@ from redis import Redis
 
 from seqd_schemas import ItemFailure, ItemSuccess, Job, Keys
 
-#: Bytes of pieces of texts that a job of a walk keeps, or its last piece alone.
+#: Bytes of text deltas that a job of a walk keeps, or its last delta alone.
 STREAM_BYTES = 512
 
 COUNTS = ("succeeded", "errored", "cancelled", "expired")
 ACCOUNT = ("jobs", "items", "bytes")
 
 #: Fields of a job that say nothing about what went wrong.
-UNTOLD = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
+UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
 
 #: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
 KEYS_FOR_EVER = """
@@ -54,16 +54,16 @@ class StoredJob:
     done: set[str]
     parts: dict[str, str]
     input_bytes: int
-    #: Bytes of each entry of its pieces of texts.
-    pieces: list[int]
+    #: Bytes of each entry of its text deltas.
+    deltas: list[int]
     #: Units with a timer: that of a lease, or of a back-off.
     timed: set[str]
 
     def __str__(self) -> str:
-        told = {name: value for name, value in self.fields.items() if name not in UNTOLD}
+        shown = {name: value for name, value in self.fields.items() if name not in UNSHOWN}
         return (
             f"{self.job_id} is {self.state}, todo {self.todo}, leases {self.leases}, timers "
-            f"{self.timed}, done {self.done}, parts {self.parts}; {told}"
+            f"{self.timed}, done {self.done}, parts {self.parts}; {shown}"
         )
 
     def number(self, name: str) -> int:
@@ -91,13 +91,13 @@ class StoredJob:
 
     @property
     def is_claimable(self) -> bool:
-        """True when a worker that asks must be given a unit of it, or of another job."""
+        """True when a claim must return a unit of it, or of another job."""
         is_going = self.state in ("queued", "running")
         return is_going and bool(self.todo) and len(self.leased) < self.most_leased
 
     @property
     def unit_names(self) -> set[str]:
-        """Name its units; those that were split by their parts."""
+        """Return the names of its units; of those that were split, of their parts."""
         numbers = [str(unit) for unit in range(self.number("units"))]
         return {name for unit in numbers for name in self.parts.get(unit, unit).split()}
 
@@ -158,7 +158,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
 
 def _is_index(name: str, keys: Keys) -> bool:
     if name.startswith((keys.group(""), f"{keys.prefix}:route:")):
-        return not name.endswith(":clocks")
+        return not name.endswith(":virtual_times")
     return name in (keys.open_jobs(), keys.uploads(), keys.deadlines(), keys.timers())
 
 
@@ -171,7 +171,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             pipe.hkeys(keys.output(job_id))
             pipe.hgetall(keys.parts(job_id))
             pipe.hgetall(keys.input(job_id))
-            pipe.xrange(keys.pieces(job_id))
+            pipe.xrange(keys.deltas(job_id))
         rows = pipe.execute()
     timed = [timer.split() for timer in timers]
     return [
@@ -183,7 +183,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             done=set(_texts(rows[at + 3])),
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
-            pieces=[len(entry[b"p"]) for _, entry in rows[at + 6]],
+            deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],
             timed={unit for owner, unit in timed if owner == job_id},
         )
         for at, job_id in zip(range(0, len(rows), 7), job_ids, strict=True)
@@ -191,7 +191,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
 
 
 def _ids(names: Iterable[str], start: str, end: str = "") -> list[str]:
-    """Give what stands between `start` and `end` in the names that have both."""
+    """Return what stands between `start` and `end` in the names that have both."""
     found = [name for name in names if name.startswith(start) and name.endswith(end)]
     return [name.removeprefix(start).removesuffix(end) for name in found]
 
@@ -213,10 +213,10 @@ def check_ledger(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
     _check_removed_jobs_left_nothing(stored, known)
     for job in stored.jobs:
         _check_counts(job, known[job.job_id])
-        _check_pieces_are_bounded(job)
+        _check_deltas_are_bounded(job)
         if job.is_open:
-            _check_each_unit_is_in_one_place(job)
-            _check_its_turn_comes(job, stored)
+            _check_each_unit_is_in_one_set(job)
+            _check_it_is_queued(job, stored)
         else:
             _check_nothing_is_left_to_do(job, stored)
     _check_indexes(stored)
@@ -242,13 +242,13 @@ def _check_counts(job: StoredJob, known: KnownJob) -> None:
     assert units == (known.units, whole), f"{job.job_id} counts units {units}, done are {whole}"
 
 
-def _check_pieces_are_bounded(job: StoredJob) -> None:
-    most = max([STREAM_BYTES, *job.pieces[-1:]])
-    assert sum(job.pieces) <= most, f"{job.job_id} keeps {job.pieces} bytes of pieces"
-    assert not (job.state == "completed" and job.pieces), f"pieces of a whole text are kept: {job}"
+def _check_deltas_are_bounded(job: StoredJob) -> None:
+    most = max([STREAM_BYTES, *job.deltas[-1:]])
+    assert sum(job.deltas) <= most, f"{job.job_id} keeps {job.deltas} bytes of deltas"
+    assert not (job.state == "completed" and job.deltas), f"deltas of a whole text are kept: {job}"
 
 
-def _check_each_unit_is_in_one_place(job: StoredJob) -> None:
+def _check_each_unit_is_in_one_set(job: StoredJob) -> None:
     waiting = job.timed - job.leased
     for name in job.unit_names:
         places = sum(name in place for place in (job.todo, job.leased, waiting, job.done))
@@ -258,7 +258,7 @@ def _check_each_unit_is_in_one_place(job: StoredJob) -> None:
     assert job.leased <= job.timed, f"a lease has no end: {job}"
 
 
-def _check_its_turn_comes(job: StoredJob, stored: StoredLedger) -> None:
+def _check_it_is_queued(job: StoredJob, stored: StoredLedger) -> None:
     assert len(job.leased) <= job.most_leased, f"more is under way than may be: {job}"
     if job.is_claimable:
         assert stored.is_in_group(job), f"no worker can find it: {job}"

@@ -1,4 +1,4 @@
-"""Steps over a ledger, and what must be true of each by itself; `ledger_walk` takes them.
+"""Random steps over a ledger, and what must be true of each by itself.
 
 What clients, workers, people and time can do. Each step draws its details at random, notes down
 what came of it, and does nothing where there is nothing to do it to. Items that clients hand in;
@@ -8,17 +8,14 @@ no trainings and no files. What must be true after any step is in `ledger_invari
 import random
 from collections.abc import Callable
 
-from builders import a_chunk, a_classify_job, a_failure, some_pieces
+from builders import a_chunk, a_classify_job, a_failure, some_deltas
 from ledger_fixtures import BRIEFLY_S, Scene
 from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
 from seqd.client.requests import retry_of
 from seqd.client.results import failed_items
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
-from seqd.ledger.blobs import unpack_items
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.work import CommitOutcome, Renewal, Unit
 from seqd_schemas import (
     Classification,
     Item,
@@ -38,7 +35,7 @@ PRIORITIES = ("interactive", "normal", "bulk")
 #: Items that a model takes at once: as many as two or three units have.
 UNIT_ITEMS = 6
 
-#: Characters of a piece at most; a job keeps a few.
+#: Characters of a delta at most; a job keeps a few.
 MOST_PIECE_CHARS = 400
 
 #: A lease that no walk outlives, and what tells its end from one that is near.
@@ -114,7 +111,7 @@ class Steps:
     def _submit(self, request: Job, chunk: ItemChunk | None, *, is_sealed: bool) -> None:
         job_id = f"job-{len(self.notes)}"
         what = f"{len(chunk.items) if chunk else 0} items, sealed {is_sealed}"
-        asked = request.model_dump(mode="json", exclude={"source"}, exclude_defaults=True)
+        requested = request.model_dump(mode="json", exclude={"source"}, exclude_defaults=True)
         try:
             self.scene.submit(
                 request, job_id=job_id, chunk=chunk, sealed=is_sealed, unit_items=UNIT_ITEMS
@@ -122,7 +119,7 @@ class Steps:
         except (QuotaExceeded, WrongState) as refusal:
             self.note(f"submit {job_id}: {type(refusal).__name__}")
             return
-        self.note(f"submit {job_id}: {what}, {asked}")
+        self.note(f"submit {job_id}: {what}, {requested}")
         names = [item.custom_id for item in chunk.items] if chunk else []
         self.jobs[job_id] = KnownJob(request, names, len(names[:1]))
 
@@ -181,7 +178,7 @@ class Steps:
         chunk = unpack_items(unit.blob)
         label = f"step {len(self.notes)}"
         results = [self._answer(item.custom_id, label) for item in chunk.items]
-        outcome = self.ledger.commits.one(unit, results, chunk)
+        outcome = self.ledger.work.commit(unit, results, chunk)
         self.note(f"commit {_names(unit)} of attempt {unit.attempt}: {outcome}")
         if outcome in (CommitOutcome.COMMITTED, CommitOutcome.COMPLETED):
             answers = self.jobs[unit.job_id].answers
@@ -196,18 +193,18 @@ class Steps:
         output = Classification(label=label, score=0.5, truncated=False)
         return ItemSuccess(custom_id=item, output=output)
 
-    def put_back(self) -> None:
+    def release_unit(self) -> None:
         if self.handles:
             unit = self._any_handle()
             wait_s, crashed = self.random.choice((0, BRIEFLY_S)), self.random.random() < 0.5
-            done = self.ledger.work.put_back(unit, wait_s=wait_s, crashed=crashed)
+            done = self.ledger.work.release_unit(unit, wait_s=wait_s, crashed=crashed)
             self.note(f"put {_names(unit)} back for {wait_s} s, crashed {crashed}: {done}")
 
     def split(self) -> None:
         if self.handles:
             unit = self._any_handle()
-            halves = halves_of(unpack_items(unit.blob))
-            done = halves is not None and self.ledger.work.split(unit, halves)
+            parts = split_chunk(unpack_items(unit.blob))
+            done = parts is not None and self.ledger.work.split(unit, parts)
             self.note(f"split {_names(unit)}: {done}")
 
     def renew(self) -> None:
@@ -223,11 +220,11 @@ class Steps:
             unit, worker = self._any_handle(), self.random.choice(WORKERS)
             sizes = self.random.choices(range(1, MOST_PIECE_CHARS), k=self.random.randint(1, 5))
             entries = [
-                (unit, some_pieces("x" * size, unit=unit.name, attempt=unit.attempt))
+                (unit, some_deltas("x" * size, unit=unit.name, attempt=unit.attempt))
                 for size in sizes
             ]
-            answers = self.ledger.work.publish_pieces(worker, entries)
-            self.note(f"write pieces of {sizes} characters of {_names(unit)}: {answers}")
+            answers = self.ledger.work.publish_deltas(worker, entries)
+            self.note(f"write deltas of {sizes} characters of {_names(unit)}: {answers}")
             assert answers == [self._is_held(unit)] * len(sizes), (
                 f"{unit} was written on: {answers}"
             )
@@ -236,11 +233,11 @@ class Steps:
         lease = self.scene.redis.hget(self.scene.keys.leases(unit.job_id), unit.name) or b" "
         return int(lease.split(b" ")[0] or 0) == unit.attempt
 
-    def release(self) -> None:
+    def release_worker(self) -> None:
         self.release_all_of(self.random.choice(WORKERS), crashed=self.random.random() < 0.5)
 
     def release_all_of(self, worker: str, *, crashed: bool) -> None:
-        self.ledger.work.release(worker, crashed=crashed)
+        self.ledger.work.release_worker(worker, crashed=crashed)
         self.note(f"release all of {worker}, crashed {crashed}")
 
     def expire(self) -> None:

@@ -2,7 +2,7 @@
 
 Takes some dozens of `ledger_steps`, holds the ledger to all of `ledger_invariants` after each, and
 brings every job to its end. The same seed makes the same walk, whatever the machine's speed; only
-the order in which Redis 6 gives a dead worker's units back is its own. `test_ledger_walks` calls.
+the order in which Redis 6 lists a dead worker's units is its own.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from seqd_schemas import JobState
 MOST_TURNS = 1_000
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "turn", "events", "memory")
+STAYS = ("limits", "route_position", "events", "memory")
 
 
 class Walk(Steps):
@@ -40,18 +40,18 @@ class Walk(Steps):
         return stored
 
     def _steps(self) -> dict[Callable[[], None], float]:
-        """Give the steps that can be taken, and how often each is."""
+        """Return the possible steps and their weights."""
         return {
             self.submit: 2,
             self.append: 4,
             self.seal: 1,
             self.claim: 4,
             self.commit: 3,
-            self.put_back: 2,
+            self.release_unit: 2,
             self.split: 2,
             self.renew: 2,
             self.write: 3,
-            self.release: 1,
+            self.release_worker: 1,
             self.expire: 2,
             self.pause: 1,
             self.resume: 2,
@@ -98,5 +98,5 @@ class Walk(Steps):
             self.remove_job(job_id)
         stored = self.check()
         stays = {f"{self.scene.keys.prefix}:{name}" for name in STAYS}
-        stays |= {self.scene.keys.worker_pieces(worker) for worker in WORKERS}
+        stays |= {self.scene.keys.worker_deltas(worker) for worker in WORKERS}
         assert set(stored.names) <= stays, f"when all is removed, there are {stored.names}"

@@ -106,8 +106,8 @@ if TYPE_CHECKING:
         DEFAULT_PREFIX,
         INBOX_GROUP,
         Keys,
-        bell_queue,
         route_of,
+        wakeup_queue,
     )
     from seqd_schemas.manifests import (
         MAX_KEPT_EPOCHS,
@@ -270,12 +270,12 @@ __all__ = [
     "WorkTotals",
     "WorkerState",
     "WorkerStatus",
-    "bell_queue",
     "job_of_run",
     "json_schemas",
     "route_of",
     "run_id_of",
     "task_of",
+    "wakeup_queue",
     "write_json_schemas",
 ]
 
@@ -302,7 +302,7 @@ _NAMES = {
         "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys bell_queue route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue route_of",
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"

@@ -1,8 +1,8 @@
-"""Names of everything that seqd keeps in Redis; as much a contract as a field's name.
+"""Key names of all that seqd stores in Redis, with their types and contents.
 
-`Keys("seqd").events("j1")` is `seqd:job:{j1}:events`. The braces are a Redis hash tag and
-part of the key. The Lua scripts build the same names from the same prefix; a test holds the
-two against each other. Other languages use the ones that `schemas/README.md` lists.
+`Keys("seqd").events("j1")` is `seqd:job:{j1}:events`. The braces are a Redis hash tag and part of
+the key. The Lua scripts build the same names from the same prefix; a test compares the two. Other
+languages use the ones that `schemas/README.md` lists.
 """
 
 from dataclasses import dataclass
@@ -30,15 +30,15 @@ class Keys:
         return f"{self.job(job_id)}:todo"
 
     def leases(self, job_id: str) -> str:
-        """HASH unit → `ATTEMPT WORKER`: units that somebody works on."""
+        """HASH unit → `ATTEMPT WORKER`: units under a lease."""
         return f"{self.job(job_id)}:leases"
 
     def attempts(self, job_id: str) -> str:
-        """HASH unit → starts so far; the number of a start is its fencing token."""
+        """HASH unit → number of claims so far; the number of a claim is its fencing token."""
         return f"{self.job(job_id)}:attempts"
 
     def crashes(self, job_id: str) -> str:
-        """HASH unit → starts that ended without a word from the worker."""
+        """HASH unit → attempts whose worker died or went silent."""
         return f"{self.job(job_id)}:crashes"
 
     def sizes(self, job_id: str) -> str:
@@ -46,7 +46,7 @@ class Keys:
         return f"{self.job(job_id)}:sizes"
 
     def parts(self, job_id: str) -> str:
-        """HASH unit → names of its parts, in order: units that were split to find a killer."""
+        """HASH unit → names of its parts, in order: units split to find what kills workers."""
         return f"{self.job(job_id)}:parts"
 
     def input(self, job_id: str) -> str:
@@ -69,17 +69,17 @@ class Keys:
         """STREAM: field `e` holds an `Event` as JSON."""
         return f"{self.job(job_id)}:events"
 
-    def pieces(self, job_id: str) -> str:
-        """STREAM with a TTL: field `p` holds `TextPieces` as JSON; gone once the job completes."""
-        return f"{self.job(job_id)}:pieces"
+    def deltas(self, job_id: str) -> str:
+        """STREAM with a TTL: field `d` holds `TextPieces` as JSON; gone once the job completes."""
+        return f"{self.job(job_id)}:deltas"
 
     def all_events(self) -> str:
         """STREAM: state changes of all jobs, for dashboards."""
         return f"{self.prefix}:events"
 
-    def ended(self, client: str) -> str:
+    def completions(self, client: str) -> str:
         """STREAM with a TTL: field `jobs` names jobs of a client that have ended."""
-        return f"{self.prefix}:client:{client}:ended"
+        return f"{self.prefix}:client:{client}:completions"
 
     def jobs(self) -> str:
         """ZSET job → milliseconds of its creation: all jobs that are kept."""
@@ -90,11 +90,11 @@ class Keys:
         return f"{self.prefix}:jobs:open"
 
     def quarantine(self, job_id: str, part: str) -> str:
-        """With a TTL, as it was found: `hash` of a damaged job, or its `todo`, `out` and so on."""
+        """With a TTL: a damaged job's hash (`hash`), or its `todo`, `out` and so on, as found."""
         return f"{self.prefix}:quarantine:{{{job_id}}}:{part}"
 
     def quarantined(self) -> str:
-        """STRING: number of damaged jobs that were put aside so far."""
+        """STRING: number of jobs put in quarantine so far."""
         return f"{self.prefix}:quarantined"
 
     def uploads(self) -> str:
@@ -118,7 +118,7 @@ class Keys:
         return f"{self.prefix}:tenant:{tenant}"
 
     def limits(self) -> str:
-        """HASH: what the operator allows, from the settings of the worker that booted last."""
+        """HASH: the operator's limits, from the settings of the worker that booted last."""
         return f"{self.prefix}:limits"
 
     def memory(self) -> str:
@@ -130,25 +130,27 @@ class Keys:
         return f"{self.prefix}:idempotency:{tenant}:{key}"
 
     def route(self, route: str, priority: str) -> str:
-        """ZSET group → turn: groups of like jobs with claimable units, next one first."""
+        """ZSET group → position: groups with claimable units, next one first; round robin."""
         return f"{self.prefix}:route:{route}:{priority}"
 
     def group(self, group: str) -> str:
-        """ZSET job → turn: jobs of one group with claimable units, next one first; fair among
-        tenants.
+        """ZSET job → virtual time: jobs of one group with claimable units, next one first.
+
+        A group has one kind, model, version, set of parameters and priority. Its tenants are the
+        flows of start-time fair queueing.
         """
         return f"{self.prefix}:group:{group}"
 
-    def group_clocks(self, group: str) -> str:
-        """HASH tenant → turn: how far each tenant of a group is; `:served` is the last turn."""
-        return f"{self.group(group)}:clocks"
+    def virtual_times(self, group: str) -> str:
+        """HASH tenant → virtual time of its last job; `:group` is that of the job served last."""
+        return f"{self.group(group)}:virtual_times"
 
-    def turn(self) -> str:
-        """STRING: counter that the round robin draws its turns from."""
-        return f"{self.prefix}:turn"
+    def route_position(self) -> str:
+        """STRING: counter of the positions of groups on their routes."""
+        return f"{self.prefix}:route_position"
 
     def inbox(self) -> str:
-        """STREAM: fields `id` and `job` (JSON); where any language hands a job in."""
+        """STREAM: fields `id` and `job` (JSON); where any language submits a job."""
         return f"{self.prefix}:inbox"
 
     def worker(self, worker: str) -> str:
@@ -156,12 +158,12 @@ class Keys:
         return f"{self.prefix}:worker:{worker}"
 
     def worker_leases(self, worker: str) -> str:
-        """SET of `JOB UNIT`: what a worker holds, so that its death gives all of it back."""
+        """SET of `JOB UNIT`: the leases of a worker, all released when it dies."""
         return f"{self.prefix}:worker:{worker}:leases"
 
-    def worker_pieces(self, worker: str) -> str:
-        """STRING with a TTL: token of the last pieces that a worker published."""
-        return f"{self.prefix}:worker:{worker}:pieces"
+    def worker_deltas(self, worker: str) -> str:
+        """STRING with a TTL: token of the last text deltas that a worker published."""
+        return f"{self.prefix}:worker:{worker}:deltas"
 
     def workers(self) -> str:
         """ZSET worker → milliseconds: when it was last seen."""
@@ -172,23 +174,23 @@ class Keys:
         return f"{self.prefix}:catalog"
 
     def lock(self, name: str) -> str:
-        """STRING with a TTL: who does a chore that one worker does for all."""
+        """STRING with a TTL: the worker that does a periodic task for all."""
         return f"{self.prefix}:lock:{name}"
 
     def durability_mark(self) -> str:
         """STRING with a TTL: written before the server is asked whether it has synced its disk."""
         return f"{self.prefix}:durability-mark"
 
-    def bell(self, route: str) -> str:
+    def wakeup(self, route: str) -> str:
         """LIST: the Celery queue whose messages wake the workers of a route."""
-        return f"{self.prefix}:bell.{route}"
+        return f"{self.prefix}:wakeup.{route}"
 
 
 def route_of(task: Task, model: str) -> str:
-    """Name of the road from a job to the workers that can run it, such as `classify.imdb_lstm`."""
+    """Return the route of a task and model, `classify.imdb_lstm`: which workers can run it."""
     return f"{task}.{model}"
 
 
-def bell_queue(route: str) -> str:
-    """Celery queue name of a route; in Redis it stands behind the prefix, see `Keys.bell`."""
-    return f"bell.{route}"
+def wakeup_queue(route: str) -> str:
+    """Return the Celery queue of a route; in Redis it stands behind the prefix: `Keys.wakeup`."""
+    return f"wakeup.{route}"

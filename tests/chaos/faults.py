@@ -23,16 +23,16 @@ COUNTS = {
     "cut_connections": 5,
     "kill_redis": 3,
     "freeze": 1,
-    "double_bells": 1,
-    "delete_bells": 1,
+    "double_wakeups": 1,
+    "delete_wakeups": 1,
 }
 
 #: By then another worker has done what a frozen one held; a run goes on without that, too.
 LONGEST_FREEZE_S = 6 * LEASE_S
 #: Time for what a worker had sent before it was stopped to reach Redis.
 SETTLE_S = 0.1
-#: How long to wait for a bell that hangs, so that there is one to double or to delete.
-BELL_S = 5.0
+#: How long to wait for a wakeup that hangs, so that there is one to double or to delete.
+WAKEUP_S = 5.0
 
 
 def schedule(choice: random.Random, counts: dict[str, int]) -> list[str]:
@@ -107,7 +107,7 @@ class Faults:
         self._scene.server.start()
         return f"for {down_s:.1f} s, with AOF"
 
-    def double_bells(self, choice: random.Random) -> str:
+    def double_wakeups(self, choice: random.Random) -> str:
         """Send every waiting Celery message a second time."""
         with self._redis() as client:
             queues = self._hanging_queues(client)
@@ -116,7 +116,7 @@ class Faults:
                 client.rpush(key, body)
             return f"{len(messages)} messages"
 
-    def delete_bells(self, choice: random.Random) -> str:
+    def delete_wakeups(self, choice: random.Random) -> str:
         """Delete every Celery message, waiting or taken."""
         with self._redis() as client:
             queues = self._hanging_queues(client)
@@ -149,9 +149,9 @@ class Faults:
 
     def _hanging_queues(self, client: redis.Redis) -> list[bytes]:
         """Wait a while for a message that no worker has taken; gives the queues that have one."""
-        deadline = time.monotonic() + BELL_S
+        deadline = time.monotonic() + WAKEUP_S
         while True:
-            queues = list(client.scan_iter(f"{self._scene.settings.prefix}:bell.*"))
+            queues = list(client.scan_iter(f"{self._scene.settings.prefix}:wakeup.*"))
             if queues or time.monotonic() > deadline:
                 return queues
             time.sleep(0.001)

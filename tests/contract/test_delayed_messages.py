@@ -26,7 +26,7 @@ def test_no_message_is_sent_with_a_delay() -> None:
     assert delayed == [], "Put a unit back with `wait_s` instead: the ledger has timers."
 
 
-def test_messages_are_sent_from_the_bell_alone() -> None:
+def test_messages_are_sent_from_the_wakeup_alone() -> None:
     daemon = Path(__file__).parents[2] / "daemon"
     senders = {
         str(path.relative_to(daemon))
@@ -35,7 +35,7 @@ def test_messages_are_sent_from_the_bell_alone() -> None:
         if isinstance(call, ast.Call) and _called(call) in {"send_task", "apply_async", "lpush"}
     }
 
-    assert senders == {"seqd/bell.py"}
+    assert senders == {"seqd/ledger/wakeup.py"}
 
 
 def _called(call: ast.Call) -> str:

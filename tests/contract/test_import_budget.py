@@ -60,7 +60,7 @@ def test_the_client_loads_neither_celery_nor_what_only_the_command_line_needs():
 NOT_FOR_A_SUBMIT = {
     "celery", "kombu", "billiard", "amqp", "pluggy", "rich", "jsonschema", "numpy",
     "seqd.demo", "seqd.hookspecs", "seqd.models", "seqd.local.supervisor",
-    "seqd.worker", "seqd.ledger.work", "seqd.ledger.checkpoints", "seqd.inputs.datasets",
+    "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
     "seqd.local.redis_server", "seqd.cli.jobs", "seqd.cli.models",
 }  # fmt: skip
 

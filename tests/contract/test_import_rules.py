@@ -90,7 +90,7 @@ def test_celery_stays_behind_the_worker(sources):
         lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker"),
     )
 
-    assert not found, told(found, "Work is in the ledger; ring with seqd.bell, listen in worker.")
+    assert not found, told(found, "Work is in the ledger; notify by seqd.ledger.wakeup.")
 
 
 def test_deep_learning_libraries_stay_in_the_plugins_network_modules(sources, plugin_packages):

@@ -13,11 +13,11 @@ PARTS = sorted(file.name for file in (LUA / "shared").iterdir())
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_says_what_it_takes_gives_and_guarantees(name: str):
+def test_a_script_says_what_it_takes_returns_and_guarantees(name: str):
     head = re.match(r"(?:--.*\n)+", (LUA / name).read_text())
 
     assert head is not None
-    for part in ("ARGV", "Keys", "Gives", "Guarantee"):
+    for part in ("ARGV", "Keys", "Returns", "Guarantee"):
         assert re.search(rf"^-- {part}: \S", head[0], re.MULTILINE), f"no `{part}:`"
 
 

@@ -20,7 +20,7 @@ from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
 from seqd.inputs import FileDataset, check_path, items_of, read_items
 from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd.models import Registry, open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext

@@ -19,7 +19,7 @@ from hostile_cases import as_json, hostile, mutated, sound_jobs, texts, wild, wi
 from seqd.admission import admit
 from seqd.client.requests import checked_id, job_of
 from seqd.errors import InvalidRequest, SeqdError, UserError, failure_of, wire_text
-from seqd.ledger.work import JOB
+from seqd.ledger.jobs import JOB
 from seqd.worker.inbox import read_job
 from seqd_schemas import (
     EVENT,

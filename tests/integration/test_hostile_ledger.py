@@ -9,8 +9,7 @@ import pytest
 from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_worker_status
 from ledger_fixtures import CLASSIFY, Scene
 from seqd.errors import RedisUnreachable
-from seqd.ledger.units import Unit
-from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal
+from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal, Unit
 from seqd_schemas import Failed, JobState
 
 pytestmark = pytest.mark.processes
@@ -164,11 +163,11 @@ def test_a_job_ends_and_goes_whatever_stands_at_its_idempotency_key(scene: Scene
     assert scene.redis.lrange(name, 0, -1) == [b"a list"]
 
 
-@pytest.mark.parametrize("clock", ["default", ":served"])
-def test_a_clock_that_is_text_begins_anew(scene: Scene, clock: str):
+@pytest.mark.parametrize("flow", ["default", ":group"])
+def test_a_virtual_time_that_is_text_begins_anew(scene: Scene, flow: str):
     job_id = scene.submit_units(2)
     group = scene.redis.hget(scene.keys.job(job_id), "group").decode()
-    scene.redis.hset(scene.keys.group(group) + ":clocks", clock, "many")
+    scene.redis.hset(scene.keys.group(group) + ":virtual_times", flow, "many")
     behind = scene.submit_units(1)
 
     assert claim_all(scene) == {job_id, behind}
@@ -230,7 +229,7 @@ def test_a_lease_that_names_no_unit_keeps_no_other_from_being_given_back(scene: 
     scene.claim_unit("worker-a")
     scene.redis.sadd(scene.keys.worker_leases("worker-a"), "one-word", "")
 
-    scene.ledger.work.release("worker-a", crashed=False)
+    scene.ledger.work.release_worker("worker-a", crashed=False)
 
     assert scene.claim_unit("worker-b").job_id == job_id
 
@@ -284,7 +283,7 @@ def test_a_worker_gives_everything_back_though_one_of_its_jobs_is_damaged(scene:
     damaged = jobs[2]
     DAMAGE["no group"](scene, damaged)
 
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
 
     assert held == set(jobs)
     assert not any(scene.redis.exists(scene.keys.leases(job_id)) for job_id in jobs)
@@ -303,15 +302,15 @@ def test_a_damaged_job_costs_no_other_its_lease(scene: Scene):
     assert kept == [Renewal.LOST, Renewal.KEPT]
 
 
-def put_back(scene: Scene, unit: Unit) -> bool:
-    return scene.ledger.work.put_back(unit)
+def release_unit(scene: Scene, unit: Unit) -> bool:
+    return scene.ledger.work.release_unit(unit)
 
 
 def split(scene: Scene, unit: Unit) -> bool:
     return scene.ledger.work.split(unit, (a_chunk(1), a_chunk(1, first=1)))
 
 
-@pytest.mark.parametrize("give_up", [put_back, split])
+@pytest.mark.parametrize("give_up", [release_unit, split])
 def test_a_unit_of_a_damaged_job_can_be_given_up(scene: Scene, give_up):
     job_id = scene.submit_units(1)
     unit = scene.claim_unit()

@@ -1,6 +1,6 @@
 """Garbage in Celery's queues: the worker throws it away and goes on, and no job is the worse.
 
-Row 19 of the failure table. Whoever can write to Redis can push anything into a queue; a bell
+Row 19 of the failure table. Whoever can write to Redis can push anything into a queue; a wakeup
 carries nothing, so nothing of it is believed.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from seqd.bell import DOORBELL
+from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd_schemas import JobState
 from worker_fixtures import House, wait_until
 
@@ -34,7 +34,7 @@ NO_ARGUMENTS = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "ch
 def a_message(
     body: bytes | None = None,
     *,
-    task: str = DOORBELL,
+    task: str = WAKEUP_TASK,
     content_type: str = "application/json",
     **headers: object,
 ) -> bytes:
@@ -49,7 +49,7 @@ def a_message(
         | headers,
         "properties": {
             "correlation_id": tag,
-            "delivery_info": {"exchange": "", "routing_key": f"bell.{ROUTE}"},
+            "delivery_info": {"exchange": "", "routing_key": f"wakeup.{ROUTE}"},
             "delivery_mode": 2,
             "delivery_tag": tag,
             "body_encoding": "base64",
@@ -102,7 +102,7 @@ def broker(house: House) -> Iterator[redis.Redis]:
 
 def push(house: House, broker: redis.Redis, *messages: bytes) -> None:
     """Push messages and wait until a worker has taken them."""
-    key = house.settings.keys.bell(ROUTE)
+    key = house.settings.keys.wakeup(ROUTE)
     for message in messages:
         broker.lpush(key, message)
     wait_until(lambda: broker.llen(key) == 0, "an empty queue")
@@ -117,7 +117,7 @@ def assert_that_work_goes_on(house: House, pid: int) -> None:
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
-def test_a_worker_outlives_what_is_no_bell(house: House, broker: redis.Redis, garbage: bytes):
+def test_a_worker_outlives_what_is_no_wakeup(house: House, broker: redis.Redis, garbage: bytes):
     pid = house.workers[0].pid
 
     push(house, broker, garbage)
@@ -156,7 +156,7 @@ def test_a_compressed_message_is_not_inflated(house: House, broker: redis.Redis)
 
 def test_a_queue_that_is_none_is_mended(house: House, broker: redis.Redis):
     pid = house.workers[0].pid
-    key = house.settings.keys.bell(ROUTE)
+    key = house.settings.keys.wakeup(ROUTE)
     wait_until(lambda: broker.llen(key) == 0, "an empty queue")
 
     broker.set(key, "a string")

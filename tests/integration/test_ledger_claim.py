@@ -50,7 +50,7 @@ def test_each_start_of_a_unit_has_a_higher_number(scene: Scene) -> None:
     for _ in range(3):
         unit = scene.claim_unit()
         attempts.append(unit.attempt)
-        scene.ledger.work.put_back(unit)
+        scene.ledger.work.release_unit(unit)
 
     assert attempts == [1, 2, 3]
 
@@ -73,7 +73,7 @@ def test_interactive_work_goes_before_normal_and_normal_before_bulk(scene: Scene
     assert claimed == [jobs[Priority.INTERACTIVE], jobs[Priority.NORMAL], jobs[Priority.BULK]]
 
 
-def test_two_like_jobs_take_turns(scene: Scene) -> None:
+def test_two_like_jobs_alternate(scene: Scene) -> None:
     first, second = scene.submit_units(3), scene.submit_units(3)
 
     claimed = [scene.claim_unit().job_id for _ in range(6)]
@@ -81,7 +81,7 @@ def test_two_like_jobs_take_turns(scene: Scene) -> None:
     assert claimed == [first, second] * 3
 
 
-def test_groups_of_unlike_jobs_take_turns_whatever_their_number_of_jobs(scene: Scene) -> None:
+def test_groups_of_unlike_jobs_alternate_whatever_their_number_of_jobs(scene: Scene) -> None:
     many = {scene.submit_units(1, a_classify_job(parameters={"many": True})) for _ in range(3)}
     alone = scene.submit_units(3, a_classify_job(parameters={"many": False}))
 
@@ -91,7 +91,7 @@ def test_groups_of_unlike_jobs_take_turns_whatever_their_number_of_jobs(scene: S
     assert set(claimed) - {alone} == many
 
 
-def test_a_tenant_with_many_jobs_gets_no_more_turns_than_one_with_a_single_job(
+def test_a_tenant_with_many_jobs_gets_no_larger_share_than_one_with_a_single_job(
     scene: Scene,
 ) -> None:
     many = [scene.submit_units(4, a_classify_job(tenant="many")) for _ in range(5)]
@@ -103,7 +103,7 @@ def test_a_tenant_with_many_jobs_gets_no_more_turns_than_one_with_a_single_job(
     assert len(set(claimed) & set(many)) == 4  # its own jobs take turns among themselves
 
 
-def test_a_tenant_that_was_away_has_saved_no_turns(scene: Scene) -> None:
+def test_a_tenant_that_was_away_has_saved_up_no_share(scene: Scene) -> None:
     scene.submit_units(20, a_classify_job(tenant="busy"))
     for _ in range(10):
         scene.claim_unit()
@@ -114,7 +114,7 @@ def test_a_tenant_that_was_away_has_saved_no_turns(scene: Scene) -> None:
     assert 3 <= claimed.count(late) <= 5
 
 
-def test_models_take_turns(scene: Scene) -> None:
+def test_models_alternate(scene: Scene) -> None:
     reviews = scene.submit_units(2, a_classify_job())
     prompts = scene.submit_units(2, a_generate_job())
 
@@ -192,7 +192,7 @@ def test_jobs_that_name_different_labels_do_not_come_together(scene: Scene) -> N
 def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(scene: Scene) -> None:
     jobs = submit_one_item_jobs(scene, 3)
     scene.claim()
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     fresh = submit_one_item_jobs(scene, 1)
 
     claims = [scene.claim_names("worker-b") for _ in range(4)]
@@ -223,14 +223,14 @@ def test_many_small_jobs_come_in_claims_of_a_thousand(scene: Scene) -> None:
     assert [len(scene.claim_names()) for _ in range(3)] == [1_000, 1, 0]
 
 
-def test_an_intake_is_never_taken_together_with_items(scene: Scene) -> None:
+def test_an_ingest_is_never_taken_together_with_items(scene: Scene) -> None:
     submit_one_item_jobs(scene, 1)
     reads = scene.submit(a_classify_job(source=FileSource(path="/data/x.txt")), unit_items=4)
     submit_one_item_jobs(scene, 1)
 
     claims = [scene.claim_names() for _ in range(3)]
 
-    assert [(reads, "intake")] in claims
+    assert [(reads, "ingest")] in claims
     assert [len(claim) for claim in claims] == [1, 1, 1]
 
 
@@ -240,18 +240,18 @@ def test_trainings_are_taken_one_at_a_time(scene: Scene) -> None:
     assert [scene.claim_unit().job_id for _ in range(2)] == jobs
 
 
-def test_an_intake_waits_while_enough_units_are_claimable(scene: Scene) -> None:
+def test_an_ingest_waits_while_enough_units_are_claimable(scene: Scene) -> None:
     job = a_classify_job(source=FileSource(path="/data/reviews.jsonl"))
     job_id = scene.submit(job)
-    intake = scene.claim_unit()
+    ingest = scene.claim_unit()
     for unit in range(12):
         scene.append(job_id, unit, job=job)
-    scene.ledger.work.put_back(intake)
+    scene.ledger.work.release_unit(ingest)
 
     claimed = [scene.claim_unit().name for _ in range(7)]
 
     # Twelve units, of which eight are still there when it is time to read on.
-    assert claimed == ["0", "1", "2", "3", "4", "intake", "5"]
+    assert claimed == ["0", "1", "2", "3", "4", "ingest", "5"]
 
 
 def test_a_job_is_started_once_by_the_worker_that_is_first(scene: Scene) -> None:
@@ -266,50 +266,50 @@ def test_a_job_is_started_once_by_the_worker_that_is_first(scene: Scene) -> None
     assert started[0].at_ms == scene.record(job_id).started_at_ms
 
 
-def test_a_worker_is_called_when_work_is_left_and_no_bell_hangs(scene: Scene) -> None:
+def test_a_worker_is_called_when_work_is_left_and_no_wakeup_waits(scene: Scene) -> None:
     scene.submit_units(2)
-    scene.rings.clear()
+    scene.notified.clear()
 
     scene.claim()
 
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
 
 
 def test_nobody_is_called_when_no_work_is_left(scene: Scene) -> None:
     scene.submit_units(1)
-    scene.rings.clear()
+    scene.notified.clear()
 
     scene.claim()
     scene.claim()
 
-    assert scene.rings == []
+    assert scene.notified == []
 
 
-def test_nobody_is_called_when_a_bell_hangs(scene: Scene) -> None:
+def test_nobody_is_called_when_a_wakeup_hangs(scene: Scene) -> None:
     scene.submit_units(2)
-    scene.rings.clear()
-    scene.hang_bell(CLASSIFY)
+    scene.notified.clear()
+    scene.queue_wakeup(CLASSIFY)
 
     scene.claim()
 
-    assert scene.rings == []
+    assert scene.notified == []
 
 
-def test_forgotten_work_is_rung_for(scene: Scene) -> None:
+def test_forgotten_work_is_notified_for(scene: Scene) -> None:
     scene.submit_units(1)
     scene.submit(a_generate_job(source=UploadSource()))
-    scene.rings.clear()
+    scene.notified.clear()
 
-    scene.ledger.work.ring_where_due(ROUTES)
+    scene.ledger.work.notify_where_due(ROUTES)
 
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
 
 
-def test_no_bell_is_rung_for_a_job_that_was_cancelled(scene: Scene) -> None:
+def test_no_wakeup_is_sent_for_a_job_that_was_cancelled(scene: Scene) -> None:
     job_id = scene.submit_units(2)
     scene.ledger.control.cancel(job_id)
-    scene.rings.clear()
+    scene.notified.clear()
 
-    scene.ledger.work.ring_where_due(ROUTES)
+    scene.ledger.work.notify_where_due(ROUTES)
 
-    assert scene.rings == []
+    assert scene.notified == []

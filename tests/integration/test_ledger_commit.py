@@ -15,7 +15,7 @@ from builders import (
 )
 from ledger_fixtures import Scene
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.work import CommitOutcome
 from seqd_schemas import Completed, Counts, JobState, Progress, UploadSource
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
@@ -96,7 +96,7 @@ def test_the_first_commit_of_a_unit_wins(scene: Scene) -> None:
 def test_a_zombie_that_commits_late_changes_nothing(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     scene.commit(scene.claim_unit("worker-b"), label="living")
 
     outcome = scene.commit(zombie, label="zombie")
@@ -108,7 +108,7 @@ def test_a_zombie_that_commits_late_changes_nothing(scene: Scene) -> None:
 def test_a_zombie_that_is_faster_saves_the_work(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     living = scene.claim_unit("worker-b")
 
     outcomes = [scene.commit(zombie, label="zombie"), scene.commit(living, label="living")]
@@ -121,7 +121,7 @@ def test_a_zombie_that_is_faster_saves_the_work(scene: Scene) -> None:
 def test_a_unit_that_a_zombie_committed_is_not_claimable_any_more(scene: Scene) -> None:
     scene.submit_units(2)
     zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release("worker-a", crashed=False)
+    scene.ledger.work.release_worker("worker-a", crashed=False)
     scene.commit(zombie)
 
     assert scene.claim_unit("worker-b").name == "1"
@@ -156,7 +156,7 @@ def test_results_that_do_not_match_the_unit_are_refused(scene: Scene) -> None:
     unit = scene.claim_unit()
 
     with pytest.raises(ResponseError, match=r"seqd: 3 results for unit 0, which has 2 items"):
-        scene.ledger.commits.one(unit, some_results(3))
+        scene.ledger.work.commit(unit, some_results(3))
 
     assert scene.record(job_id).counts == Counts(total=2, processing=2)
     assert scene.commit(unit) is CommitOutcome.COMPLETED
@@ -166,7 +166,7 @@ def test_a_training_is_recorded_with_the_version_that_it_made(scene: Scene) -> N
     job_id = scene.submit(a_train_job(), version=None, unit_items=1)
     result = a_training_result(version=7)
 
-    outcome = scene.ledger.commits.training(scene.claim_unit(), result)
+    outcome = scene.ledger.work.commit_training(scene.claim_unit(), result)
 
     assert outcome is CommitOutcome.COMPLETED
     assert scene.record(job_id).training == result
@@ -179,9 +179,9 @@ def test_a_training_is_recorded_with_the_version_that_it_made(scene: Scene) -> N
 def test_a_training_of_an_older_attempt_is_fenced_off(scene: Scene) -> None:
     job_id = scene.submit(a_train_job(), version=None, unit_items=1)
     zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     current = scene.claim_unit("worker-b")
-    commit = scene.ledger.commits.training
+    commit = scene.ledger.work.commit_training
 
     outcomes = [
         commit(zombie, a_training_result(version=1)),
@@ -200,12 +200,12 @@ def test_an_uploaded_training_set_goes_with_the_training(scene: Scene) -> None:
     scene.ledger.submissions.append(job, job_id, 0, a_text_chunk())
     scene.ledger.submissions.seal(job, job_id, 1)
 
-    scene.ledger.commits.training(scene.claim_unit(), a_training_result())
+    scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
 
     assert scene.ledger.jobs.input_units(job_id) == 0
 
 
-def test_progress_is_told_at_most_four_times_a_second(scene: Scene) -> None:
+def test_progress_is_emitted_at_most_four_times_a_second(scene: Scene) -> None:
     job_id = scene.submit_units(20)
     began_ms = scene.ledger.fleet.now_ms()
 

@@ -12,8 +12,7 @@ from builders import (
 )
 from ledger_fixtures import Scene
 from seqd.errors import IdempotencyConflict, WrongState
-from seqd.ledger.blobs import unpack_items
-from seqd.ledger.chunking import halves_of
+from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd_schemas import (
     ItemChunk,
     ItemError,
@@ -58,15 +57,15 @@ def test_items_with_errors_are_kept_in_their_order_and_no_others(scene: Scene) -
 def test_failed_items_of_a_split_unit_are_kept_part_by_part(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     unit = scene.claim_unit()
-    halves = halves_of(unpack_items(unit.blob))
-    assert halves is not None
-    scene.ledger.work.split(unit, halves)
+    parts = split_chunk(unpack_items(unit.blob))
+    assert parts is not None
+    scene.ledger.work.split(unit, parts)
     parts = [scene.claim_unit(), scene.claim_unit()]
 
     for part in reversed(parts):
         chunk = unpack_items(part.blob)
         results = some_results(1, first=chunk.first_index, errored=1)
-        scene.ledger.commits.one(part, results, chunk)
+        scene.ledger.work.commit(part, results, chunk)
 
     assert failed_ids(scene, job_id) == ["item-0", "item-1"]
 
@@ -143,7 +142,7 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: st
         message = "There is no job 'nowhere' to continue; it is not kept (any more)."
     elif what == "completed training":
         ended, job = scene.submit(a_train_job(), version=None, unit_items=1), a_train_job()
-        scene.ledger.commits.training(scene.claim_unit(), a_training_result())
+        scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
         message = (
             f"Training {ended} is completed: there is nothing left to continue. Train anew, "
             "without `continues`."

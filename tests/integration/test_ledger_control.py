@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, a_train_job
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Scene
 from seqd.errors import UnknownJob, WrongState
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import CommitOutcome, Renewal
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes
@@ -52,27 +51,27 @@ def test_a_paused_job_whose_last_unit_was_in_hand_is_completed(scene: Scene) -> 
     assert scene.ledger.control.resume(job_id) is JobState.COMPLETED
 
 
-def test_a_paused_training_is_asked_to_give_its_unit_back(scene: Scene) -> None:
+def test_a_paused_training_has_its_lease_revoked(scene: Scene) -> None:
     job_id = scene.submit(a_train_job(), version=None, unit_items=1)
     unit = scene.claim_unit()
 
     scene.ledger.control.pause(job_id)
 
-    assert scene.ledger.work.renew([unit]) == [Renewal.ASKED_BACK]
-    assert scene.ledger.work.put_back(unit)
+    assert scene.ledger.work.renew([unit]) == [Renewal.REVOKED]
+    assert scene.ledger.work.release_unit(unit)
     assert scene.claim() is None
     scene.ledger.control.resume(job_id)
     assert scene.claim_unit().attempt == 2
 
 
-def test_a_resumed_job_goes_on_where_it_was_and_is_rung_for(scene: Scene) -> None:
+def test_a_resumed_job_goes_on_where_it_was_and_is_notified_for(scene: Scene) -> None:
     job_id = scene.submit_units(2)
     scene.commit(scene.claim_unit())
     scene.ledger.control.pause(job_id)
-    scene.rings.clear()
+    scene.notified.clear()
 
     assert scene.ledger.control.resume(job_id) is JobState.RUNNING
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
     assert scene.commit(scene.claim_unit()) is CommitOutcome.COMPLETED
     events = ["queued", "started", "progress", "paused", "resumed", "completed"]
     assert scene.events(job_id) == events
@@ -144,7 +143,7 @@ def test_nothing_is_left_of_a_removed_job_and_its_key_is_free(scene: Scene) -> N
     scene.ledger.control.remove(job_id)
 
     left = {key.decode() for key in scene.redis.scan_iter(f"{scene.keys.prefix}:*")}
-    assert left == {scene.keys.turn(), scene.keys.all_events()}
+    assert left == {scene.keys.route_position(), scene.keys.all_events()}
     assert scene.submit_units(1, job) != job_id
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from builders import a_classify_job, a_train_job, inline
 from ledger_fixtures import Scene
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.records import read_events
+from seqd.ledger.jobs import read_events
+from seqd.ledger.work import CommitOutcome
 from seqd_schemas import Expired, Expiring, JobState
 
 pytestmark = pytest.mark.processes

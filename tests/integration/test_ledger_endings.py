@@ -16,13 +16,12 @@ from builders import (
     a_worker_status,
     an_epoch,
     inline,
-    some_pieces,
+    some_deltas,
 )
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Scene
 from seqd.errors import UnknownJob
-from seqd.ledger.blobs import unpack_items
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.submissions import Alike
+from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import Cancelled, Counts, Failed, FileSource, JobState, Keys, Rejected
 
 pytestmark = pytest.mark.processes
@@ -41,7 +40,7 @@ def reconcile(scene: Scene) -> None:
     scene.ledger.work.expire()
     scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
     scene.ledger.jobs.forget_expired()
-    scene.ledger.work.ring_where_due(ROUTES)
+    scene.ledger.work.notify_where_due(ROUTES)
 
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
@@ -62,7 +61,7 @@ def cancelled(scene: Scene) -> str:
     job_id = scene.submit_units(4, job)
     scene.commit(scene.claim_unit())
     scene.claim_unit()
-    scene.ledger.work.put_back(scene.claim_unit(), wait_s=0.001, crashed=True)
+    scene.ledger.work.release_unit(scene.claim_unit(), wait_s=0.001, crashed=True)
     scene.ledger.control.cancel(job_id)
     return job_id
 
@@ -88,13 +87,13 @@ def abandoned_upload(scene: Scene) -> str:
     return job_id
 
 
-def cancelled_intake(scene: Scene) -> str:
+def cancelled_ingest(scene: Scene) -> str:
     job_id = scene.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
     scene.ledger.control.cancel(job_id)
     return job_id
 
 
-ENDINGS = [cancelled, completed, failed_training, abandoned_upload, cancelled_intake]
+ENDINGS = [cancelled, completed, failed_training, abandoned_upload, cancelled_ingest]
 
 
 def test_a_job_is_cancelled_with_no_worker_up(scene: Scene) -> None:
@@ -174,7 +173,7 @@ def test_a_worker_that_holds_a_unit_can_fail_the_job(scene: Scene) -> None:
 def test_a_zombie_cannot_fail_a_job(scene: Scene) -> None:
     job_id = scene.submit_units(1)
     zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     scene.claim_unit("worker-b")
 
     assert not scene.ledger.work.fail_job(zombie, a_failure())
@@ -278,9 +277,13 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
 
     reconcile(scene)
 
-    # The turn counter and the stream of all jobs belong to no job; an idempotency key has the
-    # same time to live as its job.
-    kept = {scene.keys.turn(), scene.keys.all_events(), scene.keys.idempotency("default", "7")}
+    # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
+    # the same time to live as its job.
+    kept = {
+        scene.keys.route_position(),
+        scene.keys.all_events(),
+        scene.keys.idempotency("default", "7"),
+    }
     assert before == set()
     assert all_keys(scene) - kept == set()
     assert scene.ledger.jobs.newest(10) == []
@@ -326,8 +329,8 @@ def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(scene: 
 
 def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Scene) -> None:
     quick = scene.with_settings(lease_s=BRIEFLY_S)
-    alike = Alike(a_classify_job(), version=3, unit_items=2, client="c1")
-    scene.ledger.submissions.submit_each(alike, [("told", a_chunk())])
+    template = BatchTemplate(a_classify_job(), version=3, unit_items=2, client="c1")
+    scene.ledger.submissions.submit_each(template, [("told", a_chunk())])
     scene.commit(scene.claim_unit())
     for ending in ENDINGS:
         ending(scene)
@@ -338,17 +341,17 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Sc
     quick.claim_unit()
     quick.expire_due()
     unit = scene.claim_unit()
-    halves = halves_of(unpack_items(unit.blob))
-    assert halves is not None
-    scene.ledger.work.split(unit, halves)
+    parts = split_chunk(unpack_items(unit.blob))
+    assert parts is not None
+    scene.ledger.work.split(unit, parts)
     part = scene.claim_unit()
-    scene.ledger.work.publish_pieces("worker-a", [(part, some_pieces("one", unit=part.name))])
+    scene.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
     scene.ledger.fleet.publish_limits(scene.settings)
     scene.submit(chunk=a_chunk())
     scene.ledger.fleet.publish_worker(a_worker_status())
     scene.ledger.fleet.publish_catalog([a_catalog_entry()])
     scene.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
-    scene.hang_bell(CLASSIFY)
+    scene.queue_wakeup(CLASSIFY)
     damaged = scene.submit_units(1, a_generate_job())
     scene.redis.set(scene.keys.job(damaged), "a string")
     scene.claim(routes=(GENERATE,))

@@ -7,8 +7,8 @@ import pytest
 from builders import a_train_job, an_epoch
 from ledger_fixtures import DEADLINE_S, Scene
 from seqd.errors import LeaseLost
-from seqd.ledger.records import read_events
-from seqd.ledger.units import Unit
+from seqd.ledger.jobs import read_events
+from seqd.ledger.work import Unit
 from seqd_schemas import Epoch, Queued, Sample
 
 pytestmark = pytest.mark.processes
@@ -56,7 +56,7 @@ def test_an_event_that_brings_a_time_along_is_a_mistake(scene: Scene) -> None:
 
 def test_a_zombie_cannot_publish(scene: Scene) -> None:
     zombie = a_training(scene)
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     current = scene.claim_unit("worker-b")
 
     with pytest.raises(LeaseLost) as error:

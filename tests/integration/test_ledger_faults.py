@@ -13,7 +13,7 @@ from ledger_fixtures import Scene, open_scene
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
-from seqd.ledger.commits import CommitOutcome
+from seqd.ledger.work import CommitOutcome
 from seqd.local.redis_server import LOOPBACK, choose_port
 from seqd.settings import Settings
 from seqd_schemas import Counts, Item, ItemChunk, JobState
@@ -74,7 +74,7 @@ def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Scene) -> None:
     )
     assert (error.value.exit_status, error.value.retryable) == (2, True)
     assert dump(tight) == before
-    assert tight.rings == []
+    assert tight.notified == []
 
 
 def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Scene) -> None:
@@ -123,7 +123,7 @@ def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(tight
         tight.commit(unit, label="a label that is so long that it does not fit " * 5)
 
     assert dump(tight) == before
-    assert tight.ledger.work.put_back(unit)  # costs no attempt, as a lost lease would
+    assert tight.ledger.work.release_unit(unit)  # costs no attempt, as a lost lease would
     relieve(tight)
     assert tight.commit(tight.claim_unit()) is CommitOutcome.COMPLETED
     assert tight.record(job_id).state is JobState.COMPLETED
@@ -138,7 +138,7 @@ def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Scene) -> No
     with pytest.raises(RedisFull):
         tight.ledger.work.publish(unit, an_epoch(unit.job_id))
     with pytest.raises(RedisFull):
-        tight.ledger.commits.training(unit, a_training_result())
+        tight.ledger.work.commit_training(unit, a_training_result())
 
     assert dump(tight) == before
 

@@ -23,8 +23,7 @@ from redis import Redis
 from builders import a_chunk, a_classify_job
 from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from seqd.ledger import connect
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Unit
 from seqd.settings import Settings
 from seqd_schemas import ClassifyJob, JobState
 
@@ -174,11 +173,11 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.handles)
     @rule(which=ANY, is_later=st.booleans(), is_crash=st.booleans())
-    def put_back(self, which: int, is_later: bool, is_crash: bool) -> None:
+    def release_unit(self, which: int, is_later: bool, is_crash: bool) -> None:
         handle = self.handles[which % len(self.handles)]
         _, unit = self.model_of(handle)
 
-        done = self.scene.ledger.work.put_back(
+        done = self.scene.ledger.work.release_unit(
             handle, wait_s=BRIEFLY_S if is_later else 0.0, crashed=is_crash
         )
 
@@ -200,7 +199,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, is_crash=st.booleans())
     def release(self, worker: str, is_crash: bool) -> None:
-        self.brief.ledger.work.release(worker, crashed=is_crash)
+        self.brief.ledger.work.release_worker(worker, crashed=is_crash)
 
         for _, _, unit in self.open_units():
             if unit.place == "leased" and unit.worker == worker:

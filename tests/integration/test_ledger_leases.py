@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_classify_job, inline
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Scene
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 
 pytestmark = pytest.mark.processes
 
@@ -83,21 +83,21 @@ def test_a_lease_is_lost_when_its_job_is_cancelled(scene: Scene) -> None:
     assert timer_of(scene, unit) is None
 
 
-def test_a_unit_that_is_put_back_is_claimable_at_once(scene: Scene) -> None:
+def test_a_unit_that_is_released_is_claimable_at_once(scene: Scene) -> None:
     scene.submit_units(1)
     unit = scene.claim_unit("worker-a")
 
-    assert scene.ledger.work.put_back(unit)
+    assert scene.ledger.work.release_unit(unit)
 
     again = scene.claim_unit("worker-b")
     assert (again.name, again.attempt, again.crashes) == (unit.name, 2, 0)
 
 
-def test_a_unit_that_is_put_back_for_later_waits(scene: Scene) -> None:
+def test_a_unit_that_is_released_for_later_waits(scene: Scene) -> None:
     scene.submit_units(1)
     unit = scene.claim_unit()
 
-    assert scene.ledger.work.put_back(unit, wait_s=0.02)
+    assert scene.ledger.work.release_unit(unit, wait_s=0.02)
 
     early = scene.claim()
     due_ms = timer_of(scene, unit)
@@ -108,21 +108,21 @@ def test_a_unit_that_is_put_back_for_later_waits(scene: Scene) -> None:
     assert scene.claim_unit().crashes == 0
 
 
-def test_a_unit_can_be_put_back_as_crashed(scene: Scene) -> None:
+def test_a_unit_can_be_released_as_crashed(scene: Scene) -> None:
     scene.submit_units(1)
 
-    scene.ledger.work.put_back(scene.claim_unit(), crashed=True)
+    scene.ledger.work.release_unit(scene.claim_unit(), crashed=True)
 
     assert scene.claim_unit().crashes == 1
 
 
-def test_a_unit_cannot_be_put_back_twice(scene: Scene) -> None:
+def test_a_unit_cannot_be_released_twice(scene: Scene) -> None:
     scene.submit_units(1)
     unit = scene.claim_unit()
-    scene.ledger.work.put_back(unit)
+    scene.ledger.work.release_unit(unit)
     current = scene.claim_unit()
 
-    assert not scene.ledger.work.put_back(unit, crashed=True)
+    assert not scene.ledger.work.release_unit(unit, crashed=True)
 
     assert scene.ledger.work.renew([current]) == [True]
     assert scene.redis.hgetall(scene.keys.crashes(unit.job_id)) == {}
@@ -132,14 +132,14 @@ def test_a_drained_worker_gives_back_all_it_holds_and_nothing_else(scene: Scene)
     scene.submit_units(3)
     mine = [scene.claim_unit("worker-a") for _ in range(2)]
     other = scene.claim_unit("worker-b")
-    scene.rings.clear()
+    scene.notified.clear()
 
-    scene.ledger.work.release("worker-a", crashed=False)
+    scene.ledger.work.release_worker("worker-a", crashed=False)
 
     again = [scene.claim_unit("worker-c") for _ in range(2)]
     assert [(unit.name, unit.crashes) for unit in again] == [("0", 0), ("1", 0)]
     assert scene.ledger.work.renew([*mine, other]) == [False, False, True]
-    assert scene.rings[0] == CLASSIFY
+    assert scene.notified[0] == CLASSIFY
     assert scene.redis.exists(scene.keys.worker_leases("worker-a")) == 0
 
 
@@ -148,7 +148,7 @@ def test_a_worker_that_died_leaves_a_crash_with_each_unit(scene: Scene) -> None:
     for _ in range(2):
         scene.claim_unit("worker-a")
 
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
 
     assert [scene.claim_unit().crashes for _ in range(2)] == [1, 1]
 
@@ -159,18 +159,18 @@ def test_a_release_rings_once_for_each_route(scene: Scene) -> None:
     routes = (CLASSIFY, "classify.imdb_gru", GENERATE)
     for _ in range(4):
         scene.claim("worker-a", routes)
-    scene.rings.clear()
+    scene.notified.clear()
 
-    scene.ledger.work.release("worker-a", crashed=False)
+    scene.ledger.work.release_worker("worker-a", crashed=False)
 
-    assert sorted(scene.rings) == ["classify.imdb_gru", CLASSIFY]
+    assert sorted(scene.notified) == ["classify.imdb_gru", CLASSIFY]
 
 
 def test_a_worker_that_holds_nothing_releases_nothing(scene: Scene) -> None:
     scene.submit_units(1)
     unit = scene.claim_unit("worker-a")
 
-    scene.ledger.work.release("worker-b", crashed=True)
+    scene.ledger.work.release_worker("worker-b", crashed=True)
 
     assert scene.ledger.work.renew([unit]) == [True]
 
@@ -191,12 +191,12 @@ def test_the_list_of_what_a_worker_holds_outlives_its_leases_and_not_for_ever(
 def test_silence_is_a_crash_and_the_unit_is_claimable_again(hasty: Scene) -> None:
     hasty.submit_units(1)
     hasty.claim_unit("worker-a")
-    hasty.rings.clear()
+    hasty.notified.clear()
 
     woken = hasty.expire_due()
 
     assert woken == 1
-    assert hasty.rings == [CLASSIFY]
+    assert hasty.notified == [CLASSIFY]
     assert hasty.claim_unit("worker-b").crashes == 1
 
 
@@ -243,7 +243,7 @@ def test_a_unit_that_waits_is_not_claimable(hasty: Scene) -> None:
 def test_a_unit_that_a_zombie_commits_while_it_waits_is_done(hasty: Scene) -> None:
     job_id = hasty.submit_units(2)
     zombie = hasty.claim_unit("worker-a")
-    hasty.ledger.work.put_back(zombie, wait_s=600.0)
+    hasty.ledger.work.release_unit(zombie, wait_s=600.0)
 
     hasty.commit(zombie)
 
@@ -256,7 +256,7 @@ def test_the_crashes_of_a_coalesced_claim_are_counted_for_each_unit(scene: Scene
         scene.submit(a_classify_job(source=inline("good")), unit_items=2)
     assert len(scene.claim_names("worker-a")) == 2
 
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
 
     assert [scene.claim_unit("worker-b").crashes for _ in range(2)] == [1, 1]
 
@@ -276,11 +276,11 @@ def test_a_unit_that_crashed_before_waits_also_when_its_worker_was_seen_to_die(
     patient = scene.with_settings(backoff_s=100.0)
     job_id = patient.submit_units(1)
     patient.claim_unit()
-    patient.ledger.work.release("worker-a", crashed=True)
+    patient.ledger.work.release_worker("worker-a", crashed=True)
     again = patient.claim_unit()
     now_ms = scene.ledger.fleet.now_ms()
 
-    patient.ledger.work.release("worker-a", crashed=True)
+    patient.ledger.work.release_worker("worker-a", crashed=True)
 
     assert again.crashes == 1
     assert patient.claim() is None

@@ -8,15 +8,14 @@ from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Scene
 from seqd.errors import IdempotencyConflict, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
 from seqd.ledger.blobs import unpack_items, unpack_results
-from seqd.ledger.commits import CommitOutcome, Finished, MiscountedResults
 from seqd.ledger.jobs import EndedRow
-from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, Alike
-from seqd.ledger.units import Unit
+from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
+from seqd.ledger.work import CommitOutcome, Finished, MiscountedResults, Unit
 from seqd_schemas import ClassifyJob, Counts, ItemChunk, JobState
 
 pytestmark = pytest.mark.processes
 
-MAILBOX = "client-1"
+CLIENT = "client-1"
 
 
 def submit_each(
@@ -26,9 +25,9 @@ def submit_each(
     chunk: ItemChunk | None = None,
 ) -> list[Accepted | SeqdError]:
     """Hand in a job of one item for each identifier."""
-    alike = Alike(job or a_classify_job(), version=3, unit_items=256, client=MAILBOX)
+    template = BatchTemplate(job or a_classify_job(), version=3, unit_items=256, client=CLIENT)
     inputs = [(job_id, chunk or a_chunk(1)) for job_id in job_ids]
-    return scene.ledger.submissions.submit_each(alike, inputs)
+    return scene.ledger.submissions.submit_each(template, inputs)
 
 
 def claim_all(scene: Scene) -> list[Unit]:
@@ -61,7 +60,7 @@ def test_each_of_many_jobs_is_whole_and_known_by_itself(scene: Scene) -> None:
     account = scene.redis.hgetall(scene.keys.tenant("acme"))
     assert (int(account[b"jobs"]), int(account[b"items"])) == (len(names), len(names))
     assert members(scene, scene.keys.jobs(), scene.keys.open_jobs()) == [len(names)] * 2
-    assert set(scene.rings) == {CLASSIFY}
+    assert set(scene.notified) == {CLASSIFY}
 
 
 def test_jobs_that_are_sent_again_are_not_made_again(scene: Scene) -> None:
@@ -114,7 +113,7 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(scene: Scene)
     submit_each(scene, names)
     units = claim_all(scene)
 
-    outcomes = scene.ledger.commits.several(finished(unit) for unit in units)
+    outcomes = scene.ledger.work.commit_batch(finished(unit) for unit in units)
 
     assert [unit.job_id for unit in units] == names
     assert set(outcomes) == {CommitOutcome.COMPLETED}
@@ -131,9 +130,9 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(scene: Scene)
 def test_commits_that_are_sent_again_change_nothing(scene: Scene) -> None:
     submit_each(scene, ["a", "b"])
     done = [finished(unit) for unit in claim_all(scene)]
-    scene.ledger.commits.several(done)
+    scene.ledger.work.commit_batch(done)
 
-    assert scene.ledger.commits.several(done) == [CommitOutcome.DUPLICATE] * 2
+    assert scene.ledger.work.commit_batch(done) == [CommitOutcome.DUPLICATE] * 2
     assert scene.record("a").counts == Counts(total=1, succeeded=1)
 
 
@@ -141,7 +140,7 @@ def test_one_unit_with_too_many_results_keeps_no_other_from_its_commit(scene: Sc
     submit_each(scene, ["a", "b", "c"])
     first, second, third = claim_all(scene)
 
-    outcomes = scene.ledger.commits.several(
+    outcomes = scene.ledger.work.commit_batch(
         [finished(first), Finished(second, some_results(3)), finished(third)]
     )
 
@@ -155,7 +154,7 @@ def test_a_damaged_job_is_ended_and_its_neighbours_are_committed(scene: Scene) -
     units = claim_all(scene)
     scene.redis.set(scene.keys.output("b"), "what is this?")
 
-    outcomes = scene.ledger.commits.several(finished(unit) for unit in units)
+    outcomes = scene.ledger.work.commit_batch(finished(unit) for unit in units)
 
     assert outcomes == [CommitOutcome.COMPLETED, CommitOutcome.ENDED, CommitOutcome.COMPLETED]
     assert [scene.record(name).state for name in ("a", "b", "c")] == [
@@ -181,23 +180,23 @@ def test_what_a_claim_took_before_it_tripped_over_a_damaged_job_comes_back(scene
 def test_a_client_is_told_once_of_all_its_jobs_that_a_step_has_ended(scene: Scene) -> None:
     submit_each(scene, ["a", "b"])
     scene.submit(job_id="of-somebody-else", chunk=a_chunk(1), sealed=True, unit_items=256)
-    place = scene.ledger.jobs.last_end_told(MAILBOX)
+    place = scene.ledger.jobs.last_completion_id(CLIENT)
 
-    scene.ledger.commits.several(finished(unit) for unit in claim_all(scene))
-    place, told = scene.ledger.jobs.ends_told(MAILBOX, place)
+    scene.ledger.work.commit_batch(finished(unit) for unit in claim_all(scene))
+    place, told = scene.ledger.jobs.completions(CLIENT, place)
     submit_each(scene, ["c"])
     scene.ledger.control.cancel("c")
 
     assert told == ["a", "b"]
-    assert scene.ledger.jobs.ends_told(MAILBOX, place)[1] == ["c"]
-    assert 0 < scene.redis.ttl(scene.keys.ended(MAILBOX)) <= 3_600
+    assert scene.ledger.jobs.completions(CLIENT, place)[1] == ["c"]
+    assert 0 < scene.redis.ttl(scene.keys.completions(CLIENT)) <= 3_600
 
 
 def test_a_mailbox_that_is_none_is_in_nobodys_way(scene: Scene) -> None:
-    scene.redis.set(scene.keys.ended(MAILBOX), "what is this?")
+    scene.redis.set(scene.keys.completions(CLIENT), "what is this?")
     submit_each(scene, ["a", "b"])
 
-    outcomes = scene.ledger.commits.several(finished(unit) for unit in claim_all(scene))
+    outcomes = scene.ledger.work.commit_batch(finished(unit) for unit in claim_all(scene))
 
     assert outcomes == [CommitOutcome.COMPLETED] * 2
 
@@ -205,7 +204,7 @@ def test_a_mailbox_that_is_none_is_in_nobodys_way(scene: Scene) -> None:
 def test_many_jobs_are_looked_at_together(scene: Scene) -> None:
     submit_each(scene, ["done", "open"])
     first, _ = claim_all(scene)
-    scene.ledger.commits.several([finished(first)])
+    scene.ledger.work.commit_batch([finished(first)])
     scene.submit_units(2, job_id="of-two-units")
     scene.ledger.control.cancel("of-two-units")
 

@@ -128,7 +128,7 @@ ACCOUNTS = {
     "garbage request": (damage_request, 0, 0),
     "no group": (drop("group"), 0, 0),
     "todo is a string": (replace_todo, 0, 0),
-    # A commit trips over these: before it changes anything.
+    # A commit fails at these: before it changes anything.
     "units_done is text": (write_text("units_done"), 0, 0),
     "no units_done": (drop("units_done"), 0, 0),
     # Its counts cannot be read, so what waited stays until the last open job has ended.

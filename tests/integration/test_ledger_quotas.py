@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job, some_results
 from ledger_fixtures import BRIEFLY_S, Scene
 from seqd.errors import QuotaExceeded, RedisFull
-from seqd.ledger.blobs import unpack_items
-from seqd.ledger.chunking import halves_of
+from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd_schemas import Priority, UploadSource
 
 pytestmark = pytest.mark.processes
@@ -147,7 +146,7 @@ def test_a_claim_on_a_full_redis_gets_past_a_job_that_has_none_for_it(
     held = scene.claim_unit()
     if head == "nothing to do":
         # A late commit of a unit that had gone back.
-        scene.ledger.work.put_back(held)
+        scene.ledger.work.release_unit(held)
         scene.redis.zrem(scene.keys.todo(first), "0", "1")
     other = scene.submit_units(1)
     scene.redis.config_set("maxmemory", 1)
@@ -187,7 +186,7 @@ def test_what_one_job_leaves_of_the_workers_is_for_the_others(scene: Scene) -> N
     assert scene.claim_names() + scene.claim_names() == [(greedy, "0"), (other, "0")]
 
 
-@pytest.mark.parametrize("way", ["put_back", "expire", "release"])
+@pytest.mark.parametrize("way", ["release_unit", "expire", "release"])
 def test_a_unit_that_comes_back_makes_room_for_the_next(scene: Scene, way: str) -> None:
     quick = scene.with_settings(lease_s=BRIEFLY_S if way == "expire" else 30.0)
     job_id = scene.submit_units(2, a_classify_job(max_running_units=1))
@@ -195,10 +194,10 @@ def test_a_unit_that_comes_back_makes_room_for_the_next(scene: Scene, way: str) 
     if way != "expire":
         assert scene.claim() is None
 
-    if way == "put_back":
-        scene.ledger.work.put_back(unit)
+    if way == "release_unit":
+        scene.ledger.work.release_unit(unit)
     elif way == "release":
-        scene.ledger.work.release("worker-a", crashed=False)
+        scene.ledger.work.release_worker("worker-a", crashed=False)
     else:
         quick.expire_due()
 
@@ -251,11 +250,11 @@ def test_an_account_is_what_the_tenants_open_jobs_add_up_to(scene: Scene, steps:
         elif step == "commit" and held:
             unit = held.pop()
             chunk = unpack_items(unit.blob)
-            scene.ledger.commits.one(unit, some_results(len(chunk.items)), chunk)
+            scene.ledger.work.commit(unit, some_results(len(chunk.items)), chunk)
         elif step == "split" and held:
             unit = held.pop()
-            if halves := halves_of(unpack_items(unit.blob)):
-                scene.ledger.work.split(unit, halves)
+            if parts := split_chunk(unpack_items(unit.blob)):
+                scene.ledger.work.split(unit, parts)
         elif step == "cancel" and jobs:
             scene.ledger.control.cancel(jobs[0])
         elif step == "pause" and jobs:

@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 from builders import a_chunk, some_results
 from ledger_fixtures import CLASSIFY, ROUTES, Scene
 from seqd.client import JobHandle
-from seqd.ledger.blobs import pack_results, unpack_items, unpack_results
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
+from seqd.ledger.blobs import pack_results, split_chunk, unpack_items, unpack_results
+from seqd.ledger.work import CommitOutcome, Unit
 from seqd_schemas import Counts, JobState
 
 pytestmark = pytest.mark.processes
@@ -24,23 +22,23 @@ def a_job(scene: Scene) -> str:
 
 
 def split(scene: Scene, unit: Unit) -> bool:
-    halves = halves_of(unpack_items(unit.blob))
-    assert halves is not None
-    return scene.ledger.work.split(unit, halves)
+    parts = split_chunk(unpack_items(unit.blob))
+    assert parts is not None
+    return scene.ledger.work.split(unit, parts)
 
 
 def commit_part(scene: Scene, part: Unit, *, errored: int = 0) -> CommitOutcome:
     """Commit a result for each item of a part."""
     chunk = unpack_items(part.blob)
     results = some_results(len(chunk.items), first=chunk.first_index, errored=errored)
-    return scene.ledger.commits.one(part, results)
+    return scene.ledger.work.commit(part, results)
 
 
 def ids_of(scene: Scene, job_id: str) -> list[str]:
     return [result.custom_id for result in JobHandle(scene.ledger, job_id).results()]
 
 
-def test_the_halves_of_a_unit_are_claimed_one_at_a_time_in_order(scene: Scene) -> None:
+def test_the_parts_of_a_unit_are_claimed_one_at_a_time_in_order(scene: Scene) -> None:
     job_id = a_job(scene)
 
     split(scene, scene.claim_unit())
@@ -50,14 +48,14 @@ def test_the_halves_of_a_unit_are_claimed_one_at_a_time_in_order(scene: Scene) -
     assert scene.claim_names() == []
 
 
-def test_a_split_rings_for_its_halves(scene: Scene) -> None:
+def test_a_split_notifies_for_its_parts(scene: Scene) -> None:
     a_job(scene)
     unit = scene.claim_unit()
-    scene.rings.clear()
+    scene.notified.clear()
 
     split(scene, unit)
 
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
 
 
 def test_the_results_of_the_parts_become_the_units_when_the_last_one_is_there(scene: Scene) -> None:
@@ -83,7 +81,7 @@ def test_the_results_of_the_parts_become_the_units_when_the_last_one_is_there(sc
 def test_only_the_attempt_that_holds_the_lease_splits(scene: Scene) -> None:
     job_id = a_job(scene)
     zombie = scene.claim_unit()
-    scene.ledger.work.put_back(zombie)
+    scene.ledger.work.release_unit(zombie)
     scene.claim_unit("worker-b")
 
     was_split = split(scene, zombie)
@@ -102,7 +100,7 @@ def test_a_zombies_commit_of_a_unit_that_was_split_changes_nothing(
     for _ in range(committed_parts):
         commit_part(scene, scene.claim_unit())
 
-    outcome = scene.ledger.commits.one(zombie, some_results(ITEMS, label="zombie"))
+    outcome = scene.ledger.work.commit(zombie, some_results(ITEMS, label="zombie"))
 
     assert outcome is CommitOutcome.DUPLICATE
     assert scene.record(job_id).counts.succeeded == 4 * committed_parts
@@ -149,7 +147,7 @@ def test_however_a_unit_is_split_and_committed_its_results_are_whole(
     held: list[Unit] = []
     while (claim := scene.claim(routes=ROUTES)) is not None:
         (part,) = claim.units
-        if halves_of(unpack_items(part.blob)) is not None and next(choices, False):
+        if split_chunk(unpack_items(part.blob)) is not None and next(choices, False):
             split(scene, part)
         else:
             held.append(part)

@@ -35,7 +35,7 @@ def test_a_job_comes_in_with_its_first_unit_in_one_step(scene: Scene) -> None:
     assert (record.kind, record.model, record.version) == ("classify", "imdb_lstm", 3)
     assert (record.tenant, record.priority) == ("acme", "bulk")
     assert record.job == job
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
 
 
 def test_a_job_that_comes_in_is_announced_once_with_its_counts(scene: Scene) -> None:
@@ -57,7 +57,7 @@ def test_a_job_handed_in_twice_is_one_job(scene: Scene) -> None:
 
     assert (first, second) == (Accepted("mine", created=True), Accepted("mine", created=False))
     assert scene.record("mine").counts.total == 2
-    assert scene.rings == [CLASSIFY]
+    assert scene.notified == [CLASSIFY]
 
 
 def test_an_idempotency_key_stands_for_its_job_whatever_identifier_comes_with_it(
@@ -137,12 +137,12 @@ def test_inline_items_become_the_only_unit_and_leave_the_request(scene: Scene) -
     assert chunk.items == inline("good", "bad").items
 
 
-def test_a_file_makes_an_intake_that_a_worker_can_claim(scene: Scene) -> None:
+def test_a_file_makes_an_ingest_that_a_worker_can_claim(scene: Scene) -> None:
     job_id = scene.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
 
     unit = scene.claim_unit()
 
-    assert (unit.job_id, unit.name, unit.blob) == (job_id, "intake", b"")
+    assert (unit.job_id, unit.name, unit.blob) == (job_id, "ingest", b"")
     assert scene.record(job_id).counts == Counts()
     assert not scene.record(job_id).sealed
     assert scene.redis.zcard(scene.keys.uploads()) == 0  # nobody uploads, nobody is missed
@@ -154,7 +154,7 @@ def test_a_training_is_one_unit_of_its_own(scene: Scene) -> None:
     record = scene.record(job_id)
 
     assert (record.sealed, record.units, record.counts.total) == (True, 1, 1)
-    assert scene.rings == [TRAIN]
+    assert scene.notified == [TRAIN]
     assert scene.claim_unit().name == "train"
 
 
@@ -172,12 +172,12 @@ def test_a_job_that_is_sealed_without_items_is_completed_at_once(scene: Scene) -
     assert scene.events(job_id) == ["queued", "completed"]
 
 
-def test_no_bell_is_rung_where_one_hangs(scene: Scene) -> None:
-    scene.hang_bell(CLASSIFY)
+def test_no_wakeup_is_sent_where_one_waits(scene: Scene) -> None:
+    scene.queue_wakeup(CLASSIFY)
 
     scene.submit(chunk=a_chunk())
 
-    assert scene.rings == []
+    assert scene.notified == []
 
 
 def test_units_are_added_in_order(scene: Scene) -> None:
@@ -295,18 +295,18 @@ def test_a_seal_comes_too_late_for_a_job_that_has_ended(scene: Scene) -> None:
     assert not scene.ledger.submissions.seal(job, job_id, 1)
 
 
-def test_only_the_intake_that_holds_the_lease_seals(scene: Scene) -> None:
+def test_only_the_ingest_that_holds_the_lease_seals(scene: Scene) -> None:
     job = a_generate_job(source=FileSource(path="/data/prompts.txt"))
     job_id = scene.submit(job)
     zombie = scene.claim_unit()
-    scene.ledger.work.release("worker-a", crashed=True)
+    scene.ledger.work.release_worker("worker-a", crashed=True)
     current = scene.claim_unit("worker-b")
     scene.append(job_id, 0, job=job)
     seal = scene.ledger.submissions.seal
 
     outcomes = [
-        seal(job, job_id, 0, intake_attempt=zombie.attempt),
-        seal(job, job_id, 1, intake_attempt=current.attempt),
+        seal(job, job_id, 0, ingest_attempt=zombie.attempt),
+        seal(job, job_id, 1, ingest_attempt=current.attempt),
     ]
 
     assert outcomes == [False, True]
@@ -326,6 +326,6 @@ def test_a_training_set_becomes_one_unit_when_it_is_sealed(scene: Scene) -> None
 
     assert early is None
     assert scene.record(job_id).counts == Counts(total=1, processing=1)
-    assert scene.rings == [TRAIN]
+    assert scene.notified == [TRAIN]
     assert scene.claim_unit().name == "train"
     assert scene.ledger.jobs.input_units(job_id) == 2

@@ -12,9 +12,9 @@ import pytest
 from redis import Redis
 
 from redis_fixtures import PrivateServer
-from seqd.bell import RING_TIMEOUT_S, Bell
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
+from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, Wakeup
 from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
 from seqd_schemas import ItemFailure, ItemSuccess, Keys, WorkerState
@@ -74,27 +74,27 @@ def test_whoever_rings_is_not_held_up_for_ever_by_a_server_that_hangs(
     private_server: PrivateServer, prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(prefix=prefix)
-    bell = Bell(private_server.url, settings)
-    bell.ring("classify.echo")
+    wakeup = Wakeup(private_server.url, settings)
+    wakeup.notify("classify.echo")
     private_server.freeze()
     began = time.monotonic()
 
-    bell.ring("classify.echo")
+    wakeup.notify("classify.echo")
 
-    assert time.monotonic() - began < 3 * RING_TIMEOUT_S + SLACK_S
-    assert "could not ring for route=classify.echo" in caplog.text
+    assert time.monotonic() - began < 3 * NOTIFY_TIMEOUT_S + SLACK_S
+    assert "could not notify route=classify.echo" in caplog.text
 
 
-def test_a_ring_reaches_the_workers_over_a_new_connection(proxy, private_server, prefix):
+def test_a_wakeup_reaches_the_workers_over_a_new_connection(proxy, private_server, prefix):
     settings = Settings(prefix=prefix)
-    bell = Bell(proxy.url, settings)
-    bell.ring("classify.echo")
+    wakeup = Wakeup(proxy.url, settings)
+    wakeup.notify("classify.echo")
     assert proxy.freeze() >= 1
 
-    bell.ring("classify.echo")
+    wakeup.notify("classify.echo")
 
     with connect(private_server.url) as redis:
-        assert redis.llen(settings.keys.bell("classify.echo")) == 2
+        assert redis.llen(settings.keys.wakeup("classify.echo")) == 2
 
 
 def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(house_behind, proxy):

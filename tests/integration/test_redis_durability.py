@@ -11,7 +11,7 @@ from builders import a_chunk, a_classify_job
 from ledger_fixtures import Scene, open_scene
 from redis_fixtures import PrivateServer, binary_of_kind
 from seqd.ledger import connect
-from seqd.ledger.durability import wait_until_durable
+from seqd.ledger.redis import wait_until_durable
 from seqd.local.redis_binaries import ServerKind
 from seqd.settings import Settings
 from seqd_schemas import JobState, Keys

@@ -20,8 +20,8 @@ from redis import Redis
 from builders import a_chunk
 from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from redis_fixtures import PrivateServer
-from seqd.bell import Bell
 from seqd.ledger import connect
+from seqd.ledger.wakeup import Wakeup
 from seqd.local import launch_command
 from seqd.settings import Settings
 from seqd.worker.reconciler import Reconciler
@@ -70,13 +70,13 @@ def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
 
 
 def test_who_rings_on_a_full_redis_is_not_disturbed(tight, caplog):
-    bell = Bell(str(tight.settings.redis_url), tight.settings)
+    wakeup = Wakeup(str(tight.settings.redis_url), tight.settings)
     fill(tight.redis)
 
-    bell.ring("classify.echo")
+    wakeup.notify("classify.echo")
 
     (message,) = caplog.messages
-    assert message.startswith("could not ring for route=classify.echo: ")
+    assert message.startswith("could not notify route=classify.echo: ")
     assert "maxmemory" in message
 
 

@@ -22,14 +22,14 @@ def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
 ) -> None:
     house = House(live_settings(private_server, tmp_path), tmp_path)
     house.publish_catalog()
-    bell = house.settings.keys.bell(route_of("classify", "echo"))
+    wakeup = house.settings.keys.wakeup(route_of("classify", "echo"))
     with connect(private_server.url) as operator, house.client() as client:
         client.classify(["a"], model="echo")
         connections = len(operator.client_list())
 
         for number in range(JOBS - 1):
             # Heard at once, so that each job rings.
-            assert operator.delete(bell) == 1, f"job {number} did not ring"
+            assert operator.delete(wakeup) == 1, f"job {number} did not ring"
             client.classify(["a"], model="echo")
 
         assert operator.pubsub_channels() == []

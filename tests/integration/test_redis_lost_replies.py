@@ -21,15 +21,15 @@ from builders import (
     a_training_result,
     an_epoch,
     inline,
-    some_pieces,
+    some_deltas,
     some_results,
 )
 from ledger_fixtures import BRIEFLY_S, Scene, open_scene
 from redis_fixtures import forget_keys
 from seqd.ledger import connect
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.commits import Finished
-from seqd.ledger.submissions import Alike
+from seqd.ledger.blobs import split_chunk
+from seqd.ledger.submissions import BatchTemplate
+from seqd.ledger.work import Finished
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
@@ -42,7 +42,7 @@ TRAINING = a_train_job()
 #: Fields of a job's hash that differ between two runs: a time, and a random token.
 NEVER_ALIKE = (b"event_at", b"published")
 #: Such a token, too.
-TOKEN = b":worker:worker-a:pieces"
+TOKEN = b":worker:worker-a:deltas"
 
 Step = Callable[[], object]
 
@@ -61,9 +61,9 @@ def submitted_inline(scene: Scene) -> Step:
 
 
 def submitted_together(scene: Scene) -> Step:
-    alike = Alike(a_classify_job(), version=3, unit_items=256, client="c")
+    template = BatchTemplate(a_classify_job(), version=3, unit_items=256, client="c")
     inputs = [(name, a_chunk(1)) for name in "abc"]
-    return lambda: scene.ledger.submissions.submit_each(alike, inputs)
+    return lambda: scene.ledger.submissions.submit_each(template, inputs)
 
 
 def committed_together(scene: Scene) -> Step:
@@ -71,7 +71,7 @@ def committed_together(scene: Scene) -> Step:
     claim = scene.claim()
     assert claim is not None
     done = [Finished(unit, some_results(1)) for unit in claim.units]
-    return lambda: scene.ledger.commits.several(done)
+    return lambda: scene.ledger.work.commit_batch(done)
 
 
 def appended(scene: Scene) -> Step:
@@ -111,34 +111,34 @@ def committed_as_the_last(scene: Scene) -> Step:
 def training_committed(scene: Scene) -> Step:
     scene.submit(TRAINING, version=None, unit_items=1)
     unit = scene.claim_unit()
-    return lambda: scene.ledger.commits.training(unit, a_training_result())
+    return lambda: scene.ledger.work.commit_training(unit, a_training_result())
 
 
-def put_back(scene: Scene) -> Step:
+def release_unit(scene: Scene) -> Step:
     scene.submit_units(2)
     unit = scene.claim_unit()
-    return lambda: scene.ledger.work.put_back(unit)
+    return lambda: scene.ledger.work.release_unit(unit)
 
 
-def put_back_after_a_crash(scene: Scene) -> Step:
+def release_after_a_crash(scene: Scene) -> Step:
     scene.submit_units(2)
     unit = scene.claim_unit()
-    return lambda: scene.ledger.work.put_back(unit, wait_s=60, crashed=True)
+    return lambda: scene.ledger.work.release_unit(unit, wait_s=60, crashed=True)
 
 
 def split(scene: Scene) -> Step:
     scene.submit_units(2)
     unit = scene.claim_unit()
-    halves = halves_of(a_chunk())
-    assert halves is not None
-    return lambda: scene.ledger.work.split(unit, halves)
+    parts = split_chunk(a_chunk())
+    assert parts is not None
+    return lambda: scene.ledger.work.split(unit, parts)
 
 
 def released(scene: Scene) -> Step:
     scene.submit_units(3)
     scene.claim_unit()
     scene.claim_unit()
-    return lambda: scene.ledger.work.release("worker-a", crashed=True)
+    return lambda: scene.ledger.work.release_worker("worker-a", crashed=True)
 
 
 def expired(scene: Scene) -> Step:
@@ -174,17 +174,17 @@ def failed(scene: Scene) -> Step:
     return lambda: scene.ledger.work.fail_job(unit, a_failure())
 
 
-def told_of(scene: Scene) -> Step:
+def published_event(scene: Scene) -> Step:
     scene.submit(TRAINING, version=None, unit_items=1)
     unit = scene.claim_unit()
     return lambda: scene.ledger.work.publish(unit, an_epoch(unit.job_id))
 
 
-def pieces_told_of(scene: Scene) -> Step:
+def published_deltas(scene: Scene) -> Step:
     scene.submit(a_generate_job(stream=True), chunk=a_chunk(1))
     unit = scene.claim_unit()
-    told = [(unit, some_pieces("one ")), (unit, some_pieces("two", offset=4))]
-    return lambda: scene.ledger.work.publish_pieces("worker-a", told)
+    entries = [(unit, some_deltas("one ")), (unit, some_deltas("two", offset=4))]
+    return lambda: scene.ledger.work.publish_deltas("worker-a", entries)
 
 
 STORIES = [
@@ -200,8 +200,8 @@ STORIES = [
     committed_as_the_last,
     committed_together,
     training_committed,
-    put_back,
-    put_back_after_a_crash,
+    release_unit,
+    release_after_a_crash,
     split,
     released,
     expired,
@@ -209,8 +209,8 @@ STORIES = [
     paused,
     resumed,
     failed,
-    told_of,
-    pieces_told_of,
+    published_event,
+    published_deltas,
 ]
 
 
@@ -303,7 +303,7 @@ def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
 
 
 @pytest.mark.parametrize("losses", [1, 2])
-def test_a_worker_hears_bells_after_celerys_own_replies_were_lost(
+def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
     house_behind, proxy, losses, caplog
 ):
     """Celery takes note of a message and acknowledges it with a MULTI each."""
@@ -315,7 +315,7 @@ def test_a_worker_hears_bells_after_celerys_own_replies_were_lost(
         wait_until(lambda: proxy.is_done, "the replies were lost")
 
     assert client.classify(["b"], model="echo").wait(timeout_s=30).counts.succeeded == 1
-    # A ring that failed is a line, and leaves no publisher behind that fails at the next one.
+    # A wakeup that failed is a line, and leaves no publisher behind that fails at the next one.
     assert "Traceback" not in caplog.text
 
 

@@ -62,8 +62,8 @@ def bytes_kept(house: House, job: JobHandle) -> int:
     """Count the bytes of all pieces that Redis keeps of a job."""
     assert house.settings.redis_url is not None
     with connect(house.settings.redis_url) as redis:
-        entries = redis.xrange(house.settings.keys.pieces(job.job_id))
-    return sum(len(fields[b"p"]) for _, fields in entries)
+        entries = redis.xrange(house.settings.keys.deltas(job.job_id))
+    return sum(len(fields[b"d"]) for _, fields in entries)
 
 
 def live(pieces: Iterator[StreamedText], count: int) -> list[StreamedText]:

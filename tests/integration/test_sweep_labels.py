@@ -15,8 +15,7 @@ from seqd.curves import LearningCurve
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
 from seqd.inputs import ListDataset
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Unit
 from seqd.local.slots import parse_slot
 from seqd.models import ModelStore, Registry
 from seqd.settings import Settings
@@ -114,7 +113,7 @@ class Bench:
             )
             result = ItemSuccess(custom_id=run.name, output=output)
         chunk = unpack_items(run.unit.blob)
-        return self.scene.ledger.commits.one(run.unit, [result], chunk, fenced=True)
+        return self.scene.ledger.work.commit(run.unit, [result], chunk, fenced=True)
 
     def label(self) -> int | None:
         """Give the version that the label is at."""

@@ -12,8 +12,7 @@ from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
 from seqd.ledger import Ledger, connect
-from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord, Unit
 from seqd.worker.checkpoints import WorkerCheckpoints
 from seqd.worker.contexts import WorkerTrainContext, told_in
 from seqd.worker.training_data import TrainingData
@@ -132,7 +131,7 @@ def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attemp
     def freeze_before_the_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
         monkeypatch.undo()
         counting = commit(unit, record)
-        desk.scene.ledger.work.put_back(unit)
+        desk.scene.ledger.work.release_unit(unit)
         desk.unit = desk.scene.claim_unit("worker-b")
         holder = desk.checkpoints()
         for step in (2, 3, 4):

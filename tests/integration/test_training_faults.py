@@ -57,7 +57,7 @@ class Stage:
         name = lease.decode().split()[1]
         return next(worker for worker in workers if worker.name == name)
 
-    def bells_being_answered(self) -> list[bytes]:
+    def wakeups_being_answered(self) -> list[bytes]:
         """Give the delivery tags of the messages that Celery has not acknowledged."""
         prefix = self.house.settings.prefix
         return list(self.ledger.redis.hkeys(f"{prefix}:unacked"))
@@ -161,11 +161,11 @@ def test_a_training_longer_than_the_visibility_timeout_is_entered_once(stage: St
         worker.wait_until_ready()
     job = stage.train(epochs=1_000, step_ms=50)
     stage.wait_for("saved 1")
-    wait_until(lambda: len(stage.bells_being_answered()) == 1, "the others wait for bells")
-    (bell,) = stage.bells_being_answered()
+    wait_until(lambda: len(stage.wakeups_being_answered()) == 1, "the others wait for wakeups")
+    (wakeup,) = stage.wakeups_being_answered()
 
-    # Celery looks every 10 s for bells that have been answered for so long, and rings again.
-    wait_until(lambda: bell not in stage.bells_being_answered(), "Celery rings again")
+    # Celery looks every 10 s for wakeups that have been answered for so long, and redelivers them.
+    wait_until(lambda: wakeup not in stage.wakeups_being_answered(), "Celery redelivers it")
     heard_again_at = stage.steps()[-1]
     stage.wait_for(f"saved {heard_again_at + 10}")
     job.cancel()

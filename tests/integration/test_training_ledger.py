@@ -4,8 +4,7 @@ import pytest
 
 from builders import a_train_job
 from ledger_fixtures import Scene
-from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord, Unit
 from seqd_schemas import JobState
 
 pytestmark = pytest.mark.processes
@@ -53,7 +52,7 @@ def test_a_checkpoint_that_is_sent_twice_counts_once(scene: Scene):
 def test_a_checkpoint_of_an_attempt_that_lost_its_lease_is_refused(scene: Scene):
     zombie = a_training(scene)
     save(scene, zombie, 1)
-    scene.ledger.work.put_back(zombie)
+    scene.ledger.work.release_unit(zombie)
     holder = scene.claim_unit("worker-b")
     save(scene, holder, 2)
 
@@ -87,11 +86,11 @@ def test_a_training_that_gets_on_may_crash_as_often_as_it_likes(scene: Scene):
     crashes = []
     for number in range(5):
         save(scene, unit, number)
-        scene.ledger.work.put_back(unit, crashed=True)
+        scene.ledger.work.release_unit(unit, crashed=True)
         unit = scene.claim_unit()
         crashes.append(unit.crashes)
 
-    scene.ledger.work.put_back(unit, crashed=True)
+    scene.ledger.work.release_unit(unit, crashed=True)
 
     assert crashes == [1] * 5
     assert scene.claim_unit().crashes == 2

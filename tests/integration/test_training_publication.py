@@ -17,9 +17,7 @@ from seqd.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs import ListDataset
-from seqd.ledger.checkpoints import CheckpointRecord
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import CheckpointRecord, Renewal, Unit
 from seqd.local.slots import parse_slot
 from seqd.models import ModelStore
 from seqd.worker import publication
@@ -163,15 +161,15 @@ def test_a_cancel_between_publication_and_commit_takes_the_version_back(
     unit = bench.claim(job)
 
     manifest = bench.publish(job, unit)
-    commits, labels_meanwhile = bench.scene.ledger.commits, {}
-    commit = commits.training
+    work, labels_meanwhile = bench.scene.ledger.work, {}
+    commit = work.commit_training
 
     def commit_after_a_cancel(*arguments):
         labels_meanwhile.update(bench.store.labels("echo"))
         bench.scene.ledger.control.cancel(unit.job_id)
         return commit(*arguments)
 
-    monkeypatch.setattr(commits, "training", commit_after_a_cancel)
+    monkeypatch.setattr(work, "commit_training", commit_after_a_cancel)
     bench.publication.commit(Run(job, unit), manifest, 1.0)
     completed = bench.publication.settle(Run(job, unit))
 
@@ -185,7 +183,7 @@ def test_a_version_that_the_next_attempt_takes_over_is_not_taken_back(bench: Ben
     job = an_echo_job(labels=("production",))
     zombie = bench.claim(job)
     manifest = bench.publish(job, zombie)
-    bench.scene.ledger.work.put_back(zombie)
+    bench.scene.ledger.work.release_unit(zombie)
     holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
 
     # The zombie's commit is fenced, before and after the other attempt has committed.
@@ -206,7 +204,7 @@ def test_a_version_that_the_next_attempt_takes_over_is_not_taken_back(bench: Ben
 
 def complete_by_another(bench: Bench, job: TrainJob, frozen: Unit) -> None:
     """Let the next attempt complete the job, and an operator roll the label back to version 1."""
-    bench.scene.ledger.work.put_back(frozen)
+    bench.scene.ledger.work.release_unit(frozen)
     holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
     version = bench.publication.take_up(Run(job, holder)) or bench.publish(job, holder)
     bench.publication.commit(Run(job, holder), version, 1.0)
@@ -247,7 +245,7 @@ def test_a_worker_that_wakes_up_while_the_next_one_trains_publishes_nothing(
 
     def freeze_and_thaw(*arguments):
         monkeypatch.undo()
-        bench.scene.ledger.work.put_back(zombie)
+        bench.scene.ledger.work.release_unit(zombie)
         holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
         assert bench.publication.take_up(Run(job, holder)) is None
         return publish(*arguments)
@@ -264,7 +262,7 @@ def test_a_late_attempt_that_announces_itself_does_not_keep_the_holder_out(
 ):
     job = an_echo_job(labels=("production",))
     zombie = bench.claim(job)
-    bench.scene.ledger.work.put_back(zombie)
+    bench.scene.ledger.work.release_unit(zombie)
     holder = bench.scene.claim_unit("worker-b", routes=ROUTE)
     manifest = bench.publish(job, holder)
     move_labels = bench.store.move_labels

@@ -11,8 +11,8 @@ import pytest
 from celery import Celery
 
 from redis_fixtures import PrivateServer
-from seqd.bell import DOORBELL, Bell, broker_settings
 from seqd.ledger import connect
+from seqd.ledger.wakeup import WAKEUP_TASK, Wakeup, broker_settings
 from seqd.settings import Settings
 from worker_fixtures import House
 
@@ -26,7 +26,7 @@ IDENTIFIERS = ("id", "root_id", "correlation_id", "delivery_tag")
 
 def messages_in(url: str, settings: Settings) -> list[dict[str, object]]:
     with connect(url) as redis:
-        queue = redis.lrange(settings.keys.bell(ROUTE), 0, -1)
+        queue = redis.lrange(settings.keys.wakeup(ROUTE), 0, -1)
     return [json.loads(message) for message in queue]
 
 
@@ -42,9 +42,9 @@ def test_a_wakeup_says_what_celery_itself_would_send(
     settings = Settings(prefix=prefix)
     with Celery("another", set_as_current=False) as app:
         app.conf.update(broker_settings(private_server.url, settings))
-        app.send_task(DOORBELL, args=[], queue=f"bell.{ROUTE}", ignore_result=True)
+        app.send_task(WAKEUP_TASK, args=[], queue=f"wakeup.{ROUTE}", ignore_result=True)
         (of_celery,) = messages_in(private_server.url, settings)
-        Bell(private_server.url, settings).ring(ROUTE)
+        Wakeup(private_server.url, settings).notify(ROUTE)
 
     ours, _ = messages_in(private_server.url, settings)
 
@@ -58,10 +58,10 @@ def test_no_two_wakeups_have_an_identifier_in_common(
     private_server: PrivateServer, prefix: str
 ) -> None:
     settings = Settings(prefix=prefix)
-    bell = Bell(private_server.url, settings)
+    wakeup = Wakeup(private_server.url, settings)
 
     for _ in range(3):
-        bell.ring(ROUTE)
+        wakeup.notify(ROUTE)
 
     texts = [json.dumps(message) for message in messages_in(private_server.url, settings)]
     assert len(texts) == len(set(texts)) == 3
@@ -81,7 +81,7 @@ def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_house:
     assert "threw away" not in worker.whole_log()
     settings = empty_house.settings
     with connect(str(settings.redis_url)) as redis:
-        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.bell(ROUTE)) == 0
+        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
 
 
 #: Runs a command, and prints the modules that it took, on stderr.

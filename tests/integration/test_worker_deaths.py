@@ -7,9 +7,9 @@ import time
 import pytest
 
 from builders import a_chunk, a_classify_job
-from seqd.bell import Bell
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
+from seqd.ledger.wakeup import Wakeup
 from seqd_schemas import ItemFailure, ItemSuccess, JobState, WorkerState
 from worker_fixtures import LEASE_S, RECONCILE_S, House, LiveWorker, processes_of_group, wait_until
 
@@ -122,16 +122,16 @@ def test_losing_and_doubling_every_message_changes_no_result(empty_house: House)
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
     job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
-    queue = settings.keys.bell("classify.echo")
+    queue = settings.keys.wakeup("classify.echo")
     unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
-    bell = Bell(settings.redis_url, settings)
+    wakeup = Wakeup(settings.redis_url, settings)
 
     first_result(job)
     for _ in range(5):
         redis.delete(queue, *unacknowledged)
         time.sleep(0.1)
     for _ in range(10):
-        bell.ring("classify.echo")
+        wakeup.notify("classify.echo")
 
     assert_once_and_in_order(list(job.results()))
     redis.close()

@@ -121,7 +121,7 @@ def put_back_for(house: House, wait_s: float) -> None:
     ledger = Ledger(redis, house.settings, lambda route: None)
     claim = ledger.work.claim("one that gives up", ["classify.echo"])
     assert claim is not None
-    assert ledger.work.put_back(claim.units[0], wait_s=wait_s)
+    assert ledger.work.release_unit(claim.units[0], wait_s=wait_s)
     redis.close()
 
 

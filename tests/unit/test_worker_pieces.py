@@ -12,8 +12,7 @@ import pytest
 from builders import a_chunk
 from seqd.errors import RedisUnreachable
 from seqd.hookspecs import WorkItem
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import Renewal, Unit
 from seqd.worker import pieces as module
 from seqd.worker.item_units import UnitItems
 from seqd.worker.leases import LeaseKeeper

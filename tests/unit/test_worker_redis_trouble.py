@@ -14,9 +14,7 @@ from redis.exceptions import ResponseError
 
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
-from seqd.ledger.commits import CommitOutcome, MiscountedResults
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim, Renewal
+from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
 from seqd.settings import Settings
 from seqd.worker import publication, trainings
 from seqd.worker.inbox import Inbox
@@ -42,7 +40,7 @@ class Ledger:
     def __init__(self, failing: str, error: Exception) -> None:
         self.blamed: list[str] = []
         self._failing, self._error = failing, error
-        self.jobs = self.submissions = self.work = self.commits = self.fleet = self
+        self.jobs = self.submissions = self.work = self.fleet = self
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: object, **named: object) -> Any:
@@ -68,7 +66,7 @@ def a_bench(ledger: Ledger) -> Any:
 def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
     (tmp_path / "in.txt").write_text("a text\n")
     source = FileSource(path=str(tmp_path / "in.txt"))
-    claim = Claim(ClassifyJob(model="echo", source=source), 1, (a_unit(name="intake"),))
+    claim = Claim(ClassifyJob(model="echo", source=source), 1, (a_unit(name="ingest"),))
     ledger = Ledger("append", error)
     intake = Intake(a_bench(ledger), Settings(input_roots=(tmp_path,)))
 
@@ -81,7 +79,7 @@ def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
 def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     ledger = Ledger("none", ValueError())
     miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
-    ledger.several = lambda finished: [miscounted, CommitOutcome.COMPLETED]
+    ledger.commit_batch = lambda finished: [miscounted, CommitOutcome.COMPLETED]
     finished: list[str] = []
     bench = a_bench(ledger)
     bench.meter = WorkMeter()
@@ -95,7 +93,7 @@ def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
 
 
 def test_what_redis_says_of_a_commit_is_no_fault_of_the_jobs():
-    ledger = Ledger("several", ResponseError("WRONGTYPE Operation against a key"))
+    ledger = Ledger("commit_batch", ResponseError("WRONGTYPE Operation against a key"))
     bench = a_bench(ledger)
     bench.meter = WorkMeter()
 

@@ -8,8 +8,8 @@ PROMISED_S = 45.0
 #: Looks for which the reconciler's lock outlives a worker that held it when it died.
 LOCK_LOOKS = 3
 
-#: An idle worker hears a bell at once; one that works looks at the ledger after its unit.
-BELL_S = 1.0
+#: An idle worker hears a wakeup at once; one that works looks at the ledger after its unit.
+WAKEUP_S = 1.0
 
 
 def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:
@@ -21,7 +21,7 @@ def test_by_default_a_dead_workers_unit_is_claimed_again_in_time() -> None:
     backed_off_s = settings.backoff_s  # not at the first crash of a unit, but at its second
 
     # 30 + 6 + 2 + 1 + 1 = 40
-    total_s = lease_runs_out_s + lock_runs_out_s + looked_s + backed_off_s + BELL_S
+    total_s = lease_runs_out_s + lock_runs_out_s + looked_s + backed_off_s + WAKEUP_S
     assert total_s == 40.0
     assert total_s < PROMISED_S
 

@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Sequence
 
-from seqd.bell import Bell
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
+from seqd.ledger.wakeup import Wakeup
 from seqd.local import OnChange, Supervisor
 from seqd.local.slots import Slot
 from seqd.settings import Settings
@@ -30,7 +30,7 @@ class Daemon:
     ) -> None:
         # One retry: while the server is away, signals and restarts must not wait for it.
         redis = connect(redis_url, retries=1)
-        self._ledger = Ledger(redis, settings, Bell(redis_url, settings).ring)
+        self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
         self._looked_at_s = float("-inf")
         self._ready: frozenset[str] = frozenset()
         self._supervisor = Supervisor(
@@ -72,7 +72,7 @@ class Daemon:
 
     def _give_back(self, worker_id: str) -> None:
         try:
-            self._ledger.work.release(worker_id, crashed=True)
+            self._ledger.work.release_worker(worker_id, crashed=True)
             self._ledger.fleet.forget_worker(worker_id)
         except (RedisUnreachable, RedisFull) as error:
             # Its leases run out by themselves, and the reconciler sees to the rest.

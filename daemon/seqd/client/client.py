@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
 from seqd.admission import admit
-from seqd.bell import Bell
 from seqd.client.handle import JobHandle
 from seqd.client.requests import (
     JobOptions,
@@ -31,9 +30,10 @@ from seqd.errors import InvalidRequest, WrongState
 from seqd.inputs import items_of, refuse_duplicates
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
-from seqd.ledger.chunking import chunks_of, text_chunks_of
-from seqd.ledger.durability import wait_until_durable
-from seqd.ledger.submissions import Alike, new_job_id
+from seqd.ledger.blobs import chunks_of, text_chunks_of
+from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.submissions import BatchTemplate, new_job_id
+from seqd.ledger.wakeup import Wakeup
 from seqd_schemas import (
     FileSource,
     Item,
@@ -81,9 +81,9 @@ class Client:
 
             redis_url = redis_url_of(self._settings)
         self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)
-        self._ledger = Ledger(self._redis, self._settings, Bell(redis_url, self._settings).ring)
+        self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.
-        self._completion_stream = new_job_id()
+        self._completions = new_job_id()
         self._lock = Lock()
         self._handles: list[JobHandle] = []
 
@@ -166,8 +166,8 @@ class Client:
         admitted = admit(job, self._ledger.fleet.catalog())
         entries = items_of(_listed(items), id_field=id_field, text_field=text_field)
         inputs = list(inputs_of(entries, job_ids))
-        alike = Alike(job, admitted.version, admitted.unit_items, self._completion_stream)
-        outcomes = self._ledger.submissions.submit_each(alike, inputs)
+        template = BatchTemplate(job, admitted.version, admitted.unit_items, self._completions)
+        outcomes = self._ledger.submissions.submit_each(template, inputs)
         if refusal := refusal_of(inputs, outcomes):
             raise refusal
         durable = self._is_durable(options.get("durable"), is_whole=True)
@@ -186,7 +186,7 @@ class Client:
         """
         from seqd.client.completion import Completion
 
-        return iter(Completion(self._ledger, self._completion_stream, jobs, timeout_s))
+        return iter(Completion(self._ledger, self._completions, jobs, timeout_s))
 
     def generate(
         self,

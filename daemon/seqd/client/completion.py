@@ -69,11 +69,11 @@ class Completion:
         if not self._pending:
             return
         # Before the look: whoever ends after it is told of behind this place.
-        place = self._ledger.jobs.last_end_told(self._completion_stream)
+        place = self._ledger.jobs.last_completion_id(self._completion_stream)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:
-            place, announced = self._ledger.jobs.ends_told(
+            place, announced = self._ledger.jobs.completions(
                 self._completion_stream, place, longest_wait_s=self._longest_wait_s()
             )
             ours = [job_id for job_id in announced if job_id in self._pending]

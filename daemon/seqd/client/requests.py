@@ -12,7 +12,7 @@ from typing import TypedDict, cast
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from seqd.errors import InvalidRequest, JobsRefused, SeqdError, WrongState, wire_text
-from seqd.ledger.records import JOB
+from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
 from seqd.validation import faults_of, shown
 from seqd_schemas import (

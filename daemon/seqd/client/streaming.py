@@ -15,7 +15,7 @@ from zlib import crc32
 from seqd.client.results import WINDOW_UNITS, raise_where_missing, rest_of_unit
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_lines
-from seqd.ledger.jobs import Place
+from seqd.ledger.jobs import StreamPosition
 from seqd_schemas import (
     GeneratedSample,
     Generation,
@@ -76,10 +76,10 @@ class StreamReader:
         self._open: dict[int, dict[tuple[str, int], _Given]] = {}
 
     def __iter__(self) -> Iterator[StreamedText]:
-        place = Place("0-0", self._jobs.last_event_id(self._job_id))
+        place = StreamPosition("0-0", self._jobs.last_event_id(self._job_id))
         read_at, block = -RESULTS_EVERY_S, False
         while True:
-            entries, reached = self._jobs.pieces(self._job_id, place, block=block)
+            entries, reached = self._jobs.deltas(self._job_id, place, block=block)
             for entry in entries:
                 yield from self._live(entry)
             is_time = monotonic() - read_at >= RESULTS_EVERY_S
@@ -119,13 +119,13 @@ class StreamReader:
             if self._next == first:
                 return
 
-    def _to_the_end(self, record: JobRecord, place: Place) -> Iterator[StreamedText]:
+    def _to_the_end(self, record: JobRecord, place: StreamPosition) -> Iterator[StreamedText]:
         """Give what a job that has ended still has: last deltas, late results, undone items."""
         if record.state is JobState.COMPLETED:
             raise_where_missing(record, self._next)
             return
         while True:
-            entries, place = self._jobs.pieces(self._job_id, place, block=False)
+            entries, place = self._jobs.deltas(self._job_id, place, block=False)
             for entry in entries:
                 yield from self._live(entry)
             if not entries:

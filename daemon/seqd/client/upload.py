@@ -20,7 +20,7 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.ledger import Ledger
-from seqd.ledger.refusals import lost_units
+from seqd.ledger.submissions import lost_units
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from seqd.cli.daemon import Daemon
 from seqd.client import Client
 from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
-from seqd.ledger.connection import redis_errors
+from seqd.ledger.redis import redis_errors
 from seqd.local import Change, WorkerChange, running_server
 from seqd.local.child import last_lines
 from seqd.local.slots import Slot, parse_slots

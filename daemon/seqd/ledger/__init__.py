@@ -1,12 +1,16 @@
-"""The ledger: what is true about jobs, in Redis, changed only by the Lua scripts in `lua/`.
+"""The ledger: jobs in Redis, changed only by the Lua scripts in `lua/`.
 
-`Ledger` holds the four faces of it: `submissions` (hand a job in), `work` (claim, renew,
-commit), `records` (read jobs, results and events) and `fleet` (what workers publish). It
-knows nothing of Celery, plugins or Keras. Clients and workers use it; nothing else writes
-to these keys.
+`Ledger` joins its parts: `submissions` (submit a job), `work` (claim, renew, commit),
+`checkpoints` (of trainings), `control` (cancel, pause, remove), `jobs` (read jobs, results and
+events) and `fleet` (what workers publish). It knows nothing of Celery, plugins or Keras: whoever
+opens it hands in the callable that sends a wakeup.
+
+To add a field to a job: add it to the request in `seqd_schemas.jobs`, and workers and plugins have
+it in `claim.job`, readers in `record.job`. Only where a Lua script needs it, add it to `_fields` in
+`submissions`, and read it in the script from the job's hash.
 """
 
-from seqd.ledger.connection import connect, redis_errors
 from seqd.ledger.ledger import Ledger
+from seqd.ledger.redis import connect, redis_errors
 
 __all__ = ["Ledger", "connect", "redis_errors"]

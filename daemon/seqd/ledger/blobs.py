@@ -1,29 +1,46 @@
-"""How chunks of input and results are stored: JSON, compressed.
+"""Chunks of input and results: how they are cut into units, and stored as compressed JSON.
 
-Input, which seqd alone writes and reads, by zstd at level 1: a review takes 3.5 us and 600 bytes
-where zlib took 11.8 us and 640, and 1.1 us to inflate where zlib took 4.4. Small input, and
-results, which other languages read, by zlib at level 1: it takes a result in 0.3 us both ways.
-Which of the two it is, a reader tells by the first bytes.
+Cutting is deterministic: one input makes the same units whoever cuts it, so cutting again after a
+crash gives the same numbers.
 
-Inflating is capped, since any producer can write a blob.
+Input, which seqd alone writes and reads, is compressed by zstd at level 1: a review takes 3.5 us
+and 600 bytes where zlib took 11.8 us and 640, and 1.1 us to inflate where zlib took 4.4. Small
+input, and results, which other languages read, by zlib at level 1: a result takes 0.3 us both ways.
+A reader tells the two apart by the first bytes. Inflating is capped, since any producer can write a
+blob.
 """
 
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
 from seqd.errors import InvalidInput
-from seqd_schemas import ITEM_RESULT, ItemChunk, ItemFailure, ItemSuccess, TextChunk
+from seqd_schemas import (
+    ITEM_RESULT,
+    Item,
+    ItemChunk,
+    ItemFailure,
+    ItemSuccess,
+    LabelledText,
+    RefusedItem,
+    TextChunk,
+)
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-#: No chunk that seqd writes inflates to more, since `chunking` closes one at 4 M characters.
+#: Characters of text after which a unit is closed, whatever its number of items.
+UNIT_CHARS = 4 * 1024 * 1024
+
+#: Records of a training set in one chunk.
+TEXTS_IN_CHUNK = 2_048
+
+#: No chunk that seqd writes inflates to more, since one is closed at `UNIT_CHARS`.
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
 #: Parts that a unit can have been split into: one for each item of the largest unit.
@@ -39,17 +56,69 @@ _ZSTD_LEVEL = 1
 #: Memory that a zstd blob may ask its reader to set aside: 8 MiB. Level 1 asks for 512 KiB.
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
-
 _CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(
     ItemChunk | TextChunk, config=ConfigDict(defer_build=True)
 )
 
 
 class ResultLine(NamedTuple):
-    """A result, and the line of a results file that it is, without its end."""
+    """A result, and its line of a results file without the line's end."""
 
     result: ItemSuccess | ItemFailure
     json: bytes
+
+
+def chunks_of(entries: Iterable[Item | RefusedItem], unit_items: int) -> Iterator[ItemChunk]:
+    """Cut entries into chunks of at most `unit_items`, lazily and in order."""
+    first_index, held, chars = 0, list[Item | RefusedItem](), 0
+    for entry in entries:
+        held.append(entry)
+        chars += len(entry.text) if isinstance(entry, Item) else 0
+        if len(held) >= unit_items or chars >= UNIT_CHARS:
+            yield _item_chunk(first_index, held)
+            first_index, held, chars = first_index + len(held), [], 0
+    if held:
+        yield _item_chunk(first_index, held)
+
+
+def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:
+    """Cut a training set into chunks, lazily and in order."""
+    held, chars = list[LabelledText](), 0
+    for text in texts:
+        held.append(text)
+        chars += len(text.text)
+        if len(held) >= TEXTS_IN_CHUNK or chars >= UNIT_CHARS:
+            yield TextChunk(texts=tuple(held))
+            held, chars = [], 0
+    if held:
+        yield TextChunk(texts=tuple(held))
+
+
+def split_chunk(chunk: ItemChunk) -> tuple[ItemChunk, ItemChunk] | None:
+    """Return a chunk cut in two in the middle; None for a single entry."""
+    middle = len(chunk.items) // 2
+    if middle == 0:
+        return None
+    first = chunk.first_index
+    return (
+        _item_chunk(first, list(chunk.items[:middle])),
+        _item_chunk(first + middle, list(chunk.items[middle:])),
+    )
+
+
+def errored_items(
+    chunk: ItemChunk, results: Sequence[ItemSuccess | ItemFailure]
+) -> ItemChunk | None:
+    """Return the items of a unit whose results are errors; None when there are none.
+
+    Entries that were refused before they were read hold no text, so they are not among them.
+    """
+    errored: list[Item | RefusedItem] = [
+        entry
+        for entry, result in zip(chunk.items, results, strict=True)
+        if isinstance(entry, Item) and isinstance(result, ItemFailure)
+    ]
+    return _item_chunk(chunk.first_index, errored) if errored else None
 
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
@@ -58,7 +127,7 @@ def pack(chunk: ItemChunk | TextChunk) -> bytes:
 
 
 def json_of(chunk: ItemChunk | TextChunk) -> bytes:
-    """Write a chunk of input as JSON."""
+    """Return a chunk of input as JSON."""
     return _CHUNK.dump_json(chunk)
 
 
@@ -70,12 +139,12 @@ def pack_json(content: bytes) -> bytes:
 
 
 def unpack_items(blob: bytes) -> ItemChunk:
-    """Read a chunk of items; raises InvalidInput when it is none, ValidationError inside."""
+    """Return a chunk of items. Raises InvalidInput for no blob, ValidationError for other JSON."""
     return ItemChunk.model_validate_json(_inflate(blob))
 
 
 def unpack_texts(blob: bytes) -> TextChunk:
-    """Read a chunk of a training set; raises InvalidInput when it is none."""
+    """Return a chunk of a training set; raises what `unpack_items` does."""
     return TextChunk.model_validate_json(_inflate(blob))
 
 
@@ -86,16 +155,21 @@ def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> bytes:
 
 
 def unpack_results(blob: bytes) -> Iterator[ItemSuccess | ItemFailure]:
-    """Read results in their order."""
+    """Yield results in their order."""
     for line in unpack_lines(blob):
         yield line.result
 
 
 def unpack_lines(blob: bytes) -> Iterator[ResultLine]:
-    """Read results in their order, each with its JSON, which need not be written again."""
+    """Yield results in their order, each with its JSON, which need not be written again."""
     validate = ITEM_RESULT.validator.validate_json
-    for json in _inflate(blob, most_streams=MAX_PARTS).splitlines():
+    for json in _inflate(blob, max_streams=MAX_PARTS).splitlines():
         yield ResultLine(validate(json), json)
+
+
+def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:
+    # Every entry was validated when it was made; doing it again would cost as much as packing.
+    return ItemChunk.model_construct(type="items", first_index=first_index, items=tuple(entries))
 
 
 def _deflate(content: bytes) -> bytes:
@@ -105,10 +179,10 @@ def _deflate(content: bytes) -> bytes:
     return deflater.compress(content) + deflater.flush()
 
 
-def _inflate(blob: bytes, most_streams: int = 1) -> bytes:
-    """Inflate a row of compressed streams, one behind the other."""
+def _inflate(blob: bytes, max_streams: int = 1) -> bytes:
+    """Inflate concatenated compressed streams. Raises InvalidInput."""
     data, rest = b"", blob
-    for _ in range(most_streams):
+    for _ in range(max_streams):
         try:
             inflater = _inflater(rest)
             data += inflater.decompress(rest, MAX_INFLATED_BYTES + 1 - len(data))
@@ -121,7 +195,7 @@ def _inflate(blob: bytes, most_streams: int = 1) -> bytes:
         rest = inflater.unused_data
         if not rest:
             return data
-    raise _unusable(blob, f"goes on after {most_streams} compressed streams")
+    raise _unusable(blob, f"goes on after {max_streams} compressed streams")
 
 
 def _inflater(stream: bytes) -> "zlib._Decompress | zstd.ZstdDecompressor":

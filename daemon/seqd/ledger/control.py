@@ -1,67 +1,65 @@
-"""What people do to jobs that are there: cancel, pause, resume, fail, remove.
+"""What is done to a job from outside: cancel, fail, pause, resume, remove, quarantine.
 
-Each is one step in the ledger, so it holds with no worker up and is seen by all at once.
-Called by `seqd.client`, the command line and the reconciler. Changes no result.
+Each is one script, so it holds with no worker up and is seen by all at once. None changes a result.
+
+A job goes into quarantine whose keys in Redis are not what seqd writes: somebody wrote them by
+hand, or a newer version of seqd did. Otherwise every worker would fail at it again and again, and
+no other job would be claimed.
 """
 
-from collections.abc import Callable
+import logging
 from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 
-from seqd.errors import UnknownJob, WrongState
-from seqd.ledger.connection import redis_errors
-from seqd.ledger.scripts import Scripts, as_int, as_list, as_text
+from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import Notify, ScriptError, Scripts, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys
+
+log = logging.getLogger(__name__)
 
 
 class Control:
-    """Changes the course of jobs."""
+    """Changes the course of jobs. Methods that return a state return the one afterwards."""
 
-    def __init__(
-        self, redis: Redis, scripts: Scripts, keys: Keys, ring: Callable[[str], None]
-    ) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, notify: Notify) -> None:
         self._redis = redis
         self._scripts = scripts
         self._keys = keys
-        self._ring = ring
+        self._notify = notify
 
     def cancel(self, job_id: str) -> JobState:
-        """Cancel a job, with or without a worker up; gives its state afterwards.
-
-        A job that had ended keeps its state. Raises UnknownJob.
-        """
+        """Cancel a job. One that had ended keeps its state. Raises UnknownJob."""
         return self._end(job_id, JobState.CANCELLED, "")
 
     def fail(self, job_id: str, failure: Failure) -> JobState:
-        """End a job as failed, whoever holds its units; gives its state afterwards."""
+        """End a job as failed, whoever holds its units. Raises UnknownJob."""
         return self._end(job_id, JobState.FAILED, failure.model_dump_json())
 
     def pause(self, job_id: str) -> JobState:
-        """Let no further unit of a job be begun; gives its state afterwards.
+        """Let no further unit of a job be claimed.
 
-        Units in hand are finished; a training stops at its next checkpoint. A job that had
-        ended keeps its state. Raises UnknownJob.
+        Units in hand are finished; a training stops at its next checkpoint. A job that had ended
+        keeps its state. Raises UnknownJob.
         """
-        return JobState(self._known(job_id, as_text(self._scripts.call("pause", job_id))))
+        return JobState(_known(job_id, as_text(self._scripts.call("pause", job_id))))
 
     def resume(self, job_id: str) -> JobState:
-        """Let a paused job go on; gives its state afterwards.
-
-        A job that is not paused, or has ended, keeps its state. Raises UnknownJob.
-        """
+        """Let a paused job go on. One that is not paused keeps its state. Raises UnknownJob."""
         reply = as_list(self._scripts.call("resume", job_id))
-        state = JobState(self._known(job_id, as_text(reply[0])))
+        state = JobState(_known(job_id, as_text(reply[0])))
         if route := as_text(reply[1]):
-            self._ring(route)
+            self._notify(route)
         return state
 
     def remove(self, job_id: str) -> None:
-        """Forget an ended job and its results.
+        """Delete an ended job and its results.
 
         Raises UnknownJob, and WrongState while it, or the job that continues it, has not ended.
         """
-        outcome = self._known(job_id, as_text(self._scripts.call("remove", job_id)))
+        outcome = _known(job_id, as_text(self._scripts.call("remove", job_id)))
         what, _, other = outcome.partition(" ")
         if what == "continued":
             raise WrongState(
@@ -97,19 +95,64 @@ class Control:
 
     def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
         reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
-        outcome = self._known(job_id, reply)
+        outcome = _known(job_id, reply)
         return state if outcome == "ended" else JobState(outcome)
-
-    def _known(self, job_id: str, outcome: str) -> str:
-        if outcome == "unknown":
-            raise unknown_job(job_id)
-        return outcome
 
 
 def unknown_job(job_id: str) -> UnknownJob:
-    """Say that there is no such job, and why that may be."""
+    """Return the error for a job that is not there, with the reasons why that may be."""
     return UnknownJob(
         f"No job {job_id!r}. `seqd jobs list` shows those that are kept; they go with `seqd jobs "
         "rm`, when their time to live has passed, or with their Redis. Check the id, or hand the "
         "job in again, with the same idempotency key."
     )
+
+
+def damaged_job(job: str, reason: str) -> JobDamaged:
+    """Return the error for a job, named `job`, whose keys are not what seqd writes."""
+    return JobDamaged(
+        f"What Redis holds of {job} is not what seqd writes: {reason}. Somebody changed it by "
+        "hand, or another version of seqd wrote it. Hand the job in again."
+    )
+
+
+def quarantine(scripts: Scripts, job_id: bytes | str, why: Exception) -> None:
+    """Fail a job, whatever its keys look like, and quarantine them; the message contains `why`."""
+    _quarantine(scripts, job_id, why, is_certain=True)
+
+
+def quarantine_if_damaged(scripts: Scripts, job_id: bytes | str, why: Exception) -> bool:
+    """Return True after quarantining a job whose keys are damaged; False if sound or gone."""
+    return _quarantine(scripts, job_id, why, is_certain=False)
+
+
+def quarantine_after(scripts: Scripts, error: Exception) -> bool:
+    """Return True after quarantining the job at which a script failed.
+
+    False if that job is sound, or if the error names none.
+    """
+    if not isinstance(error, ScriptError):
+        return False
+    return quarantine_if_damaged(scripts, error.job_id, error)
+
+
+def _known(job_id: str, outcome: str) -> str:
+    if outcome == "unknown":
+        raise unknown_job(job_id)
+    return outcome
+
+
+def _quarantine(scripts: Scripts, job_id: bytes | str, why: Exception, *, is_certain: bool) -> bool:
+    failure = failure_of(damaged_job("this job", _reason(why))).model_dump_json()
+    done = as_int(scripts.call("quarantine", job_id, failure, int(is_certain))) == 1
+    if done:
+        log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
+    return done
+
+
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)[:500]
+    first = error.errors(include_input=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the request"
+    return f"{field}: {first['msg']}"[:500]

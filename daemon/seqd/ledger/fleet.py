@@ -1,7 +1,7 @@
-"""What workers publish about themselves, and what clients read to know what can be run.
+"""What workers publish: their records, the catalog of models, the operator's limits; and locks.
 
-A worker's record has a time to live, so a worker that is gone drops out by itself. The
-catalog has none: a job may be handed in while no worker is up.
+A worker's record has a time to live, so a worker that is gone drops out by itself. The catalog has
+none: a job may be submitted while no worker is up.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from pydantic import ValidationError
 from redis import Redis
 
-from seqd.ledger.connection import redis_errors
+from seqd.ledger.redis import redis_errors
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -21,29 +21,28 @@ log = logging.getLogger(__name__)
 
 _Record = TypeVar("_Record", bound="WireModel")
 
-
-#: Catalog entries that are kept as they were read, older ones among them.
-MOST_ENTRIES = 256
+#: Catalog entries that are cached as they were read, outdated ones among them.
+MAX_ENTRIES = 256
 
 
 class Fleet:
-    """Worker records and the catalog of models."""
+    """Worker records, the catalog of models, the limits, and locks of periodic tasks."""
 
     def __init__(self, redis: Redis, settings: "Settings") -> None:
         self._redis = redis
         self._keys = settings.keys
         self._entries: dict[bytes, list[CatalogEntry]] = {}
-        #: Three missed heartbeats and a worker is taken for gone.
+        #: A worker that missed three heartbeats is gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
 
     def now_ms(self) -> int:
-        """Give the time on the server's clock."""
+        """Return the time on the server's clock in milliseconds."""
         with redis_errors(self._redis):
             seconds, micros = self._redis.time()
         return seconds * 1000 + micros // 1000
 
     def publish_worker(self, status: "WorkerStatus") -> None:
-        """Say what a worker is doing."""
+        """Write a worker's record."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             key = self._keys.worker(status.worker)
             pipe.set(key, status.model_dump_json(), px=self._ttl_ms)
@@ -51,14 +50,14 @@ class Fleet:
             pipe.execute()
 
     def forget_worker(self, worker: str) -> None:
-        """Take a worker off the list: it has stopped."""
+        """Delete the record of a worker that has stopped."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             pipe.delete(self._keys.worker(worker))
             pipe.zrem(self._keys.workers(), worker)
             pipe.execute()
 
     def workers(self) -> "list[WorkerStatus]":
-        """Give the workers that are up, sorted by name."""
+        """Return the workers that are up, sorted by name."""
         with redis_errors(self._redis):
             names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
             if not names:
@@ -71,13 +70,13 @@ class Fleet:
         return sorted(found, key=lambda status: status.worker)
 
     def prune(self) -> None:
-        """Drop names of workers that have not been seen for a day."""
+        """Delete names of workers that have not been seen for a day."""
         day_ago_ms = self.now_ms() - 24 * 3600 * 1000
         with redis_errors(self._redis):
             self._redis.zremrangebyscore(self._keys.workers(), "-inf", day_ago_ms)
 
     def take_lock(self, name: str, holder: str, ttl_s: float) -> bool:
-        """Take or keep a chore's lock for `ttl_s` seconds; False when another holds it."""
+        """Take or keep a periodic task's lock for `ttl_s` seconds; False when another holds it."""
         key, ttl_ms = self._keys.lock(name), int(ttl_s * 1000)
         with redis_errors(self._redis):
             if self._redis.set(key, holder, nx=True, px=ttl_ms):
@@ -87,14 +86,14 @@ class Fleet:
             return bool(self._redis.pexpire(key, ttl_ms))
 
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
-        """Say which models can be run, and how; replaces what was said of the same models."""
+        """Write catalog entries; each replaces the one of the same model."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
                 pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
             pipe.execute()
 
     def publish_limits(self, settings: "Settings") -> None:
-        """Say how much tenants and jobs may have waiting; holds for every client at once."""
+        """Write the limits on tenants and jobs, which hold for every client at once."""
         limits = {
             "tenant_jobs": settings.max_tenant_jobs,
             "tenant_items": settings.max_tenant_items,
@@ -106,7 +105,7 @@ class Fleet:
             self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
 
     def is_published(self, models: Collection[str]) -> bool:
-        """True when the catalog has all of these models, false after Redis has forgotten it."""
+        """True when the catalog has all of these models; false after Redis has lost it."""
         if not models:
             return True
         with redis_errors(self._redis):
@@ -114,25 +113,25 @@ class Fleet:
         return None not in rows
 
     def catalog(self) -> "dict[str, CatalogEntry]":
-        """Give the models that the fleet has published, by name, sorted."""
+        """Return the models that workers have published, sorted by name."""
         with redis_errors(self._redis):
             rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
         entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
 
     def _entry(self, row: bytes) -> "list[CatalogEntry]":
-        """Read an entry, or none; the same bytes once, since a client reads them for each job."""
+        """Return an entry, or none; cached, since a client reads the same bytes for each job."""
         from seqd_schemas import CatalogEntry
 
         if row not in self._entries:
-            if len(self._entries) >= MOST_ENTRIES:
+            if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
             self._entries[row] = _readable(CatalogEntry, [row])
         return self._entries[row]
 
 
 def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
-    """Read records; leave out those of a later version, or written by hand, with a warning."""
+    """Return records; those of a later version, or written by hand, are left out with a warning."""
     found = []
     for row in rows:
         try:

@@ -1,29 +1,32 @@
-"""The readers' face of the ledger: jobs, their results and their events.
+"""Reading the ledger: jobs, their units, results, events, text deltas and completions.
 
-Reads are plain commands; what changes a job is in `control`. Called by `seqd.client`, the
-command line and the worker.
+Reads are plain commands of Redis. What cannot be read was changed by hand or written by another
+version of seqd: a job raises JobDamaged, an entry of a stream is left out with a warning.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, cast
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged
-from seqd.ledger.connection import passing_trouble, redis_errors
-from seqd.ledger.control import Control, unknown_job
-from seqd.ledger.records import read_events, read_pieces, read_record
+from seqd.ledger.control import Control, damaged_job, unknown_job
+from seqd.ledger.redis import redis_errors, transient_error
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
-from seqd_schemas import JobRecord, JobState, Keys
+from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
 
 if TYPE_CHECKING:
     from seqd_schemas import Event, TextDeltas
 
 log = logging.getLogger(__name__)
+
+#: Reads any kind of job.
+JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
@@ -34,7 +37,7 @@ _Entry = tuple[bytes, dict[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class EndedRow:
-    """What `ended` says of a job."""
+    """Whether a job has ended, and how."""
 
     #: None while it has not ended.
     state: JobState | None
@@ -45,26 +48,26 @@ class EndedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """How far somebody has read a job's pieces and events: stream ids."""
+class StreamPosition:
+    """How far a reader has come in a job's text deltas and events: two stream ids."""
 
-    piece: str
+    delta: str
     event: str
 
 
 class Jobs:
-    """Reads jobs, results and events."""
+    """Reads jobs, results, events and text deltas."""
 
     def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, control: Control) -> None:
         self._redis = redis
         self._scripts = scripts
         self._keys = keys
         self._control = control
-        #: Where `forget_expired` goes on.
+        #: Where `forget_expired` continues.
         self._cursor = 0
 
     def get(self, job_id: str) -> JobRecord:
-        """Give a job as it is now; raises UnknownJob and JobDamaged."""
+        """Return a job as it is now. Raises UnknownJob and JobDamaged."""
         record = self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
@@ -79,20 +82,20 @@ class Jobs:
             return bool(self._redis.exists(self._keys.job(job_id)))
 
     def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
-        """Give those of some jobs that are kept and can be read, with one round trip for all."""
+        """Yield those of some jobs that are kept and readable, with one round trip for all."""
         return self._kept([job_id.encode() for job_id in job_ids]) if job_ids else iter(())
 
     def newest(self, limit: int) -> list[JobRecord]:
-        """Give the newest `limit` jobs that are kept, newest first."""
+        """Return the newest `limit` jobs that are kept, newest first."""
         return self._newest_of(self._keys.jobs(), limit)
 
     def newest_open(self, limit: int) -> list[JobRecord]:
-        """Give the newest `limit` jobs that have not ended, newest first."""
+        """Return the newest `limit` jobs that have not ended, newest first."""
         records = self._newest_of(self._keys.open_jobs(), limit)
         return [record for record in records if not record.state.is_terminal]
 
     def quarantined(self) -> int:
-        """Give the number of damaged jobs that were put aside so far; see `quarantine.lua`.
+        """Return the number of jobs put in quarantine so far.
 
         0, and a warning in the log, where somebody has written something else over it.
         """
@@ -110,10 +113,10 @@ class Jobs:
             return 0
 
     def forget_expired(self, batch: int = 1_000) -> None:
-        """Take jobs off the list whose time to live has passed; called again and again.
+        """Take jobs off the list whose time to live has passed.
 
-        Looks at about `batch` jobs and goes on from there at the next call; goes on at once
-        while many of them are gone, so that the list never holds much more than what is kept.
+        Looks at about `batch` jobs and continues from there at the next call; at once while many of
+        them are gone, so that the list never holds much more than the jobs that are kept.
         """
         while True:
             with redis_errors(self._redis):
@@ -124,66 +127,61 @@ class Jobs:
                 return
 
     def ended(self, job_ids: Sequence[str]) -> list[EndedRow]:
-        """Say of each job whether it has ended, and how; ends those whose time has run out."""
+        """Return of each job whether it has ended, and how; ends those whose time has run out."""
         reply = as_list(self._scripts.call("ended", *job_ids))
         return [_ended_row(as_list(row)) for row in reply]
 
-    def ends_told(
+    def completions(
         self, client: str, after: str, *, longest_wait_s: float = BLOCK_MS / 1000
     ) -> tuple[str, list[str]]:
-        """Wait for ends that a client is told of behind stream id `after`.
+        """Wait for entries of a client's completion stream behind stream id `after`.
 
-        Gives the id to go on from, and the jobs. The stream is bounded and has a time to live: a
-        job may have ended though it is not among them.
+        Returns the id to continue from, and the jobs that have ended. The stream is bounded and has
+        a time to live: a job may have ended though it is not among them.
         """
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))
+        stream = self._keys.completions(client)
         with redis_errors(self._redis):
-            reply = self._redis.xread({self._keys.ended(client): after}, count=500, block=block_ms)
+            reply = self._redis.xread({stream: after}, count=500, block=block_ms)
         for _, entries in cast(list[tuple[bytes, list[_Entry]]], reply or []):
             jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
             return entries[-1][0].decode(), jobs
         return after, []
 
-    def last_end_told(self, client: str) -> str:
-        """Give the stream id of the newest end that a client was told of, `0-0` for none."""
-        return self._last_id(self._keys.ended(client))
+    def last_completion_id(self, client: str) -> str:
+        """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
+        return self._last_id(self._keys.completions(client))
 
     def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Give the result blobs of units, None for each that is not committed."""
-        with redis_errors(self._redis):
-            names = [str(unit) for unit in units]
-            rows = self._redis.hmget(self._keys.output(job_id), names)
-        return cast(list[bytes | None], rows)
+        """Return the result blobs of units, None for each that is not committed."""
+        return self._blobs(self._keys.output(job_id), units)
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Give the input blobs of units, None for each that is done or unknown."""
-        with redis_errors(self._redis):
-            names = [str(unit) for unit in units]
-            rows = self._redis.hmget(self._keys.input(job_id), names)
-        return cast(list[bytes | None], rows)
+        """Return the input blobs of units, None for each that is done or unknown."""
+        return self._blobs(self._keys.input(job_id), units)
 
     def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
-        """Give the input blobs of an ended job's items without an output, in the items' order.
+        """Yield the input blobs of an ended job's items without an output, in the items' order.
 
         Those of units that were done hold the failed items alone.
         """
         kept = (self._keys.failed(job_id), self._keys.input(job_id))
         with redis_errors(self._redis):
             names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
-        for name in sorted(names, key=_place_of):
+        for name in sorted(names, key=_unit_order):
             with redis_errors(self._redis):
                 blob = cast(bytes | None, self._redis.hget(names[name], name))
             if blob is not None:  # else its time to live has passed meanwhile
                 yield blob
 
     def parts(self, job_id: str, unit: int) -> list[str]:
-        """Name the parts of a unit in order; of one that was not split, the unit itself."""
+        """Return the names of a unit's parts in order; of one that was not split, its own."""
         with redis_errors(self._redis):
             names = cast(bytes | None, self._redis.hget(self._keys.parts(job_id), str(unit)))
         return [str(unit)] if names is None else names.decode().split()
 
     def input_units(self, job_id: str) -> int:
-        """Count the input chunks that are kept."""
+        """Return the number of input chunks that are kept."""
         with redis_errors(self._redis):
             return self._redis.hlen(self._keys.input(job_id))
 
@@ -195,47 +193,47 @@ class Jobs:
         block: bool = True,
         longest_wait_s: float = BLOCK_MS / 1000,
     ) -> "list[Event]":
-        """Give the events behind stream id `after`; `block` waits up to two seconds for one."""
+        """Return the events behind stream id `after`; `block` waits up to two seconds for one."""
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
-        return self._read(self._keys.events(job_id), after, block_ms if block else None)
+        with redis_errors(self._redis):
+            reply = self._redis.xread(
+                {self._keys.events(job_id): after}, count=500, block=block_ms if block else None
+            )
+        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
+        return [event for _, entries in streams for event in read_events(entries)]
 
-    def pieces(
-        self, job_id: str, after: Place, *, block: bool = True
-    ) -> "tuple[list[TextDeltas], Place]":
-        """Give what a job's texts went on with behind a place, and the place to go on from.
+    def deltas(
+        self, job_id: str, after: StreamPosition, *, block: bool = True
+    ) -> "tuple[list[TextDeltas], StreamPosition]":
+        """Return a job's text deltas behind a position, and the position to continue from.
 
-        `block` waits up to two seconds for a piece, or for an event of the job: the place tells
-        whether there was one.
+        `block` waits up to two seconds for a delta or for an event of the job; whether there was an
+        event, the position tells.
         """
-        ours, told = self._keys.pieces(job_id), self._keys.events(job_id)
+        delta_key, event_key = self._keys.deltas(job_id), self._keys.events(job_id)
         block_ms = BLOCK_MS if block else None
         with redis_errors(self._redis):
             reply = self._redis.xread(
-                {ours: after.piece, told: after.event}, count=100, block=block_ms
+                {delta_key: after.delta, event_key: after.event}, count=100, block=block_ms
             )
-        found = dict(cast(list[tuple[bytes, list[_Entry]]], reply or []))
-        pieces, events = found.get(ours.encode(), []), found.get(told.encode(), [])
-        place = Place(
-            piece=pieces[-1][0].decode() if pieces else after.piece,
+        streams = dict(cast(list[tuple[bytes, list[_Entry]]], reply or []))
+        deltas, events = streams.get(delta_key.encode(), []), streams.get(event_key.encode(), [])
+        position = StreamPosition(
+            delta=deltas[-1][0].decode() if deltas else after.delta,
             event=events[-1][0].decode() if events else after.event,
         )
-        return list(read_pieces(pieces)), place
+        return list(_read_deltas(deltas)), position
 
     def last_event_id(self, job_id: str) -> str:
-        """Give the stream id of a job's newest event, `0-0` when it has none."""
+        """Return the stream id of a job's newest event, `0-0` when it has none."""
         return self._last_id(self._keys.events(job_id))
-
-    def _last_id(self, stream: str) -> str:
-        with redis_errors(self._redis):
-            rows = cast(list[tuple[bytes, object]], self._redis.xrevrange(stream, count=1))
-        return rows[0][0].decode() if rows else "0-0"
 
     def _get(self, job_id: str) -> JobRecord:
         with redis_errors(self._redis):
             row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.job(job_id)))
         if not row:
             raise unknown_job(job_id)
-        return read_record(job_id, row)
+        return _read_record(job_id, row)
 
     def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
         records: list[JobRecord] = []
@@ -250,20 +248,20 @@ class Jobs:
         return records[:limit]
 
     def _kept(self, ids: Sequence[bytes]) -> Iterator[JobRecord]:
-        """Read jobs; leaves those out whose time to live has passed since, and damaged ones."""
+        """Yield jobs, but those whose time to live has passed since, and damaged ones."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self._keys.job(job_id.decode()))
             rows = cast(list[dict[bytes, bytes]], pipe.execute(raise_on_error=False))
         for job_id, row in zip(ids, rows, strict=True):
             if isinstance(row, ResponseError):
-                if passing_trouble(row) is not None:
+                if transient_error(row) is not None:
                     with redis_errors(self._redis):
                         raise row
                 log.warning("job %s was left out of a list: %s", job_id.decode(), row)
             elif row:
                 try:
-                    yield read_record(job_id.decode(), row)
+                    yield _read_record(job_id.decode(), row)
                 except JobDamaged as error:
                     log.warning("job left out of a list: %s", error)
 
@@ -278,15 +276,18 @@ class Jobs:
             self._redis.zrem(self._keys.warnings(), *(job_id + b" results" for job_id in gone))
         return len(gone)
 
-    def _read(self, key: str, after: str, block_ms: int | None) -> "list[Event]":
+    def _blobs(self, key: str, units: Sequence[int | str]) -> list[bytes | None]:
         with redis_errors(self._redis):
-            reply = self._redis.xread({key: after}, count=500, block=block_ms)
-        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
-        return [event for _, entries in streams for event in read_events(entries)]
+            return cast(list[bytes | None], self._redis.hmget(key, [str(unit) for unit in units]))
+
+    def _last_id(self, stream: str) -> str:
+        with redis_errors(self._redis):
+            rows = cast(list[tuple[bytes, object]], self._redis.xrevrange(stream, count=1))
+        return rows[0][0].decode() if rows else "0-0"
 
 
-def _place_of(name: bytes) -> tuple[int, int]:
-    """Give the order of a unit, or of a part `UNIT:FIRST:END`."""
+def _unit_order(name: bytes) -> tuple[int, int]:
+    """Return the sort key of a unit, or of a part `UNIT:FIRST:END`."""
     unit, _, part = name.partition(b":")
     return int(unit), int(part.partition(b":")[0] or 0)
 
@@ -296,3 +297,83 @@ def _ended_row(row: list[Reply]) -> EndedRow:
     state = JobState(text) if text in _STATES else None
     has_ended = state is not None and state.is_terminal
     return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)
+
+
+def _read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
+    """Return the record of a job's hash. Raises JobDamaged."""
+    try:
+        return _record(job_id, {key.decode(): value for key, value in row.items()})
+    except (KeyError, ValueError) as error:
+        reason = f"there is no field {error}" if isinstance(error, KeyError) else _first_line(error)
+        raise damaged_job(f"job {job_id}", reason) from None
+
+
+def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
+    failure, training = row.get("failure"), row.get("training")
+    continued_by = row.get("continued_by")
+    ended_at_ms = _number(row, "ended")
+    return JobRecord(
+        job_id=job_id,
+        kind=row["kind"].decode(),
+        model=row["model"].decode(),
+        version=_number(row, "version"),
+        state=JobState(row["state"].decode()),
+        counts=_counts(row),
+        sealed=row["sealed"] == b"1",
+        unit_items=int(row["unit_items"]),
+        units=int(row["units"]),
+        units_done=int(row["units_done"]),
+        priority=row["priority"].decode(),
+        tenant=row["tenant"].decode(),
+        created_at_ms=int(row["created"]),
+        started_at_ms=_number(row, "started"),
+        ended_at_ms=ended_at_ms,
+        expires_at_ms=_number(row, "expires_at"),
+        kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
+        continued_by=None if continued_by is None else continued_by.decode(),
+        failure=None if failure is None else Failure.model_validate_json(failure),
+        training=None if training is None else TrainingResult.model_validate_json(training),
+        job=JOB.validate_json(row["spec"]),
+    )
+
+
+def _number(row: dict[str, bytes], name: str) -> int | None:
+    value = row.get(name)
+    return None if value is None else int(value)
+
+
+def _counts(row: dict[str, bytes]) -> Counts:
+    total = int(row["total"])
+    done = {name: int(row[name]) for name in ("succeeded", "errored", "cancelled", "expired")}
+    return Counts(total=total, processing=total - sum(done.values()), **done)
+
+
+def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
+    """Yield the events of stream entries, each with its id."""
+    from seqd_schemas import EVENT  # here: there are fifteen kinds of event
+
+    for event_id, fields in entries:
+        try:
+            event = EVENT.validate_json(fields[b"e"])
+        except (KeyError, ValidationError) as error:
+            log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
+            continue
+        yield event.model_copy(update={"id": event_id.decode()})
+
+
+def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
+    """Yield the text deltas of stream entries."""
+    from seqd_schemas import TextDeltas
+
+    for entry_id, fields in entries:
+        try:
+            yield TextDeltas.model_validate_json(fields[b"d"])
+        except (KeyError, ValidationError) as error:
+            log.warning("deltas id=%s were left out: %s", entry_id.decode(), _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error).partition("\n")[0][:200]

@@ -1,8 +1,10 @@
-"""Loads the Lua scripts and calls them; every change of the ledger goes through here.
+"""The Lua scripts: loading them, calling them, reading their replies.
 
-Each script is one atomic step. Its keys and its guarantee stand at the top of its file.
+Every change of a job is one script, an atomic step. Its arguments, keys, reply and guarantee stand
+at the top of its file.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import NoReturn, cast
@@ -11,20 +13,31 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
-from seqd.ledger.connection import redis_errors
+from seqd.ledger.redis import redis_errors
 
 Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
 
+#: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
+Notify = Callable[[str], None]
+
 #: `lua/shared/*.lua`, each in front of those that build on it.
-SHARED = ("keys", "together", "accounts", "turns", "events", "leases", "endings")
+SHARED = (
+    "keys",
+    "batched_writes",
+    "accounts",
+    "fair_queueing",
+    "events",
+    "leases",
+    "endings",
+)
 
-#: Calls the script, and names the job at which it has tripped.
-LAST = "shared/tripped.lua"
+#: Calls the script, and names the job at which it failed.
+LAST = "shared/run.lua"
 
 
-class Tripped(ResponseError):
-    """A script ended with an error when it was at a job, which need not be to blame."""
+class ScriptError(ResponseError):
+    """A script failed when it was at job `job_id`, which may be damaged or sound."""
 
     def __init__(self, text: str, job_id: bytes) -> None:
         super().__init__(text)
@@ -33,7 +46,7 @@ class Tripped(ResponseError):
 
 @cache
 def source_of(name: str) -> str:
-    """Give the text of `lua/NAME.lua` between the parts that all scripts share."""
+    """Return the text of `lua/NAME.lua` between the parts that all scripts share."""
     folder = resources.files("seqd.ledger") / "lua"
     *shared, script, end = (
         (folder / file).read_text(encoding="utf-8")
@@ -51,9 +64,10 @@ class Scripts:
         self._loaded: dict[str, Script] = {}
 
     def call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script; raises RedisUnreachable, RedisRefused or RedisFull.
+        """Run a script and return its reply.
 
-        Raises Tripped where keys are not what the script expects.
+        Raises RedisUnreachable, RedisRefused or RedisFull, and ScriptError where keys are not what
+        the script expects.
         """
         script = self._loaded.get(name)
         if script is None:
@@ -62,55 +76,55 @@ class Scripts:
             try:
                 return cast(Reply, script(args=[self._prefix, *arguments]))
             except ResponseError as error:
-                raise _told(error) from None
+                raise _with_job(error) from None
 
     def raise_error(self, reason: str) -> NoReturn:
-        """Raise what `call` does where a script ends with this error, of which one has told."""
+        """Raise what `call` does for an error of this text, which a script replied."""
         with redis_errors(self._redis):
             raise ResponseError(reason)
 
 
-def _told(error: ResponseError) -> ResponseError:
-    """Take the job out of what a script has said, which `tripped.lua` has put behind it."""
+def _with_job(error: ResponseError) -> ResponseError:
+    """Return a script's error with its job apart from the text, where `run.lua` has put it."""
     text, _, job = str(error).rpartition(" [job ")
     if not text:
         return error
     if type(error) is ResponseError:
-        return Tripped(text, bytes.fromhex(job.rstrip("]")))
-    error.args = (text,)  # what Redis cannot do just now: no job is to blame
+        return ScriptError(text, bytes.fromhex(job.rstrip("]")))
+    error.args = (text,)  # a transient error of the server: no job is damaged
     return error
 
 
 def as_list(reply: Reply) -> list[Reply]:
-    """Read a reply as a list."""
+    """Return a reply that is a list; raises TypeError for another, as all of these do."""
     if not isinstance(reply, list):
-        raise TypeError(f"a script answered {reply!r} where a list was due")
+        raise TypeError(f"a script replied {reply!r}, expected a list")
     return reply
 
 
 def as_argument(reply: Reply) -> bytes | int:
-    """Read a part of a reply that goes back into a script as it is."""
+    """Return a part of a reply that goes back into a script as it is."""
     if isinstance(reply, list):
-        raise TypeError(f"a script answered {reply!r} where text or a number was due")
+        raise TypeError(f"a script replied {reply!r}, expected text or a number")
     return reply
 
 
 def as_text(reply: Reply) -> str:
-    """Read a reply as text."""
+    """Return a reply that is text."""
     if not isinstance(reply, bytes):
-        raise TypeError(f"a script answered {reply!r} where text was due")
+        raise TypeError(f"a script replied {reply!r}, expected text")
     return reply.decode()
 
 
 def as_bytes(reply: Reply) -> bytes:
-    """Read a reply as bytes."""
+    """Return a reply that is bytes."""
     if not isinstance(reply, bytes):
-        raise TypeError(f"a script answered {reply!r} where bytes were due")
+        raise TypeError(f"a script replied {reply!r}, expected bytes")
     return reply
 
 
 def as_int(reply: Reply) -> int:
-    """Read a reply as a whole number."""
+    """Return a reply that is a whole number."""
     if not isinstance(reply, int):
-        raise TypeError(f"a script answered {reply!r} where a number was due")
+        raise TypeError(f"a script replied {reply!r}, expected a number")
     return reply

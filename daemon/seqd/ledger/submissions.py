@@ -1,23 +1,45 @@
-"""Hands jobs in: the whole job in one step, or its input chunk by chunk.
+"""Submitting jobs: whole jobs in one step, or one job's input chunk by chunk.
 
-Called by `seqd.client`, by the worker that takes the inbox over, and by the one that reads a
-job's file. Checks nothing about models or parameters; `seqd.admission` has done that.
+Checks nothing about models or parameters, which `seqd.admission` has done. What the ledger refuses
+becomes an error that says what to do; the limits are the operator's, and workers publish them when
+they boot.
+
+A field of a request stands in its `spec`, which every reader of the record has. One that the Lua
+scripts need too is added in `_fields` and read there from the job's hash.
 """
 
 import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from redis.exceptions import ResponseError
 
 from seqd.combinations import combinations_of
-from seqd.errors import REDIS_ERRORS, IdempotencyConflict, JobDamaged, SeqdError
+from seqd.errors import (
+    REDIS_ERRORS,
+    IdempotencyConflict,
+    JobDamaged,
+    QuotaExceeded,
+    RedisFull,
+    SeqdError,
+    UploadLost,
+    WrongState,
+)
 from seqd.ledger.blobs import json_of, pack, pack_json
-from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.ledger.scripts import (
+    Argument,
+    Notify,
+    Reply,
+    Scripts,
+    as_bytes,
+    as_int,
+    as_list,
+    as_text,
+)
 from seqd_schemas import (
     Failure,
     FileSource,
@@ -25,6 +47,7 @@ from seqd_schemas import (
     InlineSource,
     ItemChunk,
     Job,
+    ModelReference,
     SweepJob,
     TextChunk,
     TrainJob,
@@ -45,6 +68,17 @@ AppendOutcome = Literal["added", "full", "too_large", "behind", "ended"]
 #: Seconds for which the inbox's refusal of a request is kept.
 REJECTION_TTL_S = 24 * 3600
 
+#: Seconds after which another try may succeed. Memory is freed when results reach their time to
+#: live or workers catch up, a quota with each unit that is done.
+MEMORY_RETRY_S: Final = 30.0
+QUOTA_RETRY_S: Final = 5.0
+
+_QUOTAS: Final = {
+    "tenant_jobs": ("open job", "open jobs", "SEQD_MAX_TENANT_JOBS"),
+    "tenant_items": ("item waiting", "items waiting", "SEQD_MAX_TENANT_ITEMS"),
+    "tenant_bytes": ("byte of input waiting", "bytes of input waiting", "SEQD_MAX_TENANT_BYTES"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -54,17 +88,17 @@ class Accepted:
     created: bool
 
 
-class Alike:
-    """What jobs share that differ in nothing but their items; worked out once for all of them."""
+class BatchTemplate:
+    """What jobs share that differ in their items alone; computed once for all of them."""
 
     def __init__(self, job: Job, version: int | None, unit_items: int, client: str) -> None:
-        """`client` is the mailbox that is told when one of them has ended."""
+        """`client` names the completion stream to which the end of each job is appended."""
         self.job = job
         self._digest = hashlib.sha256(_canonical(job))
         self.fields = [*_fields(job, version, unit_items), "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
-        """Give what `submit.lua` takes for a job with this input, which is all of it."""
+        """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
         content = chunk.model_dump_json().encode()
         digest = self._digest.copy()
         digest.update(content)
@@ -72,36 +106,13 @@ class Alike:
         return [*head, len(chunk.items), "0", 1, ""]
 
 
-def new_job_id() -> str:
-    """Make an identifier that sorts by time: 11 hex digits of milliseconds, 10 at random."""
-    return f"{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
-
-
-def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
-    """Give the fingerprint by which a repeated request is told from a different one.
-
-    `head` is the first chunk of an upload, which the request itself does not hold.
-    """
-    digest = hashlib.sha256(_canonical(job))
-    if head is not None:
-        digest.update(head.model_dump_json().encode())
-    return digest.hexdigest()
-
-
-def inline_chunk(job: Job) -> ItemChunk | None:
-    """Give the only unit of a job that brings its items along, None for other jobs."""
-    if isinstance(job.source, InlineSource):
-        return ItemChunk(first_index=0, items=job.source.items)
-    return None
-
-
 class Submissions:
-    """Hands jobs in."""
+    """Submits jobs."""
 
-    def __init__(self, scripts: Scripts, settings: "Settings", ring: Callable[[str], None]) -> None:
+    def __init__(self, scripts: Scripts, settings: "Settings", notify: Notify) -> None:
         self._scripts = scripts
         self._settings = settings
-        self._ring = ring
+        self._notify = notify
 
     def submit(
         self,
@@ -116,11 +127,11 @@ class Submissions:
     ) -> Accepted:
         """Write a job into the ledger, with its first unit of items where there is one.
 
-        `sealed` says that `chunk` is the whole input. `head` is what an upload begins with, if
-        not with `chunk`. Raises IdempotencyConflict when the identifier or the idempotency key
+        `sealed` says that `chunk` is the whole input. `head` is the first chunk of an upload that
+        is not written yet. Raises IdempotencyConflict when the identifier or the idempotency key
         stands for another request, or for an upload that begins otherwise; QuotaExceeded and
-        RedisFull, both with `retry_after_s`; WrongState when it cannot go on from the job that
-        it names.
+        RedisFull, both with `retry_after_s`; WrongState when the job that it continues does not
+        allow that.
         """
         digest = digest_of(job, chunk or head)
         chunk = chunk or inline_chunk(job)
@@ -132,50 +143,50 @@ class Submissions:
         (reply,) = as_list(self._scripts.call("submit", len(fields), *fields, *row))
         accepted, is_due = _accepted(job, job_id, digest, as_list(reply))
         if is_due:
-            self._ring(route_of(task_of(job.kind), job.model.split("@")[0]))
+            self._notify(_route(job))
         return accepted
 
     def submit_each(
-        self, alike: Alike, inputs: Iterable[tuple[str, ItemChunk]]
+        self, template: BatchTemplate, inputs: Iterable[tuple[str, ItemChunk]]
     ) -> list[Accepted | SeqdError]:
-        """Write jobs that differ in nothing but their items, many in one step.
+        """Write jobs that differ in their items alone, many in one step.
 
         `inputs` has an identifier and the whole input for each. Jobs do not depend on each other:
-        what `submit` would raise of one stands in its place. Where Redis is away or full, that
-        stands for all that were not written before; sent again, each of them is made once.
+        the error that `submit` would raise for one is its outcome. Where Redis is away or full,
+        that is the outcome of all that were not written before; sent again, each is made once.
         """
         outcomes: list[Accepted | SeqdError] = []
-        trouble: SeqdError | None = None
-        for batch in _batches(alike, inputs):
-            if trouble is None:
+        redis_error: SeqdError | None = None
+        for batch in _batches(template, inputs):
+            if redis_error is None:
                 try:
-                    outcomes += self._submit_batch(alike, batch)
+                    outcomes += self._submit_batch(template, batch)
                     continue
                 except REDIS_ERRORS as error:
-                    trouble = error
-            outcomes += [trouble] * len(batch)
+                    redis_error = error
+            outcomes += [redis_error] * len(batch)
         return outcomes
 
     def _submit_batch(
-        self, alike: Alike, batch: Sequence[Sequence[Argument]]
+        self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> list[Accepted | SeqdError]:
         rows = [part for row in batch for part in row]
-        reply = as_list(self._scripts.call("submit", len(alike.fields), *alike.fields, *rows))
-        answers = [as_list(answer) for answer in reply]
-        if any(as_text(answer[0]) == "created" and as_int(answer[2]) for answer in answers):
-            self._ring(route_of(task_of(alike.job.kind), alike.job.model.split("@")[0]))
+        reply = as_list(self._scripts.call("submit", len(template.fields), *template.fields, *rows))
+        replies = [as_list(part) for part in reply]
+        if any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies):
+            self._notify(_route(template.job))
         return [
-            self._outcome(alike.job, str(row[0]), str(row[1]), answer)
-            for row, answer in zip(batch, answers, strict=True)
+            self._outcome(template.job, str(row[0]), str(row[1]), part)
+            for row, part in zip(batch, replies, strict=True)
         ]
 
     def _outcome(
-        self, job: Job, job_id: str, digest: str, answer: list[Reply]
+        self, job: Job, job_id: str, digest: str, reply: list[Reply]
     ) -> Accepted | SeqdError:
         try:
-            if as_text(answer[0]) == "error":
-                self._scripts.raise_error(as_text(answer[1]))
-            accepted, _ = _accepted(job, job_id, digest, answer)
+            if as_text(reply[0]) == "error":
+                self._scripts.raise_error(as_text(reply[1]))
+            accepted, _ = _accepted(job, job_id, digest, reply)
         except SeqdError as error:
             return error
         except ResponseError as error:
@@ -194,7 +205,7 @@ class Submissions:
         blob, digest = pack_json(content), hashlib.sha256(content).hexdigest()[:16]
         reply = as_list(self._scripts.call("append", job_id, unit, blob, size, most, digest))
         if as_int(reply[1]):
-            self._ring(route_of(task_of(job.kind), job.model.split("@")[0]))
+            self._notify(_route(job))
         outcome = as_text(reply[0])
         if outcome == "differs":
             raise IdempotencyConflict(
@@ -205,23 +216,23 @@ class Submissions:
             return "ended"
         return outcome  # type: ignore[return-value] # one of these, by the line above
 
-    def seal(self, job: Job, job_id: str, units: int, *, intake_attempt: int | None = None) -> bool:
+    def seal(self, job: Job, job_id: str, units: int, *, ingest_attempt: int | None = None) -> bool:
         """Declare the input complete after `units` units; False when the job had ended.
 
-        Raises UploadLost when the ledger has fewer units: Redis has lost some.
+        With `ingest_attempt` only that attempt of the unit `ingest` may. Raises UploadLost when the
+        ledger has fewer units: Redis has lost some.
         """
-        attempt = "" if intake_attempt is None else intake_attempt
+        attempt = "" if ingest_attempt is None else ingest_attempt
         reply = as_list(self._scripts.call("seal", job_id, units, attempt))
         if as_int(reply[1]):
-            self._ring(route_of(task_of(job.kind), job.model.split("@")[0]))
-        if as_bytes(reply[0]) == b"behind":
-            from seqd.ledger.refusals import lost_units
-
+            self._notify(_route(job))
+        outcome = as_bytes(reply[0])
+        if outcome == b"behind":
             raise lost_units(job_id, units)
-        return as_bytes(reply[0]) == b"sealed"
+        return outcome == b"sealed"
 
     def reject(self, job_id: str, failure: Failure) -> None:
-        """Answer a request that cannot become a job, in the stream that its producer watches."""
+        """Refuse a request from the inbox, in the event stream that its producer reads."""
         self._scripts.call("reject", job_id, failure.model_dump_json(), REJECTION_TTL_S)
 
     def _idempotency_key(self, job: Job) -> str:
@@ -230,18 +241,69 @@ class Submissions:
         return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
 
 
+def new_job_id() -> str:
+    """Return a new identifier that sorts by time: 11 hex digits of milliseconds, 10 at random."""
+    return f"{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
+
+
+def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
+    """Return the SHA-256 that tells a repeated request from a different one.
+
+    `head` is the first chunk of an upload, which the request itself does not hold.
+    """
+    digest = hashlib.sha256(_canonical(job))
+    if head is not None:
+        digest.update(head.model_dump_json().encode())
+    return digest.hexdigest()
+
+
+def inline_chunk(job: Job) -> ItemChunk | None:
+    """Return the only unit of a job that brings its items along, None for other jobs."""
+    if isinstance(job.source, InlineSource):
+        return ItemChunk(first_index=0, items=job.source.items)
+    return None
+
+
+def lost_units(job_id: str, unit: int) -> UploadLost:
+    """Return the error for units in front of `unit` that Redis had acknowledged and lost."""
+    return UploadLost(
+        f"Redis has lost units of job {job_id} in front of unit {unit}, which it had acknowledged: "
+        "it crashed before they were on its disk. Hand the job in again; what was done stays "
+        "readable."
+    )
+
+
+def refusal(job: Job, reply: list[Reply]) -> SeqdError:
+    """Return the error for what `submit.lua` replied after `refused`."""
+    reason = as_text(reply[0])
+    if reason == "memory":
+        return _memory_short()
+    if reason == "incomplete":
+        return WrongState(
+            f"Training {job.continues} cannot be continued: its data was not uploaded completely "
+            "before it ended, or is not kept any more. Hand the training in again with all of it."
+        )
+    if reason == "continues":
+        return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))
+    return _over_quota(job.tenant, reason, waiting=as_int(reply[1]), allowed=as_int(reply[2]))
+
+
 def _canonical(job: Job) -> bytes:
     text = json.dumps(job.model_dump(mode="json"), sort_keys=True)
     return text.encode("utf-8", "surrogatepass")
 
 
+def _route(job: Job) -> str:
+    return route_of(task_of(job.kind), ModelReference.parse(job.model).name)
+
+
 def _batches(
-    alike: Alike, inputs: Iterable[tuple[str, ItemChunk]]
+    template: BatchTemplate, inputs: Iterable[tuple[str, ItemChunk]]
 ) -> Iterator[list[list[Argument]]]:
     """Cut into what goes into one step: few and small enough that Redis is not held up."""
     held, size = list[list[Argument]](), 0
     for job_id, chunk in inputs:
-        row = alike.row(job_id, chunk)
+        row = template.row(job_id, chunk)
         blob = len(cast(bytes, row[3]))
         if held and (len(held) == SUBMIT_JOBS or size + blob > SUBMIT_BYTES):
             yield held
@@ -253,11 +315,9 @@ def _batches(
 
 
 def _accepted(job: Job, job_id: str, digest: str, reply: list[Reply]) -> tuple[Accepted, bool]:
-    """Read what `submit.lua` says of one job, and whether a bell is due; raises its refusal."""
+    """Return the job that `submit.lua` names, and whether a wakeup is due. Raises its refusal."""
     outcome = as_text(reply[0])
     if outcome == "refused":
-        from seqd.ledger.refusals import refusal
-
         raise refusal(job, reply[1:])
     if outcome == "exists":
         known = Accepted(as_text(reply[1]), created=False)
@@ -268,7 +328,7 @@ def _accepted(job: Job, job_id: str, digest: str, reply: list[Reply]) -> tuple[A
 
 
 def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, int, bool]:
-    """Name the unit that a job starts with, its number of items, and whether it is all."""
+    """Return the name of a job's first unit, its number of items, and whether it is all."""
     if chunk is not None:
         return "0", len(chunk.items), sealed or isinstance(job.source, InlineSource)
     if isinstance(job, TrainJob):
@@ -276,36 +336,30 @@ def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, i
             return "", 0, False
         return "train", 1, True
     if isinstance(job.source, FileSource) or isinstance(job, SweepJob):
-        # Of a sweep it writes the combinations out, whoever handed it in.
-        return "intake", 0, False
+        # Of a sweep it writes the combinations of the grid.
+        return "ingest", 0, False
     return "", 0, sealed
 
 
 def _inherits(job: Job) -> bool:
-    """True for a training that goes on from another with the data that was uploaded for it."""
+    """True for a training that continues another with the data that was uploaded for it."""
     is_upload = isinstance(job.source, UploadSource)
     return isinstance(job, TrainJob) and is_upload and job.continues is not None
 
 
 def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
-    model = job.model.split("@")[0]
+    """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
+    model = ModelReference.parse(job.model).name
+    route = route_of(task_of(job.kind), model)
     # A label is part of it until it is resolved: two labels may mean two versions.
-    meant = job.model if version is None else f"{model}@{version}"
-    like = [job.kind, meant, job.parameters, job.priority, unit_items]
+    resolved = job.model if version is None else str(ModelReference(model, version))
+    group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
     if isinstance(job, GenerateJob) and job.stream:
-        like.append("stream")  # a claim streams as a whole, or not at all
-    group = hashlib.sha256(json.dumps(like, sort_keys=True).encode()).hexdigest()[:16]
+        group_by.append("stream")  # a claim streams as a whole, or not at all
+    group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
-    fields += [
-        "route",
-        route_of(task_of(job.kind), model),
-        "group",
-        group,
-        "unit_items",
-        unit_items,
-    ]
-    fields += ["ttl", job.results_ttl_s]
+    fields += ["route", route, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
     if job.max_running_units is not None:
@@ -322,7 +376,7 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
 
 
 def _without_items(job: Job) -> Job:
-    """Leave inline items out of the stored request: they stand in the first unit already."""
+    """Return the request without inline items, which stand in the first unit."""
     if not isinstance(job.source, InlineSource):
         return job
     source = UploadSource(expected_items=len(job.source.items))
@@ -335,4 +389,47 @@ def _conflict(job: Job, job_id: str, known_id: str) -> str:
     return (
         f"The {name} already stands for job {known_id}, which asks for something else. Send the "
         "same request again, or choose another one."
+    )
+
+
+def _memory_short() -> RedisFull:
+    error = RedisFull(
+        "Redis has used up the share of its maxmemory that new jobs may take "
+        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
+        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
+    )
+    error.retry_after_s = MEMORY_RETRY_S
+    return error
+
+
+def _over_quota(tenant: str, reason: str, *, waiting: int, allowed: int) -> QuotaExceeded:
+    one, several, setting = _QUOTAS[reason]
+    what = one if waiting == 1 else several
+    return QuotaExceeded(
+        f"Tenant {tenant!r} has {waiting:,} {what}; allowed: {allowed:,} ({setting} of the "
+        f"workers). Nothing was written. Try again in {QUOTA_RETRY_S:g} s, when some are done.",
+        QUOTA_RETRY_S,
+    )
+
+
+def _unfit(job: Job, *, state: str, other: str) -> WrongState:
+    ended = job.continues
+    if not state:
+        return WrongState(f"There is no job {ended!r} to continue; it is not kept (any more).")
+    if other:
+        was_continued = f"Job {ended} was already continued by job {other}."
+        if job.kind == "train":
+            return WrongState(f"{was_continued} Resume that one: seqd jobs resume {other}")
+        return WrongState(
+            f"{was_continued} Retry that one: seqd jobs retry {other}; then all results: seqd jobs "
+            f"results {ended} --merged"
+        )
+    if job.kind == "train" and state == "completed":
+        return WrongState(
+            f"Training {ended} is completed: there is nothing left to continue. Train anew, "
+            "without `continues`."
+        )
+    return WrongState(
+        f"Job {ended} is {state}; only a job that has ended can be continued. Wait for its end, "
+        "or cancel it."
     )

@@ -1,26 +1,30 @@
-"""The workers' face of the ledger: claim units, keep their leases, record what came of them.
+"""From a claim to a commit: units of work, their leases, their results and their checkpoints.
 
-A claim hands out units of like jobs together. Each unit carries its attempt number, which is
-the fencing token: whatever a worker writes later is checked against it on the server.
+A claim leases units of one group of jobs together. Each unit carries the number of its attempt,
+which is the fencing token: what a worker writes later is checked against it on the server. A unit
+ends by `commit`, or by `fail_job` for the whole job; it is claimable again after `release_unit`,
+`release_worker`, or when its lease has run out.
 """
 
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, cast
 
+from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import LeaseLost
-from seqd.ledger.blobs import pack
-from seqd.ledger.commits import quarantine_or_raise
-from seqd.ledger.quarantine import quarantine, quarantine_suspect
-from seqd.ledger.records import JOB
+from seqd.errors import LeaseLost, RedisUnreachable
+from seqd.ledger.blobs import errored_items, pack, pack_results
+from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
+from seqd.ledger.jobs import JOB
+from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
     Argument,
+    Notify,
     Reply,
     Scripts,
     as_argument,
@@ -29,30 +33,66 @@ from seqd.ledger.scripts import (
     as_list,
     as_text,
 )
-from seqd.ledger.units import Unit
-from seqd_schemas import SCHEMA_VERSION, ItemChunk, Job
+from seqd_schemas import (
+    SCHEMA_VERSION,
+    ItemChunk,
+    ItemFailure,
+    ItemSuccess,
+    Job,
+    Keys,
+    TextDeltas,
+    TrainingResult,
+    job_of_run,
+)
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
-    from seqd_schemas import Event, Failure, TextDeltas
+    from seqd_schemas import Event, Failure
 
 log = logging.getLogger(__name__)
 
-#: Units of which one sweep of the reconciler looks at most, so that a script stays short.
-SWEEP_UNITS = 200
+#: Units and items of which one step commits at most: about 3 ms of the server's time.
+COMMIT_UNITS = 64
+COMMIT_ITEMS = 4_096
 
-#: Such looks in a row at most: 20,000 units, which a hundred workers can hold.
-MOST_SWEEPS = 100
+#: Timers, jobs and warnings that one call of `expire.lua` looks at, so that it stays short.
+EXPIRE_UNITS = 200
+
+#: Such calls in a row at most: 20,000 units, which a hundred workers can hold.
+MAX_EXPIRE_CALLS = 100
 
 #: Seconds for which a unit waits that only a later version of seqd can read, and how many of
 #: those one claim looks at: more would keep them from the workers that can.
 LATER_WAIT_S = 30.0
 MOST_LATER = 10
 
+#: Checkpoints of a training that are kept: the last one, and one to fall back to.
+KEPT_CHECKPOINTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A claimed unit: `ingest`, `train`, the number of a chunk of items, or a part of one."""
+
+    job_id: str
+    name: str
+    #: Fencing token: higher than that of any earlier claim of this unit.
+    attempt: int
+    #: Earlier attempts whose worker died or went silent.
+    crashes: int
+    blob: bytes
+    #: True when this claim started the job.
+    started_job: bool
+
+    @property
+    def is_part(self) -> bool:
+        """True for a part of a unit that was split to find the item that kills its worker."""
+        return ":" in self.name
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Units of like jobs: same kind, model, version, parameters and priority."""
+    """Units of one group of jobs: same kind, model, version, parameters and priority."""
 
     #: The request of the first unit's job.
     job: Job
@@ -62,147 +102,114 @@ class Claim:
 
 
 class Renewal(IntEnum):
-    """What became of a lease that was to be renewed."""
+    """What `renew` did to a lease."""
 
     #: The job ended, or another attempt has the unit: nothing of it counts any more.
     LOST = 0
     KEPT = 1
-    #: Kept, and to be given back soon: the job is paused.
-    ASKED_BACK = 2
+    #: Kept, and to be released soon: the job is paused.
+    REVOKED = 2
+
+
+class CommitOutcome(StrEnum):
+    """What a commit did."""
+
+    COMMITTED = "committed"
+    COMPLETED = "completed"
+    DUPLICATE = "duplicate"
+    ENDED = "ended"
+    FENCED = "fenced"
+
+    @property
+    def ended_job(self) -> bool:
+        """True where this commit was the last of its job, which it has completed."""
+        return self is CommitOutcome.COMPLETED
+
+
+class MiscountedResults(ResponseError):
+    """A unit has another number of items than there are results: its input was replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A unit, its results in the items' order, and its input, whose failed items are kept."""
+
+    unit: Unit
+    results: Sequence[ItemSuccess | ItemFailure]
+    chunk: ItemChunk | None = None
+    #: True where the results count only while the lease is held.
+    fenced: bool = False
 
 
 class Work:
-    """Claims, leases, and what workers say of their units but for the results: see `commits`."""
+    """The workers' side of the ledger: claims, leases, events of units, and commits."""
 
-    def __init__(self, scripts: Scripts, settings: "Settings", ring: Callable[[str], None]) -> None:
+    def __init__(self, scripts: Scripts, settings: "Settings", notify: Notify) -> None:
         self._scripts = scripts
         self._settings = settings
-        self._ring = ring
+        self._notify = notify
 
     def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
-        """Take the units whose turn it is, for `lease_s` seconds; None when there are none.
+        """Lease the next units of the routes for `lease_s` seconds; None when there are none.
 
-        A job whose keys cannot be read is failed on the way, and the next one taken. One that a
-        later version of seqd wrote is left to workers of that version.
+        A job whose keys cannot be read is put in quarantine on the way, and the next one claimed.
+        One that a later version of seqd wrote is left to workers of that version.
         """
         later = 0
         while later < MOST_LATER:
             reply = as_list(self._call("claim", worker, self._lease_ms, *routes))
             for route in as_list(reply[0]):
-                self._ring(as_text(route))
+                self._notify(as_text(route))
             if len(reply) == 1:
                 return None
             try:
                 return _claim(reply)
-            except _Unreadable as found:
+            except _Unreadable as error:
                 is_later = _is_later(reply[1])
                 later += is_later
-                self._put_away(reply, found.job_id, None if is_later else found.why)
+                self._release_unreadable(reply, error.job_id, None if is_later else error.why)
         return None
 
-    def _put_away(self, reply: list[Reply], job_id: bytes, damage: Exception | None) -> None:
-        """Give the units of a claim back; first put the job that cannot be read in quarantine.
-
-        Without `damage` it is not: its units wait for whoever can read it.
-        """
-        if damage is None:
-            log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
-        else:
-            quarantine(self._scripts, job_id, damage)
-        for row in (as_list(row) for row in reply[3:]):
-            wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
-            self._call("put_back", *(as_argument(part) for part in row[:3]), wait_ms, 0)
-
-    def _call(self, name: str, *arguments: Argument) -> Reply:
-        """Run a script, and again without the damaged jobs over which it tripped: they fail."""
-        while True:
-            try:
-                return self._scripts.call(name, *arguments)
-            except ResponseError as error:
-                if not quarantine_suspect(self._scripts, error):
-                    raise
-
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
-        """Keep leases for `lease_s` seconds more; gives what became of each."""
+        """Keep leases for `lease_s` seconds more; returns the outcome of each, in order."""
         if not units:
             return []
         rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
         reply = as_list(self._call("renew", self._lease_ms, *rows))
-        return [Renewal(as_int(answer)) for answer in reply]
+        return [Renewal(as_int(outcome)) for outcome in reply]
 
-    def put_back(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
-        """Give a unit back, claimable after `wait_s`; False when it was not ours any more."""
-        reply = as_list(
-            self._call(
-                "put_back",
-                unit.job_id,
-                unit.name,
-                unit.attempt,
-                int(wait_s * 1000),
-                int(crashed),
-            )
-        )
-        self._ring_if_due(as_text(reply[1]))
-        return as_int(reply[0]) == 1
+    def commit(
+        self,
+        unit: Unit,
+        results: Sequence[ItemSuccess | ItemFailure],
+        chunk: ItemChunk | None = None,
+        *,
+        fenced: bool = False,
+    ) -> CommitOutcome:
+        """Record a unit's results, in the items' order. The first commit of a unit wins.
 
-    def split(self, unit: Unit, halves: tuple[ItemChunk, ItemChunk]) -> bool:
-        """Put two halves in a unit's place, to find the item that kills its worker.
-
-        Each half is claimed alone. False when the unit was not ours any more.
+        One that is `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the
+        items that have errors are kept, so that they can be tried again. Raises MiscountedResults
+        where the number of results is not the unit's.
         """
-        described = [part for half in halves for part in _part(unit, half)]
-        reply = as_list(self._call("split", unit.job_id, unit.name, unit.attempt, *described))
-        self._ring_if_due(as_text(reply[1]))
-        return as_int(reply[0]) == 1
+        (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced)])
+        return _raised(outcome)
 
-    def release(self, worker: str, *, crashed: bool) -> None:
-        """Give back all that a worker holds, and ring for it."""
-        for route in as_list(self._call("release", worker, int(crashed), self._backoff_ms)):
-            self._ring(as_text(route))
+    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
+        """Record the results of several units as `commit` does each, many in one step.
 
-    def expire(self) -> int:
-        """Do what time has made due, see `expire.lua`; gives the units that are claimable again.
-
-        A fleet that died together leaves thousands of units: it goes on until all are looked at.
+        Units do not depend on each other: an error of one is its own outcome.
         """
-        woken = 0
-        for _ in range(MOST_SWEEPS):
-            reply = as_list(self._call("expire", SWEEP_UNITS, self._backoff_ms))
-            for route in reply[2:]:
-                self._ring(as_text(route))
-            woken += as_int(reply[0])
-            if as_int(reply[1]) < SWEEP_UNITS:
-                break
-        return woken
+        outcomes: list[CommitOutcome | MiscountedResults] = []
+        for batch in _batches(finished):
+            outcomes += self._commit([(done.unit, _commit_row(done)) for done in batch])
+        return outcomes
 
-    def ring_where_due(self, routes: Sequence[str]) -> None:
-        """Ring for those of the routes that have claimable units and no bell."""
-        for route in as_list(self._scripts.call("bells", *routes)):
-            self._ring(as_text(route))
-
-    def publish(self, unit: Unit, event: "Event") -> None:
-        """Publish an event about a unit; raises LeaseLost when the unit is not ours any more."""
-        if event.at_ms != 0:
-            raise ValueError("an event gets its time from the server: leave at_ms at 0")
-        text, token = event.model_dump_json(), secrets.token_hex(4)
-        reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
-        if as_int(reply) == 0:
-            raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
-
-    def publish_pieces(
-        self, worker: str, entries: "Sequence[tuple[Unit, TextDeltas]]"
-    ) -> list[bool]:
-        """Publish pieces of texts in one step; False for each whose unit is not ours any more.
-
-        Also True where they were left out since Redis is short of memory: readers have the
-        results.
-        """
-        rows: list[Argument] = []
-        for unit, pieces in entries:
-            rows += (unit.job_id, unit.name, unit.attempt, pieces.model_dump_json())
-        most_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
-        reply = self._scripts.call("publish_pieces", worker, token, most_bytes, *rows)
-        return [as_int(answer) == 1 for answer in as_list(reply)]
+    def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
+        """Record the version that a training made; counts only while the lease is held."""
+        text = result.model_dump_json()
+        (outcome,) = self._commit([(unit, (text, 1, 0, 1, text, b""))])
+        return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
         """End the whole job as failed; False when the unit is not ours any more."""
@@ -211,13 +218,148 @@ class Work:
                 "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
             )
         except ResponseError as error:
-            quarantine_or_raise(self._scripts, unit, error)
+            self._quarantine_or_raise(unit, error)
             return True
         return as_text(reply) == "ended"
 
-    def _ring_if_due(self, route: str) -> None:
-        if route:
-            self._ring(route)
+    def release_unit(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
+        """Make a unit claimable after `wait_s`; False when it was not ours any more."""
+        wait_ms = int(wait_s * 1000)
+        reply = as_list(
+            self._call("release_unit", unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed))
+        )
+        return self._done_and_notified(reply)
+
+    def release_worker(self, worker: str, *, crashed: bool) -> None:
+        """Make all units claimable that a worker holds, and notify their routes."""
+        for route in as_list(self._call("release_worker", worker, int(crashed), self._backoff_ms)):
+            self._notify(as_text(route))
+
+    def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> bool:
+        """Replace a unit by two parts of it, to find the item that kills its worker.
+
+        Each part is claimed alone. False when the unit was not ours any more.
+        """
+        rows = [value for part in parts for value in _part_row(unit, part)]
+        reply = as_list(self._call("split", unit.job_id, unit.name, unit.attempt, *rows))
+        return self._done_and_notified(reply)
+
+    def expire(self) -> int:
+        """Apply what time has made due, see `expire.lua`; returns the units claimable again.
+
+        A fleet that died together leaves thousands of units: it goes on until all are looked at.
+        """
+        requeued = 0
+        for _ in range(MAX_EXPIRE_CALLS):
+            reply = as_list(self._call("expire", EXPIRE_UNITS, self._backoff_ms))
+            for route in reply[2:]:
+                self._notify(as_text(route))
+            requeued += as_int(reply[0])
+            if as_int(reply[1]) < EXPIRE_UNITS:
+                break
+        return requeued
+
+    def notify_where_due(self, routes: Sequence[str]) -> None:
+        """Notify those of the routes that have claimable units and no wakeup in their queue."""
+        for route in as_list(self._scripts.call("routes_to_notify", *routes)):
+            self._notify(as_text(route))
+
+    def publish(self, unit: Unit, event: "Event") -> None:
+        """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
+        if event.at_ms != 0:
+            raise ValueError("an event gets its time from the server: leave at_ms at 0")
+        text, token = event.model_dump_json(), secrets.token_hex(4)
+        reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
+        if as_int(reply) == 0:
+            raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
+
+    def publish_deltas(
+        self, worker: str, entries: "Sequence[tuple[Unit, TextDeltas]]"
+    ) -> list[bool]:
+        """Publish text deltas in one step; False for each whose unit is not ours any more.
+
+        Also True where they were left out since Redis is short of memory: readers have the
+        results.
+        """
+        rows: list[Argument] = []
+        for unit, deltas in entries:
+            rows += (unit.job_id, unit.name, unit.attempt, deltas.model_dump_json())
+        max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
+        reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
+        return [as_int(outcome) == 1 for outcome in as_list(reply)]
+
+    def _call(self, name: str, *arguments: Argument) -> Reply:
+        """Run a script, and again after quarantining the damaged jobs at which it failed."""
+        while True:
+            try:
+                return self._scripts.call(name, *arguments)
+            except ResponseError as error:
+                if not quarantine_after(self._scripts, error):
+                    raise
+
+    def _release_unreadable(
+        self, reply: list[Reply], job_id: bytes, damage: Exception | None
+    ) -> None:
+        """Release the units of a claim with a job that cannot be read, and quarantine that job.
+
+        Without `damage` it is not: its units wait for a worker that can read it.
+        """
+        if damage is None:
+            log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
+        else:
+            quarantine(self._scripts, job_id, damage)
+        for row in (as_list(row) for row in reply[3:]):
+            wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
+            self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
+
+    def _done_and_notified(self, reply: list[Reply]) -> bool:
+        """Notify the route of a reply, '' for none; True where the script changed something."""
+        if route := as_text(reply[1]):
+            self._notify(route)
+        return as_int(reply[0]) == 1
+
+    def _commit(
+        self, rows: Sequence[tuple[Unit, Sequence[Argument]]]
+    ) -> list[CommitOutcome | MiscountedResults]:
+        arguments: list[Argument] = []
+        for unit, row in rows:
+            arguments += (unit.job_id, unit.name, unit.attempt, *row)
+        try:
+            reply = as_list(self._scripts.call("commit", *arguments))
+        except ResponseError as error:
+            if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
+                return [outcome for row in rows for outcome in self._commit([row])]
+            reply = [f"error {error}".encode()]
+        units = [unit for unit, _ in rows]
+        return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
+
+    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | MiscountedResults:
+        what, _, reason = as_text(reply).partition(" ")
+        if what != "error":
+            outcome = CommitOutcome(what)
+            if outcome is CommitOutcome.ENDED:
+                why = ValueError("its state is none that a job can have")
+                quarantine_if_damaged(self._scripts, unit.job_id, why)
+            return outcome
+        if reason.startswith("seqd: "):
+            return MiscountedResults(reason)
+        try:
+            self._scripts.raise_error(reason)
+        except ResponseError as error:
+            self._quarantine_or_raise(unit, error)
+        return CommitOutcome.ENDED
+
+    def _quarantine_or_raise(self, unit: Unit, error: ResponseError) -> None:
+        """Put a unit's job in quarantine if it is damaged. Raises RedisUnreachable if it is sound.
+
+        Then another key of the ledger is damaged, or Redis has an error that we do not know: the
+        unit is tried again when the lease has run out.
+        """
+        if not quarantine_if_damaged(self._scripts, unit.job_id, error):
+            raise RedisUnreachable(
+                f"Redis refused what came of unit {unit.name} of job {unit.job_id}, which is "
+                f"sound: {error}. The unit is tried again."
+            ) from error
 
     @property
     def _backoff_ms(self) -> int:
@@ -228,8 +370,63 @@ class Work:
         return int(self._settings.lease_s * 1000)
 
 
+@dataclass(frozen=True, slots=True)
+class CheckpointRecord:
+    """A checkpoint that is committed; its files are on a disk."""
+
+    name: str
+    #: Digest of its `checkpoint.json`, which has the digests of all else.
+    sha256: str
+
+
+class CheckpointRecords:
+    """Commits and reads the records of a training's checkpoints."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = keys
+
+    def commit(self, unit: Unit, record: CheckpointRecord) -> list[str]:
+        """Commit a checkpoint; returns the names of those that are committed, newest first.
+
+        None of them when the unit is not ours any more: then nothing was changed.
+        """
+        reply = self._scripts.call(
+            "checkpoint",
+            unit.job_id,
+            unit.name,
+            unit.attempt,
+            record.name,
+            record.sha256,
+            KEPT_CHECKPOINTS,
+        )
+        return [as_text(name) for name in as_list(reply)]
+
+    def of(self, run_id: str) -> list[CheckpointRecord]:
+        """Return a training's committed checkpoints, newest first; of a job that is gone, none.
+
+        `run_id` is the job's, or `JOB.UNIT` for a training of a sweep.
+        """
+        key, field = self._key_and_field(run_id)
+        with redis_errors(self._redis):
+            text = cast(bytes | None, self._redis.hget(key, field)) or b""
+        return [CheckpointRecord(*entry.split(":", 1)) for entry in text.decode().split()]
+
+    def forget(self, run_id: str) -> None:
+        """Delete the records of a training's checkpoints: it is done."""
+        key, field = self._key_and_field(run_id)
+        with redis_errors(self._redis):
+            self._redis.hdel(key, field)
+
+    def _key_and_field(self, run_id: str) -> tuple[str, str]:
+        job_id, number = job_of_run(run_id)
+        field = "checkpoints" if number is None else f"checkpoints:{number}"
+        return self._keys.job(job_id), field
+
+
 class _Unreadable(Exception):
-    """What a claim gave of a job is not what the ledger writes."""
+    """The reply of a claim has a job that is not what the ledger writes."""
 
     def __init__(self, job_id: bytes, why: Exception) -> None:
         super().__init__(job_id, why)
@@ -251,23 +448,6 @@ def _claim(reply: list[Reply]) -> Claim:
     return Claim(job, version, tuple(units))
 
 
-def _is_later(request: Reply) -> bool:
-    """True for a request of a later version of the wire format, whose workers may read it."""
-    try:
-        document = json.loads(as_bytes(request))
-    except (ValueError, TypeError, RecursionError):
-        return False
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    return isinstance(version, int) and version > SCHEMA_VERSION
-
-
-def _part(unit: Unit, chunk: ItemChunk) -> tuple[str, bytes, int]:
-    """Name a part after its unit and its place in the job, and pack it."""
-    first, size = chunk.first_index, len(chunk.items)
-    number = unit.name.partition(":")[0]
-    return f"{number}:{first}:{first + size}", pack(chunk), size
-
-
 def _unit(reply: Reply) -> Unit:
     row = as_list(reply)
     return Unit(
@@ -278,3 +458,48 @@ def _unit(reply: Reply) -> Unit:
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
     )
+
+
+def _is_later(request: Reply) -> bool:
+    """True for a request of a later version of the wire format, whose workers may read it."""
+    try:
+        document = json.loads(as_bytes(request))
+    except (ValueError, TypeError, RecursionError):
+        return False
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    return isinstance(version, int) and version > SCHEMA_VERSION
+
+
+def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:
+    """Cut into what goes into one step: few enough items that Redis is not held up."""
+    held, items = list[Finished](), 0
+    for done in finished:
+        if held and (len(held) == COMMIT_UNITS or items + len(done.results) > COMMIT_ITEMS):
+            yield held
+            held, items = [], 0
+        held.append(done)
+        items += len(done.results)
+    if held:
+        yield held
+
+
+def _commit_row(done: Finished) -> Sequence[Argument]:
+    """Return the arguments of `commit.lua` for a unit, behind job, unit and attempt."""
+    succeeded = sum(isinstance(result, ItemSuccess) for result in done.results)
+    errored = len(done.results) - succeeded
+    failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
+    blob = b"" if failed is None else pack(failed)
+    return (pack_results(done.results), succeeded, errored, int(done.fenced), "", blob)
+
+
+def _raised(outcome: CommitOutcome | MiscountedResults) -> CommitOutcome:
+    if isinstance(outcome, MiscountedResults):
+        raise outcome
+    return outcome
+
+
+def _part_row(unit: Unit, chunk: ItemChunk) -> tuple[str, bytes, int]:
+    """Return the arguments of `split.lua` for a part: its name `UNIT:FIRST:END`, blob and size."""
+    first, size = chunk.first_index, len(chunk.items)
+    number = unit.name.partition(":")[0]
+    return f"{number}:{first}:{first + size}", pack(chunk), size

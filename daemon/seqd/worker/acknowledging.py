@@ -1,8 +1,8 @@
-"""Makes Celery bear with a connection that breaks while it acknowledges a bell.
+"""Makes Celery bear with a connection that breaks while it acknowledges a wakeup.
 
 kombu 5.7 counts a message as being worked on until its acknowledgement has been answered. If
 that answer is lost, it logs "Couldn't ack" and counts the message for ever; with a prefetch of
-one the worker then looks healthy and never hears a bell again. Here such a message counts as
+one the worker then looks healthy and never hears a wakeup again. Here such a message counts as
 done. At worst it is still in Redis and rings again after the visibility timeout, which is
 harmless. Called once by `celery_app`, in the worker's parent.
 """

@@ -2,7 +2,7 @@
 
 Anyone who can write to Redis can push anything into a queue. As kombu comes, a message that is
 not JSON, or not of its shape, ends the worker with an exception, and one with a `compression`
-header is inflated without a limit. A bell carries nothing, so what is odd can be thrown away.
+header is inflated without a limit. A wakeup carries nothing, so what is odd can be thrown away.
 A Redis that cannot do something just now ends the worker too, unless it counts as a connection
 that broke. Called once by `celery_app`, in the worker's parent. What else changes kombu is in
 `acknowledging`.
@@ -16,7 +16,7 @@ from kombu.transport import redis
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
-from seqd.ledger.connection import passing_trouble
+from seqd.ledger.redis import transient_error
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,13 @@ class DistrustfulChannel(redis.Channel):
         """Hand over the message that has come; throw it away if it is none.
 
         It has left its queue by then. What was noted down as unacknowledged goes too, or it
-        would count as a bell that is being answered, and no other would be heard.
+        would count as a wakeup that is being answered, and no other would be heard.
         """
         known = set(self._unacknowledged())
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
         except _NO_MESSAGE as error:
-            log.warning("threw away a message that is no bell: %.200r", error)
+            log.warning("threw away a message that is no wakeup: %.200r", error)
             for tag in set(self._unacknowledged()) - known:
                 self.qos.reject(tag, requeue=False)
             return True
@@ -89,11 +89,11 @@ def _break_if_in_trouble(
             client, connection, command_name, **options
         )
     except ResponseError as error:
-        if passing_trouble(error) is None:
+        if transient_error(error) is None:
             raise
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}") from error
 
 
 def _refuse(body: bytes) -> bytes:
-    raise ValueError(f"a bell of {len(body)} bytes is compressed; bells carry nothing")
+    raise ValueError(f"a wakeup of {len(body)} bytes is compressed; wakeups carry nothing")

@@ -7,7 +7,7 @@ the ledger. Nothing is imported here that computes.
 from celery import Celery
 from celery.signals import setup_logging
 
-from seqd.bell import broker_settings
+from seqd.ledger.wakeup import broker_settings
 from seqd.settings import Settings
 from seqd.worker.acknowledging import outlive_lost_acknowledgements
 from seqd.worker.broker import distrust_messages
@@ -23,7 +23,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
     app.conf.update(broker_settings(redis_url, settings))
     app.conf.update(
         imports=["seqd.worker.doorbell"],
-        # A busy worker hoards nothing: a bell that it cannot answer is heard by another.
+        # A busy worker hoards nothing: a wakeup that it cannot answer is heard by another.
         task_acks_late=True,
         worker_prefetch_multiplier=1,
         # The ledger retries, not the broker: with this on, a unit that kills its process is
@@ -39,10 +39,10 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         worker_pool_start_method="spawn",
         # The default of 4 s kills a child that is still importing, in a loop.
         worker_proc_alive_timeout=180.0,
-        # Until then a dead child's bell counts as being answered, so the new child hears none.
-        # The default of 10 s waits for a result that may be on its way; a bell has none.
+        # Until then a dead child's wakeup counts as being answered, so the new child hears none.
+        # The default of 10 s waits for a result that may be on its way; a wakeup has none.
         worker_lost_wait=0.5,
-        # Slices are bounded by us; a hard limit would acknowledge the bell and drop it.
+        # Slices are bounded by us; a hard limit would acknowledge the wakeup and drop it.
         task_time_limit=None,
         broker_connection_max_retries=None,
         worker_send_task_events=False,

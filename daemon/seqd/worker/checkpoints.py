@@ -26,9 +26,8 @@ from seqd.errors import (
     UnknownJob,
 )
 from seqd.hookspecs import Checkpoint
-from seqd.ledger.checkpoints import CheckpointRecord, CheckpointRecords
 from seqd.ledger.jobs import Jobs
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CheckpointRecord, CheckpointRecords, Unit
 from seqd.models import CheckpointFolder, Content, encode
 from seqd.worker.runs import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of

@@ -14,7 +14,7 @@ from time import monotonic
 
 from seqd.curves import LearningCurve
 from seqd.hookspecs import Checkpoints, Dataset, Device, WorkItem
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd.worker.meter import WorkMeter
 from seqd.worker.pieces import PiecePublisher
 from seqd.worker.training_data import TrainingData

@@ -12,7 +12,7 @@ from billiard.process import current_process
 from celery import shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
-from seqd.bell import DOORBELL
+from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.local import die_with_parent
 from seqd.settings import load_settings
 from seqd.worker.end_signals import ignore_in_child
@@ -39,9 +39,9 @@ setup_logging.connect(configure_logging)
 
 @worker_process_init.connect  # type: ignore[untyped-decorator] # Celery has no types
 def start_child(**_: object) -> None:
-    """Make the runtime and warm the models up, before the child takes its first bell.
+    """Make the runtime and warm the models up, before the child takes its first wakeup.
 
-    Celery logs what this raises and carries on; the first bell then tries again.
+    Celery logs what this raises and carries on; the first wakeup then tries again.
     """
     ignore_in_child()
     # Celery has asked for the same, but not looked whether the parent was gone by then.
@@ -66,7 +66,7 @@ def _open_runtime() -> Runtime:
     return _child.runtime
 
 
-@shared_task(name=DOORBELL)  # type: ignore[untyped-decorator]
+@shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
 def doorbell() -> None:
-    """Answer a bell. What it does depends on the ledger alone."""
-    _open_runtime().answer_bell()
+    """Answer a wakeup. What it does depends on the ledger alone."""
+    _open_runtime().answer_wakeup()

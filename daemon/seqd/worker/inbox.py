@@ -23,7 +23,7 @@ from seqd.errors import (
 )
 from seqd.inputs import refuse_duplicates
 from seqd.ledger import Ledger, redis_errors
-from seqd.ledger.records import JOB
+from seqd.ledger.jobs import JOB
 from seqd.settings import Settings
 from seqd.worker.chores import Chore
 from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, InlineSource, Job, JobId, UploadSource

@@ -22,9 +22,8 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.inputs import read_items, refuse_duplicates
-from seqd.ledger.chunking import chunks_of
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim
+from seqd.ledger.blobs import chunks_of
+from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.workbench import Workbench
 from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob
@@ -93,7 +92,7 @@ class Intake:
                 job, unit.job_id, reading.next_unit, chunk
             )
             if outcome == "full":
-                self._bench.ledger.work.put_back(unit, wait_s=FULL_WAIT_S)
+                self._bench.ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
                 return
             if outcome == "behind":
                 # Redis has lost units that it had acknowledged; they are read again.
@@ -104,14 +103,14 @@ class Intake:
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
             reading.waiting = None
             reading.next_unit += 1
-        self._bench.ledger.work.put_back(unit)
+        self._bench.ledger.work.release_unit(unit)
 
     def _sealed(self, job: Job, unit: Unit, units: int) -> bool:
         """Declare the input complete; False when Redis has lost units, which are read again."""
         self._forget()
         submissions = self._bench.ledger.submissions
         try:
-            submissions.seal(job, unit.job_id, units, intake_attempt=unit.attempt)
+            submissions.seal(job, unit.job_id, units, ingest_attempt=unit.attempt)
         except UploadLost as error:
             log.warning("reading again: %s", error)
             return False

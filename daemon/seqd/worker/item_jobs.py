@@ -19,10 +19,8 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.hookspecs import LoadedModel, PluginParameters
-from seqd.ledger.chunking import halves_of
-from seqd.ledger.commits import CommitOutcome, Finished, MiscountedResults
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Claim
+from seqd.ledger.blobs import split_chunk
+from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
 from seqd.worker.contexts import WorkerRunContext
 from seqd.worker.item_units import Results, UnitItems, all_failed, call_of, compute, unpack
 from seqd.worker.pieces import PiecePublisher
@@ -76,7 +74,7 @@ class ItemJobs:
         crashes = unit.unit.crashes
         if crashes < (1 if unit.unit.is_part else self._bench.max_attempts):
             return False
-        halves = halves_of(unit.chunk)
+        halves = split_chunk(unit.chunk)
         if halves is None:
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
@@ -112,7 +110,7 @@ class ItemJobs:
         if not (isinstance(job, GenerateJob) and job.stream):
             context = WorkerRunContext(bench.identity.device, bench.should_stop, bench.meter)
             return compute(call_of(model, job.kind, parameters, context), units)
-        publish = partial(bench.ledger.work.publish_pieces, bench.identity.name)
+        publish = partial(bench.ledger.work.publish_deltas, bench.identity.name)
         pieces = PiecePublisher(units, publish, bench.leases.note_lost)
         context = WorkerRunContext(bench.identity.device, bench.should_stop, bench.meter, pieces)
         with pieces.publishing():
@@ -126,7 +124,7 @@ class ItemJobs:
     def _commit(self, done: Sequence[tuple[UnitItems, Results]]) -> None:
         finished = [Finished(items.unit, results, items.chunk) for items, results in done]
         with self._bench.meter.timing("commit_s"):
-            outcomes = self._bench.ledger.commits.several(finished)
+            outcomes = self._bench.ledger.work.commit_batch(finished)
         ended: list[str] = []
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):

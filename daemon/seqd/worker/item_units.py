@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import unpack_items
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd_schemas import (
     Classification,
     Generation,

@@ -14,8 +14,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 
 from seqd.ledger import Ledger
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import Renewal, Unit
 from seqd.worker.chores import outlive
 
 log = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ class LeaseKeeper:
         with self._lock:
             # Of what is in hand now, not of what a late beat asked for.
             if held and held[0] in self._units:
-                self._asked_back = Renewal.ASKED_BACK in kept
+                self._asked_back = Renewal.REVOKED in kept
             # A beat may come late, when the unit has been claimed again: the attempt tells.
             self._lost |= lost & {_lease(unit) for unit in self._units}
 

@@ -1,4 +1,4 @@
-"""A worker's parent process: boots, listens for bells, drains. It never computes.
+"""A worker's parent process: boots, listens for wakeups, drains. It never computes.
 
 Staged: `boot` checks that the slot can run anything at all, `serve` runs Celery until a signal
 ends it, `drain` gives back what the child still held. Called by `seqd worker`.
@@ -13,10 +13,10 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery
 from celery.signals import task_failure, worker_ready
 
-from seqd.bell import Bell
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
-from seqd.ledger.safety import check_server
+from seqd.ledger.redis import check_server
+from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
 from seqd.models import Registry
 from seqd.settings import Settings, load_settings
@@ -31,7 +31,7 @@ from seqd.worker.pulse import Pulse
 from seqd.worker.reconciler import Reconciler
 from seqd.worker.watchdog import Watchdog
 from seqd.worker.workbench import open_store, publish_catalog
-from seqd_schemas import bell_queue
+from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ class Node:
         if settings.redis_url is None:
             raise InvalidSettings("a worker needs SEQD_REDIS_URL")
         redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
-        bell = Bell(settings.redis_url, settings)
-        self._ledger = Ledger(redis, settings, bell.ring)
+        wakeup = Wakeup(settings.redis_url, settings)
+        self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
@@ -125,18 +125,21 @@ class Node:
         self._ledger.fleet.publish_limits(self._settings)
 
     def _say_goodbye(self) -> None:
-        self._ledger.work.release(self._identity.name, crashed=False)
+        self._ledger.work.release_worker(self._identity.name, crashed=False)
         self._ledger.fleet.forget_worker(self._identity.name)
 
     def _on_failure(self, exception: BaseException, **_: object) -> None:
         """Give a dead child's work back now, not when its leases run out.
 
-        Celery calls this before its next child can hear a bell, so nothing of that one's.
+        Celery calls this before its next child can hear a wakeup, so nothing of that one's.
         """
         if isinstance(exception, WorkerLostError):
             log.error("child died worker=%s: %s", self._identity.name, exception)
             name = self._identity.name
-            outlive("leases not given back", lambda: self._ledger.work.release(name, crashed=True))
+            outlive(
+                "leases not given back",
+                lambda: self._ledger.work.release_worker(name, crashed=True),
+            )
 
     def _on_asked_to_end(self) -> None:
         outlive("the drain flag is not raised", self._drain.raise_)
@@ -149,7 +152,7 @@ def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Liste
     return Listener(
         app=app,
         hostname=identity.name,
-        queues=[bell_queue(route) for route in routes],
+        queues=[wakeup_queue(route) for route in routes],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

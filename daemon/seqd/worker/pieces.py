@@ -17,7 +17,7 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd.worker.item_units import Call, Outcome, UnitItems
 from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 

@@ -18,9 +18,7 @@ from typing import TypeVar
 from seqd.curves import LearningCurve
 from seqd.errors import LeaseLost, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
-from seqd.ledger.work import Renewal
+from seqd.ledger.work import CommitOutcome, Renewal, Unit
 from seqd.models import VersionDraft
 from seqd.worker.contexts import WorkerTrainContext
 from seqd.worker.runs import Run, state_of_run
@@ -105,7 +103,7 @@ class Publication:
         if run.job.labels:
             self.while_ours(run, lambda holder: self._move(run, manifest, holder))
         self._bench.publish_catalog()
-        outcome = self._bench.ledger.commits.training(run.unit, result)
+        outcome = self._bench.ledger.work.commit_training(run.unit, result)
         if outcome is CommitOutcome.COMPLETED:
             self._bench.job_finished(run.unit.job_id)
         else:

@@ -1,9 +1,9 @@
 """Looks after work that nobody looks after, for the whole fleet; one worker at a time does it.
 
 Makes units claimable whose lease or back-off ran out, and rings for claimable units when no
-bell hangs. A lock in Redis keeps the chore with one worker; it expires by itself, so that
+wakeup hangs. A lock in Redis keeps the chore with one worker; it expires by itself, so that
 nothing waits for a worker that was killed while it held the lock. What each worker looks after
-for itself: bells of its own routes, and its models in the catalog, which a new and empty Redis
+for itself: wakeups of its own routes, and its models in the catalog, which a new and empty Redis
 does not have.
 """
 
@@ -52,7 +52,7 @@ class Reconciler(Chore):
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             self._tidy()
         # Every worker rings for its own routes: another may not know them.
-        self._ledger.work.ring_where_due(self._routes)
+        self._ledger.work.notify_where_due(self._routes)
         self._mend_catalog()
 
     def _is_my_turn(self) -> bool:

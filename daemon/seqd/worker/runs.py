@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.jobs import Jobs
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd_schemas import (
     Event,
     ItemSuccess,

@@ -1,7 +1,7 @@
-"""What a worker's pool child does: it warms its models up, then answers bells.
+"""What a worker's pool child does: it warms its models up, then answers wakeups.
 
-`doorbell` makes one `Runtime` when the child starts and calls `answer_bell` for each bell. A
-bell keeps the child busy for at most `slice_s` seconds, while there is work.
+`doorbell` makes one `Runtime` when the child starts and calls `answer_wakeup` for each wakeup. A
+wakeup keeps the child busy for at most `slice_s` seconds, while there is work.
 """
 
 import gc
@@ -59,7 +59,7 @@ class Runtime:
         self._enter(WorkerState.READY)
         self._bench.registry.notify_worker_ready(self.status())
 
-    def answer_bell(self) -> None:
+    def answer_wakeup(self) -> None:
         """Work until nothing is claimable, the slice is over, or the worker drains."""
         ends_at = monotonic() + self._slice_s
         while not self._bench.drain.is_raised():
@@ -71,11 +71,11 @@ class Runtime:
             self._enter(WorkerState.BUSY)
             self._run(claim)
             if monotonic() >= ends_at:
-                self._bench.ledger.work.ring_where_due(self._bench.routes)
+                self._bench.ledger.work.notify_where_due(self._bench.routes)
                 break
         if self._bench.drain.is_raised():
             # What was put back waits for nobody's next look: another worker goes on at once.
-            self._bench.ledger.work.ring_where_due(self._bench.routes)
+            self._bench.ledger.work.notify_where_due(self._bench.routes)
             self._enter(WorkerState.DRAINING)
         else:
             self._enter(WorkerState.READY)
@@ -109,7 +109,7 @@ class Runtime:
                 self._run_kind(claim)
         except Stopped:
             for unit in claim.units:
-                self._bench.ledger.work.put_back(unit)
+                self._bench.ledger.work.release_unit(unit)
         except LeaseLost as error:
             log.info("%s", error)
         except REDIS_ERRORS as error:
@@ -119,7 +119,7 @@ class Runtime:
             # A fault of ours. Counted like a crash, so that it is tried again, and not for ever.
             log.exception("unit=%s job=%s", claim.units[0].name, claim.units[0].job_id)
             for unit in claim.units:
-                self._bench.ledger.work.put_back(unit, wait_s=self._backoff_s, crashed=True)
+                self._bench.ledger.work.release_unit(unit, wait_s=self._backoff_s, crashed=True)
 
     def _give_back_if_possible(self, claim: Claim, error: Exception) -> None:
         """Put the units back where Redis is full, which is nobody's crash; giving back is small.
@@ -128,13 +128,13 @@ class Runtime:
         """
         if isinstance(error, RedisFull):
             for unit in claim.units:
-                self._bench.ledger.work.put_back(unit, wait_s=FULL_WAIT_S)
+                self._bench.ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
 
     def _tell_observers(self, claim: Claim) -> None:
         self._bench.jobs_started([unit.job_id for unit in claim.units if unit.started_job])
 
     def _run_kind(self, claim: Claim) -> None:
-        if claim.units[0].name == "intake":
+        if claim.units[0].name == "ingest":
             self._intake.run(claim)
         elif isinstance(claim.job, TrainJob):
             self._trainings.run(claim.job, claim.units[0])

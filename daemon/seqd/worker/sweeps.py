@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from seqd.combinations import Combination, best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.commits import CommitOutcome
-from seqd.ledger.units import Unit
+from seqd.ledger.work import CommitOutcome, Unit
 from seqd.worker.chores import outlive
 from seqd.worker.item_units import unpack
 from seqd.worker.publication import Publication
@@ -149,7 +148,7 @@ class _CombinationEnding:
 
     def _commit(self, run: Run, result: ItemSuccess | ItemFailure) -> None:
         job_id = run.unit.job_id
-        outcome = self._bench.ledger.commits.one(run.unit, [result], self._chunk, fenced=True)
+        outcome = self._bench.ledger.work.commit(run.unit, [result], self._chunk, fenced=True)
         if outcome is CommitOutcome.COMPLETED:
             outlive(f"labels of job={job_id} not moved", self._labels.move_at_end)
             self._bench.job_finished(job_id)

@@ -27,7 +27,7 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.hookspecs import Model, PluginParameters
-from seqd.ledger.units import Unit
+from seqd.ledger.work import Unit
 from seqd.models import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.settings import Settings

@@ -1,7 +1,7 @@
 """What everything in a worker's child works with: ledger, plugins, store, models, leases.
 
 Made once a child, by `open_workbench`. It holds and asks; it runs nothing. `runtime` and the
-kinds of unit beside it (`item_jobs`, `trainings`, `intake`) are handed it.
+kinds of unit beside it (`item_jobs`, `trainings`, `ingest`) are handed it.
 """
 
 import logging
@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from seqd.bell import Bell
 from seqd.errors import InvalidSettings, UnknownJob
 from seqd.ledger import Ledger, connect
+from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import parse_slot
 from seqd.models import ModelStore, Registry, catalog_entry, job_log
 from seqd.settings import Settings
@@ -110,7 +110,7 @@ def open_workbench(settings: Settings) -> Workbench:
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    ledger = Ledger(redis, settings, Bell(settings.redis_url, settings).ring)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
     identity = identify(parse_slot(settings.slot), settings.worker)
     registry = Registry.load(settings)
     store = open_store(settings, registry)

@@ -2,12 +2,12 @@
 --
 -- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of
 --       what the blob holds.
--- Keys: job hash, todo, in, sizes, digests, uploads, route, group, turn, limits, memory, tenant.
--- Gives: {'added', 1 when a bell is due}, {'full', 0} when the workers are behind, the tenant has
---        as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
---        training set would not fit, {'differs', 0} when that unit was added with other content,
---        {'behind', 0} when units before it are missing, which Redis had acknowledged and lost,
---        {'ended', 0} when the job takes no more input.
+-- Keys: job hash, todo, in, sizes, digests, uploads, route, group, route position, limits, memory, tenant.
+-- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
+--          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
+--          training set would not fit, {'differs', 0} when that unit was added with other content,
+--          {'behind', 0} when units before it are missing, which Redis had acknowledged and lost,
+--          {'ended', 0} when the job takes no more input.
 -- Guarantee: units are numbered without gaps; the same number sent twice adds one unit.
 local id, unit, blob, size, most = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
 local digest = ARGV[7]
@@ -39,4 +39,4 @@ charge(job[7], 0, items, #blob)
 if job[6] == 'train' then return {'added', 0} end
 redis.call('HSET', key .. ':sizes', unit, size)
 redis.call('HINCRBY', key, 'total', size)
-return {'added', needs_bell(make_claimable(id, unit)) and 1 or 0}
+return {'added', needs_wakeup(make_claimable(id, unit)) and 1 or 0}

@@ -1,12 +1,12 @@
--- Record a training's checkpoint as one that may be gone on from.
+-- Commit a checkpoint of a training, so that a later attempt may continue from it.
 --
 -- ARGV: prefix, job, unit, attempt, checkpoint's name, its SHA-256, number of checkpoints kept.
 -- Keys: job hash, leases, crashes.
--- Gives: names of the checkpoints that count, newest first; none when the attempt is not current.
--- Guarantee: counts only from the attempt that holds the lease: a worker that lost it cannot put
--- its own state in the place of a later one. Sent twice it changes nothing. The unit's crashes
--- are forgiven: a training that gets on may be killed as often as it likes, and one that dies at
--- the same place again and again is given up. A sweep has checkpoints for each of its units.
+-- Returns: names of the committed checkpoints, newest first; none when the attempt is not current.
+-- Guarantee: only the attempt that holds the lease commits: a worker that lost it cannot replace a
+-- later state by its own. Sent twice it changes nothing. The unit's crashes are forgiven: a training
+-- that makes progress may be killed any number of times, and one that dies in the same epoch again
+-- and again fails. A sweep has checkpoints for each of its units.
 local id, unit, attempt = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local entry, most = ARGV[5] .. ':' .. ARGV[6], tonumber(ARGV[7])
 local key = job_key(id)

@@ -1,35 +1,35 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
 -- ARGV: prefix, worker, milliseconds of the lease, then the routes that the worker can run.
--- Keys: route, group, group clocks, job hash, todo, leases, attempts, crashes, sizes, in, timers,
---       events, worker leases, turn, bell, deadlines, and those of end_job.lua.
--- Gives: {bell routes, request, version or '', unit, unit, ...} with unit = {job, unit,
---        attempt, crashes, blob or '', 1 when it started its job}; {bell routes} for no work.
+-- Keys: route, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
+--       events, worker leases, route position, wakeup, deadlines, and those of end_job.lua.
+-- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
+--          attempt, crashes, blob or '', 1 when it started its job}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
--- Interactive work goes first; among groups of like jobs, among the tenants of a group, and among
--- a tenant's jobs, turns go round. Small units of jobs that run on one version come together until
--- the model's `unit_items` are full. No job has more units under way than it may, and none of a job
--- whose time has run out is handed out. Sent twice it takes twice; units that nobody heard of come
--- back when their lease runs out. So do the sound ones that a call had taken when it tripped over a
--- damaged job: that counts as a crash of each.
+-- Interactive work goes first. Groups of a route are served round robin, tenants of a group by fair
+-- queueing, a tenant's jobs in order. Small units of one group come together until the model's
+-- `unit_items` are full. No job has more units under way than it may, and none of a job
+-- whose time has run out is handed out. Sent twice it leases twice; units whose reply was lost
+-- are claimable again when their lease has run out. So are the sound ones that a call had leased when
+-- it failed at a damaged job: that counts as a crash of each.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
 local FIRST_ROUTE = 4
--- What comes together at most, beside `unit_items`: units, since a claim of a thousand takes
+-- Limits of one claim beside `unit_items`: units, since a claim of a thousand takes
 -- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
 -- much in the worker.
-local MOST_UNITS, MOST_BYTES = 1000, 4194304
+local MAX_UNITS, MAX_BYTES = 1000, 4194304
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local request, version
 local worker_json = '"worker":' .. cjson.encode(worker)
--- An intake, a training, or a unit or part that was there when a worker died: the only one that
--- is taken, so that the next crash hits nobody else's items.
-local stands_alone = false
+-- True for an ingest, a training, or a unit or part that was held when a worker died: it is claimed
+-- alone, so that the next crash hits nobody else's items.
+local is_exclusive = false
 
--- What the worker holds now, to be written down in one go.
+-- Leases of this claim, written at its end in one go.
 local members, timers = {}, {}
 
--- Hand a unit out.
-local function take(id, unit, job, crashes, blob)
+-- Lease a unit to the worker.
+local function lease_unit(id, unit, job, crashes, blob)
   local key = job_key(id)
   members[#members + 1] = id .. ' ' .. unit
   timers[#timers + 1], timers[#timers + 2] = NOW + lease_ms, id .. ' ' .. unit
@@ -45,9 +45,9 @@ local function take(id, unit, job, crashes, blob)
   claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started}
 end
 
--- Say when the leases end and who has them, also if the script failed on a later unit: such a unit
--- comes back like any other. 500 at a time, since `unpack` puts them on the stack.
-local function write_leases_down()
+-- Write when the leases end and who holds them, also if the script failed on a later unit: then they
+-- run out like any other. 500 at a time, since `unpack` puts them on the stack.
+local function record_leases()
   for i = 1, #members, 500 do
     local last = math.min(i + 499, #members)
     redis.call('ZADD', timers_key(), unpack(timers, 2 * i - 1, 2 * last))
@@ -56,12 +56,12 @@ local function write_leases_down()
   if #members > 0 then redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S) end
 end
 
--- What a claim needs to know of a job.
+-- Fields of a job that a claim reads.
 local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total'}
--- Take a job out of its group if none of it may be handed out: it is not there, its time has run
--- out, it has nothing to do, or as many units under way as it may have. Removes before it adds,
--- since a full Redis lets only such a script go on.
-local function is_out(id, job, todo, group)
+-- Take a job out of its group if none of its units may be leased: it is not there, its time has run
+-- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
+-- it adds, since a full Redis lets only such a script go on.
+local function leave_group_if_idle(id, job, todo, group)
   local key = job_key(id)
   if not job.state then
     if redis.call('EXISTS', key) == 1 then error('the job has no state', 0) end
@@ -80,29 +80,29 @@ local function is_out(id, job, todo, group)
   return true
 end
 
--- Take the next unit of one job; false when it does not go together with what is taken.
-local function take_from(id, job, unit)
+-- Lease the next unit of one job; false when it may not be claimed together with those before.
+local function lease_next(id, job, unit)
   local key = job_key(id)
   local size = math.max(tonumber(size_of(key, unit, job) or '1'), 1)
   -- A job that is queued has never been begun.
   local crashes = job.state == 'queued' and 0
     or tonumber(redis.call('HGET', key .. ':crashes', unit) or '0')
-  local alone = unit == 'intake' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
+  local exclusive = unit == 'ingest' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
   local blob = redis.call('HGET', key .. ':in', unit) or ''
   if #claimed == 0 then
     local first = redis.call('HMGET', key, 'spec', 'version', 'unit_items')
     request, version, budget = first[1], first[2] or '', tonumber(first[3])
-    stands_alone = alone
-  elseif alone or #claimed == MOST_UNITS
-      or items + size > budget or bytes + #blob > MOST_BYTES then
+    is_exclusive = exclusive
+  elseif exclusive or #claimed == MAX_UNITS
+      or items + size > budget or bytes + #blob > MAX_BYTES then
     return false
   end
   items, bytes = items + size, bytes + #blob
-  take(id, unit, job, crashes, blob)
+  lease_unit(id, unit, job, crashes, blob)
   return true
 end
 
--- Who is next in a group or on a route, and its turn. What is none is deleted.
+-- First member of a group or route, and its score. A key of another type is deleted.
 local function head_of(key)
   local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head.err then return head end
@@ -111,36 +111,36 @@ local function head_of(key)
   return {}
 end
 
-local function take_from_group(group)
+local function lease_from_group(group)
   local key = group_key(group)
-  local served
+  local group_time
   repeat
     local head = head_of(key)
     local id = head[1]
     if not id then break end
     local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
-    if not is_out(id, job, todo, key) then
-      if not take_from(id, job, todo[1]) then break end
-      served = head[2]
+    if not leave_group_if_idle(id, job, todo, key) then
+      if not lease_next(id, job, todo[1]) then break end
+      group_time = head[2]
       if todo[2] then
-        redis.call('HSET', key .. ':clocks', SERVED, served)
-        take_a_place(id, group, job.tenant)
+        redis.call('HSET', key .. ':virtual_times', GROUP_TIME, group_time)
+        add_to_group(id, group, job.tenant)
       else
         redis.call('ZREM', key, id)
       end
     end
-  until #claimed > 0 and (stands_alone or items >= budget)
-  if served then redis.call('HSET', key .. ':clocks', SERVED, served) end
+  until #claimed > 0 and (is_exclusive or items >= budget)
+  if group_time then redis.call('HSET', key .. ':virtual_times', GROUP_TIME, group_time) end
 end
 
--- The group whose turn it is among the worker's routes.
+-- The group that waits longest on the worker's routes, and its route's key.
 local function next_group(priority)
-  local best, best_turn, best_key
+  local best, best_position, best_key
   for i = FIRST_ROUTE, #ARGV do
     local key = route_key(ARGV[i], priority)
     local head = head_of(key)
-    if head[1] and (not best or tonumber(head[2]) < best_turn) then
-      best, best_turn, best_key = head[1], tonumber(head[2]), key
+    if head[1] and (not best or tonumber(head[2]) < best_position) then
+      best, best_position, best_key = head[1], tonumber(head[2]), key
     end
   end
   return best, best_key
@@ -151,23 +151,23 @@ local function claim()
     while #claimed == 0 do
       local group, key = next_group(priority)
       if not group then break end
-      take_from_group(group)
+      lease_from_group(group)
       if redis.call('EXISTS', group_key(group)) == 1 then
-        redis.call('ZADD', key, next_turn(), group)
+        redis.call('ZADD', key, next_route_position(), group)
       else
         redis.call('ZREM', key, group)
-        redis.call('DEL', group_key(group) .. ':clocks')
+        redis.call('DEL', group_key(group) .. ':virtual_times')
       end
     end
   end
 end
 
-local went_well, failure = pcall(claim)
-write_leases_down()
-if not went_well then error(failure, 0) end
+local ok, failure = pcall(claim)
+record_leases()
+if not ok then error(failure, 0) end
 
--- More to do and nobody called: the caller rings for one more worker.
-local reply = {routes_without_bell(FIRST_ROUTE)}
+-- Routes that have more claimable units: the caller notifies one more worker for each.
+local reply = {routes_to_notify(FIRST_ROUTE)}
 if #claimed > 0 then
   reply[2], reply[3] = request, version
   for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end

@@ -4,10 +4,10 @@
 --       (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
 --       none).
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, route, group, tenant, client's ended, and those of end_job.lua.
--- Gives: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
---        done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
---        current; 'error ' and what is wrong where it is not the only one, else that error.
+--       uploads, idempotency, events, route, group, tenant, client's completions, and those of end_job.lua.
+-- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
+--          done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
+--          current; 'error ' and what is wrong where it is not the only one, else that error.
 -- Guarantee: units are independent of each other. Of one, results, counts, state and events change
 -- together or not at all; the first commit of a unit wins. A fenced commit counts only from the
 -- attempt that holds the lease. Results that are no larger than the input they replace are taken
@@ -16,7 +16,7 @@
 -- from its parts alone. The items that have errors are kept, to be tried again.
 local ARGUMENTS = 9
 
--- Join the results of a unit's parts when all are there: a row of zlib streams.
+-- Join the results of a unit's parts when all are there: concatenated zlib streams. True if it did.
 local function join_parts(key, parent)
   local names, blobs = {}, {}
   for name in string.gmatch(redis.call('HGET', key .. ':parts', parent), '%S+') do
@@ -39,8 +39,8 @@ local function is_done_or_split(key, unit)
     or redis.call('HEXISTS', key .. ':out', unit_of(unit)) == 1
 end
 
--- At most four times a second.
-local function tell_progress(id, job)
+-- Emit a progress event, at most four times a second.
+local function emit_progress(id, job)
   local pace = read_fields(id, {'event_at', 'started', 'expected'})
   if NOW - tonumber(pace.event_at or '0') < PROGRESS_EVERY_MS then return end
   redis.call('HSET', job_key(id), 'event_at', NOW)
@@ -57,7 +57,7 @@ local function tell_progress(id, job)
   emit(id, 'progress', body, false)
 end
 
--- Put the results in the place of the input, and count them in `job`; gives the fields to be written.
+-- Replace the input by the results, and count them in `job`; returns the job's fields to be written.
 local function record(id, unit, job, blob, succeeded, errored, failed)
   local key = job_key(id)
   local waiting = redis.call('HSTRLEN', key .. ':in', unit)
@@ -79,7 +79,7 @@ local function record(id, unit, job, blob, succeeded, errored, failed)
     'units_done', job.units_done}
 end
 
--- What recording and ending count with.
+-- Fields of a job that are added to or compared.
 local NUMBERS = {'units', 'units_done', 'total', 'succeeded', 'errored', 'cancelled', 'expired',
   'pending_bytes', 'ttl'}
 local function can_be_counted(job)
@@ -96,7 +96,7 @@ local function commit(at)
   local key, job = job_key(id), read_job(id)
   if is_done_or_split(key, unit) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
-  -- A damaged job trips here, before anything is changed and charged.
+  -- A damaged job fails here, before anything is changed or charged.
   if not (job.group and job.tenant and can_be_counted(job)) then
     error('a field is missing, or no number', 0)
   end
@@ -114,7 +114,7 @@ local function commit(at)
   end
   if complete_if_done(id, job, fields) then return 'completed' end
   redis.call('HSET', key, unpack(fields))
-  tell_progress(id, job)
+  emit_progress(id, job)
   return 'committed'
 end
 
@@ -123,11 +123,11 @@ if #ARGV == 1 + ARGUMENTS then
   local wrong = string.match(outcome, '^error (.*)$')
   return wrong and redis.error_reply(wrong) or {outcome}
 end
-begin_together()
+begin_batch()
 local outcomes = {}
 for at = 2, #ARGV, ARGUMENTS do
-  local went_well, outcome = pcall(commit, at)
-  outcomes[#outcomes + 1] = went_well and outcome or 'error ' .. text_of(outcome)
+  local ok, outcome = pcall(commit, at)
+  outcomes[#outcomes + 1] = ok and outcome or 'error ' .. text_of(outcome)
 end
-finish_together()
+finish_batch()
 return outcomes

@@ -4,8 +4,8 @@
 --       lease ('' and '' for anyone).
 -- Keys: job hash, leases, timers, todo, worker leases, jobs:open, uploads, deadlines, warnings,
 --       tenant, idempotency, events, route, group.
--- Gives: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
---        not current, else the state in which the job had ended before.
+-- Returns: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
+--          not current, else the state in which the job had ended before.
 -- Guarantee: no unit is claimed or committed afterwards; what was committed stays readable. It
 -- holds with no worker up, and when Redis is full.
 local id, state, failure, unit, attempt = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]

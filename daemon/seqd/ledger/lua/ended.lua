@@ -1,11 +1,11 @@
--- Say which of some jobs have ended, and give the results of those that were one unit.
+-- Return which of some jobs have ended, and the results of those that were one unit.
 --
 -- ARGV: prefix, then the jobs.
 -- Keys: job hash, out, and those of end_job.lua.
--- Gives: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
---        '' for the blob of one that has not completed or has more than one unit.
+-- Returns: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
+--          '' for the blob of one that has not completed or has more than one unit.
 -- Guarantee: a job whose time has run out is ended on the way; nothing else changes.
-local found = {}
+local rows = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local key = job_key(id)
@@ -18,6 +18,6 @@ for i = 2, #ARGV do
   if state == 'completed' and job[2] == '1' then
     blob = redis.call('HGET', key .. ':out', '0') or ''
   end
-  found[#found + 1] = {state, blob}
+  rows[#rows + 1] = {state, blob}
 end
-return found
+return rows

@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, job.
 -- Keys: as end_job.lua.
--- Gives: 1 when it ended the job, else 0.
+-- Returns: 1 when it ended the job, else 0.
 -- Guarantee: on the server's clock; a job with time left is not touched.
 local id = ARGV[2]
 local deadline = redis.call('ZSCORE', deadlines_key(), id)

@@ -2,8 +2,8 @@
 --
 -- ARGV: prefix, job, unit, attempt, event as JSON with "at_ms":0, a token that no other event has.
 -- Keys: job hash, leases, events.
--- Gives: 1, or 0 when the attempt is not current and nothing was published.
--- Guarantee: a worker that lost its lease cannot speak for the job any more. Sent twice (a lost
+-- Returns: 1, or 0 when the attempt is not current and nothing was published.
+-- Guarantee: a worker that lost its lease cannot publish for the job any more. Sent twice (a lost
 -- reply) it publishes once.
 local id, unit, attempt, event, token = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local key = job_key(id)

@@ -1,19 +1,20 @@
--- Put a job aside whose keys are not what the ledger writes, so that nobody trips over it again.
+-- Move a damaged job, whose keys are not what the ledger writes, into quarantine, out of every
+-- other script's way.
 --
 -- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0.
--- Keys: job hash and all its parts, where they are put in quarantine, quarantined, jobs, jobs:open,
+-- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
 --       uploads, deadlines, warnings, idempotency, tenant, events.
--- Gives: 1 when it did, 0 when the job is sound or gone.
+-- Returns: 1 when it did, 0 when the job is sound or gone.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
--- if its name is one that a job can have; its keys are kept aside for a week, and it is counted
--- as far as the count is a number. What still points to it finds nothing there, and is dropped by
--- whoever looks. A sound job is not changed.
+-- if its name is one that a job can have; its keys are kept in quarantine for a week, and it is
+-- counted as far as the count is a number. A reference to it that is left finds nothing, and is
+-- dropped by whoever follows it. A sound job is not changed.
 -- The tenant's account has one open job less, and less by what waited; where the counts cannot be
 -- read, that goes with the tenant's last open job. A job that does not say whose it is stays on the
 -- account: that tenant may have one open job less, and no job or result of anybody is lost.
 local id, failure, is_certain = ARGV[2], ARGV[3], ARGV[4] == '1'
-local key, aside, KEPT_S = job_key(id), PREFIX .. ':quarantine:{' .. id .. '}:', 604800
-local TYPES = {todo = 'zset', events = 'stream', pieces = 'stream'}  -- the other parts are hashes
+local key, quarantine_key, KEPT_S = job_key(id), PREFIX .. ':quarantine:{' .. id .. '}:', 604800
+local TYPES = {todo = 'zset', events = 'stream', deltas = 'stream'}  -- the other parts are hashes
 local STATES = {queued = 1, running = 1, paused = 1, completed = 1, failed = 1, cancelled = 1,
   expired = 1}
 local TEXTS = {'spec', 'kind', 'model', 'route', 'priority', 'group', 'tenant'}
@@ -61,8 +62,8 @@ for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
   local name = part == 'hash' and key or key .. ':' .. part
   -- Whoever watches the job waits for its end in its events.
   if redis.call('EXISTS', name) == 1 and (part ~= 'events' or type_of(name) ~= 'stream') then
-    redis.call('RENAME', name, aside .. part)
-    moved = moved + redis.call('EXPIRE', aside .. part, KEPT_S)
+    redis.call('RENAME', name, quarantine_key .. part)
+    moved = moved + redis.call('EXPIRE', quarantine_key .. part, KEPT_S)
   end
 end
 if moved == 0 then return 0 end

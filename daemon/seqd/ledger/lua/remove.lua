@@ -2,8 +2,8 @@
 --
 -- ARGV: prefix, job.
 -- Keys: job hash and all its parts, jobs, warnings, idempotency; hash of the job that continues it.
--- Gives: 'removed', 'unknown' when there is no such job; else the job is left alone: 'continued ID'
---        when job ID continues it and has not ended, its own state when it has not ended itself.
+-- Returns: 'removed', 'unknown' when there is no such job; else the job is left alone: 'continued ID'
+--          when job ID continues it and has not ended, its own state when it has not ended itself.
 -- Guarantee: nothing of the job is left, and its idempotency key may be used again.
 local id = ARGV[2]
 local key = job_key(id)

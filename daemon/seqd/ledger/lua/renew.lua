@@ -1,10 +1,10 @@
--- Keep leases alive.
+-- Renew leases.
 --
 -- ARGV: prefix, milliseconds of the lease, then job, unit, attempt for each lease.
 -- Keys: leases, timers, worker leases.
--- Gives: for each lease 1; 0 when it is lost, since the job ended or another attempt has it; 2 when
---        it holds and should be given back: its job is paused, and the unit is a training, also one
---        of a sweep, or an intake, which would go on for long.
+-- Returns: for each lease 1; 0 when it is lost, since the job ended or another attempt has it; 2 when
+--          it is kept and revoked, so that the worker releases the unit soon: its job is paused, and
+--          the unit is a training, also one of a sweep, or the ingest, which would go on for long.
 -- Guarantee: a lease that was lost is never revived. Works when Redis is full.
 local lease_ms = tonumber(ARGV[2])
 local kept = {}
@@ -16,9 +16,9 @@ for i = 3, #ARGV, 3 do
     redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
     redis.call('ZADD', timers_key(), 'XX', NOW + lease_ms, id .. ' ' .. unit)
     local job = redis.call('HMGET', job_key(id), 'state', 'kind')
-    local is_long = unit == 'train' or unit == 'intake' or job[2] == 'sweep'
-    local is_asked = is_long and job[1] == 'paused'
-    kept[#kept + 1] = is_asked and 2 or 1
+    local is_long = unit == 'train' or unit == 'ingest' or job[2] == 'sweep'
+    local is_revoked = is_long and job[1] == 'paused'
+    kept[#kept + 1] = is_revoked and 2 or 1
   else
     kept[#kept + 1] = 0
   end

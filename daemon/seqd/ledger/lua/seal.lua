@@ -1,27 +1,27 @@
 -- Declare a job's input complete, and end the job when all of it is done already.
 --
--- ARGV: prefix, job, number of units that the caller added, attempt of the intake ('' for none).
--- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, route, group, turn,
+-- ARGV: prefix, job, number of units that the caller added, attempt of the unit `ingest` ('' for none).
+-- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, route, group, route position,
 --       tenant.
--- Gives: {'sealed', 1 when a bell is due}; {'behind', 0} when units are missing, which Redis had
---        acknowledged and lost; {'ended', 0} when the job takes no more input, or takes it from
---        another attempt of the intake.
+-- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
+--          acknowledged and lost; {'ended', 0} when the job takes no more input, or takes it from
+--          another attempt of the ingest.
 -- Guarantee: after it, `total` and `units` never change again. Sent twice it does nothing.
-local id, units, intake = ARGV[2], ARGV[3], ARGV[4]
+local id, units, ingest = ARGV[2], ARGV[3], ARGV[4]
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'kind')
 if not job[1] or not is_open(job[1]) then return {'ended', 0} end
 if job[2] == '1' then return {'sealed', 0} end
-if intake ~= '' and lease_of(key, 'intake') ~= tonumber(intake) then return {'ended', 0} end
+if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', 0} end
 if job[3] ~= units then return {'behind', 0} end
-if intake ~= '' then drop_lease(id, 'intake') end
+if ingest ~= '' then drop_lease(id, 'ingest') end
 redis.call('HSET', key, 'sealed', 1)
 redis.call('ZREM', PREFIX .. ':uploads', id)
 if job[4] == 'train' then
   -- The training itself is one unit, the last; the chunks before it are its data.
   redis.call('HSET', key, 'total', 1, 'units', 1)
   charge(redis.call('HGET', key, 'tenant'), 0, 1, 0)
-  return {'sealed', needs_bell(make_claimable(id, 'train')) and 1 or 0}
+  return {'sealed', needs_wakeup(make_claimable(id, 'train')) and 1 or 0}
 end
 complete_if_done(id, read_job(id))
 return {'sealed', 0}

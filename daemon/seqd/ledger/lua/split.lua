@@ -1,9 +1,9 @@
--- Put two halves in the place of a unit that has killed its worker too often.
+-- Replace a unit that has killed its worker too often by two parts of it.
 --
--- ARGV: prefix, job, unit, attempt, then for each half its name, blob and number of items.
--- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, route, group, turn,
+-- ARGV: prefix, job, unit, attempt, then for each of the two its name, blob and number of items.
+-- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, route, group, route position,
 --       tenant.
--- Gives: {1 when it was split, the route that needs a bell or ''}.
+-- Returns: {1 when it was split, the route that needs a wakeup or ''}.
 -- Guarantee: only the attempt that holds the lease splits. The parts of a unit are claimed and
 -- committed like units, each alone; their results become the unit's, in order, when the last one
 -- is committed, so that readers never see a part.
@@ -29,11 +29,11 @@ redis.call('HDEL', key .. ':in', unit)
 local more = #ARGV[6] + #ARGV[9] - waiting
 redis.call('HINCRBY', key, 'pending_bytes', more)
 charge(redis.call('HGET', key, 'tenant'), 0, 0, more)
-local bell = ''
+local to_notify = ''
 for i = 5, 8, 3 do
   redis.call('HSET', key .. ':in', ARGV[i], ARGV[i + 1])
   redis.call('HSET', key .. ':sizes', ARGV[i], ARGV[i + 2])
   local route = make_claimable(id, ARGV[i])
-  if needs_bell(route) then bell = route end
+  if needs_wakeup(route) then to_notify = route end
 end
-return {1, bell}
+return {1, to_notify}

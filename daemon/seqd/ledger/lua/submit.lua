@@ -5,20 +5,20 @@
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it goes on from ('' for none).
 -- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, route, group,
---       turn, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
--- Gives: for each job {'created', job, 1 when a bell is due}; {'exists', job, digest of what exists};
---        {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
---        {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''};
---        {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
---        {'error', what is wrong} where it is not the only one, else that error.
+--       route position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
+-- Returns: for each job {'created', job, 1 when a wakeup is due}; {'exists', job, digest of what exists};
+--          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
+--          {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''};
+--          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
+--          {'error', what is wrong} where it is not the only one, else that error.
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
 -- producer) is made once; the second caller gets the first one's identifier and digest, also when a
 -- new job would be refused. An idempotency key lives as long as its job. One job at most goes on from
 -- an ended one. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
 local FIRST_JOB = 3 + ARGV[2]
-local given = {}
-for i = 3, FIRST_JOB - 1, 2 do given[ARGV[i]] = ARGV[i + 1] end
+local shared_fields = {}
+for i = 3, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
 
 -- The chunks that a client uploaded for a training, which nobody need upload again: their bytes,
 -- nil when they are not all there.
@@ -46,12 +46,12 @@ local function fields_of(id, idempotency)
   local fields = {unpack(ARGV, 3, FIRST_JOB - 1)}
   local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
   local most_units = limit('job_units')
-  if given['max_units'] or most_units then
-    local wanted = tonumber(given['max_units'] or most_units)
+  if shared_fields['max_units'] or most_units then
+    local wanted = tonumber(shared_fields['max_units'] or most_units)
     add('max_units', math.min(wanted, most_units or math.huge))
   end
-  if given['expires_in'] then
-    local span_ms = tonumber(given['expires_in']) * 1000
+  if shared_fields['expires_in'] then
+    local span_ms = tonumber(shared_fields['expires_in']) * 1000
     add('expires_at', string.format('%.0f', NOW + span_ms))
     redis.call('ZADD', deadlines_key(), NOW + span_ms, id)
     warn_before(id, 'job', NOW + span_ms, span_ms)
@@ -63,7 +63,7 @@ local function fields_of(id, idempotency)
   return fields
 end
 
--- Put the first unit where the workers look; true when a bell is due.
+-- Make the first unit claimable; true when a wakeup is due.
 local function add_first_unit(id, unit, blob, size, sealed)
   local key = job_key(id)
   if size > 0 and unit ~= 'train' and sealed == '0' then
@@ -71,9 +71,9 @@ local function add_first_unit(id, unit, blob, size, sealed)
   end
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
-  take_a_place(id, given['group'], given['tenant'])
-  put_on_route(given['group'], given['route'], given['priority'])
-  return needs_bell(given['route'])
+  add_to_group(id, shared_fields['group'], shared_fields['tenant'])
+  add_group_to_route(shared_fields['group'], shared_fields['route'], shared_fields['priority'])
+  return needs_wakeup(shared_fields['route'])
 end
 
 local function submit(first)
@@ -87,7 +87,7 @@ local function submit(first)
     end
   end
   local key = job_key(id)
-  -- Of a job that is not there, events are what a rejected request may have left as its answer.
+  -- Of a job that is not there, the events are those of a request that was rejected.
   -- That is terminal: who reads the stream from its start would take it for the end of this job.
   local has_events = redis.call('EXISTS', key, key .. ':events') > 0
   if has_events and redis.call('EXISTS', key) == 1 then
@@ -95,20 +95,20 @@ local function submit(first)
   end
 
   if memory_is_short() then return {'refused', 'memory'} end
-  local over = over_quota(given['tenant'], 1, size, #blob)
+  local over = over_quota(shared_fields['tenant'], 1, size, #blob)
   if over then return {'refused', over[1], over[2], over[3]} end
   local inherited = 0  -- bytes of input
   if continues ~= '' then
-    local refusal = unfit_to_continue(continues, given['kind'])
+    local refusal = unfit_to_continue(continues, shared_fields['kind'])
     if refusal then return refusal end
-    if given['inherits'] then
+    if shared_fields['inherits'] then
       inherited = inherit_input(continues, key)
       if not inherited then return {'refused', 'incomplete'} end
     end
     redis.call('HSET', job_key(continues), 'continued_by', id)
   end
 
-  local has_items = unit ~= '' and unit ~= 'intake'
+  local has_items = unit ~= '' and unit ~= 'ingest'
   local total, bytes = has_items and size or 0, has_items and #blob + inherited or 0
   local fields = fields_of(id, idempotency)
   redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW_TEXT, 'sealed', sealed,
@@ -117,8 +117,8 @@ local function submit(first)
   if has_events then redis.call('DEL', key .. ':events') end
   write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
   write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)
-  if sealed == '0' and unit ~= 'intake' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
-  charge(given['tenant'], 1, total, bytes)
+  if sealed == '0' and unit ~= 'ingest' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
+  charge(shared_fields['tenant'], 1, total, bytes)
   local due = unit ~= '' and add_first_unit(id, unit, blob, size, sealed)
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
   if unit == '' then complete_if_done(id, read_job(id)) end
@@ -126,11 +126,11 @@ local function submit(first)
 end
 
 if #ARGV == FIRST_JOB + ARGUMENTS - 1 then return {submit(FIRST_JOB)} end
-begin_together()
+begin_batch()
 local replies = {}
 for at = FIRST_JOB, #ARGV, ARGUMENTS do
-  local went_well, reply = pcall(submit, at)
-  replies[#replies + 1] = went_well and reply or {'error', text_of(reply)}
+  local ok, reply = pcall(submit, at)
+  replies[#replies + 1] = ok and reply or {'error', text_of(reply)}
 end
-finish_together()
+finish_batch()
 return replies

@@ -1,14 +1,14 @@
--- What tenants have waiting, what the operator allows, and whether Redis has room for more.
+-- Tenants' accounts, the operator's limits, and whether Redis has memory for new work.
 --
 -- Shared by all scripts. An account changes in the step that changes what it counts.
 
--- Keep account of what a tenant has waiting; `jobs` are those that are open. The account goes with
--- the tenant's last open job.
-local owed  -- tenant → {jobs, items, bytes}: charged at the end of the call; nil where at once
+-- Add to a tenant's account: open jobs, waiting items, waiting bytes. The account is deleted with the
+-- tenant's last open job.
+local deferred_charges  -- tenant → {jobs, items, bytes}, charged at the end of a batch; nil outside one
 local function charge(tenant, jobs, items, bytes)
-  if owed then
-    local sum = owed[tenant] or {0, 0, 0}
-    owed[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes}
+  if deferred_charges then
+    local sum = deferred_charges[tenant] or {0, 0, 0}
+    deferred_charges[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes}
     return
   end
   local key = tenant_key(tenant)
@@ -17,13 +17,13 @@ local function charge(tenant, jobs, items, bytes)
   if jobs ~= 0 and redis.call('HINCRBY', key, 'jobs', jobs) <= 0 then redis.call('DEL', key) end
 end
 
-local function charge_what_is_owed()
-  local sums = owed
-  owed = nil
+local function apply_deferred_charges()
+  local sums = deferred_charges
+  deferred_charges = nil
   for tenant, sum in pairs(sums) do charge(tenant, sum[1], sum[2], sum[3]) end
 end
 
--- What the operator allows: from the settings of the worker that booted last. Read once a call.
+-- One of the operator's limits, from the settings of the worker that booted last. Read once a call.
 local LIMITS = {'tenant_jobs', 'tenant_items', 'tenant_bytes', 'memory_share', 'job_units'}
 local limits
 local function limit(name)
@@ -35,33 +35,33 @@ local function limit(name)
   return limits[name]
 end
 
--- True when Redis has used more of its memory than new work may take. Measured four times a
--- second at most, since INFO costs as much as the rest of a submit.
+-- True when Redis has used more than its share of memory for new work. Measured four times a second
+-- at most, since INFO costs as much as the rest of a submit.
 local MEMORY_KNOWN_MS = 250
-local known
+local memory_state
 local function memory_is_short()
   local share = limit('memory_share')
   if not share then return false end
-  known = known or redis.call('GET', PREFIX .. ':memory')
-  if not known then
+  memory_state = memory_state or redis.call('GET', PREFIX .. ':memory')
+  if not memory_state then
     local info = redis.call('INFO', 'memory')
     local used = tonumber(string.match(info, 'used_memory:(%d+)'))
     local most = tonumber(string.match(info, 'maxmemory:(%d+)'))
-    known = (most > 0 and used > most * share) and 'short' or 'enough'
+    memory_state = (most > 0 and used > most * share) and 'short' or 'enough'
     -- Not when it is short: a full Redis would refuse to note that down.
-    if known == 'enough' then
-      redis.call('SET', PREFIX .. ':memory', known, 'PX', MEMORY_KNOWN_MS)
+    if memory_state == 'enough' then
+      redis.call('SET', PREFIX .. ':memory', memory_state, 'PX', MEMORY_KNOWN_MS)
     end
   end
-  return known == 'short'
+  return memory_state == 'short'
 end
 
--- Why a tenant may not hand in so much more, or nil: {'tenant_jobs', waiting, allowed}.
+-- The quota that a tenant would exceed with so much more: {'tenant_jobs', waiting, allowed}, or nil.
 local function over_quota(tenant, jobs, items, bytes)
   local account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
-  local more, unpaid = {jobs, items, bytes}, owed and owed[tenant] or {0, 0, 0}
+  local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or {0, 0, 0}
   for i, name in ipairs({'tenant_jobs', 'tenant_items', 'tenant_bytes'}) do
-    local waiting, most = tonumber(account[i] or '0') + unpaid[i], limit(name)
+    local waiting, most = tonumber(account[i] or '0') + deferred[i], limit(name)
     -- What is larger than the whole quota may come alone, or it could never come.
     if most and more[i] > 0 and waiting > 0 and waiting + more[i] > most then
       return {name, waiting, most}

@@ -1,53 +1,55 @@
--- How jobs end, and what is warned of before.
+-- How jobs end, and the warnings before.
 --
 -- Shared by all scripts. Nothing of an ended job is claimable, and all its keys have a time to live.
 
 -- Warn of an end when a tenth of the time is left, and no more than an hour before it.
-local LONGEST_NOTICE_MS = 3600000
+local MAX_NOTICE_MS = 3600000
 local function warn_before(id, what, ends_at, span_ms)
-  local notice = math.min(span_ms / 10, LONGEST_NOTICE_MS)
+  local notice = math.min(span_ms / 10, MAX_NOTICE_MS)
   write_shared('ZADD', warnings_key(), ends_at - notice, id .. ' ' .. what)
 end
 
--- Tell a client which of its jobs have ended, in the stream that it waits on for all of them. A hint:
--- who has missed some looks at the jobs themselves, so what stands in its way fails nothing.
-local ENDS_TTL_S, ENDS_KEPT = 3600, 1000
-local function tell_of_ends(client, ids)
-  local key = PREFIX .. ':client:' .. client .. ':ended'
-  redis.pcall('XADD', key, 'MAXLEN', '~', ENDS_KEPT, '*', 'jobs', ids)
-  redis.call('EXPIRE', key, ENDS_TTL_S)
+-- Append jobs that have ended to their client's completion stream. A hint: a client that missed some
+-- reads the jobs themselves, so a stream that cannot be written fails nothing.
+local COMPLETIONS_TTL_S, COMPLETIONS_KEPT = 3600, 1000
+local function add_completions(client, ids)
+  local key = PREFIX .. ':client:' .. client .. ':completions'
+  redis.pcall('XADD', key, 'MAXLEN', '~', COMPLETIONS_KEPT, '*', 'jobs', ids)
+  redis.call('EXPIRE', key, COMPLETIONS_TTL_S)
 end
 
--- Client -> jobs that this call has ended; nil where each end is told at once.
-local ends_to_tell
-local function tell_of_end(client, id)
-  if not ends_to_tell then return tell_of_ends(client, id) end
-  local told = ends_to_tell[client]
-  ends_to_tell[client] = told and told .. ' ' .. id or id
+-- Client -> jobs that this batch has ended; nil outside a batch, where each is appended at once.
+local deferred_completions
+local function add_completion(client, id)
+  if not deferred_completions then return add_completions(client, id) end
+  local ids = deferred_completions[client]
+  deferred_completions[client] = ids and ids .. ' ' .. id or id
 end
 
--- From here on, writes to what jobs share wait for `finish_together`.
-local function begin_together() waiting_writes, owed, ends_to_tell = {}, {}, {} end
+-- From here on, writes to shared keys wait for `finish_batch`.
+local function begin_batch()
+  deferred_writes, deferred_charges, deferred_completions = {}, {}, {}
+end
 
-local function finish_together()
-  do_waiting_writes()
-  charge_what_is_owed()
-  for client, ids in pairs(ends_to_tell) do tell_of_ends(client, ids) end
+local function finish_batch()
+  apply_deferred_writes()
+  apply_deferred_charges()
+  for client, ids in pairs(deferred_completions) do add_completions(client, ids) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
 end
 
--- End a job for good: nothing of it is claimable any more and its keys get their time to live. `job`
--- is what was read of it, `fields` what else is to be written into its hash.
+-- End a job: nothing of it is claimable any more and its keys get their time to live. `job` holds the
+-- fields that were read of it, `fields` those to be written into its hash with the state.
 local function end_job(id, state, body, job, fields)
   local key = job_key(id)
   -- Before anything is added: a full Redis lets only such a script go on.
   if state == 'completed' then  -- and all texts stand in the results
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':pieces')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':deltas')
   else
     redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests')
   end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
-  sleep(id, job)
+  dequeue_job(id, job)
   redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
   if job.sealed ~= '1' then redis.call('ZREM', PREFIX .. ':uploads', id) end
@@ -56,7 +58,7 @@ local function end_job(id, state, body, job, fields)
     redis.call('ZREM', warnings_key(), id .. ' job')
   end
   emit(id, state, body, true)
-  if job.client then tell_of_end(job.client, id) end
+  if job.client then add_completion(job.client, id) end
   local ttl = tonumber(job.ttl)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
   warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
@@ -66,7 +68,7 @@ local function end_job(id, state, body, job, fields)
   end
   redis.call('EXPIRE', key, ttl)
   if state ~= 'completed' then
-    redis.call('EXPIRE', key .. ':pieces', math.min(ttl, PIECES_TTL_S))
+    redis.call('EXPIRE', key .. ':deltas', math.min(ttl, DELTAS_TTL_S))
   end
   for _, part in ipairs(USUAL_PARTS) do redis.call('EXPIRE', key .. ':' .. part, ttl) end
   local rare = {}
@@ -113,7 +115,7 @@ local function expire_overdue(most)
   end
 end
 
--- Complete a job that has nothing left to do; `job` is what was read of it, or made of it since.
+-- Complete a job that has no undone unit; `job` holds its fields as they are to be. True if it did.
 local function complete_if_done(id, job, fields)
   if job.sealed ~= '1' or tonumber(job.units) ~= tonumber(job.units_done) then return false end
   local body = counts_as_json(counts_of(job))

@@ -1,4 +1,4 @@
--- A job's counts, and the events that tell of them.
+-- A job's counts and events.
 --
 -- Shared by all scripts. The streams are bounded; the truth is the job's hash.
 local EVENTS_KEPT, ALL_EVENTS_KEPT = 1000, 10000
@@ -36,7 +36,7 @@ local function emit(id, name, body, state_changed)
     '{"schema_version":1,"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
   local event = head .. (body == '' and '' or ',' .. body) .. '}'
   redis.call('XADD', job_key(id) .. ':events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', event)
-  if state_changed and waiting_writes then  -- trimmed once, by `finish_together`
+  if state_changed and deferred_writes then  -- trimmed once, by `finish_batch`
     redis.call('XADD', PREFIX .. ':events', '*', 'e', event)
   elseif state_changed then
     redis.call('XADD', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT, '*', 'e', event)

@@ -1,32 +1,32 @@
--- Names of keys and of what stands in them, and the time.
+-- Key names, job fields and the time.
 --
 -- Shared by all scripts; see seqd.ledger.scripts. Every script takes the key prefix as ARGV[1] and
 -- builds its keys here, by the names that seqd_schemas.keys documents. Every time is the server's:
 -- no worker's clock is trusted.
 local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
--- Everything that a job has beside its hash.
+-- Keys of a job beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'events', 'pieces'}
--- Those of them that are kept after its end: what most jobs have, and what few have.
+  'crashes', 'events', 'deltas'}
+-- Those of them that are kept after its end: those that most jobs have, and those that few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
--- Seconds for which pieces of texts outlive the last of them, if nothing takes them away before.
-local PIECES_TTL_S = 3600
+-- Seconds for which text deltas outlive the last of them, if nothing deletes them before.
+local DELTAS_TTL_S = 3600
 
 local time = redis.call('TIME')
 local NOW = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local NOW_TEXT = string.format('%.0f', NOW)
 
--- The job that was looked at last: the one to suspect when a script trips; see tripped.lua.
-local suspect
+-- The job that was touched last: where a script fails, the one that may be damaged; see run.lua.
+local current_job
 local function job_key(id)
-  suspect = id
+  current_job = id
   return PREFIX .. ':job:{' .. id .. '}'
 end
 local function timers_key() return PREFIX .. ':timers' end
 local function group_key(group) return PREFIX .. ':group:' .. group end
 local function route_key(route, priority) return PREFIX .. ':route:' .. route .. ':' .. priority end
-local function bell_key(route) return PREFIX .. ':bell.' .. route end
+local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
 local function deadlines_key() return PREFIX .. ':deadlines' end
@@ -43,14 +43,15 @@ local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeede
   'client', 'group', 'capped'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
--- What an error says: text before Redis 7, a table since.
+-- Message of an error: text before Redis 7, a table since.
 local function text_of(failure)
   return type(failure) == 'table' and tostring(failure.err) or tostring(failure)
 end
 
 local function warnings_key() return PREFIX .. ':warnings' end
 
-local function next_turn() return redis.call('INCR', PREFIX .. ':turn') end
+-- Position behind all groups of all routes: the groups of a route are served round robin.
+local function next_route_position() return redis.call('INCR', PREFIX .. ':route_position') end
 
 local function is_open(state)
   return state == 'queued' or state == 'running' or state == 'paused'

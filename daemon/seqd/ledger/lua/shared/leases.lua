@@ -1,9 +1,9 @@
--- Who works on a unit.
+-- Leases: which attempt of which worker holds a unit.
 --
 -- Shared by all scripts. A lease stands in the job, its end among the timers, and once more with
--- its worker, so that the worker's death gives all of it back.
+-- its worker, so that all of a dead worker's leases can be released.
 
--- What the worker leaves of its lease index if it never comes back to it.
+-- Time to live of the index of a worker's leases, for a worker that never comes back.
 local WORKER_LEASES_TTL_S = 86400
 
 -- "ATTEMPT WORKER" -> attempt, worker
@@ -21,7 +21,7 @@ local function size_of(key, unit, job)
   return redis.call('HGET', key .. ':sizes', unit) or (is_only and job.total)
 end
 
--- Let a unit go; true when somebody held it. `job` is what was read of its job, if it was.
+-- Drop the lease of a unit; true when somebody held it. `job` holds its job's fields, if they were read.
 local function drop_lease(id, unit, job)
   local key = job_key(id)
   local _, worker = lease_of(key, unit)
@@ -34,7 +34,7 @@ local function drop_lease(id, unit, job)
   if job and not job.capped then return worker ~= nil end
   -- The job had as many units under way as it may: now there is room for one more.
   if redis.call('HDEL', key, 'capped') == 1 and redis.call('EXISTS', key .. ':todo') == 1 then
-    wake(id)
+    enqueue_job(id)
   end
   return worker ~= nil
 end

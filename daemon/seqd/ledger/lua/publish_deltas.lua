@@ -1,10 +1,10 @@
--- Publish pieces of the texts that a worker writes, of those units that it still holds.
+-- Publish text deltas of a worker's units, of those that it still holds.
 --
--- ARGV: prefix, worker, a token that no other call has, bytes of pieces that a job keeps at most,
---       then for each entry: job, unit, attempt, TextPieces as JSON.
--- Keys: job hash, leases, pieces, the worker's last pieces, limits, memory.
--- Gives: for each entry 1; 0 when the attempt is not current and nothing was published.
--- Guarantee: a worker that lost its lease cannot write on. Sent twice (a lost reply) it publishes
+-- ARGV: prefix, worker, a token that no other call has, bytes of deltas that a job keeps at most,
+--       then for each entry: job, unit, attempt, TextDeltas as JSON.
+-- Keys: job hash, leases, deltas, token of the worker's last deltas, limits, memory.
+-- Returns: for each entry 1; 0 when the attempt is not current and nothing was published.
+-- Guarantee: a worker that lost its lease cannot publish any more. Sent twice (a lost reply) it publishes
 -- once. A job keeps no more than so many bytes, or its last entry if that alone is larger: older
 -- ones go first, and all of them an hour after the last. Nothing is published while Redis is short
 -- of memory: readers then take the texts from the results.
@@ -15,29 +15,29 @@ local ENTRY_BYTES = 64
 -- A call is sent again within seconds or never.
 local TOKEN_TTL_S = 60
 
-local function add(key, pieces)
-  local stream = key .. ':pieces'
-  local known = redis.call('EXISTS', stream) == 1 and redis.call('HGET', key, 'piece_bytes')
-  local held = tonumber(known or '0') + #pieces + ENTRY_BYTES
+local function add(key, delta)
+  local stream = key .. ':deltas'
+  local known = redis.call('EXISTS', stream) == 1 and redis.call('HGET', key, 'delta_bytes')
+  local held = tonumber(known or '0') + #delta + ENTRY_BYTES
   while held > most_bytes do
     local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
     if not oldest then break end
     held = held - #oldest[2][2] - ENTRY_BYTES
     redis.call('XDEL', stream, oldest[1])
   end
-  redis.call('XADD', stream, '*', 'p', pieces)
-  redis.call('EXPIRE', stream, PIECES_TTL_S)
-  redis.call('HSET', key, 'piece_bytes', held)
+  redis.call('XADD', stream, '*', 'd', delta)
+  redis.call('EXPIRE', stream, DELTAS_TTL_S)
+  redis.call('HSET', key, 'delta_bytes', held)
 end
 
-local last = PREFIX .. ':worker:' .. worker .. ':pieces'
+local last = PREFIX .. ':worker:' .. worker .. ':deltas'
 local is_new = redis.call('GET', last) ~= token and not memory_is_short()
 if is_new then redis.call('SET', last, token, 'EX', TOKEN_TTL_S) end
-local answers = {}
+local outcomes = {}
 for at = FIRST, #ARGV, ARGUMENTS do
   local key = job_key(ARGV[at])
   local is_held = lease_of(key, ARGV[at + 1]) == tonumber(ARGV[at + 2])
   if is_held and is_new then add(key, ARGV[at + 3]) end
-  answers[#answers + 1] = is_held and 1 or 0
+  outcomes[#outcomes + 1] = is_held and 1 or 0
 end
-return answers
+return outcomes

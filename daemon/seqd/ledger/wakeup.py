@@ -1,9 +1,9 @@
-"""Rings for the workers of a route: one Celery message, which carries nothing.
+"""Wakeups: Celery messages without content, each of which has one worker look at the ledger.
 
-A bell may be lost, doubled or late: whoever hears it looks at the ledger, and a reconciler
-rings again for work that nobody looks after. The message is written as Celery and kombu write it
-(protocol 2, in kombu's envelope for Redis), but without them: they take longer to import than
-a client takes for all else.
+A wakeup may be lost, doubled or late: its worker looks at the ledger, and the reconciler notifies
+again for units that nobody claims. The message is written as Celery and kombu write it (protocol 2,
+in kombu's envelope for Redis), but without them: they take longer to import than a client takes
+for all else.
 """
 
 import base64
@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING, Final
 from redis import Redis
 
 from seqd.errors import SeqdError
-from seqd.ledger.connection import connect, redis_errors
-from seqd_schemas import bell_queue
+from seqd.ledger.redis import connect, redis_errors
+from seqd_schemas import wakeup_queue
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Seconds that whoever hands a job in waits for a Redis that hangs, for each step of a ring. A
-#: ring that is lost costs less: the reconciler rings again within seconds.
-RING_TIMEOUT_S = 2.0
+#: Seconds that `notify` waits for a Redis that hangs, at each step. A lost wakeup costs less: the
+#: reconciler notifies again within seconds.
+NOTIFY_TIMEOUT_S = 2.0
 
-#: Name of the only Celery task that there is.
-DOORBELL = "seqd.doorbell"
+#: Name of the only Celery task.
+WAKEUP_TASK = "seqd.wakeup"
 
 #: Arguments, keywords and callbacks of a task: none.
 _NO_ARGUMENTS: Final = [[], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}]
@@ -37,7 +37,7 @@ _BODY: Final = base64.b64encode(json.dumps(_NO_ARGUMENTS).encode()).decode()
 
 
 def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
-    """Give the Celery settings of whoever listens; `wakeup_message` is written to fit them."""
+    """Return the Celery settings of a worker, which `wakeup_message` is written to fit."""
     timeout_s = settings.redis_timeout_s
     return {
         "broker_url": _kombu_url(redis_url),
@@ -50,46 +50,46 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
             "global_keyprefix": f"{settings.prefix}:",
             # A priority is a list of its own in Redis; classes of work live in the ledger.
             "priority_steps": [0],
-            # Only rings a bell again, so the value hardly matters.
+            # Only redelivers a wakeup, so the value hardly matters.
             "visibility_timeout": settings.visibility_timeout_s,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "socket_timeout": timeout_s,
             "socket_connect_timeout": min(5.0, timeout_s),
             "socket_keepalive": True,
-            # A listener whose connection is half open finds that out within twice this, and a
+            # A worker whose connection is half open finds that out within twice this, and a
             # second: the longest that Celery's BRPOP waits.
             "health_check_interval": math.ceil(timeout_s),
         },
     }
 
 
-class Bell:
-    """Rings. Safe to share between threads; connects on the first ring."""
+class Wakeup:
+    """Sends wakeups. Safe to share between threads; connects on the first `notify`."""
 
     def __init__(self, redis_url: str, settings: "Settings") -> None:
         self._keys = settings.keys
-        timeout_s = min(settings.redis_timeout_s, RING_TIMEOUT_S)
+        timeout_s = min(settings.redis_timeout_s, NOTIFY_TIMEOUT_S)
         self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s)
 
-    def ring(self, route: str) -> None:
+    def notify(self, route: str) -> None:
         """Wake one worker of a route.
 
-        Where Redis hangs, it gives up after two tries, a few times `RING_TIMEOUT_S` together. A
-        ring that fails is logged: the reconciler rings again.
+        Where Redis hangs, it stops after two tries, a few times `NOTIFY_TIMEOUT_S` together.
+        Raises nothing: a failure is logged, and the reconciler notifies again.
         """
         try:
             with redis_errors(self._redis):
-                self._redis.lpush(self._keys.bell(route), wakeup_message(route))
+                self._redis.lpush(self._keys.wakeup(route), wakeup_message(route))
         except SeqdError as error:
-            log.warning("could not ring for route=%s: %s", route, error)
+            log.warning("could not notify route=%s: %s", route, error)
         except Exception:
-            # The job that this rings for is in the ledger: no fault in here may be taken for its.
-            log.exception("could not ring for route=%s", route)
+            # The job is in the ledger: a fault in here must not look like the job's.
+            log.exception("could not notify route=%s", route)
 
 
 def wakeup_message(route: str) -> str:
-    """Write the message that has a worker of a route call the task `DOORBELL`."""
+    """Return the message that has a worker of a route call the task `WAKEUP_TASK`."""
     task_id, tag = str(uuid.uuid4()), str(uuid.uuid4())
     message = {
         "body": _BODY,
@@ -97,7 +97,7 @@ def wakeup_message(route: str) -> str:
         "content-type": "application/json",
         "headers": {
             "lang": "py",
-            "task": DOORBELL,
+            "task": WAKEUP_TASK,
             "id": task_id,
             "root_id": task_id,
             "parent_id": None,
@@ -111,7 +111,7 @@ def wakeup_message(route: str) -> str:
         "properties": {
             "correlation_id": task_id,
             "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": bell_queue(route)},
+            "delivery_info": {"exchange": "", "routing_key": wakeup_queue(route)},
             "priority": 0,
             "body_encoding": "base64",
             "delivery_tag": tag,
@@ -121,5 +121,5 @@ def wakeup_message(route: str) -> str:
 
 
 def _kombu_url(redis_url: str) -> str:
-    """Celery names a Unix socket `redis+socket://`, redis-py names it `unix://`."""
+    """Return a URL as Celery writes it: a Unix socket is `redis+socket://`, not `unix://`."""
     return redis_url.replace("unix://", "redis+socket://", 1)

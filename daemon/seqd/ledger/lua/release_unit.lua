@@ -1,9 +1,9 @@
--- Give one unit back, to be claimed again now or after a wait.
+-- Release one unit, to be claimed again now or after a wait.
 --
 -- ARGV: prefix, job, unit, attempt, milliseconds to wait, 1 when the attempt counts as a crash.
--- Keys: job hash, leases, timers, todo, crashes, worker leases, route, group, turn.
--- Gives: {1 when it was given back, the route that needs a bell or ''}.
--- Guarantee: only the attempt that holds the lease can give it back.
+-- Keys: job hash, leases, timers, todo, crashes, worker leases, route, group, route position.
+-- Returns: {1 when it was released, the route that needs a wakeup or ''}.
+-- Guarantee: only the attempt that holds the lease can release it.
 local id, unit, attempt, wait_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local key = job_key(id)
 if lease_of(key, unit) ~= attempt then return {0, ''} end
@@ -14,4 +14,4 @@ if wait_ms > 0 then
   return {1, ''}
 end
 local route = make_claimable(id, unit)
-return {1, needs_bell(route) and route or ''}
+return {1, needs_wakeup(route) and route or ''}

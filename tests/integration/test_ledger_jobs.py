@@ -1,4 +1,4 @@
-"""What readers make of a job that somebody has changed by hand: it hides none of the others."""
+"""A job that somebody has changed by hand reads as damaged, and hides none of the others."""
 
 import pytest
 

@@ -3,7 +3,7 @@
 import pytest
 
 from builders import a_classify_job
-from seqd.ledger.refusals import refusal
+from seqd.ledger.submissions import refusal
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,24 @@
--- Give back everything that a worker holds: it drains, or its supervisor saw it die.
+-- Release all units that a worker holds: it drains, or its supervisor saw it die.
 --
 -- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on, milliseconds of the
 --       first back-off.
--- Keys: worker leases, job hash, leases, timers, todo, crashes, route, group, turn.
--- Gives: the routes that need a bell.
+-- Keys: worker leases, job hash, leases, timers, todo, crashes, route, group, route position.
+-- Returns: the routes that need a wakeup.
 -- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
--- counts only if nobody was faster. What names no unit is dropped.
+-- counts only if no other came first. A member that names no unit is dropped.
 local worker = ARGV[2]
-local bells = {}
+local to_notify = {}
 for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
   local _, holder
   if id then _, holder = lease_of(job_key(id), unit) end
   if holder == worker then
     drop_lease(id, unit)
-    local route = come_back(id, unit, ARGV[3] == '1', tonumber(ARGV[4]))
-    if route and needs_bell(route) then bells[route] = true end
+    local route = requeue_unit(id, unit, ARGV[3] == '1', tonumber(ARGV[4]))
+    if route and needs_wakeup(route) then to_notify[route] = true end
   end
 end
 redis.call('DEL', worker_leases_key(worker))
 local routes = {}
-for route in pairs(bells) do routes[#routes + 1] = route end
+for route in pairs(to_notify) do routes[#routes + 1] = route end
 return routes

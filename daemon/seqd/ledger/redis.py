@@ -1,0 +1,329 @@
+"""Connections to Redis: how they are made, what their errors mean, whether the server keeps data.
+
+`connect` makes a client, `redis_errors` turns Redis's errors into ours, `check_server` refuses a
+server that evicts keys or writes nothing to disk, and `wait_until_durable` waits until what was
+written is on the server's disk.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
+from weakref import WeakSet
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis-py's, not the built-in
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+    TryAgainError,
+)
+from redis.retry import Retry
+
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidSettings,
+    RedisFull,
+    RedisRefused,
+    RedisUnreachable,
+)
+from seqd.local.endpoint import check_redis_url
+from seqd_schemas import Keys
+
+log = logging.getLogger(__name__)
+
+#: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
+#: for less (`jobs.BLOCK_MS`); redis-py cuts a longer one off.
+SOCKET_TIMEOUT_S = 10.0
+
+#: Seconds until the durability mark goes by itself. It has served when `WAITAOF` answers.
+MARK_TTL_S = 60
+
+#: Clients whose server has no `WAITAOF`; they are not asked again.
+_without_waitaof: WeakSet[Redis] = WeakSet()
+
+#: Error codes of a server that cannot do something just now. Alone a code begins the text; from a
+#: script of Redis 6.2 it stands behind the script's line and a hyphen.
+_TRANSIENT = re.compile(
+    r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
+    r"|UNBLOCKED|Script killed by user) "
+)
+
+#: What to do about them, where it is more than to try again.
+_TRANSIENT_ADVICE = {
+    "READONLY": "It is a read-only replica: try again after the failover, or set SEQD_REDIS_URL "
+    "to the primary.",
+    "NOREPLICAS": "Try again when its replicas are back, or lower its min-replicas-to-write.",
+}
+
+_T = TypeVar("_T")
+
+
+class _RetryBreaks(Retry):
+    """Retries after a broken connection, and not after a refused password, which stays wrong."""
+
+    def call_with_retry(self, do: Callable[[], _T], *args: object, **options: object) -> _T:
+        def once() -> _T:
+            try:
+                return do()
+            except (AuthenticationError, AuthorizationError) as error:
+                # redis-py counts these among the broken connections, which are tried again.
+                raise NoPermissionError(str(error)) from error
+
+        return super().call_with_retry(once, *args, **options)  # type: ignore[arg-type]
+
+
+def connect(url: str, *, retries: int = 5, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+    """Return a client for `url`, which connects on first use and again after a break.
+
+    A connection without an answer for `timeout_s` seconds is closed, and a new one made. A command
+    without an answer is sent again, at most `retries` times, so writes must be idempotent; all
+    scripts of the ledger are, but `claim`, whose first units are claimable again when their lease
+    has run out. A refused password is not tried again. Raises InvalidSettings for a URL that is not
+    Redis's.
+    """
+    try:
+        return Redis.from_url(
+            check_redis_url(url),
+            socket_timeout=timeout_s,
+            socket_connect_timeout=min(5.0, timeout_s),
+            socket_keepalive=True,
+            health_check_interval=15,
+            protocol=2,  # replies of one shape on every server, from Redis 6.2 on
+            retry=_RetryBreaks(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
+            retry_on_error=[ConnectionError, TimeoutError],
+        )
+    except ValueError as error:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL cannot be read: {error}. Form: redis://:password@host:6379/0"
+        ) from None
+
+
+def _address_of(redis: Redis) -> str:
+    """Return the address of a client's server for a message, without the password."""
+    settings = redis.connection_pool.connection_kwargs
+    if "path" in settings:
+        return str(settings["path"])
+    return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
+
+
+def _timeout_s_of(redis: Redis) -> float:
+    """Return the seconds for which a client waits for an answer."""
+    timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
+    return SOCKET_TIMEOUT_S if timeout_s is None else float(timeout_s)
+
+
+@contextmanager
+def redis_errors(redis: Redis) -> Iterator[None]:
+    """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
+
+    Any other error of the server, such as one that a script of ours raises, stays a ResponseError.
+    """
+    try:
+        yield
+    except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        raise RedisRefused(_refused(redis, error)) from error
+    except OutOfMemoryError as error:
+        raise RedisFull(_full(redis)) from error
+    except (ConnectionError, TimeoutError) as error:
+        raise RedisUnreachable(
+            f"No answer from Redis at {_address_of(redis)}: {_reason(error)} Start one with "
+            "`seqd up`, or set SEQD_REDIS_URL to a server that runs."
+        ) from error
+    except ResponseError as error:
+        if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
+            raise
+        if code := transient_error(error):
+            if code == "READONLY":
+                # The name may stand for another server by now, which a new connection finds.
+                redis.connection_pool.disconnect(inuse_connections=False)
+            raise RedisUnreachable(_not_now(redis, error, code)) from error
+        if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
+            raise RedisRefused(_refused(redis, error)) from error
+        if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
+            raise RedisFull(_full(redis)) from error
+        if "MISCONF" in str(error):
+            raise RedisFull(_unwritable(redis, error)) from error
+        raise
+
+
+def transient_error(error: ResponseError) -> str | None:
+    """Return the code of an error that passes by itself, such as `READONLY`; None for another.
+
+    It passes when a failover is over, replicas are back, or a long script has ended.
+    """
+    if isinstance(error, ReadOnlyError):  # redis-py takes the word off
+        return "READONLY"
+    if isinstance(error, (ClusterDownError, TryAgainError)):
+        return "TRYAGAIN"
+    # redis-py puts the command in front of the error of a command in a pipeline.
+    found = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
+    return found[1] if found else None
+
+
+def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
+    """Raise InvalidSettings for a server that evicts keys, or that writes nothing to disk.
+
+    Eviction silently loses parts of jobs, so it is refused unless `allow_eviction`. Without an
+    append-only file and snapshots a restart loses all jobs, so that is refused unless
+    `allow_volatile`. Logs a warning where either is allowed, where there are snapshots alone, which
+    lose what came after the last one, and where maxmemory is not set, so that nothing is evicted or
+    refused yet. A server whose configuration may not be read passes. Changes nothing on the server.
+    """
+    try:
+        with redis_errors(redis):
+            names = ("maxmemory-policy", "maxmemory", "appendonly", "save")
+            policy, limit_bytes, append_only, rules = (
+                _server_setting(redis, name) for name in names
+            )
+    except ResponseError as error:
+        log.warning("Redis does not tell its configuration: %s", error)
+        return
+    server = f"Redis at {_address_of(redis)}"
+    _check_memory(server, policy, limit_bytes, allow_eviction=allow_eviction)
+    _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
+
+
+def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
+    """Wait until all that the server has acknowledged so far is on its disk; True when it is.
+
+    Redis with `appendfsync everysec` answers before it has synced: a crash of the machine loses up
+    to a second of acknowledged writes. `WAITAOF` (Redis 7.2, Valkey) waits for the sync, but only
+    of writes of its own connection; so a mark is written here, behind all that came before.
+
+    False when that took longer than `timeout_s` (or four fifths of the connection's own timeout),
+    when Redis was away or full, and at once on a server that cannot tell: Redis before 7.2, one
+    without an append-only file, or a user without the right to `WAITAOF`. Such a server is not
+    asked again through the same client. Raises nothing: what was written stands.
+    """
+    if redis in _without_waitaof:
+        return False
+    timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * _timeout_s_of(redis))))  # 0 is for ever
+    try:
+        with redis_errors(redis):
+            marked, synced = _mark_and_wait(redis, keys.durability_mark(), timeout_ms)
+            if isinstance(marked, RedisError):
+                raise marked
+    except (*REDIS_ERRORS, ResponseError) as error:
+        log.info("not known to be on disk: %s", error)
+        return False
+    if isinstance(synced, ResponseError):
+        log.info("the server cannot tell what is on its disk: %s", synced)
+        _without_waitaof.add(redis)
+        return False
+    return cast(list[int], synced)[0] >= 1
+
+
+def _not_now(redis: Redis, error: RedisError, code: str) -> str:
+    advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
+    return f"Redis at {_address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
+
+
+def _refused(redis: Redis, error: RedisError) -> str:
+    return (
+        f"Redis at {_address_of(redis)} refused the user or password: {_reason(error)} Set "
+        "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
+    )
+
+
+def _reason(error: RedisError) -> str:
+    """Return an error's text with one full stop behind it."""
+    return f"{str(error).rstrip('.')}."
+
+
+def _full(redis: Redis) -> str:
+    return (
+        f"Redis at {_address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
+        "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
+    )
+
+
+def _unwritable(redis: Redis, error: RedisError) -> str:
+    return (
+        f"Redis at {_address_of(redis)} takes no writes, since it cannot write to its disk: "
+        f"{_reason(error)} Nothing was written. Free its disk, or try again later."
+    )
+
+
+def _check_memory(server: str, policy: str, limit_bytes: str, *, allow_eviction: bool) -> None:
+    evicts, is_bounded = policy != "noeviction", limit_bytes != "0"
+    if evicts and is_bounded:
+        _refuse_or_warn(
+            f"{server} has maxmemory-policy {policy} and maxmemory {limit_bytes}: when its memory "
+            "is used up it throws away parts of jobs without a word. Set maxmemory-policy to "
+            "noeviction there",
+            "SEQD_ALLOW_EVICTION",
+            allowed=allow_eviction,
+        )
+    elif evicts:
+        log.warning(
+            "%s has maxmemory-policy %s and maxmemory 0: it throws nothing away yet, but parts of "
+            "jobs once a maxmemory is set. Set maxmemory-policy to noeviction there, then "
+            "maxmemory.",
+            server,
+            policy,
+        )
+    elif not is_bounded:
+        log.warning(
+            "%s has maxmemory 0: nothing is refused before the memory of its machine is full, and "
+            "then it may be killed. Set maxmemory there.",
+            server,
+        )
+
+
+def _check_disk(server: str, append_only: str, rules: str, *, allow_volatile: bool) -> None:
+    if append_only == "no" and not rules:
+        _refuse_or_warn(
+            f"{server} has appendonly no and no save rule: it writes nothing to disk, and its "
+            "restart loses every job. Set appendonly to yes there",
+            "SEQD_ALLOW_VOLATILE",
+            allowed=allow_volatile,
+        )
+    elif append_only == "no":
+        log.warning(
+            "%s has appendonly no and keeps snapshots only (%s): a crash loses whatever was "
+            "written since the last one. Set appendonly to yes there.",
+            server,
+            _save_rules_in_words(rules),
+        )
+
+
+def _refuse_or_warn(message: str, variable: str, *, allowed: bool) -> None:
+    if not allowed:
+        raise InvalidSettings(f"{message}, or {variable}=true here to run all the same.")
+    log.warning("%s.", message)
+
+
+def _save_rules_in_words(rules: str) -> str:
+    """Return `save`'s pairs in words: `3600 1` is `3600 s after 1 change`."""
+    words = rules.split()
+    pairs = zip(words[::2], words[1::2], strict=False)
+    return ", ".join(
+        f"{seconds} s after {changes} {'change' if changes == '1' else 'changes'}"
+        for seconds, changes in pairs
+    )
+
+
+def _server_setting(redis: Redis, name: str) -> str:
+    values = cast(dict[str | bytes, str | bytes], redis.config_get(name))
+    for value in values.values():
+        return value.decode() if isinstance(value, bytes) else value
+    return ""
+
+
+def _mark_and_wait(redis: Redis, mark: str, timeout_ms: int) -> list[object]:
+    # One pipeline: one connection, and after a break both commands are sent again. `WAITAOF`
+    # alone on a new connection would find nothing to wait for, and say yes.
+    with redis.pipeline(transaction=False) as pipe:
+        pipe.set(mark, 1, ex=MARK_TTL_S)
+        pipe.waitaof(1, 0, timeout_ms)
+        return cast(list[object], pipe.execute(raise_on_error=False))
