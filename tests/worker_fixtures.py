@@ -30,7 +30,7 @@ from seqd.settings import Settings
 from seqd.slots import parse_slot
 from seqd.store import ModelStore, VersionDraft
 from seqd.supervisor import launch_command, worker_environment
-from seqd.worker.workbench import publish_catalog
+from seqd.worker.context import publish_catalog
 from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.

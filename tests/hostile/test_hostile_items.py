@@ -25,7 +25,7 @@ from seqd.registry import Registry
 from seqd.settings import Settings
 from seqd.store import open_folder
 from seqd.testing import CPU, MemoryRunContext
-from seqd.worker.item_units import call_of, compute, unpack
+from seqd.worker.items import call_of, compute, unpack
 from seqd_schemas import (
     MAX_TEXT_CHARS,
     Classification,

@@ -24,7 +24,7 @@ from seqd.bell import Bell
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd.supervisor import launch_command
-from seqd.worker.reconciler import Reconciler
+from seqd.worker.background import Reconciler
 from seqd_schemas import ItemSuccess
 from worker_fixtures import PLUGIN, House, live_settings, wait_until
 

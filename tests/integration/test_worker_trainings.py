@@ -241,5 +241,5 @@ def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_hou
 
     log = empty_house.start_ready().whole_log()
 
-    assert "ERROR seqd.worker.runtime model echo could not be warmed up: " in log
+    assert "ERROR seqd.worker.child model echo could not be warmed up: " in log
     assert "Traceback" not in log

@@ -2,7 +2,7 @@
 
 `content` turns a plugin's arrays and progress into bytes and back, `folder` keeps one job's
 checkpoints on disk. Which of them count is the ledger's word (`seqd.ledger.checkpoints`); when
-they are made and gone on from is `seqd.worker.checkpoints`'s. Called by that and by
+they are made and gone on from is `seqd.worker.training.checkpoints`'s. Called by that and by
 `seqd.testing`; imports no Keras, and safetensors only where a checkpoint has arrays.
 """
 

@@ -1,7 +1,7 @@
 """One job's checkpoints on disk: `<data>/checkpoints/<job>/<name>/`, each appearing by a rename.
 
 A folder that is there need not count: the ledger names those that do, with their digests, and
-nothing is read that it does not name. Called by `seqd.worker.checkpoints`.
+nothing is read that it does not name. Called by `seqd.worker.training.checkpoints`.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """The ledger's word on which checkpoints of a training count; the files are on a disk.
 
-Called by `seqd.worker.checkpoints`.
+Called by `seqd.worker.training.checkpoints`.
 """
 
 from dataclasses import dataclass
