@@ -1,7 +1,7 @@
 """A ledger on a real server, and the steps that its tests are told in; a pytest plugin.
 
-scene       a ledger on Redis and then on Valkey, whose bells are written down
-Scene       its steps: submit, claim one unit, commit it, wait until leases run out
+environment       a ledger on Redis and then on Valkey, whose bells are written down
+Environment       its steps: submit, claim one unit, commit it, wait until leases run out
 """
 
 import itertools
@@ -33,7 +33,7 @@ DEADLINE_S = 10.0
 
 
 @dataclass
-class Scene:
+class Environment:
     """A ledger, and what happened to it."""
 
     ledger: Ledger
@@ -122,11 +122,11 @@ class Scene:
         """Hang a bell that nobody has heard yet, as Celery does."""
         self.redis.lpush(self.keys.bell(route), "a message")
 
-    def with_settings(self, **changes: object) -> "Scene":
+    def with_settings(self, **changes: object) -> "Environment":
         """The same ledger as a worker with other settings sees it."""
         settings = self.settings.model_copy(update=changes)
         ledger = Ledger(self.redis, settings, self.rings.append)
-        return Scene(ledger, self.redis, settings, self.rings, self._numbers)
+        return Environment(ledger, self.redis, settings, self.rings, self._numbers)
 
     def expire_due(self) -> int:
         """Wait until the next lease or back-off has run out, and have it looked at."""
@@ -141,14 +141,14 @@ class Scene:
             assert time.monotonic() < deadline, f"{at_ms} ms is too far away to wait for"
 
 
-def open_scene(redis: Redis, settings: Settings) -> Scene:
-    """Make a scene on a connection."""
+def open_environment(redis: Redis, settings: Settings) -> Environment:
+    """Make an environment on a connection."""
     rings: list[str] = []
-    return Scene(Ledger(redis, settings, rings.append), redis, settings, rings)
+    return Environment(Ledger(redis, settings, rings.append), redis, settings, rings)
 
 
 @pytest.fixture
-def scene(any_settings: Settings) -> Iterator[Scene]:
+def environment(any_settings: Settings) -> Iterator[Environment]:
     assert any_settings.redis_url is not None
     with connect(any_settings.redis_url) as redis:
-        yield open_scene(redis, any_settings)
+        yield open_environment(redis, any_settings)

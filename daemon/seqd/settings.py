@@ -94,7 +94,7 @@ class Settings(BaseSettings):
         default=2.0, gt=0, le=600, description="Seconds between two looks for forgotten work."
     )
     slice_s: float = Field(
-        default=30.0, gt=0, le=3_600, description="Seconds that one doorbell keeps a worker busy."
+        default=30.0, gt=0, le=3_600, description="Seconds that one wakeup keeps a worker busy."
     )
     max_silent_s: float = Field(
         default=600.0,

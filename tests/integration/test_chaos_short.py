@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SCRIPT = ROOT / "tests" / "chaos" / "chaos_run.py"
 QUICK_FAULTS = (
-    "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1,double_bells=1,delete_bells=1"
+    "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1,double_wakeups=1,delete_wakeups=1"
 )
 
 

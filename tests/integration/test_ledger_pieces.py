@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from builders import a_chunk, a_generate_job, some_generations, some_pieces
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.client import JobHandle, Piece
 from seqd.errors import JobFailed
 from seqd.ledger.chunking import halves_of
@@ -19,73 +19,77 @@ pytestmark = pytest.mark.processes
 STREAMING = a_generate_job(stream=True)
 
 
-def a_unit(scene: Scene, items: int = 1, **changes: object) -> Unit:
+def a_unit(environment: Environment, items: int = 1, **changes: object) -> Unit:
     """A streaming unit that worker-a has begun."""
     request = a_generate_job(stream=True, **changes)
-    scene.submit(request, chunk=a_chunk(items), sealed=True)
-    return scene.claim_unit()
+    environment.submit(request, chunk=a_chunk(items), sealed=True)
+    return environment.claim_unit()
 
 
-def tell(scene: Scene, unit: Unit, *texts: str, offset: int = 0, worker: str = "worker-a") -> bool:
+def tell(
+    environment: Environment, unit: Unit, *texts: str, offset: int = 0, worker: str = "worker-a"
+) -> bool:
     """Publish texts that go on from each other, each as an entry; False when it is not ours."""
     offsets = itertools.accumulate(map(len, texts), initial=offset)
     return all(
-        scene.ledger.work.publish_pieces(
+        environment.ledger.work.publish_pieces(
             worker, [(unit, some_pieces(text, offset=at, attempt=unit.attempt))]
         )[0]
         for text, at in zip(texts, offsets, strict=False)
     )
 
 
-def told(scene: Scene, job_id: str) -> list[str]:
+def told(environment: Environment, job_id: str) -> list[str]:
     """Give the text of each entry that is kept."""
-    entries = scene.redis.xrange(scene.keys.pieces(job_id))
+    entries = environment.redis.xrange(environment.keys.pieces(job_id))
     pieces = [TextPieces.model_validate_json(fields[b"p"]) for _, fields in entries]
     return ["".join(piece.text for piece in entry.pieces) for entry in pieces]
 
 
-def texts_given(scene: Scene, job_id: str) -> list[str]:
+def texts_given(environment: Environment, job_id: str) -> list[str]:
     """Read a job's stream to its end; gives the texts of its pieces."""
-    return [piece.text for piece in JobHandle(scene.ledger, job_id).stream()]
+    return [piece.text for piece in JobHandle(environment.ledger, job_id).stream()]
 
 
-def test_only_the_attempt_that_holds_the_unit_goes_on_with_its_text(scene: Scene) -> None:
-    zombie = a_unit(scene)
-    assert tell(scene, zombie, "one")
-    scene.ledger.work.release("worker-a", crashed=True)
-    current = scene.claim_unit("worker-b")
+def test_only_the_attempt_that_holds_the_unit_goes_on_with_its_text(
+    environment: Environment,
+) -> None:
+    zombie = a_unit(environment)
+    assert tell(environment, zombie, "one")
+    environment.ledger.work.release("worker-a", crashed=True)
+    current = environment.claim_unit("worker-b")
 
-    answers = scene.ledger.work.publish_pieces(
+    answers = environment.ledger.work.publish_pieces(
         "worker-a", [(zombie, some_pieces("no")), (current, some_pieces("two", attempt=2))]
     )
 
     assert answers == [False, True]
-    assert told(scene, current.job_id) == ["one", "two"]
+    assert told(environment, current.job_id) == ["one", "two"]
 
 
-def test_nobody_goes_on_with_a_text_whose_job_has_ended(scene: Scene) -> None:
-    unit = a_unit(scene)
-    scene.ledger.control.cancel(unit.job_id)
+def test_nobody_goes_on_with_a_text_whose_job_has_ended(environment: Environment) -> None:
+    unit = a_unit(environment)
+    environment.ledger.control.cancel(unit.job_id)
 
-    assert not tell(scene, unit, "one")
-    assert told(scene, unit.job_id) == []
+    assert not tell(environment, unit, "one")
+    assert told(environment, unit.job_id) == []
 
 
-def test_the_oldest_pieces_go_when_there_are_too_many_bytes(scene: Scene) -> None:
-    small = scene.with_settings(max_stream_bytes=1_024)
+def test_the_oldest_pieces_go_when_there_are_too_many_bytes(environment: Environment) -> None:
+    small = environment.with_settings(max_stream_bytes=1_024)
     unit = a_unit(small)
 
     tell(small, unit, *("x" * 100 for _ in range(20)), "the last")
 
     kept = told(small, unit.job_id)
-    entries = scene.redis.xrange(scene.keys.pieces(unit.job_id))
+    entries = environment.redis.xrange(environment.keys.pieces(unit.job_id))
     assert 2 <= len(kept) < 6
     assert kept[-1] == "the last"
     assert sum(len(fields[b"p"]) + 64 for _, fields in entries) <= 1_024
 
 
-def test_tiny_pieces_are_bounded_in_number(scene: Scene) -> None:
-    small = scene.with_settings(max_stream_bytes=4_096)
+def test_tiny_pieces_are_bounded_in_number(environment: Environment) -> None:
+    small = environment.with_settings(max_stream_bytes=4_096)
     unit = a_unit(small)
 
     tell(small, unit, *"abcdefghij" * 20)
@@ -93,8 +97,8 @@ def test_tiny_pieces_are_bounded_in_number(scene: Scene) -> None:
     assert len(told(small, unit.job_id)) < 4_096 / 64
 
 
-def test_one_piece_larger_than_the_bound_stands_alone(scene: Scene) -> None:
-    small = scene.with_settings(max_stream_bytes=1_024)
+def test_one_piece_larger_than_the_bound_stands_alone(environment: Environment) -> None:
+    small = environment.with_settings(max_stream_bytes=1_024)
     unit = a_unit(small)
 
     tell(small, unit, "one", "x" * 5_000)
@@ -102,99 +106,101 @@ def test_one_piece_larger_than_the_bound_stands_alone(scene: Scene) -> None:
     assert told(small, unit.job_id) == ["x" * 5_000]
 
 
-def test_pieces_are_counted_anew_when_their_time_has_passed(scene: Scene) -> None:
-    small = scene.with_settings(max_stream_bytes=1_024)
+def test_pieces_are_counted_anew_when_their_time_has_passed(environment: Environment) -> None:
+    small = environment.with_settings(max_stream_bytes=1_024)
     unit = a_unit(small)
     tell(small, unit, "x" * 900)
-    scene.redis.delete(scene.keys.pieces(unit.job_id))
+    environment.redis.delete(environment.keys.pieces(unit.job_id))
 
     tell(small, unit, "a", "b", "c")
 
     assert told(small, unit.job_id) == ["a", "b", "c"]
 
 
-def test_pieces_go_when_the_job_completes(scene: Scene) -> None:
-    unit = a_unit(scene)
-    tell(scene, unit, "one")
+def test_pieces_go_when_the_job_completes(environment: Environment) -> None:
+    unit = a_unit(environment)
+    tell(environment, unit, "one")
 
-    scene.ledger.commits.one(unit, some_generations("one"))
+    environment.ledger.commits.one(unit, some_generations("one"))
 
-    assert scene.redis.exists(scene.keys.pieces(unit.job_id)) == 0
+    assert environment.redis.exists(environment.keys.pieces(unit.job_id)) == 0
 
 
 @pytest.mark.parametrize(("ttl_s", "longest_s"), [(60, 60), (7 * 24 * 3_600, 3_600)])
 def test_pieces_of_a_job_that_ends_early_have_a_time_to_live(
-    scene: Scene, ttl_s: int, longest_s: int
+    environment: Environment, ttl_s: int, longest_s: int
 ) -> None:
-    unit = a_unit(scene, results_ttl_s=ttl_s)
-    tell(scene, unit, "one")
-    while_it_runs_s = scene.redis.ttl(scene.keys.pieces(unit.job_id))
+    unit = a_unit(environment, results_ttl_s=ttl_s)
+    tell(environment, unit, "one")
+    while_it_runs_s = environment.redis.ttl(environment.keys.pieces(unit.job_id))
 
-    scene.ledger.control.cancel(unit.job_id)
+    environment.ledger.control.cancel(unit.job_id)
 
     assert 0 < while_it_runs_s <= 3_600
-    assert 0 < scene.redis.ttl(scene.keys.pieces(unit.job_id)) <= longest_s
+    assert 0 < environment.redis.ttl(environment.keys.pieces(unit.job_id)) <= longest_s
 
 
-def test_pieces_go_with_their_job(scene: Scene) -> None:
-    unit = a_unit(scene)
-    tell(scene, unit, "one")
-    scene.ledger.control.cancel(unit.job_id)
+def test_pieces_go_with_their_job(environment: Environment) -> None:
+    unit = a_unit(environment)
+    tell(environment, unit, "one")
+    environment.ledger.control.cancel(unit.job_id)
 
-    scene.ledger.control.remove(unit.job_id)
+    environment.ledger.control.remove(unit.job_id)
 
-    assert scene.redis.exists(scene.keys.pieces(unit.job_id)) == 0
+    assert environment.redis.exists(environment.keys.pieces(unit.job_id)) == 0
 
 
-def test_nothing_is_published_while_redis_is_short_of_memory(scene: Scene) -> None:
-    scene.ledger.fleet.publish_limits(scene.settings)
-    unit = a_unit(scene)
-    scene.redis.set(scene.keys.memory(), "short")
+def test_nothing_is_published_while_redis_is_short_of_memory(environment: Environment) -> None:
+    environment.ledger.fleet.publish_limits(environment.settings)
+    unit = a_unit(environment)
+    environment.redis.set(environment.keys.memory(), "short")
 
-    is_ours = tell(scene, unit, "one")
+    is_ours = tell(environment, unit, "one")
 
     assert is_ours
-    assert told(scene, unit.job_id) == []
-    scene.ledger.commits.one(unit, some_generations("one"))
-    assert texts_given(scene, unit.job_id) == ["one"]
+    assert told(environment, unit.job_id) == []
+    environment.ledger.commits.one(unit, some_generations("one"))
+    assert texts_given(environment, unit.job_id) == ["one"]
 
 
-def test_streaming_jobs_and_others_are_not_claimed_together(scene: Scene) -> None:
+def test_streaming_jobs_and_others_are_not_claimed_together(environment: Environment) -> None:
     for is_streamed in (True, False, True, False):
         job = a_generate_job(stream=is_streamed)
-        scene.submit(job, chunk=a_chunk(1), sealed=True, unit_items=8)
+        environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=8)
 
-    claims = [scene.claim(), scene.claim()]
+    claims = [environment.claim(), environment.claim()]
 
-    kinds = [[scene.record(u.job_id).job.stream for u in claim.units] for claim in claims]
+    kinds = [[environment.record(u.job_id).job.stream for u in claim.units] for claim in claims]
     assert kinds == [[True, True], [False, False]]
 
 
-def test_a_second_attempt_goes_on_where_the_first_one_was(scene: Scene) -> None:
-    first = a_unit(scene)
-    tell(scene, first, "the quick", " brown")
-    scene.ledger.work.release("worker-a", crashed=True)
-    second = scene.claim_unit("worker-b")
-    stream = JobHandle(scene.ledger, first.job_id).stream()
+def test_a_second_attempt_goes_on_where_the_first_one_was(environment: Environment) -> None:
+    first = a_unit(environment)
+    tell(environment, first, "the quick", " brown")
+    environment.ledger.work.release("worker-a", crashed=True)
+    second = environment.claim_unit("worker-b")
+    stream = JobHandle(environment.ledger, first.job_id).stream()
     given = [next(stream).text, next(stream).text]
 
-    tell(scene, second, "the ", "quick bro", "wn fox", worker="worker-b")
+    tell(environment, second, "the ", "quick bro", "wn fox", worker="worker-b")
     given.append(next(stream).text)
-    scene.ledger.commits.one(second, some_generations("the quick brown fox jumps"))
+    environment.ledger.commits.one(second, some_generations("the quick brown fox jumps"))
     given += [piece.text for piece in stream]
 
     assert given == ["the quick", " brown", " fox", " jumps"]
 
 
-def test_a_text_with_a_piece_missing_waits_for_its_result_and_others_do_not(scene: Scene) -> None:
-    unit = a_unit(scene, items=2)
-    tell(scene, unit, "one ")
-    tell(scene, unit, "three ", offset=8)
-    scene.ledger.work.publish_pieces("worker-a", [(unit, some_pieces("else", item="item-1"))])
-    stream = JobHandle(scene.ledger, unit.job_id).stream()
+def test_a_text_with_a_piece_missing_waits_for_its_result_and_others_do_not(
+    environment: Environment,
+) -> None:
+    unit = a_unit(environment, items=2)
+    tell(environment, unit, "one ")
+    tell(environment, unit, "three ", offset=8)
+    environment.ledger.work.publish_pieces("worker-a", [(unit, some_pieces("else", item="item-1"))])
+    stream = JobHandle(environment.ledger, unit.job_id).stream()
 
     given = [next(stream), next(stream)]
-    scene.ledger.commits.one(unit, some_generations("one two three four", "else"))
+    environment.ledger.commits.one(unit, some_generations("one two three four", "else"))
     rest = list(stream)
 
     assert [(piece.custom_id, piece.text) for piece in given + rest] == [
@@ -207,20 +213,20 @@ def test_a_text_with_a_piece_missing_waits_for_its_result_and_others_do_not(scen
 
 
 def test_a_unit_that_is_done_out_of_turn_is_given_before_those_that_have_not_begun(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    job_id = scene.submit_units(40, STREAMING)
-    units = [scene.claim_unit() for _ in range(40)]
+    job_id = environment.submit_units(40, STREAMING)
+    units = [environment.claim_unit() for _ in range(40)]
     late = units[30]
-    scene.ledger.work.publish_pieces(
+    environment.ledger.work.publish_pieces(
         "worker-a", [(late, some_pieces("li", unit="30", item="item-60"))]
     )
-    stream = JobHandle(scene.ledger, job_id).stream()
+    stream = JobHandle(environment.ledger, job_id).stream()
     begun = next(stream)
 
     for unit in [late, *(unit for unit in units if unit is not late)]:
         texts = ("live", "late") if unit is late else ("a", "b")
-        scene.ledger.commits.one(unit, some_generations(*texts, first=2 * int(unit.name)))
+        environment.ledger.commits.one(unit, some_generations(*texts, first=2 * int(unit.name)))
     rest = list(stream)
 
     names = [piece.custom_id for piece in rest]
@@ -235,21 +241,21 @@ def test_a_unit_that_is_done_out_of_turn_is_given_before_those_that_have_not_beg
     assert names[34:36] == ["item-32", "item-33"]
 
 
-def test_a_unit_that_was_split_is_read_as_one(scene: Scene) -> None:
-    whole = a_unit(scene, items=2)
-    tell(scene, whole, "on")
+def test_a_unit_that_was_split_is_read_as_one(environment: Environment) -> None:
+    whole = a_unit(environment, items=2)
+    tell(environment, whole, "on")
     halves = halves_of(a_chunk(2))
     assert halves is not None
-    scene.ledger.work.split(whole, halves)
-    stream = JobHandle(scene.ledger, whole.job_id).stream()
+    environment.ledger.work.split(whole, halves)
+    stream = JobHandle(environment.ledger, whole.job_id).stream()
     given = [next(stream).text]
 
     for at, text in enumerate(("one", "two")):
-        part = scene.claim_unit()
+        part = environment.claim_unit()
         pieces = some_pieces(text, item=f"item-{at}", unit=part.name, attempt=part.attempt)
-        scene.ledger.work.publish_pieces("worker-a", [(part, pieces)])
+        environment.ledger.work.publish_pieces("worker-a", [(part, pieces)])
         given.append(next(stream).text)
-        scene.ledger.commits.one(part, some_generations(text, first=at))
+        environment.ledger.commits.one(part, some_generations(text, first=at))
 
     assert given == ["on", "e", "two"]
     assert [(p.custom_id, p.text, p.finished is not None) for p in stream] == [
@@ -258,12 +264,14 @@ def test_a_unit_that_was_split_is_read_as_one(scene: Scene) -> None:
     ]
 
 
-def test_what_a_cancelled_job_had_written_is_given_and_then_its_errors(scene: Scene) -> None:
-    unit = a_unit(scene, items=2)
-    tell(scene, unit, "one")
-    scene.ledger.control.cancel(unit.job_id)
+def test_what_a_cancelled_job_had_written_is_given_and_then_its_errors(
+    environment: Environment,
+) -> None:
+    unit = a_unit(environment, items=2)
+    tell(environment, unit, "one")
+    environment.ledger.control.cancel(unit.job_id)
 
-    pieces = list(JobHandle(scene.ledger, unit.job_id).stream())
+    pieces = list(JobHandle(environment.ledger, unit.job_id).stream())
 
     assert pieces[0] == Piece("item-0", 0, "one")
     assert [(piece.custom_id, piece.text) for piece in pieces[1:]] == [
@@ -276,31 +284,31 @@ def test_what_a_cancelled_job_had_written_is_given_and_then_its_errors(scene: Sc
     )
 
 
-def test_a_job_that_fails_ends_its_stream_as_it_ends_its_results(scene: Scene) -> None:
-    unit = a_unit(scene)
-    tell(scene, unit, "one")
-    scene.ledger.work.fail_job(unit, Failure(code="plugin_fault", message="It broke."))
+def test_a_job_that_fails_ends_its_stream_as_it_ends_its_results(environment: Environment) -> None:
+    unit = a_unit(environment)
+    tell(environment, unit, "one")
+    environment.ledger.work.fail_job(unit, Failure(code="plugin_fault", message="It broke."))
     given: list[Piece] = []
 
     with pytest.raises(JobFailed, match=r"It broke\."):
-        given.extend(JobHandle(scene.ledger, unit.job_id).stream())
+        given.extend(JobHandle(environment.ledger, unit.job_id).stream())
 
     assert [piece.text for piece in given] == ["one", ""]
     assert given[-1].error is not None
     with pytest.raises(JobFailed, match=r"It broke\."):
-        list(JobHandle(scene.ledger, unit.job_id).results())
+        list(JobHandle(environment.ledger, unit.job_id).results())
 
 
 def test_a_text_that_comes_out_otherwise_is_told(
-    scene: Scene, caplog: pytest.LogCaptureFixture
+    environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
-    unit = a_unit(scene)
-    tell(scene, unit, "one ")
-    stream = JobHandle(scene.ledger, unit.job_id).stream()
+    unit = a_unit(environment)
+    tell(environment, unit, "one ")
+    stream = JobHandle(environment.ledger, unit.job_id).stream()
     next(stream)
 
     with caplog.at_level(logging.WARNING):
-        scene.ledger.commits.one(unit, some_generations("two three"))
+        environment.ledger.commits.one(unit, some_generations("two three"))
         (last,) = stream
 
     assert last.finished is not None
@@ -308,14 +316,16 @@ def test_a_text_that_comes_out_otherwise_is_told(
     assert f"job={unit.job_id} item=item-0 sample=0: the text that was streamed" in caplog.text
 
 
-def test_what_is_no_piece_is_left_out(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    unit = a_unit(scene)
+def test_what_is_no_piece_is_left_out(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    unit = a_unit(environment)
     for odd in ({"x": "y"}, {"p": "{"}, {"p": json.dumps({"unit": "0", "attempt": 0})}):
-        scene.redis.xadd(scene.keys.pieces(unit.job_id), odd)
-    tell(scene, unit, "one")
-    scene.ledger.control.cancel(unit.job_id)
+        environment.redis.xadd(environment.keys.pieces(unit.job_id), odd)
+    tell(environment, unit, "one")
+    environment.ledger.control.cancel(unit.job_id)
 
-    pieces = list(JobHandle(scene.ledger, unit.job_id).stream())
+    pieces = list(JobHandle(environment.ledger, unit.job_id).stream())
 
     assert [piece.text for piece in pieces] == ["one", ""]
     assert caplog.text.count("were left out") == 3

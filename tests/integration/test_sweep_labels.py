@@ -9,7 +9,7 @@ import json
 import pytest
 
 from builders import a_sweep_job
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.combinations import combinations_of, training_of
 from seqd.curves import LearningCurve
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
@@ -48,19 +48,19 @@ LABEL = "production"
 class Steps:
     """A worker's context, a sweep of two, and what its trainings made."""
 
-    def __init__(self, scene: Scene, settings: Settings) -> None:
-        self.scene = scene
+    def __init__(self, environment: Environment, settings: Settings) -> None:
+        self.environment = environment
         self.store = ModelStore(settings.store_dir, {})
         registry = Registry.load(settings)
         identity = identify(parse_slot("train@cpu"), "worker-a")
         self._context = WorkerContext(
             identity=identity,
             routes=ROUTE,
-            ledger=scene.ledger,
+            ledger=environment.ledger,
             registry=registry,
             store=self.store,
             cache=ModelCache(registry, self.store, identity.device, 0),
-            leases=LeaseKeeper(scene.ledger, 10.0, 600.0),
+            leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
             drain=DrainFlag(settings, identity.name),
             max_attempts=3,
         )
@@ -68,11 +68,11 @@ class Steps:
         self.job: SweepJob = a_sweep_job(
             model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
         )
-        self.job_id = scene.submit(self.job, version=None, unit_items=1)
-        ingest = scene.claim(routes=ROUTE)
+        self.job_id = environment.submit(self.job, version=None, unit_items=1)
+        ingest = environment.claim(routes=ROUTE)
         assert ingest is not None
         Ingest(self._context, settings).run(ingest)
-        self.runs = [self._run(scene.claim_unit(routes=ROUTE)) for _ in range(2)]
+        self.runs = [self._run(environment.claim_unit(routes=ROUTE)) for _ in range(2)]
 
     def labels(self) -> BestLabels:
         return BestLabels(self._context, self.publisher, self.job, self.job_id)
@@ -111,7 +111,7 @@ class Steps:
             )
             result = ItemSuccess(custom_id=run.name, output=output)
         chunk = unpack_items(run.unit.blob)
-        return self.scene.ledger.commits.one(run.unit, [result], chunk, fenced=True)
+        return self.environment.ledger.commits.one(run.unit, [result], chunk, fenced=True)
 
     def label(self) -> int | None:
         """Give the version that the label is at."""
@@ -123,8 +123,8 @@ class Steps:
 
 
 @pytest.fixture
-def steps(scene: Scene, tmp_path) -> Steps:
-    return Steps(scene, scene.settings.model_copy(update={"data_dir": tmp_path}))
+def steps(environment: Environment, tmp_path) -> Steps:
+    return Steps(environment, environment.settings.model_copy(update={"data_dir": tmp_path}))
 
 
 @pytest.mark.parametrize("accuracies", [(0.9, 0.8), (0.8, 0.9)])
@@ -176,7 +176,7 @@ def test_a_cancel_between_labels_and_commits_puts_all_back(steps: Steps):
         steps.labels().move_if_last(*made[-1])
     labelled = steps.label()
 
-    steps.scene.ledger.control.cancel(steps.job_id)
+    steps.environment.ledger.control.cancel(steps.job_id)
     outcomes = [steps.commit(*one) for one in made]
     for run in steps.runs:
         assert not steps.publisher.finalize(run)
@@ -193,12 +193,12 @@ def test_a_cancel_after_the_first_commit_keeps_what_was_committed(steps: Steps):
     steps.publisher.finalize(kept)
     steps.labels().move_if_last(undone, versions[1])
 
-    steps.scene.ledger.control.cancel(steps.job_id)
+    steps.environment.ledger.control.cancel(steps.job_id)
     steps.commit(undone, versions[1])
     for run in steps.runs:
         steps.publisher.finalize(run)
 
-    jobs = steps.scene.ledger.jobs
+    jobs = steps.environment.ledger.jobs
     assert [state_of_run(run.id, jobs) for run in steps.runs] == [
         JobState.COMPLETED,
         JobState.CANCELLED,
@@ -208,5 +208,5 @@ def test_a_cancel_after_the_first_commit_keeps_what_was_committed(steps: Steps):
     assert steps.label() is None
 
 
-def test_a_training_of_a_sweep_that_nobody_knows_has_no_state(scene: Scene):
-    assert state_of_run("gone.3", scene.ledger.jobs) is None
+def test_a_training_of_a_sweep_that_nobody_knows_has_no_state(environment: Environment):
+    assert state_of_run("gone.3", environment.ledger.jobs) is None

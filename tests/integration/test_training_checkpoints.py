@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_train_job, an_epoch
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
@@ -15,7 +15,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.checkpoints import CheckpointRecord
 from seqd.ledger.units import Unit
 from seqd.worker.training.checkpoints import WorkerCheckpoints
-from seqd.worker.training.run import TrainingData, WorkerTrainContext, reported_in
+from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, reported_in
 from seqd_schemas import Epoch, Event, Sample
 
 pytestmark = pytest.mark.processes
@@ -24,15 +24,15 @@ pytestmark = pytest.mark.processes
 class Training:
     """A claimed training, and what its checkpoints reported to the caller."""
 
-    def __init__(self, scene: Scene, data_dir: Path) -> None:
-        self.scene = scene
+    def __init__(self, environment: Environment, data_dir: Path) -> None:
+        self.environment = environment
         self.data_dir = data_dir
         self.reported: list[str] = []
         self.unit = self.claim()
 
     def claim(self) -> Unit:
-        self.scene.submit(a_train_job(), version=None)
-        return self.scene.claim_unit()
+        self.environment.submit(a_train_job(), version=None)
+        return self.environment.claim_unit()
 
     def checkpoints(
         self,
@@ -45,7 +45,7 @@ class Training:
         return WorkerCheckpoints(
             self.unit,
             [self.unit.job_id, *lineage],
-            self.scene.ledger.checkpoints,
+            self.environment.ledger.checkpoints,
             self.data_dir,
             every_s=every_s,
             stop=stop,
@@ -59,8 +59,8 @@ class Training:
 
 
 @pytest.fixture
-def training(scene: Scene, tmp_path: Path) -> Training:
-    return Training(scene, tmp_path)
+def training(environment: Environment, tmp_path: Path) -> Training:
+    return Training(environment, tmp_path)
 
 
 def progress_of(checkpoints: WorkerCheckpoints) -> object:
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(training
     checkpoints = training.checkpoints()
     checkpoints.save({}, {"step": 1})
     names = training.names()
-    training.scene.ledger.control.cancel(training.unit.job_id)
+    training.environment.ledger.control.cancel(training.unit.job_id)
 
     with pytest.raises(LeaseLost, match="is refused: the job has ended, or another worker has it"):
         checkpoints.save({}, {"step": 2})
@@ -125,14 +125,14 @@ def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(training
 def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attempt(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ):
-    records = training.scene.ledger.checkpoints
+    records = training.environment.ledger.checkpoints
     commit = records.commit
 
     def freeze_before_the_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
         monkeypatch.undo()
         counting = commit(unit, record)
-        training.scene.ledger.work.put_back(unit)
-        training.unit = training.scene.claim_unit("worker-b")
+        training.environment.ledger.work.put_back(unit)
+        training.unit = training.environment.claim_unit("worker-b")
         holder = training.checkpoints()
         for step in (2, 3, 4):
             holder.save({}, {"step": step})
@@ -148,12 +148,12 @@ def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attemp
 def test_a_checkpoint_that_counts_stays_though_the_answer_to_its_repeat_is_a_refusal(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ):
-    records = training.scene.ledger.checkpoints
+    records = training.environment.ledger.checkpoints
     commit = records.commit
 
     def lose_the_first_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
         commit(unit, record)
-        training.scene.ledger.control.cancel(unit.job_id)
+        training.environment.ledger.control.cancel(unit.job_id)
         return commit(unit, record)
 
     monkeypatch.setattr(records, "commit", lose_the_first_answer)
@@ -170,18 +170,20 @@ def test_a_full_disk_fails_a_training_but_not_its_stop(training: Training):
         training.checkpoints().save({}, {"step": 1})
     training.checkpoints(stop=lambda: True).save({}, {"step": 1})
 
-    assert training.scene.ledger.checkpoints.of(training.unit.job_id) == []
+    assert training.environment.ledger.checkpoints.of(training.unit.job_id) == []
 
 
 def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(training: Training):
     training.checkpoints().save({}, {"step": 1})
-    reachable = training.scene.ledger
+    reachable = training.environment.ledger
     with connect("redis://127.0.0.1:1", retries=0) as nowhere:
-        training.scene.ledger = Ledger(nowhere, training.scene.settings, lambda route: None)
+        training.environment.ledger = Ledger(
+            nowhere, training.environment.settings, lambda route: None
+        )
 
         training.checkpoints().save({}, {"step": 2})
 
-    training.scene.ledger = reachable
+    training.environment.ledger = reachable
     assert progress_of(training.checkpoints()) == {"step": 1}
 
 
@@ -208,7 +210,7 @@ def test_the_epochs_before_a_checkpoint_come_back_with_it(training: Training):
     assert second.epochs == first.epochs[:1]
 
 
-def test_what_earlier_attempts_have_told_is_not_told_again(training: Training):
+def test_what_earlier_attempts_have_reported_is_not_reported_again(training: Training):
     told: list[Event] = []
 
     def context(before: list[Event]) -> WorkerTrainContext:
@@ -218,7 +220,7 @@ def test_what_earlier_attempts_have_told_is_not_told_again(training: Training):
             checkpoints=training.checkpoints(),
             curve=LearningCurve(),
             _data=TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None),
-            _unit=training.unit,
+            _run=Run(a_train_job(), training.unit),
             _publish=told.append,
             _stop=lambda: False,
             _reported=reported_in(before),

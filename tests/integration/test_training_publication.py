@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from builders import a_train_job
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from plugin_builders import a_registry_of
 from seqd.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
@@ -49,9 +49,9 @@ def light_plugin() -> ModuleType:
 class Steps:
     """A worker's context, and the steps of a publication."""
 
-    def __init__(self, scene: Scene, folder) -> None:
-        self.scene = scene
-        self.settings = scene.settings.model_copy(update={"data_dir": folder})
+    def __init__(self, environment: Environment, folder) -> None:
+        self.environment = environment
+        self.settings = environment.settings.model_copy(update={"data_dir": folder})
         self.store = ModelStore(self.settings.store_dir, {})
         self._light = light_plugin()
         registry = a_registry_of([("light", self._light)])
@@ -59,19 +59,19 @@ class Steps:
         self._context = WorkerContext(
             identity=identity,
             routes=ROUTE,
-            ledger=scene.ledger,
+            ledger=environment.ledger,
             registry=registry,
             store=self.store,
             cache=ModelCache(registry, self.store, identity.device, 0),
-            leases=LeaseKeeper(scene.ledger, 10.0, 600.0),
+            leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
             drain=DrainFlag(self.settings, identity.name),
             max_attempts=3,
         )
         self.publisher = Publisher(self._context, 1.0)
 
     def claim(self, job: TrainJob) -> Unit:
-        self.scene.submit(job, version=None)
-        return self.scene.claim_unit(routes=ROUTE)
+        self.environment.submit(job, version=None)
+        return self.environment.claim_unit(routes=ROUTE)
 
     def publish(self, job: TrainJob, unit: Unit) -> ModelManifest:
         """Do what a training does when it is through, up to the commit."""
@@ -98,18 +98,20 @@ class Steps:
         commit.succeed(Trained(manifest, seconds=1.0, epochs_s=0.0))
 
     def lineage_of(self, job: TrainJob, job_id: str) -> list[str]:
-        return lineage_of(job, job_id, self.scene.ledger.jobs, self.scene.ledger.checkpoints)
+        return lineage_of(
+            job, job_id, self.environment.ledger.jobs, self.environment.ledger.checkpoints
+        )
 
     def shows(self) -> tuple[list[int], dict[str, int]]:
         return self.store.numbers("echo"), self.store.labels("echo")
 
     def state_of(self, job_id: str) -> JobState:
-        return self.scene.record(job_id).state
+        return self.environment.record(job_id).state
 
 
 @pytest.fixture
-def steps(scene: Scene, tmp_path) -> Steps:
-    return Steps(scene, tmp_path)
+def steps(environment: Environment, tmp_path) -> Steps:
+    return Steps(environment, tmp_path)
 
 
 def an_echo_job(**changes) -> TrainJob:
@@ -133,7 +135,7 @@ def test_a_completed_training_is_confirmed(steps: Steps):
 def test_a_redis_that_is_away_when_a_training_is_done_is_waited_for(steps: Steps, monkeypatch):
     job = an_echo_job()
     unit = steps.claim(job)
-    work, fleet = steps.scene.ledger.work, steps.scene.ledger.fleet
+    work, fleet = steps.environment.ledger.work, steps.environment.ledger.fleet
     renew = work.renew
 
     def be_away(*arguments: object) -> None:
@@ -162,12 +164,12 @@ def test_a_cancel_between_publication_and_commit_rolls_the_version_back(
     unit = steps.claim(job)
 
     manifest = steps.publish(job, unit)
-    commits, labels_meanwhile = steps.scene.ledger.commits, {}
+    commits, labels_meanwhile = steps.environment.ledger.commits, {}
     commit = commits.training
 
     def commit_after_a_cancel(*arguments):
         labels_meanwhile.update(steps.store.labels("echo"))
-        steps.scene.ledger.control.cancel(unit.job_id)
+        steps.environment.ledger.control.cancel(unit.job_id)
         return commit(*arguments)
 
     monkeypatch.setattr(commits, "training", commit_after_a_cancel)
@@ -177,15 +179,15 @@ def test_a_cancel_between_publication_and_commit_rolls_the_version_back(
     assert not completed
     assert all(labels_meanwhile[label] == manifest.version for label in labels)
     assert steps.shows() == before
-    assert steps.scene.ledger.fleet.catalog()["echo"].labels == {"production": 1, "latest": 1}
+    assert steps.environment.ledger.fleet.catalog()["echo"].labels == {"production": 1, "latest": 1}
 
 
 def test_a_version_that_the_next_attempt_adopts_is_not_rolled_back(steps: Steps):
     job = an_echo_job(labels=("production",))
     zombie = steps.claim(job)
     manifest = steps.publish(job, zombie)
-    steps.scene.ledger.work.put_back(zombie)
-    holder = steps.scene.claim_unit("worker-b", routes=ROUTE)
+    steps.environment.ledger.work.put_back(zombie)
+    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
 
     # The zombie's commit is fenced, before and after the other attempt has committed.
     with pytest.raises(LeaseLost):
@@ -205,8 +207,8 @@ def test_a_version_that_the_next_attempt_adopts_is_not_rolled_back(steps: Steps)
 
 def complete_by_another(steps: Steps, job: TrainJob, frozen: Unit) -> None:
     """Let the next attempt complete the job, and an operator roll the label back to version 1."""
-    steps.scene.ledger.work.put_back(frozen)
-    holder = steps.scene.claim_unit("worker-b", routes=ROUTE)
+    steps.environment.ledger.work.put_back(frozen)
+    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
     version = steps.publisher.adopt(Run(job, holder)) or steps.publish(job, holder)
     steps.commit(job, holder, version)
     assert steps.publisher.finalize(Run(job, holder))
@@ -246,8 +248,8 @@ def test_a_worker_that_wakes_up_while_the_next_one_trains_publishes_nothing(
 
     def freeze_and_thaw(*arguments):
         monkeypatch.undo()
-        steps.scene.ledger.work.put_back(zombie)
-        holder = steps.scene.claim_unit("worker-b", routes=ROUTE)
+        steps.environment.ledger.work.put_back(zombie)
+        holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
         assert steps.publisher.adopt(Run(job, holder)) is None
         return publish(*arguments)
 
@@ -263,8 +265,8 @@ def test_a_late_attempt_that_announces_itself_does_not_keep_the_holder_out(
 ):
     job = an_echo_job(labels=("production",))
     zombie = steps.claim(job)
-    steps.scene.ledger.work.put_back(zombie)
-    holder = steps.scene.claim_unit("worker-b", routes=ROUTE)
+    steps.environment.ledger.work.put_back(zombie)
+    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
     manifest = steps.publish(job, holder)
     move_labels = steps.store.move_labels
 
@@ -293,7 +295,7 @@ def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(
     steps.store.move_labels("echo", job.labels, manifest.version, unit.job_id, "attempt-1")
 
     # Killed here, and cancelled with no worker up.
-    steps.scene.ledger.control.cancel(unit.job_id)
+    steps.environment.ledger.control.cancel(unit.job_id)
     rolled_back = collect_garbage(steps.settings.data_dir, steps.store, steps.state_of, 0.0)
 
     assert rolled_back == [f"echo@{manifest.version}"]
@@ -301,11 +303,11 @@ def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(
 
 
 def test_a_training_goes_on_from_a_whole_row_of_jobs(steps: Steps):
-    first = steps.scene.submit(an_echo_job(), version=None)
-    steps.scene.ledger.control.cancel(first)
+    first = steps.environment.submit(an_echo_job(), version=None)
+    steps.environment.ledger.control.cancel(first)
     job = an_echo_job(continues=first)
-    second = steps.scene.submit(job, version=None)
-    steps.scene.ledger.control.cancel(second)
+    second = steps.environment.submit(job, version=None)
+    steps.environment.ledger.control.cancel(second)
     last = an_echo_job(continues=second)
 
     assert steps.lineage_of(last, "third") == ["third", second, first]
@@ -314,8 +316,10 @@ def test_a_training_goes_on_from_a_whole_row_of_jobs(steps: Steps):
 def checkpoint_of(steps: Steps, **changes) -> str:
     """Cancel a training that has a checkpoint."""
     unit = steps.claim(an_echo_job(**changes))
-    steps.scene.ledger.checkpoints.commit(unit, CheckpointRecord("000001-000001-ab", "0" * 64))
-    steps.scene.ledger.control.cancel(unit.job_id)
+    steps.environment.ledger.checkpoints.commit(
+        unit, CheckpointRecord("000001-000001-ab", "0" * 64)
+    )
+    steps.environment.ledger.control.cancel(unit.job_id)
     return unit.job_id
 
 
@@ -324,7 +328,7 @@ def test_a_training_with_a_checkpoint_of_its_own_does_without_the_job_that_it_we
 ):
     first = checkpoint_of(steps)
     second = checkpoint_of(steps, continues=first)
-    steps.scene.ledger.control.remove(first)
+    steps.environment.ledger.control.remove(first)
     last = an_echo_job(continues=second)
 
     assert steps.lineage_of(an_echo_job(continues=first), second) == [second]
@@ -332,7 +336,7 @@ def test_a_training_with_a_checkpoint_of_its_own_does_without_the_job_that_it_we
 
 
 def test_a_request_that_differs_cannot_go_on_from_a_checkpoint(steps: Steps):
-    first = steps.scene.submit(an_echo_job(), version=None)
+    first = steps.environment.submit(an_echo_job(), version=None)
     other = FileSource(path="/data/other.jsonl")
     job = an_echo_job(continues=first).model_copy(
         update={"parameters": {"epochs": 9}, "source": other}

@@ -14,8 +14,8 @@ from seqd.errors import RedisUnreachable
 from seqd.hookspecs import WorkItem
 from seqd.ledger.units import Unit
 from seqd.ledger.work import Renewal
-from seqd.worker.items import UnitItems
 from seqd.worker import streaming
+from seqd.worker.items import UnitItems
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import TextPieces

@@ -1,4 +1,4 @@
-"""Observers are told of a job if that can be done; the work in hand never hangs on it."""
+"""Observers are notified of a job if that can be done; work in hand never depends on it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -46,9 +46,9 @@ def test_observers_get_the_job_and_who_works_on_it():
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (UnknownJob("gone"), "observers not told of job=j1: its owner has removed it"),
-        (RedisUnreachable("away"), "observers not told of job=j1: away"),
-        (ValueError("a fault of ours"), "observers not told of job=j1"),
+        (UnknownJob("gone"), "observers not notified of job=j1: its owner has removed it"),
+        (RedisUnreachable("away"), "observers not notified of job=j1: away"),
+        (ValueError("a fault of ours"), "observers not notified of job=j1"),
     ],
     ids=lambda value: type(value).__name__,
 )

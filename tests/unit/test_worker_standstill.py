@@ -1,4 +1,4 @@
-"""When a child's pulse has stood still for too long, by its parent's own count."""
+"""When a child's heartbeat has stood still for too long, by its parent's own count."""
 
 from hypothesis import given
 from hypothesis import strategies as st

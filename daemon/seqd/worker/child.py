@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 #: Seconds until units are tried again whose results Redis had no memory for.
 FULL_WAIT_S = 5.0
 
-#: Objects made, and not yet freed, after which the garbage collector looks for rings among them: a
-#: few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
+#: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
+#: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
 COLLECT_AFTER = 10_000
 
 

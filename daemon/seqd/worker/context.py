@@ -1,7 +1,7 @@
 """What the code of a worker works with: its identity, ledger, plugins, store, models and leases.
 
 `WorkerContext` is made once in each child and handed to whatever runs there. It holds, and it
-tells observers; it runs nothing.
+notifies observers; it runs nothing.
 """
 
 import logging
@@ -32,7 +32,7 @@ from seqd_schemas import JobRecord, WorkTotals, route_of
 
 log = logging.getLogger(__name__)
 
-#: Name of the observer that comes with the daemon, and the jobs up to which it is told of each.
+#: Name of the observer that comes with the daemon, and the jobs up to which it is notified of each.
 JOB_LOG = "job_log"
 FEW_JOBS = 8
 
@@ -240,7 +240,7 @@ class WorkerContext:
             job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
         elif observers:
             log_and_continue(
-                f"observers not told of {len(job_ids)} jobs",
+                f"observers not notified of {len(job_ids)} jobs",
                 partial(self._notify_kept, job_ids, notify),
             )
 
@@ -255,9 +255,9 @@ class WorkerContext:
             try:
                 notify(self.ledger.jobs.get(job_id))
             except UnknownJob:
-                log.info("observers not told of job=%s: its owner has removed it", job_id)
+                log.info("observers not notified of job=%s: its owner has removed it", job_id)
 
-        log_and_continue(f"observers not told of job={job_id}", read_and_notify)
+        log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
 def open_context(settings: Settings) -> WorkerContext:

@@ -95,8 +95,8 @@ class ItemRunner:
         crashes = unit.unit.crashes
         if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
             return False
-        halves = halves_of(unit.chunk)
-        if halves is None:
+        parts = halves_of(unit.chunk)
+        if parts is None:
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
@@ -104,7 +104,7 @@ class ItemRunner:
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         else:
             log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
-            self._context.ledger.work.split(unit.unit, halves)
+            self._context.ledger.work.split(unit.unit, parts)
         return True
 
     def _model(self, claim: Claim) -> LoadedModel:
