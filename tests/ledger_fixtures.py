@@ -1,7 +1,7 @@
 """A ledger on a real server, and the steps that its tests are told in; a pytest plugin.
 
-scene       a ledger on Redis and then on Valkey, whose wakeups are recorded
-Scene       its steps: submit, claim one unit, commit it, wait until leases run out
+environment       a ledger on Redis and then on Valkey, whose wakeups are recorded
+Environment       its steps: submit, claim one unit, commit it, wait until leases run out
 """
 
 import itertools
@@ -31,7 +31,7 @@ DEADLINE_S = 10.0
 
 
 @dataclass
-class Scene:
+class Environment:
     """A ledger, and what happened to it."""
 
     ledger: Ledger
@@ -120,11 +120,11 @@ class Scene:
         """Queue a wakeup that no worker has taken yet, as Celery does."""
         self.redis.lpush(self.keys.wakeup(route), "a message")
 
-    def with_settings(self, **changes: object) -> "Scene":
+    def with_settings(self, **changes: object) -> "Environment":
         """The same ledger as a worker with other settings sees it."""
         settings = self.settings.model_copy(update=changes)
         ledger = Ledger(self.redis, settings, self.notified.append)
-        return Scene(ledger, self.redis, settings, self.notified, self._numbers)
+        return Environment(ledger, self.redis, settings, self.notified, self._numbers)
 
     def expire_due(self) -> int:
         """Wait until the next lease or back-off has run out, and have it looked at."""
@@ -139,14 +139,14 @@ class Scene:
             assert time.monotonic() < deadline, f"{at_ms} ms is too far away to wait for"
 
 
-def open_scene(redis: Redis, settings: Settings) -> Scene:
-    """Make a scene on a connection."""
+def open_environment(redis: Redis, settings: Settings) -> Environment:
+    """Make an environment on a connection."""
     notified: list[str] = []
-    return Scene(Ledger(redis, settings, notified.append), redis, settings, notified)
+    return Environment(Ledger(redis, settings, notified.append), redis, settings, notified)
 
 
 @pytest.fixture
-def scene(any_settings: Settings) -> Iterator[Scene]:
+def environment(any_settings: Settings) -> Iterator[Environment]:
     assert any_settings.redis_url is not None
     with connect(any_settings.redis_url) as redis:
-        yield open_scene(redis, any_settings)
+        yield open_environment(redis, any_settings)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 
 from builders import a_chunk, a_classify_job, a_failure, some_deltas
-from ledger_fixtures import BRIEFLY_S, Scene
+from ledger_fixtures import BRIEFLY_S, Environment
 from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
 from seqd.client.requests import retry_of
 from seqd.client.results import failed_items
@@ -46,18 +46,18 @@ SOON_MS = 600_000
 class Steps:
     """The steps, on a ledger of their own; `notes` says what was done so far."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
+    def __init__(self, environment: Environment, seed: int) -> None:
         self.random = random.Random(seed)
-        self.scene = scene.with_settings(
+        self.environment = environment.with_settings(
             lease_s=LONG_S,
             backoff_s=BRIEFLY_S,
             max_tenant_jobs=6,
             max_tenant_items=60,
             max_stream_bytes=STREAM_BYTES,
         )
-        self.brief = self.scene.with_settings(lease_s=BRIEFLY_S)
-        self.ledger = self.scene.ledger
-        self.ledger.fleet.publish_limits(self.scene.settings)
+        self.brief = self.environment.with_settings(lease_s=BRIEFLY_S)
+        self.ledger = self.environment.ledger
+        self.ledger.fleet.publish_limits(self.environment.settings)
         self.jobs: dict[str, KnownJob] = {}
         #: Every claim that was ever made: most of them are out of date.
         self.handles: list[Unit] = []
@@ -67,7 +67,7 @@ class Steps:
         self.notes.append(what)
 
     def look(self) -> StoredLedger:
-        return read_ledger(self.scene.redis, self.scene.keys, self.jobs)
+        return read_ledger(self.environment.redis, self.environment.keys, self.jobs)
 
     # What clients do.
 
@@ -113,7 +113,7 @@ class Steps:
         what = f"{len(chunk.items) if chunk else 0} items, sealed {is_sealed}"
         requested = request.model_dump(mode="json", exclude={"source"}, exclude_defaults=True)
         try:
-            self.scene.submit(
+            self.environment.submit(
                 request, job_id=job_id, chunk=chunk, sealed=is_sealed, unit_items=UNIT_ITEMS
             )
         except (QuotaExceeded, WrongState) as refusal:
@@ -151,13 +151,13 @@ class Steps:
     def claim(self) -> None:
         worker = self.random.choice(WORKERS)
         is_brief = self.random.random() < 0.25
-        self.claim_for(self.brief if is_brief else self.scene, worker)
+        self.claim_for(self.brief if is_brief else self.environment, worker)
 
-    def claim_for(self, scene: Scene, worker: str) -> tuple[Unit, ...]:
-        claim = scene.claim(worker)
+    def claim_for(self, environment: Environment, worker: str) -> tuple[Unit, ...]:
+        claim = environment.claim(worker)
         units = () if claim is None else claim.units
         names = " ".join(f"{unit.job_id}/{unit.name}" for unit in units)
-        self.note(f"claim for {worker}, {scene.settings.lease_s:g} s: {names or 'nothing'}")
+        self.note(f"claim for {worker}, {environment.settings.lease_s:g} s: {names or 'nothing'}")
         for job in self.look().jobs:
             assert units or not job.is_claimable, f"nothing was claimed, with this there: {job}"
             if any(unit.job_id == job.job_id for unit in units):
@@ -210,9 +210,9 @@ class Steps:
     def renew(self) -> None:
         if self.handles:
             unit = self._any_handle()
-            scene = self.random.choice((self.scene, self.brief))
-            answer = scene.ledger.work.renew([unit])[0]
-            self.note(f"renew {_names(unit)} for {scene.settings.lease_s:g} s: {answer.name}")
+            environment = self.random.choice((self.environment, self.brief))
+            answer = environment.ledger.work.renew([unit])[0]
+            self.note(f"renew {_names(unit)} for {environment.settings.lease_s:g} s: {answer.name}")
             assert (answer is Renewal.KEPT) == self._is_held(unit), f"{unit} is {answer.name}"
 
     def write(self) -> None:
@@ -230,7 +230,10 @@ class Steps:
             )
 
     def _is_held(self, unit: Unit) -> bool:
-        lease = self.scene.redis.hget(self.scene.keys.leases(unit.job_id), unit.name) or b" "
+        lease = (
+            self.environment.redis.hget(self.environment.keys.leases(unit.job_id), unit.name)
+            or b" "
+        )
         return int(lease.split(b" ")[0] or 0) == unit.attempt
 
     def release_worker(self) -> None:
@@ -241,9 +244,13 @@ class Steps:
         self.note(f"release all of {worker}, crashed {crashed}")
 
     def expire(self) -> None:
-        timers = self.scene.redis.zrange(self.scene.keys.timers(), 0, -1, withscores=True)
+        timers = self.environment.redis.zrange(
+            self.environment.keys.timers(), 0, -1, withscores=True
+        )
         soon_ms = self.ledger.fleet.now_ms() + SOON_MS
-        self.scene.wait_for_clock(max((int(at) for _, at in timers if at < soon_ms), default=0))
+        self.environment.wait_for_clock(
+            max((int(at) for _, at in timers if at < soon_ms), default=0)
+        )
         self.note(f"expire: {self.ledger.work.expire()} units come back")
 
     # What people and time do.
@@ -266,11 +273,11 @@ class Steps:
 
     def run_out_of_time(self) -> None:
         """Move a deadline into the past; who comes by next must end the job."""
-        late = self.scene.redis.zrange(self.scene.keys.deadlines(), 0, -1)
+        late = self.environment.redis.zrange(self.environment.keys.deadlines(), 0, -1)
         if late:
             job_id = self.random.choice(late).decode()
-            self.scene.redis.zadd(self.scene.keys.deadlines(), {job_id: 1})
-            self.scene.redis.hset(self.scene.keys.job(job_id), "expires_at", 1)
+            self.environment.redis.zadd(self.environment.keys.deadlines(), {job_id: 1})
+            self.environment.redis.hset(self.environment.keys.job(job_id), "expires_at", 1)
             is_seen = self.random.random() < 0.5
             state = self.ledger.jobs.get(job_id).state if is_seen else "not looked at"
             self.note(f"the time of {job_id} runs out: {state}")

@@ -70,7 +70,7 @@ class Walk(Steps):
         for worker in WORKERS:
             self.release_all_of(worker, crashed=False)
         for _ in range(MOST_TURNS):
-            units = self.claim_for(self.scene, "worker-z")
+            units = self.claim_for(self.environment, "worker-z")
             for unit in units:
                 self.commit_unit(unit)
             if not units:
@@ -97,6 +97,6 @@ class Walk(Steps):
         for job_id in list(self.jobs):
             self.remove_job(job_id)
         stored = self.check()
-        stays = {f"{self.scene.keys.prefix}:{name}" for name in STAYS}
-        stays |= {self.scene.keys.worker_deltas(worker) for worker in WORKERS}
+        stays = {f"{self.environment.keys.prefix}:{name}" for name in STAYS}
+        stays |= {self.environment.keys.worker_deltas(worker) for worker in WORKERS}
         assert set(stored.names) <= stays, f"when all is removed, there are {stored.names}"

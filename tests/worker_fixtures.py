@@ -1,11 +1,11 @@
 """Real workers for tests: processes that a test may stop, kill and freeze.
 
-    house          a ledger, a store and one worker for the whole run; leave its worker alone
-    empty_house    a ledger and a store of the test's own; start and kill workers at will
+    cluster          a ledger, a store and one worker for the whole run; leave its worker alone
+    empty_cluster    a ledger and a store of the test's own; start and kill workers at will
 
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
-does, its house ends every process that it started.
+does, its cluster ends every process that it started.
 """
 
 import os
@@ -30,7 +30,7 @@ from seqd.local import launch_command, worker_environment
 from seqd.local.slots import parse_slot
 from seqd.models import ModelStore, VersionDraft
 from seqd.settings import Settings
-from seqd.worker.workbench import publish_catalog
+from seqd.worker.context import publish_catalog
 from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
@@ -42,7 +42,7 @@ RECONCILE_S = 0.3
 PLUGIN = Path(__file__).parent / "light_plugin"
 SLOT = parse_slot("all@cpu:0")
 
-#: Settings of every house: waits that are short enough for a test.
+#: Settings of every cluster: waits that are short enough for a test.
 QUICK: dict[str, object] = {
     "lease_s": LEASE_S,
     "heartbeat_s": 0.5,
@@ -176,7 +176,7 @@ class LiveWorker:
         return self._log.read_text(errors="replace")
 
 
-class House:
+class Cluster:
     """A ledger and a model store with `echo` version 1, and the workers that a test starts."""
 
     def __init__(self, settings: Settings, logs: Path) -> None:
@@ -199,13 +199,13 @@ class House:
         return self.start(name, **settings).wait_until_ready()
 
     def client(self, **settings: object) -> Client:
-        """Give a client of this house's ledger, closed with the house."""
+        """Give a client of this cluster's ledger, closed with the cluster."""
         client = Client(settings=self.settings.model_copy(update=settings))
         self._clients.append(client)
         return client
 
     def publish_catalog(self) -> None:
-        """Say what workers of this house can run, as one that has gone since would have."""
+        """Say what workers of this cluster can run, as one that has gone since would have."""
         assert self.settings.redis_url is not None
         spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
         assert spec is not None and spec.loader is not None
@@ -258,7 +258,7 @@ class House:
 
 
 def live_settings(server: Server, folder: Path) -> Settings:
-    """Give settings for a house on a server, under a prefix that no other has."""
+    """Give settings for a cluster on a server, under a prefix that no other has."""
     prefix = f"test-{secrets.token_hex(6)}"
     return Settings(redis_url=server.url, prefix=prefix, data_dir=folder / "seqd", **QUICK)
 
@@ -277,12 +277,12 @@ def processes_of_group(leader_pid: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def _shared_house(
+def _shared_cluster(
     redis_server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
-    folder = tmp_path_factory.mktemp("house")
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
     settings = live_settings(redis_server, folder).model_copy(update={"input_roots": (folder,)})
-    shared = House(settings, folder)
+    shared = Cluster(settings, folder)
     try:
         shared.start_ready("shared")
         yield shared
@@ -292,16 +292,16 @@ def _shared_house(
 
 
 @pytest.fixture
-def house(_shared_house: House) -> House:
-    (worker,) = _shared_house.workers
+def cluster(_shared_cluster: Cluster) -> Cluster:
+    (worker,) = _shared_cluster.workers
     worker.wait_until_ready()
-    return _shared_house
+    return _shared_cluster
 
 
 @pytest.fixture
-def empty_house(redis_server: Server, tmp_path: Path) -> Iterator[House]:
+def empty_cluster(redis_server: Server, tmp_path: Path) -> Iterator[Cluster]:
     settings = live_settings(redis_server, tmp_path)
-    own = House(settings, tmp_path)
+    own = Cluster(settings, tmp_path)
     try:
         yield own
     finally:

@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chaos.faults import COUNTS
 from chaos.loads import Light, Load, Reviews
-from chaos.play import play
 from chaos.report import Outcome, print_rows, print_table
+from chaos.run import run_under_faults
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
         outcomes = [_in_a_process_of_its_own(seed) for seed in seeds]
         print_table(outcomes)
         return 0 if all(outcome.passed for outcome in outcomes) else 1
-    outcome = play(_load(asked), _counts(asked.faults), asked.slots, seeds[0])
+    outcome = run_under_faults(_load(asked), _counts(asked.faults), asked.slots, seeds[0])
     print_rows(outcome)
     if asked.outcome:
         outcome.write(asked.outcome)

@@ -1,7 +1,7 @@
 """The faults of the chaos run, and the seeded order in which they come.
 
 Each fault is one method of `Faults`, done to real processes by real signals, and to a real
-Redis. Each gives a few words on what it did. Called by `play`.
+Redis. Each gives a few words on what it did.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import redis
 
-from chaos.scene import LEASE_S, Scene
+from chaos.environment import LEASE_S, Environment
 from chaos.victims import NoVictim, Victims
 from seqd_schemas import WorkerStatus
 
@@ -31,7 +31,7 @@ COUNTS = {
 LONGEST_FREEZE_S = 6 * LEASE_S
 #: Time for what a worker had sent before it was stopped to reach Redis.
 SETTLE_S = 0.1
-#: How long to wait for a wakeup that hangs, so that there is one to double or to delete.
+#: How long to wait for a wakeup that waits, so that there is one to double or to delete.
 WAKEUP_S = 5.0
 
 
@@ -43,11 +43,11 @@ def schedule(choice: random.Random, counts: dict[str, int]) -> list[str]:
 
 
 class Faults:
-    """What can be done to a scene."""
+    """What can be done to an environment."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._victims = Victims(scene)
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._victims = Victims(environment)
         #: Most memory that a server that was killed had used.
         self.redis_peak_mb = 0.0
 
@@ -101,16 +101,16 @@ class Faults:
         with self._redis() as client:
             peak_mb = client.info("memory")["used_memory_peak"] / 1e6
         self.redis_peak_mb = max(self.redis_peak_mb, peak_mb)
-        self._scene.server.kill()
+        self._environment.server.kill()
         down_s = choice.uniform(0.1, 1.0)
         time.sleep(down_s)
-        self._scene.server.start()
+        self._environment.server.start()
         return f"for {down_s:.1f} s, with AOF"
 
     def double_wakeups(self, choice: random.Random) -> str:
         """Send every waiting Celery message a second time."""
         with self._redis() as client:
-            queues = self._hanging_queues(client)
+            queues = self._waiting_queues(client)
             messages = [(key, body) for key in queues for body in client.lrange(key, 0, -1)]
             for key, body in messages:
                 client.rpush(key, body)
@@ -119,7 +119,7 @@ class Faults:
     def delete_wakeups(self, choice: random.Random) -> str:
         """Delete every Celery message, waiting or taken."""
         with self._redis() as client:
-            queues = self._hanging_queues(client)
+            queues = self._waiting_queues(client)
             taken = [*client.scan_iter("*unacked*")]
             with client.pipeline() as together:
                 for key in queues:
@@ -145,16 +145,16 @@ class Faults:
 
     def _is_done(self, job: str, unit: str) -> bool:
         with self._redis() as client:
-            return bool(client.hexists(self._scene.settings.keys.output(job), unit))
+            return bool(client.hexists(self._environment.settings.keys.output(job), unit))
 
-    def _hanging_queues(self, client: redis.Redis) -> list[bytes]:
+    def _waiting_queues(self, client: redis.Redis) -> list[bytes]:
         """Wait a while for a message that no worker has taken; gives the queues that have one."""
         deadline = time.monotonic() + WAKEUP_S
         while True:
-            queues = list(client.scan_iter(f"{self._scene.settings.prefix}:wakeup.*"))
+            queues = list(client.scan_iter(f"{self._environment.settings.prefix}:wakeup.*"))
             if queues or time.monotonic() > deadline:
                 return queues
             time.sleep(0.001)
 
     def _redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self._scene.server.url)
+        return redis.Redis.from_url(self._environment.server.url)

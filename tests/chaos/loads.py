@@ -1,7 +1,7 @@
 """What the chaos run gives the daemon to do, and what must come out of it.
 
 `Light` is the plugin beside this file, `Reviews` is `imdb_lstm`. A load knows the items, their
-order, and the label that each must get; it knows nothing of faults. Used by `play`.
+order, and the label that each must get; it knows nothing of faults.
 """
 
 import gzip
@@ -35,7 +35,7 @@ class Load(Protocol):
     def prepare(self, settings: Settings) -> None:
         """Put into the store what the model needs, before a worker starts."""
 
-    def rehearse(self, client: Client) -> None:
+    def run_undisturbed(self, client: Client) -> None:
         """Learn from an undisturbed job what the disturbed ones must give."""
 
     def submit(self, client: Client, job_id: str) -> JobHandle:
@@ -81,7 +81,7 @@ class Light:
         )
         store.publish(folder, draft)
 
-    def rehearse(self, client: Client) -> None:
+    def run_undisturbed(self, client: Client) -> None:
         return None
 
     def submit(self, client: Client, job_id: str) -> JobHandle:
@@ -122,7 +122,7 @@ class Reviews:
     plugin = "imdb_lstm"
     #: More than enough for as many faults: hardly a job ends without one.
     jobs_at_most = 40
-    #: Set anew by `rehearse`: a part of what a job takes, so that it meets several faults.
+    #: Set anew by `run_undisturbed`: a part of what a job takes, so that it meets several faults.
     pause_s = (0.0, 1.0)
 
     def __init__(self, read: Callable[[], Iterator[Labelled]]) -> None:
@@ -154,7 +154,7 @@ class Reviews:
     def prepare(self, settings: Settings) -> None:
         return None
 
-    def rehearse(self, client: Client) -> None:
+    def run_undisturbed(self, client: Client) -> None:
         began = time.monotonic()
         job = self.submit(client, "undisturbed")
         labels = {result.custom_id: _label(result) for result in job.results()}

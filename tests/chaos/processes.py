@@ -1,7 +1,4 @@
-"""What the kernel says of processes: memory, parents, groups. Linux alone.
-
-Used by the faults, to find whom to hit, and by the watch.
-"""
+"""What the kernel reports of processes: memory, parents, groups; on Linux alone."""
 
 import os
 from contextlib import suppress

@@ -1,6 +1,6 @@
 """What came of a chaos run, as rows for one seed and as a table for several.
 
-Pure. Says OK or FAIL beside each figure that has a limit. Used by `play` and `chaos_run`.
+Pure. Says OK or FAIL beside each figure that has a limit.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Counts what came out of a job against what went in: each item, its place, and its label.
 
-Pure, and small for a job of any size: a byte an item. Called by `play`.
+Pure, and small for a job of any size: a byte an item.
 """
 
 from collections.abc import Iterable

@@ -3,7 +3,7 @@
 A worker spends nearly all its time computing, so kills at random moments would hardly ever
 meet it while it starts, claims or commits. Some kills are therefore aimed: the set of leases
 that a worker holds grows with its claim and shrinks with its commit, and is looked at a
-thousand times a second. Used by `faults`.
+thousand times a second.
 """
 
 import os
@@ -15,8 +15,8 @@ from enum import StrEnum
 
 import redis
 
+from chaos.environment import Environment
 from chaos.processes import children_of, lives
-from chaos.scene import Scene
 from seqd_schemas import WorkerState, WorkerStatus
 
 #: By then a worker that was killed is there again, whatever came before.
@@ -45,10 +45,10 @@ class NoVictim(Exception):
 
 
 class Victims:
-    """The workers of a scene."""
+    """The workers of an environment."""
 
-    def __init__(self, scene: Scene) -> None:
-        self._scene = scene
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
 
     def group(self, choice: random.Random) -> tuple[int, Moment]:
         """Wait for the moment; gives a worker's process group, and the moment that it was."""
@@ -77,19 +77,19 @@ class Victims:
 
     def leases(self, worker: WorkerStatus) -> list[tuple[str, str]]:
         """Give the job and the unit of each lease that a worker holds."""
-        with redis.Redis.from_url(self._scene.server.url) as client:
-            members = client.smembers(self._scene.settings.keys.worker_leases(worker.worker))
+        with redis.Redis.from_url(self._environment.server.url) as client:
+            members = client.smembers(self._environment.settings.keys.worker_leases(worker.worker))
         pairs = (member.decode().split(" ", 1) for member in members)
         return [(job, unit) for job, unit in pairs]
 
     def _up(self) -> list[WorkerStatus]:
         with suppress(redis.RedisError):
-            return [worker for worker in self._scene.client.workers() if lives(worker.pid)]
+            return [worker for worker in self._environment.client.workers() if lives(worker.pid)]
         return []
 
     def _any_group(self, choice: random.Random) -> int:
         """Give any worker, whatever it does: starts, waits, computes."""
-        return _any_of(lambda: children_of(self._scene.up_pid), choice)
+        return _any_of(lambda: children_of(self._environment.up_pid), choice)
 
     def _any_child(self, choice: random.Random) -> int:
         """Give the child of any worker that has said that it is there."""
@@ -100,7 +100,7 @@ class Victims:
         deadline = time.monotonic() + AIM_S
         while time.monotonic() < deadline:
             known = {self._group_of(worker) for worker in self._up()}
-            starting = [pid for pid in children_of(self._scene.up_pid) if pid not in known]
+            starting = [pid for pid in children_of(self._environment.up_pid) if pid not in known]
             if starting:
                 time.sleep(choice.uniform(0.0, 1.0))
                 return choice.choice(starting)
@@ -115,9 +115,9 @@ class Victims:
             worker = self.busy(choice)
         except NoVictim:
             return None
-        key = self._scene.settings.keys.worker_leases(worker.worker)
+        key = self._environment.settings.keys.worker_leases(worker.worker)
         deadline = time.monotonic() + AIM_S
-        with redis.Redis.from_url(self._scene.server.url) as client:
+        with redis.Redis.from_url(self._environment.server.url) as client:
             before = client.scard(key)
             while time.monotonic() < deadline:
                 now = client.scard(key)

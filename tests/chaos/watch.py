@@ -1,6 +1,6 @@
 """Watches a chaos run from a thread: how long nothing moved, and who needed how much memory.
 
-Looks five times a second, and changes nothing. Used by `play`.
+Looks five times a second, and changes nothing.
 """
 
 import os
@@ -11,8 +11,8 @@ from time import monotonic
 
 import redis
 
+from chaos.environment import Environment, patiently
 from chaos.processes import resident_mb
-from chaos.scene import Scene, patiently
 from seqd.client import JobHandle
 from seqd.errors import REDIS_ERRORS
 from seqd_schemas import WorkerState
@@ -23,14 +23,14 @@ LOOK_S = 0.2
 class Watch:
     """What was seen."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, environment: Environment) -> None:
         self.longest_stall_s = 0.0
         #: The most that one process of a worker has grown since it first said it was ready.
         self.worker_growth_mb = 0.0
         self.worker_peak_mb = 0.0
         self.client_peak_mb = 0.0
         self.redis_peak_mb = 0.0
-        self._scene = scene
+        self._environment = environment
         self._ready_mb: dict[tuple[str, int], float] = {}
         self._job: JobHandle | None = None
         self._done, self._moved_at = -1, monotonic()
@@ -71,7 +71,7 @@ class Watch:
             self._done, self._moved_at = record.counts.done, now
 
     def _look_at_workers(self) -> None:
-        for worker in self._scene.client.workers():
+        for worker in self._environment.client.workers():
             if worker.state not in (WorkerState.READY, WorkerState.BUSY):
                 continue
             with suppress(ProcessLookupError):
@@ -85,6 +85,6 @@ class Watch:
         self.worker_peak_mb = max(self.worker_peak_mb, now_mb)
 
     def _look_at_redis(self) -> None:
-        with redis.Redis.from_url(self._scene.server.url) as client:
+        with redis.Redis.from_url(self._environment.server.url) as client:
             peak_mb = client.info("memory")["used_memory_peak"] / 1e6
         self.redis_peak_mb = max(self.redis_peak_mb, peak_mb)

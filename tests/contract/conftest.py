@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-HOUSES = ("schemas", "daemon", "plugins")
+PACKAGE_ROOTS = ("schemas", "daemon", "plugins")
 
 #: Packages beside the plugins that several of them use.
 LIBRARIES = ("seqd_ngrams",)
@@ -66,8 +66,8 @@ def is_under(name: str, modules: tuple[str, ...]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def _module_name(path: Path, house: Path) -> str:
-    parts = path.relative_to(house).with_suffix("").parts
+def _module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -81,9 +81,9 @@ def root() -> Path:
 def sources() -> tuple[Source, ...]:
     """All files of the three houses, sorted by path."""
     found = [
-        Source(path, _module_name(path, ROOT / house))
-        for house in HOUSES
-        for path in sorted((ROOT / house).rglob("*.py"))
+        Source(path, _module_name(path, ROOT / root))
+        for root in PACKAGE_ROOTS
+        for path in sorted((ROOT / root).rglob("*.py"))
     ]
     packages = {source.package for source in found}
     assert {"seqd", "seqd_schemas", "seqd_markov", "seqd_char_lstm", "seqd_imdb_lstm"} <= packages

@@ -24,7 +24,7 @@ from seqd.ledger.work import Unit
 from seqd.models import Registry, open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
-from seqd.worker.item_units import call_of, compute, unpack
+from seqd.worker.items import call_of, compute, unpack
 from seqd_schemas import (
     MAX_TEXT_CHARS,
     Classification,

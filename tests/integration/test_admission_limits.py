@@ -7,7 +7,7 @@ from seqd.errors import QuotaExceeded
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import Priority, Rejected
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -29,14 +29,14 @@ def so_far(client: Client, job: JobHandle) -> list[str]:
     return [event.event for event in ledger.jobs.events(job.job_id, block=False)]
 
 
-def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_house: House):
-    empty_house.start_ready(max_tenant_jobs=1)
-    client = empty_house.client()
+def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_cluster: Cluster):
+    empty_cluster.start_ready(max_tenant_jobs=1)
+    client = empty_cluster.client()
     slow = client.classify(["text"] * 40, model="echo", parameters={"delay_ms": 200.0})
 
     with pytest.raises(QuotaExceeded) as refused:
         client.classify(["good"], model="echo")
-    hand_in(empty_house.settings, "late", ONE_REVIEW)
+    hand_in(empty_cluster.settings, "late", ONE_REVIEW)
     late = client.job("late")
     wait_until(lambda: late.rejection() is not None, "the inbox has answered")
     elsewhere = client.classify(
@@ -54,9 +54,9 @@ def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_house: Ho
     assert client.classify(["good"], model="echo").wait(timeout_s=30).counts.succeeded == 1
 
 
-def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_house: House):
-    empty_house.start_ready()
-    client = empty_house.client()
+def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_cluster: Cluster):
+    empty_cluster.start_ready()
+    client = empty_cluster.client()
     records = [{"text": "a", "label": "pos"}]
     job = client.train(records, model="echo", parameters={"epochs": 60, "step_ms": 50.0})
     wait_until(lambda: "epoch" in so_far(client, job), "it has begun")

@@ -16,7 +16,7 @@ from seqd.client import JobHandle
 from seqd.errors import WrongState
 from seqd.ledger import connect
 from seqd_schemas import FileSource
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -29,48 +29,50 @@ def _wide_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def environment_of(house: House) -> dict[str, str]:
-    """Variables that make commands use a house's ledger."""
-    assert house.settings.redis_url is not None
-    return {"SEQD_REDIS_URL": house.settings.redis_url, "SEQD_PREFIX": house.settings.prefix}
+def environment_of(cluster: Cluster) -> dict[str, str]:
+    """Variables that make commands use a cluster's ledger."""
+    assert cluster.settings.redis_url is not None
+    return {"SEQD_REDIS_URL": cluster.settings.redis_url, "SEQD_PREFIX": cluster.settings.prefix}
 
 
-def on(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make commands of this process use a house's ledger."""
-    for name, value in environment_of(house).items():
+def on(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make commands of this process use a cluster's ledger."""
+    for name, value in environment_of(cluster).items():
         monkeypatch.setenv(name, value)
 
 
-def an_ended(house: House, *texts: object) -> JobHandle:
+def an_ended(cluster: Cluster, *texts: object) -> JobHandle:
     """A job that a worker has done."""
-    job = house.client().classify(list(texts), model="echo")  # type: ignore[arg-type]
+    job = cluster.client().classify(list(texts), model="echo")  # type: ignore[arg-type]
     job.wait(timeout_s=30)
     return job
 
 
-def a_cancelled_training(house: House) -> JobHandle:
+def a_cancelled_training(cluster: Cluster) -> JobHandle:
     """A training that no worker began."""
-    job = house.client().train(WORDS, model="echo")
+    job = cluster.client().train(WORDS, model="echo")
     job.cancel()
     return job
 
 
-def save_a_checkpoint(house: House, job: JobHandle) -> None:
+def save_a_checkpoint(cluster: Cluster, job: JobHandle) -> None:
     """Let a checkpoint of a job count, as a worker does."""
-    assert house.settings.redis_url is not None
-    with connect(house.settings.redis_url) as redis:
-        redis.hset(house.settings.keys.job(job.job_id), "checkpoints", "c1:" + "0" * 64)
+    assert cluster.settings.redis_url is not None
+    with connect(cluster.settings.redis_url) as redis:
+        redis.hset(cluster.settings.keys.job(job.job_id), "checkpoints", "c1:" + "0" * 64)
 
 
 @pytest.fixture
-def no_worker(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> House:
-    """A house that knows what workers can run and has none."""
-    empty_house.publish_catalog()
-    on(empty_house, monkeypatch)
-    return empty_house
+def no_worker(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """A cluster that knows what workers can run and has none."""
+    empty_cluster.publish_catalog()
+    on(empty_cluster, monkeypatch)
+    return empty_cluster
 
 
-def test_the_status_counts_jobs_in_quarantine(no_worker: House, capsys: pytest.CaptureFixture[str]):
+def test_the_status_counts_jobs_in_quarantine(
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
+):
     sentence = "Jobs whose keys in Redis were damaged, and which have failed"
     before = here(capsys, "status").out
     assert no_worker.settings.redis_url is not None
@@ -85,18 +87,18 @@ def test_the_status_counts_jobs_in_quarantine(no_worker: House, capsys: pytest.C
 
 
 def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
-    house: House,
+    cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    on(house, monkeypatch)
-    first = an_ended(house, "good", "bad", "fine", {"custom_id": "empty"})
+    on(cluster, monkeypatch)
+    first = an_ended(cluster, "good", "bad", "fine", {"custom_id": "empty"})
     out = tmp_path / "all.jsonl"
 
     detached = here(capsys, "jobs", "retry", first.job_id, "--detach")
     retry = detached.out.strip()
-    house.client().job(retry).wait(timeout_s=30)
+    cluster.client().job(retry).wait(timeout_s=30)
     again = here(capsys, "jobs", "retry", first.job_id)
     second = here(capsys, "jobs", "retry", retry, "--out", str(out))
 
@@ -117,11 +119,11 @@ def test_a_retry_of_a_retry_writes_the_results_of_the_whole(
 
 
 def test_a_merged_summary_counts_what_the_results_hold(
-    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    on(house, monkeypatch)
-    first = an_ended(house, "a", "bad", "b", "a")
-    house.client().retry(first.job_id).wait(timeout_s=30)
+    on(cluster, monkeypatch)
+    first = an_ended(cluster, "a", "bad", "b", "a")
+    cluster.client().retry(first.job_id).wait(timeout_s=30)
 
     merged = here(capsys, "jobs", "results", first.job_id, "--merged")
 
@@ -133,11 +135,11 @@ def test_a_merged_summary_counts_what_the_results_hold(
     ]
 
 
-def test_where_no_failed_item_has_a_text_there_is_nothing_to_retry(house: House):
-    job = an_ended(house, "good", {"custom_id": "empty"})
+def test_where_no_failed_item_has_a_text_there_is_nothing_to_retry(cluster: Cluster):
+    job = an_ended(cluster, "good", {"custom_id": "empty"})
 
     with pytest.raises(WrongState) as refused:
-        house.client().retry(job.job_id)
+        cluster.client().retry(job.job_id)
 
     assert str(refused.value) == (
         f"No failed item of job {job.job_id} has a text that could be read: there is nothing to "
@@ -146,7 +148,7 @@ def test_where_no_failed_item_has_a_text_there_is_nothing_to_retry(house: House)
 
 
 def test_all_jobs_are_removed_that_can_be_and_the_others_are_told(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     client = no_worker.client()
     ended, runs, last = (client.classify(["a"], model="echo") for _ in range(3))
@@ -163,7 +165,7 @@ def test_all_jobs_are_removed_that_can_be_and_the_others_are_told(
 
 
 def test_a_job_whose_retry_is_open_is_not_removed(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     client = no_worker.client()
     first = client.classify(["a"], model="echo")
@@ -179,7 +181,7 @@ def test_a_job_whose_retry_is_open_is_not_removed(
 
 
 def test_whoever_waits_for_a_paused_retry_is_told_how_to_resume_it(
-    no_worker: House, tmp_path: Path
+    no_worker: Cluster, tmp_path: Path
 ):
     client = no_worker.client()
     first = client.classify(["a"], model="echo")
@@ -207,9 +209,9 @@ def test_whoever_waits_for_a_paused_retry_is_told_how_to_resume_it(
 
 
 def test_an_ended_job_is_not_said_to_run_by_itself(
-    house: House, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ):
-    job = an_ended(house, "good")
+    job = an_ended(cluster, "good")
 
     leave_running(job, Screen(to_stderr=True), as_json=False)
 
@@ -221,7 +223,7 @@ def test_an_ended_job_is_not_said_to_run_by_itself(
 
 
 def test_a_job_that_expired_in_its_upload_is_told_with_what_to_do(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     job = no_worker.client().classify(["a", "b"], model="echo", expires_in_s=1)
     job.results().__next__()  # waits until it has expired
@@ -239,7 +241,7 @@ def test_a_job_that_expired_in_its_upload_is_told_with_what_to_do(
 
 
 def test_a_resumed_training_without_a_checkpoint_starts_from_the_beginning(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     first = a_cancelled_training(no_worker)
 
@@ -253,7 +255,7 @@ def test_a_resumed_training_without_a_checkpoint_starts_from_the_beginning(
 
 
 def test_a_resumed_training_continues_from_a_checkpoint_of_any_job_before_it(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     first = a_cancelled_training(no_worker)
     save_a_checkpoint(no_worker, first)
@@ -271,7 +273,7 @@ def test_a_resumed_training_continues_from_a_checkpoint_of_any_job_before_it(
 
 
 def test_an_interrupted_training_says_how_to_continue_it(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     job = no_worker.client().train(WORDS, model="echo")
 
@@ -284,7 +286,7 @@ def test_an_interrupted_training_says_how_to_continue_it(
 
 
 def test_a_job_that_is_not_paused_is_left_as_it_is_by_resume(
-    no_worker: House, capsys: pytest.CaptureFixture[str]
+    no_worker: Cluster, capsys: pytest.CaptureFixture[str]
 ):
     job = no_worker.client().classify(["a"], model="echo")
 
@@ -294,7 +296,7 @@ def test_a_job_that_is_not_paused_is_left_as_it_is_by_resume(
     assert resumed.out == f"Job {job.job_id} is queued already; nothing was changed.\n"
 
 
-def test_the_whole_ends_where_another_job_has_taken_the_place_of_one(no_worker: House):
+def test_the_whole_ends_where_another_job_has_taken_the_place_of_one(no_worker: Cluster):
     client = no_worker.client()
     first = client.classify(["a"], model="echo")
     first.cancel()

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from seqd.local import worker_environment
-from worker_fixtures import SLOT, House
+from worker_fixtures import SLOT, Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -22,9 +22,9 @@ print("loaded:", sorted(heavy & set(sys.modules)))
 """
 
 
-def test_a_service_imports_no_keras_and_no_plugin(house: House):
-    assert house.settings.redis_url is not None
-    environment = worker_environment(house.settings, house.settings.redis_url, SLOT)
+def test_a_service_imports_no_keras_and_no_plugin(cluster: Cluster):
+    assert cluster.settings.redis_url is not None
+    environment = worker_environment(cluster.settings, cluster.settings.redis_url, SLOT)
 
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60

@@ -9,7 +9,7 @@ import pytest
 from seqd.client import Client, EndedJob
 from seqd.errors import IdempotencyConflict, JobsRefused, UnknownJob
 from seqd_schemas import Completed, ItemFailure, ItemSuccess, Priority
-from worker_fixtures import House
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -17,8 +17,8 @@ DEADLINE_S = 60.0
 
 
 @pytest.fixture
-def client(house: House) -> Iterator[Client]:
-    with Client(settings=house.settings) as client:
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
         yield client
 
 
@@ -64,8 +64,8 @@ def test_a_text_that_cannot_be_used_spoils_its_own_job_alone(client):
     assert results[3].custom_id == "x"
 
 
-def test_jobs_that_were_handed_in_any_other_way_are_waited_for_as_well(client, house):
-    with Client(settings=house.settings) as other:
+def test_jobs_that_were_handed_in_any_other_way_are_waited_for_as_well(client, cluster):
+    with Client(settings=cluster.settings) as other:
         theirs = other.classify_each(["theirs"], model="echo")
     many = client.classify(["a"] * 20, model="echo")
     ours = client.classify_each(["ours"], model="echo")
@@ -130,9 +130,9 @@ def test_nothing_to_hand_in_gives_no_jobs(client):
     assert list(client.as_completed([])) == []
 
 
-def test_each_job_comes_out_once_though_the_worker_is_killed_among_them(empty_house: House):
-    worker = empty_house.start_ready()
-    client = empty_house.client()
+def test_each_job_comes_out_once_though_the_worker_is_killed_among_them(empty_cluster: Cluster):
+    worker = empty_cluster.start_ready()
+    client = empty_cluster.client()
     texts = [f"text {number}" for number in range(160)]
 
     jobs = client.classify_each(texts, model="echo", parameters={"delay_ms": 5})

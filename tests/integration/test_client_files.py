@@ -10,22 +10,22 @@ import pytest
 from seqd.client import Client
 from seqd.errors import JobFailed
 from seqd_schemas import FileSource, ItemFailure, JobState
-from worker_fixtures import House
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def client(house: House) -> Iterator[Client]:
-    with Client(settings=house.settings) as client:
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
         yield client
 
 
 @pytest.fixture
-def folder(house: House) -> Path:
+def folder(cluster: Cluster) -> Path:
     """A folder that the worker may read."""
-    assert house.settings.input_roots is not None
-    return house.settings.input_roots[0]
+    assert cluster.settings.input_roots is not None
+    return cluster.settings.input_roots[0]
 
 
 def test_a_file_longer_than_one_look_is_classified_in_its_order(client, folder):
@@ -60,11 +60,11 @@ def test_bad_lines_become_errors_with_their_numbers_and_their_neighbours_are_cla
     assert failures[2].error.code == "decode_error"
 
 
-def test_a_small_client_budget_does_not_stall_the_intake(house, folder):
+def test_a_small_client_budget_does_not_stall_the_intake(cluster, folder):
     path = folder / "full.txt"
     path.write_text("\n".join(f"{n} {'x' * 2_000}" for n in range(300)))
 
-    with Client(settings=house.settings) as client:
+    with Client(settings=cluster.settings) as client:
         job = client.classify(FileSource(path=str(path)), model="echo")
         record = job.wait(timeout_s=60)
 

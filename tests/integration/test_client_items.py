@@ -18,14 +18,14 @@ from seqd.errors import (
     UnknownModel,
 )
 from seqd_schemas import ItemFailure, ItemSuccess, JobState, Priority
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 @pytest.fixture
-def client(house: House) -> Iterator[Client]:
-    with Client(settings=house.settings) as client:
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
         yield client
 
 
@@ -112,7 +112,7 @@ def test_an_outcome_of_a_wrong_type_is_that_items_error(client):
     assert "str" in results[1].error.message
 
 
-def test_the_upload_is_never_far_ahead_of_the_workers(house):
+def test_the_upload_is_never_far_ahead_of_the_workers(cluster):
     drawn = 0
     # Hardly compressible: a unit of eight takes about 1,000 bytes.
     texts = [Random(number).randbytes(100).hex() for number in range(400)]
@@ -123,7 +123,9 @@ def test_the_upload_is_never_far_ahead_of_the_workers(house):
             drawn += 1
             yield text
 
-    with Client(settings=house.settings.model_copy(update={"max_pending_bytes": 4_000})) as client:
+    with Client(
+        settings=cluster.settings.model_copy(update={"max_pending_bytes": 4_000})
+    ) as client:
         job = client.classify(draw(), model="echo", parameters={"delay_ms": 1})
         ahead = []
         for done, _ in enumerate(job.results(), start=1):
@@ -260,16 +262,16 @@ def test_a_job_that_is_not_kept_is_unknown(client):
         client.job("no-such-job").record()
 
 
-def test_leaving_the_client_waits_for_its_uploads(house):
+def test_leaving_the_client_waits_for_its_uploads(cluster):
     def draw() -> Iterator[str]:
         for number in range(50):
             time.sleep(0.005)
             yield f"text {number}"
 
-    with Client(settings=house.settings) as client:
+    with Client(settings=cluster.settings) as client:
         job = client.classify(draw(), model="echo")
 
-    with Client(settings=house.settings) as other:
+    with Client(settings=cluster.settings) as other:
         assert other.job(job.job_id).wait(timeout_s=30).counts.succeeded == 50
     assert not [t for t in threading.enumerate() if t.name.startswith("seqd-upload")]
 
@@ -318,16 +320,16 @@ def test_a_failed_job_raises_its_reason_after_its_results(client):
     assert len({result.custom_id for result in seen}) == len(seen) == 40
 
 
-def test_leaving_the_client_by_an_exception_fails_what_is_not_complete_and_does_not_wait(house):
+def test_leaving_the_client_by_an_exception_fails_what_is_not_complete_and_does_not_wait(cluster):
     def endless() -> Iterator[str]:
         while True:
             yield "a"
 
-    with pytest.raises(ZeroDivisionError), Client(settings=house.settings) as leaving:
+    with pytest.raises(ZeroDivisionError), Client(settings=cluster.settings) as leaving:
         job_id = leaving.classify(endless(), model="echo").job_id
         raise ZeroDivisionError("the caller's own fault")
 
-    with Client(settings=house.settings) as client:
+    with Client(settings=cluster.settings) as client:
         record = client.job(job_id).record()
     assert record.state is JobState.FAILED
     assert record.failure is not None

@@ -18,7 +18,7 @@ import redis
 
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd_schemas import JobState
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -94,75 +94,75 @@ GARBAGE = {
 
 
 @pytest.fixture
-def broker(house: House) -> Iterator[redis.Redis]:
-    assert house.settings.redis_url is not None
-    with redis.Redis.from_url(house.settings.redis_url) as client:
+def broker(cluster: Cluster) -> Iterator[redis.Redis]:
+    assert cluster.settings.redis_url is not None
+    with redis.Redis.from_url(cluster.settings.redis_url) as client:
         yield client
 
 
-def push(house: House, broker: redis.Redis, *messages: bytes) -> None:
+def push(cluster: Cluster, broker: redis.Redis, *messages: bytes) -> None:
     """Push messages and wait until a worker has taken them."""
-    key = house.settings.keys.wakeup(ROUTE)
+    key = cluster.settings.keys.wakeup(ROUTE)
     for message in messages:
         broker.lpush(key, message)
     wait_until(lambda: broker.llen(key) == 0, "an empty queue")
 
 
-def assert_that_work_goes_on(house: House, pid: int) -> None:
-    record = house.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
+def assert_that_work_goes_on(cluster: Cluster, pid: int) -> None:
+    record = cluster.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
 
     assert record.state is JobState.COMPLETED
-    assert house.workers[0].pid == pid
-    assert house.workers[0].wait_until_ready().pid == pid
+    assert cluster.workers[0].pid == pid
+    assert cluster.workers[0].wait_until_ready().pid == pid
 
 
 @pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
-def test_a_worker_outlives_what_is_no_wakeup(house: House, broker: redis.Redis, garbage: bytes):
-    pid = house.workers[0].pid
+def test_a_worker_outlives_what_is_no_wakeup(cluster: Cluster, broker: redis.Redis, garbage: bytes):
+    pid = cluster.workers[0].pid
 
-    push(house, broker, garbage)
+    push(cluster, broker, garbage)
 
-    assert_that_work_goes_on(house, pid)
+    assert_that_work_goes_on(cluster, pid)
 
 
-def test_a_pickle_is_never_opened(house: House, broker: redis.Redis, tmp_path: Path):
-    pid = house.workers[0].pid
+def test_a_pickle_is_never_opened(cluster: Cluster, broker: redis.Redis, tmp_path: Path):
+    pid = cluster.workers[0].pid
     planted = tmp_path / "planted"
     body = pickle.dumps([[Planted(planted)], {}, {}])
 
     push(
-        house,
+        cluster,
         broker,
         pickle.dumps(Planted(planted)),
         a_message(body, content_type="application/x-python-serialize"),
         a_message(body),
     )
 
-    assert_that_work_goes_on(house, pid)
+    assert_that_work_goes_on(cluster, pid)
     assert not planted.exists()
 
 
-def test_a_compressed_message_is_not_inflated(house: House, broker: redis.Redis):
-    pid = house.workers[0].pid
-    assert_that_work_goes_on(house, pid)
+def test_a_compressed_message_is_not_inflated(cluster: Cluster, broker: redis.Redis):
+    pid = cluster.workers[0].pid
+    assert_that_work_goes_on(cluster, pid)
     before = peak_memory_bytes(pid)
     bomb = zlib.compress(b"[" + b" " * BOMB_BYTES + b"]")
 
-    push(house, broker, *[a_message(bomb, compression="application/x-gzip")] * 4)
+    push(cluster, broker, *[a_message(bomb, compression="application/x-gzip")] * 4)
 
-    assert_that_work_goes_on(house, pid)
+    assert_that_work_goes_on(cluster, pid)
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
 
 
-def test_a_queue_that_is_none_is_mended(house: House, broker: redis.Redis):
-    pid = house.workers[0].pid
-    key = house.settings.keys.wakeup(ROUTE)
+def test_a_queue_that_is_none_is_mended(cluster: Cluster, broker: redis.Redis):
+    pid = cluster.workers[0].pid
+    key = cluster.settings.keys.wakeup(ROUTE)
     wait_until(lambda: broker.llen(key) == 0, "an empty queue")
 
     broker.set(key, "a string")
 
     wait_until(lambda: broker.type(key) != b"string", "the key is gone")
-    assert_that_work_goes_on(house, pid)
+    assert_that_work_goes_on(cluster, pid)
 
 
 def peak_memory_bytes(pid: int) -> int:

@@ -20,7 +20,7 @@ from seqd.errors import JobFailed
 from seqd.ledger.blobs import pack
 from seqd.models import ModelStore, VersionDraft
 from seqd_schemas import DataFingerprint, Failure, JobState
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -56,9 +56,9 @@ BLOBS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.fixture
-def store(house: House) -> Iterator[redis.Redis]:
-    assert house.settings.redis_url is not None
-    with redis.Redis.from_url(house.settings.redis_url) as client:
+def store(cluster: Cluster) -> Iterator[redis.Redis]:
+    assert cluster.settings.redis_url is not None
+    with redis.Redis.from_url(cluster.settings.redis_url) as client:
         yield client
 
 
@@ -71,24 +71,24 @@ def peak_memory_bytes(pid: int) -> int:
     return int(peak.split()[1]) * 1024
 
 
-def assert_that_others_complete(house: House) -> None:
-    record = house.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
+def assert_that_others_complete(cluster: Cluster) -> None:
+    record = cluster.client().classify(["a", "b"], model="echo").wait(timeout_s=30)
 
     assert record.state is JobState.COMPLETED
 
 
-def wait_for_failure(house: House, job_id: str) -> Failure:
+def wait_for_failure(cluster: Cluster, job_id: str) -> Failure:
     with pytest.raises(JobFailed) as raised:
-        house.client().job(job_id).wait(timeout_s=30)
+        cluster.client().job(job_id).wait(timeout_s=30)
     return raised.value.failure
 
 
-def damaged_job(house: House, damage: Callable[[str], object]) -> str:
+def damaged_job(cluster: Cluster, damage: Callable[[str], object]) -> str:
     """Hand a job in and damage it, while the worker is stopped and so cannot be quicker."""
-    (worker,) = house.workers
+    (worker,) = cluster.workers
     worker.freeze()
     try:
-        job_id = house.client().classify(["a", "b"], model="echo").job_id
+        job_id = cluster.client().classify(["a", "b"], model="echo").job_id
         damage(job_id)
     finally:
         worker.thaw()
@@ -96,20 +96,20 @@ def damaged_job(house: House, damage: Callable[[str], object]) -> str:
 
 
 @pytest.mark.parametrize("blob", BLOBS.values(), ids=BLOBS)
-def test_a_unit_that_is_none_fails_its_job_alone(house: House, store: redis.Redis, blob):
-    pid = house.workers[0].child_pid()
+def test_a_unit_that_is_none_fails_its_job_alone(cluster: Cluster, store: redis.Redis, blob):
+    pid = cluster.workers[0].child_pid()
     before = peak_memory_bytes(pid)
-    keys = house.settings.keys
+    keys = cluster.settings.keys
 
     content = blob()
 
-    job_id = damaged_job(house, lambda job_id: store.hset(keys.input(job_id), "0", content))
+    job_id = damaged_job(cluster, lambda job_id: store.hset(keys.input(job_id), "0", content))
 
-    failure = wait_for_failure(house, job_id)
+    failure = wait_for_failure(cluster, job_id)
     assert failure.code in ("invalid_input", "job_damaged")
     assert "seqd.client" in failure.message or "Hand the job in again" in failure.message
-    assert_that_others_complete(house)
-    assert house.workers[0].child_pid() == pid
+    assert_that_others_complete(cluster)
+    assert cluster.workers[0].child_pid() == pid
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
 
 
@@ -124,17 +124,17 @@ REQUESTS: dict[str, Callable[[redis.Redis, str], object]] = {
 
 
 @pytest.mark.parametrize("damage", REQUESTS.values(), ids=REQUESTS)
-def test_a_job_that_cannot_be_read_fails_alone(house: House, store: redis.Redis, damage):
-    pid = house.workers[0].child_pid()
-    keys = house.settings.keys
+def test_a_job_that_cannot_be_read_fails_alone(cluster: Cluster, store: redis.Redis, damage):
+    pid = cluster.workers[0].child_pid()
+    keys = cluster.settings.keys
 
-    job_id = damaged_job(house, lambda job_id: damage(store, keys.job(job_id)))
+    job_id = damaged_job(cluster, lambda job_id: damage(store, keys.job(job_id)))
 
     wait_until(lambda: store.zscore(keys.open_jobs(), job_id) is None, "the job has ended")
-    failure = wait_for_failure(house, job_id)
+    failure = wait_for_failure(cluster, job_id)
     assert failure.code == "job_damaged"
-    assert_that_others_complete(house)
-    assert house.workers[0].child_pid() == pid
+    assert_that_others_complete(cluster)
+    assert cluster.workers[0].child_pid() == pid
 
 
 INBOX: dict[str, dict[str, bytes]] = {
@@ -147,14 +147,14 @@ INBOX: dict[str, dict[str, bytes]] = {
 }
 
 
-def test_entries_of_the_inbox_that_are_none_hold_nothing_up(house: House, store: redis.Redis):
-    inbox = house.settings.keys.inbox()
+def test_entries_of_the_inbox_that_are_none_hold_nothing_up(cluster: Cluster, store: redis.Redis):
+    inbox = cluster.settings.keys.inbox()
     for fields in INBOX.values():
         store.xadd(inbox, fields)  # type: ignore[arg-type]
 
     wait_until(lambda: store.xlen(inbox) == 0, "an empty inbox")
 
-    assert_that_others_complete(house)
+    assert_that_others_complete(cluster)
 
 
 @pytest.mark.parametrize(
@@ -172,8 +172,8 @@ def test_entries_of_the_inbox_that_are_none_hold_nothing_up(house: House, store:
     ],
     ids=["empty", "bytes", "deep", "version", "large", "pickle", "kombu", "url", "device"],
 )
-def test_a_request_that_is_none_is_answered(house: House, store: redis.Redis, job: bytes):
-    keys = house.settings.keys
+def test_a_request_that_is_none_is_answered(cluster: Cluster, store: redis.Redis, job: bytes):
+    keys = cluster.settings.keys
     job_id = f"h{secrets.token_hex(6)}"
 
     store.xadd(keys.inbox(), {"id": job_id, "job": job})
@@ -202,9 +202,9 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 }
 
 
-def a_version(house: House) -> tuple[Path, int]:
+def a_version(cluster: Cluster) -> tuple[Path, int]:
     """Publish one more sound version of `echo`; gives its folder and its number."""
-    store = ModelStore(house.settings.store_dir, {})
+    store = ModelStore(cluster.settings.store_dir, {})
     folder = store.new_folder("echo", "setup")
     (folder / "echo.json").write_text('{"records": 1}')
     data = DataFingerprint(description="none", records=1, sha256="0" * 64)
@@ -212,26 +212,26 @@ def a_version(house: House) -> tuple[Path, int]:
         model="echo", plugin_version="1", parameters={}, metrics={}, data=data, created_at_ms=1
     )
     version = store.publish(folder, draft).version
-    return house.settings.store_dir / "echo" / str(version), version
+    return cluster.settings.store_dir / "echo" / str(version), version
 
 
-def test_a_version_with_something_planted_is_never_loaded(empty_house: House):
-    house = empty_house
-    versions = {name: a_version(house) for name in PLANTED}
-    a_version(house)  # the newest, which a worker loads before anybody asks
-    worker = house.start_ready()
+def test_a_version_with_something_planted_is_never_loaded(empty_cluster: Cluster):
+    cluster = empty_cluster
+    versions = {name: a_version(cluster) for name in PLANTED}
+    a_version(cluster)  # the newest, which a worker loads before anybody asks
+    worker = cluster.start_ready()
     pid = worker.child_pid()
     for name, (folder, _) in versions.items():
         folder.chmod(0o755)
         (folder / "manifest.json").chmod(0o644)
         PLANTED[name](folder)
-    client = house.client()
+    client = cluster.client()
     jobs = {
         name: client.classify(["a"], model=f"echo@{version}").job_id
         for name, (_, version) in versions.items()
     }
 
-    failures = {name: wait_for_failure(house, job_id) for name, job_id in jobs.items()}
+    failures = {name: wait_for_failure(cluster, job_id) for name, job_id in jobs.items()}
 
     assert {failure.code for failure in failures.values()} == {"artifact_damaged"}
     assert f"{versions['pickle'][0]}/evil.pkl is not in the version's manifest" in str(

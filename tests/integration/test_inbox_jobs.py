@@ -11,7 +11,7 @@ import redis
 from seqd.client import Client
 from seqd.errors import IdempotencyConflict, JobFailed
 from seqd_schemas import INBOX_GROUP, Failure, JobState, Rejected
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.processes
 class Producer:
     """A program in another language: plain Redis commands and JSON."""
 
-    def __init__(self, house: House) -> None:
-        assert house.settings.redis_url is not None
-        self.redis = redis.Redis.from_url(house.settings.redis_url)
-        self.prefix = house.settings.prefix
+    def __init__(self, cluster: Cluster) -> None:
+        assert cluster.settings.redis_url is not None
+        self.redis = redis.Redis.from_url(cluster.settings.redis_url)
+        self.prefix = cluster.settings.prefix
 
     def add(self, job: object, job_id: str = "") -> str:
         """Hand a job in; gives the identifier that was chosen for it."""
@@ -43,15 +43,15 @@ class Producer:
 
 
 @pytest.fixture
-def producer(house: House) -> Iterator[Producer]:
-    producer = Producer(house)
+def producer(cluster: Cluster) -> Iterator[Producer]:
+    producer = Producer(cluster)
     yield producer
     producer.redis.close()
 
 
 @pytest.fixture
-def client(house: House) -> Iterator[Client]:
-    with Client(settings=house.settings) as client:
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
         yield client
 
 

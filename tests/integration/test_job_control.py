@@ -10,7 +10,7 @@ from seqd.client import Client, JobHandle
 from seqd.errors import JobExpired, WrongState
 from seqd.settings import Settings
 from seqd_schemas import ItemErrorCode, ItemFailure, ItemSuccess, JobState
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -36,18 +36,18 @@ def after_the_first_unit(client: Client, **options: object) -> JobHandle:
 
 
 def on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make commands of this process use a house's ledger."""
+    """Make commands of this process use a cluster's ledger."""
     assert settings.redis_url is not None
     monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
     monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(house: House):
-    job = after_the_first_unit(house.client())
+def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(cluster: Cluster):
+    job = after_the_first_unit(cluster.client())
 
     job.pause()
-    wait_until(lambda: house.workers[0].status().state == "ready", "the worker has nothing to do")
+    wait_until(lambda: cluster.workers[0].status().state == "ready", "the worker has nothing to do")
     stopped_at = job.record().counts.done
     job.resume()
 
@@ -58,15 +58,15 @@ def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(house
 
 
 def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
-    empty_house: House,
+    empty_cluster: Cluster,
 ):
-    empty_house.publish_catalog()
-    client = empty_house.client()
+    empty_cluster.publish_catalog()
+    client = empty_cluster.client()
     paused = client.classify(TEXTS, model="echo")
     paused.pause()
     other = client.classify(TEXTS, model="echo")
 
-    empty_house.start_ready()
+    empty_cluster.start_ready()
     other.wait(timeout_s=30)
 
     assert paused.record().state is JobState.PAUSED
@@ -74,8 +74,8 @@ def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
     assert paused.wait(timeout_s=30).counts.succeeded == 96
 
 
-def test_a_job_whose_time_runs_out_keeps_what_was_done(house: House):
-    job = house.client().classify(
+def test_a_job_whose_time_runs_out_keeps_what_was_done(cluster: Cluster):
+    job = cluster.client().classify(
         TEXTS * 10, model="echo", parameters={"delay_ms": 50.0}, expires_in_s=3
     )
 
@@ -95,9 +95,9 @@ def test_a_job_whose_time_runs_out_keeps_what_was_done(house: House):
     )
 
 
-def test_a_job_expires_with_no_worker_up(empty_house: House):
-    empty_house.publish_catalog()
-    job = empty_house.client().classify(TEXTS, model="echo", expires_in_s=1)
+def test_a_job_expires_with_no_worker_up(empty_cluster: Cluster):
+    empty_cluster.publish_catalog()
+    job = empty_cluster.client().classify(TEXTS, model="echo", expires_in_s=1)
 
     with pytest.raises(JobExpired):
         job.wait(timeout_s=30)
@@ -105,8 +105,8 @@ def test_a_job_expires_with_no_worker_up(empty_house: House):
     assert job.record().counts.expired == 96
 
 
-def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(house: House):
-    client = house.client()
+def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(cluster: Cluster):
+    client = cluster.client()
     first = after_the_first_unit(client)
     first.cancel()
     cancelled = first.record().counts.cancelled
@@ -121,8 +121,8 @@ def test_a_retry_does_what_a_cancel_left_undone_and_both_read_as_one(house: Hous
     assert record.version == first.record().version
 
 
-def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(house: House):
-    client = house.client()
+def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(cluster: Cluster):
+    client = cluster.client()
     first = client.classify(["good", "bad", "fine", "bad"], model="echo")
     first.wait(timeout_s=30)
 
@@ -137,8 +137,8 @@ def test_an_item_that_fails_again_keeps_its_error_and_can_be_retried_again(house
     assert [result.custom_id for result in merged] == ["row-1", "row-2", "row-3", "row-4"]
 
 
-def test_a_job_is_retried_once_and_then_its_retry_is(house: House):
-    client = house.client()
+def test_a_job_is_retried_once_and_then_its_retry_is(cluster: Cluster):
+    client = cluster.client()
     first = client.classify(["bad"], model="echo")
     first.wait(timeout_s=30)
     again = client.retry(first.job_id)
@@ -148,13 +148,13 @@ def test_a_job_is_retried_once_and_then_its_retry_is(house: House):
 
 
 def test_commands_pause_resume_retry_and_remove(
-    house: House,
+    cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ):
-    on(house.settings, monkeypatch)
-    job = after_the_first_unit(house.client())
+    on(cluster.settings, monkeypatch)
+    job = after_the_first_unit(cluster.client())
     out = tmp_path / "all.jsonl"
 
     paused = here(capsys, "jobs", "pause", job.job_id)
@@ -191,14 +191,14 @@ def test_commands_pause_resume_retry_and_remove(
     ],
 )
 def test_a_command_that_comes_too_late_says_so_in_one_line(
-    house: House,
+    cluster: Cluster,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: tuple[str, ...],
     message: str,
 ):
-    on(house.settings, monkeypatch)
-    job = house.client().classify(["good"], model="echo")
+    on(cluster.settings, monkeypatch)
+    job = cluster.client().classify(["good"], model="echo")
     job.wait(timeout_s=30)
 
     ended = here(capsys, *command, job.job_id)

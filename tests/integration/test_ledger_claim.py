@@ -3,39 +3,39 @@
 import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, a_train_job, inline
-from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Scene
+from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Environment
 from seqd.ledger.blobs import unpack_items
 from seqd_schemas import FileSource, Item, JobState, Priority, UploadSource
 
 pytestmark = pytest.mark.processes
 
 
-def submit_one_item_jobs(scene: Scene, count: int, **changes: object) -> list[str]:
+def submit_one_item_jobs(environment: Environment, count: int, **changes: object) -> list[str]:
     """Hand in like jobs of one item each."""
     job = a_classify_job(**{"source": inline("good")} | changes)
-    return [scene.submit(job, unit_items=4) for _ in range(count)]
+    return [environment.submit(job, unit_items=4) for _ in range(count)]
 
 
-def test_the_lowest_unit_goes_first(scene: Scene) -> None:
-    scene.submit_units(12)
+def test_the_lowest_unit_goes_first(environment: Environment) -> None:
+    environment.submit_units(12)
 
-    names = [scene.claim_unit().name for _ in range(12)]
+    names = [environment.claim_unit().name for _ in range(12)]
 
     assert names == [str(number) for number in range(12)]
 
 
-def test_a_unit_is_with_one_worker_at_a_time(scene: Scene) -> None:
-    scene.submit_units(1)
+def test_a_unit_is_with_one_worker_at_a_time(environment: Environment) -> None:
+    environment.submit_units(1)
 
-    assert scene.claim_unit("worker-a").name == "0"
-    assert scene.claim("worker-b") is None
+    assert environment.claim_unit("worker-a").name == "0"
+    assert environment.claim("worker-b") is None
 
 
-def test_a_claim_hands_over_the_request_the_version_and_the_input(scene: Scene) -> None:
+def test_a_claim_hands_over_the_request_the_version_and_the_input(environment: Environment) -> None:
     job = a_classify_job(parameters={"threshold": 0.5})
-    job_id = scene.submit(job, version=4, chunk=a_chunk(2), sealed=True)
+    job_id = environment.submit(job, version=4, chunk=a_chunk(2), sealed=True)
 
-    claim = scene.claim()
+    claim = environment.claim()
 
     assert claim is not None
     assert (claim.job, claim.version) == (job, 4)
@@ -43,111 +43,119 @@ def test_a_claim_hands_over_the_request_the_version_and_the_input(scene: Scene) 
     assert unpack_items(claim.units[0].blob) == a_chunk(2)
 
 
-def test_each_start_of_a_unit_has_a_higher_number(scene: Scene) -> None:
-    scene.submit_units(1)
+def test_each_start_of_a_unit_has_a_higher_number(environment: Environment) -> None:
+    environment.submit_units(1)
     attempts = []
 
     for _ in range(3):
-        unit = scene.claim_unit()
+        unit = environment.claim_unit()
         attempts.append(unit.attempt)
-        scene.ledger.work.release_unit(unit)
+        environment.ledger.work.release_unit(unit)
 
     assert attempts == [1, 2, 3]
 
 
-def test_a_worker_gets_nothing_that_it_cannot_run(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_generate_job())
+def test_a_worker_gets_nothing_that_it_cannot_run(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_generate_job())
 
-    assert scene.claim(routes=(CLASSIFY, TRAIN)) is None
-    assert scene.claim_unit(routes=(GENERATE,)).job_id == job_id
+    assert environment.claim(routes=(CLASSIFY, TRAIN)) is None
+    assert environment.claim_unit(routes=(GENERATE,)).job_id == job_id
 
 
-def test_interactive_work_goes_before_normal_and_normal_before_bulk(scene: Scene) -> None:
+def test_interactive_work_goes_before_normal_and_normal_before_bulk(
+    environment: Environment,
+) -> None:
     jobs = {
-        priority: scene.submit_units(1, a_classify_job(priority=priority))
+        priority: environment.submit_units(1, a_classify_job(priority=priority))
         for priority in (Priority.BULK, Priority.NORMAL, Priority.INTERACTIVE)
     }
 
-    claimed = [scene.claim_unit().job_id for _ in range(3)]
+    claimed = [environment.claim_unit().job_id for _ in range(3)]
 
     assert claimed == [jobs[Priority.INTERACTIVE], jobs[Priority.NORMAL], jobs[Priority.BULK]]
 
 
-def test_two_like_jobs_alternate(scene: Scene) -> None:
-    first, second = scene.submit_units(3), scene.submit_units(3)
+def test_two_like_jobs_alternate(environment: Environment) -> None:
+    first, second = environment.submit_units(3), environment.submit_units(3)
 
-    claimed = [scene.claim_unit().job_id for _ in range(6)]
+    claimed = [environment.claim_unit().job_id for _ in range(6)]
 
     assert claimed == [first, second] * 3
 
 
-def test_groups_of_unlike_jobs_alternate_whatever_their_number_of_jobs(scene: Scene) -> None:
-    many = {scene.submit_units(1, a_classify_job(parameters={"many": True})) for _ in range(3)}
-    alone = scene.submit_units(3, a_classify_job(parameters={"many": False}))
+def test_groups_of_unlike_jobs_alternate_whatever_their_number_of_jobs(
+    environment: Environment,
+) -> None:
+    many = {
+        environment.submit_units(1, a_classify_job(parameters={"many": True})) for _ in range(3)
+    }
+    alone = environment.submit_units(3, a_classify_job(parameters={"many": False}))
 
-    claimed = [scene.claim_unit().job_id for _ in range(6)]
+    claimed = [environment.claim_unit().job_id for _ in range(6)]
 
     assert [job_id == alone for job_id in claimed] == [False, True] * 3
     assert set(claimed) - {alone} == many
 
 
 def test_a_tenant_with_many_jobs_gets_no_larger_share_than_one_with_a_single_job(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    many = [scene.submit_units(4, a_classify_job(tenant="many")) for _ in range(5)]
-    single = scene.submit_units(4, a_classify_job(tenant="single"))
+    many = [environment.submit_units(4, a_classify_job(tenant="many")) for _ in range(5)]
+    single = environment.submit_units(4, a_classify_job(tenant="single"))
 
-    claimed = [scene.claim_unit().job_id for _ in range(8)]
+    claimed = [environment.claim_unit().job_id for _ in range(8)]
 
     assert claimed.count(single) == 4
     assert len(set(claimed) & set(many)) == 4  # its own jobs take turns among themselves
 
 
-def test_a_tenant_that_was_away_has_saved_up_no_share(scene: Scene) -> None:
-    scene.submit_units(20, a_classify_job(tenant="busy"))
+def test_a_tenant_that_was_away_has_saved_up_no_share(environment: Environment) -> None:
+    environment.submit_units(20, a_classify_job(tenant="busy"))
     for _ in range(10):
-        scene.claim_unit()
-    late = scene.submit_units(10, a_classify_job(tenant="late"))
+        environment.claim_unit()
+    late = environment.submit_units(10, a_classify_job(tenant="late"))
 
-    claimed = [scene.claim_unit().job_id for _ in range(8)]
+    claimed = [environment.claim_unit().job_id for _ in range(8)]
 
     assert 3 <= claimed.count(late) <= 5
 
 
-def test_models_alternate(scene: Scene) -> None:
-    reviews = scene.submit_units(2, a_classify_job())
-    prompts = scene.submit_units(2, a_generate_job())
+def test_models_alternate(environment: Environment) -> None:
+    reviews = environment.submit_units(2, a_classify_job())
+    prompts = environment.submit_units(2, a_generate_job())
 
-    claimed = [scene.claim_unit().job_id for _ in range(4)]
+    claimed = [environment.claim_unit().job_id for _ in range(4)]
 
     assert claimed == [reviews, prompts, reviews, prompts]
 
 
-def test_a_job_that_comes_late_is_not_kept_waiting_by_a_long_one(scene: Scene) -> None:
-    scene.submit_units(10)
-    scene.claim_unit()
-    late = scene.submit_units(1)
+def test_a_job_that_comes_late_is_not_kept_waiting_by_a_long_one(environment: Environment) -> None:
+    environment.submit_units(10)
+    environment.claim_unit()
+    late = environment.submit_units(1)
 
-    claimed = [scene.claim_unit().job_id for _ in range(2)]
+    claimed = [environment.claim_unit().job_id for _ in range(2)]
 
     assert late in claimed
 
 
-def test_like_jobs_of_one_item_come_together_until_a_unit_is_full(scene: Scene) -> None:
-    jobs = submit_one_item_jobs(scene, 6)
+def test_like_jobs_of_one_item_come_together_until_a_unit_is_full(environment: Environment) -> None:
+    jobs = submit_one_item_jobs(environment, 6)
 
-    first, second = scene.claim_names(), scene.claim_names()
+    first, second = environment.claim_names(), environment.claim_names()
 
     assert first == [(job_id, "0") for job_id in jobs[:4]]
     assert second == [(job_id, "0") for job_id in jobs[4:]]
 
 
-def test_a_unit_that_does_not_fit_any_more_waits_for_the_next_claim(scene: Scene) -> None:
-    small = scene.submit(chunk=a_chunk(1), sealed=True, unit_items=4)
-    large = scene.submit(chunk=a_chunk(4), sealed=True, unit_items=4)
+def test_a_unit_that_does_not_fit_any_more_waits_for_the_next_claim(
+    environment: Environment,
+) -> None:
+    small = environment.submit(chunk=a_chunk(1), sealed=True, unit_items=4)
+    large = environment.submit(chunk=a_chunk(4), sealed=True, unit_items=4)
 
-    assert scene.claim_names() == [(small, "0")]
-    assert scene.claim_names() == [(large, "0")]
+    assert environment.claim_names() == [(small, "0")]
+    assert environment.claim_names() == [(large, "0")]
 
 
 @pytest.mark.parametrize(
@@ -158,158 +166,162 @@ def test_a_unit_that_does_not_fit_any_more_waits_for_the_next_claim(scene: Scene
         {"model": "imdb_gru"},
     ],
 )
-def test_unlike_jobs_do_not_come_together(scene: Scene, other: dict[str, object]) -> None:
-    submit_one_item_jobs(scene, 1)
-    submit_one_item_jobs(scene, 1, **other)
+def test_unlike_jobs_do_not_come_together(
+    environment: Environment, other: dict[str, object]
+) -> None:
+    submit_one_item_jobs(environment, 1)
+    submit_one_item_jobs(environment, 1, **other)
 
-    claim = scene.claim(routes=(*ROUTES, "classify.imdb_gru"))
+    claim = environment.claim(routes=(*ROUTES, "classify.imdb_gru"))
 
     assert claim is not None
     assert len(claim.units) == 1
 
 
-def test_jobs_on_different_versions_do_not_come_together(scene: Scene) -> None:
+def test_jobs_on_different_versions_do_not_come_together(environment: Environment) -> None:
     job = a_classify_job(source=inline("good"))
-    scene.submit(job, version=1, unit_items=4)
-    scene.submit(job, version=2, unit_items=4)
+    environment.submit(job, version=1, unit_items=4)
+    environment.submit(job, version=2, unit_items=4)
 
-    claims = [scene.claim(), scene.claim()]
+    claims = [environment.claim(), environment.claim()]
 
     assert [(claim.version, len(claim.units)) for claim in claims if claim] == [(1, 1), (2, 1)]
 
 
-def test_jobs_that_name_different_labels_do_not_come_together(scene: Scene) -> None:
+def test_jobs_that_name_different_labels_do_not_come_together(environment: Environment) -> None:
     for label in ("production", "candidate"):
         job = a_classify_job(source=inline("good"), model=f"imdb_lstm@{label}")
-        scene.submit(job, version=None, unit_items=4)
+        environment.submit(job, version=None, unit_items=4)
 
-    claims = [scene.claim(), scene.claim()]
+    claims = [environment.claim(), environment.claim()]
 
     models = [(claim.job.model, len(claim.units)) for claim in claims if claim]
     assert models == [("imdb_lstm@production", 1), ("imdb_lstm@candidate", 1)]
 
 
-def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(scene: Scene) -> None:
-    jobs = submit_one_item_jobs(scene, 3)
-    scene.claim()
-    scene.ledger.work.release_worker("worker-a", crashed=True)
-    fresh = submit_one_item_jobs(scene, 1)
+def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(environment: Environment) -> None:
+    jobs = submit_one_item_jobs(environment, 3)
+    environment.claim()
+    environment.ledger.work.release_worker("worker-a", crashed=True)
+    fresh = submit_one_item_jobs(environment, 1)
 
-    claims = [scene.claim_names("worker-b") for _ in range(4)]
+    claims = [environment.claim_names("worker-b") for _ in range(4)]
 
     assert sorted(claims) == sorted([(job_id, "0")] for job_id in jobs + fresh)
 
 
-def test_no_more_than_some_megabytes_of_input_come_together(scene: Scene) -> None:
+def test_no_more_than_some_megabytes_of_input_come_together(environment: Environment) -> None:
     # Texts of hexadecimal noise hardly compress: 2.4 MB become about 1.4 MB.
     noise = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(130_000))
     item = Item(custom_id="long", text=noise)
     chunk = a_chunk().model_copy(update={"items": (item,)})
     for _ in range(12):
-        scene.submit(chunk=chunk, sealed=True, unit_items=100)
+        environment.submit(chunk=chunk, sealed=True, unit_items=100)
 
-    claim = scene.claim()
+    claim = environment.claim()
 
     assert claim is not None
     held = [len(unit.blob) for unit in claim.units]
     assert sum(held) <= 4 * 1024 * 1024 < sum(held) + held[0]
 
 
-def test_many_small_jobs_come_in_claims_of_a_thousand(scene: Scene) -> None:
+def test_many_small_jobs_come_in_claims_of_a_thousand(environment: Environment) -> None:
     job = a_classify_job(source=inline("good"))
     for _ in range(1_001):
-        scene.submit(job, unit_items=65_536)
+        environment.submit(job, unit_items=65_536)
 
-    assert [len(scene.claim_names()) for _ in range(3)] == [1_000, 1, 0]
+    assert [len(environment.claim_names()) for _ in range(3)] == [1_000, 1, 0]
 
 
-def test_an_ingest_is_never_taken_together_with_items(scene: Scene) -> None:
-    submit_one_item_jobs(scene, 1)
-    reads = scene.submit(a_classify_job(source=FileSource(path="/data/x.txt")), unit_items=4)
-    submit_one_item_jobs(scene, 1)
+def test_an_ingest_is_never_taken_together_with_items(environment: Environment) -> None:
+    submit_one_item_jobs(environment, 1)
+    reads = environment.submit(a_classify_job(source=FileSource(path="/data/x.txt")), unit_items=4)
+    submit_one_item_jobs(environment, 1)
 
-    claims = [scene.claim_names() for _ in range(3)]
+    claims = [environment.claim_names() for _ in range(3)]
 
     assert [(reads, "ingest")] in claims
     assert [len(claim) for claim in claims] == [1, 1, 1]
 
 
-def test_trainings_are_taken_one_at_a_time(scene: Scene) -> None:
-    jobs = [scene.submit(a_train_job(), version=None, unit_items=1) for _ in range(2)]
+def test_trainings_are_taken_one_at_a_time(environment: Environment) -> None:
+    jobs = [environment.submit(a_train_job(), version=None, unit_items=1) for _ in range(2)]
 
-    assert [scene.claim_unit().job_id for _ in range(2)] == jobs
+    assert [environment.claim_unit().job_id for _ in range(2)] == jobs
 
 
-def test_an_ingest_waits_while_enough_units_are_claimable(scene: Scene) -> None:
+def test_an_ingest_waits_while_enough_units_are_claimable(environment: Environment) -> None:
     job = a_classify_job(source=FileSource(path="/data/reviews.jsonl"))
-    job_id = scene.submit(job)
-    ingest = scene.claim_unit()
+    job_id = environment.submit(job)
+    ingest = environment.claim_unit()
     for unit in range(12):
-        scene.append(job_id, unit, job=job)
-    scene.ledger.work.release_unit(ingest)
+        environment.append(job_id, unit, job=job)
+    environment.ledger.work.release_unit(ingest)
 
-    claimed = [scene.claim_unit().name for _ in range(7)]
+    claimed = [environment.claim_unit().name for _ in range(7)]
 
     # Twelve units, of which eight are still there when it is time to read on.
     assert claimed == ["0", "1", "2", "3", "4", "ingest", "5"]
 
 
-def test_a_job_is_started_once_by_the_worker_that_is_first(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_a_job_is_started_once_by_the_worker_that_is_first(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
 
-    first, second = scene.claim_unit("worker-a"), scene.claim_unit("worker-b")
+    first, second = environment.claim_unit("worker-a"), environment.claim_unit("worker-b")
 
     assert (first.started_job, second.started_job) == (True, False)
-    assert scene.record(job_id).state is JobState.RUNNING
-    started = [event for event in scene.ledger.jobs.events(job_id) if event.event == "started"]
+    assert environment.record(job_id).state is JobState.RUNNING
+    started = [
+        event for event in environment.ledger.jobs.events(job_id) if event.event == "started"
+    ]
     assert [event.worker for event in started] == ["worker-a"]
-    assert started[0].at_ms == scene.record(job_id).started_at_ms
+    assert started[0].at_ms == environment.record(job_id).started_at_ms
 
 
-def test_a_worker_is_called_when_work_is_left_and_no_wakeup_waits(scene: Scene) -> None:
-    scene.submit_units(2)
-    scene.notified.clear()
+def test_a_worker_is_called_when_work_is_left_and_no_wakeup_waits(environment: Environment) -> None:
+    environment.submit_units(2)
+    environment.notified.clear()
 
-    scene.claim()
+    environment.claim()
 
-    assert scene.notified == [CLASSIFY]
-
-
-def test_nobody_is_called_when_no_work_is_left(scene: Scene) -> None:
-    scene.submit_units(1)
-    scene.notified.clear()
-
-    scene.claim()
-    scene.claim()
-
-    assert scene.notified == []
+    assert environment.notified == [CLASSIFY]
 
 
-def test_nobody_is_called_when_a_wakeup_hangs(scene: Scene) -> None:
-    scene.submit_units(2)
-    scene.notified.clear()
-    scene.queue_wakeup(CLASSIFY)
+def test_nobody_is_called_when_no_work_is_left(environment: Environment) -> None:
+    environment.submit_units(1)
+    environment.notified.clear()
 
-    scene.claim()
+    environment.claim()
+    environment.claim()
 
-    assert scene.notified == []
-
-
-def test_forgotten_work_is_notified_for(scene: Scene) -> None:
-    scene.submit_units(1)
-    scene.submit(a_generate_job(source=UploadSource()))
-    scene.notified.clear()
-
-    scene.ledger.work.notify_where_due(ROUTES)
-
-    assert scene.notified == [CLASSIFY]
+    assert environment.notified == []
 
 
-def test_no_wakeup_is_sent_for_a_job_that_was_cancelled(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
-    scene.ledger.control.cancel(job_id)
-    scene.notified.clear()
+def test_nobody_is_called_when_a_wakeup_hangs(environment: Environment) -> None:
+    environment.submit_units(2)
+    environment.notified.clear()
+    environment.queue_wakeup(CLASSIFY)
 
-    scene.ledger.work.notify_where_due(ROUTES)
+    environment.claim()
 
-    assert scene.notified == []
+    assert environment.notified == []
+
+
+def test_forgotten_work_is_notified_for(environment: Environment) -> None:
+    environment.submit_units(1)
+    environment.submit(a_generate_job(source=UploadSource()))
+    environment.notified.clear()
+
+    environment.ledger.work.notify_where_due(ROUTES)
+
+    assert environment.notified == [CLASSIFY]
+
+
+def test_no_wakeup_is_sent_for_a_job_that_was_cancelled(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
+    environment.ledger.control.cancel(job_id)
+    environment.notified.clear()
+
+    environment.ledger.work.notify_where_due(ROUTES)
+
+    assert environment.notified == []

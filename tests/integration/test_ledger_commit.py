@@ -13,7 +13,7 @@ from builders import (
     a_training_result,
     some_results,
 )
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.work import CommitOutcome
 from seqd_schemas import Completed, Counts, JobState, Progress, UploadSource
@@ -21,167 +21,173 @@ from seqd_schemas import Completed, Counts, JobState, Progress, UploadSource
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
-def progress_of(scene: Scene, job_id: str) -> list[Progress]:
-    events = scene.ledger.jobs.events(job_id, block=False)
+def progress_of(environment: Environment, job_id: str) -> list[Progress]:
+    events = environment.ledger.jobs.events(job_id, block=False)
     return [event for event in events if isinstance(event, Progress)]
 
 
-def test_a_commit_stores_the_results_in_their_order(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_a_commit_stores_the_results_in_their_order(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
 
-    outcome = scene.commit(scene.claim_unit(), errored=1)
+    outcome = environment.commit(environment.claim_unit(), errored=1)
 
     assert outcome is CommitOutcome.COMMITTED
-    blob = scene.ledger.jobs.outputs(job_id, [0])[0]
+    blob = environment.ledger.jobs.outputs(job_id, [0])[0]
     assert blob is not None
     assert list(unpack_results(blob)) == some_results(2, errored=1)
 
 
-def test_a_commit_counts_its_results(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_a_commit_counts_its_results(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
 
-    scene.commit(scene.claim_unit(), errored=1)
+    environment.commit(environment.claim_unit(), errored=1)
 
-    record = scene.record(job_id)
+    record = environment.record(job_id)
     assert record.counts == Counts(total=4, succeeded=1, errored=1, processing=2)
     assert record.units_done == 1
 
 
-def test_the_input_of_a_unit_is_gone_when_it_is_done(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_the_input_of_a_unit_is_gone_when_it_is_done(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
 
-    scene.commit(scene.claim_unit())
+    environment.commit(environment.claim_unit())
 
-    assert scene.ledger.jobs.inputs(job_id, [0])[0] is None
-    rest = scene.ledger.jobs.inputs(job_id, [1])[0]
+    assert environment.ledger.jobs.inputs(job_id, [0])[0] is None
+    rest = environment.ledger.jobs.inputs(job_id, [1])[0]
     assert rest is not None
-    assert scene.redis.hget(scene.keys.job(job_id), "pending_bytes") == str(len(rest)).encode()
+    assert (
+        environment.redis.hget(environment.keys.job(job_id), "pending_bytes")
+        == str(len(rest)).encode()
+    )
 
 
-def test_the_last_commit_completes_the_job(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
-    units = [scene.claim_unit(), scene.claim_unit()]
+def test_the_last_commit_completes_the_job(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
+    units = [environment.claim_unit(), environment.claim_unit()]
 
-    outcomes = [scene.commit(unit) for unit in units]
+    outcomes = [environment.commit(unit) for unit in units]
 
     assert outcomes == [CommitOutcome.COMMITTED, CommitOutcome.COMPLETED]
-    record = scene.record(job_id)
+    record = environment.record(job_id)
     assert record.state is JobState.COMPLETED
     assert record.counts == Counts(total=4, succeeded=4)
-    completed = scene.ledger.jobs.events(job_id, block=False)[-1]
+    completed = environment.ledger.jobs.events(job_id, block=False)[-1]
     assert isinstance(completed, Completed)
     assert completed.counts == record.counts
     assert completed.at_ms == record.ended_at_ms
 
 
-def test_a_job_is_not_completed_while_its_input_is_open(scene: Scene) -> None:
-    job_id = scene.submit(chunk=a_chunk())
+def test_a_job_is_not_completed_while_its_input_is_open(environment: Environment) -> None:
+    job_id = environment.submit(chunk=a_chunk())
 
-    assert scene.commit(scene.claim_unit()) is CommitOutcome.COMMITTED
-    assert scene.record(job_id).state is JobState.RUNNING
-
-
-def test_the_first_commit_of_a_unit_wins(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
-    unit = scene.claim_unit()
-    scene.commit(unit, label="first")
-
-    outcome = scene.commit(unit, label="second")
-
-    assert outcome is CommitOutcome.DUPLICATE
-    assert scene.labels(job_id, 0) == ["first", "first"]
-    assert scene.record(job_id).counts.succeeded == 2
+    assert environment.commit(environment.claim_unit()) is CommitOutcome.COMMITTED
+    assert environment.record(job_id).state is JobState.RUNNING
 
 
-def test_a_zombie_that_commits_late_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release_worker("worker-a", crashed=True)
-    scene.commit(scene.claim_unit("worker-b"), label="living")
+def test_the_first_commit_of_a_unit_wins(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
+    unit = environment.claim_unit()
+    environment.commit(unit, label="first")
 
-    outcome = scene.commit(zombie, label="zombie")
+    outcome = environment.commit(unit, label="second")
 
     assert outcome is CommitOutcome.DUPLICATE
-    assert scene.labels(job_id, 0) == ["living", "living"]
+    assert environment.labels(job_id, 0) == ["first", "first"]
+    assert environment.record(job_id).counts.succeeded == 2
 
 
-def test_a_zombie_that_is_faster_saves_the_work(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release_worker("worker-a", crashed=True)
-    living = scene.claim_unit("worker-b")
+def test_a_zombie_that_commits_late_changes_nothing(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=True)
+    environment.commit(environment.claim_unit("worker-b"), label="living")
 
-    outcomes = [scene.commit(zombie, label="zombie"), scene.commit(living, label="living")]
+    outcome = environment.commit(zombie, label="zombie")
+
+    assert outcome is CommitOutcome.DUPLICATE
+    assert environment.labels(job_id, 0) == ["living", "living"]
+
+
+def test_a_zombie_that_is_faster_saves_the_work(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=True)
+    living = environment.claim_unit("worker-b")
+
+    outcomes = [
+        environment.commit(zombie, label="zombie"),
+        environment.commit(living, label="living"),
+    ]
 
     assert outcomes == [CommitOutcome.COMPLETED, CommitOutcome.DUPLICATE]
-    assert scene.labels(job_id, 0) == ["zombie", "zombie"]
-    assert scene.ledger.work.renew([living]) == [False]
+    assert environment.labels(job_id, 0) == ["zombie", "zombie"]
+    assert environment.ledger.work.renew([living]) == [False]
 
 
-def test_a_unit_that_a_zombie_committed_is_not_claimable_any_more(scene: Scene) -> None:
-    scene.submit_units(2)
-    zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release_worker("worker-a", crashed=False)
-    scene.commit(zombie)
+def test_a_unit_that_a_zombie_committed_is_not_claimable_any_more(environment: Environment) -> None:
+    environment.submit_units(2)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+    environment.commit(zombie)
 
-    assert scene.claim_unit("worker-b").name == "1"
-    assert scene.claim("worker-b") is None
+    assert environment.claim_unit("worker-b").name == "1"
+    assert environment.claim("worker-b") is None
 
 
-def test_a_commit_after_a_cancel_is_not_counted(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
-    unit = scene.claim_unit()
-    scene.ledger.control.cancel(job_id)
+def test_a_commit_after_a_cancel_is_not_counted(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
+    unit = environment.claim_unit()
+    environment.ledger.control.cancel(job_id)
 
-    outcome = scene.commit(unit)
+    outcome = environment.commit(unit)
 
     assert outcome is CommitOutcome.ENDED
-    assert scene.record(job_id).counts == Counts(total=4, cancelled=4)
-    assert scene.ledger.jobs.outputs(job_id, [0]) == [None]
+    assert environment.record(job_id).counts == Counts(total=4, cancelled=4)
+    assert environment.ledger.jobs.outputs(job_id, [0]) == [None]
 
 
-def test_a_commit_for_a_job_that_is_gone_brings_nothing_back(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    unit = scene.claim_unit()
-    scene.ledger.control.cancel(job_id)
-    for key in scene.redis.scan_iter(f"{scene.keys.job(job_id)}*"):
-        scene.redis.delete(key)
+def test_a_commit_for_a_job_that_is_gone_brings_nothing_back(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    unit = environment.claim_unit()
+    environment.ledger.control.cancel(job_id)
+    for key in environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"):
+        environment.redis.delete(key)
 
-    assert scene.commit(unit) is CommitOutcome.ENDED
-    assert scene.redis.keys(f"{scene.keys.job(job_id)}*") == []
+    assert environment.commit(unit) is CommitOutcome.ENDED
+    assert environment.redis.keys(f"{environment.keys.job(job_id)}*") == []
 
 
-def test_results_that_do_not_match_the_unit_are_refused(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    unit = scene.claim_unit()
+def test_results_that_do_not_match_the_unit_are_refused(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    unit = environment.claim_unit()
 
     with pytest.raises(ResponseError, match=r"seqd: 3 results for unit 0, which has 2 items"):
-        scene.ledger.work.commit(unit, some_results(3))
+        environment.ledger.work.commit(unit, some_results(3))
 
-    assert scene.record(job_id).counts == Counts(total=2, processing=2)
-    assert scene.commit(unit) is CommitOutcome.COMPLETED
+    assert environment.record(job_id).counts == Counts(total=2, processing=2)
+    assert environment.commit(unit) is CommitOutcome.COMPLETED
 
 
-def test_a_training_is_recorded_with_the_version_that_it_made(scene: Scene) -> None:
-    job_id = scene.submit(a_train_job(), version=None, unit_items=1)
+def test_a_training_is_recorded_with_the_version_that_it_made(environment: Environment) -> None:
+    job_id = environment.submit(a_train_job(), version=None, unit_items=1)
     result = a_training_result(version=7)
 
-    outcome = scene.ledger.work.commit_training(scene.claim_unit(), result)
+    outcome = environment.ledger.work.commit_training(environment.claim_unit(), result)
 
     assert outcome is CommitOutcome.COMPLETED
-    assert scene.record(job_id).training == result
-    assert scene.record(job_id).counts == Counts(total=1, succeeded=1)
-    completed = scene.ledger.jobs.events(job_id, block=False)[-1]
+    assert environment.record(job_id).training == result
+    assert environment.record(job_id).counts == Counts(total=1, succeeded=1)
+    completed = environment.ledger.jobs.events(job_id, block=False)[-1]
     assert isinstance(completed, Completed)
     assert completed.training == result
 
 
-def test_a_training_of_an_older_attempt_is_fenced_off(scene: Scene) -> None:
-    job_id = scene.submit(a_train_job(), version=None, unit_items=1)
-    zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release_worker("worker-a", crashed=True)
-    current = scene.claim_unit("worker-b")
-    commit = scene.ledger.work.commit_training
+def test_a_training_of_an_older_attempt_is_fenced_off(environment: Environment) -> None:
+    job_id = environment.submit(a_train_job(), version=None, unit_items=1)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=True)
+    current = environment.claim_unit("worker-b")
+    commit = environment.ledger.work.commit_training
 
     outcomes = [
         commit(zombie, a_training_result(version=1)),
@@ -189,62 +195,66 @@ def test_a_training_of_an_older_attempt_is_fenced_off(scene: Scene) -> None:
     ]
 
     assert outcomes == [CommitOutcome.FENCED, CommitOutcome.COMPLETED]
-    training = scene.record(job_id).training
+    training = environment.record(job_id).training
     assert training is not None
     assert training.version == 2
 
 
-def test_an_uploaded_training_set_goes_with_the_training(scene: Scene) -> None:
+def test_an_uploaded_training_set_goes_with_the_training(environment: Environment) -> None:
     job = a_train_job(source=UploadSource())
-    job_id = scene.submit(job, unit_items=1)
-    scene.ledger.submissions.append(job, job_id, 0, a_text_chunk())
-    scene.ledger.submissions.seal(job, job_id, 1)
+    job_id = environment.submit(job, unit_items=1)
+    environment.ledger.submissions.append(job, job_id, 0, a_text_chunk())
+    environment.ledger.submissions.seal(job, job_id, 1)
 
-    scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
+    environment.ledger.work.commit_training(environment.claim_unit(), a_training_result())
 
-    assert scene.ledger.jobs.input_units(job_id) == 0
+    assert environment.ledger.jobs.input_units(job_id) == 0
 
 
-def test_progress_is_emitted_at_most_four_times_a_second(scene: Scene) -> None:
-    job_id = scene.submit_units(20)
-    began_ms = scene.ledger.fleet.now_ms()
+def test_progress_is_emitted_at_most_four_times_a_second(environment: Environment) -> None:
+    job_id = environment.submit_units(20)
+    began_ms = environment.ledger.fleet.now_ms()
 
     for _ in range(19):
-        scene.commit(scene.claim_unit())
+        environment.commit(environment.claim_unit())
 
-    took_ms = scene.ledger.fleet.now_ms() - began_ms
-    times = [event.at_ms for event in progress_of(scene, job_id)]
+    took_ms = environment.ledger.fleet.now_ms() - began_ms
+    times = [event.at_ms for event in progress_of(environment, job_id)]
     assert 1 <= len(times) <= 1 + took_ms / 250
     assert all(later - earlier >= 250 for earlier, later in pairwise(times))
 
 
-def test_progress_tells_the_rate_and_the_time_left(scene: Scene) -> None:
-    job_id = scene.submit_units(5)
+def test_progress_tells_the_rate_and_the_time_left(environment: Environment) -> None:
+    job_id = environment.submit_units(5)
 
-    scene.commit(scene.claim_unit())
+    environment.commit(environment.claim_unit())
 
-    progress = progress_of(scene, job_id)[0]
+    progress = progress_of(environment, job_id)[0]
     assert progress.counts == Counts(total=10, succeeded=2, processing=8)
     assert progress.rate_per_s > 0
     assert progress.eta_s == pytest.approx(8 / progress.rate_per_s, abs=0.06)
 
 
-def test_the_time_left_counts_the_items_that_are_expected(scene: Scene) -> None:
-    job_id = scene.submit(
+def test_the_time_left_counts_the_items_that_are_expected(environment: Environment) -> None:
+    job_id = environment.submit(
         a_classify_job(source=UploadSource(expected_items=1_000)), chunk=a_chunk()
     )
-    unit = scene.claim_unit()
-    scene.wait_for_clock(scene.ledger.fleet.now_ms() + 20)  # else the rate is no number to test
+    unit = environment.claim_unit()
+    environment.wait_for_clock(
+        environment.ledger.fleet.now_ms() + 20
+    )  # else the rate is no number to test
 
-    scene.commit(unit)
+    environment.commit(unit)
 
-    progress = progress_of(scene, job_id)[0]
+    progress = progress_of(environment, job_id)[0]
     assert progress.eta_s == pytest.approx(998 / progress.rate_per_s, rel=0.02)
 
 
-def test_the_time_left_is_unknown_while_an_input_of_unknown_length_grows(scene: Scene) -> None:
-    job_id = scene.submit(chunk=a_chunk())
+def test_the_time_left_is_unknown_while_an_input_of_unknown_length_grows(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit(chunk=a_chunk())
 
-    scene.commit(scene.claim_unit())
+    environment.commit(environment.claim_unit())
 
-    assert progress_of(scene, job_id)[0].eta_s is None
+    assert progress_of(environment, job_id)[0].eta_s is None

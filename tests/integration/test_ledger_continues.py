@@ -10,7 +10,7 @@ from builders import (
     a_training_result,
     some_results,
 )
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.errors import IdempotencyConflict, WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd_schemas import (
@@ -25,114 +25,122 @@ from seqd_schemas import (
 pytestmark = pytest.mark.processes
 
 
-def failed_ids(scene: Scene, job_id: str) -> list[str]:
+def failed_ids(environment: Environment, job_id: str) -> list[str]:
     """Names of the items that are kept to be tried again."""
-    blobs = scene.ledger.jobs.retryable_inputs(job_id)
+    blobs = environment.ledger.jobs.retryable_inputs(job_id)
     return [item.custom_id for blob in blobs for item in unpack_items(blob).items]
 
 
-def cancelled_training(scene: Scene) -> str:
+def cancelled_training(environment: Environment) -> str:
     """A training with two uploaded chunks, cancelled while it ran."""
     job = a_train_job(source=UploadSource())
-    job_id = scene.submit(job, version=None, unit_items=1)
+    job_id = environment.submit(job, version=None, unit_items=1)
     for number in range(2):
-        scene.ledger.submissions.append(job, job_id, number, a_text_chunk())
-    scene.ledger.submissions.seal(job, job_id, 2)
-    scene.claim_unit()
-    scene.ledger.control.cancel(job_id)
+        environment.ledger.submissions.append(job, job_id, number, a_text_chunk())
+    environment.ledger.submissions.seal(job, job_id, 2)
+    environment.claim_unit()
+    environment.ledger.control.cancel(job_id)
     return job_id
 
 
-def test_items_with_errors_are_kept_in_their_order_and_no_others(scene: Scene) -> None:
-    job_id = scene.submit_units(3)
-    first, second, third = scene.claim_unit(), scene.claim_unit(), scene.claim_unit()
+def test_items_with_errors_are_kept_in_their_order_and_no_others(environment: Environment) -> None:
+    job_id = environment.submit_units(3)
+    first, second, third = (
+        environment.claim_unit(),
+        environment.claim_unit(),
+        environment.claim_unit(),
+    )
 
-    scene.commit(third, errored=1)
-    scene.commit(second)
-    scene.commit(first, errored=2)
+    environment.commit(third, errored=1)
+    environment.commit(second)
+    environment.commit(first, errored=2)
 
-    assert failed_ids(scene, job_id) == ["item-0", "item-1", "item-5"]
+    assert failed_ids(environment, job_id) == ["item-0", "item-1", "item-5"]
 
 
-def test_failed_items_of_a_split_unit_are_kept_part_by_part(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    unit = scene.claim_unit()
+def test_failed_items_of_a_split_unit_are_kept_part_by_part(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    unit = environment.claim_unit()
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
-    scene.ledger.work.split(unit, parts)
-    parts = [scene.claim_unit(), scene.claim_unit()]
+    environment.ledger.work.split(unit, parts)
+    parts = [environment.claim_unit(), environment.claim_unit()]
 
     for part in reversed(parts):
         chunk = unpack_items(part.blob)
         results = some_results(1, first=chunk.first_index, errored=1)
-        scene.ledger.work.commit(part, results, chunk)
+        environment.ledger.work.commit(part, results, chunk)
 
-    assert failed_ids(scene, job_id) == ["item-0", "item-1"]
+    assert failed_ids(environment, job_id) == ["item-0", "item-1"]
 
 
-def test_an_entry_that_was_never_readable_is_not_tried_again(scene: Scene) -> None:
+def test_an_entry_that_was_never_readable_is_not_tried_again(environment: Environment) -> None:
     error = ItemError(code=ItemErrorCode.DECODE_ERROR, message="no text")
     refused = RefusedItem(custom_id="item-1", refused=error)
     chunk = ItemChunk(first_index=0, items=(*a_chunk(1).items, refused))
-    job_id = scene.submit(chunk=chunk, sealed=True)
+    job_id = environment.submit(chunk=chunk, sealed=True)
 
-    scene.commit(scene.claim_unit(), errored=2)
+    environment.commit(environment.claim_unit(), errored=2)
 
-    assert failed_ids(scene, job_id) == ["item-0"]
+    assert failed_ids(environment, job_id) == ["item-0"]
 
 
-def test_an_ended_job_knows_the_job_that_goes_on_from_it(scene: Scene) -> None:
-    ended = scene.submit_units(1)
-    scene.commit(scene.claim_unit(), errored=1)
+def test_an_ended_job_knows_the_job_that_goes_on_from_it(environment: Environment) -> None:
+    ended = environment.submit_units(1)
+    environment.commit(environment.claim_unit(), errored=1)
 
-    job_id = scene.submit(a_classify_job(continues=ended), chunk=a_chunk(), sealed=True)
+    job_id = environment.submit(a_classify_job(continues=ended), chunk=a_chunk(), sealed=True)
 
-    assert scene.record(ended).continued_by == job_id
-    assert scene.record(job_id).job.continues == ended
+    assert environment.record(ended).continued_by == job_id
+    assert environment.record(job_id).job.continues == ended
 
 
 def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    ended = cancelled_training(scene)
+    ended = cancelled_training(environment)
     job = a_train_job(source=UploadSource(), continues=ended)
 
-    job_id = scene.submit(job, version=None, unit_items=1)
+    job_id = environment.submit(job, version=None, unit_items=1)
 
-    assert scene.claim_names() == [(job_id, "train")]
-    inputs = scene.ledger.jobs.inputs
+    assert environment.claim_names() == [(job_id, "train")]
+    inputs = environment.ledger.jobs.inputs
     assert inputs(job_id, [0, 1]) == inputs(ended, [0, 1])
-    assert scene.redis.ttl(scene.keys.input(job_id)) == -1
-    assert scene.redis.ttl(scene.keys.input(ended)) > 0
+    assert environment.redis.ttl(environment.keys.input(job_id)) == -1
+    assert environment.redis.ttl(environment.keys.input(ended)) > 0
     bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
-    assert int(scene.redis.hget(scene.keys.tenant("default"), "bytes")) == bytes_waiting
+    assert int(environment.redis.hget(environment.keys.tenant("default"), "bytes")) == bytes_waiting
 
 
 @pytest.mark.parametrize("what", ["never complete", "gone"])
-def test_a_training_does_not_go_on_with_part_of_its_data(scene: Scene, what: str) -> None:
+def test_a_training_does_not_go_on_with_part_of_its_data(
+    environment: Environment, what: str
+) -> None:
     if what == "gone":
-        ended = cancelled_training(scene)
-        scene.redis.delete(scene.keys.input(ended))
+        ended = cancelled_training(environment)
+        environment.redis.delete(environment.keys.input(ended))
     else:
         job = a_train_job(source=UploadSource())
-        ended = scene.submit(job, version=None, unit_items=1)
-        scene.ledger.submissions.append(job, ended, 0, a_text_chunk())
-        scene.ledger.control.cancel(ended)
+        ended = environment.submit(job, version=None, unit_items=1)
+        environment.ledger.submissions.append(job, ended, 0, a_text_chunk())
+        environment.ledger.control.cancel(ended)
 
     with pytest.raises(WrongState) as refused:
-        scene.submit(a_train_job(source=UploadSource(), continues=ended), version=None)
+        environment.submit(a_train_job(source=UploadSource(), continues=ended), version=None)
 
     assert str(refused.value) == (
         f"Training {ended} cannot be continued: its data was not uploaded completely before it "
         "ended, or is not kept any more. Hand the training in again with all of it."
     )
-    assert scene.record(ended).continued_by is None
+    assert environment.record(ended).continued_by is None
 
 
 @pytest.mark.parametrize("what", ["running", "unknown", "completed training", "continued"])
-def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: str) -> None:
+def test_a_job_cannot_continue_one_that_is_not_fit_for_it(
+    environment: Environment, what: str
+) -> None:
     if what == "running":
-        ended, job = scene.submit_units(1), a_classify_job()
+        ended, job = environment.submit_units(1), a_classify_job()
         message = (
             f"Job {ended} is queued; only a job that has ended can be continued. Wait for its end, "
             "or cancel it."
@@ -141,35 +149,35 @@ def test_a_job_cannot_continue_one_that_is_not_fit_for_it(scene: Scene, what: st
         ended, job = "nowhere", a_classify_job()
         message = "There is no job 'nowhere' to continue; it is not kept (any more)."
     elif what == "completed training":
-        ended, job = scene.submit(a_train_job(), version=None, unit_items=1), a_train_job()
-        scene.ledger.work.commit_training(scene.claim_unit(), a_training_result())
+        ended, job = environment.submit(a_train_job(), version=None, unit_items=1), a_train_job()
+        environment.ledger.work.commit_training(environment.claim_unit(), a_training_result())
         message = (
             f"Training {ended} is completed: there is nothing left to continue. Train anew, "
             "without `continues`."
         )
     else:
-        ended, job = scene.submit_units(1), a_classify_job()
-        scene.ledger.control.cancel(ended)
-        other = scene.submit(a_classify_job(continues=ended))
+        ended, job = environment.submit_units(1), a_classify_job()
+        environment.ledger.control.cancel(ended)
+        other = environment.submit(a_classify_job(continues=ended))
         message = (
             f"Job {ended} was already continued by job {other}. Retry that one: seqd jobs retry "
             f"{other}; then all results: seqd jobs results {ended} --merged"
         )
 
     with pytest.raises(WrongState) as refused:
-        scene.submit(job.model_copy(update={"continues": ended}), job_id="late")
+        environment.submit(job.model_copy(update={"continues": ended}), job_id="late")
 
     assert str(refused.value) == message
-    assert scene.redis.exists(scene.keys.job("late")) == 0
+    assert environment.redis.exists(environment.keys.job("late")) == 0
 
 
-def test_a_training_that_was_continued_says_which_one_to_resume(scene: Scene) -> None:
-    ended = cancelled_training(scene)
+def test_a_training_that_was_continued_says_which_one_to_resume(environment: Environment) -> None:
+    ended = cancelled_training(environment)
     job = a_train_job(source=UploadSource(), continues=ended)
-    other = scene.submit(job, version=None, unit_items=1)
+    other = environment.submit(job, version=None, unit_items=1)
 
     with pytest.raises(WrongState) as refused:
-        scene.submit(job, version=None, unit_items=1)
+        environment.submit(job, version=None, unit_items=1)
 
     assert str(refused.value) == (
         f"Job {ended} was already continued by job {other}. Resume that one: seqd jobs resume "
@@ -177,30 +185,32 @@ def test_a_training_that_was_continued_says_which_one_to_resume(scene: Scene) ->
     )
 
 
-def test_sent_twice_it_goes_on_once(scene: Scene) -> None:
-    ended = scene.submit_units(1)
-    scene.ledger.control.cancel(ended)
+def test_sent_twice_it_goes_on_once(environment: Environment) -> None:
+    ended = environment.submit_units(1)
+    environment.ledger.control.cancel(ended)
     job = a_classify_job(continues=ended, idempotency_key="once")
 
-    assert scene.submit(job) == scene.submit(job)
+    assert environment.submit(job) == environment.submit(job)
 
 
-def test_when_the_job_that_went_on_is_removed_another_may_go_on(scene: Scene) -> None:
-    ended = scene.submit_units(1)
-    scene.ledger.control.cancel(ended)
-    other = scene.submit(a_classify_job(continues=ended))
-    scene.ledger.control.cancel(other)
-    scene.ledger.control.remove(other)
+def test_when_the_job_that_went_on_is_removed_another_may_go_on(environment: Environment) -> None:
+    ended = environment.submit_units(1)
+    environment.ledger.control.cancel(ended)
+    other = environment.submit(a_classify_job(continues=ended))
+    environment.ledger.control.cancel(other)
+    environment.ledger.control.remove(other)
 
-    job_id = scene.submit(a_classify_job(continues=ended))
+    job_id = environment.submit(a_classify_job(continues=ended))
 
-    assert scene.record(ended).continued_by == job_id
-    assert scene.record(job_id).state is JobState.QUEUED
+    assert environment.record(ended).continued_by == job_id
+    assert environment.record(job_id).state is JobState.QUEUED
 
 
-def test_a_unit_that_is_sent_again_with_other_items_is_another_request(scene: Scene) -> None:
-    job_id = scene.submit(chunk=a_chunk())
-    submissions, job = scene.ledger.submissions, a_classify_job()
+def test_a_unit_that_is_sent_again_with_other_items_is_another_request(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit(chunk=a_chunk())
+    submissions, job = environment.ledger.submissions, a_classify_job()
     submissions.append(job, job_id, 1, a_chunk(first=2))
 
     assert submissions.append(job, job_id, 1, a_chunk(first=2)) == "added"
@@ -211,4 +221,4 @@ def test_a_unit_that_is_sent_again_with_other_items_is_another_request(scene: Sc
         f"Unit 1 of job {job_id} is there already, with other items. Send the same items again, "
         "or hand them in as another job."
     )
-    assert scene.record(job_id).counts.total == 4
+    assert environment.record(job_id).counts.total == 4

@@ -3,7 +3,7 @@
 import pytest
 
 from builders import a_classify_job, a_train_job, inline
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.ledger.jobs import read_events
 from seqd.ledger.work import CommitOutcome
 from seqd_schemas import Expired, Expiring, JobState
@@ -11,37 +11,40 @@ from seqd_schemas import Expired, Expiring, JobState
 pytestmark = pytest.mark.processes
 
 
-def overdue(scene: Scene, job_id: str) -> None:
+def overdue(environment: Environment, job_id: str) -> None:
     """Put a job's deadline into the past, as time would."""
-    past_ms = scene.ledger.fleet.now_ms() - 1
-    assert scene.redis.zadd(scene.keys.deadlines(), {job_id: past_ms}, xx=True, ch=True) == 1
-    scene.redis.hset(scene.keys.job(job_id), "expires_at", past_ms)
+    past_ms = environment.ledger.fleet.now_ms() - 1
+    assert (
+        environment.redis.zadd(environment.keys.deadlines(), {job_id: past_ms}, xx=True, ch=True)
+        == 1
+    )
+    environment.redis.hset(environment.keys.job(job_id), "expires_at", past_ms)
 
 
-def warnings_due(scene: Scene) -> None:
+def warnings_due(environment: Environment) -> None:
     """Make every warning due, as time would."""
-    for member in scene.redis.zrange(scene.keys.warnings(), 0, -1):
-        scene.redis.zadd(scene.keys.warnings(), {member: 1})
+    for member in environment.redis.zrange(environment.keys.warnings(), 0, -1):
+        environment.redis.zadd(environment.keys.warnings(), {member: 1})
 
 
-def test_a_job_knows_when_it_must_have_ended(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=3_600))
+def test_a_job_knows_when_it_must_have_ended(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=3_600))
 
-    record = scene.record(job_id)
+    record = environment.record(job_id)
 
     assert record.expires_at_ms == record.created_at_ms + 3_600_000
-    assert scene.record(scene.submit_units(1)).expires_at_ms is None
+    assert environment.record(environment.submit_units(1)).expires_at_ms is None
 
 
 def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    job_id = scene.submit_units(3, a_classify_job(expires_in_s=60))
-    scene.commit(scene.claim_unit())
+    job_id = environment.submit_units(3, a_classify_job(expires_in_s=60))
+    environment.commit(environment.claim_unit())
 
-    overdue(scene, job_id)
+    overdue(environment, job_id)
 
-    record = scene.record(job_id)
+    record = environment.record(job_id)
     assert record.state is JobState.EXPIRED
     assert (record.counts.succeeded, record.counts.expired, record.counts.processing) == (2, 4, 0)
     assert record.failure is not None
@@ -51,79 +54,83 @@ def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
         "readable. Retry what is undone with `seqd jobs retry`, or hand it in again with "
         "more time."
     )
-    (event,) = [e for e in scene.ledger.jobs.events(job_id, block=False) if e.event == "expired"]
+    (event,) = [
+        e for e in environment.ledger.jobs.events(job_id, block=False) if e.event == "expired"
+    ]
     assert isinstance(event, Expired)
     assert (event.counts, event.failure) == (record.counts, record.failure)
 
 
-def test_no_unit_of_an_overdue_job_is_handed_out(scene: Scene) -> None:
-    job_id = scene.submit_units(2, a_classify_job(expires_in_s=60))
-    overdue(scene, job_id)
+def test_no_unit_of_an_overdue_job_is_handed_out(environment: Environment) -> None:
+    job_id = environment.submit_units(2, a_classify_job(expires_in_s=60))
+    overdue(environment, job_id)
 
-    assert scene.claim() is None
-    assert scene.events(job_id) == ["queued", "expired"]
+    assert environment.claim() is None
+    assert environment.events(job_id) == ["queued", "expired"]
 
 
-def test_of_many_overdue_jobs_none_is_handed_out(scene: Scene) -> None:
+def test_of_many_overdue_jobs_none_is_handed_out(environment: Environment) -> None:
     for _ in range(14):
-        overdue(scene, scene.submit_units(1, a_classify_job(expires_in_s=60)))
-    in_time = scene.submit_units(1)
+        overdue(environment, environment.submit_units(1, a_classify_job(expires_in_s=60)))
+    in_time = environment.submit_units(1)
 
-    assert scene.claim_names() == [(in_time, "0")]
-
-
-def test_a_late_commit_of_an_expired_job_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
-    unit = scene.claim_unit()
-    overdue(scene, job_id)
-    scene.ledger.work.expire()
-
-    assert scene.commit(unit) is CommitOutcome.ENDED
-    assert scene.record(job_id).counts.expired == 2
+    assert environment.claim_names() == [(in_time, "0")]
 
 
-def test_a_paused_job_expires_too(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
-    scene.ledger.control.pause(job_id)
-    overdue(scene, job_id)
+def test_a_late_commit_of_an_expired_job_changes_nothing(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=60))
+    unit = environment.claim_unit()
+    overdue(environment, job_id)
+    environment.ledger.work.expire()
 
-    scene.ledger.work.expire()
-
-    assert scene.record(job_id).state is JobState.EXPIRED
-
-
-def test_a_job_with_time_left_is_not_touched(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
-
-    assert scene.ledger.control.end_if_overdue(job_id) is False
-    scene.ledger.work.expire()
-
-    assert scene.record(job_id).state is JobState.QUEUED
+    assert environment.commit(unit) is CommitOutcome.ENDED
+    assert environment.record(job_id).counts.expired == 2
 
 
-def test_a_job_that_ended_in_time_does_not_expire_afterwards(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=60))
-    scene.commit(scene.claim_unit())
+def test_a_paused_job_expires_too(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=60))
+    environment.ledger.control.pause(job_id)
+    overdue(environment, job_id)
 
-    assert scene.redis.exists(scene.keys.deadlines()) == 0
-    assert scene.record(job_id).state is JobState.COMPLETED
+    environment.ledger.work.expire()
+
+    assert environment.record(job_id).state is JobState.EXPIRED
 
 
-def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_classify_job(expires_in_s=600, results_ttl_s=6_000))
-    warnings_due(scene)
-    scene.ledger.work.expire()
-    scene.commit(scene.claim_unit())
-    warnings_due(scene)
+def test_a_job_with_time_left_is_not_touched(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=60))
+
+    assert environment.ledger.control.end_if_overdue(job_id) is False
+    environment.ledger.work.expire()
+
+    assert environment.record(job_id).state is JobState.QUEUED
+
+
+def test_a_job_that_ended_in_time_does_not_expire_afterwards(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=60))
+    environment.commit(environment.claim_unit())
+
+    assert environment.redis.exists(environment.keys.deadlines()) == 0
+    assert environment.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(1, a_classify_job(expires_in_s=600, results_ttl_s=6_000))
+    warnings_due(environment)
+    environment.ledger.work.expire()
+    environment.commit(environment.claim_unit())
+    warnings_due(environment)
     for _ in range(2):
-        scene.ledger.work.expire()
+        environment.ledger.work.expire()
 
-    record = scene.record(job_id)
-    events = scene.ledger.jobs.events(job_id, block=False)
+    record = environment.record(job_id)
+    events = environment.ledger.jobs.events(job_id, block=False)
     warnings = [event for event in events if isinstance(event, Expiring)]
     assert [warning.what for warning in warnings] == ["job", "results"]
     assert [w.expires_at_ms for w in warnings] == [record.expires_at_ms, record.kept_until_ms]
-    everywhere = read_events(scene.redis.xrange(scene.keys.all_events()))
+    everywhere = read_events(environment.redis.xrange(environment.keys.all_events()))
     assert [event.event for event in everywhere].count("expiring") == 2
 
 
@@ -131,21 +138,23 @@ def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(scene: Sce
     ("ttl_s", "notice_s"), [(600, 60), (7 * 24 * 3_600, 3_600)], ids=["a tenth", "an hour at most"]
 )
 def test_the_warning_comes_when_a_tenth_of_the_time_is_left(
-    scene: Scene, ttl_s: int, notice_s: int
+    environment: Environment, ttl_s: int, notice_s: int
 ) -> None:
     job = a_classify_job(source=inline("good"), results_ttl_s=ttl_s)
-    job_id = scene.submit(job)
-    scene.ledger.control.cancel(job_id)
+    job_id = environment.submit(job)
+    environment.ledger.control.cancel(job_id)
 
-    warn_at_ms = scene.redis.zscore(scene.keys.warnings(), f"{job_id} results")
+    warn_at_ms = environment.redis.zscore(environment.keys.warnings(), f"{job_id} results")
 
-    kept_until_ms = scene.record(job_id).kept_until_ms
+    kept_until_ms = environment.record(job_id).kept_until_ms
     assert kept_until_ms is not None and warn_at_ms is not None
     assert kept_until_ms - warn_at_ms == notice_s * 1000
 
 
-def test_a_job_that_ended_before_its_warning_is_not_warned_of(scene: Scene) -> None:
-    job_id = scene.submit_units(1, a_train_job(expires_in_s=60))
-    scene.ledger.control.cancel(job_id)
+def test_a_job_that_ended_before_its_warning_is_not_warned_of(environment: Environment) -> None:
+    job_id = environment.submit_units(1, a_train_job(expires_in_s=60))
+    environment.ledger.control.cancel(job_id)
 
-    assert scene.redis.zrange(scene.keys.warnings(), 0, -1) == [f"{job_id} results".encode()]
+    assert environment.redis.zrange(environment.keys.warnings(), 0, -1) == [
+        f"{job_id} results".encode()
+    ]

@@ -18,7 +18,7 @@ from builders import (
     inline,
     some_deltas,
 )
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Scene
+from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.submissions import BatchTemplate
@@ -27,20 +27,20 @@ from seqd_schemas import Cancelled, Counts, Failed, FileSource, JobState, Keys, 
 pytestmark = pytest.mark.processes
 
 
-def keys_of(scene: Scene, job_id: str) -> list[bytes]:
-    return list(scene.redis.scan_iter(f"{scene.keys.job(job_id)}*"))
+def keys_of(environment: Environment, job_id: str) -> list[bytes]:
+    return list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
 
 
-def all_keys(scene: Scene) -> set[str]:
-    return {key.decode() for key in scene.redis.scan_iter(f"{scene.keys.prefix}:*")}
+def all_keys(environment: Environment) -> set[str]:
+    return {key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")}
 
 
-def reconcile(scene: Scene) -> None:
+def reconcile(environment: Environment) -> None:
     """Do what a worker's reconciler does."""
-    scene.ledger.work.expire()
-    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
-    scene.ledger.jobs.forget_expired()
-    scene.ledger.work.notify_where_due(ROUTES)
+    environment.ledger.work.expire()
+    environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
+    environment.ledger.jobs.forget_expired()
+    environment.ledger.work.notify_where_due(ROUTES)
 
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
@@ -55,77 +55,80 @@ def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
     return patterns
 
 
-def cancelled(scene: Scene) -> str:
+def cancelled(environment: Environment) -> str:
     """A job with a unit done, one held, one that waits, one never touched; then cancelled."""
     job = a_classify_job(idempotency_key="7", results_ttl_s=60)
-    job_id = scene.submit_units(4, job)
-    scene.commit(scene.claim_unit())
-    scene.claim_unit()
-    scene.ledger.work.release_unit(scene.claim_unit(), wait_s=0.001, crashed=True)
-    scene.ledger.control.cancel(job_id)
+    job_id = environment.submit_units(4, job)
+    environment.commit(environment.claim_unit())
+    environment.claim_unit()
+    environment.ledger.work.release_unit(environment.claim_unit(), wait_s=0.001, crashed=True)
+    environment.ledger.control.cancel(job_id)
     return job_id
 
 
-def completed(scene: Scene) -> str:
-    job_id = scene.submit_units(2)
+def completed(environment: Environment) -> str:
+    job_id = environment.submit_units(2)
     for _ in range(2):
-        scene.commit(scene.claim_unit())
+        environment.commit(environment.claim_unit())
     return job_id
 
 
-def failed_training(scene: Scene) -> str:
-    job_id = scene.submit(a_train_job(), version=None, unit_items=1)
-    unit = scene.claim_unit()
-    scene.ledger.work.publish(unit, an_epoch(job_id))
-    scene.ledger.work.fail_job(unit, a_failure())
+def failed_training(environment: Environment) -> str:
+    job_id = environment.submit(a_train_job(), version=None, unit_items=1)
+    unit = environment.claim_unit()
+    environment.ledger.work.publish(unit, an_epoch(job_id))
+    environment.ledger.work.fail_job(unit, a_failure())
     return job_id
 
 
-def abandoned_upload(scene: Scene) -> str:
-    job_id = scene.submit(chunk=a_chunk())
-    scene.ledger.control.fail_abandoned(0.0, scene.ledger.fleet.now_ms() + 1)
+def abandoned_upload(environment: Environment) -> str:
+    job_id = environment.submit(chunk=a_chunk())
+    environment.ledger.control.fail_abandoned(0.0, environment.ledger.fleet.now_ms() + 1)
     return job_id
 
 
-def cancelled_ingest(scene: Scene) -> str:
-    job_id = scene.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
-    scene.ledger.control.cancel(job_id)
+def cancelled_ingest(environment: Environment) -> str:
+    job_id = environment.submit(a_classify_job(source=FileSource(path="/data/reviews.jsonl")))
+    environment.ledger.control.cancel(job_id)
     return job_id
 
 
 ENDINGS = [cancelled, completed, failed_training, abandoned_upload, cancelled_ingest]
 
 
-def test_a_job_is_cancelled_with_no_worker_up(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_a_job_is_cancelled_with_no_worker_up(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
 
-    assert scene.ledger.control.cancel(job_id) is JobState.CANCELLED
+    assert environment.ledger.control.cancel(job_id) is JobState.CANCELLED
 
-    record = scene.record(job_id)
+    record = environment.record(job_id)
     assert record.state is JobState.CANCELLED
     assert record.counts == Counts(total=4, cancelled=4)
-    event = scene.ledger.jobs.events(job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(job_id, block=False)[-1]
     assert isinstance(event, Cancelled)
     assert (event.counts, event.at_ms) == (record.counts, record.ended_at_ms)
 
 
-def test_nothing_of_a_cancelled_job_is_claimable(scene: Scene) -> None:
-    job_id = cancelled(scene)
+def test_nothing_of_a_cancelled_job_is_claimable(environment: Environment) -> None:
+    job_id = cancelled(environment)
 
-    reconcile(scene)
+    reconcile(environment)
 
-    assert scene.claim() is None
-    assert scene.redis.exists(scene.keys.todo(job_id), scene.keys.leases(job_id)) == 0
-    assert scene.redis.zcard(scene.keys.timers()) == 0
+    assert environment.claim() is None
+    assert (
+        environment.redis.exists(environment.keys.todo(job_id), environment.keys.leases(job_id))
+        == 0
+    )
+    assert environment.redis.zcard(environment.keys.timers()) == 0
 
 
-def test_what_was_done_before_a_cancel_stays_readable(scene: Scene) -> None:
-    job_id = cancelled(scene)
+def test_what_was_done_before_a_cancel_stays_readable(environment: Environment) -> None:
+    job_id = cancelled(environment)
 
-    assert scene.record(job_id).counts == Counts(total=8, succeeded=2, cancelled=6)
-    assert scene.labels(job_id, 0) == ["like", "like"]
+    assert environment.record(job_id).counts == Counts(total=8, succeeded=2, cancelled=6)
+    assert environment.labels(job_id, 0) == ["like", "like"]
     # The input of the others is kept too, so that each can be named as undone.
-    assert [blob is None for blob in scene.ledger.jobs.inputs(job_id, range(4))] == [
+    assert [blob is None for blob in environment.ledger.jobs.inputs(job_id, range(4))] == [
         True,
         False,
         False,
@@ -133,93 +136,93 @@ def test_what_was_done_before_a_cancel_stays_readable(scene: Scene) -> None:
     ]
 
 
-def test_a_job_that_has_ended_keeps_its_state(scene: Scene) -> None:
-    job_id = completed(scene)
-    before = scene.record(job_id)
+def test_a_job_that_has_ended_keeps_its_state(environment: Environment) -> None:
+    job_id = completed(environment)
+    before = environment.record(job_id)
 
-    assert scene.ledger.control.cancel(job_id) is JobState.COMPLETED
-    assert scene.ledger.control.fail(job_id, a_failure()) is JobState.COMPLETED
+    assert environment.ledger.control.cancel(job_id) is JobState.COMPLETED
+    assert environment.ledger.control.fail(job_id, a_failure()) is JobState.COMPLETED
 
-    assert scene.record(job_id) == before
-    assert scene.events(job_id)[-1] == "completed"
+    assert environment.record(job_id) == before
+    assert environment.events(job_id)[-1] == "completed"
 
 
-def test_a_job_that_is_not_there_cannot_be_read_or_cancelled(scene: Scene) -> None:
+def test_a_job_that_is_not_there_cannot_be_read_or_cancelled(environment: Environment) -> None:
     message = (
         "No job 'nowhere'. `seqd jobs list` shows those that are kept; they go with `seqd jobs "
         "rm`, when their time to live has passed, or with their Redis. Check the id, or hand the "
         "job in again, with the same idempotency key."
     )
 
-    for act in (scene.ledger.jobs.get, scene.ledger.control.cancel):
+    for act in (environment.ledger.jobs.get, environment.ledger.control.cancel):
         with pytest.raises(UnknownJob) as error:
             act("nowhere")
         assert str(error.value) == message
 
 
-def test_a_worker_that_holds_a_unit_can_fail_the_job(scene: Scene) -> None:
-    job_id = scene.submit_units(2)
+def test_a_worker_that_holds_a_unit_can_fail_the_job(environment: Environment) -> None:
+    job_id = environment.submit_units(2)
     failure = a_failure(message="No such weights.")
 
-    assert scene.ledger.work.fail_job(scene.claim_unit(), failure)
+    assert environment.ledger.work.fail_job(environment.claim_unit(), failure)
 
-    record = scene.record(job_id)
+    record = environment.record(job_id)
     assert (record.state, record.failure) == (JobState.FAILED, failure)
-    event = scene.ledger.jobs.events(job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(job_id, block=False)[-1]
     assert isinstance(event, Failed)
     assert event.failure == failure
 
 
-def test_a_zombie_cannot_fail_a_job(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    zombie = scene.claim_unit("worker-a")
-    scene.ledger.work.release_worker("worker-a", crashed=True)
-    scene.claim_unit("worker-b")
+def test_a_zombie_cannot_fail_a_job(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    zombie = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=True)
+    environment.claim_unit("worker-b")
 
-    assert not scene.ledger.work.fail_job(zombie, a_failure())
-    assert scene.record(job_id).state is JobState.RUNNING
+    assert not environment.ledger.work.fail_job(zombie, a_failure())
+    assert environment.record(job_id).state is JobState.RUNNING
 
 
 def test_a_refused_request_is_answered_in_the_stream_that_its_producer_watches(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    scene.ledger.submissions.reject("theirs", a_failure(code="unknown_model"))
+    environment.ledger.submissions.reject("theirs", a_failure(code="unknown_model"))
 
-    (event,) = scene.ledger.jobs.events("theirs", block=False)
+    (event,) = environment.ledger.jobs.events("theirs", block=False)
 
     assert isinstance(event, Rejected)
     assert event.failure == a_failure(code="unknown_model")
-    assert scene.redis.ttl(scene.keys.events("theirs")) == 24 * 3600
-    assert scene.redis.exists(scene.keys.job("theirs")) == 0
+    assert environment.redis.ttl(environment.keys.events("theirs")) == 24 * 3600
+    assert environment.redis.exists(environment.keys.job("theirs")) == 0
 
 
-def test_a_refusal_does_not_touch_a_job_of_the_same_name(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
+def test_a_refusal_does_not_touch_a_job_of_the_same_name(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
 
-    scene.ledger.submissions.reject(job_id, a_failure())
+    environment.ledger.submissions.reject(job_id, a_failure())
 
-    assert scene.events(job_id) == ["queued"]
-    assert scene.redis.ttl(scene.keys.events(job_id)) == -1
+    assert environment.events(job_id) == ["queued"]
+    assert environment.redis.ttl(environment.keys.events(job_id)) == -1
 
 
-def test_a_request_that_is_mended_starts_a_stream_of_its_own(scene: Scene) -> None:
-    scene.ledger.submissions.reject("theirs", a_failure())
+def test_a_request_that_is_mended_starts_a_stream_of_its_own(environment: Environment) -> None:
+    environment.ledger.submissions.reject("theirs", a_failure())
 
-    scene.submit(job_id="theirs", chunk=a_chunk())
+    environment.submit(job_id="theirs", chunk=a_chunk())
 
     # A `rejected` before it would end the reading of whoever starts at the beginning.
-    assert scene.events("theirs") == ["queued"]
-    assert scene.redis.ttl(scene.keys.events("theirs")) == -1
+    assert environment.events("theirs") == ["queued"]
+    assert environment.redis.ttl(environment.keys.events("theirs")) == -1
 
 
-def test_an_upload_whose_client_went_silent_is_ended(scene: Scene) -> None:
-    silent, busy = scene.submit(chunk=a_chunk()), scene.submit(chunk=a_chunk())
-    now_ms = scene.ledger.fleet.now_ms()
-    scene.redis.zadd(scene.keys.uploads(), {silent: now_ms - 900_001})
+def test_an_upload_whose_client_went_silent_is_ended(environment: Environment) -> None:
+    silent, busy = environment.submit(chunk=a_chunk()), environment.submit(chunk=a_chunk())
+    now_ms = environment.ledger.fleet.now_ms()
+    environment.redis.zadd(environment.keys.uploads(), {silent: now_ms - 900_001})
 
-    scene.ledger.control.fail_abandoned(900.0, now_ms)
+    environment.ledger.control.fail_abandoned(900.0, now_ms)
 
-    record = scene.record(silent)
+    record = environment.record(silent)
     assert record.state is JobState.FAILED
     assert record.failure is not None
     assert (record.failure.code, record.failure.retryable) == ("upload_abandoned", True)
@@ -227,138 +230,144 @@ def test_an_upload_whose_client_went_silent_is_ended(scene: Scene) -> None:
         "The client sent no more input for 900 s and did not say that it was done. Send the job "
         "again; what had finished stays readable."
     )
-    assert scene.record(busy).state is JobState.QUEUED
+    assert environment.record(busy).state is JobState.QUEUED
 
 
-def test_a_client_that_waits_for_the_workers_is_not_silent(scene: Scene) -> None:
-    small = scene.with_settings(max_pending_bytes=1)
+def test_a_client_that_waits_for_the_workers_is_not_silent(environment: Environment) -> None:
+    small = environment.with_settings(max_pending_bytes=1)
     job_id = small.submit(chunk=a_chunk())
-    scene.redis.zadd(scene.keys.uploads(), {job_id: 1})
+    environment.redis.zadd(environment.keys.uploads(), {job_id: 1})
 
     assert small.append(job_id, 1) == "full"
 
-    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
-    assert scene.record(job_id).state is JobState.QUEUED
+    environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
+    assert environment.record(job_id).state is JobState.QUEUED
 
 
-def test_an_upload_that_was_deleted_by_hand_does_not_stop_the_chore(scene: Scene) -> None:
-    deleted, silent = scene.submit(chunk=a_chunk()), scene.submit(chunk=a_chunk())
-    scene.redis.delete(scene.keys.job(deleted))
-    scene.redis.zadd(scene.keys.uploads(), {deleted: 1, silent: 2})
+def test_an_upload_that_was_deleted_by_hand_does_not_stop_the_chore(
+    environment: Environment,
+) -> None:
+    deleted, silent = environment.submit(chunk=a_chunk()), environment.submit(chunk=a_chunk())
+    environment.redis.delete(environment.keys.job(deleted))
+    environment.redis.zadd(environment.keys.uploads(), {deleted: 1, silent: 2})
 
-    scene.ledger.control.fail_abandoned(900.0, scene.ledger.fleet.now_ms())
+    environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
 
-    assert scene.record(silent).state is JobState.FAILED
-    assert scene.redis.zcard(scene.keys.uploads()) == 0
-    assert scene.redis.zcard(scene.keys.open_jobs()) == 0
+    assert environment.record(silent).state is JobState.FAILED
+    assert environment.redis.zcard(environment.keys.uploads()) == 0
+    assert environment.redis.zcard(environment.keys.open_jobs()) == 0
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_every_key_of_an_ended_job_has_its_time_to_live(
-    scene: Scene, ending: Callable[[Scene], str]
+    environment: Environment, ending: Callable[[Environment], str]
 ) -> None:
-    job_id = ending(scene)
+    job_id = ending(environment)
 
-    ttl_s = scene.record(job_id).job.results_ttl_s
-    lives = {key: scene.redis.ttl(key) for key in keys_of(scene, job_id)}
+    ttl_s = environment.record(job_id).job.results_ttl_s
+    lives = {key: environment.redis.ttl(key) for key in keys_of(environment, job_id)}
     assert len(lives) >= 2  # the job and its events, at least
     assert all(ttl_s - 5 <= life <= ttl_s for life in lives.values()), lives
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_nothing_is_left_of_a_job_whose_time_is_over(
-    scene: Scene, ending: Callable[[Scene], str]
+    environment: Environment, ending: Callable[[Environment], str]
 ) -> None:
-    before = all_keys(scene)
-    job_id = ending(scene)
-    for key in keys_of(scene, job_id):
-        scene.redis.pexpire(key, 1)
-    scene.wait_for_clock(scene.ledger.fleet.now_ms() + 2)
+    before = all_keys(environment)
+    job_id = ending(environment)
+    for key in keys_of(environment, job_id):
+        environment.redis.pexpire(key, 1)
+    environment.wait_for_clock(environment.ledger.fleet.now_ms() + 2)
 
-    reconcile(scene)
+    reconcile(environment)
 
     # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
     # the same time to live as its job.
     kept = {
-        scene.keys.route_position(),
-        scene.keys.all_events(),
-        scene.keys.idempotency("default", "7"),
+        environment.keys.route_position(),
+        environment.keys.all_events(),
+        environment.keys.idempotency("default", "7"),
     }
     assert before == set()
-    assert all_keys(scene) - kept == set()
-    assert scene.ledger.jobs.newest(10) == []
+    assert all_keys(environment) - kept == set()
+    assert environment.ledger.jobs.newest(10) == []
 
 
-def test_jobs_behind_long_lived_ones_are_forgotten_too(scene: Scene) -> None:
+def test_jobs_behind_long_lived_ones_are_forgotten_too(environment: Environment) -> None:
     # Past 128 entries Redis hands a sorted set out in pages.
     for number in range(300):
-        scene.submit(a_classify_job(source=inline("good")), job_id=f"kept-{number}")
-    gone = [scene.submit(a_classify_job(source=inline("good"))) for _ in range(30)]
-    scene.redis.delete(*(scene.keys.job(job_id) for job_id in gone))
+        environment.submit(a_classify_job(source=inline("good")), job_id=f"kept-{number}")
+    gone = [environment.submit(a_classify_job(source=inline("good"))) for _ in range(30)]
+    environment.redis.delete(*(environment.keys.job(job_id) for job_id in gone))
 
     for _ in range(40):
-        scene.ledger.jobs.forget_expired(batch=10)
+        environment.ledger.jobs.forget_expired(batch=10)
 
-    assert scene.redis.zcard(scene.keys.jobs()) == 300
+    assert environment.redis.zcard(environment.keys.jobs()) == 300
 
 
 def test_an_old_job_that_has_not_ended_is_found_behind_any_number_of_ended_ones(
-    scene: Scene,
+    environment: Environment,
 ) -> None:
-    waiting = scene.submit_units(1)
+    waiting = environment.submit_units(1)
     for _ in range(5):
-        scene.ledger.control.cancel(scene.submit_units(1))
+        environment.ledger.control.cancel(environment.submit_units(1))
 
-    found = scene.ledger.jobs.newest_open(2)
+    found = environment.ledger.jobs.newest_open(2)
 
     assert [record.job_id for record in found] == [waiting]
 
 
-def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(scene: Scene) -> None:
+def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(
+    environment: Environment,
+) -> None:
     jobs = []
     for _ in range(4):
-        jobs.append(scene.submit_units(1))
-        scene.wait_for_clock(scene.ledger.fleet.now_ms())
-    scene.redis.delete(scene.keys.job(jobs[3]))
+        jobs.append(environment.submit_units(1))
+        environment.wait_for_clock(environment.ledger.fleet.now_ms())
+    environment.redis.delete(environment.keys.job(jobs[3]))
 
-    newest = [record.job_id for record in scene.ledger.jobs.newest(2)]
+    newest = [record.job_id for record in environment.ledger.jobs.newest(2)]
 
     assert newest == [jobs[2], jobs[1]]
-    assert scene.ledger.jobs.newest(0) == []
+    assert environment.ledger.jobs.newest(0) == []
 
 
-def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(scene: Scene) -> None:
-    quick = scene.with_settings(lease_s=BRIEFLY_S)
+def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
+    environment: Environment,
+) -> None:
+    quick = environment.with_settings(lease_s=BRIEFLY_S)
     template = BatchTemplate(a_classify_job(), version=3, unit_items=2, client="c1")
-    scene.ledger.submissions.submit_each(template, [("told", a_chunk())])
-    scene.commit(scene.claim_unit())
+    environment.ledger.submissions.submit_each(template, [("told", a_chunk())])
+    environment.commit(environment.claim_unit())
     for ending in ENDINGS:
-        ending(scene)
-    scene.append(scene.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)
-    scene.commit(scene.claim_unit(), errored=1)
-    scene.commit(scene.claim_unit())
+        ending(environment)
+    environment.append(environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)
+    environment.commit(environment.claim_unit(), errored=1)
+    environment.commit(environment.claim_unit())
     quick.submit_units(3)
     quick.claim_unit()
     quick.expire_due()
-    unit = scene.claim_unit()
+    unit = environment.claim_unit()
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
-    scene.ledger.work.split(unit, parts)
-    part = scene.claim_unit()
-    scene.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
-    scene.ledger.fleet.publish_limits(scene.settings)
-    scene.submit(chunk=a_chunk())
-    scene.ledger.fleet.publish_worker(a_worker_status())
-    scene.ledger.fleet.publish_catalog([a_catalog_entry()])
-    scene.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
-    scene.queue_wakeup(CLASSIFY)
-    damaged = scene.submit_units(1, a_generate_job())
-    scene.redis.set(scene.keys.job(damaged), "a string")
-    scene.claim(routes=(GENERATE,))
+    environment.ledger.work.split(unit, parts)
+    part = environment.claim_unit()
+    environment.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
+    environment.ledger.fleet.publish_limits(environment.settings)
+    environment.submit(chunk=a_chunk())
+    environment.ledger.fleet.publish_worker(a_worker_status())
+    environment.ledger.fleet.publish_catalog([a_catalog_entry()])
+    environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
+    environment.queue_wakeup(CLASSIFY)
+    damaged = environment.submit_units(1, a_generate_job())
+    environment.redis.set(environment.keys.job(damaged), "a string")
+    environment.claim(routes=(GENERATE,))
 
-    found = all_keys(scene)
+    found = all_keys(environment)
 
-    named = patterns_of(scene.keys)
+    named = patterns_of(environment.keys)
     unnamed = [key for key in found if not any(name.fullmatch(key) for name in named.values())]
     unseen = [method for method, name in named.items() if not any(map(name.fullmatch, found))]
     assert unnamed == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders import a_chunk, a_classify_job, a_failure, a_train_job, a_training_result, an_epoch
-from ledger_fixtures import Scene, open_scene
+from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
@@ -22,30 +22,30 @@ pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(params=["redis", "valkey"])
-def tight(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
-    """A scene on a server of its own, which `fill` makes full."""
+def tight(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Environment]:
+    """An environment on a server of its own, which `fill` makes full."""
     server = PrivateServer(binary_of_kind(request.param), tmp_path)
     server.start()
     try:
         with connect(server.url) as redis:
-            yield open_scene(redis, Settings(redis_url=server.url, prefix="tight"))
+            yield open_environment(redis, Settings(redis_url=server.url, prefix="tight"))
     finally:
         server.stop()
 
 
-def fill(scene: Scene) -> None:
+def fill(environment: Environment) -> None:
     """Leave no byte, as other jobs' input would."""
-    used = scene.redis.info("memory")["used_memory"]
-    scene.redis.config_set("maxmemory", int(used) // 2)
+    used = environment.redis.info("memory")["used_memory"]
+    environment.redis.config_set("maxmemory", int(used) // 2)
 
 
-def relieve(scene: Scene) -> None:
-    scene.redis.config_set("maxmemory", 0)
+def relieve(environment: Environment) -> None:
+    environment.redis.config_set("maxmemory", 0)
 
 
-def dump(scene: Scene) -> dict[bytes, object]:
+def dump(environment: Environment) -> dict[bytes, object]:
     """All that Redis holds, byte by byte; of hashes, what is in them: reading one reorders it."""
-    redis = scene.redis
+    redis = environment.redis
     return {
         key: redis.hgetall(key) if redis.type(key) == b"hash" else redis.dump(key)
         for key in redis.scan_iter("*")
@@ -60,7 +60,7 @@ def a_wordy_chunk() -> ItemChunk:
     )
 
 
-def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Scene) -> None:
+def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Environment) -> None:
     before = dump(tight)
     fill(tight)
 
@@ -77,7 +77,7 @@ def test_a_full_redis_takes_no_job_and_is_left_as_it_was(tight: Scene) -> None:
     assert tight.notified == []
 
 
-def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Scene) -> None:
+def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Environment) -> None:
     fill(tight)
     with pytest.raises(RedisFull):
         tight.submit(job_id="mine", chunk=a_chunk())
@@ -88,7 +88,7 @@ def test_a_job_can_be_handed_in_again_when_there_is_room(tight: Scene) -> None:
     assert tight.record("mine").counts.total == 2
 
 
-def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Scene) -> None:
+def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Environment) -> None:
     job_id = tight.submit(chunk=a_chunk())
     before = dump(tight)
     fill(tight)
@@ -101,7 +101,7 @@ def test_a_full_redis_takes_no_more_input_and_the_job_goes_on_later(tight: Scene
     assert tight.append(job_id, 1) == "added"
 
 
-def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Scene) -> None:
+def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Environment) -> None:
     job_id = tight.submit(chunk=a_wordy_chunk(), sealed=True)
     fill(tight)
 
@@ -113,7 +113,9 @@ def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Scene)
     assert tight.labels(job_id, 0) == ["like", "like"]
 
 
-def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(tight: Scene) -> None:
+def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
+    tight: Environment,
+) -> None:
     job_id = tight.submit(chunk=a_chunk(2), sealed=True)
     unit = tight.claim_unit()
     fill(tight)
@@ -129,7 +131,7 @@ def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(tight
     assert tight.record(job_id).state is JobState.COMPLETED
 
 
-def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Scene) -> None:
+def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Environment) -> None:
     tight.submit(a_train_job(), version=None, unit_items=1)
     unit = tight.claim_unit()
     fill(tight)
@@ -143,7 +145,7 @@ def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Scene) -> No
     assert dump(tight) == before
 
 
-def test_leases_can_be_kept_while_redis_is_full(tight: Scene) -> None:
+def test_leases_can_be_kept_while_redis_is_full(tight: Environment) -> None:
     tight.submit_units(1)
     unit = tight.claim_unit()
     fill(tight)
@@ -152,7 +154,7 @@ def test_leases_can_be_kept_while_redis_is_full(tight: Scene) -> None:
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_a_job_can_be_ended_while_redis_is_full(tight: Scene, held: bool) -> None:
+def test_a_job_can_be_ended_while_redis_is_full(tight: Environment, held: bool) -> None:
     job_id = tight.submit_units(1)
     if held:
         tight.claim_unit()
@@ -166,10 +168,10 @@ def test_a_job_can_be_ended_while_redis_is_full(tight: Scene, held: bool) -> Non
 def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
     url = f"redis://:wrong@{LOOPBACK}:{private_server.port}/0"
     with connect(url) as redis:
-        scene = open_scene(redis, Settings(redis_url=url))
+        environment = open_environment(redis, Settings(redis_url=url))
 
         with pytest.raises(RedisRefused) as error:
-            scene.submit(chunk=a_chunk())
+            environment.submit(chunk=a_chunk())
 
     assert str(error.value) == (
         f"Redis at 127.0.0.1:{private_server.port} refused the user or password: invalid "
@@ -182,10 +184,10 @@ def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
 def test_a_missing_password_is_named(private_server: PrivateServer) -> None:
     url = f"redis://{LOOPBACK}:{private_server.port}/0"
     with connect(url) as redis:
-        scene = open_scene(redis, Settings(redis_url=url))
+        environment = open_environment(redis, Settings(redis_url=url))
 
         with pytest.raises(RedisRefused) as error:
-            scene.ledger.jobs.newest(1)
+            environment.ledger.jobs.newest(1)
 
     assert str(error.value) == (
         f"Redis at 127.0.0.1:{private_server.port} refused the user or password: Authentication "
@@ -197,10 +199,10 @@ def test_a_server_that_is_not_there_is_named() -> None:
     port = choose_port(0)
     url = f"redis://:secret@{LOOPBACK}:{port}/0"
     with connect(url, retries=0) as redis:
-        scene = open_scene(redis, Settings(redis_url=url))
+        environment = open_environment(redis, Settings(redis_url=url))
 
         with pytest.raises(RedisUnreachable) as error:
-            scene.submit(chunk=a_chunk())
+            environment.submit(chunk=a_chunk())
 
     refused = errno.ECONNREFUSED
     assert str(error.value) == (
@@ -214,13 +216,16 @@ def test_a_job_handed_in_while_the_server_restarts_is_in_the_ledger_once(
     private_server: PrivateServer,
 ) -> None:
     with connect(private_server.url) as redis:
-        scene = open_scene(redis, Settings(redis_url=private_server.url))
-        scene.submit(job_id="before", chunk=a_chunk())
+        environment = open_environment(redis, Settings(redis_url=private_server.url))
+        environment.submit(job_id="before", chunk=a_chunk())
         private_server.restart()
 
-        scene.submit(job_id="after", chunk=a_chunk())
+        environment.submit(job_id="after", chunk=a_chunk())
 
-        assert [record.job_id for record in scene.ledger.jobs.newest(10)] == ["after", "before"]
+        assert [record.job_id for record in environment.ledger.jobs.newest(10)] == [
+            "after",
+            "before",
+        ]
 
 
 def test_every_server_takes_commands_in_one_protocol(any_server: Server) -> None:

@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from builders import a_chunk, a_classify_job
-from ledger_fixtures import BRIEFLY_S, Scene, open_scene
+from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from seqd.ledger import connect
 from seqd.ledger.work import CommitOutcome, Unit
 from seqd.settings import Settings
@@ -69,12 +69,12 @@ class ModelJob:
 class Interleavings(RuleBasedStateMachine):
     """The walk. `scenes` gives a fresh ledger for each."""
 
-    scenes: Iterator[Scene]
+    scenes: Iterator[Environment]
 
     def __init__(self) -> None:
         super().__init__()
-        self.scene = next(self.scenes)
-        self.brief = self.scene.with_settings(lease_s=BRIEFLY_S, backoff_s=BRIEFLY_S)
+        self.environment = next(self.scenes)
+        self.brief = self.environment.with_settings(lease_s=BRIEFLY_S, backoff_s=BRIEFLY_S)
         self.jobs: dict[str, ModelJob] = {}
         #: Every claim that was ever made: most of them are zombies by now.
         self.handles: list[Unit] = []
@@ -98,7 +98,7 @@ class Interleavings(RuleBasedStateMachine):
     def submit(self, is_loud: bool, priority: str) -> None:
         request = a_classify_job(parameters={"loud": is_loud}, priority=priority)
         # Units of four leave room for two of two: like jobs come together.
-        job_id = self.scene.submit(request, chunk=a_chunk(2), unit_items=4)
+        job_id = self.environment.submit(request, chunk=a_chunk(2), unit_items=4)
         self.jobs[job_id] = ModelJob(request)
 
     @precondition(lambda self: self.jobs)
@@ -107,7 +107,7 @@ class Interleavings(RuleBasedStateMachine):
         job_id, job = list(self.jobs.items())[which % len(self.jobs)]
         number = len(job.units) - 1 if is_again else len(job.units)
 
-        outcome = self.scene.append(job_id, number, job=job.request)
+        outcome = self.environment.append(job_id, number, job=job.request)
 
         if not job.is_open or (job.is_sealed and not is_again):
             assert outcome == "ended"
@@ -121,7 +121,7 @@ class Interleavings(RuleBasedStateMachine):
     def seal(self, which: int) -> None:
         job_id, job = list(self.jobs.items())[which % len(self.jobs)]
 
-        sealed = self.scene.ledger.submissions.seal(job.request, job_id, len(job.units))
+        sealed = self.environment.ledger.submissions.seal(job.request, job_id, len(job.units))
 
         assert sealed == job.is_open
         if job.is_open:
@@ -130,7 +130,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(worker=WORKERS, is_brief=st.booleans())
     def claim(self, worker: str, is_brief: bool) -> None:
-        claim = (self.brief if is_brief else self.scene).claim(worker)
+        claim = (self.brief if is_brief else self.environment).claim(worker)
 
         if claim is None:
             assert [unit for _, _, unit in self.open_units() if unit.place == "todo"] == []
@@ -160,7 +160,7 @@ class Interleavings(RuleBasedStateMachine):
         job, unit = self.model_of(handle)
         label = f"attempt {handle.attempt} of {handle.job_id}/{handle.name}"
 
-        outcome = self.scene.commit(handle, label=label)
+        outcome = self.environment.commit(handle, label=label)
 
         if unit.place == "done":
             assert outcome is CommitOutcome.DUPLICATE
@@ -177,7 +177,7 @@ class Interleavings(RuleBasedStateMachine):
         handle = self.handles[which % len(self.handles)]
         _, unit = self.model_of(handle)
 
-        done = self.scene.ledger.work.release_unit(
+        done = self.environment.ledger.work.release_unit(
             handle, wait_s=BRIEFLY_S if is_later else 0.0, crashed=is_crash
         )
 
@@ -191,7 +191,7 @@ class Interleavings(RuleBasedStateMachine):
     def renew(self, which: int) -> None:
         handle = self.handles[which % len(self.handles)]
 
-        kept = self.scene.ledger.work.renew([handle])
+        kept = self.environment.ledger.work.renew([handle])
 
         assert kept == [self.is_current(handle)]
         if kept[0]:
@@ -208,10 +208,12 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        soon_ms = self.scene.ledger.fleet.now_ms() + SOON_MS
-        timers = self.scene.redis.zrange(self.scene.keys.timers(), 0, -1, withscores=True)
+        soon_ms = self.environment.ledger.fleet.now_ms() + SOON_MS
+        timers = self.environment.redis.zrange(
+            self.environment.keys.timers(), 0, -1, withscores=True
+        )
         due = [int(score) for _, score in timers if score < soon_ms]
-        self.scene.wait_for_clock(max(due, default=0))
+        self.environment.wait_for_clock(max(due, default=0))
 
         woken = self.brief.ledger.work.expire()
 
@@ -231,7 +233,7 @@ class Interleavings(RuleBasedStateMachine):
     def cancel(self, which: int) -> None:
         job_id, job = list(self.jobs.items())[which % len(self.jobs)]
 
-        state = self.scene.ledger.control.cancel(job_id)
+        state = self.environment.ledger.control.cancel(job_id)
 
         if job.is_open:
             job.state = JobState.CANCELLED
@@ -240,7 +242,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def counts_add_up(self) -> None:
         for job_id, job in self.jobs.items():
-            record = self.scene.record(job_id)  # refuses counts that do not add up
+            record = self.environment.record(job_id)  # refuses counts that do not add up
             done = sum(unit.place == "done" for unit in job.units)
             undone = len(job.units) - done
             assert record.state is job.state
@@ -251,7 +253,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def each_unit_is_in_one_place(self) -> None:
-        redis, keys = self.scene.redis, self.scene.keys
+        redis, keys = self.environment.redis, self.environment.keys
         timers = {name.decode() for name in redis.zrange(keys.timers(), 0, -1)}
         for job_id, job in self.jobs.items():
             todo, leased, done = self._places(job_id)
@@ -269,11 +271,11 @@ class Interleavings(RuleBasedStateMachine):
         for job_id, job in self.jobs.items():
             for number, unit in enumerate(job.units):
                 if unit.place == "done":
-                    assert self.scene.labels(job_id, number) == [unit.label] * 2
+                    assert self.environment.labels(job_id, number) == [unit.label] * 2
 
     def _places(self, job_id: str) -> tuple[set[str], set[str], set[str]]:
-        keys = self.scene.keys
-        with self.scene.redis.pipeline() as pipe:
+        keys = self.environment.keys
+        with self.environment.redis.pipeline() as pipe:
             pipe.zrange(keys.todo(job_id), 0, -1)
             pipe.hkeys(keys.leases(job_id))
             pipe.hkeys(keys.output(job_id))
@@ -284,12 +286,12 @@ class Interleavings(RuleBasedStateMachine):
         return {str(number) for number, unit in enumerate(job.units) if unit.place == place}
 
 
-def fresh_scenes(redis: Redis, settings: Settings) -> Iterator[Scene]:
+def fresh_scenes(redis: Redis, settings: Settings) -> Iterator[Environment]:
     """Ledgers side by side on one server, all of whose keys go with the test's."""
     number = 0
     while True:
         number += 1
-        yield open_scene(
+        yield open_environment(
             redis, settings.model_copy(update={"prefix": f"{settings.prefix}.{number}"})
         )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.errors import JobDamaged
 
 pytestmark = pytest.mark.processes
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.processes
     ],
 )
 def test_a_damaged_job_says_what_is_wrong_with_it(
-    scene: Scene, field: str, value: str, reason: str
+    environment: Environment, field: str, value: str, reason: str
 ) -> None:
-    job_id = scene.submit_units(1)
-    scene.redis.hset(scene.keys.job(job_id), field, value)
+    job_id = environment.submit_units(1)
+    environment.redis.hset(environment.keys.job(job_id), field, value)
 
     with pytest.raises(JobDamaged) as refused:
-        scene.record(job_id)
+        environment.record(job_id)
 
     assert str(refused.value) == (
         f"What Redis holds of job {job_id} is not what seqd writes: {reason}. Somebody changed it "
@@ -31,27 +31,27 @@ def test_a_damaged_job_says_what_is_wrong_with_it(
     )
 
 
-def test_a_field_that_is_missing_is_named(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    scene.redis.hdel(scene.keys.job(job_id), "units")
+def test_a_field_that_is_missing_is_named(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    environment.redis.hdel(environment.keys.job(job_id), "units")
 
     with pytest.raises(JobDamaged, match="not what seqd writes: there is no field 'units'"):
-        scene.record(job_id)
+        environment.record(job_id)
 
 
-def test_a_damaged_job_hides_no_other_from_the_list(scene: Scene) -> None:
-    sound, damaged, other_type = (scene.submit_units(1) for _ in range(3))
-    scene.redis.hset(scene.keys.job(damaged), "state", "asleep")
-    scene.redis.delete(scene.keys.job(other_type))
-    scene.redis.set(scene.keys.job(other_type), "a text")
+def test_a_damaged_job_hides_no_other_from_the_list(environment: Environment) -> None:
+    sound, damaged, other_type = (environment.submit_units(1) for _ in range(3))
+    environment.redis.hset(environment.keys.job(damaged), "state", "asleep")
+    environment.redis.delete(environment.keys.job(other_type))
+    environment.redis.set(environment.keys.job(other_type), "a text")
 
-    assert [record.job_id for record in scene.ledger.jobs.newest(10)] == [sound]
+    assert [record.job_id for record in environment.ledger.jobs.newest(10)] == [sound]
 
 
-def test_an_entry_that_is_no_event_is_left_out(scene: Scene) -> None:
-    job_id = scene.submit_units(1)
-    scene.redis.xadd(scene.keys.events(job_id), {"e": '{"event": "party"}'})
-    scene.redis.xadd(scene.keys.events(job_id), {"other": "field"})
-    scene.ledger.control.cancel(job_id)
+def test_an_entry_that_is_no_event_is_left_out(environment: Environment) -> None:
+    job_id = environment.submit_units(1)
+    environment.redis.xadd(environment.keys.events(job_id), {"e": '{"event": "party"}'})
+    environment.redis.xadd(environment.keys.events(job_id), {"other": "field"})
+    environment.ledger.control.cancel(job_id)
 
-    assert scene.events(job_id) == ["queued", "cancelled"]
+    assert environment.events(job_id) == ["queued", "cancelled"]

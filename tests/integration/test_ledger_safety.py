@@ -11,7 +11,7 @@ from seqd.errors import InvalidSettings
 from seqd.ledger import connect
 from seqd.ledger.redis import check_server
 from seqd.local.redis_binaries import find_server_binaries
-from worker_fixtures import House, live_settings
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -143,23 +143,23 @@ def test_a_server_that_does_not_tell_its_configuration_is_taken_as_it_is(start_s
 
 def test_a_worker_ends_with_status_78_and_says_what_to_set(start_server, tmp_path):
     server = start_server(*VOLATILE)
-    house = House(live_settings(server, tmp_path), tmp_path)
+    cluster = Cluster(live_settings(server, tmp_path), tmp_path)
     try:
-        worker = house.start()
+        worker = cluster.start()
 
         assert worker.wait_for_end() == 78
         assert "SEQD_ALLOW_VOLATILE=true here to run all the same." in " ".join(
             worker.whole_log().split()
         )
     finally:
-        house.close()
+        cluster.close()
 
 
 def test_a_worker_that_may_runs_on_a_server_that_forgets(start_server, tmp_path):
-    house = House(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)
+    cluster = Cluster(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)
     try:
-        worker = house.start_ready(allow_volatile=True)
+        worker = cluster.start_ready(allow_volatile=True)
 
         assert "its restart loses every job" in worker.whole_log()
     finally:
-        house.close()
+        cluster.close()

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders import a_chunk, some_results
-from ledger_fixtures import CLASSIFY, ROUTES, Scene
+from ledger_fixtures import CLASSIFY, ROUTES, Environment
 from seqd.client import JobHandle
 from seqd.ledger.blobs import pack_results, split_chunk, unpack_items, unpack_results
 from seqd.ledger.work import CommitOutcome, Unit
@@ -16,119 +16,123 @@ pytestmark = pytest.mark.processes
 ITEMS = 8
 
 
-def a_job(scene: Scene) -> str:
+def a_job(environment: Environment) -> str:
     """A job of one unit of eight items."""
-    return scene.submit(chunk=a_chunk(ITEMS), sealed=True, unit_items=ITEMS)
+    return environment.submit(chunk=a_chunk(ITEMS), sealed=True, unit_items=ITEMS)
 
 
-def split(scene: Scene, unit: Unit) -> bool:
+def split(environment: Environment, unit: Unit) -> bool:
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
-    return scene.ledger.work.split(unit, parts)
+    return environment.ledger.work.split(unit, parts)
 
 
-def commit_part(scene: Scene, part: Unit, *, errored: int = 0) -> CommitOutcome:
+def commit_part(environment: Environment, part: Unit, *, errored: int = 0) -> CommitOutcome:
     """Commit a result for each item of a part."""
     chunk = unpack_items(part.blob)
     results = some_results(len(chunk.items), first=chunk.first_index, errored=errored)
-    return scene.ledger.work.commit(part, results)
+    return environment.ledger.work.commit(part, results)
 
 
-def ids_of(scene: Scene, job_id: str) -> list[str]:
-    return [result.custom_id for result in JobHandle(scene.ledger, job_id).results()]
+def ids_of(environment: Environment, job_id: str) -> list[str]:
+    return [result.custom_id for result in JobHandle(environment.ledger, job_id).results()]
 
 
-def test_the_parts_of_a_unit_are_claimed_one_at_a_time_in_order(scene: Scene) -> None:
-    job_id = a_job(scene)
+def test_the_parts_of_a_unit_are_claimed_one_at_a_time_in_order(environment: Environment) -> None:
+    job_id = a_job(environment)
 
-    split(scene, scene.claim_unit())
+    split(environment, environment.claim_unit())
 
-    assert scene.claim_names() == [(job_id, "0:0:4")]
-    assert scene.claim_names() == [(job_id, "0:4:8")]
-    assert scene.claim_names() == []
-
-
-def test_a_split_notifies_for_its_parts(scene: Scene) -> None:
-    a_job(scene)
-    unit = scene.claim_unit()
-    scene.notified.clear()
-
-    split(scene, unit)
-
-    assert scene.notified == [CLASSIFY]
+    assert environment.claim_names() == [(job_id, "0:0:4")]
+    assert environment.claim_names() == [(job_id, "0:4:8")]
+    assert environment.claim_names() == []
 
 
-def test_the_results_of_the_parts_become_the_units_when_the_last_one_is_there(scene: Scene) -> None:
-    job_id = a_job(scene)
-    split(scene, scene.claim_unit())
-    first, second = scene.claim_unit(), scene.claim_unit()
-    split(scene, second)
-    third, fourth = scene.claim_unit(), scene.claim_unit()
+def test_a_split_notifies_for_its_parts(environment: Environment) -> None:
+    a_job(environment)
+    unit = environment.claim_unit()
+    environment.notified.clear()
 
-    outcomes = [commit_part(scene, part, errored=1) for part in (fourth, first)]
-    before = scene.ledger.jobs.outputs(job_id, [0])[0]
-    last = commit_part(scene, third)
+    split(environment, unit)
+
+    assert environment.notified == [CLASSIFY]
+
+
+def test_the_results_of_the_parts_become_the_units_when_the_last_one_is_there(
+    environment: Environment,
+) -> None:
+    job_id = a_job(environment)
+    split(environment, environment.claim_unit())
+    first, second = environment.claim_unit(), environment.claim_unit()
+    split(environment, second)
+    third, fourth = environment.claim_unit(), environment.claim_unit()
+
+    outcomes = [commit_part(environment, part, errored=1) for part in (fourth, first)]
+    before = environment.ledger.jobs.outputs(job_id, [0])[0]
+    last = commit_part(environment, third)
 
     assert outcomes == [CommitOutcome.COMMITTED, CommitOutcome.COMMITTED]
     assert before is None
     assert last is CommitOutcome.COMPLETED
-    assert ids_of(scene, job_id) == [f"item-{n}" for n in range(ITEMS)]
-    record = scene.record(job_id)
+    assert ids_of(environment, job_id) == [f"item-{n}" for n in range(ITEMS)]
+    record = environment.record(job_id)
     assert record.counts == Counts(total=8, succeeded=6, errored=2)
     assert (record.units, record.units_done) == (1, 1)
 
 
-def test_only_the_attempt_that_holds_the_lease_splits(scene: Scene) -> None:
-    job_id = a_job(scene)
-    zombie = scene.claim_unit()
-    scene.ledger.work.release_unit(zombie)
-    scene.claim_unit("worker-b")
+def test_only_the_attempt_that_holds_the_lease_splits(environment: Environment) -> None:
+    job_id = a_job(environment)
+    zombie = environment.claim_unit()
+    environment.ledger.work.release_unit(zombie)
+    environment.claim_unit("worker-b")
 
-    was_split = split(scene, zombie)
+    was_split = split(environment, zombie)
 
     assert was_split is False
-    assert scene.ledger.jobs.parts(job_id, 0) == ["0"]
+    assert environment.ledger.jobs.parts(job_id, 0) == ["0"]
 
 
 @pytest.mark.parametrize("committed_parts", [0, 1, 2])
 def test_a_zombies_commit_of_a_unit_that_was_split_changes_nothing(
-    scene: Scene, committed_parts: int
+    environment: Environment, committed_parts: int
 ) -> None:
-    job_id = a_job(scene)
-    zombie = scene.claim_unit()
-    split(scene, zombie)
+    job_id = a_job(environment)
+    zombie = environment.claim_unit()
+    split(environment, zombie)
     for _ in range(committed_parts):
-        commit_part(scene, scene.claim_unit())
+        commit_part(environment, environment.claim_unit())
 
-    outcome = scene.ledger.work.commit(zombie, some_results(ITEMS, label="zombie"))
+    outcome = environment.ledger.work.commit(zombie, some_results(ITEMS, label="zombie"))
 
     assert outcome is CommitOutcome.DUPLICATE
-    assert scene.record(job_id).counts.succeeded == 4 * committed_parts
+    assert environment.record(job_id).counts.succeeded == 4 * committed_parts
 
 
-def test_a_cancelled_job_tells_of_every_item_of_a_split_unit_in_order(scene: Scene) -> None:
-    job_id = a_job(scene)
-    split(scene, scene.claim_unit())
-    scene.claim_unit()
-    commit_part(scene, scene.claim_unit())
+def test_a_cancelled_job_tells_of_every_item_of_a_split_unit_in_order(
+    environment: Environment,
+) -> None:
+    job_id = a_job(environment)
+    split(environment, environment.claim_unit())
+    environment.claim_unit()
+    commit_part(environment, environment.claim_unit())
 
-    scene.ledger.control.cancel(job_id)
+    environment.ledger.control.cancel(job_id)
 
-    results = list(JobHandle(scene.ledger, job_id).results())
+    results = list(JobHandle(environment.ledger, job_id).results())
     assert [result.custom_id for result in results] == [f"item-{n}" for n in range(ITEMS)]
     assert [result.status for result in results] == ["errored"] * 4 + ["succeeded"] * 4
-    assert scene.record(job_id).counts == Counts(total=8, succeeded=4, cancelled=4)
+    assert environment.record(job_id).counts == Counts(total=8, succeeded=4, cancelled=4)
 
 
-def test_nothing_of_a_split_job_is_left_without_a_time_to_live(scene: Scene) -> None:
-    job_id = a_job(scene)
-    split(scene, scene.claim_unit())
+def test_nothing_of_a_split_job_is_left_without_a_time_to_live(environment: Environment) -> None:
+    job_id = a_job(environment)
+    split(environment, environment.claim_unit())
 
-    scene.ledger.control.cancel(job_id)
+    environment.ledger.control.cancel(job_id)
 
-    names = list(scene.redis.scan_iter(f"{scene.keys.job(job_id)}*"))
+    names = list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
     assert names
-    assert [name for name in names if scene.redis.ttl(name) < 0] == []
+    assert [name for name in names if environment.redis.ttl(name) < 0] == []
 
 
 @given(order=st.permutations(range(ITEMS)), sizes=st.lists(st.booleans(), max_size=12))
@@ -139,25 +143,25 @@ def test_nothing_of_a_split_job_is_left_without_a_time_to_live(scene: Scene) -> 
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_however_a_unit_is_split_and_committed_its_results_are_whole(
-    scene: Scene, order: list[int], sizes: list[bool]
+    environment: Environment, order: list[int], sizes: list[bool]
 ) -> None:
     """Split some of what is claimed, commit the rest in any order: every item once, in order."""
-    job_id = a_job(scene)
+    job_id = a_job(environment)
     choices = iter(sizes)
     held: list[Unit] = []
-    while (claim := scene.claim(routes=ROUTES)) is not None:
+    while (claim := environment.claim(routes=ROUTES)) is not None:
         (part,) = claim.units
         if split_chunk(unpack_items(part.blob)) is not None and next(choices, False):
-            split(scene, part)
+            split(environment, part)
         else:
             held.append(part)
 
     for place in order:
         if place < len(held):
-            commit_part(scene, held[place])
+            commit_part(environment, held[place])
 
-    assert scene.record(job_id).state is JobState.COMPLETED
-    assert ids_of(scene, job_id) == [f"item-{n}" for n in range(ITEMS)]
+    assert environment.record(job_id).state is JobState.COMPLETED
+    assert ids_of(environment, job_id) == [f"item-{n}" for n in range(ITEMS)]
 
 
 def test_a_row_of_compressed_streams_reads_as_one() -> None:

@@ -9,15 +9,17 @@ failure names its walk and what was done; `-k walk-7` takes it again. More of th
 import pytest
 
 from hostile_cases import CASES
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from ledger_walk import Walk
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize("seed", range(CASES), ids=lambda seed: f"walk-{seed}")
-def test_whatever_is_done_the_ledger_keeps_its_promises(scene: Scene, seed: int) -> None:
-    walk = Walk(scene, seed)
+def test_whatever_is_done_the_ledger_keeps_its_promises(
+    environment: Environment, seed: int
+) -> None:
+    walk = Walk(environment, seed)
 
     try:
         walk.go()

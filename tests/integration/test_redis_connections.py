@@ -19,7 +19,7 @@ from seqd.local.redis_server import LOOPBACK
 from seqd.settings import Settings
 from seqd_schemas import ItemFailure, ItemSuccess, Keys, WorkerState
 from tcp_proxy import TcpProxy
-from worker_fixtures import House, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -30,14 +30,14 @@ SLACK_S = 30.0
 
 
 @pytest.fixture
-def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[House]:
+def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
     settings = live_settings(proxy, tmp_path).model_copy(update={"redis_timeout_s": TIMEOUT_S})
-    house = House(settings, tmp_path)
+    cluster = Cluster(settings, tmp_path)
     try:
-        yield house
+        yield cluster
     finally:
         proxy.cut()  # whoever hangs on a frozen connection goes on
-        house.close()
+        cluster.close()
 
 
 def custom_ids(results: list[ItemSuccess | ItemFailure]) -> list[str]:
@@ -125,13 +125,13 @@ def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(hou
 def test_a_job_comes_out_once_though_all_connections_are_killed_every_two_seconds(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
-    house = House(live_settings(private_server, tmp_path), tmp_path)
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
     try:
         for _ in range(2):
-            house.start()
-        for worker in house.workers:
+            cluster.start()
+        for worker in cluster.workers:
             worker.wait_until_ready()
-        client = house.client()
+        client = cluster.client()
         texts = [f"text {n}" for n in range(800)]
         job = client.classify(texts, model="echo", parameters={"delay_ms": 12})
         with Redis.from_url(private_server.url) as operator:
@@ -141,9 +141,9 @@ def test_a_job_comes_out_once_though_all_connections_are_killed_every_two_second
                 operator.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
                 kills += 1
             results = list(job.results())
-            attempts = attempts_of(operator, house.settings.keys, job.job_id)
+            attempts = attempts_of(operator, cluster.settings.keys, job.job_id)
     finally:
-        house.close()
+        cluster.close()
 
     assert kills >= 2
     assert custom_ids(results) == [f"row-{n}" for n in range(1, 801)]

@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk, a_classify_job
-from ledger_fixtures import Scene, open_scene
+from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
 from seqd.ledger import connect
 from seqd.ledger.redis import wait_until_durable
@@ -95,22 +95,22 @@ def test_what_cannot_be_found_out_is_no_error(valkey):
 
 
 @pytest.fixture
-def crashing(private_server: PrivateServer) -> Iterator[Scene]:
+def crashing(private_server: PrivateServer) -> Iterator[Environment]:
     with connect(private_server.url) as redis:
-        yield open_scene(redis, Settings(redis_url=private_server.url))
+        yield open_environment(redis, Settings(redis_url=private_server.url))
 
 
-def hand_in(scene: Scene) -> str:
+def hand_in(environment: Environment) -> str:
     """Hand the same request in, as a client does that does not know what became of it."""
-    return scene.submit(KEYED, chunk=a_chunk(), sealed=True)
+    return environment.submit(KEYED, chunk=a_chunk(), sealed=True)
 
 
-def the_only_job(scene: Scene) -> str:
-    (record,) = scene.ledger.jobs.newest(10)
-    assert scene.commit(scene.claim_unit()) == "completed"
-    assert scene.claim() is None
-    assert scene.record(record.job_id).state is JobState.COMPLETED
-    assert scene.labels(record.job_id, 0) == ["like", "like"]
+def the_only_job(environment: Environment) -> str:
+    (record,) = environment.ledger.jobs.newest(10)
+    assert environment.commit(environment.claim_unit()) == "completed"
+    assert environment.claim() is None
+    assert environment.record(record.job_id).state is JobState.COMPLETED
+    assert environment.labels(record.job_id, 0) == ["like", "like"]
     return record.job_id
 
 
@@ -150,13 +150,13 @@ def test_a_job_known_to_be_durable_outlives_a_crash_of_redis(valkey):
     `test_a_sync_that_takes_too_long_is_not_waited_for`; the sync itself is Valkey's.
     """
     with connect(valkey.url) as redis:
-        scene = open_scene(redis, Settings(redis_url=valkey.url))
-        job_id = hand_in(scene)
+        environment = open_environment(redis, Settings(redis_url=valkey.url))
+        job_id = hand_in(environment)
 
         began = time.monotonic()
-        assert wait_until_durable(redis, scene.keys, 30)
+        assert wait_until_durable(redis, environment.keys, 30)
         assert time.monotonic() - began < 10
         valkey.kill()
         valkey.start()
 
-        assert hand_in(scene) == job_id
+        assert hand_in(environment) == job_id

@@ -18,15 +18,15 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk
-from ledger_fixtures import BRIEFLY_S, Scene, open_scene
+from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.wakeup import Wakeup
 from seqd.local import launch_command
 from seqd.settings import Settings
-from seqd.worker.reconciler import Reconciler
+from seqd.worker.background import Reconciler
 from seqd_schemas import ItemSuccess
-from worker_fixtures import PLUGIN, House, live_settings, wait_until
+from worker_fixtures import PLUGIN, Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -34,25 +34,25 @@ FULL_S = 4.0
 
 
 @pytest.fixture
-def tight(private_server: PrivateServer) -> Iterator[Scene]:
+def tight(private_server: PrivateServer) -> Iterator[Environment]:
     with connect(private_server.url) as redis:
-        yield open_scene(redis, Settings(redis_url=private_server.url, prefix="tight"))
+        yield open_environment(redis, Settings(redis_url=private_server.url, prefix="tight"))
 
 
 def fill(redis: Redis) -> None:
     redis.config_set("maxmemory", int(redis.info("memory")["used_memory"]) // 2)
 
 
-def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Scene) -> None:
-    scene = tight.with_settings(lease_s=BRIEFLY_S)
-    scene.submit(chunk=a_chunk())
-    unit = scene.claim_unit()
-    _, due_ms = scene.redis.zrange(scene.keys.timers(), 0, 0, withscores=True)[0]
-    scene.wait_for_clock(int(due_ms))
-    reconciler = Reconciler(scene.ledger, scene.settings, "w", (), lambda: None)
-    fill(scene.redis)
+def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) -> None:
+    environment = tight.with_settings(lease_s=BRIEFLY_S)
+    environment.submit(chunk=a_chunk())
+    unit = environment.claim_unit()
+    _, due_ms = environment.redis.zrange(environment.keys.timers(), 0, 0, withscores=True)[0]
+    environment.wait_for_clock(int(due_ms))
+    reconciler = Reconciler(environment.ledger, environment.settings, "w", (), lambda: None)
+    fill(environment.redis)
 
-    reconciler.look()
+    reconciler.run_once()
 
     assert tight.redis.zrange(tight.keys.todo(unit.job_id), 0, -1) == [b"0"]
 
@@ -62,7 +62,7 @@ def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
     fill(tight.redis)
 
     with caplog.at_level(logging.WARNING):
-        reconciler.look()
+        reconciler.run_once()
 
     assert [message.partition(":")[0] for message in caplog.messages] == [
         "reconciling without the lock"
@@ -81,10 +81,10 @@ def test_who_rings_on_a_full_redis_is_not_disturbed(tight, caplog):
 
 
 @pytest.fixture
-def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]:
-    """A house whose only worker is `seqd up`'s."""
+def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose only worker is `seqd up`'s."""
     settings = live_settings(private_server, tmp_path)
-    house = House(settings, tmp_path)
+    cluster = Cluster(settings, tmp_path)
     variables = {
         f"SEQD_{name.upper()}": str(getattr(settings, name))
         for name in settings.model_fields_set - {"enabled_plugins"}
@@ -100,16 +100,16 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]
             stderr=log,
         )
     try:
-        client = house.client()
+        client = cluster.client()
         wait_until(lambda: "echo" in client.catalog(), "a worker is up")
-        yield house
+        yield cluster
     finally:
         up.terminate()
         with suppress(subprocess.TimeoutExpired):
             up.wait(30)
         up.kill()
         up.wait()
-        house.close()
+        cluster.close()
 
 
 def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):

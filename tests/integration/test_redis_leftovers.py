@@ -10,7 +10,7 @@ import pytest
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd_schemas import route_of
-from worker_fixtures import House, live_settings
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -20,10 +20,10 @@ JOBS = 1_000
 def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
-    house = House(live_settings(private_server, tmp_path), tmp_path)
-    house.publish_catalog()
-    wakeup = house.settings.keys.wakeup(route_of("classify", "echo"))
-    with connect(private_server.url) as operator, house.client() as client:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    cluster.publish_catalog()
+    wakeup = cluster.settings.keys.wakeup(route_of("classify", "echo"))
+    with connect(private_server.url) as operator, cluster.client() as client:
         client.classify(["a"], model="echo")
         connections = len(operator.client_list())
 
@@ -35,4 +35,4 @@ def test_a_thousand_jobs_leave_no_channel_no_result_and_no_connection(
         assert operator.pubsub_channels() == []
         assert list(operator.scan_iter("*celery-task-meta*", count=10_000)) == []
         assert len(operator.client_list()) == connections
-        assert operator.zcard(house.settings.keys.jobs()) == JOBS
+        assert operator.zcard(cluster.settings.keys.jobs()) == JOBS

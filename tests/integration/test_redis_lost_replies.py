@@ -24,7 +24,7 @@ from builders import (
     some_deltas,
     some_results,
 )
-from ledger_fixtures import BRIEFLY_S, Scene, open_scene
+from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import forget_keys
 from seqd.ledger import connect
 from seqd.ledger.blobs import split_chunk
@@ -33,7 +33,7 @@ from seqd.ledger.work import Finished
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
-from worker_fixtures import House, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -47,144 +47,144 @@ TOKEN = b":worker:worker-a:deltas"
 Step = Callable[[], object]
 
 
-def submitted(scene: Scene) -> Step:
-    return lambda: scene.submit(job_id="j", chunk=a_chunk())
+def submitted(environment: Environment) -> Step:
+    return lambda: environment.submit(job_id="j", chunk=a_chunk())
 
 
-def submitted_with_a_key(scene: Scene) -> Step:
+def submitted_with_a_key(environment: Environment) -> Step:
     job = a_classify_job(idempotency_key="mine")
-    return lambda: scene.submit(job, job_id="j", chunk=a_chunk())
+    return lambda: environment.submit(job, job_id="j", chunk=a_chunk())
 
 
-def submitted_inline(scene: Scene) -> Step:
-    return lambda: scene.submit(a_classify_job(source=inline("a", "b")), job_id="j")
+def submitted_inline(environment: Environment) -> Step:
+    return lambda: environment.submit(a_classify_job(source=inline("a", "b")), job_id="j")
 
 
-def submitted_together(scene: Scene) -> Step:
+def submitted_together(environment: Environment) -> Step:
     template = BatchTemplate(a_classify_job(), version=3, unit_items=256, client="c")
     inputs = [(name, a_chunk(1)) for name in "abc"]
-    return lambda: scene.ledger.submissions.submit_each(template, inputs)
+    return lambda: environment.ledger.submissions.submit_each(template, inputs)
 
 
-def committed_together(scene: Scene) -> Step:
-    submitted_together(scene)()
-    claim = scene.claim()
+def committed_together(environment: Environment) -> Step:
+    submitted_together(environment)()
+    claim = environment.claim()
     assert claim is not None
     done = [Finished(unit, some_results(1)) for unit in claim.units]
-    return lambda: scene.ledger.work.commit_batch(done)
+    return lambda: environment.ledger.work.commit_batch(done)
 
 
-def appended(scene: Scene) -> Step:
-    scene.submit(job_id="j", chunk=a_chunk())
-    return lambda: scene.append("j", 1)
+def appended(environment: Environment) -> Step:
+    environment.submit(job_id="j", chunk=a_chunk())
+    return lambda: environment.append("j", 1)
 
 
-def sealed(scene: Scene) -> Step:
-    scene.submit(job_id="j", chunk=a_chunk())
-    return lambda: scene.ledger.submissions.seal(a_classify_job(), "j", 1)
+def sealed(environment: Environment) -> Step:
+    environment.submit(job_id="j", chunk=a_chunk())
+    return lambda: environment.ledger.submissions.seal(a_classify_job(), "j", 1)
 
 
-def sealed_when_all_is_done(scene: Scene) -> Step:
-    scene.submit(job_id="j", chunk=a_chunk())
-    scene.commit(scene.claim_unit())
-    return lambda: scene.ledger.submissions.seal(a_classify_job(), "j", 1)
+def sealed_when_all_is_done(environment: Environment) -> Step:
+    environment.submit(job_id="j", chunk=a_chunk())
+    environment.commit(environment.claim_unit())
+    return lambda: environment.ledger.submissions.seal(a_classify_job(), "j", 1)
 
 
-def renewed(scene: Scene) -> Step:
-    scene.submit_units(2)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.renew([unit])
+def renewed(environment: Environment) -> Step:
+    environment.submit_units(2)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.renew([unit])
 
 
-def committed(scene: Scene) -> Step:
-    scene.submit_units(2)
-    unit = scene.claim_unit()
-    return lambda: scene.commit(unit)
+def committed(environment: Environment) -> Step:
+    environment.submit_units(2)
+    unit = environment.claim_unit()
+    return lambda: environment.commit(unit)
 
 
-def committed_as_the_last(scene: Scene) -> Step:
-    scene.submit_units(1, a_classify_job(idempotency_key="mine"))
-    unit = scene.claim_unit()
-    return lambda: scene.commit(unit)
+def committed_as_the_last(environment: Environment) -> Step:
+    environment.submit_units(1, a_classify_job(idempotency_key="mine"))
+    unit = environment.claim_unit()
+    return lambda: environment.commit(unit)
 
 
-def training_committed(scene: Scene) -> Step:
-    scene.submit(TRAINING, version=None, unit_items=1)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.commit_training(unit, a_training_result())
+def training_committed(environment: Environment) -> Step:
+    environment.submit(TRAINING, version=None, unit_items=1)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.commit_training(unit, a_training_result())
 
 
-def release_unit(scene: Scene) -> Step:
-    scene.submit_units(2)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.release_unit(unit)
+def release_unit(environment: Environment) -> Step:
+    environment.submit_units(2)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.release_unit(unit)
 
 
-def release_after_a_crash(scene: Scene) -> Step:
-    scene.submit_units(2)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.release_unit(unit, wait_s=60, crashed=True)
+def release_after_a_crash(environment: Environment) -> Step:
+    environment.submit_units(2)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.release_unit(unit, wait_s=60, crashed=True)
 
 
-def split(scene: Scene) -> Step:
-    scene.submit_units(2)
-    unit = scene.claim_unit()
+def split(environment: Environment) -> Step:
+    environment.submit_units(2)
+    unit = environment.claim_unit()
     parts = split_chunk(a_chunk())
     assert parts is not None
-    return lambda: scene.ledger.work.split(unit, parts)
+    return lambda: environment.ledger.work.split(unit, parts)
 
 
-def released(scene: Scene) -> Step:
-    scene.submit_units(3)
-    scene.claim_unit()
-    scene.claim_unit()
-    return lambda: scene.ledger.work.release_worker("worker-a", crashed=True)
+def released(environment: Environment) -> Step:
+    environment.submit_units(3)
+    environment.claim_unit()
+    environment.claim_unit()
+    return lambda: environment.ledger.work.release_worker("worker-a", crashed=True)
 
 
-def expired(scene: Scene) -> Step:
-    scene.submit_units(2)
-    scene.with_settings(lease_s=BRIEFLY_S).claim_unit()
-    (_, due_ms), *_ = scene.redis.zrange(scene.keys.timers(), 0, 0, withscores=True)
-    scene.wait_for_clock(int(due_ms))
-    return scene.ledger.work.expire
+def expired(environment: Environment) -> Step:
+    environment.submit_units(2)
+    environment.with_settings(lease_s=BRIEFLY_S).claim_unit()
+    (_, due_ms), *_ = environment.redis.zrange(environment.keys.timers(), 0, 0, withscores=True)
+    environment.wait_for_clock(int(due_ms))
+    return environment.ledger.work.expire
 
 
-def cancelled(scene: Scene) -> Step:
-    job_id = scene.submit_units(3)
-    scene.commit(scene.claim_unit())
-    scene.claim_unit()
-    return lambda: scene.ledger.control.cancel(job_id)
+def cancelled(environment: Environment) -> Step:
+    job_id = environment.submit_units(3)
+    environment.commit(environment.claim_unit())
+    environment.claim_unit()
+    return lambda: environment.ledger.control.cancel(job_id)
 
 
-def paused(scene: Scene) -> Step:
-    job_id = scene.submit_units(3)
-    scene.claim_unit()
-    return lambda: scene.ledger.control.pause(job_id)
+def paused(environment: Environment) -> Step:
+    job_id = environment.submit_units(3)
+    environment.claim_unit()
+    return lambda: environment.ledger.control.pause(job_id)
 
 
-def resumed(scene: Scene) -> Step:
-    job_id = scene.submit_units(3)
-    scene.ledger.control.pause(job_id)
-    return lambda: scene.ledger.control.resume(job_id)
+def resumed(environment: Environment) -> Step:
+    job_id = environment.submit_units(3)
+    environment.ledger.control.pause(job_id)
+    return lambda: environment.ledger.control.resume(job_id)
 
 
-def failed(scene: Scene) -> Step:
-    scene.submit_units(3)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.fail_job(unit, a_failure())
+def failed(environment: Environment) -> Step:
+    environment.submit_units(3)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.fail_job(unit, a_failure())
 
 
-def published_event(scene: Scene) -> Step:
-    scene.submit(TRAINING, version=None, unit_items=1)
-    unit = scene.claim_unit()
-    return lambda: scene.ledger.work.publish(unit, an_epoch(unit.job_id))
+def published_event(environment: Environment) -> Step:
+    environment.submit(TRAINING, version=None, unit_items=1)
+    unit = environment.claim_unit()
+    return lambda: environment.ledger.work.publish(unit, an_epoch(unit.job_id))
 
 
-def published_deltas(scene: Scene) -> Step:
-    scene.submit(a_generate_job(stream=True), chunk=a_chunk(1))
-    unit = scene.claim_unit()
+def published_deltas(environment: Environment) -> Step:
+    environment.submit(a_generate_job(stream=True), chunk=a_chunk(1))
+    unit = environment.claim_unit()
     entries = [(unit, some_deltas("one ")), (unit, some_deltas("two", offset=4))]
-    return lambda: scene.ledger.work.publish_deltas("worker-a", entries)
+    return lambda: environment.ledger.work.publish_deltas("worker-a", entries)
 
 
 STORIES = [
@@ -219,8 +219,8 @@ class Lossy:
     """One server, seen directly and through a proxy."""
 
     settings: Settings
-    clean: Scene
-    faulty: Scene
+    clean: Environment
+    faulty: Environment
     proxy: TcpProxy
 
     def snapshots(self) -> tuple[dict[str, object], dict[str, object]]:
@@ -241,7 +241,10 @@ def lossy(any_settings: Settings) -> Iterator[Lossy]:
         connect(proxy.url) as through,
     ):
         yield Lossy(
-            any_settings, open_scene(direct, any_settings), open_scene(through, behind), proxy
+            any_settings,
+            open_environment(direct, any_settings),
+            open_environment(through, behind),
+            proxy,
         )
     forget_keys(any_settings.redis_url, behind.prefix)
 
@@ -261,36 +264,36 @@ def test_a_step_whose_reply_is_lost_has_been_taken_once(lossy, story, losses):
 
 
 def test_a_claim_whose_reply_is_lost_comes_back_when_its_lease_runs_out(lossy):
-    scene = lossy.faulty.with_settings(lease_s=0.5)
-    job_id = scene.submit_units(2)
+    environment = lossy.faulty.with_settings(lease_s=0.5)
+    job_id = environment.submit_units(2)
 
     lossy.proxy.drop_next_replies(1, to=b"EVALSHA")
-    heard_of = scene.claim_unit()
+    heard_of = environment.claim_unit()
 
     # The first try took unit 0 and told nobody, so the second one took what was left.
-    assert (heard_of.name, scene.claim()) == ("1", None)
-    scene.commit(heard_of)
-    assert scene.expire_due() == 1
-    forgotten = scene.claim_unit()
+    assert (heard_of.name, environment.claim()) == ("1", None)
+    environment.commit(heard_of)
+    assert environment.expire_due() == 1
+    forgotten = environment.claim_unit()
     assert (forgotten.name, forgotten.attempt) == ("0", 2)
-    scene.commit(forgotten)
-    record = scene.record(job_id)
+    environment.commit(forgotten)
+    record = environment.record(job_id)
     assert (record.state, record.counts.succeeded) == ("completed", 4)
 
 
 @pytest.fixture
-def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[House]:
-    house = House(live_settings(proxy, tmp_path), tmp_path)
+def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(live_settings(proxy, tmp_path), tmp_path)
     try:
-        house.start_ready()
-        yield house
+        cluster.start_ready()
+        yield cluster
     finally:
         proxy.drop_every(0)
-        house.close()
+        cluster.close()
 
 
 def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
-    house_behind: House, proxy: TcpProxy
+    house_behind: Cluster, proxy: TcpProxy
 ) -> None:
     proxy.drop_every(40)
 

@@ -12,14 +12,14 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk, a_failure
-from ledger_fixtures import Scene, open_scene
+from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
 from seqd.errors import RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.settings import Settings
 from seqd.worker.leases import LeaseKeeper
 from seqd_schemas import ItemSuccess, JobState
-from worker_fixtures import House, live_settings
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -40,9 +40,9 @@ def server(
 
 
 @pytest.fixture
-def moody(server: PrivateServer, prefix: str) -> Iterator[Scene]:
+def moody(server: PrivateServer, prefix: str) -> Iterator[Environment]:
     with connect(server.url) as redis:
-        yield open_scene(redis, Settings(redis_url=server.url, prefix=prefix))
+        yield open_environment(redis, Settings(redis_url=server.url, prefix=prefix))
         redis.execute_command("REPLICAOF", "NO", "ONE")
         want_replicas(redis, 0)
 
@@ -76,7 +76,9 @@ WAYS = pytest.mark.parametrize("write", [write_alone, write_in_a_script, write_i
 
 
 @WAYS
-def test_a_server_that_has_lost_its_replicas_is_worth_another_try(moody: Scene, write) -> None:
+def test_a_server_that_has_lost_its_replicas_is_worth_another_try(
+    moody: Environment, write
+) -> None:
     want_replicas(moody.redis, 1)
 
     with pytest.raises(RedisUnreachable) as refused, redis_errors(moody.redis):
@@ -94,7 +96,7 @@ def test_a_server_that_has_lost_its_replicas_is_worth_another_try(moody: Scene, 
 
 
 @WAYS
-def test_after_a_failover_the_next_try_looks_for_the_new_primary(moody: Scene, write) -> None:
+def test_after_a_failover_the_next_try_looks_for_the_new_primary(moody: Environment, write) -> None:
     connection = moody.redis.client_id()
     become_a_replica(moody.redis)
     assert moody.redis.client_id() == connection
@@ -112,7 +114,7 @@ def test_after_a_failover_the_next_try_looks_for_the_new_primary(moody: Scene, w
 
 
 @pytest.mark.parametrize("spoil", [lambda redis: want_replicas(redis, 1), become_a_replica])
-def test_no_job_fails_for_what_redis_cannot_take_just_now(moody: Scene, spoil) -> None:
+def test_no_job_fails_for_what_redis_cannot_take_just_now(moody: Environment, spoil) -> None:
     job_id = moody.submit_units(2)
     unit = moody.claim_unit()
     spoil(moody.redis)
@@ -131,7 +133,7 @@ def test_no_job_fails_for_what_redis_cannot_take_just_now(moody: Scene, spoil) -
     assert moody.claim_unit().crashes == 0
 
 
-def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Scene, monkeypatch):
+def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Environment, monkeypatch):
     monkeypatch.setattr("seqd.worker.leases.STOP_CHECK_S", 0.0)  # it looks each time
     moody.submit(chunk=a_chunk(), sealed=True)
     claim = moody.claim()
@@ -151,10 +153,10 @@ def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Scene,
 def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:
-    house = House(live_settings(private_server, tmp_path), tmp_path)
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
     try:
-        worker = house.start_ready()
-        job = house.client().classify(TEXTS, model="echo", parameters={"delay_ms": 10.0})
+        worker = cluster.start_ready()
+        job = cluster.client().classify(TEXTS, model="echo", parameters={"delay_ms": 10.0})
         next(iter(job.results()))
         with connect(private_server.url) as redis:
             want_replicas(redis, 1)
@@ -164,7 +166,7 @@ def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
         record = job.wait(timeout_s=60)
         results = list(job.results())
     finally:
-        house.close()
+        cluster.close()
 
     assert "NOREPLICAS" in worker.whole_log()
     assert (record.state, record.counts.succeeded) == (JobState.COMPLETED, len(TEXTS))

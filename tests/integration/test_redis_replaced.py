@@ -15,7 +15,7 @@ from seqd.client import Client, JobHandle
 from seqd.errors import UnknownJob
 from seqd.ledger import connect
 from seqd_schemas import ItemSuccess
-from worker_fixtures import House, LiveWorker, live_settings, wait_until
+from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -23,12 +23,12 @@ TEXTS = [f"text {n}" for n in range(160)]
 
 
 @pytest.fixture
-def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]:
-    house = House(live_settings(private_server, tmp_path), tmp_path)
+def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
     try:
-        yield house
+        yield cluster
     finally:
-        house.close()
+        cluster.close()
 
 
 def hand_in(client: Client) -> JobHandle:

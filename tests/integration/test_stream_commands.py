@@ -11,7 +11,7 @@ import pytest
 from cli_builders import clean_environment
 from seqd.client import Client
 from seqd_schemas import Generation, ItemSuccess, JobState
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -21,8 +21,8 @@ QUICK = ("--length", "40")
 TIMEOUT_S = 60.0
 
 
-def start(house: House, *arguments: str) -> "subprocess.Popen[str]":
-    settings = house.settings
+def start(cluster: Cluster, *arguments: str) -> "subprocess.Popen[str]":
+    settings = cluster.settings
     environment = clean_environment(
         SEQD_REDIS_URL=str(settings.redis_url),
         SEQD_PREFIX=settings.prefix,
@@ -39,9 +39,9 @@ def start(house: House, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def run(house: House, *arguments: str) -> str:
+def run(cluster: Cluster, *arguments: str) -> str:
     """Run a command that must go well; gives what it printed."""
-    out, err = start(house, *arguments).communicate(timeout=TIMEOUT_S)
+    out, err = start(cluster, *arguments).communicate(timeout=TIMEOUT_S)
     assert re.search(r"continued by echo@\d+", err), err  # other files train it too
     return out
 
@@ -69,10 +69,10 @@ def newest_texts(client: Client) -> list[str]:
     ]
 
 
-def test_a_text_goes_down_the_pipe_while_it_is_written(house: House) -> None:
-    client = house.client()
+def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None:
+    client = cluster.client()
     before = len(client.jobs(1_000))
-    program = start(house, "--prompt", "the ", *SLOW)
+    program = start(cluster, "--prompt", "the ", *SLOW)
     assert program.stdout is not None
 
     first = program.stdout.read(len("the ") + 300)
@@ -85,13 +85,13 @@ def test_a_text_goes_down_the_pipe_while_it_is_written(house: House) -> None:
     assert program.returncode == 0
 
 
-def test_streamed_texts_look_as_whole_ones_do(house: House) -> None:
+def test_streamed_texts_look_as_whole_ones_do(cluster: Cluster) -> None:
     arguments = ("a\tb", "--prompt", "c", "--samples", "2", "--seed", "5", *QUICK)
 
-    live = run(house, *arguments)
-    whole = run(house, *arguments, "--no-stream")
+    live = run(cluster, *arguments)
+    whole = run(cluster, *arguments, "--no-stream")
 
-    texts = newest_texts(house.client())
+    texts = newest_texts(cluster.client())
     assert live == whole
     assert live == "\n".join(
         f"temperature 1\n{prompt}{text}\n"
@@ -99,20 +99,20 @@ def test_streamed_texts_look_as_whole_ones_do(house: House) -> None:
     )
 
 
-def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(house: House) -> None:
-    program = start(house, "one", "bad", "two", *QUICK)
+def test_texts_stand_in_the_order_of_the_prompts_though_one_fails(cluster: Cluster) -> None:
+    program = start(cluster, "one", "bad", "two", *QUICK)
 
     out, err = program.communicate(timeout=TIMEOUT_S)
 
-    first, second = newest_texts(house.client())
+    first, second = newest_texts(cluster.client())
     assert out == f"one{first}\n\ntwo{second}\n"
     assert "1 of 3 items has no result:" in err
     assert "row-2  invalid_input: this text was made bad" in err
     assert program.returncode == 2
 
 
-def test_a_parameter_that_the_model_does_not_know_is_named(house: House) -> None:
-    program = start(house, "a", "--top-k", "5")
+def test_a_parameter_that_the_model_does_not_know_is_named(cluster: Cluster) -> None:
+    program = start(cluster, "a", "--top-k", "5")
 
     out, err = program.communicate(timeout=TIMEOUT_S)
 
@@ -122,9 +122,9 @@ def test_a_parameter_that_the_model_does_not_know_is_named(house: House) -> None
     assert program.returncode == 2
 
 
-def test_ctrl_c_cancels_the_job_and_ends_the_line(house: House) -> None:
+def test_ctrl_c_cancels_the_job_and_ends_the_line(cluster: Cluster) -> None:
     program = start(
-        house, "a", "--length", "1000000", "--param", "step_chars=1", "--param", "delay_ms=20"
+        cluster, "a", "--length", "1000000", "--param", "step_chars=1", "--param", "delay_ms=20"
     )
     assert program.stdout is not None
     first = program.stdout.read(20)
@@ -132,7 +132,7 @@ def test_ctrl_c_cancels_the_job_and_ends_the_line(house: House) -> None:
     program.send_signal(signal.SIGINT)
     rest, err = rest_of(program)
 
-    job = house.client().jobs(1)[0]
+    job = cluster.client().jobs(1)[0]
     assert len(first) == 20
     assert rest.endswith("\n")
     assert f"Cancelled job {job.job_id} with 0 of 1 items done." in err
@@ -140,9 +140,9 @@ def test_ctrl_c_cancels_the_job_and_ends_the_line(house: House) -> None:
     assert program.returncode == 130
 
 
-def test_a_reader_that_has_had_enough_ends_the_job(house: House) -> None:
+def test_a_reader_that_has_had_enough_ends_the_job(cluster: Cluster) -> None:
     program = start(
-        house, "a", "--length", "1000000", "--param", "step_chars=10", "--param", "delay_ms=20"
+        cluster, "a", "--length", "1000000", "--param", "step_chars=10", "--param", "delay_ms=20"
     )
     assert program.stdout is not None
     os.read(program.stdout.fileno(), 20)
@@ -150,7 +150,9 @@ def test_a_reader_that_has_had_enough_ends_the_job(house: House) -> None:
     program.stdout.close()
 
     program.wait(timeout=TIMEOUT_S)
-    job = house.client().jobs(1)[0]
-    wait_until(lambda: house.client().job(job.job_id).record().state.is_terminal, "it is cancelled")
+    job = cluster.client().jobs(1)[0]
+    wait_until(
+        lambda: cluster.client().job(job.job_id).record().state.is_terminal, "it is cancelled"
+    )
     assert program.stderr is not None
     program.stderr.close()

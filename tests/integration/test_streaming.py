@@ -11,7 +11,7 @@ from seqd.client import Client, JobHandle, StreamedText
 from seqd.errors import InvalidRequest
 from seqd.ledger import connect
 from seqd_schemas import Generation, ItemErrorCode, ItemSuccess, JobState
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -25,8 +25,8 @@ SOON_S = 3.0
 
 
 @pytest.fixture
-def client(house: House) -> Client:
-    return house.client()
+def client(cluster: Cluster) -> Client:
+    return cluster.client()
 
 
 def a_text(client: Client, *prompts: str, stream: bool = True, **parameters: object) -> JobHandle:
@@ -58,11 +58,11 @@ def joined(pieces: Iterable[StreamedText]) -> dict[tuple[str, int], str]:
     return texts
 
 
-def bytes_kept(house: House, job: JobHandle) -> int:
+def bytes_kept(cluster: Cluster, job: JobHandle) -> int:
     """Count the bytes of all pieces that Redis keeps of a job."""
-    assert house.settings.redis_url is not None
-    with connect(house.settings.redis_url) as redis:
-        entries = redis.xrange(house.settings.keys.deltas(job.job_id))
+    assert cluster.settings.redis_url is not None
+    with connect(cluster.settings.redis_url) as redis:
+        entries = redis.xrange(cluster.settings.keys.deltas(job.job_id))
     return sum(len(fields[b"d"]) for _, fields in entries)
 
 
@@ -132,14 +132,14 @@ def test_whoever_comes_late_gets_all_of_it(client: Client) -> None:
     assert len(afterwards) == 1
 
 
-def test_nobody_needs_to_read(client: Client, house: House) -> None:
+def test_nobody_needs_to_read(client: Client, cluster: Cluster) -> None:
     job = a_text(client, length=200_000, step_chars=1_000, delay_ms=2)
 
     record = job.wait(timeout_s=60)
 
     assert record.counts.succeeded == 1
     assert len(texts_of(job)["row-1", 0]) == 200_000
-    assert bytes_kept(house, job) == 0
+    assert bytes_kept(cluster, job) == 0
 
 
 def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> None:
@@ -157,7 +157,7 @@ def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> 
 
 
 @pytest.mark.serial
-def test_a_cancelled_text_stops_within_a_second(client: Client, house: House) -> None:
+def test_a_cancelled_text_stops_within_a_second(client: Client, cluster: Cluster) -> None:
     job = a_text(client, **ENDLESS)
     pieces = job.stream()
     live(pieces, 3)
@@ -175,7 +175,7 @@ def test_a_cancelled_text_stops_within_a_second(client: Client, house: House) ->
     assert rest[-1].error.code is ItemErrorCode.CANCELLED
     assert text == "cba"
     assert free_s < SOON_S
-    assert house.starts_of_units(job.job_id) == [1]
+    assert cluster.starts_of_units(job.job_id) == [1]
 
 
 def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) -> None:
@@ -193,8 +193,8 @@ def test_a_cancelled_job_leaves_the_others_of_its_batch_alone(client: Client) ->
     assert len(joined(heads[1] + whole)["row-1", 0]) == 2_000
 
 
-def test_a_job_from_the_inbox_is_streamed_as_any_other(client: Client, house: House) -> None:
-    job_id, settings = "from-the-inbox", house.settings
+def test_a_job_from_the_inbox_is_streamed_as_any_other(client: Client, cluster: Cluster) -> None:
+    job_id, settings = "from-the-inbox", cluster.settings
     request = a_generate_job(model="echo", source=inline("a"), stream=True, parameters=SLOW)
     assert settings.redis_url is not None
     with connect(settings.redis_url) as redis:
@@ -232,9 +232,9 @@ def test_the_same_seed_writes_the_same_text_alone_and_among_64(client: Client) -
     assert joined(other.stream())["row-1", 0] != text
 
 
-def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_house: House) -> None:
-    worker = empty_house.start_ready()
-    client = empty_house.client()
+def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cluster) -> None:
+    worker = empty_cluster.start_ready()
+    client = empty_cluster.client()
     undisturbed = texts_of(a_text(client, "a", "b", seed=3, **SLOW | {"delay_ms": 0}))
     job = a_text(client, "a", "b", seed=3, **SLOW)
     pieces = job.stream()
@@ -244,16 +244,16 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_house: Hous
     after = list(pieces)
 
     assert joined(before + after) == undisturbed == texts_of(job)
-    assert empty_house.starts_of_units(job.job_id) == [2]
+    assert empty_cluster.starts_of_units(job.job_id) == [2]
     assert sum(piece.finished is None for piece in after) > 2, "it was not live any more"
 
 
-def test_what_was_trimmed_comes_with_the_result(empty_house: House) -> None:
-    empty_house.start_ready(max_stream_bytes=1_024)
-    client = empty_house.client()
+def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
+    empty_cluster.start_ready(max_stream_bytes=1_024)
+    client = empty_cluster.client()
     job = a_text(client, length=6_000, step_chars=400, delay_ms=150)
     live(job.stream(), 8)
-    kept = bytes_kept(empty_house, job)
+    kept = bytes_kept(empty_cluster, job)
 
     late = list(job.stream())
 

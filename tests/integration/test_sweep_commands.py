@@ -6,26 +6,26 @@ from pathlib import Path
 import pytest
 
 from cli_builders import Ended, here
-from worker_fixtures import House
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture
-def data(house: House) -> Path:
+def data(cluster: Cluster) -> Path:
     """Training data in a folder that the worker may read."""
-    path = house.settings.data_dir.parent / "sweep.jsonl"
+    path = cluster.settings.data_dir.parent / "sweep.jsonl"
     records = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
     return path
 
 
 @pytest.fixture(autouse=True)
-def _on_the_house(house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert house.settings.redis_url is not None
+def _on_the_house(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cluster.settings.redis_url is not None
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("SEQD_REDIS_URL", house.settings.redis_url)
-    monkeypatch.setenv("SEQD_PREFIX", house.settings.prefix)
+    monkeypatch.setenv("SEQD_REDIS_URL", cluster.settings.redis_url)
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
     monkeypatch.chdir(tmp_path)
 
 
@@ -90,8 +90,8 @@ def test_a_sweep_that_runs_by_itself_can_be_shown_watched_fetched_and_drawn(caps
     assert (drawn.status, Path("again.png").exists()) == (0, True)
 
 
-def test_a_bad_value_is_refused_before_anything_is_trained(capsys, data: Path, house: House):
-    before = len(house.client().jobs(10_000))
+def test_a_bad_value_is_refused_before_anything_is_trained(capsys, data: Path, cluster: Cluster):
+    before = len(cluster.client().jobs(10_000))
 
     ended = sweep(capsys, data, "--set", "epochs=1,0")
 
@@ -100,7 +100,7 @@ def test_a_bad_value_is_refused_before_anything_is_trained(capsys, data: Path, h
         "error[invalid_parameters]: combination epochs=0: echo train: parameter 'epochs' is 0; "
         "allowed: 1 to 1000.\n"
     )
-    assert len(house.client().jobs(10_000)) == before
+    assert len(cluster.client().jobs(10_000)) == before
 
 
 def test_a_cancelled_sweep_says_how_many_combinations_were_done(capsys, data: Path):
@@ -113,8 +113,8 @@ def test_a_cancelled_sweep_says_how_many_combinations_were_done(capsys, data: Pa
     assert cancelled.out.endswith(" combinations done.\n")
 
 
-def test_a_job_of_another_kind_cannot_be_drawn(capsys, house: House):
-    job = house.client().classify(["a"], model="echo")
+def test_a_job_of_another_kind_cannot_be_drawn(capsys, cluster: Cluster):
+    job = cluster.client().classify(["a"], model="echo")
 
     ended = here(capsys, "jobs", "plot", job.job_id)
 

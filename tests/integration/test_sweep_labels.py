@@ -1,7 +1,7 @@
 """Which version of a sweep gets its labels, when two end at once or the sweep is cancelled then.
 
-The steps of `seqd.worker.sweeps` are taken one by one, in every order that two workers could take
-them in; the ledger and the store are real.
+The steps of `seqd.worker.training.sweeps` are taken one by one, in every order that two workers
+could take them in; the ledger and the store are real.
 """
 
 import json
@@ -9,7 +9,7 @@ import json
 import pytest
 
 from builders import a_sweep_job
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.combinations import combinations_of, training_of
 from seqd.curves import LearningCurve
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
@@ -19,17 +19,13 @@ from seqd.ledger.work import CommitOutcome, Unit
 from seqd.local.slots import parse_slot
 from seqd.models import ModelStore, Registry
 from seqd.settings import Settings
-from seqd.worker.contexts import WorkerTrainContext
+from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
-from seqd.worker.identity import identify
-from seqd.worker.intake import Intake
+from seqd.worker.ingest import Ingest
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.model_cache import ModelCache
-from seqd.worker.publication import Publication
-from seqd.worker.runs import Run, state_of_run
-from seqd.worker.sweeps import BestLabels
-from seqd.worker.training_data import TrainingData
-from seqd.worker.workbench import Workbench
+from seqd.worker.training.publish import Publisher
+from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, state_of_run
+from seqd.worker.training.sweeps import BestLabels
 from seqd_schemas import (
     ItemError,
     ItemErrorCode,
@@ -47,55 +43,55 @@ ROUTE = ("train.markov",)
 LABEL = "production"
 
 
-class Bench:
-    """A worker's tools on a scene, a sweep of two, and what its trainings made."""
+class Steps:
+    """A worker's context, a sweep of two, and what its trainings made."""
 
-    def __init__(self, scene: Scene, settings: Settings) -> None:
-        self.scene = scene
+    def __init__(self, environment: Environment, settings: Settings) -> None:
+        self.environment = environment
         self.store = ModelStore(settings.store_dir, {})
         registry = Registry.load(settings)
         identity = identify(parse_slot("train@cpu"), "worker-a")
-        self._bench = Workbench(
+        self._context = WorkerContext(
             identity=identity,
             routes=ROUTE,
-            ledger=scene.ledger,
+            ledger=environment.ledger,
             registry=registry,
             store=self.store,
             cache=ModelCache(registry, self.store, identity.device, 0),
-            leases=LeaseKeeper(scene.ledger, 10.0, 600.0),
+            leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
             drain=DrainFlag(settings, identity.name),
             max_attempts=3,
         )
-        self.publication = Publication(self._bench, 1.0)
+        self.publisher = Publisher(self._context, 1.0)
         self.job: SweepJob = a_sweep_job(
             model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
         )
-        self.job_id = scene.submit(self.job, version=None, unit_items=1)
-        intake = scene.claim(routes=ROUTE)
-        assert intake is not None
-        Intake(self._bench, settings).run(intake)
-        self.runs = [self._run(scene.claim_unit(routes=ROUTE)) for _ in range(2)]
+        self.job_id = environment.submit(self.job, version=None, unit_items=1)
+        ingest = environment.claim(routes=ROUTE)
+        assert ingest is not None
+        Ingest(self._context, settings).run(ingest)
+        self.runs = [self._run(environment.claim_unit(routes=ROUTE)) for _ in range(2)]
 
     def labels(self) -> BestLabels:
-        return BestLabels(self._bench, self.publication, self.job, self.job_id)
+        return BestLabels(self._context, self.publisher, self.job, self.job_id)
 
     def publish(self, run: Run, accuracy: float) -> ModelManifest:
         """Do what a training does up to its publication."""
         data = TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None)
         context = WorkerTrainContext(
-            device=self._bench.identity.device,
+            device=self._context.identity.device,
             folder=self.store.new_folder("markov", run.id),
             checkpoints=None,  # type: ignore[arg-type] # nothing is trained here
             curve=LearningCurve(),
+            _run=run,
             _data=data,
-            _unit=run.unit,
             _publish=lambda event: None,
             _stop=lambda: False,
         )
         (context.folder / "chain.json").write_text(json.dumps({}))
         trained = TrainedModel(metrics={"validation_accuracy": accuracy})
         parameters = PluginParameters()
-        return self.publication.publish(run, parameters, trained, context, data.fingerprint())
+        return self.publisher.publish(run, parameters, trained, context, data.fingerprint())
 
     def commit(self, run: Run, manifest: ModelManifest | None) -> CommitOutcome:
         """Commit a version, or that there is none."""
@@ -113,7 +109,7 @@ class Bench:
             )
             result = ItemSuccess(custom_id=run.name, output=output)
         chunk = unpack_items(run.unit.blob)
-        return self.scene.ledger.work.commit(run.unit, [result], chunk, fenced=True)
+        return self.environment.ledger.work.commit(run.unit, [result], chunk, fenced=True)
 
     def label(self) -> int | None:
         """Give the version that the label is at."""
@@ -125,90 +121,90 @@ class Bench:
 
 
 @pytest.fixture
-def bench(scene: Scene, tmp_path) -> Bench:
-    return Bench(scene, scene.settings.model_copy(update={"data_dir": tmp_path}))
+def steps(environment: Environment, tmp_path) -> Steps:
+    return Steps(environment, environment.settings.model_copy(update={"data_dir": tmp_path}))
 
 
 @pytest.mark.parametrize("accuracies", [(0.9, 0.8), (0.8, 0.9)])
-def test_two_that_end_at_once_label_the_better_one_before_either_commits(bench: Bench, accuracies):
+def test_two_that_end_at_once_label_the_better_one_before_either_commits(steps: Steps, accuracies):
     versions = [
-        bench.publish(run, accuracy) for run, accuracy in zip(bench.runs, accuracies, strict=True)
+        steps.publish(run, accuracy) for run, accuracy in zip(steps.runs, accuracies, strict=True)
     ]
 
-    for run, version in zip(bench.runs, versions, strict=True):
-        bench.labels().move_if_last(run, version)
+    for run, version in zip(steps.runs, versions, strict=True):
+        steps.labels().move_if_last(run, version)
 
     better = max(versions, key=lambda version: version.metrics["validation_accuracy"])
-    assert bench.label() == better.version
-    outcomes = [bench.commit(*made) for made in zip(bench.runs, versions, strict=True)]
+    assert steps.label() == better.version
+    outcomes = [steps.commit(*made) for made in zip(steps.runs, versions, strict=True)]
     assert outcomes == ["committed", "completed"]
-    assert [bench.publication.settle(run) for run in bench.runs] == [True, True]
-    assert bench.label() == better.version
-    assert bench.store.begun() == []
+    assert [steps.publisher.finalize(run) for run in steps.runs] == [True, True]
+    assert steps.label() == better.version
+    assert steps.store.begun() == []
 
 
-def test_no_label_moves_while_a_combination_is_still_to_come(bench: Bench):
-    version = bench.publish(bench.runs[0], 0.9)
+def test_no_label_moves_while_a_combination_is_still_to_come(steps: Steps):
+    version = steps.publish(steps.runs[0], 0.9)
 
-    bench.labels().move_if_last(bench.runs[0], version)
+    steps.labels().move_if_last(steps.runs[0], version)
 
-    assert bench.label() is None
-
-
-def test_where_the_last_one_failed_in_that_moment_the_end_moves_the_label(bench: Bench):
-    fine, broken = bench.runs
-    bench.labels().move_if_last(broken, None)
-    version = bench.publish(fine, 0.9)
-    bench.labels().move_if_last(fine, version)
-    before = bench.label()
-    bench.commit(broken, None)
-    assert bench.commit(fine, version) == "completed"
-
-    bench.labels().move_at_end()
-
-    assert (before, bench.label()) == (None, version.version)
+    assert steps.label() is None
 
 
-def test_a_cancel_between_labels_and_commits_puts_all_back(bench: Bench):
-    old = bench.store.numbers("markov")
-    worse, better = bench.runs
+def test_where_the_last_one_failed_in_that_moment_the_end_moves_the_label(steps: Steps):
+    fine, broken = steps.runs
+    steps.labels().move_if_last(broken, None)
+    version = steps.publish(fine, 0.9)
+    steps.labels().move_if_last(fine, version)
+    before = steps.label()
+    steps.commit(broken, None)
+    assert steps.commit(fine, version) == "completed"
+
+    steps.labels().move_at_end()
+
+    assert (before, steps.label()) == (None, version.version)
+
+
+def test_a_cancel_between_labels_and_commits_puts_all_back(steps: Steps):
+    old = steps.store.numbers("markov")
+    worse, better = steps.runs
     made = []
     for run, accuracy in ((better, 0.9), (worse, 0.8)):
-        made.append((run, bench.publish(run, accuracy)))
-        bench.labels().move_if_last(*made[-1])
-    labelled = bench.label()
+        made.append((run, steps.publish(run, accuracy)))
+        steps.labels().move_if_last(*made[-1])
+    labelled = steps.label()
 
-    bench.scene.ledger.control.cancel(bench.job_id)
-    outcomes = [bench.commit(*one) for one in made]
-    for run in bench.runs:
-        assert not bench.publication.settle(run)
+    steps.environment.ledger.control.cancel(steps.job_id)
+    outcomes = [steps.commit(*one) for one in made]
+    for run in steps.runs:
+        assert not steps.publisher.finalize(run)
 
     assert labelled == made[0][1].version
     assert outcomes == ["ended", "ended"]
-    assert (bench.store.numbers("markov"), bench.label()) == (old, None)
+    assert (steps.store.numbers("markov"), steps.label()) == (old, None)
 
 
-def test_a_cancel_after_the_first_commit_keeps_what_was_committed(bench: Bench):
-    kept, undone = bench.runs
-    versions = [bench.publish(kept, 0.8), bench.publish(undone, 0.9)]
-    bench.commit(kept, versions[0])
-    bench.publication.settle(kept)
-    bench.labels().move_if_last(undone, versions[1])
+def test_a_cancel_after_the_first_commit_keeps_what_was_committed(steps: Steps):
+    kept, undone = steps.runs
+    versions = [steps.publish(kept, 0.8), steps.publish(undone, 0.9)]
+    steps.commit(kept, versions[0])
+    steps.publisher.finalize(kept)
+    steps.labels().move_if_last(undone, versions[1])
 
-    bench.scene.ledger.control.cancel(bench.job_id)
-    bench.commit(undone, versions[1])
-    for run in bench.runs:
-        bench.publication.settle(run)
+    steps.environment.ledger.control.cancel(steps.job_id)
+    steps.commit(undone, versions[1])
+    for run in steps.runs:
+        steps.publisher.finalize(run)
 
-    jobs = bench.scene.ledger.jobs
-    assert [state_of_run(run.id, jobs) for run in bench.runs] == [
+    jobs = steps.environment.ledger.jobs
+    assert [state_of_run(run.id, jobs) for run in steps.runs] == [
         JobState.COMPLETED,
         JobState.CANCELLED,
     ]
-    assert bench.store.find_by_run("markov", kept.id) == versions[0]
-    assert bench.store.find_by_run("markov", undone.id) is None
-    assert bench.label() is None
+    assert steps.store.find_by_run("markov", kept.id) == versions[0]
+    assert steps.store.find_by_run("markov", undone.id) is None
+    assert steps.label() is None
 
 
-def test_a_training_of_a_sweep_that_nobody_knows_has_no_state(scene: Scene):
-    assert state_of_run("gone.3", scene.ledger.jobs) is None
+def test_a_training_of_a_sweep_that_nobody_knows_has_no_state(environment: Environment):
+    assert state_of_run("gone.3", environment.ledger.jobs) is None

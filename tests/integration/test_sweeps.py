@@ -21,20 +21,22 @@ from seqd_schemas import (
     ModelManifest,
     TrainedVersion,
 )
-from worker_fixtures import House, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
 
-class Stage:
-    """A house, data that its workers can read, and the sweeps on it."""
+class Environment:
+    """A cluster, data that its workers can read, and the sweeps on it."""
 
-    def __init__(self, house: House, folder: Path) -> None:
-        self.house = house
-        self.store = ModelStore(house.settings.store_dir, {})
-        self.client: Client = house.client()
-        assert house.settings.redis_url is not None
-        self.ledger = Ledger(connect(house.settings.redis_url), house.settings, lambda route: None)
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.store = ModelStore(cluster.settings.store_dir, {})
+        self.client: Client = cluster.client()
+        assert cluster.settings.redis_url is not None
+        self.ledger = Ledger(
+            connect(cluster.settings.redis_url), cluster.settings, lambda route: None
+        )
         self._data = folder / "data.jsonl"
         records = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
         self._data.write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -45,7 +47,7 @@ class Stage:
 
     def start(self, name: str, **settings: object) -> LiveWorker:
         """Start a worker that may read the data."""
-        return self.house.start(name, input_roots=(self._data.parent,), **settings)
+        return self.cluster.start(name, input_roots=(self._data.parent,), **settings)
 
     def sweep(self, grid: dict[str, list], **options) -> JobHandle:
         source = FileSource(path=str(self._data))
@@ -70,22 +72,22 @@ class Stage:
         wait_until(told, f"epoch {epoch} of {run}")
 
 
-def stage_on(house: House, folder: Path) -> Iterator[Stage]:
-    stage = Stage(house, folder)
-    yield stage
-    stage.ledger.redis.close()
+def environment_on(cluster: Cluster, folder: Path) -> Iterator[Environment]:
+    environment = Environment(cluster, folder)
+    yield environment
+    environment.ledger.redis.close()
 
 
 @pytest.fixture
-def stage(empty_house: House, tmp_path: Path) -> Iterator[Stage]:
-    """A house without a worker, to do harm in."""
-    yield from stage_on(empty_house, tmp_path)
+def environment(empty_cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
+    """A cluster without a worker, to do harm in."""
+    yield from environment_on(empty_cluster, tmp_path)
 
 
 @pytest.fixture
-def running(house: House) -> Iterator[Stage]:
-    """The house that all tests share, with its worker, which comes to no harm."""
-    yield from stage_on(house, house.settings.data_dir.parent)
+def running(cluster: Cluster) -> Iterator[Environment]:
+    """The cluster that all tests share, with its worker, which comes to no harm."""
+    yield from environment_on(cluster, cluster.settings.data_dir.parent)
 
 
 def made(job: JobHandle) -> dict[str, TrainedVersion]:
@@ -97,7 +99,7 @@ def made(job: JobHandle) -> dict[str, TrainedVersion]:
     }
 
 
-def test_a_sweep_trains_each_combination_and_labels_the_best(running: Stage):
+def test_a_sweep_trains_each_combination_and_labels_the_best(running: Environment):
     job = running.sweep(
         {"accuracy": [0.5, 0.9, 0.7], "epochs": [1, 2]}, labels=["candidate"], preset="quick"
     )
@@ -119,7 +121,7 @@ def test_a_sweep_trains_each_combination_and_labels_the_best(running: Stage):
     wait_until(lambda: running.store.begun() == [], "the last version is confirmed")
 
 
-def test_what_the_trainings_tell_names_the_combination(running: Stage):
+def test_what_the_trainings_tell_names_the_combination(running: Environment):
     job = running.sweep({"epochs": [1, 2]})
 
     events = list(job.events())
@@ -135,19 +137,19 @@ def test_what_the_trainings_tell_names_the_combination(running: Stage):
     ]
 
 
-def test_two_slots_share_a_sweep_which_survives_the_death_of_one(stage: Stage):
-    workers = [stage.start("w1"), stage.start("w2")]
+def test_two_slots_share_a_sweep_which_survives_the_death_of_one(environment: Environment):
+    workers = [environment.start("w1"), environment.start("w2")]
     for worker in workers:
         worker.wait_until_ready()
     accuracies = [0.6, 0.9, 0.7, 0.8]
-    job = stage.sweep(
+    job = environment.sweep(
         {"accuracy": accuracies},
         parameters={"epochs": 4, "step_ms": 250},
         labels=["production"],
     )
-    stage.wait_for_epoch(job, "accuracy=0.6", 2)
-    victim = stage.holder(job, 0, workers)
-    assert stage.holder(job, 1, workers) is not victim
+    environment.wait_for_epoch(job, "accuracy=0.6", 2)
+    victim = environment.holder(job, 0, workers)
+    assert environment.holder(job, 1, workers) is not victim
 
     victim.kill()
 
@@ -162,13 +164,13 @@ def test_two_slots_share_a_sweep_which_survives_the_death_of_one(stage: Stage):
     assert ("accuracy=0.6", "The training goes on from its last checkpoint.") in [
         (event.run, event.message) for event in resumed
     ]
-    assert sorted(one.unit for one in stage.versions_of(job)) == [0, 1, 2, 3]
-    assert stage.store.labels("echo")["production"] == made(job)["accuracy=0.9"].version
-    checkpoints = stage.house.settings.data_dir / "checkpoints"
+    assert sorted(one.unit for one in environment.versions_of(job)) == [0, 1, 2, 3]
+    assert environment.store.labels("echo")["production"] == made(job)["accuracy=0.9"].version
+    checkpoints = environment.cluster.settings.data_dir / "checkpoints"
     wait_until(lambda: list(checkpoints.iterdir()) == [], "its checkpoints are cleared away")
 
 
-def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Stage):
+def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Environment):
     before = running.store.labels("echo").get("kept")
     job = running.sweep({"epochs": [1, 1_000, 2]}, parameters={"step_ms": 50}, labels=["kept"])
     wait_until(lambda: job.record().counts.succeeded == 1, "the first combination is trained")
@@ -183,7 +185,7 @@ def test_a_cancelled_sweep_keeps_the_versions_that_were_finished(running: Stage)
     assert running.store.labels("echo").get("kept") == before
 
 
-def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(running: Stage):
+def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(running: Environment):
     job = running.sweep({"trick": ["bug", ""]}, parameters={"epochs": 1})
 
     record = job.wait(timeout_s=60)
@@ -199,9 +201,9 @@ def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(runnin
     assert (fine.custom_id, fine.status) == ('trick=""', "succeeded")
 
 
-def test_a_combination_that_kills_its_worker_each_time_is_given_up(stage: Stage):
-    stage.start("w1", max_attempts=2).wait_until_ready()
-    job = stage.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])
+def test_a_combination_that_kills_its_worker_each_time_is_given_up(environment: Environment):
+    environment.start("w1", max_attempts=2).wait_until_ready()
+    job = environment.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])
 
     record = job.wait(timeout_s=90)
 
@@ -211,10 +213,10 @@ def test_a_combination_that_kills_its_worker_each_time_is_given_up(stage: Stage)
     assert killer.error.code is ItemErrorCode.WORKER_CRASHED
     assert killer.error.message.startswith("The worker died each time that it trained this")
     assert isinstance(fine, ItemSuccess) and isinstance(fine.output, TrainedVersion)
-    assert stage.store.labels("echo")["alive"] == fine.output.version
+    assert environment.store.labels("echo")["alive"] == fine.output.version
 
 
-def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Stage):
+def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Environment):
     grid = {"accuracy": [0.9, 0.5], "trick": ["", "bug"]}
     first = running.sweep(grid, parameters={"epochs": 1}, labels=["whole"])
     assert first.wait(timeout_s=60).counts.errored == 2
@@ -231,7 +233,7 @@ def test_a_retry_trains_what_failed_and_keeps_the_best_of_the_whole(running: Sta
     assert running.store.labels("echo")["whole"] == best
 
 
-def test_a_paused_sweep_stops_at_a_checkpoint_and_goes_on_there(running: Stage):
+def test_a_paused_sweep_stops_at_a_checkpoint_and_goes_on_there(running: Environment):
     job = running.sweep({"accuracy": [0.4, 0.6]}, parameters={"epochs": 6, "step_ms": 150})
     running.wait_for_epoch(job, "accuracy=0.4", 2)
 
@@ -246,7 +248,7 @@ def test_a_paused_sweep_stops_at_a_checkpoint_and_goes_on_there(running: Stage):
     assert epochs == [(f"accuracy={a}", epoch) for a in (0.4, 0.6) for epoch in range(1, 7)]
 
 
-def test_a_sweep_that_another_language_handed_in_is_trained_like_any(running: Stage):
+def test_a_sweep_that_another_language_handed_in_is_trained_like_any(running: Environment):
     job = {
         "kind": "sweep",
         "model": "echo",
@@ -265,7 +267,7 @@ def test_a_sweep_that_another_language_handed_in_is_trained_like_any(running: St
     assert list(made(handle)) == ["accuracy=0.3", "accuracy=0.4"]
 
 
-def test_data_that_would_have_to_be_uploaded_is_refused(running: Stage):
+def test_data_that_would_have_to_be_uploaded_is_refused(running: Environment):
     with pytest.raises(InvalidRequest) as raised:
         running.client.sweep([{"text": "a", "label": "b"}], model="echo", grid={"epochs": [1]})
 
@@ -282,7 +284,7 @@ def test_data_that_would_have_to_be_uploaded_is_refused(running: Stage):
         ({"epochs": [1, 1]}, "grid is {'epochs': [1, 1]}"),
     ],
 )
-def test_a_grid_that_is_none_is_refused_in_words(running: Stage, grid, said):
+def test_a_grid_that_is_none_is_refused_in_words(running: Environment, grid, said):
     with pytest.raises(InvalidRequest) as raised:
         running.sweep(grid)
 

@@ -6,33 +6,32 @@ from pathlib import Path
 import pytest
 
 from builders import a_train_job, an_epoch
-from ledger_fixtures import Scene
+from ledger_fixtures import Environment
 from seqd.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
 from seqd.ledger import Ledger, connect
 from seqd.ledger.work import CheckpointRecord, Unit
-from seqd.worker.checkpoints import WorkerCheckpoints
-from seqd.worker.contexts import WorkerTrainContext, told_in
-from seqd.worker.training_data import TrainingData
+from seqd.worker.training.checkpoints import WorkerCheckpoints
+from seqd.worker.training.run import Run, TrainingData, WorkerTrainContext, reported_in
 from seqd_schemas import Epoch, Event, Sample
 
 pytestmark = pytest.mark.processes
 
 
-class Desk:
-    """A claimed training, and what its checkpoints said to the caller."""
+class Training:
+    """A claimed training, and what its checkpoints reported to the caller."""
 
-    def __init__(self, scene: Scene, data_dir: Path) -> None:
-        self.scene = scene
+    def __init__(self, environment: Environment, data_dir: Path) -> None:
+        self.environment = environment
         self.data_dir = data_dir
-        self.said: list[str] = []
+        self.reported: list[str] = []
         self.unit = self.claim()
 
     def claim(self) -> Unit:
-        self.scene.submit(a_train_job(), version=None)
-        return self.scene.claim_unit()
+        self.environment.submit(a_train_job(), version=None)
+        return self.environment.claim_unit()
 
     def checkpoints(
         self,
@@ -45,11 +44,11 @@ class Desk:
         return WorkerCheckpoints(
             self.unit,
             [self.unit.job_id, *lineage],
-            self.scene.ledger.checkpoints,
+            self.environment.ledger.checkpoints,
             self.data_dir,
             every_s=every_s,
             stop=stop,
-            say=self.said.append,
+            report=self.reported.append,
             data_sha256=lambda: data * 64,
             curve=LearningCurve() if curve is None else curve,
         )
@@ -59,8 +58,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(scene: Scene, tmp_path: Path) -> Desk:
-    return Desk(scene, tmp_path)
+def training(environment: Environment, tmp_path: Path) -> Training:
+    return Training(environment, tmp_path)
 
 
 def progress_of(checkpoints: WorkerCheckpoints) -> object:
@@ -68,39 +67,39 @@ def progress_of(checkpoints: WorkerCheckpoints) -> object:
     return None if checkpoint is None else dict(checkpoint.progress)
 
 
-def test_a_training_begins_anew_where_there_is_no_checkpoint(desk: Desk):
-    assert desk.checkpoints().load() is None
-    assert desk.said == []
+def test_a_training_begins_anew_where_there_is_no_checkpoint(training: Training):
+    assert training.checkpoints().load() is None
+    assert training.reported == []
 
 
-def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(desk: Desk):
-    checkpoints = desk.checkpoints()
+def test_the_last_checkpoint_is_loaded_and_only_two_are_kept(training: Training):
+    checkpoints = training.checkpoints()
     for step in (1, 2, 3):
         checkpoints.save({}, {"step": step})
 
-    assert progress_of(desk.checkpoints()) == {"step": 3}
-    assert len(desk.names()) == 2
-    assert desk.said == ["The training goes on from its last checkpoint."]
+    assert progress_of(training.checkpoints()) == {"step": 3}
+    assert len(training.names()) == 2
+    assert training.reported == ["The training goes on from its last checkpoint."]
 
 
-def test_the_jobs_own_checkpoint_goes_before_that_of_the_job_it_goes_on_from(desk: Desk):
-    earlier = desk.unit
-    desk.checkpoints().save({}, {"step": 5})
-    desk.unit = desk.claim()
+def test_the_jobs_own_checkpoint_goes_before_that_of_the_job_it_goes_on_from(training: Training):
+    earlier = training.unit
+    training.checkpoints().save({}, {"step": 5})
+    training.unit = training.claim()
 
-    inherited = progress_of(desk.checkpoints(earlier.job_id))
-    desk.checkpoints(earlier.job_id).save({}, {"step": 6})
-    own = progress_of(desk.checkpoints(earlier.job_id))
+    inherited = progress_of(training.checkpoints(earlier.job_id))
+    training.checkpoints(earlier.job_id).save({}, {"step": 6})
+    own = progress_of(training.checkpoints(earlier.job_id))
 
     assert (inherited, own) == ({"step": 5}, {"step": 6})
-    assert desk.said[0] == f"The training goes on from a checkpoint of {earlier.job_id}."
+    assert training.reported[0] == f"The training goes on from a checkpoint of {earlier.job_id}."
 
 
-def test_data_that_has_changed_since_the_checkpoint_is_refused(desk: Desk):
-    desk.checkpoints(data="a").save({}, {"step": 1})
+def test_data_that_has_changed_since_the_checkpoint_is_refused(training: Training):
+    training.checkpoints(data="a").save({}, {"step": 1})
 
     with pytest.raises(InvalidData) as raised:
-        desk.checkpoints(data="b").load()
+        training.checkpoints(data="b").load()
 
     assert str(raised.value) == (
         f"The training data has changed since the checkpoint: its SHA-256 was {'a' * 64}, and is "
@@ -109,123 +108,127 @@ def test_data_that_has_changed_since_the_checkpoint_is_refused(desk: Desk):
     )
 
 
-def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(desk: Desk):
-    checkpoints = desk.checkpoints()
+def test_a_checkpoint_that_comes_too_late_is_refused_and_leaves_no_file(training: Training):
+    checkpoints = training.checkpoints()
     checkpoints.save({}, {"step": 1})
-    names = desk.names()
-    desk.scene.ledger.control.cancel(desk.unit.job_id)
+    names = training.names()
+    training.environment.ledger.control.cancel(training.unit.job_id)
 
     with pytest.raises(LeaseLost, match="is refused: the job has ended, or another worker has it"):
         checkpoints.save({}, {"step": 2})
 
-    assert desk.names() == names
-    assert progress_of(desk.checkpoints()) == {"step": 1}
+    assert training.names() == names
+    assert progress_of(training.checkpoints()) == {"step": 1}
 
 
 def test_a_worker_frozen_while_it_saves_removes_no_checkpoint_of_the_next_attempt(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    training: Training, monkeypatch: pytest.MonkeyPatch
 ):
-    records = desk.scene.ledger.checkpoints
+    records = training.environment.ledger.checkpoints
     commit = records.commit
 
     def freeze_before_the_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
         monkeypatch.undo()
         counting = commit(unit, record)
-        desk.scene.ledger.work.release_unit(unit)
-        desk.unit = desk.scene.claim_unit("worker-b")
-        holder = desk.checkpoints()
+        training.environment.ledger.work.release_unit(unit)
+        training.unit = training.environment.claim_unit("worker-b")
+        holder = training.checkpoints()
         for step in (2, 3, 4):
             holder.save({}, {"step": step})
         return counting
 
     monkeypatch.setattr(records, "commit", freeze_before_the_answer)
-    desk.checkpoints().save({}, {"step": 1})
+    training.checkpoints().save({}, {"step": 1})
 
-    assert desk.names() == sorted(record.name for record in records.of(desk.unit.job_id))
-    assert progress_of(desk.checkpoints()) == {"step": 4}
+    assert training.names() == sorted(record.name for record in records.of(training.unit.job_id))
+    assert progress_of(training.checkpoints()) == {"step": 4}
 
 
 def test_a_checkpoint_that_counts_stays_though_the_answer_to_its_repeat_is_a_refusal(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    training: Training, monkeypatch: pytest.MonkeyPatch
 ):
-    records = desk.scene.ledger.checkpoints
+    records = training.environment.ledger.checkpoints
     commit = records.commit
 
     def lose_the_first_answer(unit: Unit, record: CheckpointRecord) -> list[str]:
         commit(unit, record)
-        desk.scene.ledger.control.cancel(unit.job_id)
+        training.environment.ledger.control.cancel(unit.job_id)
         return commit(unit, record)
 
     monkeypatch.setattr(records, "commit", lose_the_first_answer)
     with pytest.raises(LeaseLost):
-        desk.checkpoints().save({}, {"step": 1})
+        training.checkpoints().save({}, {"step": 1})
 
-    assert progress_of(desk.checkpoints()) == {"step": 1}
+    assert progress_of(training.checkpoints()) == {"step": 1}
 
 
-def test_a_full_disk_fails_a_training_but_not_its_stop(desk: Desk):
-    (desk.data_dir / "checkpoints").write_text("a file in the folder's place")
+def test_a_full_disk_fails_a_training_but_not_its_stop(training: Training):
+    (training.data_dir / "checkpoints").write_text("a file in the folder's place")
 
     with pytest.raises(StoreUnwritable):
-        desk.checkpoints().save({}, {"step": 1})
-    desk.checkpoints(stop=lambda: True).save({}, {"step": 1})
+        training.checkpoints().save({}, {"step": 1})
+    training.checkpoints(stop=lambda: True).save({}, {"step": 1})
 
-    assert desk.scene.ledger.checkpoints.of(desk.unit.job_id) == []
+    assert training.environment.ledger.checkpoints.of(training.unit.job_id) == []
 
 
-def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(desk: Desk):
-    desk.checkpoints().save({}, {"step": 1})
-    reachable = desk.scene.ledger
+def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(training: Training):
+    training.checkpoints().save({}, {"step": 1})
+    reachable = training.environment.ledger
     with connect("redis://127.0.0.1:1", retries=0) as nowhere:
-        desk.scene.ledger = Ledger(nowhere, desk.scene.settings, lambda route: None)
+        training.environment.ledger = Ledger(
+            nowhere, training.environment.settings, lambda route: None
+        )
 
-        desk.checkpoints().save({}, {"step": 2})
+        training.checkpoints().save({}, {"step": 2})
 
-    desk.scene.ledger = reachable
-    assert progress_of(desk.checkpoints()) == {"step": 1}
+    training.environment.ledger = reachable
+    assert progress_of(training.checkpoints()) == {"step": 1}
 
 
-def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_right_after_a_save(desk: Desk):
-    due = desk.checkpoints(every_s=1e-9)
-    not_due = desk.checkpoints(every_s=3_600.0)
+def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_after_a_save(
+    training: Training,
+):
+    due = training.checkpoints(every_s=1e-9)
+    not_due = training.checkpoints(every_s=3_600.0)
 
     assert (due.due(), not_due.due()) == (True, False)
     not_due.save({}, {})
     assert not not_due.due()
 
 
-def test_the_epochs_before_a_checkpoint_come_back_with_it(desk: Desk):
+def test_the_epochs_before_a_checkpoint_come_back_with_it(training: Training):
     first, second = LearningCurve(), LearningCurve()
     first.take(1, 0.5, {"loss": 2.0})
-    checkpoints = desk.checkpoints(curve=first)
+    checkpoints = training.checkpoints(curve=first)
     checkpoints.save({}, {"epoch": 1})
     first.take(2, 0.5, {"loss": 1.0})
 
-    desk.checkpoints(curve=second).load()
+    training.checkpoints(curve=second).load()
 
     assert second.epochs == first.epochs[:1]
 
 
-def test_what_earlier_attempts_have_told_is_not_told_again(desk: Desk):
+def test_what_earlier_attempts_have_reported_is_not_reported_again(training: Training):
     told: list[Event] = []
 
     def context(before: list[Event]) -> WorkerTrainContext:
         return WorkerTrainContext(
             device=Device("cpu:0", "cpu"),
-            folder=desk.data_dir,
-            checkpoints=desk.checkpoints(),
+            folder=training.data_dir,
+            checkpoints=training.checkpoints(),
             curve=LearningCurve(),
             _data=TrainingData(ListDataset([LabelledRecord("a", "b")], "one record"), None),
-            _unit=desk.unit,
+            _run=Run(a_train_job(), training.unit),
             _publish=told.append,
             _stop=lambda: False,
-            _told=told_in(before),
+            _reported=reported_in(before),
         )
 
     first = context([])
     first.epoch(1, 3, 0.1, loss=0.5)
     first.sample(1, 0.5, "a", "b")
-    again = context([an_epoch(desk.unit.job_id, epoch=7), *told])
+    again = context([an_epoch(training.unit.job_id, epoch=7), *told])
     again.epoch(1, 3, 0.2, loss=0.5)
     again.sample(1, 0.5, "a", "b")
     again.sample(1, 1.0, "a", "c")

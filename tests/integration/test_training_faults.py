@@ -11,23 +11,25 @@ from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.models import ModelStore
 from seqd_schemas import Epoch, JobState, Log
-from worker_fixtures import House, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
 RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
 
 
-class Stage:
-    """An empty house, and what its trainings wrote into their diary."""
+class Environment:
+    """An empty cluster, and what its trainings wrote into their diary."""
 
-    def __init__(self, house: House, folder: Path) -> None:
-        self.house = house
-        self.data_dir = house.settings.data_dir
-        self.store = ModelStore(house.settings.store_dir, {})
-        self.client: Client = house.client()
-        assert house.settings.redis_url is not None
-        self.ledger = Ledger(connect(house.settings.redis_url), house.settings, lambda route: None)
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.data_dir = cluster.settings.data_dir
+        self.store = ModelStore(cluster.settings.store_dir, {})
+        self.client: Client = cluster.client()
+        assert cluster.settings.redis_url is not None
+        self.ledger = Ledger(
+            connect(cluster.settings.redis_url), cluster.settings, lambda route: None
+        )
         self._diary = folder / "diary"
 
     def train(self, epochs: int, step_ms: float, trick: str = "", **options) -> JobHandle:
@@ -59,7 +61,7 @@ class Stage:
 
     def wakeups_being_answered(self) -> list[bytes]:
         """Give the delivery tags of the messages that Celery has not acknowledged."""
-        prefix = self.house.settings.prefix
+        prefix = self.cluster.settings.prefix
         return list(self.ledger.redis.hkeys(f"{prefix}:unacked"))
 
     def checkpoint_files(self, job: JobHandle) -> list[Path]:
@@ -79,19 +81,19 @@ class Stage:
 
 
 @pytest.fixture
-def stage(empty_house: House, tmp_path: Path) -> Iterator[Stage]:
-    """A house without a worker, to do harm in."""
-    stage = Stage(empty_house, tmp_path)
-    yield stage
-    stage.ledger.redis.close()
+def environment(empty_cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
+    """A cluster without a worker, to do harm in."""
+    environment = Environment(empty_cluster, tmp_path)
+    yield environment
+    environment.ledger.redis.close()
 
 
 @pytest.fixture
-def running(house: House, tmp_path: Path) -> Iterator[Stage]:
-    """The house that all tests share, with its worker, which comes to no harm."""
-    stage = Stage(house, tmp_path)
-    yield stage
-    stage.ledger.redis.close()
+def running(cluster: Cluster, tmp_path: Path) -> Iterator[Environment]:
+    """The cluster that all tests share, with its worker, which comes to no harm."""
+    environment = Environment(cluster, tmp_path)
+    yield environment
+    environment.ledger.redis.close()
 
 
 def epochs_told(job: JobHandle) -> list[int]:
@@ -102,45 +104,49 @@ def log_lines(job: JobHandle) -> list[str]:
     return [event.message for event in job.events() if isinstance(event, Log)]
 
 
-def start_two(house: House, **settings: object) -> list[LiveWorker]:
-    workers = [house.start("w1", **settings), house.start("w2", **settings)]
+def start_two(cluster: Cluster, **settings: object) -> list[LiveWorker]:
+    workers = [cluster.start("w1", **settings), cluster.start("w2", **settings)]
     return [worker.wait_until_ready() for worker in workers]
 
 
-def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(stage: Stage):
-    workers = start_two(stage.house)
-    job = stage.train(epochs=8, step_ms=150)
-    stage.wait_for("saved 3")
+def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(
+    environment: Environment,
+):
+    workers = start_two(environment.cluster)
+    job = environment.train(epochs=8, step_ms=150)
+    environment.wait_for("saved 3")
 
-    stage.holder(job, workers).kill()
+    environment.holder(job, workers).kill()
     told = epochs_told(job)
 
     record = job.record()
     assert record.state is JobState.COMPLETED
-    assert stage.diary().count("begin") == 2
+    assert environment.diary().count("begin") == 2
     # The step in hand is done again; none that a checkpoint holds is.
-    assert sorted(set(stage.steps())) == list(range(1, 9))
-    assert len(stage.steps()) <= 9
+    assert sorted(set(environment.steps())) == list(range(1, 9))
+    assert len(environment.steps()) <= 9
     assert told == list(range(1, 9))
     assert "The training goes on from its last checkpoint." in log_lines(job)
     assert record.training is not None
-    manifest = stage.store.open("echo", record.training.version).manifest
+    manifest = environment.store.open("echo", record.training.version).manifest
     assert manifest.job_id == job.job_id
     # Those of the killed worker too, which the checkpoint carried: the event stream is bounded.
     assert [one.epoch for one in manifest.epochs] == list(range(1, 9))
     assert all(one.metrics == {"loss": 0.5} for one in manifest.epochs)
-    stage.wait_until_nothing_is_left_of(job)
+    environment.wait_until_nothing_is_left_of(job)
 
 
-def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(stage: Stage):
-    workers = start_two(stage.house)
-    job = stage.train(epochs=12, step_ms=250, trick="deaf")
-    stage.wait_for("saved 2")
-    zombie = stage.holder(job, workers)
+def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(
+    environment: Environment,
+):
+    workers = start_two(environment.cluster)
+    job = environment.train(epochs=12, step_ms=250, trick="deaf")
+    environment.wait_for("saved 2")
+    zombie = environment.holder(job, workers)
 
     zombie.freeze()
-    wait_until(lambda: stage.diary().count("begin") == 2, "the other worker took over")
-    stage.wait_for("saved 4")
+    wait_until(lambda: environment.diary().count("begin") == 2, "the other worker took over")
+    environment.wait_for("saved 4")
     zombie.thaw()
     wait_until(
         lambda: f"A checkpoint of training {job.job_id} is refused" in zombie.whole_log(),
@@ -149,44 +155,48 @@ def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(st
 
     assert job.wait(timeout_s=60).state is JobState.COMPLETED
     # Each step once, but for those in hand when the worker froze.
-    assert len(stage.steps()) <= 12 + 2
-    assert [line for line in stage.diary() if line.startswith("saved")].count("saved 12") <= 2
-    assert stage.store.numbers("echo") == [1, 2]
+    assert len(environment.steps()) <= 12 + 2
+    assert [line for line in environment.diary() if line.startswith("saved")].count("saved 12") <= 2
+    assert environment.store.numbers("echo") == [1, 2]
 
 
-def test_a_training_longer_than_the_visibility_timeout_is_entered_once(stage: Stage):
+def test_a_training_longer_than_the_visibility_timeout_is_entered_once(environment: Environment):
     for name in ("w1", "w2", "w3"):
-        stage.house.start(name, visibility_timeout_s=2)
-    for worker in stage.house.workers:
+        environment.cluster.start(name, visibility_timeout_s=2)
+    for worker in environment.cluster.workers:
         worker.wait_until_ready()
-    job = stage.train(epochs=1_000, step_ms=50)
-    stage.wait_for("saved 1")
-    wait_until(lambda: len(stage.wakeups_being_answered()) == 1, "the others wait for wakeups")
-    (wakeup,) = stage.wakeups_being_answered()
+    job = environment.train(epochs=1_000, step_ms=50)
+    environment.wait_for("saved 1")
+    wait_until(
+        lambda: len(environment.wakeups_being_answered()) == 1, "the others wait for wakeups"
+    )
+    (wakeup,) = environment.wakeups_being_answered()
 
     # Celery looks every 10 s for wakeups that have been answered for so long, and redelivers them.
-    wait_until(lambda: wakeup not in stage.wakeups_being_answered(), "Celery redelivers it")
-    heard_again_at = stage.steps()[-1]
-    stage.wait_for(f"saved {heard_again_at + 10}")
+    wait_until(lambda: wakeup not in environment.wakeups_being_answered(), "Celery redelivers it")
+    heard_again_at = environment.steps()[-1]
+    environment.wait_for(f"saved {heard_again_at + 10}")
     job.cancel()
 
-    assert stage.diary().count("begin") == 1
-    assert stage.steps() == list(range(1, stage.steps()[-1] + 1))
+    assert environment.diary().count("begin") == 1
+    assert environment.steps() == list(range(1, environment.steps()[-1] + 1))
 
 
-def test_a_drained_worker_saves_once_more_and_the_next_one_repeats_no_step(stage: Stage):
-    workers = start_two(stage.house)
-    job = stage.train(epochs=8, step_ms=150)
-    stage.wait_for("saved 3")
+def test_a_drained_worker_saves_once_more_and_the_next_one_repeats_no_step(
+    environment: Environment,
+):
+    workers = start_two(environment.cluster)
+    job = environment.train(epochs=8, step_ms=150)
+    environment.wait_for("saved 3")
 
-    assert stage.holder(job, workers).stop() == 0
+    assert environment.holder(job, workers).stop() == 0
 
     assert job.wait(timeout_s=30).state is JobState.COMPLETED
-    assert stage.steps() == list(range(1, 9))
-    assert stage.diary().count("begin") == 2
+    assert environment.steps() == list(range(1, 9))
+    assert environment.diary().count("begin") == 2
 
 
-def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running: Stage):
+def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running: Environment):
     before = running.store.numbers("echo"), running.store.labels("echo")
     cancelled = running.train(epochs=8, step_ms=150, labels=["resumed"])
     running.wait_for("saved 3")
@@ -211,7 +221,7 @@ def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running
     assert labels["resumed"] == labels["latest"] == versions[-1] + 1
 
 
-def test_a_paused_training_gives_its_worker_back_and_goes_on_where_it_was(running: Stage):
+def test_a_paused_training_gives_its_worker_back_and_goes_on_where_it_was(running: Environment):
     job = running.train(epochs=8, step_ms=150)
     running.wait_for("saved 3")
 
@@ -225,7 +235,7 @@ def test_a_paused_training_gives_its_worker_back_and_goes_on_where_it_was(runnin
     assert running.steps() == list(range(1, 9))
 
 
-def a_cancelled_training(running: Stage) -> JobHandle:
+def a_cancelled_training(running: Environment) -> JobHandle:
     job = running.train(epochs=6, step_ms=150)
     running.wait_for("saved 3")
     job.cancel()
@@ -233,7 +243,7 @@ def a_cancelled_training(running: Stage) -> JobHandle:
     return job
 
 
-def test_where_the_last_checkpoint_is_damaged_the_one_before_is_gone_on_from(running: Stage):
+def test_where_the_last_checkpoint_is_damaged_the_one_before_is_gone_on_from(running: Environment):
     cancelled = a_cancelled_training(running)
     newest, before = running.checkpoint_files(cancelled)
     newest.write_bytes(newest.read_bytes().replace(b"learnt", b"earned"))
@@ -248,7 +258,9 @@ def test_where_the_last_checkpoint_is_damaged_the_one_before_is_gone_on_from(run
     assert line.endswith("The training goes on from the checkpoint before it.")
 
 
-def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_do(running: Stage):
+def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_do(
+    running: Environment,
+):
     cancelled = a_cancelled_training(running)
     newest, before = running.checkpoint_files(cancelled)
     newest.unlink()
@@ -270,10 +282,12 @@ def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_d
     assert running.store.find_by_run("echo", resumed.job_id) is None
 
 
-def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(stage: Stage):
-    worker = stage.house.start_ready()
-    job = stage.train(epochs=6, step_ms=150, trick="ballast")
-    stage.wait_for("saved 2")
+def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(
+    environment: Environment,
+):
+    worker = environment.cluster.start_ready()
+    job = environment.train(epochs=6, step_ms=150, trick="ballast")
+    environment.wait_for("saved 2")
     child = worker.child_pid()
     soft, hard = resource.prlimit(child, resource.RLIMIT_FSIZE)
     resource.prlimit(child, resource.RLIMIT_FSIZE, (64 * 1024, hard))
@@ -285,19 +299,19 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     failure = raised.value.failure
     assert (failure.code, failure.retryable) == ("store_unwritable", True)
     assert failure.message == (
-        f"a training cannot write {stage.data_dir}/checkpoints/{job.job_id}: File too large. Make "
-        "room or mend the folder's permissions, or set SEQD_DATA_DIR to another folder"
+        f"a training cannot write {environment.data_dir}/checkpoints/{job.job_id}: File too large. "
+        "Make room or mend the folder's permissions, or set SEQD_DATA_DIR to another folder"
     )
-    assert stage.store.numbers("echo") == [1]
-    wait_until(lambda: stage.staged(job) == [], "half the version is cleared away")
-    assert len(stage.checkpoint_files(job)) == 2
+    assert environment.store.numbers("echo") == [1]
+    wait_until(lambda: environment.staged(job) == [], "half the version is cleared away")
+    assert len(environment.checkpoint_files(job)) == 2
 
-    resumed = stage.client.resume(job.job_id)
+    resumed = environment.client.resume(job.job_id)
     assert resumed.wait(timeout_s=30).state is JobState.COMPLETED
-    assert stage.diary().count("step 1") == 1
+    assert environment.diary().count("step 1") == 1
 
 
-def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Stage):
+def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Environment):
     before = running.store.numbers("echo"), running.store.labels("echo")
 
     job = running.train(epochs=1, step_ms=0, trick="disk", labels=["full"])
@@ -311,15 +325,17 @@ def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running:
     wait_until(lambda: running.staged(job) == [], "half the version is cleared away")
 
 
-def test_a_store_that_may_not_be_written_fails_the_training_and_stays_as_it_was(stage: Stage):
-    stage.house.start_ready()
-    staging = stage.house.settings.store_dir / ".staging"
+def test_a_store_that_may_not_be_written_fails_the_training_and_stays_as_it_was(
+    environment: Environment,
+):
+    environment.cluster.start_ready()
+    staging = environment.cluster.settings.store_dir / ".staging"
     staging.rmdir()
     staging.write_text("root may write everywhere, but not into a file as if it were a folder")
 
     with pytest.raises(JobFailed) as raised:
-        stage.train(epochs=1, step_ms=0).wait(timeout_s=30)
+        environment.train(epochs=1, step_ms=0).wait(timeout_s=30)
 
     assert raised.value.failure.code == "store_unwritable"
     assert str(staging) in raised.value.failure.message
-    assert stage.store.numbers("echo") == [1]
+    assert environment.store.numbers("echo") == [1]

@@ -7,7 +7,7 @@ import pytest
 from seqd.client import JobHandle
 from seqd.models import ModelStore
 from seqd_schemas import Epoch, JobRecord, Step
-from worker_fixtures import House
+from worker_fixtures import Cluster
 
 pytestmark = [
     pytest.mark.processes,
@@ -44,11 +44,11 @@ STREAMS = {
 
 @pytest.mark.parametrize("parameters", [WINDOWS, STREAMS], ids=["windows", "streams"])
 def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(
-    empty_house: House, parameters: dict[str, str | float]
+    empty_cluster: Cluster, parameters: dict[str, str | float]
 ):
-    house = empty_house
+    cluster = empty_cluster
     settings = {"enabled_plugins": ("char_lstm",), "checkpoint_s": 0.2}
-    first, client = house.start_ready("first", **settings), house.client()
+    first, client = cluster.start_ready("first", **settings), cluster.client()
 
     undisturbed = client.train(TEXT, model="char_lstm", parameters=parameters)
     expected = undisturbed.wait(timeout_s=120)
@@ -59,11 +59,11 @@ def test_a_network_whose_worker_is_killed_at_random_ends_with_the_same_weights(
     at = next(step.done for step in steps if step.done >= share * step.total)
     first.kill()
     was_open = not killed.record().state.is_terminal
-    house.start_ready("second", **settings)
+    cluster.start_ready("second", **settings)
     found = killed.wait(timeout_s=120)
 
     assert was_open, f"it was done before it was killed, at step {at}"
-    assert files_of(house, found) == files_of(house, expected), f"killed at step {at}"
+    assert files_of(cluster, found) == files_of(cluster, expected), f"killed at step {at}"
     assert [(epoch.epoch, epoch.metrics) for epoch in told(killed)] == [
         (epoch.epoch, epoch.metrics) for epoch in told(undisturbed)
     ]
@@ -75,9 +75,9 @@ def told(job: JobHandle) -> list[Epoch]:
     return [event for event in job.events() if isinstance(event, Epoch)]
 
 
-def files_of(house: House, record: JobRecord) -> dict[str, str]:
+def files_of(cluster: Cluster, record: JobRecord) -> dict[str, str]:
     """Give the digest of each file of the version that a training made."""
     assert record.training is not None
-    store = ModelStore(house.settings.store_dir, {})
+    store = ModelStore(cluster.settings.store_dir, {})
     manifest = store.open("char_lstm", record.training.version).manifest
     return {name: digest.sha256 for name, digest in manifest.files.items()}

@@ -14,7 +14,7 @@ from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.wakeup import WAKEUP_TASK, Wakeup, broker_settings
 from seqd.settings import Settings
-from worker_fixtures import House
+from worker_fixtures import Cluster
 
 pytestmark = pytest.mark.processes
 
@@ -67,10 +67,10 @@ def test_no_two_wakeups_have_an_identifier_in_common(
     assert len(texts) == len(set(texts)) == 3
 
 
-def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_house: House) -> None:
+def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_cluster: Cluster) -> None:
     # Looks so far apart that only the wakeup explains it.
-    worker = empty_house.start_ready(reconcile_s=60.0)
-    client = empty_house.client()
+    worker = empty_cluster.start_ready(reconcile_s=60.0)
+    client = empty_cluster.client()
     began = time.monotonic()
 
     results = list(client.classify(["a"], model="echo").results())
@@ -78,8 +78,8 @@ def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_house:
     assert [result.custom_id for result in results] == ["row-1"]
     assert time.monotonic() - began < 20
     assert worker.stop() == 0
-    assert "threw away" not in worker.whole_log()
-    settings = empty_house.settings
+    assert "dropped a message" not in worker.whole_log()
+    settings = empty_cluster.settings
     with connect(str(settings.redis_url)) as redis:
         assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
 
@@ -104,10 +104,10 @@ NOT_NEEDED = {
 
 
 def test_a_command_that_classifies_a_text_imports_neither_celery_nor_what_it_shows_no_one(
-    empty_house: House,
+    empty_cluster: Cluster,
 ) -> None:
-    empty_house.start_ready()
-    settings = empty_house.settings
+    empty_cluster.start_ready()
+    settings = empty_cluster.settings
     variables = {"SEQD_REDIS_URL": str(settings.redis_url), "SEQD_PREFIX": settings.prefix}
     environment = os.environ | variables
     environment.pop("FORCE_COLOR", None)

@@ -11,7 +11,14 @@ from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
 from seqd_schemas import ItemFailure, ItemSuccess, JobState, WorkerState
-from worker_fixtures import LEASE_S, RECONCILE_S, House, LiveWorker, processes_of_group, wait_until
+from worker_fixtures import (
+    LEASE_S,
+    RECONCILE_S,
+    Cluster,
+    LiveWorker,
+    processes_of_group,
+    wait_until,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -37,10 +44,10 @@ def is_ready(worker: LiveWorker) -> bool:
 
 
 def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_lease_ends(
-    empty_house: House,
+    empty_cluster: Cluster,
 ):
-    worker = empty_house.start_ready(lease_s=60, heartbeat_s=20)
-    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    worker = empty_cluster.start_ready(lease_s=60, heartbeat_s=20)
+    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
 
     began = time.monotonic()
@@ -56,11 +63,11 @@ def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_le
 
 
 @pytest.mark.serial
-def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House):
-    first, second = empty_house.start("w1"), empty_house.start("w2")
+def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_cluster: Cluster):
+    first, second = empty_cluster.start("w1"), empty_cluster.start("w2")
     for worker in (first, second):
         worker.wait_until_ready()
-    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
 
     began = time.monotonic()
@@ -82,13 +89,13 @@ def test_another_worker_goes_on_when_a_whole_worker_is_killed(empty_house: House
     ],
 )
 def test_one_killer_among_a_thousand_items_is_found_and_all_others_have_their_results(
-    empty_house: House, way: str, max_attempts: int
+    empty_cluster: Cluster, way: str, max_attempts: int
 ):
-    worker = empty_house.start_ready(max_attempts=max_attempts)
+    worker = empty_cluster.start_ready(max_attempts=max_attempts)
     texts = [f"t{number}" for number in range(1_000)]
     texts[612] = way
 
-    job = empty_house.client().classify(texts, model="echo")
+    job = empty_cluster.client().classify(texts, model="echo")
     results = list(job.results())
 
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 1_001)]
@@ -105,23 +112,23 @@ def test_one_killer_among_a_thousand_items_is_found_and_all_others_have_their_re
     assert worker.whole_log().count("child died") == max_attempts + 3
 
 
-def test_a_training_that_kills_its_worker_fails_with_that_reason(empty_house: House):
-    empty_house.start_ready(max_attempts=2)
+def test_a_training_that_kills_its_worker_fails_with_that_reason(empty_cluster: Cluster):
+    empty_cluster.start_ready(max_attempts=2)
     records = [{"text": "a", "label": "pos"}]
 
-    job = empty_house.client().train(records, model="echo", parameters={"trick": "exit"})
+    job = empty_cluster.client().train(records, model="echo", parameters={"trick": "exit"})
 
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=40)
     assert raised.value.failure.message.startswith("The worker died 2 times during this training")
 
 
-def test_losing_and_doubling_every_message_changes_no_result(empty_house: House):
-    empty_house.start_ready()
-    settings = empty_house.settings
+def test_losing_and_doubling_every_message_changes_no_result(empty_cluster: Cluster):
+    empty_cluster.start_ready()
+    settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
-    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     queue = settings.keys.wakeup("classify.echo")
     unacknowledged = [f"{settings.prefix}:{name}" for name in ("unacked", "unacked_index")]
     wakeup = Wakeup(settings.redis_url, settings)
@@ -137,12 +144,12 @@ def test_losing_and_doubling_every_message_changes_no_result(empty_house: House)
     redis.close()
 
 
-def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_house: House):
-    frozen = empty_house.start_ready("frozen")
-    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster):
+    frozen = empty_cluster.start_ready("frozen")
+    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     first_result(job)
     frozen.freeze()
-    empty_house.start_ready("other")
+    empty_cluster.start_ready("other")
 
     results = list(job.results())
     before = job.record()
@@ -154,12 +161,12 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_house: House):
     assert list(job.results()) == results
 
 
-def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty_house: House):
-    settings = empty_house.settings
+def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty_cluster: Cluster):
+    settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
     ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler rings
-    workers = [empty_house.start(), empty_house.start()]
+    workers = [empty_cluster.start(), empty_cluster.start()]
     for worker in workers:
         worker.wait_until_ready()
     # One item in a unit: the plugin asks whether to stop before it, and never again.
@@ -179,11 +186,11 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     assert ledger.jobs.get("j").state is JobState.RUNNING
     assert ledger.submissions.append(job, "j", 1, a_chunk(1, first=1)) == "added"
     ledger.submissions.seal(job, "j", 2)
-    handle = empty_house.client().job("j")
+    handle = empty_cluster.client().job("j")
     record = handle.wait(timeout_s=30)
     assert (record.counts.total, record.counts.succeeded) == (2, 2)
     assert [result.custom_id for result in handle.results()] == ["item-0", "item-1"]
-    assert sorted(empty_house.starts_of_units("j")) == [1, 2]
+    assert sorted(empty_cluster.starts_of_units("j")) == [1, 2]
     redis.close()
 
 
@@ -200,14 +207,14 @@ def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
     return found[0]
 
 
-def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_house: House):
-    frozen = empty_house.start_ready("frozen")
+def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_cluster: Cluster):
+    frozen = empty_cluster.start_ready("frozen")
     records = [{"text": "a", "label": "pos"}]
     parameters = {"epochs": 20, "step_ms": 50.0}
-    job = empty_house.client().train(records, model="echo", parameters=parameters)
+    job = empty_cluster.client().train(records, model="echo", parameters=parameters)
     wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
     frozen.freeze()
-    empty_house.start_ready("other")
+    empty_cluster.start_ready("other")
 
     trained = job.wait(timeout_s=30).training
     events = list(job.events())
@@ -215,13 +222,13 @@ def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_house: House):
     wait_until(lambda: is_ready(frozen), "the frozen worker is free again")
 
     assert trained is not None
-    versions = [p.name for p in (empty_house.settings.store_dir / "echo").iterdir() if p.is_dir()]
+    versions = [p.name for p in (empty_cluster.settings.store_dir / "echo").iterdir() if p.is_dir()]
     assert sorted(name for name in versions if name.isdecimal()) == ["1", str(trained.version)]
     assert list(job.events()) == events
 
 
-def test_a_child_does_not_outlive_its_killed_parent(empty_house: House):
-    worker = empty_house.start_ready()
+def test_a_child_does_not_outlive_its_killed_parent(empty_cluster: Cluster):
+    worker = empty_cluster.start_ready()
     child = worker.child_pid()
     assert set(processes_of_group(worker.pid)) >= {worker.pid, child}
 
@@ -230,8 +237,8 @@ def test_a_child_does_not_outlive_its_killed_parent(empty_house: House):
     wait_until(lambda: not processes_of_group(worker.pid), "the child has ended", 5)
 
 
-def test_a_child_that_still_starts_does_not_outlive_its_killed_parent(empty_house: House):
-    worker = empty_house.start()
+def test_a_child_that_still_starts_does_not_outlive_its_killed_parent(empty_cluster: Cluster):
+    worker = empty_cluster.start()
 
     def starts_a_child() -> bool:
         return len(processes_of_group(worker.pid)) > 1

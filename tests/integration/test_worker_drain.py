@@ -12,7 +12,7 @@ import pytest
 
 from redis_fixtures import Server, forget_keys
 from seqd_schemas import ItemSuccess, WorkerState
-from worker_fixtures import House, LiveWorker, live_settings, processes_of_group, wait_until
+from worker_fixtures import Cluster, LiveWorker, live_settings, processes_of_group, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -41,27 +41,27 @@ QUICK = [("", *HOWS[0]), ("", *HOWS[3]), ("SIGQUIT", *HOWS[0]), ("SIGQUIT", *HOW
 @pytest.fixture(scope="module")
 def fleet(
     request: pytest.FixtureRequest, redis_server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[Cluster]:
     """Two workers whose environment says, or does not say, `REMAP_SIGTERM=SIGQUIT`."""
     settings = live_settings(redis_server, tmp_path_factory.mktemp("fleet"))
     waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
     folder = settings.data_dir.parent
-    house = House(settings.model_copy(update=waits), folder)
+    cluster = Cluster(settings.model_copy(update=waits), folder)
     with pytest.MonkeyPatch.context() as environment:
         if request.param:
             environment.setenv("REMAP_SIGTERM", request.param)
         try:
-            yield house
+            yield cluster
         finally:
-            house.close()
+            cluster.close()
             forget_keys(redis_server.url, settings.prefix)
 
 
-def two_workers(house: House) -> list[LiveWorker]:
+def two_workers(cluster: Cluster) -> list[LiveWorker]:
     """Start workers in the place of those that have ended."""
-    while sum(worker.is_up() for worker in house.workers) < 2:
-        house.start()
-    return [worker.wait_until_ready() for worker in house.workers if worker.is_up()]
+    while sum(worker.is_up() for worker in cluster.workers) < 2:
+        cluster.start()
+    return [worker.wait_until_ready() for worker in cluster.workers if worker.is_up()]
 
 
 def busy_one(workers: list[LiveWorker]) -> LiveWorker:
@@ -90,7 +90,7 @@ def busy_one(workers: list[LiveWorker]) -> LiveWorker:
     indirect=["fleet"],
 )
 def test_a_busy_worker_ends_in_order_and_the_other_goes_on(
-    fleet: House, number: signal.Signals, to_group: bool, times: int
+    fleet: Cluster, number: signal.Signals, to_group: bool, times: int
 ) -> None:
     workers = two_workers(fleet)
     job = fleet.client().classify(TEXTS, model="echo", parameters=SLOWLY)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from seqd_schemas import ItemFailure, ItemSuccess, WorkerState
-from worker_fixtures import House, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -28,11 +28,11 @@ def probe(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
     [("spin", "plugin hung: no sign of life"), ("hold", "child hung: pid=")],
 )
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
-    empty_house: House, trick: str, who_ended_it: str
+    empty_cluster: Cluster, trick: str, who_ended_it: str
 ) -> None:
-    worker = empty_house.start_ready(max_attempts=1, max_silent_s=1.0)
+    worker = empty_cluster.start_ready(max_attempts=1, max_silent_s=1.0)
 
-    job = empty_house.client().classify(["t0", trick], model="echo")
+    job = empty_cluster.client().classify(["t0", trick], model="echo")
     results = list(job.results())
 
     assert isinstance(results[0], ItemSuccess)
@@ -44,10 +44,10 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
 
 
 def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_still(
-    empty_house: House,
+    empty_cluster: Cluster,
 ) -> None:
-    worker = empty_house.start_ready(lease_s=3.0, heartbeat_s=0.3)
-    client = empty_house.client()
+    worker = empty_cluster.start_ready(lease_s=3.0, heartbeat_s=0.3)
+    client = empty_cluster.client()
     job = client.classify(["t"], model="echo", parameters={"delay_ms": 60_000})
     wait_until(lambda: state_of(worker) is WorkerState.BUSY, "the unit is under way")
     child = worker.child_pid()
@@ -61,36 +61,38 @@ def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_sti
     wait_until(lambda: probe(worker).returncode == 0, "the probe is green again")
 
     assert (during.returncode, during.stderr) == (0, "")
-    assert during.stdout.startswith(f"Worker {worker.name}, process {child}, beat ")
+    assert during.stdout.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
     assert stopped.returncode == 1
-    assert stopped.stderr.startswith(f"Worker {worker.name}, process {child}, beat ")
+    assert stopped.stderr.startswith(f"Worker {worker.name}, process {child}, heartbeat ")
     assert stopped.stderr.endswith(" s ago; allowed: 3 s (SEQD_LEASE_S).\n")
     job.cancel()
 
 
-def test_the_probe_says_where_it_looked_when_there_is_no_such_worker(empty_house: House) -> None:
-    worker = empty_house.start_ready()
+def test_the_probe_says_where_it_looked_when_there_is_no_such_worker(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready()
     assert worker.stop() == 0
 
     answer = probe(worker)
 
     assert answer.returncode == 1
     assert answer.stderr == (
-        f"No worker {worker.name} beats in {empty_house.settings.data_dir / 'run'}: it has not "
-        "started yet, it has ended, or it has another SEQD_DATA_DIR or --name.\n"
+        f"No worker {worker.name} has a heartbeat in {empty_cluster.settings.data_dir / 'run'}: it "
+        "has not started yet, it has ended, or it has another SEQD_DATA_DIR or --name.\n"
     )
 
 
 def test_a_worker_that_was_frozen_longer_than_a_hang_is_allowed_keeps_its_child(
-    empty_house: House,
+    empty_cluster: Cluster,
 ) -> None:
-    worker = empty_house.start_ready(max_silent_s=1.0, heartbeat_s=0.3)
+    worker = empty_cluster.start_ready(max_silent_s=1.0, heartbeat_s=0.3)
     child = worker.child_pid()
 
     worker.freeze()
     time.sleep(4.0)  # Hung children are ended after 1.6 s.
     worker.thaw()
-    job = empty_house.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
+    job = empty_cluster.client().classify(["a", "b"], model="echo", parameters={"delay_ms": 500})
 
     assert all(isinstance(result, ItemSuccess) for result in job.results())
     time.sleep(1.0)

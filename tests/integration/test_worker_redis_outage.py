@@ -12,7 +12,7 @@ from redis_fixtures import PrivateServer
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
 from seqd_schemas import Epoch, FileSource, ItemFailure, ItemSuccess, JobRecord, JobState
-from worker_fixtures import House, live_settings, wait_until
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -20,13 +20,13 @@ SLOWLY = {"delay_ms": 10.0}
 
 
 @pytest.fixture
-def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[House]:
+def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
     settings = live_settings(private_server, tmp_path)
-    house = House(settings.model_copy(update={"input_roots": (tmp_path,)}), tmp_path)
+    cluster = Cluster(settings.model_copy(update={"input_roots": (tmp_path,)}), tmp_path)
     try:
-        yield house
+        yield cluster
     finally:
-        house.close()
+        cluster.close()
 
 
 def record_after_the_outage(client: Client, job_id: str) -> JobRecord:

@@ -7,7 +7,7 @@ import pytest
 
 from seqd.errors import JobCancelled
 from seqd_schemas import ItemFailure, ItemSuccess, JobState
-from worker_fixtures import House, processes_of_group, wait_until
+from worker_fixtures import Cluster, processes_of_group, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -31,13 +31,13 @@ STOP_S = 4.0
     ],
 )
 def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
-    empty_house: House, number: signal.Signals
+    empty_cluster: Cluster, number: signal.Signals
 ):
     # Leases and looks so long that only a wakeup and a lease that was given back explain it.
     waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
-    first = empty_house.start_ready("w1", **waits)
-    second = empty_house.start_ready("w2", **waits)
-    job = empty_house.client().classify(TEXTS, model="echo", parameters=SLOWLY)
+    first = empty_cluster.start_ready("w1", **waits)
+    second = empty_cluster.start_ready("w2", **waits)
+    job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
     next(job.results())
 
     began = time.monotonic()
@@ -55,18 +55,18 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
 
 
 @pytest.mark.serial
-def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_house: House):
-    worker = empty_house.start_ready(lease_s=60.0, heartbeat_s=20.0)
+def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_cluster: Cluster):
+    worker = empty_cluster.start_ready(lease_s=60.0, heartbeat_s=20.0)
     records = [{"text": "a", "label": "pos"}]
     parameters = {"epochs": 20, "step_ms": 50.0}
-    job = empty_house.client().train(records, model="echo", parameters=parameters)
+    job = empty_cluster.client().train(records, model="echo", parameters=parameters)
     wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
 
     began = time.monotonic()
     assert worker.stop() == 0
     stopped_after_s = time.monotonic() - began
-    files_left = list((empty_house.settings.data_dir / "run").iterdir())
-    empty_house.start_ready("next")
+    files_left = list((empty_cluster.settings.data_dir / "run").iterdir())
+    empty_cluster.start_ready("next")
 
     assert stopped_after_s < STOP_S
     wait_until(lambda: not processes_of_group(worker.pid), "no process is left", 5)
@@ -76,8 +76,8 @@ def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_house: Ho
     assert job.wait(timeout_s=30).training is not None
 
 
-def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_house: House):
-    worker = empty_house.start()
+def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_cluster: Cluster):
+    worker = empty_cluster.start()
     wait_until(lambda: len(processes_of_group(worker.pid)) > 1, "its child starts")
 
     worker.ask_to_end()
@@ -87,9 +87,9 @@ def test_a_worker_that_is_stopped_while_it_starts_ends_quietly(empty_house: Hous
     assert "Traceback" not in worker.whole_log()
 
 
-def test_a_job_is_cancelled_with_no_worker_up(empty_house: House):
-    empty_house.publish_catalog()
-    client = empty_house.client()
+def test_a_job_is_cancelled_with_no_worker_up(empty_cluster: Cluster):
+    empty_cluster.publish_catalog()
+    client = empty_cluster.client()
     job = client.classify(TEXTS, model="echo")
 
     state = job.cancel()
@@ -101,8 +101,8 @@ def test_a_job_is_cancelled_with_no_worker_up(empty_house: House):
 
 
 @pytest.mark.serial
-def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(house: House):
-    client = house.client()
+def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(cluster: Cluster):
+    client = cluster.client()
     job = client.classify(TEXTS, model="echo", parameters=SLOWLY)
     results = iter(job.results())
     for _ in range(8):
@@ -128,7 +128,7 @@ def test_a_running_job_ends_soon_after_its_cancel_and_keeps_what_it_has(house: H
     assert client.job(job.job_id).cancel() is JobState.CANCELLED
 
 
-def test_a_cancel_ends_the_upload_of_its_job(house: House):
+def test_a_cancel_ends_the_upload_of_its_job(cluster: Cluster):
     drawn = []
 
     def draw():
@@ -136,7 +136,7 @@ def test_a_cancel_ends_the_upload_of_its_job(house: House):
             drawn.append(number)
             yield f"{number} {'x' * 2_000}"
 
-    with house.client(max_pending_bytes=65_536) as client:
+    with cluster.client(max_pending_bytes=65_536) as client:
         job = client.classify(draw(), model="echo", parameters={"delay_ms": 5})
         next(job.results())
         job.cancel()

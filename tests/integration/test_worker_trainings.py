@@ -15,7 +15,7 @@ from seqd.errors import (
 )
 from seqd.models import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
-from worker_fixtures import House, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -23,16 +23,16 @@ RECORDS = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
 
 
 @pytest.fixture
-def client(house: House) -> Iterator[Client]:
-    with Client(settings=house.settings) as client:
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
         yield client
 
 
-def store_of(house: House) -> ModelStore:
-    return ModelStore(house.settings.store_dir, {})
+def store_of(cluster: Cluster) -> ModelStore:
+    return ModelStore(cluster.settings.store_dir, {})
 
 
-def test_a_training_tells_its_story_and_leaves_a_version(house, client):
+def test_a_training_tells_its_story_and_leaves_a_version(cluster, client):
     job = client.train(RECORDS, model="echo", parameters={"epochs": 2}, labels=["candidate"])
 
     events = list(job.events())
@@ -57,14 +57,14 @@ def test_a_training_tells_its_story_and_leaves_a_version(house, client):
     assert line.message == "learnt 2 records"
 
     assert record.training is not None
-    manifest = store_of(house).open("echo", record.training.version).manifest
+    manifest = store_of(cluster).open("echo", record.training.version).manifest
     assert manifest.job_id == job.job_id
     assert manifest.data.records == 2
     assert [(one.epoch, one.metrics) for one in manifest.epochs] == [
         (1, {"loss": 0.5}),
         (2, {"loss": 0.5}),
     ]
-    assert store_of(house).labels("echo")["candidate"] == record.training.version
+    assert store_of(cluster).labels("echo")["candidate"] == record.training.version
 
 
 def test_a_new_version_can_be_used_at_once(client):
@@ -113,8 +113,8 @@ def test_data_that_cannot_be_learnt_from_fails_the_training_with_its_code(client
     assert raised.value.failure.message == "no record has a label; at least one is due."
 
 
-def test_a_plugin_that_fails_while_it_trains_fails_the_training(house, client):
-    before = store_of(house).numbers("echo")
+def test_a_plugin_that_fails_while_it_trains_fails_the_training(cluster, client):
+    before = store_of(cluster).numbers("echo")
     job = client.train(RECORDS, model="echo", parameters={"trick": "bug"})
 
     with pytest.raises(JobFailed) as raised:
@@ -125,7 +125,7 @@ def test_a_plugin_that_fails_while_it_trains_fails_the_training(house, client):
         "Training echo failed: ValueError: this training was made to fail. The worker's log has "
         "the traceback."
     )
-    assert store_of(house).numbers("echo") == before
+    assert store_of(cluster).numbers("echo") == before
 
 
 def test_a_training_that_diverged_fails_and_its_events_stay_readable(client):
@@ -141,8 +141,8 @@ def test_a_training_that_diverged_fails_and_its_events_stay_readable(client):
 
 
 @pytest.mark.serial
-def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(house, client):
-    before = store_of(house).numbers("echo")
+def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(cluster, client):
+    before = store_of(cluster).numbers("echo")
     job = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 50})
     wait_until(lambda: job.record().state is JobState.RUNNING, "the training runs")
 
@@ -155,13 +155,13 @@ def test_a_cancelled_training_ends_within_a_step_and_leaves_no_version(house, cl
     assert free_after_s < 2.0
     with pytest.raises(JobCancelled):
         job.wait(timeout_s=5)
-    assert store_of(house).numbers("echo") == before
+    assert store_of(cluster).numbers("echo") == before
 
 
-def test_of_an_ended_training_only_a_cancelled_ones_checkpoints_stay(house, client):
+def test_of_an_ended_training_only_a_cancelled_ones_checkpoints_stay(cluster, client):
     job = client.train(RECORDS, model="echo")
     job.wait(timeout_s=30)
-    checkpoints = house.settings.data_dir / "checkpoints"
+    checkpoints = cluster.settings.data_dir / "checkpoints"
     cancelled = client.train(RECORDS, model="echo", parameters={"epochs": 1_000, "step_ms": 20})
     kept = checkpoints / cancelled.job_id
     wait_until(lambda: len(list(kept.glob("0*"))) == 2, "two checkpoints are there")
@@ -170,10 +170,10 @@ def test_of_an_ended_training_only_a_cancelled_ones_checkpoints_stay(house, clie
 
     assert not (checkpoints / job.job_id).exists()
     assert 1 <= len(list(kept.iterdir())) <= 2
-    names = {path.name for path in (house.settings.store_dir / "echo").iterdir()}
+    names = {path.name for path in (cluster.settings.store_dir / "echo").iterdir()}
     assert not any("cancelled" in name or job.job_id in name for name in names)
     assert not [
-        path for path in house.settings.store_dir.rglob("*") if cancelled.job_id in str(path)
+        path for path in cluster.settings.store_dir.rglob("*") if cancelled.job_id in str(path)
     ]
 
 
@@ -200,10 +200,10 @@ def test_a_training_set_that_breaks_off_fails_the_job(client):
     assert job.record().state is JobState.FAILED
 
 
-def test_a_damaged_version_fails_its_jobs_and_no_others(house, client):
+def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
     trained = client.train(RECORDS, model="echo").wait(timeout_s=30).training
     assert trained is not None
-    file = house.settings.store_dir / "echo" / str(trained.version) / "echo.json"
+    file = cluster.settings.store_dir / "echo" / str(trained.version) / "echo.json"
     content = file.read_text()
     file.write_text('{"records": 9}')
 
@@ -217,13 +217,13 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(house, client):
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
 
 
-def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_house):
-    empty_house.start_ready()
-    folder = empty_house.settings.store_dir / "echo"
+def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_cluster):
+    empty_cluster.start_ready()
+    folder = empty_cluster.settings.store_dir / "echo"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "labels.json").write_text("[]")
 
-    job = empty_house.client().train(RECORDS, model="echo", labels=["candidate"])
+    job = empty_cluster.client().train(RECORDS, model="echo", labels=["candidate"])
 
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=30)
@@ -233,13 +233,13 @@ def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_
     )
 
 
-def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_house):
-    version = empty_house.settings.store_dir / "echo" / "1"
+def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_cluster):
+    version = empty_cluster.settings.store_dir / "echo" / "1"
     content = version / "echo.json"
     content.chmod(0o644)
     content.write_text('{"records": 9}')
 
-    log = empty_house.start_ready().whole_log()
+    log = empty_cluster.start_ready().whole_log()
 
-    assert "ERROR seqd.worker.runtime model echo could not be warmed up: " in log
+    assert "ERROR seqd.worker.child model echo could not be warmed up: " in log
     assert "Traceback" not in log

@@ -1,11 +1,11 @@
 """A plugin for tests of the worker: no Keras, no NumPy, and it misbehaves on command.
 
 Model `echo` labels a text with itself, and continues a prompt with itself backwards, or with as
-many random letters as it is asked for, as slowly and in pieces as a model that writes. A text that
-is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a test
-can put the fault on one item; `few`, `wrong` and `batch` are tricks too. Its training writes one
-small file, as slowly as the test asks for, makes a checkpoint after each epoch, and keeps a diary
-that a test can count steps in.
+many random letters as it is asked for, as slowly and delta by delta as a model that writes. A text
+that is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a
+test can put the fault on one item; `few`, `wrong` and `batch` are tricks too. Its training writes
+one small file, as slowly as the test asks for, makes a checkpoint after each epoch, and keeps a
+diary that a test can count steps in.
 
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """

@@ -9,7 +9,7 @@ from seqd.errors import InvalidData, InvalidParameters
 from seqd.hookspecs import LabelledRecord
 from seqd.inputs import ListDataset, NamedDataset
 from seqd.testing import MemoryTrainContext
-from seqd.worker.trainings import train_parameters
+from seqd.worker.training.train import train_parameters
 from seqd_imdb_lstm import ImdbLstm, TrainParameters
 from seqd_imdb_lstm.training import train_version
 from seqd_schemas import NamedSource, TrainJob

@@ -3,8 +3,7 @@
 import pytest
 
 from seqd.settings import Settings
-from seqd.worker.acknowledging import ForgivingQoS
-from seqd.worker.celery_app import create_app
+from seqd.worker.broker import TolerantQoS, create_app
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
@@ -12,7 +11,7 @@ def test_a_listener_counts_a_wakeup_as_answered_though_its_acknowledgement_is_lo
     url = f"{scheme}://:password@localhost:6379/0?ssl_cert_reqs=required"
     connection = create_app(url, Settings()).connection_for_read()
 
-    assert connection.get_transport_cls().Channel.QoS is ForgivingQoS
+    assert connection.get_transport_cls().Channel.QoS is TolerantQoS
 
 
 def test_a_worker_keeps_no_results_and_gives_no_running_work_up_when_a_connection_breaks():

@@ -4,7 +4,7 @@ import pytest
 
 from seqd.errors import InvalidSettings
 from seqd.local.slots import check_device, parse_slot
-from seqd.worker.identity import identify
+from seqd.worker.context import identify
 
 
 def test_a_worker_without_a_name_gets_a_new_one_at_each_start():

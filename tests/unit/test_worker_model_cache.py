@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from seqd.testing import CPU
-from seqd.worker.model_cache import ModelCache
+from seqd.worker.context import ModelCache
 
 
 class Shelf:

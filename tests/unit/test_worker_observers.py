@@ -1,4 +1,4 @@
-"""Observers are told of a job if that can be done; the work in hand never hangs on it."""
+"""Observers are notified of a job if that can be done; work in hand never depends on it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from seqd.errors import RedisUnreachable, UnknownJob
-from seqd.worker.workbench import Workbench
+from seqd.worker.context import WorkerContext
 
 
-def a_bench(get: Any) -> Workbench:
+def a_context(get: Any) -> WorkerContext:
     told: list[object] = []
     registry = SimpleNamespace(
         told=told,
@@ -19,7 +19,7 @@ def a_bench(get: Any) -> Workbench:
     ledger = SimpleNamespace(jobs=SimpleNamespace(get=get))
     names = ("routes", "store", "cache", "leases", "drain", "max_attempts")
     tools: dict[str, Any] = dict.fromkeys(names)
-    return Workbench(
+    return WorkerContext(
         identity=SimpleNamespace(name="w1"),  # type: ignore[arg-type]
         ledger=ledger,  # type: ignore[arg-type]
         registry=registry,  # type: ignore[arg-type]
@@ -35,42 +35,42 @@ def failing(error: Exception) -> Any:
 
 
 def test_observers_get_the_job_and_who_works_on_it():
-    bench = a_bench(lambda job_id: f"record of {job_id}")
+    context = a_context(lambda job_id: f"record of {job_id}")
 
-    bench.jobs_started(["j1"])
-    bench.job_finished("j1")
+    context.jobs_started(["j1"])
+    context.job_finished("j1")
 
-    assert bench.registry.told == [("record of j1", "w1"), "record of j1"]  # type: ignore[attr-defined]
+    assert context.registry.told == [("record of j1", "w1"), "record of j1"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (UnknownJob("gone"), "observers not told of job=j1: its owner has removed it"),
-        (RedisUnreachable("away"), "observers not told of job=j1: away"),
-        (ValueError("a fault of ours"), "observers not told of job=j1"),
+        (UnknownJob("gone"), "observers not notified of job=j1: its owner has removed it"),
+        (RedisUnreachable("away"), "observers not notified of job=j1: away"),
+        (ValueError("a fault of ours"), "observers not notified of job=j1"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_a_job_that_cannot_be_read_for_them_costs_a_line_in_the_log(error, line, caplog):
     caplog.set_level("INFO")
-    bench = a_bench(failing(error))
+    context = a_context(failing(error))
 
-    bench.jobs_started(["j1"])
-    bench.job_finished("j1")
+    context.jobs_started(["j1"])
+    context.job_finished("j1")
 
-    assert bench.registry.told == []  # type: ignore[attr-defined]
+    assert context.registry.told == []  # type: ignore[attr-defined]
     assert caplog.messages == [line, line]
 
 
-def told_of_many(bench: Workbench, observers: list[str], count: int) -> list[object]:
-    """Tell a bench's observers that so many jobs have ended together; gives what they heard."""
+def told_of_many(context: WorkerContext, observers: list[str], count: int) -> list[object]:
+    """Tell a context's observers that so many jobs have ended together; gives what they heard."""
     names = [f"j{number}" for number in range(count)]
-    registry: Any = bench.registry
+    registry: Any = context.registry
     registry.observers_of = lambda hook: observers if hook == "seqd_job_finished" else []
-    jobs: Any = bench.ledger.jobs
+    jobs: Any = context.ledger.jobs
     jobs.kept = lambda job_ids: (f"kept {job_id}" for job_id in job_ids)
-    bench.jobs_finished(names)
+    context.jobs_finished(names)
     told: list[object] = registry.told
     return told
 
@@ -78,14 +78,14 @@ def told_of_many(bench: Workbench, observers: list[str], count: int) -> list[obj
 def test_of_many_small_jobs_the_log_gets_one_line_and_none_is_read(caplog):
     caplog.set_level("INFO")
 
-    told = told_of_many(a_bench(failing(ValueError("read"))), ["job_log"], 300)
+    told = told_of_many(a_context(failing(ValueError("read"))), ["job_log"], 300)
 
     assert told == []
     assert caplog.messages == ["300 jobs finished: job=j0 and others"]
 
 
 def test_an_observer_that_somebody_has_installed_is_told_of_each_of_many_jobs():
-    told = told_of_many(a_bench(failing(ValueError("read"))), ["job_log", "mine"], 300)
+    told = told_of_many(a_context(failing(ValueError("read"))), ["job_log", "mine"], 300)
 
     assert told == [f"kept j{number}" for number in range(300)]
 
@@ -93,12 +93,12 @@ def test_an_observer_that_somebody_has_installed_is_told_of_each_of_many_jobs():
 def test_where_nobody_observes_nothing_is_said_of_many_jobs(caplog):
     caplog.set_level("INFO")
 
-    told = told_of_many(a_bench(failing(ValueError("read"))), [], 300)
+    told = told_of_many(a_context(failing(ValueError("read"))), [], 300)
 
     assert (told, caplog.messages) == ([], [])
 
 
 def test_of_a_few_jobs_each_is_told():
-    told = told_of_many(a_bench(lambda job_id: f"record of {job_id}"), ["job_log"], 2)
+    told = told_of_many(a_context(lambda job_id: f"record of {job_id}"), ["job_log"], 2)
 
     assert told == ["record of j0", "record of j1"]

@@ -16,13 +16,12 @@ from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
 from seqd.settings import Settings
-from seqd.worker import publication, trainings
+from seqd.worker.context import WorkerContext
 from seqd.worker.inbox import Inbox
-from seqd.worker.intake import Intake
-from seqd.worker.item_jobs import ItemJobs
-from seqd.worker.item_units import UnitItems
+from seqd.worker.ingest import Ingest
+from seqd.worker.items import ItemRunner, UnitItems
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.meter import WorkMeter
+from seqd.worker.training import publish, train
 from seqd_schemas import (
     ClassifyJob,
     FileSource,
@@ -58,20 +57,28 @@ def a_unit(**changes: object) -> Unit:
     return replace(unit, **changes)  # type: ignore[arg-type]
 
 
-def a_bench(ledger: Ledger) -> Any:
-    return SimpleNamespace(ledger=ledger, should_stop=lambda: False, max_attempts=3)
+def a_context(ledger: Ledger, registry: Any = None) -> WorkerContext:
+    tools: dict[str, Any] = dict.fromkeys(("identity", "routes", "store", "cache"))
+    return WorkerContext(
+        ledger=ledger,  # type: ignore[arg-type]
+        registry=registry,
+        leases=SimpleNamespace(should_end=lambda: False),  # type: ignore[arg-type]
+        drain=SimpleNamespace(is_raised=lambda: False),  # type: ignore[arg-type]
+        max_attempts=3,
+        **tools,
+    )
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
-def test_an_intake_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
+def test_ingest_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
     (tmp_path / "in.txt").write_text("a text\n")
     source = FileSource(path=str(tmp_path / "in.txt"))
     claim = Claim(ClassifyJob(model="echo", source=source), 1, (a_unit(name="ingest"),))
     ledger = Ledger("append", error)
-    intake = Intake(a_bench(ledger), Settings(input_roots=(tmp_path,)))
+    ingest = Ingest(a_context(ledger), Settings(input_roots=(tmp_path,)))
 
     with pytest.raises(type(error)):
-        intake.run(claim)
+        ingest.run(claim)
 
     assert ledger.blamed == []
 
@@ -81,12 +88,11 @@ def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
     ledger.commit_batch = lambda finished: [miscounted, CommitOutcome.COMPLETED]
     finished: list[str] = []
-    bench = a_bench(ledger)
-    bench.meter = WorkMeter()
-    bench.job_finished, bench.jobs_finished = finished.append, finished.extend
+    ledger.get = lambda job_id: job_id
+    context = a_context(ledger, SimpleNamespace(notify_job_finished=finished.append))
     units = [UnitItems(a_unit(job_id=job_id), a_chunk(2)) for job_id in ("replaced", "sound")]
 
-    ItemJobs(bench)._commit([(items, some_results(2)) for items in units])
+    ItemRunner(context)._commit([(items, some_results(2)) for items in units])
 
     assert ledger.blamed == ["fail_job"]
     assert finished == ["replaced", "sound"]
@@ -94,42 +100,39 @@ def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
 
 def test_what_redis_says_of_a_commit_is_no_fault_of_the_jobs():
     ledger = Ledger("commit_batch", ResponseError("WRONGTYPE Operation against a key"))
-    bench = a_bench(ledger)
-    bench.meter = WorkMeter()
+    context = a_context(ledger)
 
     with pytest.raises(ResponseError):
-        ItemJobs(bench)._commit([(UnitItems(a_unit(), a_chunk(2)), some_results(2))])
+        ItemRunner(context)._commit([(UnitItems(a_unit(), a_chunk(2)), some_results(2))])
 
     assert ledger.blamed == []
 
 
 def test_a_training_that_is_done_waits_for_a_redis_that_is_away(monkeypatch):
-    monkeypatch.setattr(publication, "OUTAGE_WAIT_S", 0.0)
+    monkeypatch.setattr(publish, "OUTAGE_WAIT_S", 0.0)
     answers: list[Any] = [RedisUnreachable("away"), RedisUnreachable("away"), [True]]
-    bench = a_bench(Ledger("none", ValueError()))
-    bench.ledger.work = SimpleNamespace(renew=lambda units: raise_or_give(answers.pop(0)))
-    bench.drain = SimpleNamespace(is_raised=lambda: False)
+    context = a_context(Ledger("none", ValueError()))
+    context.ledger.work = SimpleNamespace(renew=lambda units: raise_or_give(answers.pop(0)))
 
-    assert publication.Publication(bench, 30.0)._is_ours(a_unit(name="train"))
+    assert publish.Publisher(context, 30.0)._is_ours(a_unit(name="train"))
 
 
 def test_a_training_that_is_done_waits_no_longer_than_its_lease_lasts(monkeypatch):
-    monkeypatch.setattr(publication, "OUTAGE_WAIT_S", 0.01)
-    bench = a_bench(Ledger("renew", RedisUnreachable("away")))
-    bench.drain = SimpleNamespace(is_raised=lambda: False)
+    monkeypatch.setattr(publish, "OUTAGE_WAIT_S", 0.01)
+    context = a_context(Ledger("renew", RedisUnreachable("away")))
 
     with pytest.raises(RedisUnreachable):
-        publication.Publication(bench, 0.05)._is_ours(a_unit(name="train"))
+        publish.Publisher(context, 0.05)._is_ours(a_unit(name="train"))
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
 def test_news_of_a_training_that_cannot_be_published_ends_no_training(error, caplog):
-    bench = a_bench(Ledger("publish", error))
     told: list[Log] = []
-    bench.registry = SimpleNamespace(notify_job_progress=told.append)
+    registry = SimpleNamespace(notify_job_progress=told.append)
+    context = a_context(Ledger("publish", error), registry)
     news = Log(job_id="j1", at_ms=0, level="info", message="learnt")
 
-    trainings.Trainings(bench, Settings())._publish_event(a_unit(name="train"), news)
+    train.TrainingRunner(context, Settings())._publish_event(a_unit(name="train"), news)
 
     assert told == [news]
     assert caplog.messages == [f"event=log of training job=j1 is lost: {error}"]
@@ -142,13 +145,13 @@ def raise_or_give(answer: Any) -> Any:
 
 
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
-def test_an_inbox_entry_that_cannot_be_taken_over_just_now_stays_there(error):
+def test_an_inbox_entry_that_cannot_be_submitted_just_now_stays_there(error):
     ledger = Ledger("catalog", error)
     redis = OneEntry()
     inbox = Inbox(redis, ledger, Settings(), "w1")  # type: ignore[arg-type]
 
     with pytest.raises(type(error)):
-        inbox.look()
+        inbox.run_once()
 
     assert ledger.blamed == []
     assert redis.acknowledged == 0

@@ -8,7 +8,7 @@ PROMISED_S = 45.0
 #: Looks for which the reconciler's lock outlives a worker that held it when it died.
 LOCK_LOOKS = 3
 
-#: An idle worker hears a wakeup at once; one that works looks at the ledger after its unit.
+#: An idle worker gets a wakeup at once; one that works looks at the ledger after its unit.
 WAKEUP_S = 1.0
 
 

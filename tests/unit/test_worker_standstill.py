@@ -1,12 +1,11 @@
-"""When a child's pulse has stood still for too long, by its parent's own count."""
+"""When a child's heartbeat has stood still for too long, by its parent's own count."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.worker.pulse import Beat
-from seqd.worker.watchdog import Standstill
+from seqd.worker.liveness import Heartbeat, Standstill
 
-ONE, OTHER = Beat(7, 100.0), Beat(7, 101.0)
+ONE, OTHER = Heartbeat(7, 100.0), Heartbeat(7, 101.0)
 
 
 def test_a_pulse_that_does_not_change_stands_still_from_the_first_look_at_it() -> None:
@@ -17,10 +16,13 @@ def test_a_pulse_that_does_not_change_stands_still_from_the_first_look_at_it() -
     assert seen == [0.0, 1.0, 2.5, 3.0]
 
 
-def test_a_new_beat_and_a_missing_one_begin_anew() -> None:
+def test_a_new_heartbeat_and_a_missing_one_begin_anew() -> None:
     standstill = Standstill(look_every_s=1.0)
 
-    seen = [standstill.seconds(beat, at) for at, beat in enumerate([ONE, ONE, OTHER, OTHER, None])]
+    seen = [
+        standstill.seconds(heartbeat, at)
+        for at, heartbeat in enumerate([ONE, ONE, OTHER, OTHER, None])
+    ]
 
     assert seen == [0.0, 1.0, 0.0, 1.0, 0.0]
 
@@ -38,10 +40,10 @@ def test_a_child_that_beats_between_all_looks_never_stands_still(pauses_s: list[
 
     for number, pause_s in enumerate(pauses_s):
         now_s += pause_s
-        assert standstill.seconds(Beat(7, float(number)), now_s) == 0.0
+        assert standstill.seconds(Heartbeat(7, float(number)), now_s) == 0.0
 
 
 def test_a_beat_is_read_as_it_was_written() -> None:
-    beat = Beat(4_711, 12_345.678901)
+    heartbeat = Heartbeat(4_711, 12_345.678901)
 
-    assert Beat.read(beat.written()) == beat
+    assert Heartbeat.parse(str(heartbeat)) == heartbeat

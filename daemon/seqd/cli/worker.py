@@ -41,11 +41,11 @@ def worker(
 
 
 def _tell_whether_alive(name: str) -> None:
-    from seqd.worker.pulse import vital_sign
+    from seqd.worker.liveness import liveness_of
 
     if not name:
         raise typer.BadParameter("--alive needs the --name that the worker was started with.")
-    is_alive, said = vital_sign(read_settings(), name)
+    is_alive, said = liveness_of(read_settings(), name)
     typer.echo(said, err=not is_alive)
     raise typer.Exit(0 if is_alive else 1)
 

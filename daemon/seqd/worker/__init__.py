@@ -1,7 +1,7 @@
-"""The worker: one Celery node for one slot.
+"""The worker: one Celery node for one slot, a parent process and its pool child.
 
-`node` is the parent process: it boots, listens for wakeups and never computes. Its pool child
-runs `runtime`, which claims units and hands each to `item_units`, `training` or `ingest`.
-Beside the listening, the parent does two chores for the whole fleet, in threads of its own:
-`reconciler` and `inbox`. Started by `seqd worker`.
+The parent (`node`) listens for wakeups and never computes. Its child (`child`) claims units from
+the ledger and hands each claim to `items`, `training` or `ingest`. Beside listening, the parent
+runs periodic tasks in threads: the reconciler and the inbox for the whole fleet, the watchdog for
+its own child.
 """

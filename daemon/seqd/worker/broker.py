@@ -1,57 +1,98 @@
-"""Makes Celery's connection to Redis bear with messages that are none, and with a Redis in trouble.
+"""The Celery application of a worker, and its connection to Redis.
 
-Anyone who can write to Redis can push anything into a queue. As kombu comes, a message that is
-not JSON, or not of its shape, ends the worker with an exception, and one with a `compression`
-header is inflated without a limit. A wakeup carries nothing, so what is odd can be thrown away.
-A Redis that cannot do something just now ends the worker too, unless it counts as a connection
-that broke. Called once by `celery_app`, in the worker's parent. What else changes kombu is in
-`acknowledging`.
+Celery on Redis may lose or double a message, so a message carries nothing that matters: it only
+says that there is something to claim in the ledger. As kombu comes, three things end or stop the
+worker that should cost one message or one connection; they are changed here:
+
+- A message that is not JSON, or not of its shape, ends the worker with an exception, and one with
+  a `compression` header is inflated without a limit. Anyone who can write to Redis can push one.
+- A Redis that cannot do something just now, such as during a failover, ends the worker.
+- A message whose acknowledgement was lost counts as being worked on for ever (kombu 5.7 logs
+  "Couldn't ack"); with a prefetch of one the worker then receives no other and looks healthy.
 """
 
 import logging
 from collections.abc import Mapping
 
+from celery import Celery
+from celery.signals import setup_logging
 from kombu import compression
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
 from seqd.ledger.redis import transient_error
+from seqd.ledger.wakeup import broker_settings
+from seqd.settings import Settings
+from seqd.worker.logs import configure_logging
 
 log = logging.getLogger(__name__)
 
 #: What kombu and Celery raise over a message that they cannot read.
-_NO_MESSAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-
+_UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 _parse_response = redis.GlobalKeyPrefixMixin.parse_response
 
 
-def distrust_messages() -> None:
-    """Have this process throw away messages that cannot be read, and inflate none.
+def create_app(redis_url: str, settings: Settings) -> Celery:
+    """Return the application that a node listens with; changes kombu in this process."""
+    setup_logging.connect(configure_logging)
+    _patch_kombu()
+    app = Celery("seqd")
+    app.conf.update(broker_settings(redis_url, settings))
+    app.conf.update(
+        imports=["seqd.worker.child"],
+        # A busy worker hoards nothing: a wakeup that it cannot answer goes to another.
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        # The ledger retries, not the broker: with this on, a unit that kills its process is
+        # redelivered three times a second for ever.
+        task_reject_on_worker_lost=False,
+        task_retry_on_worker_lost=False,
+        # With this on, a Redis restart loses the message for good.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_pool="prefork",
+        worker_concurrency=1,
+        # A forked child would inherit dead thread pools; a spawned one gets the slot's
+        # environment before any library is imported.
+        worker_pool_start_method="spawn",
+        # The default of 4 s kills a child that is still importing, in a loop.
+        worker_proc_alive_timeout=180.0,
+        # Until then a dead child's wakeup counts as being answered, so the new child gets none.
+        # The default of 10 s waits for a result that may be on its way; a wakeup has none.
+        worker_lost_wait=0.5,
+        # Slices are bounded by us; a hard limit would acknowledge the wakeup and drop it.
+        task_time_limit=None,
+        broker_connection_max_retries=None,
+        worker_send_task_events=False,
+        # Whoever can reach Redis could shut workers down by it; what steers them is the ledger.
+        worker_enable_remote_control=False,
+    )
+    return app
 
-    And have it connect anew where Redis cannot do something just now.
-    """
-    redis.Transport.Channel = DistrustfulChannel
-    redis.GlobalKeyPrefixMixin.parse_response = _break_if_in_trouble  # type: ignore[method-assign,assignment]
+
+def _patch_kombu() -> None:
+    redis.Transport.Channel = TolerantChannel
+    redis.Channel.QoS = TolerantQoS
+    redis.GlobalKeyPrefixMixin.parse_response = _disconnect_if_in_trouble  # type: ignore[method-assign,assignment]
     for content_type in compression.encoders():  # type: ignore[no-untyped-call]
         compression.register(_refuse, _refuse, content_type)  # type: ignore[no-untyped-call]
 
 
-class DistrustfulChannel(redis.Channel):
-    """A channel on which a bad message costs itself only."""
+class TolerantChannel(redis.Channel):
+    """A channel on which a message that cannot be read costs itself only."""
 
     def _brpop_read(self, **options: object) -> bool | None:
-        """Hand over the message that has come; throw it away if it is none.
+        """Deliver the message that has come; drop it if it cannot be read.
 
         It has left its queue by then. What was noted down as unacknowledged goes too, or it
-        would count as a wakeup that is being answered, and no other would be heard.
+        would count as a wakeup that is being answered, and no other would be delivered.
         """
         known = set(self._unacknowledged())
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
-        except _NO_MESSAGE as error:
-            log.warning("threw away a message that is no wakeup: %.200r", error)
+        except _UNREADABLE as error:
+            log.warning("dropped a message that is no wakeup: %.200r", error)
             for tag in set(self._unacknowledged()) - known:
                 self.qos.reject(tag, requeue=False)
             return True
@@ -61,7 +102,7 @@ class DistrustfulChannel(redis.Channel):
             return True
 
     def _remove_false_queues(self) -> bool:
-        """Delete what stands under a queue's name and is no list; False if nothing does."""
+        """Delete what stands under a queue's name and is no list; return False if nothing does."""
         removed = False
         with self.conn_or_acquire() as client:
             for queue in self.active_queues:
@@ -77,13 +118,31 @@ class DistrustfulChannel(redis.Channel):
         return delivered
 
 
-def _break_if_in_trouble(
+class TolerantQoS(redis.QoS):
+    """Counts a message as done whose acknowledgement got no answer.
+
+    At worst it is still in Redis and comes again after the visibility timeout, which is harmless.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message; raises what breaks, which Celery logs, and counts it as done."""
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except Exception:
+            virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
+            raise
+
+
+def _disconnect_if_in_trouble(
     client: redis.GlobalKeyPrefixMixin,
     connection: AbstractConnection,
     command_name: str,
     **options: object,
 ) -> object:
-    """Read an answer. What passes by itself, such as a failover, breaks the connection."""
+    """Return an answer; disconnect on an error that passes by itself, such as a failover's.
+
+    Celery connects anew after a connection that broke, and ends on any other error.
+    """
     try:
         return _parse_response(  # type: ignore[no-untyped-call]
             client, connection, command_name, **options

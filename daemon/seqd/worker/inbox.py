@@ -1,8 +1,8 @@
-"""Takes jobs over that any language handed in by one XADD, and answers on the job's stream.
+"""The inbox: a stream to which any language submits a job by one XADD; answers on the job's stream.
 
-A consumer group hands each entry to one worker; an entry whose worker died before it had
-acknowledged is claimed by another. Taking a job over twice makes one job, since the producer
-chose its identifier. What cannot become a job gets a `rejected` event with the reason.
+A consumer group delivers each entry to one worker; an entry whose worker died before it had
+acknowledged is claimed by another. An entry that is submitted twice makes one job, since the
+producer chose its identifier. What cannot become a job gets a `rejected` event with the reason.
 """
 
 import logging
@@ -25,14 +25,15 @@ from seqd.inputs import refuse_duplicates
 from seqd.ledger import Ledger, redis_errors
 from seqd.ledger.jobs import JOB
 from seqd.settings import Settings
-from seqd.worker.chores import Chore
+from seqd.validation import fault_sentence
+from seqd.worker.background import PeriodicTask
 from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, InlineSource, Job, JobId, UploadSource
 
 log = logging.getLogger(__name__)
 
-#: Milliseconds after which an entry that a worker took and did not acknowledge is taken over.
-TAKE_OVER_MS = 30_000
-#: Entries taken at a time.
+#: Milliseconds after which another worker claims an entry that was not acknowledged.
+CLAIM_IDLE_MS = 30_000
+#: Entries read at a time, and milliseconds that a read waits for one.
 BATCH = 16
 BLOCK_MS = 500
 
@@ -40,8 +41,8 @@ _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
 _Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
-class Inbox(Chore):
-    """The chore."""
+class Inbox(PeriodicTask):
+    """Submits the entries of the inbox to the ledger."""
 
     blocks = True
 
@@ -52,13 +53,15 @@ class Inbox(Chore):
         self._key = settings.keys.inbox()
         self._worker = worker
 
-    def look(self) -> None:
-        """Take over what a dead worker left, then what is new; waits up to half a second."""
+    def run_once(self) -> None:
+        """Submit what a dead worker left, or else what is new; waits up to half a second."""
         with redis_errors(self._redis):
             self._make_group()
-            entries = self._left_behind() or self._new()
+            entries = self._unacknowledged() or self._new()
         for entry_id, fields in entries:
-            self._take_over(entry_id, fields)
+            if fields is not None:  # else the producer has deleted the entry
+                self._submit(fields)
+            self._acknowledge(entry_id)
 
     def _make_group(self) -> None:
         try:
@@ -67,9 +70,9 @@ class Inbox(Chore):
             if "BUSYGROUP" not in str(error):
                 raise
 
-    def _left_behind(self) -> list[_Entry]:
+    def _unacknowledged(self) -> list[_Entry]:
         reply = self._redis.xautoclaim(
-            self._key, INBOX_GROUP, self._worker, min_idle_time=TAKE_OVER_MS, count=BATCH
+            self._key, INBOX_GROUP, self._worker, min_idle_time=CLAIM_IDLE_MS, count=BATCH
         )
         return cast(list[_Entry], reply[1])
 
@@ -80,15 +83,13 @@ class Inbox(Chore):
         streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
         return [entry for _, entries in streams for entry in entries]
 
-    def _take_over(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> None:
-        if fields is not None:  # else the producer has deleted the entry
-            self._answer(fields)
+    def _acknowledge(self, entry_id: bytes) -> None:
         with redis_errors(self._redis), self._redis.pipeline() as pipe:
             pipe.xack(self._key, INBOX_GROUP, entry_id)
             pipe.xdel(self._key, entry_id)
             pipe.execute()
 
-    def _answer(self, fields: dict[bytes, bytes]) -> None:
+    def _submit(self, fields: dict[bytes, bytes]) -> None:
         raw_id = fields.get(b"id", b"")
         try:
             job_id = _JOB_ID.validate_python(raw_id.decode("utf-8", "replace"))
@@ -103,7 +104,7 @@ class Inbox(Chore):
             )
             _check_identifier(job, job_id, accepted.job_id)
         except REDIS_ERRORS:
-            raise  # The entry stays, and is taken over again.
+            raise  # The entry stays, and is read again.
         except UserError as error:
             log.info("inbox job=%s rejected: %s", job_id, error)
             self._ledger.submissions.reject(job_id, failure_of(error))
@@ -116,7 +117,7 @@ class Inbox(Chore):
 
 
 def _check_identifier(job: Job, asked: str, given: str) -> None:
-    """Answer a repeated idempotency key on the new stream, where its producer listens."""
+    """Raise IdempotencyConflict for a repeated key; its producer listens on the new stream."""
     if given != asked:
         raise IdempotencyConflict(
             f"The idempotency key {job.idempotency_key!r} already stands for job {given}, which "
@@ -125,7 +126,7 @@ def _check_identifier(job: Job, asked: str, given: str) -> None:
 
 
 def read_job(raw: bytes) -> Job:
-    """Read a request.
+    """Return the job of a request, as JSON.
 
     Raises InvalidRequest, which names the field and what is allowed, or DuplicateCustomId.
     """
@@ -136,11 +137,10 @@ def read_job(raw: bytes) -> Job:
     try:
         job = JOB.validate_json(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the JSON"
+        fault = fault_sentence(error, whole="the JSON", shows_value=False)
         raise InvalidRequest(
-            f"The field `job` is not a job: {field}: {first['msg']}. Its JSON Schema is what "
-            "`seqd schema` writes as job.schema.json."
+            f"The field `job` is not a job: {fault}. Its JSON Schema is what `seqd schema` writes "
+            "as job.schema.json."
         ) from None
     if isinstance(job.source, UploadSource):
         raise InvalidRequest(

@@ -1,4 +1,4 @@
-"""Keeps the leases of the work in hand alive, from a thread, and says when one is lost.
+"""Renews the leases of the units in hand, from a thread, and notices when one is lost.
 
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
 worker's status. Numeric libraries let other threads run while they compute; a plugin that
@@ -15,12 +15,12 @@ from time import monotonic, sleep
 
 from seqd.ledger import Ledger
 from seqd.ledger.work import Renewal, Unit
-from seqd.worker.chores import outlive
+from seqd.worker.logs import log_and_continue
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the ledger when a plugin asks whether to stop: a cancel takes
-#: at most this long to be noticed, and asking costs one round trip to Redis.
+#: Seconds between two renewals when a plugin asks whether to stop: a cancel takes at most this
+#: long to be noticed, and asking costs one round trip to Redis.
 STOP_CHECK_S = 0.5
 
 #: Job, unit and attempt.
@@ -37,19 +37,18 @@ class LeaseKeeper:
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
-        self._asked_back = False
+        self._is_revoked = False
         self._checked_at = self._heard_at = monotonic()
 
-    def start(self, on_beat: Callable[[], None]) -> None:
-        """Begin to beat, to the end of the process, and call `on_beat` each time."""
-        beat = Thread(target=self._beat, args=[on_beat], name="seqd-leases", daemon=True)
-        beat.start()
+    def start(self, on_heartbeat: Callable[[], None]) -> None:
+        """Renew from now to the end of the process, and call `on_heartbeat` each time."""
+        Thread(target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True).start()
 
     @contextmanager
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:
         """Keep these units' leases alive for the time of the block."""
         with self._lock:
-            self._units, self._lost, self._asked_back = tuple(units), set(), False
+            self._units, self._lost, self._is_revoked = tuple(units), set(), False
             self._checked_at = self._heard_at = monotonic()
         try:
             yield
@@ -58,7 +57,7 @@ class LeaseKeeper:
                 self._units = ()
 
     def should_end(self) -> bool:
-        """True when no lease in hand is left, or what is in hand is asked back: its job is paused.
+        """Return True when no lease in hand is left, or they are revoked: their job is paused.
 
         Asks the ledger at most twice a second. A plugin that asks is alive, and the contract has
         it ask in each batch or step. Raises nothing: it is called from inside a plugin, where an
@@ -66,27 +65,27 @@ class LeaseKeeper:
         """
         self._heard_at = monotonic()
         if monotonic() - self._checked_at >= STOP_CHECK_S:
-            outlive("leases not renewed", self._renew)
+            log_and_continue("leases not renewed", self._renew)
         with self._lock:
             all_lost = bool(self._units) and len(self._lost) == len(self._units)
-            return all_lost or self._asked_back
+            return all_lost or self._is_revoked
 
     def note_lost(self, units: Sequence[Unit]) -> None:
-        """Take in that somebody else has units by now, as another call to the ledger has found."""
+        """Count leases as lost of which another call to the ledger has found that they are."""
         with self._lock:
             self._lost |= {_lease(unit) for unit in units if unit in self._units}
 
-    def _beat(self, on_beat: Callable[[], None]) -> None:
+    def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while True:  # for as long as the process
             sleep(self._heartbeat_s)
-            outlive("leases not renewed", self._renew)
-            outlive("worker status not published", on_beat)
+            log_and_continue("leases not renewed", self._renew)
+            log_and_continue("worker status not published", on_heartbeat)
             self._end_if_silent()
 
     def _end_if_silent(self) -> None:
-        """End this process when the plugin has hung: nothing gentler stops a thread.
+        """Kill this process when the plugin has hung: nothing gentler stops a thread.
 
-        To the ledger it is a crash like any other, so the unit is tried again, then halved.
+        To the ledger it is a crash like any other, so the unit is tried again, then split.
         """
         with self._lock:
             silent_s = monotonic() - self._heard_at if self._units else 0.0
@@ -103,10 +102,10 @@ class LeaseKeeper:
             _lease(unit) for unit, answer in zip(held, kept, strict=True) if answer is Renewal.LOST
         }
         with self._lock:
-            # Of what is in hand now, not of what a late beat asked for.
+            # Of what is in hand now, not of what a late renewal asked for.
             if held and held[0] in self._units:
-                self._asked_back = Renewal.REVOKED in kept
-            # A beat may come late, when the unit has been claimed again: the attempt tells.
+                self._is_revoked = Renewal.REVOKED in kept
+            # An answer may come late, when the unit has been claimed again: the attempt tells.
             self._lost |= lost & {_lease(unit) for unit in self._units}
 
 

@@ -1,17 +1,21 @@
-"""How a worker logs: one line an event, to standard error, with the same fields each time.
-
-Connected to Celery's `setup_logging` signal, which makes Celery leave logging alone, in the
-parent and in the child.
-"""
+"""How a worker logs: one line an event, to standard error, with the same fields each time."""
 
 import logging
 import warnings
+from collections.abc import Callable
+
+from seqd.errors import REDIS_ERRORS
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
+log = logging.getLogger(__name__)
+
 
 def configure_logging(**_: object) -> None:
-    """Send everything from INFO on to standard error; Celery's own chatter from WARNING on."""
+    """Send everything from INFO on to standard error; Celery's own log from WARNING on.
+
+    As a receiver of Celery's `setup_logging` signal it makes Celery leave logging alone.
+    """
     logging.basicConfig(level=logging.INFO, format=FORMAT, force=True)
     for name in ("celery", "kombu", "amqp"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -21,3 +25,19 @@ def configure_logging(**_: object) -> None:
     # What Celery fears about root is pickle; this daemon accepts JSON alone, and in a container
     # the line would stand at the top of every log.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser")
+
+
+def log_and_continue(what_failed: str, step: Callable[[], None]) -> bool:
+    """Take a step and log its error, if any. Return False when there was one.
+
+    Redis away or full is expected and costs a line; anything else is a bug and costs a traceback.
+    """
+    try:
+        step()
+    except REDIS_ERRORS as error:
+        log.warning("%s: %s", what_failed, error)
+        return False
+    except Exception:
+        log.exception("%s", what_failed)
+        return False
+    return True

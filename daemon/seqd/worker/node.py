@@ -1,7 +1,7 @@
 """A worker's parent process: boots, listens for wakeups, drains. It never computes.
 
-Staged: `boot` checks that the slot can run anything at all, `serve` runs Celery until a signal
-ends it, `drain` gives back what the child still held. Called by `seqd worker`.
+`boot` checks that the slot can run anything at all, `serve` runs Celery until a signal ends it,
+`drain` releases what the child still held.
 """
 
 import logging
@@ -20,24 +20,20 @@ from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
 from seqd.models import Registry
 from seqd.settings import Settings, load_settings
-from seqd.worker.celery_app import create_app
-from seqd.worker.chores import outlive
-from seqd.worker.drain import DrainFlag
-from seqd.worker.end_signals import EndSignals, Listener
-from seqd.worker.identity import Identity, identify, runnable_routes
+from seqd.worker.background import Reconciler
+from seqd.worker.broker import create_app
+from seqd.worker.context import Identity, identify, open_store, publish_catalog, runnable_routes
+from seqd.worker.drain import DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
-from seqd.worker.logs import configure_logging
-from seqd.worker.pulse import Pulse
-from seqd.worker.reconciler import Reconciler
-from seqd.worker.watchdog import Watchdog
-from seqd.worker.workbench import open_store, publish_catalog
+from seqd.worker.liveness import HeartbeatFile, Watchdog
+from seqd.worker.logs import configure_logging, log_and_continue
 from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
 
 
 def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
-    """Run one worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP; gives the exit status.
+    """Run one worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP; return the exit status.
 
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
     """
@@ -64,7 +60,7 @@ class Node:
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
-        self._pulse = Pulse(settings, identity.name)
+        self._heartbeats = HeartbeatFile(settings, identity.name)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
@@ -72,7 +68,7 @@ class Node:
             self._ledger, settings, identity.name, self._routes, self._publish_catalog
         )
         self._inbox = Inbox(redis, self._ledger, settings, identity.name)
-        self._watchdog = Watchdog(settings, self._pulse)
+        self._watchdog = Watchdog(settings, self._heartbeats)
         self._app = create_app(settings.redis_url, settings)
 
     def boot(self) -> None:
@@ -89,15 +85,15 @@ class Node:
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
-        # Before the inbox is opened: what it takes is checked against the catalog.
+        # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._drain.lower()
-        self._pulse.forget()
+        self._heartbeats.remove()
 
     def serve(self) -> int:
-        """Listen until a signal ends it; gives the exit status."""
+        """Listen until a signal ends it; return the exit status."""
         listener = _listener(self._app, self._identity, self._routes)
-        EndSignals(listener, self._on_asked_to_end).install()
+        EndSignals(listener, self._begin_drain).install()
         self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
@@ -105,14 +101,14 @@ class Node:
         return int(listener.exitcode or 0)
 
     def drain(self) -> None:
-        """Give back what the child still held, and take the worker off the list."""
+        """Release what the child still held, and remove the worker from the fleet."""
         _end_children()
         self._reconciler.close()
         self._inbox.close()
         self._watchdog.close()
         self._drain.lower()
-        self._pulse.forget()
-        outlive("leases not given back", self._say_goodbye)
+        self._heartbeats.remove()
+        log_and_continue("leases not released", self._leave_fleet)
         log.info("stopped worker=%s", self._identity.name)
 
     def _on_ready(self, **_: object) -> None:
@@ -124,27 +120,26 @@ class Node:
         publish_catalog(self._ledger, self._registry, self._store)
         self._ledger.fleet.publish_limits(self._settings)
 
-    def _say_goodbye(self) -> None:
+    def _leave_fleet(self) -> None:
         self._ledger.work.release_worker(self._identity.name, crashed=False)
         self._ledger.fleet.forget_worker(self._identity.name)
 
     def _on_failure(self, exception: BaseException, **_: object) -> None:
-        """Give a dead child's work back now, not when its leases run out.
+        """Release a dead child's work now, not when its leases run out.
 
-        Celery calls this before its next child can hear a wakeup, so nothing of that one's.
+        Celery calls this before its next child can get a wakeup, so nothing of that one's.
         """
         if isinstance(exception, WorkerLostError):
-            log.error("child died worker=%s: %s", self._identity.name, exception)
             name = self._identity.name
-            outlive(
-                "leases not given back",
-                lambda: self._ledger.work.release_worker(name, crashed=True),
+            log.error("child died worker=%s: %s", name, exception)
+            log_and_continue(
+                "leases not released", lambda: self._ledger.work.release_worker(name, crashed=True)
             )
 
-    def _on_asked_to_end(self) -> None:
-        outlive("the drain flag is not raised", self._drain.raise_)
-        self._reconciler.ask_to_end()
-        self._inbox.ask_to_end()
+    def _begin_drain(self) -> None:
+        log_and_continue("the drain flag is not raised", self._drain.raise_)
+        self._reconciler.request_stop()
+        self._inbox.request_stop()
         log.info("draining worker=%s", self._identity.name)
 
 
@@ -168,8 +163,8 @@ def _end_children() -> None:
 
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
-    """Pin the device before the child exists, and tell the child who it is."""
-    # Celery would have it turn SIGTERM into the end of a unit's middle; see `end_signals`.
+    """Pin the device before the child exists, and name the worker to the child."""
+    # Celery would have it turn SIGTERM into the end of a unit's middle; see `drain`.
     os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(

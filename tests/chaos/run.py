@@ -2,7 +2,7 @@
 
 A fault waits until the job has moved since the one before, so that the longest stall is what
 one fault costs. When a job is over before all faults have come, the same items are handed in
-again, as often as the load allows. Called by `chaos_run`.
+again, as often as the load allows.
 """
 
 import random
@@ -12,10 +12,10 @@ from contextlib import suppress
 
 import redis
 
+from chaos.environment import Environment, environment, patiently
 from chaos.faults import Faults, schedule
 from chaos.loads import Load
 from chaos.report import Outcome
-from chaos.scene import Scene, patiently, scene
 from chaos.tally import Tally, tally_of
 from chaos.victims import NoVictim
 from chaos.watch import Watch
@@ -25,30 +25,30 @@ from seqd.client import JobHandle
 STALL_LIMIT_S = 120.0
 
 
-def play(load: Load, counts: dict[str, int], slots: int, seed: int) -> Outcome:
-    """Raise a scene, run the load in it under the faults of the seed; gives what came of it."""
+def run_under_faults(load: Load, counts: dict[str, int], slots: int, seed: int) -> Outcome:
+    """Run the load in an environment under the faults of the seed; return what came of it."""
     faults = sum(counts.values())
     print(f"seed {seed}: {load.items:,} items on {load.name}, {faults} faults", flush=True)
-    with scene(load.plugin, slots, load.prepare) as raised:
-        load.rehearse(raised.client)
-        return _Run(raised, load, random.Random(seed), counts).play(seed)
+    with environment(load.plugin, slots, load.prepare) as raised:
+        load.run_undisturbed(raised.client)
+        return _Run(raised, load, random.Random(seed), counts).run(seed)
 
 
 class _Run:
     """A run under way."""
 
     def __init__(
-        self, scene: Scene, load: Load, choice: random.Random, counts: dict[str, int]
+        self, environment: Environment, load: Load, choice: random.Random, counts: dict[str, int]
     ) -> None:
-        self._scene = scene
+        self._environment = environment
         self._load = load
         self._choice = choice
         self._due = deque(schedule(choice, counts))
-        self._faults = Faults(scene)
-        self._watch = Watch(scene)
+        self._faults = Faults(environment)
+        self._watch = Watch(environment)
         self._done = 0
 
-    def play(self, seed: int) -> Outcome:
+    def run(self, seed: int) -> Outcome:
         """Run jobs until all faults have come; gives what came of it."""
         began, due = time.monotonic(), len(self._due)
         total, jobs, again = Tally(), 0, 0
@@ -67,7 +67,7 @@ class _Run:
             jobs=jobs,
             **vars(total),
             units_again=again,
-            late_commits=self._scene.late_commits(),
+            late_commits=self._environment.late_commits(),
             longest_stall_s=watch.longest_stall_s,
             seconds=time.monotonic() - began,
             worker_growth_mb=watch.worker_growth_mb,
@@ -78,7 +78,7 @@ class _Run:
 
     def _run_job(self, job_id: str) -> tuple[JobHandle, Tally]:
         # The connections may have been cut since the last call; the id makes it one job.
-        job = patiently(lambda: self._load.submit(self._scene.client, job_id))
+        job = patiently(lambda: self._load.submit(self._environment.client, job_id))
         self._watch.follow(job)
         self._inject(job)
         while not patiently(job.record).state.is_terminal:
@@ -104,8 +104,8 @@ class _Run:
         print(f"{time.strftime('%H:%M:%S')} fault {self._done:2}: {name} {what}", flush=True)
 
     def _units_started_again(self, job: JobHandle) -> int:
-        with redis.Redis.from_url(self._scene.server.url) as client:
-            attempts = client.hvals(self._scene.settings.keys.attempts(job.job_id))
+        with redis.Redis.from_url(self._environment.server.url) as client:
+            attempts = client.hvals(self._environment.settings.keys.attempts(job.job_id))
         return sum(int(attempt) > 1 for attempt in attempts)
 
 

@@ -1,6 +1,6 @@
-"""Where a chaos run takes place: a Redis of its own, `seqd up` on it, a client, all real.
+"""The environment of a chaos run: a Redis of its own, `seqd up` on it, a client, all real.
 
-Knows nothing of faults or of what the job is. Used by `play`.
+Knows nothing of faults or of what the job is.
 """
 
 import os
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Scene:
+class Environment:
     """A daemon at work."""
 
     settings: Settings
@@ -48,8 +48,10 @@ class Scene:
 
 
 @contextmanager
-def scene(plugin: str, slots: int, prepare: Callable[[Settings], None]) -> Iterator[Scene]:
-    """Raise the scene, `prepare` done before the daemon starts; gives it when all are ready."""
+def environment(
+    plugin: str, slots: int, prepare: Callable[[Settings], None]
+) -> Iterator[Environment]:
+    """Start a daemon, `prepare` done before; yields its environment when all workers are ready."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "redis").mkdir()
@@ -60,7 +62,7 @@ def scene(plugin: str, slots: int, prepare: Callable[[Settings], None]) -> Itera
             prepare(settings)
             with _daemon(settings, plugin, slots) as up_pid, Client(settings=settings) as client:
                 _wait_until_ready(client, slots)
-                yield Scene(settings, server, client, up_pid)
+                yield Environment(settings, server, client, up_pid)
         finally:
             server.stop()
 

@@ -1,10 +1,10 @@
-"""Reads the file that a job names, and adds its items to the ledger unit by unit.
+"""Ingests the file that a job names: reads it and adds its items to the ledger unit by unit.
 
-Of a sweep it writes the combinations of its grid out, each a unit.
+Of a sweep it adds the combinations of its grid, each a unit.
 
-The intake is itself a unit with a lease. It runs in slices, so that the workers that are to
-compute are not kept busy with reading, and stops when enough is waiting. A dead worker's
-intake goes on elsewhere: units are numbered, and a number that is there is not added again.
+Ingesting is itself a unit with a lease. It runs in slices, so that the workers that are to
+compute are not kept busy with reading, and pauses when enough is waiting. Another worker goes on
+where a dead one was: units are numbered, and a number that is there is not added again.
 """
 
 import logging
@@ -13,19 +13,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from seqd.combinations import combinations_of
-from seqd.errors import (
-    REDIS_ERRORS,
-    InvalidInput,
-    LeaseLost,
-    UploadLost,
-    UserError,
-    failure_of,
-)
+from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UploadLost, UserError
 from seqd.inputs import read_items, refuse_duplicates
 from seqd.ledger.blobs import chunks_of
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
-from seqd.worker.workbench import Workbench
+from seqd.worker.context import WorkerContext
 from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob
 
 log = logging.getLogger(__name__)
@@ -33,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Units that one slice adds at most. About a second of reading for units of 512 reviews.
 SLICE_UNITS = 32
 
-#: Wait before another look when enough input is waiting already.
+#: Seconds until another slice when enough input is waiting already.
 FULL_WAIT_S = 0.5
 
 
@@ -47,40 +40,39 @@ class _Reading:
     waiting: ItemChunk | None = None
 
 
-class Intake:
-    """Reads jobs' files; remembers where it is in the file that it read last."""
+class Ingest:
+    """Reads jobs' files; keeps open the file that it read last."""
 
-    def __init__(self, bench: Workbench, settings: Settings) -> None:
-        self._bench = bench
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
+        self._context = context
         self._settings = settings
         self._job_id = ""
         self._reading: _Reading | None = None
 
     def run(self, claim: Claim) -> None:
         """Add a slice of a job's file; seals the job at the end of the file."""
-        unit, job = claim.units[0], claim.job
+        unit = claim.units[0]
         try:
             self._refuse_after_crashes(unit)
-            self._run_slice(job, unit)
+            self._run_slice(claim.job, unit)
         except REDIS_ERRORS:
             raise
         except UserError as error:
             self._forget()
-            if self._bench.ledger.work.fail_job(unit, failure_of(error)):
-                self._bench.job_finished(unit.job_id)
+            self._context.fail_job(unit, error)
 
     def _refuse_after_crashes(self, unit: Unit) -> None:
-        if unit.crashes >= self._bench.max_attempts:
+        if unit.crashes >= self._context.max_attempts:
             raise InvalidInput(
                 f"The worker died {unit.crashes} times while it read this job's file, which is as "
                 "often as it is tried (SEQD_MAX_ATTEMPTS). Upload the items through a client."
             )
 
     def _run_slice(self, job: Job, unit: Unit) -> None:
-        record = self._bench.ledger.jobs.get(unit.job_id)
-        reading = self._open(job, unit, record)
+        ledger = self._context.ledger
+        reading = self._open(job, unit, ledger.jobs.get(unit.job_id))
         for _ in range(SLICE_UNITS):
-            if self._bench.should_stop():
+            if self._context.should_stop():
                 break
             chunk = reading.waiting or next(reading.chunks, None)
             if chunk is None:
@@ -88,11 +80,9 @@ class Intake:
                     return
                 break
             reading.waiting = chunk
-            outcome = self._bench.ledger.submissions.append(
-                job, unit.job_id, reading.next_unit, chunk
-            )
+            outcome = ledger.submissions.append(job, unit.job_id, reading.next_unit, chunk)
             if outcome == "full":
-                self._bench.ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
+                ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
                 return
             if outcome == "behind":
                 # Redis has lost units that it had acknowledged; they are read again.
@@ -103,23 +93,23 @@ class Intake:
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
             reading.waiting = None
             reading.next_unit += 1
-        self._bench.ledger.work.release_unit(unit)
+        ledger.work.release_unit(unit)
 
     def _sealed(self, job: Job, unit: Unit, units: int) -> bool:
-        """Declare the input complete; False when Redis has lost units, which are read again."""
+        """Declare the input complete. Return False when Redis has lost units, to be read again."""
         self._forget()
-        submissions = self._bench.ledger.submissions
+        submissions = self._context.ledger.submissions
         try:
             submissions.seal(job, unit.job_id, units, ingest_attempt=unit.attempt)
         except UploadLost as error:
             log.warning("reading again: %s", error)
             return False
-        if self._bench.ledger.jobs.get(unit.job_id).state.is_terminal:
-            self._bench.job_finished(unit.job_id)
+        if self._context.ledger.jobs.get(unit.job_id).state.is_terminal:
+            self._context.job_finished(unit.job_id)
         return True
 
     def _open(self, job: Job, unit: Unit, record: JobRecord) -> _Reading:
-        """Go on where this worker left off, else read from the start up to the first new unit."""
+        """Go on in the file that is open, else read from the start up to the first new unit."""
         known = self._reading if self._job_id == unit.job_id else None
         if known is not None and known.next_unit == record.units:
             return known
@@ -134,7 +124,7 @@ class Intake:
             return (combination.item() for combination in combinations_of(job))
         source = job.source
         if not isinstance(source, FileSource):
-            raise TypeError(f"job {unit.job_id} has an intake and no file")
+            raise TypeError(f"job {unit.job_id} is to be ingested and names no file")
         roots = self._settings.input_roots or ()
         entries = read_items(source, roots=roots, allow_empty=job.kind == "generate")
         return refuse_duplicates(entries)

@@ -1,4 +1,4 @@
-"""Pieces of texts are published from a thread: soon, in order, bounded, whatever Redis does."""
+"""Text deltas are published from a thread: soon, in order, bounded, whatever Redis does."""
 
 import logging
 import time
@@ -13,10 +13,10 @@ from builders import a_chunk
 from seqd.errors import RedisUnreachable
 from seqd.hookspecs import WorkItem
 from seqd.ledger.work import Renewal, Unit
-from seqd.worker import pieces as module
-from seqd.worker.item_units import UnitItems
+from seqd.worker import streaming
+from seqd.worker.items import UnitItems
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.pieces import PiecePublisher
+from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import TextDeltas
 
 DEADLINE_S = 20.0
@@ -28,7 +28,7 @@ def a_unit(name: str = "0", job_id: str = "j", items: int = 2, first: int = 0) -
 
 
 class Ledger:
-    """Takes pieces, or does what a test says."""
+    """Takes text deltas, or does what a test says."""
 
     def __init__(self) -> None:
         self.entries: list[tuple[Unit, TextDeltas]] = []
@@ -49,23 +49,24 @@ class Ledger:
 
     @property
     def written(self) -> int:
-        """Characters of all pieces that have come, again and again."""
-        return sum(len(piece.text) for _, entry in self.entries for piece in entry.deltas)
+        """Characters of all deltas that have come, again and again."""
+        return sum(len(delta.text) for _, entry in self.entries for delta in entry.deltas)
 
     def text(self, custom_id: str = "item-0", sample: int = 0) -> str:
-        """Put together what has come of a sample; fails where a piece is missing."""
+        """Put together what has come of a sample; fails where a delta is missing."""
         text = ""
         for _, entry in self.entries:
-            for piece in entry.deltas:
-                if (piece.custom_id, piece.sample) == (custom_id, sample):
-                    assert piece.offset <= len(text), f"{len(text)} characters, then {piece}"
-                    text = text[: piece.offset] + piece.text
+            for delta in entry.deltas:
+                if (delta.custom_id, delta.sample) == (custom_id, sample):
+                    assert delta.offset <= len(text), f"{len(text)} characters, then {delta}"
+                    text = text[: delta.offset] + delta.text
         return text
 
 
 @contextmanager
-def publishing(ledger: Ledger, *units: UnitItems) -> Iterator[PiecePublisher]:
-    publisher = PiecePublisher(units, ledger.publish, ledger.told.extend)
+def publishing(ledger: Ledger, *units: UnitItems) -> Iterator[DeltaPublisher]:
+    items = (item for unit in units for item in unit.streamed())
+    publisher = DeltaPublisher(items, ledger.publish, ledger.told.extend)
     with publisher.publishing():
         yield publisher
 
@@ -77,7 +78,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_the_first_piece_goes_at_once_and_the_rest_in_order():
+def test_the_first_delta_goes_at_once_and_the_rest_in_order():
     ledger, unit = Ledger(), a_unit()
     first, _ = unit.work
 
@@ -107,9 +108,9 @@ def test_items_of_the_same_index_in_two_jobs_are_told_apart():
         wait_for(lambda: sum(len(entry.deltas) for _, entry in ledger.entries) == 8)
 
     found = {
-        piece.text: (unit.job_id, piece.custom_id, piece.sample)
+        delta.text: (unit.job_id, delta.custom_id, delta.sample)
         for unit, entry in ledger.entries
-        for piece in entry.deltas
+        for delta in entry.deltas
     }
     assert found == {
         f"{job} {index} {sample}": (job, f"item-{index}", sample)
@@ -119,7 +120,7 @@ def test_items_of_the_same_index_in_two_jobs_are_told_apart():
     }
 
 
-def test_an_item_that_is_none_of_the_claims_and_an_empty_piece_are_left_out():
+def test_an_item_that_is_none_of_the_claims_and_an_empty_delta_are_left_out():
     ledger, unit = Ledger(), a_unit()
     first, second = unit.work
 
@@ -138,16 +139,16 @@ def test_a_text_that_is_begun_again_is_told_from_its_start():
 
     with publishing(ledger, unit) as publisher:
 
-        def write(items: Sequence[WorkItem]) -> list[object]:
+        def write(items: Sequence[WorkItem]) -> None:
             due = ledger.written + 3
             for letter in "abc":
                 publisher.take(items[0], 0, letter)
             wait_for(lambda: ledger.written == due)
-            return []
 
-        call = publisher.around(write)
-        call([first, second])
-        call([first])
+        publisher.restart()
+        write([first, second])
+        publisher.restart()
+        write([first])
 
     runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.deltas]
     assert "".join(text for _, text in runs) == "abcabc"
@@ -155,7 +156,7 @@ def test_a_text_that_is_begun_again_is_told_from_its_start():
 
 
 def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch):
-    monkeypatch.setattr(module, "MOST_CHARS", 10)
+    monkeypatch.setattr(streaming, "MOST_CHARS", 10)
     ledger, unit = Ledger(), a_unit()
     first, second = unit.work
     ledger.may_go_on.clear()
@@ -172,11 +173,11 @@ def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch
         wait_for(lambda: any(p.text == "e" for _, entry in ledger.entries for p in entry.deltas))
 
     assert ledger.text("item-1") == ""
-    pieces = [piece for _, entry in ledger.entries for piece in entry.deltas]
-    assert [(p.offset, p.text) for p in pieces] == [(0, "a"), (1, "bcdbcdbcdb"), (3_001, "e")]
+    deltas = [delta for _, entry in ledger.entries for delta in entry.deltas]
+    assert [(p.offset, p.text) for p in deltas] == [(0, "a"), (1, "bcdbcdbcdb"), (3_001, "e")]
 
 
-def test_large_pieces_are_cut_into_entries_of_bounded_size():
+def test_large_deltas_are_cut_into_entries_of_bounded_size():
     ledger, unit = Ledger(), a_unit(items=3)
 
     with publishing(ledger, unit) as publisher:
@@ -184,7 +185,7 @@ def test_large_pieces_are_cut_into_entries_of_bounded_size():
             publisher.take(item, 0, "x" * 50_000)
         wait_for(lambda: all(len(ledger.text(f"item-{at}")) == 50_000 for at in range(3)))
 
-    sizes = [sum(len(piece.text) for piece in entry.deltas) for _, entry in ledger.entries]
+    sizes = [sum(len(delta.text) for delta in entry.deltas) for _, entry in ledger.entries]
     assert max(sizes) <= 16_384
 
 
@@ -218,7 +219,7 @@ def test_trouble_is_logged_once_and_passes(error, caplog):
 
     ((_, entry),) = ledger.entries
     assert (entry.deltas[0].offset, entry.deltas[0].text) == (8, "told")
-    assert caplog.text.count("pieces of texts are left out") == 1
+    assert caplog.text.count("text deltas are left out") == 1
 
 
 def test_a_lone_surrogate_spoils_its_own_text_alone():

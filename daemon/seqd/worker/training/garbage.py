@@ -1,8 +1,8 @@
-"""Clears away what killed trainings left on the disk: checkpoints, half versions, announced ones.
+"""Removes what killed trainings left on the disk: checkpoints, staged and unfinished versions.
 
-A training clears its own away when it ends; this is for those whose worker died, and for jobs
-that ended with no worker up. Called by `trainings` before each training, so whoever makes such
-files also looks after them, on the disk that they are on.
+A training removes its own when it ends; this is for those whose worker died, and for jobs that
+ended with no worker up. It runs before each training, so whoever makes such files also looks after
+them, on the disk that they are on.
 """
 
 import logging
@@ -18,31 +18,31 @@ log = logging.getLogger(__name__)
 #: Seconds untouched, after which files go of a job that the ledger does not know: a day, since a
 #: failover to an empty Redis forgets jobs that are handed in again.
 FORGOTTEN_S = 24 * 3_600.0
-#: The same of half a version whose job has ended, where a frozen worker may still write.
+#: The same of a staged version whose job has ended, where a frozen worker may still write.
 ENDED_S = 3_600.0
 
 
-def sweep(
+def collect_garbage(
     data_dir: Path, store: ModelStore, state_of: Callable[[str], JobState | None], now_s: float
 ) -> list[str]:
-    """Clear away what nobody will go on from; gives the versions that were taken back.
+    """Remove what nobody will go on from; return the versions that were rolled back.
 
-    `state_of` gives a training's state, which is its job's, or in a sweep that of its combination;
-    None of one that the ledger does not know. `now_s` are seconds since 1970-01-01 UTC, as files
-    are dated in. Checkpoints stay while their job is open, and after a cancel, a failure or an
-    expiry as long as the ledger keeps the job.
+    `state_of` returns a training's state, which is its job's, or in a sweep that of its
+    combination; None of one that the ledger does not know. `now_s` are seconds since 1970-01-01
+    UTC, as files are dated in. Checkpoints stay while their job is open, and after a cancel, a
+    failure or an expiry as long as the ledger keeps the job.
     """
-    _sweep_checkpoints(checkpoints_dir(data_dir), state_of, now_s)
+    _remove_checkpoints(checkpoints_dir(data_dir), state_of, now_s)
     for path, job_id in store.staged():
         state = state_of(job_id)
         is_over = state is None or state.is_terminal
         if is_over and _is_untouched(path, now_s, FORGOTTEN_S if state is None else ENDED_S):
-            log.info("removing half a version of job=%s", job_id)
+            log.info("removing staged version of job=%s", job_id)
             store.discard(path)
-    return _settle_announced(store, state_of)
+    return _finalize_published(store, state_of)
 
 
-def _sweep_checkpoints(
+def _remove_checkpoints(
     root: Path, state_of: Callable[[str], JobState | None], now_s: float
 ) -> None:
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
@@ -53,9 +53,9 @@ def _sweep_checkpoints(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _settle_announced(store: ModelStore, state_of: Callable[[str], JobState | None]) -> list[str]:
+def _finalize_published(store: ModelStore, state_of: Callable[[str], JobState | None]) -> list[str]:
     """Of a job that is unknown or open the version stays: it may have completed, or still may."""
-    withdrawn = []
+    rolled_back = []
     for name, job_id in store.begun():
         state = state_of(job_id)
         if state is JobState.COMPLETED:
@@ -63,9 +63,9 @@ def _settle_announced(store: ModelStore, state_of: Callable[[str], JobState | No
         elif state is not None and state.is_terminal:
             number = store.rollback(name, job_id)
             if number is not None:
-                log.warning("took %s@%d back: its job=%s is %s", name, number, job_id, state)
-                withdrawn.append(f"{name}@{number}")
-    return withdrawn
+                log.warning("rolled %s@%d back: its job=%s is %s", name, number, job_id, state)
+                rolled_back.append(f"{name}@{number}")
+    return rolled_back
 
 
 def _is_untouched(path: Path, now_s: float, silence_s: float) -> bool:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from seqd.models import CheckpointFolder, ModelStore, VersionDraft, encode
-from seqd.worker.leftovers import ENDED_S, FORGOTTEN_S, sweep
+from seqd.worker.training.garbage import ENDED_S, FORGOTTEN_S, collect_garbage
 from seqd_schemas import DataFingerprint, JobState
 
 NOW_S = time.time()
@@ -24,7 +24,7 @@ def checkpoints_of(data_dir, job_id, *, untouched_s=0.0):
     return folder
 
 
-def half_a_version(store, job_id, *, untouched_s):
+def staged_version(store, job_id, *, untouched_s):
     folder = store.new_folder("lstm", job_id)
     os.utime(folder, (NOW_S - untouched_s, NOW_S - untouched_s))
     return folder
@@ -60,7 +60,7 @@ def test_checkpoints_stay_while_a_job_may_go_on_from_them(
 ):
     folder = checkpoints_of(tmp_path, "job", untouched_s=untouched_s)
 
-    sweep(tmp_path, store, {"job": state}.get, NOW_S)
+    collect_garbage(tmp_path, store, {"job": state}.get, NOW_S)
 
     assert folder.exists() == stays
 
@@ -76,16 +76,16 @@ def test_checkpoints_stay_while_a_job_may_go_on_from_them(
         (None, FORGOTTEN_S + 60, False),
     ],
 )
-def test_half_a_version_goes_when_its_job_has_ended(tmp_path, store, state, untouched_s, stays):
-    folder = half_a_version(store, "job", untouched_s=untouched_s)
+def test_a_staged_version_goes_when_its_job_has_ended(tmp_path, store, state, untouched_s, stays):
+    folder = staged_version(store, "job", untouched_s=untouched_s)
 
-    sweep(tmp_path, store, {"job": state}.get, NOW_S)
+    collect_garbage(tmp_path, store, {"job": state}.get, NOW_S)
 
     assert folder.exists() == stays
 
 
 @pytest.mark.parametrize(
-    ("state", "withdrawn", "announced"),
+    ("state", "rolled_back", "announced"),
     [
         (JobState.CANCELLED, ["lstm@1"], []),
         (JobState.FAILED, ["lstm@1"], []),
@@ -94,26 +94,26 @@ def test_half_a_version_goes_when_its_job_has_ended(tmp_path, store, state, unto
         (None, [], [("lstm", "job")]),
     ],
 )
-def test_an_announced_version_is_settled_by_how_its_job_ended(
-    tmp_path, store, state, withdrawn, announced
+def test_a_published_version_is_finalized_by_how_its_job_ended(
+    tmp_path, store, state, rolled_back, announced
 ):
     publish(store, "job")
 
-    assert sweep(tmp_path, store, {"job": state}.get, NOW_S) == withdrawn
-    assert store.numbers("lstm") == ([] if withdrawn else [1])
+    assert collect_garbage(tmp_path, store, {"job": state}.get, NOW_S) == rolled_back
+    assert store.numbers("lstm") == ([] if rolled_back else [1])
     assert store.begun() == announced
 
 
-def test_a_data_folder_that_is_not_there_yet_has_no_leftovers(tmp_path, store):
-    assert sweep(tmp_path / "none", store, {}.get, NOW_S) == []
+def test_a_data_folder_that_is_not_there_yet_has_no_garbage(tmp_path, store):
+    assert collect_garbage(tmp_path / "none", store, {}.get, NOW_S) == []
 
 
 def test_what_a_training_of_a_sweep_left_goes_by_its_own_end_and_not_the_sweeps(tmp_path, store):
     done, undone = (checkpoints_of(tmp_path, f"j.{unit}") for unit in range(2))
-    half = half_a_version(store, "j.1", untouched_s=ENDED_S + 1)
+    half = staged_version(store, "j.1", untouched_s=ENDED_S + 1)
     states = {"j.0": JobState.COMPLETED, "j.1": JobState.CANCELLED}
 
-    sweep(tmp_path, store, states.get, NOW_S)
+    collect_garbage(tmp_path, store, states.get, NOW_S)
 
     # A retry of what was cancelled may go on from its checkpoint.
     assert (done.exists(), undone.exists(), half.exists()) == (False, True, False)

@@ -1,8 +1,8 @@
-"""A training's checkpoints as a plugin sees them: saved, made to count, and gone on from.
+"""A training's checkpoints as a plugin sees them: saved, committed, and resumed from.
 
-A checkpoint is brought to the disk first and counts once the ledger has taken it, from the
+A checkpoint is written to the disk first and counts once the ledger has committed it, from the
 attempt that holds the lease alone; so a worker that was frozen and wakes up cannot put its own
-state in the place of a later one. Called by `trainings`; files are `seqd.models`'s.
+state in the place of a later one. The files are `seqd.models`'s.
 """
 
 import logging
@@ -28,8 +28,8 @@ from seqd.errors import (
 from seqd.hookspecs import Checkpoint
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.work import CheckpointRecord, CheckpointRecords, Unit
-from seqd.models import CheckpointFolder, Content, encode
-from seqd.worker.runs import Run
+from seqd.models.checkpoints import CheckpointFolder, Content, encode
+from seqd.worker.training.run import Run
 from seqd_schemas import SweepJob, TrainJob, run_id_of
 
 if TYPE_CHECKING:
@@ -59,14 +59,14 @@ class WorkerCheckpoints:
         *,
         every_s: float,
         stop: Callable[[], bool],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
         data_sha256: Callable[[], str | None],
         curve: LearningCurve,
     ) -> None:
         """`lineage` are the run and those that it goes on from, see `lineage_of`.
 
-        `say` tells the caller something, `data_sha256` is the digest of what is learnt from. The
-        epochs of `curve` are saved with a checkpoint, and put back when it is gone on from.
+        `report` publishes a line for the caller, `data_sha256` is the digest of the training data.
+        The epochs of `curve` are saved with a checkpoint, and restored when it is loaded.
         """
         self._unit = unit
         self._lineage = lineage
@@ -76,14 +76,14 @@ class WorkerCheckpoints:
         self._data_dir = data_dir
         self._every_s = every_s
         self._stop = stop
-        self._say = say
+        self._report = report
         self._data_sha256 = data_sha256
         self._curve = curve
         self._saves = 0
         self._due_at = monotonic() + every_s
 
     def load(self) -> Checkpoint | None:
-        """Give the last sound checkpoint that counts, the run's own before an earlier job's."""
+        """Return the last sound checkpoint that counts, the run's own before an earlier job's."""
         for run_id in self._lineage:
             records = self._records.of(run_id)
             if records:
@@ -91,13 +91,13 @@ class WorkerCheckpoints:
         return None
 
     def due(self) -> bool:
-        """True when it is time for another."""
+        """Return True when it is time for another."""
         return monotonic() >= self._due_at
 
     def save(
         self, arrays: "Mapping[str, npt.NDArray[np.generic]]", progress: Mapping[str, JsonValue]
     ) -> None:
-        """Save and make it count. Raises LeaseLost, StoreUnwritable."""
+        """Write a checkpoint and commit it. Raises LeaseLost, StoreUnwritable."""
         content = encode(arrays, progress, self._data_sha256(), self._curve.epochs)
         self._due_at = monotonic() + self._every_s
         try:
@@ -144,19 +144,19 @@ class WorkerCheckpoints:
                 continue
             self._check_data(kept.data_sha256)
             self._curve.restore(kept.epochs)
-            self._tell(run_id, reasons)
+            self._report_resume(run_id, reasons)
             return kept.checkpoint
         raise CheckpointDamaged(
             f"No checkpoint of training {run_id} can be gone on from. {'; '.join(reasons)}. Where "
             "workers share a store, they need one SEQD_DATA_DIR for checkpoints too. " + _ANEW
         )
 
-    def _tell(self, run_id: str, reasons: Sequence[str]) -> None:
+    def _report_resume(self, run_id: str, reasons: Sequence[str]) -> None:
         whose = "its last checkpoint" if run_id == self._run_id else f"a checkpoint of {run_id}"
         if reasons:
-            self._say(f"{reasons[0]}. The training goes on from the checkpoint before it.")
+            self._report(f"{reasons[0]}. The training goes on from the checkpoint before it.")
         else:
-            self._say(f"The training goes on from {whose}.")
+            self._report(f"The training goes on from {whose}.")
 
     def _check_data(self, expected: str | None) -> None:
         found = self._data_sha256()
@@ -168,7 +168,7 @@ class WorkerCheckpoints:
 
 
 def lineage_of_run(run: Run, jobs: Jobs, records: CheckpointRecords) -> list[str]:
-    """Give the run, and those that it goes on from, the last one first; raises as `lineage_of`."""
+    """Return the run and those that it goes on from, the last one first; raises as `lineage_of`."""
     if run.sweep is None:
         return lineage_of(run.job, run.id, jobs, records)
     lineage, sweep = [run.id], run.sweep
@@ -184,7 +184,7 @@ def lineage_of_run(run: Run, jobs: Jobs, records: CheckpointRecords) -> list[str
 
 
 def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecords) -> list[str]:
-    """Give the job, and the jobs that it goes on from, the last one first.
+    """Return the job, and the jobs that it goes on from, the last one first.
 
     It ends with the first that has a checkpoint which counts: those before it are not needed, and
     may be gone by now. Raises UnknownJob where one that is needed is not kept any more,
@@ -200,7 +200,7 @@ def lineage_of(job: TrainJob, job_id: str, jobs: Jobs, records: CheckpointRecord
 
 
 def _earlier_sweep(sweep: SweepJob, earlier_id: str, jobs: Jobs) -> SweepJob | None:
-    """Give the sweep that this one continues; None where it is gone, or asked for another thing."""
+    """Return the sweep that this one continues; None where it is gone or asked for other things."""
     try:
         earlier = jobs.get(earlier_id).job
     except UnknownJob:

@@ -1,0 +1,126 @@
+"""Periodic tasks in threads of a worker's parent, and one of them: the reconciler.
+
+A periodic task goes on whatever goes wrong: a daemon whose threads have silently ended looks
+healthy and is not.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from threading import Event, Thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from seqd.errors import RedisFull
+from seqd.worker.logs import log_and_continue
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a task may finish its round when the worker ends.
+CLOSE_S = 10.0
+
+#: Seconds between two removals of records whose time to live is over.
+PRUNE_EVERY_S = 60.0
+
+
+class PeriodicTask(ABC):
+    """Something that is done again and again, in a thread of the worker's parent."""
+
+    #: True for a task whose round itself waits for something to do.
+    blocks = False
+
+    def __init__(self, name: str, pause_s: float) -> None:
+        """`pause_s` is the wait after each round, or, of a task that blocks, a failed one."""
+        self._name = name
+        self._pause_s = pause_s
+        self._closed = Event()
+        self._thread = Thread(target=self._run, name=f"seqd-{name}", daemon=True)
+
+    @abstractmethod
+    def run_once(self) -> None:
+        """Do what is due."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def request_stop(self) -> None:
+        """Begin no further round; does not wait."""
+        self._closed.set()
+
+    def close(self) -> None:
+        """Stop, and wait for the round in progress, at most `CLOSE_S` seconds."""
+        self._closed.set()
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            succeeded = log_and_continue(f"a round of the {self._name} failed", self.run_once)
+            if not (self.blocks and succeeded):
+                self._closed.wait(self._pause_s)
+
+
+class Reconciler(PeriodicTask):
+    """Makes units claimable whose lease or back-off ran out, and sends lost wakeups again.
+
+    One worker at a time does so for the whole fleet, by a lock in Redis. The lock expires by
+    itself, so that nothing waits for a worker that was killed while it held it. Each worker looks
+    after two things itself: wakeups for its own routes, and its models in the catalog, which a new
+    and empty Redis does not have.
+    """
+
+    def __init__(
+        self,
+        ledger: "Ledger",
+        settings: "Settings",
+        worker: str,
+        routes: tuple[str, ...],
+        publish_catalog: Callable[[], None],
+    ) -> None:
+        """`publish_catalog` publishes anew which models this worker can run."""
+        super().__init__("reconciler", settings.reconcile_s)
+        self._ledger = ledger
+        self._abandoned_s = settings.abandoned_upload_s
+        self._worker = worker
+        self._routes = routes
+        self._models = frozenset(route.partition(".")[2] for route in routes)
+        self._publish_catalog = publish_catalog
+        self._pruned_at = 0.0
+
+    def run_once(self) -> None:
+        """Release what is due, end what was abandoned, and notify workers of what waits."""
+        if self._holds_lock():
+            released = self._ledger.work.expire()
+            if released:
+                log.info("made claimable units=%d", released)
+            self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
+            self._prune()
+        # Each worker for its own routes: another may not know them.
+        self._ledger.work.notify_where_due(self._routes)
+        self._restore_catalog()
+
+    def _holds_lock(self) -> bool:
+        try:
+            return self._ledger.fleet.take_lock("reconciler", self._worker, self._pause_s * 3)
+        except RedisFull as error:
+            # A lock takes memory; to release units takes none, and their work may be what makes
+            # room. Two workers that reconcile at once do what one does.
+            log.warning("reconciling without the lock: %s", error)
+            return True
+
+    def _restore_catalog(self) -> None:
+        """Publish the models again on a Redis that does not know them: a new or emptied one."""
+        if not self._ledger.fleet.is_published(self._models):
+            log.warning("Redis has lost the catalog of models; publishing it again")
+            self._publish_catalog()
+
+    def _prune(self) -> None:
+        if monotonic() - self._pruned_at >= PRUNE_EVERY_S:
+            self._pruned_at = monotonic()
+            self._ledger.fleet.prune()
+            self._ledger.jobs.forget_expired()

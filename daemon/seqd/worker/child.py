@@ -1,0 +1,215 @@
+"""A worker's pool child: it warms its models up, then claims and runs units at each wakeup.
+
+Celery imports this module in the parent and in the child; only the child makes a `WorkLoop`, from
+the environment that `node` set before it spawned the child.
+"""
+
+import gc
+import logging
+import os
+from dataclasses import dataclass
+from time import monotonic
+
+from billiard.process import current_process
+from celery import shared_task
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+
+from seqd import __version__
+from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, SeqdError, Stopped
+from seqd.ledger.wakeup import WAKEUP_TASK
+from seqd.ledger.work import Claim
+from seqd.local import die_with_parent
+from seqd.settings import Settings, load_settings
+from seqd.worker.context import WorkerContext, open_context
+from seqd.worker.drain import ignore_end_signals
+from seqd.worker.ingest import Ingest
+from seqd.worker.items import ItemRunner
+from seqd.worker.liveness import HeartbeatFile
+from seqd.worker.logs import configure_logging
+from seqd.worker.training.train import TrainingRunner
+from seqd_schemas import SweepJob, TrainJob, WorkerState, WorkerStatus
+
+log = logging.getLogger(__name__)
+
+#: Seconds until units are tried again whose results Redis had no memory for.
+FULL_WAIT_S = 5.0
+
+#: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
+#: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
+COLLECT_AFTER = 10_000
+
+
+class WorkLoop:
+    """Claims units and has them run, one claim at a time."""
+
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
+        self._context = context
+        self._slice_s = settings.slice_s
+        self._backoff_s = settings.backoff_s
+        self._state = WorkerState.STARTING
+        self._started_at_ms = context.ledger.fleet.now_ms()
+        self._items = ItemRunner(context)
+        self._trainings = TrainingRunner(context, settings)
+        self._ingest = Ingest(context, settings)
+
+    def warm_up(self) -> None:
+        """Load what the slot serves, so that the first item pays for nothing; then be ready.
+
+        A model that cannot be loaded is logged and left out: its jobs get the reason.
+        """
+        _tune_garbage_collector()
+        self.publish_status()
+        for route in self._context.routes:
+            task, _, name = route.partition(".")
+            if task != "train" and self._context.store.versions(name):
+                self._load(name)
+        self._context.leases.start(self.publish_status)
+        self._enter(WorkerState.READY)
+        self._context.registry.notify_worker_ready(self.status())
+
+    def run_slice(self) -> None:
+        """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains."""
+        context = self._context
+        ends_at = monotonic() + self._slice_s
+        while not context.drain.is_raised():
+            began = monotonic()
+            claim = context.ledger.work.claim(context.identity.name, context.routes)
+            if claim is None:
+                break
+            context.stats.add("claim_s", monotonic() - began)
+            self._enter(WorkerState.BUSY)
+            self._run(claim)
+            if monotonic() >= ends_at:
+                context.ledger.work.notify_where_due(context.routes)
+                break
+        if context.drain.is_raised():
+            # What was released does not wait for the reconciler: another worker goes on at once.
+            context.ledger.work.notify_where_due(context.routes)
+            self._enter(WorkerState.DRAINING)
+        else:
+            self._enter(WorkerState.READY)
+
+    def publish_status(self) -> None:
+        """Publish what this worker is doing."""
+        self._context.ledger.fleet.publish_worker(self.status())
+
+    def status(self) -> WorkerStatus:
+        """Return this worker as it is now."""
+        identity = self._context.identity
+        return WorkerStatus(
+            worker=identity.name,
+            slot=identity.slot.name,
+            tasks=identity.slot.tasks,
+            host=identity.host,
+            pid=os.getpid(),
+            state=self._state,
+            models_loaded=self._context.cache.names(),
+            plugins=self._context.registry.statuses,
+            work=self._context.stats.totals(),
+            seqd_version=__version__,
+            started_at_ms=self._started_at_ms,
+            seen_at_ms=self._context.ledger.fleet.now_ms(),
+        )
+
+    def _run(self, claim: Claim) -> None:
+        """Lead a claim to its commit, or release its units."""
+        work = self._context.ledger.work
+        try:
+            with self._context.leases.holding(claim.units):
+                self._context.jobs_started([u.job_id for u in claim.units if u.started_job])
+                self._runner_of(claim).run(claim)
+        except Stopped:
+            for unit in claim.units:
+                work.release_unit(unit)
+        except LeaseLost as error:
+            log.info("%s", error)
+        except REDIS_ERRORS as error:
+            log.error("work on %d units is lost: %s", len(claim.units), error)
+            if isinstance(error, RedisFull):
+                # Nobody's crash, and releasing takes no memory. Where Redis is away the leases
+                # run out by themselves.
+                for unit in claim.units:
+                    work.release_unit(unit, wait_s=FULL_WAIT_S)
+        except Exception:
+            # A fault of ours. Counted like a crash, so that it is tried again, and not for ever.
+            log.exception("unit=%s job=%s", claim.units[0].name, claim.units[0].job_id)
+            for unit in claim.units:
+                work.release_unit(unit, wait_s=self._backoff_s, crashed=True)
+
+    def _runner_of(self, claim: Claim) -> Ingest | ItemRunner | TrainingRunner:
+        if claim.units[0].name == "ingest":
+            return self._ingest
+        if isinstance(claim.job, TrainJob | SweepJob):
+            return self._trainings
+        return self._items
+
+    def _load(self, name: str) -> None:
+        try:
+            self._context.cache.get(*self._context.store.resolve(name))
+        except SeqdError as error:
+            log.error("model %s could not be warmed up: %s", name, error)
+        except Exception:
+            log.exception("model %s could not be warmed up", name)
+
+    def _enter(self, state: WorkerState) -> None:
+        if state is not self._state:
+            self._state = state
+            self.publish_status()
+
+
+@dataclass(slots=True)
+class _Child:
+    """The child's loop, made when its process starts."""
+
+    loop: WorkLoop | None = None
+
+
+_child = _Child()
+
+
+setup_logging.connect(configure_logging)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator] # Celery has no types
+def start_child(**_: object) -> None:
+    """Warm the models up, before the child takes its first wakeup.
+
+    Celery logs what this raises and carries on; the first wakeup then tries again.
+    """
+    ignore_end_signals()
+    # Celery has asked for the same, but not looked whether the parent was gone by then.
+    die_with_parent(current_process()._parent_pid)
+    settings = load_settings()
+    HeartbeatFile(settings, settings.worker).start()
+    _open_loop()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def end_child(exitcode: int, **_: object) -> None:
+    """End now. All is said by here, and billiard would sleep a second before it does the same."""
+    os._exit(exitcode)
+
+
+@shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
+def wakeup() -> None:
+    """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
+    _open_loop().run_slice()
+
+
+def _open_loop() -> WorkLoop:
+    if _child.loop is None:
+        settings = load_settings()
+        loop = WorkLoop(open_context(settings), settings)
+        loop.warm_up()
+        _child.loop = loop
+    return _child.loop
+
+
+def _tune_garbage_collector() -> None:
+    """Keep the garbage collector away from what stays: 1 to 6 us of 25 that a review took.
+
+    Called before models are loaded, which may be unloaded again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)

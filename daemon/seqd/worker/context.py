@@ -1,0 +1,297 @@
+"""What the code of a worker works with: its identity, ledger, plugins, store, models and leases.
+
+`WorkerContext` is made once in each child and handed to whatever runs there. It holds, and it
+notifies observers; it runs nothing.
+"""
+
+import logging
+import re
+import secrets
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Literal
+
+from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
+from seqd.hookspecs import Device, LoadedModel, Model
+from seqd.ledger import Ledger, connect
+from seqd.ledger.wakeup import Wakeup
+from seqd.ledger.work import Unit
+from seqd.local.slots import Slot, parse_slot
+from seqd.models import ModelStore, Registry, catalog_entry, job_log
+from seqd.settings import Settings
+from seqd.worker.drain import DrainFlag
+from seqd.worker.leases import LeaseKeeper
+from seqd.worker.logs import log_and_continue
+from seqd_schemas import JobRecord, WorkTotals, route_of
+
+log = logging.getLogger(__name__)
+
+#: Name of the observer that comes with the daemon, and the jobs up to which it is notified of each.
+JOB_LOG = "job_log"
+FEW_JOBS = 8
+
+_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
+
+#: Stages that the daemon times itself; plugins report the others.
+Stage = Literal["claim_s", "unpack_s", "commit_s"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A worker's slot and name. The name is new at each start, so leases tell starts apart."""
+
+    name: str
+    slot: Slot
+    host: str
+
+    @property
+    def device(self) -> Device:
+        """The device share, as plugins see it."""
+        return Device(slot=self.slot.name, kind=self.slot.kind, threads=self.slot.threads)
+
+
+def identify(slot: Slot, name: str = "") -> Identity:
+    """Return the identity of the worker `name`, or of a new name. Raises InvalidSettings."""
+    host = socket.gethostname()
+    name = name or f"{slot.name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
+    if _NAME.fullmatch(name) is None:
+        raise InvalidSettings(
+            f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
+            "no space, since it becomes part of a key."
+        )
+    return Identity(name=name, slot=slot, host=host)
+
+
+def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
+    """Return the routes that a slot can run: its tasks, of the models that fit its device."""
+    routes = []
+    for name, model in sorted(models.items()):
+        if model.needs.device in ("any", slot.kind):
+            routes += [route_of(task, name) for task in slot.tasks if task in model.tasks]
+    return tuple(routes)
+
+
+class WorkerStats:
+    """Counts what a child does with items, for its status: units, batches, seconds.
+
+    Written to by the thread that works, read by the thread that publishes the status: a reading
+    may be of the moment before. Not a profile of trainings, whose events carry their own times.
+    """
+
+    def __init__(self) -> None:
+        self._counts = {"units": 0, "items": 0, "batches": 0, "batch_items": 0}
+        self._tokens = {"real_tokens": 0, "computed_tokens": 0}
+        self._seconds = dict.fromkeys(
+            ("claim_s", "unpack_s", "vectorise_s", "compute_s", "commit_s"), 0.0
+        )
+
+    def totals(self) -> WorkTotals:
+        """Return all of them, since the child started."""
+        return WorkTotals(**self._counts, **self._tokens, **self._seconds)
+
+    def committed(self, items: int) -> None:
+        """Count a unit."""
+        self._counts["units"] += 1
+        self._counts["items"] += items
+
+    def add(self, stage: Stage, seconds: float) -> None:
+        """Add to a stage's time."""
+        self._seconds[stage] += seconds
+
+    @contextmanager
+    def timing(self, stage: Stage) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.add(stage, perf_counter() - began)
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Count what a plugin reports of one batch; see `RunContext.batch`."""
+        self._counts["batches"] += 1
+        self._counts["batch_items"] += items
+        self._tokens["real_tokens"] += real_tokens
+        self._tokens["computed_tokens"] += computed_tokens
+        self._seconds["vectorise_s"] += vectorise_s
+        self._seconds["compute_s"] += compute_s
+
+
+class ModelCache:
+    """Model versions in memory, least recently used first to go; used by one thread.
+
+    TensorFlow releases GPU memory only when its process ends, so the budget is what a slot can
+    hold at once. A model that alone is larger than the budget still loads, alone.
+    """
+
+    def __init__(
+        self, registry: Registry, store: ModelStore, device: Device, budget_bytes: int
+    ) -> None:
+        self._registry = registry
+        self._store = store
+        self._device = device
+        self._budget_bytes = budget_bytes
+        self._loaded: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
+
+    def get(self, name: str, version: int) -> LoadedModel:
+        """Return a version, loaded, checked and warmed up.
+
+        Raises UnknownModel, ArtifactDamaged, or whatever the plugin raises while it loads.
+        """
+        key = (name, version)
+        if key in self._loaded:
+            self._loaded.move_to_end(key)
+            return self._loaded[key]
+        began = monotonic()
+        model = self._registry.model(name).load(self._store.open(name, version), self._device)
+        self._make_room(model.memory_bytes)
+        model.warm_up()
+        self._loaded[key] = model
+        log.info("loaded model=%s@%d seconds=%.2f", name, version, monotonic() - began)
+        return model
+
+    def names(self) -> tuple[str, ...]:
+        """Return what is loaded, as `name@version`."""
+        return tuple(f"{name}@{version}" for name, version in list(self._loaded))
+
+    def _make_room(self, wanted_bytes: int) -> None:
+        while self._loaded:
+            held_bytes = sum(model.memory_bytes for model in self._loaded.values())
+            if held_bytes + wanted_bytes <= self._budget_bytes:
+                return
+            (name, version), _ = self._loaded.popitem(last=False)
+            log.info("unloaded model=%s@%d", name, version)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What a child has, from its start to its end."""
+
+    identity: Identity
+    #: What this slot can run, such as `classify.imdb_lstm`.
+    routes: tuple[str, ...]
+    ledger: Ledger
+    registry: Registry
+    store: ModelStore
+    cache: ModelCache
+    leases: LeaseKeeper
+    drain: DrainFlag
+    #: Starts of a unit before its items are given up.
+    max_attempts: int
+    #: What the child has done since it started.
+    stats: WorkerStats = field(default_factory=WorkerStats)
+
+    def should_stop(self) -> bool:
+        """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
+        return self.drain.is_raised() or self.leases.should_end()
+
+    def fail_job(self, unit: Unit, error: SeqdError) -> None:
+        """Fail the job of a unit, if the unit is still ours, and notify the observers."""
+        if self.ledger.work.fail_job(unit, failure_of(error)):
+            self.job_finished(unit.job_id)
+
+    def job_finished(self, job_id: str) -> None:
+        """Notify the observers that this worker ended a job, if that can be done."""
+        self._notify(job_id, self.registry.notify_job_finished)
+
+    def jobs_started(self, job_ids: Sequence[str]) -> None:
+        """Notify the observers that this worker claimed the first unit of jobs, if possible."""
+        name = self.identity.name
+        self._notify_all(
+            "started", job_ids, lambda job: self.registry.notify_job_started(job, name)
+        )
+
+    def jobs_finished(self, job_ids: Sequence[str]) -> None:
+        """Notify the observers as `job_finished` does, of jobs that ended together."""
+        self._notify_all("finished", job_ids, self.registry.notify_job_finished)
+
+    def publish_catalog(self) -> None:
+        """Publish which models and versions can be run here."""
+        publish_catalog(self.ledger, self.registry, self.store)
+
+    def _notify_all(
+        self, what: str, job_ids: Sequence[str], notify: Callable[[JobRecord], None]
+    ) -> None:
+        """Notify of each; of many small jobs, the log of jobs gets one line for all of them.
+
+        Reading the records of two hundred jobs, and writing a line for each, takes longer than
+        the jobs: only an observer that somebody has installed is worth it.
+        """
+        if len(job_ids) < FEW_JOBS:
+            for job_id in job_ids:
+                self._notify(job_id, notify)
+            return
+        observers = self.registry.observers_of(f"seqd_job_{what}")
+        if observers == [JOB_LOG]:
+            job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
+        elif observers:
+            log_and_continue(
+                f"observers not notified of {len(job_ids)} jobs",
+                partial(self._notify_kept, job_ids, notify),
+            )
+
+    def _notify_kept(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
+        for job in self.ledger.jobs.kept(job_ids):
+            notify(job)
+
+    def _notify(self, job_id: str, notify: Callable[[JobRecord], None]) -> None:
+        """Read a job for the observers. They may miss one: work in hand is never lost for them."""
+
+        def read_and_notify() -> None:
+            try:
+                notify(self.ledger.jobs.get(job_id))
+            except UnknownJob:
+                log.info("observers not notified of job=%s: its owner has removed it", job_id)
+
+        log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
+
+
+def open_context(settings: Settings) -> WorkerContext:
+    """Return the context of the worker that the settings name; connects on first use."""
+    if settings.redis_url is None:
+        raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
+    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
+    identity = identify(parse_slot(settings.slot), settings.worker)
+    registry = Registry.load(settings)
+    store = open_store(settings, registry)
+    return WorkerContext(
+        identity=identity,
+        routes=runnable_routes(identity.slot, registry.models),
+        ledger=ledger,
+        registry=registry,
+        store=store,
+        cache=ModelCache(registry, store, identity.device, settings.model_cache_bytes),
+        leases=LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s),
+        drain=DrainFlag(settings, identity.name),
+        max_attempts=settings.max_attempts,
+    )
+
+
+def open_store(settings: Settings, registry: Registry) -> ModelStore:
+    """Return the model store, with the starters of all plugins."""
+    models = registry.models.items()
+    starters = {name: model.starter for name, model in models if model.starter is not None}
+    return ModelStore(settings.store_dir, starters)
+
+
+def publish_catalog(ledger: Ledger, registry: Registry, store: ModelStore) -> None:
+    """Publish which models and versions a process can run."""
+    now_ms = ledger.fleet.now_ms()
+    ledger.fleet.publish_catalog(
+        catalog_entry(model, registry.plugin_of(name), store, now_ms)
+        for name, model in registry.models.items()
+    )

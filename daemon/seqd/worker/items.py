@@ -1,0 +1,338 @@
+"""Runs a claim of classifying or generating units: unpack, load, compute together, commit.
+
+All units of a claim are of like jobs, so their items go to the plugin as one batch. A plugin
+that raises for the batch is called again item by item, so that one bad item spoils nothing. What
+concerns the whole job, such as a model that cannot be loaded, fails the job with its reason.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from pydantic import ValidationError
+
+from seqd.errors import (
+    InvalidInput,
+    InvalidParameters,
+    PluginFault,
+    SeqdError,
+    Stopped,
+    UnknownModel,
+    wire_text,
+)
+from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
+from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.validation import fault_sentence
+from seqd.worker.context import WorkerContext, WorkerStats
+from seqd.worker.streaming import DeltaPublisher, StreamedItem
+from seqd_schemas import (
+    Classification,
+    GenerateJob,
+    Generation,
+    Item,
+    ItemChunk,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    Job,
+    ModelReference,
+    task_of,
+)
+
+log = logging.getLogger(__name__)
+
+Outcome = Classification | Generation | ItemError
+Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
+Results = list[ItemSuccess | ItemFailure]
+
+
+class ItemRunner:
+    """Runs units of items."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    def run(self, claim: Claim) -> None:
+        """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
+        with self._context.stats.timing("unpack_s"):
+            units = self._unpacked(claim.units)
+        units = [unit for unit in units if not self._split_or_give_up(unit)]
+        if not units:
+            return
+        try:
+            model = self._model(claim)
+            parameters = self._parameters(claim.job)
+        except SeqdError as error:
+            self._fail(units, error)
+            return
+        except Exception as error:
+            log.exception("model %s could not be loaded", claim.job.model)
+            self._fail(units, _load_fault(claim.job, error))
+            return
+        results = self._computed(claim.job, model, parameters, units)
+        self._commit(list(zip(units, results, strict=True)))
+
+    def _unpacked(self, units: tuple[Unit, ...]) -> "list[UnitItems]":
+        unpacked = []
+        for unit in units:
+            try:
+                unpacked.append(unpack(unit))
+            except InvalidInput as error:
+                self._context.fail_job(unit, error)
+        return unpacked
+
+    def _split_or_give_up(self, unit: "UnitItems") -> bool:
+        """Split a unit that has killed its worker too often; fail its item once that is alone.
+
+        A part is split after its first crash: its unit has had its second chances.
+        """
+        crashes = unit.unit.crashes
+        if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
+            return False
+        parts = split_chunk(unit.chunk)
+        if parts is None:
+            message = (
+                "The worker died while it worked on this item alone, and each time before when it "
+                "was among others. The worker's log says how it died."
+            )
+            self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
+        else:
+            log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
+            self._context.ledger.work.split(unit.unit, parts)
+        return True
+
+    def _model(self, claim: Claim) -> LoadedModel:
+        if claim.version is None:
+            raise UnknownModel(f"The job on {claim.job.model} names no version; hand it in again.")
+        return self._context.cache.get(ModelReference.parse(claim.job.model).name, claim.version)
+
+    def _parameters(self, job: Job) -> PluginParameters:
+        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        try:
+            return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
+        except ValidationError as error:
+            fault = fault_sentence(error, noun="parameter")
+            raise InvalidParameters(f"{job.model} {job.kind}: {fault}.") from None
+
+    def _computed(
+        self,
+        job: Job,
+        model: LoadedModel,
+        parameters: PluginParameters,
+        units: "Sequence[UnitItems]",
+    ) -> list[Results]:
+        """Compute all units together; text deltas are published meanwhile where the jobs ask so."""
+        worker = self._context
+        device, stop, stats = worker.identity.device, worker.should_stop, worker.stats
+        if not (isinstance(job, GenerateJob) and job.stream):
+            context = WorkerRunContext(device, stop, stats)
+            return compute(call_of(model, job.kind, parameters, context), units)
+        publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
+        streamed = (item for unit in units for item in unit.streamed())
+        deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
+        call = call_of(model, job.kind, parameters, WorkerRunContext(device, stop, stats, deltas))
+
+        def call_from_start(items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            deltas.restart()
+            return call(items)
+
+        with deltas.publishing():
+            return compute(call_from_start, units)
+
+    def _fail(self, units: "Sequence[UnitItems]", error: SeqdError) -> None:
+        for unit in units:
+            self._context.fail_job(unit.unit, error)
+
+    def _commit(self, done: "Sequence[tuple[UnitItems, Results]]") -> None:
+        finished = [Finished(items.unit, results, items.chunk) for items, results in done]
+        with self._context.stats.timing("commit_s"):
+            outcomes = self._context.ledger.work.commit_batch(finished)
+        ended: list[str] = []
+        for (items, results), outcome in zip(done, outcomes, strict=True):
+            if isinstance(outcome, MiscountedResults):
+                self._fail([items], _miscounted(items))
+                continue
+            self._context.stats.committed(len(results))
+            if outcome is CommitOutcome.COMPLETED:
+                ended.append(items.unit.job_id)
+            elif outcome is not CommitOutcome.COMMITTED:
+                log.info(
+                    "commit of unit=%s job=%s: %s", items.unit.name, items.unit.job_id, outcome
+                )
+        self._context.jobs_finished(ended)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRunContext:
+    """What the worker hands `classify` and `generate`: the real `RunContext`."""
+
+    device: Device
+    _stop: Callable[[], bool]
+    _stats: WorkerStats
+    #: Where text deltas go; None where nobody streams.
+    _deltas: DeltaPublisher | None = None
+
+    def stop_requested(self) -> bool:
+        """Return True when the job was cancelled or the worker drains."""
+        return self._stop()
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Count a batch for the worker's status."""
+        self._stats.batch(
+            items=items,
+            real_tokens=real_tokens,
+            computed_tokens=computed_tokens,
+            vectorise_s=vectorise_s,
+            compute_s=compute_s,
+        )
+
+    def stream(self, item: WorkItem, sample: int, delta: str) -> None:
+        """Take a text delta, which another thread publishes; raises nothing."""
+        if self._deltas is not None:
+            self._deltas.take(item, sample, delta)
+
+
+@dataclass(frozen=True)
+class UnitItems:
+    """A unit with its input unpacked."""
+
+    unit: Unit
+    chunk: ItemChunk
+
+    @cached_property
+    def work(self) -> list[WorkItem]:
+        """What is to be computed; refused entries are not. The same objects each time."""
+        first = self.chunk.first_index
+        return [
+            WorkItem(index=first + place, text=entry.text)
+            for place, entry in enumerate(self.chunk.items)
+            if isinstance(entry, Item)
+        ]
+
+    def streamed(self) -> Iterator[StreamedItem]:
+        """Yield each of `work` with its unit and the caller's name for it."""
+        for item in self.work:
+            entry = self.chunk.items[item.index - self.chunk.first_index]
+            yield StreamedItem(item, self.unit, entry.custom_id)
+
+
+def unpack(unit: Unit) -> UnitItems:
+    """Return a unit with its input. Raises InvalidInput when something else stands there."""
+    try:
+        return UnitItems(unit, unpack_items(unit.blob))
+    except ValidationError as error:
+        raise InvalidInput(
+            f"unit {unit.name} of job {unit.job_id} is not a chunk of items: "
+            f"{fault_sentence(error)}. Upload through seqd.client."
+        ) from None
+
+
+def call_of(
+    model: LoadedModel, kind: str, parameters: PluginParameters, context: RunContext
+) -> Call:
+    """Return the plugin's method for a kind of job, with parameters and context bound."""
+    if kind == "classify":
+        return lambda items: model.classify(items, parameters, context)
+    return lambda items: model.generate(items, parameters, context)
+
+
+def compute(call: Call, units: Sequence[UnitItems]) -> list[Results]:
+    """Compute all items of `units` together; return each unit's results in input order.
+
+    Raises Stopped when the plugin was asked to stop.
+    """
+    work = [item for unit in units for item in unit.work]
+    outcomes = iter(_outcomes(call, work) if work else [])
+    return [_results(unit, outcomes) for unit in units]
+
+
+def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
+    """Return the same error for every item of a unit; entries refused before keep their own."""
+    error = ItemError(code=code, message=message)
+    return [
+        ItemFailure(
+            custom_id=entry.custom_id,
+            error=error if isinstance(entry, Item) else entry.refused,
+            attempts=unit.unit.attempt,
+        )
+        for entry in unit.chunk.items
+    ]
+
+
+def _outcomes(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
+    try:
+        return _checked(call, work)
+    except Stopped:
+        raise
+    except Exception:
+        if len(work) > 1:
+            log.exception("plugin failed for a batch of %d items; trying each alone", len(work))
+        return [_alone(call, item) for item in work]
+
+
+def _alone(call: Call, item: WorkItem) -> Outcome:
+    try:
+        return _checked(call, [item])[0]
+    except Stopped:
+        raise
+    except Exception as error:
+        log.exception("plugin failed for item index=%d", item.index)
+        return ItemError(
+            code=ItemErrorCode.PLUGIN_ERROR,
+            message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
+        )
+
+
+def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
+    outcomes = list(call(work))
+    if len(outcomes) != len(work):
+        raise PluginFault(
+            f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
+            "is one each, in order"
+        )
+    for kind in {type(outcome) for outcome in outcomes}:
+        if not issubclass(kind, Outcome):
+            raise PluginFault(
+                f"the plugin gave {kind.__name__} as an outcome; its contract allows "
+                "Classification, Generation and ItemError"
+            )
+    return outcomes
+
+
+def _results(unit: UnitItems, outcomes: Iterator[Outcome]) -> Results:
+    """Take a unit's share of the outcomes, in order; refused entries need none."""
+    results: Results = []
+    attempts = unit.unit.attempt
+    for entry in unit.chunk.items:
+        outcome = next(outcomes) if isinstance(entry, Item) else entry.refused
+        if isinstance(outcome, ItemError):
+            failure = ItemFailure(custom_id=entry.custom_id, error=outcome, attempts=attempts)
+            results.append(failure)
+        else:
+            results.append(ItemSuccess(custom_id=entry.custom_id, output=outcome))
+    return results
+
+
+def _miscounted(items: UnitItems) -> InvalidInput:
+    return InvalidInput(
+        f"unit {items.unit.name} holds {len(items.chunk.items)} items, which is not the number "
+        "that the ledger knows of: its chunk was replaced. Upload through seqd.client."
+    )
+
+
+def _load_fault(job: Job, error: Exception) -> PluginFault:
+    return PluginFault(
+        f"Model {job.model} could not be loaded: {type(error).__name__}: {error}. The worker's "
+        "log has the traceback."
+    )

@@ -1,0 +1,230 @@
+"""Publishes a finished training as a version in the model store, and rolls it back where it must.
+
+The version is in the store before the ledger says that its job completed: a kill in between
+leaves a version that the next attempt adopts. Where the job ended otherwise in between, the
+version goes again and labels stand where they stood.
+
+Labels are moved before the job completes, so that they stand when `wait` returns and one that
+cannot be moved fails the training; and the store itself keeps late attempts out, so that it does
+not matter how long a worker is frozen, or where.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import Protocol, TypeVar
+
+from seqd.curves import LearningCurve
+from seqd.errors import LeaseLost, PluginFault, RedisUnreachable, SeqdError
+from seqd.hookspecs import PluginParameters, TrainedModel
+from seqd.ledger.work import CommitOutcome, Renewal, Unit
+from seqd.models import VersionDraft
+from seqd.worker.context import WorkerContext
+from seqd.worker.training.run import Run, WorkerTrainContext, state_of_run
+from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two attempts to reach a Redis that is away when a training is done.
+OUTAGE_WAIT_S = 0.5
+
+_T = TypeVar("_T")
+
+
+class Publisher:
+    """Publishes the versions of trainings."""
+
+    def __init__(self, context: WorkerContext, outage_s: float) -> None:
+        """`outage_s` is how long a finished training waits for a Redis that is away."""
+        self._context = context
+        self._outage_s = outage_s
+
+    def adopt(self, run: Run) -> ModelManifest | None:
+        """Return the version that an earlier attempt at this run published, if one did.
+
+        From here on no earlier attempt can publish or move a label. Raises StoreUnwritable.
+        """
+        store = self._context.store
+        if run.unit.attempt > 1:
+            store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
+        return store.find_by_run(run.job.model, run.id)
+
+    def publish(
+        self,
+        run: Run,
+        parameters: PluginParameters,
+        trained: TrainedModel,
+        context: WorkerTrainContext,
+        data: DataFingerprint,
+    ) -> ModelManifest:
+        """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
+
+        def step(holder: str) -> ModelManifest:
+            draft = self._draft(run, parameters, trained, context.curve, data)
+            return self._context.store.publish(context.folder, draft, holder)
+
+        return self._while_ours(run, step)
+
+    def move_labels(self, run: Run, labels: tuple[str, ...], version: int, made_by: str) -> None:
+        """Move labels to a version that the run `made_by` made. Raises LeaseLost, SeqdError."""
+
+        def step(holder: str) -> None:
+            self._context.store.move_labels(run.job.model, labels, version, run.id, holder, made_by)
+
+        self._while_ours(run, step)
+
+    def finalize(self, run: Run) -> bool:
+        """Confirm the version of a run that completed, roll back that of one that ended otherwise.
+
+        Staged versions of earlier attempts go too. Return True when the run completed. Due at the
+        end of each attempt, however it went. What cannot be finalized now is so before a later
+        training, by `garbage`.
+        """
+        try:
+            state = state_of_run(run.id, self._context.ledger.jobs)
+            if state is JobState.COMPLETED:
+                self._context.store.finalize(run.job.model, run.id)
+            elif state is not None and state.is_terminal:
+                self._roll_back(run.job.model, run.id, state)
+            if state is not None and state.is_terminal:
+                self._discard_staged(run.id)
+        except SeqdError as error:
+            log.warning("training job=%s is not finalized yet: %s", run.id, error)
+            return False
+        return state is JobState.COMPLETED
+
+    def _draft(
+        self,
+        run: Run,
+        parameters: PluginParameters,
+        trained: TrainedModel,
+        curve: LearningCurve,
+        data: DataFingerprint,
+    ) -> VersionDraft:
+        values = parameters.model_dump(mode="json")
+        seed = values.get("seed")
+        return VersionDraft(
+            model=run.job.model,
+            plugin_version=self._context.registry.plugin_of(run.job.model).version,
+            preset=run.job.preset,
+            parameters=values,
+            metrics=dict(trained.metrics),
+            epochs=curve.epochs,
+            seed=seed if isinstance(seed, int) else None,
+            data=data,
+            libraries=dict(trained.libraries),
+            job_id=run.unit.job_id,
+            unit=run.number,
+            created_at_ms=self._context.ledger.fleet.now_ms(),
+        )
+
+    def _while_ours(self, run: Run, step: Callable[[str], _T]) -> _T:
+        """Do a step in the store that only the attempt with the lease may do; raises LeaseLost.
+
+        To check the lease first would not do: a worker can be frozen between check and step. So it
+        announces itself first, then checks, and the store takes the step only while that
+        announcement stands. It falls when a later attempt announces itself, and when the job is
+        finalized. A late attempt that wakes up may overwrite the holder's by its own: its check
+        ends it, and the holder announces itself once more.
+        """
+        while True:
+            holder = secrets.token_hex(8)
+            self._context.store.begin_publish(run.job.model, run.id, holder)
+            if not self._is_ours(run.unit):
+                raise LeaseLost(f"Training {run.id} has ended, or another worker has it.")
+            try:
+                return step(holder)
+            except LeaseLost as error:
+                log.warning("checking again who has training job=%s: %s", run.id, error)
+
+    def _is_ours(self, unit: Unit) -> bool:
+        """Renew the lease, and wait a while for a Redis that is away."""
+        deadline = monotonic() + self._outage_s
+        while True:
+            try:
+                return self._context.ledger.work.renew([unit])[0] is not Renewal.LOST
+            except RedisUnreachable as error:
+                if monotonic() >= deadline or self._context.drain.is_raised():
+                    raise
+                log.warning("training job=%s is done and waits: %s", unit.job_id, error)
+                sleep(OUTAGE_WAIT_S)
+
+    def _discard_staged(self, run_id: str) -> None:
+        for folder, made_for in self._context.store.staged():
+            if made_for == run_id:
+                self._context.store.discard(folder)
+
+    def _roll_back(self, name: str, run_id: str, state: JobState) -> None:
+        number = self._context.store.rollback(name, run_id)
+        if number is not None:
+            log.warning("rolled %s@%d back: its job=%s is %s", name, number, run_id, state)
+            self._context.publish_catalog()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A version, and what it took."""
+
+    manifest: ModelManifest
+    #: Seconds of this attempt, and of the epochs that it was the first to finish.
+    seconds: float
+    epochs_s: float
+
+
+class RunCommit(Protocol):
+    """Commits what came of one run to the ledger."""
+
+    run: Run
+
+    def succeed(self, trained: Trained) -> None:
+        """Commit the version. Raises LeaseLost."""
+
+    def fail(self, error: SeqdError) -> None:
+        """Commit why there is none."""
+
+    def give_up(self) -> None:
+        """Commit that the worker died each time that it was tried."""
+
+
+class TrainingCommit:
+    """Commits a training that is a job of its own."""
+
+    def __init__(self, context: WorkerContext, publisher: Publisher, run: Run) -> None:
+        self.run = run
+        self._context = context
+        self._publisher = publisher
+
+    def succeed(self, trained: Trained) -> None:
+        """Move the job's labels and complete it, if the unit is still ours. Raises LeaseLost."""
+        run, manifest = self.run, trained.manifest
+        result = TrainingResult(
+            model=run.job.model,
+            version=manifest.version,
+            metrics=manifest.metrics,
+            seconds=trained.seconds,
+        )
+        if run.job.labels:
+            self._publisher.move_labels(run, run.job.labels, manifest.version, run.id)
+        self._context.publish_catalog()
+        outcome = self._context.ledger.work.commit_training(run.unit, result)
+        if outcome is CommitOutcome.COMPLETED:
+            self._context.job_finished(run.unit.job_id)
+        else:
+            # Ended: `finalize` rolls the version back. Fenced: it stays, for the attempt that
+            # holds the unit now finds it by the job and adopts it.
+            log.info("commit of training job=%s: %s", run.id, outcome)
+
+    def fail(self, error: SeqdError) -> None:
+        """Fail the job."""
+        self._context.fail_job(self.run.unit, error)
+
+    def give_up(self) -> None:
+        """Fail the job for its crashes."""
+        error = PluginFault(
+            f"The worker died {self.run.unit.crashes} times during this training without getting "
+            "as far as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). Its "
+            "log says why; memory is the usual reason."
+        )
+        self._context.fail_job(self.run.unit, error)

@@ -1,0 +1,292 @@
+"""One training as the worker sees it: the run, its data, and the context that its plugin gets.
+
+A run is a job of its own, or one combination of a sweep. What it leaves on the disk, checkpoints
+and versions, goes by the run's id, which leads back to its job here.
+
+Every event that the plugin reports is fenced: once the lease is lost, reporting raises LeaseLost
+and the work ends. Steps are throttled, so that plugins may report as often as they like. What a
+training repeats after a kill is not reported again.
+"""
+
+import math
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+
+from pydantic import ValidationError
+
+from seqd.curves import LearningCurve
+from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
+from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
+from seqd.inputs import FileDataset, ListDataset, NamedDataset, RecordDataset, check_path
+from seqd.ledger.blobs import unpack_results, unpack_texts
+from seqd.ledger.jobs import Jobs
+from seqd.ledger.work import Unit
+from seqd.settings import Settings
+from seqd.validation import fault_sentence
+from seqd_schemas import (
+    DataFingerprint,
+    Epoch,
+    Event,
+    FileSource,
+    ItemSuccess,
+    JobState,
+    Log,
+    NamedSource,
+    Sample,
+    Step,
+    SweepJob,
+    TrainJob,
+    UploadSource,
+    job_of_run,
+    run_id_of,
+)
+
+#: Seconds between two step events of a training.
+STEP_EVERY_S = 0.5
+
+_MAX_TEXT_CHARS = 4_096
+
+AnyDataset = RecordDataset | NamedDataset
+
+#: An epoch, or an epoch with a temperature: a sample.
+_Reported = tuple[int, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One attempt at a training."""
+
+    #: What is trained.
+    job: TrainJob
+    unit: Unit
+    #: The sweep that it is part of, and the combination's `custom_id`; None of a job of its own.
+    sweep: SweepJob | None = None
+    name: str | None = None
+
+    @property
+    def number(self) -> int | None:
+        """Its number in the sweep, None of a job of its own."""
+        return None if self.sweep is None else int(self.unit.name)
+
+    @property
+    def id(self) -> str:
+        """What its checkpoints and its version go by."""
+        return run_id_of(self.unit.job_id, self.number)
+
+    def log_event(self, message: str) -> Log:
+        """Return a line for whoever watches its job, cut to 4,096 characters."""
+        return Log(
+            job_id=self.unit.job_id,
+            at_ms=0,
+            run=self.name,
+            level="info",
+            message=message[:_MAX_TEXT_CHARS],
+        )
+
+
+def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
+    """Return the state of a training; None of a job that the ledger does not know.
+
+    A combination that was committed is completed or failed, whatever became of its sweep; of
+    one that was not, the sweep's state says whether it may still be.
+    """
+    job_id, number = job_of_run(run_id)
+    try:
+        # Before the output: nothing is committed any more to a job that has ended.
+        state = jobs.get(job_id).state
+    except UnknownJob:
+        return None
+    blob = None if number is None else jobs.outputs(job_id, [number])[0]
+    if blob is None:
+        return state
+    succeeded = all(isinstance(result, ItemSuccess) for result in unpack_results(blob))
+    return JobState.COMPLETED if succeeded else JobState.FAILED
+
+
+def events_so_far(job_id: str, jobs: Jobs) -> Iterator[Event]:
+    """Yield the events of a job up to now, in order."""
+    after = "0-0"
+    while events := jobs.events(job_id, after, block=False):
+        yield from events
+        after = events[-1].id or after
+
+
+def reported_in(events: Iterable[Event], run: str | None = None) -> frozenset[_Reported]:
+    """Return the epochs and samples among a job's events, of one combination of a sweep."""
+    reported: set[_Reported] = set()
+    for event in events:
+        if isinstance(event, Epoch) and event.run == run:
+            reported.add((event.epoch, None))
+        elif isinstance(event, Sample) and event.run == run:
+            reported.add((event.epoch, event.temperature))
+    return frozenset(reported)
+
+
+@dataclass(slots=True)
+class TrainingData:
+    """What a training learns from, and what it validates on."""
+
+    training: AnyDataset
+    held_out: AnyDataset | None
+    _stated: DataFingerprint | None = None
+
+    def state(self, records: int, sha256: str) -> None:
+        """Take what a plugin says of a data set that it alone knows."""
+        self._stated = DataFingerprint(
+            description=self.training.description, records=records, sha256=sha256
+        )
+
+    def fingerprint(self) -> DataFingerprint:
+        """Return size and digest; raises PluginFault where the plugin has stated none."""
+        if isinstance(self.training, RecordDataset):
+            return self.training.fingerprint()
+        if self._stated is None:
+            raise PluginFault(
+                f"the plugin trained on {self.training.description} and did not state its size and "
+                "digest through context.fingerprint()"
+            )
+        return self._stated
+
+    def sha256(self) -> str | None:
+        """Return the digest, None of a data set that the plugin has stated nothing of (yet)."""
+        if isinstance(self.training, NamedDataset) and self._stated is None:
+            return None
+        return self.fingerprint().sha256
+
+
+def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
+    """Open a job's data; an upload is read from the ledger. Raises InvalidData, InvalidInput."""
+    held_out = None if job.held_out is None else _open_source(job.held_out, settings)
+    if isinstance(job.source, UploadSource):
+        return TrainingData(ListDataset(_uploaded(job_id, jobs), "upload"), held_out)
+    return TrainingData(_open_source(job.source, settings), held_out)
+
+
+def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
+    if isinstance(source, NamedSource):
+        return NamedDataset(source.name)
+    return FileDataset(source, check_path(source.path, settings.input_roots or ()))
+
+
+def _uploaded(job_id: str, jobs: Jobs) -> list[LabelledRecord]:
+    records = []
+    for number in range(jobs.input_units(job_id)):
+        blob = jobs.inputs(job_id, [number])[0]
+        if blob is None:
+            raise InvalidData(f"chunk {number} of the upload is gone; send the job again")
+        try:
+            texts = unpack_texts(blob).texts
+        except ValidationError as error:
+            fault = fault_sentence(error, shows_value=False)
+            raise InvalidInput(f"chunk {number} of the upload is no chunk: {fault}") from None
+        records += [LabelledRecord(text=text.text, label=text.label) for text in texts]
+    return records
+
+
+@dataclass(slots=True)
+class WorkerTrainContext:
+    """What the worker hands `train`: the real `TrainContext`."""
+
+    device: Device
+    folder: Path
+    checkpoints: Checkpoints
+    #: The epochs that go into the version's manifest, those before a resume among them.
+    curve: LearningCurve
+    _run: Run
+    _data: TrainingData
+    _publish: Callable[[Event], None]
+    _stop: Callable[[], bool]
+    #: What earlier attempts have reported, from `reported_in`.
+    _reported: Container[_Reported] = ()
+    #: Seconds of the epochs that this attempt was the first to finish.
+    epochs_s: float = 0.0
+    _began: float = field(default_factory=monotonic)
+    _began_with: int = -1
+    _stepped_at: float = 0.0
+
+    @property
+    def data(self) -> Dataset:
+        """What to learn from."""
+        return self._data.training
+
+    @property
+    def held_out(self) -> Dataset | None:
+        """What to validate on, if anything."""
+        return self._data.held_out
+
+    def stop_requested(self) -> bool:
+        """Return True when the job was cancelled or the worker drains."""
+        return self._stop()
+
+    def step(self, done: int, total: int, **metrics: float) -> None:
+        """Publish steps done, at most twice a second."""
+        now = monotonic()
+        if self._began_with < 0:
+            # The first step seen: the pace is that of the steps after it, since those before a
+            # resume took no time of this attempt, and the first one compiles.
+            self._began_with, self._began = done, now
+        if now - self._stepped_at < STEP_EVERY_S:
+            return
+        self._stepped_at = now
+        paced = done - self._began_with
+        eta_s = (now - self._began) / paced * (total - done) if paced else None
+        self._publish(
+            Step(
+                job_id=self._run.unit.job_id,
+                at_ms=0,
+                run=self._run.name,
+                done=done,
+                total=total,
+                metrics=_finite(metrics),
+                eta_s=eta_s,
+            )
+        )
+
+    def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
+        """Keep a finished epoch for the manifest, and publish it, once."""
+        self.curve.take(epoch, seconds, metrics)
+        if (epoch, None) in self._reported:
+            return
+        self.epochs_s += seconds
+        self._publish(
+            Epoch(
+                job_id=self._run.unit.job_id,
+                at_ms=0,
+                run=self._run.name,
+                epoch=epoch,
+                epochs=epochs,
+                seconds=seconds,
+                metrics=_finite(metrics),
+            )
+        )
+
+    def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
+        """Publish a text that the model writes, once an epoch and temperature."""
+        if (epoch, temperature) in self._reported:
+            return
+        self._publish(
+            Sample(
+                job_id=self._run.unit.job_id,
+                at_ms=0,
+                run=self._run.name,
+                epoch=epoch,
+                temperature=temperature,
+                prompt=prompt[:_MAX_TEXT_CHARS],
+                text=text[:_MAX_TEXT_CHARS],
+            )
+        )
+
+    def log(self, message: str) -> None:
+        """Publish a line for the caller."""
+        self._publish(self._run.log_event(message))
+
+    def fingerprint(self, records: int, sha256: str) -> None:
+        """Take the size and digest of a named data set."""
+        self._data.state(records, sha256)
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Leave out what JSON has no number for: such an event could not be read by anyone."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -1,0 +1,217 @@
+"""Commits the combinations of a sweep, each a training of its own, and labels the best at the end.
+
+A combination is an item of the job and a unit of its own, so the ledger hands it out, releases it
+and counts it like any other. A training that fails is one item's error, and labels move once, when
+it is known which version is best.
+
+Whoever publishes the last version sees all others in the store, and moves the labels before it
+commits, so they stand when the sweep completes. Only where the last combination fails in the
+moment in which another is published are they moved right after that; a worker that dies just then
+leaves them where they stood. And a cancel that comes between labels and commit leaves them at the
+best of what was finished, if that is not what it undoes.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from seqd.combinations import best_of, combinations_of, training_of
+from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
+from seqd.ledger.blobs import unpack_results
+from seqd.ledger.work import CommitOutcome, Unit
+from seqd.worker.context import WorkerContext
+from seqd.worker.items import unpack
+from seqd.worker.logs import log_and_continue
+from seqd.worker.training.publish import Publisher, Trained
+from seqd.worker.training.run import Run, events_so_far
+from seqd_schemas import (
+    Epoch,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    Metrics,
+    ModelManifest,
+    SweepJob,
+    TrainedVersion,
+    run_id_of,
+)
+
+log = logging.getLogger(__name__)
+
+#: Codes of failures that the combination itself, or the data, is to blame for.
+_OF_THE_INPUT = ("invalid_parameters", "invalid_request", "invalid_input", "invalid_data")
+
+_CRASHED = (
+    "The worker died each time that it trained this combination, without getting as far as a new "
+    "checkpoint, and as often as it is tried (SEQD_MAX_ATTEMPTS). Its log says why; memory is the "
+    "usual reason."
+)
+
+
+class CombinationCommit:
+    """Commits one combination as the result of an item; the other combinations go on."""
+
+    def __init__(
+        self, context: WorkerContext, publisher: Publisher, job: SweepJob, unit: Unit
+    ) -> None:
+        """Raises InvalidInput where the unit is no combination of the job's grid."""
+        try:
+            self._chunk = unpack(unit).chunk
+            name = self._chunk.items[0].custom_id
+            self._combination = next(one for one in combinations_of(job) if one.name == name)
+        except (InvalidInput, IndexError, StopIteration):
+            raise InvalidInput(
+                f"unit {unit.name} of job {unit.job_id} is no combination of its grid: its chunk "
+                "was replaced. Hand the sweep in again."
+            ) from None
+        self.run = Run(training_of(job, self._combination), unit, job, name)
+        self._context = context
+        self._labels = BestLabels(context, publisher, job, unit.job_id)
+        self._epochs_before_s = self._earlier_epochs_s()
+
+    def succeed(self, trained: Trained) -> None:
+        """Commit the version, if the unit is still ours. Raises LeaseLost."""
+        manifest = trained.manifest
+        output = TrainedVersion(
+            model=manifest.model,
+            version=manifest.version,
+            parameters=self._combination.values,
+            metrics=manifest.metrics,
+            # What epochs took can be compared; the first training of a process also pays for the
+            # import of its libraries.
+            seconds=self._epochs_before_s + trained.epochs_s or trained.seconds,
+        )
+        self._labels.move_if_last(self.run, manifest)
+        self._context.publish_catalog()
+        self._commit(ItemSuccess(custom_id=self._combination.name, output=output))
+
+    def fail(self, error: SeqdError) -> None:
+        """Commit why there is no version."""
+        failure = failure_of(error)
+        is_input = failure.code in _OF_THE_INPUT
+        code = ItemErrorCode.INVALID_INPUT if is_input else ItemErrorCode.PLUGIN_ERROR
+        message, retryable = failure.message, failure.retryable
+        self._commit_error(ItemError(code=code, message=message, retryable=retryable))
+
+    def give_up(self) -> None:
+        """Commit that the worker died each time that it was tried."""
+        self._commit_error(ItemError(code=ItemErrorCode.WORKER_CRASHED, message=_CRASHED))
+
+    def _commit_error(self, error: ItemError) -> None:
+        self._labels.move_if_last(self.run, None)
+        name, attempts = self._combination.name, self.run.unit.attempt
+        self._commit(ItemFailure(custom_id=name, error=error, attempts=attempts))
+
+    def _commit(self, result: ItemSuccess | ItemFailure) -> None:
+        unit = self.run.unit
+        outcome = self._context.ledger.work.commit(unit, [result], self._chunk, fenced=True)
+        if outcome is CommitOutcome.COMPLETED:
+            log_and_continue(f"labels of job={unit.job_id} not moved", self._labels.move_at_end)
+            self._context.job_finished(unit.job_id)
+        elif outcome is not CommitOutcome.COMMITTED:
+            # As of a training of its own: `Publisher.finalize` rolls it back, or it is adopted.
+            log.info("commit of training job=%s: %s", self.run.id, outcome)
+
+    def _earlier_epochs_s(self) -> float:
+        """Return the seconds of the epochs that earlier attempts finished."""
+        unit, name = self.run.unit, self.run.name
+        if unit.attempt == 1:
+            return 0.0
+        events = events_so_far(unit.job_id, self._context.ledger.jobs)
+        return sum(one.seconds for one in events if isinstance(one, Epoch) and one.run == name)
+
+
+class BestLabels:
+    """Moves a sweep's labels to its best version, once all of it is there."""
+
+    def __init__(
+        self, context: WorkerContext, publisher: Publisher, job: SweepJob, job_id: str
+    ) -> None:
+        self._context = context
+        self._publisher = publisher
+        self._job = job
+        self._job_id = job_id
+
+    def move_if_last(self, run: Run, manifest: ModelManifest | None) -> None:
+        """Move them if no other combination is still to come; `manifest` is what this run made.
+
+        What else than a lost lease keeps them from moving is logged, and fails no training.
+        """
+        if not self._job.labels:
+            return
+        try:
+            made = self._all_made(run, manifest)
+            best = None if made is None else self._best(made)
+            if best is not None:
+                self._publisher.move_labels(run, self._job.labels, best.version, best.run_id)
+        except (LeaseLost, *REDIS_ERRORS):
+            raise
+        except SeqdError as error:
+            log.warning("labels of job=%s not moved: %s", self._job_id, error)
+
+    def move_at_end(self) -> None:
+        """Move those that are not at the best version, now that the sweep has completed."""
+        store, name = self._context.store, self._job.model
+        best = self._best(self._committed(self._job_id)) if self._job.labels else None
+        if best is None:
+            return
+        number = best.version
+        moved = [label for label in self._job.labels if store.labels(name).get(label) != number]
+        for label in moved:
+            store.set_label(name, label, number)
+        if moved:
+            self._context.publish_catalog()
+
+    def _best(self, made: "Sequence[_Made]") -> "_Made | None":
+        best = best_of(self._job.metric, {one.version: one.metrics for one in made})
+        return next((one for one in made if one.version == best), None)
+
+    def _all_made(self, run: Run, manifest: ModelManifest | None) -> "list[_Made] | None":
+        """Return all versions, of a retry with those before it; None while one is still to come.
+
+        Those that are in the store and not committed yet count: a version is published first.
+        """
+        record = self._context.ledger.jobs.get(self._job_id)
+        if not record.sealed:
+            return None
+        found = self._committed(self._job_id)
+        published = {
+            version.unit: version
+            for version in self._context.store.versions(self._job.model)
+            if version.job_id == self._job_id
+        } | {run.number: manifest}
+        blobs = self._context.ledger.jobs.outputs(self._job_id, range(record.units))
+        for number, blob in enumerate(blobs):
+            if blob is None and number not in published:
+                return None
+            version = published.get(number)
+            if blob is None and version is not None:
+                run_id = run_id_of(self._job_id, number)
+                found.append(_Made(run_id, version.version, version.metrics))
+        return found
+
+    def _committed(self, job_id: str) -> "list[_Made]":
+        """Return what a sweep has made so far, behind what those before it made."""
+        jobs = self._context.ledger.jobs
+        try:
+            record = jobs.get(job_id)
+        except UnknownJob:
+            return []  # an earlier sweep that is not kept any more
+        earlier = record.job.continues
+        found = [] if earlier is None else self._committed(earlier)
+        for number, blob in enumerate(jobs.outputs(job_id, range(record.units))):
+            for result in () if blob is None else unpack_results(blob):
+                if isinstance(result, ItemSuccess) and isinstance(result.output, TrainedVersion):
+                    run_id, made = run_id_of(job_id, number), result.output
+                    found.append(_Made(run_id, made.version, made.metrics))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A version, and the training that made it."""
+
+    run_id: str
+    version: int
+    metrics: Metrics

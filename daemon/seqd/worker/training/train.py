@@ -1,0 +1,200 @@
+"""Leads a claim of a training, or of a combination of a sweep, from its data to its commit.
+
+The version appears in the store whole or not at all, and only while this worker holds the
+unit: a late result of an attempt that lost it stays staged and is removed. A job that is
+tried again goes on from its last checkpoint, or adopts the version that it had published.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+from pydantic import ValidationError
+
+from seqd.curves import LearningCurve
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidInput,
+    InvalidParameters,
+    LeaseLost,
+    PluginFault,
+    SeqdError,
+    Stopped,
+)
+from seqd.hookspecs import Model, PluginParameters
+from seqd.ledger.work import Claim, Unit
+from seqd.models import CheckpointFolder
+from seqd.models.disk import DISK_ERRNOS, unwritable
+from seqd.settings import Settings
+from seqd.validation import fault_sentence
+from seqd.worker.context import WorkerContext
+from seqd.worker.logs import log_and_continue
+from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
+from seqd.worker.training.garbage import collect_garbage
+from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
+from seqd.worker.training.run import (
+    Run,
+    TrainingData,
+    WorkerTrainContext,
+    events_so_far,
+    open_data,
+    reported_in,
+    state_of_run,
+)
+from seqd.worker.training.sweeps import CombinationCommit
+from seqd_schemas import Event, Job, JobState, ModelManifest, SweepJob, TrainJob
+
+log = logging.getLogger(__name__)
+
+
+class TrainingRunner:
+    """Runs the units of trainings and sweeps."""
+
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+        self._publisher = Publisher(context, settings.lease_s)
+
+    def run(self, claim: Claim) -> None:
+        """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
+        began = monotonic()
+        unit = claim.units[0]
+        try:
+            commit = self._commit_of(claim.job, unit)
+        except InvalidInput as error:
+            self._context.fail_job(unit, error)
+            return
+        log_and_continue("garbage of trainings not collected", self._collect_garbage)
+        try:
+            if unit.crashes >= self._context.max_attempts:
+                commit.give_up()
+            else:
+                manifest, epochs_s = self._version_of(commit.run)
+                commit.succeed(Trained(manifest, monotonic() - began, epochs_s))
+        except (Stopped, LeaseLost, *REDIS_ERRORS):
+            raise
+        except SeqdError as error:
+            commit.fail(error)
+        except Exception as error:
+            model = commit.run.job.model
+            log.exception("training of %s failed, job=%s", model, commit.run.id)
+            fault = PluginFault(
+                f"Training {model} failed: {type(error).__name__}: {error}. The worker's log has "
+                "the traceback."
+            )
+            commit.fail(fault)
+        finally:
+            self._finalize(commit.run)
+
+    def _commit_of(self, job: Job, unit: Unit) -> RunCommit:
+        if isinstance(job, SweepJob):
+            return CombinationCommit(self._context, self._publisher, job, unit)
+        if isinstance(job, TrainJob):
+            return TrainingCommit(self._context, self._publisher, Run(job, unit))
+        raise TypeError(f"a {job.kind} job trains nothing")
+
+    def _version_of(self, run: Run) -> tuple[ModelManifest, float]:
+        """Adopt or train the version; return it with the seconds of the epochs."""
+        if run.sweep is not None:
+            begun = "begun" if run.unit.attempt == 1 else "resumed"
+            line = run.log_event(f"{begun} by {self._context.identity.name}")
+            self._publish_event(run.unit, line)
+        adopted = self._publisher.adopt(run)
+        return self._train(run) if adopted is None else (adopted, 0.0)
+
+    def _train(self, run: Run) -> tuple[ModelManifest, float]:
+        model = self._context.registry.model(run.job.model)
+        parameters = train_parameters(model, run.job)
+        data = open_data(run.job, run.unit.job_id, self._context.ledger.jobs, self._settings)
+        context = self._train_context(run, data)
+        try:
+            with _disk_errors(context.folder):
+                trained = model.train(parameters, context)
+            fingerprint = data.fingerprint()
+            manifest = self._publisher.publish(run, parameters, trained, context, fingerprint)
+            return manifest, context.epochs_s
+        finally:
+            # Of a version that was published the folder is gone already.
+            log_and_continue(
+                "staged version not removed", lambda: self._context.store.discard(context.folder)
+            )
+
+    def _train_context(self, run: Run, data: TrainingData) -> WorkerTrainContext:
+        ledger, unit = self._context.ledger, run.unit
+        publish = partial(self._publish_event, unit)
+        curve = LearningCurve()
+        checkpoints = WorkerCheckpoints(
+            unit,
+            lineage_of_run(run, ledger.jobs, ledger.checkpoints),
+            ledger.checkpoints,
+            self._settings.data_dir,
+            every_s=self._settings.checkpoint_s,
+            stop=self._context.should_stop,
+            report=lambda message: publish(run.log_event(message)),
+            data_sha256=data.sha256,
+            curve=curve,
+        )
+        earlier = events_so_far(unit.job_id, ledger.jobs) if unit.attempt > 1 else ()
+        return WorkerTrainContext(
+            device=self._context.identity.device,
+            folder=self._context.store.new_folder(run.job.model, run.id),
+            checkpoints=checkpoints,
+            curve=curve,
+            _run=run,
+            _data=data,
+            _publish=publish,
+            _stop=self._context.should_stop,
+            _reported=reported_in(earlier, run.name),
+        )
+
+    def _publish_event(self, unit: Unit, event: Event) -> None:
+        try:
+            self._context.ledger.work.publish(unit, event)
+        except REDIS_ERRORS as error:
+            # Hours of training are worth more than this news, and the job's end says it all.
+            log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
+        self._context.registry.notify_job_progress(event)
+
+    def _finalize(self, run: Run) -> None:
+        """Confirm the run's version or roll it back; remove checkpoints that nobody needs.
+
+        They are kept after any end but completion: a new job may go on from them.
+        """
+        if self._publisher.finalize(run):
+            CheckpointFolder(self._settings.data_dir, run.id).remove_all()
+            if run.sweep is not None:
+                # Else the job's hash, which is read often, would grow by each combination's.
+                forget = partial(self._context.ledger.checkpoints.forget, run.id)
+                log_and_continue("checkpoints not forgotten", forget)
+
+    def _collect_garbage(self) -> None:
+        def state_of(run_id: str) -> JobState | None:
+            return state_of_run(run_id, self._context.ledger.jobs)
+
+        if collect_garbage(self._settings.data_dir, self._context.store, state_of, time.time()):
+            self._context.publish_catalog()
+
+
+def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
+    """Return the job's parameters over those of its preset, validated; raises InvalidParameters."""
+    preset = model.presets.get(job.preset, {}) if job.preset else {}
+    try:
+        return model.tasks["train"].parameters.model_validate({**preset, **job.parameters})
+    except ValidationError as error:
+        fault = fault_sentence(error, noun="parameter")
+        raise InvalidParameters(f"{job.model} train: {fault}.") from None
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Raise StoreUnwritable for a disk that is full or read-only: no fault of the plugin's."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_ERRNOS:
+            raise unwritable(folder, error, "a training") from error
+        raise
