@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Label,
         ModelName,
         ModelRef,
+        ModelReference,
         ParameterName,
         Parameters,
         ParameterValue,
@@ -228,6 +229,7 @@ __all__ = [
     "ModelManifest",
     "ModelName",
     "ModelRef",
+    "ModelReference",
     "NamedSource",
     "ParameterName",
     "ParameterValue",
@@ -281,8 +283,8 @@ __all__ = [
 _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
-        "MAX_TEXT_CHARS ModelName ModelRef ParameterName ParameterValue Parameters RunId "
-        "SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
+        "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
+        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Paused "

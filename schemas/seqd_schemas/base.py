@@ -5,7 +5,7 @@ other module of this package and by nothing outside it, except for `WireModel` i
 """
 
 from threading import RLock
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -106,3 +106,22 @@ Scalar = bool | int | float | Annotated[str, StringConstraints(max_length=16_384
 ParameterValue = Scalar | Annotated[list[Scalar], Field(max_length=256)]
 ParameterName = Annotated[str, StringConstraints(max_length=128)]
 Parameters = Annotated[dict[ParameterName, ParameterValue], Field(max_length=64)]
+
+
+class ModelReference(NamedTuple):
+    """A model and which of its versions is meant, as `ModelRef` writes it."""
+
+    name: str
+    #: A version's number, a label, or None: the version in service.
+    version: int | str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the parts of `name`, `name@3` or `name@production`; checks neither of them."""
+        name, _, version = text.partition("@")
+        if version.isdecimal():
+            return cls(name, int(version))
+        return cls(name, version or None)
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}@{self.version}"
