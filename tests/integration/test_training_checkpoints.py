@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_train_job, an_epoch
 from ledger_fixtures import Scene
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset

@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqd.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
+from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
 from seqd.store.manifest_files import MAX_MANIFEST_BYTES
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures
 

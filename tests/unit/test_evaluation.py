@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.evaluation import Evaluation
+from seqd.analysis.evaluation import Evaluation
 from seqd_schemas import Classification
 
 CLASSES = ["blau", "gelb", "rot"]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.combinations import combinations_of
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import REDIS_ERRORS, IdempotencyConflict, JobDamaged, SeqdError
 from seqd.ledger.blobs import json_of, pack, pack_json
 from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text

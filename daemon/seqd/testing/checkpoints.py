@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from seqd.analysis.curves import LearningCurve
 from seqd.checkpoints import Content, decode, encode, read_state
-from seqd.curves import LearningCurve
 from seqd.hookspecs import Checkpoint
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Dataset, Device, WorkItem
 from seqd.testing.checkpoints import MemoryCheckpoints
 

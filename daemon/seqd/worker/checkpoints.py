@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
+from seqd.analysis.curves import LearningCurve
+from seqd.analysis.sweeps import combinations_of
 from seqd.checkpoints import CheckpointFolder, Content, encode
-from seqd.combinations import combinations_of
-from seqd.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     CheckpointDamaged,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Checkpoints, Dataset, Device, WorkItem
 from seqd.ledger.units import Unit
 from seqd.worker.meter import WorkMeter

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import LeaseLost, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.commits import CommitOutcome

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seqd.combinations import Combination, best_of, combinations_of, training_of
+from seqd.analysis.sweeps import Combination, best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.commits import CommitOutcome

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from seqd.analysis.curves import LearningCurve
 from seqd.checkpoints import CheckpointFolder
-from seqd.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidParameters,

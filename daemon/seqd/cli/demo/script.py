@@ -1,0 +1,203 @@
+"""The demo, step by step: classify, train, generate; each with the command that does the same.
+
+Progress and results look as those of the commands do. A step that fails ends the demo with that
+step's error, and so with its exit status.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from seqd.cli.bulk import Output, follow_bulk_job
+from seqd.cli.demo.environment import Environment, open_environment
+from seqd.cli.demo.sample_data import Review, compose_reviews, compose_text
+from seqd.cli.exits import MISTAKE
+from seqd.cli.result_files import ResultFiles
+from seqd.cli.sources import feed_of
+from seqd.cli.train import follow_training
+from seqd.cli.ui.numbers import count, duration
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import ResultCounts
+from seqd.cli.ui.texts import GenerationPrinter
+from seqd.server import without_password
+from seqd.settings import Settings, load_settings
+from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
+
+REVIEWS = 10_000
+TEXT_CHARS = 60_000
+#: A network that spells after two epochs and makes sentences after five, of a second each.
+PRESET = "fast"
+TRAINING: dict[str, ParameterValue] = {
+    "epochs": 5,
+    "units": 128,
+    "streams": 16,
+    "steps": 32,
+    "sample_length": 120,
+    "sample_temperatures": [0.5],
+}
+#: Characters of a review that are shown; with the indentation they fit into 80 columns.
+_LINE_CHARS = 72
+
+PROMPTS = (
+    ("markov", "the ", {"length": 160, "seed": 1}),
+    ("markov_words", "", {"samples": 3, "seed": 1}),
+    ("char_lstm@0", "there is nothing so ", {"length": 240, "temperature": 0.5, "seed": 1}),
+    ("char_lstm@latest", "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
+)
+
+
+def run_demo(
+    settings: Settings | None = None, *, reviews: int = REVIEWS, text_chars: int = TEXT_CHARS
+) -> int:
+    """Run the whole demo and return its exit status."""
+    began_s = time.monotonic()
+    screen = Screen()
+    screen.say("seqd: bulk classification, training and generation on this machine.", "bold")
+    with open_environment(settings or load_settings()) as environment:
+        _introduce(screen, environment)
+        status = _classify(screen, environment, list(compose_reviews(reviews)))
+        _train(screen, environment, compose_text(text_chars))
+        _generate(screen, environment)
+    _say_goodbye(screen, time.monotonic() - began_s)
+    return status
+
+
+def _introduce(screen: Screen, environment: Environment) -> None:
+    _command(screen, "seqd up")
+    screen.say(f"  Redis    {without_password(environment.url)}")
+    screen.say(f"  Workers  {', '.join(slot.name for slot in environment.slots)}")
+    screen.say(f"  Folder   {environment.folder}, removed at the end")
+    screen.say(f"  Ready after {environment.seconds_to_ready:.1f} s.")
+
+
+def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review]) -> int:
+    path = _write(environment.folder / "reviews.jsonl", reviews)
+    out = environment.folder / "results.jsonl"
+    _heading(
+        screen,
+        f"1. Bulk classification: {count(len(reviews))} labelled film reviews, composed for this "
+        "demo with mixed opinions",
+    )
+    _command(screen, "seqd classify reviews.jsonl", "--out results.jsonl")
+    with feed_of(str(path), (), {}) as feed, ResultFiles(out, source=str(path)) as files:
+        handle = environment.client.classify(feed, model="imdb_lstm")
+        output = Output(files, lambda result: None, as_json=False)
+        counts = ResultCounts(feed.labels)
+        status = follow_bulk_job(handle, screen, output, counts, lambda: feed.is_complete)
+    if counts.succeeded + counts.errored != len(reviews):
+        screen.say(
+            f"Of {len(reviews)} reviews {counts.succeeded + counts.errored} came back.", "red"
+        )
+        return MISTAKE
+    _show_a_few(screen, out, reviews)
+    return status
+
+
+def _show_a_few(screen: Screen, results: Path, reviews: Sequence[Review]) -> None:
+    """Show the first review that was right, and the first that was not."""
+    shown: set[bool] = set()
+    with results.open(encoding="utf-8") as lines:
+        for line, review in zip(lines, reviews, strict=False):
+            output = ItemSuccess.model_validate_json(line).output
+            assert isinstance(output, Classification), "a classify job has no other outputs"
+            is_right = output.label == review.label
+            if is_right not in shown:
+                shown.add(is_right)
+                verdict = "right" if is_right else f"wrong, it is {review.label}"
+                screen.say(f"  {output.label} {output.score:.2f}, {verdict}:")
+                screen.say(f"    {_end_of(review.text)}")
+            if len(shown) == 2:
+                return
+
+
+def _end_of(text: str) -> str:
+    """Return the last sentences of a text, as many as fit into a line."""
+    first = max(0, len(text) - _LINE_CHARS)
+    start = text.find(". ", first - 2)
+    return f"… {text[start + 2 :]}" if first and start >= 0 else text[-_LINE_CHARS:]
+
+
+def _train(screen: Screen, environment: Environment, text: str) -> None:
+    path = environment.folder / "harbour.txt"
+    path.write_text(text, encoding="utf-8")
+    _heading(
+        screen,
+        f"2. Training: an LSTM learns to write, from {count(len(text))} characters of a text "
+        "composed for this demo",
+    )
+    chosen = [f"--set {name}={_written(value)}" for name, value in TRAINING.items()]
+    _command(screen, f"seqd train char_lstm --preset {PRESET}", "--data harbour.txt", *chosen)
+    source = FileSource(path=str(path), format=FileFormat.LINES)
+    handle = environment.client.train(source, model="char_lstm", preset=PRESET, parameters=TRAINING)
+    follow_training(environment.client, handle, screen, as_json=False, says_what_next=False)
+
+
+def _generate(screen: Screen, environment: Environment) -> None:
+    _heading(screen, "3. Generation: the starter models, and the one trained just now")
+    for model, prompt, parameters in PROMPTS:
+        options = [f"--{name} {value}" for name, value in parameters.items()]
+        quoted = [f'"{prompt}"'] if prompt else []
+        _command(screen, f"seqd generate {model}", *quoted, *options)
+        handle = environment.client.generate([prompt], model=model, parameters=parameters)
+        printer = GenerationPrinter(screen)
+        for result in handle.results():
+            printer.show(result)
+        handle.wait()
+
+
+def _say_goodbye(screen: Screen, seconds: float) -> None:
+    _heading(screen, f"Done in {duration(seconds)}. To go on, in one terminal:")
+    _say_commands(screen, *_activation(), "seqd up")
+    screen.say("and in another:", "bold")
+    _say_commands(
+        screen,
+        *_activation(),
+        'seqd classify --text "A film to remember, if only for the music."',
+        "seqd train markov --data a-text-of-yours.txt",
+        'seqd generate char_lstm "once upon a time " -t 0.2 -t 0.5 -t 1.0',
+        "seqd status",
+    )
+
+
+def _say_commands(screen: Screen, *commands: str) -> None:
+    for command in commands:
+        screen.say(f"  {command}", "cyan")
+
+
+def _activation() -> tuple[str, ...]:
+    """Return the command that puts `seqd` on the PATH, where it is not there yet."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    if shutil.which("seqd") is not None or not activate.exists():
+        return ()
+    return (f"source {os.path.relpath(activate)}",)
+
+
+def _write(path: Path, reviews: Sequence[Review]) -> Path:
+    with path.open("w", encoding="utf-8") as file:
+        for review in reviews:
+            file.write(json.dumps(review._asdict()) + "\n")
+    return path
+
+
+def _heading(screen: Screen, text: str) -> None:
+    screen.say()
+    screen.say(text, "bold")
+
+
+def _command(screen: Screen, *parts: str) -> None:
+    """Print a command; where it is too long it goes on in the next line, as a shell takes it."""
+    line = "$"
+    for part in parts:
+        if len(line) + len(part) + len(" \\") > screen.console.width - 1:
+            screen.say(f"{line} \\", "cyan")
+            line = "   "
+        line += f" {part}"
+    screen.say(line, "cyan")
+
+
+def _written(value: ParameterValue) -> str:
+    return json.dumps(value, separators=(",", ":"))
