@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import check_parameters
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import Job, NamedSource, ParameterValue, SweepJob, TrainJob, task_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
-from seqd.suggestions import did_you_mean
+from seqd.validation import did_you_mean
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 _PREFIX = "SEQD_"

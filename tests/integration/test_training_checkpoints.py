@@ -197,10 +197,10 @@ def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_right_after_a_
 
 def test_the_epochs_before_a_checkpoint_come_back_with_it(desk: Desk):
     first, second = LearningCurve(), LearningCurve()
-    first.take(1, 0.5, {"loss": 2.0})
+    first.add(1, 0.5, {"loss": 2.0})
     checkpoints = desk.checkpoints(curve=first)
     checkpoints.save({}, {"epoch": 1})
-    first.take(2, 0.5, {"loss": 1.0})
+    first.add(2, 0.5, {"loss": 1.0})
 
     desk.checkpoints(curve=second).load()
 

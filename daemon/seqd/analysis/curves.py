@@ -12,7 +12,7 @@ from typing import Final
 
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochFigures
 
-#: Figures that are kept of an epoch, the first that are told.
+#: Figures that are kept of an epoch, the first of them.
 MAX_FIGURES: Final = 16
 
 #: What a figure of held-out data is called, beside that of the training data.
@@ -31,7 +31,7 @@ _Points = tuple[tuple[float, float], ...]
 
 
 class LearningCurve:
-    """The epochs of one training. `take` each as it ends; taking one again changes nothing."""
+    """The epochs of one training. `add` each as it ends; adding one again changes nothing."""
 
     def __init__(self, epochs: Iterable[EpochFigures] = ()) -> None:
         self._epochs: dict[int, EpochFigures] = {}
@@ -45,15 +45,15 @@ class LearningCurve:
         """
         return tuple(self._epochs.values())
 
-    def take(self, epoch: int, seconds: float, metrics: Mapping[str, float]) -> None:
+    def add(self, epoch: int, seconds: float, metrics: Mapping[str, float]) -> None:
         """Add an epoch, counted from 1, without the figures that are not finite.
 
         Later epochs are dropped: a training that was resumed goes through them again.
         """
         finite = [(name, figure) for name, figure in metrics.items() if math.isfinite(figure)]
-        taken = EpochFigures(epoch=epoch, seconds=seconds, metrics=dict(finite[:MAX_FIGURES]))
+        added = EpochFigures(epoch=epoch, seconds=seconds, metrics=dict(finite[:MAX_FIGURES]))
         earlier = [one for number, one in self._epochs.items() if number < epoch]
-        self._keep([*earlier, taken])
+        self._keep([*earlier, added])
 
     def restore(self, epochs: Iterable[EpochFigures]) -> None:
         """Replace all epochs by those of a checkpoint."""

@@ -1,7 +1,7 @@
-"""How good a version's answers are on labelled data: accuracy, log loss, F1, calibration.
+"""How good a version's predictions are on labelled data: accuracy, log loss, F1, calibration.
 
-`Evaluation` counts answers one by one, in memory that grows with the classes alone, so that a set
-of any size can be evaluated. The report is no wire record: it never leaves the process.
+`Evaluation` counts predictions one by one, in memory that grows with the classes alone. So data of
+any size can be evaluated. The report is no wire record: it never leaves the process.
 """
 
 import math
@@ -30,7 +30,7 @@ class ClassFigures(_Record):
 
     label: str = Field(description="Name of the class.")
     items: int = Field(ge=0, description="Items that are truly of it.")
-    predicted: int = Field(ge=0, description="Items that the model took for it.")
+    predicted: int = Field(ge=0, description="Items that the model predicted to be of it.")
     precision: float | None = Field(description="Share of those predicted that are truly of it.")
     recall: float | None = Field(description="Share of those truly of it that were predicted.")
     f1: float | None = Field(description="Harmonic mean of precision and recall.")
@@ -38,17 +38,17 @@ class ClassFigures(_Record):
 
 
 class CalibrationBin(_Record):
-    """Answers of like confidence. Well calibrated, their accuracy is their mean score."""
+    """Predictions of similar confidence. Well calibrated, their accuracy is their mean score."""
 
     lower: float = Field(description="Lowest score, which belongs to the bin before.")
     upper: float = Field(description="Highest score.")
-    items: int = Field(ge=0, description="Answers with a score in between.")
+    items: int = Field(ge=0, description="Predictions with a score in between.")
     mean_score: float = Field(description="Mean of their scores.")
     accuracy: float = Field(description="Share of them that are right.")
 
 
 class EvaluationReport(_Record):
-    """Figures over the items that have both a true label and an answer."""
+    """Figures over the items that have both a true label and an prediction."""
 
     items: int = Field(ge=0, description="Items that the figures are of.")
     unlabelled: int = Field(ge=0, description="Items left out, since their true label is missing.")
@@ -56,7 +56,7 @@ class EvaluationReport(_Record):
     unknown_labels: int = Field(
         ge=0, description="Items whose true label is none of the model's; they count as wrong."
     )
-    accuracy: float = Field(description="Share of right answers.")
+    accuracy: float = Field(description="Share of right predictions.")
     log_loss: float | None = Field(
         description="Mean negative natural logarithm of the true class's probability, over the "
         "items of known classes; None where the model gives no probability of it."
@@ -69,7 +69,7 @@ class EvaluationReport(_Record):
     confusion: tuple[tuple[int, ...], ...] = Field(
         description="Items by true class (rows) and predicted class (columns), as in `classes`."
     )
-    calibration: tuple[CalibrationBin, ...] = Field(description="The bins that have answers.")
+    calibration: tuple[CalibrationBin, ...] = Field(description="The bins that have predictions.")
 
 
 class Evaluation:
@@ -88,27 +88,27 @@ class Evaluation:
 
     @property
     def items(self) -> int:
-        """The number of items with both a true label and an answer, so far."""
+        """The number of items with both a true label and an prediction, so far."""
         return self._confusion.total()
 
-    def add(self, truth: str | None, answer: Classification | None) -> None:
-        """Count one item: its true label or None, and the answer, None for an error."""
-        if answer is None:
+    def add(self, truth: str | None, prediction: Classification | None) -> None:
+        """Count one item: its true label or None, and the prediction, None for an error."""
+        if prediction is None:
             self._errored += 1
             return
-        for name in answer.probabilities or (answer.label,):
+        for name in prediction.probabilities or (prediction.label,):
             self._model_classes.setdefault(name)
         if truth is None:
             self._unlabelled += 1
             return
-        self._confusion[truth, answer.label] += 1
-        self._add_loss(truth, answer)
-        self._add_to_bin(answer.score, truth == answer.label)
+        self._confusion[truth, prediction.label] += 1
+        self._add_loss(truth, prediction)
+        self._add_to_bin(prediction.score, truth == prediction.label)
 
     def report(self) -> EvaluationReport:
-        """Return the figures. Raises ValueError while no item has a label and an answer."""
+        """Return the figures. Raises ValueError while no item has a label and an prediction."""
         if not self.items:
-            raise ValueError("no item has both a true label and an answer")
+            raise ValueError("no item has both a true label and an prediction")
         labels = self._labels()
         known = self._known()
         right = sum(self._confusion[label, label] for label in labels)
@@ -141,8 +141,8 @@ class Evaluation:
             counts[truth] += number
         return counts
 
-    def _add_loss(self, truth: str, answer: Classification) -> None:
-        probability = _probability_of(truth, answer)
+    def _add_loss(self, truth: str, prediction: Classification) -> None:
+        probability = _probability_of(truth, prediction)
         if probability is not None:
             self._loss_sum -= math.log(max(probability, LEAST_PROBABILITY))
             self._losses += 1
@@ -185,9 +185,9 @@ class Evaluation:
         )
 
 
-def _probability_of(truth: str, answer: Classification) -> float | None:
-    """Return the true class's probability, None where the answer does not have it."""
-    known: Mapping[str, float] = answer.probabilities or {}
+def _probability_of(truth: str, prediction: Classification) -> float | None:
+    """Return the true class's probability, None where the prediction does not have it."""
+    known: Mapping[str, float] = prediction.probabilities or {}
     if truth in known:
         return known[truth]
-    return answer.score if truth == answer.label and not known else None
+    return prediction.score if truth == prediction.label and not known else None

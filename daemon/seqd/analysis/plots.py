@@ -288,7 +288,7 @@ def _write_numbers(
 
 
 def _draw_calibration(axes: "Axes", report: "EvaluationReport") -> None:
-    """Draw accuracy against score, with the number of answers as bars behind it."""
+    """Draw accuracy against score, with the number of predictions as bars behind it."""
     scores = [part.mean_score for part in report.calibration]
     accuracies = [part.accuracy for part in report.calibration]
     axes.plot([0.0, 1.0], [0.0, 1.0], color=GREY, linewidth=1, linestyle="--", label="as it claims")

@@ -1,4 +1,4 @@
-"""A sweep's combinations: which there are, what each is called, and which came out best.
+"""A sweep's combinations: which there are, what each is called, and which is the best.
 
 The client, the ledger and the worker must agree on them, so that they are computed here alone.
 """
@@ -114,7 +114,7 @@ class SweepReport:
     failed: tuple[ItemFailure, ...]
     #: The figure that decides which is best; None where the versions lack it.
     figure: str | None
-    #: Name of the best combination; None where none can be told.
+    #: Name of the best combination; None where the versions lack the figure.
     best: str | None
 
     def as_json(self) -> dict[str, object]:

@@ -41,7 +41,7 @@ _COMMANDS = {
 
 
 class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each made when it is asked for."""
+    """The commands by name, each made when it is first used."""
 
     def __init__(self, markup: str) -> None:
         self._markup: Any = markup

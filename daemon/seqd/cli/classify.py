@@ -41,7 +41,7 @@ def classify(
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
     from seqd.cli.bulk import Output, follow_bulk_job, result_files
-    from seqd.cli.following import cancelling, detach_from, say_if_no_worker_is_up
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import ResultCounts
@@ -65,8 +65,7 @@ def classify(
             detach_from(handle, screen, as_json=as_json)
             return
         output = Output(files, _printer(texts, as_json=as_json), as_json)
-        with cancelling(handle, screen):
-            say_if_no_worker_is_up(client, handle, screen)
+        with waiting_for(client, handle, screen):
             is_final = lambda: feed.is_complete  # noqa: E731
             status = follow_bulk_job(handle, screen, output, ResultCounts(feed.labels), is_final)
     raise typer.Exit(status)

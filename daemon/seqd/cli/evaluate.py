@@ -1,8 +1,8 @@
 """`seqd models evaluate`: how good a version is, on labelled data or on a text.
 
-A classifier's answers are those of a bulk job like any other, spread over the fleet: the file is
-read here, its labels stay here, and results are counted as they come. How well a model that writes
-predicts a text is measured in this process, from this machine's store, so that it needs no daemon.
+A classifier's predictions are those of a bulk job, spread over the fleet: the file is read here,
+its labels stay here, and results are counted as they arrive. How well a model that writes predicts
+a text is measured in this process, from this machine's store, so that it needs no daemon.
 """
 
 import math
@@ -58,10 +58,10 @@ def evaluate(
     bits a character, here and without a daemon.
     """
     fields = {"format": format_name, "text_field": text_field}
-    writer = open_text_model(model)
-    if writer is not None:
+    text_model = open_text_model(model)
+    if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param)
-        measure_text(writer, data, last, fields, as_json=as_json)
+        measure_text(text_model, data, last, fields, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
@@ -78,7 +78,7 @@ class TextModel:
     @property
     def name(self) -> str:
         """The version's full name, such as `markov@3`."""
-        return _name_of(self.artifact.manifest)
+        return f"{self.artifact.manifest.model}@{self.artifact.manifest.version}"
 
 
 def open_text_model(ref: str) -> TextModel | None:
@@ -97,7 +97,12 @@ def open_text_model(ref: str) -> TextModel | None:
 
 
 def measure_text(
-    writer: TextModel, file: str, last: float | None, fields: Mapping[str, str], *, as_json: bool
+    text_model: TextModel,
+    file: str,
+    last: float | None,
+    fields: Mapping[str, str],
+    *,
+    as_json: bool,
 ) -> None:
     """Read the text, measure it and print the figures."""
     from seqd.cli.sources import dataset_of
@@ -110,17 +115,17 @@ def measure_text(
     with dataset_of(file, **fields) as data:
         whole, fingerprint = data.text(), data.fingerprint()
     text = _end_of(whole, last)
-    _warn_if_trained_on(screen, writer.artifact.manifest, fingerprint, last)
-    figures = _figures(writer, text, screen)
+    _warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
+    figures = _figures(text_model, text, screen)
     name = Path(file).name
     if as_json:
         finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
-        facts = {"model": writer.name, "data": name, "last": last, "characters": len(text)}
+        facts = {"model": text_model.name, "data": name, "last": last, "characters": len(text)}
         print_json(facts | finite)
     else:
         which = "" if last is None else "the last "
         what = f"{name}, {which}{counted(len(text), 'character')}"
-        print_text_figures(screen, figures, model=writer.name, data=what)
+        print_text_figures(screen, figures, model=text_model.name, data=what)
 
 
 def _evaluate_classifier(
@@ -135,7 +140,7 @@ def _evaluate_classifier(
 ) -> None:
     from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
-    from seqd.cli.following import cancelling, say_if_no_worker_is_up
+    from seqd.cli.following import waiting_for
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.progress import model_of
     from seqd.cli.ui.screen import Screen
@@ -148,11 +153,10 @@ def _evaluate_classifier(
         feed.with_labels_in(label_field)
         parameters = _with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
-        with cancelling(handle, screen):
-            say_if_no_worker_is_up(client, handle, screen)
-            counted = _count(handle, feed, screen)
-    _refuse_unlabelled(counted, data, label_field)
-    report = counted.report()
+        with waiting_for(client, handle, screen):
+            counts = _count(handle, feed, screen)
+    _refuse_unlabelled(counts, data, label_field)
+    report = counts.report()
     _show(screen, report, model_of(handle.record()), Path(data).name, plot, as_json=as_json)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
@@ -213,19 +217,19 @@ def _count(handle: "JobHandle", feed: "Feed", screen: "Screen") -> "Evaluation":
     from seqd.cli.following import following
     from seqd_schemas import Classification, ItemSuccess
 
-    counted = Evaluation()
+    counts = Evaluation()
     with bulk_view(screen, handle.record(), lambda: feed.is_complete) as view:
         with following(handle, view.show):
             for result in handle.results():
                 output = result.output if isinstance(result, ItemSuccess) else None
-                answer = output if isinstance(output, Classification) else None
-                counted.add(feed.labels.popleft(), answer)
+                prediction = output if isinstance(output, Classification) else None
+                counts.add(feed.labels.popleft(), prediction)
         view.finish(handle.wait())
-    return counted
+    return counts
 
 
-def _refuse_unlabelled(counted: "Evaluation", data: str, label_field: str) -> None:
-    if not counted.items:
+def _refuse_unlabelled(counts: "Evaluation", data: str, label_field: str) -> None:
+    if not counts.items:
         raise InvalidData(
             f"{Path(data).name} has no record with both a label and an answer, so there is nothing "
             f"to evaluate. The label is looked for in the field {label_field!r} (--label-field)."
@@ -255,17 +259,13 @@ def _warn_if_trained_on(
         return
     advice = f" It held the last {share:.3g} of it out: --last {share:g} is fair." if share else ""
     screen.say(
-        f"{_name_of(manifest)} was trained on this text, so it knows what it is "
+        f"{manifest.model}@{manifest.version} was trained on this text, so it knows what it is "
         f"asked: the figures are better than on a text that is new to it.{advice}",
         "yellow",
     )
 
 
-def _name_of(manifest: "ModelManifest") -> str:
-    return f"{manifest.model}@{manifest.version}"
-
-
-def _figures(writer: TextModel, text: str, screen: "Screen") -> dict[str, float]:
+def _figures(text_model: TextModel, text: str, screen: "Screen") -> dict[str, float]:
     """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
     from seqd.hookspecs import Device
     from seqd.slots import cores, parse_slot
@@ -274,21 +274,21 @@ def _figures(writer: TextModel, text: str, screen: "Screen") -> dict[str, float]
     os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
     device = Device(slot="cpu:0", kind="cpu", threads=cores())
     try:
-        loaded = writer.model.load(writer.artifact, device)
+        loaded = text_model.model.load(text_model.artifact, device)
         measured = _measured(loaded, text, device, screen)
     except NotImplementedError:
         raise InvalidRequest(
-            f"{writer.model.name} measures no texts: its plugin has no LoadedModel.measure"
+            f"{text_model.model.name} measures no texts: its plugin has no LoadedModel.measure"
         ) from None
     except SeqdError:
         raise
     except Exception as error:
         raise PluginFault(
-            f"measuring with {writer.name} failed: {type(error).__name__}: {error}"
+            f"measuring with {text_model.name} failed: {type(error).__name__}: {error}"
         ) from error
     bits = measured.get("bits_per_char")
     if bits is None:
-        raise PluginFault(f"{writer.name} measured a text and gave no bits_per_char")
+        raise PluginFault(f"{text_model.name} measured a text and gave no bits_per_char")
     return {"bits_per_char": bits, "perplexity_per_char": _power_of_two(bits)} | dict(measured)
 
 

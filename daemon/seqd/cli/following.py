@@ -21,7 +21,7 @@ _LAST_EVENTS_S = 5.0
 
 @contextmanager
 def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None]:
-    """Give the job's events to `show`, from another thread, during a `with` block.
+    """Pass the job's events to `show`, from another thread, during a `with` block.
 
     A block that ends without an error waits for the terminal event, and raises what reading
     the events, or `show`, raised.
@@ -61,15 +61,21 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
         raise
 
 
-def say_if_no_worker_is_up(client: Client, handle: JobHandle, screen: Screen) -> None:
-    """Say so when no worker that is up takes jobs of this kind; the job waits then."""
-    kind = handle.record().kind
-    if not any(task_of(kind) in worker.tasks for worker in client.workers()):
-        screen.say(
-            f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
-            "`seqd up` starts workers.",
-            "yellow",
-        )
+@contextmanager
+def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
+    """Wait for the job in a `with` block, as `cancelling` does.
+
+    Says first when no worker that is up takes jobs of this kind.
+    """
+    with cancelling(handle, screen):
+        kind = handle.record().kind
+        if not any(task_of(kind) in worker.tasks for worker in client.workers()):
+            screen.say(
+                f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
+                "`seqd up` starts workers.",
+                "yellow",
+            )
+        yield
 
 
 def say_if_paused(screen: Screen, record: JobRecord) -> None:

@@ -230,7 +230,7 @@ def _run(
     request: _Request, file: str | None, fields: dict[str, str], out: Path | None, *, detach: bool
 ) -> None:
     from seqd.cli.bulk import Output, follow_bulk_job, result_files
-    from seqd.cli.following import cancelling, detach_from, say_if_no_worker_is_up
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import ResultCounts
@@ -246,9 +246,8 @@ def _run(
             detach_from(handle, screen, as_json=request.as_json)
             return
         output = Output(files, _printer(request), request.as_json)
-        with cancelling(handle, screen):
+        with waiting_for(client, handle, screen):
             live = _live_texts(client, handle, request) if request.is_live else None
-            say_if_no_worker_is_up(client, handle, screen)
             status = follow_bulk_job(
                 handle, screen, output, ResultCounts(), lambda: feed.is_complete, live
             )

@@ -137,7 +137,9 @@ def plot(
     check_plot(path)
     with options.open_client() as client:
         handle = client.job(job)
-        report = report_of(sweep_job_of(handle.record()), handle.results_by_now().values())
+        # First: it refuses a job of another kind.
+        results_by_now = handle.results_by_now().values()
+        report = report_of(sweep_job_of(handle.record()), results_by_now)
     raise typer.Exit(OK if draw(Screen(), report, path) else MISTAKE)
 
 
@@ -228,7 +230,7 @@ def retry(
     in input order, the new ones in the place of the errors. Exit status 2 when an item has an
     error still.
     """
-    from seqd.cli.following import cancelling, detach_from, say_if_no_worker_is_up
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import say_what_was_not_sent
 
@@ -241,8 +243,7 @@ def retry(
             whole = handle.origin().job_id
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
             return
-        with cancelling(handle, screen):
-            say_if_no_worker_is_up(client, handle, screen)
+        with waiting_for(client, handle, screen):
             status = _follow_retry(handle, out, screen, as_json=as_json)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
     raise typer.Exit(status)

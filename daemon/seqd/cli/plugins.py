@@ -6,7 +6,7 @@ import typer
 
 from seqd.cli import options
 from seqd.errors import RedisUnreachable, UnknownPlugin
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 
 if TYPE_CHECKING:
     from seqd.cli.options import LocalModels

@@ -84,7 +84,7 @@ def train(
 
     The worker reads the file itself; --upload sends it, to a daemon on another machine.
     """
-    from seqd.cli.following import cancelling, detach_from, say_if_no_worker_is_up
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_of
     from seqd.cli.ui.screen import Screen
     from seqd_schemas import FileSource
@@ -107,8 +107,7 @@ def train(
         if detach:
             detach_from(handle, screen, as_json=as_json)
             return
-        with cancelling(handle, screen):
-            say_if_no_worker_is_up(client, handle, screen)
+        with waiting_for(client, handle, screen):
             follow_training(client, handle, screen, as_json=as_json)
 
 
@@ -256,15 +255,14 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
 def _follow_or_detach(
     client: "Client", handle: "JobHandle", picture: Path | None, *, as_json: bool, detach: bool
 ) -> int:
-    from seqd.cli.following import cancelling, detach_from, say_if_no_worker_is_up
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.ui.screen import Screen
 
     screen = Screen(to_stderr=as_json or detach)
     if detach:
         detach_from(handle, screen, as_json=as_json)
         return OK
-    with cancelling(handle, screen):
-        say_if_no_worker_is_up(client, handle, screen)
+    with waiting_for(client, handle, screen):
         return follow_sweep(handle, screen, plot=picture, as_json=as_json)
 
 

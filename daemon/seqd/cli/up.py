@@ -70,7 +70,7 @@ def worker(
     try:
         status = _run_worker(slot, name)
     except UserError as error:
-        # To whoever restarts workers this status says: do not. An absent Redis may come back.
+        # This status says to whoever restarts workers: do not. An absent Redis may come back.
         failed = print_error(error)
         status = failed if error.retryable else BAD_CONFIG
     raise typer.Exit(status)

@@ -8,7 +8,7 @@ import inspect
 import pluggy
 
 from seqd.errors import PluginFault
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 
 
 def check_markers(plugin: object, manager: pluggy.PluginManager) -> None:

@@ -18,7 +18,7 @@ from seqd.registry.loading import load_plugin, refuse, status_of
 from seqd.registry.observers import notify, observers_of
 from seqd.registry.table import plugin_table
 from seqd.settings import Settings
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
 
 

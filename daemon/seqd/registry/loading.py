@@ -20,7 +20,7 @@ from seqd.registry.catalog import check_publishable
 from seqd.registry.hook_checks import check_hook_names, check_markers
 from seqd.registry.model_checks import check_model
 from seqd.registry.reasons import reason_for
-from seqd.suggestions import listed
+from seqd.validation import listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
 LOG = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from seqd import __version__
 from seqd.errors import PluginFault
 from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, TaskSpec
 from seqd.registry.parameter_checks import check_parameters_class, check_preset
-from seqd.suggestions import listed
+from seqd.validation import listed
 from seqd_schemas import Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

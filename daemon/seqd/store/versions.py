@@ -27,7 +27,7 @@ from seqd.store.withdrawals import (
     restore_labels,
     withdrawn_numbers,
 )
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import ModelManifest, job_of_run
 
 logger = logging.getLogger(__name__)

@@ -202,7 +202,7 @@ class MemoryTrainContext:
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep the report, in `epochs` and in `curve`."""
-        self.curve.take(epoch, seconds, metrics)
+        self.curve.add(epoch, seconds, metrics)
         self.epochs.append(EpochReport(epoch, epochs, seconds, dict(metrics)))
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:

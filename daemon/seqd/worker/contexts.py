@@ -130,7 +130,7 @@ class WorkerTrainContext:
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep a finished epoch for the manifest, and publish it, once."""
-        self.curve.take(epoch, seconds, metrics)
+        self.curve.add(epoch, seconds, metrics)
         if (epoch, None) in self._told:
             return
         self.epochs_s += seconds

@@ -29,7 +29,7 @@ READY_TIMEOUT_S = 90.0
 
 _POLL_S = 0.05
 _LOG_LINES = 8
-#: A worker gets 30 s for its unit when it is asked to end; then it is killed.
+#: A worker has 30 s for its unit once it is to stop; then it is killed.
 _STOP_TIMEOUT_S = 45.0
 
 
@@ -62,7 +62,7 @@ def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Enviro
     readiness = _Readiness(slots)
     began_s = time.monotonic()
     daemon = Daemon(settings, url, slots, readiness.update)
-    # Not a daemon thread: the workers end with it, and must be asked first.
+    # Not a daemon thread: the workers would be killed with it, not stopped.
     thread = Thread(target=daemon.run, name="seqd-supervisor")
     thread.start()
     try:
@@ -93,7 +93,7 @@ class _Readiness:
             self._ready.set()
 
     def wait_until_ready(self, supervisor: Thread) -> None:
-        """Return once every slot's worker takes work; raise InvalidSettings if that fails."""
+        """Return once every slot's worker is ready; raise InvalidSettings if that fails."""
         deadline_s = time.monotonic() + READY_TIMEOUT_S
         while not self._ready.wait(_POLL_S):
             if not supervisor.is_alive() or time.monotonic() > deadline_s:
@@ -107,7 +107,7 @@ def _own_settings(settings: Settings, folder: Path) -> Settings:
     own: dict[str, object] = {"data_dir": folder, "input_roots": (folder,), "redis_port": 0}
     if settings.redis_url is not None:
         own["prefix"] = f"seqd-demo-{secrets.token_hex(4)}"
-    # Also marks them as set, so that the workers are told them.
+    # Also marks them as set, so that the workers get them.
     return settings.model_copy(update=own)
 
 

@@ -73,7 +73,7 @@ class TrainingChart:
         """Add an event; what is neither step nor epoch changes nothing."""
         if isinstance(event, Epoch):
             self._epochs = event.epochs
-            self._curve.take(event.epoch, event.seconds, event.metrics)
+            self._curve.add(event.epoch, event.seconds, event.metrics)
         elif isinstance(event, Step):
             self._total = event.total
             self._add_step(event)

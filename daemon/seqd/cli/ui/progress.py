@@ -98,7 +98,7 @@ class JobRate:
     """The rate of a bulk job and the time that is left, across its pauses.
 
     The rate of an event counts from the job's start, which says nothing once the job was paused:
-    from a resumption on it is computed here. To be given all events, in order.
+    from a resumption on it is computed here. Add all events, in order.
     """
 
     def __init__(self, *, is_paused: bool) -> None:

@@ -19,14 +19,14 @@ _DIM, _PLAIN = "\x1b[2m", "\x1b[0m"
 
 
 class LabelPrinter:
-    """Prints a line for each classified text, in the order that the texts were given in."""
+    """Prints a line for each classified text, in input order."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = iter(texts)
         self._screen = Screen()
 
     def show(self, result: ItemSuccess | ItemFailure) -> None:
-        """Print the next result; errors are told in the summary."""
+        """Print the next result; errors are in the summary."""
         text = " ".join(next(self._texts, "").split())
         if isinstance(result, ItemSuccess) and isinstance(result.output, Classification):
             echo = text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
@@ -42,7 +42,7 @@ class GenerationPrinter:
         self._is_first = True
 
     def show(self, result: ItemSuccess | ItemFailure) -> None:
-        """Print the next result; errors are told in the summary."""
+        """Print the next result; errors are in the summary."""
         if not isinstance(result, ItemSuccess) or not isinstance(result.output, Generation):
             return
         is_one = len(result.output.samples) == 1
@@ -71,7 +71,7 @@ class GenerationPrinter:
 
 
 class TextWriter:
-    """Writes one text after the other; what was given is on the screen when `write` returns."""
+    """Writes one text after the other. `write` returns when the text is on the screen."""
 
     def __init__(self, screen: Screen) -> None:
         self._console = screen.console
@@ -139,7 +139,7 @@ class LineBreaker:
         if character == "\n":
             self._column = 0
             return shown + character
-        if self._column >= self._width:  # in the place of the space comes the line's end
+        if self._column >= self._width:  # the line ends instead of the space
             return shown
         self._column += 1
         return f"{shown} "
