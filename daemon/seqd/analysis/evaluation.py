@@ -48,7 +48,7 @@ class CalibrationBin(_Record):
 
 
 class EvaluationReport(_Record):
-    """Figures over the items that have both a true label and an prediction."""
+    """Figures over the items that have both a true label and a prediction."""
 
     items: int = Field(ge=0, description="Items that the figures are of.")
     unlabelled: int = Field(ge=0, description="Items left out, since their true label is missing.")
@@ -88,7 +88,7 @@ class Evaluation:
 
     @property
     def items(self) -> int:
-        """The number of items with both a true label and an prediction, so far."""
+        """The number of items with both a true label and a prediction, so far."""
         return self._confusion.total()
 
     def add(self, truth: str | None, prediction: Classification | None) -> None:
@@ -106,9 +106,9 @@ class Evaluation:
         self._add_to_bin(prediction.score, truth == prediction.label)
 
     def report(self) -> EvaluationReport:
-        """Return the figures. Raises ValueError while no item has a label and an prediction."""
+        """Return the figures. Raises ValueError while no item has a label and a prediction."""
         if not self.items:
-            raise ValueError("no item has both a true label and an prediction")
+            raise ValueError("no item has both a true label and a prediction")
         labels = self._labels()
         known = self._known()
         right = sum(self._confusion[label, label] for label in labels)
