@@ -53,11 +53,10 @@ def classify(
     parameters = options.read_parameters(param or [])
     seconds = options.read_expires_in(expires_in)
     with (
-        feed_of(file, texts, fields) as feed,
+        feed_of(file, texts, fields, label_field=None if detach else label_field) as feed,
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        feed.without_labels() if detach else feed.with_labels_in(label_field)
         handle = client.classify(
             feed, model=model, parameters=parameters, priority=rank, expires_in_s=seconds
         )

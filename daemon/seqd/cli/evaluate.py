@@ -149,8 +149,10 @@ def _evaluate_classifier(
         check_plot(plot)
     screen = Screen(to_stderr=as_json)
     given = options.read_parameters(param)
-    with feed_of(data, [], fields) as feed, options.open_client() as client:
-        feed.with_labels_in(label_field)
+    with (
+        feed_of(data, [], fields, label_field=label_field) as feed,
+        options.open_client() as client,
+    ):
         parameters = _with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):

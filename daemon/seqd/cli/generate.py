@@ -241,7 +241,7 @@ def _run(
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        handle = _submit(client, feed.without_labels(), request)
+        handle = _submit(client, feed, request)
         if detach:
             detach_from(handle, screen, as_json=request.as_json)
             return

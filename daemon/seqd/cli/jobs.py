@@ -153,7 +153,7 @@ def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         had_ended = handle.record().state.is_terminal
         state = handle.cancel()
         record = handle.record()
-    if _is_printed(record, as_json=as_json):
+    if _print_if_json(record, as_json=as_json):
         return
     if had_ended:
         _say_it_had_ended(record)
@@ -175,7 +175,7 @@ def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         had_ended = handle.record().state.is_terminal
         handle.pause()
         record = handle.record()
-    if _is_printed(record, as_json=as_json):
+    if _print_if_json(record, as_json=as_json):
         return
     if had_ended:
         _say_it_had_ended(record)
@@ -199,7 +199,7 @@ def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         record = handle.record()
         continues = handle.job_id != job
         has_checkpoint = continues and before.has_checkpoint()
-    if _is_printed(record, as_json=as_json):
+    if _print_if_json(record, as_json=as_json):
         return
     if continues:
         _say_what_continues(old, handle.job_id, has_checkpoint=has_checkpoint)
@@ -357,7 +357,7 @@ def _follow_retry(
     return MISTAKE if counts.errored else OK
 
 
-def _is_printed(record: "JobRecord", *, as_json: bool) -> bool:
+def _print_if_json(record: "JobRecord", *, as_json: bool) -> bool:
     from seqd.cli.ui.tables import print_json
 
     if as_json:

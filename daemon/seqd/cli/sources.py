@@ -37,42 +37,42 @@ class Feed:
     """The items of a job, to be read once by the client; their true labels stay here."""
 
     def __init__(
-        self, entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]"
+        self,
+        entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]",
+        label_field: str | None = None,
     ) -> None:
         self._entries = entries
-        #: The true label of each item, in order, None where it has none. Whoever compares results
-        #: with them removes them at the front, so that only a few are held.
+        self._label_field = label_field
+        #: The true label of each item, in order, None where it has none; empty without a
+        #: `label_field`. Whoever compares results with them removes them at the front, so that
+        #: only a few are held.
         self.labels: deque[str | None] = deque()
         #: True once the last item was read, so that their number is known.
         self.is_complete = False
-        self._label_field = "label"
-
-    def with_labels_in(self, field: str) -> "Feed":
-        """Name the field with the true label."""
-        self._label_field = field
-        return self
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
         yield from self._entries(self._keep_label)
         self.is_complete = True
 
     def _keep_label(self, value: "Value") -> None:
-        self.labels.append(_label(value, self._label_field))
-
-    def without_labels(self) -> "Feed":
-        """Keep no labels, as nobody will remove them."""
-        self.labels = deque(maxlen=0)
-        return self
+        if self._label_field is not None:
+            self.labels.append(_label(value, self._label_field))
 
 
 @contextmanager
 def feed_of(
-    file: str | None, texts: Sequence[str], source: Mapping[str, str], *, allow_empty: bool = False
+    file: str | None,
+    texts: Sequence[str],
+    source: Mapping[str, str],
+    *,
+    label_field: str | None = None,
+    allow_empty: bool = False,
 ) -> Iterator[Feed]:
     """Yield the items of a file (`-` is standard input) or of texts.
 
-    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. Raises
-    InvalidRequest for both or neither, and InvalidInput for a file that will not do.
+    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. No labels are
+    kept without a `label_field`. Raises InvalidRequest for both or neither of file and texts, and
+    InvalidInput for a file that cannot be used.
     """
     if (file is None) == (not texts):
         raise InvalidRequest(
@@ -89,7 +89,8 @@ def feed_of(
     with _readable(file) as path:
         named = file_source(path, **source)
         yield Feed(
-            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record)
+            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record),
+            label_field,
         )
 
 

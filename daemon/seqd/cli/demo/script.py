@@ -83,7 +83,10 @@ def _classify(screen: Screen, environment: Environment, reviews: Sequence[Review
         "demo with mixed opinions",
     )
     _command(screen, "seqd classify reviews.jsonl", "--out results.jsonl")
-    with feed_of(str(path), (), {}) as feed, ResultFiles(out, source=str(path)) as files:
+    with (
+        feed_of(str(path), (), {}, label_field="label") as feed,
+        ResultFiles(out, source=str(path)) as files,
+    ):
         handle = environment.client.classify(feed, model="imdb_lstm")
         output = Output(files, lambda result: None, as_json=False)
         counts = ResultCounts(feed.labels)

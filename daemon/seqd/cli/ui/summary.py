@@ -55,7 +55,6 @@ class ResultCounts:
         self.worth_a_retry = False
         self.first_errors: list[ItemFailure] = []
         self.predicted: Counter[str] = Counter()
-        self.truncated = 0
         self._truth = truth if truth is not None else deque[str | None]()
         self._true_labels: Counter[str] = Counter()
         self._right = 0
@@ -100,7 +99,6 @@ class ResultCounts:
 
     def _compare(self, truth: str | None, output: Classification) -> None:
         self.predicted[output.label] += 1
-        self.truncated += output.truncated
         if truth is not None:
             self._true_labels[truth] += 1
             self._right += truth == output.label

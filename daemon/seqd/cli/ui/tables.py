@@ -73,7 +73,7 @@ def values_line(values: Mapping[str, object]) -> str:
 
 def print_json(value: object) -> None:
     """Print a wire record, or lists and mappings of them, as JSON on stdout."""
-    print(json.dumps(_plain(value), indent=2, ensure_ascii=False))  # noqa: T201
+    print(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))  # noqa: T201
 
 
 def _draw(screen: Screen, table: "Table") -> None:
@@ -91,10 +91,8 @@ def _plain(value: object) -> object:
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(part) for part in value]
-    return value
+        return dict(value)
+    raise TypeError(f"a {type(value).__name__} is no record of the wire")
 
 
 def _cell(value: object) -> str:
