@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from builders import a_sweep_job, a_trained_version
-from seqd.analysis.sweep_plot import draw_sweep
+from seqd.analysis.plots import draw_sweep
 from seqd.analysis.sweeps import SweepReport, combinations_of, report_of
 from seqd_schemas import ItemSuccess
 

@@ -219,8 +219,7 @@ def follow_sweep(
 
 def draw(screen: "Screen", report: "SweepReport", plot: Path) -> bool:
     """Draw a sweep; return False, and say so, where no version has a figure to draw."""
-    from seqd.analysis.plots import NO_FONT
-    from seqd.analysis.sweep_plot import draw_sweep
+    from seqd.analysis.plots import NO_FONT, draw_sweep
 
     if not report.trained or report.figure is None:
         screen.say(f"There is nothing to draw, so {plot} is not written.", "yellow")

@@ -1,6 +1,6 @@
 """`seqd demo`: the main job on this machine, in under a minute, with nothing to prepare.
 
-`script` is the demo itself, `environment` the daemon that it runs on, and `sample_data` its input.
+`script` is the demo itself, `sample_data` its input.
 """
 
 import typer
