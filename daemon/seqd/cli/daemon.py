@@ -59,7 +59,7 @@ class Daemon:
         return self._supervisor.run()
 
     def stop(self) -> None:
-        """Ask the workers to end; safe from any thread."""
+        """Request the end of all workers; safe from any thread."""
         self._supervisor.request_stop()
 
     def _is_ready(self, worker_id: str) -> bool:
