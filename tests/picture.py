@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from seqd.demo.reviews import compose_reviews
+from seqd.cli.demo.sample_data import compose_reviews
 
 ROWS, COLUMNS = 40, 100
 REVIEWS = 10_000

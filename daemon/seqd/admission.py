@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from seqd.combinations import combinations_of
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import check_parameters
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
     Job,
     ModelReference,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from pydantic import JsonValue
 
 from seqd.errors import InvalidParameters
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import ParameterValue
 
 if TYPE_CHECKING:

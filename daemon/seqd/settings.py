@@ -13,8 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
-from seqd.suggestions import did_you_mean
-from seqd.validation import faults_of
+from seqd.validation import did_you_mean, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 _PREFIX = "SEQD_"
@@ -220,7 +219,7 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         fault = faults_of(error)[0]
-        name = fault.place.replace(".", "_").upper()
+        name = fault.field.replace(".", "_").upper()
         raise InvalidSettings(
             f"SEQD_{name} is {fault.value}: {fault.allowed}. `{_description(name)}`"
         ) from None

@@ -1,10 +1,12 @@
-"""What pydantic found wrong, in words: the one place where a ValidationError becomes a sentence.
+"""What error messages say of a wrong value or name: what arrived, what is allowed, what was meant.
 
     units is 0: Input should be greater than or equal to 1
 
-Says what arrived, where, and what is allowed. What to do about it is the caller's to add.
+What to do about it is for the caller to add. Every ValidationError of pydantic becomes a sentence
+here. Light to import.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ class Fault(NamedTuple):
     """One thing that is wrong."""
 
     #: Where: `source.path`, `items.3.text`; "" for the whole, as of fields that do not go together.
-    place: str
+    field: str
     #: What arrived, as Python writes it, cut short; None where nothing did, or for the whole.
     value: str | None
     #: What is allowed: pydantic's sentence, without a full stop.
@@ -31,7 +33,7 @@ def faults_of(error: "ValidationError") -> tuple[Fault, ...]:
     """Return all that is wrong, at least one fault, in the order of the fields."""
     return tuple(
         Fault(
-            place=".".join(str(part) for part in one["loc"]),
+            field=".".join(str(part) for part in one["loc"]),
             value=shown(one["input"]) if one["loc"] and one["type"] != "missing" else None,
             allowed=one["msg"].removeprefix("Value error, "),
             rule=one["type"],
@@ -46,16 +48,16 @@ def fault_sentence(
     """Return what is wrong first, in words, without a full stop.
 
     `noun` is what the fields are called: `parameter` makes `parameter 'units' is 0: …`. `whole`
-    is said in the place of a field where none is to blame. A log line needs no value of a
-    stranger's: `shows_value=False` leaves it out.
+    is the subject where no single field is to blame. `shows_value=False` leaves the value out, as
+    a log should.
     """
     fault = faults_of(error)[0]
-    if not fault.place:
+    if not fault.field:
         return f"{whole}: {fault.allowed}" if whole else fault.allowed
-    place = f"{noun} {fault.place!r}" if noun else fault.place
+    field = f"{noun} {fault.field!r}" if noun else fault.field
     if fault.value is None or not shows_value:
-        return f"{place}: {fault.allowed}"
-    return f"{place} is {fault.value}: {fault.allowed}"
+        return f"{field}: {fault.allowed}"
+    return f"{field} is {fault.value}: {fault.allowed}"
 
 
 def shown(value: object) -> str:
@@ -65,3 +67,20 @@ def shown(value: object) -> str:
     except ValueError:  # a number of more than 4,300 digits
         return f"of type {type(value).__name__} and too long to show"
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names joined for a sentence, sorted; `none` when there are none."""
+    return ", ".join(sorted(names)) or "none"
+
+
+def did_you_mean(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """Return ` Did you mean 'x'?`, with the space, or nothing when no known name is similar.
+
+    A `prefix` that all of them have makes none of them more similar.
+    """
+    import difflib  # 3 ms, paid only by a request that is wrong
+
+    rests = sorted(other.removeprefix(prefix) for other in known)
+    close = difflib.get_close_matches(name.removeprefix(prefix), rests, n=1, cutoff=0.6)
+    return f" Did you mean {prefix + close[0]!r}?" if close else ""

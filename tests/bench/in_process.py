@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seqd.cli.local import open_workshop
+from seqd.cli.options import open_local_models
 from seqd.hookspecs import Device, LoadedModel, WorkItem
 from seqd.inputs import TextDataset
 from seqd.settings import Settings
@@ -28,7 +28,7 @@ class Program:
     def __init__(self, text: str, slot: str, threads: int) -> None:
         self.text = Path(text).read_text(encoding="utf-8")
         self.device = Device(slot=slot, kind="cpu", threads=threads)
-        self.workshop = open_workshop(Settings())
+        self.workshop = open_local_models(Settings())
         self.loaded: dict[str, LoadedModel] = {}
 
     def fit(self, model: str, preset: str, parameters: dict[str, Any]) -> tuple[float, float]:

@@ -13,8 +13,7 @@ import pytest
 
 from bench.daemon import TESTS, descendants_of
 from cli_builders import clean_environment
-from seqd.demo.reviews import compose_reviews
-from seqd.demo.text import compose_text
+from seqd.cli.demo.sample_data import compose_reviews, compose_text
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(400)]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.peers.padding import words_of
-from seqd.demo.reviews import compose_reviews
-from seqd.demo.text import compose_text
+from seqd.cli.demo.sample_data import compose_reviews, compose_text
 from seqd.inputs import FileDataset
 from seqd_schemas import FileSource
 

@@ -13,8 +13,8 @@ from operator import eq
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from seqd.cli.demo.sample_data import compose_reviews
 from seqd.client import Client, JobHandle
-from seqd.demo.reviews import compose_reviews
 from seqd.models import ModelStore, VersionDraft
 from seqd.settings import Settings
 from seqd_schemas import Classification, DataFingerprint, ItemFailure, ItemSuccess

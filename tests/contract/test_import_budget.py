@@ -59,7 +59,7 @@ def test_the_client_loads_neither_celery_nor_what_only_the_command_line_needs():
 #: What a command that hands a job in and prints its result to a pipe can do without.
 NOT_FOR_A_SUBMIT = {
     "celery", "kombu", "billiard", "amqp", "pluggy", "rich", "jsonschema", "numpy",
-    "seqd.demo", "seqd.hookspecs", "seqd.models", "seqd.local.supervisor",
+    "seqd.cli.demo.script", "seqd.hookspecs", "seqd.models", "seqd.local.supervisor",
     "seqd.worker", "seqd.ledger.work", "seqd.inputs.datasets",
     "seqd.local.redis_server", "seqd.cli.jobs", "seqd.cli.models",
 }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 
 from cli_builders import Installation, running_daemon
-from seqd.demo.reviews import compose_reviews
+from seqd.cli.demo.sample_data import compose_reviews
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 

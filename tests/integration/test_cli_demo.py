@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from seqd.demo import run_demo
+from seqd.cli.demo.script import run_demo
 from seqd.settings import Settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(240)]

@@ -9,9 +9,8 @@ import pytest
 import typer
 
 from cli_builders import clean_environment, here
-from seqd.cli.detaching import leave_running
-from seqd.cli.following import cancelling
-from seqd.cli.rendering.screen import Screen
+from seqd.cli.following import cancelling, detach_from
+from seqd.cli.ui.screen import Screen
 from seqd.client import JobHandle
 from seqd.errors import WrongState
 from seqd.ledger import connect
@@ -213,7 +212,7 @@ def test_an_ended_job_is_not_said_to_run_by_itself(
 ):
     job = an_ended(cluster, "good")
 
-    leave_running(job, Screen(to_stderr=True), as_json=False)
+    detach_from(job, Screen(to_stderr=True), as_json=False)
 
     printed = capsys.readouterr()
     assert printed.out == f"{job.job_id}\n"
@@ -228,7 +227,7 @@ def test_a_job_that_expired_in_its_upload_is_told_with_what_to_do(
     job = no_worker.client().classify(["a", "b"], model="echo", expires_in_s=1)
     job.results().__next__()  # waits until it has expired
 
-    leave_running(job, Screen(to_stderr=True), as_json=False)
+    detach_from(job, Screen(to_stderr=True), as_json=False)
     left = capsys.readouterr()
     watched = here(capsys, "jobs", "watch", job.job_id)
 

@@ -10,8 +10,8 @@ import pytest
 
 from builders import a_sweep_job
 from ledger_fixtures import Environment
-from seqd.combinations import combinations_of, training_of
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
+from seqd.analysis.sweeps import combinations_of, training_of
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
 from seqd.inputs import ListDataset
 from seqd.ledger.blobs import unpack_items

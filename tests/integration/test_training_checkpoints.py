@@ -7,7 +7,7 @@ import pytest
 
 from builders import a_train_job, an_epoch
 from ledger_fixtures import Environment
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
 from seqd.inputs import ListDataset
@@ -199,10 +199,10 @@ def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_after_a_save(
 
 def test_the_epochs_before_a_checkpoint_come_back_with_it(training: Training):
     first, second = LearningCurve(), LearningCurve()
-    first.take(1, 0.5, {"loss": 2.0})
+    first.add(1, 0.5, {"loss": 2.0})
     checkpoints = training.checkpoints(curve=first)
     checkpoints.save({}, {"epoch": 1})
-    first.take(2, 0.5, {"loss": 1.0})
+    first.add(2, 0.5, {"loss": 1.0})
 
     training.checkpoints(curve=second).load()
 

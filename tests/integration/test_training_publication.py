@@ -13,7 +13,7 @@ import pytest
 from builders import a_train_job
 from ledger_fixtures import Environment
 from plugin_builders import a_registry_of
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs import ListDataset

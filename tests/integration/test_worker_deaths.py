@@ -43,7 +43,7 @@ def is_ready(worker: LiveWorker) -> bool:
     return status is not None and status.state == "ready"
 
 
-def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_lease_ends(
+def test_a_job_survives_its_workers_child_whose_work_is_released_before_its_lease_ends(
     empty_cluster: Cluster,
 ):
     worker = empty_cluster.start_ready(lease_s=60, heartbeat_s=20)

@@ -4,9 +4,7 @@ from collections import Counter
 from hashlib import sha256
 from itertools import islice
 
-from seqd.demo.reviews import compose_reviews
-from seqd.demo.sample_data import sample_data
-from seqd.demo.text import compose_text
+from seqd.cli.demo.sample_data import compose_reviews, compose_text, sample_data
 
 
 def test_reviews_are_distinct_and_of_both_stances() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from seqd.cli.exits import exit_status_of, run, tell
+from seqd.cli.exits import exit_status_of, print_error, run
 from seqd.errors import (
     ArtifactDamaged,
     InvalidInput,
@@ -43,7 +43,7 @@ def test_a_failed_job_has_the_status_of_what_made_it_fail(code: str, status: int
 
 
 def test_an_error_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) -> None:
-    status = tell(InvalidInput("x.jsonl is empty; at least one entry is due"))
+    status = print_error(InvalidInput("x.jsonl is empty; at least one entry is due"))
 
     printed = capsys.readouterr()
     assert status == 2
@@ -52,7 +52,7 @@ def test_an_error_is_one_line_with_its_code(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_failed_job_is_told_with_its_id(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(a_failed_job("invalid_data", "one class only"))
+    print_error(a_failed_job("invalid_data", "one class only"))
 
     assert capsys.readouterr().err == "error[invalid_data]: job j1 failed: one class only\n"
 

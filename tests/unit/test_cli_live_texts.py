@@ -9,10 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from builders import a_catalog_entry
-from seqd.cli.live_texts import LiveTexts, expected_temperatures
-from seqd.cli.rendering.results import GenerationPrinter
-from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.writing import Folder, TextWriter
+from seqd.cli.generate import LiveTexts, expected_temperatures
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.texts import GenerationPrinter, LineBreaker, TextWriter
 from seqd.client import StreamedText
 from seqd_schemas import GeneratedSample, ItemError, ItemErrorCode, TaskSchema
 
@@ -195,15 +194,15 @@ def test_a_terminal_breaks_lines_between_words_and_shows_what_could_move_its_cur
 
 @given(TEXTS, st.integers(2, 30), st.data())
 def test_folding_loses_nothing_and_keeps_within_the_width(text, width, data):
-    folder = Folder(width)
+    breaker = LineBreaker(width)
 
     folded, rest = "", text
     while rest:
         size = data.draw(st.integers(1, len(rest)))
-        folded, rest = folded + folder.fold(rest[:size]), rest[size:]
-    folded += folder.rest()
+        folded, rest = folded + breaker.add(rest[:size]), rest[size:]
+    folded += breaker.rest()
 
-    whole = Folder(width)
-    assert folded == whole.fold(text) + whole.rest()
+    whole = LineBreaker(width)
+    assert folded == whole.add(text) + whole.rest()
     assert "".join(folded.split()) == "".join(text.split())
     assert all(cell_len(line) <= width for line in folded.split("\n"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.measuring import Writer, measure_text
+from seqd.cli.evaluate import TextModel, measure_text
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault, SeqdError
 from seqd.hookspecs import (
     Artifact,
@@ -99,22 +99,22 @@ def text(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Writer:
+def writer(tmp_path: Path) -> TextModel:
     return a_writer(tmp_path, "another text")
 
 
-def a_writer(folder: Path, learnt: str, **parameters: float) -> Writer:
+def a_writer(folder: Path, learnt: str, **parameters: float) -> TextModel:
     model = HalvingModel()
     source = folder / "learnt.txt"
     source.write_text(learnt)
     data = FileDataset(FileSource(path=str(source), format=FileFormat.LINES))
     artifact = train_to_artifact(model, {}, data, folder / "store")
     manifest = artifact.manifest.model_copy(update={"parameters": parameters})
-    return Writer(model, Artifact(artifact.folder, manifest))
+    return TextModel(model, Artifact(artifact.folder, manifest))
 
 
 def test_the_figures_of_a_text_are_printed_with_their_perplexity(
-    capsys: pytest.CaptureFixture[str], writer: Writer, text: Path
+    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
 ) -> None:
     measure_text(writer, str(text), None, FIELDS, as_json=False)
 
@@ -128,7 +128,7 @@ def test_the_figures_of_a_text_are_printed_with_their_perplexity(
 
 
 def test_the_last_share_of_a_text_is_its_end(
-    capsys: pytest.CaptureFixture[str], writer: Writer, text: Path
+    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
 ) -> None:
     measure_text(writer, str(text), 0.1, FIELDS, as_json=True)
 
@@ -144,7 +144,7 @@ def test_the_last_share_of_a_text_is_its_end(
 
 
 def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
-    capsys: pytest.CaptureFixture[str], writer: Writer, text: Path
+    capsys: pytest.CaptureFixture[str], writer: TextModel, text: Path
 ) -> None:
     HalvingModel.told = {"bits_per_char": math.inf}
     try:
@@ -198,7 +198,7 @@ def test_a_text_that_was_learnt_from_is_warned_of_but_for_what_was_held_out(
     ],
 )
 def test_a_text_that_cannot_be_measured_is_refused(
-    writer: Writer,
+    writer: TextModel,
     text: Path,
     content: bytes,
     last: float | None,
@@ -213,7 +213,7 @@ def test_a_text_that_cannot_be_measured_is_refused(
     assert message in str(raised.value)
 
 
-def test_a_plugin_that_breaks_is_named(writer: Writer, text: Path) -> None:
+def test_a_plugin_that_breaks_is_named(writer: TextModel, text: Path) -> None:
     HalvingModel.told = None
     try:
         with pytest.raises(PluginFault) as raised:
@@ -225,7 +225,7 @@ def test_a_plugin_that_breaks_is_named(writer: Writer, text: Path) -> None:
 
 
 def test_a_model_that_measures_nothing_is_told_so(
-    writer: Writer, text: Path, monkeypatch: pytest.MonkeyPatch
+    writer: TextModel, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(HalvingModel, "loaded", Speechless)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.models import draw_what_was_asked, say_where
-from seqd.cli.rendering.model_tables import bars_of, print_inspections
-from seqd.cli.rendering.screen import Screen
+from seqd.cli.models import draw_picture, say_where_picture_is
+from seqd.cli.ui.models import bars_of, print_inspections
+from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
 from seqd.models import ModelStore, VersionDraft
@@ -70,7 +70,7 @@ def test_a_picture_of_no_curve_is_refused(tmp_path: Path) -> None:
     manifest = a_version(tmp_path, epochs=1)
 
     with pytest.raises(InvalidRequest) as raised:
-        draw_what_was_asked(tmp_path / "a.png", manifest, (), None)
+        draw_picture(tmp_path / "a.png", manifest, (), None)
 
     assert str(raised.value) == (
         "imdb_lstm@1 has no learning curve: it keeps 1 epoch of its training, and 2 make a curve. "
@@ -83,7 +83,7 @@ def test_a_picture_of_a_table_that_is_no_distribution_is_refused(tmp_path: Path)
     table = Inspection("words", ("word",), (("a",),))
 
     with pytest.raises(InvalidRequest, match="shows of --state 'a' is no distribution"):
-        draw_what_was_asked(tmp_path / "a.png", manifest, (table,), "a")
+        draw_picture(tmp_path / "a.png", manifest, (table,), "a")
 
 
 def test_a_state_is_drawn_and_its_place_is_said(
@@ -91,8 +91,8 @@ def test_a_state_is_drawn_and_its_place_is_said(
 ) -> None:
     manifest, path = a_version(tmp_path, epochs=1), tmp_path / "a.png"
 
-    lacks_characters = draw_what_was_asked(path, manifest, (TABLE,), "a")
-    say_where(Screen(), path, lacks_characters=lacks_characters)
+    lacks_characters = draw_picture(path, manifest, (TABLE,), "a")
+    say_where_picture_is(Screen(), path, lacks_characters=lacks_characters)
 
     assert capsys.readouterr().out == f"The picture is in {path}.\n"
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -1,14 +1,14 @@
-"""What people see of a job that is paused: no pace and no time left, until it is resumed."""
+"""What people see of a job that is paused: no rate and no time left, until it is resumed."""
 
 from collections.abc import Callable
 
 import pytest
 
 from cli_builders import a_record, last_line_of
-from seqd.cli.rendering.bulk_view import BulkView, LineView, bulk_view
-from seqd.cli.rendering.pace import Pace
-from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.training_view import TrainingView
+from seqd.cli.bulk import bulk_view
+from seqd.cli.ui.progress import BulkView, JobRate, LineView
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.training import TrainingView
 from seqd_schemas import Counts, Event, JobState, Paused, Progress, Resumed, Started, Step
 
 PAUSED = a_record(state=JobState.PAUSED)
@@ -36,7 +36,7 @@ def a_step() -> Step:
 
 @pytest.fixture(autouse=True)
 def _a_line_at_each_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seqd.cli.rendering.bulk_view.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("seqd.cli.ui.progress.LINE_EVERY_S", 0.0)
 
 
 @pytest.fixture
@@ -153,20 +153,20 @@ def test_nobody_hears_of_the_pauses_of_a_job_that_has_ended(
 
 
 def test_after_a_pause_the_rate_counts_from_the_resumption() -> None:
-    pace = Pace(is_paused=False)
-    pace.take(paused(done=10))
-    pace.take(resumed(done=20, at_ms=60_000))
+    rate = JobRate(is_paused=False)
+    rate.add(paused(done=10))
+    rate.add(resumed(done=20, at_ms=60_000))
 
-    told = pace.told(progress(40, at_ms=62_000), is_final=True)
+    texts = rate.texts(progress(40, at_ms=62_000), is_final=True)
 
-    assert told == ("10/s", "6.0 s left")
+    assert texts == ("10/s", "6.0 s left")
 
 
 def test_no_time_left_is_told_while_the_total_still_grows_after_a_pause() -> None:
-    pace = Pace(is_paused=True)
-    pace.take(resumed(done=20, at_ms=60_000))
+    rate = JobRate(is_paused=True)
+    rate.add(resumed(done=20, at_ms=60_000))
 
-    assert pace.told(progress(40, at_ms=62_000), is_final=False) == ("10/s",)
+    assert rate.texts(progress(40, at_ms=62_000), is_final=False) == ("10/s",)
 
 
 def test_the_whole_of_a_paused_job_has_a_time_and_no_rate(

@@ -35,7 +35,7 @@ def test_a_file_is_fed_in_order_with_its_labels(tmp_path: Path) -> None:
         {"id": "c", "text": "good"},
     )
 
-    with feed_of(str(path), [], {}) as feed:
+    with feed_of(str(path), [], {}, label_field="label") as feed:
         entries = list(feed)
 
     assert [entry.custom_id for entry in entries] == ["a", "b", "c"]
@@ -47,17 +47,17 @@ def test_a_file_is_fed_in_order_with_its_labels(tmp_path: Path) -> None:
 def test_labels_may_stand_in_another_field(tmp_path: Path) -> None:
     path = a_file(tmp_path, {"text": "fine", "label": "wrong", "truth": 1})
 
-    with feed_of(str(path), [], {}) as feed:
-        list(feed.with_labels_in("truth"))
+    with feed_of(str(path), [], {}, label_field="truth") as feed:
+        list(feed)
 
     assert list(feed.labels) == ["1"]
 
 
-def test_labels_that_nobody_takes_out_are_not_kept(tmp_path: Path) -> None:
+def test_without_a_field_no_labels_are_kept(tmp_path: Path) -> None:
     path = a_file(tmp_path, {"text": "fine", "label": "positive"})
 
     with feed_of(str(path), [], {}) as feed:
-        entries = list(feed.without_labels())
+        entries = list(feed)
 
     assert len(entries) == 1
     assert not feed.labels
@@ -66,7 +66,7 @@ def test_labels_that_nobody_takes_out_are_not_kept(tmp_path: Path) -> None:
 def test_a_label_that_is_none_does_not_spoil_its_item(tmp_path: Path) -> None:
     path = a_file(tmp_path, {"text": "fine", "label": {"not": "a label"}})
 
-    with feed_of(str(path), [], {}) as feed:
+    with feed_of(str(path), [], {}, label_field="label") as feed:
         entries = list(feed)
 
     assert isinstance(entries[0], Item)

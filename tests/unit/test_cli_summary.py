@@ -4,34 +4,34 @@ import pytest
 
 from builders import a_classify_job
 from cli_builders import a_failure, a_record, a_success
-from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.summary import (
-    Course,
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.summary import (
+    BulkOutcome,
+    ResultCounts,
     say_bulk_summary,
     say_headline,
     say_merged_summary,
     say_retry_summary,
     say_what_was_not_sent,
 )
-from seqd.cli.tally import Tally
 from seqd_schemas import Counts, ItemErrorCode, JobState
 
 ONE_BAD = Counts(total=4, succeeded=3, errored=1)
 
 
-def a_tally(*failures: ItemErrorCode) -> Tally:
+def some_counts(*failures: ItemErrorCode) -> ResultCounts:
     """Three positive reviews and a negative one, and items without a result."""
-    tally = Tally()
+    counts = ResultCounts()
     for label in ("positive", "negative", "positive", "positive"):
-        tally.add(a_success(label=label))
+        counts.add(a_success(label=label))
     for code in failures:
-        tally.add(a_failure(code=code, message="no luck."))
-    return tally
+        counts.add(a_failure(code=code, message="no luck."))
+    return counts
 
 
-def an_ended(**changes: object) -> Course:
+def an_ended(**changes: object) -> BulkOutcome:
     times = {"started_at_ms": 1_000, "ended_at_ms": 3_000}
-    return Course(a_record(state=JobState.COMPLETED, counts=ONE_BAD, **times, **changes))
+    return BulkOutcome(a_record(state=JobState.COMPLETED, counts=ONE_BAD, **times, **changes))
 
 
 def test_a_job_says_how_fast_it_was(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,8 +40,8 @@ def test_a_job_says_how_fast_it_was(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "3 classified by imdb_lstm@0 in 2.0 s, 2.0 a second\n"
 
 
-def test_a_job_that_was_paused_says_no_pace(capsys: pytest.CaptureFixture[str]) -> None:
-    say_headline(Screen(), Course(an_ended().record, was_paused=True))
+def test_a_job_that_was_paused_says_no_rate(capsys: pytest.CaptureFixture[str]) -> None:
+    say_headline(Screen(), BulkOutcome(an_ended().record, was_paused=True))
 
     assert capsys.readouterr().out == "3 classified by imdb_lstm@0 in 2.0 s, its pauses included\n"
 
@@ -49,7 +49,7 @@ def test_a_job_that_was_paused_says_no_pace(capsys: pytest.CaptureFixture[str]) 
 def test_a_job_with_its_retries_says_what_both_came_to(capsys: pytest.CaptureFixture[str]) -> None:
     first = an_ended(continued_by="j2").record
 
-    say_merged_summary(Screen(), first, a_record(job_id="j2"), a_tally(), None)
+    say_merged_summary(Screen(), first, a_record(job_id="j2"), some_counts(), None)
 
     assert capsys.readouterr().out == (
         "4 classified by imdb_lstm@0 (with its retries): 1 negative, 3 positive\n"
@@ -60,9 +60,9 @@ def test_what_a_job_and_its_retries_left_undone_is_retried_from_the_last_of_them
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = an_ended(continued_by="j2").record
-    tally = a_tally(*[ItemErrorCode.WORKER_CRASHED] * 4)
+    counts = some_counts(*[ItemErrorCode.WORKER_CRASHED] * 4)
 
-    say_merged_summary(Screen(), first, a_record(job_id="j2"), tally, None)
+    say_merged_summary(Screen(), first, a_record(job_id="j2"), counts, None)
 
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "All of them: seqd jobs results j1 --merged --out results.jsonl",
@@ -73,9 +73,9 @@ def test_what_a_job_and_its_retries_left_undone_is_retried_from_the_last_of_them
 def test_items_with_errors_are_told_with_the_job_to_retry(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tally = a_tally(ItemErrorCode.INVALID_INPUT, ItemErrorCode.PLUGIN_ERROR)
+    counts = some_counts(ItemErrorCode.INVALID_INPUT, ItemErrorCode.PLUGIN_ERROR)
 
-    say_bulk_summary(Screen(), an_ended(), tally, None)
+    say_bulk_summary(Screen(), an_ended(), counts, None)
 
     assert capsys.readouterr().out.splitlines()[1:] == [
         "2 of 6 items have no result:",
@@ -86,7 +86,7 @@ def test_items_with_errors_are_told_with_the_job_to_retry(
 
 
 @pytest.mark.parametrize(
-    ("course", "code"),
+    ("outcome", "code"),
     [
         (an_ended(), ItemErrorCode.INVALID_INPUT),
         (an_ended(), ItemErrorCode.DECODE_ERROR),
@@ -96,9 +96,9 @@ def test_items_with_errors_are_told_with_the_job_to_retry(
     ids=["no word in it", "no text", "half an input", "retried already"],
 )
 def test_no_retry_is_offered_that_would_help_nobody(
-    capsys: pytest.CaptureFixture[str], course: Course, code: ItemErrorCode
+    capsys: pytest.CaptureFixture[str], outcome: BulkOutcome, code: ItemErrorCode
 ) -> None:
-    say_bulk_summary(Screen(), course, a_tally(code), None)
+    say_bulk_summary(Screen(), outcome, some_counts(code), None)
 
     assert "retry" not in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_a_job_whose_time_ran_out_says_how_far_it_came(capsys: pytest.CaptureFix
     job = a_classify_job(expires_in_s=90)
     record = a_record(state=JobState.EXPIRED, counts=counts, job=job)
 
-    say_bulk_summary(Screen(), Course(record), a_tally(ItemErrorCode.EXPIRED), None)
+    say_bulk_summary(Screen(), BulkOutcome(record), some_counts(ItemErrorCode.EXPIRED), None)
 
     assert capsys.readouterr().out.splitlines()[-1] == (
         "Job j1 expired after 90 s with 8,704 of 25,000 items done. The rest: seqd jobs retry j1"
@@ -120,7 +120,7 @@ def test_a_retry_says_how_many_of_its_items_have_a_result_now(
 ) -> None:
     retry = a_record(job_id="j2", counts=Counts(total=1, succeeded=1))
 
-    say_retry_summary(Screen(), retry, an_ended().record, a_tally(), None)
+    say_retry_summary(Screen(), retry, an_ended().record, some_counts(), None)
 
     assert capsys.readouterr().out == "1 of 1 retried item has a result now.\n"
 

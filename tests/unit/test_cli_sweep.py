@@ -6,13 +6,11 @@ import pytest
 
 from builders import a_sweep_job, a_trained_version
 from cli_builders import a_record, here
-from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.sweep_board import SweepBoard
-from seqd.cli.rendering.sweep_table import print_sweep, say_best, say_sweep_headline
-from seqd.cli.rendering.sweep_view import SweepView
-from seqd.cli.sweep import read_grid
+from seqd.analysis.sweeps import report_of
+from seqd.cli.train import read_grid
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.sweeps import SweepProgress, SweepView, print_sweep, say_best, say_sweep_headline
 from seqd.errors import InvalidParameters
-from seqd.sweep_report import report_of
 from seqd_schemas import (
     Epoch,
     ItemError,
@@ -59,36 +57,36 @@ def a_sweep(state: JobState = JobState.RUNNING, **changes: object) -> JobRecord:
 
 
 def test_each_combination_goes_from_waiting_to_trained():
-    board = SweepBoard(["a=1", "a=2"], clock=lambda: 5.0)
+    progress = SweepProgress(["a=1", "a=2"], clock=lambda: 5.0)
 
-    states = [board.counted()]
-    board.take(Log(job_id="j1", at_ms=1, run="a=1", level="info", message="begun by w1"))
-    states.append(board.counted())
-    board.take(a_step("a=1", done=3))
-    row = board.rows["a=1"]
+    states = [progress.counts()]
+    progress.add(Log(job_id="j1", at_ms=1, run="a=1", level="info", message="begun by w1"))
+    states.append(progress.counts())
+    progress.add(a_step("a=1", done=3))
+    row = progress.rows["a=1"]
     told = (row.share, row.metrics, row.seconds(now_s=7.0))
-    board.settle({"a=1": trained("a=1", 3, 0.9), "a=2": failed("a=2")})
+    progress.add_results({"a=1": trained("a=1", 3, 0.9), "a=2": failed("a=2")})
 
     assert states == [{"waiting": 2}, {"training": 1, "waiting": 1}]
     assert told == (0.75, {"loss": 0.7}, 2.0)
-    assert board.counted() == {"trained": 1, "failed": 1}
-    assert (row.seconds(now_s=99.0), board.rows["a=2"].seconds(now_s=99.0)) == (12.0, None)
+    assert progress.counts() == {"trained": 1, "failed": 1}
+    assert (row.seconds(now_s=99.0), progress.rows["a=2"].seconds(now_s=99.0)) == (12.0, None)
 
 
 def test_a_result_is_news_once():
-    board = SweepBoard(["a=1"])
+    progress = SweepProgress(["a=1"])
 
-    news = [board.settle({"a=1": failed("a=1")}) for _ in range(2)]
+    news = [progress.add_results({"a=1": failed("a=1")}) for _ in range(2)]
 
     assert [len(rows) for rows in news] == [1, 0]
 
 
 def test_where_there_is_little_room_what_is_trained_right_now_is_shown():
-    board = SweepBoard([f"a={number}" for number in range(9)])
-    board.settle({f"a={number}": failed(f"a={number}") for number in range(4)})
-    board.take(a_step("a=5"))
+    progress = SweepProgress([f"a={number}" for number in range(9)])
+    progress.add_results({f"a={number}": failed(f"a={number}") for number in range(4)})
+    progress.add(a_step("a=5"))
 
-    rows, left_out = board.shown(3)
+    rows, left_out = progress.visible(3)
 
     assert ([row.name for row in rows], left_out) == (["a=2", "a=3", "a=5"], 6)
 
@@ -97,8 +95,8 @@ def test_without_a_terminal_epochs_and_ends_are_plain_lines(capsys: pytest.Captu
     with SweepView(Screen(), a_sweep()) as view:
         view.show(a_step("embedding_length=8"))
         view.show(an_epoch("embedding_length=8"))
-        view.settle({"embedding_length=8": trained("embedding_length=8", 3, 0.8)})
-        view.settle({"embedding_length=16": failed("embedding_length=16")})
+        view.add_results({"embedding_length=8": trained("embedding_length=8", 3, 0.8)})
+        view.add_results({"embedding_length=16": failed("embedding_length=16")})
 
     assert capsys.readouterr().out.splitlines() == [
         "embedding_length=8: epoch 1/2, loss 0.5000, validation accuracy 0.8000, 2.5 s",

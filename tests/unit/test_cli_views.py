@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from cli_builders import a_record, last_line_of
-from seqd.cli.rendering.bulk_view import LineView, bulk_view
-from seqd.cli.rendering.fleet_log import FleetLog
-from seqd.cli.rendering.numbers import age, count, counted, duration, metric, rate, size
-from seqd.cli.rendering.plugin_tables import print_fleet
-from seqd.cli.rendering.screen import Screen, printable
-from seqd.cli.rendering.tables import print_facts, print_table
-from seqd.cli.rendering.training_view import TrainingView, sample_lines
+from seqd.cli.bulk import bulk_view
+from seqd.cli.daemon import FleetLog
+from seqd.cli.ui.fleet import print_fleet
+from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
+from seqd.cli.ui.progress import LineView
+from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.training import TrainingView, sample_lines
 from seqd.local import Change, WorkerChange
 from seqd.local.slots import parse_slots
 from seqd_schemas import (
@@ -58,7 +59,7 @@ def a_worker() -> WorkerStatus:
 
 
 def lines_of(view: LineView, *events: Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seqd.cli.rendering.bulk_view.LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("seqd.cli.ui.progress.LINE_EVERY_S", 0.0)
     for event in events:
         view.show(event)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from builders import a_sweep_job
-from seqd.combinations import (
+from seqd.analysis.sweeps import (
     best_of,
     combinations_of,
     deciding_figure,

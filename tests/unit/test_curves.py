@@ -5,7 +5,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqd.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
+from seqd.analysis.curves import MAX_FIGURES, Curve, LearningCurve, curve_of, curves_of
 from seqd.models.version_files import MAX_MANIFEST_BYTES
 from seqd_schemas import MAX_KEPT_EPOCHS, EpochMetrics
 
@@ -24,7 +24,7 @@ def numbers(curve: LearningCurve) -> list[int]:
 def taken(first: int, last: int, curve: LearningCurve | None = None) -> LearningCurve:
     curve = LearningCurve() if curve is None else curve
     for epoch in range(first, last + 1):
-        curve.take(epoch, 1.0, {"loss": 1.0 / epoch})
+        curve.add(epoch, 1.0, {"loss": 1.0 / epoch})
     return curve
 
 
@@ -68,7 +68,7 @@ def test_an_epoch_that_is_gone_through_again_is_kept_once():
 def test_what_json_has_no_number_for_is_left_out():
     curve = LearningCurve()
 
-    curve.take(1, 0.5, {"loss": float("nan"), "accuracy": 0.5})
+    curve.add(1, 0.5, {"loss": float("nan"), "accuracy": 0.5})
 
     assert curve.epochs[0].metrics == {"accuracy": 0.5}
 
@@ -76,7 +76,7 @@ def test_what_json_has_no_number_for_is_left_out():
 def test_the_longest_curve_takes_less_than_half_of_a_manifest():
     curve = LearningCurve()
     for epoch in range(1, MAX_KEPT_EPOCHS + 1):
-        curve.take(epoch, 1 / 3, {f"{'a' * 61}{number:03}": -1e-300 / 3 for number in range(64)})
+        curve.add(epoch, 1 / 3, {f"{'a' * 61}{number:03}": -1e-300 / 3 for number in range(64)})
 
     kept = [one.model_dump() for one in curve.epochs]
 

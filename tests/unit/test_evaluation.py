@@ -1,4 +1,4 @@
-"""Answers held against the truth: figures by hand, and what holds for any answers."""
+"""Answers held against the truth: figures by hand, and what holds for any predictions."""
 
 import math
 
@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.evaluation import Evaluation
+from seqd.analysis.evaluation import Evaluation
 from seqd_schemas import Classification
 
 CLASSES = ["blau", "gelb", "rot"]
 
 
-def an_answer(label: str, score: float = 0.8, **probabilities: float) -> Classification:
+def a_prediction(label: str, score: float = 0.8, **probabilities: float) -> Classification:
     return Classification(
         label=label, score=score, truncated=False, probabilities=probabilities or None
     )
@@ -22,7 +22,7 @@ def test_precision_and_recall_are_those_of_a_hand_count() -> None:
     evaluation = Evaluation()
 
     for truth, got in [("rot", "rot"), ("rot", "rot"), ("rot", "gelb"), ("gelb", "rot")]:
-        evaluation.add(truth, an_answer(got))
+        evaluation.add(truth, a_prediction(got))
 
     red = next(one for one in evaluation.report().classes if one.label == "rot")
     assert (red.items, red.predicted) == (3, 3)
@@ -35,7 +35,7 @@ def test_precision_and_recall_are_those_of_a_hand_count() -> None:
 def test_a_class_that_was_never_predicted_has_no_precision_and_a_recall_of_zero() -> None:
     evaluation = Evaluation()
 
-    evaluation.add("gelb", an_answer("rot", rot=0.8, gelb=0.2))
+    evaluation.add("gelb", a_prediction("rot", rot=0.8, gelb=0.2))
 
     yellow = next(one for one in evaluation.report().classes if one.label == "gelb")
     assert yellow.precision is None
@@ -46,8 +46,8 @@ def test_a_class_that_was_never_predicted_has_no_precision_and_a_recall_of_zero(
 def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_loss() -> None:
     evaluation = Evaluation()
 
-    evaluation.add("rot", an_answer("rot", rot=0.8, gelb=0.2))
-    evaluation.add("lila", an_answer("rot", rot=0.8, gelb=0.2))
+    evaluation.add("rot", a_prediction("rot", rot=0.8, gelb=0.2))
+    evaluation.add("lila", a_prediction("rot", rot=0.8, gelb=0.2))
 
     report = evaluation.report()
     assert report.accuracy == 0.5
@@ -59,8 +59,8 @@ def test_a_label_that_the_model_does_not_know_counts_as_wrong_and_not_in_the_los
 def test_items_without_a_label_or_an_answer_are_left_out_and_counted() -> None:
     evaluation = Evaluation()
 
-    evaluation.add("rot", an_answer("rot"))
-    evaluation.add(None, an_answer("rot"))
+    evaluation.add("rot", a_prediction("rot"))
+    evaluation.add(None, a_prediction("rot"))
     evaluation.add("rot", None)
 
     report = evaluation.report()
@@ -70,7 +70,7 @@ def test_items_without_a_label_or_an_answer_are_left_out_and_counted() -> None:
 def test_the_loss_takes_the_true_classs_probability_and_never_the_logarithm_of_zero() -> None:
     evaluation = Evaluation()
 
-    evaluation.add("gelb", an_answer("rot", 1.0, rot=1.0, gelb=0.0))
+    evaluation.add("gelb", a_prediction("rot", 1.0, rot=1.0, gelb=0.0))
 
     assert evaluation.report().log_loss == pytest.approx(-math.log(5e-6))
 
@@ -78,7 +78,7 @@ def test_the_loss_takes_the_true_classs_probability_and_never_the_logarithm_of_z
 def test_there_is_no_loss_where_the_true_classs_probability_is_not_told() -> None:
     evaluation = Evaluation()
 
-    evaluation.add("gelb", an_answer("rot"))
+    evaluation.add("gelb", a_prediction("rot"))
 
     assert evaluation.report().log_loss is None
 
@@ -87,22 +87,22 @@ def test_answers_that_are_right_as_often_as_they_claim_have_no_calibration_error
     evaluation = Evaluation()
 
     for number in range(10):
-        evaluation.add("rot" if number < 7 else "gelb", an_answer("rot", 0.7))
+        evaluation.add("rot" if number < 7 else "gelb", a_prediction("rot", 0.7))
 
     assert evaluation.report().calibration_error == pytest.approx(0.0)
 
 
-def test_answers_that_claim_too_much_have_the_gap_as_their_calibration_error() -> None:
+def test_predictions_that_claim_too_much_have_the_gap_as_their_calibration_error() -> None:
     evaluation = Evaluation()
 
     for number in range(10):
-        evaluation.add("rot" if number < 5 else "gelb", an_answer("rot", 0.9))
+        evaluation.add("rot" if number < 5 else "gelb", a_prediction("rot", 0.9))
 
     assert evaluation.report().calibration_error == pytest.approx(0.4)
 
 
 def test_without_items_there_is_no_report() -> None:
-    with pytest.raises(ValueError, match="no item has both a true label and an answer"):
+    with pytest.raises(ValueError, match="no item has both a true label and a prediction"):
         Evaluation().report()
 
 
@@ -117,12 +117,12 @@ def test_without_items_there_is_no_report() -> None:
     )
 )
 def test_counts_add_up_whatever_was_answered(
-    answers: list[tuple[str | None, str, float]],
+    predictions: list[tuple[str | None, str, float]],
 ) -> None:
     evaluation = Evaluation()
-    for truth, got, score in answers:
-        evaluation.add(truth, an_answer(got, score))
-    labelled = [answer for answer in answers if answer[0] is not None]
+    for truth, got, score in predictions:
+        evaluation.add(truth, a_prediction(got, score))
+    labelled = [answer for answer in predictions if answer[0] is not None]
     if not labelled:
         return
 

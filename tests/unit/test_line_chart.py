@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqd.cli.rendering.line_chart import Axis, Line, line_chart
+from seqd.cli.ui.charts import Axis, Line, line_chart
 
 AXIS = Axis("epoch", "1", "3")
 TRAINING = Line("training", ((1, 4.0), (2, 2.0), (3, 1.0)), "blue")

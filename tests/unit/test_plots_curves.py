@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from seqd.analysis.plots import draw_curves, draw_distribution
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
-from seqd.plots.curves import draw_curves
-from seqd.plots.distribution import draw_distribution
 from seqd_schemas import EpochMetrics
 
 SHARES = Distribution("successor", "probability")

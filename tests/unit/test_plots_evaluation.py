@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from seqd.analysis.evaluation import Evaluation, EvaluationReport
+from seqd.analysis.plots import draw_evaluation
 from seqd.errors import InvalidRequest
-from seqd.evaluation import Evaluation, EvaluationReport
-from seqd.plots.evaluation import draw_evaluation
 from seqd_schemas import Classification
 
 

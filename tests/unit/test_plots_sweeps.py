@@ -6,9 +6,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from builders import a_sweep_job, a_trained_version
-from seqd.combinations import combinations_of
-from seqd.plots.sweeps import draw_sweep
-from seqd.sweep_report import SweepReport, report_of
+from seqd.analysis.plots import draw_sweep
+from seqd.analysis.sweeps import SweepReport, combinations_of, report_of
 from seqd_schemas import ItemSuccess
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from cli_builders import a_record
-from seqd.cli.rendering.screen import Screen
-from seqd.cli.rendering.training_chart import TrainingChart, epochs_chart
-from seqd.cli.rendering.training_view import TrainingView
+from seqd.cli.ui.charts import TrainingChart, epochs_chart
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.training import TrainingView
 from seqd_schemas import Epoch, EpochMetrics, Event, Step
 
 WIDTH = 80
@@ -22,7 +22,7 @@ def an_epoch(number: int, **metrics: float) -> Epoch:
 def chart_of(*events: Event) -> list[str]:
     chart = TrainingChart()
     for event in events:
-        chart.take(event)
+        chart.add(event)
     return [line.plain for line in chart.draw(WIDTH)]
 
 

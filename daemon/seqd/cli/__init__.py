@@ -1,6 +1,7 @@
-"""The command line: `seqd` with its commands, a module each, named as the command is.
+"""The command line: `seqd` and its commands, a module for each command or group of them.
 
-`app` puts them together, `exits` decides the exit status, `options` holds what commands share.
-A command's module imports little, so that `seqd --help` is quick; what is heavy is imported
-inside the command. `rendering` draws what people see. Nothing else in seqd calls this.
+A command is a function with typer's annotations. To add one, write it in a module here and add a
+line to `app._COMMANDS`; the guides list the commands too. What several commands take is in
+`options`. A module imports only what its options need, so that `seqd --help` is quick; the rest is
+imported inside the command. `ui` draws what people see.
 """

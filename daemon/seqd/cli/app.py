@@ -1,4 +1,4 @@
-"""Puts the commands together into `seqd`; decides their names, order and headings.
+"""The command `seqd`: the names, order and headings of its commands, and where each is.
 
 A command's module is imported when the command is called, or listed with its help.
 """
@@ -16,7 +16,7 @@ _WORK = "Hand work in"
 _LOOK = "Look at what there is"
 
 
-class _Place(NamedTuple):
+class _Source(NamedTuple):
     """Where a command is: its module, its function or Typer there, and its heading."""
 
     module: str
@@ -25,23 +25,23 @@ class _Place(NamedTuple):
 
 
 _COMMANDS = {
-    "demo": _Place("demo", "demo", _RUN),
-    "up": _Place("up", "up", _RUN),
-    "worker": _Place("worker", "worker", _RUN),
-    "classify": _Place("classify", "classify", _WORK),
-    "train": _Place("train", "train", _WORK),
-    "sweep": _Place("sweep", "sweep", _WORK),
-    "generate": _Place("generate", "generate", _WORK),
-    "status": _Place("status", "status", _LOOK),
-    "schema": _Place("schema", "schema", _LOOK),
-    "jobs": _Place("jobs", "app", _WORK),
-    "models": _Place("models", "app", _LOOK),
-    "plugins": _Place("plugins", "app", _LOOK),
+    "demo": _Source("demo", "demo", _RUN),
+    "up": _Source("up", "up", _RUN),
+    "worker": _Source("up", "worker", _RUN),
+    "classify": _Source("classify", "classify", _WORK),
+    "train": _Source("train", "train", _WORK),
+    "sweep": _Source("train", "sweep", _WORK),
+    "generate": _Source("generate", "generate", _WORK),
+    "status": _Source("status", "status", _LOOK),
+    "schema": _Source("schema", "schema", _LOOK),
+    "jobs": _Source("jobs", "app", _WORK),
+    "models": _Source("models", "app", _LOOK),
+    "plugins": _Source("plugins", "app", _LOOK),
 }
 
 
 class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each made when it is asked for."""
+    """The commands by name, each made when it is first used."""
 
     def __init__(self, markup: str) -> None:
         self._markup: Any = markup
@@ -52,13 +52,13 @@ class _Commands(MutableMapping[str, Any]):
             self._made[name] = self._make(name, _COMMANDS[name])
         return self._made[name]
 
-    def _make(self, name: str, place: _Place) -> Any:
-        found = getattr(import_module(f"seqd.cli.{place.module}"), place.name)
+    def _make(self, name: str, source: _Source) -> Any:
+        command = getattr(import_module(f"seqd.cli.{source.module}"), source.name)
         alone = typer.Typer(rich_markup_mode=self._markup, pretty_exceptions_enable=False)
-        if isinstance(found, typer.Typer):
-            alone.add_typer(found, name=name, rich_help_panel=place.heading)
+        if isinstance(command, typer.Typer):
+            alone.add_typer(command, name=name, rich_help_panel=source.heading)
         else:
-            alone.command(name, rich_help_panel=place.heading)(found)
+            alone.command(name, rich_help_panel=source.heading)(command)
         return get_group(alone).commands[name]
 
     def __iter__(self) -> Iterator[str]:

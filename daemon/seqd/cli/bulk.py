@@ -1,7 +1,6 @@
-"""Sees a bulk job through: progress on the way, results to where they go, a summary at the end.
+"""A bulk job from its first result to its summary: progress, results, files, exit status.
 
-Shared by `seqd classify`, `generate` and `jobs results`; each brings its own way of showing
-a result.
+Each command brings its own way of printing a result.
 """
 
 import gc
@@ -13,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
-from seqd.cli.rendering.bulk_view import bulk_view
-from seqd.cli.rendering.screen import Screen, data_goes_to_a_terminal
-from seqd.cli.rendering.summary import Course, say_bulk_summary
-from seqd.cli.rendering.tables import print_json
-from seqd.cli.tally import Tally
+from seqd.cli.ui.progress import BulkView, LineView
+from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary
+from seqd.cli.ui.tables import print_json
 from seqd.client import JobHandle
 from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
 
@@ -36,7 +34,7 @@ class Output:
     as_json: bool
 
     def write(self, result: Result, json: bytes | None = None) -> None:
-        """Take the next result, with its JSON where that is known."""
+        """Write the next result, or its JSON where that is known."""
         if self.files is None:
             self.print_result(result)
         else:
@@ -46,7 +44,7 @@ class Output:
 def result_files(
     out: Path | None, source: str | None
 ) -> "AbstractContextManager[ResultFiles | None]":
-    """Open the files of `--out`; nothing without it."""
+    """Return the files of `--out`, to be entered; None of them without it."""
     if out is None:
         return nullcontext()
     from seqd.cli.result_files import ResultFiles
@@ -64,67 +62,83 @@ def print_event(event: Event) -> None:
     print(event.model_dump_json(), flush=True)  # noqa: T201
 
 
-def see_through(
+def follow_bulk_job(
     handle: JobHandle,
     screen: Screen,
     output: Output,
-    tally: Tally,
+    counts: ResultCounts,
     total_is_final: Callable[[], bool],
     results: Iterator[Result] | None = None,
 ) -> int:
-    """Read all results, put them where they go, and give the exit status.
+    """Write all results of a job and its summary; return the exit status.
 
-    `results` are to be read in the place of the job's own. Raises JobFailed, JobCancelled (by
-    somebody else), and what the input itself raised; the files of `--out` are then not written.
+    `results` are read in the place of the job's own. Raises JobFailed, JobCancelled (by somebody
+    else), and what the input itself raised; the files of `--out` are then not written.
     """
     # What the command has imported stays: the collector need not look at it again and again while
     # items come and go. That was a tenth of the command's time for each item.
     gc.freeze()
-    course = read_results(handle, screen, output, tally, total_is_final, results)
-    if course.record.state is JobState.CANCELLED:
+    outcome = read_results(handle, screen, output, counts, total_is_final, results)
+    if outcome.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
     if output.files is not None:
         output.files.commit()
-    say_bulk_summary(screen, course, tally, output.files)
+    say_bulk_summary(screen, outcome, counts, output.files)
     if output.as_json and output.files is not None:
-        print_json(_summary(course.record, tally, output.files))
-    return MISTAKE if tally.errored else OK
+        print_json(_summary(outcome.record, counts, output.files))
+    return MISTAKE if counts.errored else OK
 
 
 def read_results(
     handle: JobHandle,
     screen: Screen,
     output: Output,
-    tally: Tally,
+    counts: ResultCounts,
     total_is_final: Callable[[], bool],
     results: Iterator[Result] | None = None,
-) -> Course:
-    """Read all results of a job, the progress shown meanwhile; gives how it went.
+) -> BulkOutcome:
+    """Write all results of a job, its progress shown meanwhile; return how it ended.
 
-    `results` are to be read in the place of the job's own.
+    `results` are read in the place of the job's own.
     """
     may_move = output.files is not None or not data_goes_to_a_terminal()
     with bulk_view(screen, handle.record(), total_is_final, may_move=may_move) as view:
         with following(handle, view.show):
             lines = handle.result_lines() if results is None else _without_json(results)
             for result, json in lines:
-                tally.add(result)
+                counts.add(result)
                 output.write(result, json)
-        # After the last event, which else might draw over it.
+        # After the last event, which might otherwise draw over it.
         record = handle.record()
         view.finish(record)
-    return Course(record, view.was_paused)
+    return BulkOutcome(record, view.was_paused)
+
+
+def bulk_view(
+    screen: Screen, record: JobRecord, total_is_final: Callable[[], bool], *, may_move: bool = True
+) -> BulkView:
+    """Return the view that suits the screen; the total may grow until `total_is_final()`.
+
+    `record` is the job as it is when the view begins. Nothing may move where results are printed
+    on the same terminal: they would tear the bar.
+    """
+    if screen.is_live and may_move:
+        # Here: rich's progress takes long to import, and most programs' output is no terminal.
+        from seqd.cli.ui.progress_bar import BarView
+
+        return BarView(screen, record, total_is_final)
+    return LineView(screen, record, total_is_final)
 
 
 def _without_json(results: Iterator[Result]) -> Iterator[tuple[Result, bytes | None]]:
     return ((result, None) for result in results)
 
 
-def _summary(record: JobRecord, tally: Tally, files: "ResultFiles") -> dict[str, object]:
+def _summary(record: JobRecord, counts: ResultCounts, files: "ResultFiles") -> dict[str, object]:
     return {
         "job": record,
-        "accuracy": tally.accuracy,
-        "labelled_items": tally.labelled,
+        "accuracy": counts.accuracy,
+        "labelled_items": counts.labelled,
         "results": str(files.path),
         "errors": str(files.errors_path) if files.errors else None,
     }

@@ -40,12 +40,11 @@ def classify(
 
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
-    from seqd.cli.bulk import Output, result_files, see_through
-    from seqd.cli.detaching import leave_running
-    from seqd.cli.following import cancelling, say_if_nobody_is_there
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.bulk import Output, follow_bulk_job, result_files
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
-    from seqd.cli.tally import Tally
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.summary import ResultCounts
 
     texts = text or []
     screen = Screen(to_stderr=out is None or as_json or detach)
@@ -54,32 +53,30 @@ def classify(
     parameters = options.read_parameters(param or [])
     seconds = options.read_expires_in(expires_in)
     with (
-        feed_of(file, texts, fields) as feed,
+        feed_of(file, texts, fields, label_field=None if detach else label_field) as feed,
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        feed.without_labels() if detach else feed.with_labels_in(label_field)
         handle = client.classify(
             feed, model=model, parameters=parameters, priority=rank, expires_in_s=seconds
         )
         if detach:
-            leave_running(handle, screen, as_json=as_json)
+            detach_from(handle, screen, as_json=as_json)
             return
         output = Output(files, _printer(texts, as_json=as_json), as_json)
-        with cancelling(handle, screen):
-            say_if_nobody_is_there(client, handle, screen)
+        with waiting_for(client, handle, screen):
             is_final = lambda: feed.is_complete  # noqa: E731
-            status = see_through(handle, screen, output, Tally(feed.labels), is_final)
+            status = follow_bulk_job(handle, screen, output, ResultCounts(feed.labels), is_final)
     raise typer.Exit(status)
 
 
 def _printer(texts: list[str], *, as_json: bool) -> "Callable[[Result], None]":
-    """For a person who typed texts, words; for everything else, lines of JSON."""
+    """Return what prints a result: words for a person who typed texts, else lines of JSON."""
     from seqd.cli.bulk import print_line
-    from seqd.cli.rendering.screen import data_goes_to_a_terminal
+    from seqd.cli.ui.screen import data_goes_to_a_terminal
 
     if texts and not as_json and data_goes_to_a_terminal():
-        from seqd.cli.rendering.results import VerdictPrinter
+        from seqd.cli.ui.texts import LabelPrinter
 
-        return VerdictPrinter(texts).show
+        return LabelPrinter(texts).show
     return print_line

@@ -1,17 +1,18 @@
-"""The workers of this machine with the ledger behind them: what `seqd up` and the demo run.
+"""The workers of this machine with the ledger behind them, and what `seqd up` prints of them.
 
-The supervisor knows no ledger; this tells it when a worker is ready, and gives a dead worker's
-leases back, so that its work goes on at once rather than after their end.
+The supervisor knows no ledger; this tells it when a worker is ready, and releases a dead worker's
+leases, so that its work goes on at once rather than after their end.
 """
 
 import logging
 import time
 from collections.abc import Sequence
 
+from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
-from seqd.local import OnChange, Supervisor
+from seqd.local import Change, OnChange, Supervisor, WorkerChange
 from seqd.local.slots import Slot
 from seqd.settings import Settings
 from seqd_schemas import WorkerState
@@ -20,6 +21,13 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the workers' records, of all starting workers together.
 _LOOK_S = 0.25
+
+_STYLES = {
+    Change.READY: "green",
+    Change.DIED: "red",
+    Change.GAVE_UP: "bold red",
+    Change.KILLED: "red",
+}
 
 
 class Daemon:
@@ -38,7 +46,7 @@ class Daemon:
             redis_url,
             slots,
             on_change=on_change,
-            on_worker_death=self._give_back,
+            on_worker_death=self._release_leases,
             is_ready=self._is_ready,
         )
 
@@ -47,11 +55,11 @@ class Daemon:
         self._ledger.fleet.now_ms()
 
     def run(self) -> int:
-        """Run the workers until a signal or `stop`; gives the exit status. See `Supervisor`."""
+        """Run the workers until a signal or `stop`; return the exit status. See `Supervisor`."""
         return self._supervisor.run()
 
     def stop(self) -> None:
-        """Ask the workers to end; safe from any thread."""
+        """Request the end of all workers; safe from any thread."""
         self._supervisor.request_stop()
 
     def _is_ready(self, worker_id: str) -> bool:
@@ -70,10 +78,52 @@ class Daemon:
         able = (WorkerState.READY, WorkerState.BUSY)
         return frozenset(worker.worker for worker in workers if worker.state in able)
 
-    def _give_back(self, worker_id: str) -> None:
+    def _release_leases(self, worker_id: str) -> None:
         try:
             self._ledger.work.release_worker(worker_id, crashed=True)
             self._ledger.fleet.forget_worker(worker_id)
         except (RedisUnreachable, RedisFull) as error:
-            # Its leases run out by themselves, and the reconciler sees to the rest.
-            log.warning("leases of %s not given back: %s", worker_id, error)
+            # Its leases expire by themselves, and the reconciler does the rest.
+            log.warning("leases of %s not released: %s", worker_id, error)
+
+
+class FleetLog:
+    """Prints a line for each change of a worker. Only the supervisor's thread calls `show`."""
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        self.slots = slots
+        self._screen = Screen()
+        self._width = max(len(slot.name) for slot in slots)
+        self._ready: set[str] = set()
+        self._began_s: float | None = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self._screen.say(text)
+
+    def show(self, change: WorkerChange) -> None:
+        """Print a change, and once that each slot's worker has become ready."""
+        self._screen.say(self._line(change), _STYLES.get(change.change, ""))
+        if change.change is Change.READY:
+            self._ready.add(change.slot)
+            self._say_when_all_are_ready()
+        else:
+            self._ready.discard(change.slot)
+
+    def _say_when_all_are_ready(self) -> None:
+        if self._began_s is None or len(self._ready) < len(self.slots):
+            return
+        seconds = time.monotonic() - self._began_s
+        self._screen.say(f"Ready after {seconds:.1f} s. Ctrl-C stops it.", "bold")
+        self._began_s = None
+
+    def _line(self, change: WorkerChange) -> str:
+        line = f"{change.slot:<{self._width}}  {change.change:<8} pid {change.pid}"
+        if change.change is Change.STARTED and change.starts > 1:
+            line += f", start {change.starts}"
+        if change.detail and change.change is not Change.STOPPED:
+            # Of the log of a worker that gave up, the last line has the reason.
+            line += f": {change.detail.splitlines()[-1]}"
+        if change.change in (Change.DIED, Change.GAVE_UP):
+            line += f" (log: {change.log})"
+        return line

@@ -1,24 +1,32 @@
-"""`seqd models evaluate`: a version's answers to a labelled set, held against the truth.
+"""`seqd models evaluate`: how good a version is, on labelled data or on a text.
 
-A bulk classification like any other, spread over the fleet: the file is read here, its labels stay
-here, and results are counted as they come. A model that writes text is `measuring`'s instead.
+A classifier's predictions are those of a bulk job, spread over the fleet: the file is read here,
+its labels stay here, and results are counted as they arrive. How well a model that writes predicts
+a text is measured in this process, from this machine's store, so that it needs no daemon.
 """
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import options
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidData, InvalidRequest, PluginFault, SeqdError
 
 if TYPE_CHECKING:
-    from seqd.cli.rendering.screen import Screen
+    from seqd.analysis.evaluation import Evaluation, EvaluationReport
     from seqd.cli.sources import Feed
+    from seqd.cli.ui.screen import Screen
     from seqd.client import Client, JobHandle
-    from seqd.evaluation import Evaluation, EvaluationReport
-    from seqd_schemas import ParameterValue
+    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, WorkItem
+    from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue
+
+#: A parameter by which a plugin says how much of the end of its training text it held out.
+_HELD_OUT_SHARE = "validation_share"
 
 
 def evaluate(
@@ -49,17 +57,75 @@ def evaluate(
     wrong. Exit status 2 when an item got an error instead of an answer. Of a model that writes:
     bits a character, here and without a daemon.
     """
-    from seqd.cli.measuring import measure_text, open_writer
-
     fields = {"format": format_name, "text_field": text_field}
-    writer = open_writer(model)
-    if writer is not None:
+    text_model = open_text_model(model)
+    if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param)
-        measure_text(writer, data, last, fields, as_json=as_json)
+        measure_text(text_model, data, last, fields, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
     _evaluate_classifier(model, data, plot, fields, label_field, param or [], as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class TextModel:
+    """A version of a model that writes text, as it is in the store."""
+
+    model: "Model"
+    artifact: "Artifact"
+
+    @property
+    def name(self) -> str:
+        """The version's full name, such as `markov@3`."""
+        return f"{self.artifact.manifest.model}@{self.artifact.manifest.version}"
+
+
+def open_text_model(ref: str) -> TextModel | None:
+    """Return the version where its model is on this machine, and writes and does not classify.
+
+    None for any other model. Raises UnknownModel for a version that does not exist, and
+    ArtifactDamaged.
+    """
+    from seqd_schemas import ModelReference
+
+    local = options.open_local_models(options.read_settings())
+    model = local.registry.models.get(ModelReference.parse(ref).name)
+    if model is None or "classify" in model.tasks or "generate" not in model.tasks:
+        return None
+    return TextModel(model, local.store.open(*local.store.resolve(ref)))
+
+
+def measure_text(
+    text_model: TextModel,
+    file: str,
+    last: float | None,
+    fields: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    """Read the text, measure it and print the figures."""
+    from seqd.cli.sources import dataset_of
+    from seqd.cli.ui.models import print_text_figures
+    from seqd.cli.ui.numbers import counted
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
+
+    screen = Screen(to_stderr=as_json)
+    with dataset_of(file, **fields) as data:
+        whole, fingerprint = data.text(), data.fingerprint()
+    text = _end_of(whole, last)
+    _warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
+    figures = _figures(text_model, text, screen)
+    name = Path(file).name
+    if as_json:
+        finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
+        facts = {"model": text_model.name, "data": name, "last": last, "characters": len(text)}
+        print_json(facts | finite)
+    else:
+        which = "" if last is None else "the last "
+        what = f"{name}, {which}{counted(len(text), 'character')}"
+        print_text_figures(screen, figures, model=text_model.name, data=what)
 
 
 def _evaluate_classifier(
@@ -72,26 +138,28 @@ def _evaluate_classifier(
     *,
     as_json: bool,
 ) -> None:
+    from seqd.analysis.plots import check_plot
     from seqd.cli.exits import MISTAKE, OK
-    from seqd.cli.following import cancelling, say_if_nobody_is_there
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.following import waiting_for
     from seqd.cli.sources import feed_of
-    from seqd.plots.canvas import check_plot
+    from seqd.cli.ui.progress import model_of
+    from seqd.cli.ui.screen import Screen
 
     if plot is not None:
         check_plot(plot)
     screen = Screen(to_stderr=as_json)
     given = options.read_parameters(param)
-    with feed_of(data, [], fields) as feed, options.open_client() as client:
-        feed.with_labels_in(label_field)
+    with (
+        feed_of(data, [], fields, label_field=label_field) as feed,
+        options.open_client() as client,
+    ):
         parameters = _with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
-        with cancelling(handle, screen):
-            say_if_nobody_is_there(client, handle, screen)
-            counted = _counted(handle, feed, screen)
-    _refuse_unlabelled(counted, data, label_field)
-    report = counted.report()
-    _show(screen, report, _version_of(handle), Path(data).name, plot, as_json=as_json)
+        with waiting_for(client, handle, screen):
+            counts = _count(handle, feed, screen)
+    _refuse_unlabelled(counts, data, label_field)
+    report = counts.report()
+    _show(screen, report, model_of(handle.record()), Path(data).name, plot, as_json=as_json)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 
@@ -104,12 +172,12 @@ def _show(
     *,
     as_json: bool,
 ) -> None:
-    from seqd.cli.rendering.evaluation import print_evaluation
-    from seqd.cli.rendering.tables import print_json
-    from seqd.plots.canvas import NO_FONT
+    from seqd.analysis.plots import NO_FONT
+    from seqd.cli.ui.models import print_evaluation
+    from seqd.cli.ui.tables import print_json
 
     if plot is not None:
-        from seqd.plots.evaluation import draw_evaluation
+        from seqd.analysis.plots import draw_evaluation
 
         sheet = draw_evaluation(report, plot, title=f"{model} on {data}")
         if sheet.lacks_characters:
@@ -134,42 +202,151 @@ def _refuse_options_of_a_classifier(
 def _with_probabilities(
     client: "Client", model: str, given: "dict[str, ParameterValue]"
 ) -> "dict[str, ParameterValue]":
-    """Ask for all classes' probabilities too, where the model's plugin can tell them."""
-    entry = client.catalog().get(model.partition("@")[0])
+    """Add a request for all classes' probabilities, where the plugin has that parameter."""
+    from seqd_schemas import ModelReference
+
+    entry = client.catalog().get(ModelReference.parse(model).name)
     task = entry.tasks.get("classify") if entry else None
     properties = task.parameters.get("properties") if task else None
-    can_tell = isinstance(properties, dict) and "probabilities" in properties
-    return {**({"probabilities": True} if can_tell else {}), **given}
+    has_probabilities = isinstance(properties, dict) and "probabilities" in properties
+    return {**({"probabilities": True} if has_probabilities else {}), **given}
 
 
-def _counted(handle: "JobHandle", feed: "Feed", screen: "Screen") -> "Evaluation":
-    """Read the job's results, and count each with the label that stands at the feed's front."""
+def _count(handle: "JobHandle", feed: "Feed", screen: "Screen") -> "Evaluation":
+    """Read the job's results, and count each with the label at the feed's front."""
+    from seqd.analysis.evaluation import Evaluation
+    from seqd.cli.bulk import bulk_view
     from seqd.cli.following import following
-    from seqd.cli.rendering.bulk_view import bulk_view
-    from seqd.evaluation import Evaluation
     from seqd_schemas import Classification, ItemSuccess
 
-    counted = Evaluation()
+    counts = Evaluation()
     with bulk_view(screen, handle.record(), lambda: feed.is_complete) as view:
         with following(handle, view.show):
             for result in handle.results():
                 output = result.output if isinstance(result, ItemSuccess) else None
-                answer = output if isinstance(output, Classification) else None
-                counted.add(feed.labels.popleft(), answer)
+                prediction = output if isinstance(output, Classification) else None
+                counts.add(feed.labels.popleft(), prediction)
         view.finish(handle.wait())
-    return counted
+    return counts
 
 
-def _refuse_unlabelled(counted: "Evaluation", data: str, label_field: str) -> None:
-    from seqd.errors import InvalidData
-
-    if not counted.items:
+def _refuse_unlabelled(counts: "Evaluation", data: str, label_field: str) -> None:
+    if not counts.items:
         raise InvalidData(
             f"{Path(data).name} has no record with both a label and an answer, so there is nothing "
             f"to evaluate. The label is looked for in the field {label_field!r} (--label-field)."
         )
 
 
-def _version_of(handle: "JobHandle") -> str:
-    record = handle.record()
-    return record.model if record.version is None else f"{record.model}@{record.version}"
+def _end_of(text: str, last: float | None) -> str:
+    """Return the last share of a text, cut where a training that holds it out cuts."""
+    if last is None:
+        return text
+    if not 0.0 < last <= 1.0:
+        raise InvalidRequest(
+            f"--last is {last:g}; allowed: a share above 0 up to 1, such as 0.1 for the last tenth"
+        )
+    return text[int(len(text) * (1.0 - last)) :]
+
+
+def _warn_if_trained_on(
+    screen: "Screen", manifest: "ModelManifest", data: "DataFingerprint", last: float | None
+) -> None:
+    """Say so when a version was trained on this very text, but for a part that it held out."""
+    if manifest.data.sha256 != data.sha256:
+        return
+    held_out = manifest.parameters.get(_HELD_OUT_SHARE)
+    share = float(held_out) if isinstance(held_out, int | float) else 0.0
+    if last is not None and last <= share + 1e-9:
+        return
+    advice = f" It held the last {share:.3g} of it out: --last {share:g} is fair." if share else ""
+    screen.say(
+        f"{manifest.model}@{manifest.version} was trained on this text, so it knows what it is "
+        f"asked: the figures are better than on a text that is new to it.{advice}",
+        "yellow",
+    )
+
+
+def _figures(text_model: TextModel, text: str, screen: "Screen") -> dict[str, float]:
+    """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
+    from seqd.hookspecs import Device
+    from seqd.local.slots import cores, parse_slot
+
+    # Before the model brings its libraries in, which read these once.
+    os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
+    device = Device(slot="cpu:0", kind="cpu", threads=cores())
+    try:
+        loaded = text_model.model.load(text_model.artifact, device)
+        measured = _measured(loaded, text, device, screen)
+    except NotImplementedError:
+        raise InvalidRequest(
+            f"{text_model.model.name} measures no texts: its plugin has no LoadedModel.measure"
+        ) from None
+    except SeqdError:
+        raise
+    except Exception as error:
+        raise PluginFault(
+            f"measuring with {text_model.name} failed: {type(error).__name__}: {error}"
+        ) from error
+    bits = measured.get("bits_per_char")
+    if bits is None:
+        raise PluginFault(f"{text_model.name} measured a text and gave no bits_per_char")
+    return {"bits_per_char": bits, "perplexity_per_char": _power_of_two(bits)} | dict(measured)
+
+
+def _measured(
+    loaded: "LoadedModel", text: str, device: "Device", screen: "Screen"
+) -> Mapping[str, float]:
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    if not text:
+        raise InvalidData("the text has no characters; at least one is due")
+    with Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=screen.console,
+        transient=True,
+        disable=not screen.is_live,
+    ) as progress:
+        task = progress.add_task(f"reading {len(text):,} characters", total=None)
+
+        def advance(characters: int) -> None:
+            progress.update(task, total=len(text), advance=characters)
+
+        return loaded.measure(text, _Context(device, advance))
+
+
+def _power_of_two(bits: float) -> float:
+    try:
+        return math.pow(2.0, bits)
+    except OverflowError:
+        return math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """The run context of `LoadedModel.measure`; Ctrl-C alone stops it, and the command with it."""
+
+    device: "Device"
+    _on_batch: Callable[[int], None]
+
+    def stop_requested(self) -> bool:
+        """Return False."""
+        return False
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Move the bar by the characters that were read."""
+        self._on_batch(real_tokens)
+
+    def stream(self, item: "WorkItem", sample: int, piece: str) -> None:
+        """Do nothing: no text is written here."""

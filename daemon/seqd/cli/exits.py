@@ -7,7 +7,7 @@
     78   a worker's settings are wrong (EX_CONFIG); no restart can mend that
     130  Ctrl-C
 
-Called by `seqd.__main__`. An exception that nobody foresaw keeps its traceback.
+An exception that nobody foresaw keeps its traceback.
 """
 
 import os
@@ -23,22 +23,22 @@ INTERRUPTED = 130
 
 
 def run(command: Callable[[], object]) -> int:
-    """Run a command to its end and give the exit status, any error of ours told on stderr."""
+    """Run a command to its end and return the exit status, any error of ours printed on stderr."""
     try:
         command()
     except SeqdError as error:
-        return tell(error)
+        return print_error(error)
     return OK
 
 
-def tell(error: SeqdError) -> int:
-    """Print an error as `error[code]: message` and give its exit status."""
+def print_error(error: SeqdError) -> int:
+    """Print an error as `error[code]: message` and return its exit status."""
     print(f"error[{_code_of(error)}]: {_message_of(error)}", file=sys.stderr)  # noqa: T201
     return exit_status_of(error)
 
 
 def exit_status_of(error: SeqdError) -> int:
-    """Give an error's status; a failed job has that of the error that made it fail."""
+    """Return an error's status; a failed job has that of the error that made it fail."""
     code = _code_of(error)
     statuses = {kind.code: kind.exit_status for kind in _kinds(SeqdError)}
     return statuses.get(code, SeqdError.exit_status)

@@ -1,7 +1,4 @@
-"""Follows a job while its results are read, and ends it when the person has had enough.
-
-Called by the commands that wait for a job. Draws nothing: `rendering` has the views.
-"""
+"""What a command does with the job it handed in: follow it, cancel it at Ctrl-C, or leave it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,9 +7,10 @@ from threading import Thread
 import typer
 
 from seqd.cli.exits import INTERRUPTED
-from seqd.cli.rendering.screen import Screen
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 from seqd.client import Client, JobHandle
-from seqd.client.handle import things_of
+from seqd.client.handle import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import SeqdError
 from seqd_schemas import Event, JobRecord, JobState, task_of
@@ -23,7 +21,7 @@ _LAST_EVENTS_S = 5.0
 
 @contextmanager
 def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None]:
-    """Hand the job's events to `show`, from another thread, during a `with` block.
+    """Pass the job's events to `show`, from another thread, during a `with` block.
 
     A block that ends without an error waits for the terminal event, and raises what reading
     the events, or `show`, raised.
@@ -55,23 +53,29 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _tell_of_cancel(handle, screen)
+        _cancel_and_say(handle, screen)
         raise typer.Exit(INTERRUPTED) from None
     except Exception:
-        with suppress(SeqdError):  # the first error is the one to tell
+        with suppress(SeqdError):  # the first error is the one to report
             handle.cancel()
         raise
 
 
-def say_if_nobody_is_there(client: Client, handle: JobHandle, screen: Screen) -> None:
-    """Say so when no worker that is up takes jobs of this kind; the job waits then."""
-    kind = handle.record().kind
-    if not any(task_of(kind) in worker.tasks for worker in client.workers()):
-        screen.say(
-            f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
-            "`seqd up` starts workers.",
-            "yellow",
-        )
+@contextmanager
+def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
+    """Wait for the job in a `with` block, as `cancelling` does.
+
+    Says first when no worker that is up takes jobs of this kind.
+    """
+    with cancelling(handle, screen):
+        kind = handle.record().kind
+        if not any(task_of(kind) in worker.tasks for worker in client.workers()):
+            screen.say(
+                f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
+                "`seqd up` starts workers.",
+                "yellow",
+            )
+        yield
 
 
 def say_if_paused(screen: Screen, record: JobRecord) -> None:
@@ -81,7 +85,26 @@ def say_if_paused(screen: Screen, record: JobRecord) -> None:
         screen.say(f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}", "yellow")
 
 
-def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
+def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
+    """Wait until the input is in the ledger, then print the job's id, or its record as JSON.
+
+    Raises what reading the input raised, or JobFailed.
+    """
+    with cancelling(handle, screen):
+        handle.close()
+        record = handle.record()
+        if record.state is JobState.FAILED:
+            handle.wait()  # ended, so this only raises
+    if as_json:
+        print_json(record)
+        return
+    typer.echo(handle.job_id)
+    if handle.durable and not record.state.is_terminal:
+        screen.say("The server has it on its disk.")
+    screen.say(_state_of_detached(record))
+
+
+def _cancel_and_say(handle: JobHandle, screen: Screen) -> None:
     try:
         state = handle.cancel()
     except SeqdError as error:
@@ -102,3 +125,17 @@ def _tell_of_cancel(handle: JobHandle, screen: Screen) -> None:
     )
     if counts.done:
         screen.say(f"What was done: seqd jobs results {handle.job_id}")
+
+
+def _state_of_detached(record: JobRecord) -> str:
+    """Return how the job is by now: an upload takes its time, and a small job none."""
+    job_id = record.job_id
+    if record.state is JobState.EXPIRED:
+        return expiry_of(record)
+    if record.state is JobState.PAUSED:
+        return f"Job {job_id} is paused; it goes on with: seqd jobs resume {job_id}"
+    if not record.state.is_terminal:
+        return f"It runs by itself. Watch it: seqd jobs watch {job_id}"
+    if record.kind == "train":
+        return f"It is {record.state} already: seqd jobs show {job_id}"
+    return f"It is {record.state} already. Its results: seqd jobs results {job_id}"

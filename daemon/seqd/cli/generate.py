@@ -1,37 +1,81 @@
-"""`seqd generate`: continues prompts, from the command line or a file."""
+"""`seqd generate`: continues prompts, from the command line or a file.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+Most options are the parameter of their name in most models; a model that does not know one refuses
+it and says what it knows. Texts of prompts on the command line are printed while they are written.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import generate_options as own
 from seqd.cli import options
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.sources import Feed
-    from seqd.client import Client, JobHandle
-    from seqd_schemas import ParameterValue, Priority
+    from seqd.cli.ui.texts import GenerationPrinter
+    from seqd.client import Client, JobHandle, StreamedText
+    from seqd_schemas import CatalogEntry, ParameterValue, Priority
+
+Prompts = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PROMPT]...", help="Texts to continue; none continues nothing."),
+]
+PromptOption = Annotated[
+    list[str] | None,
+    typer.Option("--prompt", "-p", metavar="TEXT", help="A text to continue; repeatable."),
+]
+PromptFile = Annotated[
+    str | None, typer.Option("--prompts", help="File of prompts; - is standard input.")
+]
+NoStream = Annotated[bool, typer.Option("--no-stream", help="Print each text when it is whole.")]
+Length = Annotated[
+    int | None,
+    typer.Option("--length", help="Characters of each sample, or words of a model of words."),
+]
+Temperatures = Annotated[
+    list[float] | None,
+    typer.Option("--temperature", "-t", help="0 is the most probable, 1 the model's own."),
+]
+TopK = Annotated[
+    int | None, typer.Option("--top-k", help="Draw from so many most probable ones only.")
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Draw from the most probable ones of this probability only."),
+]
+RepetitionPenalty = Annotated[
+    float | None,
+    typer.Option("--repetition-penalty", help="Above 1 makes rarer what was just written."),
+]
+Stops = Annotated[
+    list[str] | None,
+    typer.Option("--stop", metavar="TEXT", help="A text before which to end; repeatable."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Same seed, same samples.")]
+Samples = Annotated[
+    int | None, typer.Option("--samples", help="Samples of each prompt and temperature.")
+]
 
 
 def generate(
     model: Annotated[
         str, typer.Argument(help="A model, name@3 (a version) or name@label.")
     ] = "char_lstm",
-    texts: own.Texts = None,
-    prompt: own.Prompt = None,
-    prompts: own.Prompts = None,
-    length: own.Length = None,
-    temperature: own.Temperatures = None,
-    top_k: own.TopK = None,
-    top_p: own.TopP = None,
-    repetition_penalty: own.RepetitionPenalty = None,
-    stop: own.Stops = None,
-    seed: own.Seed = None,
-    samples: own.Samples = None,
+    texts: Prompts = None,
+    prompt: PromptOption = None,
+    prompts: PromptFile = None,
+    length: Length = None,
+    temperature: Temperatures = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    repetition_penalty: RepetitionPenalty = None,
+    stop: Stops = None,
+    seed: Seed = None,
+    samples: Samples = None,
     out: options.Out = None,
     format_name: options.FormatName = "auto",
     id_field: options.IdField = "custom_id",
@@ -39,7 +83,7 @@ def generate(
     param: options.Parameters = None,
     priority: options.PriorityName = "interactive",
     expires_in: options.ExpiresIn = None,
-    no_stream: own.NoStream = False,
+    no_stream: NoStream = False,
     as_json: options.Json = False,
     detach: options.Detach = False,
 ) -> None:
@@ -50,24 +94,126 @@ def generate(
     """
     named: dict[str, ParameterValue] = {"length": length, "seed": seed, "samples": samples}
     named |= {"top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty}
-    named |= {"temperature": own.one_or_all(temperature), "stop": own.one_or_all(stop)}
+    named |= {"temperature": _one_or_all(temperature), "stop": _one_or_all(stop)}
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     given = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
-    order = _Order(
+    request = _Request(
         prompts=given,
         model=model,
-        parameters=own.merged_parameters(param or [], named),
+        parameters=_merged_parameters(param or [], named),
         priority=options.read_priority(priority),
         expires_in_s=options.read_expires_in(expires_in),
         is_live=bool(given) and not (no_stream or as_json or detach or out),
         as_json=as_json,
     )
-    _carry_out(order, prompts, fields, out, detach=detach)
+    _run(request, prompts, fields, out, detach=detach)
+
+
+@dataclass(slots=True)
+class _Text:
+    """A text that has begun: what waits to be printed, and whether it is whole."""
+
+    waiting: list[str] = field(default_factory=list)
+    is_shown: bool = False
+    is_whole: bool = False
+    temperature: float | None = None
+
+
+class LiveTexts:
+    """Prints texts as they are written, in the order of the prompts.
+
+    The first text that is not whole is printed as its deltas come. The others, which are written
+    beside it, are held, so this is for the few prompts of a command line.
+    """
+
+    def __init__(
+        self,
+        printer: "GenerationPrinter",
+        prompts: Mapping[str, str],
+        temperatures: Sequence[float | None],
+    ) -> None:
+        """`prompts` by `custom_id`, in order; one temperature for each sample of a prompt."""
+        self._printer = printer
+        self._prompts = prompts
+        self._temperatures = temperatures
+        self._expected = ((name, at) for name in prompts for at in range(len(temperatures)))
+        self._current = next(self._expected, None)
+        self._texts: dict[tuple[str, int], _Text] = {}
+        self._failed: set[str] = set()
+
+    def results_of(self, handle: "JobHandle") -> "Iterator[Result]":
+        """Print the job's texts as they come, then yield its results."""
+        try:
+            for delta in handle.stream():
+                self.show(delta)
+            self._print_unexpected()
+        finally:
+            self._printer.end()
+        yield from handle.results()
+
+    def show(self, delta: "StreamedText") -> None:
+        """Print a delta, and texts that waited for it, when all before it are whole."""
+        if delta.error is not None:
+            self._failed.add(delta.custom_id)
+        else:
+            text = self._texts.setdefault((delta.custom_id, delta.sample), _Text())
+            text.waiting.append(delta.text)
+            if delta.finished is not None:
+                text.is_whole, text.temperature = True, delta.finished.temperature
+        while self._current is not None and self._is_over(self._current):
+            self._texts.pop(self._current, None)
+            self._current = next(self._expected, None)
+
+    def _is_over(self, current: tuple[str, int]) -> bool:
+        """Print what there is of a text; return whether no more of it will come."""
+        name, sample = current
+        if name in self._failed:
+            self._printer.end()
+            return True
+        text = self._texts.get(current)
+        if text is None:
+            return False
+        if len(self._temperatures) == 1:
+            self._print(name, text, None)
+            return text.is_whole
+        temperature = text.temperature if text.is_whole else self._temperatures[sample]
+        if temperature is not None:  # else it stands in front of the text, and is not known yet
+            self._print(name, text, temperature)
+        return text.is_whole
+
+    def _print(self, name: str, text: _Text, temperature: float | None) -> None:
+        if not text.is_shown:
+            self._printer.begin(self._prompts.get(name, ""), temperature)
+            text.is_shown = True
+        self._printer.write("".join(text.waiting))
+        text.waiting.clear()
+        if text.is_whole:
+            self._printer.end()
+
+    def _print_unexpected(self) -> None:
+        """Print samples beyond those that the parameters let expect, as another plugin may give."""
+        for (name, _), text in self._texts.items():
+            if text.is_whole and not text.is_shown:
+                self._print(name, text, text.temperature)
+
+
+def expected_temperatures(
+    entry: "CatalogEntry | None", parameters: "Mapping[str, ParameterValue]"
+) -> list[float | None]:
+    """Return the temperature of each sample of a prompt, in order; None where it is not known.
+
+    By the request's parameters, or else the defaults that the model publishes.
+    """
+    values = _defaults(entry) | dict(parameters)
+    given, samples = values.get("temperature"), values.get("samples")
+    temperatures = [_number(value) for value in (given if isinstance(given, list) else [given])]
+    count = samples if isinstance(samples, int) and samples > 0 else 1
+    return [temperature for temperature in temperatures for _ in range(count)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
-    """What was asked for."""
+class _Request:
+    """What the options ask for."""
 
     #: Those of the command line; none where a file has them.
     prompts: list[str]
@@ -80,66 +226,97 @@ class _Order:
     as_json: bool
 
 
-def _carry_out(
-    order: _Order, file: str | None, fields: dict[str, str], out: Path | None, *, detach: bool
+def _run(
+    request: _Request, file: str | None, fields: dict[str, str], out: Path | None, *, detach: bool
 ) -> None:
-    from seqd.cli.bulk import Output, result_files, see_through
-    from seqd.cli.detaching import leave_running
-    from seqd.cli.following import cancelling, say_if_nobody_is_there
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.bulk import Output, follow_bulk_job, result_files
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
-    from seqd.cli.tally import Tally
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.summary import ResultCounts
 
-    screen = Screen(to_stderr=out is None or order.as_json or detach)
+    screen = Screen(to_stderr=out is None or request.as_json or detach)
     with (
-        feed_of(file, order.prompts, fields, allow_empty=True) as feed,
+        feed_of(file, request.prompts, fields, allow_empty=True) as feed,
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        handle = _hand_in(client, feed.without_labels(), order)
+        handle = _submit(client, feed, request)
         if detach:
-            leave_running(handle, screen, as_json=order.as_json)
+            detach_from(handle, screen, as_json=request.as_json)
             return
-        output = Output(files, _printer(order), order.as_json)
-        with cancelling(handle, screen):
-            live = _live_texts(client, handle, order) if order.is_live else None
-            say_if_nobody_is_there(client, handle, screen)
-            status = see_through(handle, screen, output, Tally(), lambda: feed.is_complete, live)
+        output = Output(files, _printer(request), request.as_json)
+        with waiting_for(client, handle, screen):
+            live = _live_texts(client, handle, request) if request.is_live else None
+            status = follow_bulk_job(
+                handle, screen, output, ResultCounts(), lambda: feed.is_complete, live
+            )
     raise typer.Exit(status)
 
 
-def _hand_in(client: "Client", feed: "Feed", order: _Order) -> "JobHandle":
+def _submit(client: "Client", feed: "Feed", request: _Request) -> "JobHandle":
     return client.generate(
         feed,
-        model=order.model,
-        parameters=order.parameters,
-        priority=order.priority,
-        expires_in_s=order.expires_in_s,
-        stream=order.is_live,
+        model=request.model,
+        parameters=request.parameters,
+        priority=request.priority,
+        expires_in_s=request.expires_in_s,
+        stream=request.is_live,
     )
 
 
-def _live_texts(client: "Client", handle: "JobHandle", order: _Order) -> "Iterator[Result]":
-    """Give the job's results; its texts are printed before the first, as they come."""
-    from seqd.cli.live_texts import LiveTexts, expected_temperatures
-    from seqd.cli.rendering.results import GenerationPrinter
-    from seqd.cli.rendering.screen import Screen
+def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "Iterator[Result]":
+    """Yield the job's results; its texts are printed before the first, as they come."""
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.texts import GenerationPrinter
     from seqd.inputs import items_of
+    from seqd_schemas import ModelReference
 
-    names = [item.custom_id for item in items_of(order.prompts, allow_empty=True)]
-    entry = client.catalog().get(order.model.split("@")[0])
+    names = [item.custom_id for item in items_of(request.prompts, allow_empty=True)]
+    entry = client.catalog().get(ModelReference.parse(request.model).name)
     return LiveTexts(
         GenerationPrinter(Screen()),
-        dict(zip(names, order.prompts, strict=True)),
-        expected_temperatures(entry, order.parameters),
+        dict(zip(names, request.prompts, strict=True)),
+        expected_temperatures(entry, request.parameters),
     ).results_of(handle)
 
 
-def _printer(order: _Order) -> "Callable[[Result], None]":
+def _printer(request: _Request) -> "Callable[[Result], None]":
     from seqd.cli.bulk import print_line
-    from seqd.cli.rendering.results import GenerationPrinter
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.texts import GenerationPrinter
 
-    if order.is_live:
+    if request.is_live:
         return lambda result: None  # printed by then
-    return print_line if order.as_json else GenerationPrinter(Screen()).show
+    return print_line if request.as_json else GenerationPrinter(Screen()).show
+
+
+def _merged_parameters(
+    pairs: list[str], typed: "Mapping[str, ParameterValue]"
+) -> "dict[str, ParameterValue]":
+    """Return those of `--param` with the options that stand for common parameters over them."""
+    given = {name: value for name, value in typed.items() if value is not None}
+    return options.read_parameters(pairs) | given
+
+
+def _one_or_all(values: list[float] | list[str] | None) -> "ParameterValue":
+    """Return one value as it is, several as a list, None for none."""
+    if not values:
+        return None
+    return values[0] if len(values) == 1 else [*values]
+
+
+def _defaults(entry: "CatalogEntry | None") -> "dict[str, ParameterValue]":
+    task = None if entry is None else entry.tasks.get("generate")
+    properties = {} if task is None else task.parameters.get("properties")
+    if not isinstance(properties, dict):
+        return {}
+    return {
+        name: schema["default"]  # type: ignore[misc]
+        for name, schema in properties.items()
+        if isinstance(schema, dict) and "default" in schema
+    }
+
+
+def _number(value: "ParameterValue") -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,6 +1,6 @@
-"""`seqd jobs`: the jobs of the ledger, whoever handed them in; looked at here.
+"""`seqd jobs`: the jobs of the ledger, whoever handed them in, and what can be done to them.
 
-What is done to them is in `job_control`.
+`cancel`, `pause`, `resume`, `retry` and `rm` hold in the ledger at once, with or without a worker.
 """
 
 from pathlib import Path
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import job_control, options
-from seqd.cli.exits import MISTAKE, OK
-from seqd.errors import InvalidRequest, JobFailed
+from seqd.cli import options
+from seqd.cli.exits import MISTAKE, OK, print_error
+from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from seqd.cli.bulk import Output, Result
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.ui.screen import Screen
     from seqd.client import JobHandle
+    from seqd_schemas import JobRecord
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,9 +34,9 @@ def list_jobs(
     as_json: options.Json = False,
 ) -> None:
     """List the newest jobs that are kept, newest first."""
-    from seqd.cli.rendering.job_tables import print_jobs
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
+    from seqd.cli.ui.jobs import print_jobs
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client:
         records = client.jobs(limit)
@@ -48,9 +49,9 @@ def list_jobs(
 @app.command()
 def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     """Show one job: its state, its counts, its request, and why it failed if it did."""
-    from seqd.cli.rendering.job_tables import print_job
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
+    from seqd.cli.ui.jobs import print_job
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client:
         record = client.job(job).record()
@@ -68,9 +69,8 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     """
     from seqd.cli.bulk import print_event
     from seqd.cli.following import say_if_paused
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.sweeps import see_sweep_through
-    from seqd.cli.trainings import see_training_through
+    from seqd.cli.train import follow_sweep, follow_training
+    from seqd.cli.ui.screen import Screen
 
     screen = Screen()
     with options.open_client() as client:
@@ -82,9 +82,9 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
         else:
             say_if_paused(screen, record)
             if record.kind == "train":
-                see_training_through(client, handle, screen, as_json=False)
+                follow_training(client, handle, screen, as_json=False)
             elif record.kind == "sweep":
-                see_sweep_through(handle, screen)
+                follow_sweep(handle, screen)
             else:
                 _watch_items(handle, screen)
         record = handle.wait()
@@ -104,14 +104,16 @@ def results(
     Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
     from seqd.cli.bulk import Output, print_line, result_files
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client, result_files(out, None) as files:
         handle = client.job(job)
         if handle.record().kind == "train":
             if out is not None:
                 raise InvalidRequest(f"job {job} is a training, it has no items; leave --out away")
-            status = _print_training(handle)
+            print_json(handle.wait().training)
+            status = OK
         else:
             output = Output(files, print_line, as_json=False)
             status = _fetch(handle, Screen(to_stderr=out is None), output, merged=merged)
@@ -126,64 +128,183 @@ def plot(
     ] = None,
 ) -> None:
     """Draw what a sweep has trained by now: its figures and its time against the values."""
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.sweeps import draw
-    from seqd.plots.canvas import check_plot
-    from seqd.sweep_report import report_of, sweep_job_of
+    from seqd.analysis.plots import check_plot
+    from seqd.analysis.sweeps import report_of, sweep_job_of
+    from seqd.cli.train import draw
+    from seqd.cli.ui.screen import Screen
 
     path = out or Path(f"sweep-{job}.png")
     check_plot(path)
     with options.open_client() as client:
         handle = client.job(job)
-        report_results = handle.results_by_now().values()
-        report = report_of(sweep_job_of(handle.record()), report_results)
+        # First: it refuses a job of another kind.
+        results_by_now = handle.results_by_now().values()
+        report = report_of(sweep_job_of(handle.record()), results_by_now)
     raise typer.Exit(OK if draw(Screen(), report, path) else MISTAKE)
 
 
-app.command("cancel")(job_control.cancel)
-app.command("pause")(job_control.pause)
-app.command("resume")(job_control.resume)
-app.command("retry")(job_control.retry)
-app.command("rm")(job_control.remove)
+@app.command()
+def cancel(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Cancel a job, with or without a worker up. What was done stays readable."""
+    from seqd.client.requests import has_its_input
+
+    with options.open_client() as client:
+        handle = client.job(job)
+        had_ended = handle.record().state.is_terminal
+        state = handle.cancel()
+        record = handle.record()
+    if _print_if_json(record, as_json=as_json):
+        return
+    if had_ended:
+        _say_it_had_ended(record)
+    elif record.kind == "train":
+        go_on = f" Continue it: seqd jobs resume {job}" if has_its_input(record) else ""
+        typer.echo(f"Job {job} is {state}.{go_on}")
+    else:
+        typer.echo(f"Job {job} is {state}, with {_done(record)} done.")
+
+
+@app.command()
+def pause(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Begin no further unit of a job until it is resumed. Units in hand are finished.
+
+    A training stops at a checkpoint. Works with or without a worker up.
+    """
+    with options.open_client() as client:
+        handle = client.job(job)
+        had_ended = handle.record().state.is_terminal
+        handle.pause()
+        record = handle.record()
+    if _print_if_json(record, as_json=as_json):
+        return
+    if had_ended:
+        _say_it_had_ended(record)
+        return
+    done = "" if record.kind == "train" else f", with {_done(record)} done"
+    typer.echo(f"Job {job} is {record.state}{done}. Let it go on: seqd jobs resume {job}")
+
+
+@app.command()
+def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
+    """Let a paused job go on; or continue a training that was cancelled, failed or expired.
+
+    A new job continues a training that had ended, from its last checkpoint if it has one.
+    """
+    from seqd_schemas import JobState
+
+    with options.open_client() as client:
+        before = client.job(job)
+        old = before.record()
+        handle = client.resume(job)
+        record = handle.record()
+        continues = handle.job_id != job
+        has_checkpoint = continues and before.has_checkpoint()
+    if _print_if_json(record, as_json=as_json):
+        return
+    if continues:
+        _say_what_continues(old, handle.job_id, has_checkpoint=has_checkpoint)
+    elif old.state is JobState.PAUSED:
+        typer.echo(f"Job {job} is {record.state}. Watch it: seqd jobs watch {job}")
+    else:
+        typer.echo(f"Job {job} is {record.state} already; nothing was changed.")
+
+
+@app.command()
+def retry(
+    job: options.JobIdArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File for the results of the whole, from the first job on, as JSON lines; errors "
+            "go beside it. Else stdout.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    detach: options.Detach = False,
+) -> None:
+    """Hand the failed items of a job that has ended in again, on the same model version.
+
+    The results are those of the whole, also when the job is a retry itself: all of the first job,
+    in input order, the new ones in the place of the errors. Exit status 2 when an item has an
+    error still.
+    """
+    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.summary import say_what_was_not_sent
+
+    screen = Screen(to_stderr=out is None or as_json or detach)
+    with options.open_client() as client:
+        handle = client.retry(job)
+        if detach:
+            detach_from(handle, screen, as_json=as_json)
+            say_what_was_not_sent(screen, client.job(job).record(), handle.record())
+            whole = handle.origin().job_id
+            screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
+            return
+        with waiting_for(client, handle, screen):
+            status = _follow_retry(handle, out, screen, as_json=as_json)
+            say_what_was_not_sent(screen, client.job(job).record(), handle.record())
+    raise typer.Exit(status)
+
+
+@app.command("rm")
+def remove(
+    jobs: Annotated[list[str], typer.Argument(help="Ids of jobs that have ended.")],
+) -> None:
+    """Forget jobs that have ended, with their results and events. Model versions stay.
+
+    Exit status 2 when one of them could not be removed; the others are.
+    """
+    status = OK
+    with options.open_client() as client:
+        for job in jobs:
+            try:
+                client.job(job).remove()
+            except (InvalidRequest, UnknownJob, WrongState) as error:
+                status = print_error(error)
+            else:
+                typer.echo(f"Job {job} is removed.")
+    raise typer.Exit(status)
 
 
 def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
-    from seqd.cli.rendering.bulk_view import bulk_view
-    from seqd.cli.rendering.summary import Course, say_headline
+    from seqd.cli.bulk import bulk_view
+    from seqd.cli.ui.summary import BulkOutcome, say_headline
 
     with bulk_view(screen, handle.record(), lambda: handle.record().sealed) as view:
         for event in handle.events():
             view.show(event)
         view.finish(handle.record())
     record = handle.record()
-    say_headline(screen, Course(record, view.was_paused))
+    say_headline(screen, BulkOutcome(record, view.was_paused))
     if record.counts.done:
         screen.say(f"Its results: seqd jobs results {handle.job_id}")
 
 
 def _fetch(handle: "JobHandle", screen: "Screen", output: "Output", *, merged: bool) -> int:
-    """Like a bulk job's own command, but a job that ended early has its partial results."""
+    """Write a bulk job's results, those of one that ended early too; return the exit status."""
     from seqd.cli.bulk import read_results
-    from seqd.cli.rendering.summary import say_bulk_summary, say_merged_summary
-    from seqd.cli.tally import Tally
+    from seqd.cli.ui.summary import ResultCounts, say_bulk_summary, say_merged_summary
 
-    tally = Tally()
+    counts = ResultCounts()
     failed: list[JobFailed] = []
     jobs = _with_retries(handle) if merged else [handle]
     _say_which_are_paused(jobs)
-    given = handle.merged_results() if merged else _before_failure(handle.results(), failed)
+    selected = handle.merged_results() if merged else _before_failure(handle.results(), failed)
     last = jobs[-1]
     is_final = lambda: last.record().sealed  # noqa: E731
-    course = read_results(last, screen, output, tally, is_final, results=given)
+    outcome = read_results(last, screen, output, counts, is_final, results=selected)
     if output.files is not None:
         output.files.commit()
     if last is handle:
-        say_bulk_summary(screen, course, tally, output.files)
+        say_bulk_summary(screen, outcome, counts, output.files)
     else:
-        say_merged_summary(screen, handle.record(), course.record, tally, output.files)
+        say_merged_summary(screen, handle.record(), outcome.record, counts, output.files)
     if failed:
         raise failed[0]
-    return MISTAKE if tally.errored else OK
+    return MISTAKE if counts.errored else OK
 
 
 def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
@@ -196,22 +317,72 @@ def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
 def _say_which_are_paused(jobs: "Sequence[JobHandle]") -> None:
     """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
     from seqd.cli.following import say_if_paused
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.ui.screen import Screen
 
     for job in jobs:
         say_if_paused(Screen(to_stderr=True), job.record())
 
 
 def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "Iterator[Result]":
-    """Give what a failed job still has, and its failure into `failed`."""
+    """Yield the results that a failed job has, and append its failure to `failed`."""
     try:
         yield from results
     except JobFailed as error:
         failed.append(error)
 
 
-def _print_training(handle: "JobHandle") -> int:
-    from seqd.cli.rendering.tables import print_json
+def _follow_retry(
+    handle: "JobHandle",
+    out: Path | None,
+    screen: "Screen",
+    *,
+    as_json: bool,
+) -> int:
+    from seqd.cli.bulk import Output, print_line, read_results, result_files
+    from seqd.cli.ui.summary import ResultCounts, say_retry_summary
+    from seqd.cli.ui.tables import print_json
 
-    print_json(handle.wait().training)
-    return OK
+    counts, first = ResultCounts(), handle.origin()
+    with result_files(out, None) as files:
+        output = Output(files, print_line, as_json=as_json)
+        is_final = lambda: handle.record().sealed  # noqa: E731
+        outcome = read_results(
+            handle, screen, output, counts, is_final, results=first.merged_results()
+        )
+        if files is not None:
+            files.commit()
+    say_retry_summary(screen, outcome.record, first.record(), counts, files)
+    if as_json and files is not None:
+        print_json(outcome.record)
+    return MISTAKE if counts.errored else OK
+
+
+def _print_if_json(record: "JobRecord", *, as_json: bool) -> bool:
+    from seqd.cli.ui.tables import print_json
+
+    if as_json:
+        print_json(record)
+    return as_json
+
+
+def _say_what_continues(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> None:
+    from seqd.cli.ui.screen import printable
+    from seqd_schemas import JobState
+
+    if has_checkpoint:
+        typer.echo(f"Job {job_id} continues job {old.job_id} from its last checkpoint.")
+    else:
+        typer.echo(f"Job {old.job_id} has no checkpoint; job {job_id} starts from the beginning.")
+    if old.state is JobState.FAILED and old.failure is not None:
+        typer.echo(f"Job {old.job_id} had failed: {printable(old.failure.message)}")
+    typer.echo(f"Watch it: seqd jobs watch {job_id}")
+
+
+def _say_it_had_ended(record: "JobRecord") -> None:
+    typer.echo(f"Job {record.job_id} had ended before, as {record.state}; nothing was changed.")
+
+
+def _done(record: "JobRecord") -> str:
+    from seqd.client.handle import things_of
+
+    return f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)}"

@@ -12,8 +12,8 @@ from seqd.errors import InvalidRequest, UnknownModel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from seqd.cli.local import Workshop
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.options import LocalModels
+    from seqd.cli.ui.screen import Screen
     from seqd.hookspecs import Inspection
     from seqd_schemas import ModelManifest
 
@@ -23,12 +23,11 @@ app = typer.Typer(no_args_is_help=True, help="List, show and evaluate models and
 @app.command("list")
 def list_models(as_json: options.Json = False) -> None:
     """List the models of this machine with their versions and labels. Needs no daemon."""
-    from seqd.cli.local import open_workshop
-    from seqd.cli.rendering.model_tables import print_models
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
+    from seqd.cli.ui.models import print_models
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
-    entries = list(open_workshop(options.read_settings()).catalog().values())
+    entries = list(options.open_local_models(options.read_settings()).catalog().values())
     if as_json:
         print_json(entries)
     else:
@@ -54,19 +53,18 @@ def show(
 
     `seqd models show markov --state a` prints the transition probabilities from `a`.
     """
-    from seqd.cli.local import open_workshop
-    from seqd.cli.rendering.model_tables import print_inspections, print_version, print_versions
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
-    from seqd.plots.canvas import check_plot
+    from seqd.analysis.plots import check_plot
+    from seqd.cli.ui.models import print_inspections, print_version, print_versions
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
     if plot is not None:
         check_plot(plot)
-    workshop = open_workshop(options.read_settings())
-    manifest, tables = _look(workshop, model, state)
-    lacks_characters = plot is not None and draw_what_was_asked(plot, manifest, tables, state)
-    labels = workshop.store.labels(manifest.model)
-    versions = workshop.store.versions(manifest.model)
+    local = options.open_local_models(options.read_settings())
+    manifest, tables = _inspect(local, model, state)
+    lacks_characters = plot is not None and draw_picture(plot, manifest, tables, state)
+    labels = local.store.labels(manifest.model)
+    versions = local.store.versions(manifest.model)
     if as_json:
         print_json(
             {
@@ -82,25 +80,30 @@ def show(
             print_versions(Screen(), versions, labels)
         print_inspections(Screen(), tables, is_first=state is not None)
     if plot is not None:
-        say_where(Screen(to_stderr=as_json), plot, lacks_characters=lacks_characters)
+        say_where_picture_is(Screen(to_stderr=as_json), plot, lacks_characters=lacks_characters)
 
 
 app.command()(evaluate)
 
 
-def _look(
-    workshop: "Workshop", ref: str, focus: str | None
+def _inspect(
+    local: "LocalModels", ref: str, focus: str | None
 ) -> "tuple[ModelManifest, Sequence[Inspection]]":
-    """Find and check a version. Raises UnknownModel, InvalidRequest, ArtifactDamaged."""
-    bare_name = workshop.registry.model(ref.partition("@")[0]).name
-    if not workshop.store.numbers(bare_name):
+    """Check a version; return its manifest and what its plugin shows of it.
+
+    Raises UnknownModel, InvalidRequest, ArtifactDamaged.
+    """
+    from seqd_schemas import ModelReference
+
+    bare_name = local.registry.model(ModelReference.parse(ref).name).name
+    if not local.store.numbers(bare_name):
         raise UnknownModel(
             f"model {bare_name!r} has no version here yet: train one with "
             f"`seqd train {bare_name} --data FILE`"
         )
-    name, version = workshop.store.resolve(ref)
-    artifact = workshop.store.open(name, version)
-    tables = workshop.registry.model(name).inspect(artifact, focus)
+    name, version = local.store.resolve(ref)
+    artifact = local.store.open(name, version)
+    tables = local.registry.model(name).inspect(artifact, focus)
     if focus is not None and not tables:
         raise InvalidRequest(
             f"--state is {focus!r}, but {name!r} has no single states to look at; leave it away"
@@ -108,16 +111,15 @@ def _look(
     return artifact.manifest, tables
 
 
-def draw_what_was_asked(
+def draw_picture(
     path: Path, manifest: "ModelManifest", tables: "Sequence[Inspection]", state: str | None
 ) -> bool:
-    """Draw what a state's table shows, or else the version's curve. Raises InvalidRequest.
+    """Draw what a state's table shows, or else the version's learning curve.
 
-    True when no font has all of the picture's characters.
+    Return whether no font has all of the picture's characters. Raises InvalidRequest.
     """
-    from seqd.cli.rendering.numbers import counted
-    from seqd.plots.curves import draw_curves
-    from seqd.plots.distribution import draw_distribution
+    from seqd.analysis.plots import draw_curves, draw_distribution
+    from seqd.cli.ui.numbers import counted
 
     name = f"{manifest.model}@{manifest.version}"
     table = next((one for one in tables if one.distribution is not None and one.rows), None)
@@ -138,9 +140,9 @@ def draw_what_was_asked(
     return sheet.lacks_characters
 
 
-def say_where(screen: "Screen", path: Path, *, lacks_characters: bool) -> None:
+def say_where_picture_is(screen: "Screen", path: Path, *, lacks_characters: bool) -> None:
     """Say where the picture is, and what it lacks."""
-    from seqd.plots.canvas import NO_FONT
+    from seqd.analysis.plots import NO_FONT
 
     screen.say(f"The picture is in {path}.")
     if lacks_characters:

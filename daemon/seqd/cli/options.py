@@ -1,7 +1,12 @@
-"""Options that several commands take, each described once, and how their values are read."""
+"""What commands share: options, how their values are read, and what they open.
+
+Each option is described once, here.
+"""
 
 import json
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +16,9 @@ from seqd.errors import InvalidParameters, InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.client import Client
+    from seqd.models import ModelStore, Registry
     from seqd.settings import Settings
-    from seqd_schemas import ParameterValue, Priority
+    from seqd_schemas import CatalogEntry, ParameterValue, Priority
 
 #: The longest time that a job may be given to end: 366 days, as in the schema.
 _MOST_SECONDS = 366 * 24 * 3600
@@ -63,6 +69,35 @@ ExpiresIn = Annotated[
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.")]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalModels:
+    """The plugins and the model store of this machine, for commands that need no daemon."""
+
+    registry: "Registry"
+    store: "ModelStore"
+
+    def catalog(self) -> "dict[str, CatalogEntry]":
+        """Return the models that are ready here by name, described as a worker would."""
+        from seqd.models import catalog_entry
+
+        now_ms = time.time_ns() // 1_000_000
+        return {
+            name: catalog_entry(model, self.registry.plugin_of(name), self.store, now_ms)
+            for name, model in self.registry.models.items()
+        }
+
+
+def open_local_models(settings: "Settings") -> LocalModels:
+    """Load the plugins of this machine and open its store; loads no model."""
+    from seqd.models import ModelStore, Registry
+
+    registry = Registry.load(settings)
+    starters = {
+        name: model.starter for name, model in registry.models.items() if model.starter is not None
+    }
+    return LocalModels(registry, ModelStore(settings.store_dir, starters))
+
+
 def read_settings(**overrides: object) -> "Settings":
     """Read the settings, with the overrides that are not None on top."""
     from seqd.settings import load_settings
@@ -71,7 +106,7 @@ def read_settings(**overrides: object) -> "Settings":
 
 
 def warn_of_unknown_variables() -> None:
-    """Print a line on stderr for each `SEQD_…` variable that is no setting, such as a slip."""
+    """Print a line on stderr for each `SEQD_…` variable that is no setting, as a slip makes."""
     from seqd.settings import unknown_variables
 
     for sentence in unknown_variables():
@@ -79,7 +114,7 @@ def warn_of_unknown_variables() -> None:
 
 
 def open_client() -> "Client":
-    """Make a client of the server that the settings name, or of the embedded one that runs."""
+    """Return a client of the server that the settings name, or of the embedded one that runs."""
     from seqd.client import Client
 
     return Client(settings=read_settings())
@@ -104,14 +139,14 @@ def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
 
 
 def read_priority(name: str) -> "Priority":
-    """Give the priority of a name. Raises InvalidRequest, which lists the names."""
+    """Return the priority of a name. Raises InvalidRequest, which lists the names."""
     from seqd_schemas import Priority
 
     return Priority(choice("--priority", name, [known.value for known in Priority]))
 
 
 def read_expires_in(typed: str | None) -> int | None:
-    """Give the seconds of `--expires-in`; None without it. Raises InvalidRequest."""
+    """Return the seconds of `--expires-in`; None without it. Raises InvalidRequest."""
     if typed is None:
         return None
     # At most as many digits as the largest: Python refuses to read some thousands.
@@ -124,7 +159,7 @@ def read_expires_in(typed: str | None) -> int | None:
 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> str:
-    """Give the value when it is allowed. Raises InvalidRequest, which lists what is."""
+    """Return the value when it is allowed. Raises InvalidRequest, which lists what is."""
     names = list(allowed)
     if value not in names:
         raise InvalidRequest(f"{option} is {value!r}; allowed: {', '.join(names)}")

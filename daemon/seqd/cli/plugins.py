@@ -6,10 +6,10 @@ import typer
 
 from seqd.cli import options
 from seqd.errors import RedisUnreachable, UnknownPlugin
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 
 if TYPE_CHECKING:
-    from seqd.cli.local import Workshop
+    from seqd.cli.options import LocalModels
     from seqd_schemas import CatalogEntry, PluginStatus, WorkerStatus
 
 app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on the workers.")
@@ -18,12 +18,11 @@ app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on
 @app.command("list")
 def list_plugins(as_json: options.Json = False) -> None:
     """List the plugins of this machine and of each worker, broken ones with the reason."""
-    from seqd.cli.local import open_workshop
-    from seqd.cli.rendering.plugin_tables import print_fleet, print_plugins
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
+    from seqd.cli.ui.fleet import print_fleet, print_plugins
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
-    statuses = open_workshop(options.read_settings()).registry.statuses
+    statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
     if as_json:
         print_json({"here": statuses, "workers": workers})
@@ -40,14 +39,13 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """Show a plugin's models, their presets and data sets, and each parameter with its range."""
-    from seqd.cli.local import open_workshop
-    from seqd.cli.rendering.plugin_tables import print_model, print_plugin
-    from seqd.cli.rendering.screen import Screen
-    from seqd.cli.rendering.tables import print_json
+    from seqd.cli.ui.fleet import print_model, print_plugin
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.tables import print_json
 
-    workshop = open_workshop(options.read_settings())
-    status = _find(workshop, name)
-    entries = _models_of(workshop, status)
+    local = options.open_local_models(options.read_settings())
+    status = _find(local, name)
+    entries = _models_of(local, status)
     if as_json:
         print_json({"plugin": status, "models": entries})
         return
@@ -58,7 +56,7 @@ def show(
 
 
 def _workers() -> "list[WorkerStatus] | None":
-    """Give the workers; None where no daemon runs, which this command does not need."""
+    """Return the workers; None where no daemon runs, which this command does not need."""
     try:
         with options.open_client() as client:
             return client.workers()
@@ -66,17 +64,17 @@ def _workers() -> "list[WorkerStatus] | None":
         return None
 
 
-def _find(workshop: "Workshop", name: str) -> "PluginStatus":
-    for status in workshop.registry.statuses:
+def _find(local: "LocalModels", name: str) -> "PluginStatus":
+    for status in local.registry.statuses:
         if status.name == name or name in status.models:
             return status
-    known = [status.name for status in workshop.registry.statuses]
+    known = [status.name for status in local.registry.statuses]
     raise UnknownPlugin(
         f"no plugin or model named {name!r}. Plugins here: {listed(known)}."
         f"{did_you_mean(name, known)}"
     )
 
 
-def _models_of(workshop: "Workshop", status: "PluginStatus") -> "list[CatalogEntry]":
-    catalog = workshop.catalog()
+def _models_of(local: "LocalModels", status: "PluginStatus") -> "list[CatalogEntry]":
+    catalog = local.catalog()
     return [catalog[name] for name in status.models if catalog[name].plugin == status.name]

@@ -1,7 +1,7 @@
 """The results of a job as files: whole or not there, in input order, errors beside them.
 
 `results.jsonl` gets the successes and `results.errors.jsonl` the errors, if there are any.
-Both are written under other names and renamed at the end. Called by the commands with `--out`.
+Both are written under other names and renamed at the end.
 """
 
 import gzip
@@ -37,7 +37,7 @@ class ResultFiles:
         self._failures: _File | None = None
 
     def write(self, result: ItemSuccess | ItemFailure, json: bytes | None = None) -> None:
-        """Append a result, as a line of JSON, to the file that it belongs into.
+        """Append a result, as a line of JSON, to the file of results or of errors.
 
         `json` is that line, without its end, where the caller has it.
         """
@@ -102,14 +102,14 @@ class ResultFiles:
 
 
 def errors_path(path: Path) -> Path:
-    """Name the errors file of a results file: `results.errors.jsonl` for `results.jsonl`."""
+    """Return the errors file of a results file: `results.errors.jsonl` for `results.jsonl`."""
     compressed = path.suffix == _GZIP
     plain = path.with_suffix("") if compressed else path
     return path.with_name(f"{plain.stem}.errors{plain.suffix}{_GZIP if compressed else ''}")
 
 
 def _open_new(path: Path, *, compressed: bool) -> _File:
-    """Open a new file, closed by whoever asked."""
+    """Return a new file, to be closed by the caller."""
     if compressed:
         # The level of the gzip program; the module's own default is slower and no smaller.
         return gzip.open(path, "xb", compresslevel=6)

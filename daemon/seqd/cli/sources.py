@@ -1,4 +1,4 @@
-"""What a command was given to work on: a file, standard input, or texts on the command line.
+"""The input of a command: a file, standard input, or texts on the command line.
 
 The command line reads files itself and streams them through the client, so that the daemon
 may be on another machine. Training data is different: see `data_of`.
@@ -34,45 +34,45 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Feed:
-    """The entries of a job on their way to the client, counted, their true labels kept."""
+    """The items of a job, to be read once by the client; their true labels stay here."""
 
     def __init__(
-        self, entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]"
+        self,
+        entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]",
+        label_field: str | None = None,
     ) -> None:
         self._entries = entries
-        #: The true label of each entry, in order, None where it has none; whoever tells right
-        #: from wrong takes them out at the front, so that only a few wait here.
+        self._label_field = label_field
+        #: The true label of each item, in order, None where it has none; empty without a
+        #: `label_field`. Whoever compares results with them removes them at the front, so that
+        #: only a few are held.
         self.labels: deque[str | None] = deque()
-        #: True once the last entry was given, so that their number is known.
+        #: True once the last item was read, so that their number is known.
         self.is_complete = False
-        self._label_field = "label"
-
-    def with_labels_in(self, field: str) -> "Feed":
-        """Name the field with the true label."""
-        self._label_field = field
-        return self
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
         yield from self._entries(self._keep_label)
         self.is_complete = True
 
     def _keep_label(self, value: "Value") -> None:
-        self.labels.append(_label(value, self._label_field))
-
-    def without_labels(self) -> "Feed":
-        """Keep no labels, as nobody will take them out."""
-        self.labels = deque(maxlen=0)
-        return self
+        if self._label_field is not None:
+            self.labels.append(_label(value, self._label_field))
 
 
 @contextmanager
 def feed_of(
-    file: str | None, texts: Sequence[str], source: Mapping[str, str], *, allow_empty: bool = False
+    file: str | None,
+    texts: Sequence[str],
+    source: Mapping[str, str],
+    *,
+    label_field: str | None = None,
+    allow_empty: bool = False,
 ) -> Iterator[Feed]:
-    """Give the feed of a file (`-` is standard input) or of texts; a `with` block's long.
+    """Yield the items of a file (`-` is standard input) or of texts.
 
-    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. Raises
-    InvalidRequest for both or neither, and InvalidInput for a file that will not do.
+    `source` has the fields `format`, `id_field` and `text_field` of a FileSource. No labels are
+    kept without a `label_field`. Raises InvalidRequest for both or neither of file and texts, and
+    InvalidInput for a file that cannot be used.
     """
     if (file is None) == (not texts):
         raise InvalidRequest(
@@ -89,12 +89,13 @@ def feed_of(
     with _readable(file) as path:
         named = file_source(path, **source)
         yield Feed(
-            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record)
+            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record),
+            label_field,
         )
 
 
 def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSource:  # noqa: A002
-    """Name a local file with its absolute path. Raises InvalidInput where it will not do."""
+    """Return a local file as a source, by its absolute path. Raises InvalidInput."""
     from seqd.inputs.paths import format_of, locate
 
     wanted = FileFormat(choice("--format", format, [known.value for known in FileFormat]))
@@ -110,7 +111,7 @@ def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSourc
 
 
 def data_of(name: str, **fields: str) -> FileSource | NamedSource:
-    """Give training data as the worker that trains will find it: a path, or a plugin's own set.
+    """Return training data as the worker that trains finds it: a path, or a plugin's own set.
 
     A path that is missing here may exist on the worker's machine, if it is absolute and the
     format can be told from its name; the worker has the last word. Raises InvalidInput.
@@ -125,7 +126,7 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
 
 @contextmanager
 def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
-    """Open a file (`-` is standard input) as data that is read here; a `with` block's long."""
+    """Yield a file (`-` is standard input) as data that is read here."""
     from seqd.inputs import FileDataset
 
     with _readable(file) as path:
@@ -133,7 +134,7 @@ def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
 
 
 def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
-    """Read training data here, to be uploaded; a running text in blocks of whole lines."""
+    """Yield the records of training data, to be uploaded; a running text in blocks of lines."""
     from seqd.inputs import FileDataset
 
     data = FileDataset(source)
@@ -144,7 +145,7 @@ def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """Cut a text at newlines; joined by newlines, as they are again, the blocks are the text."""
+    """Yield a text in blocks of whole lines, which joined by newlines are the text again."""
     lines: list[str] = []
     length = 0
     for line in text.split("\n"):
@@ -168,7 +169,7 @@ def _readable(file: str) -> Iterator[Path]:
 
 
 def _spooled(folder: Path) -> Path:
-    """Copy standard input into a file, so that the same checks are made as of any file.
+    """Copy standard input into a file, so that it is checked as any file is; return its path.
 
     Its name says what it looks like: JSON lines begin with a brace or a quote.
     """

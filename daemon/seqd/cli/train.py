@@ -1,24 +1,68 @@
-"""`seqd train`: trains a new version of a model, with its epochs and samples shown live."""
+"""`seqd train` and `seqd sweep`: train a new version, or one for each combination of values.
 
-from typing import Annotated
+Also how a training and a sweep are followed to their end: epochs and samples as they come, then
+the version; or each combination, then a table, the best one and a picture.
+"""
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import options
+from seqd.cli.exits import MISTAKE, OK
+from seqd.errors import InvalidParameters, InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd.analysis.sweeps import SweepReport
+    from seqd.cli.ui.screen import Screen
+    from seqd.client import Client, JobHandle
+    from seqd_schemas import ParameterValue
+
+#: Seconds between two looks at the results that are there, but for progress and the end.
+_LOOK_EVERY_S = 1.0
+
+Data = Annotated[
+    str, typer.Option("--data", help="A file or folder, or a data set of the plugin: keras:imdb.")
+]
+Swept = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="NAME=V1,V2,...",
+        help="Values to try of a parameter: embedding_length=8,16,32. Given again for another "
+        "parameter, each value goes with each.",
+    ),
+]
+Fixed = Annotated[
+    list[str] | None,
+    typer.Option("--param", metavar="NAME=VALUE", help="A parameter that stays as it is."),
+]
+Preset = Annotated[str | None, typer.Option("--preset", help="Named parameters, such as tutorial.")]
+HeldOut = Annotated[str | None, typer.Option("--held-out", help="File or data set to validate on.")]
+Metric = Annotated[
+    str | None,
+    typer.Option("--metric", help="Figure that says which is best; validation_accuracy, say."),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--labels", help="Labels to move to the best version, joined by commas."),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", help="File for the picture (PNG). Else sweep-JOB.png, here."),
+]
+NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 
 
 def train(
     model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
-    data: Annotated[
-        str,
-        typer.Option("--data", help="A file or folder, or a data set of the plugin: keras:imdb."),
-    ],
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="Named parameters, such as tutorial.")
-    ] = None,
-    held_out: Annotated[
-        str | None, typer.Option("--held-out", help="File or data set to validate on.")
-    ] = None,
+    data: Data,
+    preset: Preset = None,
+    held_out: HeldOut = None,
     param: options.Parameters = None,
     label: Annotated[
         list[str] | None,
@@ -40,11 +84,9 @@ def train(
 
     The worker reads the file itself; --upload sends it, to a daemon on another machine.
     """
-    from seqd.cli.detaching import leave_running
-    from seqd.cli.following import cancelling, say_if_nobody_is_there
-    from seqd.cli.rendering.screen import Screen
+    from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_of
-    from seqd.cli.trainings import see_training_through
+    from seqd.cli.ui.screen import Screen
     from seqd_schemas import FileSource
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
@@ -63,8 +105,200 @@ def train(
             labels=[name.strip() for given in label or [] for name in given.split(",")],
         )
         if detach:
-            leave_running(handle, screen, as_json=as_json)
+            detach_from(handle, screen, as_json=as_json)
             return
-        with cancelling(handle, screen):
-            say_if_nobody_is_there(client, handle, screen)
-            see_training_through(client, handle, screen, as_json=as_json)
+        with waiting_for(client, handle, screen):
+            follow_training(client, handle, screen, as_json=as_json)
+
+
+def sweep(
+    model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
+    data: Data,
+    swept: Swept,
+    param: Fixed = None,
+    preset: Preset = None,
+    held_out: HeldOut = None,
+    metric: Metric = None,
+    label: Labels = None,
+    plot: Plot = None,
+    no_plot: NoPlot = False,
+    format_name: options.FormatName = "auto",
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = "label",
+    expires_in: options.ExpiresIn = None,
+    as_json: options.Json = False,
+    detach: options.Detach = False,
+) -> None:
+    """Train a model for each combination of values, on all slots that train, as one job.
+
+    Ends in a table and a picture of accuracy and time against the value. Exit status 2 when a
+    combination could not be trained.
+    """
+    from seqd.analysis.plots import check_plot
+    from seqd.cli.sources import data_of
+
+    fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
+    if plot is not None and not no_plot:
+        # Before hours of training, not after them.
+        check_plot(plot)
+    with options.open_client() as client:
+        handle = client.sweep(
+            data_of(data, **fields),
+            model=model,
+            grid=read_grid(swept),
+            parameters=options.read_parameters(param or []),
+            preset=preset,
+            held_out=None if held_out is None else data_of(held_out, **fields),
+            metric=metric,
+            labels=[name.strip() for given in label or [] for name in given.split(",")],
+            expires_in_s=options.read_expires_in(expires_in),
+        )
+        picture = None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
+        status = _follow_or_detach(client, handle, picture, as_json=as_json, detach=detach)
+        if picture is None and not (no_plot or as_json or detach):
+            typer.echo(
+                f"No picture: pip install 'seqd[plots]', then seqd jobs plot {handle.job_id}",
+                err=True,
+            )
+    raise typer.Exit(status)
+
+
+def follow_training(
+    client: "Client",
+    handle: "JobHandle",
+    screen: "Screen",
+    *,
+    as_json: bool,
+    says_what_next: bool = True,
+) -> None:
+    """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
+    from seqd.cli.ui.summary import say_training_summary
+    from seqd.cli.ui.tables import print_json
+    from seqd.cli.ui.training import TrainingView
+
+    with TrainingView(screen, handle.record()) as view:
+        for event in handle.events():
+            view.show(event)
+    record = handle.wait()
+    assert record.training is not None, "the ledger completes a training with its version only"
+    if as_json:
+        print_json(record.training)
+    else:
+        entry = client.catalog().get(record.model) if says_what_next else None
+        say_training_summary(screen, record.training, frozenset(entry.tasks if entry else ()))
+
+
+def follow_sweep(
+    handle: "JobHandle", screen: "Screen", *, plot: Path | None = None, as_json: bool = False
+) -> int:
+    """Show a sweep to its end and what it came to; return the exit status.
+
+    Raises JobFailed, JobCancelled and JobExpired, after showing what was trained by then.
+    """
+    from seqd.analysis.sweeps import report_of, sweep_job_of
+    from seqd.cli.ui.progress import seconds_of
+    from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
+    from seqd.cli.ui.tables import print_json
+
+    _show_sweep(handle, screen)
+    record = handle.record()
+    report = report_of(sweep_job_of(record), handle.results_by_now().values())
+    if not as_json:
+        print_sweep(screen, report)
+        say_sweep_headline(screen, report, seconds_of(record))
+        say_best(screen, report, record)
+    has_picture = plot is not None and draw(screen, report, plot)
+    handle.wait()
+    if as_json:
+        picture = str(plot) if has_picture else None
+        print_json({"job": record, **report.as_json(), "plot": picture})
+    elif report.failed:
+        screen.say(f"The failed ones once more: seqd jobs retry {record.job_id}")
+    return MISTAKE if report.failed else OK
+
+
+def draw(screen: "Screen", report: "SweepReport", plot: Path) -> bool:
+    """Draw a sweep; return False, and say so, where no version has a figure to draw."""
+    from seqd.analysis.plots import NO_FONT, draw_sweep
+
+    if not report.trained or report.figure is None:
+        screen.say(f"There is nothing to draw, so {plot} is not written.", "yellow")
+        return False
+    if draw_sweep(report, plot).lacks_characters:
+        screen.say(NO_FONT, "yellow")
+    screen.say(f"{plot}: {report.figure.replace('_', ' ')} and time as a picture")
+    return True
+
+
+def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
+    """Read `NAME=V1,V2,...`. Values are JSON (8, 0.2, true, [64,32]), or else texts.
+
+    Raises InvalidParameters for a pair without `=` or values, a name given twice, and an object.
+    """
+    grid: dict[str, list[ParameterValue]] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name or not text:
+            raise InvalidParameters(
+                f"{pair!r} is no list of values; allowed: NAME=V1,V2, such as "
+                "embedding_length=8,16,32"
+            )
+        if name in grid:
+            raise InvalidParameters(
+                f"parameter {name!r} is given twice; give all its values together, as {name}=V1,V2"
+            )
+        grid[name] = _values(name, text)
+    return grid
+
+
+def _follow_or_detach(
+    client: "Client", handle: "JobHandle", picture: Path | None, *, as_json: bool, detach: bool
+) -> int:
+    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.ui.screen import Screen
+
+    screen = Screen(to_stderr=as_json or detach)
+    if detach:
+        detach_from(handle, screen, as_json=as_json)
+        return OK
+    with waiting_for(client, handle, screen):
+        return follow_sweep(handle, screen, plot=picture, as_json=as_json)
+
+
+def _values(name: str, text: str) -> "list[ParameterValue]":
+    try:
+        values = json.loads(f"[{text}]")
+    except ValueError:
+        values = [options.read_value(name, part) for part in text.split(",")]
+    if any(isinstance(value, dict) for value in values):
+        raise InvalidParameters(
+            f"parameter {name!r} has an object among its values; allowed: numbers, texts, true, "
+            "false, null, and lists of these"
+        )
+    return list(values)
+
+
+def _default_picture(job_id: str, *, wanted: bool) -> Path | None:
+    """Return where the picture of a sweep goes; None where none is wanted or can be drawn."""
+    from seqd.analysis.plots import check_plot
+
+    path = Path(f"sweep-{job_id}.png")
+    try:
+        check_plot(path)
+    except InvalidRequest:
+        return None
+    return path if wanted else None
+
+
+def _show_sweep(handle: "JobHandle", screen: "Screen") -> None:
+    from seqd.cli.ui.sweeps import SweepView
+    from seqd_schemas import TERMINAL_EVENTS
+
+    with SweepView(screen, handle.record()) as view:
+        last_look_s = 0.0
+        for event in handle.events():
+            view.show(event)
+            has_result = event.event == "progress" or event.event in TERMINAL_EVENTS
+            if has_result or time.monotonic() - last_look_s >= _LOOK_EVERY_S:
+                last_look_s = time.monotonic()
+                view.add_results(handle.results_by_now())

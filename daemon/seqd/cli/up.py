@@ -1,7 +1,7 @@
-"""`seqd up`: a Redis server where none is given, and a worker on each slot, until Ctrl-C.
+"""`seqd up` and `seqd worker`: run a Redis server with a worker on each slot, or one worker.
 
-Only shows what happens and connects the parts: `seqd.local` has the server, `seqd.local`
-the workers. The demo runs the same `Daemon` with a display of its own.
+With `--alive`, `seqd worker` is the probe of such a worker instead, which asks no Redis and no
+worker: it reads the file that the worker's child writes.
 """
 
 from pathlib import Path
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqd.cli.exits import BAD_CONFIG, print_error
 from seqd.cli.options import read_settings, warn_of_unknown_variables
-from seqd.errors import InvalidSettings
+from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
-    from seqd.cli.rendering.fleet_log import FleetLog
+    from seqd.cli.daemon import FleetLog
     from seqd.settings import Settings
 
 
@@ -46,12 +47,37 @@ def up(
             f"--redis-port is {redis_port}, the port of a server to start, but SEQD_REDIS_URL "
             "names one that runs. Leave one of the two away"
         )
-    raise typer.Exit(_run(settings, is_elsewhere=data_dir is not None))
+    raise typer.Exit(_run_all(settings, is_elsewhere=data_dir is not None))
 
 
-def _run(settings: "Settings", *, is_elsewhere: bool) -> int:
-    from seqd.cli.daemon import Daemon
-    from seqd.cli.rendering.fleet_log import FleetLog
+def worker(
+    slot: Annotated[
+        str, typer.Option("--slot", help="Its device share: cpu:0, gpu:0, train@cpu, all@gpu:1.")
+    ] = "cpu:0",
+    name: Annotated[
+        str, typer.Option("--name", help="Its name, new at each start; made where it is missing.")
+    ] = "",
+    alive: Annotated[
+        bool,
+        typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here."),
+    ] = False,
+) -> None:
+    """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
+    if alive:
+        _probe(name)
+        return
+    warn_of_unknown_variables()
+    try:
+        status = _run_worker(slot, name)
+    except UserError as error:
+        # This status says to whoever restarts workers: do not. An absent Redis may come back.
+        failed = print_error(error)
+        status = failed if error.retryable else BAD_CONFIG
+    raise typer.Exit(status)
+
+
+def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
+    from seqd.cli.daemon import Daemon, FleetLog
     from seqd.local import running_server
     from seqd.local.slots import parse_slots
 
@@ -75,3 +101,29 @@ def _greet(log: "FleetLog", settings: "Settings", url: str, *, is_elsewhere: boo
     log.say(f"Slots    {', '.join(slot.name for slot in log.slots)}")
     if is_elsewhere:
         log.say(f"Elsewhere, say: export SEQD_DATA_DIR={settings.data_dir}")
+
+
+def _probe(name: str) -> None:
+    from seqd.worker.liveness import liveness_of
+
+    if not name:
+        raise typer.BadParameter("--alive needs the --name that the worker was started with.")
+    is_alive, reason = liveness_of(read_settings(), name)
+    typer.echo(reason, err=not is_alive)
+    raise typer.Exit(0 if is_alive else 1)
+
+
+def _run_worker(slot: str, name: str) -> int:
+    from seqd.local import redis_url_of
+    from seqd.local.slots import parse_slot
+    from seqd.worker.node import run_node
+
+    parsed = parse_slot(slot)
+    settings = read_settings()
+    # By hand, beside `seqd up`, it joins the embedded server, which only its own user can reach
+    # and name files to.
+    roots = settings.input_roots
+    if settings.redis_url is None and roots is None:
+        roots = (Path("/"),)
+    joined = {"slot": slot, "worker": name, "redis_url": redis_url_of(settings)}
+    return run_node(read_settings(**joined, input_roots=roots), parsed, name)

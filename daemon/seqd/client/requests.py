@@ -115,7 +115,7 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         return JOB.validate_python({"kind": kind, "model": model, **given, **fields})
     except ValidationError as error:
         fault = faults_of(error)[0]
-        parts = [part for part in fault.place.split(".") if part not in ("", kind)] or ["kind"]
+        parts = [part for part in fault.field.split(".") if part not in ("", kind)] or ["kind"]
         value = shown(kind) if parts == ["kind"] else fault.value
         allowed = _ALLOWED.get(parts[0], fault.allowed)
         raise InvalidRequest(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from redis.exceptions import ResponseError
 
-from seqd.combinations import combinations_of
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,

@@ -10,7 +10,7 @@ from seqd import __version__
 from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
 from seqd.parameters import check_parameters
-from seqd.suggestions import listed
+from seqd.validation import listed
 from seqd_schemas import Parameters, ParameterValue, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

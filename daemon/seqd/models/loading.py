@@ -19,7 +19,7 @@ from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.checks import check_model
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
 #: Plugins that are part of the daemon, by the name under which they can be disabled.

@@ -12,7 +12,7 @@ from seqd.hookspecs import Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
 from seqd.settings import Settings
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
 
 

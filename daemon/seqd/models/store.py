@@ -25,7 +25,7 @@ from seqd.models.publishing import (
     restore_labels,
 )
 from seqd.models.version_files import VersionDraft, open_folder, read_manifest
-from seqd.suggestions import did_you_mean, listed
+from seqd.validation import did_you_mean, listed
 from seqd_schemas import ModelManifest, job_of_run
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Checkpoint, Dataset, Device, WorkItem
 from seqd.models import Content, decode, encode, read_state
 
@@ -253,7 +253,7 @@ class MemoryTrainContext:
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep the report, in `epochs` and in `curve`."""
-        self.curve.take(epoch, seconds, metrics)
+        self.curve.add(epoch, seconds, metrics)
         self.epochs.append(EpochReport(epoch, epochs, seconds, dict(metrics)))
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from seqd.combinations import combinations_of
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UploadLost, UserError
 from seqd.inputs import read_items, refuse_duplicates
 from seqd.ledger.blobs import chunks_of

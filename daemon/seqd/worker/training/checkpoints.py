@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from seqd.combinations import combinations_of
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
+from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     CheckpointDamaged,

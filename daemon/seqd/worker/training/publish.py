@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import LeaseLost, PluginFault, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.work import CommitOutcome, Renewal, Unit

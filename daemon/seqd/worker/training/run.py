@@ -16,7 +16,7 @@ from time import monotonic
 
 from pydantic import ValidationError
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
 from seqd.inputs import FileDataset, ListDataset, NamedDataset, RecordDataset, check_path
@@ -246,7 +246,7 @@ class WorkerTrainContext:
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep a finished epoch for the manifest, and publish it, once."""
-        self.curve.take(epoch, seconds, metrics)
+        self.curve.add(epoch, seconds, metrics)
         if (epoch, None) in self._reported:
             return
         self.epochs_s += seconds

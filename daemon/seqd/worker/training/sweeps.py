@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seqd.combinations import best_of, combinations_of, training_of
+from seqd.analysis.sweeps import best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.work import CommitOutcome, Unit

@@ -15,7 +15,7 @@ from time import monotonic
 
 from pydantic import ValidationError
 
-from seqd.curves import LearningCurve
+from seqd.analysis.curves import LearningCurve
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,

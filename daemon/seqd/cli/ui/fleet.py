@@ -1,0 +1,132 @@
+"""Workers and plugins as tables: on the fleet, on this machine, and one plugin in full."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from seqd.cli.ui.numbers import age
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.parameters import allowed
+from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema, WorkerStatus
+
+_WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
+_PARAMETER_COLUMNS = ("parameter", "default", "what it is")
+
+
+def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
+    """Print a row for each worker, or that there is none."""
+    if not workers:
+        screen.say("No worker is up: `seqd up` starts them.", "yellow")
+        return
+    now_ms = time.time_ns() // 1_000_000
+    print_table(screen, _WORKER_COLUMNS, [_worker_row(worker, now_ms) for worker in workers])
+
+
+def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
+    """Print the plugins of this machine."""
+    rows = [
+        (one.name, str(one.state), f"{one.distribution} {one.version}".strip(), _what(one))
+        for one in statuses
+    ]
+    columns = ("plugin", "state here", "distribution", "models, or the reason")
+    if rows:
+        print_table(screen, columns, rows)
+    else:
+        screen.say("No plugins here. `pip install 'seqd[cpu]'` brings three.")
+
+
+def print_fleet(
+    screen: Screen, workers: Sequence[WorkerStatus] | None, here: Sequence[PluginStatus]
+) -> None:
+    """Print worker × plugin × state, and below it why something is broken.
+
+    With the plugins of this machine too: workers lack a new one until they are restarted.
+    """
+    if not workers:
+        screen.say(
+            "No daemon runs: `seqd up` starts one." if workers is None else "No worker is up.",
+            "dim",
+        )
+        return
+    on_workers = {plugin.name for worker in workers for plugin in worker.plugins}
+    names = sorted(on_workers | {plugin.name for plugin in here})
+    print_table(screen, ("worker", *names), [_fleet_row(worker, names) for worker in workers])
+    for worker in workers:
+        for plugin in worker.plugins:
+            if plugin.state is PluginState.BROKEN:
+                screen.say(f"{plugin.name} on {worker.worker}: {plugin.reason}", "red")
+
+
+def print_plugin(screen: Screen, status: PluginStatus) -> None:
+    """Print one plugin's state."""
+    print_facts(
+        screen,
+        {
+            "plugin": status.name,
+            "state": status.state,
+            "reason": status.reason,
+            "distribution": f"{status.distribution} {status.version}".strip(),
+            "import": f"{status.import_seconds * 1000:.0f} ms",
+        },
+    )
+
+
+def print_model(screen: Screen, entry: CatalogEntry) -> None:
+    """Print one model: what it is, its presets, and the parameters of each task."""
+    screen.say()
+    screen.say(entry.model, "bold")
+    screen.say(entry.summary)
+    if entry.datasets:
+        screen.say(f"data sets: {', '.join(entry.datasets)}")
+    for name, values in entry.presets.items():
+        screen.say(f"preset {name}: {values_line(values)}")
+    for task, schema in entry.tasks.items():
+        _print_parameters(screen, f"{entry.model} {task}", schema)
+
+
+def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
+    states = Counter(str(plugin.state) for plugin in worker.plugins)
+    plugins = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    return (
+        worker.worker,
+        str(worker.state),
+        ", ".join(worker.tasks),
+        ", ".join(worker.models_loaded) or "-",
+        plugins,
+        age(worker.started_at_ms, now_ms),
+    )
+
+
+def _print_parameters(screen: Screen, title: str, schema: TaskSchema) -> None:
+    fields = schema.parameters.get("properties", {})
+    screen.say()
+    if not isinstance(fields, Mapping) or not fields:
+        screen.say(f"{title}: no parameters", "bold")
+        return
+    rows = [
+        (
+            name,
+            _default(field),
+            f"{field.get('description', '')} Allowed: {allowed(field, schema.parameters)}.",
+        )
+        for name, field in fields.items()
+        if isinstance(field, Mapping)
+    ]
+    print_table(screen, _PARAMETER_COLUMNS, rows, title=title)
+
+
+def _default(field: Mapping[str, JsonValue]) -> str:
+    return json.dumps(field["default"], ensure_ascii=False) if "default" in field else "(required)"
+
+
+def _what(status: PluginStatus) -> str:
+    return status.reason or ", ".join(status.models) or "none: it observes jobs"
+
+
+def _fleet_row(worker: WorkerStatus, names: Sequence[str]) -> tuple[str, ...]:
+    states = {plugin.name: str(plugin.state) for plugin in worker.plugins}
+    return (worker.worker, *(states.get(name, "absent") for name in names))

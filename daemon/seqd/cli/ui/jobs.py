@@ -1,0 +1,129 @@
+"""Jobs as a table, and one job in full."""
+
+import json
+import time
+from collections.abc import Sequence
+
+from seqd.cli.ui.numbers import age, clock, count, counted, duration, metric
+from seqd.cli.ui.progress import model_of, seconds_of
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd.client.requests import has_its_input
+from seqd_schemas import Counts, JobRecord, JobState, ModelReference
+
+_COLUMNS = ("job", "kind", "model", "state", "done", "age")
+
+
+def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
+    """Print a table of jobs, or that there are none."""
+    if not records:
+        screen.say("No jobs.")
+        return
+    now_ms = time.time_ns() // 1_000_000
+    print_table(screen, _COLUMNS, [_row(record, now_ms) for record in records])
+
+
+def print_job(screen: Screen, record: JobRecord) -> None:
+    """Print one job in full, and how to go on with it."""
+    seconds = seconds_of(record)
+    failure, training = record.failure, record.training
+    print_facts(
+        screen,
+        {
+            "job": record.job_id,
+            "kind": record.kind,
+            "model": _model(record),
+            "state": record.state,
+            "items": _items(record.counts) if record.kind != "train" else "",
+            "input": _source(record),
+            "preset": getattr(record.job, "preset", None),
+            "sweeps": _compact(getattr(record.job, "grid", None)),
+            "parameters": _compact(record.job.parameters),
+            "priority": record.priority,
+            "tenant": record.tenant,
+            "metadata": _compact(record.job.metadata),
+            "created": clock(record.created_at_ms),
+            "started": None if record.started_at_ms is None else clock(record.started_at_ms),
+            "ended": None if record.ended_at_ms is None else clock(record.ended_at_ms),
+            "took": None if seconds is None else duration(seconds),
+            "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
+            "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
+            "continues": record.job.continues,
+            "continued by": record.continued_by,
+            "made": None if training is None else ModelReference(training.model, training.version),
+            "metrics": "" if training is None else _metrics(training.metrics),
+            "failure": "" if failure is None else f"{failure.code}: {failure.message}",
+        },
+    )
+    what_next = _next(record)
+    if what_next:
+        screen.say()
+        screen.say(what_next, "dim")
+
+
+def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:
+    return (
+        record.job_id,
+        record.kind,
+        _model(record),
+        str(record.state),
+        _done(record),
+        age(record.created_at_ms, now_ms),
+    )
+
+
+def _done(record: JobRecord) -> str:
+    if record.kind == "train":
+        return ""
+    counts = record.counts
+    errors = f", {counted(counts.errored, 'error')}" if counts.errored else ""
+    return f"{count(counts.done)}/{count(counts.total)}{errors}"
+
+
+def _model(record: JobRecord) -> str:
+    if record.training is not None:
+        return str(ModelReference(record.model, record.training.version))
+    return model_of(record)
+
+
+def _items(counts: Counts) -> str:
+    outcomes = ("succeeded", "errored", "cancelled", "expired", "processing")
+    parts = [f"{count(getattr(counts, name))} {name}" for name in outcomes if getattr(counts, name)]
+    return f"{count(counts.total)}: {', '.join(parts)}" if parts else count(counts.total)
+
+
+def _source(record: JobRecord) -> str:
+    source = record.job.source
+    if source.type == "file":
+        return f"file {source.path}"
+    if source.type == "named":
+        return source.name
+    return source.type if record.sealed else f"{source.type}, not complete"
+
+
+def _compact(values: object) -> str:
+    return json.dumps(values, ensure_ascii=False) if values else ""
+
+
+def _metrics(metrics: dict[str, float]) -> str:
+    return ", ".join(f"{name} {metric(value)}" for name, value in metrics.items())
+
+
+def _next(record: JobRecord) -> str:
+    job_id, state = record.job_id, record.state
+    if state is JobState.PAUSED:
+        return f"Let it go on: seqd jobs resume {job_id}"
+    if not state.is_terminal:
+        return f"Watch it: seqd jobs watch {job_id}"
+    if record.training is not None:
+        return f"Its version: seqd models show {_model(record)}"
+    if record.continued_by is not None:
+        return f"The job that continues it: seqd jobs show {record.continued_by}"
+    if record.kind == "train":
+        return f"Continue it: seqd jobs resume {job_id}" if has_its_input(record) else ""
+    if record.counts.succeeded < record.counts.total and record.sealed:
+        return (
+            f"Its results: seqd jobs results {job_id}; its failed items once more: "
+            f"seqd jobs retry {job_id}"
+        )
+    return f"Its results: seqd jobs results {job_id}"

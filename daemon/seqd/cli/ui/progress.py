@@ -1,0 +1,169 @@
+"""The progress of a job as its events arrive: what all views share, and that of plain lines.
+
+A view is fed from one thread at a time. The one that moves, `progress_bar`, needs rich.
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from seqd.cli.ui.numbers import count, counted, duration, rate
+from seqd.cli.ui.screen import Screen
+from seqd_schemas import Counts, Event, JobRecord, JobState, ModelReference, Paused, Resumed
+from seqd_schemas import Progress as ProgressEvent
+
+#: Seconds between two lines where there is no terminal.
+LINE_EVERY_S = 3.0
+
+
+class ProgressView:
+    """Shows a job's progress for the time of a `with` block."""
+
+    def __init__(self, record: JobRecord) -> None:
+        """Begin with the job as it is: `record`."""
+        self._rate = JobRate(is_paused=record.state is JobState.PAUSED)
+        #: Of a job that has ended, nobody need hear that it once was paused.
+        self._had_ended = record.state.is_terminal
+
+    def show(self, event: Event) -> None:
+        """Show the next event."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Begin to draw."""
+
+    def stop(self, *, failed: bool) -> None:
+        """End drawing; `failed` when the block ends by an exception."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop(failed=error is not None)
+
+
+class BulkView(ProgressView):
+    """Shows a bulk job, whose total may grow until `total_is_final()`."""
+
+    def __init__(self, record: JobRecord, total_is_final: Callable[[], bool]) -> None:
+        super().__init__(record)
+        self._total_is_final = total_is_final
+
+    @property
+    def was_paused(self) -> bool:
+        """True when the job was paused for a while, so that it has no rate as a whole."""
+        return self._rate.was_paused
+
+    def finish(self, record: JobRecord) -> None:
+        """Show where the job ended."""
+
+
+class LineView(BulkView):
+    """Prints a line of a bulk job every few seconds; its end is left to the summary."""
+
+    def __init__(
+        self, screen: Screen, record: JobRecord, total_is_final: Callable[[], bool]
+    ) -> None:
+        super().__init__(record, total_is_final)
+        self._screen = screen
+        self._title = model_of(record)
+        self._last_line_s = time.monotonic()
+
+    def show(self, event: Event) -> None:
+        """Print a line when the last one is old enough."""
+        if self._rate.add(event) and not self._had_ended:
+            self._screen.say(f"{self._title}: {self._rate.change(event)}")
+        elif event.event == "log":
+            self._screen.say(f"{self._title}: {event.message}")
+        elif isinstance(event, ProgressEvent):
+            now_s = time.monotonic()
+            if now_s - self._last_line_s >= LINE_EVERY_S:
+                self._last_line_s = now_s
+                self._screen.say(self._line(event))
+
+    def _line(self, event: ProgressEvent) -> str:
+        is_final = self._total_is_final()
+        items = done_of(event.counts, is_final=is_final)
+        return f"{self._title}: {', '.join((items, *self._rate.texts(event, is_final=is_final)))}"
+
+
+class JobRate:
+    """The rate of a bulk job and the time that is left, across its pauses.
+
+    The rate of an event counts from the job's start, which says nothing once the job was paused:
+    from a resumption on it is computed here. Add all events, in order.
+    """
+
+    def __init__(self, *, is_paused: bool) -> None:
+        self.is_paused = is_paused
+        #: True from the first pause on: the time from start to end says nothing then.
+        self.was_paused = is_paused
+        self._resumed: Resumed | None = None
+
+    def add(self, event: Event) -> bool:
+        """Take an event into account; return whether it paused or resumed the job."""
+        if not isinstance(event, Paused | Resumed):
+            return False
+        before = self.is_paused
+        self.is_paused = isinstance(event, Paused)
+        self.was_paused = True
+        self._resumed = event if isinstance(event, Resumed) else None
+        return self.is_paused is not before
+
+    def change(self, event: Event) -> str:
+        """Return what to say of an event that paused or resumed the job."""
+        return paused_note(event.job_id) if self.is_paused else event.event
+
+    def texts(self, event: ProgressEvent, *, is_final: bool) -> tuple[str, ...]:
+        """Return the rate and, where the total is final, the time left; in a pause, that it is one.
+
+        Nothing while no rate is known.
+        """
+        if self.is_paused:
+            return (paused_note(event.job_id),)
+        per_second, left_s = self._figures(event)
+        if per_second is None:
+            return ()
+        said = (f"{rate(per_second)}/s",)
+        return (*said, f"{duration(left_s)} left") if is_final and left_s is not None else said
+
+    def _figures(self, event: ProgressEvent) -> tuple[float | None, float | None]:
+        """Return items a second, and the seconds that are left."""
+        if self._resumed is None:
+            return event.rate_per_s, event.eta_s
+        seconds = (event.at_ms - self._resumed.at_ms) / 1000
+        items = event.counts.done - self._resumed.counts.done
+        if seconds <= 0 or items <= 0:
+            return None, None
+        return items / seconds, event.counts.processing * seconds / items
+
+
+def paused_note(job_id: str) -> str:
+    """Return that a job is paused, and how to let it go on."""
+    return f"paused; seqd jobs resume {job_id}"
+
+
+def model_of(record: JobRecord) -> str:
+    """Return the model of a job, with its version once it is known."""
+    return str(ModelReference(record.model, record.version))
+
+
+def seconds_of(record: JobRecord) -> float | None:
+    """Return the seconds from a job's first claim to its end; None where one did not happen."""
+    if record.started_at_ms is None or record.ended_at_ms is None:
+        return None
+    return (record.ended_at_ms - record.started_at_ms) / 1000
+
+
+def done_of(counts: Counts, *, is_final: bool) -> str:
+    """Return how many items are done, of how many, and how many of them have errors."""
+    done, total = count(counts.done), count(counts.total)
+    items = f"{done}/{total}" if is_final else f"{done} of {total}+"
+    return items + (f" ({counted(counts.errored, 'error')})" if counts.errored else "")

@@ -1,0 +1,89 @@
+"""Where lines for people go: stdout, or stderr while stdout carries data for programs.
+
+Text of jobs and plugins is shown as it is: it is never read as rich's markup, and control
+characters in it cannot move the cursor.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+#: Width of what is no terminal: a pipe has none, and a table must not be cut there.
+_UNLIMITED = 4_096
+
+#: Variables by which rich takes for a terminal what is none.
+_TAKEN_FOR_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Screen:
+    """Prints lines. `is_live` says whether what was printed can be drawn over."""
+
+    def __init__(self, *, to_stderr: bool = False) -> None:
+        self._to_stderr = to_stderr
+        self.is_live = (
+            self._may_be_terminal()
+            and self.console.is_terminal
+            and not self.console.is_dumb_terminal
+        )
+
+    @cached_property
+    def console(self) -> "Console":
+        """The console of rich; rich is imported here, since plain lines need none of it."""
+        from rich.console import Console
+
+        console = Console(stderr=self._to_stderr, highlight=False, soft_wrap=False)
+        if not console.is_terminal and "COLUMNS" not in os.environ:
+            console = Console(stderr=self._to_stderr, highlight=False, width=_UNLIMITED)
+        return console
+
+    def say(self, text: str = "", style: str = "") -> None:
+        """Print a line; a terminal's long one is broken between words, any other stays whole."""
+        line = printable(text)
+        if "console" not in self.__dict__ and line.isascii() and "\t" not in line:
+            self._write(line)  # as rich would, without its import
+            return
+        from rich.text import Text
+
+        self.console.print(Text(line, style=style), soft_wrap=not self.is_live)
+
+    def _write(self, line: str) -> None:
+        stream = sys.stderr if self._to_stderr else sys.stdout
+        try:
+            stream.write(f"{line}\n")
+            stream.flush()
+        except BrokenPipeError:
+            self.console.on_broken_pipe()
+
+    def _may_be_terminal(self) -> bool:
+        """Return False where the stream is surely no terminal; of the rest rich decides."""
+        if any(name in os.environ for name in _TAKEN_FOR_TERMINALS):
+            return True
+        stream = sys.stderr if self._to_stderr else sys.stdout
+        try:
+            return stream.isatty()
+        except ValueError:  # it is closed
+            return False
+
+    def block(self, lines: "Iterable[Text]") -> None:
+        """Print lines that are laid out already."""
+        for line in lines:
+            self.console.print(line, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return a text with control characters, and those that turn its direction, escaped."""
+    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def data_goes_to_a_terminal() -> bool:
+    """Return whether a person reads stdout."""
+    return sys.stdout.isatty()

@@ -1,0 +1,247 @@
+"""What a job came to: the counts of its results, and the sentences about them at its end."""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seqd.cli.ui.numbers import count, counted, duration, metric, rate
+from seqd.cli.ui.progress import model_of, seconds_of
+from seqd.cli.ui.screen import Screen
+from seqd.client.handle import expiry_of
+from seqd_schemas import (
+    Classification,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    JobRecord,
+    JobState,
+    ModelReference,
+    Task,
+    TrainingResult,
+)
+
+if TYPE_CHECKING:
+    from seqd.cli.result_files import ResultFiles
+
+#: Errors that are shown; all of them are in the errors file.
+SHOWN_ERRORS = 3
+
+#: Errors that the same text gets again, whenever it is sent.
+_OF_THE_TEXT = (ItemErrorCode.INVALID_INPUT, ItemErrorCode.TOO_LONG, ItemErrorCode.DECODE_ERROR)
+
+_DONE = {"classify": "classified", "generate": "continued", "train": "trained", "sweep": "trained"}
+
+#: Seconds below which a job's rate says nothing.
+_RATE_FROM_S = 0.2
+
+#: The command that puts a newly trained model to use.
+_NEXT: dict[str, str] = {
+    "classify": 'seqd classify --text "..." --model {ref}',
+    "generate": 'seqd generate {ref} "..."',
+}
+
+
+class ResultCounts:
+    """Counts results in input order, and compares each with its true label.
+
+    Each result removes a label at the front of `truth`, which may grow meanwhile, ahead of the
+    results.
+    """
+
+    def __init__(self, truth: deque[str | None] | None = None) -> None:
+        self.succeeded = 0
+        self.errored = 0
+        #: True once an item has an error that another try may mend: the text is not the reason.
+        self.worth_a_retry = False
+        self.first_errors: list[ItemFailure] = []
+        self.predicted: Counter[str] = Counter()
+        self._truth = truth if truth is not None else deque[str | None]()
+        self._true_labels: Counter[str] = Counter()
+        self._right = 0
+
+    def add(self, result: ItemSuccess | ItemFailure) -> None:
+        """Count the next result."""
+        truth = self._truth.popleft() if self._truth else None
+        if isinstance(result, ItemFailure):
+            self.errored += 1
+            self.worth_a_retry |= result.error.code not in _OF_THE_TEXT
+            if len(self.first_errors) < SHOWN_ERRORS:
+                self.first_errors.append(result)
+            return
+        self.succeeded += 1
+        if isinstance(result.output, Classification):
+            self._compare(truth, result.output)
+
+    @property
+    def labelled(self) -> int:
+        """Classified items whose true label is known."""
+        return self._true_labels.total()
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled items that got their true label; None without any.
+
+        None also when the two sets of labels have nothing in common: `labels_differ` then.
+        """
+        if not self.labelled or self.labels_differ:
+            return None
+        return self._right / self.labelled
+
+    @property
+    def labels_differ(self) -> bool:
+        """True when the model names its classes otherwise than the input does."""
+        return bool(self.labelled) and not set(self._true_labels) & set(self.predicted)
+
+    @property
+    def true_labels(self) -> list[str]:
+        """The labels of the input, sorted."""
+        return sorted(self._true_labels)
+
+    def _compare(self, truth: str | None, output: Classification) -> None:
+        self.predicted[output.label] += 1
+        if truth is not None:
+            self._true_labels[truth] += 1
+            self._right += truth == output.label
+
+
+@dataclass(frozen=True, slots=True)
+class BulkOutcome:
+    """How a bulk job ended."""
+
+    record: JobRecord
+    #: True when it was paused for a while, so that it has no rate as a whole.
+    was_paused: bool = False
+
+
+def say_bulk_summary(
+    screen: Screen, outcome: BulkOutcome, counts: ResultCounts, files: "ResultFiles | None"
+) -> None:
+    """Say what a bulk job came to, and how to do the rest of it."""
+    say_headline(screen, outcome, counts)
+    _say_accuracy(screen, counts)
+    _say_files(screen, counts, files)
+    if counts.errored:
+        _say_errors(screen, counts, files, of=outcome.record.job_id)
+        _say_how_to_retry(screen, outcome.record, counts)
+
+
+def say_merged_summary(
+    screen: Screen,
+    first: JobRecord,
+    last: JobRecord,
+    counts: ResultCounts,
+    files: "ResultFiles | None",
+) -> None:
+    """Say what a job and its retries came to together; `counts` is of all of them.
+
+    Without a rate: the time between the jobs is nobody's.
+    """
+    line = f"{count(counts.succeeded)} {_DONE[first.kind]} by {model_of(first)} (with its retries)"
+    screen.say(line + _shares(counts))
+    _say_files(screen, counts, files)
+    if counts.errored:
+        _say_errors(screen, counts, files, of=f"{first.job_id} --merged")
+        _say_how_to_retry(screen, last, counts)
+
+
+def say_retry_summary(
+    screen: Screen,
+    retry: JobRecord,
+    first: JobRecord,
+    counts: ResultCounts,
+    files: "ResultFiles | None",
+) -> None:
+    """Say what a retry came to; `counts` is of the whole, which begins with job `first`."""
+    retried = retry.counts
+    have = "has" if retried.total == 1 else "have"
+    screen.say(
+        f"{count(retried.succeeded)} of {counted(retried.total, 'retried item')} {have} a result "
+        "now."
+    )
+    _say_files(screen, counts, files)
+    if counts.errored:
+        _say_errors(screen, counts, files, of=f"{first.job_id} --merged")
+        _say_how_to_retry(screen, retry, counts)
+
+
+def say_what_was_not_sent(screen: Screen, ended: JobRecord, retry: JobRecord) -> None:
+    """Say how many failed items of the ended job its retry leaves out, once it is complete."""
+    left_out = ended.counts.total - ended.counts.succeeded - retry.counts.total
+    if left_out > 0 and retry.sealed:
+        was, has = ("was", "it has") if left_out == 1 else ("were", "they have")
+        screen.say(
+            f"{counted(left_out, 'failed item')} {was} not sent again: {has} no text that could be "
+            "read.",
+            "yellow",
+        )
+
+
+def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | None = None) -> None:
+    """Say how many items were done, by which version, how fast, and with what labels."""
+    record = outcome.record
+    line = f"{count(record.counts.succeeded)} {_DONE[record.kind]} by {model_of(record)}"
+    seconds = seconds_of(record)
+    if seconds is not None and seconds >= _RATE_FROM_S:
+        speed = f"{rate(record.counts.done / seconds)} a second"
+        line += f" in {duration(seconds)}, {'its pauses included' if outcome.was_paused else speed}"
+    screen.say(line + ("" if counts is None else _shares(counts)))
+
+
+def say_training_summary(screen: Screen, result: TrainingResult, tasks: frozenset[Task]) -> None:
+    """Say which version a training made, how good it is, and what to try with it."""
+    ref = ModelReference(result.model, result.version)
+    screen.say(f"{ref} is in the model store, after {duration(result.seconds)}.", "bold green")
+    figures = [
+        f"{name.replace('_', ' ')} {metric(value)}" for name, value in result.metrics.items()
+    ]
+    if figures:
+        screen.say("  " + ", ".join(figures))
+    for task, command in _NEXT.items():
+        if task in tasks:
+            screen.say(f"Try it: {command.format(ref=ref)}")
+
+
+def _say_accuracy(screen: Screen, counts: ResultCounts) -> None:
+    if counts.accuracy is not None:
+        screen.say(
+            f"Accuracy {counts.accuracy:.2%} on {counted(counts.labelled, 'labelled item')}", "bold"
+        )
+    elif counts.labels_differ:
+        screen.say(
+            f"No accuracy: the input's labels are {', '.join(counts.true_labels[:8])}; the model "
+            f"gave {', '.join(sorted(counts.predicted)[:8])}"
+        )
+
+
+def _shares(counts: ResultCounts) -> str:
+    shares = [f"{count(number)} {label}" for label, number in sorted(counts.predicted.items())]
+    return f": {', '.join(shares)}" if shares else ""
+
+
+def _say_files(screen: Screen, counts: ResultCounts, files: "ResultFiles | None") -> None:
+    if files is not None and counts.succeeded:
+        screen.say(f"{files.path}: {counted(counts.succeeded, 'result')}, in input order")
+
+
+def _say_errors(
+    screen: Screen, counts: ResultCounts, files: "ResultFiles | None", *, of: str
+) -> None:
+    """Show the first errors, and where all are: `of` is what `jobs results` is to be given."""
+    total = counted(counts.succeeded + counts.errored, "item")
+    have = "has" if counts.errored == 1 else "have"
+    more = ", the first ones" if counts.errored > len(counts.first_errors) else ""
+    screen.say(f"{count(counts.errored)} of {total} {have} no result{more}:", "red")
+    for failure in counts.first_errors:
+        screen.say(f"  {failure.custom_id}  {failure.error.code}: {failure.error.message}")
+    if files is not None:
+        screen.say(f"{files.errors_path}: {counted(counts.errored, 'error')}, in input order")
+    elif counts.errored > len(counts.first_errors):
+        screen.say(f"All of them: seqd jobs results {of} --out results.jsonl")
+
+
+def _say_how_to_retry(screen: Screen, record: JobRecord, counts: ResultCounts) -> None:
+    """Say how to do what an ended job left undone, where doing it again may help."""
+    if record.state is JobState.EXPIRED:
+        screen.say(expiry_of(record), "red")
+    elif record.sealed and record.continued_by is None and counts.worth_a_retry:
+        screen.say(f"Once more: seqd jobs retry {record.job_id}")
