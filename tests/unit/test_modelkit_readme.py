@@ -7,7 +7,7 @@ from readme_blocks import ROOT, blocks_of
 
 
 def test_the_example_runs():
-    (block,) = blocks_of(ROOT / "plugins" / "seqd_ngrams" / "README.md", "python")
+    (block,) = blocks_of(ROOT / "plugins" / "seqd_modelkit" / "README.md", "python")
     names: dict = {}
 
     exec(block.text, names)
