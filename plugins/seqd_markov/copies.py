@@ -179,7 +179,7 @@ class AlignedText:
 
 
 class CopyFinder:
-    """The suffix array of a training text, sorted on first use.
+    """Finds copies of a training text, whose suffix array is sorted on first use.
 
     Ids outside of 0 to `symbols` - 1 are unknown symbols, which no generated text has.
     """

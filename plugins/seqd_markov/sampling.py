@@ -375,7 +375,7 @@ class CandidateRows:
         """Return the next symbols and log-probabilities, (texts, steps), and the states after.
 
         Of a step's numbers the first one decides. `check_stop` raises when the job is to end, and
-        is called before any longer piece of work.
+        is called before any longer computation.
         """
         first = np.stack([of_text[:, 0] for of_text in numbers], axis=1)  # (steps, texts)
         symbols = np.empty(first.shape, np.int64)

@@ -6,10 +6,10 @@ the training text was. Where texts are sentences, two more ids are their beginni
 
 import re
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,38 +32,9 @@ _TOKEN = re.compile(r"[wn][wnm]*(?:[ah](?=[wn])[wnm]+|(?<=n)[dc](?=n)[wnm]+)*|h+
 _NO_SPACE, _UNSPACED_SCRIPT, _WORD, _SPACE = range(4)
 
 
-class Tokenizer(Protocol):
-    """The symbols of a version."""
-
-    @property
-    def symbols(self) -> int:
-        """Number of ids, those of the beginning and the end of a sentence included."""
-
-    @property
-    def begin(self) -> int | None:
-        """The id that begins a sentence; None where texts are not sentences."""
-
-    @property
-    def end(self) -> int | None:
-        """The id that ends a sentence; None where texts are not sentences."""
-
-    def encode(self, text: str) -> npt.NDArray[np.int32]:
-        """Return the ids of a text, -1 for each unknown symbol; without begin and end."""
-
-    def decode(self, ids: Ids, after: int | None = None) -> str:
-        """Return the text of some ids, as it goes on after the id `after`, or from nothing.
-
-        Texts of consecutive ids, each given the last id before, are the text of all of them.
-        `end` has no text, and `begin` has what separates two sentences.
-        """
-
-    def shown(self, symbol: int) -> str:
-        """Return one symbol for people: quoted, or <begin>, <end> or <unknown>."""
-
-
 @dataclass(frozen=True)
-class _Symbols:
-    """The ids of a vocabulary, and the two beyond it where texts are sentences."""
+class Tokenizer(ABC):
+    """A vocabulary and its ids, and two ids beyond it where texts are sentences."""
 
     vocabulary: Sequence[str]
     lower_case: bool
@@ -84,6 +55,18 @@ class _Symbols:
         """The id that ends a sentence; None where texts are not sentences."""
         return None if self.separator is None else len(self.vocabulary) + 1
 
+    @abstractmethod
+    def encode(self, text: str) -> npt.NDArray[np.int32]:
+        """Return the ids of a text, -1 for each unknown symbol; without begin and end."""
+
+    @abstractmethod
+    def decode(self, ids: Ids, after: int | None = None) -> str:
+        """Return the text of some ids, as it goes on after the id `after`, or from nothing.
+
+        Texts of consecutive ids, each given the last id before, are the text of all of them.
+        `end` has no text, and `begin` has what separates two sentences.
+        """
+
     def shown(self, symbol: int) -> str:
         """Return one symbol for people: quoted, or <begin>, <end> or <unknown>."""
         if symbol < 0:
@@ -97,7 +80,7 @@ class _Symbols:
 
 
 @dataclass(frozen=True)
-class CharacterTokenizer(_Symbols):
+class CharacterTokenizer(Tokenizer):
     """Characters; the vocabulary is one string of them, in code-point order."""
 
     vocabulary: str
@@ -134,7 +117,7 @@ class CharacterTokenizer(_Symbols):
 
 
 @dataclass(frozen=True)
-class WordTokenizer(_Symbols):
+class WordTokenizer(Tokenizer):
     """Words and punctuation marks as `split_words` spells them, the most frequent first."""
 
     #: Read an unknown word as its lower-case form. For prompts, never for training.
