@@ -4,7 +4,7 @@ import numpy as np
 
 from seqd_char_lstm.artifact import Config, Layer, Version, Weights, shapes
 from seqd_char_lstm.generation import Generator
-from seqd_ngrams import NgramModel, count, fit
+from seqd_modelkit.ngrams import NgramModel, count, fit
 
 
 def some_weights(config: Config, *, seed: int = 0) -> Weights:

@@ -8,9 +8,9 @@ from seqd.hookspecs import WorkItem
 from seqd.inputs import TextDataset
 from seqd.testing import MemoryRunContext, MemoryTrainContext
 from seqd_markov import GenerateParameters, TrainParameters
-from seqd_markov.artifact import Version, load
 from seqd_markov.generation import Generator
-from seqd_markov.odds import Odds
+from seqd_markov.model import Version, load
+from seqd_markov.sampling import LogProbabilities
 from seqd_markov.training import train
 
 CATS = "the cat sat on the mat, and the rat sat on the cat."
@@ -20,7 +20,7 @@ SENTENCES = "The cat sat. The rat sat on the mat! Did the cat see it? The cat di
 @cache
 def a_version(text: str = CATS, **options: object) -> Version:
     """A version trained on all of a text, at order 2 unless something else is asked for."""
-    parameters = TrainParameters.model_validate({"order": 2, "validation_share": 0.0} | options)
+    parameters = TrainParameters.model_validate({"order": 2, "validation_split": 0.0} | options)
     with tempfile.TemporaryDirectory() as folder:
         context = MemoryTrainContext(Path(folder), TextDataset(text, "a text of a test"))
         train(parameters, context)
@@ -36,8 +36,8 @@ def a_generator(text: str = CATS, **options: object) -> Generator:
     return Generator(a_version(text, **options))
 
 
-def odds_of(version: Version) -> Odds:
-    return Odds(version.model, sentence_end=version.tokens.end)
+def log_probabilities_of(version: Version) -> LogProbabilities:
+    return LogProbabilities(version.model, sentence_end=version.tokenizer.end)
 
 
 def generated(*prompts, generator=None, context=None, first=0, **parameters):

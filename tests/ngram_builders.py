@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from hypothesis import strategies as st
 
-from seqd_ngrams import NgramCounts, count
+from seqd_modelkit.ngrams import NgramCounts, count
 
 #: Ids of texts over a few symbols, -1 among them; 3 is a beginning where there is one.
 SYMBOLS, BEGIN = 4, 3

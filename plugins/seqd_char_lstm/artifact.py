@@ -17,7 +17,7 @@ from safetensors.numpy import save as to_bytes
 
 from seqd.errors import ArtifactDamaged
 from seqd_char_lstm.config import MAX_ALPHABET, Config
-from seqd_ngrams import NgramModel
+from seqd_modelkit.ngrams import NgramModel
 
 __all__ = [
     "MAX_ALPHABET",
@@ -183,7 +183,7 @@ def _checked_tensor(name: str, tensor: npt.NDArray[np.generic], shape: tuple[int
 
 def _load_ngrams(path: Path, config: Config) -> NgramModel:
     try:
-        model = NgramModel.of(_load_tensors(path))
+        model = NgramModel.from_arrays(_load_tensors(path))
     except ValueError as error:
         raise ArtifactDamaged(f"{NGRAMS_FILE} cannot be used: {error} {_RESTORE}") from error
     if model.symbols != len(config.alphabet):

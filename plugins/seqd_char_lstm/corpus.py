@@ -32,13 +32,13 @@ class Corpus:
 def read_corpus(parameters: TrainParameters, context: TrainContext) -> Corpus:
     """Read the training data; the alphabet is that of what is learnt from alone.
 
-    Of a text without held-out data its last `validation_share` is held out. Characters rarer
+    Of a text without held-out data its last `validation_split` is held out. Characters rarer
     than `min_count` are taken out of the text.
     """
     text = _cased(context.data.text(), parameters)
     held_out = context.held_out
     if held_out is None:
-        cut = int(len(text) * (1.0 - parameters.validation_share))
+        cut = int(len(text) * (1.0 - parameters.validation_split))
         text, rest = text[:cut], text[cut:]
     else:
         rest = _cased(held_out.text(), parameters)
@@ -50,7 +50,7 @@ def read_corpus(parameters: TrainParameters, context: TrainContext) -> Corpus:
             f"{len(ids) - len(known):,} of {len(ids):,} characters are left out: each of them is "
             f"rarer than min_count {parameters.min_count:,}."
         )
-    measured = held_out is not None or parameters.validation_share > 0.0
+    measured = held_out is not None or parameters.validation_split > 0.0
     return Corpus(alphabet, known, alphabet.encode(rest) if measured else None)
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from seqd_char_lstm.artifact import Version, Weights
 from seqd_char_lstm.sampling import Rules
-from seqd_ngrams.model import MAX_TABLE_CELLS
+from seqd_modelkit.ngrams.model import MAX_TABLE_CELLS
 
 Ids = npt.NDArray[np.int32]
 Doubles = npt.NDArray[np.float64]

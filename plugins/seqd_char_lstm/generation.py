@@ -23,9 +23,9 @@ from seqd_char_lstm.prompts import Prompt, Prompts, is_unicode
 from seqd_char_lstm.reading import mixed, read_log_probs
 from seqd_char_lstm.samples import Sample
 from seqd_char_lstm.sampling import Rules
-from seqd_char_lstm.stopping import StopTexts
 from seqd_char_lstm.text import UNKNOWN, Alphabet
 from seqd_char_lstm.writing import Start, Writing
+from seqd_modelkit.stop_sequences import StopSequences
 from seqd_schemas import Generation, ItemError
 
 
@@ -122,7 +122,7 @@ class Generator(LoadedModel):
     def _asked(
         self, item: WorkItem, prompt: Prompt, parameters: GenerateParameters
     ) -> Sequence[_Asked]:
-        stops = StopTexts([self._prompts.cased(stop) for stop in parameters.stops])
+        stops = StopSequences([self._prompts.cased(stop) for stop in parameters.stops])
         return [
             _Asked(
                 item,

@@ -1,14 +1,13 @@
 """The n-gram model that a training compares its network with, and mixes into it where asked to.
 
-Interpolated modified Kneser-Ney over the same characters, fitted by `seqd_ngrams`. Called by both
-trainings once their epochs are done.
+Interpolated modified Kneser-Ney over the same characters, fitted by `seqd_modelkit.ngrams`.
 """
 
 from collections.abc import Callable
 
 from seqd.errors import Stopped
 from seqd_char_lstm.text import Ids
-from seqd_ngrams import NgramModel, Smoothing, count, fit
+from seqd_modelkit.ngrams import NgramModel, Smoothing, count, fit
 
 
 def fit_ngrams(

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from seqd_char_lstm.forward import Doubles, Ids
-from seqd_char_lstm.stopping import HeldBack, StopTexts
 from seqd_char_lstm.text import Alphabet
+from seqd_modelkit.stop_sequences import StopSequenceFilter, StopSequences
 from seqd_schemas import FinishReason, GeneratedSample
 
 #: Lengths of the n-grams whose variety is told.
@@ -20,9 +20,9 @@ _DISTINCT: Final = (1, 2, 3)
 class Sample:
     """A text under way."""
 
-    def __init__(self, alphabet: Alphabet, stops: StopTexts) -> None:
+    def __init__(self, alphabet: Alphabet, stops: StopSequences) -> None:
         self._alphabet = alphabet
-        self._held_back = HeldBack(stops)
+        self._held_back = StopSequenceFilter(stops)
         self._texts: list[str] = []
         self._log_probs: list[Doubles] = []
 

@@ -42,7 +42,7 @@ class StreamTraining(Training):
         if parameters.patience and corpus.held_out is None:
             raise InvalidParameters(
                 f"patience is {parameters.patience}, and there is nothing to measure on: give "
-                "held-out data or a validation_share, or set patience to 0."
+                "held-out data or a validation_split, or set patience to 0."
             )
         self._streams = Streams(corpus.ids, parameters.streams, parameters.steps)
         super().__init__(parameters, context, corpus, len(self._streams))

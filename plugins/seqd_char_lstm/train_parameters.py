@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from seqd.hookspecs import PluginParameters
-from seqd_char_lstm.generate_parameters import MAX_SEED, Temperatures
+from seqd_modelkit.generation_parameters import MAX_SEED, Temperatures
 
 Mode = Literal["window", "stream"]
 
@@ -63,7 +63,7 @@ class TrainParameters(PluginParameters):
         description="Step size: of RMSprop for windows; for streams the highest one of AdamW, "
         "0.002 to 0.005 as a rule.",
     )
-    validation_share: float = Field(
+    validation_split: float = Field(
         default=0.0,
         ge=0.0,
         le=0.5,

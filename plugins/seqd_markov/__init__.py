@@ -1,9 +1,8 @@
-"""The plugin `markov`: chains over characters or words, of order 1 to 8, smoothed.
+"""The plugin `markov`: smoothed Markov chains of order 1 to 8, over characters or over words.
 
-Two models from one code: `markov` of characters and `markov_words` of words in sentences; they
-differ in the defaults of a training and in the starter. Only the descriptions are here;
-`training`, `generation` and `inspection` do the work, in NumPy, and are imported on first use.
-The preset `tutorial` of `markov` is the chain of the tutorial.
+It describes two models that share all code. `markov` generates character by character,
+`markov_words` sentence by sentence, word by word; they differ in the defaults of a training and in
+the starter. Everything runs in NumPy, and what does the work is imported on first use.
 """
 
 from collections.abc import Sequence
@@ -22,8 +21,7 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd_markov.generate_parameters import GenerateParameters
-from seqd_markov.train_parameters import TrainParameters, WordTrainParameters
+from seqd_markov.parameters import GenerateParameters, TrainParameters, WordTrainParameters
 from seqd_schemas import ParameterValue
 
 __all__ = [
@@ -35,18 +33,19 @@ __all__ = [
     "seqd_register_models",
 ]
 
+#: The first-order chain of the tutorial.
 _TUTORIAL: dict[str, ParameterValue] = {
     "level": "characters",
     "order": 1,
     "smoothing": "none",
     "lower_case": True,
     "sentences": False,
-    "validation_share": 0.0,
+    "validation_split": 0.0,
 }
 
 
 class Markov(Model):
-    """Description of `markov`."""
+    """The description of `markov`."""
 
     name = "markov"
     summary = "Writes text character by character, each drawn by what follows the ones before."
@@ -58,35 +57,35 @@ class Markov(Model):
 
     @property
     def starter(self) -> Path | None:
-        """Folder of the version that ships with the plugin, where it was built in."""
+        """The folder of the version that ships with the plugin, None where there is none."""
         folder = Path(__file__).parent / self.starter_name
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Bring a version into memory, for drawing in NumPy on any device."""
-        from seqd_markov.artifact import load
+        """Load a version into memory; it samples in NumPy on any device."""
         from seqd_markov.generation import Generator
+        from seqd_markov.model import load
 
         return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """Count the data's running text."""
+        """Count the n-grams of the data, smooth, and write a version."""
         from seqd_markov.training import train
 
         assert isinstance(parameters, TrainParameters)
         return train(parameters, context)
 
     def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
-        """Show what follows the text `focus`, or an overview."""
-        from seqd_markov.artifact import load
+        """Return the successors of the context `focus`, or the most frequent symbols."""
         from seqd_markov.inspection import overview, transitions
+        from seqd_markov.model import load
 
         version = load(artifact.folder)
         return [overview(version) if focus is None else transitions(version, focus)]
 
 
 class MarkovWords(Markov):
-    """Description of `markov_words`."""
+    """The description of `markov_words`."""
 
     name = "markov_words"
     summary = "Writes sentences word by word, each drawn by what follows the ones before."
@@ -94,14 +93,14 @@ class MarkovWords(Markov):
         "train": TaskSpec(WordTrainParameters, unit_items=1),
         "generate": TaskSpec(GenerateParameters, unit_items=32),
     }
-    # What was seen reads better than what is smoothed: of the words that `best` writes in
-    # Nietzsche's style 56% (of 3,000) never stood behind the two before. So the starter is
-    # `sentences`, though `best` predicts better: 1.80 bits a character held out, against 2.36.
+    # Unsmoothed text reads better: of the words that `best` writes in Nietzsche's style 56% (of
+    # 3,000) never followed the two before. So the starter is `sentences`, though `best` predicts
+    # better: 1.80 bits a character held out, against 2.36.
     presets: ClassVar = {"best": {}, "sentences": {"smoothing": "none"}}
     starter_name: ClassVar = "starter_words"
 
 
 @hookimpl
 def seqd_register_models() -> list[Model]:
-    """Hand over the two models of this plugin."""
+    """Return the two models of this plugin."""
     return [Markov(), MarkovWords()]

@@ -1,13 +1,14 @@
-"""Continues prompts with a loaded version: the `generate` task, and `measure`.
+"""Continues prompts with a loaded version, and measures how well it predicts a text.
 
-Made by the model's description (`seqd_markov.Markov`); how samples are written is `writing`'s.
+Every prompt can be continued. It is encoded as the training text was, and a word that is known in
+lower case only is read as that. An unknown symbol resets the context, so that the next symbol
+depends on what stands behind it, and is counted. An empty prompt begins a sentence where the
+version knows sentences, and else with a symbol by its unigram probability.
 
-Every prompt can be continued. It is read as the training text was, lower-cased where that was, and
-a word that is only known in lower case as that; what the version does not know ends the context, so
-that the next symbol follows from what stands behind it, and is counted. An empty prompt begins a
-sentence where the version knows sentences, and else with a symbol by its probability after nothing.
 A sample's random numbers depend on the seed, the item's index and the sample's number alone: not on
-its temperature, nor on the other temperatures and samples asked for.
+its temperature, nor on the other temperatures and samples asked for. A sample that has more
+characters in a row from the training text than is allowed is generated again, with the stream
+jumped 2**128 numbers ahead for each try.
 """
 
 import time
@@ -17,37 +18,48 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from seqd.errors import InvalidData, Stopped
-from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
-from seqd_markov.artifact import Version
-from seqd_markov.copies import PART_SYMBOLS, Copies
-from seqd_markov.descent import Descent
-from seqd_markov.drafts import Rules, Start
-from seqd_markov.generate_parameters import GenerateParameters
-from seqd_markov.measuring import measure
-from seqd_markov.odds import Odds
-from seqd_markov.reading import Chunk, prompt_ids, sentences_of, text_chunks
-from seqd_markov.rows import Rows
-from seqd_markov.sampling import Sampler
-from seqd_markov.stopping import StopTexts
-from seqd_markov.tokens import Ids, Words
-from seqd_markov.writing import Asked, Done, Writer
-from seqd_ngrams import Smoothing
-from seqd_schemas import GeneratedSample, Generation, ItemError, ItemErrorCode
+from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem, random_stream
+from seqd_markov.copies import PART_SYMBOLS, AlignedText, CopyFinder
+from seqd_markov.corpus import Chunk, encode_prompt, sentences_of, text_chunks
+from seqd_markov.model import Version, measure
+from seqd_markov.parameters import GenerateParameters
+from seqd_markov.sample_buffer import SampleBuffer, SampleStart, StopConditions
+from seqd_markov.sampling import BackoffSampler, CandidateRows, LogProbabilities, Sampler
+from seqd_markov.tokenizers import Ids, Tokenizer, WordTokenizer
+from seqd_modelkit.ngrams import Smoothing
+from seqd_modelkit.stop_sequences import StopSequences
+from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ItemErrorCode
 
-#: Temperatures that are kept prepared, of those asked for last; without top-k and top-p it is 10 ms
-#: of work and 2.5 MB each for a version of 310,000 n-grams.
+#: Temperatures that are kept prepared, the last used ones; without top-k and top-p each is 10 ms
+#: of work and 2.5 MB for a version of 310,000 n-grams.
 _KEPT_TEMPERATURES = 8
+
+#: Symbols of each text that are sampled together; a sentence has 20 words.
+_CHARACTERS_AT_ONCE = 256
+_WORDS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """A sample that has ended."""
+
+    text: str
+    reason: FinishReason
+    mean_log_prob: float | None
+    distinct: tuple[float, ...]
+    longest_copy: int | None
 
 
 @dataclass
 class _Prompt:
-    """A prompt, and what is written after it."""
+    """A prompt, and the samples after it."""
 
     item: WorkItem
-    start: Start
+    start: SampleStart
     unknown_characters: int
-    #: Temperatures in the order asked for, samples within each.
-    samples: list[Done | None] = field(default_factory=list)
+    #: Temperatures in the order asked for, samples within each; None where each try had too long a
+    #: copy.
+    samples: list[_Sample | None] = field(default_factory=list)
 
 
 class Generator(LoadedModel):
@@ -55,31 +67,33 @@ class Generator(LoadedModel):
 
     def __init__(self, version: Version) -> None:
         self._version = version
-        tokens = version.tokens
-        self._prompts = replace(tokens, forgiving=True) if isinstance(tokens, Words) else tokens
+        model, tokenizer = version.model, version.tokenizer
+        self._prompt_tokenizer = tokenizer
+        if isinstance(tokenizer, WordTokenizer):
+            self._prompt_tokenizer = replace(tokenizer, lower_case_fallback=True)
         self._samplers: dict[tuple[float, int, float], Sampler] = {}
-        #: Of short prompts' states, what `_state_after` makes of them; some thousands at most.
-        self._usual: dict[int, int] = {}
-        self._odds = Odds(version.model, sentence_end=version.tokens.end)
-        self._copies: Copies | None = None
+        #: What `_extended` returned for states of short prompts; some thousands at most.
+        self._extensions: dict[int, int] = {}
+        self._log_probabilities = LogProbabilities(model, sentence_end=tokenizer.end)
+        self._copies: CopyFinder | None = None
         if version.corpus is not None:
-            self._copies = Copies(version.corpus, version.tokens.symbols)
-        #: What is prepared for drawing may take so much: some temperatures, and one way with a cut.
-        self._samplers_bytes = Rows.bytes_for(version.model)
-        self._samplers_bytes += _KEPT_TEMPERATURES * Descent.bytes_for(version.model)
-        #: Counts, logarithms, what is prepared for drawing, and for the search for copies.
-        self.memory_bytes = version.model.nbytes + self._odds.nbytes + self._samplers_bytes
+            self._copies = CopyFinder(version.corpus, tokenizer.symbols)
+        #: Bytes that samplers may take: some temperatures, and one setting with candidate rows.
+        self._samplers_bytes = CandidateRows.bytes_for(model)
+        self._samplers_bytes += _KEPT_TEMPERATURES * BackoffSampler.bytes_for(model)
+        #: Bytes of counts, log-probabilities, samplers, and the search for copies.
+        self.memory_bytes = model.nbytes + self._log_probabilities.nbytes + self._samplers_bytes
         if version.corpus is not None and self._copies is not None:
             self.memory_bytes += version.corpus.nbytes + self._copies.nbytes
 
     def warm_up(self) -> None:
-        """Prepare drawing at temperature 1, and the search for copies where that is quick."""
+        """Prepare sampling at temperature 1, and the search for copies where that is quick."""
         self._sampler(GenerateParameters(), 1.0)
         if self._copies is not None and self._copies.symbols <= PART_SYMBOLS:
             self._copies.longest([], lambda: False)
 
     def cost_tokens(self, text: str) -> int:
-        """Every prompt costs the same: what is written costs more than what is read."""
+        """Return 1: what is generated costs more than any prompt does."""
         return 1
 
     def generate(
@@ -87,47 +101,47 @@ class Generator(LoadedModel):
     ) -> Sequence[Generation | ItemError]:
         """Continue each prompt. Raises Stopped within a tenth of a second.
 
-        The first search for copies in a text of millions of symbols asks every second.
+        The first search for copies in a text of millions of symbols checks for a stop every second.
         """
         assert isinstance(parameters, GenerateParameters)
         outcomes = [self._prompt(item, parameters) for item in items]
         prompts = [outcome for outcome in outcomes if isinstance(outcome, _Prompt)]
         numbers = range(parameters.samples)
         for rank, temperature in enumerate(parameters.temperatures):
-            writer = self._writer(parameters, temperature, context)
+            run = self._run(parameters, temperature, context)
             wanted = [(prompt, number) for prompt in prompts for number in numbers]
-            at_once = writer.sampler.texts_at_once
+            at_once = run.sampler.texts_at_once
             for first in range(0, len(wanted), at_once):
                 group = wanted[first : first + at_once]
                 before = rank * parameters.samples
-                written = writer.write(
-                    [Asked(prompt.item, before + n, n, prompt.start) for prompt, n in group]
+                samples = run.generate(
+                    [_Request(prompt.item, before + n, n, prompt.start) for prompt, n in group]
                 )
-                for (prompt, _), done in zip(group, written, strict=True):
-                    prompt.samples.append(done)
+                for (prompt, _), sample in zip(group, samples, strict=True):
+                    prompt.samples.append(sample)
         return [
             outcome if isinstance(outcome, ItemError) else _outcome(outcome, parameters)
             for outcome in outcomes
         ]
 
     def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
-        """Measure how well the version predicts a text.
+        """Return `bits_per_char` and `unknown_share` of a text, and of words `perplexity`.
 
-        Gives `bits_per_char` and `unknown_share`, and of words `perplexity`. Raises InvalidData
-        for a text with no symbol that can be predicted, Stopped within a million characters.
+        Raises InvalidData for a text with no symbol that can be predicted, Stopped within a million
+        characters.
         """
         if not _is_unicode(text):
             raise InvalidData(
                 "The text has a lone surrogate, which is no character. Give valid text."
             )
         chunks = text_chunks(text, self._version.config.ends)
-        figures = measure(self._version, _until_stopped(chunks, context))
-        if not figures:
+        metrics = measure(self._version, _until_stopped(chunks, context))
+        if not metrics:
             raise InvalidData(
                 f"The text has {len(text):,} characters and none that the version knows; there is "
                 "nothing to measure. Give a text like the one that it was trained on."
             )
-        return figures
+        return metrics
 
     def _prompt(self, item: WorkItem, parameters: GenerateParameters) -> _Prompt | ItemError:
         if not _is_unicode(item.text):
@@ -142,50 +156,53 @@ class Generator(LoadedModel):
                 "training text to look for copies in. Leave max_copied out, or train with "
                 "keep_text.",
             )
-        return self._read(item)
+        return self._encoded(item)
 
-    def _read(self, item: WorkItem) -> _Prompt:
-        tokens, ends = self._prompts, self._version.config.ends
-        ids = prompt_ids(item.text, tokens, ends)
+    def _encoded(self, item: WorkItem) -> _Prompt:
+        tokenizer, ends = self._prompt_tokenizer, self._version.config.ends
+        ids = encode_prompt(item.text, tokenizer, ends)
         unknown = int((ids < 0).sum())
-        if isinstance(tokens, Words):
-            unknown = sum(map(len, tokens.unknown_in(sentences_of(item.text, ends))))
-        # Characters alone bring their own blanks.
-        is_exact = ends is None and not isinstance(tokens, Words)
-        start = Start(
+        if isinstance(tokenizer, WordTokenizer):
+            unknown = sum(map(len, tokenizer.unknown_in(sentences_of(item.text, ends))))
+        # Running text of characters has spaces among its symbols.
+        samples_spaces = ends is None and not isinstance(tokenizer, WordTokenizer)
+        start = SampleStart(
             state=self._state_after(ids),
             after=int(ids[-1]) if len(ids) and ids[-1] >= 0 else None,
-            is_spaced=not is_exact and (not item.text or item.text[-1].isspace()),
+            is_spaced=not samples_spaces and (not item.text or item.text[-1].isspace()),
         )
         return _Prompt(item, start, unknown)
 
     def _state_after(self, ids: Ids) -> int:
-        """The state after a prompt; one that is short is read where it stands most often.
+        """Return the state after a prompt, extended to the left where Kneser-Ney needs it.
 
-        Of sentences the beginning is known, and part of the prompt.
+        In sentences the left context is known: the beginning of the sentence is part of the prompt.
         """
         model = self._version.model
         state = model.state_after(ids)
-        run = ids[-model.order :]
-        known = len(run) - int(np.flatnonzero(run < 0).max(initial=-1)) - 1
+        context = ids[-model.order :]
+        known = len(context) - int(np.flatnonzero(context < 0).max(initial=-1)) - 1
         is_short = 0 < known < model.order and model.begin is None
         if not is_short or model.smoothing is not Smoothing.KNESER_NEY:
             return state
-        if state not in self._usual:
-            self._usual[state] = model.usual(state)
-        return self._usual[state]
+        if state not in self._extensions:
+            self._extensions[state] = model.most_frequent_extension(state)
+        return self._extensions[state]
 
-    def _writer(
+    def _run(
         self, parameters: GenerateParameters, temperature: float, context: RunContext
-    ) -> Writer:
-        return Writer(
+    ) -> "_Run":
+        stops = parameters.stops
+        if self._version.config.lower_case:
+            stops = tuple(text.lower() for text in stops)
+        return _Run(
             sampler=self._sampler(parameters, temperature),
-            tokens=self._version.tokens,
-            rules=Rules(
+            tokenizer=self._version.tokenizer,
+            conditions=StopConditions(
                 length=parameters.length,
                 max_characters=parameters.max_characters,
                 sentences=parameters.sentences,
-                stops=StopTexts(self._cased(parameters.stops)),
+                stops=StopSequences(stops),
             ),
             seed=parameters.seed,
             copies=self._copies,
@@ -194,16 +211,13 @@ class Generator(LoadedModel):
             context=context,
         )
 
-    def _cased(self, texts: Sequence[str]) -> Sequence[str]:
-        return [text.lower() for text in texts] if self._version.config.lower_case else texts
-
     def _sampler(self, parameters: GenerateParameters, temperature: float) -> Sampler:
-        """What draws in the way that is asked for; the last few are kept prepared."""
-        way = (temperature, parameters.top_k, parameters.top_p)
-        sampler = self._samplers.pop(way, None) or Sampler(
-            self._odds, temperature, top_k=parameters.top_k, top_p=parameters.top_p
+        """Return the sampler of some settings; the last used ones are kept prepared."""
+        settings = (temperature, parameters.top_k, parameters.top_p)
+        sampler = self._samplers.pop(settings, None) or Sampler(
+            self._log_probabilities, temperature, top_k=parameters.top_k, top_p=parameters.top_p
         )
-        self._samplers[way] = sampler
+        self._samplers[settings] = sampler
         while len(self._samplers) > 1 and self._kept_bytes > self._samplers_bytes:
             del self._samplers[next(iter(self._samplers))]
         return sampler
@@ -213,23 +227,162 @@ class Generator(LoadedModel):
         return sum(sampler.nbytes for sampler in self._samplers.values())
 
 
+@dataclass(frozen=True)
+class _Request:
+    """A sample to be generated."""
+
+    item: WorkItem
+    place: int  # among all samples of its item
+    number: int  # among those of its temperature
+    start: SampleStart
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Generates samples with one sampler and one set of stop conditions."""
+
+    sampler: Sampler
+    tokenizer: Tokenizer
+    conditions: StopConditions
+    seed: int
+    #: None where the training text was not kept.
+    copies: CopyFinder | None
+    #: Characters in a row that may be from the training text; 0 for any. Needs `copies`.
+    max_copied: int
+    tries: int
+    context: RunContext
+
+    def generate(self, requests: Sequence[_Request]) -> list[_Sample | None]:
+        """Generate samples; None for one of which each try had too long a copy.
+
+        Raises Stopped within 256 symbols of each sample.
+        """
+        samples = [_GrowingSample(self, request) for request in requests]
+        unfinished = samples
+        while unfinished:
+            self._extend(unfinished)
+            if self.max_copied and self.copies is not None:
+                self._reject(unfinished, self.copies)
+            for sample in unfinished:
+                sample.stream_delta()
+            unfinished = [sample for sample in unfinished if sample.is_unfinished]
+        kept = [sample for sample in samples if not sample.is_given_up]
+        copied = iter(self._longest_copies(kept))
+        return [None if sample.is_given_up else sample.ended(next(copied)) for sample in samples]
+
+    def random_stream(self, request: _Request, attempt: int) -> np.random.BitGenerator:
+        """Return the random stream of one try, the first being 0."""
+        stream = random_stream(self.seed, request.item.index, request.number).bit_generator
+        assert isinstance(stream, np.random.Philox)
+        return stream.jumped(attempt) if attempt else stream
+
+    def _extend(self, samples: Sequence["_GrowingSample"]) -> None:
+        """Sample the next symbols of each, or what is left of the longest."""
+        of_words = isinstance(self.tokenizer, WordTokenizer)
+        at_once = _WORDS_AT_ONCE if of_words else _CHARACTERS_AT_ONCE
+        sampled = self.sampler.sample(
+            [sample.buffer.state for sample in samples],
+            [sample.random_stream for sample in samples],
+            min(at_once, max(sample.buffer.room for sample in samples)),
+            self._check_stop,
+        )
+        for sample, *new in zip(
+            samples, sampled.symbols, sampled.log_probs, sampled.states, strict=True
+        ):
+            sample.buffer.add(*new)
+
+    def _reject(self, samples: Sequence["_GrowingSample"], copies: CopyFinder) -> None:
+        """Restart the samples that have too long a copy already."""
+        unchecked = [sample.unchecked() for sample in samples]
+        found = copies.longest(unchecked, self.context.stop_requested)
+        for sample, characters in zip(samples, found, strict=True):
+            if characters > self.max_copied:
+                sample.restart()
+
+    def _longest_copies(self, samples: Sequence["_GrowingSample"]) -> Sequence[int | None]:
+        if self.copies is None:
+            return [None] * len(samples)
+        return self.copies.longest(
+            [sample.buffer.aligned() for sample in samples], self.context.stop_requested
+        )
+
+    def _check_stop(self) -> None:
+        if self.context.stop_requested():
+            raise Stopped("The writing was stopped before its end; there is no result.")
+
+
+class _GrowingSample:
+    """The current try at a sample."""
+
+    def __init__(self, run: _Run, request: _Request) -> None:
+        self._run = run
+        self._request = request
+        self._attempt = 0
+        self._checked = 0  # characters that were searched for copies
+        self._streamed = 0  # characters
+        self.is_given_up = False
+        self.buffer = SampleBuffer(run.tokenizer, run.conditions, request.start)
+        self.random_stream = run.random_stream(request, 0)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True while it has to be extended."""
+        return self.buffer.reason is None and not self.is_given_up
+
+    def unchecked(self) -> AlignedText:
+        """Return what may be part of a copy too long that was not there at the last check.
+
+        Only what is settled: a stop sequence may yet cut a copy short.
+        """
+        since, self._checked = self._checked, self.buffer.settled
+        return self.buffer.aligned(since - self._run.max_copied - 1, self._checked)
+
+    def restart(self) -> None:
+        """Drop this try, and give up after the last one."""
+        self._attempt += 1
+        self.is_given_up = self._attempt == self._run.tries or self._run.sampler.is_deterministic
+        self._checked = 0
+        self.buffer = SampleBuffer(self._run.tokenizer, self._run.conditions, self._request.start)
+        self.random_stream = self._run.random_stream(self._request, self._attempt)
+
+    def stream_delta(self) -> None:
+        """Stream what is newly settled; nothing of a try that may still be dropped."""
+        if self._run.max_copied and self.is_unfinished:
+            return
+        delta = self.buffer.text[self._streamed : self.buffer.settled]
+        self._streamed += len(delta)
+        if delta:
+            self._run.context.stream(self._request.item, self._request.place, delta)
+
+    def ended(self, longest_copy: int | None) -> _Sample:
+        """Return the sample, once it has ended."""
+        assert self.buffer.reason is not None
+        return _Sample(
+            self.buffer.text,
+            self.buffer.reason,
+            self.buffer.mean_log_prob(),
+            self.buffer.distinct(),
+            longest_copy,
+        )
+
+
 def _outcome(prompt: _Prompt, parameters: GenerateParameters) -> Generation | ItemError:
     temperatures = [
         temperature for temperature in parameters.temperatures for _ in range(parameters.samples)
     ]
     samples = []
-    for temperature, done in zip(temperatures, prompt.samples, strict=True):
-        if done is None:
-            return _copied(temperature, parameters)
+    for temperature, sample in zip(temperatures, prompt.samples, strict=True):
+        if sample is None:
+            return _too_much_copied(temperature, parameters)
         samples.append(
             GeneratedSample(
-                text=done.text,
+                text=sample.text,
                 temperature=temperature,
                 seed=parameters.seed,
-                mean_log_prob=done.mean_log_prob,
-                finish_reason=done.reason,
-                distinct_n=done.distinct,
-                longest_copy=done.longest_copy,
+                mean_log_prob=sample.mean_log_prob,
+                finish_reason=sample.reason,
+                distinct_n=sample.distinct,
+                longest_copy=sample.longest_copy,
             )
         )
     return Generation(
@@ -239,7 +392,7 @@ def _outcome(prompt: _Prompt, parameters: GenerateParameters) -> Generation | It
     )
 
 
-def _copied(temperature: float, parameters: GenerateParameters) -> ItemError:
+def _too_much_copied(temperature: float, parameters: GenerateParameters) -> ItemError:
     return ItemError(
         code=ItemErrorCode.INVALID_INPUT,
         message=f"A sample at temperature {temperature:g} has more than {parameters.max_copied} "
@@ -249,7 +402,7 @@ def _copied(temperature: float, parameters: GenerateParameters) -> ItemError:
 
 
 def _until_stopped(chunks: Iterator[Chunk], context: RunContext) -> Iterator[Chunk]:
-    """The same chunks, and how long each took told when the next is asked for."""
+    """Yield the same chunks, and report how long each took when the next is asked for."""
     for chunk in chunks:
         if context.stop_requested():
             raise Stopped("The measuring was stopped before its end; there is no result.")

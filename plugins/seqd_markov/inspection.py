@@ -1,7 +1,4 @@
-"""Shows a version to a person: what follows a context, or the most frequent symbols.
-
-Tables only, no output. Called by the model's description (`seqd_markov.Markov`).
-"""
+"""Tables that show a version to people: the successors of a context, or the frequent symbols."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +7,28 @@ import numpy as np
 
 from seqd.errors import InvalidInput
 from seqd.hookspecs import Distribution, Inspection
-from seqd_markov.artifact import Version
-from seqd_markov.tokens import Characters, Ids, Words
-from seqd_markov.words import core_of
-from seqd_ngrams import Smoothing
+from seqd_markov.model import Version
+from seqd_markov.tokenizers import CharacterTokenizer, Ids, WordTokenizer, without_spaces
+from seqd_modelkit.ngrams import Smoothing
 
-#: Rows of the overview, and of what follows a context at most.
+#: Rows of the overview, and of the successors of a context at most.
 _OVERVIEW_STATES, _SUCCESSORS = 20, 100
 
 #: Symbols that a message lists at most.
 _LISTED = 100
 
-#: How a character that a shell does not easily pass on may be written.
-_WRITTEN = {"\\n": "\n", "\\r": "\r", "\\t": "\t"}
+#: Characters that are hard to type in a shell, by how they may be written.
+_ESCAPES = {"\\n": "\n", "\\r": "\r", "\\t": "\t"}
 
 
 def overview(version: Version) -> Inspection:
-    """The most frequent symbols, each with what most probably follows it."""
-    model, tokens = version.model, version.tokens
-    first, last = (int(place) for place in model.arcs.starts[:2])
+    """Return the most frequent symbols, each with its most probable successor."""
+    model, tokenizer = version.model, version.tokenizer
+    first, last = (int(arc) for arc in model.arcs.starts[:2])
     frequent = np.argsort(-model.arcs.counts[first:last], kind="stable")
     rows = [_overview_row(version, int(arc)) for arc in frequent[:_OVERVIEW_STATES]]
     return Inspection(
-        title=f"The {len(rows)} most frequent of {tokens.symbols:,} {version.config.level}; "
+        title=f"The {len(rows)} most frequent of {tokenizer.symbols:,} {version.config.level}; "
         f"{model.states - 1:,} contexts of up to {model.order} are known, and "
         f"{model.ngrams[-1]:,} sequences of {model.order + 1}",
         columns=("state", "occurrences", "successors", "most probable", "probability"),
@@ -41,30 +37,30 @@ def overview(version: Version) -> Inspection:
 
 
 def transitions(version: Version, focus: str) -> Inspection:
-    """What follows the context `focus`, the most frequent first.
+    """Return the successors of the context `focus`, the most frequent first.
 
-    `focus` is a text of one character or word, or of several. Of a context that is not known the
-    longest ending that is known is shown. `probability` is the share of the transitions, and
-    `smoothed` what the version draws by where it knows no longer context. Raises InvalidInput,
-    which lists the known symbols, where not even the last one is known.
+    `focus` is a text of one or more characters or words. Of an unknown context the longest known
+    suffix is shown. `probability` is the relative frequency, and `smoothed` the model's probability
+    where it knows no longer context. Raises InvalidInput, which lists the known symbols, where the
+    last symbol is unknown.
     """
     model, ids = version.model, _ids_of(version, focus)
     state = model.state_after(ids)
     if not state:
         raise InvalidInput(_unknown(version, focus))
-    followers = _followers(version, state)
+    successors = _successors_of(version, state)
     rows = [
-        (follower.name, follower.count, follower.share, follower.smoothed)
-        for follower in followers[:_SUCCESSORS]
+        (successor.name, successor.count, successor.share, successor.smoothed)
+        for successor in successors[:_SUCCESSORS]
     ]
-    shown = f"the {len(rows)} most frequent of " if len(rows) < len(followers) else ""
-    total = sum(follower.count for follower in followers)
-    # What Kneser-Ney gives a shorter context is for longer ones that were never seen.
+    shown = f"the {len(rows)} most frequent of " if len(rows) < len(successors) else ""
+    total = sum(successor.count for successor in successors)
+    # Kneser-Ney's lower orders serve longer contexts that were never seen.
     is_lower = model.smoothing is Smoothing.KNESER_NEY and len(model.context(state)) < model.order
     is_plain = model.smoothing is Smoothing.NONE or is_lower
     columns = ("successor", "count", "probability", "smoothed")
     return Inspection(
-        title=f"After {_where(version, ids, state)}: {shown}{len(followers):,} successors in "
+        title=f"After {_where(version, ids, state)}: {shown}{len(successors):,} successors in "
         f"{total:,} transitions",
         columns=columns[:3] if is_plain else columns,
         rows=tuple(row[:3] if is_plain else row for row in rows),
@@ -73,15 +69,15 @@ def transitions(version: Version, focus: str) -> Inspection:
 
 
 def listed(symbols: Sequence[str]) -> str:
-    """Name symbols in a message, quoted, and no more than a reader takes in."""
+    """Return the first symbols for a message, quoted, and how many more there are."""
     shown = " ".join(map(repr, symbols[:_LISTED]))
     more = len(symbols) - _LISTED
     return shown if more <= 0 else f"{shown} and {more:,} more"
 
 
 @dataclass(frozen=True)
-class _Follower:
-    """A symbol that was seen to follow a context."""
+class _Successor:
+    """A symbol that was counted after a context."""
 
     name: str
     count: float | int
@@ -90,51 +86,55 @@ class _Follower:
 
 
 def _overview_row(version: Version, arc: int) -> tuple[str | float | int, ...]:
-    name = version.tokens.shown(int(version.model.arcs.symbols[arc]))
-    followers = _followers(version, arc + 1)
-    best = (followers[0].name, followers[0].share) if followers else ("", 0.0)
-    return name, _whole(version.model.arcs.counts[arc]), len(followers), *best
+    name = version.tokenizer.shown(int(version.model.arcs.symbols[arc]))
+    successors = _successors_of(version, arc + 1)
+    best = (successors[0].name, successors[0].share) if successors else ("", 0.0)
+    return name, _whole(version.model.arcs.counts[arc]), len(successors), *best
 
 
-def _followers(version: Version, state: int) -> list[_Follower]:
-    """All that was seen to follow, the most frequent first, of equals in the order of ids."""
+def _successors_of(version: Version, state: int) -> list[_Successor]:
+    """Return the successors of a state, the most frequent first, equals by id."""
     model = version.model
     arcs = slice(int(model.arcs.starts[state]), int(model.arcs.starts[state + 1]))
     symbols, counts = model.arcs.symbols[arcs], model.arcs.counts[arcs].astype(np.float64)
     shares = counts / counts.sum()
     smoothed = model.probabilities(np.array([state]))[0][symbols]
     return [
-        _Follower(
-            version.tokens.shown(int(symbols[place])),
-            _whole(counts[place]),
-            float(shares[place]),
-            float(smoothed[place]),
+        _Successor(
+            version.tokenizer.shown(int(symbols[index])),
+            _whole(counts[index]),
+            float(shares[index]),
+            float(smoothed[index]),
         )
-        for place in np.argsort(-counts, kind="stable")
+        for index in np.argsort(-counts, kind="stable")
     ]
 
 
 def _ids_of(version: Version, focus: str) -> Ids:
-    """The ids of a focus, with the names that a shell can pass on."""
-    tokens = version.tokens
-    if focus == "<begin>" and tokens.begin is not None:
-        return np.array([tokens.begin])
-    if isinstance(tokens, Characters):
+    """Return the ids of a focus, which may have escapes and <begin>."""
+    tokenizer = version.tokenizer
+    if focus == "<begin>" and tokenizer.begin is not None:
+        return np.array([tokenizer.begin])
+    if isinstance(tokenizer, CharacterTokenizer):
         if focus == "space":
             focus = " "
-        for written, character in _WRITTEN.items():
+        for written, character in _ESCAPES.items():
             focus = focus.replace(written, character)
-        return tokens.encode(focus)
-    ids = tokens.encode(focus)
-    if len(ids) == 1 and ids[0] < 0 and isinstance(tokens, Words):
-        # A mark alone has its spaces in the vocabulary: take its most frequent way.
-        same = [place for place, token in enumerate(tokens.vocabulary) if core_of(token) == focus]
+        return tokenizer.encode(focus)
+    ids = tokenizer.encode(focus)
+    if len(ids) == 1 and ids[0] < 0 and isinstance(tokenizer, WordTokenizer):
+        # A mark keeps its spaces in the vocabulary: take its most frequent spelling.
+        same = [
+            symbol
+            for symbol, word in enumerate(tokenizer.vocabulary)
+            if without_spaces(word) == focus
+        ]
         return np.array(same[:1] or [-1])
     return ids
 
 
 def _where(version: Version, ids: Ids, state: int) -> str:
-    """Name a context, and say how much of what was asked for it is."""
+    """Return a context for people, and which part of the focus it is."""
     context = version.model.context(state)
     shown = _quoted(version, context)
     looked_at = min(len(ids), version.model.order)
@@ -146,24 +146,24 @@ def _where(version: Version, ids: Ids, state: int) -> str:
 
 
 def _quoted(version: Version, ids: Ids) -> str:
-    tokens = version.tokens
+    tokenizer = version.tokenizer
     unknown = int((ids < 0).sum())
-    if len(ids) and ids[0] == tokens.begin:
+    if len(ids) and ids[0] == tokenizer.begin:
         rest = _quoted(version, ids[1:])
         return f"<begin> {rest}".strip()
     if unknown:
-        return " ".join(map(tokens.shown, ids.tolist()))
-    return repr(tokens.decode(ids)) if len(ids) else ""
+        return " ".join(map(tokenizer.shown, ids.tolist()))
+    return repr(tokenizer.decode(ids)) if len(ids) else ""
 
 
 def _unknown(version: Version, focus: str) -> str:
-    tokens = version.tokens
-    if isinstance(tokens, Characters):
-        known: Sequence[str] = tokens.alphabet
+    tokenizer = version.tokenizer
+    if isinstance(tokenizer, CharacterTokenizer):
+        known: Sequence[str] = tokenizer.vocabulary
         kind, help_ = "characters", "\\n, \\r, \\t and space may be written so."
     else:
-        assert isinstance(tokens, Words)
-        known, kind = [core_of(token) for token in tokens.vocabulary], "words"
+        assert isinstance(tokenizer, WordTokenizer)
+        known, kind = list(map(without_spaces, tokenizer.vocabulary)), "words"
         help_ = "Capital letters count, unless the version is lower-cased."
     return (
         f"No state {focus!r}. The chain knows {len(known):,} {kind}: {listed(known)}. End with one "
@@ -172,5 +172,5 @@ def _unknown(version: Version, focus: str) -> str:
 
 
 def _whole(count: float) -> float | int:
-    """A count as a whole number, unless weights have made it something else."""
+    """Return a count as an integer, unless weights made it fractional."""
     return int(count) if float(count).is_integer() else float(count)

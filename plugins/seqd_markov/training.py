@@ -1,49 +1,65 @@
-"""Trains a version: counts the text, smooths, measures, and writes the files.
+"""Trains a version: scans the vocabulary, counts n-grams, smooths, measures, writes the files.
 
-Called by the model's description (`seqd_markov.Markov`). Reads the data two or three times and
-never holds it whole, but for the ids of a text that is kept. Makes no checkpoints: a million
-characters are counted in a tenth of a second, so that beginning anew costs less than saving.
+The data are read two or three times, and never held whole but for the ids of a text that is kept.
+There are no checkpoints: a million characters are counted in a tenth of a second, so beginning
+again costs less than saving.
 """
 
+import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from seqd.errors import Stopped
+from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Dataset, TrainContext, TrainedModel
-from seqd_markov.artifact import Config, Version, save
-from seqd_markov.measuring import measure
-from seqd_markov.reading import Chunk, Part, ids_of
-from seqd_markov.sentences import Ends
-from seqd_markov.survey import Survey
-from seqd_markov.train_parameters import TrainParameters
-from seqd_markov.weighing import KeptText, WeighedCounting
+from seqd_markov.corpus import Chunk, CorpusPart, SentenceEnds, encode_chunk, sentences_of
+from seqd_markov.model import Config, SpellingModel, Version, fit_spelling, measure, save
+from seqd_markov.parameters import TrainParameters
+from seqd_markov.tokenizers import Ids, code_points, split_words
+from seqd_modelkit.ngrams import NgramCounter, NgramModel, combine, fit
+
+#: Symbols of a text that is kept: 50 MB of characters.
+MAX_KEPT_SYMBOLS = 50_000_000
 
 #: Characters of the training text that it is measured on at least, if it has them.
 _MEASURED_CHARACTERS = 1_000_000
 
+#: Words that a spelling model is fitted on: the rare ones, if they are this many at least. New
+#: words are more like rare words than like frequent ones.
+_FEWEST_RARE, _MOST_RARE = 100, 200_000
+
+#: Probability that a prediction leaves to unknown words at most.
+_LARGEST_UNKNOWN_SHARE = 0.5
+
+#: Ids, and records, that are counted at once where labels alternate.
+_COUNTED_TOGETHER, _RECORDS_TOGETHER = 100_000, 1_000
+
 
 def train(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
-    """Learn from all of the data but what is held out.
+    """Train a version on all of the data but what is held out, and write its files.
 
     Raises Stopped within one chunk of a million characters.
     """
     began = time.monotonic()
     training = _Training(parameters, context)
-    survey = training.survey(training.learnt)
-    survey.check("text")
+    scan = training.scan(training.training_part)
+    scan.check("text")
     if context.held_out is not None:
-        training.survey(Part(context.held_out)).check("held-out text")
-    version = training.version(survey)
-    own = measure(version, _beginning(training.chunks(training.learnt)))
+        training.scan(CorpusPart(context.held_out)).check("held-out text")
+    version = training.version(scan)
+    own = measure(version, _beginning(training.chunks(training.training_part)))
     metrics = {name: value for name, value in own.items() if name == "bits_per_char"}
-    if training.held_out is not None:
-        metrics |= _held_out(measure(version, training.chunks(training.held_out)))
+    if training.validation_part is not None:
+        chunks = training.chunks(training.validation_part)
+        metrics |= _validation_metrics(measure(version, chunks))
     context.epoch(1, 1, time.monotonic() - began, **metrics)
     save(context.folder, version)
     sizes = {
-        "characters": float(survey.characters),
+        "characters": float(scan.characters),
         "states": float(version.model.states - 1),
         "ngrams": float(version.model.ngrams[-1]),
     }
@@ -56,74 +72,224 @@ class _Training:
     def __init__(self, parameters: TrainParameters, context: TrainContext) -> None:
         self._parameters = parameters
         self._context = context
-        self._ends: Ends | None = parameters.sentence_ends if parameters.sentences else None
+        self._ends: SentenceEnds | None = None
+        if parameters.sentences:
+            self._ends = parameters.sentence_ends
         border = None
-        if context.held_out is None and parameters.validation_share:
+        if context.held_out is None and parameters.validation_split:
             size = self._size_of(context.data)
-            border = size - int(size * parameters.validation_share)
+            border = size - int(size * parameters.validation_split)
         of_words = parameters.level == "words"
-        self.learnt = Part(context.data, border, keeps_words=of_words)
+        self.training_part = CorpusPart(context.data, border, keeps_words=of_words)
         #: What is measured on, if anything.
-        self.held_out: Part | None = None
+        self.validation_part: CorpusPart | None = None
         if context.held_out is not None:
-            self.held_out = Part(context.held_out)
+            self.validation_part = CorpusPart(context.held_out)
         elif border is not None:
-            self.held_out = Part(context.data, border, is_rest=True, keeps_words=of_words)
+            self.validation_part = CorpusPart(
+                context.data, border, is_rest=True, keeps_words=of_words
+            )
 
-    def chunks(self, part: Part) -> Iterator[Chunk]:
-        """Read a part. Raises Stopped before the next chunk once a stop is asked for."""
+    def chunks(self, part: CorpusPart) -> Iterator[Chunk]:
+        """Yield a part's chunks. Raises Stopped before the next one once a stop is requested."""
         by_label = bool(self._parameters.label_weights)
         for chunk in part.chunks(self._ends, by_label=by_label):
-            self._ask()
+            self._check_stop()
             yield chunk
 
-    def survey(self, part: Part) -> Survey:
-        """Find the symbols of a part."""
-        survey = Survey(self._parameters.level, lower_case=self._parameters.lower_case)
+    def scan(self, part: CorpusPart) -> "VocabularyScan":
+        """Return the symbols of a part."""
+        scan = VocabularyScan(self._parameters.level, lower_case=self._parameters.lower_case)
         for chunk in self.chunks(part):
-            survey.add(chunk.text, self._ends)
-        return survey
+            scan.add(chunk.text, self._ends)
+        return scan
 
-    def version(self, survey: Survey) -> Version:
-        """Count the text that was surveyed, and smooth."""
+    def version(self, scan: "VocabularyScan") -> Version:
+        """Count the text that was scanned, and smooth."""
         parameters = self._parameters
-        symbols = survey.symbols(parameters.max_vocabulary)
+        vocabulary = scan.vocabulary(parameters.max_vocabulary)
         config = Config(
             level=parameters.level,
             lower_case=parameters.lower_case,
             sentences=parameters.sentences,
             sentence_ends=parameters.sentence_ends,
-            alphabet=symbols.alphabet,
-            unknown_share=symbols.unknown_share,
+            alphabet=vocabulary.alphabet,
+            unknown_share=vocabulary.unknown_share,
         )
-        tokens = config.tokens(symbols.vocabulary)
-        counting = WeighedCounting(parameters, tokens.symbols, tokens.begin)
-        kept = KeptText(tokens.symbols) if parameters.keep_text else None
-        for number, chunk in enumerate(self.chunks(self.learnt)):
-            self._context.step(number, survey.chunks)
-            ids = ids_of(chunk.text, tokens, self._ends)
+        tokenizer = config.tokenizer(vocabulary.words)
+        counting = WeightedCounting(parameters, tokenizer.symbols, tokenizer.begin)
+        kept = _KeptText(tokenizer.symbols) if parameters.keep_text else None
+        for number, chunk in enumerate(self.chunks(self.training_part)):
+            self._context.step(number, scan.chunks)
+            ids = encode_chunk(chunk.text, tokenizer, self._ends)
             counting.add(ids, chunk.label)
             if kept is not None:
                 kept.add(ids)
-        self._context.step(survey.chunks, survey.chunks)
+        self._context.step(scan.chunks, scan.chunks)
         corpus = None if kept is None else kept.ids()
-        return Version(config, tokens, counting.model(), corpus, symbols.spelling)
+        return Version(config, tokenizer, counting.model(), corpus, vocabulary.spelling)
 
     def _size_of(self, data: Dataset) -> int:
-        """Characters of a data set."""
+        """Return the characters of a data set."""
         size = 0
-        for piece in data.segments():
-            self._ask()
-            size += len(piece.text)
+        for segment in data.segments():
+            self._check_stop()
+            size += len(segment.text)
         return size
 
-    def _ask(self) -> None:
+    def _check_stop(self) -> None:
         if self._context.stop_requested():
             raise Stopped("The counting was stopped before its end; there is no version.")
 
 
+@dataclass(frozen=True)
+class Vocabulary:
+    """The symbols of a version; the fields are those of `model.Config` and `model.Version`."""
+
+    alphabet: str
+    words: tuple[str, ...] = ()
+    unknown_share: float = 0.0
+    spelling: SpellingModel | None = None
+
+
+class VocabularyScan:
+    """Collects the symbols of a text before it is counted."""
+
+    def __init__(self, level: Literal["characters", "words"], *, lower_case: bool) -> None:
+        self._of_words = level == "words"
+        self._lower_case = lower_case
+        self._raw = _CharacterSet()
+        self._alphabet = _CharacterSet()
+        self._words: Counter[str] = Counter()
+        #: Characters and chunks so far.
+        self.characters = 0
+        self.chunks = 0
+
+    def add(self, text: str, ends: SentenceEnds | None) -> None:
+        """Take the next chunk."""
+        lowered = text.lower() if self._lower_case else text
+        self.characters += len(lowered)
+        self.chunks += 1
+        self._raw.add(lowered)
+        if self._of_words or ends is not None:
+            for sentence in sentences_of(text, ends):
+                self._add_sentence(sentence.lower() if self._lower_case else sentence)
+
+    def check(self, name: str) -> None:
+        """Raise InvalidData for a text that nothing can be learnt from."""
+        raw = self._raw.characters()
+        if len(raw) < 2 or raw.isspace() or (self._of_words and not self._words):
+            raise InvalidData(
+                f"The {name} has {self.characters:,} characters, {len(raw)} of them "
+                "different; a chain needs 2 different ones at least, and something else than "
+                "spaces. Give a longer text."
+            )
+
+    def vocabulary(self, max_vocabulary: int) -> Vocabulary:
+        """Return all characters, or the `max_vocabulary` most frequent words.
+
+        The probability of an unknown word is the share of words that occurred once or were left
+        out (Good 1953: unseen events are together as probable as those seen once).
+        """
+        if not self._of_words:
+            return Vocabulary(self._alphabet.characters() or self._raw.characters())
+        ordered = sorted(self._words, key=lambda word: (-self._words[word], word))
+        kept, others = ordered[:max_vocabulary], ordered[max_vocabulary:]
+        once = [word for word in kept if self._words[word] == 1]
+        unknown = max(1, len(once) + sum(self._words[word] for word in others))
+        rare = [*once, *others]
+        spelling = fit_spelling((rare if len(rare) >= _FEWEST_RARE else ordered)[:_MOST_RARE])
+        share = min(unknown / self._words.total(), _LARGEST_UNKNOWN_SHARE)
+        return Vocabulary(spelling.alphabet, tuple(kept), share, spelling)
+
+    def _add_sentence(self, sentence: str) -> None:
+        if self._of_words:
+            self._words.update(split_words(sentence))
+        else:
+            self._alphabet.add(sentence)
+
+
+class _CharacterSet:
+    """The distinct characters of texts; ten times as fast as a set of them."""
+
+    def __init__(self) -> None:
+        self._seen = np.zeros(sys.maxunicode + 1, np.bool_)
+
+    def add(self, text: str) -> None:
+        self._seen[code_points(text)] = True
+
+    def characters(self) -> str:
+        """Return all of them, in code-point order."""
+        return "".join(map(chr, np.flatnonzero(self._seen).tolist()))
+
+
+class WeightedCounting:
+    """Counts the text of each weighted label apart; the model is of the weighted sum."""
+
+    def __init__(self, parameters: TrainParameters, symbols: int, begin: int | None) -> None:
+        self._parameters = parameters
+        self._symbols, self._begin = symbols, begin
+        self._counters: dict[str | None, NgramCounter] = {}
+        #: Ids of each label that are still to be counted; small records are counted together.
+        self._waiting: dict[str | None, list[Ids]] = {}
+        self._seen: set[str | None] = set()
+
+    def add(self, ids: Ids, label: str | None) -> None:
+        """Count the next ids of a label's text."""
+        self._seen.add(label)
+        known = label if label in self._parameters.weights else None
+        waiting = self._waiting.setdefault(known, [])
+        waiting.append(ids)
+        if sum(map(len, waiting)) >= _COUNTED_TOGETHER or len(waiting) >= _RECORDS_TOGETHER:
+            self._count(known)
+
+    def _count(self, label: str | None) -> None:
+        if label not in self._counters:
+            self._counters[label] = NgramCounter(self._parameters.order, self._symbols, self._begin)
+        self._counters[label].add(np.concatenate(self._waiting.pop(label)))
+
+    def model(self) -> NgramModel:
+        """Add up, prune and smooth. Raises InvalidData for a weight of no record."""
+        weights = self._parameters.weights
+        missing = weights.keys() - self._seen
+        if missing:
+            labels = ", ".join(repr(label) for label in sorted(filter(None, self._seen))[:20])
+            raise InvalidData(
+                f"No record has the label {min(missing)!r}, which label_weights has. Labels in the "
+                f"data: {labels or 'none'}. Mend the data or the weights."
+            )
+        for label in list(self._waiting):
+            self._count(label)
+        parts = [counter.counts() for counter in self._counters.values()]
+        counts = combine(parts, [weights.get(label or "", 1.0) for label in self._counters])
+        if self._parameters.min_count > 1:
+            counts = counts.pruned(self._parameters.min_count)
+        return fit(counts, self._parameters.smoothing, self._parameters.additive)
+
+
+class _KeptText:
+    """The ids of a text in the smallest type, until there are too many."""
+
+    def __init__(self, symbols: int) -> None:
+        self._type = np.min_scalar_type(-symbols)  # signed, as -1 is an unknown word
+        self._parts: list[Ids] = []
+        self._size = 0
+
+    def add(self, ids: Ids) -> None:
+        """Keep the next ids."""
+        self._size += len(ids)
+        if self._size <= MAX_KEPT_SYMBOLS:
+            self._parts.append(ids.astype(self._type))
+        else:
+            self._parts.clear()
+
+    def ids(self) -> Ids | None:
+        """Return the text; None where it was too long."""
+        return np.concatenate(self._parts) if self._size <= MAX_KEPT_SYMBOLS else None
+
+
 def _beginning(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-    """The chunks of a text's beginning that is long enough to measure."""
+    """Yield the first chunks of a text, until they are long enough to measure."""
     characters = 0
     for chunk in chunks:
         yield chunk
@@ -132,7 +298,7 @@ def _beginning(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
             return
 
 
-def _held_out(measured: Mapping[str, float]) -> dict[str, float]:
-    """Names of what was measured on held-out text; none for a text that is too short."""
+def _validation_metrics(measured: Mapping[str, float]) -> dict[str, float]:
+    """Rename what was measured on held-out text; empty for a text that is too short."""
     names = {"perplexity": "validation_perplexity", "bits_per_char": "validation_bits_per_char"}
     return {names.get(name, name): value for name, value in measured.items()}

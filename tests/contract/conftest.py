@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 PACKAGE_ROOTS = ("schemas", "daemon", "plugins")
 
 #: Packages beside the plugins that several of them use.
-LIBRARIES = ("seqd_ngrams",)
+LIBRARIES = ("seqd_modelkit",)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path)
         "plugins/README.md": {"python", "sh", "toml"},
         "plugins/seqd_imdb_lstm/README.md": {"jsonl", "sh"},
         "plugins/seqd_markov/README.md": {"python", "sh"},
-        "plugins/seqd_ngrams/README.md": {"python"},
+        "plugins/seqd_modelkit/README.md": {"python"},
         "plugins/seqd_char_lstm/README.md": {"sh"},
     }
     name = str(readme.relative_to(ROOT))

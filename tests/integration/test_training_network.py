@@ -34,7 +34,7 @@ STREAMS = {
     "streams": 8,
     "steps": 32,
     "averaging": 0.95,
-    "validation_share": 0.1,
+    "validation_split": 0.1,
     "patience": 25,
     "ngram_share": 0.2,
     "sample_length": 20,

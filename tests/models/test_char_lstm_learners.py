@@ -153,7 +153,7 @@ def test_on_a_gpu_slot_keras_learns_and_a_stopped_training_goes_on(tmp_path):
         dropout=0.2,
         recurrent_dropout=0.1,
         averaging=0.9,
-        validation_share=0.1,
+        validation_split=0.1,
         sample_length=5,
     )
     saved = MemoryCheckpoints()

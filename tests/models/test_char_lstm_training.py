@@ -116,7 +116,7 @@ def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
 def test_the_end_of_the_text_can_be_held_out_of_windows_too(tmp_path):
     context = a_context(tmp_path)
 
-    metrics = trained(context, validation_share=0.25).metrics
+    metrics = trained(context, validation_split=0.25).metrics
 
     assert metrics["characters"] == 276
     assert "validation_loss" in context.epochs[0].metrics

@@ -49,7 +49,7 @@ def test_patience_without_anything_to_measure_on_is_refused(tmp_path):
 
     assert str(raised.value) == (
         "patience is 3, and there is nothing to measure on: give held-out data or a "
-        "validation_share, or set patience to 0."
+        "validation_split, or set patience to 0."
     )
 
 
@@ -91,7 +91,7 @@ ANY_PARAMETERS = st.fixed_dictionaries(
         "dropout": st.floats(0.0, 0.9),
         "recurrent_dropout": st.sampled_from([0.0, 0.3, 0.9]),
         "averaging": st.sampled_from([0.0, 0.5, 0.9999]),
-        "validation_share": st.sampled_from([0.0, 0.01, 0.5]),
+        "validation_split": st.sampled_from([0.0, 0.01, 0.5]),
         "patience": st.sampled_from([0, 0, 1]),
         "ngram_order": st.integers(0, 8),
         "ngram_share": st.sampled_from([0.0, 0.01, 0.99]),

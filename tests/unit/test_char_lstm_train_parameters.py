@@ -17,7 +17,7 @@ def test_the_defaults_are_the_tutorials_numbers():
     assert (tutorial.window, tutorial.step, tutorial.units) == (40, 3, 128)
     assert (tutorial.batch_windows, tutorial.learning_rate, tutorial.epochs) == (128, 0.01, 10)
     assert tutorial.sample_temperatures == (0.2, 0.5, 1.0, 1.2)
-    assert (tutorial.mode, tutorial.lower_case, tutorial.validation_share) == ("window", True, 0.0)
+    assert (tutorial.mode, tutorial.lower_case, tutorial.validation_split) == ("window", True, 0.0)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -35,7 +35,7 @@ def test_a_preset_writes_out_all_that_its_mode_reads_and_nothing_else(preset):
 def test_the_presets_besides_the_tutorials_hold_the_end_of_the_text_out(preset):
     values = TrainParameters.model_validate(CharLstm.presets[preset])
 
-    assert (values.mode, values.validation_share) == ("stream", 0.1)
+    assert (values.mode, values.validation_split) == ("stream", 0.1)
 
 
 def test_what_the_other_mode_reads_is_named():

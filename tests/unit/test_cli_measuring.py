@@ -162,9 +162,9 @@ def test_what_is_infinite_is_said_in_words_and_is_null_as_json(
     ("held_out", "last", "warning"),
     [
         ({}, None, "it is asked: the figures are better than on a text that is new to it.\n"),
-        ({"validation_share": 0.1}, None, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
-        ({"validation_share": 0.1}, 0.2, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
-        ({"validation_share": 0.1}, 0.1, None),
+        ({"validation_split": 0.1}, None, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
+        ({"validation_split": 0.1}, 0.2, "It held the last 0.1 of it out: --last 0.1 is fair.\n"),
+        ({"validation_split": 0.1}, 0.1, None),
     ],
 )
 def test_a_text_that_was_learnt_from_is_warned_of_but_for_what_was_held_out(

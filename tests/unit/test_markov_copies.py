@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import seqd_markov.copies
 from seqd.errors import Stopped
-from seqd_markov.copies import Copies, Written
+from seqd_markov.copies import AlignedText, CopyFinder
 
 
 def never():
@@ -17,7 +17,7 @@ def never():
 def written(ids, widths=None):
     ends = np.cumsum(np.ones(len(ids), np.int64) if widths is None else widths)
     starts = np.append(np.zeros(1, np.int64), ends)[: len(ids)]
-    return Written(np.array(ids, np.int64), starts, ends)
+    return AlignedText(np.array(ids, np.int64), starts, ends)
 
 
 def letters(text):
@@ -25,7 +25,7 @@ def letters(text):
 
 
 def longest(corpus, *texts):
-    copies = Copies(letters(corpus), 26)
+    copies = CopyFinder(letters(corpus), 26)
     return copies.longest([written(letters(text)) for text in texts], never)
 
 
@@ -71,7 +71,7 @@ def test_the_longest_copy_is_the_one_that_a_search_of_every_span_finds(symbols, 
         data.draw(st.lists(st.integers(1, 5), min_size=len(t), max_size=len(t))) for t in texts
     ]
 
-    found = Copies(np.array(corpus, np.int64), symbols).longest(
+    found = CopyFinder(np.array(corpus, np.int64), symbols).longest(
         [written(text, width) for text, width in zip(texts, widths, strict=True)], never
     )
 
@@ -92,13 +92,13 @@ def test_copies_of_any_length_are_found_in_texts_of_two_letters(corpus, texts):
 
 def test_a_copy_over_the_border_of_two_parts_is_whole(monkeypatch):
     monkeypatch.setattr(seqd_markov.copies, "PART_SYMBOLS", 10)
-    monkeypatch.setattr(seqd_markov.copies, "SHARED_SYMBOLS", 6)
+    monkeypatch.setattr(seqd_markov.copies, "OVERLAP_SYMBOLS", 6)
 
     assert longest("abcdefghijklmnopqrstuvwxyz", "ijklmn", "xyz", "abcdefg") == [6, 3, 7]
 
 
 def test_words_count_as_the_characters_that_they_are():
-    copies = Copies(np.array([0, 1, 2, 3]), 4)
+    copies = CopyFinder(np.array([0, 1, 2, 3]), 4)
 
     # 1 2 has 2 + 3 characters, 3 alone has 9.
     assert copies.longest([written([1, 2, 0, 3], [2, 3, 1, 9])], never) == [9]
@@ -106,17 +106,17 @@ def test_words_count_as_the_characters_that_they_are():
 
 def test_a_stop_ends_the_sorting_and_the_search():
     corpus = letters("ab" * 2_000)
-    sorted_before = Copies(corpus, 26)
+    sorted_before = CopyFinder(corpus, 26)
     sorted_before.longest([], never)
 
     with pytest.raises(Stopped):
-        Copies(corpus, 26).longest([written(letters("ab"))], lambda: True)
+        CopyFinder(corpus, 26).longest([written(letters("ab"))], lambda: True)
     with pytest.raises(Stopped):
         sorted_before.longest([written(letters("ab"))], lambda: True)
 
 
 def test_a_stopped_search_can_be_made_again():
-    copies = Copies(letters("ab" * 2_000), 26)
+    copies = CopyFinder(letters("ab" * 2_000), 26)
     with pytest.raises(Stopped):
         copies.longest([written(letters("aab"))], lambda: True)
 

@@ -213,7 +213,7 @@ def test_the_mean_log_probability_is_what_the_model_gives_the_text():
     version = a_version(order=2)
     sample = sample_of("the ", Generator(version), length=50, temperature=0.7)
 
-    prompt, text = version.tokens.encode("the "), version.tokens.encode(sample.text)
+    prompt, text = version.tokenizer.encode("the "), version.tokenizer.encode(sample.text)
     logs = version.model.log_probs(text, version.model.state_after(prompt))
     assert sample.mean_log_prob == pytest.approx(logs.mean(), abs=1e-12)
 

@@ -10,15 +10,15 @@ from seqd.hookspecs import Distribution
 from seqd.inputs import TextDataset
 from seqd.testing import train_to_artifact
 from seqd_markov import Markov, MarkovWords, seqd_register_models
-from seqd_markov.artifact import load
 from seqd_markov.inspection import listed, overview, transitions
+from seqd_markov.model import load
 
 TEXT = "aabab\nab"
 SENTENCES = 'The cat sat. "The dog," he said, "ran." The cat ran.'
 
 
 def a_version(folder, text=TEXT, model=None, **parameters):
-    parameters = {"validation_share": 0.0} | parameters
+    parameters = {"validation_split": 0.0} | parameters
     data = TextDataset(text, "a test")
     return load(train_to_artifact(model or Markov(), parameters, data, folder).folder)
 
@@ -73,7 +73,7 @@ def test_a_context_of_several_characters_may_be_looked_at(smoothed):
 
 def test_a_whole_context_has_its_smoothed_probabilities_beside(smoothed):
     table = transitions(
-        smoothed, smoothed.tokens.decode(smoothed.model.context(smoothed.model.states - 1))
+        smoothed, smoothed.tokenizer.decode(smoothed.model.context(smoothed.model.states - 1))
     )
 
     assert len(smoothed.model.context(smoothed.model.states - 1)) == smoothed.model.order
@@ -164,7 +164,7 @@ def test_a_message_lists_no_more_than_a_hundred_symbols():
 
 def test_a_stored_version_is_inspected_by_its_description(tmp_path, plain):
     model = Markov()
-    parameters = {"order": 1, "smoothing": "none", "validation_share": 0.0}
+    parameters = {"order": 1, "smoothing": "none", "validation_split": 0.0}
     artifact = train_to_artifact(model, parameters, TextDataset(TEXT, "a test"), tmp_path / "2")
 
     assert model.inspect(artifact, None) == [overview(plain)]

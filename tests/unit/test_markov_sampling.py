@@ -1,4 +1,4 @@
-"""Drawing symbols: frequencies against exact probabilities, cuts, and independence of the batch."""
+"""Sampling symbols: frequencies against exact probabilities, cuts, independence of the batch."""
 
 import itertools
 from collections import Counter
@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import seqd_markov.rows
-from markov_builders import CATS, SENTENCES, a_version, odds_of, words
+import seqd_markov.sampling
+from markov_builders import CATS, SENTENCES, a_version, log_probabilities_of, words
 from seqd.errors import Stopped
 from seqd.hookspecs import random_stream
-from seqd_markov.rows import most_probable
-from seqd_markov.sampling import Sampler
+from seqd_markov.sampling import Sampler, most_probable
 
 #: Chi-square's critical values at 0.001, for 1 degree of freedom and more.
 CRITICAL = [
@@ -43,10 +42,10 @@ def streams(count, first=0):
 
 def drawn_once(version, state, temperature, **cuts):
     """The symbols of DRAWS texts of one symbol, and how often each was drawn."""
-    sampler = Sampler(odds_of(version), temperature, **cuts)
+    sampler = Sampler(log_probabilities_of(version), temperature, **cuts)
     # One stream, which gives each text the next numbers.
-    drawn = sampler.draw([state] * DRAWS, streams(1) * DRAWS, 1, no_stop)
-    return np.bincount(drawn.symbols[:, 0], minlength=version.tokens.symbols)
+    drawn = sampler.sample([state] * DRAWS, streams(1) * DRAWS, 1, no_stop)
+    return np.bincount(drawn.symbols[:, 0], minlength=version.tokenizer.symbols)
 
 
 def at(version, state, temperature):
@@ -75,7 +74,7 @@ def test_symbols_come_as_often_as_the_model_says_at_any_temperature(kind, temper
     version = a_version(CATS * 2 + " a hat.", **kind)
 
     for prompt in ("t", "th", "xa", ""):
-        state = version.model.state_after(version.tokens.encode(prompt))
+        state = version.model.state_after(version.tokenizer.encode(prompt))
 
         counts = drawn_once(version, state, temperature)
 
@@ -84,23 +83,23 @@ def test_symbols_come_as_often_as_the_model_says_at_any_temperature(kind, temper
 
 def test_words_come_as_often_as_the_model_says_and_no_sentence_begins_inside_another():
     version = words()
-    state = version.model.state_after(np.array([version.tokens.begin]))
+    state = version.model.state_after(np.array([version.tokenizer.begin]))
 
     counts = drawn_once(version, state, 1.3)
 
     assert_drawn_by(counts, at(version, state, 1.3))
-    assert counts[version.tokens.begin] == 0
+    assert counts[version.tokenizer.begin] == 0
 
 
 def test_the_symbols_of_one_long_text_come_as_often_as_the_model_says():
     version = a_version(CATS, order=1)
-    sampler = Sampler(odds_of(version), 1.0)
+    sampler = Sampler(log_probabilities_of(version), 1.0)
 
-    drawn = sampler.draw([0], streams(1), 3 * DRAWS, no_stop).symbols[0]
+    drawn = sampler.sample([0], streams(1), 3 * DRAWS, no_stop).symbols[0]
 
-    after_space = drawn[1:][drawn[:-1] == version.tokens.encode(" ")[0]][: DRAWS // 4]
-    counts = np.bincount(after_space, minlength=version.tokens.symbols)
-    state = version.model.state_after(version.tokens.encode(" "))
+    after_space = drawn[1:][drawn[:-1] == version.tokenizer.encode(" ")[0]][: DRAWS // 4]
+    counts = np.bincount(after_space, minlength=version.tokenizer.symbols)
+    state = version.model.state_after(version.tokenizer.encode(" "))
     # A quarter of the usual number is drawn here.
     expected = at(version, state, 1.0) * len(after_space)
     often = expected >= 5
@@ -113,7 +112,7 @@ def test_the_symbols_of_one_long_text_come_as_often_as_the_model_says():
 @pytest.mark.parametrize("top_k", [1, 2, 4])
 def test_top_k_draws_from_the_most_probable_symbols_alone(top_k, temperature):
     version = a_version()
-    state = version.model.state_after(version.tokens.encode("t"))
+    state = version.model.state_after(version.tokenizer.encode("t"))
     exact = at(version, state, temperature)
     kept = np.argsort(-exact, kind="stable")[:top_k]
 
@@ -150,14 +149,14 @@ def test_of_top_k_and_top_p_together_the_narrower_one_counts():
 def test_the_coldest_temperatures_take_the_most_probable_symbol(temperature):
     version = a_version("abab" + "ac" + "abba", order=1)
 
-    drawn = Sampler(odds_of(version), temperature).draw([0], streams(1), 6, no_stop)
+    drawn = Sampler(log_probabilities_of(version), temperature).sample([0], streams(1), 6, no_stop)
 
-    assert version.tokens.decode(drawn.symbols[0]) == "ababab"
+    assert version.tokenizer.decode(drawn.symbols[0]) == "ababab"
 
 
 def test_of_equally_probable_symbols_temperature_zero_takes_the_first():
     version = a_version("acabad", order=1, smoothing="none")
-    state = version.model.state_after(version.tokens.encode("a"))
+    state = version.model.state_after(version.tokenizer.encode("a"))
 
     assert np.flatnonzero(drawn_once(version, state, 0.0)).tolist() == [1]
 
@@ -166,9 +165,9 @@ def test_without_smoothing_nothing_comes_that_was_not_seen():
     text = "abcab" * 3 + "d"
     version = a_version(text, order=1, smoothing="none")
 
-    drawn = Sampler(odds_of(version), 5.0).draw([0], streams(1), 4_000, no_stop)
+    drawn = Sampler(log_probabilities_of(version), 5.0).sample([0], streams(1), 4_000, no_stop)
 
-    written = version.tokens.decode(drawn.symbols[0])
+    written = version.tokenizer.decode(drawn.symbols[0])
     pairs = {text[place : place + 2] for place in range(len(text) - 1)}
     # Nothing follows d in the text, so there single symbols decide.
     strange = set(map("".join, itertools.pairwise(written))) - pairs
@@ -178,17 +177,17 @@ def test_without_smoothing_nothing_comes_that_was_not_seen():
 
 def test_an_end_of_a_sentence_is_followed_by_what_begins_one():
     version = words()
-    end = version.tokens.end
-    sampler = Sampler(odds_of(version), 1.0)
+    end = version.tokenizer.end
+    sampler = Sampler(log_probabilities_of(version), 1.0)
 
-    symbols = sampler.draw([0], streams(1), 4_000, no_stop).symbols[0]
+    symbols = sampler.sample([0], streams(1), 4_000, no_stop).symbols[0]
 
     followers = Counter(symbols[1:][symbols[:-1] == end].tolist())
     (row,) = version.model.probabilities(
-        version.model.advance(np.array([0]), np.array([version.tokens.begin]))
+        version.model.advance(np.array([0]), np.array([version.tokenizer.begin]))
     )
     most_probable = int(row.argmax())
-    assert version.tokens.shown(most_probable) == "'The'"
+    assert version.tokenizer.shown(most_probable) == "'The'"
     assert followers[most_probable] / followers.total() == pytest.approx(row.max(), abs=0.07)
 
 
@@ -201,7 +200,7 @@ versions = st.builds(
     st.sampled_from([1, 3]),
     st.booleans(),
 )
-ways = st.sampled_from(
+sampler_settings = st.sampled_from(
     [
         {"temperature": 1.0},
         {"temperature": 0.4},
@@ -213,14 +212,19 @@ ways = st.sampled_from(
 
 
 @settings(deadline=None, max_examples=40)
-@given(versions, ways, st.lists(st.integers(0, 99), min_size=1, max_size=6), st.integers(1, 40))
-def test_log_probabilities_and_states_are_the_models_own(version, way, indexes, steps):
-    sampler = Sampler(odds_of(version), **way)
+@given(
+    versions,
+    sampler_settings,
+    st.lists(st.integers(0, 99), min_size=1, max_size=6),
+    st.integers(1, 40),
+)
+def test_log_probabilities_and_states_are_the_models_own(version, sampling, indexes, steps):
+    sampler = Sampler(log_probabilities_of(version), **sampling)
     numbers = [random_stream(1, index, 0).bit_generator for index in indexes]
 
-    drawn = sampler.draw([0] * len(indexes), numbers, steps, no_stop)
+    drawn = sampler.sample([0] * len(indexes), numbers, steps, no_stop)
 
-    begin, end = version.tokens.begin, version.tokens.end
+    begin, end = version.tokenizer.begin, version.tokenizer.end
     for symbols, log_probs, state in zip(drawn.symbols, drawn.log_probs, drawn.states, strict=True):
         read = np.array([i for s in symbols for i in ([s, begin] if s == end else [s])])
         exact = version.model.log_probs(read)
@@ -229,10 +233,15 @@ def test_log_probabilities_and_states_are_the_models_own(version, way, indexes, 
 
 
 @settings(deadline=None, max_examples=40)
-@given(versions, ways, st.lists(st.integers(0, 99), min_size=1, max_size=9), st.integers(1, 50))
-def test_what_is_drawn_does_not_depend_on_what_else_is(version, way, indexes, steps):
+@given(
+    versions,
+    sampler_settings,
+    st.lists(st.integers(0, 99), min_size=1, max_size=9),
+    st.integers(1, 50),
+)
+def test_what_is_drawn_does_not_depend_on_what_else_is(version, sampling, indexes, steps):
     def drawn(some, sampler):
-        found = sampler.draw(
+        found = sampler.sample(
             [index % version.model.states for index in some],
             [random_stream(5, index, 0).bit_generator for index in some],
             steps,
@@ -242,21 +251,23 @@ def test_what_is_drawn_does_not_depend_on_what_else_is(version, way, indexes, st
             zip(found.symbols.tolist(), found.log_probs.tolist(), found.states, strict=True)
         )
 
-    used = Sampler(odds_of(version), **way)
+    used = Sampler(log_probabilities_of(version), **sampling)
     together = drawn(indexes, used)
 
-    alone = [drawn([index], Sampler(odds_of(version), **way))[0] for index in indexes]
+    alone = [
+        drawn([index], Sampler(log_probabilities_of(version), **sampling))[0] for index in indexes
+    ]
     assert together == alone
     assert drawn(indexes[::-1], used) == together[::-1]
 
 
 def test_what_is_drawn_in_pieces_is_what_is_drawn_at_once():
-    sampler = Sampler(odds_of(a_version(order=3)), 1.0)
-    whole = sampler.draw([0], streams(1), 100, no_stop)
+    sampler = Sampler(log_probabilities_of(a_version(order=3)), 1.0)
+    whole = sampler.sample([0], streams(1), 100, no_stop)
 
     (stream,) = streams(1)
-    first = sampler.draw([0], [stream], 37, no_stop)
-    second = sampler.draw(first.states, [stream], 63, no_stop)
+    first = sampler.sample([0], [stream], 37, no_stop)
+    second = sampler.sample(first.states, [stream], 63, no_stop)
 
     assert [*first.symbols[0], *second.symbols[0]] == whole.symbols[0].tolist()
     assert second.states == whole.states
@@ -277,12 +288,14 @@ def test_the_most_probable_come_in_order_and_of_equals_the_first(rows, count):
 
 def test_rows_that_were_thrown_away_are_made_again_alike(monkeypatch):
     version = a_version(order=3)
-    roomy = Sampler(odds_of(version), 1.0, top_k=9).draw([0] * 5, streams(5), 200, no_stop)
-    monkeypatch.setattr(seqd_markov.rows, "_KEPT_CELLS", 60)
-    monkeypatch.setattr(seqd_markov.rows, "_WORKED_CELLS", 30)
-    sampler = Sampler(odds_of(version), 1.0, top_k=9)
+    roomy = Sampler(log_probabilities_of(version), 1.0, top_k=9).sample(
+        [0] * 5, streams(5), 200, no_stop
+    )
+    monkeypatch.setattr(seqd_markov.sampling, "_KEPT_CELLS", 60)
+    monkeypatch.setattr(seqd_markov.sampling, "_CELLS_AT_ONCE", 30)
+    sampler = Sampler(log_probabilities_of(version), 1.0, top_k=9)
 
-    cramped = sampler.draw([0] * 5, streams(5), 200, no_stop)
+    cramped = sampler.sample([0] * 5, streams(5), 200, no_stop)
 
     assert sampler.texts_at_once == 60 // 9
     assert cramped.symbols.tolist() == roomy.symbols.tolist()
@@ -296,7 +309,7 @@ def test_a_stop_ends_the_drawing_while_rows_are_made():
         if len(questions) == 3:
             raise Stopped
 
-    sampler = Sampler(odds_of(a_version(order=3)), 1.0, top_k=5)
+    sampler = Sampler(log_probabilities_of(a_version(order=3)), 1.0, top_k=5)
 
     with pytest.raises(Stopped):
-        sampler.draw([0], streams(1), 10_000, stop_at_the_third)
+        sampler.sample([0], streams(1), 10_000, stop_at_the_third)

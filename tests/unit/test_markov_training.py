@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-import seqd_markov.weighing
+import seqd_markov.training
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Artifact, LabelledRecord
 from seqd.inputs import ListDataset, TextDataset
 from seqd.testing import MemoryTrainContext, train_to_artifact
 from seqd_markov import Markov, MarkovWords, TrainParameters, WordTrainParameters
-from seqd_markov.artifact import load
+from seqd_markov.model import load
 
 SENTENCES = "The cat sat. The dog ran. A cat ran. The cat sat on a dog. " * 4
 
@@ -30,14 +30,14 @@ def loaded(folder, *args, **parameters):
 
 
 def test_a_training_reports_what_it_counted(tmp_path):
-    metrics = a_version(tmp_path, order=1, validation_share=0.0).manifest.metrics
+    metrics = a_version(tmp_path, order=1, validation_split=0.0).manifest.metrics
 
     assert sorted(metrics) == ["bits_per_char", "characters", "ngrams", "states"]
     assert (metrics["characters"], metrics["states"], metrics["ngrams"]) == (7, 4, 5)
 
 
 def test_the_last_part_is_held_out_and_measured(tmp_path):
-    metrics = a_version(tmp_path, SENTENCES, validation_share=0.25).manifest.metrics
+    metrics = a_version(tmp_path, SENTENCES, validation_split=0.25).manifest.metrics
 
     assert metrics["characters"] == len(SENTENCES) * 3 / 4
     assert metrics["validation_bits_per_char"] > 0
@@ -45,9 +45,9 @@ def test_the_last_part_is_held_out_and_measured(tmp_path):
 
 
 def test_what_is_held_out_is_not_learnt(tmp_path):
-    version = loaded(tmp_path, "ab" * 30 + "xy" * 10, validation_share=0.25)
+    version = loaded(tmp_path, "ab" * 30 + "xy" * 10, validation_split=0.25)
 
-    assert version.tokens.alphabet == "ab"
+    assert version.tokenizer.vocabulary == "ab"
 
 
 def test_held_out_data_takes_the_place_of_the_last_part(tmp_path):
@@ -75,7 +75,7 @@ def test_the_preset_tutorial_counts_as_the_tutorial_does(tmp_path):
     version = loaded(tmp_path, "Abab a.", **Markov.presets["tutorial"])
 
     after_a = version.model.probabilities(np.array([version.model.state_after(np.array([2]))]))
-    assert version.tokens.alphabet == " .ab"
+    assert version.tokenizer.vocabulary == " .ab"
     assert after_a.tolist() == [[0, 1 / 3, 0, 2 / 3]]  # after a: a point once, b twice
 
 
@@ -85,33 +85,33 @@ def test_the_defaults_are_the_preset_best():
 
 
 def test_upper_case_is_kept_where_it_is_asked_for(tmp_path):
-    assert loaded(tmp_path).tokens.alphabet == " .ab"
-    assert loaded(tmp_path, lower_case=False).tokens.alphabet == " .Aab"
+    assert loaded(tmp_path).tokenizer.vocabulary == " .ab"
+    assert loaded(tmp_path, lower_case=False).tokenizer.vocabulary == " .Aab"
 
 
 def test_the_most_frequent_words_are_kept(tmp_path):
     text = " ".join(f"w{number} " * (number + 1) for number in range(150))
 
-    version = loaded(tmp_path, text, model=MarkovWords(), max_vocabulary=100, validation_share=0.0)
+    version = loaded(tmp_path, text, model=MarkovWords(), max_vocabulary=100, validation_split=0.0)
 
-    assert version.tokens.vocabulary[:2] == ("w149", "w148")
-    assert len(version.tokens.vocabulary) == 100
+    assert version.tokenizer.vocabulary[:2] == ("w149", "w148")
+    assert len(version.tokenizer.vocabulary) == 100
     dropped = sum(range(1, 51))
     assert version.config.unknown_share == pytest.approx(dropped / sum(range(1, 151)))
     assert (version.corpus == -1).sum() == dropped
 
 
 def test_sentences_begin_and_end_in_a_version_of_sentences(tmp_path):
-    version = loaded(tmp_path, SENTENCES, model=MarkovWords(), validation_share=0.0)
+    version = loaded(tmp_path, SENTENCES, model=MarkovWords(), validation_split=0.0)
 
     first = version.model.probabilities(
-        np.array([version.model.state_after(np.array([version.tokens.begin]))])
+        np.array([version.model.state_after(np.array([version.tokenizer.begin]))])
     )[0]
-    best = version.tokens.decode(np.array([first.argmax()]))
-    ends = version.model.log_probs(version.tokens.encode("The cat sat."), 0)
+    best = version.tokenizer.decode(np.array([first.argmax()]))
+    ends = version.model.log_probs(version.tokenizer.encode("The cat sat."), 0)
     assert best == "The"
     assert np.isfinite(ends).all()
-    assert version.tokens.end in version.corpus
+    assert version.tokenizer.end in version.corpus
 
 
 def test_lines_may_be_the_sentences(tmp_path):
@@ -121,11 +121,11 @@ def test_lines_may_be_the_sentences(tmp_path):
         sentences=True,
         sentence_ends="lines",
         lower_case=False,
-        validation_share=0.0,
+        validation_split=0.0,
     )
 
-    assert version.tokens.alphabet == "ABaenrt"
-    assert (version.corpus == version.tokens.end).sum() == 3
+    assert version.tokenizer.vocabulary == "ABaenrt"
+    assert (version.corpus == version.tokenizer.end).sum() == 3
 
 
 def test_rare_sequences_are_left_out_on_request(tmp_path):
@@ -139,12 +139,12 @@ def test_rare_sequences_are_left_out_on_request(tmp_path):
 
 
 def test_the_text_is_kept_only_where_it_is_asked_for_and_not_too_long(tmp_path, monkeypatch):
-    kept = loaded(tmp_path, validation_share=0.0)
+    kept = loaded(tmp_path, validation_split=0.0)
     left = loaded(tmp_path, keep_text=False)
-    monkeypatch.setattr(seqd_markov.weighing, "MAX_KEPT_SYMBOLS", 6)
-    too_long = loaded(tmp_path, validation_share=0.0)
+    monkeypatch.setattr(seqd_markov.training, "MAX_KEPT_SYMBOLS", 6)
+    too_long = loaded(tmp_path, validation_split=0.0)
 
-    assert kept.tokens.decode(kept.corpus) == "abab a."
+    assert kept.tokenizer.decode(kept.corpus) == "abab a."
     assert kept.corpus.dtype == np.int8
     assert left.corpus is None
     assert too_long.corpus is None
@@ -161,12 +161,12 @@ def after_a(version):
 
 
 def test_a_labels_weight_multiplies_its_counts(tmp_path):
-    parameters = {"order": 1, "smoothing": "none", "validation_share": 0.0}
+    parameters = {"order": 1, "smoothing": "none", "validation_split": 0.0}
 
     plain = loaded(tmp_path / "1", RECORDS, **parameters)
     weighed = loaded(tmp_path / "2", RECORDS, label_weights=["x=0.5", "y=3"], **parameters)
 
-    assert plain.tokens.alphabet == weighed.tokens.alphabet == "\nabc"
+    assert plain.tokenizer.vocabulary == weighed.tokenizer.vocabulary == "\nabc"
     assert after_a(plain)[2:] == pytest.approx(np.array([9, 3]) / 13)
     assert after_a(weighed)[2:] == pytest.approx(np.array([4.5, 9]) / 14.5)
 
@@ -203,7 +203,7 @@ def test_a_label_with_two_weights_is_refused():
         ("level", "bytes"),
         ("min_count", 0),
         ("max_vocabulary", 99),
-        ("validation_share", 0.6),
+        ("validation_split", 0.6),
         ("units", 3),
     ],
 )
@@ -213,7 +213,7 @@ def test_a_parameter_out_of_range_is_refused(name, value):
 
 
 def test_a_training_reports_its_steps_and_one_epoch(tmp_path, monkeypatch):
-    monkeypatch.setattr("seqd_markov.reading.CHUNK_CHARACTERS", 3)
+    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 3)
     context = MemoryTrainContext(tmp_path / "new", TextDataset("abab ab", "a test"))
 
     Markov().train(TrainParameters(), context)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import seqd_ngrams.counting
+import seqd_modelkit.ngrams.counting
 from ngram_builders import BEGIN, begins, counted, ids, known_sequences, orders, sequences, texts
-from seqd_ngrams import Counting, combine, count
+from seqd_modelkit.ngrams import NgramCounter, combine, count
 
 
 @settings(deadline=None)
@@ -37,7 +37,7 @@ def test_a_text_cut_into_spans_is_counted_as_the_whole(text, order, begin, cuts)
     spans = [ids(*text[a:b]) for a, b in itertools.pairwise(edges)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seqd_ngrams.counting, "SPAN_SYMBOLS", 7)
+        patch.setattr(seqd_modelkit.ngrams.counting, "SPAN_SYMBOLS", 7)
         in_spans = count(spans, order=order, symbols=4, begin=begin)
 
     assert np.array_equal(in_spans.keys, whole.keys)
@@ -136,9 +136,9 @@ def test_an_id_out_of_range_is_refused(text):
 @pytest.mark.parametrize("order", [0, 9])
 def test_an_order_out_of_range_is_refused(order):
     with pytest.raises(ValueError, match=f"The order is {order}; from 1 to 8 are possible."):
-        Counting(order, 4)
+        NgramCounter(order, 4)
 
 
 def test_an_alphabet_of_no_symbols_is_refused():
     with pytest.raises(ValueError, match="0 symbols are not possible"):
-        Counting(1, 0)
+        NgramCounter(1, 0)

@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seqd_ngrams import deflated, inflated
-from seqd_ngrams.deflating import KINDS
+from seqd_modelkit.ngrams import deflate, inflate
+from seqd_modelkit.ngrams.storage import DEFLATED_TYPES
 
 
 @given(
-    st.sampled_from(KINDS).flatmap(
+    st.sampled_from(DEFLATED_TYPES).flatmap(
         lambda kind: arrays(
             kind, st.integers(0, 50), elements={"allow_nan": False} if "f" in kind else None
         )
     )
 )
 def test_what_was_packed_comes_back_to_the_bit(row):
-    back = inflated(deflated(row), "row")
+    back = inflate(deflate(row), "row")
 
     assert back.dtype == row.dtype
     np.testing.assert_array_equal(back, row)
@@ -29,16 +29,16 @@ def test_what_was_packed_comes_back_to_the_bit(row):
 def test_small_numbers_take_less_room():
     row = np.arange(10_000, dtype=np.uint32) % 50
 
-    assert deflated(row).nbytes < row.nbytes / 100
+    assert deflate(row).nbytes < row.nbytes / 100
 
 
 @pytest.mark.parametrize("array", [np.ones((2, 2), np.uint8), np.ones(3, np.complex64)])
 def test_only_rows_of_numbers_are_packed(array):
     with pytest.raises(ValueError, match="is no row of numbers"):
-        deflated(array)
+        deflate(array)
 
 
-SOUND = deflated(np.arange(5, dtype=np.uint16))
+SOUND = deflate(np.arange(5, dtype=np.uint16))
 DAMAGED = {
     "words": (np.arange(5, dtype=np.uint16), r"'row' is uint16 of shape \(5,\); due is packed"),
     "nothing": (SOUND[:0], "due is packed bytes"),
@@ -58,11 +58,11 @@ def test_what_is_no_packed_row_is_refused(name):
     packed, reason = DAMAGED[name]
 
     with pytest.raises(ValueError, match=reason):
-        inflated(packed, "row")
+        inflate(packed, "row")
 
 
 def test_a_row_that_would_fill_the_memory_is_refused(monkeypatch):
-    monkeypatch.setattr("seqd_ngrams.deflating.MAX_BYTES", 1_000)
+    monkeypatch.setattr("seqd_modelkit.ngrams.storage.MAX_INFLATED_BYTES", 1_000)
 
     with pytest.raises(ValueError, match="too large"):
-        inflated(deflated(np.zeros(2_000, np.uint8)), "row")
+        inflate(deflate(np.zeros(2_000, np.uint8)), "row")

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import seqd_ngrams.model
+import seqd_modelkit.ngrams.model
 from ngram_builders import BEGIN, SYMBOLS, begins, counted, ids, orders, sequences, texts
-from seqd_ngrams import NgramModel, Smoothing, fit
+from seqd_modelkit.ngrams import NgramModel, Smoothing, fit
 
 smoothings = st.sampled_from(list(Smoothing))
 
@@ -82,7 +82,7 @@ def test_the_log_probabilities_of_a_text_are_those_met_on_the_way(model, before,
     state = model.state_after(ids(*before))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seqd_ngrams.model, "_SPAN_SYMBOLS", 7)
+        patch.setattr(seqd_modelkit.ngrams.model, "_SPAN_SYMBOLS", 7)
         logs = model.log_probs(ids(*text), state)
 
     states = np.array([state])
@@ -109,7 +109,7 @@ def test_tables_have_the_same_probabilities_and_states(model):
 
 
 def test_tables_of_too_many_cells_are_refused(monkeypatch):
-    monkeypatch.setattr(seqd_ngrams.model, "MAX_TABLE_CELLS", 7)
+    monkeypatch.setattr(seqd_modelkit.ngrams.model, "MAX_TABLE_CELLS", 7)
 
     with pytest.raises(ValueError, match="3 states x 4 symbols are 12 cells; at most 7 are"):
         fit(counted([0, 1], 1)).tables()
@@ -121,12 +121,12 @@ def test_the_arcs_and_weights_that_are_handed_out_make_the_same_probabilities(mo
     arcs = model.arcs
 
     assert arcs.backoffs[0] == 0
-    assert (np.minimum(arcs.backoffs, arcs.flats) == 0).all()
+    assert (np.minimum(arcs.backoffs, arcs.uniforms) == 0).all()
     rows = np.zeros((model.states, SYMBOLS))
     for state in range(model.states):
-        rows[state] = arcs.backoffs[state] * rows[arcs.lower[state]] + arcs.flats[state]
+        rows[state] = arcs.backoffs[state] * rows[arcs.lower[state]] + arcs.uniforms[state]
         own = slice(arcs.starts[state], arcs.starts[state + 1])
-        rows[state, arcs.symbols[own]] += arcs.shares[own]
+        rows[state, arcs.symbols[own]] += arcs.discounted[own]
         if model.begin is not None:
             rows[state, model.begin] = 0.0
 
@@ -177,7 +177,7 @@ def test_an_alphabet_of_a_beginning_alone_predicts_nothing():
 def test_the_usual_context_is_the_most_frequent_whole_one_that_ends_alike(model, data):
     state = data.draw(st.integers(0, model.states - 1))
 
-    usual = model.usual(state)
+    usual = model.most_frequent_extension(state)
 
     ending = model.context(state).tolist()
     times = {

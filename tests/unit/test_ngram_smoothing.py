@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ngram_builders import SYMBOLS, counted, ids, orders, sequences
-from seqd_ngrams import Smoothing, combine, fit
+from seqd_modelkit.ngrams import Smoothing, combine, fit
 
 texts = st.lists(st.integers(0, SYMBOLS - 1), min_size=1, max_size=80)
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ngram_builders import BEGIN, begins, counted, known_sequences, orders, texts
-from seqd_ngrams import NgramModel, Smoothing, combine, deflated, fit, inflated
+from seqd_modelkit.ngrams import NgramModel, Smoothing, combine, deflate, fit, inflate
 
 TEXT = [BEGIN, 0, 1, 2, 0, 1, BEGIN, 0, 0, 1, 2, 2, 1]
 
@@ -17,11 +17,11 @@ LONG = ("ngram_shared", "ngram_digits", "ngram_counts")
 def arrays() -> dict[str, np.ndarray]:
     """A model's arrays as they are before they are packed."""
     stored = fit(counted(TEXT, 2, BEGIN), "kneser_ney").arrays()
-    return stored | {name: inflated(stored[name], name) for name in LONG}
+    return stored | {name: inflate(stored[name], name) for name in LONG}
 
 
 def packed(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return rows | {name: deflated(rows[name]) for name in LONG if name in rows}
+    return rows | {name: deflate(rows[name]) for name in LONG if name in rows}
 
 
 @settings(deadline=None)
@@ -30,7 +30,7 @@ def test_a_model_is_read_back_to_the_last_bit(text, order, begin, smoothing, lea
     counts = counted(text, order, begin)
     model = fit(counts.pruned(least) if least > 1 else counts, smoothing, 0.3)
 
-    again = NgramModel.of(model.arrays())
+    again = NgramModel.from_arrays(model.arrays())
 
     states = np.arange(model.states)
     assert np.array_equal(model.probabilities(states), again.probabilities(states))
@@ -54,7 +54,7 @@ def test_the_arrays_are_of_the_smallest_types():
 def test_counts_with_weights_are_kept_as_they_are():
     counts = combine([counted([0, 1, 1], 1)], [0.3])
 
-    again = NgramModel.of(fit(counts).arrays()).counts()
+    again = NgramModel.from_arrays(fit(counts).arrays()).counts()
 
     assert np.array_equal(again.counts, counts.counts)
 
@@ -94,7 +94,7 @@ def test_arrays_that_do_not_fit_together_are_refused(changes, message):
     damaged = {name: value for name, value in (arrays() | changes).items() if value is not None}
 
     with pytest.raises(ValueError, match=message):
-        NgramModel.of(packed(damaged))
+        NgramModel.from_arrays(packed(damaged))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_an_n_gram_that_cannot_be_is_refused(digits, message):
     }
 
     with pytest.raises(ValueError, match=message):
-        NgramModel.of(packed(arrays() | one))
+        NgramModel.from_arrays(packed(arrays() | one))
 
 
 def test_n_grams_that_are_not_in_order_are_refused():
@@ -125,7 +125,7 @@ def test_n_grams_that_are_not_in_order_are_refused():
     }
 
     with pytest.raises(ValueError, match="'ngram_digits' is not in order"):
-        NgramModel.of(packed(arrays() | swapped))
+        NgramModel.from_arrays(packed(arrays() | swapped))
 
 
 @settings(deadline=None, max_examples=200)
@@ -138,7 +138,7 @@ def test_arrays_with_faults_anywhere_are_refused_or_make_a_sound_model(data):
         array[place] = data.draw(st.integers(0, 6))
 
     try:
-        model = NgramModel.of(packed(damaged))
+        model = NgramModel.from_arrays(packed(damaged))
     except ValueError:
         return
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue
 
 #: A parameter by which a plugin says how much of the end of its training text it held out.
-_HELD_OUT_SHARE = "validation_share"
+_HELD_OUT_SHARE = "validation_split"
 
 
 def evaluate(

@@ -4,19 +4,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import seqd_markov.reading
+import seqd_markov.corpus
 from seqd.hookspecs import TextSegment
 from seqd.inputs import TextDataset
-from seqd_markov.reading import (
-    Part,
-    blank_free_length,
+from seqd_markov.corpus import (
+    CorpusPart,
     chunks_of,
-    ids_of,
-    prompt_ids,
+    encode_chunk,
+    encode_prompt,
+    normalised_length,
     sentences_of,
+    split_sentences,
 )
-from seqd_markov.sentences import split_sentences
-from seqd_markov.tokens import Characters
+from seqd_markov.tokenizers import CharacterTokenizer
 
 SENTENCES = {
     "points": ("One. Two! Three? Four", ["One.", "Two!", "Three?", "Four"]),
@@ -42,22 +42,22 @@ def test_a_text_is_split_by_its_lines_where_each_is_a_sentence():
     assert split_sentences("Anna\r\n\nJ. Smith\nBert.", "lines") == ["Anna", "J. Smith", "Bert."]
 
 
-def chunked(pieces, ends=None, size=10, **more):
+def chunked(segments, ends=None, size=10, **more):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(seqd_markov.reading, "CHUNK_CHARACTERS", size)
-        return [(chunk.text, chunk.label) for chunk in chunks_of(pieces, ends, **more)]
+        patch.setattr(seqd_markov.corpus, "CHUNK_CHARACTERS", size)
+        return [(chunk.text, chunk.label) for chunk in chunks_of(segments, ends, **more)]
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab \n."), max_size=25), max_size=4))
-def test_chunks_of_pieces_are_the_whole_text(parts):
+def test_chunks_of_segments_are_the_whole_text(parts):
     chunks = chunked([TextSegment(part, ends_record=False) for part in parts])
 
     assert "".join(text for text, _ in chunks) == "".join(parts)
     assert all(0 < len(text) <= 10 for text, _ in chunks)
 
 
-def test_chunks_are_cut_behind_blanks():
+def test_chunks_are_cut_behind_spaces():
     assert [text for text, _ in chunked([TextSegment("one two three four")])] == [
         "one two ",
         "three four",
@@ -72,11 +72,11 @@ def test_a_text_without_blanks_is_cut_anywhere():
 @given(st.lists(st.sampled_from(["Ab.", "C d?", "E!"]), max_size=12), st.integers(12, 30))
 def test_sentences_are_the_same_however_the_text_comes(sentences, size):
     text = " ".join(sentences)
-    pieces = [TextSegment(text[i : i + 5], ends_record=False) for i in range(0, len(text), 5)]
+    segments = [TextSegment(text[i : i + 5], ends_record=False) for i in range(0, len(text), 5)]
 
     found = [
         sentence
-        for chunk, _ in chunked(pieces, "punctuation", size)
+        for chunk, _ in chunked(segments, "punctuation", size)
         for sentence in sentences_of(chunk, "punctuation")
     ]
 
@@ -84,27 +84,27 @@ def test_sentences_are_the_same_however_the_text_comes(sentences, size):
 
 
 def test_records_are_joined_by_newlines():
-    pieces = [TextSegment("a b", "x"), TextSegment("c", "y"), TextSegment("d", None)]
+    segments = [TextSegment("a b", "x"), TextSegment("c", "y"), TextSegment("d", None)]
 
-    assert chunked(pieces) == [("a b\nc\nd", None)]
+    assert chunked(segments) == [("a b\nc\nd", None)]
 
 
 def test_records_of_different_labels_are_kept_apart_where_it_is_asked_for():
-    pieces = [
+    segments = [
         TextSegment("a", "x"),
         TextSegment("b", "x"),
         TextSegment("c", "y"),
         TextSegment("d", None),
     ]
 
-    assert chunked(pieces, by_label=True) == [("a\nb", "x"), ("\nc", "y"), ("\nd", None)]
+    assert chunked(segments, by_label=True) == [("a\nb", "x"), ("\nc", "y"), ("\nd", None)]
 
 
 @pytest.mark.parametrize("ends", ["punctuation", "lines"])
 def test_a_record_ends_a_sentence(ends):
-    pieces = [TextSegment("one and"), TextSegment("two")]
+    segments = [TextSegment("one and"), TextSegment("two")]
 
-    found = [s for chunk, _ in chunked(pieces, ends, 100) for s in sentences_of(chunk, ends)]
+    found = [s for chunk, _ in chunked(segments, ends, 100) for s in sentences_of(chunk, ends)]
 
     assert found == ["one and", "two"]
 
@@ -117,7 +117,7 @@ def test_the_two_parts_of_a_text_are_the_whole(text, border, keeps_words):
     data = TextDataset(text, "a test")
 
     learnt, rest = (
-        "".join(chunk.text for chunk in Part(data, border, is_rest, keeps_words).chunks(None))
+        "".join(chunk.text for chunk in CorpusPart(data, border, is_rest, keeps_words).chunks(None))
         for is_rest in (False, True)
     )
 
@@ -131,10 +131,10 @@ def test_the_two_parts_of_a_text_are_the_whole(text, border, keeps_words):
 
 
 def test_each_sentence_stands_between_its_beginning_and_its_end():
-    tokens = Characters(" .AI", lower_case=False, separator=" ")
-    begin, end = tokens.begin, tokens.end
+    tokenizer = CharacterTokenizer(" .AI", lower_case=False, separator=" ")
+    begin, end = tokenizer.begin, tokenizer.end
 
-    ids = ids_of("I. A", tokens, "punctuation")
+    ids = encode_chunk("I. A", tokenizer, "punctuation")
 
     assert ids.tolist() == [begin, 3, 1, end, begin, 2, end]
 
@@ -144,12 +144,12 @@ def test_each_sentence_stands_between_its_beginning_and_its_end():
     [("", "<"), ("I", "<I"), ("I.", "<I."), ("I. ", "<I.><"), ("I. A", "<I.><A"), (" I ", "<I")],
 )
 def test_the_last_sentence_of_a_prompt_is_open(prompt, shown):
-    tokens = Characters(" .AI", lower_case=False, separator=" ")
+    tokenizer = CharacterTokenizer(" .AI", lower_case=False, separator=" ")
 
-    ids = prompt_ids(prompt, tokens, "punctuation")
+    ids = encode_prompt(prompt, tokenizer, "punctuation")
 
     assert "".join(" .AI<>"[symbol] for symbol in ids) == shown
 
 
 def test_a_run_of_blanks_counts_as_one_character():
-    assert blank_free_length("  a \n b ") == 3
+    assert normalised_length("  a \n b ") == 3

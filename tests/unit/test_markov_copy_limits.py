@@ -2,7 +2,7 @@
 
 import pytest
 
-import seqd_markov.writing
+import seqd_markov.generation
 from markov_builders import a_generator, a_version, generated, sample_of
 from seqd.errors import Stopped
 from seqd.testing import MemoryRunContext
@@ -72,10 +72,10 @@ def test_no_sample_has_more_in_a_row_than_it_may():
         {"max_copied": 6, "stop": ["mat", "sat t"]},
     ],
 )
-def test_pieces_of_any_length_make_the_same_samples(monkeypatch, symbols, more):
+def test_steps_of_any_length_make_the_same_samples(monkeypatch, symbols, more):
     asked = {"generator": Generator(SHORT), "samples": 6, "length": 50, "tries": 200} | more
     whole = generated("the ", **asked)
-    monkeypatch.setattr(seqd_markov.writing, "_PIECE_SYMBOLS", symbols)
+    monkeypatch.setattr(seqd_markov.generation, "_CHARACTERS_AT_ONCE", symbols)
     context = MemoryRunContext()
 
     pieces = generated("the ", context=context, **asked)
@@ -138,8 +138,8 @@ def test_nothing_of_a_sample_that_was_thrown_away_is_streamed():
 
 
 @pytest.mark.parametrize("symbols", [1, 256])
-def test_a_copy_that_a_stop_text_cuts_short_is_none(monkeypatch, symbols):
-    monkeypatch.setattr(seqd_markov.writing, "_PIECE_SYMBOLS", symbols)
+def test_a_copy_that_a_stop_sequence_cuts_short_is_none(monkeypatch, symbols):
+    monkeypatch.setattr(seqd_markov.generation, "_CHARACTERS_AT_ONCE", symbols)
     # Of order 8 the text goes on as it stands: "cat. the cat sat on the mat".
     generator = a_generator(LETTERS, order=8, smoothing="none")
 

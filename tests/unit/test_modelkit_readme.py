@@ -1,4 +1,4 @@
-"""The example of the n-gram library's README runs, and says what it says."""
+"""The examples of the model kit's README run in their order, and say what it says."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,12 @@ import pytest
 from readme_blocks import ROOT, blocks_of
 
 
-def test_the_example_runs():
-    (block,) = blocks_of(ROOT / "plugins" / "seqd_ngrams" / "README.md", "python")
-    names: dict = {}
+def test_the_examples_run():
+    blocks = blocks_of(ROOT / "plugins" / "seqd_modelkit" / "README.md", "python")
+    names: dict = {"__name__": "readme"}
 
-    exec(block.text, names)
+    for block in blocks:
+        exec(block.text, names)
 
     assert names["probabilities"].sum() == pytest.approx(1)
     assert names["bits"] == pytest.approx(0.60, abs=0.005)

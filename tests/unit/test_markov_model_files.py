@@ -11,8 +11,8 @@ from seqd.hookspecs import Artifact
 from seqd.inputs import TextDataset
 from seqd.testing import CPU, MemoryTrainContext, train_to_artifact
 from seqd_markov import Markov, MarkovWords
-from seqd_markov.artifact import load, save
-from seqd_ngrams import deflated
+from seqd_markov.model import load, save
+from seqd_modelkit.ngrams import deflate
 
 TEXT = "The cat sat. The dog ran. A cat ran. The cat sat on a dog. "
 NGRAMS = "ngrams.safetensors"
@@ -21,7 +21,7 @@ NGRAMS = "ngrams.safetensors"
 def a_version(folder, model=None, **parameters) -> Artifact:
     data = TextDataset(TEXT, "a test")
     return train_to_artifact(
-        model or Markov(), {"order": 2, "validation_share": 0.0} | parameters, data, folder
+        model or Markov(), {"order": 2, "validation_split": 0.0} | parameters, data, folder
     )
 
 
@@ -107,21 +107,21 @@ def test_files_of_different_versions_are_a_damaged_artifact(tmp_path, model, fil
 
 DAMAGES = {
     "a text of floats": (
-        {"text": deflated(np.ones(3, np.float32))},
+        {"text": deflate(np.ones(3, np.float32))},
         r"'text' is float32 of shape \(3,\)",
     ),
     "a text that is not packed": ({"text": np.ones(3, np.int8)}, "due is packed bytes"),
     "a text of other symbols": (
-        {"text": deflated(np.array([0, 99], np.int8))},
+        {"text": deflate(np.array([0, 99], np.int8))},
         "'text' has ids from 0 to 99",
     ),
     "a text of impossible ids": (
-        {"text": deflated(np.array([-2, 0], np.int8))},
+        {"text": deflate(np.array([-2, 0], np.int8))},
         "possible are -1 to 12",
     ),
     "another tensor": ({"more": np.ones(1, np.uint8)}, "arrays .* are there"),
     "a spelling": ({"spelling_more": np.ones(1, np.uint8)}, "a version of characters has 1 arrays"),
-    "a count of zero": ({"ngram_counts": deflated(np.zeros(44, np.uint8))}, "'ngram_counts'"),
+    "a count of zero": ({"ngram_counts": deflate(np.zeros(44, np.uint8))}, "'ngram_counts'"),
 }
 
 

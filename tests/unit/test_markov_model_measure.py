@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from seqd.inputs import TextDataset
 from seqd.testing import train_to_artifact
 from seqd_markov import Markov, MarkovWords
-from seqd_markov.artifact import load
-from seqd_markov.measuring import measure
-from seqd_markov.reading import text_chunks
-from seqd_markov.spelling import learn_spelling
+from seqd_markov.corpus import text_chunks
+from seqd_markov.model import fit_spelling, load, measure
 
 TEXT = "The cat sat. The dog ran. A cat ran. The cat sat on a dog. "
 
@@ -30,7 +28,7 @@ def versions(tmp_path_factory):
     ):
         folder = tmp_path_factory.mktemp("version")
         data = TextDataset(TEXT * 3, "a test")
-        parameters |= {"validation_share": 0.0}
+        parameters |= {"validation_split": 0.0}
         made[name] = load(train_to_artifact(model, parameters, data, folder).folder)
     return made
 
@@ -41,7 +39,7 @@ def measured(version, text):
 
 def test_bits_are_the_mean_code_length_of_each_character_given_all_before_it(versions):
     version, text = versions["characters"], "the cat"
-    ids = version.tokens.encode(text)
+    ids = version.tokenizer.encode(text)
 
     states = np.array([version.model.state_after(ids[:place]) for place in range(len(ids))])
     rows = version.model.probabilities(states)
@@ -76,7 +74,7 @@ def test_a_text_like_the_learnt_one_takes_fewer_bits_than_another(versions, name
 def test_a_text_in_chunks_is_measured_as_the_whole(versions, name, monkeypatch):
     whole = measured(versions[name], TEXT)
 
-    monkeypatch.setattr("seqd_markov.reading.CHUNK_CHARACTERS", 30)
+    monkeypatch.setattr("seqd_markov.corpus.CHUNK_CHARACTERS", 30)
 
     assert measured(versions[name], TEXT) == pytest.approx(whole)
 
@@ -104,7 +102,7 @@ def test_a_known_word_costs_the_room_that_is_left_to_unknown_ones(versions):
 
     figures = measured(version, "The")
 
-    log = version.model.log_probs(version.tokens.encode("The"))[0]
+    log = version.model.log_probs(version.tokenizer.encode("The"))[0]
     bits = -log / math.log(2) - math.log2(1 - version.config.unknown_share)
     assert figures["bits_per_char"] == pytest.approx(bits / 3)
 
@@ -112,7 +110,7 @@ def test_a_known_word_costs_the_room_that_is_left_to_unknown_ones(versions):
 @settings(deadline=None, max_examples=20)
 @given(st.lists(st.text(st.sampled_from("ab"), min_size=1, max_size=4), min_size=1, max_size=6))
 def test_the_spellings_of_all_words_have_probabilities_of_no_more_than_one_together(words):
-    spelling = learn_spelling(words)
+    spelling = fit_spelling(words)
 
     short = [""]
     for length in range(1, 6):
@@ -123,7 +121,7 @@ def test_the_spellings_of_all_words_have_probabilities_of_no_more_than_one_toget
 
 
 def test_a_word_of_characters_that_no_word_had_can_be_spelled():
-    spelling = learn_spelling(["ab", "ba"])
+    spelling = fit_spelling(["ab", "ba"])
 
     assert spelling.bits(["日"]) > spelling.bits(["ab"]) + 20
     assert spelling.bits(["ab", "日"]) == pytest.approx(
@@ -133,7 +131,7 @@ def test_a_word_of_characters_that_no_word_had_can_be_spelled():
 
 
 def test_an_unsmoothed_version_is_measured_with_additive_smoothing(tmp_path):
-    parameters = {"order": 1, "smoothing": "none", "additive": 0.5, "validation_share": 0.0}
+    parameters = {"order": 1, "smoothing": "none", "additive": 0.5, "validation_split": 0.0}
     version = load(
         train_to_artifact(Markov(), parameters, TextDataset("abab", "a test"), tmp_path).folder
     )

@@ -1,15 +1,22 @@
-"""What may be asked of a training of `markov` and `markov_words`.
+"""The parameters of a training and of a generation by `markov` and `markov_words`.
 
-Descriptions and bounds only: their JSON Schema is what clients check a request against.
-Read by `training`.
+Bounds and descriptions only: their JSON Schema is what clients check a request against.
 """
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
 from seqd.hookspecs import PluginParameters
+from seqd_modelkit.generation_parameters import GenerationParameters, Length
+
+#: Characters that all samples of one prompt may have together; each takes a byte or more in
+#: a result.
+MAX_CHARACTERS_PER_PROMPT = 2_000_000
+
+#: Characters that a sample may have, which the wire holds; words are stopped by it, not characters.
+MAX_CHARACTERS_PER_SAMPLE = 1_000_000
 
 _WEIGHT = re.compile(r"(.+)=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
 
@@ -67,7 +74,7 @@ class TrainParameters(PluginParameters):
         description="Keep the text in the version, up to 50,000,000 symbols, so that copies of it "
         "can be found in what is written.",
     )
-    validation_share: float = Field(
+    validation_split: float = Field(
         default=0.1,
         ge=0.0,
         le=0.5,
@@ -120,3 +127,42 @@ class WordTrainParameters(TrainParameters):
         description="Take the text as sentences, each with a beginning and an end: what is "
         "written then begins where a sentence may begin, and ends where one may end.",
     )
+
+
+class GenerateParameters(GenerationParameters):
+    """How to continue prompts."""
+
+    max_characters_per_prompt: ClassVar[int] = MAX_CHARACTERS_PER_PROMPT
+
+    length: Length = Field(
+        default=400,
+        description="Symbols of each sample at most: characters, or words of a version that "
+        "writes words; with samples and temperatures multiplied in, at most "
+        f"{MAX_CHARACTERS_PER_PROMPT:,} for each prompt.",
+    )
+    sentences: int = Field(
+        default=1,
+        ge=0,
+        le=1_000,
+        description="Sentences that end a sample; 0 writes on to the length. For versions that "
+        "know sentences; others do not look at it.",
+    )
+    max_copied: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Characters in a row that a sample may have from the training text; what has "
+        "more is thrown away and written anew. 0 allows any.",
+    )
+    tries: int = Field(
+        default=20,
+        ge=1,
+        le=1_000,
+        description="How often a sample is written at most, until it keeps to max_copied.",
+    )
+
+    @property
+    def max_characters(self) -> int:
+        """Characters that each sample may have, so that all of them fit a result."""
+        share = MAX_CHARACTERS_PER_PROMPT // (self.samples * len(self.temperatures))
+        return min(share, MAX_CHARACTERS_PER_SAMPLE)
