@@ -37,12 +37,12 @@ class Batches:
         self._embedded_words = config.embedded_words
         self._lengths = np.array([len(ids) for ids in training.reviews], dtype=np.float64)
         self._class_shares = class_shares(
-            training.targets, len(config.labels), parameters.class_weights
+            training.targets, len(config.labels), parameters.class_weight
         )
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return math.ceil(len(self._training) / self._parameters.batch_reviews)
+        return math.ceil(len(self._training) / self._parameters.batch_size)
 
     def of_epoch(self, epoch: int, first: int) -> Iterator[Batch]:
         """Cut the batches of an epoch, counted from 1, from batch `first` on, counted from 0.
@@ -63,7 +63,7 @@ class Batches:
     def _parts(self, epoch: int) -> list[Rows]:
         """Put an epoch's reviews in order, and cut them into batches."""
         random = np.random.default_rng((self._parameters.seed, epoch - 1))
-        size = self._parameters.batch_reviews
+        size = self._parameters.batch_size
         order = random.permutation(len(self._training))
         if self._parameters.batching == "by_length":
             blur = random.uniform(1.0 - _LENGTH_BLUR, 1.0 + _LENGTH_BLUR, len(order))

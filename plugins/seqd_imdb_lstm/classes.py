@@ -101,7 +101,7 @@ def class_counts(targets: Targets, classes: int) -> npt.NDArray[np.intp]:
 
 
 def class_shares(targets: Targets, classes: int, weights: ClassWeights) -> Floats:
-    """Give what a record of each class counts, by the parameter `class_weights` → (classes,)."""
+    """Give what a record of each class counts, by the parameter `class_weight` → (classes,)."""
     if weights == "balanced":
         return balanced_weights(targets, classes)
     return np.ones(classes, dtype=np.float32)

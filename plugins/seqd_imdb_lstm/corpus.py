@@ -91,7 +91,7 @@ class Corpus:
         return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held_out))
 
     def vocabulary(
-        self, rows: Rows, vocabulary_words: int, tokenizer: Tokenizer = TOKENIZER
+        self, rows: Rows, vocabulary_size: int, tokenizer: Tokenizer = TOKENIZER
     ) -> Vocabulary:
         """Rank the words of some rows: the frequent first, of equals the one seen first.
 
@@ -101,7 +101,7 @@ class Corpus:
         for numbers in self.reviews.blocks(rows):
             counts += np.bincount(numbers, minlength=len(self.words))
         counts[0] = 0  # the start is no word
-        ranked = np.argsort(-counts, kind="stable")[: vocabulary_words - INDEX_FROM - 1]
+        ranked = np.argsort(-counts, kind="stable")[: vocabulary_size - INDEX_FROM - 1]
         words = [text_of(self.words[number]) for number in ranked if counts[number]]
         return Vocabulary(words, tokenizer)
 

@@ -87,7 +87,7 @@ def first_weights(config: VersionConfig, seed: int) -> Weights:
         elif name == "output_bias":
             drawn = np.zeros(shape)
         elif name.endswith("bias"):
-            drawn = np.repeat([0.0, 1.0, 0.0, 0.0], config.lstm_units)
+            drawn = np.repeat([0.0, 1.0, 0.0, 0.0], config.units)
         elif name.endswith("recurrent_kernel"):
             drawn = _orthogonal(random.normal(size=shape[::-1])).T
         else:

@@ -50,9 +50,9 @@ def build_network(
     # Pads in front are not masked, as in the tutorial: the network learns what a pad is.
     mask = keras.ops.not_equal(ids, PAD_ID) if is_masked else None  # (batch, tokens)
     # → (batch, tokens, embedding)
-    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_length)(ids)
+    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_dim)(ids)
     numbers = keras.layers.SpatialDropout1D(embedding_dropout)(numbers)
-    lstm = keras.layers.LSTM(config.lstm_units, return_sequences=pools)
+    lstm = keras.layers.LSTM(config.units, return_sequences=pools)
     if config.bidirectional:
         lstm = keras.layers.Bidirectional(lstm)
     # → (batch, directions · units), the last step's, or (batch, tokens, directions · units)
@@ -128,7 +128,7 @@ class KerasLearner:
         self._network.compile(
             loss="binary_crossentropy" if is_binary else "sparse_categorical_crossentropy",
             optimizer=keras.optimizers.Adam(
-                parameters.learning_rate, global_clipnorm=parameters.clip_norm or None
+                parameters.learning_rate, global_clipnorm=parameters.clipnorm or None
             ),
             metrics=["accuracy"],
             # Not jit_compile=True: XLA took 115-117 ms for a step of 64 reviews on two quiet
@@ -195,7 +195,7 @@ class KerasEngine:
     def memory_bytes(self) -> int:
         """Memory of the weights and of one batch's hidden states, in bytes."""
         directions = 2 if self._config.bidirectional else 1
-        states = PREDICT_REVIEWS * self._config.max_tokens * self._config.lstm_units * directions
+        states = PREDICT_REVIEWS * self._config.max_tokens * self._config.units * directions
         return int(4 * self.network.count_params() + 4 * states)
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:

@@ -37,7 +37,7 @@ class PackedLearner:
         their last bits.
         """
         self._seed = parameters.seed
-        self._clip_norm = parameters.clip_norm
+        self._clip_norm = parameters.clipnorm
         self._weights = {name: array.copy() for name, array in first.arrays().items()}
         self._adam = Adam(self._weights)
         make = lstm or fastest_lstm()

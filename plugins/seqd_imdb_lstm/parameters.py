@@ -39,18 +39,18 @@ class TrainParameters(PluginParameters):
         "spaces and ASCII punctuation; unicode-1 in any script, punctuation being words too and "
         "each Chinese or Japanese character a word.",
     )
-    vocabulary_words: int = Field(
+    vocabulary_size: int = Field(
         default=5_000,
         ge=5,
         le=200_000,
         description="Word ids, counted as Keras counts them: four are reserved, so 5000 keeps "
         "the 4,996 most frequent words.",
     )
-    network_words: int = Field(
+    lstm_vocabulary_size: int = Field(
         default=0,
         ge=0,
         le=200_000,
-        description="Word ids that the LSTM knows, the most frequent; 0: all of vocabulary_words.",
+        description="Word ids that the LSTM knows, the most frequent; 0: all of vocabulary_size.",
     )
     max_tokens: int = Field(
         default=500,
@@ -64,10 +64,10 @@ class TrainParameters(PluginParameters):
         description="front: pads stand in front and are read like words, as in the tutorial; "
         "masked: only real words are read.",
     )
-    embedding_length: int = Field(
+    embedding_dim: int = Field(
         default=32, ge=1, le=1_024, description="Numbers that stand for a word."
     )
-    lstm_units: int = Field(default=100, ge=1, le=2_048, description="Units of the LSTM layer.")
+    units: int = Field(default=100, ge=1, le=2_048, description="Units of the LSTM layer.")
     bidirectional: bool = Field(
         default=False, description="True: a second LSTM reads from the end (masked only)."
     )
@@ -98,7 +98,7 @@ class TrainParameters(PluginParameters):
         le=0.9,
         description="Share of the numbers before the output layer that training hides.",
     )
-    ngram_length: int = Field(
+    ngram_order: int = Field(
         default=0,
         ge=0,
         le=3,
@@ -122,7 +122,7 @@ class TrainParameters(PluginParameters):
         description="by_length: reviews of like length are learnt from together, which is several "
         "times as fast; shuffled: any reviews, as in the tutorial.",
     )
-    batch_reviews: int = Field(
+    batch_size: int = Field(
         default=64, ge=1, le=4_096, description="Reviews that one step of training learns from."
     )
     epochs: int = Field(default=3, ge=1, le=1_000, description="Times that all reviews are read.")
@@ -134,31 +134,31 @@ class TrainParameters(PluginParameters):
         description="constant: the step size stays; cosine: it rises over the first twentieth of "
         "the training, and falls to nothing at its end.",
     )
-    clip_norm: float = Field(
+    clipnorm: float = Field(
         default=0.0,
         ge=0.0,
         le=1_000.0,
         description="Length that a step's gradient is cut to, all weights together; 0: as it is.",
     )
-    weight_averaging: float = Field(
+    ema_momentum: float = Field(
         default=0.0,
         ge=0.0,
         lt=1.0,
         description="Momentum of a running mean of the weights, which the version then has; "
         "0: the weights of the last step.",
     )
-    class_weights: ClassWeights = Field(
+    class_weight: ClassWeights = Field(
         default="none",
         description="balanced: rare classes count more, so that all classes count the same.",
     )
-    patience_epochs: int = Field(
+    patience: int = Field(
         default=0,
         ge=0,
         le=1_000,
         description="Stop after so many epochs without a lower validation loss, and keep the "
         "best epoch's weights; 0: go through all epochs.",
     )
-    validation_fraction: float = Field(
+    validation_split: float = Field(
         default=0.05,
         ge=0.0,
         le=0.5,
@@ -194,42 +194,42 @@ class TrainParameters(PluginParameters):
                 "window_tokens would put pads in front of the middle of a review; with it padding "
                 "must be 'masked'"
             )
-        if self.network_words > self.vocabulary_words:
+        if self.lstm_vocabulary_size > self.vocabulary_size:
             raise ValueError(
-                f"network_words is {self.network_words:,}, of vocabulary_words "
-                f"{self.vocabulary_words:,}; it must not be greater"
+                f"lstm_vocabulary_size is {self.lstm_vocabulary_size:,}, of vocabulary_size "
+                f"{self.vocabulary_size:,}; it must not be greater"
             )
         return self
 
 
 _FAST: Final[Mapping[str, ParameterValue]] = {
     "tokenizer": "unicode-1",
-    "vocabulary_words": 6_000,
-    "network_words": 6_000,
+    "vocabulary_size": 6_000,
+    "lstm_vocabulary_size": 6_000,
     "max_tokens": 1_000,
     "padding": "masked",
-    "embedding_length": 64,
-    "lstm_units": 64,
+    "embedding_dim": 64,
+    "units": 64,
     "bidirectional": False,
     "pooling": "mean_max",
     "word_dropout": 0.3,
     "window_tokens": 300,
     "embedding_dropout": 0.5,
     "dropout": 0.5,
-    "ngram_length": 0,
+    "ngram_order": 0,
     "ngram_buckets": 2**19,
     "ngram_l2": 3.0,
     "lstm_share": 0.25,
     "batching": "by_length",
-    "batch_reviews": 32,
+    "batch_size": 32,
     "epochs": 4,
     "learning_rate": 0.006,
     "schedule": "cosine",
-    "clip_norm": 1.0,
-    "weight_averaging": 0.995,
-    "class_weights": "none",
-    "patience_epochs": 0,
-    "validation_fraction": 0.02,
+    "clipnorm": 1.0,
+    "ema_momentum": 0.995,
+    "class_weight": "none",
+    "patience": 0,
+    "validation_split": 0.02,
     "seed": 7,
 }
 
@@ -237,35 +237,35 @@ PRESETS: Final[Mapping[str, Mapping[str, ParameterValue]]] = {
     # All written out: a preset stays what it is when a default moves.
     "tutorial": {
         "tokenizer": "keras-legacy-1",
-        "vocabulary_words": 5_000,
-        "network_words": 0,
+        "vocabulary_size": 5_000,
+        "lstm_vocabulary_size": 0,
         "max_tokens": 500,
         "padding": "front",
-        "embedding_length": 32,
-        "lstm_units": 100,
+        "embedding_dim": 32,
+        "units": 100,
         "bidirectional": False,
         "pooling": "last",
         "word_dropout": 0.0,
         "window_tokens": 0,
         "embedding_dropout": 0.0,
         "dropout": 0.0,
-        "ngram_length": 0,
+        "ngram_order": 0,
         "ngram_buckets": 2**19,
         "ngram_l2": 3.0,
         "lstm_share": 0.25,
         "batching": "by_length",
-        "batch_reviews": 64,
+        "batch_size": 64,
         "epochs": 3,
         "learning_rate": 0.001,
         "schedule": "constant",
-        "clip_norm": 0.0,
-        "weight_averaging": 0.0,
-        "class_weights": "none",
-        "patience_epochs": 0,
-        "validation_fraction": 0.05,
+        "clipnorm": 0.0,
+        "ema_momentum": 0.0,
+        "class_weight": "none",
+        "patience": 0,
+        "validation_split": 0.05,
         "seed": 7,
     },
     "fast": _FAST,
     # The n-grams read many more words than the LSTM.
-    "best": {**_FAST, "vocabulary_words": 50_000, "ngram_length": 3},
+    "best": {**_FAST, "vocabulary_size": 50_000, "ngram_order": 3},
 }

@@ -56,11 +56,11 @@ def _on_classes(corpus: Corpus, parameters: TrainParameters) -> Iterator[str]:
             "and cannot be held out, so nothing tells how well the class is learnt."
         )
     most, least = int(np.argmax(counts)), int(np.argmin(counts))
-    if counts[most] > _SKEWED * counts[least] and parameters.class_weights == "none":
+    if counts[most] > _SKEWED * counts[least] and parameters.class_weight == "none":
         yield (
             f"Warning: {corpus.labels[most][:40]!r} has {counts[most]:,} records and "
             f"{corpus.labels[least][:40]!r} has {counts[least]:,}, so the rare class is easily "
-            "overlooked. With class_weights=balanced all classes count the same."
+            "overlooked. With class_weight=balanced all classes count the same."
         )
 
 

@@ -74,7 +74,7 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
     learning = Learning(learner, version_of, batches, parameters, context)
     figures = learning.run(material.validation)
     version = version_of(learning.weights())
-    if parameters.ngram_length:
+    if parameters.ngram_order:
         version = _with_ngrams(version, material.training, parameters, context)
         of_lstm = {f"lstm_{name}": value for name, value in figures.items()}
         figures = of_lstm | learning.validated(version, material.validation)
@@ -95,11 +95,11 @@ def _with_ngrams(
         if context.stop_requested():
             raise Stopped("The training was asked to stop while it fitted its n-grams.")
 
-    shares = class_shares(training.targets, len(version.config.labels), parameters.class_weights)
+    shares = class_shares(training.targets, len(version.config.labels), parameters.class_weight)
     table = fit_table(
         LabelledIds(training.reviews, training.targets, shares[training.targets]),
         len(version.config.labels),
-        length=parameters.ngram_length,
+        length=parameters.ngram_order,
         buckets=parameters.ngram_buckets,
         l2=parameters.ngram_l2,
         check_stop=check_stop,
@@ -117,10 +117,10 @@ def _read_material(parameters: TrainParameters, context: TrainContext) -> _Mater
     corpus = _read_training_data(parameters, context, limit_bytes)
     held_out = context.held_out
     # Held-out data of the caller's own leaves all of the training data to be trained on.
-    fraction = parameters.validation_fraction if held_out is None else 0.0
+    fraction = parameters.validation_split if held_out is None else 0.0
     rows, validation_rows = corpus.split(fraction, parameters.seed)
     # From the training rows alone: a word must not be known for being in the held-out ones.
-    vocabulary = corpus.vocabulary(rows, parameters.vocabulary_words, parameters.tokenizer)
+    vocabulary = corpus.vocabulary(rows, parameters.vocabulary_size, parameters.tokenizer)
     if held_out is None:
         validation = corpus.encode(validation_rows, vocabulary)
     else:
@@ -133,11 +133,11 @@ def _read_material(parameters: TrainParameters, context: TrainContext) -> _Mater
             parameters.max_tokens,
             limit_bytes - corpus.size_bytes,
         )
-    if parameters.patience_epochs and not len(validation):
+    if parameters.patience and not len(validation):
         raise InvalidParameters(
-            f"patience_epochs is {parameters.patience_epochs}, and there is nothing to validate "
+            f"patience is {parameters.patience}, and there is nothing to validate "
             "on: no class of the data has enough records to hold one out. Give held-out data, "
-            "raise validation_fraction, or leave patience_epochs at 0."
+            "raise validation_split, or leave patience at 0."
         )
     training = corpus.encode(rows, vocabulary)
     config = _config_of(parameters, corpus.labels, vocabulary, training)
@@ -206,20 +206,20 @@ def _config_of(
     training: LabelledReviews,
 ) -> VersionConfig:
     # No rows of the embedding for words that there are not.
-    words = min(parameters.vocabulary_words, INDEX_FROM + len(vocabulary.words) + 1)
+    words = min(parameters.vocabulary_size, INDEX_FROM + len(vocabulary.words) + 1)
     return VersionConfig(
         tokenizer=parameters.tokenizer,
-        vocabulary_words=words,
-        network_words=min(parameters.network_words, words),
+        vocabulary_size=words,
+        lstm_vocabulary_size=min(parameters.lstm_vocabulary_size, words),
         max_tokens=parameters.max_tokens,
         padding=parameters.padding,
-        embedding_length=parameters.embedding_length,
-        lstm_units=parameters.lstm_units,
+        embedding_dim=parameters.embedding_dim,
+        units=parameters.units,
         bidirectional=parameters.bidirectional,
         pooling=parameters.pooling,
-        ngram_length=parameters.ngram_length,
-        ngram_buckets=parameters.ngram_buckets if parameters.ngram_length else 0,
-        lstm_share=parameters.lstm_share if parameters.ngram_length else 1.0,
+        ngram_order=parameters.ngram_order,
+        ngram_buckets=parameters.ngram_buckets if parameters.ngram_order else 0,
+        lstm_share=parameters.lstm_share if parameters.ngram_order else 1.0,
         labels=labels,
         class_counts=tuple(class_counts(training.targets, len(labels)).tolist()),
     )

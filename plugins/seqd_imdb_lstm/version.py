@@ -54,23 +54,23 @@ class VersionConfig(BaseModel):
     tokenizer: Tokenizer = Field(
         default="keras-legacy-1", description="The rule that splits a text into words."
     )
-    vocabulary_words: int = Field(ge=5, description="Word ids, the four reserved ones included.")
-    network_words: int = Field(
+    vocabulary_size: int = Field(ge=5, description="Word ids, the four reserved ones included.")
+    lstm_vocabulary_size: int = Field(
         default=0, ge=0, description="Those that the LSTM knows, the first ones; 0: all of them."
     )
     max_tokens: int = Field(ge=1, description="Ids that the network reads of a review's end.")
     padding: Padding = Field(
         default="front", description="front: pads are read like words; masked: they are not read."
     )
-    embedding_length: int = Field(ge=1, description="Numbers that stand for a word.")
-    lstm_units: int = Field(ge=1, description="Units of the LSTM layer, in each direction.")
+    embedding_dim: int = Field(ge=1, description="Numbers that stand for a word.")
+    units: int = Field(ge=1, description="Units of the LSTM layer, in each direction.")
     bidirectional: bool = Field(default=False, description="True: read from both ends.")
     pooling: Pooling = Field(
         default="last",
         description="What the classes are told from: the last state, or the greatest and the mean "
         "of all.",
     )
-    ngram_length: int = Field(
+    ngram_order: int = Field(
         default=0, ge=0, le=3, description="Words of the longest n-gram; 0: there is no branch."
     )
     ngram_buckets: int = Field(
@@ -91,18 +91,18 @@ class VersionConfig(BaseModel):
             raise ValueError("a class stands in labels twice")
         if len(self.class_counts) != len(self.labels):
             raise ValueError("class_counts has not one number for each of labels")
-        if self.network_words > self.vocabulary_words:
-            raise ValueError("network_words is greater than vocabulary_words")
+        if self.lstm_vocabulary_size > self.vocabulary_size:
+            raise ValueError("lstm_vocabulary_size is greater than vocabulary_size")
         if self.padding == "front" and (self.bidirectional or self.pools):
             raise ValueError("bidirectional and mean_max need masked padding")
-        if self.ngram_length and (self.ngram_buckets < 2 or self.ngram_buckets.bit_count() != 1):
+        if self.ngram_order and (self.ngram_buckets < 2 or self.ngram_buckets.bit_count() != 1):
             raise ValueError("ngram_buckets is no power of two")
         return self
 
     @property
     def embedded_words(self) -> int:
         """Rows of the embedding; ids from there on are unknown words to the LSTM."""
-        return self.network_words or self.vocabulary_words
+        return self.lstm_vocabulary_size or self.vocabulary_size
 
     @property
     def pools(self) -> bool:
@@ -113,7 +113,7 @@ class VersionConfig(BaseModel):
     def features(self) -> int:
         """Numbers that the output layer reads."""
         directions = 2 if self.bidirectional else 1
-        return self.lstm_units * directions * (2 if self.pools else 1)
+        return self.units * directions * (2 if self.pools else 1)
 
     @property
     def outputs(self) -> int:
@@ -159,15 +159,15 @@ class Version:
 
 def shapes_of(config: VersionConfig) -> dict[str, tuple[int, ...]]:
     """Give the shape that each array must have."""
-    units = config.lstm_units
+    units = config.units
     direction = {
-        "kernel": (config.embedding_length, 4 * units),
+        "kernel": (config.embedding_dim, 4 * units),
         "recurrent_kernel": (units, 4 * units),
         "bias": (4 * units,),
     }
     backward = {f"backward_{name}": shape for name, shape in direction.items()}
     return {
-        "embedding": (config.embedded_words, config.embedding_length),
+        "embedding": (config.embedded_words, config.embedding_dim),
         **direction,
         "output_kernel": (config.features, config.outputs),
         "output_bias": (config.outputs,),
@@ -177,7 +177,7 @@ def shapes_of(config: VersionConfig) -> dict[str, tuple[int, ...]]:
 
 def ngram_shapes_of(config: VersionConfig) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
     """Give type and shape of each array of the n-gram branch; none without it."""
-    if not config.ngram_length:
+    if not config.ngram_order:
         return {}
     buckets, outputs = config.ngram_buckets, config.outputs
     return {
@@ -216,9 +216,9 @@ def read_version(folder: Path) -> Version:
     vocabulary = Vocabulary(words, config.tokenizer)
     arrays = _read_arrays(folder, config)
     lstm = Weights(**{name: arrays[name] for name in shapes_of(config)})
-    if not config.ngram_length:
+    if not config.ngram_order:
         return Version(config, vocabulary, lstm)
-    ngrams = NgramTable(config.ngram_length, *(arrays[name] for name in ngram_shapes_of(config)))
+    ngrams = NgramTable(config.ngram_order, *(arrays[name] for name in ngram_shapes_of(config)))
     return Version(config, vocabulary, lstm, ngrams)
 
 
@@ -251,11 +251,11 @@ def read_words(folder: Path, config: VersionConfig) -> list[str]:
     except (OSError, ValueError) as error:
         raise _damaged(VOCABULARY_FILE, str(error)) from None
     highest = len(words) + INDEX_FROM
-    if highest >= config.vocabulary_words:
+    if highest >= config.vocabulary_size:
         raise _damaged(
             VOCABULARY_FILE,
             f"its last word has the id {highest}, and config.json allows ids below "
-            f"{config.vocabulary_words}",
+            f"{config.vocabulary_size}",
         )
     if len(set(words)) < len(words):
         raise _damaged(VOCABULARY_FILE, "a word stands in it twice")

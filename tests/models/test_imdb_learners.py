@@ -34,7 +34,7 @@ def network() -> ModuleType:
 
 
 def a_config(labels: tuple[str, ...] = TWO, **changes: object) -> VersionConfig:
-    sizes = {"vocabulary_words": WORDS, "embedding_length": 6, "lstm_units": 10}
+    sizes = {"vocabulary_size": WORDS, "embedding_dim": 6, "units": 10}
     sizes["class_counts"] = (1,) * len(labels)
     return VersionConfig(**sizes, max_tokens=TOKENS, labels=labels, **changes)
 
@@ -196,7 +196,7 @@ def test_masked_reviews_get_the_same_probabilities_however_they_are_padded(shape
 
 
 def test_words_outside_the_embedding_are_unknown_to_keras_too():
-    config = a_config(network_words=10)
+    config = a_config(lstm_vocabulary_size=10)
     version = Version(config, Vocabulary([]), first_weights(config, seed=2))
 
     known, unknown = (

@@ -13,11 +13,11 @@ from seqd_imdb_lstm.version import read_config
 from seqd_schemas import Classification
 
 SMALL = {
-    "vocabulary_words": 200,
+    "vocabulary_size": 200,
     "max_tokens": 12,
-    "embedding_length": 8,
-    "lstm_units": 8,
-    "batch_reviews": 8,
+    "embedding_dim": 8,
+    "units": 8,
+    "batch_size": 8,
     "epochs": 1,
     "learning_rate": 0.02,
 }
@@ -42,8 +42,8 @@ def classified(loaded, *texts: str) -> list[Classification]:
     [
         ([("gut", "a"), ("schlecht", "b")], {}),
         ([("gleich", "a"), ("gleich", "b")] * 10, {}),
-        ([("gut", "a"), ("schlecht", "b")] * 10, {"vocabulary_words": 5}),
-        ([("gut so", "a"), ("na ja", "b")] * 10 + [("nie", "c")], {"class_weights": "balanced"}),
+        ([("gut", "a"), ("schlecht", "b")] * 10, {"vocabulary_size": 5}),
+        ([("gut so", "a"), ("na ja", "b")] * 10 + [("nie", "c")], {"class_weight": "balanced"}),
         ([("gut", "a"), ("schlecht", "b")] * 10, {"max_tokens": 1}),
     ],
     ids=["two records", "equal texts", "one word", "a class seen once", "one id"],
@@ -86,9 +86,9 @@ def test_weighed_classes_are_not_overlooked_however_rare(tmp_path: Path):
     # The sign of the rare class stands in the frequent one too, in one record of ten.
     records += [("selten eins", "a")] * 20
 
-    plain, config = trained(tmp_path / "plain", records, epochs=3, validation_fraction=0.0)
+    plain, config = trained(tmp_path / "plain", records, epochs=3, validation_split=0.0)
     weighed, _ = trained(
-        tmp_path / "weighed", records, epochs=3, validation_fraction=0.0, class_weights="balanced"
+        tmp_path / "weighed", records, epochs=3, validation_split=0.0, class_weight="balanced"
     )
 
     assert config.class_counts == (320, 6)

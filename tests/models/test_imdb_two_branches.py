@@ -19,16 +19,16 @@ from seqd_imdb_lstm.training import train_version
 from seqd_imdb_lstm.version import WEIGHTS_FILE, read_version
 
 SMALL = {
-    "vocabulary_words": 60,
+    "vocabulary_size": 60,
     "max_tokens": 12,
     "padding": "masked",
     "pooling": "mean_max",
-    "embedding_length": 8,
-    "lstm_units": 8,
-    "batch_reviews": 8,
+    "embedding_dim": 8,
+    "units": 8,
+    "batch_size": 8,
     "epochs": 2,
-    "validation_fraction": 0.2,
-    "ngram_length": 2,
+    "validation_split": 0.2,
+    "ngram_order": 2,
     "ngram_buckets": 1024,
     "ngram_l2": 0.1,
 }

@@ -81,9 +81,9 @@ def test_skewed_classes_are_told_with_the_remedy_unless_it_was_taken():
 
     assert remarks_on(*skewed) == [
         "Warning: 'good' has 21 records and 'bad' has 2, so the rare class is easily overlooked. "
-        "With class_weights=balanced all classes count the same."
+        "With class_weight=balanced all classes count the same."
     ]
-    assert remarks_on(*skewed, class_weights="balanced") == []
+    assert remarks_on(*skewed, class_weight="balanced") == []
     assert remarks_on(*varied("good", 20), *varied("bad", 2)) == []
 
 

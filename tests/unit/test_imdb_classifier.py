@@ -20,10 +20,10 @@ from seqd_schemas import Classification, ItemError
 
 def a_version(max_tokens: int = 8, labels: tuple[str, ...] = ("neg", "pos")) -> Version:
     config = VersionConfig(
-        vocabulary_words=9,
+        vocabulary_size=9,
         max_tokens=max_tokens,
-        embedding_length=3,
-        lstm_units=6,
+        embedding_dim=3,
+        units=6,
         labels=labels,
         class_counts=(1,) * len(labels),
     )

@@ -29,7 +29,7 @@ def all_rows(corpus: Corpus) -> np.ndarray:
 def test_words_are_ranked_by_frequency_and_equals_by_who_came_first():
     corpus = a_corpus(("so so bad", "neg"), ("good good so fine", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=100)
 
     assert vocabulary.words == ("so", "good", "bad", "fine")  # 3, 2, 1, 1 times
 
@@ -37,7 +37,7 @@ def test_words_are_ranked_by_frequency_and_equals_by_who_came_first():
 def test_a_vocabulary_of_n_ids_keeps_n_less_four_words():
     corpus = a_corpus(("so so bad", "neg"), ("good good so fine", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=6)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=6)
 
     assert vocabulary.words == ("so", "good")
     assert vocabulary.id_of(b"good") == 5
@@ -46,7 +46,7 @@ def test_a_vocabulary_of_n_ids_keeps_n_less_four_words():
 def test_a_vocabulary_may_be_one_word():
     corpus = a_corpus(("so so bad", "neg"), ("good so", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=5)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=5)
 
     assert vocabulary.words == ("so",)
     encoded = corpus.encode(all_rows(corpus), vocabulary)
@@ -56,7 +56,7 @@ def test_a_vocabulary_may_be_one_word():
 def test_words_of_held_out_rows_are_not_known():
     corpus = a_corpus(("bad", "neg"), ("good", "pos"), ("hidden", "pos"))
 
-    vocabulary = corpus.vocabulary(np.array([0, 1]), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(np.array([0, 1]), vocabulary_size=100)
 
     assert vocabulary.words == ("bad", "good")
 
@@ -64,7 +64,7 @@ def test_words_of_held_out_rows_are_not_known():
 def test_only_the_words_that_the_network_will_read_are_kept_and_counted():
     corpus = a_corpus(("cut cut cut bad film", "neg"), ("fine film", "pos"), max_tokens=2)
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=100)
 
     assert vocabulary.words == ("film", "bad", "fine")
     assert [len(ids) for ids in corpus.reviews] == [2, 2]
@@ -99,10 +99,10 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_siz
 
 
 @given(st.lists(WORDS, min_size=2, max_size=8), st.integers(5, 9), st.integers(1, 12))
-def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_words, max_tokens):
+def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_size, max_tokens):
     labelled_texts = ((" ".join(text), f"class {i % 3 % 2}") for i, text in enumerate(texts))
     corpus = a_corpus(*labelled_texts, max_tokens=max_tokens)
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size)
 
     encoded = corpus.encode(all_rows(corpus), vocabulary)
 

@@ -30,10 +30,10 @@ MEND = "Train the version again, or copy it again from where it came from."
 
 def a_version() -> Version:
     config = VersionConfig(
-        vocabulary_words=7,
+        vocabulary_size=7,
         max_tokens=4,
-        embedding_length=2,
-        lstm_units=3,
+        embedding_dim=2,
+        units=3,
         labels=("neg", "pos"),
         class_counts=(9, 4),
     )
@@ -71,12 +71,12 @@ def test_a_version_is_read_as_it_was_written(folder: Path):
 def test_all_that_a_version_can_be_is_read_as_it_was_written(tmp_path: Path):
     config = VersionConfig(
         tokenizer="unicode-1",
-        vocabulary_words=7,
-        network_words=6,
+        vocabulary_size=7,
+        lstm_vocabulary_size=6,
         max_tokens=4,
         padding="masked",
-        embedding_length=2,
-        lstm_units=3,
+        embedding_dim=2,
+        units=3,
         bidirectional=True,
         pooling="mean_max",
         labels=("a", "b", "c"),
@@ -118,7 +118,7 @@ def test_a_version_of_a_later_format_names_both_formats_and_what_to_do(folder: P
         ({"labels": ["neg", "neg"]}, "a class stands in labels twice"),
         ({"labels": ["neg"]}, "at least 2 items"),
         ({"class_counts": [1]}, "class_counts has not one number for each of labels"),
-        ({"network_words": 8}, "network_words is greater than vocabulary_words"),
+        ({"lstm_vocabulary_size": 8}, "lstm_vocabulary_size is greater than vocabulary_size"),
         ({"format": 1}, "Input should be 2"),
         ({"tokenizer": "another"}, "'keras-legacy-1' or 'unicode-1'"),
     ],
