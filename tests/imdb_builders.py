@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Floats, Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.artifact import Floats, Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 #: Root mean squares of a network whose answers spread from 0.3 to 0.95 on reviews as below.
 _SIZES = {

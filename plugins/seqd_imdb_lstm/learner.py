@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import Device
-from seqd_imdb_lstm.classes import Targets
+from seqd_imdb_lstm.artifact import Floats, Targets, VersionConfig, Weights, shapes_of
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig, Weights, shapes_of
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import Ids
 
 State = Mapping[str, npt.NDArray[np.generic]]
 

@@ -13,14 +13,14 @@ import numpy as np
 
 from seqd.errors import InvalidParameters, Stopped
 from seqd.hookspecs import TrainContext, check_arrays
+from seqd_imdb_lstm.artifact import Floats, Probabilities, Version, Weights
 from seqd_imdb_lstm.batches import Batches
-from seqd_imdb_lstm.corpus import LabelledReviews
+from seqd_imdb_lstm.data import LabelledReviews
 from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.learner import Learner, State
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.place import Best, Place
 from seqd_imdb_lstm.running_mean import RunningMean
-from seqd_imdb_lstm.version import Floats, Probabilities, Version, Weights
 
 #: Reviews validated between two looks at the stop request; a fifth of a second on one core.
 _VALIDATE_REVIEWS: Final = 512

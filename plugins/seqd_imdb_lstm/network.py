@@ -14,13 +14,11 @@ import numpy as np
 
 from seqd.errors import InvalidData
 from seqd.hookspecs import restore_variables, saved_variables
-from seqd_imdb_lstm.batches import known_to_network
-from seqd_imdb_lstm.corpus import LabelledWords
+from seqd_imdb_lstm.artifact import Probabilities, Version, VersionConfig, Weights
 from seqd_imdb_lstm.learner import Batch, State
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.reviews import INDEX_FROM, PAD_ID, START_ID
-from seqd_imdb_lstm.version import Probabilities, Version, VersionConfig, Weights
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.tokenizer import LabelledWords
+from seqd_imdb_lstm.vocabulary import INDEX_FROM, PAD_ID, START_ID, Ids, clip_to_vocabulary
 
 #: Reviews of one prediction. Fixed, the last batch being filled up, so that few shapes are
 #: ever compiled.
@@ -91,7 +89,7 @@ def padded(reviews: Sequence[Ids], config: VersionConfig) -> Ids:
     for row, ids in enumerate(reviews):
         if len(ids):
             place = slice(0, len(ids)) if is_masked else slice(length - len(ids), None)
-            array[row, place] = known_to_network(ids, config.embedded_words)
+            array[row, place] = clip_to_vocabulary(ids, config.embedded_words)
     return array
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from seqd.hookspecs import check_arrays
 from seqd_imdb_lstm.adam import Adam
+from seqd_imdb_lstm.artifact import Floats, VersionConfig, Weights
 from seqd_imdb_lstm.learner import Batch, State
 from seqd_imdb_lstm.packed_lstm import Workspace
 from seqd_imdb_lstm.packed_network import Gradients, Lstm, PackedNetwork, fastest_lstm
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig, Weights
 
 
 class PackedLearner:

@@ -14,13 +14,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from seqd_imdb_lstm.artifact import Floats, VersionConfig
 from seqd_imdb_lstm.learner import Batch
 from seqd_imdb_lstm.output_layer import answer
 from seqd_imdb_lstm.packed_batch import PackedBatch
 from seqd_imdb_lstm.packed_lstm import PackedLstm, Workspace
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import Ids
 
 _LSTM_ARRAYS: Final = ("kernel", "recurrent_kernel", "bias")
 

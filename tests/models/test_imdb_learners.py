@@ -9,12 +9,12 @@ from seqd.errors import CheckpointDamaged
 from seqd.hookspecs import Device
 from seqd_imdb_lstm import TrainParameters
 from seqd_imdb_lstm.adam import Adam
+from seqd_imdb_lstm.artifact import Version, VersionConfig
 from seqd_imdb_lstm.learner import Batch, Learner, first_weights, learner_for
 from seqd_imdb_lstm.packed_learner import PackedLearner
 from seqd_imdb_lstm.packed_lstm import PackedLstm
 from seqd_imdb_lstm.packed_lstm_compiled import CompiledLstm
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.network
 

@@ -14,9 +14,9 @@ from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Artifact, Device, LabelledRecord, TrainedModel, WorkItem
 from seqd.testing import MemoryCheckpoints, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, read_version, shapes_of
 from seqd_imdb_lstm.engine import Engine, engine_for
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, read_version, shapes_of
+from seqd_imdb_lstm.vocabulary import Vocabulary
 from seqd_schemas import DataFingerprint, FileDigest, ModelManifest
 
 pytestmark = pytest.mark.network

@@ -9,7 +9,7 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
-from seqd_imdb_lstm.version import read_config
+from seqd_imdb_lstm.artifact import read_config
 from seqd_schemas import Classification
 
 SMALL = {

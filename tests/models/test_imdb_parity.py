@@ -7,11 +7,11 @@ import pytest
 
 from imdb_builders import a_config, a_version_with_a_long_memory, reviews_like_real_ones
 from seqd.hookspecs import Device
+from seqd_imdb_lstm.artifact import Version
 from seqd_imdb_lstm.engine import engine_for
 from seqd_imdb_lstm.packed_compiled import CompiledKernel
 from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.packed_numpy import NumpyKernel
-from seqd_imdb_lstm.version import Version
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
 

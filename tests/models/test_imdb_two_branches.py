@@ -11,12 +11,12 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
+from seqd_imdb_lstm.artifact import WEIGHTS_FILE, read_version
 from seqd_imdb_lstm.averaged_engine import AveragedEngine
 from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.ngram_fitting import LabelledIds, fit_table
+from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
 from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.training import train_version
-from seqd_imdb_lstm.version import WEIGHTS_FILE, read_version
 
 SMALL = {
     "vocabulary_size": 60,
@@ -76,14 +76,14 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds() -> None:
     random = np.random.default_rng(0)
     reviews = [np.array([1, *random.integers(2, 9, 6)], dtype=np.int32) for _ in range(40)]
     targets = random.integers(0, 2, 40).astype(np.int32)
-    data = LabelledIds(reviews, targets, np.ones(40, dtype=np.float32))
-    table = fit_table(data, 2, length=2, buckets=256, l2=1.0)
+    data = WeightedReviews(reviews, targets, np.ones(40, dtype=np.float32))
+    table = fit_table(data, 2, order=2, buckets=256, l2=1.0)
     lstm = PackedEngine(version)
 
     told = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
 
     odds = lstm.probabilities(reviews).astype(np.float64)
-    by_hand = 0.25 * np.log(odds[:, 1] / odds[:, 0]) + 0.75 * table.scores(reviews)[:, 0]
+    by_hand = 0.25 * np.log(odds[:, 1] / odds[:, 0]) + 0.75 * table.logits(reviews)[:, 0]
     assert np.log(told[:, 1] / told[:, 0]) == pytest.approx(by_hand, abs=1e-4)
     assert told.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-6)
 

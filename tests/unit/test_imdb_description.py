@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters, seqd_register_models
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, shapes_of, write_version
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, shapes_of, write_version
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 HEAVY = ("keras", "tensorflow", "safetensors", "jax", "torch", "onnxruntime")
 

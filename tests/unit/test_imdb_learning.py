@@ -7,13 +7,13 @@ from seqd.errors import CheckpointDamaged, InvalidParameters, Stopped
 from seqd.hookspecs import Device
 from seqd.testing import MemoryCheckpoints
 from seqd_imdb_lstm import TrainParameters
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights
 from seqd_imdb_lstm.batches import Batches
-from seqd_imdb_lstm.corpus import LabelledReviews
+from seqd_imdb_lstm.data import LabelledReviews
 from seqd_imdb_lstm.learner import learner_for
 from seqd_imdb_lstm.learning import Learning, validation_figures
-from seqd_imdb_lstm.reviews import UNKNOWN_ID, Vocabulary
 from seqd_imdb_lstm.running_mean import RunningMean
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights
+from seqd_imdb_lstm.vocabulary import UNKNOWN_ID, Vocabulary
 
 CPU = Device(slot="cpu:0", kind="cpu")
 CONFIG = VersionConfig(

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imdb_builders import a_config, a_version, a_version_with_a_long_memory, plain_probabilities
+from seqd_imdb_lstm.artifact import VersionConfig
 from seqd_imdb_lstm.compiled_lstm import DEPTH, LANES
 from seqd_imdb_lstm.packed_compiled import CompiledKernel
 from seqd_imdb_lstm.packed_engine import PackedEngine, fastest_kernel, probabilities_of
 from seqd_imdb_lstm.packed_numpy import BATCH_SEQUENCES, NumpyKernel
-from seqd_imdb_lstm.version import VersionConfig
 
 CONFIGS = {
     "tutorial": {},

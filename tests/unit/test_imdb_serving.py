@@ -11,10 +11,10 @@ from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters
-from seqd_imdb_lstm.classifier import LoadedImdbLstm
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, shapes_of
 from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.serving import LoadedImdbLstm
+from seqd_imdb_lstm.vocabulary import Vocabulary
 from seqd_schemas import Classification, ItemError
 
 

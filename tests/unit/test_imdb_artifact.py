@@ -14,9 +14,7 @@ from seqd.hookspecs import WorkItem
 from seqd.store import open_folder
 from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
-from seqd_imdb_lstm.inspection import inspect_version
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import (
+from seqd_imdb_lstm.artifact import (
     Version,
     VersionConfig,
     Weights,
@@ -24,6 +22,8 @@ from seqd_imdb_lstm.version import (
     shapes_of,
     write_version,
 )
+from seqd_imdb_lstm.serving import inspect_version
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 MEND = "Train the version again, or copy it again from where it came from."
 
