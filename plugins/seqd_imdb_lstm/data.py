@@ -217,7 +217,7 @@ def read_corpus(
     empty, or when its labels are less than two or more than classes can be.
     """
     reader = _CorpusReader(description, max_tokens, limit_bytes)
-    for number, (words, label) in enumerate(_labelled(records, description), start=1):
+    for number, words, label in _labelled(records, description):
         reader.add(number, words, label)
     return reader.corpus()
 
@@ -237,7 +237,7 @@ def read_held_out(
     """
     target_of_label = {label: target for target, label in enumerate(labels)}
     reviews, targets = _ReviewPacker(), array("i")
-    for number, (words, label) in enumerate(_labelled(records, description), start=1):
+    for number, words, label in _labelled(records, description):
         if label not in target_of_label:
             raise InvalidData(
                 f"Record {number:,} of {description} has the class {label[:40]!r}, and the "
@@ -483,8 +483,8 @@ class _DuplicateFinder:
 
 def _labelled(
     records: Iterable[LabelledWords], description: str
-) -> Iterator[tuple[list[bytes], str]]:
-    """Yield the records; raise InvalidData at the first one without a label."""
+) -> Iterator[tuple[int, list[bytes], str]]:
+    """Yield each record's number, from 1, words and label; raise InvalidData without a label."""
     for number, (words, label) in enumerate(records, start=1):
         if not label:
             raise InvalidData(
@@ -492,7 +492,7 @@ def _labelled(
                 "reviews that all have one. Name the field that holds it (label_field; on "
                 "the command line --label-field)."
             )
-        yield words, label
+        yield number, words, label
 
 
 def _too_large(what: str, max_tokens: int) -> InvalidData:

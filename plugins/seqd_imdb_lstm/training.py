@@ -140,9 +140,9 @@ def _read_inputs(parameters: TrainParameters, context: TrainContext) -> _Inputs:
         )
     if parameters.patience and not len(validation):
         raise InvalidParameters(
-            f"patience is {parameters.patience}, and there is nothing to validate "
-            "on: no class of the data has enough records to hold one out. Give held-out data, "
-            "raise validation_split, or leave patience at 0."
+            f"patience is {parameters.patience}, and there is nothing to validate on: no class of "
+            "the data has enough records to hold one out. Give held-out data, raise "
+            "validation_split, or leave patience at 0."
         )
     training = corpus.encode(rows, vocabulary)
     config = _config_of(parameters, corpus.labels, vocabulary, training)
