@@ -5,20 +5,35 @@ resumes from a checkpoint draws what an undisturbed one does.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from seqd_imdb_lstm.artifact import VersionConfig
+from seqd_imdb_lstm.artifact import Floats, Targets, VersionConfig
 from seqd_imdb_lstm.data import LabelledReviews, Rows, loss_weights
-from seqd_imdb_lstm.learner import Batch
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.vocabulary import START_ID, UNKNOWN_ID, Ids, clip_to_vocabulary
 
 #: Lengths are multiplied by a random factor of up to 1 ± this before reviews are sorted by them:
 #: else the same reviews would share a batch in each epoch.
 _LENGTH_NOISE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The reviews of one training step."""
+
+    #: (tokens,) each, from 1 to `max_tokens` ids, all below `embedded_words`.
+    reviews: Sequence[Ids]
+    #: (reviews,) int32, the class of each.
+    targets: Targets
+    #: (reviews,) float32, the weight of each one's loss; 1 without class weights.
+    sample_weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.reviews)
 
 
 class Batches:
@@ -51,7 +66,7 @@ class Batches:
             yield Batch(
                 reviews=[self._augmented(self._training.reviews[int(row)], random) for row in rows],
                 targets=targets,
-                shares=self._loss_weights[targets],
+                sample_weight=self._loss_weights[targets],
             )
 
     def _rows_of_batches(self, epoch: int) -> list[Rows]:

@@ -5,34 +5,18 @@ learns on a CPU, and `network.KerasLearner`, which learns on a GPU. Called by `t
 `learning`. They begin with the same weights, which are drawn here.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import Device
-from seqd_imdb_lstm.artifact import Floats, Targets, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.artifact import Floats, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.vocabulary import Ids
 
 State = Mapping[str, npt.NDArray[np.generic]]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step learns from."""
-
-    #: (tokens,) each, from 1 to `max_tokens` of them, all below `embedded_words`.
-    reviews: Sequence[Ids]
-    #: (reviews,) each one's class.
-    targets: Targets
-    #: (reviews,) what each one's loss counts; 1 where classes are not weighed.
-    shares: Floats
-
-    def __len__(self) -> int:
-        return len(self.reviews)
 
 
 class Learner(Protocol):

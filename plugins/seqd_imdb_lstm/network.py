@@ -15,7 +15,8 @@ import numpy as np
 from seqd.errors import InvalidData
 from seqd.hookspecs import restore_variables, saved_variables
 from seqd_imdb_lstm.artifact import Probabilities, Version, VersionConfig, Weights
-from seqd_imdb_lstm.learner import Batch, State
+from seqd_imdb_lstm.batches import Batch
+from seqd_imdb_lstm.learner import State
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.tokenizer import LabelledWords
 from seqd_imdb_lstm.vocabulary import INDEX_FROM, PAD_ID, START_ID, Ids, clip_to_vocabulary
@@ -143,7 +144,7 @@ class KerasLearner:
         figures = self._network.train_on_batch(
             padded(batch.reviews, self._config),
             batch.targets[:, None],
-            sample_weight=batch.shares,
+            sample_weight=batch.sample_weight,
             return_dict=True,
         )
         return float(figures["loss"]), float(figures["accuracy"])

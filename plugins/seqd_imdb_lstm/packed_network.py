@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import numpy as np
 
 from seqd_imdb_lstm.artifact import Floats, VersionConfig
-from seqd_imdb_lstm.learner import Batch
+from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.output_layer import answer
 from seqd_imdb_lstm.packed_batch import PackedBatch
 from seqd_imdb_lstm.packed_lstm import PackedLstm, Workspace
@@ -116,7 +116,7 @@ class PackedNetwork:
             weights["output_kernel"],
             weights["output_bias"],
             part.targets[packed.order],
-            part.shares[packed.order] / np.float32(batch_size),
+            part.sample_weight[packed.order] / np.float32(batch_size),
         )
         pull = np.zeros_like(features)
         pull[reviews] = told.features_gradient

@@ -10,7 +10,8 @@ from seqd.hookspecs import Device
 from seqd_imdb_lstm import TrainParameters
 from seqd_imdb_lstm.adam import Adam
 from seqd_imdb_lstm.artifact import Version, VersionConfig
-from seqd_imdb_lstm.learner import Batch, Learner, first_weights, learner_for
+from seqd_imdb_lstm.batches import Batch
+from seqd_imdb_lstm.learner import Learner, first_weights, learner_for
 from seqd_imdb_lstm.packed_learner import PackedLearner
 from seqd_imdb_lstm.packed_lstm import PackedLstm
 from seqd_imdb_lstm.packed_lstm_compiled import CompiledLstm
@@ -45,7 +46,7 @@ def a_batch(reviews: int, classes: int = 2, seed: int = 0) -> Batch:
     return Batch(
         reviews=[random.integers(1, WORDS, length).astype(np.int32) for length in lengths],
         targets=random.integers(0, classes, reviews).astype(np.int32),
-        shares=random.uniform(0.5, 2.0, reviews).astype(np.float32),
+        sample_weight=random.uniform(0.5, 2.0, reviews).astype(np.float32),
     )
 
 
@@ -66,7 +67,7 @@ def gradients_of_keras(config: VersionConfig, batch: Batch) -> dict[str, np.ndar
     keras_network.train_on_batch(
         network().padded(batch.reviews, config),
         batch.targets[:, None],
-        sample_weight=batch.shares,
+        sample_weight=batch.sample_weight,
     )
     return {name: first[name] - variable.numpy() for name, variable in variables.items()}
 

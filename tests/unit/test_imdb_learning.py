@@ -223,7 +223,7 @@ def test_balanced_classes_count_the_same_all_together():
     batches = list(batches_of(60, class_weight="balanced").of_epoch(1, 0))
 
     targets = np.concatenate([batch.targets for batch in batches])
-    shares = np.concatenate([batch.shares for batch in batches])
+    shares = np.concatenate([batch.sample_weight for batch in batches])
 
     # a third of the reviews is of the second class
     assert shares[targets == 1] == pytest.approx(1.5)
