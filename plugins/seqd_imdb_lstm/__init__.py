@@ -7,10 +7,10 @@ Read it in the order in which a text goes through it:
     vocabulary   words → token ids
     data         a training set → ids and classes, and what is odd about it
     batches      an epoch's batches
-    learner      a training step: `packed_learner` on a CPU, `network` (Keras) on a GPU
+    learner      a training step: compiled kernels on a CPU, `network` (Keras) on a GPU
     learning     the epochs: validation, early stopping, checkpoints
     ngrams       the linear branch: served, and fitted
-    engine       ids → probabilities: `packed_engine` on a CPU, `network` on a GPU
+    engine       ids → probabilities: compiled kernels on a CPU, `network` on a GPU
     artifact     a version's files
     training     all of that in order: data → version
     serving      a version → outcomes of items, and tables for a person
