@@ -5,7 +5,7 @@ import numpy as np
 from seqd_imdb_lstm.artifact import Floats, Version, VersionConfig, Weights, shapes_of
 from seqd_imdb_lstm.vocabulary import Vocabulary
 
-#: Root mean squares of a network whose answers spread from 0.3 to 0.95 on reviews as below.
+#: Root mean squares of a network whose probabilities spread from 0.3 to 0.95 on reviews as below.
 _SIZES = {
     "embedding": 0.6,
     "kernel": 0.1,

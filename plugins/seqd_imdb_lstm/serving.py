@@ -180,7 +180,7 @@ def _lstm_words(config: VersionConfig) -> int:
 
 def _classes(config: VersionConfig) -> Inspection:
     counted = zip(config.labels, config.class_counts, strict=True)
-    rows = tuple((place, label, count) for place, (label, count) in enumerate(counted))
+    rows = tuple((target, label, count) for target, (label, count) in enumerate(counted))
     return Inspection("Classes", ("number", "class", "reviews trained on"), rows)
 
 

@@ -101,13 +101,13 @@ class Vocabulary:
         bounds = [*np.flatnonzero(ids == START_ID).tolist(), len(ids)]
         unknown = np.flatnonzero(ids == UNKNOWN_ID)
         unknown_before = np.searchsorted(unknown, bounds).tolist()
-        for place, start in enumerate(bounds[:-1]):
-            end = bounds[place + 1]
+        for row, start in enumerate(bounds[:-1]):
+            end = bounds[row + 1]
             words = end - start - 1
             yield EncodedReview(
                 ids=ids[max(start, end - max_tokens) : end],
                 words=words,
-                unknown_words=unknown_before[place + 1] - unknown_before[place],
+                unknown_words=unknown_before[row + 1] - unknown_before[row],
                 truncated=words > max_tokens,
             )
 
@@ -130,7 +130,7 @@ def clip_to_vocabulary(ids: Ids, size: int) -> Ids:
 
 
 class _IdOfWord(dict[bytes, int]):
-    """Gives `UNKNOWN_ID` for other words, at the speed of a plain look-up for known ones."""
+    """Maps other words to `UNKNOWN_ID`; a known one costs no more than in a plain dict."""
 
     def __missing__(self, word: bytes) -> int:
         return UNKNOWN_ID
@@ -181,10 +181,10 @@ class WordTable:
         first, second = _keys(buffer, starts, sizes)
         ids = self._look_up(first, second)
         if self._long:
-            for place in np.flatnonzero(sizes > _MAX_KEY_BYTES).tolist():
-                start = starts[place]
-                word = buffer[start : start + sizes[place]]
-                ids[place] = self._long.get(word, self._unknown_id)
+            for index in np.flatnonzero(sizes > _MAX_KEY_BYTES).tolist():
+                start = starts[index]
+                word = buffer[start : start + sizes[index]]
+                ids[index] = self._long.get(word, self._unknown_id)
         return ids
 
     def _look_up(self, first: _Keys, second: _Keys) -> Ids:
@@ -214,12 +214,12 @@ class WordTable:
         sizes = np.array([len(word) for word in words], dtype=np.intp)
         starts = 1 + np.cumsum(sizes + 1) - sizes - 1
         first, second = _keys(buffer, starts, sizes)
-        for place, home in enumerate(self._slots(first, second).tolist()):
+        for index, home in enumerate(self._slots(first, second).tolist()):
             slot = home
             while self._ids[slot] != _FREE:
                 slot = slot + 1 & self._last_slot
-            self._first[slot], self._second[slot] = first[place], second[place]
-            self._ids[slot] = ids[place]
+            self._first[slot], self._second[slot] = first[index], second[index]
+            self._ids[slot] = ids[index]
 
     def _slots(self, first: _Keys, second: _Keys) -> _Indices:
         hashes = first * _MULTIPLIERS[0]
@@ -245,10 +245,10 @@ def _keys(buffer: bytes, starts: _Indices, sizes: _Indices) -> tuple[_Keys, _Key
     first &= _BYTE_MASK.take(sizes, mode="clip")
     first |= _LENGTH_BITS.take(sizes, mode="clip")
     second = np.zeros_like(first)
-    places = np.flatnonzero(sizes > 7)
-    more = np.minimum(sizes[places], _MAX_KEY_BYTES + 1)
-    rest = eights[starts[places] + 8].astype(np.uint64, copy=False)
+    longer = np.flatnonzero(sizes > 7)
+    more = np.minimum(sizes[longer], _MAX_KEY_BYTES + 1)
+    rest = eights[starts[longer] + 8].astype(np.uint64, copy=False)
     rest &= _BYTE_MASK[np.minimum(more - 8, 7)]
     rest |= _LONG_LENGTH_BITS[more]
-    second[places] = rest
+    second[longer] = rest
     return first, second

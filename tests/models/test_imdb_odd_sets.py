@@ -51,12 +51,12 @@ def classified(loaded, *texts: str) -> list[Classification]:
 def test_an_odd_set_gives_a_version_that_answers(tmp_path: Path, records, changes):
     loaded, config = trained(tmp_path, records, **changes)
 
-    (answer,) = classified(loaded, records[0][0])
+    (outcome,) = classified(loaded, records[0][0])
 
     assert config.labels == tuple(sorted({label for _, label in records}))
-    assert answer.label in config.labels
-    assert set(answer.probabilities) == set(config.labels)
-    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=2e-5)
+    assert outcome.label in config.labels
+    assert set(outcome.probabilities) == set(config.labels)
+    assert sum(outcome.probabilities.values()) == pytest.approx(1.0, abs=2e-5)
 
 
 def test_three_classes_of_chinese_are_told_apart_by_their_characters(tmp_path: Path):
@@ -68,13 +68,13 @@ def test_three_classes_of_chinese_are_told_apart_by_their_characters(tmp_path: P
     ]
     loaded, config = trained(tmp_path, records, tokenizer="unicode-1", epochs=6)
 
-    answers = classified(
+    outcomes = classified(
         loaded, "你好，包到裹，谢谢。", "你好，退付金，谢谢。", "你好，屏坏池，谢谢。"
     )
 
     assert config.class_counts == (57, 57, 57)
-    assert [answer.label for answer in answers] == ["快递", "发票", "技术"]
-    assert all(answer.unknown_share == 0.0 for answer in answers)
+    assert [outcome.label for outcome in outcomes] == ["快递", "发票", "技术"]
+    assert all(outcome.unknown_share == 0.0 for outcome in outcomes)
 
 
 def test_weighed_classes_are_not_overlooked_however_rare(tmp_path: Path):

@@ -58,9 +58,9 @@ def test_a_version_tells_what_pairs_of_words_mean(artifact) -> None:
     loaded = ImdbLstm().load(artifact, CPU)
     items = [WorkItem(index, text) for index, text in enumerate(TEXTS["pos"] + TEXTS["neg"])]
 
-    answers = loaded.classify(items, ClassifyParameters(), MemoryRunContext())
+    outcomes = loaded.classify(items, ClassifyParameters(), MemoryRunContext())
 
-    assert [answer.label for answer in answers] == ["pos"] * 4 + ["neg"] * 4
+    assert [outcome.label for outcome in outcomes] == ["pos"] * 4 + ["neg"] * 4
 
 
 def test_its_figures_are_those_of_both_and_of_the_lstm_alone(artifact) -> None:
@@ -80,12 +80,12 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds() -> None:
     table = fit_table(data, 2, order=2, buckets=256, l2=1.0)
     lstm = PackedEngine(version)
 
-    told = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
+    averaged = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
 
-    odds = lstm.probabilities(reviews).astype(np.float64)
-    by_hand = 0.25 * np.log(odds[:, 1] / odds[:, 0]) + 0.75 * table.logits(reviews)[:, 0]
-    assert np.log(told[:, 1] / told[:, 0]) == pytest.approx(by_hand, abs=1e-4)
-    assert told.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-6)
+    of_lstm = lstm.probabilities(reviews).astype(np.float64)
+    by_hand = 0.25 * np.log(of_lstm[:, 1] / of_lstm[:, 0]) + 0.75 * table.logits(reviews)[:, 0]
+    assert np.log(averaged[:, 1] / averaged[:, 0]) == pytest.approx(by_hand, abs=1e-4)
+    assert averaged.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-6)
 
 
 def test_any_batching_gives_what_one_by_one_gives(artifact) -> None:
