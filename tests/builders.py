@@ -57,12 +57,12 @@ def a_train_job(**changes: object) -> TrainJob:
 def a_sweep_job(**changes: object) -> SweepJob:
     """A sweep over two embedding lengths, on a data set that the plugin knows by name."""
     fields = {"model": "imdb_lstm", "source": NamedSource(name="keras:imdb")}
-    return SweepJob.model_validate(fields | {"grid": {"embedding_length": [8, 16]}} | changes)
+    return SweepJob.model_validate(fields | {"grid": {"embedding_dim": [8, 16]}} | changes)
 
 
 def a_trained_version(**changes: object) -> TrainedVersion:
     """What one combination of a sweep made."""
-    fields = {"model": "imdb_lstm", "version": 3, "parameters": {"embedding_length": 8}}
+    fields = {"model": "imdb_lstm", "version": 3, "parameters": {"embedding_dim": 8}}
     figures = {"metrics": {"loss": 0.3, "validation_accuracy": 0.86}, "seconds": 12.0}
     return TrainedVersion.model_validate(fields | figures | changes)
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Floats, Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.artifact import Floats, Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
-#: Root mean squares of a network whose answers spread from 0.3 to 0.95 on reviews as below.
+#: Root mean squares of a network whose probabilities spread from 0.3 to 0.95 on reviews as below.
 _SIZES = {
     "embedding": 0.6,
     "kernel": 0.1,
@@ -17,7 +17,7 @@ _SIZES = {
 
 def a_config(**changes: object) -> VersionConfig:
     """The smallest network that shows everything: 9 ids, 12 tokens, 5 units, two classes."""
-    sizes = {"vocabulary_words": 9, "max_tokens": 12, "embedding_length": 3, "lstm_units": 5}
+    sizes = {"vocabulary_size": 9, "max_tokens": 12, "embedding_dim": 3, "units": 5}
     values = {**sizes, "labels": ("neg", "pos"), **changes}
     return VersionConfig.model_validate({"class_counts": (1,) * len(values["labels"]), **values})
 
@@ -39,7 +39,7 @@ def a_version_with_a_long_memory(config: VersionConfig, *, seed: int = 0) -> Ver
     within a few steps. With gates wider open, it is a chaos in which no two kernels agree.
     """
     random = np.random.default_rng(seed)
-    units = config.lstm_units
+    units = config.units
     arrays = {}
     for name, shape in shapes_of(config).items():
         size = _SIZES.get(name.removeprefix("backward_"), 0.0)

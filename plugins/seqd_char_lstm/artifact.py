@@ -58,7 +58,7 @@ class Layer:
 class Weights:
     """The network's weights, float32."""
 
-    embedding: Floats | None  # (ids, embedding length); None where layer 0 reads one-hot
+    embedding: Floats | None  # (ids, embedding dim); None where layer 0 reads one-hot
     layers: tuple[Layer, ...]
     dense: Floats  # (units, ids)
     dense_bias: Floats  # (ids,)
@@ -80,7 +80,7 @@ class Version:
 
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
     """The shape that each tensor must have."""
-    ids, units, length = len(config.alphabet), config.units, config.embedding_length
+    ids, units, length = len(config.alphabet), config.units, config.embedding_dim
     expected: dict[str, tuple[int, ...]] = {"embedding": (ids, length)} if length else {}
     for number in range(config.layers):
         inputs = units if number else length or ids

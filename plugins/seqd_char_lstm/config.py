@@ -30,7 +30,7 @@ class Config(BaseModel):
     units: int = Field(ge=1, le=1_024)
     layers: int = Field(default=1, ge=1, le=4)
     #: Length of a character's vector; 0 where the first layer reads one-hot.
-    embedding_length: int = Field(default=0, ge=0, le=1_024)
+    embedding_dim: int = Field(default=0, ge=0, le=1_024)
     window: int | None = Field(default=None, ge=2, le=MAX_LEAD_IN)
     #: Text of the corpus up to the end of a sentence. `window`: as many characters, which stand
     #: before a prompt shorter than that. `stream`: what is read before any text, one at least.
@@ -59,7 +59,7 @@ class Config(BaseModel):
             raise ValueError("a version that reads windows says of how many characters")
         if len(self.lead_in) != self.window:
             raise ValueError(f"lead_in has {len(self.lead_in)} characters, not {self.window}")
-        if (self.layers, self.embedding_length, self.ngram_share) != (1, 0, 0.0):
+        if (self.layers, self.embedding_dim, self.ngram_share) != (1, 0, 0.0):
             raise ValueError(
                 "a version that reads windows has one layer, no embedding and no n-grams"
             )

@@ -68,7 +68,7 @@ class CpuLearner:
         with np.errstate(over="ignore", invalid="ignore"):
             found = self.gradients(inputs, targets)
             self._adamw.step(
-                found.arrays, learning_rate, _scale(found.arrays, self._parameters.clip_norm)
+                found.arrays, learning_rate, _scale(found.arrays, self._parameters.clipnorm)
             )
             self._average()
         return found.loss / inputs.size
@@ -149,9 +149,9 @@ class CpuLearner:
         streams at once, so that the number of threads does not matter.
         """
         chosen, streams = self._parameters, self._parameters.streams
-        inputs = (steps, streams, chosen.embedding_length)
+        inputs = (steps, streams, chosen.embedding_dim)
         outputs = (steps, streams, chosen.units)
-        first = _mask(random, inputs, chosen.input_dropout) if chosen.embedding_length else None
+        first = _mask(random, inputs, chosen.input_dropout) if chosen.embedding_dim else None
         rest = [_mask(random, outputs, chosen.dropout) for _ in range(chosen.layers)]
         return [first, *rest]
 
@@ -171,7 +171,7 @@ class CpuLearner:
 def first_weights(ids: int, parameters: TrainParameters) -> dict[str, Floats]:
     """Draw weights to begin with, as Keras does; forget gates begin open (bias 1)."""
     random = np.random.default_rng((parameters.seed, 0))
-    units, length = parameters.units, parameters.embedding_length
+    units, length = parameters.units, parameters.embedding_dim
     weights = {}
     if length:
         weights["embedding"] = random.uniform(-0.05, 0.05, (ids, length))

@@ -135,11 +135,11 @@ def build_stream_network(ids: int, parameters: TrainParameters) -> keras.Model:
     """
     read = keras.Input(batch_shape=(parameters.streams, None), dtype="int32")
     features = keras.ops.one_hot(read, ids, dtype="float32")  # → (streams, steps, ids)
-    if parameters.embedding_length:
+    if parameters.embedding_dim:
         # Not Embedding: its gradient has a row for each time that a character was read, and on
         # TensorFlow Adam would square these one by one in place of their sum.
-        embedding = keras.layers.Dense(parameters.embedding_length, use_bias=False)
-        numbers = embedding(features)  # → (streams, steps, embedding length)
+        embedding = keras.layers.Dense(parameters.embedding_dim, use_bias=False)
+        numbers = embedding(features)  # → (streams, steps, embedding dim)
         features = keras.layers.Dropout(parameters.input_dropout, seed=parameters.seed)(numbers)
     for number in range(parameters.layers):
         lstm = CarryingLstm(parameters.units, parameters.streams)
@@ -177,7 +177,7 @@ class KerasLearner:
         optimizer = keras.optimizers.AdamW(
             parameters.learning_rate,
             weight_decay=parameters.weight_decay,
-            global_clipnorm=parameters.clip_norm or None,
+            global_clipnorm=parameters.clipnorm or None,
         )
         biases = [variable for variable in self._weights.values() if len(variable.shape) == 1]
         optimizer.exclude_from_weight_decay(var_list=biases)

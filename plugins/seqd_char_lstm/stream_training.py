@@ -56,7 +56,7 @@ class StreamTraining(Training):
             lower_case=parameters.lower_case,
             units=parameters.units,
             layers=parameters.layers,
-            embedding_length=parameters.embedding_length,
+            embedding_dim=parameters.embedding_dim,
             lead_in=lead_in(text, min(_LEAD_IN, len(text))),
             ngram_share=parameters.ngram_share,
         )

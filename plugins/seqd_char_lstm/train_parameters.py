@@ -17,7 +17,7 @@ Mode = Literal["window", "stream"]
 WINDOW_ONLY = ("window", "step", "batch_windows")
 STREAM_ONLY = (
     "layers",
-    "embedding_length",
+    "embedding_dim",
     "input_dropout",
     "dropout",
     "recurrent_dropout",
@@ -26,7 +26,7 @@ STREAM_ONLY = (
     "final_learning_rate",
     "warmup_steps",
     "weight_decay",
-    "clip_norm",
+    "clipnorm",
     "averaging",
     "patience",
     "ngram_share",
@@ -120,7 +120,7 @@ class TrainParameters(PluginParameters):
     layers: int = Field(
         default=1, ge=1, le=4, description="LSTM layers, one above the other (streams only)."
     )
-    embedding_length: int = Field(
+    embedding_dim: int = Field(
         default=64,
         ge=0,
         le=1_024,
@@ -184,7 +184,7 @@ class TrainParameters(PluginParameters):
         description="Share of each weight, but of no bias, that a step takes away, times its step "
         "size (streams only).",
     )
-    clip_norm: float = Field(
+    clipnorm: float = Field(
         default=1.0,
         ge=0.0,
         le=1_000.0,

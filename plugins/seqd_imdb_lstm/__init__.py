@@ -1,18 +1,21 @@
-"""The `imdb_lstm` plugin: tells classes of text apart with an LSTM.
+"""The `imdb_lstm` plugin: classifies texts with an LSTM, and with n-grams beside it.
 
-    reviews      text → words → ids, by the rule of Keras's IMDB set or by `unicode_words`
-    corpus       training data → vocabulary and ids; `classes`, `repeats` and `remarks` look at it
-    version      a version's files
-    engine       what computes probabilities: `packed_engine` on a CPU, `network` on a GPU, and
-                 `averaged_engine` where `ngrams` stand beside the LSTM
-    classifier   a loaded version: items in, outcomes out
-    training     data in, files out; `learning` goes through the epochs, `batches` cuts them
-    learner      what computes a step: `packed_learner` on a CPU, `network` on a GPU;
-                 `ngram_fitting` fits the other branch
-    network      the network in Keras
+Read it in the order in which a text goes through it:
 
-This module is the description alone: it imports neither Keras nor any of the above but
-the parameters.
+    parameters   what a caller may set, and the presets
+    tokenizer    texts → words
+    vocabulary   words → token ids
+    data         a training set → ids and classes, and what is odd about it
+    batches      an epoch's batches
+    learner      a training step: compiled kernels on a CPU, `network` (Keras) on a GPU
+    learning     the epochs: validation, early stopping, checkpoints
+    ngrams       the linear branch: served, and fitted
+    engine       ids → probabilities: compiled kernels on a CPU, `network` on a GPU
+    artifact     a version's files
+    training     all of that in order: data → version
+    serving      a version → outcomes of items, and tables for a person
+
+This module has the description alone, so it imports nothing of these but `parameters`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +41,7 @@ __all__ = ["ClassifyParameters", "ImdbLstm", "TrainParameters", "seqd_register_m
 
 
 class ImdbLstm(Model):
-    """The description; `load` and `train` bring in what is heavy."""
+    """The description; `load`, `train` and `inspect` import what is heavy."""
 
     name = "imdb_lstm"
     summary = "Tells classes of text apart, such as good and bad film reviews, with an LSTM."
@@ -51,33 +54,33 @@ class ImdbLstm(Model):
 
     @property
     def starter(self) -> Path | None:
-        """The version that ships with the plugin; None in a tree where it was not made yet."""
+        """Folder of the version that ships with the plugin; None where it was not made yet."""
         folder = Path(__file__).parent / "starter"
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """See `Model.load`. On a CPU no Keras is imported."""
-        from seqd_imdb_lstm.classifier import LoadedImdbLstm
+        """Return a version in memory; on a CPU no Keras is imported. Raises ArtifactDamaged."""
+        from seqd_imdb_lstm.artifact import read_version
         from seqd_imdb_lstm.engine import engine_for
-        from seqd_imdb_lstm.version import read_version
+        from seqd_imdb_lstm.serving import LoadedImdbLstm
 
         version = read_version(artifact.folder)
         return LoadedImdbLstm(version, engine_for(version, device))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """See `Model.train`. The version is that of the last epoch."""
+        """Write a version into `context.folder`; return its metrics. See `training`."""
         from seqd_imdb_lstm.training import train_version
 
         return train_version(TrainParameters.model_validate(parameters), context)
 
     def inspect(self, artifact: Artifact, focus: str | None) -> Sequence[Inspection]:
-        """Show sizes, labels and the most frequent words; with a word as `focus`, its rank."""
-        from seqd_imdb_lstm.inspection import inspect_version
+        """Return tables of sizes, labels and frequent words; with a text as `focus`, its words."""
+        from seqd_imdb_lstm.serving import inspect_version
 
         return inspect_version(artifact.folder, focus)
 
 
 @hookimpl
 def seqd_register_models() -> Sequence[Model]:
-    """Hand over the one model."""
+    """Return the one model."""
     return [ImdbLstm()]

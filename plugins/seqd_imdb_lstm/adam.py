@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from seqd_imdb_lstm.version import Floats
+from seqd_imdb_lstm.artifact import Floats
 
 _BETA_1: Final = 0.9
 _BETA_2: Final = 0.999

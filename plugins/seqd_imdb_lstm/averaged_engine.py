@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from seqd_imdb_lstm.artifact import Probabilities
 from seqd_imdb_lstm.engine import Engine
 from seqd_imdb_lstm.ngrams import NgramTable
-from seqd_imdb_lstm.version import Probabilities
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import Ids
 
 Doubles = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ class AveragedEngine:
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:
         """See `Engine.probabilities`."""
-        scores = self._ngrams.scores(reviews).astype(np.float64)
+        scores = self._ngrams.logits(reviews).astype(np.float64)
         if scores.shape[1] == 1:
             # Of two classes, the first's log-odds being 0.
             scores = np.concatenate([np.zeros_like(scores), scores], axis=1)

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, TypeVar, cast
 import numba
 import numpy as np
 
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.compiled_lstm import LANES, add_product, sigmoid, tanh
 from seqd_imdb_lstm.packed_sequences import Places
-from seqd_imdb_lstm.version import Floats
 
 #: Rows that are multiplied together, over LANES: their gates stay in a core's innermost cache.
 TILES: Final = 4

@@ -13,9 +13,9 @@ import numba
 import numpy as np
 
 from seqd_imdb_lstm import keras_sigmoid as ks
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.packed_sequences import Places
-from seqd_imdb_lstm.version import Floats
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import Ids
 
 #: Rows, and units, that `add_product` multiplies together.
 LANES: Final = 4

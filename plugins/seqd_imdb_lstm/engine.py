@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from seqd.hookspecs import Device
-from seqd_imdb_lstm.reviews import Ids
-from seqd_imdb_lstm.version import Probabilities, Version
+from seqd_imdb_lstm.artifact import Probabilities, Version
+from seqd_imdb_lstm.vocabulary import Ids
 
 
 class Engine(Protocol):

@@ -5,35 +5,18 @@ learns on a CPU, and `network.KerasLearner`, which learns on a GPU. Called by `t
 `learning`. They begin with the same weights, which are drawn here.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import Device
-from seqd_imdb_lstm.classes import Targets
+from seqd_imdb_lstm.artifact import Floats, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig, Weights, shapes_of
-from seqd_imdb_lstm.word_table import Ids
 
 State = Mapping[str, npt.NDArray[np.generic]]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one step learns from."""
-
-    #: (tokens,) each, from 1 to `max_tokens` of them, all below `embedded_words`.
-    reviews: Sequence[Ids]
-    #: (reviews,) each one's class.
-    targets: Targets
-    #: (reviews,) what each one's loss counts; 1 where classes are not weighed.
-    shares: Floats
-
-    def __len__(self) -> int:
-        return len(self.reviews)
 
 
 class Learner(Protocol):
@@ -87,7 +70,7 @@ def first_weights(config: VersionConfig, seed: int) -> Weights:
         elif name == "output_bias":
             drawn = np.zeros(shape)
         elif name.endswith("bias"):
-            drawn = np.repeat([0.0, 1.0, 0.0, 0.0], config.lstm_units)
+            drawn = np.repeat([0.0, 1.0, 0.0, 0.0], config.units)
         elif name.endswith("recurrent_kernel"):
             drawn = _orthogonal(random.normal(size=shape[::-1])).T
         else:

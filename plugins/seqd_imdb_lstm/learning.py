@@ -13,14 +13,14 @@ import numpy as np
 
 from seqd.errors import InvalidParameters, Stopped
 from seqd.hookspecs import TrainContext, check_arrays
+from seqd_imdb_lstm.artifact import Floats, Probabilities, Version, Weights
 from seqd_imdb_lstm.batches import Batches
-from seqd_imdb_lstm.corpus import LabelledReviews
+from seqd_imdb_lstm.data import LabelledReviews
 from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.learner import Learner, State
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.place import Best, Place
 from seqd_imdb_lstm.running_mean import RunningMean
-from seqd_imdb_lstm.version import Floats, Probabilities, Version, Weights
 
 #: Reviews validated between two looks at the stop request; a fifth of a second on one core.
 _VALIDATE_REVIEWS: Final = 512
@@ -55,7 +55,7 @@ class Learning:
         self._parameters = parameters
         self._context = context
         self._place = Place()
-        self._mean = RunningMean(parameters.weight_averaging)
+        self._mean = RunningMean(parameters.ema_momentum)
         #: The best epoch's weights, where they are kept.
         self._best: dict[str, Floats] = {}
 
@@ -80,7 +80,7 @@ class Learning:
     def weights(self) -> Weights:
         """Give the weights that the version has: after the best epoch, or now; of these the mean.
 
-        See `patience_epochs` and `weight_averaging`.
+        See `patience` and `ema_momentum`.
         """
         return Weights(**self._best) if self._best else self._weights_now()
 
@@ -89,12 +89,12 @@ class Learning:
 
     def _is_done(self) -> bool:
         epoch, best = self._place.epoch, self._place.best
-        if best is not None and epoch - 1 - best.epoch >= self._parameters.patience_epochs:
+        if best is not None and epoch - 1 - best.epoch >= self._parameters.patience:
             return True
         return epoch > self._parameters.epochs
 
     def _keep_if_best(self, figures: dict[str, float]) -> None:
-        if not self._parameters.patience_epochs or "validation_loss" not in figures:
+        if not self._parameters.patience or "validation_loss" not in figures:
             return
         best = self._place.best
         if best is None or figures["validation_loss"] < best.figures["validation_loss"]:
@@ -109,7 +109,7 @@ class Learning:
         place = Place.of(checkpoint.progress)
         learner, mean, best = _parted(checkpoint.arrays)
         shapes = {name: array.shape for name, array in self._weights_now().arrays().items()}
-        averages = self._parameters.weight_averaging > 0.0
+        averages = self._parameters.ema_momentum > 0.0
         check_arrays(mean, shapes if averages else {}, "imdb_lstm")
         check_arrays(best, shapes if place.best else {}, "imdb_lstm")
         self._learner.restore(learner)
@@ -134,7 +134,7 @@ class Learning:
             loss, accuracy = self._learner.step(batch, self._learning_rate(done / steps))
             place.add(loss, accuracy, len(batch))
             self._check_loss()
-            if self._parameters.weight_averaging:
+            if self._parameters.ema_momentum:
                 self._mean.add(self._learner.weights().arrays(), done + 1)
             self._context.step(done + 1, steps, **place.means())
             if self._stop_requested():

@@ -14,13 +14,12 @@ import numpy as np
 
 from seqd.errors import InvalidData
 from seqd.hookspecs import restore_variables, saved_variables
-from seqd_imdb_lstm.batches import known_to_network
-from seqd_imdb_lstm.corpus import LabelledWords
-from seqd_imdb_lstm.learner import Batch, State
+from seqd_imdb_lstm.artifact import Probabilities, Version, VersionConfig, Weights
+from seqd_imdb_lstm.batches import Batch
+from seqd_imdb_lstm.learner import State
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.reviews import INDEX_FROM, PAD_ID, START_ID
-from seqd_imdb_lstm.version import Probabilities, Version, VersionConfig, Weights
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.tokenizer import LabelledWords
+from seqd_imdb_lstm.vocabulary import INDEX_FROM, PAD_ID, START_ID, Ids, clip_to_vocabulary
 
 #: Reviews of one prediction. Fixed, the last batch being filled up, so that few shapes are
 #: ever compiled.
@@ -50,9 +49,9 @@ def build_network(
     # Pads in front are not masked, as in the tutorial: the network learns what a pad is.
     mask = keras.ops.not_equal(ids, PAD_ID) if is_masked else None  # (batch, tokens)
     # → (batch, tokens, embedding)
-    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_length)(ids)
+    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_dim)(ids)
     numbers = keras.layers.SpatialDropout1D(embedding_dropout)(numbers)
-    lstm = keras.layers.LSTM(config.lstm_units, return_sequences=pools)
+    lstm = keras.layers.LSTM(config.units, return_sequences=pools)
     if config.bidirectional:
         lstm = keras.layers.Bidirectional(lstm)
     # → (batch, directions · units), the last step's, or (batch, tokens, directions · units)
@@ -91,7 +90,7 @@ def padded(reviews: Sequence[Ids], config: VersionConfig) -> Ids:
     for row, ids in enumerate(reviews):
         if len(ids):
             place = slice(0, len(ids)) if is_masked else slice(length - len(ids), None)
-            array[row, place] = known_to_network(ids, config.embedded_words)
+            array[row, place] = clip_to_vocabulary(ids, config.embedded_words)
     return array
 
 
@@ -128,7 +127,7 @@ class KerasLearner:
         self._network.compile(
             loss="binary_crossentropy" if is_binary else "sparse_categorical_crossentropy",
             optimizer=keras.optimizers.Adam(
-                parameters.learning_rate, global_clipnorm=parameters.clip_norm or None
+                parameters.learning_rate, global_clipnorm=parameters.clipnorm or None
             ),
             metrics=["accuracy"],
             # Not jit_compile=True: XLA took 115-117 ms for a step of 64 reviews on two quiet
@@ -145,7 +144,7 @@ class KerasLearner:
         figures = self._network.train_on_batch(
             padded(batch.reviews, self._config),
             batch.targets[:, None],
-            sample_weight=batch.shares,
+            sample_weight=batch.sample_weight,
             return_dict=True,
         )
         return float(figures["loss"]), float(figures["accuracy"])
@@ -195,7 +194,7 @@ class KerasEngine:
     def memory_bytes(self) -> int:
         """Memory of the weights and of one batch's hidden states, in bytes."""
         directions = 2 if self._config.bidirectional else 1
-        states = PREDICT_REVIEWS * self._config.max_tokens * self._config.lstm_units * directions
+        states = PREDICT_REVIEWS * self._config.max_tokens * self._config.units * directions
         return int(4 * self.network.count_params() + 4 * states)
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:

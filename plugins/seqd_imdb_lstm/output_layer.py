@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqd_imdb_lstm.classes import Targets
-from seqd_imdb_lstm.version import Floats
+from seqd_imdb_lstm.artifact import Floats, Targets
 
 
 @dataclass(frozen=True, slots=True)

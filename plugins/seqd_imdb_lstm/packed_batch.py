@@ -16,8 +16,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from seqd_imdb_lstm.reviews import PAD_ID
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import PAD_ID, Ids
 
 Places = npt.NDArray[np.intp]
 

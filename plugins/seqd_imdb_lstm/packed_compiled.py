@@ -28,10 +28,10 @@ from typing import Final
 
 import numpy as np
 
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.compiled_lstm import DEPTH, LANES, Arrays, Rows, Tokens, run
 from seqd_imdb_lstm.packed_numpy import states_after_pads
 from seqd_imdb_lstm.packed_sequences import Lstm, PackedSequences, Places
-from seqd_imdb_lstm.version import Floats
 
 #: Tiles of a block. With 2 a core did 8,900 reviews/s, with 4 10,100, with 6 to 16 9,600 to 9,900:
 #: the gates of 16 rows are 26 kB at the tutorial's sizes, and a core's innermost cache has 48.

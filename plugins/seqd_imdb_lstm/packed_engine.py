@@ -15,11 +15,10 @@ from typing import Final
 
 import numpy as np
 
-from seqd_imdb_lstm.batches import known_to_network
+from seqd_imdb_lstm.artifact import Floats, Probabilities, Version, Weights
 from seqd_imdb_lstm.packed_numpy import NumpyKernel
 from seqd_imdb_lstm.packed_sequences import Kernel, Lstm, PackedSequences
-from seqd_imdb_lstm.reviews import START_ID, Ids
-from seqd_imdb_lstm.version import Floats, Probabilities, Version, Weights
+from seqd_imdb_lstm.vocabulary import START_ID, Ids, clip_to_vocabulary
 
 #: What a masked network reads of a review without any token: that it begins.
 _EMPTY: Final = np.array([START_ID], dtype=np.int32)
@@ -79,7 +78,7 @@ class PackedEngine:
         else:
             packed = PackedSequences.of([ids if len(ids) else _EMPTY for ids in reviews], None)
         # Once for all of them: one by one it costs 2% of the time.
-        return replace(packed, ids=known_to_network(packed.ids, self._config.embedded_words))
+        return replace(packed, ids=clip_to_vocabulary(packed.ids, self._config.embedded_words))
 
 
 def fastest_kernel() -> Callable[[Lstm, int], Kernel]:

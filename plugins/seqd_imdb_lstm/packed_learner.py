@@ -13,11 +13,12 @@ import numpy as np
 
 from seqd.hookspecs import check_arrays
 from seqd_imdb_lstm.adam import Adam
-from seqd_imdb_lstm.learner import Batch, State
+from seqd_imdb_lstm.artifact import Floats, VersionConfig, Weights
+from seqd_imdb_lstm.batches import Batch
+from seqd_imdb_lstm.learner import State
 from seqd_imdb_lstm.packed_lstm import Workspace
 from seqd_imdb_lstm.packed_network import Gradients, Lstm, PackedNetwork, fastest_lstm
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig, Weights
 
 
 class PackedLearner:
@@ -37,7 +38,7 @@ class PackedLearner:
         their last bits.
         """
         self._seed = parameters.seed
-        self._clip_norm = parameters.clip_norm
+        self._clip_norm = parameters.clipnorm
         self._weights = {name: array.copy() for name, array in first.arrays().items()}
         self._adam = Adam(self._weights)
         make = lstm or fastest_lstm()
@@ -72,7 +73,9 @@ class PackedLearner:
         # Dealt out by length, so that the parts are alike.
         lengths = np.array([len(ids) for ids in batch.reviews])
         rows = np.argsort(-lengths, kind="stable")[number::parts]
-        part = Batch([batch.reviews[row] for row in rows], batch.targets[rows], batch.shares[rows])
+        part = Batch(
+            [batch.reviews[row] for row in rows], batch.targets[rows], batch.sample_weight[rows]
+        )
         # By the step's number, so that a training that goes on draws the same.
         random = np.random.default_rng((self._seed, self._adam.steps, number, parts))
         # Numbers too large to count show in the loss, which the caller looks at.

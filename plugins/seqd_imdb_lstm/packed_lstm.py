@@ -18,8 +18,8 @@ from typing import Final
 
 import numpy as np
 
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.packed_batch import PackedBatch
-from seqd_imdb_lstm.version import Floats
 
 #: Tokens of a block on the way back: what it works on, 1.6 kB a token at the tutorial's sizes,
 #: stays in a core's cache of 1 MB.

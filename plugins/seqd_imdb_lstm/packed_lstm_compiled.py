@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.compiled_learning import (
     TILES,
     Pull,
@@ -21,7 +22,6 @@ from seqd_imdb_lstm.compiled_learning import (
 from seqd_imdb_lstm.compiled_lstm import DEPTH, LANES
 from seqd_imdb_lstm.packed_batch import PackedBatch
 from seqd_imdb_lstm.packed_lstm import Workspace, gate_order
-from seqd_imdb_lstm.version import Floats
 
 #: Tokens that go back together, before the weights' gradients of these are added up.
 _BLOCK_TOKENS: Final = 1_024

@@ -14,13 +14,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from seqd_imdb_lstm.learner import Batch
+from seqd_imdb_lstm.artifact import Floats, VersionConfig
+from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.output_layer import answer
 from seqd_imdb_lstm.packed_batch import PackedBatch
 from seqd_imdb_lstm.packed_lstm import PackedLstm, Workspace
 from seqd_imdb_lstm.parameters import TrainParameters
-from seqd_imdb_lstm.version import Floats, VersionConfig
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import Ids
 
 _LSTM_ARRAYS: Final = ("kernel", "recurrent_kernel", "bias")
 
@@ -76,10 +76,10 @@ class PackedNetwork:
         self,
         weights: Mapping[str, Floats],
         part: Batch,
-        batch_reviews: int,
+        batch_size: int,
         random: np.random.Generator,
     ) -> Gradients:
-        """Learn from a part of a batch of `batch_reviews`; `random` draws what is dropped."""
+        """Learn from a part of a batch of `batch_size`; `random` draws what is dropped."""
         packed = PackedBatch.of(part.reviews, self._pads)
         inputs = weights["embedding"][packed.ids]  # (tokens, embedding)
         # One draw for a row and a number of the embedding: a review's words all lose it or none.
@@ -88,7 +88,7 @@ class PackedNetwork:
         if kept is not None:
             inputs *= kept[packed.rows]
         found = [one.forward(weights, packed, inputs) for one in self._directions]
-        told, pulls = self._answer(weights, random, part, batch_reviews, packed, found)
+        told, pulls = self._answer(weights, random, part, batch_size, packed, found)
         d_inputs = np.zeros_like(inputs)
         for direction, pull in zip(self._directions, pulls, strict=True):
             told.arrays.update(direction.backward(pull, d_inputs))
@@ -102,7 +102,7 @@ class PackedNetwork:
         weights: Mapping[str, Floats],
         random: np.random.Generator,
         part: Batch,
-        batch_reviews: int,
+        batch_size: int,
         packed: PackedBatch,
         found: list[Floats],
     ) -> tuple[Gradients, list[Floats]]:
@@ -116,7 +116,7 @@ class PackedNetwork:
             weights["output_kernel"],
             weights["output_bias"],
             part.targets[packed.order],
-            part.shares[packed.order] / np.float32(batch_reviews),
+            part.sample_weight[packed.order] / np.float32(batch_size),
         )
         pull = np.zeros_like(features)
         pull[reviews] = told.features_gradient
@@ -124,7 +124,7 @@ class PackedNetwork:
             pull *= kept
         pulls = np.stack(np.split(pull, 2, axis=1)) if self._pool else pull  # as parts
         arrays = {"output_kernel": told.kernel_gradient, "output_bias": told.bias_gradient}
-        gradients = Gradients(told.loss * batch_reviews, told.right, arrays)
+        gradients = Gradients(told.loss * batch_size, told.right, arrays)
         return gradients, np.split(pulls, len(found), axis=-1)
 
 

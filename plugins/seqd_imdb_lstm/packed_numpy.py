@@ -16,10 +16,9 @@ from typing import Final
 import numpy as np
 
 from seqd_imdb_lstm import keras_sigmoid as ks
+from seqd_imdb_lstm.artifact import Floats
 from seqd_imdb_lstm.packed_sequences import Lstm, PackedSequences, Places
-from seqd_imdb_lstm.reviews import PAD_ID
-from seqd_imdb_lstm.version import Floats
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.vocabulary import PAD_ID, Ids
 
 #: Sequences that run together: what a step works on, 2 kB each, then stays in a cache of 1 MB.
 BATCH_SEQUENCES: Final = 256

@@ -12,8 +12,8 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from seqd_imdb_lstm.version import Floats
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.artifact import Floats
+from seqd_imdb_lstm.vocabulary import Ids
 
 Places = npt.NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""What a caller may choose, for each task, and the tutorial's own choice as a preset.
+"""Parameters of each task, with their bounds and defaults, and the presets of a training.
 
 Published as JSON Schema, so that clients without this plugin can check a request.
 """
@@ -16,149 +16,152 @@ Padding = Literal["front", "masked"]
 Pooling = Literal["last", "mean_max"]
 Batching = Literal["by_length", "shuffled"]
 Schedule = Literal["constant", "cosine"]
-ClassWeights = Literal["none", "balanced"]
+ClassWeight = Literal["none", "balanced"]
 
 #: Name of Keras's built-in set: its training half as data, its test half as held-out data.
 KERAS_IMDB: Final = "keras:imdb"
 
 
 class ClassifyParameters(PluginParameters):
-    """What a classification tells beside label and score."""
+    """What a classification reports beside label and score."""
 
     probabilities: bool = Field(
-        default=False, description="True: each class's probability stands in the output."
+        default=False, description="True: the output has the probability of each class."
     )
 
 
 class TrainParameters(PluginParameters):
-    """How to train; the defaults are the tutorial's, with some reviews held out."""
+    """How to train; the defaults are the Keras tutorial's, with a validation split."""
 
     tokenizer: Tokenizer = Field(
         default="keras-legacy-1",
-        description="How a text is split into words: keras-legacy-1 as Keras's IMDB set was, at "
-        "spaces and ASCII punctuation; unicode-1 in any script, punctuation being words too and "
-        "each Chinese or Japanese character a word.",
+        description="Rule that splits a text into words: keras-legacy-1 as Keras's IMDB set was, "
+        "at spaces and ASCII punctuation; unicode-1 for any script, punctuation being words too "
+        "and each Chinese or Japanese character a word.",
     )
-    vocabulary_words: int = Field(
+    vocabulary_size: int = Field(
         default=5_000,
         ge=5,
         le=200_000,
-        description="Word ids, counted as Keras counts them: four are reserved, so 5000 keeps "
-        "the 4,996 most frequent words.",
+        description="Most token ids, counted as Keras counts them: four are reserved, so 5000 "
+        "keeps the 4,996 most frequent words; others are out of the vocabulary.",
     )
-    network_words: int = Field(
+    lstm_vocabulary_size: int = Field(
         default=0,
         ge=0,
         le=200_000,
-        description="Word ids that the LSTM knows, the most frequent; 0: all of vocabulary_words.",
+        description="Token ids that the LSTM knows, the most frequent; 0: all of vocabulary_size.",
     )
     max_tokens: int = Field(
         default=500,
         ge=1,
         le=10_000,
-        description="Ids that the network reads; of a longer review the last ones, and a "
-        "shorter one is padded at the front.",
+        description="Most tokens of a text that the network reads; of a longer one the last ones, "
+        "and a shorter one is padded at the front.",
     )
     padding: Padding = Field(
         default="front",
         description="front: pads stand in front and are read like words, as in the tutorial; "
         "masked: only real words are read.",
     )
-    embedding_length: int = Field(
-        default=32, ge=1, le=1_024, description="Numbers that stand for a word."
+    embedding_dim: int = Field(
+        default=32, ge=1, le=1_024, description="Size of the embedding of a word."
     )
-    lstm_units: int = Field(default=100, ge=1, le=2_048, description="Units of the LSTM layer.")
+    units: int = Field(
+        default=100, ge=1, le=2_048, description="Hidden units of the LSTM layer, each direction."
+    )
     bidirectional: bool = Field(
-        default=False, description="True: a second LSTM reads from the end (masked only)."
+        default=False, description="True: a second LSTM reads backwards (masked only)."
     )
     pooling: Pooling = Field(
         default="last",
-        description="What the classes are told from: last, the state after the last word; "
-        "mean_max, the mean and the greatest of the states after each word (masked only).",
+        description="What the output layer reads: last, the last hidden state; mean_max, the mean "
+        "and the maximum of the hidden states after each word (masked only).",
     )
     word_dropout: float = Field(
-        default=0.0, ge=0.0, le=0.9, description="Share of words that training hides."
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="Share of the words that training replaces by the out-of-vocabulary token.",
     )
     window_tokens: int = Field(
         default=0,
         ge=0,
         le=10_000,
-        description="Training reads a window of so many ids of a longer review, another one in "
-        "each epoch; 0: all that the network reads (masked only).",
+        description="Training reads a random window of so many tokens of a longer text, another "
+        "one in each epoch; 0: all that the network reads (masked only).",
     )
     embedding_dropout: float = Field(
         default=0.0,
         ge=0.0,
         le=0.9,
-        description="Share of an embedding's numbers that training hides, the same in a review.",
+        description="Dropout of embedding dimensions, the same ones at each token of a text.",
     )
     dropout: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=0.9,
-        description="Share of the numbers before the output layer that training hides.",
+        default=0.0, ge=0.0, le=0.9, description="Dropout of the output layer's inputs."
     )
-    ngram_length: int = Field(
+    ngram_order: int = Field(
         default=0,
         ge=0,
         le=3,
-        description="Words of the longest n-gram of a second, linear branch, whose log-odds are "
-        "averaged with the LSTM's; 0: no such branch.",
+        description="Words of the longest n-gram of a second, linear branch, whose "
+        "log-probabilities are averaged with the LSTM's; 0: no such branch.",
     )
     ngram_buckets: int = Field(
         default=2**19,
         ge=2**8,
         le=2**24,
-        description="Places of its table, a power of two; each keeps one n-gram, the most telling.",
+        description="Buckets of its hash table, a power of two; each keeps one n-gram, the most "
+        "informative.",
     )
     ngram_l2: float = Field(
-        default=3.0, ge=0.0, le=1_000_000.0, description="Weight of its penalty on large weights."
+        default=3.0, ge=0.0, le=1_000_000.0, description="Strength of its L2 regularization."
     )
     lstm_share: float = Field(
-        default=0.25, ge=0.0, le=1.0, description="The LSTM's share in the average of both."
+        default=0.25, ge=0.0, le=1.0, description="The LSTM's weight in the mean of both branches."
     )
     batching: Batching = Field(
         default="by_length",
-        description="by_length: reviews of like length are learnt from together, which is several "
-        "times as fast; shuffled: any reviews, as in the tutorial.",
+        description="by_length: a batch has texts of similar length (bucketing), which is several "
+        "times as fast; shuffled: any texts, as in the tutorial.",
     )
-    batch_reviews: int = Field(
-        default=64, ge=1, le=4_096, description="Reviews that one step of training learns from."
+    batch_size: int = Field(default=64, ge=1, le=4_096, description="Texts of a training step.")
+    epochs: int = Field(
+        default=3, ge=1, le=1_000, description="Times that training goes through all texts."
     )
-    epochs: int = Field(default=3, ge=1, le=1_000, description="Times that all reviews are read.")
     learning_rate: float = Field(
-        default=0.001, gt=0.0, le=1.0, description="Step size of the Adam optimizer."
+        default=0.001, gt=0.0, le=1.0, description="Learning rate of the Adam optimizer."
     )
     schedule: Schedule = Field(
         default="constant",
-        description="constant: the step size stays; cosine: it rises over the first twentieth of "
-        "the training, and falls to nothing at its end.",
+        description="Learning-rate schedule: constant; or cosine, with a linear warm-up over the "
+        "first twentieth of the steps and a cosine decay to 0.",
     )
-    clip_norm: float = Field(
+    clipnorm: float = Field(
         default=0.0,
         ge=0.0,
         le=1_000.0,
-        description="Length that a step's gradient is cut to, all weights together; 0: as it is.",
+        description="Global norm that the gradients of a step are clipped to; 0: no clipping.",
     )
-    weight_averaging: float = Field(
+    ema_momentum: float = Field(
         default=0.0,
         ge=0.0,
         lt=1.0,
-        description="Momentum of a running mean of the weights, which the version then has; "
-        "0: the weights of the last step.",
+        description="Momentum of an exponential moving average of the weights, which the version "
+        "then has; 0: the weights of the last step.",
     )
-    class_weights: ClassWeights = Field(
+    class_weight: ClassWeight = Field(
         default="none",
-        description="balanced: rare classes count more, so that all classes count the same.",
+        description="balanced: the loss of a class is weighted by the inverse of its frequency.",
     )
-    patience_epochs: int = Field(
+    patience: int = Field(
         default=0,
         ge=0,
         le=1_000,
-        description="Stop after so many epochs without a lower validation loss, and keep the "
-        "best epoch's weights; 0: go through all epochs.",
+        description="Early stopping: end after so many epochs without a lower validation loss, "
+        "and keep the best epoch's weights; 0: go through all epochs.",
     )
-    validation_fraction: float = Field(
+    validation_split: float = Field(
         default=0.05,
         ge=0.0,
         le=0.5,
@@ -169,11 +172,11 @@ class TrainParameters(PluginParameters):
         default=7,
         ge=0,
         le=2**32 - 1,
-        description="Seed of the first weights, the order of the reviews and the held-out share.",
+        description="Seed of the initial weights, the order of the texts, dropout and the split.",
     )
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.pooling == "mean_max" and self.padding == "front":
             raise ValueError(
                 "pooling 'mean_max' would take in the states after each pad; with it padding must "
@@ -194,78 +197,72 @@ class TrainParameters(PluginParameters):
                 "window_tokens would put pads in front of the middle of a review; with it padding "
                 "must be 'masked'"
             )
-        if self.network_words > self.vocabulary_words:
+        if self.lstm_vocabulary_size > self.vocabulary_size:
             raise ValueError(
-                f"network_words is {self.network_words:,}, of vocabulary_words "
-                f"{self.vocabulary_words:,}; it must not be greater"
+                f"lstm_vocabulary_size is {self.lstm_vocabulary_size:,}, of vocabulary_size "
+                f"{self.vocabulary_size:,}; it must not be greater"
             )
         return self
 
 
+#: All parameters, so that a preset stays what it is when a default moves.
+_TUTORIAL: Final[Mapping[str, ParameterValue]] = {
+    "tokenizer": "keras-legacy-1",
+    "vocabulary_size": 5_000,
+    "lstm_vocabulary_size": 0,
+    "max_tokens": 500,
+    "padding": "front",
+    "embedding_dim": 32,
+    "units": 100,
+    "bidirectional": False,
+    "pooling": "last",
+    "word_dropout": 0.0,
+    "window_tokens": 0,
+    "embedding_dropout": 0.0,
+    "dropout": 0.0,
+    "ngram_order": 0,
+    "ngram_buckets": 2**19,
+    "ngram_l2": 3.0,
+    "lstm_share": 0.25,
+    "batching": "by_length",
+    "batch_size": 64,
+    "epochs": 3,
+    "learning_rate": 0.001,
+    "schedule": "constant",
+    "clipnorm": 0.0,
+    "ema_momentum": 0.0,
+    "class_weight": "none",
+    "patience": 0,
+    "validation_split": 0.05,
+    "seed": 7,
+}
+
 _FAST: Final[Mapping[str, ParameterValue]] = {
+    **_TUTORIAL,
     "tokenizer": "unicode-1",
-    "vocabulary_words": 6_000,
-    "network_words": 6_000,
+    "vocabulary_size": 6_000,
+    "lstm_vocabulary_size": 6_000,
     "max_tokens": 1_000,
     "padding": "masked",
-    "embedding_length": 64,
-    "lstm_units": 64,
-    "bidirectional": False,
+    "embedding_dim": 64,
+    "units": 64,
     "pooling": "mean_max",
     "word_dropout": 0.3,
     "window_tokens": 300,
     "embedding_dropout": 0.5,
     "dropout": 0.5,
-    "ngram_length": 0,
-    "ngram_buckets": 2**19,
-    "ngram_l2": 3.0,
-    "lstm_share": 0.25,
-    "batching": "by_length",
-    "batch_reviews": 32,
+    "batch_size": 32,
     "epochs": 4,
     "learning_rate": 0.006,
     "schedule": "cosine",
-    "clip_norm": 1.0,
-    "weight_averaging": 0.995,
-    "class_weights": "none",
-    "patience_epochs": 0,
-    "validation_fraction": 0.02,
-    "seed": 7,
+    "clipnorm": 1.0,
+    "ema_momentum": 0.995,
+    "validation_split": 0.02,
 }
 
 PRESETS: Final[Mapping[str, Mapping[str, ParameterValue]]] = {
-    # All written out: a preset stays what it is when a default moves.
-    "tutorial": {
-        "tokenizer": "keras-legacy-1",
-        "vocabulary_words": 5_000,
-        "network_words": 0,
-        "max_tokens": 500,
-        "padding": "front",
-        "embedding_length": 32,
-        "lstm_units": 100,
-        "bidirectional": False,
-        "pooling": "last",
-        "word_dropout": 0.0,
-        "window_tokens": 0,
-        "embedding_dropout": 0.0,
-        "dropout": 0.0,
-        "ngram_length": 0,
-        "ngram_buckets": 2**19,
-        "ngram_l2": 3.0,
-        "lstm_share": 0.25,
-        "batching": "by_length",
-        "batch_reviews": 64,
-        "epochs": 3,
-        "learning_rate": 0.001,
-        "schedule": "constant",
-        "clip_norm": 0.0,
-        "weight_averaging": 0.0,
-        "class_weights": "none",
-        "patience_epochs": 0,
-        "validation_fraction": 0.05,
-        "seed": 7,
-    },
+    "tutorial": _TUTORIAL,
     "fast": _FAST,
     # The n-grams read many more words than the LSTM.
-    "best": {**_FAST, "vocabulary_words": 50_000, "ngram_length": 3},
+    "best": {**_FAST, "vocabulary_size": 50_000, "ngram_order": 3},
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seqd_imdb_lstm.version import Floats
+from seqd_imdb_lstm.artifact import Floats
 
 
 class RunningMean:

@@ -1,7 +1,8 @@
-"""Trains a version: data in, network trained and validated, files out.
+"""Train a version: data in, LSTM and n-gram branch trained and validated, files out.
 
-Called by `ImdbLstm.train` only. Which words are known is `corpus`'s work, the epochs are
-`learning`'s; what is trained on, and what of it becomes files, stands here.
+The LSTM is trained first, by `learning.Learning`; then the n-gram branch is fitted to the same
+reviews, where `ngram_order` asks for one. The vocabulary is that of the training rows alone: a
+word must not be known for being in the validation rows.
 """
 
 import hashlib
@@ -15,31 +16,32 @@ import numpy as np
 
 from seqd.errors import InvalidData, InvalidParameters, Stopped
 from seqd.hookspecs import Dataset, TrainContext, TrainedModel
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, write_version
 from seqd_imdb_lstm.batches import Batches
-from seqd_imdb_lstm.classes import class_counts, class_shares
-from seqd_imdb_lstm.corpus import (
+from seqd_imdb_lstm.data import (
     Corpus,
     LabelledReviews,
-    LabelledWords,
+    class_counts,
+    data_warnings,
+    loss_weights,
+    memory_limit_bytes,
     read_corpus,
     read_held_out,
 )
 from seqd_imdb_lstm.learner import learner_for
 from seqd_imdb_lstm.learning import Learning
-from seqd_imdb_lstm.memory import memory_limit_bytes
-from seqd_imdb_lstm.ngram_fitting import LabelledIds, fit_table
+from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
 from seqd_imdb_lstm.parameters import KERAS_IMDB, Tokenizer, TrainParameters
-from seqd_imdb_lstm.remarks import remarks
-from seqd_imdb_lstm.reviews import INDEX_FROM, TOKENIZER, Vocabulary, all_words_of
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, write_version
+from seqd_imdb_lstm.tokenizer import KERAS_LEGACY, LabelledWords, tokenize_all
+from seqd_imdb_lstm.vocabulary import INDEX_FROM, Vocabulary
 
-#: Reviews read between two looks at the stop request; 20 ms of work.
+#: Reviews read between two checks of the stop request; 20 ms of work.
 _READ_REVIEWS: Final = 512
 
 #: Reviews that are split into words together.
 _SPLIT_REVIEWS: Final = 32
 
-#: Classes whose records are counted in what the caller is told.
+#: Classes whose records the log counts by name.
 _SHOWN_CLASSES: Final = 10
 
 #: Halves of Keras's built-in set.
@@ -48,8 +50,8 @@ _TEST_HALF: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
-    """All that a training works on."""
+class _Inputs:
+    """What a training starts from."""
 
     config: VersionConfig
     vocabulary: Vocabulary
@@ -58,28 +60,29 @@ class _Material:
 
 
 def train_version(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
-    """Train, and write the version that `Learning` keeps into `context.folder`.
+    """Train, and write the version into `context.folder`; return its metrics.
 
-    Raises InvalidData and Stopped.
+    With both branches the metrics of the LSTM alone are named `lstm_…`. Raises InvalidData for
+    data that cannot be learnt from, InvalidParameters, and Stopped.
     """
-    material = _read_material(parameters, context)
-    _tell_what_is_trained_on(material, context)
-    config = material.config
+    inputs = _read_inputs(parameters, context)
+    _log_inputs(inputs, context)
+    config = inputs.config
     learner = learner_for(config, parameters, context.device)
 
     def version_of(weights: Weights) -> Version:
-        return Version(config, material.vocabulary, weights)
+        return Version(config, inputs.vocabulary, weights)
 
-    batches = Batches(material.training, config, parameters)
+    batches = Batches(inputs.training, config, parameters)
     learning = Learning(learner, version_of, batches, parameters, context)
-    figures = learning.run(material.validation)
+    metrics = learning.run(inputs.validation)
     version = version_of(learning.weights())
-    if parameters.ngram_length:
-        version = _with_ngrams(version, material.training, parameters, context)
-        of_lstm = {f"lstm_{name}": value for name, value in figures.items()}
-        figures = of_lstm | learning.validated(version, material.validation)
+    if parameters.ngram_order:
+        version = _with_ngrams(version, inputs.training, parameters, context)
+        of_lstm = {f"lstm_{name}": value for name, value in metrics.items()}
+        metrics = of_lstm | learning.validated(version, inputs.validation)
     write_version(version, context.folder)
-    return TrainedModel(figures, learner.library_versions() | {"numpy": np.__version__})
+    return TrainedModel(metrics, learner.library_versions() | {"numpy": np.__version__})
 
 
 def _with_ngrams(
@@ -88,39 +91,41 @@ def _with_ngrams(
     parameters: TrainParameters,
     context: TrainContext,
 ) -> Version:
-    """Fit the n-gram branch. A training that is killed meanwhile begins here again."""
+    """Return the version with a fitted n-gram branch.
+
+    No checkpoint is saved meanwhile: a training that is killed here fits the branch anew.
+    """
     began_s = time.monotonic()
 
     def check_stop() -> None:
         if context.stop_requested():
             raise Stopped("The training was asked to stop while it fitted its n-grams.")
 
-    shares = class_shares(training.targets, len(version.config.labels), parameters.class_weights)
+    classes = len(version.config.labels)
+    weights = loss_weights(training.targets, classes, parameters.class_weight)
     table = fit_table(
-        LabelledIds(training.reviews, training.targets, shares[training.targets]),
-        len(version.config.labels),
-        length=parameters.ngram_length,
+        WeightedReviews(training.reviews, training.targets, weights[training.targets]),
+        classes,
+        order=parameters.ngram_order,
         buckets=parameters.ngram_buckets,
         l2=parameters.ngram_l2,
         check_stop=check_stop,
     )
     context.log(
-        f"Fitted {np.count_nonzero(table.owners):,} n-grams of up to {table.length} words in "
+        f"Fitted {np.count_nonzero(table.owners):,} n-grams of up to {table.order} words in "
         f"{time.monotonic() - began_s:.0f} s."
     )
     return replace(version, ngrams=table)
 
 
-def _read_material(parameters: TrainParameters, context: TrainContext) -> _Material:
-    # What is left is for the libraries, the network, and a worker beside this one.
+def _read_inputs(parameters: TrainParameters, context: TrainContext) -> _Inputs:
+    # The other half is for the libraries, the network, and a worker beside this one.
     limit_bytes = memory_limit_bytes() // 2
     corpus = _read_training_data(parameters, context, limit_bytes)
     held_out = context.held_out
-    # Held-out data of the caller's own leaves all of the training data to be trained on.
-    fraction = parameters.validation_fraction if held_out is None else 0.0
-    rows, validation_rows = corpus.split(fraction, parameters.seed)
-    # From the training rows alone: a word must not be known for being in the held-out ones.
-    vocabulary = corpus.vocabulary(rows, parameters.vocabulary_words, parameters.tokenizer)
+    validation_split = parameters.validation_split if held_out is None else 0.0
+    rows, validation_rows = corpus.split(validation_split, parameters.seed)
+    vocabulary = corpus.vocabulary(rows, parameters.vocabulary_size, parameters.tokenizer)
     if held_out is None:
         validation = corpus.encode(validation_rows, vocabulary)
     else:
@@ -133,15 +138,15 @@ def _read_material(parameters: TrainParameters, context: TrainContext) -> _Mater
             parameters.max_tokens,
             limit_bytes - corpus.size_bytes,
         )
-    if parameters.patience_epochs and not len(validation):
+    if parameters.patience and not len(validation):
         raise InvalidParameters(
-            f"patience_epochs is {parameters.patience_epochs}, and there is nothing to validate "
-            "on: no class of the data has enough records to hold one out. Give held-out data, "
-            "raise validation_fraction, or leave patience_epochs at 0."
+            f"patience is {parameters.patience}, and there is nothing to validate on: no class of "
+            "the data has enough records to hold one out. Give held-out data, raise "
+            "validation_split, or leave patience at 0."
         )
     training = corpus.encode(rows, vocabulary)
     config = _config_of(parameters, corpus.labels, vocabulary, training)
-    return _Material(config, vocabulary, training, validation)
+    return _Inputs(config, vocabulary, training, validation)
 
 
 def _read_training_data(
@@ -151,15 +156,15 @@ def _read_training_data(
     if context.data.named is not None:
         words = _fingerprinted(words, context)
     corpus = read_corpus(words, context.data.description, parameters.max_tokens, limit_bytes)
-    for remark in remarks(corpus, parameters):
-        context.log(remark)
+    for warning in data_warnings(corpus, parameters):
+        context.log(warning)
     return corpus
 
 
 def _words(
     dataset: Dataset, half: int, parameters: TrainParameters, context: TrainContext
 ) -> Iterator[LabelledWords]:
-    """Give a data set's reviews as words, looking at the stop request now and then."""
+    """Yield a data set's records as words; raise Stopped on request."""
     for position, (words, label) in enumerate(_all_words(dataset, half, parameters.tokenizer)):
         if position % _READ_REVIEWS == 0 and context.stop_requested():
             raise Stopped("The training was asked to stop while it read its data.")
@@ -170,13 +175,14 @@ def _all_words(dataset: Dataset, half: int, tokenizer: Tokenizer) -> Iterator[La
     if dataset.named is None:
         records = dataset.records()
         while batch := list(islice(records, _SPLIT_REVIEWS)):
-            texts = all_words_of([record.text for record in batch], tokenizer)
+            texts = tokenize_all([record.text for record in batch], tokenizer)
             yield from zip(texts, [record.label for record in batch], strict=True)
     elif dataset.named == KERAS_IMDB:
-        if tokenizer != TOKENIZER:
+        if tokenizer != KERAS_LEGACY:
             raise InvalidParameters(
-                f"{KERAS_IMDB} holds words, not texts: {TOKENIZER} split them, so tokenizer cannot "
-                f"be {tokenizer!r}. Leave it at {TOKENIZER!r}, or train from the raw reviews."
+                f"{KERAS_IMDB} holds words, not texts: {KERAS_LEGACY} split them, so tokenizer "
+                f"cannot be {tokenizer!r}. Leave it at {KERAS_LEGACY!r}, or train from the raw "
+                "reviews."
             )
         from seqd_imdb_lstm import network
 
@@ -190,7 +196,7 @@ def _all_words(dataset: Dataset, half: int, tokenizer: Tokenizer) -> Iterator[La
 def _fingerprinted(
     records: Iterator[LabelledWords], context: TrainContext
 ) -> Iterator[LabelledWords]:
-    """Pass records on, and state their number and digest at the end."""
+    """Yield the records, and state their number and SHA-256 at the end."""
     digest, count = hashlib.sha256(), 0
     for words, label in records:
         digest.update(b" ".join(words) + b"\n" + str(label).encode() + b"\n")
@@ -205,34 +211,34 @@ def _config_of(
     vocabulary: Vocabulary,
     training: LabelledReviews,
 ) -> VersionConfig:
-    # No rows of the embedding for words that there are not.
-    words = min(parameters.vocabulary_words, INDEX_FROM + len(vocabulary.words) + 1)
+    # The embedding has no rows for words that the data does not have.
+    words = min(parameters.vocabulary_size, INDEX_FROM + len(vocabulary.words) + 1)
     return VersionConfig(
         tokenizer=parameters.tokenizer,
-        vocabulary_words=words,
-        network_words=min(parameters.network_words, words),
+        vocabulary_size=words,
+        lstm_vocabulary_size=min(parameters.lstm_vocabulary_size, words),
         max_tokens=parameters.max_tokens,
         padding=parameters.padding,
-        embedding_length=parameters.embedding_length,
-        lstm_units=parameters.lstm_units,
+        embedding_dim=parameters.embedding_dim,
+        units=parameters.units,
         bidirectional=parameters.bidirectional,
         pooling=parameters.pooling,
-        ngram_length=parameters.ngram_length,
-        ngram_buckets=parameters.ngram_buckets if parameters.ngram_length else 0,
-        lstm_share=parameters.lstm_share if parameters.ngram_length else 1.0,
+        ngram_order=parameters.ngram_order,
+        ngram_buckets=parameters.ngram_buckets if parameters.ngram_order else 0,
+        lstm_share=parameters.lstm_share if parameters.ngram_order else 1.0,
         labels=labels,
         class_counts=tuple(class_counts(training.targets, len(labels)).tolist()),
     )
 
 
-def _tell_what_is_trained_on(material: _Material, context: TrainContext) -> None:
-    config = material.config
+def _log_inputs(inputs: _Inputs, context: TrainContext) -> None:
+    config = inputs.config
     counted = zip(config.labels, config.class_counts, strict=True)
     shown = [f"{count:,} {label[:40]!r}" for label, count in counted]
     more = len(shown) - _SHOWN_CLASSES
     classes = ", ".join(shown[:_SHOWN_CLASSES]) + (f" and {more:,} more classes" * (more > 0))
     context.log(
-        f"Training on {len(material.training):,} reviews, {classes}, "
-        f"with {len(material.vocabulary.words):,} known words; "
-        f"validating on {len(material.validation):,}."
+        f"Training on {len(inputs.training):,} reviews, {classes}, "
+        f"with {len(inputs.vocabulary.words):,} known words; "
+        f"validating on {len(inputs.validation):,}."
     )

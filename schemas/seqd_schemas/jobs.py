@@ -191,7 +191,7 @@ class TrainJob(_JobBase):
 class SweepJob(_JobBase):
     """Train a model once for each combination of values, all on the same data.
 
-    Each combination is an item, whose `custom_id` names it, such as `embedding_length=8`, and whose
+    Each combination is an item, whose `custom_id` names it, such as `embedding_dim=8`, and whose
     output is the version that it made.
     """
 

@@ -26,8 +26,8 @@ from seqd_schemas import FileSource, JobRecord, WorkerState
 
 TESTS = Path(__file__).parent.parent
 #: What the peers call the parameters of the tutorial's network, and of a step of its training.
-_SIZES = {"words": "vocabulary_words", "longest": "max_tokens", "embedding": "embedding_length",
-          "units": "lstm_units", "batch": "batch_reviews"}  # fmt: skip
+_SIZES = {"words": "vocabulary_size", "longest": "max_tokens", "embedding": "embedding_dim",
+          "units": "units", "batch": "batch_size"}  # fmt: skip
 #: Seconds until workers are ready, and until they have told what they did.
 _READY_S, _PUBLISHED_S = 120.0, 30.0
 #: A worker has 30 s to finish its unit.

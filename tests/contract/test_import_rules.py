@@ -182,10 +182,10 @@ def test_the_import_linter_contracts_hold(root):
     assert "0 broken" in done.stdout
 
 
-def test_the_import_linter_contract_for_plugins_names_every_room_of_the_daemon(root):
+def test_the_import_linter_contract_for_plugins_names_every_package_of_the_daemon(root):
     settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
-    rooms = {
+    packages = {
         f"seqd.{path.stem}"
         for path in (root / "daemon" / "seqd").iterdir()
         if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -193,4 +193,28 @@ def test_the_import_linter_contract_for_plugins_names_every_room_of_the_daemon(r
 
     (plugins,) = [contract for contract in contracts if contract["name"].startswith("Plugins and")]
 
-    assert rooms <= set(plugins["forbidden_modules"])
+    assert packages <= set(plugins["forbidden_modules"])
+
+
+def test_no_module_imports_itself_through_others(sources):
+    """Every import counts: those inside functions and those for types alone, too."""
+    modules = {source.module: source for source in sources}
+    imports = {
+        name: {
+            found if found in modules else found.rpartition(".")[0] for _, found in source.imports()
+        }
+        & modules.keys() - {name}
+        for name, source in modules.items()
+    }
+
+    # Take away, again and again, what imports nothing that is left: what remains imports in circles.
+    left = dict(imports)
+    while leaves := [name for name, found in left.items() if not found & left.keys()]:
+        for name in leaves:
+            del left[name]
+    # And what nobody of the rest imports only leads to a circle.
+    while roots := [name for name in left if all(name not in left[other] for other in left)]:
+        for name in roots:
+            del left[name]
+
+    assert not left, told(sorted(left), "Move what both need into a module below them.")

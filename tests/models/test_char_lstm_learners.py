@@ -32,7 +32,7 @@ def batch(number: int, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(
     "network",
-    [{"layers": 1, "embedding_length": 0}, {"layers": 2, "embedding_length": 5}],
+    [{"layers": 1, "embedding_dim": 0}, {"layers": 2, "embedding_dim": 5}],
     ids=str,
 )
 def test_gradients_agree_with_keras(network):
@@ -63,10 +63,10 @@ def test_gradients_agree_with_keras(network):
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"layers": 1, "embedding_length": 0, "clip_norm": 0.0, "weight_decay": 0.0},
-        {"layers": 2, "embedding_length": 5, "clip_norm": 0.0, "weight_decay": 1.0},
-        {"layers": 1, "embedding_length": 5, "clip_norm": 0.05, "weight_decay": 0.0},
-        {"layers": 2, "embedding_length": 0, "clip_norm": 0.05, "averaging": 0.6},
+        {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
+        {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
+        {"layers": 1, "embedding_dim": 5, "clipnorm": 0.05, "weight_decay": 0.0},
+        {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "averaging": 0.6},
     ],
     ids=str,
 )

@@ -48,14 +48,14 @@ def test_a_version_that_reads_windows_predicts_what_keras_does():
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("embedding_length", [0, 12])
-def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_length):
+@pytest.mark.parametrize("embedding_dim", [0, 12])
+def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_dim):
     import keras
 
     from seqd_char_lstm.network import KerasLearner
 
     texts = some_text(8, 101)
-    sizes = {"units": 48, "layers": layers, "embedding_length": embedding_length}
+    sizes = {"units": 48, "layers": layers, "embedding_dim": embedding_dim}
     learner = KerasLearner(
         26, TrainParameters(mode="stream", streams=8, steps=100, dropout=0.0, **sizes)
     )

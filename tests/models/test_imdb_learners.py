@@ -9,12 +9,13 @@ from seqd.errors import CheckpointDamaged
 from seqd.hookspecs import Device
 from seqd_imdb_lstm import TrainParameters
 from seqd_imdb_lstm.adam import Adam
-from seqd_imdb_lstm.learner import Batch, Learner, first_weights, learner_for
+from seqd_imdb_lstm.artifact import Version, VersionConfig
+from seqd_imdb_lstm.batches import Batch
+from seqd_imdb_lstm.learner import Learner, first_weights, learner_for
 from seqd_imdb_lstm.packed_learner import PackedLearner
 from seqd_imdb_lstm.packed_lstm import PackedLstm
 from seqd_imdb_lstm.packed_lstm_compiled import CompiledLstm
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.network
 
@@ -34,7 +35,7 @@ def network() -> ModuleType:
 
 
 def a_config(labels: tuple[str, ...] = TWO, **changes: object) -> VersionConfig:
-    sizes = {"vocabulary_words": WORDS, "embedding_length": 6, "lstm_units": 10}
+    sizes = {"vocabulary_size": WORDS, "embedding_dim": 6, "units": 10}
     sizes["class_counts"] = (1,) * len(labels)
     return VersionConfig(**sizes, max_tokens=TOKENS, labels=labels, **changes)
 
@@ -45,7 +46,7 @@ def a_batch(reviews: int, classes: int = 2, seed: int = 0) -> Batch:
     return Batch(
         reviews=[random.integers(1, WORDS, length).astype(np.int32) for length in lengths],
         targets=random.integers(0, classes, reviews).astype(np.int32),
-        shares=random.uniform(0.5, 2.0, reviews).astype(np.float32),
+        sample_weight=random.uniform(0.5, 2.0, reviews).astype(np.float32),
     )
 
 
@@ -66,7 +67,7 @@ def gradients_of_keras(config: VersionConfig, batch: Batch) -> dict[str, np.ndar
     keras_network.train_on_batch(
         network().padded(batch.reviews, config),
         batch.targets[:, None],
-        sample_weight=batch.shares,
+        sample_weight=batch.sample_weight,
     )
     return {name: first[name] - variable.numpy() for name, variable in variables.items()}
 
@@ -196,7 +197,7 @@ def test_masked_reviews_get_the_same_probabilities_however_they_are_padded(shape
 
 
 def test_words_outside_the_embedding_are_unknown_to_keras_too():
-    config = a_config(network_words=10)
+    config = a_config(lstm_vocabulary_size=10)
     version = Version(config, Vocabulary([]), first_weights(config, seed=2))
 
     known, unknown = (

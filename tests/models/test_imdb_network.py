@@ -14,19 +14,19 @@ from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Artifact, Device, LabelledRecord, TrainedModel, WorkItem
 from seqd.testing import MemoryCheckpoints, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, read_version, shapes_of
 from seqd_imdb_lstm.engine import Engine, engine_for
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, read_version, shapes_of
+from seqd_imdb_lstm.vocabulary import Vocabulary
 from seqd_schemas import DataFingerprint, FileDigest, ModelManifest
 
 pytestmark = pytest.mark.network
 
 TINY = {
-    "vocabulary_words": 30,
+    "vocabulary_size": 30,
     "max_tokens": 8,
-    "embedding_length": 4,
-    "lstm_units": 6,
-    "batch_reviews": 8,
+    "embedding_dim": 4,
+    "units": 6,
+    "batch_size": 8,
     "epochs": 2,
     "learning_rate": 0.05,
 }
@@ -126,7 +126,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Training:
 
 
 def a_long_training(folder: Path, seed: int) -> Training:
-    return Training(folder, Reviews(200), epochs=8, validation_fraction=0.2, seed=seed)
+    return Training(folder, Reviews(200), epochs=8, validation_split=0.2, seed=seed)
 
 
 def test_a_training_publishes_its_steps_and_epochs(finished: Training):
@@ -193,7 +193,7 @@ def test_held_out_data_is_validated_on_and_all_of_the_data_is_trained_on(tmp_pat
 
 
 def test_without_anything_held_out_there_are_no_validation_figures(tmp_path: Path):
-    training = Training(tmp_path, validation_fraction=0.0)
+    training = Training(tmp_path, validation_split=0.0)
 
     training.run()
 
@@ -230,7 +230,7 @@ def test_a_stop_is_honoured_before_the_validation(tmp_path: Path):
             self.looks += 1
             return self.looks > 6
 
-    training = StoppedAtTheEpochsEnd(tmp_path, Reviews(40), validation_fraction=0.1)
+    training = StoppedAtTheEpochsEnd(tmp_path, Reviews(40), validation_split=0.1)
 
     with pytest.raises(Stopped, match=r"^The training was asked to stop while it validated\.$"):
         training.run()
@@ -266,10 +266,10 @@ def test_data_that_cannot_be_learnt_from_is_refused(tmp_path: Path, data: Review
 
 def a_random_version(units: int, max_tokens: int, scale: float) -> Version:
     config = VersionConfig(
-        vocabulary_words=50,
+        vocabulary_size=50,
         max_tokens=max_tokens,
-        embedding_length=8,
-        lstm_units=units,
+        embedding_dim=8,
+        units=units,
         labels=("neg", "pos"),
         class_counts=(1, 1),
     )

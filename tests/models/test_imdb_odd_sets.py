@@ -9,15 +9,15 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
-from seqd_imdb_lstm.version import read_config
+from seqd_imdb_lstm.artifact import read_config
 from seqd_schemas import Classification
 
 SMALL = {
-    "vocabulary_words": 200,
+    "vocabulary_size": 200,
     "max_tokens": 12,
-    "embedding_length": 8,
-    "lstm_units": 8,
-    "batch_reviews": 8,
+    "embedding_dim": 8,
+    "units": 8,
+    "batch_size": 8,
     "epochs": 1,
     "learning_rate": 0.02,
 }
@@ -42,8 +42,8 @@ def classified(loaded, *texts: str) -> list[Classification]:
     [
         ([("gut", "a"), ("schlecht", "b")], {}),
         ([("gleich", "a"), ("gleich", "b")] * 10, {}),
-        ([("gut", "a"), ("schlecht", "b")] * 10, {"vocabulary_words": 5}),
-        ([("gut so", "a"), ("na ja", "b")] * 10 + [("nie", "c")], {"class_weights": "balanced"}),
+        ([("gut", "a"), ("schlecht", "b")] * 10, {"vocabulary_size": 5}),
+        ([("gut so", "a"), ("na ja", "b")] * 10 + [("nie", "c")], {"class_weight": "balanced"}),
         ([("gut", "a"), ("schlecht", "b")] * 10, {"max_tokens": 1}),
     ],
     ids=["two records", "equal texts", "one word", "a class seen once", "one id"],
@@ -51,12 +51,12 @@ def classified(loaded, *texts: str) -> list[Classification]:
 def test_an_odd_set_gives_a_version_that_answers(tmp_path: Path, records, changes):
     loaded, config = trained(tmp_path, records, **changes)
 
-    (answer,) = classified(loaded, records[0][0])
+    (outcome,) = classified(loaded, records[0][0])
 
     assert config.labels == tuple(sorted({label for _, label in records}))
-    assert answer.label in config.labels
-    assert set(answer.probabilities) == set(config.labels)
-    assert sum(answer.probabilities.values()) == pytest.approx(1.0, abs=2e-5)
+    assert outcome.label in config.labels
+    assert set(outcome.probabilities) == set(config.labels)
+    assert sum(outcome.probabilities.values()) == pytest.approx(1.0, abs=2e-5)
 
 
 def test_three_classes_of_chinese_are_told_apart_by_their_characters(tmp_path: Path):
@@ -68,13 +68,13 @@ def test_three_classes_of_chinese_are_told_apart_by_their_characters(tmp_path: P
     ]
     loaded, config = trained(tmp_path, records, tokenizer="unicode-1", epochs=6)
 
-    answers = classified(
+    outcomes = classified(
         loaded, "你好，包到裹，谢谢。", "你好，退付金，谢谢。", "你好，屏坏池，谢谢。"
     )
 
     assert config.class_counts == (57, 57, 57)
-    assert [answer.label for answer in answers] == ["快递", "发票", "技术"]
-    assert all(answer.unknown_share == 0.0 for answer in answers)
+    assert [outcome.label for outcome in outcomes] == ["快递", "发票", "技术"]
+    assert all(outcome.unknown_share == 0.0 for outcome in outcomes)
 
 
 def test_weighed_classes_are_not_overlooked_however_rare(tmp_path: Path):
@@ -86,9 +86,9 @@ def test_weighed_classes_are_not_overlooked_however_rare(tmp_path: Path):
     # The sign of the rare class stands in the frequent one too, in one record of ten.
     records += [("selten eins", "a")] * 20
 
-    plain, config = trained(tmp_path / "plain", records, epochs=3, validation_fraction=0.0)
+    plain, config = trained(tmp_path / "plain", records, epochs=3, validation_split=0.0)
     weighed, _ = trained(
-        tmp_path / "weighed", records, epochs=3, validation_fraction=0.0, class_weights="balanced"
+        tmp_path / "weighed", records, epochs=3, validation_split=0.0, class_weight="balanced"
     )
 
     assert config.class_counts == (320, 6)

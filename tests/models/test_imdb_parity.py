@@ -7,19 +7,19 @@ import pytest
 
 from imdb_builders import a_config, a_version_with_a_long_memory, reviews_like_real_ones
 from seqd.hookspecs import Device
+from seqd_imdb_lstm.artifact import Version
 from seqd_imdb_lstm.engine import engine_for
 from seqd_imdb_lstm.packed_compiled import CompiledKernel
 from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.packed_numpy import NumpyKernel
-from seqd_imdb_lstm.version import Version
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
 
 TUTORIAL = {
-    "vocabulary_words": 5_000,
+    "vocabulary_size": 5_000,
     "max_tokens": 500,
-    "embedding_length": 32,
-    "lstm_units": 100,
+    "embedding_dim": 32,
+    "units": 100,
 }
 KERNELS = pytest.mark.parametrize("kernel", [CompiledKernel, NumpyKernel])
 
@@ -73,7 +73,7 @@ def test_the_engine_for_a_gpu_gives_what_predict_gives(tutorial):
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_masked_networks_get_kerass_probabilities_within_1e_5(kernel, pooling, bidirectional):
     config = a_config(
-        **{**TUTORIAL, "max_tokens": 60, "lstm_units": 24, "network_words": 3_000},
+        **{**TUTORIAL, "max_tokens": 60, "units": 24, "lstm_vocabulary_size": 3_000},
         padding="masked",
         pooling=pooling,
         bidirectional=bidirectional,
@@ -88,7 +88,7 @@ def test_masked_networks_get_kerass_probabilities_within_1e_5(kernel, pooling, b
 
 
 def test_the_engine_for_a_gpu_counts_what_it_fills_up():
-    version = a_version_with_a_long_memory(a_config(**{**TUTORIAL, "lstm_units": 2}))
+    version = a_version_with_a_long_memory(a_config(**{**TUTORIAL, "units": 2}))
     engine = engine_for(version, Device(slot="gpu:0", kind="gpu"))
     reviews = reviews_like_real_ones(300, version.config)
 

@@ -11,24 +11,24 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
+from seqd_imdb_lstm.artifact import WEIGHTS_FILE, read_version
 from seqd_imdb_lstm.averaged_engine import AveragedEngine
 from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.ngram_fitting import LabelledIds, fit_table
+from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
 from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.training import train_version
-from seqd_imdb_lstm.version import WEIGHTS_FILE, read_version
 
 SMALL = {
-    "vocabulary_words": 60,
+    "vocabulary_size": 60,
     "max_tokens": 12,
     "padding": "masked",
     "pooling": "mean_max",
-    "embedding_length": 8,
-    "lstm_units": 8,
-    "batch_reviews": 8,
+    "embedding_dim": 8,
+    "units": 8,
+    "batch_size": 8,
     "epochs": 2,
-    "validation_fraction": 0.2,
-    "ngram_length": 2,
+    "validation_split": 0.2,
+    "ngram_order": 2,
     "ngram_buckets": 1024,
     "ngram_l2": 0.1,
 }
@@ -58,9 +58,9 @@ def test_a_version_tells_what_pairs_of_words_mean(artifact) -> None:
     loaded = ImdbLstm().load(artifact, CPU)
     items = [WorkItem(index, text) for index, text in enumerate(TEXTS["pos"] + TEXTS["neg"])]
 
-    answers = loaded.classify(items, ClassifyParameters(), MemoryRunContext())
+    outcomes = loaded.classify(items, ClassifyParameters(), MemoryRunContext())
 
-    assert [answer.label for answer in answers] == ["pos"] * 4 + ["neg"] * 4
+    assert [outcome.label for outcome in outcomes] == ["pos"] * 4 + ["neg"] * 4
 
 
 def test_its_figures_are_those_of_both_and_of_the_lstm_alone(artifact) -> None:
@@ -76,16 +76,16 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds() -> None:
     random = np.random.default_rng(0)
     reviews = [np.array([1, *random.integers(2, 9, 6)], dtype=np.int32) for _ in range(40)]
     targets = random.integers(0, 2, 40).astype(np.int32)
-    data = LabelledIds(reviews, targets, np.ones(40, dtype=np.float32))
-    table = fit_table(data, 2, length=2, buckets=256, l2=1.0)
+    data = WeightedReviews(reviews, targets, np.ones(40, dtype=np.float32))
+    table = fit_table(data, 2, order=2, buckets=256, l2=1.0)
     lstm = PackedEngine(version)
 
-    told = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
+    averaged = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
 
-    odds = lstm.probabilities(reviews).astype(np.float64)
-    by_hand = 0.25 * np.log(odds[:, 1] / odds[:, 0]) + 0.75 * table.scores(reviews)[:, 0]
-    assert np.log(told[:, 1] / told[:, 0]) == pytest.approx(by_hand, abs=1e-4)
-    assert told.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-6)
+    of_lstm = lstm.probabilities(reviews).astype(np.float64)
+    by_hand = 0.25 * np.log(of_lstm[:, 1] / of_lstm[:, 0]) + 0.75 * table.logits(reviews)[:, 0]
+    assert np.log(averaged[:, 1] / averaged[:, 0]) == pytest.approx(by_hand, abs=1e-4)
+    assert averaged.sum(axis=1) == pytest.approx(np.ones(40), abs=1e-6)
 
 
 def test_any_batching_gives_what_one_by_one_gives(artifact) -> None:

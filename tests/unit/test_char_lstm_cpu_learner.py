@@ -22,7 +22,7 @@ def parameters(**changes: object) -> TrainParameters:
     given = {
         "mode": "stream",
         "units": 24,
-        "embedding_length": 7,
+        "embedding_dim": 7,
         "streams": STREAMS,
         "steps": STEPS,
         "dropout": 0.0,
@@ -36,10 +36,10 @@ def batch(number: int = 0, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
     return inputs, random.integers(0, IDS, (STREAMS, steps)).astype(np.int32)
 
 
-@pytest.mark.parametrize("embedding_length", [0, 7])
+@pytest.mark.parametrize("embedding_dim", [0, 7])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_gradients_are_the_slopes_of_the_loss(layers, embedding_length):
-    chosen = parameters(layers=layers, embedding_length=embedding_length)
+def test_gradients_are_the_slopes_of_the_loss(layers, embedding_dim):
+    chosen = parameters(layers=layers, embedding_dim=embedding_dim)
     weights = {name: 3 * array for name, array in first_weights(IDS, chosen).items()}
     inputs, targets = (array.T.copy() for array in batch())
 
@@ -182,8 +182,8 @@ def test_the_version_gets_the_running_mean_of_the_weights():
 
 
 def test_a_long_gradient_is_cut_to_its_length():
-    cut = CpuLearner(IDS, parameters(clip_norm=1e-6, weight_decay=0.0))
-    free = CpuLearner(IDS, parameters(clip_norm=0.0, weight_decay=0.0))
+    cut = CpuLearner(IDS, parameters(clipnorm=1e-6, weight_decay=0.0))
+    free = CpuLearner(IDS, parameters(clipnorm=0.0, weight_decay=0.0))
 
     cut.step(*batch(), 1e-2)
     free.step(*batch(), 1e-2)

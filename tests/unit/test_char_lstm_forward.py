@@ -21,7 +21,7 @@ VERSIONS = {
     "a window": a_version(a_config(window=8, units=16)),
     "a window wider than a panel": a_version(a_config(window=8, units=37)),
     "one layer": a_version(a_stream_config(layers=1, units=16)),
-    "one-hot": a_version(a_stream_config(layers=1, units=37, embedding_length=0)),
+    "one-hot": a_version(a_stream_config(layers=1, units=37, embedding_dim=0)),
     "three layers": a_version(a_stream_config(layers=3, units=37)),
     "n-grams": a_version(a_stream_config(units=16, ngram_share=0.3)),
     "an alphabet wider than a panel": a_version(

@@ -56,7 +56,7 @@ def a_slow_forgetter(units=512, ids=57):
     config = a_stream_config(
         layers=1,
         units=units,
-        embedding_length=16,
+        embedding_dim=16,
         alphabet="".join(map(chr, range(60, 60 + ids))),
         lead_in="sentence",
     ).model_copy(update={"lower_case": False})

@@ -19,7 +19,7 @@ P = [0.05, 0.3, 0.1, 0.3, 0.05, 0.2]
 
 def a_certain_version(probabilities):
     """A version that gives the same probabilities whatever it has read."""
-    config = a_stream_config(layers=1, units=1, embedding_length=0)
+    config = a_stream_config(layers=1, units=1, embedding_dim=0)
     zeros = [np.zeros_like(array) for array in vars(some_weights(config).layers[0]).values()]
     with np.errstate(divide="ignore"):
         bias = np.maximum(np.log(np.array(probabilities)), -80.0).astype(np.float32) + 3

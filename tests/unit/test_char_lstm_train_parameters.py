@@ -68,7 +68,7 @@ def test_parameters_that_do_not_fit_together_are_refused(values, message):
     assert raised.value.errors()[0]["msg"] == f"Value error, {message}"
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "weight_decay", "ngram_share"])
+@pytest.mark.parametrize("name", ["learning_rate", "clipnorm", "weight_decay", "ngram_share"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1])
 def test_numbers_that_are_none_are_refused(name, value):
     with pytest.raises(ValidationError):

@@ -40,7 +40,7 @@ def trained(name: str, version: int, accuracy: float, seconds: float = 12.0) -> 
     value = int(name.partition("=")[2])
     output = a_trained_version(
         version=version,
-        parameters={"embedding_length": value},
+        parameters={"embedding_dim": value},
         metrics={"loss": 0.3, "validation_accuracy": accuracy},
         seconds=seconds,
     )
@@ -93,15 +93,15 @@ def test_where_there_is_little_room_what_is_trained_right_now_is_shown():
 
 def test_without_a_terminal_epochs_and_ends_are_plain_lines(capsys: pytest.CaptureFixture[str]):
     with SweepView(Screen(), a_sweep()) as view:
-        view.show(a_step("embedding_length=8"))
-        view.show(an_epoch("embedding_length=8"))
-        view.add_results({"embedding_length=8": trained("embedding_length=8", 3, 0.8)})
-        view.add_results({"embedding_length=16": failed("embedding_length=16")})
+        view.show(a_step("embedding_dim=8"))
+        view.show(an_epoch("embedding_dim=8"))
+        view.add_results({"embedding_dim=8": trained("embedding_dim=8", 3, 0.8)})
+        view.add_results({"embedding_dim=16": failed("embedding_dim=16")})
 
     assert capsys.readouterr().out.splitlines() == [
-        "embedding_length=8: epoch 1/2, loss 0.5000, validation accuracy 0.8000, 2.5 s",
-        "embedding_length=8: imdb_lstm@3 after 12 s",
-        "embedding_length=16: failed, It broke.",
+        "embedding_dim=8: epoch 1/2, loss 0.5000, validation accuracy 0.8000, 2.5 s",
+        "embedding_dim=8: imdb_lstm@3 after 12 s",
+        "embedding_dim=16: failed, It broke.",
     ]
 
 
@@ -122,21 +122,21 @@ def test_on_a_terminal_there_is_a_row_for_each(
     monkeypatch.setenv("COLUMNS", str(columns))
     screen = Screen()
     with SweepView(screen, a_sweep()) as view:
-        view.show(an_epoch("embedding_length=8"))
+        view.show(an_epoch("embedding_dim=8"))
         with screen.console.capture() as drawn:
             screen.console.print(view.drawn())
 
     assert screen.is_live
     shown = drawn.get()
-    assert "embedding_length=8" in shown and "waiting" in shown
+    assert "embedding_dim=8" in shown and "waiting" in shown
     assert "1 training, 1 waiting" in shown
     capsys.readouterr()
 
 
 def test_the_table_has_what_differs_and_names_the_best(capsys: pytest.CaptureFixture[str]):
     results = [
-        trained("embedding_length=8", 4, 0.81),
-        trained("embedding_length=16", 3, 0.83, seconds=20.0),
+        trained("embedding_dim=8", 4, 0.81),
+        trained("embedding_dim=16", 3, 0.83, seconds=20.0),
     ]
     record = a_sweep(JobState.COMPLETED, labels=("production",))
     report = report_of(a_sweep_job(), results)
@@ -146,28 +146,28 @@ def test_the_table_has_what_differs_and_names_the_best(capsys: pytest.CaptureFix
     say_best(Screen(), report, record)
 
     assert capsys.readouterr().out.splitlines() == [
-        "embedding_length  validation accuracy  seconds  version",
-        "8                 0.8100               12.0     imdb_lstm@4",
-        "16                0.8300               20.0     imdb_lstm@3  best",
+        "embedding_dim  validation accuracy  seconds  version",
+        "8              0.8100               12.0     imdb_lstm@4",
+        "16             0.8300               20.0     imdb_lstm@3  best",
         "2 combinations of imdb_lstm trained in 21 s",
-        "Best: imdb_lstm@3 (embedding_length=16), with the highest validation accuracy, 0.8300.",
+        "Best: imdb_lstm@3 (embedding_dim=16), with the highest validation accuracy, 0.8300.",
         "Labelled production: imdb_lstm@3",
     ]
 
 
 def test_a_combination_that_failed_is_told_below_the_table(capsys: pytest.CaptureFixture[str]):
-    report = report_of(a_sweep_job(), [failed("embedding_length=8")])
+    report = report_of(a_sweep_job(), [failed("embedding_dim=8")])
 
     print_sweep(Screen(), report)
 
-    assert capsys.readouterr().out == "embedding_length=8: plugin_error: It broke.\n"
+    assert capsys.readouterr().out == "embedding_dim=8: plugin_error: It broke.\n"
 
 
 def test_a_figure_that_not_all_versions_have_is_told_with_those_there_are(
     capsys: pytest.CaptureFixture[str],
 ):
     job = {"metric": "macro_f1", "labels": ("production",)}
-    report = report_of(a_sweep_job(**job), [trained("embedding_length=8", 4, 0.81)])
+    report = report_of(a_sweep_job(**job), [trained("embedding_dim=8", 4, 0.81)])
 
     say_best(Screen(), report, a_sweep(JobState.COMPLETED, **job))
 
@@ -178,7 +178,7 @@ def test_a_figure_that_not_all_versions_have_is_told_with_those_there_are(
 
 
 def test_a_sweep_as_json_has_its_versions_its_errors_and_the_best():
-    results = [trained("embedding_length=8", 4, 0.81), failed("embedding_length=16")]
+    results = [trained("embedding_dim=8", 4, 0.81), failed("embedding_dim=16")]
 
     told = report_of(a_sweep_job(), results).as_json()
 
@@ -187,9 +187,9 @@ def test_a_sweep_as_json_has_its_versions_its_errors_and_the_best():
     assert told["failed"] == [results[1]]
     (one,) = told["trained"]
     assert one == {
-        "custom_id": "embedding_length=8",
+        "custom_id": "embedding_dim=8",
         "version": 4,
-        "parameters": {"embedding_length": 8},
+        "parameters": {"embedding_dim": 8},
         "metrics": {"loss": 0.3, "validation_accuracy": 0.81},
         "seconds": 12.0,
     }

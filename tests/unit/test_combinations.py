@@ -61,13 +61,13 @@ def test_a_grid_keeps_its_order_and_its_types_on_the_wire(grid):
 
 
 def test_the_last_parameter_changes_fastest():
-    job = a_sweep_job(grid={"embedding_length": [8, 16], "dropout": [0.0, 0.5]})
+    job = a_sweep_job(grid={"embedding_dim": [8, 16], "dropout": [0.0, 0.5]})
 
     assert [combination.name for combination in combinations_of(job)] == [
-        "embedding_length=8,dropout=0.0",
-        "embedding_length=8,dropout=0.5",
-        "embedding_length=16,dropout=0.0",
-        "embedding_length=16,dropout=0.5",
+        "embedding_dim=8,dropout=0.0",
+        "embedding_dim=8,dropout=0.5",
+        "embedding_dim=16,dropout=0.0",
+        "embedding_dim=16,dropout=0.5",
     ]
 
 

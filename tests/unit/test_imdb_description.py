@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters, seqd_register_models
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, shapes_of, write_version
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, shapes_of, write_version
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 HEAVY = ("keras", "tensorflow", "safetensors", "jax", "torch", "onnxruntime")
 
@@ -37,10 +37,10 @@ def test_registering_imports_nothing_heavy():
 
 def test_loading_and_classifying_on_a_cpu_import_no_keras(tmp_path: Path):
     config = VersionConfig(
-        vocabulary_words=5,
+        vocabulary_size=5,
         max_tokens=4,
-        embedding_length=2,
-        lstm_units=3,
+        embedding_dim=2,
+        units=3,
         labels=("neg", "pos"),
         class_counts=(1, 1),
     )
@@ -67,32 +67,32 @@ def test_the_preset_tutorial_is_the_tutorials_recipe():
 
     assert chosen.model_dump() == {
         "tokenizer": "keras-legacy-1",
-        "vocabulary_words": 5_000,
-        "network_words": 0,
+        "vocabulary_size": 5_000,
+        "lstm_vocabulary_size": 0,
         "max_tokens": 500,
         "padding": "front",
-        "embedding_length": 32,
-        "lstm_units": 100,
+        "embedding_dim": 32,
+        "units": 100,
         "bidirectional": False,
         "pooling": "last",
         "word_dropout": 0.0,
         "window_tokens": 0,
         "embedding_dropout": 0.0,
         "dropout": 0.0,
-        "ngram_length": 0,
+        "ngram_order": 0,
         "ngram_buckets": 2**19,
         "ngram_l2": 3.0,
         "lstm_share": 0.25,
         "batching": "by_length",
-        "batch_reviews": 64,
+        "batch_size": 64,
         "epochs": 3,
         "learning_rate": 0.001,
         "schedule": "constant",
-        "clip_norm": 0.0,
-        "weight_averaging": 0.0,
-        "class_weights": "none",
-        "patience_epochs": 0,
-        "validation_fraction": 0.05,
+        "clipnorm": 0.0,
+        "ema_momentum": 0.0,
+        "class_weight": "none",
+        "patience": 0,
+        "validation_split": 0.05,
         "seed": 7,
     }
 
@@ -119,8 +119,8 @@ def test_parameters_out_of_range_or_unknown_are_refused(wrong):
     [
         ({"pooling": "mean_max"}, "with it padding must be 'masked'"),
         (
-            {"network_words": 6, "vocabulary_words": 5},
-            "network_words is 6, of vocabulary_words 5; it must not be greater",
+            {"lstm_vocabulary_size": 6, "vocabulary_size": 5},
+            "lstm_vocabulary_size is 6, of vocabulary_size 5; it must not be greater",
         ),
     ],
 )

@@ -7,22 +7,22 @@ from seqd.errors import CheckpointDamaged, InvalidParameters, Stopped
 from seqd.hookspecs import Device
 from seqd.testing import MemoryCheckpoints
 from seqd_imdb_lstm import TrainParameters
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights
 from seqd_imdb_lstm.batches import Batches
-from seqd_imdb_lstm.corpus import LabelledReviews
+from seqd_imdb_lstm.data import LabelledReviews
 from seqd_imdb_lstm.learner import learner_for
 from seqd_imdb_lstm.learning import Learning, validation_figures
-from seqd_imdb_lstm.reviews import UNKNOWN_ID, Vocabulary
 from seqd_imdb_lstm.running_mean import RunningMean
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights
+from seqd_imdb_lstm.vocabulary import UNKNOWN_ID, Vocabulary
 
 CPU = Device(slot="cpu:0", kind="cpu")
 CONFIG = VersionConfig(
-    vocabulary_words=20,
+    vocabulary_size=20,
     max_tokens=12,
     padding="masked",
     pooling="mean_max",
-    embedding_length=4,
-    lstm_units=5,
+    embedding_dim=4,
+    units=5,
     labels=("neg", "pos"),
     class_counts=(1, 1),
 )
@@ -31,14 +31,14 @@ MASKED = {"padding": "masked", "pooling": "mean_max"}
 FULL = {
     **MASKED,
     "window_tokens": 6,
-    "clip_norm": 1.0,
+    "clipnorm": 1.0,
     "word_dropout": 0.2,
     "embedding_dropout": 0.1,
     "dropout": 0.2,
     "schedule": "cosine",
-    "weight_averaging": 0.9,
-    "patience_epochs": 2,
-    "class_weights": "balanced",
+    "ema_momentum": 0.9,
+    "patience": 2,
+    "class_weight": "balanced",
 }
 
 
@@ -77,7 +77,7 @@ class Context:
 
 def a_learning(context: Context, **changes: object) -> Learning:
     parameters = TrainParameters(
-        **{"batch_reviews": 8, "epochs": 4, "learning_rate": 0.05, "seed": 3, **changes}
+        **{"batch_size": 8, "epochs": 4, "learning_rate": 0.05, "seed": 3, **changes}
     )
     return Learning(
         learner_for(CONFIG, parameters, CPU),
@@ -93,7 +93,7 @@ def as_bytes(weights: Weights) -> dict[str, bytes]:
 
 
 def batches_of(count: int = 50, **changes: object) -> Batches:
-    return Batches(some_reviews(count), CONFIG, TrainParameters(batch_reviews=8, **changes))
+    return Batches(some_reviews(count), CONFIG, TrainParameters(batch_size=8, **changes))
 
 
 @pytest.mark.parametrize("batching", ["by_length", "shuffled"])
@@ -140,7 +140,7 @@ def test_words_are_hidden_as_often_as_asked_and_never_the_start():
 
 
 def test_words_that_the_network_has_no_row_for_are_unknown():
-    config = CONFIG.model_copy(update={"network_words": 12})
+    config = CONFIG.model_copy(update={"lstm_vocabulary_size": 12})
     batches = Batches(some_reviews(50), config, TrainParameters())
 
     ids = np.concatenate([ids for batch in batches.of_epoch(1, 0) for ids in batch.reviews])
@@ -169,8 +169,8 @@ def test_a_window_is_cut_out_of_a_long_review_another_one_at_each_epoch():
 
 
 def test_a_clipped_gradient_has_the_length_that_is_asked_for():
-    def first_change(clip_norm: float) -> float:
-        parameters = TrainParameters(clip_norm=clip_norm, **MASKED)
+    def first_change(clipnorm: float) -> float:
+        parameters = TrainParameters(clipnorm=clipnorm, **MASKED)
         learner = learner_for(CONFIG, parameters, CPU)
         batch = next(batches_of().of_epoch(1, 0))
         learner.step(batch, 0.01)
@@ -197,9 +197,7 @@ def test_the_step_size_rises_and_then_falls_to_nothing():
             return 0.5, 0.5
 
     def sizes(schedule: str) -> list[float]:
-        parameters = TrainParameters(
-            batch_reviews=1, epochs=10, learning_rate=0.4, schedule=schedule
-        )
+        parameters = TrainParameters(batch_size=1, epochs=10, learning_rate=0.4, schedule=schedule)
         recorded = Recorded(learner_for(CONFIG, parameters, CPU))
         batches = Batches(some_reviews(40), CONFIG, parameters)
         learning = Learning(
@@ -222,10 +220,10 @@ def test_the_step_size_rises_and_then_falls_to_nothing():
 
 
 def test_balanced_classes_count_the_same_all_together():
-    batches = list(batches_of(60, class_weights="balanced").of_epoch(1, 0))
+    batches = list(batches_of(60, class_weight="balanced").of_epoch(1, 0))
 
     targets = np.concatenate([batch.targets for batch in batches])
-    shares = np.concatenate([batch.shares for batch in batches])
+    shares = np.concatenate([batch.sample_weight for batch in batches])
 
     # a third of the reviews is of the second class
     assert shares[targets == 1] == pytest.approx(1.5)
@@ -262,7 +260,7 @@ def test_without_patience_the_last_epochs_weights_and_figures_are_kept():
 def test_patience_ends_a_training_that_gets_worse_and_keeps_the_best_epoch():
     context = Context()
     # Steps so large that what was learnt is lost again.
-    learning = a_learning(context, epochs=30, learning_rate=0.3, patience_epochs=2)
+    learning = a_learning(context, epochs=30, learning_rate=0.3, patience=2)
 
     figures = learning.run(some_reviews(30, seed=1))
 
@@ -273,7 +271,7 @@ def test_patience_ends_a_training_that_gets_worse_and_keeps_the_best_epoch():
 
 
 def test_patience_keeps_the_weights_that_the_best_epoch_had():
-    figures = (learning := a_learning(context := Context(), epochs=30, patience_epochs=1)).run(
+    figures = (learning := a_learning(context := Context(), epochs=30, patience=1)).run(
         some_reviews(30, seed=1)
     )
     best = context.told.index(figures) + 1
@@ -287,7 +285,7 @@ def test_patience_keeps_the_weights_that_the_best_epoch_had():
 def test_nothing_held_out_means_no_epoch_is_the_best():
     context = Context()
 
-    figures = a_learning(context, patience_epochs=1).run(LabelledReviews([], np.zeros(0, np.int32)))
+    figures = a_learning(context, patience=1).run(LabelledReviews([], np.zeros(0, np.int32)))
 
     assert len(context.told) == 4
     assert figures.keys() == {"loss", "accuracy"}
@@ -329,7 +327,7 @@ def test_a_lost_loss_says_what_to_do():
         def step(self, batch, learning_rate):
             return float("nan"), 0.5
 
-    parameters = TrainParameters(batch_reviews=8, learning_rate=0.5)
+    parameters = TrainParameters(batch_size=8, learning_rate=0.5)
     learning = Learning(
         Lost(learner_for(CONFIG, parameters, CPU)),
         lambda weights: Version(CONFIG, Vocabulary([]), weights),

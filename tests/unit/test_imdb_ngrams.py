@@ -9,11 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import Stopped
-from seqd_imdb_lstm.lbfgs import minimise
-from seqd_imdb_lstm.ngram_fitting import LabelledIds, fit_table
-from seqd_imdb_lstm.ngrams import NgramTable, hashes_of
-from seqd_imdb_lstm.reviews import START_ID, UNKNOWN_ID
-from seqd_imdb_lstm.word_table import Ids
+from seqd_imdb_lstm.ngrams import (
+    NgramTable,
+    WeightedReviews,
+    fit_table,
+    hash_ngrams,
+    minimize_lbfgs,
+)
+from seqd_imdb_lstm.vocabulary import START_ID, UNKNOWN_ID, Ids
 
 GOOD, BAD, NOT, FILM = 4, 5, 6, 7
 
@@ -22,7 +25,7 @@ def ids(*words: int) -> Ids:
     return np.array([START_ID, *words], dtype=np.int32)
 
 
-def a_set(repeats: int = 20) -> LabelledIds:
+def a_set(repeats: int = 20) -> WeightedReviews:
     """Good is good, bad is bad, and with "not" in front it is the other way round."""
     reviews, targets = [], []
     for number in range(repeats):
@@ -31,21 +34,21 @@ def a_set(repeats: int = 20) -> LabelledIds:
         for words, target in [*often, ((NOT, GOOD), 0), ((NOT, BAD), 1)]:
             reviews.append(ids(*rest, *words))
             targets.append(target)
-    return LabelledIds(
+    return WeightedReviews(
         reviews, np.array(targets, dtype=np.int32), np.ones(len(targets), dtype=np.float32)
     )
 
 
-def fitted(data: LabelledIds, classes: int = 2, **changes: float) -> NgramTable:
-    given_values = {"length": 3, "buckets": 2**12, "l2": 0.1} | changes
+def fitted(data: WeightedReviews, classes: int = 2, **changes: float) -> NgramTable:
+    given_values = {"order": 3, "buckets": 2**12, "l2": 0.1} | changes
     return fit_table(data, classes, **given_values)  # type: ignore[arg-type]
 
 
-def ngrams_of(review: Ids, length: int) -> list[tuple[int, ...]]:
+def ngrams_of(review: Ids, order: int) -> list[tuple[int, ...]]:
     words = [int(word) for word in review if word != START_ID]
     return [
         tuple(words[start : start + reach])
-        for reach in range(1, length + 1)
+        for reach in range(1, order + 1)
         for start in range(len(words) - reach + 1)
     ]
 
@@ -55,23 +58,23 @@ REVIEWS = st.lists(
 )
 
 
-@given(reviews=REVIEWS, length=st.integers(1, 3))
+@given(reviews=REVIEWS, order=st.integers(1, 3))
 def test_n_grams_are_those_of_a_slow_count_and_go_across_no_two_reviews(
-    reviews: Sequence[Ids], length: int
+    reviews: Sequence[Ids], order: int
 ) -> None:
-    rows, hashes = hashes_of(reviews, length)
+    rows, hashes = hash_ngrams(reviews, order)
 
     for row, review in enumerate(reviews):
         mine = hashes[rows == row]
-        counted = Counter(ngrams_of(review, length))
+        counted = Counter(ngrams_of(review, order))
         assert len(mine) == sum(counted.values())
         # As many different hashes as different n-grams, each as often.
         assert sorted(Counter(mine.tolist()).values()) == sorted(counted.values())
 
 
 def test_the_same_n_gram_has_the_same_hash_everywhere() -> None:
-    _, first = hashes_of([ids(GOOD, FILM)], 2)
-    _, second = hashes_of([ids(BAD), ids(NOT, GOOD, FILM)], 2)
+    _, first = hash_ngrams([ids(GOOD, FILM)], 2)
+    _, second = hash_ngrams([ids(BAD), ids(NOT, GOOD, FILM)], 2)
 
     # GOOD, FILM and "GOOD FILM"; a hash is part of a version, so it may never change.
     assert set(first.tolist()) < set(second.tolist())
@@ -85,15 +88,15 @@ def test_the_same_n_gram_has_the_same_hash_everywhere() -> None:
 def test_pairs_of_words_are_told_from_their_words() -> None:
     table = fitted(a_set())
 
-    scores = table.scores([ids(GOOD), ids(BAD), ids(NOT, GOOD), ids(NOT, BAD)])[:, 0]
+    scores = table.logits([ids(GOOD), ids(BAD), ids(NOT, GOOD), ids(NOT, BAD)])[:, 0]
 
     assert (scores > 0).tolist() == [True, False, False, True]
 
 
 def test_words_alone_cannot_tell_them() -> None:
-    table = fitted(a_set(), length=1)
+    table = fitted(a_set(), order=1)
 
-    scores = table.scores([ids(GOOD), ids(NOT, GOOD)])[:, 0]
+    scores = table.logits([ids(GOOD), ids(NOT, GOOD)])[:, 0]
 
     assert scores.tolist() == pytest.approx([abs(scores[0])] * 2, rel=0.2)
 
@@ -101,17 +104,17 @@ def test_words_alone_cannot_tell_them() -> None:
 def test_each_of_three_classes_has_a_score() -> None:
     reviews = [ids(word, FILM) for word in (GOOD, BAD, NOT)] * 20
     targets = np.array([0, 1, 2] * 20, dtype=np.int32)
-    data = LabelledIds(reviews, targets, np.ones(60, dtype=np.float32))
+    data = WeightedReviews(reviews, targets, np.ones(60, dtype=np.float32))
 
     table = fitted(data, classes=3)
 
-    assert table.scores([ids(GOOD), ids(BAD), ids(NOT)]).argmax(axis=1).tolist() == [0, 1, 2]
+    assert table.logits([ids(GOOD), ids(BAD), ids(NOT)]).argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_a_word_that_training_never_saw_changes_nothing() -> None:
     table = fitted(a_set())
 
-    known, with_stranger = table.scores([ids(GOOD), ids(GOOD, 59)])[:, 0]
+    known, with_stranger = table.logits([ids(GOOD), ids(GOOD, 59)])[:, 0]
 
     assert with_stranger == known
 
@@ -119,7 +122,7 @@ def test_a_word_that_training_never_saw_changes_nothing() -> None:
 def test_a_text_without_words_has_the_bias_alone() -> None:
     table = fitted(a_set())
 
-    assert table.scores([ids()])[0] == pytest.approx(table.bias)
+    assert table.logits([ids()])[0] == pytest.approx(table.bias)
 
 
 @settings(max_examples=30, deadline=None)
@@ -127,9 +130,9 @@ def test_a_text_without_words_has_the_bias_alone() -> None:
 def test_scores_do_not_depend_on_the_company(reviews: Sequence[Ids]) -> None:
     table = fitted(a_set(8))
 
-    together = table.scores(reviews)
+    together = table.logits(reviews)
 
-    alone = [table.scores([review])[0] for review in reviews]
+    alone = [table.logits([review])[0] for review in reviews]
     assert together.tolist() == [score.tolist() for score in alone]
 
 
@@ -143,9 +146,9 @@ def test_the_same_reviews_give_the_same_table_to_the_bit() -> None:
 
 def test_a_heavier_class_pulls_undecided_texts_to_itself() -> None:
     data = a_set()
-    heavy = LabelledIds(data.reviews, data.targets, np.where(data.targets == 1, 9.0, 1.0))
+    heavy = WeightedReviews(data.reviews, data.targets, np.where(data.targets == 1, 9.0, 1.0))
 
-    assert fitted(heavy).scores([ids()])[0, 0] > fitted(data).scores([ids()])[0, 0] + 0.5
+    assert fitted(heavy).logits([ids()])[0, 0] > fitted(data).logits([ids()])[0, 0] + 0.5
 
 
 def test_a_stop_is_honoured_while_it_fits() -> None:
@@ -158,7 +161,7 @@ def test_a_stop_is_honoured_while_it_fits() -> None:
             raise Stopped("enough")
 
     with pytest.raises(Stopped):
-        fit_table(a_set(), 2, length=3, buckets=2**12, l2=0.1, check_stop=check_stop)
+        fit_table(a_set(), 2, order=3, buckets=2**12, l2=0.1, check_stop=check_stop)
 
     assert questions == 21
 
@@ -170,6 +173,6 @@ def test_the_optimiser_finds_the_lowest_point_of_a_long_valley() -> None:
         away = point - 3.0
         return 0.5 * float((scales * away**2).sum()), scales * away
 
-    found = minimise(valley, np.zeros(30), 500)
+    found = minimize_lbfgs(valley, np.zeros(30), 500)
 
     assert found == pytest.approx(np.full(30, 3.0), abs=0.05)

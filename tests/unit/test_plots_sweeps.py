@@ -46,7 +46,7 @@ def texts_of(figure: Figure) -> set[str]:
 def test_a_swept_number_is_the_axis_and_each_value_has_its_tick_and_figure(tmp_path: Path):
     path = tmp_path / "sweep.png"
 
-    sheet = draw_sweep(a_report({"embedding_length": [8, 16, 32, 64, 128]}), path)
+    sheet = draw_sweep(a_report({"embedding_dim": [8, 16, 32, 64, 128]}), path)
 
     assert size_of(path) == (1_400, 644)
     assert not sheet.lacks_characters
@@ -55,8 +55,8 @@ def test_a_swept_number_is_the_axis_and_each_value_has_its_tick_and_figure(tmp_p
     assert list(quality.get_xticks()) == [8, 16, 32, 64, 128]
     assert time.get_ylim()[0] == 0.0
     assert {
-        "imdb_lstm: the effect of embedding length",
-        "embedding length",
+        "imdb_lstm: the effect of embedding dim",
+        "embedding dim",
         "validation accuracy",
         "seconds to train",
         "128",
@@ -73,7 +73,7 @@ def test_numbers_that_lie_close_have_an_even_axis(tmp_path: Path):
 
 
 def test_a_second_parameter_has_a_line_for_each_value(tmp_path: Path):
-    grid = {"dropout": [0.0, 0.5], "embedding_length": [8, 16, 32]}
+    grid = {"dropout": [0.0, 0.5], "embedding_dim": [8, 16, 32]}
 
     sheet = draw_sweep(a_report(grid), tmp_path / "sweep.png")
 
@@ -81,7 +81,7 @@ def test_a_second_parameter_has_a_line_for_each_value(tmp_path: Path):
     drawn = [list(line.get_xdata()) for line in quality.get_lines()]
     assert drawn == [[8, 16, 32], [8, 16, 32], [32]]  # the last one marks the best
     assert {
-        "imdb_lstm: the effect of dropout and embedding length",
+        "imdb_lstm: the effect of dropout and embedding dim",
         "dropout=0.0",
         "dropout=0.5",
     } <= texts_of(sheet.figure)

@@ -44,7 +44,7 @@ _LESS_IS_BETTER = ("loss", "error", "perplexity", "bits_per_char")
 class Combination:
     """One value for each swept parameter."""
 
-    #: Its `custom_id`, such as `embedding_length=8,dropout=0.2`.
+    #: Its `custom_id`, such as `embedding_dim=8,dropout=0.2`.
     name: str
     values: dict[str, ParameterValue]
 

@@ -33,7 +33,7 @@ Swept = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=V1,V2,...",
-        help="Values to try of a parameter: embedding_length=8,16,32. Given again for another "
+        help="Values to try of a parameter: embedding_dim=8,16,32. Given again for another "
         "parameter, each value goes with each.",
     ),
 ]
@@ -240,8 +240,7 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
         name, equals, text = pair.partition("=")
         if not equals or not name or not text:
             raise InvalidParameters(
-                f"{pair!r} is no list of values; allowed: NAME=V1,V2, such as "
-                "embedding_length=8,16,32"
+                f"{pair!r} is no list of values; allowed: NAME=V1,V2, such as embedding_dim=8,16,32"
             )
         if name in grid:
             raise InvalidParameters(

@@ -247,7 +247,7 @@ class Client:
         """Train a model once for each combination of the values in `grid`; see `SweepJob`.
 
         The trainings run side by side, on all slots that train. Each combination is an item, named
-        like `embedding_length=8`; its result has the version that it made, with its figures.
+        like `embedding_dim=8`; its result has the version that it made, with its figures.
         `options` are those of `SweepOptions`; `labels` are moved to the best version at the end.
         Raises what `train` does, also for a combination that the model does not take, before
         anything is sent; and InvalidRequest for data that would have to be uploaded.

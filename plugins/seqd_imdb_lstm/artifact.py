@@ -1,11 +1,11 @@
-"""The files of one model version: what they are called, and that they fit together.
+"""Read and write the files of one model version, and check that they fit together.
 
     weights.safetensors   the arrays of `Weights` and of `NgramTable`, by name
-    vocabulary.json       the known words, the most frequent first
+    vocabulary.json       the words of the vocabulary, the most frequent first
     config.json           `VersionConfig`: sizes, labels, and the tokenizer's rule
 
-Digests are the daemon's business and have been checked before. What is checked here is
-that the shapes are those that the configuration promises. No Keras.
+The daemon has checked the files against the manifest's digests before. Checked here are the words,
+and that each array has the shape and dtype that the configuration asks for, and is finite.
 """
 
 import json
@@ -23,30 +23,32 @@ from safetensors.numpy import load_file, save
 from seqd.errors import ArtifactDamaged
 from seqd_imdb_lstm.ngrams import NgramTable
 from seqd_imdb_lstm.parameters import Padding, Pooling, Tokenizer
-from seqd_imdb_lstm.reviews import INDEX_FROM, Vocabulary
+from seqd_imdb_lstm.vocabulary import INDEX_FROM, Vocabulary
 from seqd_schemas import MAX_CLASSES
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 VOCABULARY_FILE: Final = "vocabulary.json"
 CONFIG_FILE: Final = "config.json"
 
-#: The only format so far that a version was written in.
+#: The format that is written, and the only one that is read.
 FORMAT: Final = 2
 
 Floats = npt.NDArray[np.float32]
-#: (reviews, classes), in the order of `VersionConfig.labels`; each row adds up to 1.
+#: (reviews,) the class of each, as its index in `VersionConfig.labels`.
+Targets = npt.NDArray[np.int32]
+#: (reviews, classes), in the order of `VersionConfig.labels`; each row sums to 1.
 Probabilities = npt.NDArray[np.float32]
 _WORDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 
 
-class _FormatAlone(BaseModel):
-    """All that is read of a configuration before its format is known."""
+class _FormatOnly(BaseModel):
+    """The one field that is read of a configuration before its format is known."""
 
     format: int
 
 
 class VersionConfig(BaseModel):
-    """What a version's arrays and words mean."""
+    """config.json: the sizes of the network, its classes, and how its texts become ids."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,36 +56,39 @@ class VersionConfig(BaseModel):
     tokenizer: Tokenizer = Field(
         default="keras-legacy-1", description="The rule that splits a text into words."
     )
-    vocabulary_words: int = Field(ge=5, description="Word ids, the four reserved ones included.")
-    network_words: int = Field(
-        default=0, ge=0, description="Those that the LSTM knows, the first ones; 0: all of them."
+    vocabulary_size: int = Field(ge=5, description="Token ids, the four reserved ones included.")
+    lstm_vocabulary_size: int = Field(
+        default=0, ge=0, description="Those that the LSTM knows, the lowest; 0: all of them."
     )
-    max_tokens: int = Field(ge=1, description="Ids that the network reads of a review's end.")
+    max_tokens: int = Field(ge=1, description="Ids that the network reads, the last of a text.")
     padding: Padding = Field(
         default="front", description="front: pads are read like words; masked: they are not read."
     )
-    embedding_length: int = Field(ge=1, description="Numbers that stand for a word.")
-    lstm_units: int = Field(ge=1, description="Units of the LSTM layer, in each direction.")
-    bidirectional: bool = Field(default=False, description="True: read from both ends.")
+    embedding_dim: int = Field(ge=1, description="Size of the embedding of a token.")
+    units: int = Field(ge=1, description="Hidden units of the LSTM layer, in each direction.")
+    bidirectional: bool = Field(default=False, description="True: a second LSTM reads backwards.")
     pooling: Pooling = Field(
         default="last",
-        description="What the classes are told from: the last state, or the greatest and the mean "
-        "of all.",
+        description="What the output layer reads: the last hidden state, or the maximum and the "
+        "mean of all.",
     )
-    ngram_length: int = Field(
-        default=0, ge=0, le=3, description="Words of the longest n-gram; 0: there is no branch."
+    ngram_order: int = Field(
+        default=0, ge=0, le=3, description="Words of the longest n-gram; 0: no n-gram branch."
     )
     ngram_buckets: int = Field(
-        default=0, ge=0, le=2**24, description="Places of its table, a power of two."
+        default=0, ge=0, le=2**24, description="Buckets of the branch's table, a power of two."
     )
     lstm_share: float = Field(
-        default=1.0, ge=0.0, le=1.0, description="The LSTM's share in the mean of the log-odds."
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="The LSTM's weight in the mean of both branches' log-probabilities.",
     )
     labels: Annotated[
         tuple[str, ...],
         Field(min_length=2, max_length=MAX_CLASSES, description="The classes, in their order."),
     ]
-    class_counts: tuple[int, ...] = Field(description="Reviews of each class that were trained on.")
+    class_counts: tuple[int, ...] = Field(description="Training reviews of each class.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -91,53 +96,53 @@ class VersionConfig(BaseModel):
             raise ValueError("a class stands in labels twice")
         if len(self.class_counts) != len(self.labels):
             raise ValueError("class_counts has not one number for each of labels")
-        if self.network_words > self.vocabulary_words:
-            raise ValueError("network_words is greater than vocabulary_words")
+        if self.lstm_vocabulary_size > self.vocabulary_size:
+            raise ValueError("lstm_vocabulary_size is greater than vocabulary_size")
         if self.padding == "front" and (self.bidirectional or self.pools):
             raise ValueError("bidirectional and mean_max need masked padding")
-        if self.ngram_length and (self.ngram_buckets < 2 or self.ngram_buckets.bit_count() != 1):
+        if self.ngram_order and (self.ngram_buckets < 2 or self.ngram_buckets.bit_count() != 1):
             raise ValueError("ngram_buckets is no power of two")
         return self
 
     @property
     def embedded_words(self) -> int:
-        """Rows of the embedding; ids from there on are unknown words to the LSTM."""
-        return self.network_words or self.vocabulary_words
+        """Rows of the embedding; the LSTM reads ids from there on as out of the vocabulary."""
+        return self.lstm_vocabulary_size or self.vocabulary_size
 
     @property
     def pools(self) -> bool:
-        """True when the output layer reads all states, not only the last one."""
+        """True when the output layer reads all hidden states, not only the last one."""
         return self.pooling != "last"
 
     @property
     def features(self) -> int:
-        """Numbers that the output layer reads."""
+        """Inputs of the output layer."""
         directions = 2 if self.bidirectional else 1
-        return self.lstm_units * directions * (2 if self.pools else 1)
+        return self.units * directions * (2 if self.pools else 1)
 
     @property
     def outputs(self) -> int:
-        """Log-odds that it gives: one of the second class among two, else one a class."""
+        """Outputs of the output layer: 1 of two classes (a sigmoid), else one a class (softmax)."""
         return 1 if len(self.labels) == 2 else len(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The network's arrays, float32, in Keras's own layout (gates in the order i, f, c, o)."""
+    """The network's arrays, float32, in Keras's layout: gates in the order i, f, c, o."""
 
-    embedding: Floats  # (embedded_words, embedding)
-    kernel: Floats  # (embedding, 4 units)
-    recurrent_kernel: Floats  # (units, 4 units)
-    bias: Floats  # (4 units,)
+    embedding: Floats  # (embedded_words, embedding_dim)
+    kernel: Floats  # (embedding_dim, 4 * units)
+    recurrent_kernel: Floats  # (units, 4 * units)
+    bias: Floats  # (4 * units,)
     output_kernel: Floats  # (features, outputs)
     output_bias: Floats  # (outputs,)
-    #: The same three of the direction that reads from the end, where there is one.
+    #: Those of the LSTM that reads backwards, where the network is bidirectional.
     backward_kernel: Floats | None = None
     backward_recurrent_kernel: Floats | None = None
     backward_bias: Floats | None = None
 
     def arrays(self) -> dict[str, Floats]:
-        """Give those that there are, by name."""
+        """Return the arrays by name, without those that are None."""
         named = {part.name: getattr(self, part.name) for part in fields(self)}
         return {name: array for name, array in named.items() if array is not None}
 
@@ -149,25 +154,25 @@ class Version:
     config: VersionConfig
     vocabulary: Vocabulary
     weights: Weights
-    #: The linear branch, where there is one.
+    #: The n-gram branch; None where the version is the LSTM alone.
     ngrams: NgramTable | None = None
 
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Give all arrays by the names that they have in the file."""
+        """Return all arrays by their names in the file."""
         return {**self.weights.arrays(), **_ngram_arrays(self.ngrams)}
 
 
 def shapes_of(config: VersionConfig) -> dict[str, tuple[int, ...]]:
-    """Give the shape that each array must have."""
-    units = config.lstm_units
+    """Return the shape of each array of `Weights`."""
+    units = config.units
     direction = {
-        "kernel": (config.embedding_length, 4 * units),
+        "kernel": (config.embedding_dim, 4 * units),
         "recurrent_kernel": (units, 4 * units),
         "bias": (4 * units,),
     }
     backward = {f"backward_{name}": shape for name, shape in direction.items()}
     return {
-        "embedding": (config.embedded_words, config.embedding_length),
+        "embedding": (config.embedded_words, config.embedding_dim),
         **direction,
         "output_kernel": (config.features, config.outputs),
         "output_bias": (config.outputs,),
@@ -175,9 +180,9 @@ def shapes_of(config: VersionConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
-def ngram_shapes_of(config: VersionConfig) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-    """Give type and shape of each array of the n-gram branch; none without it."""
-    if not config.ngram_length:
+def _ngram_shapes(config: VersionConfig) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """Return the dtype and shape of each array of the n-gram branch, nothing without one."""
+    if not config.ngram_order:
         return {}
     buckets, outputs = config.ngram_buckets, config.outputs
     return {
@@ -200,7 +205,7 @@ def _ngram_arrays(table: NgramTable | None) -> dict[str, npt.NDArray[np.generic]
 
 
 def write_version(version: Version, folder: Path) -> None:
-    """Write a version's files into an existing folder."""
+    """Write a version's three files into an existing folder."""
     # Not save_file: it leaves a file that nobody but its owner can read.
     (folder / WEIGHTS_FILE).write_bytes(save(version.arrays()))
     words = json.dumps(version.vocabulary.words, indent=0)
@@ -210,20 +215,20 @@ def write_version(version: Version, folder: Path) -> None:
 
 
 def read_version(folder: Path) -> Version:
-    """Read a version's files. Raises ArtifactDamaged, saying which file and what differs."""
+    """Return the version in a folder; raise ArtifactDamaged, naming the file and the reason."""
     config = read_config(folder)
-    words = read_words(folder, config)
+    words = _read_words(folder, config)
     vocabulary = Vocabulary(words, config.tokenizer)
     arrays = _read_arrays(folder, config)
     lstm = Weights(**{name: arrays[name] for name in shapes_of(config)})
-    if not config.ngram_length:
+    if not config.ngram_order:
         return Version(config, vocabulary, lstm)
-    ngrams = NgramTable(config.ngram_length, *(arrays[name] for name in ngram_shapes_of(config)))
+    ngrams = NgramTable(config.ngram_order, *(arrays[name] for name in _ngram_shapes(config)))
     return Version(config, vocabulary, lstm, ngrams)
 
 
 def read_config(folder: Path) -> VersionConfig:
-    """Read the configuration alone. Raises ArtifactDamaged, for that of a later seqd too."""
+    """Return the configuration alone; raise ArtifactDamaged, for one of a later format too."""
     try:
         content = (folder / CONFIG_FILE).read_bytes()
         _refuse_later_format(content)
@@ -233,8 +238,8 @@ def read_config(folder: Path) -> VersionConfig:
 
 
 def _refuse_later_format(content: bytes) -> None:
-    """Before anything else: what a later format means by its fields, nobody here knows."""
-    found = _FormatAlone.model_validate_json(content).format
+    """Raise ArtifactDamaged for a later format, before its unknown fields are validated."""
+    found = _FormatOnly.model_validate_json(content).format
     if found > FORMAT:
         raise ArtifactDamaged(
             f"{CONFIG_FILE} of this imdb_lstm version has format {found}, and this seqd reads "
@@ -243,19 +248,19 @@ def _refuse_later_format(content: bytes) -> None:
         )
 
 
-def read_words(folder: Path, config: VersionConfig) -> list[str]:
-    """Read the vocabulary alone. Raises ArtifactDamaged."""
+def _read_words(folder: Path, config: VersionConfig) -> list[str]:
+    """Return the vocabulary's words, in order; raise ArtifactDamaged."""
     try:
         # Not pydantic's own JSON reader: it refuses lone surrogates, which a word may hold.
         words = _WORDS.validate_python(json.loads((folder / VOCABULARY_FILE).read_bytes()))
     except (OSError, ValueError) as error:
         raise _damaged(VOCABULARY_FILE, str(error)) from None
     highest = len(words) + INDEX_FROM
-    if highest >= config.vocabulary_words:
+    if highest >= config.vocabulary_size:
         raise _damaged(
             VOCABULARY_FILE,
             f"its last word has the id {highest}, and config.json allows ids below "
-            f"{config.vocabulary_words}",
+            f"{config.vocabulary_size}",
         )
     if len(set(words)) < len(words):
         raise _damaged(VOCABULARY_FILE, "a word stands in it twice")
@@ -268,7 +273,7 @@ def _read_arrays(folder: Path, config: VersionConfig) -> Mapping[str, npt.NDArra
     except (OSError, SafetensorError) as error:
         raise _damaged(WEIGHTS_FILE, str(error)) from None
     lstm = {name: (np.float32, shape) for name, shape in shapes_of(config).items()}
-    _check_arrays(arrays, {**lstm, **ngram_shapes_of(config)})
+    _check_arrays(arrays, {**lstm, **_ngram_shapes(config)})
     return arrays
 
 

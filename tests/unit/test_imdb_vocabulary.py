@@ -1,48 +1,17 @@
-"""The tokenizer's rule and the vocabulary of `imdb_lstm`, on texts small enough to check by eye."""
+"""Texts as token ids, and the hash table, which gives what a dict gives."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd_imdb_lstm.reviews import SEPARATORS, EncodedReview, Vocabulary, text_of, words_of
+from seqd_imdb_lstm.tokenizer import tokenize
+from seqd_imdb_lstm.vocabulary import EncodedReview, Vocabulary, WordTable
 
 THE_FILM = Vocabulary(["the", "film", "was", "don't"])
 
 
-def words(text: str) -> list[str]:
-    return [text_of(word) for word in words_of(text)]
-
-
 def encoded(text: str, max_tokens: int = 500) -> EncodedReview:
     return THE_FILM.encode_all([text], max_tokens)[0]
-
-
-def test_text_is_lowered_and_split_at_each_separator():
-    assert words("Great FILM<br /><br />the end.It's (not) bad!") == (
-        ["great", "film", "br", "br", "the", "end", "it's", "not", "bad"]
-    )
-
-
-def test_each_of_the_rules_separators_is_one():
-    assert len(SEPARATORS) == 33
-    assert words("x".join(SEPARATORS)) == ["x"] * 32
-
-
-def test_apostrophes_and_other_white_space_stay_within_words():
-    assert words("don't l\u2019eau a\u00a0b c\u0085d e\rf") == (
-        ["don't", "l\u2019eau", "a\u00a0b", "c\u0085d", "e\rf"]
-    )
-
-
-def test_emoji_nul_and_lone_surrogates_are_words_like_others():
-    assert words("\U0001f600 a\x00b \ud800 \u0130") == ["\U0001f600", "a\x00b", "\ud800", "i\u0307"]
-
-
-@given(st.text(st.characters(exclude_categories=())))
-def test_splitting_bytes_gives_the_rule_as_it_is_worded(text: str):
-    spaced = "".join(" " if letter in SEPARATORS else letter for letter in text.lower())
-
-    assert words(text) == [word for word in spaced.split(" ") if word]
 
 
 def test_ids_are_the_start_then_rank_plus_three_and_two_for_other_words():
@@ -89,7 +58,7 @@ def test_texts_encoded_together_are_as_each_alone(texts: list[str], max_tokens: 
     together = THE_FILM.encode_all(texts, max_tokens)
 
     for text, review in zip(texts, together, strict=True):
-        alone = THE_FILM.encode_words(words_of(text), max_tokens)
+        alone = THE_FILM.encode_words(tokenize(text), max_tokens)
         assert review.ids.tolist() == alone.ids.tolist()
         assert review[1:] == alone[1:]
 
@@ -101,3 +70,56 @@ def test_more_texts_than_are_looked_up_at_once_keep_their_order():
 
     assert [review.words for review in together] == list(range(2, 301))
     assert {int(review.ids[-1]) for review in together} == {4}
+
+
+def test_a_vocabulary_encodes_by_the_rule_that_it_was_made_for():
+    known = ["great", "!", "电"]
+
+    (unicode,) = Vocabulary(known, "unicode-1").encode_all(["Great! 电影"], max_tokens=9)
+    (legacy,) = Vocabulary(known).encode_all(["Great! 电影"], max_tokens=9)
+
+    assert unicode.ids.tolist() == [1, 4, 5, 6, 2]
+    assert legacy.ids.tolist() == [1, 4, 2]
+
+
+UNKNOWN = 2
+
+
+#: Bytes that lengths and masks could be confused by, beside ordinary ones; a space parts words.
+_words = st.lists(st.sampled_from(b"ab\x00\x01\x07\x08\xff"), min_size=1, max_size=20).map(bytes)
+
+
+def table_ids(known: dict[bytes, int], words: list[bytes]) -> list[int]:
+    return WordTable(known, UNKNOWN).ids_of(b" ".join(words)).tolist()
+
+
+@given(st.lists(_words, unique=True), st.lists(_words), st.data())
+def test_each_word_gets_the_id_that_a_dict_gives_it(
+    known: list[bytes], others: list[bytes], data: st.DataObject
+):
+    table = {word: number for number, word in enumerate(known, start=3)}
+    words = data.draw(st.permutations(known + others))
+
+    assert table_ids(table, words) == [table.get(word, UNKNOWN) for word in words]
+
+
+def test_words_are_told_apart_by_length_and_by_every_byte():
+    letters = [b"a" * size for size in range(1, 24)]
+    table = {word: number for number, word in enumerate(letters, start=3)}
+    endings = [word[:-1] + b"b" for word in letters]
+    with_nul = [word + b"\0" for word in letters]
+
+    assert table_ids(table, letters) == list(range(3, 26))
+    assert table_ids(table, endings + with_nul) == [UNKNOWN] * 46
+
+
+def test_words_that_share_a_slot_are_all_found():
+    many = {b"w%d" % number: number for number in range(3, 20_003)}
+    strangers = [b"s%d" % number for number in range(20_000)]
+
+    assert table_ids(many, [*many, *strangers]) == [*many.values(), *[UNKNOWN] * 20_000]
+
+
+def test_nothing_but_spaces_has_no_words_and_a_table_may_be_empty():
+    assert table_ids({b"a": 3}, [b"", b""]) == []
+    assert table_ids({}, [b"a", b"a long word of no table"]) == [UNKNOWN] * 7

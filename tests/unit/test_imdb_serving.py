@@ -11,19 +11,19 @@ from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters
-from seqd_imdb_lstm.classifier import LoadedImdbLstm
+from seqd_imdb_lstm.artifact import Version, VersionConfig, Weights, shapes_of
 from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import Version, VersionConfig, Weights, shapes_of
+from seqd_imdb_lstm.serving import LoadedImdbLstm
+from seqd_imdb_lstm.vocabulary import Vocabulary
 from seqd_schemas import Classification, ItemError
 
 
 def a_version(max_tokens: int = 8, labels: tuple[str, ...] = ("neg", "pos")) -> Version:
     config = VersionConfig(
-        vocabulary_words=9,
+        vocabulary_size=9,
         max_tokens=max_tokens,
-        embedding_length=3,
-        lstm_units=6,
+        embedding_dim=3,
+        units=6,
         labels=labels,
         class_counts=(1,) * len(labels),
     )

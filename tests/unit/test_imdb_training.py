@@ -39,12 +39,12 @@ def test_held_out_data_with_an_unknown_class_is_refused(tmp_path: Path):
 
 def test_to_wait_for_a_validation_loss_that_never_comes_is_refused(tmp_path: Path):
     with pytest.raises(InvalidParameters) as refused:
-        train_version(TrainParameters(patience_epochs=2), MemoryTrainContext(tmp_path, TWO))
+        train_version(TrainParameters(patience=2), MemoryTrainContext(tmp_path, TWO))
 
     assert str(refused.value) == (
-        "patience_epochs is 2, and there is nothing to validate on: no class of the data has "
-        "enough records to hold one out. Give held-out data, raise validation_fraction, or leave "
-        "patience_epochs at 0."
+        "patience is 2, and there is nothing to validate on: no class of the data has "
+        "enough records to hold one out. Give held-out data, raise validation_split, or leave "
+        "patience at 0."
     )
 
 

@@ -1,6 +1,8 @@
-"""Training data of `imdb_lstm`: ranking, splitting, encoding, and the data that is refused."""
+"""Training sets: ranked, split, encoded, refused, warned of; and the memory that they may take."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,14 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidData
-from seqd_imdb_lstm.corpus import Corpus, LabelledWords, read_corpus, read_held_out
-from seqd_imdb_lstm.reviews import Vocabulary, words_of
+from seqd_imdb_lstm import TrainParameters
+from seqd_imdb_lstm.data import (
+    Corpus,
+    data_warnings,
+    loss_weights,
+    memory_limit_bytes,
+    read_corpus,
+    read_held_out,
+)
+from seqd_imdb_lstm.tokenizer import LabelledWords, tokenize
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 A_GIGABYTE = 10**9
 
 
 def labelled(*texts_and_labels: tuple[str, str | None]) -> list[LabelledWords]:
-    return [(words_of(text), label) for text, label in texts_and_labels]
+    return [(tokenize(text), label) for text, label in texts_and_labels]
 
 
 def a_corpus(*texts_and_labels: tuple[str, str | None], max_tokens: int = 500) -> Corpus:
@@ -29,7 +40,7 @@ def all_rows(corpus: Corpus) -> np.ndarray:
 def test_words_are_ranked_by_frequency_and_equals_by_who_came_first():
     corpus = a_corpus(("so so bad", "neg"), ("good good so fine", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=100)
 
     assert vocabulary.words == ("so", "good", "bad", "fine")  # 3, 2, 1, 1 times
 
@@ -37,7 +48,7 @@ def test_words_are_ranked_by_frequency_and_equals_by_who_came_first():
 def test_a_vocabulary_of_n_ids_keeps_n_less_four_words():
     corpus = a_corpus(("so so bad", "neg"), ("good good so fine", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=6)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=6)
 
     assert vocabulary.words == ("so", "good")
     assert vocabulary.id_of(b"good") == 5
@@ -46,7 +57,7 @@ def test_a_vocabulary_of_n_ids_keeps_n_less_four_words():
 def test_a_vocabulary_may_be_one_word():
     corpus = a_corpus(("so so bad", "neg"), ("good so", "pos"))
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=5)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=5)
 
     assert vocabulary.words == ("so",)
     encoded = corpus.encode(all_rows(corpus), vocabulary)
@@ -56,7 +67,7 @@ def test_a_vocabulary_may_be_one_word():
 def test_words_of_held_out_rows_are_not_known():
     corpus = a_corpus(("bad", "neg"), ("good", "pos"), ("hidden", "pos"))
 
-    vocabulary = corpus.vocabulary(np.array([0, 1]), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(np.array([0, 1]), vocabulary_size=100)
 
     assert vocabulary.words == ("bad", "good")
 
@@ -64,7 +75,7 @@ def test_words_of_held_out_rows_are_not_known():
 def test_only_the_words_that_the_network_will_read_are_kept_and_counted():
     corpus = a_corpus(("cut cut cut bad film", "neg"), ("fine film", "pos"), max_tokens=2)
 
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words=100)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size=100)
 
     assert vocabulary.words == ("film", "bad", "fine")
     assert [len(ids) for ids in corpus.reviews] == [2, 2]
@@ -99,10 +110,10 @@ WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_siz
 
 
 @given(st.lists(WORDS, min_size=2, max_size=8), st.integers(5, 9), st.integers(1, 12))
-def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_words, max_tokens):
+def test_a_corpus_encodes_as_its_vocabulary_encodes_texts(texts, vocabulary_size, max_tokens):
     labelled_texts = ((" ".join(text), f"class {i % 3 % 2}") for i, text in enumerate(texts))
     corpus = a_corpus(*labelled_texts, max_tokens=max_tokens)
-    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_words)
+    vocabulary = corpus.vocabulary(all_rows(corpus), vocabulary_size)
 
     encoded = corpus.encode(all_rows(corpus), vocabulary)
 
@@ -153,7 +164,7 @@ def test_records_without_a_word_are_left_out_and_counted():
 
     assert corpus.wordless == 2
     assert corpus.targets.tolist() == [0, 1]
-    assert list(corpus.places) == [2, 4]
+    assert list(corpus.record_numbers) == [2, 4]
 
 
 def test_repeated_texts_are_kept_and_counted_by_whether_their_labels_agree():
@@ -170,22 +181,26 @@ def test_repeated_texts_are_kept_and_counted_by_whether_their_labels_agree():
     )
 
     assert len(corpus.reviews) == 8
-    assert (corpus.repeats.agreeing, corpus.repeats.contradicted) == (3, 2)
-    assert corpus.repeats.example is not None
-    assert {corpus.places[row] for row in corpus.repeats.example} == {6, 4}  # so so
+    assert (corpus.duplicates.same_label, corpus.duplicates.conflicting) == (3, 2)
+    assert corpus.duplicates.example is not None
+    assert {corpus.record_numbers[row] for row in corpus.duplicates.example} == {6, 4}  # so so
 
 
-def test_texts_that_are_cut_to_the_same_end_are_no_repeats():
+def test_texts_that_are_cut_to_the_same_end_are_no_duplicates():
     corpus = a_corpus(("good at the end", "pos"), ("bad at the end", "neg"), max_tokens=2)
 
-    assert corpus.repeats.contradicted == 0
+    assert corpus.duplicates.conflicting == 0
 
 
 THE_FIELD = "Is label_field (--label-field) the field that holds the class?"
+
+
 NO_CLASS = (
     "It looks like an identifier or a measurement, of which nearly every record has its own. "
     f"{THE_FIELD} Of numbers make classes first, such as `low` and `high`."
 )
+
+
 NO_LABEL = (
     "Record 2 of reviews.jsonl has no label; imdb_lstm learns from reviews that all have one. "
     "Name the field that holds it (label_field; on the command line --label-field)."
@@ -309,3 +324,158 @@ def test_held_out_data_that_does_not_fit_is_refused(records, message):
         )
 
     assert str(refused.value) == message
+
+
+def warnings_about(*texts_and_labels: tuple[str, str], **parameters: object) -> list[str]:
+    chosen = TrainParameters.model_validate(parameters)
+    records = [(tokenize(text, chosen.tokenizer), label) for text, label in texts_and_labels]
+    return list(data_warnings(read_corpus(records, "reviews.jsonl", 500, 10**9), chosen))
+
+
+def varied(label: str, count: int) -> list[tuple[str, str]]:
+    return [(f"{label} review number {number}", label) for number in range(count)]
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    targets = np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2, 2], dtype=np.int32)
+
+    weights = loss_weights(targets, 3, "balanced")
+
+    assert weights.tolist() == pytest.approx([12 / (3 * 6), 12 / (3 * 2), 12 / (3 * 4)])
+    assert weights.dtype == np.float32
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
+def test_balanced_classes_have_the_same_total_and_the_mean_of_one(numbers: list[int]):
+    targets = np.array([*numbers, *range(5)], dtype=np.int32)
+
+    weights = loss_weights(targets, 5, "balanced")
+
+    totals = np.bincount(targets, weights=weights[targets])
+    assert totals == pytest.approx([len(targets) / 5] * 5, rel=1e-5)
+    assert weights[targets].mean() == pytest.approx(1.0, rel=1e-5)
+
+
+def test_a_sound_set_gives_no_warnings():
+    assert warnings_about(*varied("good", 10), *varied("bad", 5)) == []
+
+
+def test_left_out_and_repeated_records_are_counted():
+    found = warnings_about(
+        *varied("good", 3), *varied("bad", 3), ("bad review number 1", "bad"), *(("...", "bad"),)
+    )
+
+    assert found == [
+        "Records left out because there is no word in them: 1.",
+        "Records with the words and the label of an earlier one: 1. They are learnt from like "
+        "others; one that is held out may also be trained on.",
+    ]
+
+
+def test_contradictions_are_counted_with_an_example():
+    found = warnings_about(*varied("good", 3), *varied("bad", 3), ("good review number 1", "bad"))
+
+    assert found == [
+        "Warning: texts that stand under more than one label: 1, such as record 2 as 'good' and "
+        "record 7 as 'bad'. All are learnt from; no model can get them all right."
+    ]
+
+
+def test_classes_that_were_seen_once_are_named():
+    found = warnings_about(*varied("good", 3), *varied("bad", 1), *varied("odd", 1))
+
+    assert found == [
+        "Warning: a class was seen only once: 'bad', 'odd'. Its one record is trained on and "
+        "cannot be held out, so nothing tells how well the class is learnt."
+    ]
+
+
+def test_skewed_classes_are_told_with_the_remedy_unless_it_was_taken():
+    skewed = [*varied("good", 21), *varied("bad", 2)]
+
+    assert warnings_about(*skewed) == [
+        "Warning: 'good' has 21 records and 'bad' has 2, so the rare class is easily overlooked. "
+        "With class_weight=balanced all classes count the same."
+    ]
+    assert warnings_about(*skewed, class_weight="balanced") == []
+    assert warnings_about(*varied("good", 20), *varied("bad", 2)) == []
+
+
+CHINESE = [("这部电影真的非常好看我很喜欢", "好"), ("这部电影太无聊了我非常不喜欢它", "坏")] * 3
+
+
+THAI = [("ภาพยนตร์เรื่องนี้สนุกมากฉันชอบมาก", "ดี"), ("ภาพยนตร์เรื่องนี้น่าเบื่อมาก", "แย่")] * 3
+
+
+def test_texts_without_spaces_are_told_with_the_tokenizer_that_helps():
+    (_, found) = warnings_about(*CHINESE)
+
+    assert found == (
+        "Warning: half of the texts have words of 14 characters or more on the average, as if "
+        "there were no spaces between their words; hardly any word is then seen twice. Train with "
+        "tokenizer=unicode-1, to which each Chinese character and kana is a word. Texts in Thai, "
+        "Lao, Khmer or Burmese need their words parted by spaces first."
+    )
+    assert len(warnings_about(*CHINESE, tokenizer="unicode-1")) == 1  # the duplicates
+
+
+def test_thai_is_not_cut_by_either_tokenizer_and_is_told_what_to_do():
+    (_, found) = warnings_about(*THAI, tokenizer="unicode-1")
+
+    assert "tokenizer=" not in found
+    assert found.endswith(
+        "Texts in Thai, Lao, Khmer or Burmese need their words parted by spaces first."
+    )
+
+
+MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def a_root(folder: Path, groups: str, **limits: str) -> Path:
+    """A tree with the files that the kernel would show, `limits` by their paths."""
+    for path, content in {"proc/self/cgroup": groups, **limits}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content + "\n")
+    return folder
+
+
+def test_without_groups_it_is_the_machines_memory(tmp_path: Path):
+    assert memory_limit_bytes(tmp_path) == MACHINE
+
+
+@pytest.mark.parametrize(
+    ("own", "above"), [("1000", "max"), ("max", "1000"), ("1000", "2000"), ("2000", "1000")]
+)
+def test_the_smallest_limit_of_a_group_and_those_above_it_holds(tmp_path: Path, own, above):
+    limits = {
+        "sys/fs/cgroup/jobs/train/memory.max": own,
+        "sys/fs/cgroup/jobs/memory.max": above,
+    }
+    root = a_root(tmp_path, "0::/jobs/train", **limits)
+
+    assert memory_limit_bytes(root) == 1_000
+
+
+def test_a_container_that_sees_its_hosts_path_has_the_limit_at_the_top(tmp_path: Path):
+    root = a_root(tmp_path, "0::/docker/1f", **{"sys/fs/cgroup/memory.max": "5000"})
+
+    assert memory_limit_bytes(root) == 5_000
+
+
+def test_a_group_without_a_limit_leaves_the_machines_memory(tmp_path: Path):
+    root = a_root(tmp_path, "0::/", **{"sys/fs/cgroup/memory.max": "max"})
+
+    assert memory_limit_bytes(root) == MACHINE
+
+
+def test_a_limit_of_the_first_version_of_groups_holds_too(tmp_path: Path):
+    groups = "5:cpu,cpuacct:/docker/1f\n4:memory:/docker/1f\n0::/"
+    limits = {"sys/fs/cgroup/memory/docker/1f/memory.limit_in_bytes": "3000"}
+
+    assert memory_limit_bytes(a_root(tmp_path, groups, **limits)) == 3_000
+
+
+def test_a_limit_beyond_the_machines_memory_is_none(tmp_path: Path):
+    limits = {"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712"}
+
+    assert memory_limit_bytes(a_root(tmp_path, "4:memory:/", **limits)) == MACHINE

@@ -14,9 +14,7 @@ from seqd.hookspecs import WorkItem
 from seqd.models import open_folder
 from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
-from seqd_imdb_lstm.inspection import inspect_version
-from seqd_imdb_lstm.reviews import Vocabulary
-from seqd_imdb_lstm.version import (
+from seqd_imdb_lstm.artifact import (
     Version,
     VersionConfig,
     Weights,
@@ -24,16 +22,18 @@ from seqd_imdb_lstm.version import (
     shapes_of,
     write_version,
 )
+from seqd_imdb_lstm.serving import inspect_version
+from seqd_imdb_lstm.vocabulary import Vocabulary
 
 MEND = "Train the version again, or copy it again from where it came from."
 
 
 def a_version() -> Version:
     config = VersionConfig(
-        vocabulary_words=7,
+        vocabulary_size=7,
         max_tokens=4,
-        embedding_length=2,
-        lstm_units=3,
+        embedding_dim=2,
+        units=3,
         labels=("neg", "pos"),
         class_counts=(9, 4),
     )
@@ -71,12 +71,12 @@ def test_a_version_is_read_as_it_was_written(folder: Path):
 def test_all_that_a_version_can_be_is_read_as_it_was_written(tmp_path: Path):
     config = VersionConfig(
         tokenizer="unicode-1",
-        vocabulary_words=7,
-        network_words=6,
+        vocabulary_size=7,
+        lstm_vocabulary_size=6,
         max_tokens=4,
         padding="masked",
-        embedding_length=2,
-        lstm_units=3,
+        embedding_dim=2,
+        units=3,
         bidirectional=True,
         pooling="mean_max",
         labels=("a", "b", "c"),
@@ -118,7 +118,7 @@ def test_a_version_of_a_later_format_names_both_formats_and_what_to_do(folder: P
         ({"labels": ["neg", "neg"]}, "a class stands in labels twice"),
         ({"labels": ["neg"]}, "at least 2 items"),
         ({"class_counts": [1]}, "class_counts has not one number for each of labels"),
-        ({"network_words": 8}, "network_words is greater than vocabulary_words"),
+        ({"lstm_vocabulary_size": 8}, "lstm_vocabulary_size is greater than vocabulary_size"),
         ({"format": 1}, "Input should be 2"),
         ({"tokenizer": "another"}, "'keras-legacy-1' or 'unicode-1'"),
     ],

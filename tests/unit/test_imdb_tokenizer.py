@@ -1,4 +1,4 @@
-"""The rule `unicode-1`: words in any script, and the same whatever stands beside a text."""
+"""Both tokenizers: their rules on texts small enough to check by eye, and against slow versions."""
 
 import re
 import unicodedata
@@ -7,13 +7,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd_imdb_lstm.reviews import Vocabulary, text_of
-from seqd_imdb_lstm.reviews import words_of as split
-from seqd_imdb_lstm.unicode_words import spaced
+from seqd_imdb_lstm.tokenizer import SEPARATORS, decode_word, space_words, tokenize
+
+
+def keras_words(text: str) -> list[str]:
+    return [decode_word(word) for word in tokenize(text)]
+
+
+def test_text_is_lowered_and_split_at_each_separator():
+    assert keras_words("Great FILM<br /><br />the end.It's (not) bad!") == (
+        ["great", "film", "br", "br", "the", "end", "it's", "not", "bad"]
+    )
+
+
+def test_each_of_the_rules_separators_is_one():
+    assert len(SEPARATORS) == 33
+    assert keras_words("x".join(SEPARATORS)) == ["x"] * 32
+
+
+def test_apostrophes_and_other_white_space_stay_within_words():
+    assert keras_words("don't l\u2019eau a\u00a0b c\u0085d e\rf") == (
+        ["don't", "l\u2019eau", "a\u00a0b", "c\u0085d", "e\rf"]
+    )
+
+
+def test_emoji_nul_and_lone_surrogates_are_words_like_others():
+    assert keras_words("\U0001f600 a\x00b \ud800 \u0130") == [
+        "\U0001f600",
+        "a\x00b",
+        "\ud800",
+        "i\u0307",
+    ]
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_splitting_bytes_gives_the_rule_as_it_is_worded(text: str):
+    spaced = "".join(" " if letter in SEPARATORS else letter for letter in text.lower())
+
+    assert keras_words(text) == [word for word in spaced.split(" ") if word]
 
 
 def words(text: str) -> list[str]:
-    return [text_of(word) for word in split(text, "unicode-1")]
+    return [decode_word(word) for word in tokenize(text, "unicode-1")]
 
 
 @pytest.mark.parametrize(
@@ -118,16 +153,8 @@ def test_whole_arrays_give_the_rule_as_it_is_worded(text: str):
 
 @given(st.lists(MIXED, max_size=5))
 def test_a_text_is_split_alike_whatever_stands_beside_it(texts: list[str]):
-    together = [[word for word in text.split(b" ") if word] for text in spaced(texts)]
+    together = [
+        [word for word in text.split(b" ") if word] for text in space_words(texts, "unicode-1")
+    ]
 
-    assert together == [split(text, "unicode-1") for text in texts]
-
-
-def test_a_vocabulary_encodes_by_the_rule_that_it_was_made_for():
-    known = ["great", "!", "电"]
-
-    (unicode,) = Vocabulary(known, "unicode-1").encode_all(["Great! 电影"], max_tokens=9)
-    (legacy,) = Vocabulary(known).encode_all(["Great! 电影"], max_tokens=9)
-
-    assert unicode.ids.tolist() == [1, 4, 5, 6, 2]
-    assert legacy.ids.tolist() == [1, 4, 2]
+    assert together == [tokenize(text, "unicode-1") for text in texts]
