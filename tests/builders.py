@@ -127,8 +127,8 @@ def some_deltas(
     text: str, *, offset: int = 0, item: str = "item-0", sample: int = 0, **changes: object
 ) -> TextDeltas:
     """What one sample of an item goes on with, as the first attempt at unit 0 wrote it."""
-    piece = TextDelta(custom_id=item, sample=sample, offset=offset, text=text)
-    return TextDeltas.model_validate({"unit": "0", "attempt": 1, "deltas": (piece,)} | changes)
+    delta = TextDelta(custom_id=item, sample=sample, offset=offset, text=text)
+    return TextDeltas.model_validate({"unit": "0", "attempt": 1, "deltas": (delta,)} | changes)
 
 
 def some_generations(*texts: str, first: int = 0) -> list[ItemSuccess]:

@@ -36,7 +36,7 @@ PRIORITIES = ("interactive", "normal", "bulk")
 UNIT_ITEMS = 6
 
 #: Characters of a delta at most; a job keeps a few.
-MOST_PIECE_CHARS = 400
+MOST_DELTA_CHARS = 400
 
 #: A lease that no walk outlives, and what tells its end from one that is near.
 LONG_S = 3_600.0
@@ -218,7 +218,7 @@ class Steps:
     def write(self) -> None:
         if self.handles:
             unit, worker = self._any_handle(), self.random.choice(WORKERS)
-            sizes = self.random.choices(range(1, MOST_PIECE_CHARS), k=self.random.randint(1, 5))
+            sizes = self.random.choices(range(1, MOST_DELTA_CHARS), k=self.random.randint(1, 5))
             entries = [
                 (unit, some_deltas("x" * size, unit=unit.name, attempt=unit.attempt))
                 for size in sizes

@@ -129,7 +129,7 @@ def test_d1_the_same_version_loaded_twice_gives_the_same_outcomes(subject):
         )
 
 
-def test_t1_the_pieces_of_a_text_put_together_are_the_text(subject):
+def test_t1_the_deltas_of_a_text_put_together_are_the_text(subject):
     if "generate" not in subject.serving_tasks:
         pytest.skip("it writes no texts")
     items, context = some_items(5, first=100), MemoryRunContext()
@@ -144,7 +144,7 @@ def test_t1_the_pieces_of_a_text_put_together_are_the_text(subject):
             streamed = context.streamed_text(item.index, place)
             assert streamed == sample.text, (
                 f"T1: of sample {place} of {item.text!r:.40}, context.stream was handed "
-                f"{streamed!r:.80}; the text is {sample.text!r:.80}. Hand over each piece once, in "
+                f"{streamed!r:.80}; the text is {sample.text!r:.80}. Hand over each delta once, in "
                 "order, and nothing that the text leaves out"
             )
 

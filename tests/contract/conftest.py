@@ -79,7 +79,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def sources() -> tuple[Source, ...]:
-    """All files of the three houses, sorted by path."""
+    """All files of the three roots, sorted by path."""
     found = [
         Source(path, _module_name(path, ROOT / root))
         for root in PACKAGE_ROOTS

@@ -207,7 +207,7 @@ def test_no_module_imports_itself_through_others(sources):
         for name, source in modules.items()
     }
 
-    # Take away, again and again, what imports nothing that is left: what remains imports in circles.
+    # Take away, again and again, what imports nothing that is left: circles remain.
     left = dict(imports)
     while leaves := [name for name, found in left.items() if not found & left.keys()]:
         for name in leaves:

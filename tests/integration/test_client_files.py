@@ -29,7 +29,7 @@ def folder(cluster: Cluster) -> Path:
 
 
 def test_a_file_longer_than_one_look_is_classified_in_its_order(client, folder):
-    # 40 units of 8: the intake adds 32 at a time.
+    # 40 units of 8: the ingest adds 32 at a time.
     path = folder / "many.jsonl.gz"
     lines = [json.dumps({"custom_id": f"c{n}", "text": f"text {n}"}) for n in range(320)]
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
@@ -60,7 +60,7 @@ def test_bad_lines_become_errors_with_their_numbers_and_their_neighbours_are_cla
     assert failures[2].error.code == "decode_error"
 
 
-def test_a_small_client_budget_does_not_stall_the_intake(cluster, folder):
+def test_a_small_client_budget_does_not_stall_the_ingest(cluster, folder):
     path = folder / "full.txt"
     path.write_text("\n".join(f"{n} {'x' * 2_000}" for n in range(300)))
 

@@ -230,7 +230,7 @@ def test_a_warning_that_names_no_job_is_in_no_others_way(environment: Environmen
     assert environment.redis.zcard(environment.keys.warnings()) == 0
 
 
-def test_a_lease_that_names_no_unit_keeps_no_other_from_being_given_back(environment: Environment):
+def test_a_lease_that_names_no_unit_keeps_no_other_from_being_released(environment: Environment):
     job_id = environment.submit_units(1)
     environment.claim_unit("worker-a")
     environment.redis.sadd(environment.keys.worker_leases("worker-a"), "one-word", "")

@@ -1,7 +1,7 @@
 """A real worker among keys that somebody wrote by hand: each job fails with its reason, none hangs.
 
 What the ledger makes of damage is in `test_hostile_ledger`; here are the parts that a worker
-adds: blobs, the inbox, chores, and a model store with something planted in it.
+adds: blobs, the inbox, periodic tasks, and a model store with something planted in it.
 """
 
 import json
@@ -38,8 +38,8 @@ def a_bomb() -> bytes:
     """A gibibyte of zeros, compressed without ever being in memory."""
     deflater = zlib.compressobj(9)
     zeros = bytes(2**20)
-    pieces = [deflater.compress(zeros) for _ in range(BOMB_BYTES // 2**20)]
-    return b"".join([*pieces, deflater.flush()])
+    parts = [deflater.compress(zeros) for _ in range(BOMB_BYTES // 2**20)]
+    return b"".join([*parts, deflater.flush()])
 
 
 BLOBS: dict[str, Callable[[], bytes]] = {

@@ -244,7 +244,7 @@ def test_a_client_that_waits_for_the_workers_is_not_silent(environment: Environm
     assert environment.record(job_id).state is JobState.QUEUED
 
 
-def test_an_upload_that_was_deleted_by_hand_does_not_stop_the_chore(
+def test_an_upload_that_was_deleted_by_hand_does_not_stop_the_task(
     environment: Environment,
 ) -> None:
     deleted, silent = environment.submit(chunk=a_chunk()), environment.submit(chunk=a_chunk())

@@ -57,27 +57,27 @@ def test_names_of_workers_that_are_long_gone_are_dropped(environment: Environmen
     assert environment.redis.zrange(environment.keys.workers(), 0, -1) == [b"new"]
 
 
-def test_a_chore_is_with_one_worker_until_its_lock_runs_out(environment: Environment) -> None:
+def test_a_task_is_with_one_worker_until_its_lock_runs_out(environment: Environment) -> None:
     take = environment.ledger.fleet.take_lock
 
-    taken = [take("chore", "a", 60.0), take("chore", "b", 60.0), take("chore", "a", 60.0)]
-    environment.redis.pexpire(environment.keys.lock("chore"), 1)
+    taken = [take("task", "a", 60.0), take("task", "b", 60.0), take("task", "a", 60.0)]
+    environment.redis.pexpire(environment.keys.lock("task"), 1)
     environment.wait_for_clock(environment.ledger.fleet.now_ms() + 2)
 
     assert taken == [True, False, True]
-    assert take("chore", "b", 60.0)
+    assert take("task", "b", 60.0)
 
 
 def test_a_lock_that_is_kept_runs_from_anew(environment: Environment) -> None:
-    environment.ledger.fleet.take_lock("chore", "a", 5.0)
+    environment.ledger.fleet.take_lock("task", "a", 5.0)
 
-    environment.ledger.fleet.take_lock("chore", "a", 60.0)
+    environment.ledger.fleet.take_lock("task", "a", 60.0)
 
-    assert environment.redis.pttl(environment.keys.lock("chore")) > 50_000
+    assert environment.redis.pttl(environment.keys.lock("task")) > 50_000
 
 
-def test_two_chores_have_a_lock_each(environment: Environment) -> None:
-    assert environment.ledger.fleet.take_lock("chore", "a", 60.0)
+def test_two_tasks_have_a_lock_each(environment: Environment) -> None:
+    assert environment.ledger.fleet.take_lock("task", "a", 60.0)
     assert environment.ledger.fleet.take_lock("other", "b", 60.0)
 
 

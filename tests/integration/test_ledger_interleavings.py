@@ -67,13 +67,13 @@ class ModelJob:
 
 
 class Interleavings(RuleBasedStateMachine):
-    """The walk. `scenes` gives a fresh ledger for each."""
+    """The walk. `environments` gives a fresh ledger for each."""
 
-    scenes: Iterator[Environment]
+    environments: Iterator[Environment]
 
     def __init__(self) -> None:
         super().__init__()
-        self.environment = next(self.scenes)
+        self.environment = next(self.environments)
         self.brief = self.environment.with_settings(lease_s=BRIEFLY_S, backoff_s=BRIEFLY_S)
         self.jobs: dict[str, ModelJob] = {}
         #: Every claim that was ever made: most of them are zombies by now.
@@ -286,7 +286,7 @@ class Interleavings(RuleBasedStateMachine):
         return {str(number) for number, unit in enumerate(job.units) if unit.place == place}
 
 
-def fresh_scenes(redis: Redis, settings: Settings) -> Iterator[Environment]:
+def fresh_environments(redis: Redis, settings: Settings) -> Iterator[Environment]:
     """Ledgers side by side on one server, all of whose keys go with the test's."""
     number = 0
     while True:
@@ -302,7 +302,7 @@ def test_the_promises_hold_in_every_order(any_settings: Settings) -> None:
     with connect(any_settings.redis_url) as redis:
 
         class OnThisServer(Interleavings):
-            scenes = fresh_scenes(redis, any_settings)
+            environments = fresh_environments(redis, any_settings)
 
         run_state_machine_as_test(
             OnThisServer,

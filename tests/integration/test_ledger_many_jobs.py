@@ -203,7 +203,7 @@ def test_a_client_is_told_once_of_all_its_jobs_that_a_step_has_ended(
     assert 0 < environment.redis.ttl(environment.keys.completions(CLIENT)) <= 3_600
 
 
-def test_a_mailbox_that_is_none_is_in_nobodys_way(environment: Environment) -> None:
+def test_a_completion_stream_that_is_none_is_in_nobodys_way(environment: Environment) -> None:
     environment.redis.set(environment.keys.completions(CLIENT), "what is this?")
     submit_each(environment, ["a", "b"])
 

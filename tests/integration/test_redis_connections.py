@@ -30,7 +30,7 @@ SLACK_S = 30.0
 
 
 @pytest.fixture
-def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
+def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
     settings = live_settings(proxy, tmp_path).model_copy(update={"redis_timeout_s": TIMEOUT_S})
     cluster = Cluster(settings, tmp_path)
     try:
@@ -97,9 +97,9 @@ def test_a_wakeup_reaches_the_workers_over_a_new_connection(proxy, private_serve
         assert redis.llen(settings.keys.wakeup("classify.echo")) == 2
 
 
-def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(house_behind, proxy):
-    worker = house_behind.start_ready()
-    client = house_behind.client()
+def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(cluster_behind, proxy):
+    worker = cluster_behind.start_ready()
+    client = cluster_behind.client()
     wait_until(lambda: worker.status().state is WorkerState.READY, "it is idle")
     assert proxy.freeze() > 3
 
@@ -109,9 +109,9 @@ def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(house_b
     assert record.counts.succeeded == 1
 
 
-def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(house_behind, proxy):
-    house_behind.start_ready()
-    client = house_behind.client()
+def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(cluster_behind, proxy):
+    cluster_behind.start_ready()
+    client = cluster_behind.client()
     texts = [f"text {n}" for n in range(160)]
     job = client.classify(texts, model="echo", parameters={"delay_ms": 10})
     next(iter(job.results()))

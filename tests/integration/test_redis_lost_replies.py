@@ -282,7 +282,7 @@ def test_a_claim_whose_reply_is_lost_comes_back_when_its_lease_runs_out(lossy):
 
 
 @pytest.fixture
-def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
+def cluster_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(live_settings(proxy, tmp_path), tmp_path)
     try:
         cluster.start_ready()
@@ -293,11 +293,11 @@ def house_behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
-    house_behind: Cluster, proxy: TcpProxy
+    cluster_behind: Cluster, proxy: TcpProxy
 ) -> None:
     proxy.drop_every(40)
 
-    job = house_behind.client().classify((f"text {n}" for n in range(2_000)), model="echo")
+    job = cluster_behind.client().classify((f"text {n}" for n in range(2_000)), model="echo")
     results = list(job.results())
 
     assert proxy.dropped > 10
@@ -307,10 +307,10 @@ def test_a_job_comes_out_once_and_in_order_though_replies_are_lost_all_the_time(
 
 @pytest.mark.parametrize("losses", [1, 2])
 def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
-    house_behind, proxy, losses, caplog
+    cluster_behind, proxy, losses, caplog
 ):
     """Celery takes note of a message and acknowledges it with a MULTI each."""
-    client = house_behind.client()
+    client = cluster_behind.client()
 
     for _ in range(2):
         proxy.drop_next_replies(losses, to=b"MULTI")

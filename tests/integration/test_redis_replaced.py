@@ -23,7 +23,7 @@ TEXTS = [f"text {n}" for n in range(160)]
 
 
 @pytest.fixture
-def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(live_settings(private_server, tmp_path), tmp_path)
     try:
         yield cluster
@@ -43,9 +43,9 @@ def wait_until_back(worker: LiveWorker, client: Client) -> None:
     wait_until(lambda: "echo" in client.catalog(), "the catalog is published again")
 
 
-def test_a_job_that_went_with_its_redis_is_handed_in_again_and_completes(house_on, private_server):
-    worker = house_on.start_ready()
-    client = house_on.client()
+def test_a_job_that_went_with_its_redis_is_sent_again_and_completes(cluster_on, private_server):
+    worker = cluster_on.start_ready()
+    client = cluster_on.client()
     lost = hand_in(client)
     next(iter(lost.results()))
 
@@ -65,9 +65,9 @@ def test_a_job_that_went_with_its_redis_is_handed_in_again_and_completes(house_o
     assert worker.child_pid() > 0
 
 
-def test_who_follows_a_job_is_told_that_it_went_with_its_redis(house_on, private_server):
-    house_on.start_ready()
-    client = house_on.client()
+def test_who_follows_a_job_is_told_that_it_went_with_its_redis(cluster_on, private_server):
+    cluster_on.start_ready()
+    client = cluster_on.client()
     job = hand_in(client)
     events = job.events()
     next(events)
@@ -80,9 +80,9 @@ def test_who_follows_a_job_is_told_that_it_went_with_its_redis(house_on, private
         list(job.results())
 
 
-def test_keys_deleted_under_a_living_worker_do_not_stop_it(house_on, private_server):
-    worker = house_on.start_ready()
-    client = house_on.client()
+def test_keys_deleted_under_a_living_worker_do_not_stop_it(cluster_on, private_server):
+    worker = cluster_on.start_ready()
+    client = cluster_on.client()
     with connect(private_server.url) as operator:
         operator.flushall()
         operator.script_flush()
@@ -94,16 +94,16 @@ def test_keys_deleted_under_a_living_worker_do_not_stop_it(house_on, private_ser
     assert "Redis has lost the catalog of models; publishing it again" in worker.whole_log()
 
 
-def test_the_inbox_of_a_new_redis_is_listened_to(house_on, private_server):
-    worker = house_on.start_ready()
-    client = house_on.client()
+def test_the_inbox_of_a_new_redis_is_listened_to(cluster_on, private_server):
+    worker = cluster_on.start_ready()
+    client = cluster_on.client()
     private_server.empty()
     wait_until_back(worker, client)
 
     job = a_classify_job(model="echo", source=inline("a", "b"))
     with connect(private_server.url) as producer:
         fields = {"id": "from-php", "job": job.model_dump_json()}
-        producer.xadd(house_on.settings.keys.inbox(), fields)
+        producer.xadd(cluster_on.settings.keys.inbox(), fields)
 
     wait_until(lambda: is_done(client, "from-php"), "the inbox job is done")
 

@@ -49,45 +49,45 @@ def texts_of(job: JobHandle) -> dict[tuple[str, int], str]:
     }
 
 
-def joined(pieces: Iterable[StreamedText]) -> dict[tuple[str, int], str]:
-    """Put pieces together: item and sample → text."""
+def joined(deltas: Iterable[StreamedText]) -> dict[tuple[str, int], str]:
+    """Put deltas together: item and sample → text."""
     texts: dict[tuple[str, int], str] = {}
-    for piece in pieces:
-        key = (piece.custom_id, piece.sample)
-        texts[key] = texts.get(key, "") + piece.text
+    for delta in deltas:
+        key = (delta.custom_id, delta.sample)
+        texts[key] = texts.get(key, "") + delta.text
     return texts
 
 
 def bytes_kept(cluster: Cluster, job: JobHandle) -> int:
-    """Count the bytes of all pieces that Redis keeps of a job."""
+    """Count the bytes of all deltas that Redis keeps of a job."""
     assert cluster.settings.redis_url is not None
     with connect(cluster.settings.redis_url) as redis:
         entries = redis.xrange(cluster.settings.keys.deltas(job.job_id))
     return sum(len(fields[b"d"]) for _, fields in entries)
 
 
-def live(pieces: Iterator[StreamedText], count: int) -> list[StreamedText]:
-    """Take so many pieces, which must come while the text is written."""
-    taken = list(itertools.islice(pieces, count))
-    assert all(piece.finished is None and piece.error is None for piece in taken)
+def live(deltas: Iterator[StreamedText], count: int) -> list[StreamedText]:
+    """Take so many deltas, which must come while the text is written."""
+    taken = list(itertools.islice(deltas, count))
+    assert all(delta.finished is None and delta.error is None for delta in taken)
     return taken
 
 
 def test_deltas_come_while_the_text_is_written_and_are_the_text(client: Client) -> None:
     job = a_text(client, **SLOW)
 
-    pieces = job.stream()
-    first = live(pieces, 3)
+    deltas = job.stream()
+    first = live(deltas, 3)
     state_by_then = job.record().state
-    rest = list(pieces)
+    rest = list(deltas)
 
     assert state_by_then is JobState.RUNNING
     assert joined(first + rest) == texts_of(job)
-    (last,) = [piece for piece in rest if piece.finished is not None]
+    (last,) = [delta for delta in rest if delta.finished is not None]
     assert last is rest[-1]
     assert last.finished is not None
     assert len(last.finished.text) == 2_000
-    assert all(piece.text for piece in first + rest[:-1])
+    assert all(delta.text for delta in first + rest[:-1])
 
 
 def test_all_samples_of_all_items_of_several_jobs_in_one_batch_come_apart(client: Client) -> None:
@@ -112,11 +112,11 @@ def test_all_samples_of_all_items_of_several_jobs_in_one_batch_come_apart(client
 def test_a_job_that_was_not_to_be_streamed_gives_its_texts_unit_by_unit(client: Client) -> None:
     job = a_text(client, *["a"] * 70, stream=False, length=50)
 
-    pieces = list(job.stream())
+    deltas = list(job.stream())
 
-    assert len(pieces) == 70
-    assert all(piece.finished is not None for piece in pieces)
-    assert joined(pieces) == texts_of(job)
+    assert len(deltas) == 70
+    assert all(delta.finished is not None for delta in deltas)
+    assert joined(deltas) == texts_of(job)
 
 
 def test_whoever_comes_late_gets_all_of_it(client: Client) -> None:
@@ -145,11 +145,11 @@ def test_nobody_needs_to_read(client: Client, cluster: Cluster) -> None:
 def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> None:
     job = a_text(client, "a", "raise", "bad", "b", length=200, step_chars=20, delay_ms=30)
 
-    pieces = list(job.stream())
+    deltas = list(job.stream())
 
-    good = {key: text for key, text in joined(pieces).items() if key[0] in ("row-1", "row-4")}
+    good = {key: text for key, text in joined(deltas).items() if key[0] in ("row-1", "row-4")}
     assert good == texts_of(job)
-    errors = {piece.custom_id: piece.error for piece in pieces if piece.error is not None}
+    errors = {delta.custom_id: delta.error for delta in deltas if delta.error is not None}
     assert {name: error.code for name, error in errors.items()} == {
         "row-2": ItemErrorCode.PLUGIN_ERROR,
         "row-3": ItemErrorCode.INVALID_INPUT,
@@ -159,12 +159,12 @@ def test_a_model_that_fails_in_a_batch_writes_each_text_anew(client: Client) -> 
 @pytest.mark.serial
 def test_a_cancelled_text_stops_within_a_second(client: Client, cluster: Cluster) -> None:
     job = a_text(client, **ENDLESS)
-    pieces = job.stream()
-    live(pieces, 3)
+    deltas = job.stream()
+    live(deltas, 3)
 
     began = time.monotonic()
     job.cancel()
-    rest = list(pieces)
+    rest = list(deltas)
     ended_s = time.monotonic() - began
     after = a_text(client, "abc", stream=False)
     (text,) = texts_of(after).values()
@@ -237,15 +237,15 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cl
     client = empty_cluster.client()
     undisturbed = texts_of(a_text(client, "a", "b", seed=3, **SLOW | {"delay_ms": 0}))
     job = a_text(client, "a", "b", seed=3, **SLOW)
-    pieces = job.stream()
-    before = live(pieces, 10)
+    deltas = job.stream()
+    before = live(deltas, 10)
 
     worker.kill_child()
-    after = list(pieces)
+    after = list(deltas)
 
     assert joined(before + after) == undisturbed == texts_of(job)
     assert empty_cluster.starts_of_units(job.job_id) == [2]
-    assert sum(piece.finished is None for piece in after) > 2, "it was not live any more"
+    assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
 
 
 def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
@@ -259,4 +259,4 @@ def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
 
     assert 0 < kept <= 1_024 + 400 * 4 + 200, "the last entry, or what was allowed"
     assert joined(late) == texts_of(job)
-    assert len(late) == 1, "a live piece had a hole in front of it"
+    assert len(late) == 1, "a live delta had a hole in front of it"

@@ -21,7 +21,7 @@ def data(cluster: Cluster) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _on_the_house(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert cluster.settings.redis_url is not None
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SEQD_REDIS_URL", cluster.settings.redis_url)

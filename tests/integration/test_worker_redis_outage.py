@@ -20,7 +20,7 @@ SLOWLY = {"delay_ms": 10.0}
 
 
 @pytest.fixture
-def house_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+def cluster_on(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
     settings = live_settings(private_server, tmp_path)
     cluster = Cluster(settings.model_copy(update={"input_roots": (tmp_path,)}), tmp_path)
     try:
@@ -44,9 +44,9 @@ def custom_ids(results: list[ItemSuccess | ItemFailure]) -> list[str]:
     return [result.custom_id for result in results]
 
 
-def test_a_job_completes_exactly_once_over_a_crash_of_redis(house_on, private_server):
-    house_on.start_ready()
-    client = house_on.client()
+def test_a_job_completes_exactly_once_over_a_crash_of_redis(cluster_on, private_server):
+    cluster_on.start_ready()
+    client = cluster_on.client()
     job = client.classify([f"text {n}" for n in range(200)], model="echo", parameters=SLOWLY)
     next(iter(job.results()))
 
@@ -60,9 +60,9 @@ def test_a_job_completes_exactly_once_over_a_crash_of_redis(house_on, private_se
     assert custom_ids(results) == [f"row-{n}" for n in range(1, 201)]
 
 
-def test_an_upload_waits_for_a_redis_that_comes_back(house_on, private_server):
-    house_on.start_ready()
-    client = house_on.client()
+def test_an_upload_waits_for_a_redis_that_comes_back(cluster_on, private_server):
+    cluster_on.start_ready()
+    client = cluster_on.client()
 
     def draw() -> Iterator[str]:
         for number in range(160):
@@ -85,11 +85,11 @@ def test_an_upload_waits_for_a_redis_that_comes_back(house_on, private_server):
     assert record.counts.succeeded == 160
 
 
-def test_reading_a_file_goes_on_after_a_crash_of_redis(house_on, private_server, tmp_path):
+def test_reading_a_file_goes_on_after_a_crash_of_redis(cluster_on, private_server, tmp_path):
     path = tmp_path / "input.txt"
     path.write_text("\n".join(f"text {number}" for number in range(320)))
-    house_on.start_ready()
-    client = house_on.client()
+    cluster_on.start_ready()
+    client = cluster_on.client()
     job = client.classify(FileSource(path=str(path)), model="echo", parameters={"delay_ms": 5.0})
     next(iter(job.results()))
 
@@ -103,9 +103,9 @@ def test_reading_a_file_goes_on_after_a_crash_of_redis(house_on, private_server,
     assert custom_ids(results) == [f"line-{n}" for n in range(1, 321)]
 
 
-def test_a_training_outlives_a_crash_of_redis(house_on, private_server):
-    worker = house_on.start_ready(lease_s=60.0, heartbeat_s=20.0)
-    client = house_on.client()
+def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
+    worker = cluster_on.start_ready(lease_s=60.0, heartbeat_s=20.0)
+    client = cluster_on.client()
     records = [{"text": "fine", "label": "pos"}]
     job = client.train(records, model="echo", parameters={"epochs": 40, "step_ms": 50})
     next(event for event in job.events() if isinstance(event, Epoch))
@@ -117,12 +117,12 @@ def test_a_training_outlives_a_crash_of_redis(house_on, private_server):
     record = record_after_the_outage(client, job.job_id)
 
     assert record.training is not None
-    (attempts,) = client._redis.hvals(house_on.settings.keys.attempts(job.job_id))
+    (attempts,) = client._redis.hvals(cluster_on.settings.keys.attempts(job.job_id))
     assert attempts == b"1"
 
 
-def test_a_child_that_died_while_redis_was_away_is_replaced(house_on, private_server):
-    worker = house_on.start_ready()
+def test_a_child_that_died_while_redis_was_away_is_replaced(cluster_on, private_server):
+    worker = cluster_on.start_ready()
     child = worker.child_pid()
 
     private_server.kill()
@@ -130,6 +130,6 @@ def test_a_child_that_died_while_redis_was_away_is_replaced(house_on, private_se
     wait_until(lambda: "No answer from Redis" in worker.whole_log(), "it has noticed")
     private_server.start()
 
-    job = house_on.client().classify(["a"], model="echo")
+    job = cluster_on.client().classify(["a"], model="echo")
     assert job.wait(timeout_s=40).counts.succeeded == 1
     assert worker.child_pid() != child

@@ -1,4 +1,4 @@
-"""Texts that come in pieces are printed in order, and look as whole ones do."""
+"""Texts that come in deltas are printed in order, and look as whole ones do."""
 
 import io
 
@@ -36,50 +36,50 @@ def a_sample(text: str, temperature: float = 1.0) -> GeneratedSample:
     return GeneratedSample(text=text, temperature=temperature, seed=0)
 
 
-def printed_of(pieces: list[StreamedText], temperatures: list[float | None]) -> list[str]:
-    """Show pieces of two prompts; gives what stood in the pipe after each."""
+def printed_of(deltas: list[StreamedText], temperatures: list[float | None]) -> list[str]:
+    """Show deltas of two prompts; gives what stood in the pipe after each."""
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"}, temperatures)
     stood = []
-    for piece in pieces:
-        texts.show(piece)
+    for delta in deltas:
+        texts.show(delta)
         stood.append(printed.getvalue())
     return stood
 
 
 def test_a_text_is_printed_as_it_comes():
-    pieces = [
+    deltas = [
         StreamedText("a", 0, "on"),
         StreamedText("a", 0, "e"),
         StreamedText("a", 0, "", a_sample("one")),
     ]
 
-    stood = printed_of(pieces, [None])
+    stood = printed_of(deltas, [None])
 
     assert stood == ["A:on", "A:one", "A:one\n"]
 
 
 def test_a_text_whose_turn_has_not_come_waits():
-    pieces = [
+    deltas = [
         StreamedText("b", 0, "two"),
         StreamedText("a", 0, "one"),
         StreamedText("b", 0, "", a_sample("two")),
         StreamedText("a", 0, "!", a_sample("one!")),
     ]
 
-    stood = printed_of(pieces, [None])
+    stood = printed_of(deltas, [None])
 
     assert stood == ["", "A:one", "A:one", "A:one!\n\nB:two\n"]
 
 
 def test_each_of_several_samples_has_its_temperature_in_front_before_it_is_whole():
-    pieces = [
+    deltas = [
         StreamedText("a", 1, "warm"),
         StreamedText("a", 0, "co"),
         StreamedText("a", 0, "ld", a_sample("cold", 0.2)),
     ]
 
-    stood = printed_of(pieces, [0.2, 1.0])
+    stood = printed_of(deltas, [0.2, 1.0])
 
     assert stood[0] == ""
     assert stood[1] == "temperature 0.2\nA:co"
@@ -87,34 +87,34 @@ def test_each_of_several_samples_has_its_temperature_in_front_before_it_is_whole
 
 
 def test_samples_whose_temperature_is_not_known_before_are_printed_whole():
-    pieces = [StreamedText("a", 0, "co"), StreamedText("a", 0, "ld", a_sample("cold", 0.2))]
+    deltas = [StreamedText("a", 0, "co"), StreamedText("a", 0, "ld", a_sample("cold", 0.2))]
 
-    stood = printed_of(pieces, [None, None])
+    stood = printed_of(deltas, [None, None])
 
     assert stood == ["", "temperature 0.2\nA:cold\n"]
 
 
 def test_an_item_with_an_error_lets_the_next_one_have_its_turn():
     error = ItemError(code=ItemErrorCode.PLUGIN_ERROR, message="no")
-    pieces = [
+    deltas = [
         StreamedText("a", 0, "on"),
         StreamedText("b", 0, "two"),
         StreamedText("a", 0, "", error=error),
     ]
 
-    stood = printed_of(pieces, [None])
+    stood = printed_of(deltas, [None])
 
     assert stood[-1] == "A:on\n\nB:two"
 
 
 class Handle:
-    """A job whose pieces are known beforehand."""
+    """A job whose deltas are known beforehand."""
 
-    def __init__(self, *pieces: StreamedText, error: Exception | None = None) -> None:
-        self.pieces, self.error = pieces, error
+    def __init__(self, *deltas: StreamedText, error: Exception | None = None) -> None:
+        self.deltas, self.error = deltas, error
 
     def stream(self):
-        yield from self.pieces
+        yield from self.deltas
         if self.error is not None:
             raise self.error
 
@@ -185,8 +185,8 @@ def test_a_terminal_breaks_lines_between_words_and_shows_what_could_move_its_cur
     writer = TextWriter(screen)
 
     writer.begin("the qui")
-    for piece in ("ck br", "own fox\x1b[2J ju", "mps"):
-        writer.write(piece)
+    for delta in ("ck br", "own fox\x1b[2J ju", "mps"):
+        writer.write(delta)
     writer.end()
 
     assert printed.getvalue() == ("\x1b[2mthe qui\x1b[0mck \nbrown \nfox\\x1b[2J \njumps\n")

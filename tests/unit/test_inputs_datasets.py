@@ -158,36 +158,36 @@ def test_a_running_text_over_the_limit_is_refused(tmp_path, monkeypatch):
         data.text()
 
 
-def test_records_come_in_pieces_with_their_labels(tmp_path):
+def test_records_come_in_segments_with_their_labels(tmp_path):
     data = a_dataset(tmp_path, "a.jsonl", b'{"text": "a", "label": "pos"}\n"b"')
 
-    pieces = list(data.segments())
+    segments = list(data.segments())
 
-    assert [(p.text, p.label, p.ends_record) for p in pieces] == [
+    assert [(p.text, p.label, p.ends_record) for p in segments] == [
         ("a", "pos", True),
         ("b", None, True),
     ]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
-def test_a_running_text_in_pieces_is_the_whole_and_has_its_fingerprint(tmp_path, monkeypatch, name):
+def test_a_running_text_in_segments_is_whole_and_has_its_fingerprint(tmp_path, monkeypatch, name):
     monkeypatch.setattr(datasets, "SEGMENT_BYTES", 3)
     text = "né\r\n日本 🙂 and more\n"
     data, whole = (a_dataset(tmp_path, name, text.encode()) for _ in range(2))
 
-    pieces = list(data.segments())
+    segments = list(data.segments())
 
-    assert "".join(piece.text for piece in pieces) == text == whole.text()
-    assert len(pieces) > 5
-    assert not any(piece.ends_record for piece in pieces)
+    assert "".join(segment.text for segment in segments) == text == whole.text()
+    assert len(segments) > 5
+    assert not any(segment.ends_record for segment in segments)
     assert data.fingerprint() == whole.fingerprint()
 
 
-def test_a_running_text_in_pieces_may_be_longer_than_one_that_is_read_whole(tmp_path, monkeypatch):
+def test_a_running_text_in_segments_may_be_longer_than_one_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "MAX_RUNNING_TEXT_BYTES", 3)
     data = a_dataset(tmp_path, "a.txt", b"abcdef")
 
-    assert [piece.text for piece in data.segments()] == ["abcdef"]
+    assert [segment.text for segment in data.segments()] == ["abcdef"]
     assert data.fingerprint().records == 6
 
 
@@ -195,13 +195,13 @@ def test_a_running_text_in_pieces_may_be_longer_than_one_that_is_read_whole(tmp_
     ("content", "where"),
     [(b"ab\ncd\xff", "line 2: byte 0xff"), (b"ab\n\n\xe6\x97", "line 3: byte 0xe6")],
 )
-def test_a_running_text_in_pieces_is_refused_with_its_line(tmp_path, monkeypatch, content, where):
+def test_a_running_text_in_segments_is_refused_with_its_line(tmp_path, monkeypatch, content, where):
     monkeypatch.setattr(datasets, "SEGMENT_BYTES", 2)
 
     with pytest.raises(InvalidData, match=where):
         list(a_dataset(tmp_path, "a.txt", content).segments())
 
 
-def test_a_named_data_set_has_no_pieces():
+def test_a_named_data_set_has_no_segments():
     with pytest.raises(InvalidData, match="is a plugin's own data set"):
         NamedDataset("keras:imdb").segments()

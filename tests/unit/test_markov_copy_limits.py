@@ -78,9 +78,9 @@ def test_steps_of_any_length_make_the_same_samples(monkeypatch, symbols, more):
     monkeypatch.setattr(seqd_markov.generation, "_CHARACTERS_AT_ONCE", symbols)
     context = MemoryRunContext()
 
-    pieces = generated("the ", context=context, **asked)
+    deltas = generated("the ", context=context, **asked)
 
-    assert pieces == whole
+    assert deltas == whole
     assert [context.streamed_text(0, place) for place in range(6)] == texts(whole[0])
 
 
@@ -150,7 +150,7 @@ def test_a_copy_that_a_stop_sequence_cuts_short_is_none(monkeypatch, symbols):
     assert isinstance(whole, ItemError)
 
 
-def test_streamed_pieces_hold_no_stop_text_back_for_ever_and_give_none_away():
+def test_streamed_deltas_hold_no_stop_text_back_for_ever_and_give_none_away():
     context = MemoryRunContext()
     generator = Generator(SHORT)
 

@@ -181,13 +181,13 @@ def test_items_of_one_index_of_two_jobs_are_streamed_apart():
     first, second = a_generator().generate(items, GenerateParameters(length=20), context)
 
     assert first.samples[0].text != second.samples[0].text
-    assert {piece.delta for piece in context.deltas} == {
+    assert {delta.delta for delta in context.deltas} == {
         first.samples[0].text,
         second.samples[0].text,
     }
 
 
-def test_the_pieces_streamed_are_the_texts_returned():
+def test_the_deltas_streamed_are_the_texts_returned():
     context = MemoryRunContext()
 
     outcomes = generated("t", "a", temperature=[0.5, 1.0], samples=2, length=600, context=context)
@@ -195,7 +195,7 @@ def test_the_pieces_streamed_are_the_texts_returned():
     for index, outcome in enumerate(outcomes):
         for place, sample in enumerate(outcome.samples):
             assert context.streamed_text(index, place) == sample.text
-    assert len(context.deltas) == 2 * 4 * 3  # 600 characters are three pieces of 256
+    assert len(context.deltas) == 2 * 4 * 3  # 600 characters are three deltas of 256
 
 
 def test_figures_are_of_the_text_and_the_models_own_at_every_temperature():

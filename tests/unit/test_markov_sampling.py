@@ -261,7 +261,7 @@ def test_what_is_drawn_does_not_depend_on_what_else_is(version, sampling, indexe
     assert drawn(indexes[::-1], used) == together[::-1]
 
 
-def test_what_is_drawn_in_pieces_is_what_is_drawn_at_once():
+def test_what_is_drawn_in_parts_is_what_is_drawn_at_once():
     sampler = Sampler(log_probabilities_of(a_version(order=3)), 1.0)
     whole = sampler.sample([0], streams(1), 100, no_stop)
 

@@ -15,7 +15,7 @@ from seqd.local import check_redis_url, without_password
         "unix:///run/redis.sock",
     ],
 )
-def test_an_address_that_celery_can_use_is_given_back_unchanged(url: str) -> None:
+def test_an_address_that_celery_can_use_is_returned_unchanged(url: str) -> None:
     assert check_redis_url(url) == url
 
 

@@ -72,13 +72,13 @@ def test_a_stop_is_asked_for_after_the_given_number_of_questions():
     assert MemoryRunContext(stop_after=0).stop_requested()
 
 
-def test_streamed_pieces_are_kept_by_item_and_sample():
+def test_streamed_deltas_are_kept_by_item_and_sample():
     context: MemoryRunContext = MemoryRunContext(device=Device(slot="gpu:0", kind="gpu"))
     protocol: RunContext = context
 
     first, second = WorkItem(index=0, text="one"), WorkItem(index=1, text="two")
-    for item, piece in [(first, "a"), (second, "x"), (first, "b")]:
-        protocol.stream(item, 0, piece)
+    for item, delta in [(first, "a"), (second, "x"), (first, "b")]:
+        protocol.stream(item, 0, delta)
 
     assert context.streamed_text(0) == "ab"
     assert context.streamed_text(1) == "x"

@@ -348,5 +348,5 @@ class _Context:
         """Move the bar by the characters that were read."""
         self._on_batch(real_tokens)
 
-    def stream(self, item: "WorkItem", sample: int, piece: str) -> None:
+    def stream(self, item: "WorkItem", sample: int, delta: str) -> None:
         """Do nothing: no text is written here."""

@@ -93,7 +93,7 @@ class FolderLock:
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         self._descriptor = descriptor
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let go; does nothing when the lock is not held."""
         if self._descriptor is not None:
             os.close(self._descriptor)

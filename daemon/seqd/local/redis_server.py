@@ -230,7 +230,7 @@ class EmbeddedServer:
                 self._server.kill()
                 self._server.wait()
             self._server = None
-        self._lock.give_back()
+        self._lock.release()
 
     def _launch(self, config: ServerConfig) -> None:
         binary = choose_binary(self.folder)

@@ -197,7 +197,7 @@ class StopRequests:
 
     def _handle(self, number: signal.Signals, handler: _Handler) -> None:
         old = signal.signal(number, handler)
-        # None stands for a handler that was not set from Python, which cannot be put back.
+        # None stands for a handler that was not set from Python, which cannot be restored.
         self._old_handlers[number] = signal.SIG_DFL if old is None else old
 
     def __exit__(
@@ -216,7 +216,7 @@ class StopRequests:
 #: A worker's status for settings that no restart can mend; EX_CONFIG of sysexits.h.
 CONFIG_EXIT_STATUS = os.EX_CONFIG
 
-#: Seconds that workers have to finish their unit and give back the rest.
+#: Seconds that workers have to finish their unit and release the rest.
 GRACE_S = 30.0
 
 #: Longest wait between two looks; the end of a child wakes the loop at once.
@@ -243,10 +243,10 @@ class Supervisor:
 
     `command(slot, worker_id)` gives a worker's command line. `on_change` is told whatever
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
-    by itself on request, and its process group was killed: its leases can be given back at
+    by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `chore()` is called a few times a second between startup and shutdown, such
-    as to revive an embedded server. What these raise ends the supervisor, after every worker
+    it takes work. `periodic_task()` is called a few times a second between startup and shutdown,
+    such as to revive an embedded server. What these raise ends the supervisor, after every worker
     was stopped.
     """
 
@@ -259,7 +259,7 @@ class Supervisor:
         on_change: OnChange = lambda change: None,
         on_worker_death: Callable[[str], None] = lambda worker_id: None,
         is_ready: Callable[[str], bool] = lambda worker_id: True,
-        chore: Callable[[], object] = lambda: None,
+        periodic_task: Callable[[], object] = lambda: None,
         command: CommandFactory = worker_command,
         restarts: RestartPolicy = RestartPolicy(),
         grace_s: float = GRACE_S,
@@ -270,7 +270,7 @@ class Supervisor:
         self._on_change = on_change
         self._on_worker_death = on_worker_death
         self._is_ready = is_ready
-        self._chore = chore
+        self._periodic_task = periodic_task
         self._command = command
         self._restarts = restarts
         self._grace_s = grace_s
@@ -303,7 +303,7 @@ class Supervisor:
         while not self._stop.count and any(map(_has_a_future, self._places)):
             for place in self._places:
                 self._look_after(place)
-            self._chore()
+            self._periodic_task()
             self._stop.wait(self._next_look_s())
 
     def _shut_down(self) -> None:
@@ -319,21 +319,21 @@ class Supervisor:
             self._stop.wait(min(_LOOK_S, deadline - time.monotonic()))
             for place in self._running():
                 if _child(place).has_ended():
-                    self._bury_stopped(place)
+                    self._reap_stopped(place)
 
     def _kill_the_rest(self) -> None:
         rest = self._running()
         for place in rest:
             _child(place).kill()
         for place in rest:
-            self._bury_killed(place)
+            self._reap_killed(place)
 
     def _look_after(self, place: _Place) -> None:
         if place.child is None:
             if place.due_s is not None and time.monotonic() >= place.due_s:
                 self._start_worker(place)
         elif place.child.has_ended():
-            self._bury_dead(place)
+            self._reap_dead(place)
         elif not place.child.is_ready and self._is_ready(place.child.worker_id):
             place.child.is_ready = True
             self._tell(Change.READY, place)
@@ -350,7 +350,7 @@ class Supervisor:
         place.starts += 1
         self._tell(Change.STARTED, place)
 
-    def _bury_dead(self, place: _Place) -> None:
+    def _reap_dead(self, place: _Place) -> None:
         child = _child(place)
         if child.exit_status() == CONFIG_EXIT_STATUS:
             self._tell(Change.GAVE_UP, place, child.log_tail(_LOG_LINES))
@@ -368,14 +368,14 @@ class Supervisor:
         place.child = None
         self._on_worker_death(child.worker_id)
 
-    def _bury_stopped(self, place: _Place) -> None:
+    def _reap_stopped(self, place: _Place) -> None:
         child = _child(place)
         self._tell(Change.STOPPED, place, child.end_in_words())
         place.child = None
         if child.exit_status() != 0:
             self._on_worker_death(child.worker_id)
 
-    def _bury_killed(self, place: _Place) -> None:
+    def _reap_killed(self, place: _Place) -> None:
         forced = self._stop.count > 1
         detail = "forced" if forced else f"did not end within {self._grace_s:g} s"
         child = _child(place)

@@ -78,7 +78,7 @@ class BarView(BulkView):
         self._progress.update(
             self._task,
             completed=counts.done,
-            # Without a total the bar only pulses: what is known so far would promise too much.
+            # Without a total the bar shows no share: what is known so far would promise too much.
             total=counts.total if is_final else None,
             items=done_of(counts, is_final=is_final),
             rate=rate_text,
