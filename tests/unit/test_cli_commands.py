@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.main import get_group
 
 from cli_builders import Ended, clean_environment, here
@@ -268,6 +269,10 @@ def test_a_port_to_start_on_and_a_server_that_runs_exclude_each_other(
 
 
 def test_every_command_has_a_panel_in_the_help() -> None:
-    panels = {command.rich_help_panel for command in get_group(app).commands.values()}
+    group = get_group(app)
+    context = typer.Context(group)
+    commands = [group.get_command(context, name) for name in group.list_commands(context)]
+
+    panels = {getattr(command, "rich_help_panel", None) for command in commands}
 
     assert panels == {"Run the daemon", "Hand work in", "Look at what there is"}

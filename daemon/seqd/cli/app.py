@@ -1,9 +1,5 @@
-"""The command `seqd`: the names, order and headings of its commands, and where each is.
+"""The command `seqd`: the names, order and headings of its commands, and where each is."""
 
-A command's module is imported when the command is called, or listed with its help.
-"""
-
-from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
@@ -40,50 +36,31 @@ _COMMANDS = {
 }
 
 
-class _Commands(MutableMapping[str, Any]):
-    """The commands by name, each made when it is first used."""
+#: How help texts mark words up.
+_MARKUP: Any = "rich"
 
-    def __init__(self, markup: str) -> None:
-        self._markup: Any = markup
-        self._made: dict[str, Any] = {}
 
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = self._make(name, _COMMANDS[name])
-        return self._made[name]
+class _Group(TyperGroup):
+    """The command `seqd`, which imports a subcommand when it is called, or listed with its help."""
 
-    def _make(self, name: str, source: _Source) -> Any:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # The names alone, among which the group looks for what a wrong one may have meant.
+        self.commands: Any = dict.fromkeys(_COMMANDS)
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        """Return the command of that name; None without one."""
+        if name not in _COMMANDS:
+            return None
+        source = _COMMANDS[name]
         command = getattr(import_module(f"seqd.cli.{source.module}"), source.name)
-        alone = typer.Typer(rich_markup_mode=self._markup, pretty_exceptions_enable=False)
+        alone = typer.Typer(rich_markup_mode=_MARKUP, pretty_exceptions_enable=False)
         if isinstance(command, typer.Typer):
             alone.add_typer(command, name=name, rich_help_panel=source.heading)
         else:
             alone.command(name, rich_help_panel=source.heading)(command)
         return get_group(alone).commands[name]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(_COMMANDS)
-
-    def __len__(self) -> int:
-        return len(_COMMANDS)
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._made[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._made[name]
-
-
-class _Group(TyperGroup):
-    """The command `seqd`, whose subcommands are imported one by one."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.commands = _Commands(_MARKUP)
-
-
-#: How help texts mark words up.
-_MARKUP: Any = "rich"
 
 app = typer.Typer(
     name="seqd",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,6 @@ def classify(
     from seqd.cli.bulk import Output, follow_bulk_job, result_files
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import ResultCounts
 
     texts = text or []
@@ -73,7 +73,6 @@ def classify(
 def _printer(texts: list[str], *, as_json: bool) -> "Callable[[Result], None]":
     """Return what prints a result: words for a person who typed texts, else lines of JSON."""
     from seqd.cli.bulk import print_line
-    from seqd.cli.ui.screen import data_goes_to_a_terminal
 
     if texts and not as_json and data_goes_to_a_terminal():
         from seqd.cli.ui.texts import LabelPrinter

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.numbers import counted
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidData, InvalidRequest, PluginFault, SeqdError
 
 if TYPE_CHECKING:
     from seqd.analysis.evaluation import Evaluation, EvaluationReport
     from seqd.cli.sources import Feed
-    from seqd.cli.ui.screen import Screen
     from seqd.client import Client, JobHandle
     from seqd.hookspecs import Artifact, Device, LoadedModel, Model, WorkItem
     from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue
@@ -107,9 +109,6 @@ def measure_text(
     """Read the text, measure it and print the figures."""
     from seqd.cli.sources import dataset_of
     from seqd.cli.ui.models import print_text_figures
-    from seqd.cli.ui.numbers import counted
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     screen = Screen(to_stderr=as_json)
     with dataset_of(file, **fields) as data:
@@ -143,7 +142,6 @@ def _evaluate_classifier(
     from seqd.cli.following import waiting_for
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.progress import model_of
-    from seqd.cli.ui.screen import Screen
 
     if plot is not None:
         check_plot(plot)
@@ -164,7 +162,7 @@ def _evaluate_classifier(
 
 
 def _show(
-    screen: "Screen",
+    screen: Screen,
     report: "EvaluationReport",
     model: str,
     data: str,
@@ -174,7 +172,6 @@ def _show(
 ) -> None:
     from seqd.analysis.plots import NO_FONT
     from seqd.cli.ui.models import print_evaluation
-    from seqd.cli.ui.tables import print_json
 
     if plot is not None:
         from seqd.analysis.plots import draw_evaluation
@@ -212,7 +209,7 @@ def _with_probabilities(
     return {**({"probabilities": True} if has_probabilities else {}), **given}
 
 
-def _count(handle: "JobHandle", feed: "Feed", screen: "Screen") -> "Evaluation":
+def _count(handle: "JobHandle", feed: "Feed", screen: Screen) -> "Evaluation":
     """Read the job's results, and count each with the label at the feed's front."""
     from seqd.analysis.evaluation import Evaluation
     from seqd.cli.bulk import bulk_view
@@ -250,7 +247,7 @@ def _end_of(text: str, last: float | None) -> str:
 
 
 def _warn_if_trained_on(
-    screen: "Screen", manifest: "ModelManifest", data: "DataFingerprint", last: float | None
+    screen: Screen, manifest: "ModelManifest", data: "DataFingerprint", last: float | None
 ) -> None:
     """Say so when a version was trained on this very text, but for a part that it held out."""
     if manifest.data.sha256 != data.sha256:
@@ -267,7 +264,7 @@ def _warn_if_trained_on(
     )
 
 
-def _figures(text_model: TextModel, text: str, screen: "Screen") -> dict[str, float]:
+def _figures(text_model: TextModel, text: str, screen: Screen) -> dict[str, float]:
     """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
     from seqd.hookspecs import Device
     from seqd.local.slots import cores, parse_slot
@@ -295,7 +292,7 @@ def _figures(text_model: TextModel, text: str, screen: "Screen") -> dict[str, fl
 
 
 def _measured(
-    loaded: "LoadedModel", text: str, device: "Device", screen: "Screen"
+    loaded: "LoadedModel", text: str, device: "Device", screen: Screen
 ) -> Mapping[str, float]:
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

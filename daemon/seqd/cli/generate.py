@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
-    from seqd.cli.sources import Feed
     from seqd.cli.ui.texts import GenerationPrinter
     from seqd.client import Client, JobHandle, StreamedText
     from seqd_schemas import CatalogEntry, ParameterValue, Priority
@@ -232,7 +232,6 @@ def _run(
     from seqd.cli.bulk import Output, follow_bulk_job, result_files
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import feed_of
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import ResultCounts
 
     screen = Screen(to_stderr=out is None or request.as_json or detach)
@@ -241,7 +240,14 @@ def _run(
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        handle = _submit(client, feed, request)
+        handle = client.generate(
+            feed,
+            model=request.model,
+            parameters=request.parameters,
+            priority=request.priority,
+            expires_in_s=request.expires_in_s,
+            stream=request.is_live,
+        )
         if detach:
             detach_from(handle, screen, as_json=request.as_json)
             return
@@ -254,20 +260,8 @@ def _run(
     raise typer.Exit(status)
 
 
-def _submit(client: "Client", feed: "Feed", request: _Request) -> "JobHandle":
-    return client.generate(
-        feed,
-        model=request.model,
-        parameters=request.parameters,
-        priority=request.priority,
-        expires_in_s=request.expires_in_s,
-        stream=request.is_live,
-    )
-
-
 def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "Iterator[Result]":
     """Yield the job's results; its texts are printed before the first, as they come."""
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.texts import GenerationPrinter
     from seqd.inputs import items_of
     from seqd_schemas import ModelReference
@@ -283,7 +277,6 @@ def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "It
 
 def _printer(request: _Request) -> "Callable[[Result], None]":
     from seqd.cli.bulk import print_line
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.texts import GenerationPrinter
 
     if request.is_live:

@@ -10,13 +10,14 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK, print_error
+from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from seqd.cli.bulk import Output, Result
-    from seqd.cli.ui.screen import Screen
     from seqd.client import JobHandle
     from seqd_schemas import JobRecord
 
@@ -35,8 +36,6 @@ def list_jobs(
 ) -> None:
     """List the newest jobs that are kept, newest first."""
     from seqd.cli.ui.jobs import print_jobs
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client:
         records = client.jobs(limit)
@@ -50,8 +49,6 @@ def list_jobs(
 def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     """Show one job: its state, its counts, its request, and why it failed if it did."""
     from seqd.cli.ui.jobs import print_job
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client:
         record = client.job(job).record()
@@ -70,7 +67,6 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
     from seqd.cli.bulk import print_event
     from seqd.cli.following import say_if_paused
     from seqd.cli.train import follow_sweep, follow_training
-    from seqd.cli.ui.screen import Screen
 
     screen = Screen()
     with options.open_client() as client:
@@ -104,8 +100,6 @@ def results(
     Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
     from seqd.cli.bulk import Output, print_line, result_files
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     with options.open_client() as client, result_files(out, None) as files:
         handle = client.job(job)
@@ -131,7 +125,6 @@ def plot(
     from seqd.analysis.plots import check_plot
     from seqd.analysis.sweeps import report_of, sweep_job_of
     from seqd.cli.train import draw
-    from seqd.cli.ui.screen import Screen
 
     path = out or Path(f"sweep-{job}.png")
     check_plot(path)
@@ -231,7 +224,6 @@ def retry(
     error still.
     """
     from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.ui.screen import Screen
     from seqd.cli.ui.summary import say_what_was_not_sent
 
     screen = Screen(to_stderr=out is None or as_json or detach)
@@ -269,7 +261,7 @@ def remove(
     raise typer.Exit(status)
 
 
-def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
+def _watch_items(handle: "JobHandle", screen: Screen) -> None:
     from seqd.cli.bulk import bulk_view
     from seqd.cli.ui.summary import BulkOutcome, say_headline
 
@@ -283,7 +275,7 @@ def _watch_items(handle: "JobHandle", screen: "Screen") -> None:
         screen.say(f"Its results: seqd jobs results {handle.job_id}")
 
 
-def _fetch(handle: "JobHandle", screen: "Screen", output: "Output", *, merged: bool) -> int:
+def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: bool) -> int:
     """Write a bulk job's results, those of one that ended early too; return the exit status."""
     from seqd.cli.bulk import read_results
     from seqd.cli.ui.summary import ResultCounts, say_bulk_summary, say_merged_summary
@@ -317,7 +309,6 @@ def _with_retries(handle: "JobHandle") -> "list[JobHandle]":
 def _say_which_are_paused(jobs: "Sequence[JobHandle]") -> None:
     """Say on stderr, whatever goes to stdout, which jobs somebody has to resume."""
     from seqd.cli.following import say_if_paused
-    from seqd.cli.ui.screen import Screen
 
     for job in jobs:
         say_if_paused(Screen(to_stderr=True), job.record())
@@ -334,13 +325,12 @@ def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "It
 def _follow_retry(
     handle: "JobHandle",
     out: Path | None,
-    screen: "Screen",
+    screen: Screen,
     *,
     as_json: bool,
 ) -> int:
     from seqd.cli.bulk import Output, print_line, read_results, result_files
     from seqd.cli.ui.summary import ResultCounts, say_retry_summary
-    from seqd.cli.ui.tables import print_json
 
     counts, first = ResultCounts(), handle.origin()
     with result_files(out, None) as files:
@@ -358,7 +348,6 @@ def _follow_retry(
 
 
 def _print_if_json(record: "JobRecord", *, as_json: bool) -> bool:
-    from seqd.cli.ui.tables import print_json
 
     if as_json:
         print_json(record)
@@ -366,7 +355,6 @@ def _print_if_json(record: "JobRecord", *, as_json: bool) -> bool:
 
 
 def _say_what_continues(old: "JobRecord", job_id: str, *, has_checkpoint: bool) -> None:
-    from seqd.cli.ui.screen import printable
     from seqd_schemas import JobState
 
     if has_checkpoint:

@@ -7,13 +7,15 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.evaluate import evaluate
+from seqd.cli.ui.numbers import counted
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, UnknownModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqd.cli.options import LocalModels
-    from seqd.cli.ui.screen import Screen
     from seqd.hookspecs import Inspection
     from seqd_schemas import ModelManifest
 
@@ -24,8 +26,6 @@ app = typer.Typer(no_args_is_help=True, help="List, show and evaluate models and
 def list_models(as_json: options.Json = False) -> None:
     """List the models of this machine with their versions and labels. Needs no daemon."""
     from seqd.cli.ui.models import print_models
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     entries = list(options.open_local_models(options.read_settings()).catalog().values())
     if as_json:
@@ -55,8 +55,6 @@ def show(
     """
     from seqd.analysis.plots import check_plot
     from seqd.cli.ui.models import print_inspections, print_version, print_versions
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     if plot is not None:
         check_plot(plot)
@@ -119,7 +117,6 @@ def draw_picture(
     Return whether no font has all of the picture's characters. Raises InvalidRequest.
     """
     from seqd.analysis.plots import draw_curves, draw_distribution
-    from seqd.cli.ui.numbers import counted
 
     name = f"{manifest.model}@{manifest.version}"
     table = next((one for one in tables if one.distribution is not None and one.rows), None)
@@ -140,7 +137,7 @@ def draw_picture(
     return sheet.lacks_characters
 
 
-def say_where_picture_is(screen: "Screen", path: Path, *, lacks_characters: bool) -> None:
+def say_where_picture_is(screen: Screen, path: Path, *, lacks_characters: bool) -> None:
     """Say where the picture is, and what it lacks."""
     from seqd.analysis.plots import NO_FONT
 

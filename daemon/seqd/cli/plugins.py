@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 from seqd.errors import RedisUnreachable, UnknownPlugin
 from seqd.validation import did_you_mean, listed
 
@@ -19,8 +21,6 @@ app = typer.Typer(no_args_is_help=True, help="List and show plugins, here and on
 def list_plugins(as_json: options.Json = False) -> None:
     """List the plugins of this machine and of each worker, broken ones with the reason."""
     from seqd.cli.ui.fleet import print_fleet, print_plugins
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     statuses = options.open_local_models(options.read_settings()).registry.statuses
     workers = _workers()
@@ -40,8 +40,6 @@ def show(
 ) -> None:
     """Show a plugin's models, their presets and data sets, and each parameter with its range."""
     from seqd.cli.ui.fleet import print_model, print_plugin
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
 
     local = options.open_local_models(options.read_settings())
     status = _find(local, name)

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
-    from seqd.cli.ui.screen import Screen
     from seqd_schemas import JobRecord, WorkerStatus
 
 #: Open jobs that are shown at most; the newest.
@@ -17,8 +18,6 @@ def status(as_json: options.Json = False) -> None:
 
     Exit status 2 when no server answers.
     """
-    from seqd.cli.ui.screen import Screen
-    from seqd.cli.ui.tables import print_json
     from seqd.client import Client
     from seqd.local import redis_url_of, without_password
 
@@ -46,7 +45,7 @@ def status(as_json: options.Json = False) -> None:
 
 
 def _show(
-    screen: "Screen", server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
+    screen: Screen, server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
 ) -> None:
     from seqd.cli.ui.fleet import print_workers
     from seqd.cli.ui.jobs import print_jobs

@@ -14,11 +14,12 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidParameters, InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.analysis.sweeps import SweepReport
-    from seqd.cli.ui.screen import Screen
     from seqd.client import Client, JobHandle
     from seqd_schemas import ParameterValue
 
@@ -86,7 +87,6 @@ def train(
     """
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_of
-    from seqd.cli.ui.screen import Screen
     from seqd_schemas import FileSource
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
@@ -166,14 +166,13 @@ def sweep(
 def follow_training(
     client: "Client",
     handle: "JobHandle",
-    screen: "Screen",
+    screen: Screen,
     *,
     as_json: bool,
     says_what_next: bool = True,
 ) -> None:
     """Show a training to its end; raises JobFailed, JobCancelled, and what the input raised."""
     from seqd.cli.ui.summary import say_training_summary
-    from seqd.cli.ui.tables import print_json
     from seqd.cli.ui.training import TrainingView
 
     with TrainingView(screen, handle.record()) as view:
@@ -189,7 +188,7 @@ def follow_training(
 
 
 def follow_sweep(
-    handle: "JobHandle", screen: "Screen", *, plot: Path | None = None, as_json: bool = False
+    handle: "JobHandle", screen: Screen, *, plot: Path | None = None, as_json: bool = False
 ) -> int:
     """Show a sweep to its end and what it came to; return the exit status.
 
@@ -198,7 +197,6 @@ def follow_sweep(
     from seqd.analysis.sweeps import report_of, sweep_job_of
     from seqd.cli.ui.progress import seconds_of
     from seqd.cli.ui.sweeps import print_sweep, say_best, say_sweep_headline
-    from seqd.cli.ui.tables import print_json
 
     _show_sweep(handle, screen)
     record = handle.record()
@@ -217,7 +215,7 @@ def follow_sweep(
     return MISTAKE if report.failed else OK
 
 
-def draw(screen: "Screen", report: "SweepReport", plot: Path) -> bool:
+def draw(screen: Screen, report: "SweepReport", plot: Path) -> bool:
     """Draw a sweep; return False, and say so, where no version has a figure to draw."""
     from seqd.analysis.plots import NO_FONT, draw_sweep
 
@@ -254,7 +252,6 @@ def _follow_or_detach(
     client: "Client", handle: "JobHandle", picture: Path | None, *, as_json: bool, detach: bool
 ) -> int:
     from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.ui.screen import Screen
 
     screen = Screen(to_stderr=as_json or detach)
     if detach:
@@ -289,7 +286,7 @@ def _default_picture(job_id: str, *, wanted: bool) -> Path | None:
     return path if wanted else None
 
 
-def _show_sweep(handle: "JobHandle", screen: "Screen") -> None:
+def _show_sweep(handle: "JobHandle", screen: Screen) -> None:
     from seqd.cli.ui.sweeps import SweepView
     from seqd_schemas import TERMINAL_EVENTS
 

@@ -4,8 +4,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
-
 from seqd.cli.ui.screen import Screen, printable
 
 if TYPE_CHECKING:
@@ -88,6 +86,8 @@ def _draw(screen: Screen, table: "Table") -> None:
 
 
 def _plain(value: object) -> object:
+    from pydantic import BaseModel
+
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):
