@@ -70,7 +70,7 @@ class Keys:
         return f"{self.job(job_id)}:events"
 
     def deltas(self, job_id: str) -> str:
-        """STREAM with a TTL: field `d` holds `TextPieces` as JSON; gone once the job completes."""
+        """STREAM with a TTL: field `d` holds `TextDeltas` as JSON; gone once the job completes."""
         return f"{self.job(job_id)}:deltas"
 
     def all_events(self) -> str:
