@@ -1,6 +1,6 @@
 """Waits for many jobs at once, and gives each as soon as it has ended. Called by `client` only.
 
-Jobs that `classify_each` handed in say so in one stream of their client's, its completion stream, so that
+Jobs that `classify_each` handed in say so in one stream of their client, so that
 one blocking read waits for all of them, and their results are fetched many at a time. The stream
 is a hint: all jobs are looked at in the beginning, and again when it has been silent for a while.
 """
