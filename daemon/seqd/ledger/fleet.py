@@ -66,8 +66,8 @@ class Fleet:
             rows = cast(list[bytes | None], self._redis.mget(keys))
         from seqd_schemas import WorkerStatus
 
-        found = _readable(WorkerStatus, [row for row in rows if row is not None])
-        return sorted(found, key=lambda status: status.worker)
+        records = _readable(WorkerStatus, [row for row in rows if row is not None])
+        return sorted(records, key=lambda status: status.worker)
 
     def prune(self) -> None:
         """Delete names of workers that have not been seen for a day."""
@@ -105,7 +105,7 @@ class Fleet:
             self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
 
     def is_published(self, models: Collection[str]) -> bool:
-        """True when the catalog has all of these models; false after Redis has lost it."""
+        """Return True when the catalog has all of these models; False after Redis has lost it."""
         if not models:
             return True
         with redis_errors(self._redis):
@@ -132,11 +132,11 @@ class Fleet:
 
 def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
     """Return records; those of a later version, or written by hand, are left out with a warning."""
-    found = []
+    records = []
     for row in rows:
         try:
-            found.append(kind.model_validate_json(row))
+            records.append(kind.model_validate_json(row))
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])
-    return found
+    return records

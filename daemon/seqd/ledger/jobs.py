@@ -77,7 +77,7 @@ class Jobs:
         return self._get(job_id)
 
     def exists(self, job_id: str) -> bool:
-        """True while a job is kept."""
+        """Return True while a job is kept."""
         with redis_errors(self._redis):
             return bool(self._redis.exists(self._keys.job(job_id)))
 
@@ -127,7 +127,7 @@ class Jobs:
                 return
 
     def ended(self, job_ids: Sequence[str]) -> list[EndedRow]:
-        """Return of each job whether it has ended, and how; ends those whose time has run out."""
+        """Return whether each job has ended, and how; end those whose time has run out."""
         reply = as_list(self._scripts.call("ended", *job_ids))
         return [_ended_row(as_list(row)) for row in reply]
 

@@ -166,8 +166,8 @@ def transient_error(error: ResponseError) -> str | None:
     if isinstance(error, (ClusterDownError, TryAgainError)):
         return "TRYAGAIN"
     # redis-py puts the command in front of the error of a command in a pipeline.
-    found = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
-    return found[1] if found else None
+    match = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
+    return match[1] if match else None
 
 
 def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:

@@ -300,7 +300,7 @@ def _route(job: Job) -> str:
 def _batches(
     template: BatchTemplate, inputs: Iterable[tuple[str, ItemChunk]]
 ) -> Iterator[list[list[Argument]]]:
-    """Cut into what goes into one step: few and small enough that Redis is not held up."""
+    """Yield the rows of each call: few and small enough that Redis is not held up."""
     held, size = list[list[Argument]](), 0
     for job_id, chunk in inputs:
         row = template.row(job_id, chunk)
@@ -342,7 +342,7 @@ def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, i
 
 
 def _inherits(job: Job) -> bool:
-    """True for a training that continues another with the data that was uploaded for it."""
+    """Return True for a training that continues another with the data that was uploaded for it."""
     is_upload = isinstance(job.source, UploadSource)
     return isinstance(job, TrainJob) and is_upload and job.continues is not None
 

@@ -152,7 +152,7 @@ class Work:
     def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
         """Lease the next units of the routes for `lease_s` seconds; None when there are none.
 
-        A job whose keys cannot be read is put in quarantine on the way, and the next one claimed.
+        A job whose keys cannot be read is put in quarantine, and the next one claimed.
         One that a later version of seqd wrote is left to workers of that version.
         """
         later = 0
@@ -171,7 +171,7 @@ class Work:
         return None
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
-        """Keep leases for `lease_s` seconds more; returns the outcome of each, in order."""
+        """Keep leases for `lease_s` seconds more; return the outcome of each, in order."""
         if not units:
             return []
         rows = [part for unit in units for part in (unit.job_id, unit.name, unit.attempt)]
@@ -245,7 +245,7 @@ class Work:
         return self._done_and_notified(reply)
 
     def expire(self) -> int:
-        """Apply what time has made due, see `expire.lua`; returns the units claimable again.
+        """Apply what time has made due, see `expire.lua`; return how many units were requeued.
 
         A fleet that died together leaves thousands of units: it goes on until all are looked at.
         """
@@ -388,7 +388,7 @@ class CheckpointRecords:
         self._keys = keys
 
     def commit(self, unit: Unit, record: CheckpointRecord) -> list[str]:
-        """Commit a checkpoint; returns the names of those that are committed, newest first.
+        """Commit a checkpoint; return the names of those that are committed, newest first.
 
         None of them when the unit is not ours any more: then nothing was changed.
         """
@@ -461,7 +461,7 @@ def _unit(reply: Reply) -> Unit:
 
 
 def _is_later(request: Reply) -> bool:
-    """True for a request of a later version of the wire format, whose workers may read it."""
+    """Return True for a request of a later version of the wire format."""
     try:
         document = json.loads(as_bytes(request))
     except (ValueError, TypeError, RecursionError):
@@ -471,7 +471,7 @@ def _is_later(request: Reply) -> bool:
 
 
 def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:
-    """Cut into what goes into one step: few enough items that Redis is not held up."""
+    """Yield the units of each call: few enough items that Redis is not held up."""
     held, items = list[Finished](), 0
     for done in finished:
         if held and (len(held) == COMMIT_UNITS or items + len(done.results) > COMMIT_ITEMS):

@@ -69,7 +69,7 @@ local function record(id, unit, job, blob, succeeded, errored, failed)
   redis.call('HSET', key .. ':out', unit, blob)
   if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
   if not is_smaller then redis.call('HDEL', key .. ':in', unit) end
-  -- A unit is in one place: whoever holds it took it out of `todo`.
+  -- A unit under a lease is not in `todo`: its claim took it out.
   if not drop_lease(id, unit, job) then redis.call('ZREM', key .. ':todo', unit) end
   charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
   if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then

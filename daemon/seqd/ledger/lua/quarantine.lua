@@ -1,5 +1,5 @@
--- Move a damaged job, whose keys are not what the ledger writes, into quarantine, out of every
--- other script's way.
+-- Move a damaged job, whose keys are not what the ledger writes, into quarantine, so that no other
+-- script fails at it.
 --
 -- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
@@ -36,8 +36,8 @@ end
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
-    local found = type_of(key .. ':' .. part)
-    if found ~= 'none' and found ~= (TYPES[part] or 'hash') then return false end
+    local kind = type_of(key .. ':' .. part)
+    if kind ~= 'none' and kind ~= (TYPES[part] or 'hash') then return false end
   end
   for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
     if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end

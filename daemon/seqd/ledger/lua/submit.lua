@@ -3,25 +3,25 @@
 -- ARGV: prefix, number of arguments that follow and are field and value pairs of each job's hash,
 --       those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
---       1), the ended job that it goes on from ('' for none).
+--       1), the ended job that it continues ('' for none).
 -- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, route, group,
 --       route position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
 -- Returns: for each job {'created', job, 1 when a wakeup is due}; {'exists', job, digest of what exists};
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
---          {'refused', 'continues', state of the ended job or '', the job that goes on from it or ''};
+--          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
 --          {'error', what is wrong} where it is not the only one, else that error.
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
 -- producer) is made once; the second caller gets the first one's identifier and digest, also when a
--- new job would be refused. An idempotency key lives as long as its job. One job at most goes on from
+-- new job would be refused. An idempotency key lives as long as its job. At most one job continues
 -- an ended one. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
 local FIRST_JOB = 3 + ARGV[2]
 local shared_fields = {}
 for i = 3, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
 
--- The chunks that a client uploaded for a training, which nobody need upload again: their bytes,
--- nil when they are not all there.
+-- Copy the chunks that a client uploaded for the training that ended. Returns their bytes, nil when
+-- they are not all there.
 local function inherit_input(continues, key)
   if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
       or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
@@ -31,7 +31,7 @@ local function inherit_input(continues, key)
   return tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
 end
 
--- Why an ended job cannot be gone on from, or nil.
+-- The refusal of a job that continues an ended one which does not allow that, or nil.
 local function unfit_to_continue(continues, kind)
   local ended = redis.call('HMGET', job_key(continues), 'state', 'continued_by')
   local other = ended[2]
@@ -41,7 +41,7 @@ local function unfit_to_continue(continues, kind)
   return nil
 end
 
--- A job's fields, with what the ledger itself adds: of a name that comes twice, the last counts.
+-- A job's fields, with those that the ledger adds: of a name that comes twice, the last counts.
 local function fields_of(id, idempotency)
   local fields = {unpack(ARGV, 3, FIRST_JOB - 1)}
   local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end

@@ -1,6 +1,6 @@
 -- The queue: which job is next, which units can be claimed, and which workers are to be notified.
 --
--- Shared by all scripts. A route leads to groups of jobs that run alike (same kind, model, version,
+-- Shared by all scripts. A route leads to groups of jobs (of one kind, model, version and set of
 -- parameters), a group to its jobs, a job to its units; only what has claimable units stands there.
 
 -- Append a job to its group, fairly among tenants: start-time fair queueing (Goyal, Vin and Cheng

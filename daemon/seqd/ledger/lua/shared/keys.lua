@@ -10,7 +10,7 @@ local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'd
   'crashes', 'events', 'deltas'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
--- Seconds for which text deltas outlive the last of them, if nothing deletes them before.
+-- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
 local DELTAS_TTL_S = 3600
 
 local time = redis.call('TIME')
