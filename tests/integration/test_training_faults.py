@@ -59,7 +59,7 @@ class Environment:
         name = lease.decode().split()[1]
         return next(worker for worker in workers if worker.name == name)
 
-    def bells_being_answered(self) -> list[bytes]:
+    def wakeups_being_answered(self) -> list[bytes]:
         """Give the delivery tags of the messages that Celery has not acknowledged."""
         prefix = self.cluster.settings.prefix
         return list(self.ledger.redis.hkeys(f"{prefix}:unacked"))
@@ -141,7 +141,8 @@ def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(
 ):
     workers = start_two(environment.cluster)
     job = environment.train(epochs=12, step_ms=250, trick="deaf")
-    environment.wait_for("saved 2")
+    # In a step, after which it saves: between save and report another refusal would come first.
+    environment.wait_for("step 3")
     zombie = environment.holder(job, workers)
 
     zombie.freeze()
@@ -167,13 +168,15 @@ def test_a_training_longer_than_the_visibility_timeout_is_entered_once(environme
         worker.wait_until_ready()
     job = environment.train(epochs=1_000, step_ms=50)
     environment.wait_for("saved 1")
-    wait_until(lambda: len(environment.bells_being_answered()) == 1, "the others wait for bells")
-    (bell,) = environment.bells_being_answered()
+    wait_until(
+        lambda: len(environment.wakeups_being_answered()) == 1, "the others wait for wakeups"
+    )
+    (wakeup,) = environment.wakeups_being_answered()
 
-    # Celery looks every 10 s for bells that have been answered for so long, and rings again.
-    wait_until(lambda: bell not in environment.bells_being_answered(), "Celery rings again")
-    heard_again_at = environment.steps()[-1]
-    environment.wait_for(f"saved {heard_again_at + 10}")
+    # Celery looks every 10 s for wakeups that have been answered for so long, and redelivers them.
+    wait_until(lambda: wakeup not in environment.wakeups_being_answered(), "Celery redelivers it")
+    redelivered_at = environment.steps()[-1]
+    environment.wait_for(f"saved {redelivered_at + 10}")
     job.cancel()
 
     assert environment.diary().count("begin") == 1

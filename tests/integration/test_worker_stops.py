@@ -33,7 +33,7 @@ STOP_S = 4.0
 def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
     empty_cluster: Cluster, number: signal.Signals
 ):
-    # Leases and looks so long that only a bell and a lease that was given back explain it.
+    # Leases and looks so long that only a wakeup and a lease that was released explain it.
     waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
     first = empty_cluster.start_ready("w1", **waits)
     second = empty_cluster.start_ready("w2", **waits)
