@@ -78,7 +78,7 @@ def test_a_job_runs_under_the_identifier_that_its_producer_chose(producer, clien
     assert [(r.custom_id, r.output.label) for r in results] == [("c0", "a"), ("c1", "b")]
 
 
-def test_an_entry_that_was_taken_over_leaves_the_inbox(producer, client):
+def test_an_entry_that_was_submitted_leaves_the_inbox(producer, client):
     job_id = producer.add(a_job(["a"]))
     wait_for_job(client, job_id)
     client.job(job_id).wait(timeout_s=30)
@@ -169,7 +169,7 @@ def test_a_client_may_use_an_identifier_once(producer, client):
         client.classify(["b"], model="echo", job_id=job_id)
 
 
-def test_an_entry_that_a_dead_worker_took_is_taken_over_by_another(producer, client):
+def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(producer, client):
     key = f"{producer.prefix}:inbox"
     # A consumer that takes the entry before any worker can, and is never heard of again. The
     # entry is idle for half a minute from the start, so that the test need not wait for that.

@@ -73,7 +73,7 @@ def live(pieces: Iterator[Piece], count: int) -> list[Piece]:
     return taken
 
 
-def test_pieces_come_while_the_text_is_written_and_are_the_text(client: Client) -> None:
+def test_deltas_come_while_the_text_is_written_and_are_the_text(client: Client) -> None:
     job = a_text(client, **SLOW)
 
     pieces = job.stream()

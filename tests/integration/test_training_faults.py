@@ -222,7 +222,7 @@ def test_a_cancelled_training_is_gone_on_from_by_the_job_that_resumes_it(running
     assert labels["resumed"] == labels["latest"] == versions[-1] + 1
 
 
-def test_a_paused_training_gives_its_worker_back_and_goes_on_where_it_was(running: Environment):
+def test_a_paused_training_releases_its_worker_and_goes_on_where_it_was(running: Environment):
     job = running.train(epochs=8, step_ms=150)
     running.wait_for("saved 3")
 

@@ -74,7 +74,7 @@ def test_a_cancelled_training_keeps_its_checkpoint_and_takes_no_more(environment
     assert environment.ledger.checkpoints.of(unit.job_id) == [a_record(1)]
 
 
-def test_a_paused_training_may_save_once_more_before_it_is_given_back(environment: Environment):
+def test_a_paused_training_may_save_once_more_before_it_is_released(environment: Environment):
     unit = a_training(environment)
 
     environment.ledger.control.pause(unit.job_id)

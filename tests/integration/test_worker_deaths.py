@@ -43,7 +43,7 @@ def is_ready(worker: LiveWorker) -> bool:
     return status is not None and status.state == "ready"
 
 
-def test_a_job_survives_its_workers_child_whose_work_is_given_back_before_its_lease_ends(
+def test_a_job_survives_its_workers_child_whose_work_is_released_before_its_lease_ends(
     empty_cluster: Cluster,
 ):
     worker = empty_cluster.start_ready(lease_s=60, heartbeat_s=20)
@@ -165,7 +165,7 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
-    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler rings
+    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler notifies
     workers = [empty_cluster.start(), empty_cluster.start()]
     for worker in workers:
         worker.wait_until_ready()

@@ -55,7 +55,7 @@ def test_a_busy_worker_ends_within_its_unit_and_another_goes_on_at_once(
 
 
 @pytest.mark.serial
-def test_a_training_is_given_back_and_no_process_or_file_is_left(empty_cluster: Cluster):
+def test_a_training_is_released_and_no_process_or_file_is_left(empty_cluster: Cluster):
     worker = empty_cluster.start_ready(lease_s=60.0, heartbeat_s=20.0)
     records = [{"text": "a", "label": "pos"}]
     parameters = {"epochs": 20, "step_ms": 50.0}

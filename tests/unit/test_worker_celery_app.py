@@ -7,7 +7,7 @@ from seqd.worker.broker import TolerantQoS, create_app
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
-def test_a_listener_counts_a_bell_as_answered_though_its_acknowledgement_is_lost(scheme):
+def test_a_listener_counts_a_wakeup_as_answered_though_its_acknowledgement_is_lost(scheme):
     url = f"{scheme}://:password@localhost:6379/0?ssl_cert_reqs=required"
     connection = create_app(url, Settings()).connection_for_read()
 

@@ -8,7 +8,7 @@ from seqd.worker.liveness import Heartbeat, Standstill
 ONE, OTHER = Heartbeat(7, 100.0), Heartbeat(7, 101.0)
 
 
-def test_a_pulse_that_does_not_change_stands_still_from_the_first_look_at_it() -> None:
+def test_a_heartbeat_that_does_not_change_stands_still_from_the_first_look_at_it() -> None:
     standstill = Standstill(look_every_s=1.0)
 
     seen = [standstill.seconds(ONE, now_s) for now_s in (50.0, 51.0, 52.5, 53.0)]
@@ -35,7 +35,9 @@ def test_an_hour_in_which_the_watcher_was_frozen_too_counts_as_two_looks() -> No
 
 
 @given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=30))
-def test_a_child_that_beats_between_all_looks_never_stands_still(pauses_s: list[float]) -> None:
+def test_a_child_with_a_heartbeat_between_all_looks_never_stands_still(
+    pauses_s: list[float],
+) -> None:
     standstill, now_s = Standstill(look_every_s=1.0), 0.0
 
     for number, pause_s in enumerate(pauses_s):
@@ -43,7 +45,7 @@ def test_a_child_that_beats_between_all_looks_never_stands_still(pauses_s: list[
         assert standstill.seconds(Heartbeat(7, float(number)), now_s) == 0.0
 
 
-def test_a_beat_is_read_as_it_was_written() -> None:
+def test_a_heartbeat_is_read_as_it_was_written() -> None:
     heartbeat = Heartbeat(4_711, 12_345.678901)
 
     assert Heartbeat.parse(str(heartbeat)) == heartbeat
