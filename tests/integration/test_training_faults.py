@@ -141,7 +141,8 @@ def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(
 ):
     workers = start_two(environment.cluster)
     job = environment.train(epochs=12, step_ms=250, trick="deaf")
-    environment.wait_for("saved 2")
+    # In a step, after which it saves: between save and report another refusal would come first.
+    environment.wait_for("step 3")
     zombie = environment.holder(job, workers)
 
     zombie.freeze()
@@ -174,8 +175,8 @@ def test_a_training_longer_than_the_visibility_timeout_is_entered_once(environme
 
     # Celery looks every 10 s for wakeups that have been answered for so long, and redelivers them.
     wait_until(lambda: wakeup not in environment.wakeups_being_answered(), "Celery redelivers it")
-    heard_again_at = environment.steps()[-1]
-    environment.wait_for(f"saved {heard_again_at + 10}")
+    redelivered_at = environment.steps()[-1]
+    environment.wait_for(f"saved {redelivered_at + 10}")
     job.cancel()
 
     assert environment.diary().count("begin") == 1

@@ -165,7 +165,7 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
     settings = empty_cluster.settings
     assert settings.redis_url is not None
     redis = connect(settings.redis_url)
-    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler rings
+    ledger = Ledger(redis, settings, lambda route: None)  # the workers' reconciler notifies
     workers = [empty_cluster.start(), empty_cluster.start()]
     for worker in workers:
         worker.wait_until_ready()

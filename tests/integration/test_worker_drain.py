@@ -1,7 +1,7 @@
 """Every signal that asks a worker to end: its unit is released, and another goes on at once.
 
 The leases and the looks of these workers are so long that only what the ending worker itself
-releases, and sends a wakeup for, can explain that somebody goes on.
+releases, and notifies of, can explain that somebody goes on.
 """
 
 import signal

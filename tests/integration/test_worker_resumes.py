@@ -104,7 +104,7 @@ def test_a_retry_that_waits_three_times_celerys_timeout_runs_once_and_no_sooner(
 ):
     empty_cluster.publish_catalog()
     job = empty_cluster.client().classify(["later"], model="echo")
-    release_for(empty_cluster, wait_s=6.0)
+    put_back_for(empty_cluster, wait_s=6.0)
     began = time.monotonic()
 
     empty_cluster.start_ready("w1", visibility_timeout_s=2)
@@ -118,8 +118,8 @@ def test_a_retry_that_waits_three_times_celerys_timeout_runs_once_and_no_sooner(
     assert empty_cluster.starts_of_units(job.job_id) == [2]
 
 
-def release_for(cluster: Cluster, wait_s: float) -> None:
-    """Claim the one unit that there is, and give it back to be done after a wait."""
+def put_back_for(cluster: Cluster, wait_s: float) -> None:
+    """Claim the one unit that there is, and release it to be done after a wait."""
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)
     ledger = Ledger(redis, cluster.settings, lambda route: None)
@@ -135,7 +135,7 @@ def test_a_worker_never_claims_what_it_cannot_run(empty_cluster: Cluster):
     empty_cluster.publish_catalog()
 
     waiting = client.classify(["only the new one can"], model="echo")
-    time.sleep(1.5)  # Five looks of the old one's reconciler, which rings for its own routes.
+    time.sleep(1.5)  # Five rounds of the old reconciler, which notifies of its own routes.
     nobody = empty_cluster.starts_of_units(waiting.job_id)
     empty_cluster.start_ready("new")
 
