@@ -7,23 +7,38 @@ Called by `learning`. Knows ids and classes; the network is others' business.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from seqd_imdb_lstm.classes import class_shares
+from seqd_imdb_lstm.classes import Targets, class_shares
 from seqd_imdb_lstm.corpus import LabelledReviews
-from seqd_imdb_lstm.learner import Batch
 from seqd_imdb_lstm.packed_reviews import Rows
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.reviews import START_ID, UNKNOWN_ID
-from seqd_imdb_lstm.version import VersionConfig
+from seqd_imdb_lstm.version import Floats, VersionConfig
 from seqd_imdb_lstm.word_table import Ids
 
 #: By so much, at most, a review's length is taken for another when like lengths are put together:
 #: else the same reviews would meet at each epoch.
 _LENGTH_BLUR: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from."""
+
+    #: (tokens,) each, from 1 to `max_tokens` of them, all below `embedded_words`.
+    reviews: Sequence[Ids]
+    #: (reviews,) each one's class.
+    targets: Targets
+    #: (reviews,) what each one's loss counts; 1 where classes are not weighed.
+    shares: Floats
+
+    def __len__(self) -> int:
+        return len(self.reviews)
 
 
 class Batches:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 HOUSES = ("schemas", "daemon", "plugins")
 
 #: Packages beside the plugins that several of them use.
-LIBRARIES = ("seqd_ngrams",)
+LIBRARIES = ("seqd_modelkit", "seqd_ngrams")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
-from seqd_imdb_lstm.averaged_engine import AveragedEngine
-from seqd_imdb_lstm.engine import engine_for
+from seqd_imdb_lstm.engine import CompiledEngine, TwoBranchEngine, engine_for
 from seqd_imdb_lstm.ngram_fitting import LabelledIds, fit_table
-from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.training import train_version
 from seqd_imdb_lstm.version import WEIGHTS_FILE, read_version
 
@@ -78,9 +76,9 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds() -> None:
     targets = random.integers(0, 2, 40).astype(np.int32)
     data = LabelledIds(reviews, targets, np.ones(40, dtype=np.float32))
     table = fit_table(data, 2, length=2, buckets=256, l2=1.0)
-    lstm = PackedEngine(version)
+    lstm = CompiledEngine(version)
 
-    told = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
+    told = TwoBranchEngine(lstm, table, 0.25).probabilities(reviews)
 
     odds = lstm.probabilities(reviews).astype(np.float64)
     by_hand = 0.25 * np.log(odds[:, 1] / odds[:, 0]) + 0.75 * table.scores(reviews)[:, 0]
