@@ -3,11 +3,11 @@
     reviews      text → words → ids, by the rule of Keras's IMDB set or by `unicode_words`
     corpus       training data → vocabulary and ids; `classes`, `repeats` and `remarks` look at it
     version      a version's files
-    engine       what computes probabilities: `packed_engine` on a CPU, `network` on a GPU, and
-                 `averaged_engine` where `ngrams` stand beside the LSTM
+    engine       what computes probabilities: compiled on a CPU, `network` on a GPU, with `ngrams`
+                 beside the LSTM where there are some
     classifier   a loaded version: items in, outcomes out
     training     data in, files out; `learning` goes through the epochs, `batches` cuts them
-    learner      what computes a step: `packed_learner` on a CPU, `network` on a GPU;
+    learner      what computes a step: compiled on a CPU, `network` on a GPU;
                  `ngram_fitting` fits the other branch
     network      the network in Keras
 

@@ -23,6 +23,7 @@ from seqd_imdb_lstm.batches import known_to_network
 from seqd_imdb_lstm.ngrams import NgramTable
 from seqd_imdb_lstm.reviews import PAD_ID, START_ID, Ids
 from seqd_imdb_lstm.version import Floats, Probabilities, Version, Weights
+from seqd_modelkit.numba_probe import can_compile
 
 if TYPE_CHECKING:
     from seqd_modelkit.lstm_serving import TokenSequences
@@ -73,11 +74,8 @@ def engine_for(version: Version, device: Device) -> Engine:
 
 def lstm_engine_for(version: Version, device: Device) -> Engine:
     """Choose the engine of the LSTM alone."""
-    if device.kind != "gpu":
-        try:
-            return CompiledEngine(version)
-        except ImportError:  # Numba is not installed, or not for this NumPy
-            pass
+    if device.kind != "gpu" and can_compile():
+        return CompiledEngine(version)
     from seqd_imdb_lstm.network import KerasEngine
 
     return KerasEngine(version)

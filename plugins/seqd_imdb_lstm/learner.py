@@ -26,6 +26,7 @@ from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.reviews import PAD_ID
 from seqd_imdb_lstm.version import Floats, VersionConfig, Weights, shapes_of
 from seqd_modelkit.initializers import glorot_uniform, lstm_bias, orthogonal
+from seqd_modelkit.numba_probe import can_compile
 from seqd_modelkit.optimizers import AdamW, clip_scale
 
 if TYPE_CHECKING:
@@ -64,11 +65,8 @@ def learner_for(config: VersionConfig, parameters: TrainParameters, device: Devi
     The same seed, data, threads and library versions give the same weights on a CPU, bit for bit.
     """
     first = first_weights(config, parameters.seed)
-    if device.kind != "gpu":
-        try:
-            return CompiledLearner(config, parameters, first, device.threads)
-        except ImportError:  # Numba is not installed, or not for this NumPy
-            pass
+    if device.kind != "gpu" and can_compile():
+        return CompiledLearner(config, parameters, first, device.threads)
     from seqd_imdb_lstm.network import KerasLearner
 
     return KerasLearner(config, parameters, first)

@@ -8,6 +8,9 @@ and the states h, c into the next states. Its gates lie side by side in Keras's 
     g = tanh(z_g)                        candidate
     c' = f c + i g,  h' = o tanh(c')
 
+Two sigmoids are offered: `sigmoid`, which is a little faster, and `keras_sigmoid`, which stays near
+Keras over hundreds of steps.
+
 Each function here works on one row of a batch, or on blocks of four rows, float32 throughout, and
 is inlined into the loops over time of `lstm_serving` and `lstm_training`. Sums keep one order
 whatever runs beside a row: results do not depend on the batch, to the last bit.
@@ -197,8 +200,33 @@ def add_product(matrix: Floats, x: Lanes, z: Lanes, tiles: int) -> None:
 
 
 @compiled
+def add_four_row_product(matrix: Floats, x: Lanes, z: Lanes) -> None:
+    """Add x @ matrix to z for four rows, x (DEPTH · depths,) and z (columns,) each.
+
+    The sums of `add_product` with one tile. That one is for wide matrices: at 128 columns its loop
+    over tiles costs an eighth of the time.
+    """
+    x0, x1, x2, x3 = x
+    z0, z1, z2, z3 = z
+    for depth in range(matrix.shape[0]):
+        r0, r1 = matrix[depth, 0], matrix[depth, 1]
+        r2, r3 = matrix[depth, 2], matrix[depth, 3]
+        k = DEPTH * depth
+        x00, x01, x02, x03 = x0[k], x0[k + 1], x0[k + 2], x0[k + 3]
+        x10, x11, x12, x13 = x1[k], x1[k + 1], x1[k + 2], x1[k + 3]
+        x20, x21, x22, x23 = x2[k], x2[k + 1], x2[k + 2], x2[k + 3]
+        x30, x31, x32, x33 = x3[k], x3[k + 1], x3[k + 2], x3[k + 3]
+        for j in range(matrix.shape[2]):
+            y0, y1, y2, y3 = r0[j], r1[j], r2[j], r3[j]
+            z0[j] = (((z0[j] + x00 * y0) + x01 * y1) + x02 * y2) + x03 * y3
+            z1[j] = (((z1[j] + x10 * y0) + x11 * y1) + x12 * y2) + x13 * y3
+            z2[j] = (((z2[j] + x20 * y0) + x21 * y1) + x22 * y2) + x23 * y3
+            z3[j] = (((z3[j] + x30 * y0) + x31 * y1) + x32 * y2) + x33 * y3
+
+
+@compiled
 def add_row_product(matrix: Floats, x: Floats, z: Floats) -> None:
-    """Add x @ matrix to z for one row, x (DEPTH · depths,), in the order of `add_product`."""
+    """Add x @ matrix to z for one row, x (DEPTH · depths,), in the order of the others."""
     for depth in range(matrix.shape[0]):
         r0, r1 = matrix[depth, 0], matrix[depth, 1]
         r2, r3 = matrix[depth, 2], matrix[depth, 3]
@@ -208,54 +236,39 @@ def add_row_product(matrix: Floats, x: Floats, z: Floats) -> None:
             z[j] = (((z[j] + x0 * r0[j]) + x1 * r1[j]) + x2 * r2[j]) + x3 * r3[j]
 
 
-def _cell_step(sigmoid_of: Callable[[np.float32], np.float32]) -> Callable[..., None]:
-    """Compile the cell's forward pass for serving, which keeps no activations, with a sigmoid."""
+def compiled_forward(sigmoid_of: Callable[[np.float32], np.float32]) -> Callable[..., None]:
+    """Compile the cell's forward pass for training, which keeps activations.
 
-    def step(z: Floats, c: Floats, h: Floats) -> None:
-        """Turn one row's pre-activations (4 u,) into its next states, `c` in place.
-
-        Sigmoids' columns are halved: the half is folded into the weights.
-        """
-        units = z.shape[0] // 4
-        i, f, g, o = z[:units], z[units : 2 * units], z[2 * units : 3 * units], z[3 * units :]
-        # Two loops: in one, the chain of operations is longer than a core looks ahead; 10% slower.
-        for j in range(units):
-            c[j] = sigmoid_of(f[j]) * c[j] + sigmoid_of(i[j]) * tanh(g[j])
-        for j in range(units):
-            h[j] = sigmoid_of(o[j]) * tanh(c[j])
-
-    return compiled(step)
-
-
-@partial(compiled, all_finite=False)  # numbers may be infinite when a training diverges
-def cell_forward(
-    gates: Floats, recurrent: Floats, old_c: Floats, c: Floats, h: Floats, tanh_c: Floats
-) -> None:
-    """Compute one row's next states, and keep the activations for the backward pass.
-
-    `gates` (4 u,) holds x W + b and becomes the activated gates; `recurrent` (4 u,) is h U. `c`,
-    `h` and `tanh_c` (u,) are written.
+    The function takes one row's `gates` (4 u,), which hold x W + b and become the activated gates,
+    `recurrent` (4 u,), which is h U, `old_c` (u,), and writes `c`, `h` and `tanh_c` (u,).
     """
-    units = c.shape[0]
-    i, f = gates[:units], gates[units : 2 * units]
-    g, o = gates[2 * units : 3 * units], gates[3 * units :]
-    r_i, r_f = recurrent[:units], recurrent[units : 2 * units]
-    r_g, r_o = recurrent[2 * units : 3 * units], recurrent[3 * units :]
-    # Three loops: in one, the chain of operations is longer than a core looks ahead.
-    for j in range(units):
-        i[j] = keras_sigmoid(HALF * (i[j] + r_i[j]))
-        f[j] = keras_sigmoid(HALF * (f[j] + r_f[j]))
-    for j in range(units):
-        g[j] = tanh(g[j] + r_g[j])
-        o[j] = keras_sigmoid(HALF * (o[j] + r_o[j]))
-    for j in range(units):
-        cell = f[j] * old_c[j] + i[j] * g[j]
-        c[j] = cell
-        tanh_c[j] = tanh(cell)
-        h[j] = o[j] * tanh_c[j]
+
+    def forward(
+        gates: Floats, recurrent: Floats, old_c: Floats, c: Floats, h: Floats, tanh_c: Floats
+    ) -> None:
+        units = c.shape[0]
+        i, f = gates[:units], gates[units : 2 * units]
+        g, o = gates[2 * units : 3 * units], gates[3 * units :]
+        r_i, r_f = recurrent[:units], recurrent[units : 2 * units]
+        r_g, r_o = recurrent[2 * units : 3 * units], recurrent[3 * units :]
+        # Three loops: in one, the chain of operations is longer than a core looks ahead.
+        for j in range(units):
+            i[j] = sigmoid_of(HALF * (i[j] + r_i[j]))
+            f[j] = sigmoid_of(HALF * (f[j] + r_f[j]))
+        for j in range(units):
+            g[j] = tanh(g[j] + r_g[j])
+            o[j] = sigmoid_of(HALF * (o[j] + r_o[j]))
+        for j in range(units):
+            cell = f[j] * old_c[j] + i[j] * g[j]
+            c[j] = cell
+            tanh_c[j] = tanh(cell)
+            h[j] = o[j] * tanh_c[j]
+
+    # Numbers may be infinite when a training diverges. Inlined: a call costs as much as 30 units.
+    return compiled(forward, all_finite=False, inlined=True)
 
 
-@partial(compiled, all_finite=False)
+@partial(compiled, all_finite=False, inlined=True)  # see `compiled_forward`
 def cell_backward(gates: Floats, old_c: Floats, tanh_c: Floats, d_h: Floats, d_c: Floats) -> None:
     """Go one step back in time with one row: back-propagation through time (Werbos 1990).
 
@@ -275,11 +288,6 @@ def cell_backward(gates: Floats, old_c: Floats, tanh_c: Floats, d_h: Floats, d_c
         f[j] = d * old_c[j] * forget * (ONE - forget)
         g[j] = d * enter * (ONE - candidate * candidate)
         d_c[j] = d * forget
-
-
-#: The cell with TensorFlow's sigmoid, and with the one by tanh, which is a little faster.
-keras_cell_step = _cell_step(keras_sigmoid)
-cell_step = _cell_step(sigmoid)
 
 
 def halved_sigmoids(units: int) -> Floats:

@@ -28,9 +28,11 @@ from seqd_modelkit.lstm_cell import (
     Offsets,
     add_product,
     cell_backward,
-    cell_forward,
     compiled,
+    compiled_forward,
     in_depths,
+    keras_sigmoid,
+    sigmoid,
 )
 
 #: Rows that are multiplied together, over LANES: their gates stay in a core's innermost cache.
@@ -271,6 +273,9 @@ class _StateGradients(NamedTuple):
 
 
 _compiled = partial(compiled, all_finite=False)  # numbers may be infinite when a training diverges
+#: Long sequences stay near Keras; streams are read and written with the faster sigmoid.
+_packed_cell = compiled_forward(keras_sigmoid)
+_stream_cell = compiled_forward(sigmoid)
 
 
 @_compiled
@@ -291,7 +296,7 @@ def _forward_rows(
     add_product(recurrent, (h[0], h[1], h[2], h[3]), (z[0], z[1], z[2], z[3]), tiles)
     for row in range(rows):
         token, after = start + row, end + row
-        cell_forward(
+        _packed_cell(
             cache.gates[token],
             z[row % LANES, row // LANES],
             cache.c[token],
@@ -473,15 +478,15 @@ class StreamLstm:
 def _stream_step_forward(
     gates: Floats, recurrent: Floats, old_c: Floats, c: Floats, h: Floats, tanh_c: Floats
 ) -> None:
-    """Apply `cell_forward` to each stream."""
+    """Take each stream to its next states."""
     for row in range(c.shape[0]):
-        cell_forward(gates[row], recurrent[row], old_c[row], c[row], h[row], tanh_c[row])
+        _stream_cell(gates[row], recurrent[row], old_c[row], c[row], h[row], tanh_c[row])
 
 
 def _stream_step_backward(
     gates: Floats, old_c: Floats, tanh_c: Floats, d_h: Floats, d_output: Floats, d_c: Floats
 ) -> None:
-    """Apply `cell_backward` to each stream; `d_output` comes from the layer above."""
+    """Go one step back with each stream; `d_output` comes from the layer above."""
     for row in range(d_c.shape[0]):
         for j in range(d_c.shape[1]):
             d_h[row, j] += d_output[row, j]

@@ -166,8 +166,6 @@ def test_a_learner_goes_on_from_its_state_as_if_nothing_had_happened(kind):
 
 def test_without_numba_keras_learns(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
-    for name in ("lstm_cell", "lstm_training"):
-        monkeypatch.delitem(sys.modules, f"seqd_modelkit.{name}", raising=False)
 
     learner = learner_for(a_config(), TrainParameters(), Device(slot="cpu:0", kind="cpu"))
 

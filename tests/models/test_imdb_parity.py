@@ -90,8 +90,6 @@ def test_without_numba_keras_serves(padding, monkeypatch):
     reviews = reviews_like_real_ones(20, version.config)
     compiled = lstm_engine_for(version, CPU)
     monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
-    for name in ("lstm_cell", "lstm_serving"):
-        monkeypatch.delitem(sys.modules, f"seqd_modelkit.{name}")
 
     keras = lstm_engine_for(version, CPU)
 
