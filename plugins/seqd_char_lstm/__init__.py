@@ -6,8 +6,9 @@
     corpus       training data as ids, and what of it is held out
     training     the epochs; `window_training` learns as the tutorial does, from `windows`,
                  `stream_training` from contiguous `streams`
-    cpu_learner  what learns a stream on a CPU; `network` has all that is Keras's: the tutorial's
-                 network, and what learns a stream on a GPU
+    engine       what serves a version, over `chains`; compiled in `compiled_chains`
+    learner      what learns a stream; on a CPU compiled
+    network      all that is Keras's: both networks, and what serves and learns without Numba
 
 This module is the description alone: it imports neither Keras nor any of the above.
 """
@@ -57,7 +58,7 @@ class CharLstm(Model):
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Bring a version into memory; no Keras is imported on any device."""
+        """Bring a version into memory; Keras is imported only where Numba is missing."""
         from seqd_char_lstm.artifact import load
         from seqd_char_lstm.generation import Generator
 

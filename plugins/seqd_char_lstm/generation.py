@@ -1,7 +1,7 @@
 """Continues prompts with a loaded version, and measures texts: what the daemon asks of it.
 
 Turns items into chains and chains back into samples; `prompts` says how a prompt is read,
-`sampling` how a character is chosen, `writing` and `forward` do the work. Made by the model's
+`sampling` how a character is chosen, `writing` and `engine` do the work. Made by the model's
 description (`seqd_char_lstm.CharLstm`).
 
 A sample's random numbers depend on the seed, the item's index and the sample's number alone: not
@@ -16,7 +16,7 @@ from itertools import islice
 from seqd.errors import InvalidData
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem, random_stream
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.forward import forward_of
+from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.generate_parameters import GenerateParameters
 from seqd_char_lstm.held_out import bits_per_char
 from seqd_char_lstm.prompts import Prompt, Prompts, is_unicode
@@ -48,7 +48,7 @@ class Generator(LoadedModel):
         self._version = version
         self._alphabet = Alphabet(version.config.alphabet)
         self._prompts = Prompts(version.config)
-        self._forward = forward_of(version)
+        self._forward = engine_for(version)
         ngrams = 0 if version.ngrams is None else version.ngrams.nbytes
         self.memory_bytes = self._forward.nbytes + version.weights.nbytes + ngrams
 

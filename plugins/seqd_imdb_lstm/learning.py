@@ -20,7 +20,7 @@ from seqd_imdb_lstm.engine import Engine, engine_for
 from seqd_imdb_lstm.learner import Learner, State
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.place import Best, Place
-from seqd_imdb_lstm.running_mean import RunningMean
+from seqd_modelkit.optimizers import ExponentialMovingAverage
 
 #: Reviews validated between two looks at the stop request; a fifth of a second on one core.
 _VALIDATE_REVIEWS: Final = 512
@@ -55,7 +55,7 @@ class Learning:
         self._parameters = parameters
         self._context = context
         self._place = Place()
-        self._mean = RunningMean(parameters.ema_momentum)
+        self._mean = ExponentialMovingAverage(parameters.ema_momentum)
         #: The best epoch's weights, where they are kept.
         self._best: dict[str, Floats] = {}
 

@@ -1,8 +1,8 @@
-"""The network in Keras: its layers, its steps of training, its prediction, and Keras's IMDB set.
+"""The network in Keras: its layers, a training step, prediction, and Keras's IMDB set.
 
-The only module of this plugin that imports Keras, and only when something is trained or served on
-a GPU, or is checked against Keras. Backend-neutral: `keras` alone, no TensorFlow call. Knows
-arrays of ids and classes; which words they stand for is `corpus`'s business.
+The only module of this plugin that imports Keras: on a GPU, and where Numba cannot be imported. It
+is the reference that `engine.CompiledEngine` and `learner.CompiledLearner` are held against.
+Backend-neutral: `keras` alone, no TensorFlow call.
 """
 
 import sys
@@ -11,12 +11,12 @@ from typing import Final, Protocol
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from seqd.errors import InvalidData
 from seqd.hookspecs import restore_variables, saved_variables
 from seqd_imdb_lstm.artifact import Probabilities, Version, VersionConfig, Weights
 from seqd_imdb_lstm.batches import Batch
-from seqd_imdb_lstm.learner import State
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.tokenizer import LabelledWords
 from seqd_imdb_lstm.vocabulary import INDEX_FROM, PAD_ID, START_ID, Ids, clip_to_vocabulary
@@ -39,42 +39,44 @@ _BACKWARD: Final = tuple(f"backward_{name}" for name in _LSTM)
 def build_network(
     config: VersionConfig, *, embedding_dropout: float = 0.0, dropout: float = 0.0
 ) -> keras.Model:
-    """Lay out a version's network: ids (batch, tokens) as `padded` gives them → probabilities.
+    """Build a version's network: ids (batch, tokens), padded by `padded`, to probabilities.
 
-    These are (batch, 1), of the second of two classes, or (batch, classes). Dropouts act in
-    training only. All of it is what cuDNN can run: tanh and sigmoid, masks of ids padded behind.
+    These are (batch, 1), of the second of two classes, or (batch, classes). Dropout (Srivastava et
+    al. 2014) acts in training only. All layers are what cuDNN can run: tanh and sigmoid, masks of
+    ids padded behind.
     """
     is_masked, pools = config.padding == "masked", config.pools
     ids = keras.Input((None if is_masked else config.max_tokens,), dtype="int32")
     # Pads in front are not masked, as in the tutorial: the network learns what a pad is.
     mask = keras.ops.not_equal(ids, PAD_ID) if is_masked else None  # (batch, tokens)
     # → (batch, tokens, embedding)
-    numbers = keras.layers.Embedding(config.embedded_words, config.embedding_dim)(ids)
-    numbers = keras.layers.SpatialDropout1D(embedding_dropout)(numbers)
+    x = keras.layers.Embedding(config.embedded_words, config.embedding_dim)(ids)
+    x = keras.layers.SpatialDropout1D(embedding_dropout)(x)
     lstm = keras.layers.LSTM(config.units, return_sequences=pools)
     if config.bidirectional:
         lstm = keras.layers.Bidirectional(lstm)
     # → (batch, directions · units), the last step's, or (batch, tokens, directions · units)
-    features = lstm(numbers, mask=mask)
+    x = lstm(x, mask=mask)
     if pools:
-        features = _greatest_and_mean(features, mask)  # → (batch, 2 · directions · units)
-    features = keras.layers.Dropout(dropout)(features)
+        x = _max_and_mean(x, mask)  # → (batch, 2 · directions · units)
+    x = keras.layers.Dropout(dropout)(x)
     activation = "sigmoid" if config.outputs == 1 else "softmax"
-    return keras.Model(ids, keras.layers.Dense(config.outputs, activation=activation)(features))
+    probabilities = keras.layers.Dense(config.outputs, activation=activation)(x)
+    return keras.Model(ids, probabilities)  # → (batch, outputs)
 
 
-def _greatest_and_mean(states: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
-    """Pool (batch, tokens, units) over the tokens that the mask has → (batch, 2 · units)."""
+def _max_and_mean(states: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Pool (batch, tokens, units) over the tokens that the mask has: (batch, 2 · units)."""
     is_word = keras.ops.expand_dims(mask, -1)  # (batch, tokens, 1)
-    # A state lies between -1 and 1: what a pad has in its place is never the greatest.
-    greatest = keras.ops.max(keras.ops.where(is_word, states, -2.0), axis=1)
+    # A hidden state lies between -1 and 1: what a pad has in its place is never the maximum.
+    maximum = keras.ops.max(keras.ops.where(is_word, states, -2.0), axis=1)
     words = keras.ops.cast(keras.ops.sum(keras.ops.cast(is_word, "int32"), axis=1), states.dtype)
     mean = keras.ops.sum(keras.ops.where(is_word, states, 0.0), axis=1) / words
-    return keras.ops.concatenate([greatest, mean], axis=-1)
+    return keras.ops.concatenate([maximum, mean], axis=-1)
 
 
 def padded(reviews: Sequence[Ids], config: VersionConfig) -> Ids:
-    """Pad (tokens,) each as the network reads them → (reviews, tokens).
+    """Pad reviews, (tokens,) each, as the network reads them: (reviews, tokens).
 
     In front to `max_tokens`; behind, where pads are masked, to one of a few lengths. cuDNN refuses
     a review of pads alone: there an empty one is read as one that only begins.
@@ -89,8 +91,8 @@ def padded(reviews: Sequence[Ids], config: VersionConfig) -> Ids:
         array[:, 0] = START_ID
     for row, ids in enumerate(reviews):
         if len(ids):
-            place = slice(0, len(ids)) if is_masked else slice(length - len(ids), None)
-            array[row, place] = clip_to_vocabulary(ids, config.embedded_words)
+            columns = slice(0, len(ids)) if is_masked else slice(length - len(ids), None)
+            array[row, columns] = clip_to_vocabulary(ids, config.embedded_words)
     return array
 
 
@@ -99,7 +101,7 @@ def _spacing(config: VersionConfig) -> int:
 
 
 def weight_variables(network: keras.Model, config: VersionConfig) -> dict[str, keras.Variable]:
-    """Give a network's variables by their names in `Weights`."""
+    """Return a network's variables by their names in `Weights`."""
     backward = _BACKWARD if config.bidirectional else ()
     names = ("embedding", *_LSTM, *backward, "output_kernel", "output_bias")
     return dict(zip(names, network.trainable_variables, strict=True))
@@ -141,13 +143,13 @@ class KerasLearner:
         """See `Learner.step`."""
         self._network.optimizer.learning_rate = learning_rate
         self._network.reset_metrics()  # else the means would run on, in some versions of Keras
-        figures = self._network.train_on_batch(
+        metrics = self._network.train_on_batch(
             padded(batch.reviews, self._config),
             batch.targets[:, None],
             sample_weight=batch.sample_weight,
             return_dict=True,
         )
-        return float(figures["loss"]), float(figures["accuracy"])
+        return float(metrics["loss"]), float(metrics["accuracy"])
 
     def weights(self) -> Weights:
         """See `Learner.weights`."""
@@ -156,11 +158,11 @@ class KerasLearner:
             **{name: np.array(one.numpy(), dtype=np.float32) for name, one in variables.items()}
         )
 
-    def state(self) -> State:
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
         """See `Learner.state`."""
         return saved_variables(self._variables())
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """See `Learner.restore`."""
         restore_variables(self._variables(), state, "imdb_lstm")
 
@@ -181,7 +183,7 @@ class KerasLearner:
 
 
 class KerasEngine:
-    """The engine that runs Keras itself: on GPUs, and as the measure of the other kernel."""
+    """See `engine.Engine`. Predicts with Keras, `PREDICT_REVIEWS` reviews at a time."""
 
     def __init__(self, version: Version) -> None:
         self._config = version.config
@@ -199,7 +201,7 @@ class KerasEngine:
 
     def probabilities(self, reviews: Sequence[Ids]) -> Probabilities:
         """See `engine.Engine.probabilities`."""
-        answer = np.empty((len(reviews), len(self._config.labels)), dtype=np.float32)
+        probabilities = np.empty((len(reviews), len(self._config.labels)), dtype=np.float32)
         lengths = np.array([len(ids) for ids in reviews], dtype=np.intp)
         longest_first = np.argsort(-lengths, kind="stable")
         for start in range(0, len(reviews), PREDICT_REVIEWS):
@@ -211,8 +213,8 @@ class KerasEngine:
             predicted = np.asarray(self.network.predict_on_batch(filled))[: len(batch)]
             if self._config.outputs == 1:
                 predicted = np.concatenate([1.0 - predicted, predicted], axis=1)
-            answer[rows] = predicted
-        return answer
+            probabilities[rows] = predicted
+        return probabilities
 
     def computed_tokens(self, reviews: Sequence[Ids]) -> int:
         """See `engine.Engine.computed_tokens`."""
@@ -225,14 +227,14 @@ class BuiltinSet(Protocol):
     """What is used of `keras.datasets.imdb`."""
 
     def load_data(self, *, index_from: int) -> Sequence[tuple[Sequence[Ids], Sequence[int]]]:
-        """Give ids and targets of the training half, then those of the test half."""
+        """Return ids and targets of the training half, then those of the test half."""
 
     def get_word_index(self) -> Mapping[str, int]:
-        """Give each word's rank, from 1."""
+        """Return each word's rank, from 1."""
 
 
 def builtin_imdb(half: int, source: BuiltinSet = keras.datasets.imdb) -> Iterator[LabelledWords]:
-    """Give Keras's built-in IMDB set as words, its training half (0) or its test half (1).
+    """Yield Keras's built-in IMDB set as words, its training half (0) or its test half (1).
 
     Raises InvalidData when it cannot be downloaded.
     """

@@ -1,5 +1,6 @@
 """The two kernels that learn: from the same weights and batch, the same gradients as Keras."""
 
+import sys
 from types import ModuleType
 
 import numpy as np
@@ -8,14 +9,11 @@ import pytest
 from seqd.errors import CheckpointDamaged
 from seqd.hookspecs import Device
 from seqd_imdb_lstm import TrainParameters
-from seqd_imdb_lstm.adam import Adam
 from seqd_imdb_lstm.artifact import Version, VersionConfig
 from seqd_imdb_lstm.batches import Batch
-from seqd_imdb_lstm.learner import Learner, first_weights, learner_for
-from seqd_imdb_lstm.packed_learner import PackedLearner
-from seqd_imdb_lstm.packed_lstm import PackedLstm
-from seqd_imdb_lstm.packed_lstm_compiled import CompiledLstm
+from seqd_imdb_lstm.learner import CompiledLearner, Learner, first_weights, learner_for
 from seqd_imdb_lstm.vocabulary import Vocabulary
+from seqd_modelkit.optimizers import AdamW
 
 pytestmark = pytest.mark.network
 
@@ -72,9 +70,9 @@ def gradients_of_keras(config: VersionConfig, batch: Batch) -> dict[str, np.ndar
     return {name: first[name] - variable.numpy() for name, variable in variables.items()}
 
 
-def a_packed_learner(config: VersionConfig, threads: int = 1, lstm=None) -> PackedLearner:
+def a_compiled_learner(config: VersionConfig, threads: int = 1) -> CompiledLearner:
     first = first_weights(config, seed=1)
-    return PackedLearner(config, TrainParameters(), first, threads, lstm)
+    return CompiledLearner(config, TrainParameters(), first, threads)
 
 
 @pytest.mark.parametrize(
@@ -91,25 +89,24 @@ def a_packed_learner(config: VersionConfig, threads: int = 1, lstm=None) -> Pack
 def test_every_networks_gradients_are_those_of_keras_on_padded_reviews(shape, labels):
     config, batch = a_config(labels, **shape), a_batch(9, len(labels))
     learners = {
-        "numpy": a_packed_learner(config, lstm=PackedLstm),
-        "compiled": a_packed_learner(config, lstm=CompiledLstm),
-        "compiled, in two parts": a_packed_learner(config, threads=2, lstm=CompiledLstm),
+        "in one part": a_compiled_learner(config),
+        "in two parts": a_compiled_learner(config, threads=2),
     }
 
     expected = gradients_of_keras(config, batch)
-    found = {kernel: learner.gradients(batch).arrays for kernel, learner in learners.items()}
+    found = {parts: learner.gradients(batch).arrays for parts, learner in learners.items()}
 
-    for kernel, arrays in found.items():
+    for parts, arrays in found.items():
         assert arrays.keys() == expected.keys()
         for name, gradient in expected.items():
             # What is left of a weight's change is rounded to the weight's own last bit.
-            assert arrays[name] == pytest.approx(gradient, abs=2e-7, rel=1e-4), (kernel, name)
+            assert arrays[name] == pytest.approx(gradient, abs=2e-7, rel=1e-4), (parts, name)
 
 
 def test_the_pads_gradients_are_among_them():
     config, batch = a_config(), a_batch(9)
 
-    pads = a_packed_learner(config).gradients(batch).arrays["embedding"][0]
+    pads = a_compiled_learner(config).gradients(batch).arrays["embedding"][0]
 
     assert np.abs(pads).min() > 1e-6
     assert pads == pytest.approx(gradients_of_keras(config, batch)["embedding"][0], abs=2e-7)
@@ -121,7 +118,7 @@ def test_adam_is_keras_adam():
     random = np.random.default_rng(3)
     ours = {"one": random.normal(size=(300, 70)).astype(np.float32)}
     variable = keras.Variable(ours["one"].copy())
-    adam, of_keras = Adam(ours), keras.optimizers.Adam(0.01)
+    adam, of_keras = AdamW(ours), keras.optimizers.Adam(0.01)
 
     for step in range(1, 6):
         gradient = random.normal(size=(300, 70)).astype(np.float32)
@@ -136,7 +133,9 @@ def test_keras_learns_from_batches_of_any_length_and_tells_the_same_loss():
     config, parameters = a_config(**POOLED), TrainParameters(seed=1)
     keras_learner = learner_for(config, parameters, GPU)
 
-    told = [learner.step(a_batch(9), 0.01) for learner in (keras_learner, a_packed_learner(config))]
+    told = [
+        learner.step(a_batch(9), 0.01) for learner in (keras_learner, a_compiled_learner(config))
+    ]
     losses = [keras_learner.step(a_batch(9), 0.01)[0] for _ in range(20)]
 
     assert told[0] == pytest.approx(told[1], abs=1e-6)
@@ -163,6 +162,14 @@ def test_a_learner_goes_on_from_its_state_as_if_nothing_had_happened(kind):
     arrays = [one.weights().arrays() for one in (undisturbed, other)]
     for name, array in arrays[0].items():
         assert (array == arrays[1][name]).all(), name
+
+
+def test_without_numba_keras_learns(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
+
+    learner = learner_for(a_config(), TrainParameters(), Device(slot="cpu:0", kind="cpu"))
+
+    assert isinstance(learner, network().KerasLearner)
 
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu"])

@@ -1,5 +1,6 @@
-"""Every kernel against Keras's own `model.predict` on padded reviews, 5,000 of them."""
+"""Both engines against Keras's own `model.predict` on padded reviews, 5,000 of them."""
 
+import sys
 from types import ModuleType
 
 import numpy as np
@@ -8,12 +9,11 @@ import pytest
 from imdb_builders import a_config, a_version_with_a_long_memory, reviews_like_real_ones
 from seqd.hookspecs import Device
 from seqd_imdb_lstm.artifact import Version
-from seqd_imdb_lstm.engine import engine_for
-from seqd_imdb_lstm.packed_compiled import CompiledKernel
-from seqd_imdb_lstm.packed_engine import PackedEngine
-from seqd_imdb_lstm.packed_numpy import NumpyKernel
+from seqd_imdb_lstm.engine import CompiledEngine, engine_for, lstm_engine_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
+
+CPU = Device(slot="cpu:0", kind="cpu")
 
 TUTORIAL = {
     "vocabulary_size": 5_000,
@@ -21,7 +21,6 @@ TUTORIAL = {
     "embedding_dim": 32,
     "units": 100,
 }
-KERNELS = pytest.mark.parametrize("kernel", [CompiledKernel, NumpyKernel])
 
 
 def network() -> ModuleType:
@@ -48,11 +47,10 @@ def tutorial() -> tuple[Version, list[np.ndarray], np.ndarray]:
 
 
 @pytest.mark.slow
-@KERNELS
-def test_each_of_5000_reviews_gets_kerass_probability_within_1e_5(tutorial, kernel):
+def test_each_of_5000_reviews_gets_kerass_probability_within_1e_5(tutorial):
     version, reviews, expected = tutorial
 
-    got = PackedEngine(version, kernel).probabilities(reviews)
+    got = CompiledEngine(version).probabilities(reviews)
 
     assert np.ptp(expected[:, 1]) > 0.5  # the network says something
     assert np.abs(got - expected).max() <= 1e-5
@@ -68,10 +66,9 @@ def test_the_engine_for_a_gpu_gives_what_predict_gives(tutorial):
     assert np.abs(got - expected[:300]).max() <= 1e-6
 
 
-@KERNELS
 @pytest.mark.parametrize("pooling", ["last", "mean_max"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_masked_networks_get_kerass_probabilities_within_1e_5(kernel, pooling, bidirectional):
+def test_masked_networks_get_kerass_probabilities_within_1e_5(pooling, bidirectional):
     config = a_config(
         **{**TUTORIAL, "max_tokens": 60, "units": 24, "lstm_vocabulary_size": 3_000},
         padding="masked",
@@ -82,9 +79,24 @@ def test_masked_networks_get_kerass_probabilities_within_1e_5(kernel, pooling, b
     version = a_version_with_a_long_memory(config)
     reviews = [*reviews_like_real_ones(200, config), np.empty(0, dtype=np.int32)]
 
-    got = PackedEngine(version, kernel).probabilities(reviews)
+    got = CompiledEngine(version).probabilities(reviews)
 
     assert np.abs(got - predicted(version, reviews)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("padding", ["front", "masked"])
+def test_without_numba_keras_serves(padding, monkeypatch):
+    version = a_version_with_a_long_memory(a_config(padding=padding))
+    reviews = reviews_like_real_ones(20, version.config)
+    compiled = lstm_engine_for(version, CPU)
+    monkeypatch.setitem(sys.modules, "numba", None)  # importing it raises ImportError
+
+    keras = lstm_engine_for(version, CPU)
+
+    assert isinstance(compiled, CompiledEngine)
+    assert isinstance(keras, network().KerasEngine)
+    expected = compiled.probabilities(reviews)
+    assert np.abs(keras.probabilities(reviews) - expected).max() <= 1e-5
 
 
 def test_the_engine_for_a_gpu_counts_what_it_fills_up():

@@ -12,10 +12,8 @@ from seqd.inputs import ListDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
 from seqd_imdb_lstm.artifact import WEIGHTS_FILE, read_version
-from seqd_imdb_lstm.averaged_engine import AveragedEngine
-from seqd_imdb_lstm.engine import engine_for
+from seqd_imdb_lstm.engine import CompiledEngine, TwoBranchEngine, engine_for
 from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
-from seqd_imdb_lstm.packed_engine import PackedEngine
 from seqd_imdb_lstm.training import train_version
 
 SMALL = {
@@ -78,9 +76,9 @@ def test_probabilities_are_the_weighted_mean_of_the_log_odds() -> None:
     targets = random.integers(0, 2, 40).astype(np.int32)
     data = WeightedReviews(reviews, targets, np.ones(40, dtype=np.float32))
     table = fit_table(data, 2, order=2, buckets=256, l2=1.0)
-    lstm = PackedEngine(version)
+    lstm = CompiledEngine(version)
 
-    averaged = AveragedEngine(lstm, table, 0.25).probabilities(reviews)
+    averaged = TwoBranchEngine(lstm, table, 0.25).probabilities(reviews)
 
     of_lstm = lstm.probabilities(reviews).astype(np.float64)
     by_hand = 0.25 * np.log(of_lstm[:, 1] / of_lstm[:, 0]) + 0.75 * table.logits(reviews)[:, 0]

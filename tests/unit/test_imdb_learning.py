@@ -12,8 +12,8 @@ from seqd_imdb_lstm.batches import Batches
 from seqd_imdb_lstm.data import LabelledReviews
 from seqd_imdb_lstm.learner import learner_for
 from seqd_imdb_lstm.learning import Learning, validation_figures
-from seqd_imdb_lstm.running_mean import RunningMean
 from seqd_imdb_lstm.vocabulary import UNKNOWN_ID, Vocabulary
+from seqd_modelkit.optimizers import ExponentialMovingAverage
 
 CPU = Device(slot="cpu:0", kind="cpu")
 CONFIG = VersionConfig(
@@ -175,7 +175,7 @@ def test_a_clipped_gradient_has_the_length_that_is_asked_for():
         batch = next(batches_of().of_epoch(1, 0))
         learner.step(batch, 0.01)
         # After its first step Adam's running mean is a tenth of the gradient.
-        means = {n: a for n, a in learner.state().items() if n.startswith("mean.")}
+        means = {n: a for n, a in learner.state().items() if n.startswith("first_moment.")}
         return 10.0 * float(np.sqrt(sum((array**2).sum() for array in means.values())))
 
     free = first_change(0.0)
@@ -292,7 +292,7 @@ def test_nothing_held_out_means_no_epoch_is_the_best():
 
 
 def test_a_running_mean_begins_with_the_first_steps_and_then_keeps_its_momentum():
-    mean = RunningMean(0.5)
+    mean = ExponentialMovingAverage(0.5)
     values = [4.0, 8.0, 2.0]
 
     for step, value in zip((1, 2, 1_000), values, strict=True):
