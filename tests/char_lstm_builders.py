@@ -1,8 +1,12 @@
 """Builders for tests of `char_lstm`: random weights and small versions, no Keras."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from seqd_char_lstm.artifact import Config, Layer, Version, Weights, shapes
+from seqd_char_lstm.compiled_chains import CompiledEngine
+from seqd_char_lstm.engine import SteppedEngine
 from seqd_char_lstm.generation import Generator
 from seqd_ngrams import NgramModel, count, fit
 
@@ -52,6 +56,11 @@ def a_version(config: Config | None = None, *, seed: int = 0) -> Version:
     config = config or a_config()
     ngrams = some_ngrams(len(config.alphabet)) if config.ngram_share else None
     return Version(config, some_weights(config, seed=seed), ngrams)
+
+
+def a_stepped_engine(version: Version) -> SteppedEngine:
+    """The compiled network of a version, with its n-grams and drawing in NumPy."""
+    return SteppedEngine(version, CompiledEngine(replace(version, ngrams=None)))
 
 
 def a_generator(**changes: object) -> Generator:

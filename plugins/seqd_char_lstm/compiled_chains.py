@@ -1,52 +1,173 @@
-"""Lets a block of chains read and write some characters in one call, compiled by Numba.
+"""The engine that Numba compiles: chains read and draw some characters in one call.
 
-A chain is a text under way. Of a version that reads a stream it is one row of `compiled_panels`; of
-one that reads windows it is `window` rows, the windows that overlap at this point, of which one is
-complete at each character and begins anew. Characters that are given are read, the others drawn:
-reading a prompt, measuring a text and writing are the same loop. Called by `compiled_forward`.
+A chain of a version that reads a stream is one row of `lstm_serving.StackStates`; of one that reads
+windows it is `window` rows, the windows that overlap at this point, of which one is complete at
+each character and begins anew. Characters that are given are read, the others drawn: reading a
+prompt, measuring a text and writing are the same loop.
+
+Characters that one core of a Zen 4 with AVX-512 writes a second, through the whole `generate`, by
+processor time on a busy machine: of one layer of 512 units that carries its state 17,000 to 20,000
+alone, where weights come from the third cache, and 62,000 to 72,000 in a batch of 32 or more, with
+or without n-grams; of the tutorial's windows 22,000 to 26,000 in any batch. Compiled anew in each
+process, in 3.5 to 4.2 s of processor time there: a cache of compiled code would be a pickle on
+disk.
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from seqd_char_lstm.compiled_panels import Arrays, Floats, Ids, Rows, compiled, step
-from seqd_char_lstm.compiled_sampling import Choosing, Doubles, Scratch, draw, find_own
+from seqd_char_lstm.artifact import Version
+from seqd_char_lstm.chains import Characters, Doubles, Ids, Places, Singles, input_table
+from seqd_char_lstm.compiled_sampling import Choosing, Scratch, draw, find_own
+from seqd_char_lstm.sampling import RECENT, Rules
+from seqd_modelkit.lstm_cell import compiled
+from seqd_modelkit.lstm_serving import (
+    StackStates,
+    StackWeights,
+    chosen_states,
+    reset_row,
+    stack_weights,
+    step_stack,
+    zero_states,
+)
 
-Places = npt.NDArray[np.int64]
+
+class CompiledEngine:
+    """See `chains.Engine`."""
+
+    def __init__(self, version: Version) -> None:
+        """Lay the weights out. Raises ValueError for n-grams that make too large a table."""
+        config, weights = version.config, version.weights
+        self.ids, self.window = len(config.alphabet), config.window or 0
+        self.weights = stack_weights(
+            input_table(weights),
+            [(layer.kernel, layer.recurrent, layer.bias) for layer in weights.layers],
+            weights.dense,
+            weights.dense_bias,
+        )
+        self.mixture = _mixture(version)
+
+    @property
+    def nbytes(self) -> int:
+        """See `Engine.nbytes`."""
+        tables = (self.mixture.probabilities, self.mixture.following)
+        return sum(array.nbytes for array in (*self.weights, *tables))
+
+    def chains(self, count: int) -> "CompiledChains":
+        """See `Engine.chains`."""
+        states = zero_states(self.weights, count, max(self.window, 1))
+        context = _Context(np.zeros(count, np.int32), np.full((count, RECENT), -1, np.int32))
+        return CompiledChains(self, states, context, clock=0)
 
 
-class Mixture(NamedTuple):
+class CompiledChains:
+    """See `chains.Chains`, and `chains.NetworkChains`."""
+
+    def __init__(
+        self, engine: CompiledEngine, states: StackStates, context: "_Context", clock: int
+    ) -> None:
+        """Take states; `clock` counts the steps that led to them."""
+        self._engine = engine
+        self._states = states
+        self._context = context
+        self._clock = clock
+        self._row_ids = np.zeros((2, len(states.h)), np.int32)
+        ids = engine.ids
+        self._scratch = Scratch(np.zeros(ids), np.zeros(ids), np.zeros(ids, np.int32))
+
+    def read(self, ids: Ids, starts: Places) -> Characters:
+        """See `Chains.read`."""
+        cold = np.zeros(len(ids))
+        return self._run(ids, starts, cold, np.zeros((len(ids), 0)), Rules())
+
+    def write(self, uniforms: Doubles, temperatures: Doubles, rules: Rules) -> Characters:
+        """See `Chains.write`."""
+        drawn = np.full(uniforms.shape, -1, np.int32)
+        starts = np.zeros(len(uniforms), np.int64)
+        return self._run(drawn, starts, temperatures, uniforms, rules)
+
+    def chosen(self, places: Places) -> Self:
+        """See `Chains.chosen`."""
+        states = chosen_states(self._states, places)
+        context = _Context(self._context.states[places], self._context.recent[places])
+        return type(self)(self._engine, states, context, self._clock)
+
+    @property
+    def logits(self) -> Singles:
+        """See `NetworkChains.logits`."""
+        return self._states.logits[:, : self._engine.ids]
+
+    def advance(self, ids: Ids) -> None:
+        """See `NetworkChains.advance`."""
+        count = len(self._context.states)
+        given = np.zeros((count, 1), np.int32)
+        given[: len(ids), 0] = ids
+        self.read(given, (np.arange(count) >= len(ids)).astype(np.int64))
+
+    def _run(
+        self, given: Ids, starts: Places, temperatures: Doubles, uniforms: Doubles, rules: Rules
+    ) -> Characters:
+        engine = self._engine
+        result = Characters(np.full(given.shape, -1, np.int32), np.zeros(given.shape))
+        task = _Task(given, starts, temperatures, uniforms, engine.window, self._clock)
+        _run(
+            engine.weights,
+            self._states,
+            engine.mixture,
+            self._context,
+            Choosing(rules.top_k, rules.top_p, rules.repetition_penalty),
+            task,
+            self._scratch,
+            self._row_ids,
+            result.ids,
+            result.log_probs,
+        )
+        self._clock += given.shape[1]
+        return result
+
+
+class _Mixture(NamedTuple):
     """The n-gram model beside the network; of no cells where its share is 0."""
 
     share: float
-    probabilities: Floats  # (states, ids)
-    following: Ids  # (states, ids)
+    probabilities: Singles  # (states, ids)
+    following: Ids  # (states, ids), the next state
 
 
-class Marks(NamedTuple):
+class _Context(NamedTuple):
     """What a chain has beside its rows."""
 
     states: Ids  # (chains,) of the n-gram model
-    recent: Ids  # (chains, some), the last characters, at their number modulo some; -1 for none
+    recent: Ids  # (chains, RECENT), last characters, at their number modulo RECENT; -1 for none
 
 
-class Task(NamedTuple):
-    """What is to be done."""
+class _Task(NamedTuple):
+    """What one call does."""
 
     given: Ids  # (chains, steps), -1 where a character is to be drawn
     starts: Places  # (chains,), step at which a chain begins, in rising order
     temperatures: Doubles  # (chains,)
     uniforms: Doubles  # (chains, steps)
     window: int  # 0 of a version that reads a stream
-    clock: int  # steps that the block has taken before
+    clock: int  # steps that the chains have taken before
 
 
-@partial(compiled, called_once=True)
-def _advance(arrays: Arrays, rows: Rows, ids: Ids, task: Task, clock: int, scratch: Ids) -> None:
-    """Let the first chains read `ids` (chains,), and score what follows.
+def _mixture(version: Version) -> _Mixture:
+    share = version.config.ngram_share
+    if version.ngrams is None or share == 0.0:
+        nothing = np.zeros((1, len(version.config.alphabet)), np.int32)
+        return _Mixture(0.0, nothing.astype(np.float32), nothing)
+    tables = version.ngrams.tables()
+    return _Mixture(share, tables.probabilities, tables.next_states)
+
+
+@partial(compiled, inlined=True)
+def _advance(
+    weights: StackWeights, states: StackStates, ids: Ids, task: _Task, clock: int, scratch: Ids
+) -> None:
+    """Let the first chains read `ids` (chains,), and compute the next character's logits.
 
     `scratch` is (2, rows); its second row is zeros.
     """
@@ -54,22 +175,20 @@ def _advance(arrays: Arrays, rows: Rows, ids: Ids, task: Task, clock: int, scrat
     newest = clock % width
     if task.window > 0:
         for chain in range(ids.shape[0]):
-            row = chain * width + newest
-            rows.h[row] = np.float32(0.0)
-            rows.c[0, row] = np.float32(0.0)
+            reset_row(states, chain * width + newest)
     count = ids.shape[0] * width
     for row in range(count):
         scratch[0, row] = ids[row // width]
-    step(arrays, rows, scratch[0, :count], scratch[1, :count], width, (clock + 1) % width)
+    step_stack(weights, states, scratch[0, :count], scratch[1, :count], width, (clock + 1) % width)
 
 
-def _run(
-    arrays: Arrays,
-    rows: Rows,
-    mixture: Mixture,
-    marks: Marks,
+def _run_chains(
+    weights: StackWeights,
+    rows: StackStates,
+    mixture: _Mixture,
+    context: _Context,
     choosing: Choosing,
-    task: Task,
+    task: _Task,
     scratch: Scratch,
     row_ids: Ids,
     ids: Ids,
@@ -81,32 +200,32 @@ def _run(
     """
     active = 0
     current = np.empty(task.given.shape[0], np.int32)
-    for place in range(task.given.shape[1]):
-        while active < task.starts.shape[0] and task.starts[active] <= place:
+    for step in range(task.given.shape[1]):
+        while active < task.starts.shape[0] and task.starts[active] <= step:
             active += 1
         for chain in range(active):
-            state = marks.states[chain]
+            state = context.states[chain]
             find_own(
-                rows.scores[chain],
+                rows.logits[chain],
                 mixture.probabilities[state],
                 mixture.share,
                 scratch.own,
             )
-            id_ = task.given[chain, place]
+            id_ = task.given[chain, step]
             if id_ < 0:
                 id_ = draw(
                     choosing,
                     scratch,
-                    marks.recent[chain],
+                    context.recent[chain],
                     task.temperatures[chain],
-                    task.uniforms[chain, place],
+                    task.uniforms[chain, step],
                 )
-            ids[chain, place] = current[chain] = id_
-            log_probs[chain, place] = scratch.own[id_]
-            marks.recent[chain, (task.clock + place) % marks.recent.shape[1]] = id_
+            ids[chain, step] = current[chain] = id_
+            log_probs[chain, step] = scratch.own[id_]
+            context.recent[chain, (task.clock + step) % context.recent.shape[1]] = id_
             if mixture.share > 0.0:
-                marks.states[chain] = mixture.following[state, id_]
-        _advance(arrays, rows, current[:active], task, task.clock + place, row_ids)
+                context.states[chain] = mixture.following[state, id_]
+        _advance(weights, rows, current[:active], task, task.clock + step, row_ids)
 
 
-run = compiled(_run, called_from_python=True)
+_run = compiled(_run_chains, called_from_python=True)

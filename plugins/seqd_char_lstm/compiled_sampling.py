@@ -1,7 +1,7 @@
-"""Draws one character from its scores, compiled by Numba: the rules of `sampling`, for one chain.
+"""Draws one character from its logits, compiled by Numba: the rules of `sampling`, for one chain.
 
-`sampling` says what the rules are, and follows them without Numba; a test holds the two together.
-In float64. Called by `compiled_chains`.
+`sampling` says what the rules are, and follows them in NumPy; a test holds the two together. In
+float64.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seqd_char_lstm.compiled_panels import Floats, Ids, compiled
+from seqd_modelkit.lstm_cell import Floats, Ids, compiled
 
 Doubles = npt.NDArray[np.float64]
 
@@ -37,14 +37,14 @@ _compiled = partial(compiled, all_finite=False)
 
 
 @_compiled
-def find_own(scores: Floats, ngrams: Floats, share: float, own: Doubles) -> None:
-    """Turn scores (ids or more) into log-probabilities, mixed with `ngrams` (ids,) by its share."""
-    best = np.float64(scores[0])
+def find_own(logits: Floats, ngrams: Floats, share: float, own: Doubles) -> None:
+    """Turn logits (ids or more) into log-probabilities, mixed with `ngrams` (ids,) by its share."""
+    best = np.float64(logits[0])
     for v in range(own.shape[0]):
-        best = max(best, np.float64(scores[v]))
+        best = max(best, np.float64(logits[v]))
     total = 0.0
     for v in range(own.shape[0]):
-        own[v] = np.float64(scores[v]) - best
+        own[v] = np.float64(logits[v]) - best
         total += math.exp(own[v])
     log_total = math.log(total)
     for v in range(own.shape[0]):

@@ -16,7 +16,7 @@ from itertools import islice
 from seqd.errors import InvalidData
 from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem, random_stream
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.forward import forward_of
+from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.generate_parameters import GenerateParameters
 from seqd_char_lstm.held_out import bits_per_char
 from seqd_char_lstm.prompts import Prompt, Prompts, is_unicode
@@ -48,7 +48,7 @@ class Generator(LoadedModel):
         self._version = version
         self._alphabet = Alphabet(version.config.alphabet)
         self._prompts = Prompts(version.config)
-        self._forward = forward_of(version)
+        self._forward = engine_for(version)
         ngrams = 0 if version.ngrams is None else version.ngrams.nbytes
         self.memory_bytes = self._forward.nbytes + version.weights.nbytes + ngrams
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from seqd.errors import InvalidData
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.forward import Doubles
+from seqd_char_lstm.chains import Doubles
 from seqd_char_lstm.reading import mixed, ngram_log_probs, read_log_probs
 from seqd_char_lstm.text import UNKNOWN, Ids
 

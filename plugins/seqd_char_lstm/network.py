@@ -1,8 +1,10 @@
-"""The networks in Keras: the tutorial's, which reads windows, and one that reads streams on a GPU.
+"""The networks in Keras: the tutorial's, which reads windows, and one that reads streams.
 
-For training only: text is written without Keras. The one module of this package that imports it,
-itself imported on first use. Keras's own API throughout, so that `KERAS_BACKEND` may be
-tensorflow, jax or torch, and layers that cuDNN can run.
+The one module of this package that imports Keras, itself imported on first use. It trains windows
+on any device, and streams on a GPU; where Numba cannot be imported, it trains streams on a CPU and
+writes text too. It is the reference that the compiled engine and learner are held against. Keras's
+own API throughout, so that `KERAS_BACKEND` may be tensorflow, jax or torch, and layers that cuDNN
+can run.
 """
 
 import importlib
@@ -15,12 +17,14 @@ import numpy.typing as npt
 
 from seqd.hookspecs import restore_variables, saved_variables
 from seqd_char_lstm.artifact import Layer, Weights
-from seqd_char_lstm.cpu_learner import as_weights, first_weights
-from seqd_char_lstm.stream_learner import State
 from seqd_char_lstm.text import Ids
 from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.weights import as_weights, first_weights
+from seqd_modelkit.optimizers import ema_decay
 
 Variables = dict[str, keras.Variable]
+State = Mapping[str, npt.NDArray[np.generic]]
+Floats = npt.NDArray[np.float32]
 
 
 class WindowNetwork:
@@ -72,11 +76,11 @@ class WindowNetwork:
         self._model.optimizer.build(self._model.trainable_variables)
 
     def train_step(self, windows: Ids, targets: Ids) -> float:
-        """Learn from one batch; gives its mean loss in nats, from before the step."""
+        """Learn from one batch; returns its mean loss in nats, from before the step."""
         self._model.reset_metrics()  # else the mean would run on, in some versions of Keras
         return float(self._model.train_on_batch(windows, targets))
 
-    def probabilities(self, windows: Ids) -> npt.NDArray[np.float32]:
+    def probabilities(self, windows: Ids) -> Floats:
         """Probabilities of the next character, (batch, ids)."""
         return np.asarray(self._model.predict_on_batch(windows), np.float32)
 
@@ -90,7 +94,7 @@ class WindowNetwork:
         """Copy out all that a step reads and changes: weights and the optimizer's variables."""
         return saved_variables(self._variables())
 
-    def restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    def restore(self, state: State) -> None:
         """Take a state over; the steps after it are those of the training that it comes from.
 
         Raises CheckpointDamaged for the state of another network.
@@ -128,29 +132,27 @@ class CarryingLstm(keras.layers.Layer):  # type: ignore[misc]  # Keras has no ty
 
 
 def build_stream_network(ids: int, parameters: TrainParameters) -> keras.Model:
-    """Lay out the network of stream mode: ids (streams, steps) → scores (streams, steps, ids).
+    """Build the network of stream mode: ids (streams, steps) → logits (streams, steps, ids).
 
     Its LSTM layers carry their states from batch to batch. cuDNN can run them: tanh and sigmoid,
-    dropout beside the recurrence and not in it, no mask.
+    dropout (Srivastava et al. 2014) beside the recurrence and not in it, no mask.
     """
     read = keras.Input(batch_shape=(parameters.streams, None), dtype="int32")
-    features = keras.ops.one_hot(read, ids, dtype="float32")  # → (streams, steps, ids)
+    x = keras.ops.one_hot(read, ids, dtype="float32")  # → (streams, steps, ids)
     if parameters.embedding_length:
         # Not Embedding: its gradient has a row for each time that a character was read, and on
         # TensorFlow Adam would square these one by one in place of their sum.
         embedding = keras.layers.Dense(parameters.embedding_length, use_bias=False)
-        numbers = embedding(features)  # → (streams, steps, embedding length)
-        features = keras.layers.Dropout(parameters.input_dropout, seed=parameters.seed)(numbers)
+        x = embedding(x)  # → (streams, steps, embedding length)
+        x = keras.layers.Dropout(parameters.input_dropout, seed=parameters.seed)(x)
     for number in range(parameters.layers):
-        lstm = CarryingLstm(parameters.units, parameters.streams)
-        seed = parameters.seed + 1 + number
-        # → (streams, steps, units)
-        features = keras.layers.Dropout(parameters.dropout, seed=seed)(lstm(features))
-    return keras.Model(read, keras.layers.Dense(ids)(features))
+        x = CarryingLstm(parameters.units, parameters.streams)(x)  # → (streams, steps, units)
+        x = keras.layers.Dropout(parameters.dropout, seed=parameters.seed + 1 + number)(x)
+    return keras.Model(read, keras.layers.Dense(ids)(x))  # → (streams, steps, ids)
 
 
 def stream_variables(network: keras.Model) -> Variables:
-    """Give a stream network's weights by the names that `cpu_learner` has for them."""
+    """Return a stream network's variables by the names of `weights.first_weights`."""
     lstms = [layer for layer in network.layers if isinstance(layer, CarryingLstm)]
     *embedding, dense = [one for one in network.layers if isinstance(one, keras.layers.Dense)]
     variables = {"embedding": embedding[0].kernel} if embedding else {}
@@ -162,18 +164,19 @@ def stream_variables(network: keras.Model) -> Variables:
 
 
 class KerasLearner:
-    """See `stream_learner.StreamLearner`. On a GPU the LSTM layers run in cuDNN."""
+    """See `learner.StreamLearner`. On a GPU the LSTM layers run in cuDNN."""
 
     def __init__(self, ids: int, parameters: TrainParameters) -> None:
-        """Begin with the weights that `cpu_learner` begins with."""
-        self._averaging = parameters.averaging
+        """Begin with the weights that `learner.CompiledLearner` begins with."""
+        self._ema_momentum = parameters.averaging
         #: The Keras network itself.
         self.network = build_stream_network(ids, parameters)
         self._weights = stream_variables(self.network)
         for name, array in first_weights(ids, parameters).items():
             self._weights[name].assign(array)
-        averaged = self._weights if self._averaging else {}
-        self._means = {name: keras.Variable(one.numpy()) for name, one in averaged.items()}
+        averaged = self._weights if self._ema_momentum else {}
+        #: Exponential moving averages of the weights, on the device.
+        self._ema = {name: keras.Variable(one.numpy()) for name, one in averaged.items()}
         optimizer = keras.optimizers.AdamW(
             parameters.learning_rate,
             weight_decay=parameters.weight_decay,
@@ -205,7 +208,7 @@ class KerasLearner:
 
     def weights(self) -> Weights:
         """See `StreamLearner.weights`."""
-        kept = self._means or self._weights
+        kept = self._ema or self._weights
         arrays = {name: np.array(one.numpy(), np.float32, order="C") for name, one in kept.items()}
         return as_weights(arrays)
 
@@ -222,17 +225,17 @@ class KerasLearner:
         return libraries()
 
     def _average(self) -> None:
-        """Take the weights into their running mean, on the device; see `CpuLearner`."""
-        steps = int(self.network.optimizer.iterations) if self._means else 0
-        decay = min(self._averaging, (1 + steps) / (10 + steps))
-        for name, mean in self._means.items():
-            mean.assign(mean + (self._weights[name] - mean) * (1.0 - decay))
+        """Add the weights to their moving averages; the first weights are the first ones."""
+        steps = int(self.network.optimizer.iterations) if self._ema else 0
+        decay = ema_decay(self._ema_momentum, steps + 1)
+        for name, average in self._ema.items():
+            average.assign(average + (self._weights[name] - average) * (1.0 - decay))
 
     def _variables(self) -> Variables:
         return _numbered(
             weights=self.network.variables,
             optimizer=self.network.optimizer.variables,
-            mean=list(self._means.values()),
+            ema=list(self._ema.values()),
         )
 
 
@@ -243,6 +246,79 @@ def _numbered(**groups: Sequence[keras.Variable]) -> Variables:
         for group, variables in groups.items()
         for number, variable in enumerate(variables)
     }
+
+
+class KerasNetwork:
+    """See `chains.Network`: Keras's LSTM cells, a step at a time. For where Numba is missing."""
+
+    def __init__(self, weights: Weights, window: int | None) -> None:
+        """Give the weights to Keras's cells."""
+        self._weights = weights
+        self.window = window or 0
+        self.cells = []
+        for layer in weights.layers:
+            inputs, units = layer.kernel.shape[0], layer.recurrent.shape[0]
+            cell = keras.layers.LSTMCell(units, dtype="float32")
+            cell.build((None, inputs))
+            cell.set_weights([layer.kernel, layer.recurrent, layer.bias])
+            self.cells.append(cell)
+        ids = len(weights.dense_bias)
+        #: What layer 0 reads of each id: (ids, inputs).
+        self.inputs: Floats = np.eye(ids, dtype=np.float32)
+        if weights.embedding is not None:
+            self.inputs = weights.embedding
+
+    @property
+    def nbytes(self) -> int:
+        """See `Network.nbytes`."""
+        return self._weights.nbytes
+
+    def chains(self, count: int) -> "KerasChains":
+        """See `Network.chains`."""
+        shape = (len(self.cells), count, max(self.window, 1), len(self._weights.dense))
+        states = np.zeros(shape, np.float32)
+        return KerasChains(self, states, states.copy(), clock=0)
+
+    def logits(self, h: Floats) -> Floats:
+        """Return the logits (rows, ids) of the last layer's hidden states (rows, units)."""
+        product = keras.ops.matmul(h, self._weights.dense)
+        return np.asarray(keras.ops.convert_to_numpy(product) + self._weights.dense_bias)
+
+
+class KerasChains:
+    """See `chains.NetworkChains`."""
+
+    def __init__(self, network: KerasNetwork, h: Floats, c: Floats, clock: int) -> None:
+        """Take states, (layers, chains, windows, units), after `clock` steps."""
+        self._network = network
+        self._h, self._c = h, c
+        self._clock = clock
+
+    @property
+    def logits(self) -> Floats:
+        """See `NetworkChains.logits`: of the window that is complete."""
+        complete = self._clock % max(self._network.window, 1)
+        return self._network.logits(self._h[-1, :, complete])
+
+    def advance(self, ids: Ids) -> None:
+        """See `NetworkChains.advance`."""
+        active, windows = len(ids), self._h.shape[2]
+        if self._network.window:  # one window begins anew
+            newest = self._clock % self._network.window
+            self._h[:, :active, newest] = self._c[:, :active, newest] = 0.0
+        x = np.repeat(self._network.inputs[ids], windows, axis=0)  # (rows, inputs)
+        for layer, cell in enumerate(self._network.cells):
+            states = (self._h[layer, :active], self._c[layer, :active])
+            rows = [state.reshape(active * windows, -1) for state in states]
+            _, after = cell(x, rows)
+            for state, new in zip(states, after, strict=True):
+                state[:] = keras.ops.convert_to_numpy(new).reshape(state.shape)
+            x = after[0]  # → (rows, units)
+        self._clock += 1
+
+    def chosen(self, places: npt.NDArray[np.int64]) -> "KerasChains":
+        """See `NetworkChains.chosen`."""
+        return KerasChains(self._network, self._h[:, places], self._c[:, places], self._clock)
 
 
 def libraries() -> dict[str, str]:

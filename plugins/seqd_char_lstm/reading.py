@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.forward import Doubles, Forward, Ids, forward_of
+from seqd_char_lstm.chains import Doubles, Engine, Ids
+from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.pacing import Crew, Pace, shared_out
 from seqd_char_lstm.text import UNKNOWN, Alphabet
 from seqd_char_lstm.writing import BLOCK_ROWS
@@ -82,7 +83,7 @@ class _Part:
 class _Block:
     """Parts that are read together, all from the first step on."""
 
-    def __init__(self, forward: Forward, parts: Sequence[_Part]) -> None:
+    def __init__(self, forward: Engine, parts: Sequence[_Part]) -> None:
         self._parts = parts
         self._chains = forward.chains(len(parts))
         self.steps = max(len(part.ids) for part in parts)
@@ -109,7 +110,7 @@ def _parts(version: Version, ids: Ids) -> list[_Part]:
 
 def _read(version: Version, ids: Ids, stop_requested: Callable[[], bool], threads: int) -> Doubles:
     parts, rows = _parts(version, ids), version.config.window or 1
-    forward = forward_of(Version(version.config, version.weights))
+    forward = engine_for(Version(version.config, version.weights))
     shares = shared_out(len(parts), threads, max(1, BLOCK_ROWS // rows))
     blocks = [_Block(forward, [parts[n] for n in share]) for share in shares]
     pace = Pace(stop_requested, "The reading")

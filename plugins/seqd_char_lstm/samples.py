@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from seqd_char_lstm.forward import Doubles, Ids
+from seqd_char_lstm.chains import Doubles, Ids
 from seqd_char_lstm.stopping import HeldBack, StopTexts
 from seqd_char_lstm.text import Alphabet
 from seqd_schemas import FinishReason, GeneratedSample

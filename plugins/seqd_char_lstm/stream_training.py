@@ -11,18 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd.errors import InvalidData, InvalidParameters
-from seqd.hookspecs import Device, TrainContext, check_arrays
+from seqd.hookspecs import TrainContext, check_arrays
 from seqd_char_lstm.artifact import Version, named
 from seqd_char_lstm.config import Config
 from seqd_char_lstm.corpus import Corpus
-from seqd_char_lstm.cpu_learner import as_weights
-from seqd_char_lstm.learning_rates import learning_rate
+from seqd_char_lstm.learner import learner_for, learning_rate
 from seqd_char_lstm.place import Best
-from seqd_char_lstm.stream_learner import StreamLearner
 from seqd_char_lstm.streams import Streams
 from seqd_char_lstm.text import lead_in
 from seqd_char_lstm.train_parameters import TrainParameters
 from seqd_char_lstm.training import State, Training
+from seqd_char_lstm.weights import as_weights
 
 #: Characters of the text that a version reads before an empty prompt.
 _LEAD_IN: Final = 64
@@ -113,20 +112,6 @@ class StreamTraining(Training):
 
     def _libraries(self) -> dict[str, str]:
         return self._learner.library_versions()
-
-
-def learner_for(ids: int, parameters: TrainParameters, device: Device) -> StreamLearner:
-    """Choose what learns on a device.
-
-    The same seed, text, threads and library versions give the same weights on a CPU, bit for bit.
-    """
-    if device.kind == "gpu":
-        from seqd_char_lstm.network import KerasLearner
-
-        return KerasLearner(ids, parameters)
-    from seqd_char_lstm.cpu_learner import CpuLearner
-
-    return CpuLearner(ids, parameters, device.threads)
 
 
 def _check_size(corpus: Corpus, parameters: TrainParameters) -> None:

@@ -18,11 +18,11 @@ from seqd.errors import InvalidParameters, Stopped
 from seqd.hookspecs import TrainContext, TrainedModel, random_stream
 from seqd_char_lstm.artifact import Version, Weights, named, save
 from seqd_char_lstm.corpus import Corpus
-from seqd_char_lstm.cpu_learner import as_weights
 from seqd_char_lstm.held_out import HeldOut
 from seqd_char_lstm.ngram_fitting import fit_ngrams
 from seqd_char_lstm.place import Place
 from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.weights import as_weights
 from seqd_char_lstm.writing import write_samples
 
 State = dict[str, npt.NDArray[np.generic]]

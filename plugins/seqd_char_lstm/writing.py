@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.forward import Chains, Forward, Ids, Piece, forward_of
+from seqd_char_lstm.chains import Chains, Characters, Engine, Ids
+from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.pacing import Crew, Pace, shared_out
 from seqd_char_lstm.sampling import Rules
 
@@ -51,7 +52,7 @@ class Writing:
 
     def __init__(
         self,
-        forward: Forward,
+        forward: Engine,
         starts: Sequence[Start],
         rules: Rules,
         *,
@@ -128,7 +129,7 @@ class _Block:
         for row, key in enumerate(keys):
             self._prompts[row, self._begins[row] :] = prompts[key]
 
-    def begin(self, forward: Forward) -> None:
+    def begin(self, forward: Engine) -> None:
         """Have one chain for each different prompt."""
         self._chains: Chains = forward.chains(len(self._prompts))
 
@@ -141,7 +142,7 @@ class _Block:
         """Let each text go on from its prompt."""
         self._chains = self._chains.chosen(self._of_chain)
 
-    def write(self, steps: int, rules: Rules) -> Piece:
+    def write(self, steps: int, rules: Rules) -> Characters:
         """Write the next steps of the texts."""
         uniforms = np.stack([stream.random(steps) for stream in self._streams])
         return self._chains.write(uniforms, self._temperatures, rules)
@@ -176,7 +177,7 @@ def write_samples(
         for temperature, stream in zip(temperatures, streams, strict=True)
     ]
     writing = Writing(
-        forward_of(version),
+        engine_for(version),
         starts,
         Rules(),
         chain_rows=version.config.window or 1,

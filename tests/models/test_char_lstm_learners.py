@@ -9,7 +9,8 @@ from seqd.inputs import TextDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from seqd_char_lstm import CharLstm, TrainParameters
 from seqd_char_lstm.artifact import named
-from seqd_char_lstm.cpu_learner import CpuLearner, first_weights
+from seqd_char_lstm.learner import CompiledLearner
+from seqd_char_lstm.weights import first_weights
 
 pytestmark = pytest.mark.network
 
@@ -51,7 +52,7 @@ def test_gradients_agree_with_keras(network):
     model.compile(optimizer=keras.optimizers.SGD(1.0), loss=loss)
     model.train_on_batch(*batch(0))
 
-    found = CpuLearner(IDS, parameters, threads=2).gradients(*batch(0)).arrays
+    found = CompiledLearner(IDS, parameters, threads=2).gradients(*batch(0)).arrays
 
     assert found.keys() == variables.keys()
     for name, gradient in found.items():
@@ -74,7 +75,7 @@ def test_steps_agree_with_keras_where_each_goes_on_from_the_state_before(paramet
     from seqd_char_lstm.network import KerasLearner
 
     chosen = some_parameters(**parameters)
-    learners = [CpuLearner(IDS, chosen), KerasLearner(IDS, chosen)]
+    learners = [CompiledLearner(IDS, chosen), KerasLearner(IDS, chosen)]
 
     losses = [
         [learner.step(*batch(number), rate) for number, rate in enumerate((0.01, 0.02, 0.005))]
@@ -93,7 +94,7 @@ def test_a_new_epoch_begins_from_zeros_with_both():
 
     parameters = some_parameters()
     losses = []
-    for learner in (CpuLearner(IDS, parameters), KerasLearner(IDS, parameters)):
+    for learner in (CompiledLearner(IDS, parameters), KerasLearner(IDS, parameters)):
         carried = [learner.step(*batch(number), 1e-9) for number in (0, 1)]
         learner.begin_epoch()
         losses.append([*carried, learner.step(*batch(1), 1e-9), learner.step(*batch(2, 3), 1e-9)])
@@ -135,7 +136,7 @@ def test_kerass_learner_refuses_the_state_of_another_network():
 def test_dropout_hides_from_kerass_learner_what_it_learns_from():
     from seqd_char_lstm.network import KerasLearner
 
-    without = CpuLearner(IDS, some_parameters()).step(*batch(0), 0.01)
+    without = CompiledLearner(IDS, some_parameters()).step(*batch(0), 0.01)
     losses = [
         KerasLearner(IDS, some_parameters(**rates)).step(*batch(0), 0.01)
         for rates in ({"dropout": 0.5}, {"input_dropout": 0.5})

@@ -9,7 +9,7 @@ from char_lstm_builders import a_generator, a_stream_config, a_stream_generator,
 from seqd.errors import InvalidData, Stopped
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm.artifact import Layer, Version, Weights
-from seqd_char_lstm.forward import forward_of
+from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.reading import mixed, read_log_probs
 from seqd_char_lstm.text import UNKNOWN, Alphabet
 
@@ -28,7 +28,7 @@ def read_exactly(version, ids):
     """The lead-in and the text by one chain, a character after the other."""
     lead_in = Alphabet(version.config.alphabet).encode(version.config.lead_in)
     text = np.concatenate([lead_in, ids]).astype(np.int32)
-    piece = forward_of(version).chains(1).read(text[None], np.zeros(1, np.int64))
+    piece = engine_for(version).chains(1).read(text[None], np.zeros(1, np.int64))
     return piece.log_probs[0, len(lead_in) :]
 
 

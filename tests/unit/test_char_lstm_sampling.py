@@ -5,13 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from char_lstm_builders import a_stream_config, some_ngrams, some_weights
+from char_lstm_builders import a_stepped_engine, a_stream_config, some_ngrams, some_weights
 from seqd_char_lstm.artifact import Layer, Version, Weights
-from seqd_char_lstm.compiled_forward import CompiledForward
-from seqd_char_lstm.numpy_forward import NumpyForward
+from seqd_char_lstm.compiled_chains import CompiledEngine
 from seqd_char_lstm.sampling import RECENT, Rules
 
-both_kinds = pytest.mark.parametrize("kind", [CompiledForward, NumpyForward])
+both_kinds = pytest.mark.parametrize("kind", [CompiledEngine, a_stepped_engine])
 
 #: Of the ids 0 to 5; the sum is 1.
 P = [0.05, 0.3, 0.1, 0.3, 0.05, 0.2]
@@ -199,7 +198,7 @@ def test_both_kinds_draw_the_same(odds, temperature, top_k, top_p, penalty, befo
 
     compiled, in_numpy = (
         drawn(kind, [uniform], temperature, rules, odds, before)
-        for kind in (CompiledForward, NumpyForward)
+        for kind in (CompiledEngine, a_stepped_engine)
     )
 
     assert compiled[1] == pytest.approx(in_numpy[1], abs=1e-9)

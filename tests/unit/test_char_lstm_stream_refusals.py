@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from seqd.errors import InvalidData, InvalidParameters, SeqdError
 from seqd_char_lstm.artifact import load
-from seqd_char_lstm.cpu_learner import CpuLearner
+from seqd_char_lstm.learner import CompiledLearner
 from stream_training_builders import a_context, trained
 
 
@@ -54,7 +54,7 @@ def test_patience_without_anything_to_measure_on_is_refused(tmp_path):
 
 
 def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypatch):
-    monkeypatch.setattr(CpuLearner, "step", lambda *_: math.nan)
+    monkeypatch.setattr(CompiledLearner, "step", lambda *_: math.nan)
 
     with pytest.raises(InvalidParameters) as raised:
         trained(a_context(tmp_path), learning_rate=1.0)

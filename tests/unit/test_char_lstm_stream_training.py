@@ -8,8 +8,8 @@ import pytest
 
 from seqd.testing import MemoryRunContext
 from seqd_char_lstm.artifact import load, named
-from seqd_char_lstm.cpu_learner import CpuLearner
 from seqd_char_lstm.generation import Generator
+from seqd_char_lstm.learner import CompiledLearner
 from stream_training_builders import TEXT, a_context, files_of, trained
 
 
@@ -67,7 +67,7 @@ def test_each_step_and_each_epoch_is_reported_with_its_figures(tmp_path):
 
 def test_each_epoch_begins_anew_at_a_place_of_its_own(tmp_path, monkeypatch):
     told = []
-    step, begin = CpuLearner.step, CpuLearner.begin_epoch
+    step, begin = CompiledLearner.step, CompiledLearner.begin_epoch
 
     def watched_step(learner, inputs, targets, rate):
         told.append(inputs[0].tobytes())
@@ -77,8 +77,8 @@ def test_each_epoch_begins_anew_at_a_place_of_its_own(tmp_path, monkeypatch):
         told.append("begins")
         begin(learner)
 
-    monkeypatch.setattr(CpuLearner, "step", watched_step)
-    monkeypatch.setattr(CpuLearner, "begin_epoch", watched_begin)
+    monkeypatch.setattr(CompiledLearner, "step", watched_step)
+    monkeypatch.setattr(CompiledLearner, "begin_epoch", watched_begin)
 
     trained(a_context(tmp_path), epochs=3)
 

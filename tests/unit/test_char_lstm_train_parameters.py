@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from seqd_char_lstm import CharLstm, TrainParameters
-from seqd_char_lstm.learning_rates import learning_rate
+from seqd_char_lstm.learner import learning_rate
 from seqd_char_lstm.train_parameters import STREAM_ONLY, WINDOW_ONLY
 
 PRESETS = sorted(CharLstm.presets)

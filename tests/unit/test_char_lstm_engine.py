@@ -1,21 +1,21 @@
-"""What serves against a plain LSTM, compiled against NumPy, and chains on their own."""
+"""What serves against a plain LSTM, drawing compiled and in NumPy, and chains on their own.
 
-import sys
+`tests/models` holds it against Keras.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from char_lstm_builders import a_config, a_stream_config, a_version, some_ngrams
+from char_lstm_builders import a_config, a_stepped_engine, a_stream_config, a_version, some_ngrams
 from seqd_char_lstm.artifact import Version
-from seqd_char_lstm.compiled_forward import CompiledForward
-from seqd_char_lstm.forward import forward_of
-from seqd_char_lstm.numpy_forward import NumpyForward
+from seqd_char_lstm.compiled_chains import CompiledEngine
+from seqd_char_lstm.engine import SteppedEngine, engine_for
 from seqd_char_lstm.sampling import Rules
 
 IDS = 6
-KINDS = [CompiledForward, NumpyForward]
+KINDS = [CompiledEngine, a_stepped_engine]
 #: Units that fill no panel and no lane, one and more layers, both kinds of input.
 VERSIONS = {
     "a window": a_version(a_config(window=8, units=16)),
@@ -96,7 +96,7 @@ def test_each_character_is_as_probable_as_a_plain_lstm_says(version, kind):
 
 
 @every_version
-def test_compiled_and_numpy_write_the_same_text(version):
+def test_compiled_and_stepped_write_the_same_text(version):
     texts, uniforms = some_texts(version, 5, 20), np.random.default_rng(1).random((5, 80))
     temperatures = np.array([0.0, 0.5, 1.0, 1.0, 1.5])
     rules = Rules(top_k=5, top_p=0.9, repetition_penalty=1.2)
@@ -107,9 +107,9 @@ def test_compiled_and_numpy_write_the_same_text(version):
         chains.read(texts, starts(5))
         pieces.append(chains.write(uniforms, temperatures, rules))
 
-    compiled, in_numpy = pieces
-    assert np.array_equal(compiled.ids, in_numpy.ids)
-    assert compiled.log_probs == pytest.approx(in_numpy.log_probs, abs=2e-5)
+    compiled, stepped = pieces
+    assert np.array_equal(compiled.ids, stepped.ids)
+    assert compiled.log_probs == pytest.approx(stepped.log_probs, abs=2e-5)
 
 
 def written(kind, version, texts, uniforms, places):
@@ -199,23 +199,20 @@ def test_preparing_leaves_the_weights_as_they_are():
     assert all(map(np.array_equal, before, after))
 
 
-def test_without_numba_and_for_huge_tables_it_runs_in_numpy(monkeypatch):
+def test_n_grams_of_too_many_cells_for_tables_are_mixed_in_step_by_step(monkeypatch):
     version = a_version(a_stream_config(ngram_share=0.3))
-    assert isinstance(forward_of(version), CompiledForward)
+    assert isinstance(engine_for(version), CompiledEngine)
 
-    monkeypatch.setattr("seqd_char_lstm.forward.MAX_TABLE_CELLS", 10)
-    assert isinstance(forward_of(version), NumpyForward)
-    assert isinstance(forward_of(Version(a_stream_config(), version.weights)), CompiledForward)
-
-    monkeypatch.setitem(sys.modules, "seqd_char_lstm.compiled_forward", None)
-    assert isinstance(forward_of(Version(a_stream_config(), version.weights)), NumpyForward)
+    monkeypatch.setattr("seqd_char_lstm.engine.MAX_TABLE_CELLS", 10)
+    assert isinstance(engine_for(version), SteppedEngine)
+    assert isinstance(engine_for(Version(a_stream_config(), version.weights)), CompiledEngine)
 
 
 def test_both_say_what_they_weigh():
     version = a_version(a_config(units=32))
-    gates, dense = (IDS + 32) * 4 * 32, 32 * IDS + IDS
+    gates = (IDS + 32) * 4 * 32
 
-    # Of the compiled one, the outputs are filled up to 16, and there is a row of no n-grams.
-    assert CompiledForward(version).nbytes == 4 * (gates + 33 * 16 + 2 * IDS)
-    assert NumpyForward(version).nbytes == 4 * (gates + dense + 4 * 32)
-    assert some_ngrams().nbytes < NumpyForward(VERSIONS["n-grams"]).nbytes
+    # The outputs are filled up to 16, and there is a row of no n-grams.
+    assert CompiledEngine(version).nbytes == 4 * (gates + 33 * 16 + 2 * IDS)
+    assert a_stepped_engine(version).nbytes == CompiledEngine(version).nbytes
+    assert some_ngrams().nbytes < a_stepped_engine(VERSIONS["n-grams"]).nbytes

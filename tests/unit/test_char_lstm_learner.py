@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 
 from seqd.errors import CheckpointDamaged
-from seqd_char_lstm import compiled_lstm_steps, lstm_steps
-from seqd_char_lstm.adamw import AdamW
-from seqd_char_lstm.backpropagation import Steps, StreamPart
-from seqd_char_lstm.cpu_learner import CpuLearner, first_weights
+from seqd_char_lstm.learner import CompiledLearner, StreamNetwork
 from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.weights import first_weights
+from seqd_modelkit.optimizers import AdamW
 
 IDS, STREAMS, STEPS = 11, 6, 9
-NUMPY = Steps(lstm_steps.step_forward, lstm_steps.step_backward)
-COMPILED = Steps(compiled_lstm_steps.step_forward, compiled_lstm_steps.step_backward)
 
 
 def parameters(**changes: object) -> TrainParameters:
@@ -43,8 +40,8 @@ def test_gradients_are_the_slopes_of_the_loss(layers, embedding_length):
     weights = {name: 3 * array for name, array in first_weights(IDS, chosen).items()}
     inputs, targets = (array.T.copy() for array in batch())
 
-    def part() -> StreamPart:
-        return StreamPart(layers=layers, units=24, streams=STREAMS, steps=STEPS, kernel=NUMPY)
+    def part() -> StreamNetwork:
+        return StreamNetwork(layers=layers, units=24, streams=STREAMS, steps=STEPS)
 
     def loss() -> float:
         masks = [None] * (layers + 1)
@@ -64,30 +61,10 @@ def test_gradients_are_the_slopes_of_the_loss(layers, embedding_length):
         assert slope == pytest.approx(np.linalg.norm(gradient), rel=0.01), name
 
 
-def test_compiled_steps_give_what_numpy_gives():
-    chosen = parameters(layers=2)
-    weights = {name: 3 * array for name, array in first_weights(IDS, chosen).items()}
-    inputs, targets = (array.T.copy() for array in batch())
-    parts = [
-        StreamPart(layers=2, units=24, streams=STREAMS, steps=STEPS, kernel=kernel)
-        for kernel in (NUMPY, COMPILED)
-    ]
-
-    for _ in range(2):  # the second batch begins with the states of the first
-        plain, compiled = (
-            part.gradients(weights, inputs, targets, [None] * 3, inputs.size) for part in parts
-        )
-
-    assert compiled.loss == pytest.approx(plain.loss, rel=1e-6)
-    assert compiled.arrays.keys() == plain.arrays.keys()
-    for name, gradient in plain.arrays.items():
-        np.testing.assert_allclose(compiled.arrays[name], gradient, rtol=1e-4, atol=1e-7)
-
-
 @pytest.mark.parametrize("threads", [2, 4, 32])
 def test_any_number_of_threads_learns_the_same(threads):
     chosen = parameters(dropout=0.25, input_dropout=0.1, recurrent_dropout=0.1, averaging=0.9)
-    alone, together = CpuLearner(IDS, chosen, 1), CpuLearner(IDS, chosen, threads)
+    alone, together = CompiledLearner(IDS, chosen, 1), CompiledLearner(IDS, chosen, threads)
 
     losses = [(alone.step(*batch(n), 1e-2), together.step(*batch(n), 1e-2)) for n in range(5)]
 
@@ -98,12 +75,12 @@ def test_any_number_of_threads_learns_the_same(threads):
 
 def test_a_state_that_is_taken_over_leads_to_the_same_weights():
     chosen = parameters(layers=2, dropout=0.25, recurrent_dropout=0.1, averaging=0.9)
-    undisturbed, stopped = CpuLearner(IDS, chosen, 2), CpuLearner(IDS, chosen, 2)
+    undisturbed, stopped = CompiledLearner(IDS, chosen, 2), CompiledLearner(IDS, chosen, 2)
     for number in range(3):
         undisturbed.step(*batch(number), 1e-2)
         stopped.step(*batch(number), 1e-2)
 
-    resumed = CpuLearner(IDS, chosen, 2)
+    resumed = CompiledLearner(IDS, chosen, 2)
     resumed.restore(stopped.state())
     for number in range(3, 6):
         undisturbed.step(*batch(number), 1e-2)
@@ -113,16 +90,16 @@ def test_a_state_that_is_taken_over_leads_to_the_same_weights():
 
 
 def test_the_state_of_another_network_is_refused():
-    other = CpuLearner(IDS, parameters(units=12)).state()
+    other = CompiledLearner(IDS, parameters(units=12)).state()
 
     with pytest.raises(CheckpointDamaged):
-        CpuLearner(IDS, parameters()).restore(other)
+        CompiledLearner(IDS, parameters()).restore(other)
 
 
 def test_the_states_of_the_streams_are_carried_until_the_epoch_ends():
-    learner, chosen = CpuLearner(IDS, parameters()), parameters()
+    learner, chosen = CompiledLearner(IDS, parameters()), parameters()
     inputs, targets = batch(0, 2 * STEPS)
-    whole = StreamPart(layers=1, units=24, streams=STREAMS, steps=2 * STEPS, kernel=NUMPY)
+    whole = StreamNetwork(layers=1, units=24, streams=STREAMS, steps=2 * STEPS)
     weights, masks = first_weights(IDS, chosen), [None, None]
     at_once = whole.gradients(weights, inputs.T.copy(), targets.T.copy(), masks, inputs.size).loss
 
@@ -136,16 +113,16 @@ def test_the_states_of_the_streams_are_carried_until_the_epoch_ends():
 
 
 def test_a_last_batch_may_have_fewer_steps():
-    learner = CpuLearner(IDS, parameters())
+    learner = CompiledLearner(IDS, parameters())
     learner.step(*batch(0), 1e-2)
 
     assert learner.step(*batch(1, steps=2), 1e-2) > 0.0
 
 
 def test_dropout_hides_its_share_and_keeps_the_mean():
-    learner = CpuLearner(IDS, parameters(units=512, dropout=0.4, input_dropout=0.2))
+    learner = CompiledLearner(IDS, parameters(units=512, dropout=0.4, input_dropout=0.2))
 
-    embedded, outputs = learner._masks(STEPS, np.random.default_rng(0))
+    embedded, outputs = learner._dropout_masks(STEPS, np.random.default_rng(0))
 
     assert embedded is not None and outputs is not None
     assert embedded.shape == (STEPS, STREAMS, 7) and outputs.shape == (STEPS, STREAMS, 512)
@@ -156,18 +133,18 @@ def test_dropout_hides_its_share_and_keeps_the_mean():
 
 def test_recurrent_weights_that_a_step_leaves_out_do_not_learn_from_it():
     chosen = parameters(recurrent_dropout=0.5)
-    learner = CpuLearner(IDS, chosen)
+    learner = CompiledLearner(IDS, chosen)
 
     gradient = learner.gradients(*batch()).arrays["layer_0.recurrent"]
 
     assert (gradient == 0.0).mean() == pytest.approx(0.5, abs=0.05)
-    whole = CpuLearner(IDS, parameters()).gradients(*batch()).arrays["layer_0.recurrent"]
+    whole = CompiledLearner(IDS, parameters()).gradients(*batch()).arrays["layer_0.recurrent"]
     assert (whole != 0.0).all()
 
 
 def test_the_version_gets_the_running_mean_of_the_weights():
-    plain = CpuLearner(IDS, parameters())
-    averaged = CpuLearner(IDS, parameters(averaging=0.5))
+    plain = CompiledLearner(IDS, parameters())
+    averaged = CompiledLearner(IDS, parameters(averaging=0.5))
 
     seen = []
     for number in range(4):
@@ -182,8 +159,8 @@ def test_the_version_gets_the_running_mean_of_the_weights():
 
 
 def test_a_long_gradient_is_cut_to_its_length():
-    cut = CpuLearner(IDS, parameters(clip_norm=1e-6, weight_decay=0.0))
-    free = CpuLearner(IDS, parameters(clip_norm=0.0, weight_decay=0.0))
+    cut = CompiledLearner(IDS, parameters(clip_norm=1e-6, weight_decay=0.0))
+    free = CompiledLearner(IDS, parameters(clip_norm=0.0, weight_decay=0.0))
 
     cut.step(*batch(), 1e-2)
     free.step(*batch(), 1e-2)
