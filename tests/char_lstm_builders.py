@@ -40,7 +40,7 @@ def a_config(**changes: object) -> Config:
 
 def a_stream_config(**changes: object) -> Config:
     """A version over six characters that carries its state, in two layers."""
-    values = {"reads": "stream", "window": None, "layers": 2, "embedding_length": 5}
+    values = {"reads": "stream", "window": None, "layers": 2, "embedding_dim": 5}
     return a_config(**(values | changes))
 
 

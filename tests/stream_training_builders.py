@@ -8,8 +8,8 @@ TEXT = "The cat sat on the mat. The rat sat on a cat. " * 20  # 920 characters
 SMALL = {
     "mode": "stream",
     "units": 8,
-    "embedding_length": 4,
-    "streams": 4,
+    "embedding_dim": 4,
+    "batch_size": 4,
     "steps": 16,
     "epochs": 3,
     "learning_rate": 0.02,

@@ -73,7 +73,7 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
     batches = Batches(material.training, config, parameters)
     learning = Learning(learner, version_of, batches, parameters, context)
     figures = learning.run(material.validation)
-    version = version_of(learning.weights())
+    version = version_of(learning.kept_weights())
     if parameters.ngram_length:
         version = _with_ngrams(version, material.training, parameters, context)
         of_lstm = {f"lstm_{name}": value for name, value in figures.items()}

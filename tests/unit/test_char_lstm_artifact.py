@@ -17,7 +17,7 @@ from seqd_char_lstm.artifact import load, named, save
 VERSIONS = {
     "a window": a_version(),
     "a stream": a_version(a_stream_config(layers=3)),
-    "one-hot": a_version(a_stream_config(layers=1, embedding_length=0)),
+    "one-hot": a_version(a_stream_config(layers=1, embedding_dim=0)),
     "n-grams": a_version(a_stream_config(ngram_share=0.2)),
 }
 
@@ -91,14 +91,15 @@ def with_changed_config(folder, changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "Input should be 2"),
+        ({"format": 1}, "Input should be 2"),
+        ({"format": 3}, "config.json has format 3, and this seqd reads format 2"),
         ({"reads": "pages"}, "Input should be 'window' or 'stream'"),
         ({"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
         ({"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),
         ({"lead_in": "a zebra."}, "lead_in has characters that the alphabet lacks"),
         ({"window": None}, "a version that reads windows says of how many characters"),
         ({"layers": 2}, "has one layer, no embedding and no n-grams"),
-        ({"embedding_length": 8}, "has one layer, no embedding and no n-grams"),
+        ({"embedding_dim": 8}, "has one layer, no embedding and no n-grams"),
         ({"ngram_share": 0.1}, "has one layer, no embedding and no n-grams"),
         ({"units": 0}, "greater than or equal to 1"),
         ({"units": 1_025}, "less than or equal to 1024"),

@@ -6,8 +6,7 @@ from seqd.errors import InvalidData
 from seqd.inputs import TextDataset
 from seqd.testing import MemoryTrainContext
 from seqd_char_lstm import TrainParameters
-from seqd_char_lstm.corpus import Corpus, read_corpus
-from seqd_char_lstm.text import UNKNOWN
+from seqd_char_lstm.data import UNKNOWN, Corpus, read_corpus
 
 
 def a_context(folder, text, held_out=None) -> MemoryTrainContext:
@@ -36,14 +35,14 @@ def test_all_of_the_text_is_learnt_from_unless_some_is_to_be_held_out(tmp_path):
 
 
 def test_the_end_of_the_text_is_held_out_and_its_own_characters_are_unknown(tmp_path):
-    corpus = a_corpus(tmp_path, "abab abab abab aXba!", validation_share=0.25, lower_case=False)
+    corpus = a_corpus(tmp_path, "abab abab abab aXba!", validation_split=0.25, lower_case=False)
 
     assert corpus.text == "abab abab abab "
     assert shown(corpus) == "a#ba#"
 
 
 def test_held_out_data_leaves_all_of_the_text_to_be_learnt_from(tmp_path):
-    corpus = a_corpus(tmp_path, "abab abab", "BAB!", validation_share=0.5)
+    corpus = a_corpus(tmp_path, "abab abab", "BAB!", validation_split=0.5)
 
     assert corpus.text == "abab abab"
     assert shown(corpus) == "bab#"
@@ -73,7 +72,7 @@ def test_text_of_any_script_is_learnt_from_as_it_stands(tmp_path, text):
     [
         (
             "a",
-            {"validation_share": 0.5},
+            {"validation_split": 0.5},
             "The text to learn from is empty. Give a text of some thousand words.",
         ),
         (

@@ -8,7 +8,7 @@ import pytest
 
 from seqd.errors import CheckpointDamaged
 from seqd_char_lstm.learner import CompiledLearner, StreamNetwork
-from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.parameters import TrainParameters
 from seqd_char_lstm.weights import first_weights
 from seqd_modelkit.optimizers import AdamW
 
@@ -19,8 +19,8 @@ def parameters(**changes: object) -> TrainParameters:
     given = {
         "mode": "stream",
         "units": 24,
-        "embedding_length": 7,
-        "streams": STREAMS,
+        "embedding_dim": 7,
+        "batch_size": STREAMS,
         "steps": STEPS,
         "dropout": 0.0,
     }
@@ -33,10 +33,10 @@ def batch(number: int = 0, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
     return inputs, random.integers(0, IDS, (STREAMS, steps)).astype(np.int32)
 
 
-@pytest.mark.parametrize("embedding_length", [0, 7])
+@pytest.mark.parametrize("embedding_dim", [0, 7])
 @pytest.mark.parametrize("layers", [1, 2])
-def test_gradients_are_the_slopes_of_the_loss(layers, embedding_length):
-    chosen = parameters(layers=layers, embedding_length=embedding_length)
+def test_gradients_are_the_slopes_of_the_loss(layers, embedding_dim):
+    chosen = parameters(layers=layers, embedding_dim=embedding_dim)
     weights = {name: 3 * array for name, array in first_weights(IDS, chosen).items()}
     inputs, targets = (array.T.copy() for array in batch())
 
@@ -63,7 +63,7 @@ def test_gradients_are_the_slopes_of_the_loss(layers, embedding_length):
 
 @pytest.mark.parametrize("threads", [2, 4, 32])
 def test_any_number_of_threads_learns_the_same(threads):
-    chosen = parameters(dropout=0.25, input_dropout=0.1, recurrent_dropout=0.1, averaging=0.9)
+    chosen = parameters(dropout=0.25, input_dropout=0.1, recurrent_dropout=0.1, ema_momentum=0.9)
     alone, together = CompiledLearner(IDS, chosen, 1), CompiledLearner(IDS, chosen, threads)
 
     losses = [(alone.step(*batch(n), 1e-2), together.step(*batch(n), 1e-2)) for n in range(5)]
@@ -74,7 +74,7 @@ def test_any_number_of_threads_learns_the_same(threads):
 
 
 def test_a_state_that_is_taken_over_leads_to_the_same_weights():
-    chosen = parameters(layers=2, dropout=0.25, recurrent_dropout=0.1, averaging=0.9)
+    chosen = parameters(layers=2, dropout=0.25, recurrent_dropout=0.1, ema_momentum=0.9)
     undisturbed, stopped = CompiledLearner(IDS, chosen, 2), CompiledLearner(IDS, chosen, 2)
     for number in range(3):
         undisturbed.step(*batch(number), 1e-2)
@@ -144,7 +144,7 @@ def test_recurrent_weights_that_a_step_leaves_out_do_not_learn_from_it():
 
 def test_the_version_gets_the_running_mean_of_the_weights():
     plain = CompiledLearner(IDS, parameters())
-    averaged = CompiledLearner(IDS, parameters(averaging=0.5))
+    averaged = CompiledLearner(IDS, parameters(ema_momentum=0.5))
 
     seen = []
     for number in range(4):
@@ -159,8 +159,8 @@ def test_the_version_gets_the_running_mean_of_the_weights():
 
 
 def test_a_long_gradient_is_cut_to_its_length():
-    cut = CompiledLearner(IDS, parameters(clip_norm=1e-6, weight_decay=0.0))
-    free = CompiledLearner(IDS, parameters(clip_norm=0.0, weight_decay=0.0))
+    cut = CompiledLearner(IDS, parameters(clipnorm=1e-6, weight_decay=0.0))
+    free = CompiledLearner(IDS, parameters(clipnorm=0.0, weight_decay=0.0))
 
     cut.step(*batch(), 1e-2)
     free.step(*batch(), 1e-2)

@@ -9,9 +9,9 @@ from char_lstm_builders import a_generator, a_stream_config, a_stream_generator,
 from seqd.errors import InvalidData, Stopped
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm.artifact import Layer, Version, Weights
+from seqd_char_lstm.data import UNKNOWN, Alphabet
 from seqd_char_lstm.engine import engine_for
-from seqd_char_lstm.reading import mixed, read_log_probs
-from seqd_char_lstm.text import UNKNOWN, Alphabet
+from seqd_char_lstm.evaluation import mixed, read_log_probs
 
 WINDOW, STREAM = a_version(), a_version(a_stream_config())
 
@@ -56,7 +56,7 @@ def a_slow_forgetter(units=512, ids=57):
     config = a_stream_config(
         layers=1,
         units=units,
-        embedding_length=16,
+        embedding_dim=16,
         alphabet="".join(map(chr, range(60, 60 + ids))),
         lead_in="sentence",
     ).model_copy(update={"lower_case": False})

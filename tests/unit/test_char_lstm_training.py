@@ -118,7 +118,7 @@ def test_without_a_better_figure_the_training_stops_and_keeps_the_best_epochs_we
 def test_a_version_is_compared_with_n_grams_of_the_same_text(tmp_path):
     context = a_context(tmp_path)
 
-    result = trained(context, validation_share=0.1)
+    result = trained(context, validation_split=0.1)
 
     metrics = result.metrics
     assert metrics["validation_bits_per_char"] == metrics["network_validation_bits_per_char"]
@@ -131,7 +131,7 @@ def test_a_version_is_compared_with_n_grams_of_the_same_text(tmp_path):
 def test_a_mixture_is_what_the_version_serves_and_is_measured_by(tmp_path):
     context = a_context(tmp_path)
 
-    result = trained(context, validation_share=0.1, ngram_share=0.5, ngram_order=3)
+    result = trained(context, validation_split=0.1, ngram_share=0.5, ngram_order=3)
 
     metrics = result.metrics
     mixture = metrics["mixture_validation_bits_per_char"]
@@ -146,7 +146,7 @@ def test_a_mixture_is_what_the_version_serves_and_is_measured_by(tmp_path):
 
 def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path):
     whole, half = a_context(tmp_path / "whole"), a_context(tmp_path / "half")
-    texts = {"units": 64, "validation_share": 0.1, "epochs": 1, "ngram_order": 0}
+    texts = {"units": 64, "validation_split": 0.1, "epochs": 1, "ngram_order": 0}
 
     exact = trained(whole, **texts).metrics
     rounded = trained(half, half_precision=True, **texts).metrics
@@ -171,7 +171,7 @@ def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path
 def test_text_of_any_script_is_learnt(tmp_path, text, alphabet):
     context = a_context(tmp_path, text)
 
-    trained(context, streams=2, steps=8, epochs=1)
+    trained(context, batch_size=2, steps=8, epochs=1)
 
     version = load(context.folder)
     assert version.config.alphabet == "".join(sorted(alphabet))
