@@ -50,10 +50,10 @@ class Alphabet:
     def encode(self, text: str) -> Ids:
         """Return each character's id, or UNKNOWN: (characters,)."""
         wanted = _code_points_of(text)  # (characters,)
-        places = np.searchsorted(self._code_points, wanted)
-        places[places == len(self)] = 0
-        known = self._code_points[places] == wanted
-        return np.where(known, places, UNKNOWN).astype(np.int32)
+        indices = np.searchsorted(self._code_points, wanted)
+        indices[indices == len(self)] = 0
+        known = self._code_points[indices] == wanted
+        return np.where(known, indices, UNKNOWN).astype(np.int32)
 
     def decode(self, ids: npt.NDArray[np.integer]) -> str:
         """Return the text of known ids."""

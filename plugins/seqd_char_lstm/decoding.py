@@ -134,8 +134,8 @@ class _Block:
         prompts = {starts[n].prompt.tobytes(): starts[n].prompt for n in numbers}
         # The longest first, all ending at the same step.
         keys = sorted(prompts, key=lambda key: -len(key))
-        place = {key: n for n, key in enumerate(keys)}
-        self._prompt_of_chain = np.array([place[starts[n].prompt.tobytes()] for n in numbers])
+        row_of = {key: n for n, key in enumerate(keys)}
+        self._prompt_of_chain = np.array([row_of[starts[n].prompt.tobytes()] for n in numbers])
         lengths = np.array([len(prompts[key]) for key in keys])
         self.prompt_steps = int(lengths[0])
         self._begins = self.prompt_steps - lengths  # (prompts,)
@@ -163,13 +163,13 @@ class _Block:
 
     def drop(self, stopped: set[int]) -> bool:
         """Drop the chains that are stopped; return False when none is left."""
-        left = [place for place, number in enumerate(self.numbers) if number not in stopped]
+        left = [row for row, number in enumerate(self.numbers) if number not in stopped]
         if 0 < len(left) < len(self.numbers):
-            places = np.array(left)
-            self._chains = self._chains.chosen(places)
-            self._temperatures = self._temperatures[places]
-            self._randoms = [self._randoms[place] for place in left]
-        self.numbers = [self.numbers[place] for place in left]
+            rows = np.array(left)
+            self._chains = self._chains.chosen(rows)
+            self._temperatures = self._temperatures[rows]
+            self._randoms = [self._randoms[row] for row in left]
+        self.numbers = [self.numbers[row] for row in left]
         return bool(left)
 
 

@@ -9,6 +9,7 @@ model is fitted to the same text, to compare the network with, and to mix into i
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
@@ -100,21 +101,22 @@ class TextTask(TrainingTask[Batch]):
         self._random = random_stream(parameters.seed, 1, 0)
 
     @staticmethod
+    @abstractmethod
     def _config_of(parameters: TrainParameters, corpus: Corpus) -> Config:
-        raise NotImplementedError
+        """Return the config that a version will have."""
 
     def _begin_epoch(self, epoch: int) -> np.random.Generator:
         # One random stream an epoch, so that its order does not depend on the epochs before it.
         self._random = random_stream(self._parameters.seed, epoch, 0)
         return self._random
 
+    @abstractmethod
     def network_weights(self) -> Weights:
         """Return the weights to write text with: their EMA where one is kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def library_versions(self) -> dict[str, str]:
         """Return the versions of the libraries that take part, by name."""
-        raise NotImplementedError
 
     def data_metrics(self) -> dict[str, float]:
         """Return the sizes of what was learnt from."""

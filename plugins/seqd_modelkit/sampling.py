@@ -85,8 +85,8 @@ def draw(
 def _penalised(log_probs: Floats, recent: Ids, penalty: float) -> Floats:
     scores = log_probs.copy()
     if penalty != 1.0:
-        rows, places = np.nonzero(recent >= 0)
-        ids = recent[rows, places]
+        rows, columns = np.nonzero(recent >= 0)
+        ids = recent[rows, columns]
         scores[rows, ids] = log_probs[rows, ids] * penalty
     return scores
 
