@@ -9,7 +9,7 @@ SMALL = {
     "mode": "stream",
     "units": 8,
     "embedding_dim": 4,
-    "streams": 4,
+    "batch_size": 4,
     "steps": 16,
     "epochs": 3,
     "learning_rate": 0.02,

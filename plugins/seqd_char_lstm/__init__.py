@@ -1,14 +1,13 @@
 """The plugin `char_lstm`: writes text with an LSTM that predicts the next character.
 
-    text         characters as ids
-    config       what a version says of itself; `artifact` has all of its files
+    parameters   of a training, with its presets; `generate_parameters` of a generation
+    data         a text as ids: alphabet, corpus, windows, streams
+    artifact     a version: config, weights, n-grams, and their files
+    network      the networks in Keras; `engine` serves and `learner` trains, both compiled
+    training     from a text to a version
+    decoding     many chains at once, from prompts to sampled ids
     generation   a loaded version: prompts in, texts out
-    corpus       training data as ids, and what of it is held out
-    training     the epochs; `window_training` learns as the tutorial does, from `windows`,
-                 `stream_training` from contiguous `streams`
-    engine       what serves a version, over `chains`; compiled in `compiled_chains`
-    learner      what learns a stream; on a CPU compiled
-    network      all that is Keras's: both networks, and what serves and learns without Numba
+    evaluation   log-probabilities and bits per character of a text
 
 This module is the description alone: it imports neither Keras nor any of the above.
 """
@@ -29,8 +28,7 @@ from seqd.hookspecs import (
     hookimpl,
 )
 from seqd_char_lstm.generate_parameters import GenerateParameters
-from seqd_char_lstm.presets import PRESETS
-from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.parameters import PRESETS, TrainParameters
 from seqd_schemas import ParameterValue
 
 __all__ = ["CharLstm", "GenerateParameters", "TrainParameters", "seqd_register_models"]
@@ -58,25 +56,18 @@ class CharLstm(Model):
         return folder if (folder / "manifest.json").is_file() else None
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
-        """Bring a version into memory; Keras is imported only where Numba is missing."""
+        """Bring a version into memory; Keras is imported only where Numba cannot be."""
         from seqd_char_lstm.artifact import load
         from seqd_char_lstm.generation import Generator
 
         return Generator(load(artifact.folder))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
-        """Train on the data's running text. Of streams, only on a GPU with Keras."""
-        from seqd_char_lstm.corpus import read_corpus
+        """Train on the data's running text. Without Numba and on a GPU it imports Keras."""
+        from seqd_char_lstm.training import train_version
 
         assert isinstance(parameters, TrainParameters)
-        corpus = read_corpus(parameters, context)
-        if parameters.mode == "stream":
-            from seqd_char_lstm.stream_training import StreamTraining
-
-            return StreamTraining(parameters, context, corpus).run()
-        from seqd_char_lstm.window_training import WindowTraining
-
-        return WindowTraining(parameters, context, corpus).run()
+        return train_version(parameters, context)
 
 
 @hookimpl

@@ -1,55 +1,96 @@
-"""A `char_lstm` version on disk: its configuration, its weights, and n-grams where it has some.
+"""A `char_lstm` version: its config, its weights, its n-grams, and the files that hold them.
 
-Knows shapes and names, not what is computed with them. Written by `training`, read by
-`generation`.
+config.json           `Config`
+weights.safetensors   `Weights`, float32 or float16
+ngrams.safetensors    the n-gram model, where the config gives it a share
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.numpy import load as of_bytes
-from safetensors.numpy import save as to_bytes
+from pydantic import Field, model_validator
 
 from seqd.errors import ArtifactDamaged
-from seqd_char_lstm.config import MAX_ALPHABET, Config
+from seqd_modelkit.artifacts import (
+    CONFIG_FILE,
+    RESTORE,
+    ArtifactConfig,
+    check_weights,
+    read_tensors,
+    write_tensors,
+)
 from seqd_modelkit.ngrams import NgramModel
 
-__all__ = [
-    "MAX_ALPHABET",
-    "Config",
-    "Layer",
-    "Version",
-    "Weights",
-    "load",
-    "named",
-    "save",
-    "shapes",
-]
+WEIGHTS_FILE: Final = "weights.safetensors"
+NGRAMS_FILE: Final = "ngrams.safetensors"
 
-WEIGHTS_FILE = "weights.safetensors"
-NGRAMS_FILE = "ngrams.safetensors"
-CONFIG_FILE = "config.json"
+#: Characters that an alphabet may have: a batch of one-hot windows then still fits in 200 MB.
+MAX_ALPHABET: Final = 10_000
+
+#: Characters that a version's lead-in may have.
+MAX_LEAD_IN: Final = 256
+
+#: Largest magnitude of a weight, which is float16's. No sum of the largest network then leaves
+#: float32, as the compiled code takes for granted.
+_LARGEST: Final = 65_504.0
 
 Floats = npt.NDArray[np.float32]
-Tensors = dict[str, npt.NDArray[np.generic]]
 
-#: Of a weight: float16 has no larger. No sum of the largest network then leaves float32, as the
-#: compiled code takes for granted.
-_LARGEST = 65_504.0
 
-_RESTORE = "Train the model again or restore the file."
+class Config(ArtifactConfig):
+    """All that a version is, except for its weights and n-grams."""
+
+    FORMAT: ClassVar[int] = 2
+
+    format: Literal[2] = 2
+    #: `window`: a character is predicted from exactly the `window` before it, from zero states.
+    #: `stream`: from all before it, the LSTM's states being carried along.
+    reads: Literal["window", "stream"]
+    alphabet: str = Field(min_length=2, max_length=MAX_ALPHABET)
+    lower_case: bool
+    units: int = Field(ge=1, le=1_024)
+    layers: int = Field(default=1, ge=1, le=4)
+    #: Size of the embedding; 0 where the first layer reads one-hot.
+    embedding_dim: int = Field(default=0, ge=0, le=1_024)
+    window: int | None = Field(default=None, ge=2, le=MAX_LEAD_IN)
+    #: Text of the corpus up to the end of a sentence. `window`: as many characters, which stand
+    #: before a prompt shorter than that. `stream`: what is read before any text, at least one.
+    lead_in: str = Field(min_length=1, max_length=MAX_LEAD_IN)
+    #: s in p = (1 - s) p_lstm + s p_ngram, the n-gram model's share in each prediction.
+    ngram_share: float = Field(default=0.0, ge=0.0, le=0.99, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if list(self.alphabet) != sorted(set(self.alphabet)):
+            raise ValueError("the alphabet is not in order, or has a character twice")
+        if not set(self.lead_in) <= set(self.alphabet):
+            raise ValueError("lead_in has characters that the alphabet lacks")
+        if self.reads == "window":
+            self._fits_a_window()
+        elif self.window is not None:
+            raise ValueError("a version that reads a stream has no window")
+        return self
+
+    def _fits_a_window(self) -> None:
+        if self.window is None:
+            raise ValueError("a version that reads windows says of how many characters")
+        if len(self.lead_in) != self.window:
+            raise ValueError(f"lead_in has {len(self.lead_in)} characters, not {self.window}")
+        if (self.layers, self.embedding_dim, self.ngram_share) != (1, 0, 0.0):
+            raise ValueError(
+                "a version that reads windows has one layer, no embedding and no n-grams"
+            )
 
 
 @dataclass(frozen=True)
 class Layer:
     """One LSTM layer in Keras's layout: gates input, forget, candidate, output."""
 
-    kernel: Floats  # (inputs, 4 units); inputs are ids where layer 0 reads them one-hot
+    kernel: Floats  # (inputs, 4 units); inputs are ids where layer 0 reads one-hot
     recurrent: Floats  # (units, 4 units)
     bias: Floats  # (4 units,)
 
@@ -58,7 +99,7 @@ class Layer:
 class Weights:
     """The network's weights, float32."""
 
-    embedding: Floats | None  # (ids, embedding dim); None where layer 0 reads one-hot
+    embedding: Floats | None  # (ids, embedding_dim); None where layer 0 reads one-hot
     layers: tuple[Layer, ...]
     dense: Floats  # (units, ids)
     dense_bias: Floats  # (ids,)
@@ -71,19 +112,38 @@ class Weights:
 
 @dataclass(frozen=True)
 class Version:
-    """All that a version is."""
+    """A model version in memory."""
 
     config: Config
     weights: Weights
     ngrams: NgramModel | None = None
 
 
+def named(weights: Weights) -> dict[str, Floats]:
+    """Return the weights by their names in the file, such as `layer_0.kernel`."""
+    tensors = {} if weights.embedding is None else {"embedding": weights.embedding}
+    for number, layer in enumerate(weights.layers):
+        tensors |= {f"layer_{number}.{name}": array for name, array in vars(layer).items()}
+    return tensors | {"dense": weights.dense, "dense_bias": weights.dense_bias}
+
+
+def as_weights(tensors: Mapping[str, Floats]) -> Weights:
+    """Return arrays by the names that `named` gives as `Weights`."""
+    layers: list[Layer] = []
+    while f"layer_{len(layers)}.kernel" in tensors:
+        name = f"layer_{len(layers)}"
+        layers.append(Layer(*(tensors[f"{name}.{part}"] for part in Layer.__dataclass_fields__)))
+    embedding = tensors.get("embedding")
+    return Weights(embedding, tuple(layers), tensors["dense"], tensors["dense_bias"])
+
+
 def shapes(config: Config) -> dict[str, tuple[int, ...]]:
-    """The shape that each tensor must have."""
-    ids, units, length = len(config.alphabet), config.units, config.embedding_dim
-    expected: dict[str, tuple[int, ...]] = {"embedding": (ids, length)} if length else {}
+    """Return the shape that each tensor must have, by its name."""
+    ids, units = len(config.alphabet), config.units
+    embedding = {"embedding": (ids, config.embedding_dim)} if config.embedding_dim else {}
+    expected: dict[str, tuple[int, ...]] = {**embedding}
     for number in range(config.layers):
-        inputs = units if number else length or ids
+        inputs = units if number else config.embedding_dim or ids
         expected |= {
             f"layer_{number}.kernel": (inputs, 4 * units),
             f"layer_{number}.recurrent": (units, 4 * units),
@@ -101,94 +161,35 @@ def save(
 ) -> None:
     """Write the files into `folder`; `half` keeps weights as float16, for half the bytes.
 
-    `ngrams` must be there where the configuration gives it a share, and only there.
+    `ngrams` must be there where the config gives it a share, and only there.
     """
     assert (ngrams is not None) == (config.ngram_share > 0.0)
     tensors = named(weights)
     assert {name: tensor.shape for name, tensor in tensors.items()} == shapes(config)
-    kept = {
-        name: np.ascontiguousarray(tensor, np.float16 if half else np.float32)
-        for name, tensor in tensors.items()
-    }
-    # Not `save_file`: it makes files that nobody but their owner may read.
-    (folder / WEIGHTS_FILE).write_bytes(to_bytes(kept))
+    dtype = np.float16 if half else np.float32
+    contiguous = {name: np.ascontiguousarray(array, dtype) for name, array in tensors.items()}
+    write_tensors(folder / WEIGHTS_FILE, contiguous)
     if ngrams is not None:
-        (folder / NGRAMS_FILE).write_bytes(to_bytes(ngrams.arrays()))
-    (folder / CONFIG_FILE).write_text(config.as_json(), encoding="ascii")
+        write_tensors(folder / NGRAMS_FILE, ngrams.arrays())
+    config.write(folder)
 
 
 def load(folder: Path) -> Version:
-    """Read the files. Raises ArtifactDamaged, which says what differs."""
-    config = _load_config(folder / CONFIG_FILE)
-    tensors = _load_tensors(folder / WEIGHTS_FILE)
-    weights = _weights(_checked(tensors, shapes(config)), config)
-    ngrams = _load_ngrams(folder / NGRAMS_FILE, config) if config.ngram_share > 0.0 else None
-    return Version(config, weights, ngrams)
+    """Return the version in a folder; raise ArtifactDamaged, naming the file and the reason."""
+    config = Config.read(folder)
+    tensors = read_tensors(folder / WEIGHTS_FILE)
+    weights = as_weights(check_weights(tensors, shapes(config), WEIGHTS_FILE, _LARGEST))
+    return Version(config, weights, _load_ngrams(folder, config) if config.ngram_share else None)
 
 
-def named(weights: Weights) -> dict[str, Floats]:
-    """Give the weights by the names that they have in the file."""
-    tensors = {} if weights.embedding is None else {"embedding": weights.embedding}
-    for number, layer in enumerate(weights.layers):
-        tensors |= {f"layer_{number}.{name}": array for name, array in vars(layer).items()}
-    return tensors | {"dense": weights.dense, "dense_bias": weights.dense_bias}
-
-
-def _weights(tensors: Mapping[str, Floats], config: Config) -> Weights:
-    layers = tuple(
-        Layer(*(tensors[f"layer_{number}.{name}"] for name in ("kernel", "recurrent", "bias")))
-        for number in range(config.layers)
-    )
-    return Weights(tensors.get("embedding"), layers, tensors["dense"], tensors["dense_bias"])
-
-
-def _load_config(path: Path) -> Config:
+def _load_ngrams(folder: Path, config: Config) -> NgramModel:
     try:
-        return Config.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ArtifactDamaged(f"{CONFIG_FILE} cannot be used: {error}. {_RESTORE}") from error
-
-
-def _load_tensors(path: Path) -> Tensors:
-    try:
-        tensors: Tensors = of_bytes(path.read_bytes())
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactDamaged(f"{path.name} cannot be read: {error}. {_RESTORE}") from error
-    return tensors
-
-
-def _checked(tensors: Tensors, expected: dict[str, tuple[int, ...]]) -> dict[str, Floats]:
-    if tensors.keys() != expected.keys():
-        raise ArtifactDamaged(
-            f"{WEIGHTS_FILE} has the tensors {sorted(tensors)}; expected are {sorted(expected)}. "
-            f"{_RESTORE}"
-        )
-    return {name: _checked_tensor(name, tensors[name], expected[name]) for name in expected}
-
-
-def _checked_tensor(name: str, tensor: npt.NDArray[np.generic], shape: tuple[int, ...]) -> Floats:
-    if tensor.shape != shape or tensor.dtype not in (np.float32, np.float16):
-        raise ArtifactDamaged(
-            f"{WEIGHTS_FILE}: {name!r} is {tensor.dtype} of shape {tensor.shape}; {CONFIG_FILE} "
-            f"asks for float32 or float16 of shape {shape}. {_RESTORE}"
-        )
-    floats = tensor.astype(np.float32)
-    if not (np.abs(floats) <= _LARGEST).all():
-        raise ArtifactDamaged(
-            f"{WEIGHTS_FILE}: {name!r} has values that are no numbers, or beyond ±{_LARGEST:,.0f}. "
-            f"{_RESTORE}"
-        )
-    return floats
-
-
-def _load_ngrams(path: Path, config: Config) -> NgramModel:
-    try:
-        model = NgramModel.from_arrays(_load_tensors(path))
+        model = NgramModel.from_arrays(read_tensors(folder / NGRAMS_FILE))
     except ValueError as error:
-        raise ArtifactDamaged(f"{NGRAMS_FILE} cannot be used: {error} {_RESTORE}") from error
+        raise ArtifactDamaged(f"{NGRAMS_FILE} cannot be used: {error} {RESTORE}") from error
     if model.symbols != len(config.alphabet):
         raise ArtifactDamaged(
             f"{NGRAMS_FILE} is about {model.symbols} characters; the alphabet of {CONFIG_FILE} "
-            f"has {len(config.alphabet)}. {_RESTORE}"
+            f"has {len(config.alphabet)}. {RESTORE}"
         )
     return model

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd_char_lstm.artifact import Weights
-from seqd_char_lstm.sampling import Rules
+from seqd_modelkit.sampling import SamplingRules
 
 Ids = npt.NDArray[np.int32]
 Places = npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class Chains(Protocol):
         and not in the result. Of a version that reads windows, all chains begin at once.
         """
 
-    def write(self, uniforms: Doubles, temperatures: Doubles, rules: Rules) -> Characters:
+    def write(self, uniforms: Doubles, temperatures: Doubles, rules: SamplingRules) -> Characters:
         """Draw as many characters as there are `uniforms` (chains, steps), and read them."""
 
     def chosen(self, places: Places) -> "Chains":

@@ -21,7 +21,6 @@ import numpy as np
 from seqd_char_lstm.artifact import Version
 from seqd_char_lstm.chains import Characters, Doubles, Ids, Places, Singles, input_table
 from seqd_char_lstm.compiled_sampling import Choosing, Scratch, draw, find_own
-from seqd_char_lstm.sampling import RECENT, Rules
 from seqd_modelkit.lstm_cell import compiled
 from seqd_modelkit.lstm_serving import (
     StackStates,
@@ -32,6 +31,7 @@ from seqd_modelkit.lstm_serving import (
     step_stack,
     zero_states,
 )
+from seqd_modelkit.sampling import RECENT, SamplingRules
 
 
 class CompiledEngine:
@@ -80,9 +80,9 @@ class CompiledChains:
     def read(self, ids: Ids, starts: Places) -> Characters:
         """See `Chains.read`."""
         cold = np.zeros(len(ids))
-        return self._run(ids, starts, cold, np.zeros((len(ids), 0)), Rules())
+        return self._run(ids, starts, cold, np.zeros((len(ids), 0)), SamplingRules())
 
-    def write(self, uniforms: Doubles, temperatures: Doubles, rules: Rules) -> Characters:
+    def write(self, uniforms: Doubles, temperatures: Doubles, rules: SamplingRules) -> Characters:
         """See `Chains.write`."""
         drawn = np.full(uniforms.shape, -1, np.int32)
         starts = np.zeros(len(uniforms), np.int64)
@@ -107,7 +107,12 @@ class CompiledChains:
         self.read(given, (np.arange(count) >= len(ids)).astype(np.int64))
 
     def _run(
-        self, given: Ids, starts: Places, temperatures: Doubles, uniforms: Doubles, rules: Rules
+        self,
+        given: Ids,
+        starts: Places,
+        temperatures: Doubles,
+        uniforms: Doubles,
+        rules: SamplingRules,
     ) -> Characters:
         engine = self._engine
         result = Characters(np.full(given.shape, -1, np.int32), np.zeros(given.shape))

@@ -17,7 +17,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 class Choosing(NamedTuple):
-    """What is the same for all chains: see `sampling.Rules`."""
+    """What is the same for all chains: see `sampling.SamplingRules`."""
 
     top_k: int
     top_p: float

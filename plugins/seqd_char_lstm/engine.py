@@ -17,10 +17,10 @@ import numpy as np
 
 from seqd_char_lstm.artifact import Version
 from seqd_char_lstm.chains import Characters, Doubles, Engine, Ids, Network, NetworkChains, Places
-from seqd_char_lstm.sampling import RECENT, Rules, draw, own_log_probs
 from seqd_modelkit.ngrams import NgramModel
 from seqd_modelkit.ngrams.model import MAX_TABLE_CELLS
 from seqd_modelkit.numba_probe import can_compile
+from seqd_modelkit.sampling import RECENT, SamplingRules, draw, log_probabilities
 
 
 def engine_for(version: Version) -> Engine:
@@ -98,7 +98,7 @@ class SteppedChains:
             self._advance(now)
         return Characters(ids, log_probs)
 
-    def write(self, uniforms: Doubles, temperatures: Doubles, rules: Rules) -> Characters:
+    def write(self, uniforms: Doubles, temperatures: Doubles, rules: SamplingRules) -> Characters:
         """See `Chains.write`."""
         ids = np.zeros(uniforms.shape, np.int32)
         log_probs = np.zeros(uniforms.shape)
@@ -125,7 +125,7 @@ class SteppedChains:
         """Return the model's own log-probabilities for the first chains, (active, ids)."""
         ngrams = self._ngrams
         mixed = None if ngrams is None else ngrams.probabilities(self._states[:active])
-        return own_log_probs(self._network.logits[:active], mixed, self._share)
+        return log_probabilities(self._network.logits[:active], mixed, self._share)
 
     def _advance(self, ids: Ids) -> None:
         """Let the first chains read a character each."""

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import Device, check_arrays
-from seqd_char_lstm.artifact import Floats, Weights
-from seqd_char_lstm.train_parameters import TrainParameters
-from seqd_char_lstm.weights import as_weights, first_weights
+from seqd_char_lstm.artifact import Floats, Weights, as_weights
+from seqd_char_lstm.parameters import TrainParameters
+from seqd_char_lstm.weights import first_weights
 from seqd_modelkit.numba_probe import can_compile
 from seqd_modelkit.optimizers import AdamW, ExponentialMovingAverage, clip_scale, warmup_cosine
 
@@ -108,11 +108,11 @@ class CompiledLearner:
         """
         self._parameters = parameters
         self._weights = first_weights(ids, parameters)
-        self._ema = ExponentialMovingAverage(parameters.averaging)
-        if parameters.averaging:
+        self._ema = ExponentialMovingAverage(parameters.ema_momentum)
+        if parameters.ema_momentum:
             self._ema.add(self._weights, 1)
         self._adamw = AdamW(self._weights, parameters.weight_decay)
-        bounds = np.linspace(0, parameters.streams, min(threads, parameters.streams) + 1)
+        bounds = np.linspace(0, parameters.batch_size, min(threads, parameters.batch_size) + 1)
         edges = [round(bound) for bound in bounds]
         self._slices = [slice(a, b) for a, b in pairwise(edges)]
         self._networks = [
@@ -139,7 +139,7 @@ class CompiledLearner:
             gradients = self.gradients(inputs, targets)
             scale = clip_scale(gradients.arrays, self._parameters.clipnorm)
             self._adamw.step(gradients.arrays, learning_rate, scale)
-            if self._parameters.averaging:
+            if self._parameters.ema_momentum:
                 self._ema.add(self._weights, self._adamw.steps + 1)
         return gradients.loss / inputs.size
 
@@ -209,7 +209,7 @@ class CompiledLearner:
         `random` is seeded by the step's number, so that a training that goes on draws the same; for
         all streams at once, so that the number of threads does not matter.
         """
-        chosen, streams = self._parameters, self._parameters.streams
+        chosen, streams = self._parameters, self._parameters.batch_size
         outputs = (steps, streams, chosen.units)
         embedded = (steps, streams, chosen.embedding_dim)
         first = None

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from seqd.hookspecs import restore_variables, saved_variables
-from seqd_char_lstm.artifact import Layer, Weights
-from seqd_char_lstm.text import Ids
-from seqd_char_lstm.train_parameters import TrainParameters
-from seqd_char_lstm.weights import as_weights, first_weights
+from seqd_char_lstm.artifact import Layer, Weights, as_weights
+from seqd_char_lstm.data import Ids
+from seqd_char_lstm.parameters import TrainParameters
+from seqd_char_lstm.weights import first_weights
 from seqd_modelkit.optimizers import ema_decay
 
 Variables = dict[str, keras.Variable]
@@ -137,7 +137,7 @@ def build_stream_network(ids: int, parameters: TrainParameters) -> keras.Model:
     Its LSTM layers carry their states from batch to batch. cuDNN can run them: tanh and sigmoid,
     dropout (Srivastava et al. 2014) beside the recurrence and not in it, no mask.
     """
-    read = keras.Input(batch_shape=(parameters.streams, None), dtype="int32")
+    read = keras.Input(batch_shape=(parameters.batch_size, None), dtype="int32")
     x = keras.ops.one_hot(read, ids, dtype="float32")  # → (streams, steps, ids)
     if parameters.embedding_dim:
         # Not Embedding: its gradient has a row for each time that a character was read, and on
@@ -146,7 +146,7 @@ def build_stream_network(ids: int, parameters: TrainParameters) -> keras.Model:
         x = embedding(x)  # → (streams, steps, embedding dim)
         x = keras.layers.Dropout(parameters.input_dropout, seed=parameters.seed)(x)
     for number in range(parameters.layers):
-        x = CarryingLstm(parameters.units, parameters.streams)(x)  # → (streams, steps, units)
+        x = CarryingLstm(parameters.units, parameters.batch_size)(x)  # → (streams, steps, units)
         x = keras.layers.Dropout(parameters.dropout, seed=parameters.seed + 1 + number)(x)
     return keras.Model(read, keras.layers.Dense(ids)(x))  # → (streams, steps, ids)
 
@@ -168,7 +168,7 @@ class KerasLearner:
 
     def __init__(self, ids: int, parameters: TrainParameters) -> None:
         """Begin with the weights that `learner.CompiledLearner` begins with."""
-        self._ema_momentum = parameters.averaging
+        self._ema_momentum = parameters.ema_momentum
         #: The Keras network itself.
         self.network = build_stream_network(ids, parameters)
         self._weights = stream_variables(self.network)

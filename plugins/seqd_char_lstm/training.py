@@ -1,229 +1,363 @@
-"""Goes through a training's epochs and writes the version: what both modes share.
+"""Training, from a text to a version's files, in two modes.
 
-`window_training` and `stream_training` say what an epoch learns from and how. Made by the model's
-description (`seqd_char_lstm.CharLstm`) when a training begins.
+`WindowTask` learns as the Keras tutorial does: batches of overlapping windows in a random order,
+one prediction a window. `StreamTask` learns by truncated back-propagation through time: contiguous
+streams, a prediction at each position, LSTM states carried from batch to batch.
+`seqd_modelkit.training` has the loop over epochs. Afterwards an interpolated modified Kneser-Ney
+model is fitted to the same text, to compare the network with, and to mix into it where
+`ngram_share` says so.
 """
 
 import math
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from seqd.errors import InvalidParameters, Stopped
+from seqd.errors import InvalidData, InvalidParameters, Stopped
 from seqd.hookspecs import TrainContext, TrainedModel, random_stream
-from seqd_char_lstm.artifact import Version, Weights, named, save
-from seqd_char_lstm.corpus import Corpus
-from seqd_char_lstm.held_out import HeldOut
-from seqd_char_lstm.ngram_fitting import fit_ngrams
-from seqd_char_lstm.place import Place
-from seqd_char_lstm.train_parameters import TrainParameters
-from seqd_char_lstm.weights import as_weights
-from seqd_char_lstm.writing import write_samples
+from seqd_char_lstm.artifact import Config, Floats, Version, Weights, as_weights, named, save
+from seqd_char_lstm.data import Corpus, Ids, Streams, Windows, lead_in, read_corpus
+from seqd_char_lstm.decoding import ChainStart, Decoder
+from seqd_char_lstm.engine import engine_for
+from seqd_char_lstm.evaluation import ValidationText
+from seqd_char_lstm.learner import learner_for, learning_rate
+from seqd_char_lstm.parameters import TrainParameters
+from seqd_modelkit.ngrams import NgramModel, Smoothing, count, fit
+from seqd_modelkit.sampling import SamplingRules
+from seqd_modelkit.training import (
+    Sample,
+    StepMetrics,
+    TrainingLoop,
+    TrainingResult,
+    TrainingTask,
+)
 
-State = dict[str, npt.NDArray[np.generic]]
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+Batch = tuple[Ids, Ids]
 
-#: Characters of the text that a sample goes on from, where no window says how many.
+#: Characters of the text that a sample continues, where no window says how many.
 _PROMPT: Final = 40
 
+#: Characters of the text that a version of mode "stream" reads before an empty prompt.
+_LEAD_IN: Final = 64
 
-class Training(ABC):
-    """One training, from the text to the files. `run` it once and drop it."""
+#: Memory that back-propagation through one batch may take, in bytes.
+_MOST_BYTES: Final = 8 * 2**30
 
-    def __init__(
-        self, parameters: TrainParameters, context: TrainContext, corpus: Corpus, batches: int
-    ) -> None:
-        """An epoch has so many `batches`. Raises InvalidData for an unusable held-out text."""
+
+def train_version(parameters: TrainParameters, context: TrainContext) -> TrainedModel:
+    """Train, and write the version's files into `context.folder`; return its metrics.
+
+    Raises InvalidData and InvalidParameters before any work for what cannot be learnt from, and
+    what `TrainingLoop.run` raises.
+    """
+    corpus = read_corpus(parameters, context)
+    streams = parameters.mode == "stream"
+    task = (StreamTask if streams else WindowTask)(parameters, context, corpus)
+    _log_unused(parameters, context)
+    loop = TrainingLoop(
+        task,
+        context,
+        model="char_lstm",
+        epochs=parameters.epochs,
+        learning_rate=parameters.learning_rate,
+        patience=parameters.patience if streams else 0,
+        throughput="characters_per_s",
+    )
+    return _finish(task, loop.run(), parameters, context)
+
+
+def _log_unused(parameters: TrainParameters, context: TrainContext) -> None:
+    mode, unused = parameters.mode, parameters.unused()
+    if unused:
+        other = "window" if mode == "stream" else "stream"
+        context.log(
+            f"Not used in mode {mode}: {', '.join(unused)}. What they are for is mode {other}."
+        )
+    if mode == "stream" and context.device.kind == "gpu" and parameters.recurrent_dropout:
+        context.log(
+            "Not used on a GPU: recurrent_dropout. cuDNN has no LSTM that leaves recurrent weights "
+            "out; more dropout does something alike."
+        )
+
+
+class TextTask(TrainingTask[Batch]):
+    """What both modes share: validation and samples."""
+
+    def __init__(self, parameters: TrainParameters, context: TrainContext, corpus: Corpus) -> None:
+        """Raises InvalidData for an unusable held-out text."""
+        self.corpus: Final = corpus
+        self.config: Final = self._config_of(parameters, corpus)
+        threads = context.device.threads
+        held_out = corpus.held_out
+        self.validation: Final = None if held_out is None else ValidationText(held_out, threads)
         self._parameters = parameters
-        self._context = context
-        self._corpus = corpus
-        self._epoch_batches = batches
-        self._steps = batches * parameters.epochs
-        self._threads = context.device.threads
-        self._held_out = (
-            None
-            if corpus.held_out is None
-            else HeldOut(corpus.held_out, self._stop_requested, self._threads)
-        )
-        self._place = Place()
+        self._threads = threads
+        #: The current epoch's random numbers, first of its batches, then of its samples' prompt.
+        self._random = random_stream(parameters.seed, 1, 0)
 
-    def run(self) -> TrainedModel:
-        """Train all epochs, or those that a checkpoint has left, and write the files.
+    @staticmethod
+    @abstractmethod
+    def _config_of(parameters: TrainParameters, corpus: Corpus) -> Config:
+        """Return the config that a version will have."""
 
-        Raises Stopped within one step, and InvalidParameters when the loss is lost.
-        """
-        self._tell_what_is_unused()
-        self._resume()
-        while not self._is_done():
-            self._run_epoch(self._place.epoch)
-        return self._finish()
+    def _begin_epoch(self, epoch: int) -> np.random.Generator:
+        # One random stream an epoch, so that its order does not depend on the epochs before it.
+        self._random = random_stream(self._parameters.seed, epoch, 0)
+        return self._random
 
     @abstractmethod
-    def _losses(self, random: np.random.Generator) -> Iterator[tuple[float, int]]:
-        """Learn from the batches that are left of an epoch, one each time that it is asked.
-
-        Gives each batch's mean loss in nats, from before its step, and its predictions. `random`
-        is the epoch's own.
-        """
+    def network_weights(self) -> Weights:
+        """Return the weights to write text with: their EMA where one is kept."""
 
     @abstractmethod
-    def _version(self) -> Version:
-        """Give what would be served now, without n-grams."""
+    def library_versions(self) -> dict[str, str]:
+        """Return the versions of the libraries that take part, by name."""
 
-    @abstractmethod
-    def _state(self) -> State:
-        """Copy out what the steps to come read."""
+    def data_metrics(self) -> dict[str, float]:
+        """Return the sizes of what was learnt from."""
+        characters, alphabet = len(self.corpus.ids), len(self.corpus.alphabet)
+        return {"characters": float(characters), "alphabet": float(alphabet)}
 
-    @abstractmethod
-    def _restore(self, state: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Take over what `_state` gave; `_place` is already that of the checkpoint."""
+    def weights(self) -> dict[str, Floats]:
+        """Return `network_weights` by name."""
+        return named(self.network_weights())
 
-    @abstractmethod
-    def _libraries(self) -> dict[str, str]:
-        """Versions of the libraries that take part, by name."""
+    def version(self) -> Version:
+        """Return what would be served now, without n-grams."""
+        return Version(self.config, self.network_weights())
 
-    def _kept_version(self) -> Version:
-        """Give what is served in the end, without n-grams."""
-        return self._version()
+    def report(self, means: Mapping[str, float]) -> Mapping[str, float]:
+        """Return the mean loss in nats per character, and in bits."""
+        return {"loss": means["loss"], "bits_per_char": means["loss"] / math.log(2.0)}
 
-    def _is_done(self) -> bool:
-        return self._place.epoch > self._parameters.epochs
+    def validate(self, stop_requested: Callable[[], bool]) -> Mapping[str, float]:
+        """Return loss and bits per character of the network on the held-out text."""
+        if self.validation is None:
+            return {}
+        return self.validation.network_metrics(self.version(), stop_requested)
 
-    def _step_metrics(self) -> dict[str, float]:
-        """Give what a mode tells of a step besides its loss and rate."""
-        return {}
-
-    def _end_epoch(self, metrics: dict[str, float]) -> None:
-        self._place = self._place.after_epoch(metrics)
-
-    def _run_epoch(self, epoch: int) -> None:
-        began_s = time.monotonic()
-        # One stream an epoch, so that an epoch's order does not hang on the epochs before it.
-        random = random_stream(self._parameters.seed, epoch, 0)
-        self._learn(epoch, random)
-        # No rate: a training that goes on after a kill tells what an undisturbed one does (C1).
-        metrics = _loss_figures(self._place.losses.value) | self._step_metrics()
-        if self._held_out is not None:
-            metrics |= self._held_out.figures(self._version())
-        seconds = time.monotonic() - began_s
-        self._context.epoch(epoch, self._parameters.epochs, seconds, **metrics)
-        self._show_samples(epoch, random)
-        self._end_epoch(metrics)
-        self._save()
-
-    def _learn(self, epoch: int, random: np.random.Generator) -> None:
-        """Go through what is left of an epoch."""
-        place, losses = self._place, self._losses(random)
-        began_s, before = time.monotonic(), place.losses.predictions
-        for _ in range(place.batches, self._epoch_batches):
-            self._heed_stop()
-            place.losses.add(*next(losses))
-            self._check_loss(epoch)
-            place.batches += 1
-            seconds = max(time.monotonic() - began_s, 1e-9)
-            figures = _loss_figures(place.losses.value) | self._step_metrics()
-            rate = (place.losses.predictions - before) / seconds
-            self._context.step(self._steps_done, self._steps, **figures, characters_per_s=rate)
-            if self._context.checkpoints.due():
-                self._save()
-
-    def _check_loss(self, epoch: int) -> None:
-        loss = self._place.losses.value
-        if not math.isfinite(loss):
-            raise InvalidParameters(
-                f"The loss became {loss} in epoch {epoch} with learning_rate "
-                f"{self._parameters.learning_rate}. Train with a lower one."
-            )
-
-    def _show_samples(self, epoch: int, random: np.random.Generator) -> None:
-        """Let the network, without n-grams, go on from a place of the text. Raises Stopped."""
-        length, temperatures = self._parameters.sample_length, self._parameters.sample_temperatures
-        if not length:
+    def samples(self, epoch: int, stop_requested: Callable[[], bool]) -> Iterator[Sample]:
+        """Yield a continuation of one passage of the text at each temperature, by the network."""
+        parameters, ids, alphabet = self._parameters, self.corpus.ids, self.corpus.alphabet
+        if not parameters.sample_length:
             return
-        version, ids, seed = self._version(), self._corpus.ids, self._parameters.seed
-        characters = version.config.window or min(_PROMPT, len(ids))
-        start = int(random.integers(len(ids) - characters + 1))
+        temperatures, window = parameters.sample_temperatures, self.config.window
+        characters = window or min(_PROMPT, len(ids))
+        start = int(self._random.integers(len(ids) - characters + 1))
         prompt = ids[start : start + characters]
-        streams = [random_stream(seed, epoch, 1 + number) for number in range(len(temperatures))]
-        texts = write_samples(
-            version, prompt, temperatures, streams, length, self._stop_requested, self._threads
+        starts = [
+            ChainStart(prompt, temperature, random_stream(parameters.seed, epoch, 1 + number))
+            for number, temperature in enumerate(temperatures)
+        ]
+        decoder = Decoder(
+            engine_for(self.version()),
+            starts,
+            SamplingRules(),
+            chain_rows=window or 1,
+            threads=self._threads,
+            stop_requested=stop_requested,
         )
-        alphabet = self._corpus.alphabet
+        texts = [""] * len(starts)
+        for delta in decoder.decode(parameters.sample_length):
+            texts[delta.chain] += alphabet.decode(delta.ids)
         for temperature, text in zip(temperatures, texts, strict=True):
-            self._context.sample(epoch, temperature, alphabet.decode(prompt), alphabet.decode(text))
+            yield Sample(temperature, alphabet.decode(prompt), text)
 
-    def _finish(self) -> TrainedModel:
-        """Fit what the network is compared with, measure, and write the version's files."""
-        version, order = self._kept_version(), self._parameters.ngram_order
-        half, figures = self._parameters.half_precision, self._figures_of_epoch()
-        if half:
-            version = replace(version, weights=rounded_to_half(version.weights))
-        if order and (self._held_out is not None or version.config.ngram_share):
-            ids, symbols = self._corpus.ids, len(self._corpus.alphabet)
-            version = replace(version, ngrams=fit_ngrams(ids, symbols, order, self._stop_requested))
-        if self._held_out is not None:
-            figures |= self._held_out.compared(version)
-        kept = version.ngrams if version.config.ngram_share else None
-        save(self._context.folder, version.config, version.weights, kept, half=half)
-        return TrainedModel(metrics=figures, libraries=self._libraries())
 
-    def _figures_of_epoch(self) -> dict[str, float]:
-        """Give the figures of the epoch whose weights are kept, and what it learnt from."""
-        best = self._place.best
-        metrics = self._place.metrics if best is None else best.metrics
-        return {
-            "loss": metrics["loss"],
-            "bits_per_char": metrics["bits_per_char"],
-            "characters": float(len(self._corpus.ids)),
-            "alphabet": float(len(self._corpus.alphabet)),
-            "epochs": float(self._place.epoch - 1 if best is None else best.epoch),
-        }
+class WindowTask(TextTask):
+    """Learns from each window once an epoch, with Keras on any device."""
 
-    def _tell_what_is_unused(self) -> None:
-        mode, unused = self._parameters.mode, self._parameters.unused()
-        if unused:
-            other = "window" if mode == "stream" else "stream"
-            self._context.log(
-                f"Not used in mode {mode}: {', '.join(unused)}. What they are for is mode {other}."
+    def __init__(self, parameters: TrainParameters, context: TrainContext, corpus: Corpus) -> None:
+        if len(corpus.ids) <= parameters.window:
+            raise InvalidData(
+                f"The text has {len(corpus.ids):,} characters to learn from; a window of "
+                f"{parameters.window} and the character after it need at least "
+                f"{parameters.window + 1}. Give a longer text or a smaller window."
             )
+        super().__init__(parameters, context, corpus)
+        from seqd_char_lstm.network import WindowNetwork, libraries
 
-    def _resume(self) -> None:
-        checkpoint = self._context.checkpoints.load()
-        if checkpoint is not None:
-            self._place = Place.of(checkpoint.progress)
-            self._restore(checkpoint.arrays)
+        self._windows = Windows(corpus.ids, parameters.window, parameters.step)
+        self._libraries = libraries
+        self._network = WindowNetwork(
+            ids=len(corpus.alphabet),
+            window=parameters.window,
+            units=parameters.units,
+            learning_rate=parameters.learning_rate,
+            seed=parameters.seed,
+        )
 
-    def _save(self) -> None:
-        self._context.checkpoints.save(self._state(), self._place.model_dump())
-
-    def _heed_stop(self) -> None:
-        if self._stop_requested():
-            raise Stopped(
-                f"The training was stopped after step {self._steps_done:,} of {self._steps:,}; "
-                "it made no version."
-            )
-
-    def _stop_requested(self) -> bool:
-        """Ask whether to stop, and save once more if so."""
-        if not self._context.stop_requested():
-            return False
-        self._save()
-        return True
+    @staticmethod
+    def _config_of(parameters: TrainParameters, corpus: Corpus) -> Config:
+        return Config(
+            reads="window",
+            alphabet=corpus.alphabet.characters,
+            lower_case=parameters.lower_case,
+            units=parameters.units,
+            window=parameters.window,
+            lead_in=lead_in(corpus.text, parameters.window),
+        )
 
     @property
-    def _steps_done(self) -> int:
-        return (self._place.epoch - 1) * self._epoch_batches + self._place.batches
+    def batches_per_epoch(self) -> int:
+        """Batches of every epoch, the last of which may be smaller."""
+        return -(-len(self._windows) // self._parameters.batch_size)
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Return the epoch's windows, (batch, window), and the ids after them, (batch,)."""
+        order = self._begin_epoch(epoch).permutation(len(self._windows))
+        size = self._parameters.batch_size
+        return self._windows.batches(order[first * size :], size)
+
+    def step(self, batch: Batch, done: int, total: int) -> StepMetrics:
+        """Take a step of RMSprop."""
+        del done, total
+        windows, targets = batch
+        loss = self._network.train_step(windows, targets)
+        return StepMetrics(len(targets), {"loss": loss * len(targets)})
+
+    def network_weights(self) -> Weights:
+        """Return the network's weights."""
+        return self._network.weights()
+
+    def library_versions(self) -> dict[str, str]:
+        """Return the versions of the libraries that take part, by name."""
+        return self._libraries()
+
+    def data_metrics(self) -> dict[str, float]:
+        """Return the sizes of what was learnt from, with the number of windows."""
+        return super().data_metrics() | {"windows": float(len(self._windows))}
+
+    def state(self) -> Arrays:
+        """Return the network's and the optimizer's state."""
+        return self._network.state()
+
+    def restore(self, state: Arrays) -> None:
+        """Take over a state; raise CheckpointDamaged for another network's."""
+        self._network.restore(state)
 
 
-def rounded_to_half(weights: Weights) -> Weights:
-    """Give weights as they are once they were stored with 16 bits each."""
-    halves = {name: array.astype(np.float16) for name, array in named(weights).items()}
-    return as_weights({name: array.astype(np.float32) for name, array in halves.items()})
+class StreamTask(TextTask):
+    """Learns from the text once an epoch, from an offset of its own on."""
+
+    def __init__(self, parameters: TrainParameters, context: TrainContext, corpus: Corpus) -> None:
+        _check_size(corpus, parameters)
+        if parameters.patience and corpus.held_out is None:
+            raise InvalidParameters(
+                f"patience is {parameters.patience}, and there is nothing to validate on: give "
+                "held-out data or a validation_split, or set patience to 0."
+            )
+        super().__init__(parameters, context, corpus)
+        self._streams = Streams(corpus.ids, parameters.batch_size, parameters.steps)
+        self._learner = learner_for(len(corpus.alphabet), parameters, context.device)
+
+    @staticmethod
+    def _config_of(parameters: TrainParameters, corpus: Corpus) -> Config:
+        text = corpus.text
+        return Config(
+            reads="stream",
+            alphabet=corpus.alphabet.characters,
+            lower_case=parameters.lower_case,
+            units=parameters.units,
+            layers=parameters.layers,
+            embedding_dim=parameters.embedding_dim,
+            lead_in=lead_in(text, min(_LEAD_IN, len(text))),
+            ngram_share=parameters.ngram_share,
+        )
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of every epoch."""
+        return len(self._streams)
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Return the epoch's inputs and targets, (batch_size, steps) each."""
+        offset = int(self._begin_epoch(epoch).integers(len(self.corpus.ids)))
+        if not first:
+            self._learner.begin_epoch()
+        return self._streams.batches(offset, first)
+
+    def step(self, batch: Batch, done: int, total: int) -> StepMetrics:
+        """Take a step of AdamW."""
+        inputs, targets = batch
+        rate = learning_rate(self._parameters, done, total)
+        loss = self._learner.step(inputs, targets, rate)
+        return StepMetrics(targets.size, {"loss": loss * targets.size}, {"learning_rate": rate})
+
+    def network_weights(self) -> Weights:
+        """Return the network's weights, or their EMA where one is kept."""
+        return self._learner.weights()
+
+    def library_versions(self) -> dict[str, str]:
+        """Return the versions of the libraries that take part, by name."""
+        return self._learner.library_versions()
+
+    def state(self) -> Arrays:
+        """Return the learner's state, with the LSTM states of the streams."""
+        return self._learner.state()
+
+    def restore(self, state: Arrays) -> None:
+        """Take over a state; raise CheckpointDamaged for another network's."""
+        self._learner.restore(state)
 
 
-def _loss_figures(loss: float) -> dict[str, float]:
-    return {"loss": loss, "bits_per_char": loss / math.log(2.0)}
+def _check_size(corpus: Corpus, parameters: TrainParameters) -> None:
+    batch = parameters.batch_size * parameters.steps
+    if len(corpus.ids) < batch:
+        raise InvalidData(
+            f"The text has {len(corpus.ids):,} characters to learn from; {parameters.batch_size} "
+            f"streams of {parameters.steps} steps need at least {batch:,}. Give a longer text, or "
+            "a smaller batch_size or fewer steps."
+        )
+    # Gates, states and outputs of each layer, and the logits thrice; float32.
+    of_character = 8 * parameters.layers * parameters.units + 3 * len(corpus.alphabet)
+    if 4 * batch * of_character > _MOST_BYTES:
+        raise InvalidParameters(
+            f"A batch of {parameters.batch_size} streams of {parameters.steps} steps would take "
+            f"{4 * batch * of_character / 2**30:.0f} GiB with {parameters.layers} x "
+            f"{parameters.units} units and {len(corpus.alphabet):,} characters; at most "
+            f"{_MOST_BYTES // 2**30} are allowed. Use a smaller batch_size or fewer steps."
+        )
+
+
+def _finish(
+    task: TextTask, result: TrainingResult, parameters: TrainParameters, context: TrainContext
+) -> TrainedModel:
+    """Fit the n-grams, validate what will be served, and write the version's files."""
+    metrics = {name: result.metrics[name] for name in ("loss", "bits_per_char")}
+    metrics |= task.data_metrics() | {"epochs": float(result.epoch)}
+    tensors, half = dict(result.weights), parameters.half_precision
+    if half:  # as they are once they were stored
+        tensors = {name: _rounded_to_half(array) for name, array in tensors.items()}
+    version, order = Version(task.config, as_weights(tensors)), parameters.ngram_order
+    if order and (task.validation is not None or version.config.ngram_share):
+        version = replace(version, ngrams=_fit_ngrams(task.corpus, order, context.stop_requested))
+    if task.validation is not None:
+        metrics |= task.validation.all_metrics(version, context.stop_requested)
+    served = version.ngrams if version.config.ngram_share else None
+    save(context.folder, version.config, version.weights, served, half=half)
+    return TrainedModel(metrics=metrics, libraries=task.library_versions())
+
+
+def _rounded_to_half(array: Floats) -> Floats:
+    return array.astype(np.float16).astype(np.float32)
+
+
+def _fit_ngrams(corpus: Corpus, order: int, stop_requested: Callable[[], bool]) -> NgramModel:
+    """Return a Kneser-Ney model of the text that is trained on. Raises Stopped.
+
+    About a second for 600,000 characters; a training that is killed meanwhile begins it again.
+    """
+
+    def check_stop(_: int) -> None:
+        if stop_requested():
+            raise Stopped("The training was stopped while it fitted its n-grams.")
+
+    symbols = len(corpus.alphabet)
+    counts = count([corpus.ids], order=order, symbols=symbols, on_span=check_stop)
+    return fit(counts, Smoothing.KNESER_NEY)

@@ -1,11 +1,9 @@
-"""The network's weights by name: as they are drawn first, and as a version has them."""
-
-from collections.abc import Mapping
+"""The weights that a training begins with, by name."""
 
 import numpy as np
 
-from seqd_char_lstm.artifact import Floats, Layer, Weights
-from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.artifact import Floats
+from seqd_char_lstm.parameters import TrainParameters
 from seqd_modelkit.initializers import glorot_uniform, lstm_bias, orthogonal
 
 
@@ -28,14 +26,3 @@ def first_weights(ids: int, parameters: TrainParameters) -> dict[str, Floats]:
     weights["dense"] = glorot_uniform(random, units, ids)
     weights["dense_bias"] = np.zeros(ids)
     return {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
-
-
-def as_weights(arrays: Mapping[str, Floats]) -> Weights:
-    """Return arrays by name in the form that a version has."""
-    layers: list[Layer] = []
-    while f"layer_{len(layers)}.kernel" in arrays:
-        name = f"layer_{len(layers)}"
-        parts = (arrays[f"{name}.{part}"] for part in ("kernel", "recurrent", "bias"))
-        layers.append(Layer(*parts))
-    embedding = arrays.get("embedding")
-    return Weights(embedding, tuple(layers), arrays["dense"], arrays["dense_bias"])

@@ -76,7 +76,7 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
     batches = Batches(inputs.training, config, parameters)
     learning = Learning(learner, version_of, batches, parameters, context)
     metrics = learning.run(inputs.validation)
-    version = version_of(learning.weights())
+    version = version_of(learning.kept_weights())
     if parameters.ngram_order:
         version = _with_ngrams(version, inputs.training, parameters, context)
         of_lstm = {f"lstm_{name}": value for name, value in metrics.items()}

@@ -33,7 +33,6 @@ SMALL = {
     "max_tokens": 12,
     "window": 8,
     "step": 4,
-    "batch_windows": 64,
     "batch_size": 8,
     "sample_length": 4,
     "validation_split": 0.2,

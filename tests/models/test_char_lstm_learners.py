@@ -21,7 +21,7 @@ TEXT = np.random.default_rng(1).integers(0, IDS, (STREAMS, 40)).astype(np.int32)
 
 def some_parameters(**values: object) -> TrainParameters:
     """A small network whose dropout is off, since each learner draws its own."""
-    small = {"mode": "stream", "units": 8, "streams": STREAMS, "steps": STEPS, "dropout": 0.0}
+    small = {"mode": "stream", "units": 8, "batch_size": STREAMS, "steps": STEPS, "dropout": 0.0}
     return TrainParameters.model_validate(small | values)
 
 
@@ -67,7 +67,7 @@ def test_gradients_agree_with_keras(network):
         {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
         {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
         {"layers": 1, "embedding_dim": 5, "clipnorm": 0.05, "weight_decay": 0.0},
-        {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "averaging": 0.6},
+        {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "ema_momentum": 0.6},
     ],
     ids=str,
 )
@@ -108,7 +108,7 @@ def test_a_new_epoch_begins_from_zeros_with_both():
 def test_kerass_learner_goes_on_from_a_state_as_if_nothing_had_happened():
     from seqd_char_lstm.network import KerasLearner
 
-    parameters = some_parameters(dropout=0.3, input_dropout=0.2, averaging=0.9, layers=2)
+    parameters = some_parameters(dropout=0.3, input_dropout=0.2, ema_momentum=0.9, layers=2)
     learner = KerasLearner(IDS, parameters)
     learner.step(*batch(0), 0.01)
     state = learner.state()
@@ -153,7 +153,7 @@ def test_on_a_gpu_slot_keras_learns_and_a_stopped_training_goes_on(tmp_path):
         epochs=2,
         dropout=0.2,
         recurrent_dropout=0.1,
-        averaging=0.9,
+        ema_momentum=0.9,
         validation_split=0.1,
         sample_length=5,
     )

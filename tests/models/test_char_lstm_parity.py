@@ -9,13 +9,12 @@ import pytest
 from char_lstm_builders import a_stepped_engine, some_weights
 from seqd.hookspecs import Device
 from seqd_char_lstm import TrainParameters
-from seqd_char_lstm.artifact import Version
+from seqd_char_lstm.artifact import Config, Version
 from seqd_char_lstm.chains import Characters, Engine
 from seqd_char_lstm.compiled_chains import CompiledEngine
-from seqd_char_lstm.config import Config
 from seqd_char_lstm.engine import SteppedEngine, engine_for
 from seqd_char_lstm.learner import learner_for
-from seqd_char_lstm.sampling import Rules
+from seqd_modelkit.sampling import SamplingRules
 
 pytestmark = [pytest.mark.network, pytest.mark.smoke]
 
@@ -71,7 +70,7 @@ def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embeddin
     texts = some_text(8, 101)
     sizes = {"units": 48, "layers": layers, "embedding_dim": embedding_dim}
     learner = KerasLearner(
-        26, TrainParameters(mode="stream", streams=8, steps=100, dropout=0.0, **sizes)
+        26, TrainParameters(mode="stream", batch_size=8, steps=100, dropout=0.0, **sizes)
     )
     for _ in range(5):  # away from the start, where all is small
         learner.step(texts[:, :50], texts[:, :1].repeat(50, axis=1), 0.01)
@@ -95,7 +94,10 @@ def test_without_numba_keras_writes_the_same_text_and_learns(reads, monkeypatch)
     version = Version(config, some_weights(config))
     random = np.random.default_rng(1)
     prompts, uniforms = some_text(3, 12), random.random((3, 20))
-    rules, temperatures = Rules(top_p=0.9, repetition_penalty=1.2), np.array([0.0, 0.7, 1.2])
+    rules, temperatures = (
+        SamplingRules(top_p=0.9, repetition_penalty=1.2),
+        np.array([0.0, 0.7, 1.2]),
+    )
 
     def written(engine: Engine) -> Characters:
         chains = engine.chains(3)

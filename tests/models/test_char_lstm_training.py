@@ -17,7 +17,7 @@ TEXT = "The cat sat on the mat. The rat sat on a cat. " * 8  # 368 characters
 SMALL = {
     "window": 10,
     "units": 12,
-    "batch_windows": 32,
+    "batch_size": 32,
     "epochs": 2,
     "sample_length": 15,
     "sample_temperatures": [0.0, 1.0],
@@ -178,8 +178,8 @@ def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_p
 def test_what_only_streams_read_is_told(tmp_path):
     context = a_context(tmp_path)
 
-    trained(context, streams=8, layers=2, epochs=1)
+    trained(context, steps=8, layers=2, epochs=1)
 
     assert context.logs == [
-        "Not used in mode window: layers, streams. What they are for is mode stream."
+        "Not used in mode window: layers, steps. What they are for is mode stream."
     ]

@@ -91,7 +91,8 @@ def with_changed_config(folder, changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 3}, "Input should be 2"),
+        ({"format": 1}, "Input should be 2"),
+        ({"format": 3}, "config.json has format 3, and this seqd reads format 2"),
         ({"reads": "pages"}, "Input should be 'window' or 'stream'"),
         ({"alphabet": "ba .cd"}, "the alphabet is not in order, or has a character twice"),
         ({"lead_in": "a cab"}, "lead_in has 5 characters, not 8"),

@@ -6,8 +6,7 @@ from seqd.errors import InvalidData
 from seqd.inputs import TextDataset
 from seqd.testing import MemoryTrainContext
 from seqd_char_lstm import TrainParameters
-from seqd_char_lstm.corpus import Corpus, read_corpus
-from seqd_char_lstm.text import UNKNOWN
+from seqd_char_lstm.data import UNKNOWN, Corpus, read_corpus
 
 
 def a_context(folder, text, held_out=None) -> MemoryTrainContext:

@@ -12,7 +12,7 @@ from char_lstm_builders import a_config, a_stepped_engine, a_stream_config, a_ve
 from seqd_char_lstm.artifact import Version
 from seqd_char_lstm.compiled_chains import CompiledEngine
 from seqd_char_lstm.engine import SteppedEngine, engine_for
-from seqd_char_lstm.sampling import Rules
+from seqd_modelkit.sampling import SamplingRules
 
 IDS = 6
 KINDS = [CompiledEngine, a_stepped_engine]
@@ -99,7 +99,7 @@ def test_each_character_is_as_probable_as_a_plain_lstm_says(version, kind):
 def test_compiled_and_stepped_write_the_same_text(version):
     texts, uniforms = some_texts(version, 5, 20), np.random.default_rng(1).random((5, 80))
     temperatures = np.array([0.0, 0.5, 1.0, 1.0, 1.5])
-    rules = Rules(top_k=5, top_p=0.9, repetition_penalty=1.2)
+    rules = SamplingRules(top_k=5, top_p=0.9, repetition_penalty=1.2)
 
     pieces = []
     for kind in KINDS:
@@ -116,7 +116,7 @@ def written(kind, version, texts, uniforms, places):
     chains = kind(version).chains(len(places))
     chains.read(texts[places], starts(len(places)))
     temperatures = 0.5 + np.arange(len(texts)) / len(texts)
-    return chains.write(uniforms[places], temperatures[places], Rules(top_p=0.95))
+    return chains.write(uniforms[places], temperatures[places], SamplingRules(top_p=0.95))
 
 
 @pytest.mark.parametrize("units", [16, 128])
@@ -140,7 +140,7 @@ def test_a_chain_is_the_same_to_the_last_bit_in_every_batch(kind, config, units,
 def test_a_text_read_and_written_in_parts_is_the_same_to_the_last_bit(version, kind):
     texts, uniforms = some_texts(version, 3, 20), np.random.default_rng(1).random((3, 40))
     forward, warm = kind(version), np.ones(3)
-    rules = Rules(repetition_penalty=1.3)
+    rules = SamplingRules(repetition_penalty=1.3)
     whole, parted = forward.chains(3), forward.chains(3)
 
     whole.read(texts, starts(3))

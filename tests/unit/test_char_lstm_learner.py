@@ -8,7 +8,7 @@ import pytest
 
 from seqd.errors import CheckpointDamaged
 from seqd_char_lstm.learner import CompiledLearner, StreamNetwork
-from seqd_char_lstm.train_parameters import TrainParameters
+from seqd_char_lstm.parameters import TrainParameters
 from seqd_char_lstm.weights import first_weights
 from seqd_modelkit.optimizers import AdamW
 
@@ -20,7 +20,7 @@ def parameters(**changes: object) -> TrainParameters:
         "mode": "stream",
         "units": 24,
         "embedding_dim": 7,
-        "streams": STREAMS,
+        "batch_size": STREAMS,
         "steps": STEPS,
         "dropout": 0.0,
     }
@@ -63,7 +63,7 @@ def test_gradients_are_the_slopes_of_the_loss(layers, embedding_dim):
 
 @pytest.mark.parametrize("threads", [2, 4, 32])
 def test_any_number_of_threads_learns_the_same(threads):
-    chosen = parameters(dropout=0.25, input_dropout=0.1, recurrent_dropout=0.1, averaging=0.9)
+    chosen = parameters(dropout=0.25, input_dropout=0.1, recurrent_dropout=0.1, ema_momentum=0.9)
     alone, together = CompiledLearner(IDS, chosen, 1), CompiledLearner(IDS, chosen, threads)
 
     losses = [(alone.step(*batch(n), 1e-2), together.step(*batch(n), 1e-2)) for n in range(5)]
@@ -74,7 +74,7 @@ def test_any_number_of_threads_learns_the_same(threads):
 
 
 def test_a_state_that_is_taken_over_leads_to_the_same_weights():
-    chosen = parameters(layers=2, dropout=0.25, recurrent_dropout=0.1, averaging=0.9)
+    chosen = parameters(layers=2, dropout=0.25, recurrent_dropout=0.1, ema_momentum=0.9)
     undisturbed, stopped = CompiledLearner(IDS, chosen, 2), CompiledLearner(IDS, chosen, 2)
     for number in range(3):
         undisturbed.step(*batch(number), 1e-2)
@@ -144,7 +144,7 @@ def test_recurrent_weights_that_a_step_leaves_out_do_not_learn_from_it():
 
 def test_the_version_gets_the_running_mean_of_the_weights():
     plain = CompiledLearner(IDS, parameters())
-    averaged = CompiledLearner(IDS, parameters(averaging=0.5))
+    averaged = CompiledLearner(IDS, parameters(ema_momentum=0.5))
 
     seen = []
     for number in range(4):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from char_lstm_builders import a_stepped_engine, a_stream_config, some_ngrams, some_weights
 from seqd_char_lstm.artifact import Layer, Version, Weights
 from seqd_char_lstm.compiled_chains import CompiledEngine
-from seqd_char_lstm.sampling import RECENT, Rules
+from seqd_modelkit.sampling import RECENT, SamplingRules
 
 both_kinds = pytest.mark.parametrize("kind", [CompiledEngine, a_stepped_engine])
 
@@ -31,7 +31,7 @@ def drawn(kind, uniforms, temperature=1.0, rules=None, probabilities=P, before=(
     read = np.tile(np.array(before, np.int32), (len(uniforms), 1))
     chains.read(read, np.zeros(len(uniforms), np.int64))
     piece = chains.write(
-        np.array(uniforms)[:, None], np.full(len(uniforms), temperature), rules or Rules()
+        np.array(uniforms)[:, None], np.full(len(uniforms), temperature), rules or SamplingRules()
     )
     return piece.ids[:, 0].tolist(), piece.log_probs[:, 0]
 
@@ -54,7 +54,7 @@ def test_a_uniform_number_picks_by_cumulated_probability(kind):
 
 @both_kinds
 def test_what_rounding_carries_to_the_end_is_the_last_that_may_be_drawn(kind):
-    assert drawn(kind, [1 - 2**-53], rules=Rules(top_k=2))[0] == [3]
+    assert drawn(kind, [1 - 2**-53], rules=SamplingRules(top_k=2))[0] == [3]
 
 
 @both_kinds
@@ -73,7 +73,7 @@ def test_of_equals_temperature_zero_takes_the_first(kind):
 @both_kinds
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
 def test_log_probabilities_are_the_models_own_whatever_the_rules(kind, temperature):
-    rules = Rules(top_k=3, top_p=0.8, repetition_penalty=1.5)
+    rules = SamplingRules(top_k=3, top_p=0.8, repetition_penalty=1.5)
 
     ids, log_probs = drawn(kind, np.arange(20) / 20, temperature, rules, before=[1, 5])
 
@@ -84,20 +84,20 @@ def test_log_probabilities_are_the_models_own_whatever_the_rules(kind, temperatu
 @pytest.mark.parametrize(
     ("rules", "ids"),
     [
-        (Rules(top_k=1), [1]),  # of equals the first
-        (Rules(top_k=2), [1, 3]),
-        (Rules(top_k=4), [1, 2, 3, 5]),
-        (Rules(top_k=5), [0, 1, 2, 3, 5]),
-        (Rules(top_k=6), [0, 1, 2, 3, 4, 5]),
-        (Rules(top_k=1_000), [0, 1, 2, 3, 4, 5]),
-        (Rules(top_p=1e-9), [1]),
-        (Rules(top_p=0.29), [1]),
-        (Rules(top_p=0.31), [1, 3]),
-        (Rules(top_p=0.61), [1, 3, 5]),  # 0.3 + 0.3 are not enough
-        (Rules(top_p=0.81), [1, 2, 3, 5]),
+        (SamplingRules(top_k=1), [1]),  # of equals the first
+        (SamplingRules(top_k=2), [1, 3]),
+        (SamplingRules(top_k=4), [1, 2, 3, 5]),
+        (SamplingRules(top_k=5), [0, 1, 2, 3, 5]),
+        (SamplingRules(top_k=6), [0, 1, 2, 3, 4, 5]),
+        (SamplingRules(top_k=1_000), [0, 1, 2, 3, 4, 5]),
+        (SamplingRules(top_p=1e-9), [1]),
+        (SamplingRules(top_p=0.29), [1]),
+        (SamplingRules(top_p=0.31), [1, 3]),
+        (SamplingRules(top_p=0.61), [1, 3, 5]),  # 0.3 + 0.3 are not enough
+        (SamplingRules(top_p=0.81), [1, 2, 3, 5]),
         # Of the three that top-k leaves, 0.3 + 0.3 are three quarters.
-        (Rules(top_k=3, top_p=0.74), [1, 3]),
-        (Rules(top_k=3, top_p=0.76), [1, 3, 5]),
+        (SamplingRules(top_k=3, top_p=0.74), [1, 3]),
+        (SamplingRules(top_k=3, top_p=0.76), [1, 3, 5]),
     ],
 )
 def test_top_k_and_then_top_p_leave_these(kind, rules, ids):
@@ -106,20 +106,20 @@ def test_top_k_and_then_top_p_leave_these(kind, rules, ids):
 
 @both_kinds
 def test_of_equals_top_p_keeps_the_first_and_no_more_than_it_takes(kind):
-    assert kept(kind, Rules(top_p=0.5), probabilities=[1 / 6] * 6) == [0, 1, 2]
-    assert kept(kind, Rules(top_p=0.51), probabilities=[1 / 6] * 6) == [0, 1, 2, 3]
+    assert kept(kind, SamplingRules(top_p=0.5), probabilities=[1 / 6] * 6) == [0, 1, 2]
+    assert kept(kind, SamplingRules(top_p=0.51), probabilities=[1 / 6] * 6) == [0, 1, 2, 3]
 
 
 @both_kinds
 def test_top_p_counts_what_the_temperature_made_of_the_probabilities(kind):
     # At temperature 0.5 they are squared: 0.09 + 0.09 of 0.235 are three quarters, at 1 only 0.6.
-    assert kept(kind, Rules(top_p=0.75), temperature=0.5) == [1, 3]
-    assert kept(kind, Rules(top_p=0.75), temperature=1.0) == [1, 3, 5]
+    assert kept(kind, SamplingRules(top_p=0.75), temperature=0.5) == [1, 3]
+    assert kept(kind, SamplingRules(top_p=0.75), temperature=1.0) == [1, 3, 5]
 
 
 @both_kinds
 def test_a_character_among_the_last_ones_counts_as_its_probability_to_the_penalty(kind):
-    rules = Rules(repetition_penalty=2.0)
+    rules = SamplingRules(repetition_penalty=2.0)
     # 0.3 → 0.09 and 0.2 → 0.04, each once, however often it was read
     weights = np.array([0.05, 0.09, 0.1, 0.3, 0.05, 0.04])
     edges = np.cumsum(weights / weights.sum())[:-1]
@@ -133,7 +133,7 @@ def test_a_character_among_the_last_ones_counts_as_its_probability_to_the_penalt
 
 @both_kinds
 def test_a_penalty_forgets_what_is_further_back(kind):
-    rules = Rules(repetition_penalty=2.0)
+    rules = SamplingRules(repetition_penalty=2.0)
 
     assert drawn(kind, [0.5], 0.0, rules, before=[1, 0] + [4] * (RECENT - 2))[0] == [3]
     assert drawn(kind, [0.5], 0.0, rules, before=[1, 0] + [4] * (RECENT - 1))[0] == [1]
@@ -143,7 +143,7 @@ def test_a_penalty_forgets_what_is_further_back(kind):
 def test_what_is_written_is_penalised_as_what_was_read(kind):
     chains = kind(a_certain_version(P)).chains(1)
 
-    piece = chains.write(np.full((1, 4), 0.5), np.zeros(1), Rules(repetition_penalty=3.0))
+    piece = chains.write(np.full((1, 4), 0.5), np.zeros(1), SamplingRules(repetition_penalty=3.0))
 
     # 0.3 and 0.3, then 0.2; then 0.1 against 0.3 ** 3 = 0.027
     assert piece.ids.tolist() == [[1, 3, 5, 2]]
@@ -159,12 +159,12 @@ def chi_square(counts, expected):
 @pytest.mark.parametrize(
     ("temperature", "rules", "weights"),
     [
-        (1.0, Rules(), P),
-        (0.5, Rules(), [p**2 for p in P]),
-        (2.0, Rules(), [p**0.5 for p in P]),
-        (1.0, Rules(top_k=4), [0, 0.3, 0.1, 0.3, 0, 0.2]),
-        (2.0, Rules(top_p=0.7), [0, *(p**0.5 for p in P[1:4]), 0, 0.2**0.5]),
-        (1.0, Rules(repetition_penalty=2.0), [0.05, 0.09, 0.1, 0.3, 0.05, 0.2]),
+        (1.0, SamplingRules(), P),
+        (0.5, SamplingRules(), [p**2 for p in P]),
+        (2.0, SamplingRules(), [p**0.5 for p in P]),
+        (1.0, SamplingRules(top_k=4), [0, 0.3, 0.1, 0.3, 0, 0.2]),
+        (2.0, SamplingRules(top_p=0.7), [0, *(p**0.5 for p in P[1:4]), 0, 0.2**0.5]),
+        (1.0, SamplingRules(repetition_penalty=2.0), [0.05, 0.09, 0.1, 0.3, 0.05, 0.2]),
     ],
 )
 def test_characters_come_as_often_as_the_rules_say(kind, temperature, rules, weights):
@@ -194,7 +194,7 @@ def test_the_statistic_finds_a_wrong_distribution():
     st.floats(0.0, 1.0, exclude_max=True),
 )
 def test_both_kinds_draw_the_same(odds, temperature, top_k, top_p, penalty, before, uniform):
-    rules = Rules(top_k, top_p, penalty)
+    rules = SamplingRules(top_k, top_p, penalty)
 
     compiled, in_numpy = (
         drawn(kind, [uniform], temperature, rules, odds, before)
@@ -215,7 +215,7 @@ def test_n_grams_are_mixed_in_by_their_share_before_the_temperature(kind, temper
     chains.read(np.tile(text, (20_000, 1)), np.zeros(20_000, np.int64))
 
     uniforms = np.random.default_rng(0).random((20_000, 1))
-    piece = chains.write(uniforms, np.full(20_000, temperature), Rules())
+    piece = chains.write(uniforms, np.full(20_000, temperature), SamplingRules())
 
     after = ngrams.probabilities(np.array([ngrams.state_after(text)]))[0]
     mixture = 0.7 * np.array(P) + 0.3 * after

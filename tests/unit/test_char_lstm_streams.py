@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd_char_lstm.streams import Streams
+from seqd_char_lstm.data import Streams
 
 
 def read(length: int, streams: int, steps: int, place: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imdb_builders import a_config, a_version, a_version_with_a_long_memory, plain_probabilities
+from seqd_imdb_lstm.artifact import VersionConfig
 from seqd_imdb_lstm.engine import CompiledEngine, probabilities_of
-from seqd_imdb_lstm.version import VersionConfig
 from seqd_modelkit.lstm_cell import DEPTH, LANES
 
 CONFIGS = {
@@ -24,10 +24,10 @@ CONFIGS = {
         "bidirectional": True,
         "labels": ("neg", "none", "pos"),
     },
-    "few words known to the LSTM": {"network_words": 6},
+    "few words known to the LSTM": {"lstm_vocabulary_size": 6},
     # the product takes four units at a time, and vectors have 4, 8 or 16 numbers
-    "one unit": {"lstm_units": 1},
-    "thirty-three units": {"lstm_units": 33},
+    "one unit": {"units": 1},
+    "thirty-three units": {"units": 33},
 }
 EVERY_CONFIG = pytest.mark.parametrize("changes", CONFIGS.values(), ids=CONFIGS)
 #: Reviews that run together.
@@ -42,7 +42,7 @@ def as_ids(reviews: list[list[int]]) -> list[np.ndarray]:
 def random_reviews(count: int, config: VersionConfig) -> list[np.ndarray]:
     random = np.random.default_rng(1)
     lengths = random.integers(0, config.max_tokens + 1, count)
-    return [random.integers(1, config.vocabulary_words, n).astype(np.int32) for n in lengths]
+    return [random.integers(1, config.vocabulary_size, n).astype(np.int32) for n in lengths]
 
 
 @EVERY_CONFIG
@@ -109,7 +109,7 @@ def test_gates_driven_far_into_saturation_stay_finite(changes):
 
 
 def test_at_full_length_it_gives_the_padded_networks_probabilities():
-    config = a_config(vocabulary_words=50, max_tokens=500, embedding_length=32, lstm_units=100)
+    config = a_config(vocabulary_size=50, max_tokens=500, embedding_dim=32, units=100)
     version = a_version_with_a_long_memory(config)
     reviews = random_reviews(64, config)
 

@@ -244,7 +244,7 @@ def test_a_training_that_goes_on_ends_as_an_undisturbed_one_to_the_last_bit(stop
 
     assert found == expected
     assert [*stopped.told, *rest.told] == whole.told
-    assert as_bytes(resumed.weights()) == as_bytes(undisturbed.weights())
+    assert as_bytes(resumed.kept_weights()) == as_bytes(undisturbed.kept_weights())
 
 
 def test_without_patience_the_last_epochs_weights_and_figures_are_kept():
@@ -279,7 +279,7 @@ def test_patience_keeps_the_weights_that_the_best_epoch_had():
 
     until_then.run(some_reviews(30, seed=1))
 
-    assert as_bytes(learning.weights()) == as_bytes(until_then.weights())
+    assert as_bytes(learning.kept_weights()) == as_bytes(until_then.kept_weights())
 
 
 def test_nothing_held_out_means_no_epoch_is_the_best():

@@ -47,7 +47,7 @@ PRESET = "fast"
 TRAINING: dict[str, ParameterValue] = {
     "epochs": 5,
     "units": 128,
-    "streams": 16,
+    "batch_size": 16,
     "steps": 32,
     "sample_length": 120,
     "sample_temperatures": [0.5],

@@ -25,21 +25,21 @@ def test_a_held_out_text_of_unknown_characters_alone_is_refused(tmp_path):
 
 def test_a_text_shorter_than_a_batch_is_refused_with_both_lengths(tmp_path):
     with pytest.raises(InvalidData) as raised:
-        trained(a_context(tmp_path, "a cat " * 100), streams=32, steps=20)
+        trained(a_context(tmp_path, "a cat " * 100), batch_size=32, steps=20)
 
     assert str(raised.value) == (
         "The text has 600 characters to learn from; 32 streams of 20 steps need at least 640. "
-        "Give a longer text, or fewer streams or steps."
+        "Give a longer text, or a smaller batch_size or fewer steps."
     )
 
 
 def test_a_batch_larger_than_memory_is_refused(tmp_path):
     with pytest.raises(InvalidParameters) as raised:
-        trained(a_context(tmp_path, "a cat " * 90_000), streams=1_024, steps=512, units=1_024)
+        trained(a_context(tmp_path, "a cat " * 90_000), batch_size=1_024, steps=512, units=1_024)
 
     assert str(raised.value) == (
         "A batch of 1024 streams of 512 steps would take 16 GiB with 1 x 1024 units and 4 "
-        "characters; at most 8 are allowed. Use fewer streams or steps."
+        "characters; at most 8 are allowed. Use a smaller batch_size or fewer steps."
     )
 
 
@@ -48,7 +48,7 @@ def test_patience_without_anything_to_measure_on_is_refused(tmp_path):
         trained(a_context(tmp_path), patience=3)
 
     assert str(raised.value) == (
-        "patience is 3, and there is nothing to measure on: give held-out data or a "
+        "patience is 3, and there is nothing to validate on: give held-out data or a "
         "validation_split, or set patience to 0."
     )
 
@@ -90,7 +90,7 @@ ANY_PARAMETERS = st.fixed_dictionaries(
         "weight_decay": st.floats(0.0, 1.0),
         "dropout": st.floats(0.0, 0.9),
         "recurrent_dropout": st.sampled_from([0.0, 0.3, 0.9]),
-        "averaging": st.sampled_from([0.0, 0.5, 0.9999]),
+        "ema_momentum": st.sampled_from([0.0, 0.5, 0.9999]),
         "validation_split": st.sampled_from([0.0, 0.01, 0.5]),
         "patience": st.sampled_from([0, 0, 1]),
         "ngram_order": st.integers(0, 8),

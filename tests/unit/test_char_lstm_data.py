@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd_char_lstm.text import UNKNOWN, Alphabet, lead_in
-from seqd_char_lstm.windows import Windows
+from seqd_char_lstm.data import UNKNOWN, Alphabet, Windows, lead_in
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 

@@ -9,9 +9,9 @@ from char_lstm_builders import a_generator, a_stream_config, a_stream_generator,
 from seqd.errors import InvalidData, Stopped
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm.artifact import Layer, Version, Weights
+from seqd_char_lstm.data import UNKNOWN, Alphabet
 from seqd_char_lstm.engine import engine_for
-from seqd_char_lstm.reading import mixed, read_log_probs
-from seqd_char_lstm.text import UNKNOWN, Alphabet
+from seqd_char_lstm.evaluation import mixed, read_log_probs
 
 WINDOW, STREAM = a_version(), a_version(a_stream_config())
 

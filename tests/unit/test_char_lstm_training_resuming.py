@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_does_not(tmp_path):
 
 @pytest.mark.parametrize("dies_at", [1, 13, 14, 15, 30, 42])
 def test_a_training_that_is_killed_ends_like_an_undisturbed_one(tmp_path, dies_at):
-    parameters = {"averaging": 0.9, "layers": 2, "validation_split": 0.1, "patience": 2}
+    parameters = {"ema_momentum": 0.9, "layers": 2, "validation_split": 0.1, "patience": 2}
     whole = a_context(tmp_path / "whole")
     expected = trained(whole, **parameters)
 

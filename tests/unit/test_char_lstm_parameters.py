@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from seqd_char_lstm import CharLstm, TrainParameters
 from seqd_char_lstm.learner import learning_rate
-from seqd_char_lstm.train_parameters import STREAM_ONLY, WINDOW_ONLY
+from seqd_char_lstm.parameters import STREAM_ONLY, WINDOW_ONLY
 
 PRESETS = sorted(CharLstm.presets)
 
@@ -15,7 +15,7 @@ def test_the_defaults_are_the_tutorials_numbers():
 
     assert tutorial == TrainParameters()
     assert (tutorial.window, tutorial.step, tutorial.units) == (40, 3, 128)
-    assert (tutorial.batch_windows, tutorial.learning_rate, tutorial.epochs) == (128, 0.01, 10)
+    assert (tutorial.batch_size, tutorial.learning_rate, tutorial.epochs) == (128, 0.01, 10)
     assert tutorial.sample_temperatures == (0.2, 0.5, 1.0, 1.2)
     assert (tutorial.mode, tutorial.lower_case, tutorial.validation_split) == ("window", True, 0.0)
 
@@ -39,10 +39,10 @@ def test_the_presets_besides_the_tutorials_hold_the_end_of_the_text_out(preset):
 
 
 def test_what_the_other_mode_reads_is_named():
-    windows = TrainParameters(streams=8, steps=TrainParameters().steps)
+    windows = TrainParameters(layers=2, steps=TrainParameters().steps)
     streams = TrainParameters(mode="stream", window=20)
 
-    assert windows.unused() == ("streams",)
+    assert windows.unused() == ("layers",)
     assert streams.unused() == ("window",)
 
 
@@ -56,8 +56,8 @@ def test_what_the_other_mode_reads_is_named():
         ),
         (
             {"mode": "stream", "learning_rate": 0.001, "final_learning_rate": 0.01},
-            "final_learning_rate is 0.01, above learning_rate 0.001; the step size falls, so it "
-            "must not be greater",
+            "final_learning_rate is 0.01, above learning_rate 0.001; the learning rate falls, so "
+            "it must not be greater",
         ),
     ],
 )

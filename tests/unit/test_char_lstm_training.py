@@ -171,7 +171,7 @@ def test_half_precision_halves_the_file_and_is_measured_as_it_is_stored(tmp_path
 def test_text_of_any_script_is_learnt(tmp_path, text, alphabet):
     context = a_context(tmp_path, text)
 
-    trained(context, streams=2, steps=8, epochs=1)
+    trained(context, batch_size=2, steps=8, epochs=1)
 
     version = load(context.folder)
     assert version.config.alphabet == "".join(sorted(alphabet))
