@@ -27,8 +27,8 @@ from typing import Protocol
 import pytest
 import redis
 
-from seqd.local.child import launch_command
 from seqd.local.endpoint import answers
+from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, ServerKind, find_server_binaries
 from seqd.local.redis_server import LOOPBACK, ServerConfig, choose_port, write_config
 from seqd.settings import Settings

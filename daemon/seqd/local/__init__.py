@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from seqd.deferred import deferred
 
 if TYPE_CHECKING:
-    from seqd.local.child import die_with_parent, launch_command
     from seqd.local.endpoint import Endpoint, check_redis_url, redis_url_of, without_password
+    from seqd.local.parent_death import die_with_parent, launch_command
     from seqd.local.redis_binaries import ServerBinary, find_server_binaries
     from seqd.local.redis_server import EmbeddedServer, running_server
     from seqd.local.supervisor import (
@@ -56,9 +56,9 @@ if not TYPE_CHECKING:
             "Supervisor": "supervisor",
             "WorkerChange": "supervisor",
             "check_redis_url": "endpoint",
-            "die_with_parent": "child",
+            "die_with_parent": "parent_death",
             "find_server_binaries": "redis_binaries",
-            "launch_command": "child",
+            "launch_command": "parent_death",
             "redis_url_of": "endpoint",
             "running_server": "redis_server",
             "without_password": "endpoint",

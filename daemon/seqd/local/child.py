@@ -1,14 +1,9 @@
-"""A child process of this machine: started, logged, asked to end, killed with its group.
+"""A child process of this machine: started, logged, asked to end, killed with its group."""
 
-It ends with its parent, even when that one is killed with SIGKILL (by the kernel, on Linux only).
-"""
-
-import ctypes
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from seqd.errors import InvalidSettings
+from seqd.local.parent_death import launch_command
 
 #: A log that is longer at a worker's start is set aside as `.1`, in place of the one before.
 MAX_LOG_BYTES = 10 * 1024 * 1024
@@ -56,54 +52,6 @@ def last_lines(path: Path, count: int, since_byte: int = 0) -> list[str]:
         file.seek(max(since_byte, end - _TAIL_BYTES))
         text = file.read().decode("utf-8", errors="replace")
     return text.splitlines()[-count:]
-
-
-_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-
-
-def die_with_parent(
-    parent_pid: int | None = None, death_signal: signal.Signals = signal.SIGKILL
-) -> bool:
-    """Have the kernel send `death_signal` to this process when its parent ends.
-
-    `parent_pid`, where it is known, closes the gap between the start and this call: if the
-    parent is gone by now, this process sends itself the signal. Strictly, it is the parent's
-    *thread* that counts: a process started from a thread ends with that thread. Not
-    inherited by children. Gives False where the system cannot do it.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
-    if parent_pid is not None and os.getppid() != parent_pid:
-        os.kill(os.getpid(), death_signal)
-    return True
-
-
-def launch_command(
-    command: Sequence[str], death_signal: signal.Signals = signal.SIGKILL
-) -> list[str]:
-    """Wrap `command`, to be started by this process, so that it ends with this process.
-
-    The started process keeps its pid through the wrapping. It must be started by a thread
-    that lives as long as it should.
-    """
-    launcher = [sys.executable, "-I", "-S", __file__]
-    return [*launcher, str(os.getpid()), str(int(death_signal)), *command]
-
-
-def _launch(arguments: Sequence[str]) -> None:
-    parent_pid, death_signal, *command = arguments
-    die_with_parent(int(parent_pid), signal.Signals(int(death_signal)))
-    try:
-        os.execv(command[0], command)  # noqa: S606 (no shell is wanted)
-    except OSError as error:
-        sys.exit(f"{command[0]} cannot be started: {error}")
-
-
-if __name__ == "__main__":
-    _launch(sys.argv[1:])
 
 
 class Child:

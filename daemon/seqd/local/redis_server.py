@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
-from seqd.local.child import last_lines, launch_command, open_log
+from seqd.local.child import last_lines, open_log
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
     Endpoint,
@@ -28,6 +28,7 @@ from seqd.local.endpoint import (
     write_endpoint,
     write_private,
 )
+from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, choose_binary
 from seqd.settings import Settings
 
