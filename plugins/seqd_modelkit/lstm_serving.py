@@ -114,7 +114,8 @@ class SequenceKernel:
         widths = (4 * units, DEPTH * len(recurrent), units, units, units)
         self._block = _Block(*(aligned_zeros(LANES, _TILES, width) for width in widths))
         if pads:
-            _read_pads(self._weights, self._block, pad_id)
+            nothing = TokenSequences.of([], None)
+            self._run(nothing, np.empty((0, units), np.float32), pools=False, pad_id=pad_id)
 
     @property
     def memory_bytes(self) -> int:
@@ -144,9 +145,12 @@ class SequenceKernel:
         longest_of_tile = np.sort(lengths)[::-1][::LANES]
         return LANES * int(longest_of_tile.sum())
 
-    def _run(self, sequences: TokenSequences, features: Floats, *, pools: bool) -> None:
+    def _run(
+        self, sequences: TokenSequences, features: Floats, *, pools: bool, pad_id: int = -1
+    ) -> None:
         tokens = _Tokens(sequences.ids, sequences.starts, sequences.lengths, sequences.pads)
-        _run(self._weights, self._block, tokens, sequences.longest_first, features, pools)
+        order = sequences.longest_first
+        _run(self._weights, self._block, tokens, order, features, pools, pad_id)
 
 
 class _SequenceWeights(NamedTuple):
@@ -250,6 +254,22 @@ def _write(block: _Block, lane: int, tile: int, tokens: int, features: Floats, p
         features[units + j] = block.total[lane, tile, j] / _F(tokens)
 
 
+@compiled
+def _run_pads(weights: _SequenceWeights, block: _Block, pad_id: int, pools: bool) -> None:
+    """Fill `pad_h` and `pad_c` with the states after 1, 2, ... pads."""
+    pads = weights.pad_h.shape[0] - 1
+    # Variables, not literals: Numba would compile what is called for each literal anew.
+    none, tiles = pads - pads, pads // pads
+    for lane in range(LANES):
+        _begin(weights, block, none, lane, none)
+    for after in range(1, pads + 1):
+        for lane in range(LANES):
+            copy(weights.table[pad_id], block.z[lane, 0])
+        _step_block(weights, block, tiles, pools)
+        copy(block.h[0, 0, : weights.pad_h.shape[1]], weights.pad_h[after])
+        copy(block.c[0, 0], weights.pad_c[after])
+
+
 def _run_sequences(
     weights: _SequenceWeights,
     block: _Block,
@@ -257,11 +277,15 @@ def _run_sequences(
     longest_first: Offsets,
     features: Floats,
     pools: bool,
+    pad_id: int,
 ) -> None:
     """Run all sequences and write the features of those that have tokens, each into its row.
 
-    `features` is (sequences, u), or (sequences, 2 u) when it `pools`.
+    `features` is (sequences, u), or (sequences, 2 u) when it `pools`. Where `pad_id` is not -1,
+    the states after pads are computed first: here, so that all is compiled once.
     """
+    if pad_id >= 0:
+        _run_pads(weights, block, pad_id, pools)
     block_rows = LANES * block.z.shape[1]
     for first in range(0, longest_first.shape[0], block_rows):
         members = longest_first[first : first + block_rows]
@@ -274,20 +298,7 @@ def _run_sequences(
                 _write(block, lane, tile, length, features[sequence], pools)
 
 
-def _run_pads(weights: _SequenceWeights, block: _Block, pad_id: int) -> None:
-    """Fill `pad_h` and `pad_c` with the states after 1, 2, ... pads."""
-    for lane in range(LANES):
-        _begin(weights, block, 0, lane, 0)
-    for after in range(1, weights.pad_h.shape[0]):
-        for lane in range(LANES):
-            copy(weights.table[pad_id], block.z[lane, 0])
-        _step_block(weights, block, 1, False)
-        copy(block.h[0, 0, : weights.pad_h.shape[1]], weights.pad_h[after])
-        copy(block.c[0, 0], weights.pad_c[after])
-
-
 _run = compiled(_run_sequences, called_from_python=True)
-_read_pads = compiled(_run_pads, called_from_python=True)
 
 
 class StackWeights(NamedTuple):
