@@ -104,7 +104,7 @@ def test_a_retry_that_waits_three_times_celerys_timeout_runs_once_and_no_sooner(
 ):
     empty_cluster.publish_catalog()
     job = empty_cluster.client().classify(["later"], model="echo")
-    put_back_for(empty_cluster, wait_s=6.0)
+    release_for(empty_cluster, wait_s=6.0)
     began = time.monotonic()
 
     empty_cluster.start_ready("w1", visibility_timeout_s=2)
@@ -113,12 +113,12 @@ def test_a_retry_that_waits_three_times_celerys_timeout_runs_once_and_no_sooner(
 
     assert done == ["later"]
     assert waited_s > 5.9
-    # Once by the one that gave it back, once after the wait: the wait is a timer in the ledger,
+    # Once by the one that released it, once after the wait: the wait is a timer in the ledger,
     # not a message that Celery hands out again.
     assert empty_cluster.starts_of_units(job.job_id) == [2]
 
 
-def put_back_for(cluster: Cluster, wait_s: float) -> None:
+def release_for(cluster: Cluster, wait_s: float) -> None:
     """Claim the one unit that there is, and release it to be done after a wait."""
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)

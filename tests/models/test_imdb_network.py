@@ -203,7 +203,9 @@ def test_without_anything_held_out_there_are_no_validation_figures(tmp_path: Pat
 def test_a_stop_is_honoured_within_one_step_and_leaves_no_version(tmp_path: Path):
     training = Training(tmp_path, stop_after_steps=3)
 
-    with pytest.raises(Stopped, match=r"^The training was asked to stop\.$"):
+    with pytest.raises(
+        Stopped, match=r"^The training was stopped after step 3 of \d+; it made no version\.$"
+    ):
         training.run()
 
     assert len(training.steps) == 3
@@ -222,7 +224,7 @@ def test_a_stop_is_honoured_while_the_data_is_read(tmp_path: Path):
 
 def test_a_stop_is_honoured_before_the_validation(tmp_path: Path):
     class StoppedAtTheEpochsEnd(Training):
-        """Looked at once while reading, after each of 5 steps, then in the validation."""
+        """Asked once while reading, before each of 5 steps, then before the validation."""
 
         looks = 0
 
@@ -232,7 +234,9 @@ def test_a_stop_is_honoured_before_the_validation(tmp_path: Path):
 
     training = StoppedAtTheEpochsEnd(tmp_path, Reviews(40), validation_split=0.1)
 
-    with pytest.raises(Stopped, match=r"^The training was asked to stop while it validated\.$"):
+    with pytest.raises(
+        Stopped, match=r"^The training was stopped after step 5 of 10; it made no version\.$"
+    ):
         training.run()
 
     assert (len(training.steps), training.epochs) == (5, [])

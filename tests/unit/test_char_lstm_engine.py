@@ -88,11 +88,11 @@ def test_each_character_is_as_probable_as_a_plain_lstm_says(version, kind):
     texts = some_texts(version, 3, 30)
     since = version.config.window or 0  # no window is complete before
 
-    piece = kind(version).chains(3).read(texts, starts(3))
+    output = kind(version).chains(3).read(texts, starts(3))
 
     expected = np.array([plain_log_probs(version, text) for text in texts])
-    assert np.array_equal(piece.ids, texts)
-    assert piece.log_probs[:, since:] == pytest.approx(expected[:, since:], abs=2e-5)
+    assert np.array_equal(output.ids, texts)
+    assert output.log_probs[:, since:] == pytest.approx(expected[:, since:], abs=2e-5)
 
 
 @every_version
@@ -101,13 +101,13 @@ def test_compiled_and_stepped_write_the_same_text(version):
     temperatures = np.array([0.0, 0.5, 1.0, 1.0, 1.5])
     rules = SamplingRules(top_k=5, top_p=0.9, repetition_penalty=1.2)
 
-    pieces = []
+    outputs = []
     for kind in KINDS:
         chains = kind(version).chains(5)
         chains.read(texts, starts(5))
-        pieces.append(chains.write(uniforms, temperatures, rules))
+        outputs.append(chains.write(uniforms, temperatures, rules))
 
-    compiled, stepped = pieces
+    compiled, stepped = outputs
     assert np.array_equal(compiled.ids, stepped.ids)
     assert compiled.log_probs == pytest.approx(stepped.log_probs, abs=2e-5)
 
@@ -169,9 +169,9 @@ def test_chosen_chains_go_on_alone(version, kind):
     copy = whole.chosen(places)
     rest = np.ascontiguousarray(texts[:, 10:])
     expected = whole.read(rest, starts(3))
-    piece = copy.read(rest[places], starts(3))
+    output = copy.read(rest[places], starts(3))
 
-    assert np.array_equal(piece.log_probs, expected.log_probs[places])
+    assert np.array_equal(output.log_probs, expected.log_probs[places])
 
 
 @pytest.mark.parametrize("name", ["one layer", "three layers", "n-grams"])
@@ -181,9 +181,9 @@ def test_chains_may_begin_one_after_the_other(name, kind):
     texts = some_texts(version, 6, 20)
     begins = np.array([0, 0, 3, 11, 11, 19])
 
-    piece = kind(version).chains(6).read(texts, begins)
+    output = kind(version).chains(6).read(texts, begins)
 
-    for text, begin, log_probs in zip(texts, begins, piece.log_probs, strict=True):
+    for text, begin, log_probs in zip(texts, begins, output.log_probs, strict=True):
         alone = kind(version).chains(1).read(text[None, begin:].copy(), starts(1))
         assert np.array_equal(log_probs[begin:], alone.log_probs[0])
 

@@ -28,8 +28,8 @@ def read_exactly(version, ids):
     """The lead-in and the text by one chain, a character after the other."""
     lead_in = Alphabet(version.config.alphabet).encode(version.config.lead_in)
     text = np.concatenate([lead_in, ids]).astype(np.int32)
-    piece = engine_for(version).chains(1).read(text[None], np.zeros(1, np.int64))
-    return piece.log_probs[0, len(lead_in) :]
+    output = engine_for(version).chains(1).read(text[None], np.zeros(1, np.int64))
+    return output.log_probs[0, len(lead_in) :]
 
 
 @pytest.mark.parametrize("version", [WINDOW, STREAM])

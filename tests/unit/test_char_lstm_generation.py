@@ -243,7 +243,7 @@ def test_no_prompts_give_no_outcomes(generator):
 
 
 @every_generator
-def test_the_pieces_streamed_are_the_texts_returned(generator):
+def test_the_deltas_streamed_are_the_texts_returned(generator):
     context = MemoryRunContext()
 
     outcomes = generated(
@@ -259,13 +259,13 @@ def test_the_pieces_streamed_are_the_texts_returned(generator):
     for index, outcome in enumerate(outcomes):
         for place, sample in enumerate(outcome.samples):
             assert context.streamed_text(index, place) == sample.text
-    assert all(piece.delta for piece in context.deltas)
+    assert all(delta.delta for delta in context.deltas)
     reasons = {sample.finish_reason for outcome in outcomes for sample in outcome.samples}
     assert reasons == {"length", "stop"} or reasons == {"stop"}
 
 
 @every_generator
-def test_a_sample_ends_before_a_stop_text_wherever_the_pieces_end(generator):
+def test_a_sample_ends_before_a_stop_text_wherever_the_deltas_end(generator):
     (whole,) = sampled(generator, "bad", length=400, temperature=1.0)
 
     for first in range(0, 200, 7):
@@ -301,14 +301,14 @@ def test_a_stop_request_is_heeded_before_anything_is_written():
 
 
 @every_generator
-def test_a_stop_request_is_asked_for_within_a_piece(generator):
+def test_a_stop_request_is_asked_for_within_a_delta(generator):
     context = MemoryRunContext(stop_after=8)
 
     with pytest.raises(Stopped):
         generated(generator, "bad", length=100_000, context=context)
 
     # 64 characters at most between two questions, some of which went by for the prompt
-    assert sum(len(piece.delta) for piece in context.deltas) <= 64 * 8
+    assert sum(len(delta.delta) for delta in context.deltas) <= 64 * 8
 
 
 # What a version says of itself

@@ -142,7 +142,7 @@ def test_recurrent_weights_that_a_step_leaves_out_do_not_learn_from_it():
     assert (whole != 0.0).all()
 
 
-def test_the_version_gets_the_running_mean_of_the_weights():
+def test_the_version_gets_the_moving_average_of_the_weights():
     plain = CompiledLearner(IDS, parameters())
     averaged = CompiledLearner(IDS, parameters(ema_momentum=0.5))
 

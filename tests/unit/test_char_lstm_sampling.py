@@ -30,10 +30,10 @@ def drawn(kind, uniforms, temperature=1.0, rules=None, probabilities=P, before=(
     chains = kind(a_certain_version(probabilities)).chains(len(uniforms))
     read = np.tile(np.array(before, np.int32), (len(uniforms), 1))
     chains.read(read, np.zeros(len(uniforms), np.int64))
-    piece = chains.write(
+    output = chains.write(
         np.array(uniforms)[:, None], np.full(len(uniforms), temperature), rules or SamplingRules()
     )
-    return piece.ids[:, 0].tolist(), piece.log_probs[:, 0]
+    return output.ids[:, 0].tolist(), output.log_probs[:, 0]
 
 
 def kept(kind, rules, **others):
@@ -143,10 +143,10 @@ def test_a_penalty_forgets_what_is_further_back(kind):
 def test_what_is_written_is_penalised_as_what_was_read(kind):
     chains = kind(a_certain_version(P)).chains(1)
 
-    piece = chains.write(np.full((1, 4), 0.5), np.zeros(1), SamplingRules(repetition_penalty=3.0))
+    output = chains.write(np.full((1, 4), 0.5), np.zeros(1), SamplingRules(repetition_penalty=3.0))
 
     # 0.3 and 0.3, then 0.2; then 0.1 against 0.3 ** 3 = 0.027
-    assert piece.ids.tolist() == [[1, 3, 5, 2]]
+    assert output.ids.tolist() == [[1, 3, 5, 2]]
 
 
 def chi_square(counts, expected):
@@ -193,11 +193,11 @@ def test_the_statistic_finds_a_wrong_distribution():
     st.lists(st.integers(0, 5), max_size=20),
     st.floats(0.0, 1.0, exclude_max=True),
 )
-def test_both_kinds_draw_the_same(odds, temperature, top_k, top_p, penalty, before, uniform):
+def test_both_kinds_draw_the_same(logits, temperature, top_k, top_p, penalty, before, uniform):
     rules = SamplingRules(top_k, top_p, penalty)
 
     compiled, in_numpy = (
-        drawn(kind, [uniform], temperature, rules, odds, before)
+        drawn(kind, [uniform], temperature, rules, logits, before)
         for kind in (CompiledEngine, a_stepped_engine)
     )
 
@@ -215,10 +215,10 @@ def test_n_grams_are_mixed_in_by_their_share_before_the_temperature(kind, temper
     chains.read(np.tile(text, (20_000, 1)), np.zeros(20_000, np.int64))
 
     uniforms = np.random.default_rng(0).random((20_000, 1))
-    piece = chains.write(uniforms, np.full(20_000, temperature), SamplingRules())
+    output = chains.write(uniforms, np.full(20_000, temperature), SamplingRules())
 
     after = ngrams.probabilities(np.array([ngrams.state_after(text)]))[0]
     mixture = 0.7 * np.array(P) + 0.3 * after
     weights = mixture ** (1 / temperature)
-    assert chi_square(np.bincount(piece.ids[:, 0]), weights / weights.sum()) < 20.5
-    assert np.exp(piece.log_probs) == pytest.approx(mixture[piece.ids], abs=1e-6)
+    assert chi_square(np.bincount(output.ids[:, 0]), weights / weights.sum()) < 20.5
+    assert np.exp(output.log_probs) == pytest.approx(mixture[output.ids], abs=1e-6)

@@ -174,7 +174,7 @@ def test_a_clipped_gradient_has_the_length_that_is_asked_for():
         learner = learner_for(CONFIG, parameters, CPU)
         batch = next(batches_of().of_epoch(1, 0))
         learner.step(batch, 0.01)
-        # After its first step Adam's running mean is a tenth of the gradient.
+        # After its first step Adam's first moment is a tenth of the gradient.
         means = {n: a for n, a in learner.state().items() if n.startswith("first_moment.")}
         return 10.0 * float(np.sqrt(sum((array**2).sum() for array in means.values())))
 
@@ -291,7 +291,7 @@ def test_nothing_held_out_means_no_epoch_is_the_best():
     assert figures.keys() == {"loss", "accuracy"}
 
 
-def test_a_running_mean_begins_with_the_first_steps_and_then_keeps_its_momentum():
+def test_a_moving_average_begins_with_the_first_steps_and_then_keeps_its_momentum():
     mean = ExponentialMovingAverage(0.5)
     values = [4.0, 8.0, 2.0]
 

@@ -9,7 +9,7 @@ T = number of its distinct successors, V = size of the vocabulary:
 
 - none: discounted = c / C, the maximum likelihood.
 - additive (Lidstone): discounted = c / (C + k V), uniform = k / (C + k V).
-- witten_bell: discounted = c / (C + T), backoff = T / (C + T) (Witten and Bell 1991, method C).
+- witten_bell: discounted = c / (C + T), backoff = T / (C + T) (Witten, Bell 1991, method C).
 - kneser_ney: interpolated modified Kneser-Ney (Chen and Goodman 1999). Each order has three
   discounts, for c = 1, c = 2 and c >= 3. Below the highest order c is the continuation count: the
   number of distinct symbols before the n-gram. All occurrences after no symbol (at a text's
