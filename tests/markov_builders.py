@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from seqd.hookspecs import WorkItem
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryRunContext, MemoryTrainContext
 from seqd_markov import GenerateParameters, TrainParameters
 from seqd_markov.generation import Generator

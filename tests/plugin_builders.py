@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from seqd.models import Registry
 from seqd.models.loading import Candidate
+from seqd.models.registry import Registry
 from seqd.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """Builders for trainings of `char_lstm` on streams of a tiny text: a second each, no Keras."""
 
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryTrainContext
 from seqd_char_lstm import CharLstm, TrainParameters
 

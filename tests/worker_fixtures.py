@@ -26,9 +26,11 @@ from plugin_builders import a_registry_of
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
-from seqd.local import launch_command, worker_environment
+from seqd.local.parent_death import launch_command
 from seqd.local.slots import parse_slot
-from seqd.models import ModelStore, VersionDraft
+from seqd.local.supervisor import worker_environment
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
 from seqd.worker.context import publish_catalog
 from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from seqd.errors import SeqdError
 from seqd.hookspecs import Device, Model
-from seqd.inputs import FileDataset
+from seqd.inputs.datasets import FileDataset
 from seqd.local.slots import cores, parse_slot
-from seqd.models import Registry, VersionDraft, seal_folder
+from seqd.models.registry import Registry
+from seqd.models.version_files import VersionDraft, seal_folder
 from seqd.settings import load_settings
 from seqd.testing import MemoryTrainContext
 from seqd_schemas import FileSource

@@ -7,277 +7,128 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from seqd_schemas.base import (
-        MAX_INLINE_ITEMS,
-        MAX_ITEMS,
-        MAX_JOB_BYTES,
-        MAX_TEXT_CHARS,
-        SCHEMA_VERSION,
-        Count,
-        CustomId,
-        EpochMs,
-        JobId,
-        Label,
-        ModelName,
-        ModelRef,
-        ModelReference,
-        ParameterName,
-        Parameters,
-        ParameterValue,
-        RunId,
-        Scalar,
-        Sha256,
-        ShortText,
-        TenantName,
-        WireModel,
-        WirePart,
-    )
-    from seqd_schemas.events import (
-        EVENT,
-        TERMINAL_EVENTS,
-        Cancelled,
-        Completed,
-        Epoch,
-        Event,
-        EventId,
-        Expired,
-        Expiring,
-        Failed,
-        Log,
-        Paused,
-        Progress,
-        Queued,
-        Rejected,
-        Resumed,
-        Sample,
-        Started,
-        Step,
-    )
-    from seqd_schemas.failures import (
-        Failure,
-        ItemError,
-        ItemErrorCode,
-    )
-    from seqd_schemas.fleet import (
-        MAX_MODELS,
-        MAX_VERSIONS,
-        CatalogEntry,
-        PluginState,
-        PluginStatus,
-        TaskSchema,
-        VersionSummary,
-        WorkerState,
-        WorkerStatus,
-        WorkTotals,
-    )
-    from seqd_schemas.items import (
-        Item,
-        ItemChunk,
-        LabelledText,
-        RefusedItem,
-        TextChunk,
-    )
-    from seqd_schemas.jobs import (
-        MAX_COMBINATIONS,
-        MAX_SWEPT,
-        ClassifyJob,
-        DatasetName,
-        DataSource,
-        FieldName,
-        FileFormat,
-        FilePath,
-        FileSource,
-        GenerateJob,
-        HeldOutSource,
-        InlineSource,
-        ItemSource,
-        Job,
-        JobKind,
-        NamedSource,
-        Priority,
-        SweepJob,
-        SweptValues,
-        Task,
-        TrainJob,
-        UploadSource,
-        task_of,
-    )
-    from seqd_schemas.keys import (
-        DEFAULT_PREFIX,
-        INBOX_GROUP,
-        Keys,
-        route_of,
-        wakeup_queue,
-    )
-    from seqd_schemas.manifests import (
-        MAX_KEPT_EPOCHS,
-        DataFingerprint,
-        EpochMetrics,
-        FileDigest,
-        LibraryText,
-        ModelManifest,
-        job_of_run,
-        run_id_of,
-    )
-    from seqd_schemas.results import (
-        ITEM_RESULT,
-        MAX_CLASSES,
-        Classification,
-        ClassName,
-        FinishReason,
-        GeneratedSample,
-        Generation,
-        ItemFailure,
-        ItemOutput,
-        ItemResult,
-        ItemSuccess,
-        MetricName,
-        Metrics,
-        Probability,
-        TrainedVersion,
-        TrainingResult,
-    )
-    from seqd_schemas.schema_files import (
-        json_schemas,
-        write_json_schemas,
-    )
-    from seqd_schemas.states import (
-        Counts,
-        JobRecord,
-        JobState,
-    )
-    from seqd_schemas.text_deltas import (
-        MAX_DELTA_CHARS,
-        MAX_DELTAS,
-        TextDelta,
-        TextDeltas,
-        UnitName,
-    )
-
-__all__ = [
-    "DEFAULT_PREFIX",
-    "EVENT",
-    "INBOX_GROUP",
-    "ITEM_RESULT",
-    "MAX_CLASSES",
-    "MAX_COMBINATIONS",
-    "MAX_DELTAS",
-    "MAX_DELTA_CHARS",
-    "MAX_INLINE_ITEMS",
-    "MAX_ITEMS",
-    "MAX_JOB_BYTES",
-    "MAX_KEPT_EPOCHS",
-    "MAX_MODELS",
-    "MAX_SWEPT",
-    "MAX_TEXT_CHARS",
-    "MAX_VERSIONS",
-    "SCHEMA_VERSION",
-    "TERMINAL_EVENTS",
-    "Cancelled",
-    "CatalogEntry",
-    "ClassName",
-    "Classification",
-    "ClassifyJob",
-    "Completed",
-    "Count",
-    "Counts",
-    "CustomId",
-    "DataFingerprint",
-    "DataSource",
-    "DatasetName",
-    "Epoch",
-    "EpochMetrics",
-    "EpochMs",
-    "Event",
-    "EventId",
-    "Expired",
-    "Expiring",
-    "Failed",
-    "Failure",
-    "FieldName",
-    "FileDigest",
-    "FileFormat",
-    "FilePath",
-    "FileSource",
-    "FinishReason",
-    "GenerateJob",
-    "GeneratedSample",
-    "Generation",
-    "HeldOutSource",
-    "InlineSource",
-    "Item",
-    "ItemChunk",
-    "ItemError",
-    "ItemErrorCode",
-    "ItemFailure",
-    "ItemOutput",
-    "ItemResult",
-    "ItemSource",
-    "ItemSuccess",
-    "Job",
-    "JobId",
-    "JobKind",
-    "JobRecord",
-    "JobState",
-    "Keys",
-    "Label",
-    "LabelledText",
-    "LibraryText",
-    "Log",
-    "MetricName",
-    "Metrics",
-    "ModelManifest",
-    "ModelName",
-    "ModelRef",
-    "ModelReference",
-    "NamedSource",
-    "ParameterName",
-    "ParameterValue",
-    "Parameters",
-    "Paused",
-    "PluginState",
-    "PluginStatus",
-    "Priority",
-    "Probability",
-    "Progress",
-    "Queued",
-    "RefusedItem",
-    "Rejected",
-    "Resumed",
-    "RunId",
-    "Sample",
-    "Scalar",
-    "Sha256",
-    "ShortText",
-    "Started",
-    "Step",
-    "SweepJob",
-    "SweptValues",
-    "Task",
-    "TaskSchema",
-    "TenantName",
-    "TextChunk",
-    "TextDelta",
-    "TextDeltas",
-    "TrainJob",
-    "TrainedVersion",
-    "TrainingResult",
-    "UnitName",
-    "UploadSource",
-    "VersionSummary",
-    "WireModel",
-    "WirePart",
-    "WorkTotals",
-    "WorkerState",
-    "WorkerStatus",
-    "job_of_run",
-    "json_schemas",
-    "route_of",
-    "run_id_of",
-    "task_of",
-    "wakeup_queue",
-    "write_json_schemas",
-]
+    from seqd_schemas.base import MAX_INLINE_ITEMS as MAX_INLINE_ITEMS
+    from seqd_schemas.base import MAX_ITEMS as MAX_ITEMS
+    from seqd_schemas.base import MAX_JOB_BYTES as MAX_JOB_BYTES
+    from seqd_schemas.base import MAX_TEXT_CHARS as MAX_TEXT_CHARS
+    from seqd_schemas.base import SCHEMA_VERSION as SCHEMA_VERSION
+    from seqd_schemas.base import Count as Count
+    from seqd_schemas.base import CustomId as CustomId
+    from seqd_schemas.base import EpochMs as EpochMs
+    from seqd_schemas.base import JobId as JobId
+    from seqd_schemas.base import Label as Label
+    from seqd_schemas.base import ModelName as ModelName
+    from seqd_schemas.base import ModelRef as ModelRef
+    from seqd_schemas.base import ModelReference as ModelReference
+    from seqd_schemas.base import ParameterName as ParameterName
+    from seqd_schemas.base import Parameters as Parameters
+    from seqd_schemas.base import ParameterValue as ParameterValue
+    from seqd_schemas.base import RunId as RunId
+    from seqd_schemas.base import Scalar as Scalar
+    from seqd_schemas.base import Sha256 as Sha256
+    from seqd_schemas.base import ShortText as ShortText
+    from seqd_schemas.base import TenantName as TenantName
+    from seqd_schemas.base import WireModel as WireModel
+    from seqd_schemas.base import WirePart as WirePart
+    from seqd_schemas.events import EVENT as EVENT
+    from seqd_schemas.events import TERMINAL_EVENTS as TERMINAL_EVENTS
+    from seqd_schemas.events import Cancelled as Cancelled
+    from seqd_schemas.events import Completed as Completed
+    from seqd_schemas.events import Epoch as Epoch
+    from seqd_schemas.events import Event as Event
+    from seqd_schemas.events import EventId as EventId
+    from seqd_schemas.events import Expired as Expired
+    from seqd_schemas.events import Expiring as Expiring
+    from seqd_schemas.events import Failed as Failed
+    from seqd_schemas.events import Log as Log
+    from seqd_schemas.events import Paused as Paused
+    from seqd_schemas.events import Progress as Progress
+    from seqd_schemas.events import Queued as Queued
+    from seqd_schemas.events import Rejected as Rejected
+    from seqd_schemas.events import Resumed as Resumed
+    from seqd_schemas.events import Sample as Sample
+    from seqd_schemas.events import Started as Started
+    from seqd_schemas.events import Step as Step
+    from seqd_schemas.failures import Failure as Failure
+    from seqd_schemas.failures import ItemError as ItemError
+    from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
+    from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
+    from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import PluginState as PluginState
+    from seqd_schemas.fleet import PluginStatus as PluginStatus
+    from seqd_schemas.fleet import TaskSchema as TaskSchema
+    from seqd_schemas.fleet import VersionSummary as VersionSummary
+    from seqd_schemas.fleet import WorkerState as WorkerState
+    from seqd_schemas.fleet import WorkerStatus as WorkerStatus
+    from seqd_schemas.fleet import WorkTotals as WorkTotals
+    from seqd_schemas.items import Item as Item
+    from seqd_schemas.items import ItemChunk as ItemChunk
+    from seqd_schemas.items import LabelledText as LabelledText
+    from seqd_schemas.items import RefusedItem as RefusedItem
+    from seqd_schemas.items import TextChunk as TextChunk
+    from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
+    from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
+    from seqd_schemas.jobs import ClassifyJob as ClassifyJob
+    from seqd_schemas.jobs import DatasetName as DatasetName
+    from seqd_schemas.jobs import DataSource as DataSource
+    from seqd_schemas.jobs import FieldName as FieldName
+    from seqd_schemas.jobs import FileFormat as FileFormat
+    from seqd_schemas.jobs import FilePath as FilePath
+    from seqd_schemas.jobs import FileSource as FileSource
+    from seqd_schemas.jobs import GenerateJob as GenerateJob
+    from seqd_schemas.jobs import HeldOutSource as HeldOutSource
+    from seqd_schemas.jobs import InlineSource as InlineSource
+    from seqd_schemas.jobs import ItemSource as ItemSource
+    from seqd_schemas.jobs import Job as Job
+    from seqd_schemas.jobs import JobKind as JobKind
+    from seqd_schemas.jobs import NamedSource as NamedSource
+    from seqd_schemas.jobs import Priority as Priority
+    from seqd_schemas.jobs import SweepJob as SweepJob
+    from seqd_schemas.jobs import SweptValues as SweptValues
+    from seqd_schemas.jobs import Task as Task
+    from seqd_schemas.jobs import TrainJob as TrainJob
+    from seqd_schemas.jobs import UploadSource as UploadSource
+    from seqd_schemas.jobs import task_of as task_of
+    from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
+    from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
+    from seqd_schemas.keys import Keys as Keys
+    from seqd_schemas.keys import route_of as route_of
+    from seqd_schemas.keys import wakeup_queue as wakeup_queue
+    from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
+    from seqd_schemas.manifests import DataFingerprint as DataFingerprint
+    from seqd_schemas.manifests import EpochMetrics as EpochMetrics
+    from seqd_schemas.manifests import FileDigest as FileDigest
+    from seqd_schemas.manifests import LibraryText as LibraryText
+    from seqd_schemas.manifests import ModelManifest as ModelManifest
+    from seqd_schemas.manifests import job_of_run as job_of_run
+    from seqd_schemas.manifests import run_id_of as run_id_of
+    from seqd_schemas.results import ITEM_RESULT as ITEM_RESULT
+    from seqd_schemas.results import MAX_CLASSES as MAX_CLASSES
+    from seqd_schemas.results import Classification as Classification
+    from seqd_schemas.results import ClassName as ClassName
+    from seqd_schemas.results import FinishReason as FinishReason
+    from seqd_schemas.results import GeneratedSample as GeneratedSample
+    from seqd_schemas.results import Generation as Generation
+    from seqd_schemas.results import ItemFailure as ItemFailure
+    from seqd_schemas.results import ItemOutput as ItemOutput
+    from seqd_schemas.results import ItemResult as ItemResult
+    from seqd_schemas.results import ItemSuccess as ItemSuccess
+    from seqd_schemas.results import MetricName as MetricName
+    from seqd_schemas.results import Metrics as Metrics
+    from seqd_schemas.results import Probability as Probability
+    from seqd_schemas.results import TrainedVersion as TrainedVersion
+    from seqd_schemas.results import TrainingResult as TrainingResult
+    from seqd_schemas.schema_files import json_schemas as json_schemas
+    from seqd_schemas.schema_files import write_json_schemas as write_json_schemas
+    from seqd_schemas.states import Counts as Counts
+    from seqd_schemas.states import JobRecord as JobRecord
+    from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
+    from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
+    from seqd_schemas.text_deltas import TextDelta as TextDelta
+    from seqd_schemas.text_deltas import TextDeltas as TextDeltas
+    from seqd_schemas.text_deltas import UnitName as UnitName
 
 #: The names of each module, which is imported when one of them is first asked for.
 _NAMES = {
@@ -316,6 +167,8 @@ _NAMES = {
     "states": "Counts JobRecord JobState",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(_HOMES)  # a test holds it against the imports above
 
 if not TYPE_CHECKING:
 

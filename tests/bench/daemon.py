@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from seqd.client import Client
 from seqd.errors import RedisUnreachable, SeqdError
-from seqd.local import launch_command
 from seqd.local.child import last_lines
 from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint, server_folder
+from seqd.local.parent_death import launch_command
 from seqd.local.slots import parse_slots
 from seqd.settings import Settings
 from seqd_schemas import FileSource, JobRecord, WorkerState

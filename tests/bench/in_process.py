@@ -11,7 +11,7 @@ from typing import Any
 
 from seqd.cli.options import open_local_models
 from seqd.hookspecs import Device, LoadedModel, WorkItem
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.settings import Settings
 from seqd.testing import MemoryRunContext, MemoryTrainContext
 from seqd_schemas import Generation

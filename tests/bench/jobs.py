@@ -17,7 +17,8 @@ from bench.daemon import TESTS, Peer, running
 from bench.report import Side, in_turn, latencies, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, Reviews, reviews_of
 from seqd.errors import SeqdError
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
 from seqd_schemas import DataFingerprint
 

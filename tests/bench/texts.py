@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.peers.padding import words_of
 from seqd.cli.demo.sample_data import compose_reviews, compose_text
-from seqd.inputs import FileDataset
+from seqd.inputs.datasets import FileDataset
 from seqd_schemas import FileSource
 
 #: Where `--data` has its files.

@@ -15,7 +15,8 @@ from typing import NamedTuple, Protocol
 
 from seqd.cli.demo.sample_data import compose_reviews
 from seqd.client import Client, JobHandle
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
 from seqd_schemas import Classification, DataFingerprint, ItemFailure, ItemSuccess
 

@@ -18,8 +18,9 @@ import pytest
 
 from guide_plugin import installed_plugin
 from seqd.hookspecs import Artifact, LabelledRecord, LoadedModel, Model, PluginParameters, WorkItem
-from seqd.inputs import ListDataset
-from seqd.models import Registry, open_folder
+from seqd.inputs.datasets import ListDataset
+from seqd.models.registry import Registry
+from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_schemas import Task

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ["seqd.client", "seqd.inputs", "seqd.local", "seqd_schemas"]
+PACKAGES = ["seqd.client", "seqd_schemas"]
 
 
 def names_for_a_type_checker(package: str) -> set[str]:

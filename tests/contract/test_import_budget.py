@@ -117,7 +117,7 @@ def test_the_client_is_imported_in_half_a_second():
 
 def test_registering_all_plugins_loads_no_deep_learning_library(plugin_packages):
     modules = modules_after(
-        "from seqd.models import Registry\n"
+        "from seqd.models.registry import Registry\n"
         "from seqd.settings import Settings\n"
         "registry = Registry.load(Settings())\n"
         "reasons = {s.name: s.reason for s in registry.statuses if s.state != 'ready'}\n"

@@ -114,7 +114,7 @@ def test_pluggy_stays_behind_the_hooks_and_the_registry(sources):
         ),
     )
 
-    assert not found, told(found, "Use the typed methods of seqd.models.Registry.")
+    assert not found, told(found, "Use the typed methods of seqd.models.registry.Registry.")
 
 
 def test_nothing_that_runs_code_from_data_is_used(sources):

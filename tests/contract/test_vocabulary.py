@@ -5,9 +5,9 @@ from pathlib import Path
 
 #: Words of our own that were replaced by terms of the field; CHANGELOG.md has the table.
 RETIRED = re.compile(
-    r"\b(?:(?<!witten.)(?<!witten, )bells?|doorbells?|bury|buried|chores?|workbench|leftovers?|intakes?"
-    r"|mailbox(?:es)?|(?:put|asked|gave|give|given|gives|giving) back|pieces?|houses?|scenes?"
-    r"|tours?|remarks?|phrases?|(?<!log )(?<!log-)odds|vital sign|pulses?|withdraw\w*"
+    r"\b(?:(?<!witten.)(?<!witten, )bells?|doorbells?|bury|buried|chores?|workbench|leftovers?"
+    r"|intakes?|mailbox(?:es)?|(?:put|asked|gave|give|given|gives|giving) back|pieces?|houses?"
+    r"|scenes?|tours?|remarks?|phrases?|(?<!log )(?<!log-)odds|vital sign|pulses?|withdraw\w*"
     r"|running mean)\b"
 )
 FOLDERS = ("schemas", "daemon", "plugins", "tests", "docker")

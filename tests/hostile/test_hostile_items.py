@@ -17,11 +17,15 @@ from builders import a_chunk, a_text_chunk, some_results
 from hostile_cases import hostile, texts, wild, wild_python
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LoadedModel, PluginParameters, WorkItem
-from seqd.inputs import FileDataset, check_path, items_of, read_items
+from seqd.inputs.datasets import FileDataset
+from seqd.inputs.items import items_of
+from seqd.inputs.paths import check_path
+from seqd.inputs.reading import read_items
 from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import pack, pack_results, unpack_items, unpack_results, unpack_texts
 from seqd.ledger.work import Unit
-from seqd.models import Registry, open_folder
+from seqd.models.registry import Registry
+from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
 from seqd.worker.items import call_of, compute, unpack

@@ -17,7 +17,8 @@ from char_lstm_builders import a_stream_config, a_version
 from hostile_cases import hostile
 from seqd.errors import ArtifactDamaged
 from seqd.hookspecs import WorkItem
-from seqd.models import Registry, open_folder
+from seqd.models.registry import Registry
+from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
 from seqd_char_lstm import CharLstm, GenerateParameters

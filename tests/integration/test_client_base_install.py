@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from seqd.local import worker_environment
+from seqd.local.supervisor import worker_environment
 from worker_fixtures import SLOT, Cluster
 
 pytestmark = pytest.mark.processes

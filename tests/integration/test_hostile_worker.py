@@ -18,7 +18,8 @@ import redis
 from builders import a_chunk
 from seqd.errors import JobFailed
 from seqd.ledger.blobs import pack
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd_schemas import DataFingerprint, Failure, JobState
 from worker_fixtures import Cluster, wait_until
 

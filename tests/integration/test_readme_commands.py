@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from readme_blocks import ROOT, blocks_of
-from seqd.local import redis_url_of
+from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes

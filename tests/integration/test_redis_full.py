@@ -22,7 +22,7 @@ from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.wakeup import Wakeup
-from seqd.local import launch_command
+from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
 from seqd.worker.background import Reconciler
 from seqd_schemas import ItemSuccess

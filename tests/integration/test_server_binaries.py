@@ -8,7 +8,8 @@ import redis
 
 from redis_fixtures import binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings
-from seqd.local import EmbeddedServer, find_server_binaries
+from seqd.local.redis_binaries import find_server_binaries
+from seqd.local.redis_server import EmbeddedServer
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes

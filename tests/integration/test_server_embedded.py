@@ -17,9 +17,9 @@ from redis.retry import Retry
 
 from redis_fixtures import prefer_server
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
-from seqd.local import EmbeddedServer, redis_url_of, running_server
-from seqd.local.endpoint import is_alive
+from seqd.local.endpoint import is_alive, redis_url_of
 from seqd.local.redis_binaries import ServerKind
+from seqd.local.redis_server import EmbeddedServer, running_server
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes
@@ -30,7 +30,7 @@ DEADLINE_S = 10.0
 OWNER = """
 import sys, time
 from pathlib import Path
-from seqd.local import EmbeddedServer
+from seqd.local.redis_server import EmbeddedServer
 from seqd.settings import Settings
 server = EmbeddedServer(Settings(data_dir=Path(sys.argv[1])))
 server.start()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from seqd.local import launch_command
 from seqd.local.endpoint import is_alive
+from seqd.local.parent_death import launch_command
 from seqd.local.supervisor import ECHO_S
 
 pytestmark = pytest.mark.processes
@@ -23,7 +23,7 @@ import json, sys
 from pathlib import Path
 from seqd.settings import Settings
 from seqd.local.slots import parse_slots
-from seqd.local import Supervisor
+from seqd.local.supervisor import Supervisor
 
 def show(change):
     print(json.dumps([change.change, change.slot, change.pid]), flush=True)
@@ -174,7 +174,7 @@ def test_workers_die_with_a_supervisor_that_is_killed(
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs PR_SET_PDEATHSIG")
 def test_a_child_that_starts_after_its_parent_died_ends_at_once() -> None:
     nobody = 2**22 + 1  # Above the largest pid that Linux gives.
-    script = f"from seqd.local import die_with_parent; die_with_parent({nobody})"
+    script = f"from seqd.local.parent_death import die_with_parent; die_with_parent({nobody})"
 
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=DEADLINE_S)
 

@@ -13,11 +13,12 @@ from ledger_fixtures import Environment
 from seqd.analysis.curves import LearningCurve
 from seqd.analysis.sweeps import combinations_of, training_of
 from seqd.hookspecs import LabelledRecord, PluginParameters, TrainedModel
-from seqd.inputs import ListDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.work import CommitOutcome, Unit
 from seqd.local.slots import parse_slot
-from seqd.models import ModelStore, Registry
+from seqd.models.registry import Registry
+from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag

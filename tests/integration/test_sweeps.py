@@ -9,7 +9,7 @@ import pytest
 from seqd.client import Client, JobHandle
 from seqd.errors import InvalidRequest, JobCancelled
 from seqd.ledger import Ledger, connect
-from seqd.models import ModelStore
+from seqd.models.store import ModelStore
 from seqd_schemas import (
     Epoch,
     FileSource,

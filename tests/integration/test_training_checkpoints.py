@@ -10,7 +10,7 @@ from ledger_fixtures import Environment
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, LeaseLost, StoreUnwritable
 from seqd.hookspecs import Device, LabelledRecord
-from seqd.inputs import ListDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.ledger import Ledger, connect
 from seqd.ledger.work import CheckpointRecord, Unit
 from seqd.worker.training.checkpoints import WorkerCheckpoints

@@ -9,7 +9,7 @@ import pytest
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
-from seqd.models import ModelStore
+from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log
 from worker_fixtures import Cluster, LiveWorker, wait_until
 

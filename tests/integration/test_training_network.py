@@ -5,7 +5,7 @@ import random
 import pytest
 
 from seqd.client import JobHandle
-from seqd.models import ModelStore
+from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobRecord, Step
 from worker_fixtures import Cluster
 

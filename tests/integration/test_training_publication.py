@@ -16,10 +16,10 @@ from plugin_builders import a_registry_of
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
-from seqd.inputs import ListDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.ledger.work import CheckpointRecord, Renewal, Unit
 from seqd.local.slots import parse_slot
-from seqd.models import ModelStore
+from seqd.models.store import ModelStore
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
 from seqd.worker.leases import LeaseKeeper

@@ -13,7 +13,7 @@ from seqd.errors import (
     JobCancelled,
     JobFailed,
 )
-from seqd.models import ModelStore
+from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
 from worker_fixtures import Cluster, wait_until
 

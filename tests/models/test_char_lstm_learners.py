@@ -5,7 +5,7 @@ import pytest
 
 from seqd.errors import CheckpointDamaged, Stopped
 from seqd.hookspecs import Device
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from seqd_char_lstm import CharLstm, TrainParameters
 from seqd_char_lstm.artifact import named

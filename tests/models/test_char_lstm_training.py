@@ -6,7 +6,7 @@ import pytest
 
 from seqd.errors import InvalidData, InvalidParameters, Stopped
 from seqd.hookspecs import WorkItem
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_char_lstm import CharLstm, GenerateParameters, TrainParameters
 from seqd_char_lstm.artifact import load

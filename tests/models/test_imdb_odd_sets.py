@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seqd.hookspecs import LabelledRecord, WorkItem
-from seqd.inputs import ListDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.testing import CPU, MemoryRunContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
 from seqd_imdb_lstm.artifact import read_config

@@ -8,7 +8,7 @@ import pytest
 from imdb_builders import a_config, a_version
 from seqd.errors import ArtifactDamaged, Stopped
 from seqd.hookspecs import LabelledRecord, WorkItem
-from seqd.inputs import ListDataset
+from seqd.inputs.datasets import ListDataset
 from seqd.testing import CPU, MemoryRunContext, MemoryTrainContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
 from seqd_imdb_lstm.artifact import WEIGHTS_FILE, read_version

@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidData
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryTrainContext
 from seqd_char_lstm import TrainParameters
 from seqd_char_lstm.data import UNKNOWN, Corpus, read_corpus

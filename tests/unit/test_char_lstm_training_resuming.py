@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import Stopped
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from stream_training_builders import TEXT, a_context, files_of, trained
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import CheckpointDamaged, PluginFault, StoreUnwritable
-from seqd.models import CheckpointFolder, decode, encode
+from seqd.models.checkpoints import CheckpointFolder, decode, encode
 from seqd_schemas import EpochMetrics
 
 ARRAYS = {

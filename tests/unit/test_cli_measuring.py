@@ -22,7 +22,7 @@ from seqd.hookspecs import (
     TrainContext,
     TrainedModel,
 )
-from seqd.inputs import FileDataset
+from seqd.inputs.datasets import FileDataset
 from seqd.testing import train_to_artifact
 from seqd_schemas import FileFormat, FileSource
 

@@ -11,7 +11,8 @@ from seqd.cli.ui.models import bars_of, print_inspections
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd.hookspecs import Distribution, Inspection
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.settings import load_settings
 from seqd_schemas import DataFingerprint, EpochMetrics, ModelManifest
 

@@ -13,8 +13,8 @@ from seqd.cli.ui.progress import LineView
 from seqd.cli.ui.screen import Screen, printable
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.cli.ui.training import TrainingView, sample_lines
-from seqd.local import Change, WorkerChange
 from seqd.local.slots import parse_slots
+from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
     Counts,
     Epoch,

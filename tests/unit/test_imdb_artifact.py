@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from seqd.errors import ArtifactDamaged
 from seqd.hookspecs import WorkItem
-from seqd.models import open_folder
+from seqd.models.version_files import open_folder
 from seqd.testing import CPU, MemoryRunContext
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm
 from seqd_imdb_lstm.artifact import (

@@ -7,7 +7,7 @@ import pytest
 
 from seqd.errors import InvalidData, InvalidParameters
 from seqd.hookspecs import LabelledRecord
-from seqd.inputs import ListDataset, NamedDataset
+from seqd.inputs.datasets import ListDataset, NamedDataset
 from seqd.testing import MemoryTrainContext
 from seqd.worker.training.train import train_parameters
 from seqd_imdb_lstm import ImdbLstm, TrainParameters

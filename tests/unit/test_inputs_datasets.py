@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord
-from seqd.inputs import FileDataset, ListDataset, NamedDataset, TextDataset, datasets
+from seqd.inputs import datasets
+from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, TextDataset
 from seqd_schemas import FileSource
 
 

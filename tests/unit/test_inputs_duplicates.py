@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import DuplicateCustomId
-from seqd.inputs import DuplicateGuard, duplicates, refuse_duplicates
+from seqd.inputs import duplicates
+from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
 from seqd_schemas import Item
 
 

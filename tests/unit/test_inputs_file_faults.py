@@ -8,7 +8,9 @@ import socket
 import pytest
 
 from seqd.errors import InvalidInput
-from seqd.inputs import check_path, read_items, streams
+from seqd.inputs import streams
+from seqd.inputs.paths import check_path
+from seqd.inputs.reading import read_items
 from seqd_schemas import FileFormat, FileSource
 
 

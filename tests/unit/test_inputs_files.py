@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs import read_items, records, streams
+from seqd.inputs import records, streams
+from seqd.inputs.reading import read_items
 from seqd_schemas import FileSource, Item, RefusedItem
 
 _keys = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

@@ -8,8 +8,10 @@ import pytest
 from backports import zstd
 
 from seqd.errors import InvalidInput
-from seqd.inputs import FileDataset, check_path, read_items, streams
-from seqd.inputs.paths import open_regular
+from seqd.inputs import streams
+from seqd.inputs.datasets import FileDataset
+from seqd.inputs.paths import check_path, open_regular
+from seqd.inputs.reading import read_items
 from seqd_schemas import FileFormat, FileSource, RefusedItem
 
 MIB = 2**20

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.inputs import items_of
+from seqd.inputs.items import items_of
 from seqd_schemas import MAX_TEXT_CHARS, Item, ItemErrorCode, RefusedItem
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import seqd_markov.corpus
 from seqd.hookspecs import TextSegment
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd_markov.corpus import (
     CorpusPart,
     chunks_of,

@@ -7,7 +7,7 @@ import pytest
 
 from seqd.errors import InvalidInput
 from seqd.hookspecs import Distribution
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import train_to_artifact
 from seqd_markov import Markov, MarkovWords, seqd_register_models
 from seqd_markov.inspection import listed, overview, transitions

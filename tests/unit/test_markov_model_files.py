@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 
 from seqd.errors import ArtifactDamaged
 from seqd.hookspecs import Artifact
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import CPU, MemoryTrainContext, train_to_artifact
 from seqd_markov import Markov, MarkovWords
 from seqd_markov.model import load, save

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import train_to_artifact
 from seqd_markov import Markov, MarkovWords
 from seqd_markov.corpus import text_chunks

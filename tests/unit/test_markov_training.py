@@ -7,7 +7,7 @@ from pydantic import ValidationError
 import seqd_markov.training
 from seqd.errors import InvalidData, Stopped
 from seqd.hookspecs import Artifact, LabelledRecord
-from seqd.inputs import ListDataset, TextDataset
+from seqd.inputs.datasets import ListDataset, TextDataset
 from seqd.testing import MemoryTrainContext, train_to_artifact
 from seqd_markov import Markov, MarkovWords, TrainParameters, WordTrainParameters
 from seqd_markov.model import load

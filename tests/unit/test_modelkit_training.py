@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seqd.errors import CheckpointDamaged, InvalidParameters, Stopped
-from seqd.inputs import TextDataset
+from seqd.inputs.datasets import TextDataset
 from seqd.testing import MemoryCheckpoints, MemoryTrainContext
 from seqd_modelkit.training import Sample, StepMetrics, TrainingLoop, TrainingTask
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from seqd.hookspecs import Model, PluginParameters, TaskSpec
-from seqd.models import catalog_entry
+from seqd.models.catalog import catalog_entry
 from seqd_schemas import (
     MAX_VERSIONS,
     CatalogEntry,

@@ -10,7 +10,7 @@ import pytest
 
 REPORT = """
 import json, logging
-from seqd.models import Registry
+from seqd.models.registry import Registry
 from seqd.settings import Settings
 logging.disable(logging.CRITICAL)
 registry = Registry.load(Settings())

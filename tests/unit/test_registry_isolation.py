@@ -11,7 +11,8 @@ import pytest
 import seqd
 from plugin_builders import a_registry_of
 from seqd.hookspecs import hookimpl
-from seqd.models import Candidate, Registry
+from seqd.models.loading import Candidate
+from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd_schemas import PluginState
 

@@ -9,8 +9,8 @@ import pytest
 from plugin_builders import a_registry_of
 from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Model, PluginParameters, TaskSpec, hookimpl
-from seqd.models import Registry
 from seqd.models.job_log import JobLog
+from seqd.models.registry import Registry
 from seqd.settings import Settings
 from seqd_schemas import (
     ClassifyJob,

@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.local import check_redis_url, without_password
+from seqd.local.endpoint import check_redis_url, without_password
 
 
 @pytest.mark.parametrize(

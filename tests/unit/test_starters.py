@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from seqd.errors import InvalidData
-from seqd.inputs import FileDataset
-from seqd.models import Registry, open_folder
+from seqd.inputs.datasets import FileDataset
+from seqd.models.registry import Registry
+from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.starters import make_starter
 from seqd_schemas import FileSource, ModelManifest

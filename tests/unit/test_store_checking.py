@@ -6,7 +6,8 @@ import json
 import pytest
 
 from seqd.errors import ArtifactDamaged, UnknownModel
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd_schemas import DataFingerprint
 
 

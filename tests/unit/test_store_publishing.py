@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqd.models import ModelStore, VersionDraft
 from seqd.models.publishing import move_in
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd_schemas import DataFingerprint
 
 pytestmark = pytest.mark.processes

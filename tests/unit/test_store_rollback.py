@@ -3,7 +3,8 @@
 import pytest
 
 from seqd.errors import LeaseLost, UnknownModel
-from seqd.models import ModelStore, VersionDraft
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd_schemas import DataFingerprint
 
 

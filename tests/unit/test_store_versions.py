@@ -6,7 +6,8 @@ import resource
 import pytest
 
 from seqd.errors import ArtifactDamaged, InvalidRequest, PluginFault, StoreUnwritable, UnknownModel
-from seqd.models import ModelStore, VersionDraft, seal_folder
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft, seal_folder
 from seqd_schemas import DataFingerprint
 
 

@@ -18,7 +18,7 @@ from seqd.hookspecs import (
     TrainedModel,
     WorkItem,
 )
-from seqd.inputs import NamedDataset, TextDataset
+from seqd.inputs.datasets import NamedDataset, TextDataset
 from seqd.testing import (
     EpochReport,
     MemoryCheckpoints,

@@ -5,7 +5,9 @@ import time
 
 import pytest
 
-from seqd.models import CheckpointFolder, ModelStore, VersionDraft, encode
+from seqd.models.checkpoints import CheckpointFolder, encode
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.worker.training.garbage import ENDED_S, FORGOTTEN_S, collect_garbage
 from seqd_schemas import DataFingerprint, JobState
 

@@ -12,8 +12,8 @@ from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
-from seqd.local import Change, OnChange, Supervisor, WorkerChange
 from seqd.local.slots import Slot
+from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.settings import Settings
 from seqd_schemas import WorkerState
 

@@ -263,7 +263,7 @@ def _run(
 def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "Iterator[Result]":
     """Yield the job's results; its texts are printed before the first, as they come."""
     from seqd.cli.ui.texts import GenerationPrinter
-    from seqd.inputs import items_of
+    from seqd.inputs.items import items_of
     from seqd_schemas import ModelReference
 
     names = [item.custom_id for item in items_of(request.prompts, allow_empty=True)]

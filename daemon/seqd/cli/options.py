@@ -16,7 +16,8 @@ from seqd.errors import InvalidParameters, InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.client import Client
-    from seqd.models import ModelStore, Registry
+    from seqd.models.registry import Registry
+    from seqd.models.store import ModelStore
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, ParameterValue, Priority
 
@@ -78,7 +79,7 @@ class LocalModels:
 
     def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that are ready here by name, described as a worker would."""
-        from seqd.models import catalog_entry
+        from seqd.models.catalog import catalog_entry
 
         now_ms = time.time_ns() // 1_000_000
         return {
@@ -89,7 +90,8 @@ class LocalModels:
 
 def open_local_models(settings: "Settings") -> LocalModels:
     """Load the plugins of this machine and open its store; loads no model."""
-    from seqd.models import ModelStore, Registry
+    from seqd.models.registry import Registry
+    from seqd.models.store import ModelStore
 
     registry = Registry.load(settings)
     starters = {

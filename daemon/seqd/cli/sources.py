@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from seqd.cli.options import choice
 from seqd.errors import InvalidRequest
-from seqd.inputs import items_of
-from seqd.inputs.items import BadEntry
+from seqd.inputs.items import BadEntry, items_of
 from seqd.inputs.training import label_of
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:
-    from seqd.inputs import FileDataset
+    from seqd.inputs.datasets import FileDataset
     from seqd.inputs.records import Value
 
 #: How a plugin's own data set is named, such as `keras:imdb`.
@@ -84,7 +83,7 @@ def feed_of(
         yield Feed(lambda on_record: items_of(texts, allow_empty=allow_empty))
         return
     # What reads files is imported where there is one: a text on the command line needs none.
-    from seqd.inputs import read_items
+    from seqd.inputs.reading import read_items
 
     with _readable(file) as path:
         named = file_source(path, **source)
@@ -127,7 +126,7 @@ def data_of(name: str, **fields: str) -> FileSource | NamedSource:
 @contextmanager
 def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
     """Yield a file (`-` is standard input) as data that is read here."""
-    from seqd.inputs import FileDataset
+    from seqd.inputs.datasets import FileDataset
 
     with _readable(file) as path:
         yield FileDataset(file_source(path, **fields))
@@ -135,7 +134,7 @@ def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
 
 def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
     """Yield the records of training data, to be uploaded; a running text in blocks of lines."""
-    from seqd.inputs import FileDataset
+    from seqd.inputs.datasets import FileDataset
 
     data = FileDataset(source)
     if source.format is FileFormat.LINES:

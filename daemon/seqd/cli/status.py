@@ -19,7 +19,7 @@ def status(as_json: options.Json = False) -> None:
     Exit status 2 when no server answers.
     """
     from seqd.client import Client
-    from seqd.local import redis_url_of, without_password
+    from seqd.local.endpoint import redis_url_of, without_password
 
     settings = options.read_settings()
     url = redis_url_of(settings)

@@ -78,7 +78,7 @@ def worker(
 
 def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
     from seqd.cli.daemon import Daemon, FleetLog
-    from seqd.local import running_server
+    from seqd.local.redis_server import running_server
     from seqd.local.slots import parse_slots
 
     slots = parse_slots(settings.slots)
@@ -93,7 +93,7 @@ def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
 
 
 def _greet(log: "FleetLog", settings: "Settings", url: str, *, is_elsewhere: bool) -> None:
-    from seqd.local import without_password
+    from seqd.local.endpoint import without_password
 
     whose = "embedded" if settings.redis_url is None else "SEQD_REDIS_URL"
     log.say(f"Redis    {without_password(url)} ({whose})")
@@ -114,7 +114,7 @@ def _probe(name: str) -> None:
 
 
 def _run_worker(slot: str, name: str) -> int:
-    from seqd.local import redis_url_of
+    from seqd.local.endpoint import redis_url_of
     from seqd.local.slots import parse_slot
     from seqd.worker.node import run_node
 

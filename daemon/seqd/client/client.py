@@ -27,7 +27,8 @@ from seqd.client.requests import (
 from seqd.client.results import failed_items
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, WrongState
-from seqd.inputs import items_of, refuse_duplicates
+from seqd.inputs.duplicates import refuse_duplicates
+from seqd.inputs.items import items_of
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import chunks_of, text_chunks_of

@@ -1,6 +1,6 @@
 """What a plugin author tests with: contexts in memory, and a training down to its artifact.
 
-    from seqd.inputs import TextDataset
+    from seqd.inputs.datasets import TextDataset
     from seqd.testing import train_to_artifact
 
     def test_a_trained_chain_opens(tmp_path):

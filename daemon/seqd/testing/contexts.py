@@ -9,7 +9,7 @@ from pydantic import JsonValue
 
 from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Checkpoint, Dataset, Device, WorkItem
-from seqd.models import Content, decode, encode, read_state
+from seqd.models.checkpoints import Content, decode, encode, read_state
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from seqd import __version__
 from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
-from seqd.inputs import RecordDataset
-from seqd.models import ModelStore, VersionDraft
+from seqd.inputs.datasets import RecordDataset
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
 from seqd_schemas import DataFingerprint, ParameterValue
 

@@ -18,7 +18,7 @@ from seqd import __version__
 from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, SeqdError, Stopped
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
-from seqd.local import die_with_parent
+from seqd.local.parent_death import die_with_parent
 from seqd.settings import Settings, load_settings
 from seqd.worker.context import WorkerContext, open_context
 from seqd.worker.drain import ignore_end_signals

@@ -22,7 +22,10 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
 from seqd.local.slots import Slot, parse_slot
-from seqd.models import ModelStore, Registry, catalog_entry, job_log
+from seqd.models import job_log
+from seqd.models.catalog import catalog_entry
+from seqd.models.registry import Registry
+from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.drain import DrainFlag
 from seqd.worker.leases import LeaseKeeper

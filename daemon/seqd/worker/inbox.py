@@ -21,7 +21,7 @@ from seqd.errors import (
     failure_of,
     wire_text,
 )
-from seqd.inputs import refuse_duplicates
+from seqd.inputs.duplicates import refuse_duplicates
 from seqd.ledger import Ledger, redis_errors
 from seqd.ledger.jobs import JOB
 from seqd.settings import Settings

@@ -14,7 +14,8 @@ from itertools import islice
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UploadLost, UserError
-from seqd.inputs import read_items, refuse_duplicates
+from seqd.inputs.duplicates import refuse_duplicates
+from seqd.inputs.reading import read_items
 from seqd.ledger.blobs import chunks_of
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings

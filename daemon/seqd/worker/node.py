@@ -18,7 +18,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.redis import check_server
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
-from seqd.models import Registry
+from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app

@@ -10,7 +10,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from seqd.models import ModelStore, checkpoints_dir
+from seqd.models.checkpoints import checkpoints_dir
+from seqd.models.store import ModelStore
 from seqd_schemas import JobState
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from seqd.analysis.curves import LearningCurve
 from seqd.errors import LeaseLost, PluginFault, RedisUnreachable, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.work import CommitOutcome, Renewal, Unit
-from seqd.models import VersionDraft
+from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.training.run import Run, WorkerTrainContext, state_of_run
 from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult

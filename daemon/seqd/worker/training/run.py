@@ -19,7 +19,8 @@ from pydantic import ValidationError
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
-from seqd.inputs import FileDataset, ListDataset, NamedDataset, RecordDataset, check_path
+from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
+from seqd.inputs.paths import check_path
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.work import Unit

@@ -27,7 +27,7 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Model, PluginParameters
 from seqd.ledger.work import Claim, Unit
-from seqd.models import CheckpointFolder
+from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
