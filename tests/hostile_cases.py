@@ -41,10 +41,7 @@ def hostile(
     ]
     cases = max(5, int(CASES * share))
     limits = settings(
-        max_examples=cases,
-        deadline=None,
-        derandomize=not ARE_NEW,
-        suppress_health_check=suppressed,
+        max_examples=cases, deadline=None, derandomize=not ARE_NEW, suppress_health_check=suppressed
     )
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:

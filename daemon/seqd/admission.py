@@ -58,8 +58,7 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     else:
         check_parameters(task.parameters, parameters, model=name, task=job.kind)
     return Admitted(
-        version=version,
-        unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items,
+        version=version, unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items
     )
 
 

@@ -210,12 +210,7 @@ def _run_chains(
             active += 1
         for chain in range(active):
             state = context.states[chain]
-            find_own(
-                rows.logits[chain],
-                mixture.probabilities[state],
-                mixture.share,
-                scratch.own,
-            )
+            find_own(rows.logits[chain], mixture.probabilities[state], mixture.share, scratch.own)
             id_ = task.given[chain, step]
             if id_ < 0:
                 id_ = draw(

@@ -28,13 +28,7 @@ from seqd_char_lstm.learner import learner_for, learning_rate
 from seqd_char_lstm.parameters import TrainParameters
 from seqd_modelkit.ngrams import NgramModel, Smoothing, count, fit
 from seqd_modelkit.sampling import SamplingRules
-from seqd_modelkit.training import (
-    Sample,
-    StepMetrics,
-    TrainingLoop,
-    TrainingResult,
-    TrainingTask,
-)
+from seqd_modelkit.training import Sample, StepMetrics, TrainingLoop, TrainingResult, TrainingTask
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 Batch = tuple[Ids, Ids]

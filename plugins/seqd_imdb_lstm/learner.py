@@ -110,11 +110,7 @@ class CompiledLearner:
     """See `Learner`: each batch in as many parts as there are threads, then one step of Adam."""
 
     def __init__(
-        self,
-        config: VersionConfig,
-        parameters: TrainParameters,
-        first: Weights,
-        threads: int = 1,
+        self, config: VersionConfig, parameters: TrainParameters, first: Weights, threads: int = 1
     ) -> None:
         """Begin with the weights `first`. Raises ImportError without Numba.
 

@@ -141,10 +141,7 @@ class Learning(TrainingTask[Batch]):
         return peak * 0.5 * (1.0 + math.cos(math.pi * decayed))
 
     def _validated(
-        self,
-        version: Version,
-        validation: LabelledReviews,
-        stop_requested: Callable[[], bool],
+        self, version: Version, validation: LabelledReviews, stop_requested: Callable[[], bool]
     ) -> dict[str, float]:
         if not len(validation):
             return {}

@@ -119,9 +119,7 @@ class KerasLearner:
         keras.utils.set_random_seed(parameters.seed)
         self._config = config
         self._network = build_network(
-            config,
-            embedding_dropout=parameters.embedding_dropout,
-            dropout=parameters.dropout,
+            config, embedding_dropout=parameters.embedding_dropout, dropout=parameters.dropout
         )
         for name, variable in weight_variables(self._network, config).items():
             variable.assign(first.arrays()[name])

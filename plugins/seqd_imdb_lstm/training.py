@@ -86,10 +86,7 @@ def train_version(parameters: TrainParameters, context: TrainContext) -> Trained
 
 
 def _with_ngrams(
-    version: Version,
-    training: LabelledReviews,
-    parameters: TrainParameters,
-    context: TrainContext,
+    version: Version, training: LabelledReviews, parameters: TrainParameters, context: TrainContext
 ) -> Version:
     """Return the version with a fitted n-gram branch.
 

@@ -35,8 +35,7 @@ class GenerationParameters(PluginParameters):
         "symbol, 1 follows the model, above 1 is bolder.",
     )
     top_k: TopK = Field(
-        default=0,
-        description="Draw from this many most probable symbols only; 0 draws from all.",
+        default=0, description="Draw from this many most probable symbols only; 0 draws from all."
     )
     top_p: TopP = Field(
         default=1.0,

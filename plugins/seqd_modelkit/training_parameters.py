@@ -16,8 +16,7 @@ BatchSize = Annotated[
     int, Field(ge=1, le=4_096, description="Examples that one optimizer step learns from.")
 ]
 LearningRate = Annotated[
-    float,
-    Field(gt=0.0, le=1.0, allow_inf_nan=False, description="Learning rate of the optimizer."),
+    float, Field(gt=0.0, le=1.0, allow_inf_nan=False, description="Learning rate of the optimizer.")
 ]
 ValidationSplit = Annotated[
     float,

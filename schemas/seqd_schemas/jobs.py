@@ -166,8 +166,7 @@ class GenerateJob(_JobBase):
     kind: Literal["generate"] = Field(default="generate", description="What the job does.")
     source: ItemSource = Field(description="The prompts.")
     stream: bool = Field(
-        default=False,
-        description="Publish text deltas while the texts are written.",
+        default=False, description="Publish text deltas while the texts are written."
     )
 
 

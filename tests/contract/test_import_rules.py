@@ -87,8 +87,7 @@ def test_the_daemon_never_imports_a_plugin_by_name(sources, plugin_packages):
 
 def test_celery_stays_behind_the_worker(sources):
     found = faults(
-        sources,
-        lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker"),
+        sources, lambda source, name: is_under(name, QUEUE) and not source.is_in("seqd.worker")
     )
 
     assert not found, told(found, "Work is in the ledger; notify by seqd.ledger.wakeup.")

@@ -13,14 +13,7 @@ from builders import (
 from ledger_fixtures import Environment
 from seqd.errors import IdempotencyConflict, WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd_schemas import (
-    ItemChunk,
-    ItemError,
-    ItemErrorCode,
-    JobState,
-    RefusedItem,
-    UploadSource,
-)
+from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, JobState, RefusedItem, UploadSource
 
 pytestmark = pytest.mark.processes
 

@@ -206,9 +206,7 @@ def test_a_job_that_is_not_there_can_be_neither_paused_nor_resumed_nor_removed(
 
 
 @settings(
-    deadline=None,
-    max_examples=20,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(st.sampled_from(["pause", "resume", "claim", "commit", "die"]), max_size=30))
 def test_however_often_a_job_is_paused_every_item_comes_out_once(

@@ -130,9 +130,7 @@ def test_a_unit_cannot_be_released_twice(environment: Environment) -> None:
     assert environment.redis.hgetall(environment.keys.crashes(unit.job_id)) == {}
 
 
-def test_a_drained_worker_releases_all_it_holds_and_nothing_else(
-    environment: Environment,
-) -> None:
+def test_a_drained_worker_releases_all_it_holds_and_nothing_else(environment: Environment) -> None:
     environment.submit_units(3)
     mine = [environment.claim_unit("worker-a") for _ in range(2)]
     other = environment.claim_unit("worker-b")

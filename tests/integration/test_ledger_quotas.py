@@ -241,9 +241,7 @@ def test_an_upload_is_charged_and_its_account_goes_with_its_end(environment: Env
 
 
 @settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=25))
 def test_an_account_is_what_the_tenants_open_jobs_add_up_to(

@@ -7,14 +7,7 @@ from ledger_fixtures import CLASSIFY, TRAIN, Environment
 from seqd.errors import IdempotencyConflict, UploadLost
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.submissions import Accepted
-from seqd_schemas import (
-    ClassifyJob,
-    Counts,
-    FileSource,
-    JobState,
-    Queued,
-    UploadSource,
-)
+from seqd_schemas import ClassifyJob, Counts, FileSource, JobState, Queued, UploadSource
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 

@@ -186,9 +186,7 @@ def test_a_redis_that_is_away_costs_the_checkpoint_and_not_the_training(training
     assert progress_of(training.checkpoints()) == {"step": 1}
 
 
-def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_after_a_save(
-    training: Training,
-):
+def test_a_checkpoint_is_due_when_its_seconds_have_passed_and_not_after_a_save(training: Training):
     due = training.checkpoints(every_s=1e-9)
     not_due = training.checkpoints(every_s=3_600.0)
 

@@ -18,14 +18,7 @@ pytestmark = [
 
 WORDS = ("the", "cat", "and", "rat", "sat", "on", "a", "mat", "or", "ran", "to", "sea")
 TEXT = [{"text": " ".join(random.Random(1).choices(WORDS, k=4_000)) + "."}]
-WINDOWS = {
-    "epochs": 4,
-    "units": 32,
-    "window": 20,
-    "batch_size": 16,
-    "sample_length": 20,
-    "seed": 5,
-}
+WINDOWS = {"epochs": 4, "units": 32, "window": 20, "batch_size": 16, "sample_length": 20, "seed": 5}
 STREAMS = {
     "mode": "stream",
     "epochs": 30,

@@ -281,9 +281,7 @@ def test_a_late_attempt_that_announces_itself_does_not_keep_the_holder_out(
     assert steps.shows() == ([1], {"production": 1, "latest": 1})
 
 
-def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(
-    steps: Steps,
-):
+def test_a_version_whose_job_is_cancelled_after_its_worker_died_is_rolled_back(steps: Steps):
     complete(steps, labels=("production",))
     before = steps.shows()
     job = an_echo_job(labels=("production",))

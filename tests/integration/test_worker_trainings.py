@@ -6,13 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from seqd.client import Client
-from seqd.errors import (
-    IdempotencyConflict,
-    InvalidData,
-    InvalidParameters,
-    JobCancelled,
-    JobFailed,
-)
+from seqd.errors import IdempotencyConflict, InvalidData, InvalidParameters, JobCancelled, JobFailed
 from seqd.models.store import ModelStore
 from seqd_schemas import Epoch, JobState, Log, Sample
 from worker_fixtures import Cluster, wait_until
@@ -39,13 +33,7 @@ def test_a_training_tells_its_story_and_leaves_a_version(cluster, client):
     record = job.wait(timeout_s=30)
 
     names = [event.event for event in events if event.event != "step"]
-    assert names == [
-        "queued",
-        "started",
-        *("epoch", "sample") * 2,
-        "log",
-        "completed",
-    ]
+    assert names == ["queued", "started", *("epoch", "sample") * 2, "log", "completed"]
     epochs = [event for event in events if isinstance(event, Epoch)]
     assert [(epoch.epoch, epoch.epochs, epoch.metrics) for epoch in epochs] == [
         (1, 2, {"loss": 0.5}),

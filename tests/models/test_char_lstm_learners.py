@@ -32,9 +32,7 @@ def batch(number: int, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "network",
-    [{"layers": 1, "embedding_dim": 0}, {"layers": 2, "embedding_dim": 5}],
-    ids=str,
+    "network", [{"layers": 1, "embedding_dim": 0}, {"layers": 2, "embedding_dim": 5}], ids=str
 )
 def test_gradients_agree_with_keras(network):
     import keras

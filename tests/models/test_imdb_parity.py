@@ -15,12 +15,7 @@ pytestmark = [pytest.mark.network, pytest.mark.timeout(300)]
 
 CPU = Device(slot="cpu:0", kind="cpu")
 
-TUTORIAL = {
-    "vocabulary_size": 5_000,
-    "max_tokens": 500,
-    "embedding_dim": 32,
-    "units": 100,
-}
+TUTORIAL = {"vocabulary_size": 5_000, "max_tokens": 500, "embedding_dim": 32, "units": 100}
 
 
 def network() -> ModuleType:

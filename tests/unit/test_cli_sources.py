@@ -95,10 +95,7 @@ def test_texts_are_fed_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("content", "texts"),
-    [
-        (b'{"text": "one"}\n"two"\n', ["one", "two"]),
-        (b"one\ntwo\n", ["one", "two"]),
-    ],
+    [(b'{"text": "one"}\n"two"\n', ["one", "two"]), (b"one\ntwo\n", ["one", "two"])],
 )
 def test_standard_input_is_json_lines_where_it_looks_like_it(
     monkeypatch: pytest.MonkeyPatch, content: bytes, texts: list[str]

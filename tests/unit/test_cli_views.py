@@ -150,10 +150,7 @@ def test_no_bar_moves_where_results_are_printed_on_the_same_terminal(
     [(JobState.CANCELLED, "✗"), (JobState.EXPIRED, "✗"), (JobState.COMPLETED, "✓")],
 )
 def test_the_bar_of_an_ended_job_stays_where_the_job_ended_and_nothing_spins(
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    state: JobState,
-    mark: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: JobState, mark: str
 ) -> None:
     counts = Counts(total=75_000, succeeded=39_936, cancelled=35_064)
 

@@ -122,10 +122,7 @@ def test_what_cannot_be_retried_says_why(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (
-            {},
-            "Job j1 expired after 60 s with 4 of 9 items done. The rest: seqd jobs retry j1",
-        ),
+        ({}, "Job j1 expired after 60 s with 4 of 9 items done. The rest: seqd jobs retry j1"),
         (
             {"sealed": False},
             "Job j1 expired after 60 s with 4 of 9 items done. Its input was not complete by then: "

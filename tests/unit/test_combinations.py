@@ -29,10 +29,7 @@ SCALARS = st.one_of(
 VALUES = SCALARS | st.lists(SCALARS, max_size=3)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 GRIDS = st.dictionaries(
-    NAMES,
-    st.lists(VALUES, min_size=1, max_size=4, unique_by=json.dumps),
-    min_size=1,
-    max_size=3,
+    NAMES, st.lists(VALUES, min_size=1, max_size=4, unique_by=json.dumps), min_size=1, max_size=3
 )
 
 

@@ -447,10 +447,7 @@ def test_without_groups_it_is_the_machines_memory(tmp_path: Path):
     ("own", "above"), [("1000", "max"), ("max", "1000"), ("1000", "2000"), ("2000", "1000")]
 )
 def test_the_smallest_limit_of_a_group_and_those_above_it_holds(tmp_path: Path, own, above):
-    limits = {
-        "sys/fs/cgroup/jobs/train/memory.max": own,
-        "sys/fs/cgroup/jobs/memory.max": above,
-    }
+    limits = {"sys/fs/cgroup/jobs/train/memory.max": own, "sys/fs/cgroup/jobs/memory.max": above}
     root = a_root(tmp_path, "0::/jobs/train", **limits)
 
     assert memory_limit_bytes(root) == 1_000

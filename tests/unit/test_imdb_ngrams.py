@@ -78,11 +78,7 @@ def test_the_same_n_gram_has_the_same_hash_everywhere() -> None:
 
     # GOOD, FILM and "GOOD FILM"; a hash is part of a version, so it may never change.
     assert set(first.tolist()) < set(second.tolist())
-    assert first.tolist() == [
-        13232826040865663252,
-        1346066267577507604,
-        12054336049333799344,
-    ]
+    assert first.tolist() == [13232826040865663252, 1346066267577507604, 12054336049333799344]
 
 
 def test_pairs_of_words_are_told_from_their_words() -> None:

@@ -51,10 +51,7 @@ def test_what_starts_workers_warns_of_a_misspelt_variable_once(
 
 @pytest.mark.parametrize(("command", "status"), [("up", 2), ("worker", 78)])
 def test_a_wrong_setting_ends_up_with_2_and_a_worker_with_78(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    status: int,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, status: int
 ) -> None:
     monkeypatch.setenv("SEQD_LEASE_S", "soon")
 

@@ -81,10 +81,7 @@ def test_a_bare_name_means_production_where_it_is_set_else_latest(store):
             "no label 'prodution' on markov. Its labels: latest, production. Did you mean "
             "'production'?",
         ),
-        (
-            "../etc",
-            "'../etc' is not a model; allowed: a name, name@3 (a version) or name@label",
-        ),
+        ("../etc", "'../etc' is not a model; allowed: a name, name@3 (a version) or name@label"),
     ],
 )
 def test_an_unknown_reference_is_answered_with_what_there_is(store, ref, message):

@@ -22,13 +22,7 @@ from seqd.worker.ingest import Ingest
 from seqd.worker.items import ItemRunner, UnitItems
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training import publish, train
-from seqd_schemas import (
-    ClassifyJob,
-    FileSource,
-    InlineSource,
-    Item,
-    Log,
-)
+from seqd_schemas import ClassifyJob, FileSource, InlineSource, Item, Log
 
 TROUBLES = [RedisUnreachable("away"), RedisFull("full"), RedisRefused("refused")]
 

@@ -242,9 +242,7 @@ def retry(
 
 
 @app.command("rm")
-def remove(
-    jobs: Annotated[list[str], typer.Argument(help="Ids of jobs that have ended.")],
-) -> None:
+def remove(jobs: Annotated[list[str], typer.Argument(help="Ids of jobs that have ended.")]) -> None:
     """Forget jobs that have ended, with their results and events. Model versions stay.
 
     Exit status 2 when one of them could not be removed; the others are.
@@ -322,13 +320,7 @@ def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "It
         failed.append(error)
 
 
-def _follow_retry(
-    handle: "JobHandle",
-    out: Path | None,
-    screen: Screen,
-    *,
-    as_json: bool,
-) -> int:
+def _follow_retry(handle: "JobHandle", out: Path | None, screen: Screen, *, as_json: bool) -> int:
     from seqd.cli.bulk import Output, print_line, read_results, result_files
     from seqd.cli.ui.summary import ResultCounts, say_retry_summary
 

@@ -58,8 +58,7 @@ def worker(
         str, typer.Option("--name", help="Its name, new at each start; made where it is missing.")
     ] = "",
     alive: Annotated[
-        bool,
-        typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here."),
+        bool, typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here.")
     ] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""

@@ -361,11 +361,7 @@ class Client:
         return wait_until_durable(self._redis, self._settings.keys, DURABLE_WAIT_S)
 
     def _upload(
-        self,
-        job: Job,
-        job_id: str,
-        chunks: Iterator[ItemChunk | TextChunk],
-        first_unit: int,
+        self, job: Job, job_id: str, chunks: Iterator[ItemChunk | TextChunk], first_unit: int
     ) -> JobHandle:
         upload = Upload(self._ledger, job, job_id, chunks, first_unit)
         handle = JobHandle(self._ledger, job_id, upload)

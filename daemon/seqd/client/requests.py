@@ -135,10 +135,7 @@ def checked_id(job_id: str) -> str:
 
 
 def sweep_of(
-    data: object,
-    model: str,
-    grid: Mapping[str, Sequence[ParameterValue]],
-    options: SweepOptions,
+    data: object, model: str, grid: Mapping[str, Sequence[ParameterValue]], options: SweepOptions
 ) -> Job:
     """Make the request of a sweep; raises InvalidRequest, which names what is wrong."""
     if not isinstance(data, FileSource | NamedSource):

@@ -29,12 +29,7 @@ from seqd.hookspecs.contexts import (
     restore_variables,
     saved_variables,
 )
-from seqd.hookspecs.hooks import (
-    PLUGIN_API_VERSION,
-    SeqdHooks,
-    hookimpl,
-    hookspec,
-)
+from seqd.hookspecs.hooks import PLUGIN_API_VERSION, SeqdHooks, hookimpl, hookspec
 from seqd.hookspecs.model import (
     Distribution,
     Inspection,

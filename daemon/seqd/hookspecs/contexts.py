@@ -242,9 +242,7 @@ def saved_variables(variables: Mapping[str, Variable]) -> "dict[str, npt.NDArray
 
 
 def restore_variables(
-    variables: Mapping[str, Variable],
-    arrays: "Mapping[str, npt.NDArray[np.generic]]",
-    model: str,
+    variables: Mapping[str, Variable], arrays: "Mapping[str, npt.NDArray[np.generic]]", model: str
 ) -> None:
     """Give variables the numbers that a checkpoint has for them.
 

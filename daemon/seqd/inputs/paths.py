@@ -13,11 +13,7 @@ from seqd.errors import InvalidInput
 from seqd_schemas import FileFormat
 
 #: Formats by the end of the name, behind which `.gz` or `.zst` may follow.
-KNOWN_SUFFIXES = {
-    ".jsonl": FileFormat.JSONL,
-    ".csv": FileFormat.CSV,
-    ".txt": FileFormat.LINES,
-}
+KNOWN_SUFFIXES = {".jsonl": FileFormat.JSONL, ".csv": FileFormat.CSV, ".txt": FileFormat.LINES}
 
 _KINDS = (
     (stat.S_ISCHR, "a character device"),

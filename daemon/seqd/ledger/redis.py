@@ -29,13 +29,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from seqd.errors import (
-    REDIS_ERRORS,
-    InvalidSettings,
-    RedisFull,
-    RedisRefused,
-    RedisUnreachable,
-)
+from seqd.errors import REDIS_ERRORS, InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
 from seqd.local.endpoint import check_redis_url
 from seqd_schemas import Keys
 

@@ -30,16 +30,7 @@ from seqd.errors import (
     WrongState,
 )
 from seqd.ledger.blobs import json_of, pack, pack_json
-from seqd.ledger.scripts import (
-    Argument,
-    Notify,
-    Reply,
-    Scripts,
-    as_bytes,
-    as_int,
-    as_list,
-    as_text,
-)
+from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd_schemas import (
     Failure,
     FileSource,

@@ -40,11 +40,7 @@ def train_to_artifact(
     store = ModelStore(folder, {})
     staged = store.new_folder(model.name, _JOB_ID)
     context = MemoryTrainContext(
-        staged,
-        data,
-        held_out,
-        checkpoints=checkpoints,
-        stop_after=stop_after,
+        staged, data, held_out, checkpoints=checkpoints, stop_after=stop_after
     )
     try:
         trained = model.train(checked, context)

@@ -70,11 +70,7 @@ class NgramModel:
         trie = counts.trie
         suffixes = trie.suffixes
         estimates = estimate(
-            trie,
-            smoothing,
-            additive=additive,
-            begin=counts.begin,
-            discounts=counts.discounts,
+            trie, smoothing, additive=additive, begin=counts.begin, discounts=counts.discounts
         )
         self.order = counts.order
         self.symbols = counts.symbols

@@ -162,10 +162,7 @@ def line_chart(
 def _curve_lines(
     training: Sequence[tuple[float, float]], held_out: Sequence[tuple[float, float]]
 ) -> list[Line]:
-    named = (
-        Line(_TRAINING, training, _TRAINING_STYLE),
-        Line(_HELD_OUT, held_out, _HELD_OUT_STYLE),
-    )
+    named = (Line(_TRAINING, training, _TRAINING_STYLE), Line(_HELD_OUT, held_out, _HELD_OUT_STYLE))
     return [line for line in named if line.points]
 
 
