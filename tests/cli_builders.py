@@ -59,12 +59,12 @@ def here(capsys: pytest.CaptureFixture[str], *arguments: str) -> Ended:
 
 
 def last_line_of(drawn: str) -> str:
-    """Give what stands on the last line of a terminal that was drawn on, without its colours."""
+    """Return the last line of a terminal that was drawn on, without its colours."""
     return [line for line in _ESCAPES.sub("", drawn).splitlines() if line.strip()][-1]
 
 
 def clean_environment(**variables: str) -> dict[str, str]:
-    """Give this process's variables without anybody's settings, and with the given ones."""
+    """Return this process's variables without anybody's settings, and with the given ones."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SEQD_")}
     return kept | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"} | variables
 

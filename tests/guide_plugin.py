@@ -35,7 +35,7 @@ def write_plugin(folder: Path) -> None:
 
 @cache
 def installed_plugin() -> Path:
-    """Give a folder for `sys.path` with the plugin in it, made once, gone with this process."""
+    """Return a folder for `sys.path` with the plugin in it, made once, gone with this process."""
     folder = Path(tempfile.mkdtemp(prefix="seqd-guide-"))
     atexit.register(shutil.rmtree, folder)
     write_plugin(folder)

@@ -99,7 +99,7 @@ def _arrays(weights: Weights, prefix: str) -> list[Floats]:
 def _states(
     embedding: Floats, ids: list[int], kernel: Floats, recurrent: Floats, bias: Floats
 ) -> Floats:
-    """Give the state after each id: (ids, units)."""
+    """Return the state after each id: (ids, units)."""
 
     def sigmoid(x):
         return 1.0 / (1.0 + np.exp(-x))

@@ -94,7 +94,7 @@ class Environment:
         return claim.units[0]
 
     def claim_names(self, worker: str = "worker-a") -> list[tuple[str, str]]:
-        """Take what is due; gives the jobs and names of the units."""
+        """Take what is due; returns the jobs and names of the units."""
         claim = self.claim(worker)
         return [] if claim is None else [(unit.job_id, unit.name) for unit in claim.units]
 
@@ -104,7 +104,7 @@ class Environment:
         return self.ledger.work.commit(unit, results, unpack_items(unit.blob))
 
     def labels(self, job_id: str, unit: int) -> list[str]:
-        """Give the labels that are committed for a unit."""
+        """Return the labels that are committed for a unit."""
         blob = self.ledger.jobs.outputs(job_id, [unit])[0]
         assert blob is not None, f"unit {unit} is not committed"
         return [result.output.label for result in unpack_results(blob)]  # type: ignore[union-attr]
@@ -113,7 +113,7 @@ class Environment:
         return self.ledger.jobs.get(job_id)
 
     def events(self, job_id: str) -> list[str]:
-        """Give the names of a job's events."""
+        """Return the names of a job's events."""
         return [event.event for event in self.ledger.jobs.events(job_id, block=False)]
 
     def queue_wakeup(self, route: str) -> None:

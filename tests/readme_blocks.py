@@ -26,7 +26,7 @@ class Block:
 
 
 def blocks_of(readme: Path, language: str) -> list[Block]:
-    """Give a README's blocks of one language, in order."""
+    """Return a README's blocks of one language, in order."""
     text = readme.read_text(encoding="utf-8")
     blocks = [
         Block(match["language"], match["file"] or "", match["text"])

@@ -114,7 +114,7 @@ class PrivateServer:
         self.start()
 
     def append_only_file(self) -> Path:
-        """Give the file that writes are appended to now."""
+        """Return the file that writes are appended to now."""
         several = self._config.folder.glob("appendonlydir/*.incr.aof")
         return max(several, default=self._config.folder / "appendonly.aof")
 

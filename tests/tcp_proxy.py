@@ -93,7 +93,7 @@ class TcpProxy:
             self._drop_every = count
 
     def freeze(self) -> int:
-        """Forward nothing on the connections that are open; gives their number."""
+        """Forward nothing on the connections that are open; returns their number."""
         with self._lock:
             frozen = len(self._links)
             for link in self._links:
@@ -103,7 +103,7 @@ class TcpProxy:
             return frozen
 
     def cut(self) -> int:
-        """Close all connections, also frozen ones; gives their number."""
+        """Close all connections, also frozen ones; returns their number."""
         with self._lock:
             links = self._links | self._frozen
             for link in links:

@@ -133,19 +133,19 @@ class LiveWorker:
         os.killpg(self.pid, number)
 
     def wait_for_end(self, timeout_s: float = DEADLINE_S) -> int:
-        """Wait for the node's end; gives its exit status."""
+        """Wait for the node's end; returns its exit status."""
         try:
             return self._node.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still up after {timeout_s:g} s\n{self.log()}") from None
 
     def stop(self) -> int:
-        """Ask it to end and wait for that; gives its exit status."""
+        """Ask it to end and wait for that; returns its exit status."""
         self.ask_to_end()
         return self.wait_for_end()
 
     def kill_child(self) -> int:
-        """Kill the process that does the work, as running out of memory does; gives its pid."""
+        """Kill the process that does the work, as running out of memory does; returns its pid."""
         pid = self.child_pid()
         os.kill(pid, signal.SIGKILL)
         return pid
@@ -201,7 +201,7 @@ class Cluster:
         return self.start(name, **settings).wait_until_ready()
 
     def client(self, **settings: object) -> Client:
-        """Give a client of this cluster's ledger, closed with the cluster."""
+        """Return a client of this cluster's ledger, closed with the cluster."""
         client = Client(settings=self.settings.model_copy(update=settings))
         self._clients.append(client)
         return client
@@ -260,7 +260,7 @@ class Cluster:
 
 
 def live_settings(server: Server, folder: Path) -> Settings:
-    """Give settings for a cluster on a server, under a prefix that no other has."""
+    """Return settings for a cluster on a server, under a prefix that no other has."""
     prefix = f"test-{secrets.token_hex(6)}"
     return Settings(redis_url=server.url, prefix=prefix, data_dir=folder / "seqd", **QUICK)
 

@@ -264,7 +264,7 @@ _MAX_MESSAGE_CHARS = 4_096
 
 
 def wire_text(text: str) -> str:
-    """Give a message as any record can hold it: cut short, lone surrogates shown as escapes."""
+    """Return a message as any record can hold it: cut short, lone surrogates shown as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()[:_MAX_MESSAGE_CHARS]
 
 

@@ -226,7 +226,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def unknown_variables() -> list[str]:
-    """Give a sentence on each variable `SEQD_…` that is no setting, with what was probably meant.
+    """Return a sentence on each variable `SEQD_…` that is no setting, with what was probably meant.
 
     Sorted by name, without the values, which may be secrets. They cannot be refused: one may be
     that of another version, or Kubernetes' own for a service that is called `seqd`.

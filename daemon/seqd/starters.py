@@ -84,7 +84,7 @@ def _train(
 
 
 def main() -> int:
-    """Read the command line; gives the exit status."""
+    """Read the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m seqd.starters", description=__doc__)
     parser.add_argument("model", help="name of the model, such as markov")
     parser.add_argument("--data", type=Path, required=True, help="file to learn from")

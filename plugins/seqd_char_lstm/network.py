@@ -252,7 +252,7 @@ class KerasNetwork:
     """See `chains.Network`: Keras's LSTM cells, a step at a time. For where Numba is missing."""
 
     def __init__(self, weights: Weights, window: int | None) -> None:
-        """Give the weights to Keras's cells."""
+        """Assign the weights to Keras's cells."""
         self._weights = weights
         self.window = window or 0
         self.cells = []

@@ -244,5 +244,5 @@ Task = Literal["classify", "generate", "train"]
 
 
 def task_of(kind: JobKind) -> Task:
-    """Give what a job's units do: those of a sweep are trainings."""
+    """Return what a job's units do: those of a sweep are trainings."""
     return "train" if kind == "sweep" else kind

@@ -33,7 +33,7 @@ def run_id_of(job_id: str, unit: int | None) -> str:
 
 
 def job_of_run(run_id: str) -> tuple[str, int | None]:
-    """Give the job of a training, and its number where the job is a sweep."""
+    """Return the job of a training, and its number where the job is a sweep."""
     job_id, _, unit = run_id.partition(".")
     return job_id, int(unit) if unit else None
 

@@ -32,7 +32,7 @@ _MODELS: dict[str, type[BaseModel]] = {
 
 
 def json_schemas() -> dict[str, str]:
-    """Give each record's JSON Schema (draft 2020-12) as text, by the record's name."""
+    """Return each record's JSON Schema (draft 2020-12) as text, by the record's name."""
     schemas = {name: model.model_json_schema() for name, model in _MODELS.items()}
     schemas["job"] = TypeAdapter[object](Job).json_schema()
     schemas["event"] = EVENT.json_schema()

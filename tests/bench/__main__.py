@@ -23,7 +23,7 @@ CASES: tuple[type[Case], ...] = (Classify, Jobs, Train, Generate, Scale, Interac
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a case and print its report; gives the exit status."""
+    """Run a case and print its report; returns the exit status."""
     parser = argparse.ArgumentParser("bench", description=sys.modules["bench"].__doc__)
     commands = parser.add_subparsers(required=True, metavar="CASE")
     form = argparse.ArgumentDefaultsHelpFormatter

@@ -126,7 +126,7 @@ class Classify(Case):
         return {**sides, BOUND: multiply}
 
     def _compare(self, figures: Mapping[str, Sequence[float]], few: int) -> dict[str, list[float]]:
-        """Add speeds and their ratios; gives the speeds."""
+        """Add speeds and their ratios; returns the speeds."""
         counts = dict.fromkeys(("tutorial", "large", "starter", KERAS, ONNX), few)
         counts["large"] = self.large
         speeds = {

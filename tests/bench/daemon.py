@@ -160,7 +160,7 @@ class Daemon:
         return {name: int(str(preset[parameter])) for name, parameter in _SIZES.items()}
 
     def train(self, data: Path, model: str, preset: str, **parameters: int) -> tuple[int, float]:
-        """Train a preset; gives the version's number, and the seconds that it took."""
+        """Train a preset; returns the version's number, and the seconds that it took."""
         with self.client() as client:
             source = FileSource(path=str(data.absolute()))
             job = client.train(source, model=model, preset=preset, parameters={**parameters})

@@ -32,7 +32,7 @@ class Program:
         self.loaded: dict[str, LoadedModel] = {}
 
     def fit(self, model: str, preset: str, parameters: dict[str, Any]) -> tuple[float, float]:
-        """Train; gives the seconds of all of it, and of what lies between the steps: counting."""
+        """Train; returns the seconds of all of it, and of what lies between the steps: counting."""
         found = self.workshop.registry.model(model)
         values = {**found.presets[preset], **parameters}
         checked = found.tasks["train"].parameters.model_validate(values)
@@ -44,7 +44,7 @@ class Program:
             return time.perf_counter() - began, context.step_at[-1] - context.step_at[0]
 
     def write(self, model: str, prompts: list[str], first: int, parameters: dict[str, Any]) -> int:
-        """Continue the prompts as one batch; gives the characters."""
+        """Continue the prompts as one batch; returns the characters."""
         found = self.workshop.registry.model(model.partition("@")[0])
         if model not in self.loaded:
             store = self.workshop.store

@@ -22,7 +22,7 @@ class Program:
         self.client.catalog()
 
     def each(self, model: str, window: int) -> int:
-        """Hand each text in as a job, `window` open at a time; gives how many had no label."""
+        """Hand each text in as a job, `window` open at a time; returns how many had no label."""
         good = 0
         for first in range(0, len(self.texts), window):
             jobs = self.client.classify_each(self.texts[first : first + window], model=model)
@@ -34,7 +34,7 @@ class Program:
         return len(self.texts) - good
 
     def together(self, model: str) -> int:
-        """Hand all texts in as one job; gives how many did not come back."""
+        """Hand all texts in as one job; returns how many did not come back."""
         results = self.client.classify(self.texts, model=model).results()
         return len(self.texts) - sum(1 for _ in results)
 

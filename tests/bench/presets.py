@@ -79,6 +79,6 @@ class Presets(Case):
 
 
 def _pace(daemon: Daemon, model: str, test: Path, items: int) -> float:
-    """Classify the file; gives items a second between the job's first claim and its end."""
+    """Classify the file; returns items a second between the job's first claim and its end."""
     spans_s = [daemon.classify(test, model, items).slot_s for _ in range(_PACE_RUNS)]
     return items / statistics.median(spans_s)

@@ -27,7 +27,7 @@ _NOT_SHOWN = {"name", "unit", "rounds", "values_ms"}
 
 
 def in_turn(sides: Mapping[str, Side], rounds: int) -> dict[str, list[float]]:
-    """Run each side once a round; gives what each returned, by its name.
+    """Run each side once a round; returns what each returned, by its name.
 
     Every other round goes backwards, so that no side always comes right behind the same one.
     """
@@ -155,7 +155,7 @@ def show(report: Report) -> None:
 
 
 def _tables(sections: Sequence[Mapping[str, Any]]) -> Iterator[list[list[str]]]:
-    """Give tables of cells, the first line of each its heading."""
+    """Yield tables of cells, the first line of each its heading."""
     for section in sections:
         for figures in filter(None, (section["rows"], section["latencies"], section["facts"])):
             keys = [key for key in figures[0] if key not in _NOT_SHOWN]

@@ -112,7 +112,7 @@ def measured(pythons: list[Path], rounds: int) -> dict[str, list[Round]]:
 
 
 def summary_of(rows: list[Round]) -> dict[str, dict[str, float]]:
-    """Give each case's median milliseconds, and its ratio: median, lowest and highest."""
+    """Return each case's median milliseconds, and its ratio: median, lowest and highest."""
     figures = {}
     for case in rows[0]:
         ratios = [row[case] / row["reference"] for row in rows]

@@ -25,7 +25,7 @@ from chaos.run import run_under_faults
 
 
 def main() -> int:
-    """Read the command line; gives the exit status."""
+    """Read the command line; returns the exit status."""
     asked = _parser().parse_args()
     seeds = asked.seeds or [asked.seed]
     if len(seeds) > 1:

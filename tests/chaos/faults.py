@@ -36,7 +36,7 @@ WAKEUP_S = 5.0
 
 
 def schedule(choice: random.Random, counts: dict[str, int]) -> list[str]:
-    """Give the names of all faults in a seeded order."""
+    """Return the names of all faults in a seeded order."""
     names = [name for name, count in counts.items() for _ in range(count)]
     choice.shuffle(names)
     return names
@@ -52,7 +52,7 @@ class Faults:
         self.redis_peak_mb = 0.0
 
     def do(self, name: str, choice: random.Random) -> str:
-        """Do one fault by its name in `COUNTS`; gives what was done to whom.
+        """Do one fault by its name in `COUNTS`; returns what was done to whom.
 
         Raises NoVictim, having done nothing, when there was nobody to do it to.
         """
@@ -130,7 +130,7 @@ class Faults:
             return f"{sum(replies[: len(queues)])} messages, and the record of those taken"
 
     def _stopped(self, choice: random.Random) -> tuple[WorkerStatus, int, list[tuple[str, str]]]:
-        """Stop a worker in the middle of a unit; gives what it holds."""
+        """Stop a worker in the middle of a unit; returns what it holds."""
         deadline = time.monotonic() + LONGEST_FREEZE_S
         while time.monotonic() < deadline:
             worker = self._victims.busy(choice)
@@ -148,7 +148,7 @@ class Faults:
             return bool(client.hexists(self._environment.settings.keys.output(job), unit))
 
     def _waiting_queues(self, client: redis.Redis) -> list[bytes]:
-        """Wait a while for a message that no worker has taken; gives the queues that have one."""
+        """Wait a while for a message that no worker has taken; returns the queues that have one."""
         deadline = time.monotonic() + WAKEUP_S
         while True:
             queues = list(client.scan_iter(f"{self._environment.settings.prefix}:wakeup.*"))

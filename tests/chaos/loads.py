@@ -43,13 +43,13 @@ class Load(Protocol):
         """Hand all items in."""
 
     def place(self, custom_id: str) -> int | None:
-        """Give an item's place in the input, from 0; None when it is none of ours."""
+        """Return an item's place in the input, from 0; None when it is none of ours."""
 
     def label(self, place: int) -> str:
-        """Give the label that the item in this place must get."""
+        """Return the label that the item in this place must get."""
 
     def truth(self, place: int) -> str | None:
-        """Give the label that a person gave it, if one did."""
+        """Return the label that a person gave it, if one did."""
 
 
 class Light:

@@ -49,7 +49,7 @@ class _Run:
         self._done = 0
 
     def run(self, seed: int) -> Outcome:
-        """Run jobs until all faults have come; gives what came of it."""
+        """Run jobs until all faults have come; returns what came of it."""
         began, due = time.monotonic(), len(self._due)
         total, jobs, again = Tally(), 0, 0
         with self._watch.looking():

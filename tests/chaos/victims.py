@@ -51,7 +51,7 @@ class Victims:
         self._environment = environment
 
     def group(self, choice: random.Random) -> tuple[int, Moment]:
-        """Wait for the moment; gives a worker's process group, and the moment that it was."""
+        """Wait for the moment; returns a worker's process group, and the moment that it was."""
         moment = _draw(choice, GROUP_MOMENTS)
         if moment is Moment.START:
             group = self._starting(choice)
@@ -60,7 +60,7 @@ class Victims:
         return (group, moment) if group else (self._any_group(choice), Moment.ANY)
 
     def child(self, choice: random.Random) -> tuple[int, Moment]:
-        """Wait for the moment; gives a worker's child process, and the moment that it was."""
+        """Wait for the moment; returns a worker's child process, and the moment that it was."""
         moment = _draw(choice, CHILD_MOMENTS)
         worker = self._aimed(choice, moment)
         return (worker.pid, moment) if worker else (self._any_child(choice), Moment.ANY)
@@ -76,7 +76,7 @@ class Victims:
         raise NoVictim(f"no worker was busy for {AIM_S:g} s")
 
     def leases(self, worker: WorkerStatus) -> list[tuple[str, str]]:
-        """Give the job and the unit of each lease that a worker holds."""
+        """Return the job and the unit of each lease that a worker holds."""
         with redis.Redis.from_url(self._environment.server.url) as client:
             members = client.smembers(self._environment.settings.keys.worker_leases(worker.worker))
         pairs = (member.decode().split(" ", 1) for member in members)
@@ -88,11 +88,11 @@ class Victims:
         return []
 
     def _any_group(self, choice: random.Random) -> int:
-        """Give any worker, whatever it does: starts, waits, computes."""
+        """Return any worker, whatever it does: starts, waits, computes."""
         return _any_of(lambda: children_of(self._environment.up_pid), choice)
 
     def _any_child(self, choice: random.Random) -> int:
-        """Give the child of any worker that has said that it is there."""
+        """Return the child of any worker that has said that it is there."""
         return _any_of(lambda: [worker.pid for worker in self._up()], choice)
 
     def _starting(self, choice: random.Random) -> int | None:

@@ -37,7 +37,7 @@ print(json.dumps({"models": [m.name for m in models], "opened": seen, "heavy": h
 
 
 def bounds(model):
-    """Give (task, parameter, bound, step beyond it) for each numeric bound of a model."""
+    """Yield (task, parameter, bound, step beyond it) for each numeric bound of a model."""
     for task, spec in model.tasks.items():
         for name, field in spec.parameters.model_json_schema().get("properties", {}).items():
             for bound, beyond in (("minimum", -1), ("maximum", 1)):

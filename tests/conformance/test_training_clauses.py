@@ -150,7 +150,7 @@ class KilledContext(MemoryTrainContext):
 
 
 def told(*contexts):
-    """Give the figures of each epoch that was told; one that was told twice has one set."""
+    """Return the figures of each epoch that was told; one that was told twice has one set."""
     figures = {}
     for report in (report for context in contexts for report in context.epochs):
         assert figures.setdefault(report.epoch, report.metrics) == report.metrics, (
@@ -160,7 +160,7 @@ def told(*contexts):
 
 
 def curve_of(context):
-    """Give the epochs that a manifest would keep, without their seconds."""
+    """Return the epochs that a manifest would keep, without their seconds."""
     return [(one.epoch, one.metrics) for one in context.curve.epochs]
 
 

@@ -45,7 +45,7 @@ class Source:
         return is_under(self.module, modules)
 
     def imports(self) -> Iterator[tuple[int, str]]:
-        """Give each import, wherever it stands, as line and full dotted name."""
+        """Yield each import, wherever it stands, as line and full dotted name."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)

@@ -39,6 +39,6 @@ def test_messages_are_sent_from_the_wakeup_alone() -> None:
 
 
 def _called(call: ast.Call) -> str:
-    """Give the name of what is called, without what it belongs to."""
+    """Return the name of what is called, without what it belongs to."""
     target = call.func
     return target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")

@@ -30,14 +30,14 @@ def run(program, *arguments, **environment):
 
 
 def modules_after(statement):
-    """Give the names of all modules that a fresh interpreter holds after a statement."""
+    """Return the names of all modules that a fresh interpreter holds after a statement."""
     done = run(f"import json, sys\n{statement}\nprint(json.dumps(sorted(sys.modules)))")
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def modules_of_command(folder, *arguments):
-    """Give the modules that a command took, and what it printed; no daemon runs in the folder."""
+    """Return the modules that a command took, and what it printed; no daemon runs in the folder."""
     done = run(COMMAND, *arguments, SEQD_DATA_DIR=str(folder))
     assert "Traceback" not in done.stderr, done.stderr
     return set(json.loads(done.stderr.splitlines()[-1])), done.stdout

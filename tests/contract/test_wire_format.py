@@ -22,7 +22,7 @@ REGENERATE = (
 
 
 def parts(schema, definitions):
-    """Give all schemas that a value may have to meet, references followed, once each."""
+    """Yield all schemas that a value may have to meet, references followed, once each."""
     if "$ref" in schema:
         return
     for choice in (*schema.get("anyOf", ()), *schema.get("oneOf", ())):

@@ -19,7 +19,7 @@ QUICK_FAULTS = (
 
 
 def outcome_of(folder: Path, *options: str) -> dict[str, object]:
-    """Run `chaos_run.py`, which must end well; gives its figures."""
+    """Run `chaos_run.py`, which must end well; returns its figures."""
     figures = folder / "outcome.json"
     ended = subprocess.run(
         [sys.executable, str(SCRIPT), "--seed", "7", "--outcome", str(figures), *options],

@@ -23,7 +23,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 
 def label_of(ended: EndedJob) -> str:
-    """Give the label of the only item of a job."""
+    """Return the label of the only item of a job."""
     (result,) = ended.results()
     assert isinstance(result, ItemSuccess)
     return result.output.label  # type: ignore[union-attr] # echo classifies

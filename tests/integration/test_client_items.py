@@ -30,7 +30,7 @@ def client(cluster: Cluster) -> Iterator[Client]:
 
 
 def labels_of(results: list[ItemSuccess | ItemFailure]) -> list[str]:
-    """Give each item's label, or its error's code."""
+    """Return each item's label, or its error's code."""
     return [
         result.output.label  # type: ignore[union-attr] # echo classifies
         if isinstance(result, ItemSuccess)

@@ -74,7 +74,7 @@ DAMAGE = {
 
 
 def claim_all(environment: Environment) -> set[str]:
-    """Claim until nothing is left; gives the jobs whose units came."""
+    """Claim until nothing is left; returns the jobs whose units came."""
     jobs: set[str] = set()
     for _ in range(20):
         claim = environment.claim()

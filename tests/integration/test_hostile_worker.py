@@ -204,7 +204,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 
 
 def a_version(cluster: Cluster) -> tuple[Path, int]:
-    """Publish one more sound version of `echo`; gives its folder and its number."""
+    """Publish one more sound version of `echo`; returns its folder and its number."""
     store = ModelStore(cluster.settings.store_dir, {})
     folder = store.new_folder("echo", "setup")
     (folder / "echo.json").write_text('{"records": 1}')

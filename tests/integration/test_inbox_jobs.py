@@ -25,7 +25,7 @@ class Producer:
         self.prefix = cluster.settings.prefix
 
     def add(self, job: object, job_id: str = "") -> str:
-        """Hand a job in; gives the identifier that was chosen for it."""
+        """Hand a job in; returns the identifier that was chosen for it."""
         job_id = job_id or f"p{secrets.token_hex(6)}"
         body = job if isinstance(job, str | bytes) else json.dumps(job)
         self.redis.xadd(f"{self.prefix}:inbox", {"id": job_id, "job": body})

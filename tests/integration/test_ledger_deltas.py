@@ -40,7 +40,7 @@ def publish(
 
 
 def published(environment: Environment, job_id: str) -> list[str]:
-    """Give the text of each entry that is kept."""
+    """Return the text of each entry that is kept."""
     entries = environment.redis.xrange(environment.keys.deltas(job_id))
     entries_read = [TextDeltas.model_validate_json(fields[b"d"]) for _, fields in entries]
     return ["".join(delta.text for delta in entry.deltas) for entry in entries_read]

@@ -44,7 +44,7 @@ def reconcile(environment: Environment) -> None:
 
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
-    """Give for each method of Keys the pattern of the names that it can make."""
+    """Return for each method of Keys the pattern of the names that it can make."""
     # Not inspect.getmembers: on some 3.11 it trips over `__weakref__` of a slotted dataclass.
     names = [name for name in dir(keys) if not name.startswith("_") and name != "prefix"]
     patterns = {}

@@ -43,7 +43,7 @@ def drop(field: str) -> Damage:
 
 
 def do_all(environment: Environment) -> set[str]:
-    """Claim and commit until nothing is left; gives the jobs whose units came."""
+    """Claim and commit until nothing is left; returns the jobs whose units came."""
     jobs: set[str] = set()
     while (claim := environment.claim()) is not None:
         jobs |= {unit.job_id for unit in claim.units}

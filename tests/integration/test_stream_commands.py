@@ -40,14 +40,14 @@ def start(cluster: Cluster, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def run(cluster: Cluster, *arguments: str) -> str:
-    """Run a command that must go well; gives what it printed."""
+    """Run a command that must go well; returns what it printed."""
     out, err = start(cluster, *arguments).communicate(timeout=TIMEOUT_S)
     assert re.search(r"continued by echo@\d+", err), err  # other files train it too
     return out
 
 
 def rest_of(program: "subprocess.Popen[str]") -> tuple[str, str]:
-    """Wait for the end of a program of whose output some was read; gives the rest, and stderr.
+    """Wait for the end of a program of whose output some was read; returns the rest, and stderr.
 
     Not `communicate`, which would leave out what has come beyond what was asked for.
     """
@@ -60,7 +60,7 @@ def rest_of(program: "subprocess.Popen[str]") -> tuple[str, str]:
 
 
 def newest_texts(client: Client) -> list[str]:
-    """Give all texts of the newest job, in order."""
+    """Return all texts of the newest job, in order."""
     return [
         sample.text
         for result in client.job(client.jobs(1)[0].job_id).results()

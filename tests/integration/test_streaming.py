@@ -40,7 +40,7 @@ def a_text(client: Client, *prompts: str, stream: bool = True, **parameters: obj
 
 
 def texts_of(job: JobHandle) -> dict[tuple[str, int], str]:
-    """Give what `results` says: item and sample → text."""
+    """Return what `results` says: item and sample → text."""
     return {
         (result.custom_id, number): sample.text
         for result in job.results()

@@ -113,7 +113,7 @@ class Steps:
         return self.environment.ledger.work.commit(run.unit, [result], chunk, fenced=True)
 
     def label(self) -> int | None:
-        """Give the version that the label is at."""
+        """Return the version that the label is at."""
         return self.store.labels("markov").get(LABEL)
 
     def _run(self, unit: Unit) -> Run:

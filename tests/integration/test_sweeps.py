@@ -57,7 +57,7 @@ class Environment:
         return [made for made in self.store.versions("echo") if made.job_id == job.job_id]
 
     def holder(self, job: JobHandle, unit: int, workers: Sequence[LiveWorker]) -> LiveWorker:
-        """Give the worker that trains a combination, once one does."""
+        """Return the worker that trains a combination, once one does."""
         key = self.ledger.keys.leases(job.job_id)
         wait_until(lambda: bool(self.ledger.redis.hget(key, str(unit))), f"unit {unit} is claimed")
         lease = self.ledger.redis.hget(key, str(unit))
@@ -91,7 +91,7 @@ def running(cluster: Cluster) -> Iterator[Environment]:
 
 
 def made(job: JobHandle) -> dict[str, TrainedVersion]:
-    """Give the versions of a sweep by combination."""
+    """Return the versions of a sweep by combination."""
     return {
         result.custom_id: result.output
         for result in job.results()

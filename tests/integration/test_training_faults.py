@@ -41,11 +41,11 @@ class Environment:
         return self._diary.read_text().splitlines() if self._diary.exists() else []
 
     def steps(self) -> list[int]:
-        """Give the steps that were begun, in the order in which they were."""
+        """Return the steps that were begun, in the order in which they were."""
         return [int(line.split()[1]) for line in self.diary() if line.startswith("step")]
 
     def steps_of_last_begin(self) -> list[int]:
-        """Give the steps of the training that began last."""
+        """Return the steps of the training that began last."""
         diary = self.diary()
         begun = len(diary) - diary[::-1].index("begin")
         return [int(line.split()[1]) for line in diary[begun:] if line.startswith("step")]
@@ -54,24 +54,24 @@ class Environment:
         wait_until(lambda: line in self.diary(), f"{line!r} in {self.diary()}")
 
     def holder(self, job: JobHandle, workers: Sequence[LiveWorker]) -> LiveWorker:
-        """Give the worker that holds the training."""
+        """Return the worker that holds the training."""
         lease = self.ledger.redis.hget(self.ledger.keys.leases(job.job_id), "train")
         name = lease.decode().split()[1]
         return next(worker for worker in workers if worker.name == name)
 
     def wakeups_being_answered(self) -> list[bytes]:
-        """Give the delivery tags of the messages that Celery has not acknowledged."""
+        """Return the delivery tags of the messages that Celery has not acknowledged."""
         prefix = self.cluster.settings.prefix
         return list(self.ledger.redis.hkeys(f"{prefix}:unacked"))
 
     def checkpoint_files(self, job: JobHandle) -> list[Path]:
-        """Give the files of the checkpoints that count, newest first."""
+        """Return the files of the checkpoints that count, newest first."""
         folder = self.data_dir / "checkpoints" / job.job_id
         records = self.ledger.checkpoints.of(job.job_id)
         return [folder / record.name / "checkpoint.json" for record in records]
 
     def staged(self, job: JobHandle) -> list[Path]:
-        """Give the half versions of a training."""
+        """Return the half versions of a training."""
         return [folder for folder, job_id in self.store.staged() if job_id == job.job_id]
 
     def wait_until_nothing_is_left_of(self, job: JobHandle) -> None:

@@ -69,7 +69,7 @@ def told(job: JobHandle) -> list[Epoch]:
 
 
 def files_of(cluster: Cluster, record: JobRecord) -> dict[str, str]:
-    """Give the digest of each file of the version that a training made."""
+    """Return the digest of each file of the version that a training made."""
     assert record.training is not None
     store = ModelStore(cluster.settings.store_dir, {})
     manifest = store.open("char_lstm", record.training.version).manifest

@@ -195,7 +195,7 @@ def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty
 
 
 def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
-    """Wait until one of the workers works; gives it."""
+    """Wait until one of the workers works; returns it."""
     found: list[LiveWorker] = []
 
     def one_is_busy() -> bool:

@@ -65,7 +65,7 @@ def two_workers(cluster: Cluster) -> list[LiveWorker]:
 
 
 def busy_one(workers: list[LiveWorker]) -> LiveWorker:
-    """Wait until one of the workers works; gives it."""
+    """Wait until one of the workers works; returns it."""
     found: list[LiveWorker] = []
 
     def works(worker: LiveWorker) -> bool:

@@ -51,7 +51,7 @@ def has_some_in_hand(cluster: Cluster, job) -> bool:
 
 
 def dying_ends_with(worker: LiveWorker, job) -> int:
-    """Kill it with its child; gives the items that were done by then."""
+    """Kill it with its child; returns the items that were done by then."""
     worker.kill()
     return int(job.record().counts.done)
 

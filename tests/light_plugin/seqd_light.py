@@ -111,7 +111,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
 
 
 def letters(parameters: WriteParameters, item: WorkItem, sample: int) -> str:
-    """Give the text of a sample: it hangs on the seed, its item's index and its number alone."""
+    """Return the text of a sample: it hangs on the seed, its item's index and its number alone."""
     if parameters.length == 0:
         return item.text[::-1]
     chance = random.Random(f"{parameters.seed}/{item.index}/{sample}")

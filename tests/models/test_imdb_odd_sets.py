@@ -24,7 +24,7 @@ SMALL = {
 
 
 def trained(folder: Path, records: list[tuple[str, str]], **changes: object):
-    """Train and load; gives the loaded version and the configuration that it has."""
+    """Train and load; returns the loaded version and the configuration that it has."""
     data = ListDataset([LabelledRecord(text=text, label=label) for text, label in records], "set")
     parameters = TrainParameters.model_validate({**SMALL, **changes})
     artifact = train_to_artifact(ImdbLstm(), parameters, data, folder)

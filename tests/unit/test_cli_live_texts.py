@@ -37,7 +37,7 @@ def a_sample(text: str, temperature: float = 1.0) -> GeneratedSample:
 
 
 def printed_of(deltas: list[StreamedText], temperatures: list[float | None]) -> list[str]:
-    """Show deltas of two prompts; gives what stood in the pipe after each."""
+    """Show deltas of two prompts; returns what stood in the pipe after each."""
     screen, printed = a_screen()
     texts = LiveTexts(GenerationPrinter(screen), {"a": "A:", "b": "B:"}, temperatures)
     stood = []

@@ -49,7 +49,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
 @pytest.fixture
 def last_frame(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Show events in a view; gives what stands on the terminal's last line then."""
+    """Show events in a view; returns what stands on the terminal's last line then."""
 
     def shown(view: BulkView | TrainingView, *events: Event) -> str:
         with view:

@@ -38,7 +38,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def texts_of(figure: Figure) -> set[str]:
-    """Give all that can be read in a picture."""
+    """Return all that can be read in a picture."""
     artists = figure.findobj(lambda artist: hasattr(artist, "get_text"))
     return {artist.get_text() for artist in artists}
 

@@ -64,7 +64,7 @@ def test_a_job_that_cannot_be_read_for_them_costs_a_line_in_the_log(error, line,
 
 
 def told_of_many(context: WorkerContext, observers: list[str], count: int) -> list[object]:
-    """Tell a context's observers that so many jobs have ended together; gives what they heard."""
+    """Tell a context's observers that so many jobs have ended together; returns what they heard."""
     names = [f"j{number}" for number in range(count)]
     registry: Any = context.registry
     registry.observers_of = lambda hook: observers if hook == "seqd_job_finished" else []

@@ -123,7 +123,7 @@ class Client:
         expected_items: int | None = None,
         **options: Unpack[JobOptions],
     ) -> JobHandle:
-        """Give each text its label and score.
+        """Classify each text; returns the job at once, before it has run.
 
         `items` is any iterable of texts, or of records with `text_field` and `id_field` (an
         `id` is taken too, else the position is, as `row-N`); it is read lazily. Or a
@@ -150,7 +150,7 @@ class Client:
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[JobHandle]:
-        """Hand each text in as a job of its own, many in one round trip; gives their handles.
+        """Hand each text in as a job of its own, many in one round trip; returns their handles.
 
         For a service that has many single texts in hand: each job has its own identifier, events
         and result, is charged alone, and depends on no other. `items` are what `classify` takes,
@@ -177,7 +177,7 @@ class Client:
     def as_completed(
         self, jobs: Iterable[JobHandle], timeout_s: float | None = None
     ) -> "Iterator[EndedJob]":
-        """Give each of many jobs as soon as it has ended, with one wait for all of them.
+        """Yield each of many jobs as soon as it has ended, with one wait for all of them.
 
         Quick for jobs that this client's `classify_each` handed in: the results of a completed
         one come with it. Any other job is looked at every two seconds. A job that failed, was
@@ -292,27 +292,27 @@ class Client:
         return self._send(resumption_of(record), {})
 
     def job(self, job_id: str) -> JobHandle:
-        """Give a handle on any job, whoever handed it in; the job is not looked up yet."""
+        """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
         return JobHandle(self._ledger, checked_id(job_id))
 
     def jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Give the newest jobs that are kept, newest first."""
+        """Return the newest jobs that are kept, newest first."""
         return self._ledger.jobs.newest(limit)
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Give the newest jobs that have not ended, newest first."""
+        """Return the newest jobs that have not ended, newest first."""
         return self._ledger.jobs.newest_open(limit)
 
     def quarantined(self) -> int:
-        """Give the number of jobs so far whose keys were damaged, and which were put aside."""
+        """Return the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
 
     def workers(self) -> "list[WorkerStatus]":
-        """Give the workers that are up, sorted by name."""
+        """Return the workers that are up, sorted by name."""
         return self._ledger.fleet.workers()
 
     def catalog(self) -> "dict[str, CatalogEntry]":
-        """Give the models that the fleet can run, by name."""
+        """Return the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
 
     def _send(

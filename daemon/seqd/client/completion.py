@@ -65,7 +65,7 @@ class Completion:
         self._deadline = monotonic() + (inf if timeout_s is None else timeout_s)
 
     def __iter__(self) -> Iterator[EndedJob]:
-        """Give the jobs in the order in which they end; see `Client.as_completed`."""
+        """Yield the jobs in the order in which they end; see `Client.as_completed`."""
         if not self._pending:
             return
         # Before the look: whoever ends after it is told of behind this place.
@@ -86,7 +86,7 @@ class Completion:
                 heard_at = monotonic()
 
     def _ended_among(self, job_ids: list[str]) -> Iterator[EndedJob]:
-        """Give those that have ended, and wait for them no longer. Raises UnknownJob."""
+        """Yield those that have ended, and wait for them no longer. Raises UnknownJob."""
         for first in range(0, len(job_ids), LOOK_AT):
             names = job_ids[first : first + LOOK_AT]
             for job_id, row in zip(names, self._ledger.jobs.ended(names), strict=True):

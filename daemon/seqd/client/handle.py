@@ -80,7 +80,7 @@ class JobHandle:
                 block = True
 
     def wait(self, timeout_s: float | None = None) -> JobRecord:
-        """Wait for the end of the job, without polling; gives its record.
+        """Wait for the end of the job, without polling; returns its record.
 
         Raises JobFailed with the reason, JobCancelled, JobExpired, TimeoutError after `timeout_s`
         seconds, and what the input's own iterable raised.
@@ -139,7 +139,7 @@ class JobHandle:
         self._raise_if_failed()
 
     def results_by_now(self) -> dict[str, ItemSuccess | ItemFailure]:
-        """Give a sweep's results that are there, by `custom_id`, in order; waits for none.
+        """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
 
         Raises InvalidRequest for a job of another kind: its results may be too many to hold.
         """
@@ -161,14 +161,14 @@ class JobHandle:
         return first if retry is None else merged_results(first, retry.merged_results())
 
     def continuation(self) -> "JobHandle | None":
-        """Give the job that continues this one; None without one, or when it has been removed."""
+        """Return the job that continues this one; None without one, or when it has been removed."""
         other = self.record().continued_by
         if other is None or not self._ledger.jobs.exists(other):
             return None
         return JobHandle(self._ledger, other)
 
     def origin(self) -> "JobHandle":
-        """Give the first job of those that this one continues; of no others, this one.
+        """Return the first job of those that this one continues; of no others, this one.
 
         Its `merged_results` are those of the whole. A job that has been removed, with those in
         front of it, is left out.
@@ -188,7 +188,7 @@ class JobHandle:
         return False
 
     def pause(self) -> JobState:
-        """Let no further unit be begun, with or without a worker up; gives the state afterwards.
+        """Let no further unit be begun, with or without a worker up; returns the state afterwards.
 
         Units that are being worked on are finished; a training stops at a checkpoint. Input
         may still be sent, and the job may still expire. A job that had ended stays as it is.
@@ -196,7 +196,7 @@ class JobHandle:
         return self._ledger.control.pause(self.job_id)
 
     def resume(self) -> JobState:
-        """Let the paused job go on; gives its state afterwards.
+        """Let the paused job go on; returns its state afterwards.
 
         A job that is not paused stays as it is, also one that has ended: its state says so,
         where `Client.resume` raises WrongState for what cannot be resumed.
@@ -211,7 +211,7 @@ class JobHandle:
         self._ledger.control.remove(self.job_id)
 
     def cancel(self) -> JobState:
-        """Cancel the job, with or without a worker up; gives its state afterwards.
+        """Cancel the job, with or without a worker up; returns its state afterwards.
 
         Units that are being worked on are not committed any more; what was stays readable. A
         job that had ended keeps its state.
@@ -236,14 +236,14 @@ class JobHandle:
         return self._upload is not None and self._upload.is_running
 
     def rejection(self) -> "Rejected | None":
-        """Give the inbox's refusal of a job that another program handed in, if there is one."""
+        """Return the inbox's refusal of a job that another program handed in, if there is one."""
         from seqd_schemas import Rejected
 
         events = self._ledger.jobs.events(self.job_id, block=False)
         return next((event for event in events if isinstance(event, Rejected)), None)
 
     def _continued(self) -> "JobHandle | None":
-        """Give the job that this one continues, if that is kept and knows of it."""
+        """Return the job that this one continues, if that is kept and knows of it."""
         earlier_id = self.record().job.continues
         if earlier_id is None or not self._ledger.jobs.exists(earlier_id):
             return None

@@ -124,7 +124,7 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
 
 
 def checked_id(job_id: str) -> str:
-    """Give the identifier back when a job may have it; raises InvalidRequest."""
+    """Return the identifier if a job may have it; raises InvalidRequest."""
     try:
         return _JOB_ID.validate_python(job_id)
     except ValidationError:
@@ -169,7 +169,7 @@ def refuse_options_of_one(options: JobOptions) -> None:
 def inputs_of(
     entries: Iterable[Item | RefusedItem], job_ids: Iterable[str] | None
 ) -> Iterator[tuple[str, ItemChunk]]:
-    """Give the identifier and the whole input of each job.
+    """Yield the identifier and the whole input of each job.
 
     Raises InvalidRequest for an identifier that no job can have, and where there are fewer of them
     than entries, or more.

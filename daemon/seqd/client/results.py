@@ -52,7 +52,7 @@ class ResultReader:
                 after = event.id
 
     def _ready(self, unit: int) -> list[bytes]:
-        """Give the next results without a gap, of at most `WINDOW_UNITS` units."""
+        """Return the next results without a gap, of at most `WINDOW_UNITS` units."""
         ready = []
         units = range(unit, unit + WINDOW_UNITS)
         for blob in self._ledger.jobs.outputs(self._job_id, units):
@@ -62,7 +62,7 @@ class ResultReader:
         return ready
 
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
-        """Give what a job that ended early still has: late results, and the undone items."""
+        """Yield what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
             raise_where_missing(record, unit)
             return
@@ -87,14 +87,14 @@ def merged_results(
 
 
 def results_by_now(ledger: Ledger, record: JobRecord) -> dict[str, ItemSuccess | ItemFailure]:
-    """Give the results that a sweep has, by combination, in order, those between them missing."""
+    """Return the results that a sweep has, by combination, in order, those between them missing."""
     blobs = ledger.jobs.outputs(record.job_id, range(record.units)) if record.units else []
     results = [result for blob in blobs if blob is not None for result in unpack_results(blob)]
     return {result.custom_id: result for result in results}
 
 
 def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
-    """Give an ended job's items that have no output, in the job's order, lazily.
+    """Yield an ended job's items that have no output, in the job's order, lazily.
 
     Entries that never were readable hold no text and are left out.
     """
@@ -114,7 +114,7 @@ def raise_where_missing(record: JobRecord, unit: int) -> None:
 
 
 def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Iterator[ResultLine]:
-    """Give what there is of a unit of a job that ended early; undone items come as errors."""
+    """Yield what there is of a unit of a job that ended early; undone items come as errors."""
     for name in jobs.parts(record.job_id, unit):
         output = jobs.outputs(record.job_id, [name])[0]
         if output is not None:

@@ -105,7 +105,7 @@ class StreamReader:
                 yield StreamedText(delta.custom_id, delta.sample, text)
 
     def _done(self) -> Iterator[StreamedText]:
-        """Give the rest of the units that were committed since the last read."""
+        """Yield the rest of the units that were committed since the last read."""
         while True:
             first = self._next
             window = range(first, first + WINDOW_UNITS)
@@ -120,7 +120,7 @@ class StreamReader:
                 return
 
     def _to_the_end(self, record: JobRecord, place: StreamPosition) -> Iterator[StreamedText]:
-        """Give what a job that has ended still has: last deltas, late results, undone items."""
+        """Yield what a job that has ended still has: last deltas, late results, undone items."""
         if record.state is JobState.COMPLETED:
             raise_where_missing(record, self._next)
             return
@@ -137,7 +137,7 @@ class StreamReader:
                 self._close(unit)
 
     def _rest_of(self, unit: int, result: ItemSuccess | ItemFailure) -> Iterator[StreamedText]:
-        """Give what a result has beyond what was given live."""
+        """Yield what a result has beyond what was given live."""
         given = self._open.get(unit, {})
         if isinstance(result, ItemFailure):
             yield StreamedText(result.custom_id, 0, "", error=result.error)
@@ -171,7 +171,7 @@ class StreamReader:
 
 
 def _unseen(delta: "TextDelta", sample_given: _Given) -> str:
-    """Give what a delta adds to a sample; nothing where others are missing in front of it."""
+    """Return what a delta adds to a sample; nothing where others are missing in front of it."""
     if delta.offset > sample_given.chars:
         return ""
     text = delta.text[sample_given.chars - delta.offset :]

@@ -115,7 +115,7 @@ class Upload:
         return True
 
     def _refuse_to_wait_in_vain(self, deadline: float) -> None:
-        """Give a training up whose tenant, or Redis, has had no room for a minute.
+        """Fail a training whose tenant, or Redis, has had no room for a minute.
 
         Workers make room for the rest of a bulk job; nothing takes a training set out again.
         """

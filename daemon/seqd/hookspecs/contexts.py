@@ -78,7 +78,7 @@ class Dataset(Protocol):
         """
 
     def text(self) -> str:
-        """Give all texts as one running text; of a plain text file, its content unchanged."""
+        """Return all texts as one running text; of a plain text file, its content unchanged."""
 
     def segments(self) -> Iterator[TextSegment]:
         """Yield all texts in order, in segments that fit in memory, from the start at each call.
@@ -138,7 +138,7 @@ class Checkpoints(Protocol):
     """A training's checkpoints: its own last ones, or those of the job that it goes on from."""
 
     def load(self) -> Checkpoint | None:
-        """Give the last checkpoint that is sound, None where there is none: begin anew.
+        """Return the last checkpoint that is sound, None where there is none: begin anew.
 
         Read the training data first: it is held against the data that the checkpoint has learnt
         from. Raises CheckpointDamaged where there are checkpoints and none is sound, InvalidData
@@ -208,7 +208,7 @@ class TrainContext(Protocol):
 
 
 def random_stream(seed: int, item_index: int, sample_index: int) -> "np.random.Generator":
-    """Give the random stream of one sample of one item.
+    """Return the random stream of one sample of one item.
 
     The same three numbers give the same stream, whatever else is in the batch and whichever
     attempt it is: Philox is counter-based (Salmon et al. 2011), so streams of different keys
@@ -228,7 +228,7 @@ class Variable(Protocol):
         """Its shape, which stays."""
 
     def numpy(self) -> "npt.NDArray[np.generic]":
-        """Give its numbers."""
+        """Return its numbers."""
 
     def assign(self, value: "npt.NDArray[np.generic]") -> object:
         """Take other numbers, of the same shape."""
@@ -244,7 +244,7 @@ def saved_variables(variables: Mapping[str, Variable]) -> "dict[str, npt.NDArray
 def restore_variables(
     variables: Mapping[str, Variable], arrays: "Mapping[str, npt.NDArray[np.generic]]", model: str
 ) -> None:
-    """Give variables the numbers that a checkpoint has for them.
+    """Assign a checkpoint's arrays to the variables of the same names.
 
     Raises CheckpointDamaged, and changes nothing, where names or shapes differ.
     """

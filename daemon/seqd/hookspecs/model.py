@@ -116,7 +116,7 @@ class LoadedModel(ABC):
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
-        """Give each text its label: one outcome per item, in order (B1).
+        """Return the label of each text: one outcome per item, in order (B1).
 
         Raises Stopped once `context.stop_requested()` turned true (S1).
         """

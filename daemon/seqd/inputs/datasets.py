@@ -49,7 +49,7 @@ class FingerprintTaker:
             self.size += len(segment)
 
     def fingerprint(self, description: str) -> DataFingerprint:
-        """Give the fingerprint of what was taken so far."""
+        """Return the fingerprint of what was taken so far."""
         return DataFingerprint(
             description=description[:512], records=self.size, sha256=self._digest.hexdigest()
         )
@@ -145,7 +145,7 @@ class RecordDataset(ABC):
             self._fingerprint = taker.fingerprint(self.description)
 
     def text(self) -> str:
-        """Give the texts of all records, joined by newlines; of a running text its content.
+        """Return the texts of all records, joined by newlines; of a running text its content.
 
         A plain file's content is unchanged but for a byte order mark, line ends included.
         """
@@ -157,7 +157,7 @@ class RecordDataset(ABC):
             yield TextSegment(record.text, record.label)
 
     def fingerprint(self) -> DataFingerprint:
-        """Give size and digest; reads the data only if nobody has read it to its end yet.
+        """Return size and digest; reads the data only if nobody has read it to its end yet.
 
         The size is the number of records, of a running text that of its characters.
         """
@@ -220,7 +220,7 @@ class FileDataset(RecordDataset):
             yield from super().segments()
 
     def fingerprint(self) -> DataFingerprint:
-        """Give size and digest; a running text that nobody has read whole is read in segments."""
+        """Return size and digest; a running text that nobody has read whole is read in segments."""
         if self._fingerprint is None and self._format is FileFormat.LINES:
             self._fingerprint = fingerprint_of(self._path, self.description)
         return super().fingerprint()

@@ -51,7 +51,7 @@ def items_of(
     text_field: str = "text",
     allow_empty: bool = False,
 ) -> Iterator[Item | RefusedItem]:
-    """Give one entry per value, in order: an item, or why the value is not one.
+    """Yield one entry per value, in order: an item, or why the value is not one.
 
     A string is a text, and what is an entry already passes as it is. Of a record, `id_field`,
     else its field `id`, else the position (`row-1`, `row-2` …) is the identifier.
@@ -112,7 +112,7 @@ class ItemRules:
 
 
 def record_of(value: object) -> Mapping[str, object]:
-    """Give the value if it is a record; raise BadEntry if it is anything else."""
+    """Return the value if it is a record; raise BadEntry if it is anything else."""
     if isinstance(value, BadEntry):
         raise value
     if not isinstance(value, Mapping):
@@ -121,7 +121,7 @@ def record_of(value: object) -> Mapping[str, object]:
 
 
 def text_of(record: Mapping[str, object], text_field: str) -> object:
-    """Give a record's text field; raise BadEntry naming the fields there are if it is missing."""
+    """Return a record's text field; raise BadEntry naming the fields there are if it is missing."""
     text = record.get(text_field)
     if text is None and text_field in record:
         raise invalid(f"its field {text_field!r} is null; allowed: a string")
@@ -136,7 +136,7 @@ def text_of(record: Mapping[str, object], text_field: str) -> object:
 
 
 def check_text(text: object, *, allow_empty: bool = False) -> str:
-    """Give the text if an item may hold it; raise BadEntry if not."""
+    """Return the text if an item may hold it; raise BadEntry if not."""
     if not isinstance(text, str):
         raise invalid(f"its text is {_kind(text)}; allowed: a string")
     if not allow_empty and (not text or text.isspace()):
@@ -159,7 +159,7 @@ def check_text(text: object, *, allow_empty: bool = False) -> str:
 
 
 def number_text(value: int, what: str) -> str:
-    """Give a whole number as text; raise BadEntry for one that Python writes no digits of."""
+    """Return a whole number as text; raise BadEntry for one that Python writes no digits of."""
     try:
         return str(value)
     except ValueError:
@@ -169,7 +169,7 @@ def number_text(value: int, what: str) -> str:
 
 
 def lone_surrogate(text: str) -> int | None:
-    """Give the place of the first lone surrogate, counted from 0; None if there is none."""
+    """Return the place of the first lone surrogate, counted from 0; None if there is none."""
     if text.isascii():
         return None
     try:

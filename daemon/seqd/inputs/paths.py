@@ -47,7 +47,7 @@ class Compression(StrEnum):
 
 
 def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
-    """Give the real path, links resolved, of a file or folder under one of the roots.
+    """Return the real path, links resolved, of a file or folder under one of the roots.
 
     Raises InvalidInput for a relative path, one that leads outside all roots (existing or
     not: what lies outside is not told), a missing one, and what is no file or folder.
@@ -73,7 +73,7 @@ def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
 
 
 def locate(path: str | Path) -> Path:
-    """Give the real path of an existing file or folder; raise InvalidInput if there is none."""
+    """Return the real path of an existing file or folder; raise InvalidInput if there is none."""
     _refuse_url(path)
     real = _resolved(Path(path))
     _status(real)
@@ -81,7 +81,7 @@ def locate(path: str | Path) -> Path:
 
 
 def format_of(path: Path, declared: FileFormat) -> FileFormat:
-    """Give the declared format, or for AUTO the one that the name tells.
+    """Return the declared format, or for AUTO the one that the name tells.
 
     Raises InvalidInput where the name tells nothing, or where a folder meets a file's format.
     """
@@ -131,7 +131,7 @@ def open_regular(path: Path) -> int:
 
 
 def shown(path: str | Path) -> str:
-    """Give a path as a message shows it: control characters and surrogates escaped."""
+    """Return a path as a message shows it: control characters and surrogates escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
 
@@ -165,7 +165,7 @@ def _resolved(path: Path) -> Path:
 
 
 def _status(path: Path) -> int:
-    """Give the mode of a file or folder; raise InvalidInput for anything else."""
+    """Return the mode of a file or folder; raise InvalidInput for anything else."""
     try:
         mode = path.stat(follow_symlinks=False).st_mode
     except (FileNotFoundError, NotADirectoryError):

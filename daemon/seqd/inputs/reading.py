@@ -17,7 +17,7 @@ def read_items(
     allow_empty: bool = False,
     on_record: Callable[[Value], None] = lambda value: None,
 ) -> Iterator[Item | RefusedItem]:
-    """Give the entries of a file or folder.
+    """Yield the entries of a file or folder.
 
     A record that is no item comes as a RefusedItem in its place, its line in the message. A
     record without an identifier is called `line-7` after its line. Memory is bounded whatever

@@ -28,7 +28,7 @@ _HALVES = ("test", "train")
 
 
 def text_files(folder: Path) -> Iterator[str]:
-    """Give the paths of all `LABEL/NAME.txt` within the folder, ordered by label and name.
+    """Yield the paths of all `LABEL/NAME.txt` within the folder, ordered by label and name.
 
     Raises InvalidInput if there is none.
     """
@@ -43,7 +43,7 @@ def text_files(folder: Path) -> Iterator[str]:
 
 
 def training_half(folder: Path) -> Path:
-    """Give the folder's `train` folder if it has one with label folders in it, else itself."""
+    """Return the folder's `train` folder if it has one with label folders in it, else itself."""
     half = folder / "train"
     is_half = half.is_dir() and not half.is_symlink() and bool(_subfolders(half))
     return half if is_half else folder
@@ -105,7 +105,7 @@ CsvRow = list[str] | BadEntry
 
 
 def read_csv(path: Path) -> Generator[tuple[int, CsvRow]]:
-    """Give each row with the line that it begins on, header included; blank lines are left out."""
+    """Yield each row with the line that it begins on, header included; blank lines are left out."""
     # One limit for the whole process; the row's own limit below is the one that counts.
     csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE_BYTES))
     feed = _RowLines(read_lines(path))
@@ -168,7 +168,7 @@ class _RowLines(Iterator[str]):
         self.undecodable = None
 
     def step_over(self) -> int:
-        """Give the number of the row's first line; the others will be read again."""
+        """Return the number of the row's first line; the others will be read again."""
         self._again.extendleft(reversed(self._row[1:]))
         return self.first_number
 
@@ -222,7 +222,7 @@ class RecordReader(ABC, Generic[_Raw]):
         self.source = source
 
     def entries(self) -> Iterator[Entry]:
-        """Give all entries. Raises InvalidInput for the file as a whole."""
+        """Yield all entries. Raises InvalidInput for the file as a whole."""
         for number, raw in self.raws():
             position, where = self.place(number, raw)
             try:
@@ -232,7 +232,7 @@ class RecordReader(ABC, Generic[_Raw]):
             yield Entry(position, where, value)
 
     def place(self, number: int, raw: _Raw) -> tuple[str, str]:
-        """Give the position and the place in words of the entry at a line."""
+        """Return the position and the place in words of the entry at a line."""
         return f"line-{number}", f"line {number}"
 
     @abstractmethod
@@ -332,7 +332,7 @@ _READERS: Mapping[FileFormat, type[Reader]] = {
 
 
 def reader_of(path: Path, file_format: FileFormat, source: FileSource) -> Reader:
-    """Give the reader of a format, which must not be AUTO; see `paths.format_of`."""
+    """Return the reader of a format, which must not be AUTO; see `paths.format_of`."""
     return _READERS[file_format](path, source)
 
 
@@ -349,7 +349,7 @@ def parsed_json(raw: bytes | BadEntry) -> object:
 
 
 def _decode(raw: bytes | BadEntry) -> str:
-    """Give a line as text, without its end."""
+    """Return a line as text, without its end."""
     if isinstance(raw, BadEntry):
         raise raw
     try:

@@ -43,7 +43,7 @@ _BUFFER_BYTES = 262_144
 
 
 def inflated(path: Path, file: BinaryIO, compression: Compression) -> io.BufferedReader:
-    """Give the content of a compressed file, from its start.
+    """Return the content of a compressed file, from its start.
 
     Raises InvalidInput if it does not begin as its name says. Reading on raises one of `TORN`
     at a damaged place, and InvalidInput at a bomb.
@@ -128,7 +128,7 @@ Line = tuple[int, bytes | BadEntry]
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Give all lines, their ends included. A line over MAX_LINE_BYTES comes as a BadEntry.
+    """Yield all lines, their ends included. A line over MAX_LINE_BYTES comes as a BadEntry.
 
     Raises InvalidInput for a file that cannot be read as text; for one that is torn, only
     after the lines in front of the tear.

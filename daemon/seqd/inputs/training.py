@@ -25,7 +25,7 @@ _LARGEST_WHOLE_FLOAT = 2**53
 
 
 def label_of(value: object) -> str | None:
-    """Give a label as text, None where there is none; raise BadEntry for what cannot be one."""
+    """Return a label as text, None where there is none; raise BadEntry for what cannot be one."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -59,7 +59,7 @@ def _of_float(value: float) -> str | None:
 def texts_of(
     values: Iterable[str | Mapping[str, object]], *, text_field: str, label_field: str
 ) -> Iterator[LabelledText]:
-    """Give one record per value, lazily and in order; raises InvalidData naming the row."""
+    """Yield one record per value, lazily and in order; raises InvalidData naming the row."""
     for number, value in enumerate(values, start=1):
         try:
             yield _text(value, text_field, label_field)

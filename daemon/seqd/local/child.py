@@ -44,7 +44,7 @@ def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> BinaryIO:
 
 
 def last_lines(path: Path, count: int, since_byte: int = 0) -> list[str]:
-    """Give up to `count` last lines that were written behind byte `since_byte`."""
+    """Return up to `count` last lines that were written behind byte `since_byte`."""
     if not path.exists():
         return []
     with path.open("rb") as file:

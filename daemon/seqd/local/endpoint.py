@@ -26,7 +26,7 @@ _PASSWORD = re.compile(r"(://[^:/@]*:).*@")
 
 
 def check_redis_url(url: str) -> str:
-    """Give the address back when seqd can use it.
+    """Return the address if seqd can use it.
 
     Raises InvalidSettings, which says what is allowed; the password is not in the message.
     """
@@ -46,7 +46,7 @@ def check_redis_url(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """Give the address for people: its password shows as `***`."""
+    """Return the address for people: its password shows as `***`."""
     return _PASSWORD.sub(r"\1***@", url)
 
 
@@ -168,7 +168,7 @@ def server_folder(settings: "Settings") -> Path:
 
 
 def redis_url_of(settings: "Settings") -> str:
-    """Give the address to use: the one that is set, or that of the running embedded server.
+    """Return the address to use: the one that is set, or that of the running embedded server.
 
     Raises InvalidSettings for an address that seqd cannot use, and RedisUnreachable when none
     is set and no embedded server answers.

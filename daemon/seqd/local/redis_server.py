@@ -36,7 +36,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def choose_port(wanted: int) -> int:
-    """Give `wanted` when nobody listens there, or any free port when it is 0.
+    """Return `wanted` when nobody listens there, or any free port when it is 0.
 
     Raises PortTaken. Another program may still take the port between this call and its use.
     """
@@ -91,7 +91,7 @@ class ServerConfig:
     password: str
 
     def lines(self, binary: ServerBinary) -> list[str]:
-        """Give the lines of the configuration file."""
+        """Return the lines of the configuration file."""
         return [
             f"bind {LOOPBACK}",
             f"port {self.port}",
@@ -155,7 +155,7 @@ _LOG_LINES = 8
 
 @contextmanager
 def running_server(settings: Settings) -> Iterator[str]:
-    """Give the address of a server: the one that is set, or an embedded one for the while."""
+    """Yield the address of a server: the one that is set, or an embedded one for the while."""
     if settings.redis_url is not None:
         yield check_redis_url(settings.redis_url)
         return

@@ -91,7 +91,7 @@ _NONCE_BYTES = 3
 
 
 def worker_command(slot: Slot, worker_id: str) -> list[str]:
-    """Give the command line of a worker."""
+    """Return the command line of a worker."""
     return [sys.executable, "-m", "seqd", "worker", "--slot", slot.name, "--name", worker_id]
 
 
@@ -102,7 +102,7 @@ def new_worker_id(slot: Slot) -> str:
 
 
 def worker_environment(settings: Settings, redis_url: str, slot: Slot) -> dict[str, str]:
-    """Give a worker's whole environment: ours, the settings, and the slot's pinning on top."""
+    """Return a worker's whole environment: ours, the settings, and the slot's pinning on top."""
     return {
         # Keras's own default, stated, so that a keras.json of the user cannot change it.
         "KERAS_BACKEND": "tensorflow",

@@ -156,7 +156,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}(?:\.[0-9]{1,9})?")
 
 
 def checkpoints_dir(data_dir: Path) -> Path:
-    """Give the folder that has a folder for each job."""
+    """Return the folder that has a folder for each job."""
     return data_dir / "checkpoints"
 
 
@@ -215,7 +215,7 @@ class CheckpointFolder:
             ) from error
 
     def names(self) -> set[str]:
-        """Give the names of all that is there, half written checkpoints of killed attempts too."""
+        """Return the names of all checkpoints, half written ones of killed attempts included."""
         return {path.name for path in self._folder.iterdir()}
 
     def remove(self, names: Collection[str]) -> None:

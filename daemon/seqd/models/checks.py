@@ -185,7 +185,7 @@ def _check_field(where: str, field: Schema, root: Schema) -> None:
 
 
 def _parts(field: Schema, root: Schema) -> Iterator[Schema]:
-    """Give every schema that a value of the field may have to meet, list elements included."""
+    """Yield every schema that a value of the field may have to meet, list elements included."""
     if "$ref" in field:
         name = str(field["$ref"]).rpartition("/")[2]
         definitions = cast("Mapping[str, Schema]", root.get("$defs", {}))

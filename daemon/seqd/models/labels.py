@@ -21,7 +21,7 @@ _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 def read_labels(folder: Path) -> dict[str, int]:
-    """Give the stored labels of a model's folder; raise ArtifactDamaged if they make no sense."""
+    """Return the stored labels of a model's folder; raise ArtifactDamaged if they make no sense."""
     path = folder / "labels.json"
     try:
         labels = json.loads(path.read_bytes())

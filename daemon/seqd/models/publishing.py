@@ -51,7 +51,7 @@ def discard(root: Path, folder: Path) -> None:
 
 
 def staged_folders(root: Path) -> list[tuple[Path, str]]:
-    """Give the staging folders that there are, each with the training that it was made for."""
+    """Return the staging folders that there are, each with the training that it was made for."""
     staging = root / STAGING
     if not staging.is_dir():
         return []

@@ -57,7 +57,7 @@ class Registry:
         return self._models[name]
 
     def plugin_of(self, model_name: str) -> PluginStatus:
-        """Give the plugin that brings a model. Raises UnknownModel."""
+        """Return the plugin that brings a model. Raises UnknownModel."""
         if model_name not in self._owners:
             raise UnknownModel(self._unknown(model_name))
         return self._owners[model_name]

@@ -49,12 +49,12 @@ class ModelStore:
         self._starters = dict(starters)
 
     def models(self) -> list[str]:
-        """Give the names of all models with a version, in alphabetical order."""
+        """Return the names of all models with a version, in alphabetical order."""
         names = {*self._starters, *self._folders()}
         return sorted(name for name in names if self.numbers(name))
 
     def numbers(self, name: str) -> list[int]:
-        """Give the numbers of a model's versions, ascending; opens none of them."""
+        """Return the numbers of a model's versions, ascending; opens none of them."""
         folder = self._root / name
         found = [STARTER_VERSION] if name in self._starters else []
         if folder.is_dir():
@@ -62,7 +62,7 @@ class ModelStore:
         return sorted(found)
 
     def versions(self, name: str) -> list[ModelManifest]:
-        """Give the manifests of a model's versions, ascending by number.
+        """Return the manifests of a model's versions, ascending by number.
 
         A version whose manifest cannot be read is left out with a warning in the log, so that
         it does not hide the others; `open` says what is wrong with it.
@@ -76,13 +76,13 @@ class ModelStore:
         return manifests
 
     def labels(self, name: str) -> dict[str, int]:
-        """Give a model's labels with the versions that they stand for, `latest` included."""
+        """Return a model's labels with the versions that they stand for, `latest` included."""
         labels = read_labels(self._root / name)
         numbers = self.numbers(name)
         return {**labels, LATEST: numbers[-1]} if numbers else labels
 
     def resolve(self, ref: str) -> tuple[str, int]:
-        """Give the model and the version that `name`, `name@3` or `name@label` means.
+        """Return the model and the version that `name`, `name@3` or `name@label` means.
 
         A bare name means its label `production` where it is set, else `latest`. Raises
         UnknownModel, which lists what there is.
@@ -136,7 +136,7 @@ class ModelStore:
             return publishing.move_in(self._root, folder, draft, max(taken) + 1)
 
     def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
-        """Give the version that a training made; None if it made none (yet).
+        """Return the version that a training made; None if it made none (yet).
 
         `run_id` is its job's, or of one in a sweep `JOB.UNIT`; so it is wherever a training is
         named here.
@@ -216,7 +216,7 @@ class ModelStore:
         return None if manifest is None else manifest.version
 
     def staged(self) -> list[tuple[Path, str]]:
-        """Give the staging folders that there are, each with the training that it was made for."""
+        """Return the staging folders, each with the training that it was made for."""
         return publishing.staged_folders(self._root)
 
     def _folders(self) -> list[str]:

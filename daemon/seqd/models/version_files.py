@@ -103,7 +103,7 @@ def read_manifest(folder: Path) -> ModelManifest:
 
 
 def digest_of(path: Path) -> FileDigest:
-    """Give a file's size and SHA-256; follows no link. Raises OSError."""
+    """Return a file's size and SHA-256; follows no link. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -173,7 +173,7 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
 
 
 def open_folder(folder: Path, name: str, version: int) -> Artifact:
-    """Give a folder as an artifact: it is `name@version`, and each byte is the manifest's.
+    """Return a folder as an artifact: it is `name@version`, and each byte is the manifest's.
 
     Raises ArtifactDamaged, which names the file, what was expected and what is there.
     """

@@ -44,7 +44,7 @@ class MemoryCheckpoints:
         self._curve = curve
 
     def load(self) -> Checkpoint | None:
-        """Give what was saved last."""
+        """Return what was saved last."""
         if self._last is not None:
             self.resumes += 1
             self._curve.restore(read_state(self._last.state).epochs)

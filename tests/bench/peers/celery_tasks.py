@@ -19,13 +19,13 @@ app.conf.broker_connection_retry_on_startup = True
 
 @app.task(name="label")  # type: ignore[untyped-decorator] # Celery has no types
 def label(text: str) -> dict[str, object]:
-    """Give a text back as its own label: all the work is the way there and back."""
+    """Return a text as its own label: all the work is the way there and back."""
     return {"label": text, "score": 1.0}
 
 
 class Program:
     def run(self, count: int) -> int:
-        """Send a task for each of `count` texts, read all results; gives how many were wrong."""
+        """Send a task for each of `count` texts, read all results; returns how many were wrong."""
         sent = [label.delay(f"text {number}") for number in range(count)]
         results = [one.get(timeout=600.0) for one in sent]
         return sum(result["label"] != f"text {number}" for number, result in enumerate(results))

@@ -39,7 +39,7 @@ class Program:
         return time.perf_counter() - began
 
     def fit(self, epochs: int) -> dict[str, list[float]]:
-        """Train; gives each epoch's seconds, without its validation and with it."""
+        """Train; returns each epoch's seconds, without its validation and with it."""
         epoch_s, with_validation_s = [], []
         for _ in range(epochs):
             began = time.perf_counter()

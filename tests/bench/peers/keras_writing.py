@@ -36,7 +36,7 @@ class Program:
         return time.perf_counter() - began
 
     def fit(self) -> float:
-        """Train an epoch; gives its seconds. The windows and a first step are not counted."""
+        """Train an epoch; returns its seconds. The windows and a first step are not counted."""
         ids = np.array([self.place[letter] for letter in self.text])
         starts = np.arange(0, len(ids) - self.window, 3)
         rows = np.eye(len(self.alphabet), dtype=np.bool_)
