@@ -27,8 +27,7 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd_char_lstm.generate_parameters import GenerateParameters
-from seqd_char_lstm.parameters import PRESETS, TrainParameters
+from seqd_char_lstm.parameters import PRESETS, GenerateParameters, TrainParameters
 from seqd_schemas import ParameterValue
 
 __all__ = ["CharLstm", "GenerateParameters", "TrainParameters", "seqd_register_models"]

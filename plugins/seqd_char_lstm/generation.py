@@ -32,7 +32,7 @@ from seqd_char_lstm.data import UNKNOWN, Alphabet, Ids
 from seqd_char_lstm.decoding import ChainStart, Decoder
 from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.evaluation import bits_per_char, mixed, read_log_probs
-from seqd_char_lstm.generate_parameters import GenerateParameters
+from seqd_char_lstm.parameters import GenerateParameters
 from seqd_modelkit.sampling import SamplingRules
 from seqd_modelkit.stop_sequences import StopSequenceFilter, StopSequences
 from seqd_schemas import FinishReason, GeneratedSample, Generation, ItemError, ItemErrorCode

@@ -12,26 +12,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from pydantic import Field, TypeAdapter, model_validator
 
 from seqd.errors import ArtifactDamaged
 from seqd_imdb_lstm.ngrams import NgramTable
 from seqd_imdb_lstm.parameters import Padding, Pooling, Tokenizer
 from seqd_imdb_lstm.vocabulary import INDEX_FROM, Vocabulary
+from seqd_modelkit.artifacts import ArtifactConfig, Tensors, read_tensors, write_tensors
 from seqd_schemas import MAX_CLASSES
 
 WEIGHTS_FILE: Final = "weights.safetensors"
 VOCABULARY_FILE: Final = "vocabulary.json"
-CONFIG_FILE: Final = "config.json"
-
-#: The format that is written, and the only one that is read.
-FORMAT: Final = 2
 
 Floats = npt.NDArray[np.float32]
 #: (reviews,) the class of each, as its index in `VersionConfig.labels`.
@@ -41,16 +36,11 @@ Probabilities = npt.NDArray[np.float32]
 _WORDS: TypeAdapter[list[str]] = TypeAdapter(list[str])
 
 
-class _FormatOnly(BaseModel):
-    """The one field that is read of a configuration before its format is known."""
-
-    format: int
-
-
-class VersionConfig(BaseModel):
+class VersionConfig(ArtifactConfig):
     """config.json: the sizes of the network, its classes, and how its texts become ids."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    #: The format that is written, and the only one that is read.
+    FORMAT: ClassVar[int] = 2
 
     format: Literal[2] = Field(default=2, description="Version of this file's format.")
     tokenizer: Tokenizer = Field(
@@ -206,17 +196,15 @@ def _ngram_arrays(table: NgramTable | None) -> dict[str, npt.NDArray[np.generic]
 
 def write_version(version: Version, folder: Path) -> None:
     """Write a version's three files into an existing folder."""
-    # Not save_file: it leaves a file that nobody but its owner can read.
-    (folder / WEIGHTS_FILE).write_bytes(save(version.arrays()))
+    write_tensors(folder / WEIGHTS_FILE, version.arrays())
     words = json.dumps(version.vocabulary.words, indent=0)
     (folder / VOCABULARY_FILE).write_text(words + "\n", encoding="utf-8")
-    config = version.config.model_dump_json(indent=2)
-    (folder / CONFIG_FILE).write_text(config + "\n", encoding="utf-8")
+    version.config.write(folder)
 
 
 def read_version(folder: Path) -> Version:
     """Return the version in a folder; raise ArtifactDamaged, naming the file and the reason."""
-    config = read_config(folder)
+    config = VersionConfig.read(folder)
     words = _read_words(folder, config)
     vocabulary = Vocabulary(words, config.tokenizer)
     arrays = _read_arrays(folder, config)
@@ -225,27 +213,6 @@ def read_version(folder: Path) -> Version:
         return Version(config, vocabulary, lstm)
     ngrams = NgramTable(config.ngram_order, *(arrays[name] for name in _ngram_shapes(config)))
     return Version(config, vocabulary, lstm, ngrams)
-
-
-def read_config(folder: Path) -> VersionConfig:
-    """Return the configuration alone; raise ArtifactDamaged, for one of a later format too."""
-    try:
-        content = (folder / CONFIG_FILE).read_bytes()
-        _refuse_later_format(content)
-        return VersionConfig.model_validate_json(content)
-    except (OSError, ValidationError) as error:
-        raise _damaged(CONFIG_FILE, str(error)) from None
-
-
-def _refuse_later_format(content: bytes) -> None:
-    """Raise ArtifactDamaged for a later format, before its unknown fields are validated."""
-    found = _FormatOnly.model_validate_json(content).format
-    if found > FORMAT:
-        raise ArtifactDamaged(
-            f"{CONFIG_FILE} of this imdb_lstm version has format {found}, and this seqd reads "
-            f"format {FORMAT}. A later seqd trained it: install that one here, or serve "
-            "another version."
-        )
 
 
 def _read_words(folder: Path, config: VersionConfig) -> list[str]:
@@ -268,17 +235,14 @@ def _read_words(folder: Path, config: VersionConfig) -> list[str]:
 
 
 def _read_arrays(folder: Path, config: VersionConfig) -> Mapping[str, npt.NDArray[Any]]:
-    try:
-        arrays: Mapping[str, npt.NDArray[Any]] = load_file(folder / WEIGHTS_FILE)
-    except (OSError, SafetensorError) as error:
-        raise _damaged(WEIGHTS_FILE, str(error)) from None
+    arrays = read_tensors(folder / WEIGHTS_FILE)
     lstm = {name: (np.float32, shape) for name, shape in shapes_of(config).items()}
     _check_arrays(arrays, {**lstm, **_ngram_shapes(config)})
     return arrays
 
 
 def _check_arrays(
-    arrays: Mapping[str, npt.NDArray[Any]],
+    arrays: Tensors,
     needed: Mapping[str, tuple[type[np.generic], tuple[int, ...]]],
 ) -> None:
     if arrays.keys() != needed.keys():

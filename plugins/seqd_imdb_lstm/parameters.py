@@ -9,6 +9,17 @@ from typing import Final, Literal, Self
 from pydantic import Field, model_validator
 
 from seqd.hookspecs import PluginParameters
+from seqd_modelkit.training_parameters import (
+    BatchSize,
+    ClipNorm,
+    Dropout,
+    EmaMomentum,
+    Epochs,
+    LearningRate,
+    Patience,
+    Seed,
+    ValidationSplit,
+)
 from seqd_schemas import ParameterValue
 
 Tokenizer = Literal["keras-legacy-1", "unicode-1"]
@@ -78,10 +89,8 @@ class TrainParameters(PluginParameters):
         description="What the output layer reads: last, the last hidden state; mean_max, the mean "
         "and the maximum of the hidden states after each word (masked only).",
     )
-    word_dropout: float = Field(
+    word_dropout: Dropout = Field(
         default=0.0,
-        ge=0.0,
-        le=0.9,
         description="Share of the words that training replaces by the out-of-vocabulary token.",
     )
     window_tokens: int = Field(
@@ -91,15 +100,11 @@ class TrainParameters(PluginParameters):
         description="Training reads a random window of so many tokens of a longer text, another "
         "one in each epoch; 0: all that the network reads (masked only).",
     )
-    embedding_dropout: float = Field(
+    embedding_dropout: Dropout = Field(
         default=0.0,
-        ge=0.0,
-        le=0.9,
         description="Dropout of embedding dimensions, the same ones at each token of a text.",
     )
-    dropout: float = Field(
-        default=0.0, ge=0.0, le=0.9, description="Dropout of the output layer's inputs."
-    )
+    dropout: Dropout = Field(default=0.0, description="Dropout of the output layer's inputs.")
     ngram_order: int = Field(
         default=0,
         ge=0,
@@ -125,55 +130,27 @@ class TrainParameters(PluginParameters):
         description="by_length: a batch has texts of similar length (bucketing), which is several "
         "times as fast; shuffled: any texts, as in the tutorial.",
     )
-    batch_size: int = Field(default=64, ge=1, le=4_096, description="Texts of a training step.")
-    epochs: int = Field(
-        default=3, ge=1, le=1_000, description="Times that training goes through all texts."
-    )
-    learning_rate: float = Field(
-        default=0.001, gt=0.0, le=1.0, description="Learning rate of the Adam optimizer."
-    )
+    batch_size: BatchSize = 64
+    epochs: Epochs = 3
+    learning_rate: LearningRate = 0.001
     schedule: Schedule = Field(
         default="constant",
         description="Learning-rate schedule: constant; or cosine, with a linear warm-up over the "
         "first twentieth of the steps and a cosine decay to 0.",
     )
-    clipnorm: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=1_000.0,
-        description="Global norm that the gradients of a step are clipped to; 0: no clipping.",
-    )
-    ema_momentum: float = Field(
-        default=0.0,
-        ge=0.0,
-        lt=1.0,
-        description="Momentum of an exponential moving average of the weights, which the version "
-        "then has; 0: the weights of the last step.",
-    )
+    clipnorm: ClipNorm = 0.0
+    ema_momentum: EmaMomentum = 0.0
     class_weight: ClassWeight = Field(
         default="none",
         description="balanced: the loss of a class is weighted by the inverse of its frequency.",
     )
-    patience: int = Field(
-        default=0,
-        ge=0,
-        le=1_000,
-        description="Early stopping: end after so many epochs without a lower validation loss, "
-        "and keep the best epoch's weights; 0: go through all epochs.",
-    )
-    validation_split: float = Field(
+    patience: Patience = 0
+    validation_split: ValidationSplit = Field(
         default=0.05,
-        ge=0.0,
-        le=0.5,
         description="Share of each class that is held out and validated on after each epoch. "
         "Not used when held-out data is given: then all of the data is trained on.",
     )
-    seed: int = Field(
-        default=7,
-        ge=0,
-        le=2**32 - 1,
-        description="Seed of the initial weights, the order of the texts, dropout and the split.",
-    )
+    seed: Seed = 7
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:

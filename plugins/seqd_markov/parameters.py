@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 
 from seqd.hookspecs import PluginParameters
 from seqd_modelkit.generation_parameters import GenerationParameters, Length
+from seqd_modelkit.training_parameters import ValidationSplit
 
 #: Characters that all samples of one prompt may have together; each takes a byte or more in
 #: a result.
@@ -74,10 +75,8 @@ class TrainParameters(PluginParameters):
         description="Keep the text in the version, up to 50,000,000 symbols, so that copies of it "
         "can be found in what is written.",
     )
-    validation_split: float = Field(
+    validation_split: ValidationSplit = Field(
         default=0.1,
-        ge=0.0,
-        le=0.5,
         description="Last part of the data that is measured on and not learnt from, where no data "
         "is held out otherwise.",
     )

@@ -26,11 +26,24 @@ class _EventBase(WireModel):
     at_ms: EpochMs = Field(description="When it happened, on the Redis server's clock.")
 
 
-class Queued(_EventBase):
+class _JobEvent(_EventBase):
+    """An event of a whole job, with its counts."""
+
+    counts: Counts = Field(description="Items by outcome.")
+
+
+class _RunEvent(_EventBase):
+    """An event of one training."""
+
+    run: CustomId | None = Field(
+        default=None, description="The combination of a sweep that it is about; None of a training."
+    )
+
+
+class Queued(_JobEvent):
     """The job was accepted into the ledger."""
 
     event: Literal["queued"] = Field(default="queued", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
 
 
 class Started(_EventBase):
@@ -40,11 +53,10 @@ class Started(_EventBase):
     worker: str = Field(max_length=256, description="The worker that claimed it.")
 
 
-class Progress(_EventBase):
+class Progress(_JobEvent):
     """Items were finished; at most four a second for each job."""
 
     event: Literal["progress"] = Field(default="progress", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
     rate_per_s: float = Field(
         ge=0.0, allow_inf_nan=False, description="Items finished a second since the start."
     )
@@ -53,39 +65,30 @@ class Progress(_EventBase):
     )
 
 
-class Step(_EventBase):
+class Step(_RunEvent):
     """A training moved on within an epoch; throttled like progress."""
 
     event: Literal["step"] = Field(default="step", description="What happened.")
-    run: CustomId | None = Field(
-        default=None, description="The combination of a sweep that it is about; None of a training."
-    )
     done: Count = Field(description="Steps done, over all epochs.")
     total: Count = Field(description="Steps in all.")
     metrics: Metrics = Field(default_factory=dict, description="Running figures, such as `loss`.")
     eta_s: float | None = Field(default=None, ge=0.0, description="Seconds left at this rate.")
 
 
-class Epoch(_EventBase):
+class Epoch(_RunEvent):
     """A training finished an epoch."""
 
     event: Literal["epoch"] = Field(default="epoch", description="What happened.")
-    run: CustomId | None = Field(
-        default=None, description="The combination of a sweep that it is about; None of a training."
-    )
     epoch: int = Field(ge=1, description="Number of the epoch, from 1.")
     epochs: int = Field(ge=1, description="Epochs in all.")
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
     seconds: float = Field(ge=0.0, allow_inf_nan=False, description="Seconds that the epoch took.")
 
 
-class Sample(_EventBase):
+class Sample(_RunEvent):
     """A training shows a text that the model writes at this point."""
 
     event: Literal["sample"] = Field(default="sample", description="What happened.")
-    run: CustomId | None = Field(
-        default=None, description="The combination of a sweep that it is about; None of a training."
-    )
     epoch: int = Field(ge=1, description="Number of the epoch after which it was drawn.")
     temperature: float = Field(
         ge=0.0, allow_inf_nan=False, description="Temperature that it was drawn at."
@@ -94,60 +97,51 @@ class Sample(_EventBase):
     text: ShortText = Field(description="Text that the model wrote.")
 
 
-class Log(_EventBase):
+class Log(_RunEvent):
     """Something that the caller should read."""
 
     event: Literal["log"] = Field(default="log", description="What happened.")
-    run: CustomId | None = Field(
-        default=None, description="The combination of a sweep that it is about; None of a training."
-    )
     level: Literal["info", "warning", "error"] = Field(description="How urgent it is.")
     message: ShortText = Field(description="What happened, in words.")
 
 
-class Completed(_EventBase):
+class Completed(_JobEvent):
     """Every item has its result or its error. Terminal."""
 
     event: Literal["completed"] = Field(default="completed", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
     training: TrainingResult | None = Field(default=None, description="The version it made.")
 
 
-class Failed(_EventBase):
+class Failed(_JobEvent):
     """The job as a whole could not go on. Terminal."""
 
     event: Literal["failed"] = Field(default="failed", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
     failure: Failure = Field(description="Why.")
 
 
-class Cancelled(_EventBase):
+class Cancelled(_JobEvent):
     """Somebody cancelled the job. Terminal."""
 
     event: Literal["cancelled"] = Field(default="cancelled", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
 
 
-class Expired(_EventBase):
+class Expired(_JobEvent):
     """The job's time ran out. Terminal."""
 
     event: Literal["expired"] = Field(default="expired", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
     failure: Failure = Field(description="Why.")
 
 
-class Paused(_EventBase):
+class Paused(_JobEvent):
     """Somebody paused the job: no unit is begun until it is resumed."""
 
     event: Literal["paused"] = Field(default="paused", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
 
 
-class Resumed(_EventBase):
+class Resumed(_JobEvent):
     """Somebody resumed the paused job."""
 
     event: Literal["resumed"] = Field(default="resumed", description="What happened.")
-    counts: Counts = Field(description="Items by outcome.")
 
 
 class Expiring(_EventBase):

@@ -23,8 +23,6 @@ class ItemErrorCode(StrEnum):
     """The model plugin raised for this item."""
     WORKER_CRASHED = "worker_crashed"
     """The item killed its worker, or hung it, also when it was alone."""
-    TIMEOUT = "timeout"
-    """The item's time ran out. Not given yet: no item has a deadline of its own."""
     CANCELLED = "cancelled"
     """The job was cancelled, or failed, before the item had its turn."""
     EXPIRED = "expired"

@@ -9,7 +9,7 @@ from seqd.hookspecs import LabelledRecord, WorkItem
 from seqd.inputs.datasets import ListDataset
 from seqd.testing import CPU, MemoryRunContext, train_to_artifact
 from seqd_imdb_lstm import ClassifyParameters, ImdbLstm, TrainParameters
-from seqd_imdb_lstm.artifact import read_config
+from seqd_imdb_lstm.artifact import VersionConfig
 from seqd_schemas import Classification
 
 SMALL = {
@@ -28,7 +28,7 @@ def trained(folder: Path, records: list[tuple[str, str]], **changes: object):
     data = ListDataset([LabelledRecord(text=text, label=label) for text, label in records], "set")
     parameters = TrainParameters.model_validate({**SMALL, **changes})
     artifact = train_to_artifact(ImdbLstm(), parameters, data, folder)
-    return ImdbLstm().load(artifact, CPU), read_config(artifact.folder)
+    return ImdbLstm().load(artifact, CPU), VersionConfig.read(artifact.folder)
 
 
 def classified(loaded, *texts: str) -> list[Classification]:

@@ -104,8 +104,8 @@ def read_results(
     may_move = output.files is not None or not data_goes_to_a_terminal()
     with bulk_view(screen, handle.record(), total_is_final, may_move=may_move) as view:
         with following(handle, view.show):
-            lines = handle.result_lines() if results is None else _without_json(results)
-            for result, json in lines:
+            plain = ((result, None) for result in results or ())
+            for result, json in handle.result_lines() if results is None else plain:
                 counts.add(result)
                 output.write(result, json)
         # After the last event, which might otherwise draw over it.
@@ -128,10 +128,6 @@ def bulk_view(
 
         return BarView(screen, record, total_is_final)
     return LineView(screen, record, total_is_final)
-
-
-def _without_json(results: Iterator[Result]) -> Iterator[tuple[Result, bytes | None]]:
-    return ((result, None) for result in results)
 
 
 def _summary(record: JobRecord, counts: ResultCounts, files: "ResultFiles") -> dict[str, object]:

@@ -8,8 +8,7 @@ A plugin is a module with one hook implementation that hands over model descript
     def seqd_register_models():
         return [MyModel()]
 
-`hooks` has the hook specifications, `model` what a description and a loaded model are,
-`contexts` what the daemon hands them to work with. `plugins/README.md` is the guide.
+`plugins/README.md` is the guide.
 """
 
 from seqd.hookspecs.contexts import (

@@ -4,10 +4,6 @@
 `checkpoints` (of trainings), `control` (cancel, pause, remove), `jobs` (read jobs, results and
 events) and `fleet` (what workers publish). It knows nothing of Celery, plugins or Keras: whoever
 opens it hands in the callable that sends a wakeup.
-
-To add a field to a job: add it to the request in `seqd_schemas.jobs`, and workers and plugins have
-it in `claim.job`, readers in `record.job`. Only where a Lua script needs it, add it to `_fields` in
-`submissions`, and read it in the script from the job's hash.
 """
 
 from seqd.ledger.ledger import Ledger

@@ -18,6 +18,7 @@ from seqd.errors import JobDamaged
 from seqd.ledger.control import Control, damaged_job, unknown_job
 from seqd.ledger.redis import redis_errors, transient_error
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd.validation import fault_sentence
 from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
 
 if TYPE_CHECKING:
@@ -374,6 +375,5 @@ def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
 
 def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        first = error.errors(include_input=False)[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return fault_sentence(error, shows_value=False)
     return str(error).partition("\n")[0][:200]

@@ -120,11 +120,6 @@ class CommitOutcome(StrEnum):
     ENDED = "ended"
     FENCED = "fenced"
 
-    @property
-    def ended_job(self) -> bool:
-        """True where this commit was the last of its job, which it has completed."""
-        return self is CommitOutcome.COMPLETED
-
 
 class MiscountedResults(ResponseError):
     """A unit has another number of items than there are results: its input was replaced."""

@@ -111,7 +111,8 @@ def read_state(state: bytes) -> State:
     try:
         return State.model_validate(json.loads(state))
     except (ValueError, ValidationError) as error:
-        raise CheckpointDamaged(f"checkpoint.json is not one: {_first_line(error)}") from None
+        reason = str(error).partition("\n")[0]
+        raise CheckpointDamaged(f"checkpoint.json is not one: {reason}") from None
 
 
 def decode(content: Content) -> Checkpoint:
@@ -141,10 +142,6 @@ def _pack(arrays: "Arrays") -> bytes:
     # In rows, since safetensors stores memory as it lies. `np.array` keeps a shape of ().
     packed: bytes = save({name: np.array(array, order="C") for name, array in arrays.items()})
     return packed
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 STATE_FILE = "checkpoint.json"

@@ -10,8 +10,7 @@
 
         assert artifact.manifest.metrics["states"] == 2
 
-Needs no Redis and no worker. `seqd.worker` has the contexts that do; both keep to the
-protocols of `seqd.hookspecs`.
+Needs no Redis and no worker.
 """
 
 from seqd.testing.contexts import (

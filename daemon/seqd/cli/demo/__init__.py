@@ -1,7 +1,4 @@
-"""`seqd demo`: the main job on this machine, in under a minute, with nothing to prepare.
-
-`script` is the demo itself, `sample_data` its input.
-"""
+"""`seqd demo`: the main job on this machine, in under a minute, with nothing to prepare."""
 
 import typer
 

@@ -179,7 +179,8 @@ def _train(screen: Screen, environment: Environment, text: str) -> None:
         f"2. Training: an LSTM learns to write, from {count(len(text))} characters of a text "
         "composed for this demo",
     )
-    chosen = [f"--set {name}={_written(value)}" for name, value in TRAINING.items()]
+    texts = {name: json.dumps(value, separators=(",", ":")) for name, value in TRAINING.items()}
+    chosen = [f"--set {name}={text}" for name, text in texts.items()]
     _command(screen, f"seqd train char_lstm --preset {PRESET}", "--data harbour.txt", *chosen)
     source = FileSource(path=str(path), format=FileFormat.LINES)
     handle = environment.client.train(source, model="char_lstm", preset=PRESET, parameters=TRAINING)
@@ -247,10 +248,6 @@ def _command(screen: Screen, *parts: str) -> None:
             line = "   "
         line += f" {part}"
     screen.say(line, "cyan")
-
-
-def _written(value: ParameterValue) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Environment]:
