@@ -1,4 +1,4 @@
-"""Lets a package offer names of its modules without importing them: the first use does (PEP 562).
+"""Deferred imports: a package exports names whose modules are imported at first use (PEP 562).
 
 A type checker reads the package's own imports, which stand under `if TYPE_CHECKING`; a test holds
 them against what is offered here. Imports nothing of ours.

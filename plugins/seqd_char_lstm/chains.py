@@ -1,11 +1,11 @@
-"""Chains of characters: the interface of what serves a version, no code.
+"""Protocols of engines, which serve a version, and of their chains of characters.
 
-A chain is one text under way. Of a version that reads a stream, its LSTM states are carried from
-character to character: one step each. A version that reads windows predicts from exactly the last
-`window` characters, from zero states: at any moment `window` overlapping windows are under way,
-and the next character is an input to each of them. Their states are the rows of one matrix, a
-character moves all of them on, one of them is complete, predicts, and begins anew. Same sums as
-one window after the other, no approximation.
+A chain is one text that is read or generated. In a version that reads a stream, a chain carries its
+LSTM states from character to character, one step each. A version that reads windows predicts from
+exactly the last `window` characters, from zero states: at any position `window` overlapping windows
+have begun, and the next character is an input to each. Their states are the rows of one matrix. At
+each character one window is complete, predicts, and begins again at zero states. The sums are the
+same as those of one window after the other.
 """
 
 from dataclasses import dataclass

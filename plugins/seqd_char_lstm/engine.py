@@ -1,4 +1,4 @@
-"""What serves a version: `engine_for` chooses, and `SteppedEngine` draws in NumPy.
+"""Engines, which serve a version: `engine_for` chooses one; `SteppedEngine` draws in NumPy.
 
 Three ways lead to the same text, apart from rounding. `compiled_chains.CompiledEngine` computes and
 draws in one compiled call. `SteppedEngine` moves a network on by one character at a time and draws

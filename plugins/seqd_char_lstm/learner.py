@@ -1,4 +1,4 @@
-"""What learns a network that carries its state from batch to batch: one training step at a time.
+"""Learners: a training step of a network that carries its states, and its dropout masks.
 
 `learner_for` chooses. On a CPU it is `CompiledLearner`, whose LSTM layers are
 `seqd_modelkit.lstm_training`; on a GPU, and where Numba cannot be imported, it is

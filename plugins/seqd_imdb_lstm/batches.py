@@ -1,6 +1,6 @@
 """Cut the batches of an epoch: bucketing by length, random windows, word dropout.
 
-All random draws hang on the seed, the epoch and the number of the batch alone, so a training that
+Random draws depend only on the seed, the epoch and the number of the batch, so a training that
 resumes from a checkpoint draws what an undisturbed one does.
 """
 

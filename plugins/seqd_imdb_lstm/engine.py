@@ -1,4 +1,4 @@
-"""What serves a version: reviews as ids in, class probabilities out.
+"""Engines, which serve a version: reviews as ids in, class probabilities out.
 
 `engine_for` chooses. On a CPU the LSTM is `CompiledEngine`, whose kernel is
 `seqd_modelkit.lstm_serving`; on a GPU, and where Numba cannot be imported, it is

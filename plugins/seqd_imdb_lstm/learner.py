@@ -1,4 +1,4 @@
-"""What learns a network: one training step at a time.
+"""Learners: a training step of the network, and its dropout masks.
 
 `learner_for` chooses. On a CPU it is `CompiledLearner`, whose LSTM layers are
 `seqd_modelkit.lstm_training`; on a GPU, and where Numba cannot be imported, it is

@@ -1,4 +1,4 @@
-"""The epochs of `imdb_lstm`'s LSTM: a `TrainingTask` over a learner, with EMA and a schedule.
+"""The training task of the LSTM: batches, learning-rate schedule, EMA, validation, by a learner.
 
 `seqd_modelkit.training` has the loop: checkpoints, early stopping, stop requests.
 """

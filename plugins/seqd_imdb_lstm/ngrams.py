@@ -1,11 +1,11 @@
 """The linear branch: logistic regression on n-grams of words, in a hash table of int8 weights.
 
 A feature is the presence of an n-gram of one to three words, scaled by its naive-Bayes log-count
-ratio (Wang and Manning 2012). The table's buckets have owners: a bucket keeps the weight of one
-n-gram of the training data and an 8-bit fingerprint of it, and other n-grams that hash there count
-nothing. Plain feature hashing would give n-grams that training never saw the weights of others: on
-5,000 held-out reviews the accuracy was 89.7% with 2**20 buckets and no fingerprints, 90.7% with
-half as many and fingerprints, 90.5% with an exact dictionary.
+ratio (Wang and Manning 2012). A bucket of the table holds the weight
+of one n-gram of the training data and an 8-bit fingerprint of it; another n-gram that hashes there
+has no weight. Plain feature hashing would give n-grams that training never saw the weights of
+others: on 5,000 held-out reviews the accuracy was 89.7% with 2**20 buckets and no fingerprints,
+90.7% with half as many and fingerprints, 90.5% with an exact dictionary.
 
 First `NgramTable`, which a version holds and serves with; then `fit_table`, which is deterministic:
 the same reviews give the same table, bit for bit; then L-BFGS, which fits the weights.

@@ -1,7 +1,7 @@
 """Serve a version: classify texts, and show a person what the version has learnt.
 
-Items answer for themselves: one that cannot be classified gets an error in its place, and the
-others are classified as if it were not there.
+An item that cannot be classified gets an error in its place, and the others are classified as if it
+were not there.
 """
 
 import time

@@ -5,11 +5,11 @@ both:
 
 - `SequenceKernel` runs whole sequences through one layer and returns features of each: 16
   sequences of like length at a time, the longest first, all ending at the same step, so that only
-  real tokens are computed. Meant for layers whose recurrent kernel fits a core's second cache.
-- `StackKernel` moves many rows one token on through a stack of layers, and scores the next token:
-  what generation needs. Weights are cut into panels of `PANEL_UNITS` units; a panel stays in the
-  second cache while all rows are multiplied by it, and its gates become states at once, while they
-  are in the innermost cache.
+  real tokens are computed. Meant for layers whose recurrent kernel fits a core's L2 cache.
+- `step_stack` moves many rows one token on through a stack of layers, and computes the logits of
+  the next token: what generation needs. Weights are cut into panels of `PANEL_UNITS` units; a panel
+  stays in the L2 cache while all rows are multiplied by it, and its gates become states at once,
+  while they are in the L1 cache.
 
 In both, embedding, input kernel and bias of the first layer are folded into one table (ids, 4 u):
 reading a token copies a row of it. Sigmoids' columns are halved (`halved_sigmoids`). A row is

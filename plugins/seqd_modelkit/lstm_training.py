@@ -6,7 +6,7 @@ here keep their activations in that layout (`ForwardCache`) and share the gates 
 
 - `PackedLstm` reads a `PackedBatch`, whose number of rows grows from step to step, and takes all
   steps in one compiled call, in which no Python runs and no lock is held: two threads learn twice
-  as fast. Meant for layers whose recurrent kernel fits a core's second cache.
+  as fast. Meant for layers whose recurrent kernel fits a core's L2 cache.
 - `StreamLstm` reads a constant number of streams, carries their states from batch to batch, and
   leaves the product of each step to BLAS, which is faster where the kernel is large.
 """

@@ -1,7 +1,7 @@
 """One entry of a bulk job's input: an item to work on, or the reason why it is not one.
 
-A bad line in the middle of a file travels as a `RefusedItem`, keeps its place in the order
-and becomes an error record; its neighbours are worked on.
+A bad line of a file becomes a `RefusedItem`, which keeps its position and becomes an error record;
+the other items are computed.
 """
 
 from typing import Annotated, Literal

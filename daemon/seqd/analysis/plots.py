@@ -1,8 +1,8 @@
 """Pictures as PNG files: learning curves, distributions, evaluations and sweeps.
 
-`canvas` is the sheet that all are drawn on: a figure of its own, drawn by matplotlib's file back
-end, with no window and no global state. It becomes a file whole or not at all. Text comes from
-data, so none of it is read as mathematics or markup.
+`canvas` makes the matplotlib figure that each is drawn on, by the file back end, with no window and
+no global state, and writes the file whole or not at all. Text comes from data, so none of it is
+read as mathematics or markup.
 
 In the picture of a sweep the values of a numeric parameter are the axis, with a line for each
 combination of the others. Anything else becomes bars, one a combination.

@@ -1,7 +1,7 @@
-"""The workers of this machine with the ledger behind them, and what `seqd up` prints of them.
+"""`Daemon` connects the supervisor of this machine's workers to the ledger; `FleetLog` prints them.
 
-The supervisor knows no ledger; this tells it when a worker is ready, and releases a dead worker's
-leases, so that its work goes on at once rather than after their end.
+The supervisor has no access to the ledger. `Daemon` tells it when a worker is ready, and releases a
+dead worker's leases, so that other workers claim its units before the leases run out.
 """
 
 import logging

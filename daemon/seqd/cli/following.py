@@ -1,4 +1,4 @@
-"""What a command does with the job it handed in: follow it, cancel it at Ctrl-C, or leave it."""
+"""What a command does with its submitted job: follow it, cancel it at Ctrl-C, or detach from it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress

@@ -1,6 +1,6 @@
-"""`seqd jobs`: the jobs of the ledger, whoever handed them in, and what can be done to them.
+"""`seqd jobs`: list, show, cancel, pause, resume, retry and remove jobs, whoever submitted them.
 
-`cancel`, `pause`, `resume`, `retry` and `rm` hold in the ledger at once, with or without a worker.
+Each command takes effect in the ledger at once, also when no worker runs.
 """
 
 from pathlib import Path

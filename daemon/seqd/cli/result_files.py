@@ -1,4 +1,4 @@
-"""The results of a job as files: whole or not there, in input order, errors beside them.
+"""Writes the results of a job to files, in input order, errors apart; a file is complete or absent.
 
 `results.jsonl` gets the successes and `results.errors.jsonl` the errors, if there are any.
 Both are written under other names and renamed at the end.

@@ -1,4 +1,4 @@
-"""The calls by which a service hands jobs in: `classify`, `generate`, `train`.
+"""The client: submits jobs (`classify`, `generate`, `train`, `sweep` …) and finds those that exist.
 
 Each checks the request against what workers publish, writes it into the ledger, and gives a
 handle at once. An input of more than one unit is uploaded by a thread while the job runs.

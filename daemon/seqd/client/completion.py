@@ -1,4 +1,4 @@
-"""One wait for many jobs, which yields each as soon as it has ended.
+"""`as_completed`: waits for many jobs at once, and yields each as soon as it has ended.
 
 The end of each job of `classify_each` is announced in the completion stream of its client, so that
 one blocking read waits for all of them, and their results are fetched many at a time. The stream

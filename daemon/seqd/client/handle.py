@@ -1,4 +1,4 @@
-"""A job as its owner holds it: follow it, wait for it, read its results, cancel or pause it.
+"""`JobHandle`: follow a job, wait for it, read its results, cancel or pause it.
 
 A handle keeps no state of its own beyond its upload: any number of handles, in any process,
 can stand for one job (`Client.job`).

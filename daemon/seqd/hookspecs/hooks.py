@@ -1,8 +1,8 @@
-"""The hook specifications: one hook that brings models, and observers that watch.
+"""The hook specifications: one hook that registers models, and hooks of observers.
 
-Nothing is called by broadcast that must answer: the host (`seqd.models`) collects model
-descriptions once and dispatches by name. Observers are called one plugin at a time, and one
-that raises is logged and left behind.
+The registry (`seqd.models`) collects all model descriptions once, and finds a model by its name,
+not by a hook. Observers are called one plugin at a time; one that raises is logged, and the others
+are still called.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What workers publish: their records, the catalog of models, the operator's limits; and locks.
+"""What workers publish: their records, the catalog of models, the operator's limits. Also locks.
 
 A worker's record has a time to live, so a worker that is gone drops out by itself. The catalog has
 none: a job may be submitted while no worker is up.

@@ -4,8 +4,8 @@ Checks nothing about models or parameters, which `seqd.admission` has done. What
 becomes an error that says what to do; the limits are the operator's, and workers publish them when
 they boot.
 
-A field of a request stands in its `spec`, which every reader of the record has. One that the Lua
-scripts need too is added in `_fields` and read there from the job's hash.
+The job's hash has the request as JSON in its field `spec`. A field of it that the Lua scripts need
+is also a field of the hash, which `_fields` writes.
 """
 
 import hashlib

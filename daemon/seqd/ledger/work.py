@@ -1,4 +1,4 @@
-"""From a claim to a commit: units of work, their leases, their results and their checkpoints.
+"""Units of work: claim, renew, commit, release, split; and checkpoints of trainings.
 
 A claim leases units of one group of jobs together. Each unit carries the number of its attempt,
 which is the fencing token: what a worker writes later is checked against it on the server. A unit

@@ -7,7 +7,7 @@ already, such as a Celery pool child. Elsewhere than on Linux both change nothin
 that outlive a killed parent must be ended by hand there.
 
 Not `preexec_fn`: that runs Python between fork and exec, which can deadlock when the parent
-has threads. The wish survives exec, and the launcher costs 15 ms. As a script this file must
+has threads. The setting survives exec; the launcher costs 15 ms. As a script this file must
 not import seqd: it runs with `-I -S`, without the site-packages.
 """
 

@@ -1,7 +1,7 @@
 """Labels of one model's versions, such as `production`, in `labels.json` beside them.
 
-Reads and replaces that file and checks the names. Which label a reference means, and
-`latest`, which is computed and never stored, is the business of `versions`.
+Reads and replaces that file and checks the names. `store` resolves
+references, and `latest`, which is computed and never stored.
 """
 
 import json

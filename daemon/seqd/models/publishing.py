@@ -1,4 +1,4 @@
-"""Publishing of a model version: staged aside, renamed into its place at once, and rolled back.
+"""Publishes a model version: written to a staging folder, renamed into the store, or rolled back.
 
 A version is in the store a moment before the ledger says that its job completed, and in that
 moment the job may be cancelled or the worker die. So a training first writes

@@ -1,4 +1,4 @@
-"""What a plugin author tests with: contexts in memory, and a training down to its artifact.
+"""For tests of plugins: contexts in memory, and `train_to_artifact`, which trains to an artifact.
 
     from seqd.inputs.datasets import TextDataset
     from seqd.testing import train_to_artifact

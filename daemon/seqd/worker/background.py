@@ -1,7 +1,7 @@
 """Periodic tasks in threads of a worker's parent, and one of them: the reconciler.
 
-A periodic task goes on whatever goes wrong: a daemon whose threads have silently ended looks
-healthy and is not.
+An exception of a round is logged, and the task continues: a worker whose threads had ended without
+a trace would look healthy.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""A worker's pool child: it warms its models up, then claims and runs units at each wakeup.
+"""A worker's pool child: loads and warms up its models, then claims and runs units at each wakeup.
 
 Celery imports this module in the parent and in the child; only the child makes a `WorkLoop`, from
 the environment that `node` set before it spawned the child.

@@ -1,7 +1,7 @@
 """What the code of a worker works with: its identity, ledger, plugins, store, models and leases.
 
-`WorkerContext` is made once in each child and handed to whatever runs there. It holds, and it
-notifies observers; it runs nothing.
+`WorkerContext` is made once in each child, and all that runs there gets it. It also calls the
+observers, fails jobs and publishes the catalog.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""Renews the leases of the units in hand, from a thread, and notices when one is lost.
+"""Renews the leases of the claimed units, from a thread, and notices when one is lost.
 
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
-worker's status. Numeric libraries let other threads run while they compute; a plugin that
-never does is found out when its lease runs out.
+worker's status. Numeric libraries let other threads run while they compute. Of a plugin that never
+does, the lease runs out, and `liveness` has the watchdog that ends its process.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Publishes text deltas of a streaming claim while the plugin writes, from a thread.
 
-The plugin only leaves its deltas here: it never waits for Redis, and learns of a lost lease where
-it asks whether to stop. What Redis does not take in time is left out, since readers have the
-results.
+The plugin only adds its deltas to a buffer: it never waits for Redis, and learns of a lost lease
+when it asks whether to stop. Deltas that Redis does not accept in time are dropped, since readers
+get the results.
 """
 
 import logging

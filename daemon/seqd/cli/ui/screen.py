@@ -1,4 +1,4 @@
-"""Where lines for people go: stdout, or stderr while stdout carries data for programs.
+"""`Screen`: prints lines for people to stdout, or to stderr where stdout carries data for programs.
 
 Text of jobs and plugins is shown as it is: it is never read as rich's markup, and control
 characters in it cannot move the cursor.

@@ -1,4 +1,4 @@
-"""What a job came to: the counts of its results, and the sentences about them at its end."""
+"""The summary of an ended job: the counts of its results, and the sentences that report them."""
 
 from collections import Counter, deque
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Publishes a finished training as a version in the model store, and rolls it back where it must.
 
 The version is in the store before the ledger says that its job completed: a kill in between
-leaves a version that the next attempt adopts. Where the job ended otherwise in between, the
-version goes again and labels stand where they stood.
+leaves a version that the next attempt adopts. If the job has ended otherwise by then,
+the version is removed and its labels are set back.
 
 Labels are moved before the job completes, so that they stand when `wait` returns and one that
 cannot be moved fails the training; and the store itself keeps late attempts out, so that it does

@@ -1,4 +1,4 @@
-"""Leads a claim of a training, or of a combination of a sweep, from its data to its commit.
+"""Runs a claimed training, or a combination of a sweep: data, `Model.train`, version, commit.
 
 The version appears in the store whole or not at all, and only while this worker holds the
 unit: a late result of an attempt that lost it stays staged and is removed. A job that is
