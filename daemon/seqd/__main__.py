@@ -5,7 +5,7 @@ import sys
 
 from seqd import __version__
 
-#: Objects made, and not yet freed, after which the collector looks for rings of them. At Python's
+#: Objects made, and not yet freed, after which the collector looks for cycles of them. At Python's
 #: own 700 it takes 60 of the 400 ms that a command needs to import its libraries.
 _COLLECT_AFTER = 50_000
 

@@ -18,7 +18,7 @@ CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "s1"}
 #: Imports one plugin with everything else imported before, and reports what it opened.
 WATCHED_IMPORT = """
 import importlib, json, sys
-from seqd.models import Registry
+from seqd.models.registry import Registry
 opened = []
 def note(event, arguments):
     if event in ("socket.connect", "socket.bind", "subprocess.Popen", "os.mkdir", "os.system"):

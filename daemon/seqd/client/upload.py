@@ -164,5 +164,5 @@ class Upload:
         try:
             self._ledger.control.fail(self._job_id, failure)
         except SeqdError as also:
-            # The reconciler ends the job when it has heard nothing for long enough.
+            # The reconciler ends the job when no chunk has come for long enough.
             log.warning("job=%s could not be ended: %s", self._job_id, also)

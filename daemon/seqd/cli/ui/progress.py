@@ -23,7 +23,7 @@ class ProgressView:
     def __init__(self, record: JobRecord) -> None:
         """Begin with the job as it is: `record`."""
         self._rate = JobRate(is_paused=record.state is JobState.PAUSED)
-        #: Of a job that has ended, nobody need hear that it once was paused.
+        #: Of a job that has ended, no line says that it once was paused.
         self._had_ended = record.state.is_terminal
 
     def show(self, event: Event) -> None:
