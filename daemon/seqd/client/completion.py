@@ -68,7 +68,7 @@ class Completion:
         """Yield the jobs in the order in which they end; see `Client.as_completed`."""
         if not self._pending:
             return
-        # Before the look: whoever ends after it is told of behind this place.
+        # Read before the jobs: who ends after that is announced after this id.
         place = self._ledger.jobs.last_completion_id(self._completion_stream)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()

@@ -40,7 +40,7 @@ FEW_JOBS = 8
 
 _NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,200}")
 
-#: Stages that the daemon times itself; plugins report the others.
+#: Parts of a unit's time that the daemon measures itself; plugins report the others.
 Stage = Literal["claim_s", "unpack_s", "commit_s"]
 
 
