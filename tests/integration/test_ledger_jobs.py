@@ -13,7 +13,7 @@ pytestmark = pytest.mark.processes
     [
         ("state", "asleep", "'asleep' is not a valid JobState"),
         ("total", "many", "invalid literal for int() with base 10: b'many'"),
-        ("spec", "{}", ": Unable to extract tag using discriminator 'kind'"),
+        ("spec", "{}", "Unable to extract tag using discriminator 'kind'"),
     ],
 )
 def test_a_damaged_job_says_what_is_wrong_with_it(
