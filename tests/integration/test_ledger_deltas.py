@@ -325,7 +325,7 @@ def test_what_is_no_delta_is_left_out(
     environment: Environment, caplog: pytest.LogCaptureFixture
 ) -> None:
     unit = a_unit(environment)
-    for odd in ({"x": "y"}, {"p": "{"}, {"p": json.dumps({"unit": "0", "attempt": 0})}):
+    for odd in ({"x": "y"}, {"d": "{"}, {"d": json.dumps({"unit": "0", "attempt": 0})}):
         environment.redis.xadd(environment.keys.deltas(unit.job_id), odd)
     publish(environment, unit, "one")
     environment.ledger.control.cancel(unit.job_id)
