@@ -87,9 +87,9 @@ class EndSignals:
         """Replace the handlers of this process; only in the main thread."""
         # `nohup seqd worker &` has SIGHUP ignored, and means it.
         ours = [n for n in END_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
-        _start_semaphore_tracker()
         for number in (*ours, signal.SIGCHLD):
             signal.signal(number, self._enqueue)
+        _start_semaphore_tracker()
         Thread(target=self._wait, name="seqd-signals", daemon=True).start()
 
     def _enqueue(self, number: int, frame: FrameType | None) -> None:
@@ -122,10 +122,14 @@ def _call_in_loop(step: Callable[[], object]) -> None:
 
 
 def _start_semaphore_tracker() -> None:
-    """Start billiard's semaphore tracker with all these signals ignored.
+    """Start billiard's semaphore tracker with all these signals blocked.
 
-    By itself it ignores two of them, and its death makes the worker's end a noisy one. What is
-    ignored when a program starts stays ignored in it.
+    By itself it ignores two of them, and its death makes the worker's end a noisy one. A program
+    starts with the signals blocked that its parent had blocked. Here they are blocked and not
+    ignored: one that arrives meanwhile waits, where an ignored one would be lost.
     """
-    ignore_end_signals()
-    ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, END_SIGNALS)
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

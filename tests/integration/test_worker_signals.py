@@ -1,0 +1,47 @@
+"""Signals that come while the parent of a worker sets up how it ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.processes
+
+# The semaphore tracker is the only child. It is signalled, too, as a terminal signals the group.
+SCRIPT = """
+import os, signal, time
+from pathlib import Path
+from threading import Event
+from seqd.worker import drain
+
+is_asked = Event()
+
+class Listener:
+    def request_end(self):
+        is_asked.set()
+    def replace_ended_child(self):
+        print("the tracker has ended")
+
+start_tracker = drain.ensure_running
+
+def start_tracker_and_be_signalled():
+    start_tracker()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+drain.ensure_running = start_tracker_and_be_signalled
+drain.EndSignals(Listener(), lambda: None).install()
+(tracker,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+for number in drain.END_SIGNALS:
+    os.kill(int(tracker), number)
+print("asked to end:", is_asked.wait(5))
+time.sleep(0.3)
+print("tracker state:", Path(f"/proc/{tracker}/stat").read_text().split()[2])
+"""
+
+
+def test_a_signal_that_comes_while_the_semaphore_tracker_starts_is_not_lost():
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert ended.stdout.splitlines() == ["asked to end: True", "tracker state: S"]
