@@ -20,6 +20,10 @@ ACCOUNT = ("jobs", "items", "bytes")
 #: Fields of a job that say nothing about what went wrong.
 UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
 
+#: Fields that a small job that has completed leaves out.
+SMALL = dict.fromkeys((b"errored", b"cancelled", b"expired", b"pending_bytes"), b"0")
+SMALL |= dict.fromkeys((b"sealed", b"units", b"units_done", b"total", b"succeeded"), b"1")
+
 #: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
 KEYS_FOR_EVER = """
 local found = {}
@@ -121,7 +125,10 @@ class StoredLedger:
         return set(self.indexes.get(name, ()))
 
     def is_in_group(self, job: StoredJob) -> bool:
-        return job.job_id in self.index(self.keys.group(job.fields["group"]))
+        if "group" in job.fields:
+            return job.job_id in self.index(self.keys.group(job.fields["group"]))
+        groups = [name for name in self.indexes if name.startswith(self.keys.group(""))]
+        return any(job.job_id in self.index(name) for name in groups)
 
     def is_on_route(self, job: StoredJob) -> bool:
         route = self.keys.route(job.fields["route"], job.fields["priority"])
@@ -174,10 +181,17 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             pipe.xrange(keys.deltas(job_id))
         rows = pipe.execute()
     timed = [timer.split() for timer in timers]
+    for at in range(0, len(rows), 7):
+        if is_small(rows[at]):
+            template = redis.hgetall(keys.template(rows[at][b"template"].decode()))
+            assert template, f"{rows[at]} has lost its template"
+            rows[at] = {**SMALL, **template, **rows[at]}
+            assert not rows[at + 3], f"a small job has results in two places: {rows[at]}"
+            rows[at + 3] = [b"0"]
     return [
         StoredJob(
             job_id=job_id,
-            fields=_fields(rows[at]),
+            fields=_texts_of(rows[at]),
             todo=set(_texts(rows[at + 1])),
             leases=_fields(rows[at + 2]),
             done=set(_texts(rows[at + 3])),
@@ -202,6 +216,16 @@ def _texts(row: Iterable[bytes]) -> list[str]:
 
 def _fields(row: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in row.items()}
+
+
+def _texts_of(row: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return a job's fields, without the results of a small one."""
+    return _fields({name: value for name, value in row.items() if b"results" not in name})
+
+
+def is_small(row: Mapping[bytes, bytes]) -> bool:
+    """Return True for the hash of a small job that has completed."""
+    return b"template" in row and b"sealed" not in row
 
 
 def _numbers(row: Mapping[bytes, bytes]) -> dict[str, int]:

@@ -22,8 +22,16 @@ class Keys:
     prefix: str = DEFAULT_PREFIX
 
     def job(self, job_id: str) -> str:
-        """HASH: the request, the state and the counters."""
+        """HASH: the request, the state and the counters.
+
+        Of a small job that has completed also its compressed results, in pieces of 64 bytes in
+        the fields `results`, `results+1`, …; the request then stands in `template`.
+        """
         return f"{self.prefix}:job:{{{job_id}}}"
+
+    def template(self, digest: str) -> str:
+        """HASH with a TTL: what small jobs that completed share, and how many `jobs` those are."""
+        return f"{self.prefix}:template:{digest}"
 
     def todo(self, job_id: str) -> str:
         """ZSET unit → unit: units that may be claimed now, lowest first."""
@@ -82,8 +90,12 @@ class Keys:
         return f"{self.prefix}:client:{client}:completions"
 
     def jobs(self) -> str:
-        """ZSET job → milliseconds of its creation: all jobs that are kept."""
+        """ZSET job → milliseconds of its creation: jobs that are kept, of small ones the newest."""
         return f"{self.prefix}:jobs"
+
+    def small_jobs(self) -> str:
+        """LIST: small jobs that have ended and stand in `jobs`, the first to end first."""
+        return f"{self.prefix}:jobs:small"
 
     def open_jobs(self) -> str:
         """ZSET job → milliseconds of its creation: jobs that have not ended."""

@@ -116,7 +116,7 @@ def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Enviro
 def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
     tight: Environment,
 ) -> None:
-    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
+    job_id = tight.submit_units(2)
     unit = tight.claim_unit()
     fill(tight)
     before = dump(tight)
@@ -127,8 +127,22 @@ def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
     assert dump(tight) == before
     assert tight.ledger.work.release_unit(unit)  # costs no attempt, as a lost lease would
     relieve(tight)
+    assert tight.commit(tight.claim_unit()) is CommitOutcome.COMMITTED
     assert tight.commit(tight.claim_unit()) is CommitOutcome.COMPLETED
     assert tight.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_small_job_ends_on_a_full_redis_since_it_takes_less_than_before(
+    tight: Environment,
+) -> None:
+    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
+    unit = tight.claim_unit()
+    fill(tight)
+
+    outcome = tight.commit(unit, label="a label that is so long that it would not fit " * 5)
+
+    assert outcome is CommitOutcome.COMPLETED
+    assert tight.record(job_id).counts.succeeded == 2
 
 
 def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Environment) -> None:

@@ -62,8 +62,8 @@ class JobHandle:
         """
         from seqd_schemas import TERMINAL_EVENTS
 
-        # Who goes on from an event may stand behind the last one: look before waiting.
-        block = after == "0-0"
+        # There may be no event to wait for any more: look before waiting.
+        block = False
         while True:
             events = self._ledger.jobs.events(self.job_id, after, block=block)
             for event in events:

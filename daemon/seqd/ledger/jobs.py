@@ -32,8 +32,26 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
 
+#: Templates that are kept in memory as they were read; one never changes.
+MAX_TEMPLATES = 256
+
+#: Fields of a small job that has completed which `small_jobs.lua` leaves out.
+_SMALL = {
+    b"sealed": b"1",
+    b"units": b"1",
+    b"units_done": b"1",
+    b"total": b"1",
+    b"succeeded": b"1",
+    b"errored": b"0",
+    b"cancelled": b"0",
+    b"expired": b"0",
+}
+#: Those that hold its results, 64 bytes each.
+_SMALL_RESULTS = ["results", *(f"results+{number}" for number in range(1, 8))]
+
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
+_Row = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +84,7 @@ class Jobs:
         self._control = control
         #: Where `forget_expired` continues.
         self._cursor = 0
+        self._templates: dict[bytes, _Row] = {}
 
     def get(self, job_id: str) -> JobRecord:
         """Return a job as it is now. Raises UnknownJob and JobDamaged."""
@@ -155,7 +174,11 @@ class Jobs:
 
     def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Return the result blobs of units, None for each that is not committed."""
-        return self._blobs(self._keys.output(job_id), units)
+        blobs = self._blobs(self._keys.output(job_id), units)
+        for at, unit in enumerate(units):
+            if str(unit) == "0" and blobs[at] is None:
+                blobs[at] = self._small_results(job_id)
+        return blobs
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Return the input blobs of units, None for each that is done or unknown."""
@@ -194,13 +217,18 @@ class Jobs:
         block: bool = True,
         longest_wait_s: float = BLOCK_MS / 1000,
     ) -> "list[Event]":
-        """Return the events behind stream id `after`; `block` waits up to two seconds for one."""
+        """Return the events behind stream id `after`; `block` waits up to two seconds for one.
+
+        The events of a small job go soon after its end: then its last one is made from its record.
+        """
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
         with redis_errors(self._redis):
             reply = self._redis.xread(
                 {self._keys.events(job_id): after}, count=500, block=block_ms if block else None
             )
         streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
+        if not streams:
+            return self._last_event_of_small(job_id, after)
         return [event for _, entries in streams for event in read_events(entries)]
 
     def deltas(
@@ -231,10 +259,64 @@ class Jobs:
 
     def _get(self, job_id: str) -> JobRecord:
         with redis_errors(self._redis):
-            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.job(job_id)))
+            row = cast(_Row, self._redis.hgetall(self._keys.job(job_id)))
+            (row,) = self._whole([row])
         if not row:
             raise unknown_job(job_id)
         return _read_record(job_id, row)
+
+    def _whole(self, rows: Sequence[_Row]) -> list[_Row]:
+        """Return jobs' hashes, those of small jobs with what their template and `_SMALL` have.
+
+        One whose template is gone, as it is when the job was removed meanwhile, comes out empty.
+        """
+        digests = {row[b"template"] for row in rows if _is_small(row)}
+        unknown = [digest for digest in digests if digest not in self._templates]
+        if unknown:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for digest in unknown:
+                    pipe.hgetall(self._keys.template(digest.decode()))
+                found = cast(list[_Row], pipe.execute())
+            if len(self._templates) + len(found) > MAX_TEMPLATES:
+                self._templates = {}
+            self._templates |= {
+                digest: template
+                for digest, template in zip(unknown, found, strict=True)
+                if b"spec" in template
+            }
+        return [self._expanded(row) if _is_small(row) else row for row in rows]
+
+    def _expanded(self, row: _Row) -> _Row:
+        template = self._templates.get(row[b"template"])
+        return {} if template is None else {**_SMALL, **template, **row}
+
+    def _small_results(self, job_id: str) -> bytes | None:
+        """Return the results of a small job that has completed; None of any other."""
+        parts = self._blobs(self._keys.job(job_id), _SMALL_RESULTS)
+        return b"".join(part for part in parts if part is not None) or None
+
+    def _last_event_of_small(self, job_id: str, after: str) -> "list[Event]":
+        """Return the last event of a small job whose events are gone, if `after` is before it."""
+        fields = ["template", "sealed", "ended", "last_event", "total", "succeeded", "errored"]
+        with redis_errors(self._redis):
+            row = cast(list[bytes | None], self._redis.hmget(self._keys.job(job_id), fields))
+        template, sealed, ended, last, total, succeeded, errored = row
+        if template is None or sealed is not None or ended is None:
+            return []
+        event_id = (last or ended + b"-0").decode()
+        if _stream_order(after) >= _stream_order(event_id):
+            return []
+        from seqd_schemas import Completed
+
+        counts = Counts(
+            total=int(total or 1),
+            succeeded=int(succeeded or 1),
+            errored=int(errored or 0),
+            cancelled=0,
+            expired=0,
+            processing=0,
+        )
+        return [Completed(id=event_id, job_id=job_id, at_ms=int(ended), counts=counts)]
 
     def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
         records: list[JobRecord] = []
@@ -253,14 +335,20 @@ class Jobs:
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self._keys.job(job_id.decode()))
-            rows = cast(list[dict[bytes, bytes]], pipe.execute(raise_on_error=False))
+            rows = cast(list[_Row | ResponseError], pipe.execute(raise_on_error=False))
+        sound = {}
         for job_id, row in zip(ids, rows, strict=True):
-            if isinstance(row, ResponseError):
-                if transient_error(row) is not None:
-                    with redis_errors(self._redis):
-                        raise row
-                log.warning("job %s was left out of a list: %s", job_id.decode(), row)
-            elif row:
+            if not isinstance(row, ResponseError):
+                sound[job_id] = row
+                continue
+            if transient_error(row) is not None:
+                with redis_errors(self._redis):
+                    raise row
+            log.warning("job %s was left out of a list: %s", job_id.decode(), row)
+        with redis_errors(self._redis):
+            whole = self._whole(list(sound.values()))
+        for job_id, row in zip(sound, whole, strict=True):
+            if row:
                 try:
                     yield _read_record(job_id.decode(), row)
                 except JobDamaged as error:
@@ -300,7 +388,17 @@ def _ended_row(row: list[Reply]) -> EndedRow:
     return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)
 
 
-def _read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
+def _is_small(row: _Row) -> bool:
+    """Return True for the hash of a small job that has completed."""
+    return b"template" in row and b"sealed" not in row
+
+
+def _stream_order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def _read_record(job_id: str, row: _Row) -> JobRecord:
     """Return the record of a job's hash. Raises JobDamaged."""
     try:
         return _record(job_id, {key.decode(): value for key, value in row.items()})

@@ -54,6 +54,11 @@ if TYPE_CHECKING:
 SUBMIT_JOBS = 64
 SUBMIT_BYTES = 1_048_576
 
+#: Characters of a digest: 96 bits, since every job keeps one.
+DIGEST_CHARS = 24
+#: Of the digest of a template, which nobody has a reason to forge.
+TEMPLATE_DIGEST_CHARS = 16
+
 AppendOutcome = Literal["added", "full", "too_large", "behind", "ended"]
 
 #: Seconds for which the inbox's refusal of a request is kept.
@@ -93,7 +98,7 @@ class BatchTemplate:
         content = chunk.model_dump_json().encode()
         digest = self._digest.copy()
         digest.update(content)
-        head: list[Argument] = [job_id, digest.hexdigest(), "", pack_json(content)]
+        head: list[Argument] = [job_id, digest.hexdigest()[:DIGEST_CHARS], "", pack_json(content)]
         return [*head, len(chunk.items), "0", 1, ""]
 
 
@@ -238,14 +243,14 @@ def new_job_id() -> str:
 
 
 def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
-    """Return the SHA-256 that tells a repeated request from a different one.
+    """Return the digest (SHA-256, cut short) that tells a repeated request from a different one.
 
     `head` is the first chunk of an upload, which the request itself does not hold.
     """
     digest = hashlib.sha256(_canonical(job))
     if head is not None:
         digest.update(head.model_dump_json().encode())
-    return digest.hexdigest()
+    return digest.hexdigest()[:DIGEST_CHARS]
 
 
 def inline_chunk(job: Job) -> ItemChunk | None:
@@ -351,12 +356,13 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
     fields += ["route", route, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
+    if version is not None:
+        fields += ["version", version]
+    fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
     if job.max_running_units is not None:
         fields += ["max_units", job.max_running_units]
-    if version is not None:
-        fields += ["version", version]
     if _inherits(job):
         fields += ["inherits", 1]
     if isinstance(job.source, UploadSource) and job.source.expected_items is not None:
@@ -364,6 +370,12 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     if isinstance(job, SweepJob):
         fields += ["expected", len(combinations_of(job))]
     return fields
+
+
+def _template_digest(fields: Sequence[Argument]) -> str:
+    """Return the digest of what ended jobs of these fields share; see `small_jobs.lua`."""
+    content = json.dumps([str(field) for field in fields])
+    return hashlib.sha256(content.encode()).hexdigest()[:TEMPLATE_DIGEST_CHARS]
 
 
 def _without_items(job: Job) -> Job:

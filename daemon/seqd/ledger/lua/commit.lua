@@ -66,7 +66,11 @@ local function record(id, unit, job, blob, succeeded, errored, failed)
   -- A full Redis lets a script go on that has freed something before it first adds something.
   local is_smaller = #blob + #failed <= waiting
   if is_smaller then redis.call('HDEL', key .. ':in', unit) end
-  redis.call('HSET', key .. ':out', unit, blob)
+  if makes_small(job, unit, blob) then
+    job.results = blob
+  else
+    redis.call('HSET', key .. ':out', unit, blob)
+  end
   if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
   if not is_smaller then redis.call('HDEL', key .. ':in', unit) end
   -- A unit under a lease is not in `todo`: its claim took it out.
@@ -94,7 +98,7 @@ local function commit(at)
   local succeeded, errored, fenced = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
   local training, failed = ARGV[at + 7], ARGV[at + 8]
   local key, job = job_key(id), read_job(id)
-  if is_done_or_split(key, unit) then return 'duplicate' end
+  if is_small(job) or is_done_or_split(key, unit) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
   -- A damaged job fails here, before anything is changed or charged.
   if not (job.group and job.tenant and can_be_counted(job)) then

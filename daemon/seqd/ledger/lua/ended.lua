@@ -9,13 +9,15 @@ local rows = {}
 for i = 2, #ARGV do
   local id = ARGV[i]
   local key = job_key(id)
-  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at')
+  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at', 'sealed')
   local state, blob = job[1] or '', ''
   if job[3] and is_open(state) and tonumber(job[3]) <= NOW then
     expire_job(id)
     state = 'expired'
   end
-  if state == 'completed' and job[2] == '1' then
+  if state == 'completed' and not job[4] then
+    blob = results_of_small(key)
+  elseif state == 'completed' and job[2] == '1' then
     blob = redis.call('HGET', key .. ':out', '0') or ''
   end
   rows[#rows + 1] = {state, blob}

@@ -33,6 +33,18 @@ local function are_whole(values, is_optional)
   return true
 end
 
+-- The same of a small job that has completed, and its template.
+local function is_sound_small(digest)
+  local template = template_key(digest)
+  if type_of(template) ~= 'hash' then return false end
+  for _, name in ipairs(TEMPLATE_FIELDS) do
+    if name ~= 'version' and redis.call('HEXISTS', template, name) == 0 then return false end
+  end
+  return redis.call('HGET', key, 'state') == 'completed'
+    and are_whole(redis.call('HMGET', key, 'created', 'started', 'ended'))
+    and are_whole(redis.call('HMGET', key, 'total', 'succeeded', 'errored'), true)
+end
+
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
@@ -42,6 +54,8 @@ local function is_sound()
   for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
     if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end
   end
+  local small = read_fields(id, {'template', 'sealed'})
+  if is_small(small) then return is_sound_small(small.template) end
   for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
     if not text then return false end
   end

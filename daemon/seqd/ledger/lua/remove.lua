@@ -7,7 +7,7 @@
 -- Guarantee: nothing of the job is left, and its idempotency key may be used again.
 local id = ARGV[2]
 local key = job_key(id)
-local job = redis.call('HMGET', key, 'state', 'idempotency', 'continued_by')
+local job = redis.call('HMGET', key, 'state', 'idempotency', 'continued_by', 'template', 'sealed')
 if not job[1] then
   redis.call('ZREM', PREFIX .. ':jobs', id)
   return 'unknown'
@@ -19,6 +19,7 @@ if job[3] then
   if state and is_open(state) then return 'continued ' .. job[3] end
 end
 if job[2] and redis.pcall('GET', job[2]) == id then redis.call('DEL', job[2]) end
+if job[4] and not job[5] then leave_template(job[4]) end
 redis.call('UNLINK', key)
 for _, part in ipairs(JOB_PARTS) do redis.call('UNLINK', key .. ':' .. part) end
 redis.call('ZREM', PREFIX .. ':jobs', id)
