@@ -25,7 +25,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-startup starters schemas picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -50,6 +50,7 @@ help:
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
+	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make clean     remove .venv and all caches"
 
@@ -125,6 +126,9 @@ starters: $(VENV)/run.stamp
 
 schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json
+
+release-records: $(VENV)/dev.stamp
+	$(BIN)/python tests/contract/record_release.py $(VERSION)
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg

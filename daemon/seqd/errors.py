@@ -13,6 +13,7 @@
     │   ├── IdempotencyConflict      the key already stands for another request
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
+    │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
@@ -153,6 +154,12 @@ class JobDamaged(SeqdError):
     """What Redis holds of a job is not what seqd writes."""
 
     code = "job_damaged"
+
+
+class LaterVersion(UserError):
+    """A record can only be read by a later version of seqd, which wrote it."""
+
+    code = "later_version"
 
 
 class WrongState(UserError):

@@ -124,6 +124,9 @@ if TYPE_CHECKING:
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.stored import from_stored as from_stored
+    from seqd_schemas.stored import is_later as is_later
+    from seqd_schemas.stored import to_stored as to_stored
     from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
     from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
     from seqd_schemas.text_deltas import TextDelta as TextDelta
@@ -165,6 +168,7 @@ _NAMES = {
         "TrainedVersion TrainingResult"
     ),
     "states": "Counts JobRecord JobState",
+    "stored": "from_stored is_later to_stored",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

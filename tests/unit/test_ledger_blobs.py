@@ -18,7 +18,7 @@ from seqd.ledger.blobs import (
     unpack_results,
     unpack_texts,
 )
-from seqd_schemas import ITEM_RESULT
+from seqd_schemas import ITEM_RESULT, to_stored
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -79,7 +79,7 @@ def test_a_result_comes_with_the_json_that_it_was_stored_as() -> None:
     lines = list(unpack_lines(pack_results(results)))
 
     assert [line.result for line in lines] == results
-    assert [line.json.decode() for line in lines] == [one.model_dump_json() for one in results]
+    assert [line.json.decode() for line in lines] == [to_stored(one) for one in results]
 
 
 @either

@@ -10,7 +10,6 @@ from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
 from seqd.ledger.jobs import Jobs
 from seqd_schemas import (
-    ITEM_RESULT,
     Item,
     ItemError,
     ItemErrorCode,
@@ -18,6 +17,7 @@ from seqd_schemas import (
     ItemSuccess,
     JobRecord,
     JobState,
+    to_stored,
 )
 
 #: Units fetched in one round trip: about 60 kB of compressed results.
@@ -134,4 +134,4 @@ def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:
     for entry in unpack_items(blob).items:
         reason = error if isinstance(entry, Item) else entry.refused
         failure = ItemFailure(custom_id=entry.custom_id, error=reason, attempts=0)
-        yield ResultLine(failure, ITEM_RESULT.dump_json(failure))
+        yield ResultLine(failure, to_stored(failure).encode())

@@ -27,6 +27,7 @@ from seqd_schemas import (
     LabelledText,
     RefusedItem,
     TextChunk,
+    from_stored,
 )
 
 if sys.version_info >= (3, 14):
@@ -128,7 +129,7 @@ def pack(chunk: ItemChunk | TextChunk) -> bytes:
 
 def json_of(chunk: ItemChunk | TextChunk) -> bytes:
     """Return a chunk of input as JSON."""
-    return _CHUNK.dump_json(chunk)
+    return _CHUNK.dump_json(chunk, exclude_defaults=True)
 
 
 def pack_json(content: bytes) -> bytes:
@@ -140,18 +141,20 @@ def pack_json(content: bytes) -> bytes:
 
 def unpack_items(blob: bytes) -> ItemChunk:
     """Return a chunk of items. Raises InvalidInput for no blob, ValidationError for other JSON."""
-    return ItemChunk.model_validate_json(_inflate(blob))
+    return from_stored(ItemChunk, _inflate(blob))
 
 
 def unpack_texts(blob: bytes) -> TextChunk:
     """Return a chunk of a training set; raises what `unpack_items` does."""
-    return TextChunk.model_validate_json(_inflate(blob))
+    return from_stored(TextChunk, _inflate(blob))
 
 
 def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> bytes:
     """Compress results to JSON Lines."""
     to_json = ITEM_RESULT.serializer.to_json
-    return _deflate(b"".join([to_json(result) + b"\n" for result in results]))
+    return _deflate(
+        b"".join([to_json(result, exclude_defaults=True) + b"\n" for result in results])
+    )
 
 
 def unpack_results(blob: bytes) -> Iterator[ItemSuccess | ItemFailure]:
@@ -164,7 +167,7 @@ def unpack_lines(blob: bytes) -> Iterator[ResultLine]:
     """Yield results in their order, each with its JSON, which need not be written again."""
     validate = ITEM_RESULT.validator.validate_json
     for json in _inflate(blob, max_streams=MAX_PARTS).splitlines():
-        yield ResultLine(validate(json), json)
+        yield ResultLine(validate(json, extra="ignore"), json)
 
 
 def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:

@@ -16,7 +16,7 @@ from redis import Redis
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import Notify, ScriptError, Scripts, as_int, as_list, as_text
-from seqd_schemas import Failure, JobState, Keys
+from seqd_schemas import Failure, JobState, Keys, to_stored
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Control:
 
     def fail(self, job_id: str, failure: Failure) -> JobState:
         """End a job as failed, whoever holds its units. Raises UnknownJob."""
-        return self._end(job_id, JobState.FAILED, failure.model_dump_json())
+        return self._end(job_id, JobState.FAILED, to_stored(failure))
 
     def pause(self, job_id: str) -> JobState:
         """Let no further unit of a job be claimed.
@@ -89,9 +89,7 @@ class Control:
             )
             failure = Failure(code="upload_abandoned", message=message, retryable=True)
             # Not `fail`: a job that somebody has deleted by hand is no error here.
-            self._scripts.call(
-                "end_job", job_id, JobState.FAILED.value, failure.model_dump_json(), "", ""
-            )
+            self._scripts.call("end_job", job_id, JobState.FAILED.value, to_stored(failure), "", "")
 
     def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
         reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
@@ -112,7 +110,7 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
     """Return the error for a job, named `job`, whose keys are not what seqd writes."""
     return JobDamaged(
         f"What Redis holds of {job} is not what seqd writes: {reason}. Somebody changed it by "
-        "hand, or another version of seqd wrote it. Hand the job in again."
+        "hand. Hand the job in again."
     )
 
 
@@ -143,7 +141,7 @@ def _known(job_id: str, outcome: str) -> str:
 
 
 def _quarantine(scripts: Scripts, job_id: bytes | str, why: Exception, *, is_certain: bool) -> bool:
-    failure = failure_of(damaged_job("this job", _reason(why))).model_dump_json()
+    failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
     done = as_int(scripts.call("quarantine", job_id, failure, int(is_certain))) == 1
     if done:
         log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.redis import redis_errors
+from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -45,7 +46,7 @@ class Fleet:
         """Write a worker's record."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             key = self._keys.worker(status.worker)
-            pipe.set(key, status.model_dump_json(), px=self._ttl_ms)
+            pipe.set(key, to_stored(status), px=self._ttl_ms)
             pipe.zadd(self._keys.workers(), {status.worker: status.seen_at_ms})
             pipe.execute()
 
@@ -89,7 +90,7 @@ class Fleet:
         """Write catalog entries; each replaces the one of the same model."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
+                pipe.hset(self._keys.catalog(), entry.model, to_stored(entry))
             pipe.execute()
 
     def publish_limits(self, settings: "Settings") -> None:
@@ -135,7 +136,7 @@ def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
     records = []
     for row in rows:
         try:
-            records.append(kind.model_validate_json(row))
+            records.append(from_stored(kind, row))
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])

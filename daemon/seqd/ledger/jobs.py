@@ -1,7 +1,8 @@
 """Reading the ledger: jobs, their units, results, events, text deltas and completions.
 
-Reads are plain commands of Redis. What cannot be read was changed by hand or written by another
-version of seqd: a job raises JobDamaged, an entry of a stream is left out with a warning.
+Reads are plain commands of Redis. What cannot be read was changed by hand, or states that only a
+later version of seqd can read it: a job raises JobDamaged or LaterVersion, an entry of a stream is
+left out with a warning.
 """
 
 import logging
@@ -14,12 +15,23 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import JobDamaged
+from seqd import __version__
+from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.control import Control, damaged_job, unknown_job
 from seqd.ledger.redis import redis_errors, transient_error
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
 from seqd.validation import fault_sentence
-from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
+from seqd_schemas import (
+    Counts,
+    Failure,
+    Job,
+    JobRecord,
+    JobState,
+    Keys,
+    TrainingResult,
+    from_stored,
+    is_later,
+)
 
 if TYPE_CHECKING:
     from seqd_schemas import Event, TextDeltas
@@ -68,7 +80,7 @@ class Jobs:
         self._cursor = 0
 
     def get(self, job_id: str) -> JobRecord:
-        """Return a job as it is now. Raises UnknownJob and JobDamaged."""
+        """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
@@ -263,7 +275,7 @@ class Jobs:
             elif row:
                 try:
                     yield _read_record(job_id.decode(), row)
-                except JobDamaged as error:
+                except (JobDamaged, LaterVersion) as error:
                     log.warning("job left out of a list: %s", error)
 
     def _forget_gone(self, ids: Sequence[bytes]) -> int:
@@ -301,10 +313,15 @@ def _ended_row(row: list[Reply]) -> EndedRow:
 
 
 def _read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
-    """Return the record of a job's hash. Raises JobDamaged."""
+    """Return the record of a job's hash. Raises JobDamaged and LaterVersion."""
     try:
         return _record(job_id, {key.decode(): value for key, value in row.items()})
     except (KeyError, ValueError) as error:
+        if is_later(row.get(b"spec", b"")):
+            raise LaterVersion(
+                f"Job {job_id} was handed in by a later version of seqd than {__version__}, which "
+                "is the one here. Read it with that version."
+            ) from None
         reason = f"there is no field {error}" if isinstance(error, KeyError) else _first_line(error)
         raise damaged_job(f"job {job_id}", reason) from None
 
@@ -332,9 +349,9 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         expires_at_ms=_number(row, "expires_at"),
         kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
         continued_by=None if continued_by is None else continued_by.decode(),
-        failure=None if failure is None else Failure.model_validate_json(failure),
-        training=None if training is None else TrainingResult.model_validate_json(training),
-        job=JOB.validate_json(row["spec"]),
+        failure=None if failure is None else from_stored(Failure, failure),
+        training=None if training is None else from_stored(TrainingResult, training),
+        job=from_stored(JOB, row["spec"]),
     )
 
 
@@ -355,7 +372,7 @@ def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
 
     for event_id, fields in entries:
         try:
-            event = EVENT.validate_json(fields[b"e"])
+            event = from_stored(EVENT, fields[b"e"])
         except (KeyError, ValidationError) as error:
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
@@ -368,7 +385,7 @@ def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
 
     for entry_id, fields in entries:
         try:
-            yield TextDeltas.model_validate_json(fields[b"d"])
+            yield from_stored(TextDeltas, fields[b"d"])
         except (KeyError, ValidationError) as error:
             log.warning("deltas id=%s were left out: %s", entry_id.decode(), _first_line(error))
 

@@ -45,6 +45,7 @@ from seqd_schemas import (
     UploadSource,
     route_of,
     task_of,
+    to_stored,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class BatchTemplate:
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
-        content = chunk.model_dump_json().encode()
+        content = to_stored(chunk).encode()
         digest = self._digest.copy()
         digest.update(content)
         head: list[Argument] = [job_id, digest.hexdigest(), "", pack_json(content)]
@@ -224,7 +225,7 @@ class Submissions:
 
     def reject(self, job_id: str, failure: Failure) -> None:
         """Refuse a request from the inbox, in the event stream that its producer reads."""
-        self._scripts.call("reject", job_id, failure.model_dump_json(), REJECTION_TTL_S)
+        self._scripts.call("reject", job_id, to_stored(failure), REJECTION_TTL_S)
 
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
@@ -244,7 +245,7 @@ def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
     """
     digest = hashlib.sha256(_canonical(job))
     if head is not None:
-        digest.update(head.model_dump_json().encode())
+        digest.update(to_stored(head).encode())
     return digest.hexdigest()
 
 
@@ -280,7 +281,7 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
 
 
 def _canonical(job: Job) -> bytes:
-    text = json.dumps(job.model_dump(mode="json"), sort_keys=True)
+    text = json.dumps(job.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -348,7 +349,7 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     if isinstance(job, GenerateJob) and job.stream:
         group_by.append("stream")  # a claim streams as a whole, or not at all
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
-    fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
+    fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
     fields += ["route", route, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
     if job.expires_in_s is not None:

@@ -6,7 +6,6 @@ ends by `commit`, or by `fail_job` for the whole job; it is claimable again afte
 `release_worker`, or when its lease has run out.
 """
 
-import json
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +33,6 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd_schemas import (
-    SCHEMA_VERSION,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
@@ -42,7 +40,10 @@ from seqd_schemas import (
     Keys,
     TextDeltas,
     TrainingResult,
+    from_stored,
+    is_later,
     job_of_run,
+    to_stored,
 )
 
 if TYPE_CHECKING:
@@ -160,9 +161,9 @@ class Work:
             try:
                 return _claim(reply)
             except _Unreadable as error:
-                is_later = _is_later(reply[1])
-                later += is_later
-                self._release_unreadable(reply, error.job_id, None if is_later else error.why)
+                is_of_later = isinstance(reply[1], bytes) and is_later(reply[1])
+                later += is_of_later
+                self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
         return None
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
@@ -202,7 +203,7 @@ class Work:
 
     def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
-        text = result.model_dump_json()
+        text = to_stored(result)
         (outcome,) = self._commit([(unit, (text, 1, 0, 1, text, b""))])
         return _raised(outcome)
 
@@ -210,7 +211,7 @@ class Work:
         """End the whole job as failed; False when the unit is not ours any more."""
         try:
             reply = self._scripts.call(
-                "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
+                "end_job", unit.job_id, "failed", to_stored(failure), unit.name, unit.attempt
             )
         except ResponseError as error:
             self._quarantine_or_raise(unit, error)
@@ -263,7 +264,7 @@ class Work:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
-        text, token = event.model_dump_json(), secrets.token_hex(4)
+        text, token = to_stored(event), secrets.token_hex(4)
         reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
@@ -278,7 +279,7 @@ class Work:
         """
         rows: list[Argument] = []
         for unit, deltas in entries:
-            rows += (unit.job_id, unit.name, unit.attempt, deltas.model_dump_json())
+            rows += (unit.job_id, unit.name, unit.attempt, to_stored(deltas))
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
         reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
@@ -434,7 +435,7 @@ def _claim(reply: list[Reply]) -> Claim:
     rows, units = reply[3:], []
     row = rows[0]
     try:
-        job = JOB.validate_json(as_bytes(reply[1]))
+        job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
         for row in rows:
             units.append(_unit(row))
@@ -453,16 +454,6 @@ def _unit(reply: Reply) -> Unit:
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
     )
-
-
-def _is_later(request: Reply) -> bool:
-    """Return True for a request of a later version of the wire format."""
-    try:
-        document = json.loads(as_bytes(request))
-    except (ValueError, TypeError, RecursionError):
-        return False
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    return isinstance(version, int) and version > SCHEMA_VERSION
 
 
 def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -197,7 +198,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
     Raises RedisUnreachable when it cannot be read or is not what `write_endpoint` wrote.
     """
     try:
-        return Endpoint.model_validate_json(path.read_bytes())
+        return from_stored(Endpoint, path.read_bytes())
     except FileNotFoundError:
         return None
     except PermissionError:
@@ -214,7 +215,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
 
 def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     """Publish the server to other commands of the same user."""
-    write_private(path, endpoint.model_dump_json() + "\n")
+    write_private(path, to_stored(endpoint) + "\n")
 
 
 def answers(url: str) -> bool:
