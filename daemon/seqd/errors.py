@@ -27,6 +27,7 @@
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
+    │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
@@ -234,6 +235,12 @@ class PluginFault(SeqdError):
     """A plugin raised, or broke its contract."""
 
     code = "plugin_fault"
+
+
+class NameTaken(PluginFault):
+    """A plugin brings a model, or has a name, that another plugin has."""
+
+    code = "name_taken"
 
 
 class ArtifactDamaged(SeqdError):

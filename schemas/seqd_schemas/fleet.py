@@ -48,6 +48,12 @@ class PluginStatus(WireModel):
     version: str = Field(max_length=64, description="Version of that distribution.")
     state: PluginState = Field(description="Whether it can be used.")
     reason: ShortText = Field(default="", description="Why it is broken or disabled.")
+    code: str = Field(
+        default="",
+        max_length=64,
+        description="Stable code of why it is broken, such as `name_taken`, `plugin_fault` for "
+        "what breaks the plugin contract, `import_failed` for any other exception.",
+    )
     models: tuple[ModelName, ...] = Field(
         default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
     )
