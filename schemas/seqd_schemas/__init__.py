@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
     from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
     from seqd_schemas.keys import Keys as Keys
+    from seqd_schemas.keys import queue_of as queue_of
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
@@ -156,7 +157,7 @@ _NAMES = {
         "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue queue_of route_of",
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"
