@@ -116,7 +116,10 @@ def _probe(name: str) -> None:
 def _run_worker(slot: str, name: str) -> int:
     from seqd.local.endpoint import redis_url_of
     from seqd.local.slots import parse_slot
-    from seqd.worker.node import run_node
+    from seqd.worker.celery_environment import remove_celery_variables
+
+    remove_celery_variables()
+    from seqd.worker.node import run_node  # imports Celery
 
     parsed = parse_slot(slot)
     settings = read_settings()
