@@ -176,8 +176,6 @@ def _end_children() -> None:
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and name the worker to the child."""
-    # Celery would have it turn SIGTERM into the end of a unit's middle; see `drain`.
-    os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(
         SEQD_REDIS_URL=settings.redis_url or "",
