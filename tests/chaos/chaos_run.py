@@ -1,10 +1,10 @@
 """Pulls plugs at random while a job runs, and counts what came out: `make chaos`.
 
 Real processes, real signals, two hosts with `seqd up`, the first with the embedded Redis. It is
-killed, and made read-only for a while; the second host's model store is taken away. The schedule of faults is
-seeded and printed as it goes; a table at the end says what went in, what came out, and what it
-cost. Exits 1 when an item is lost, doubled, out of order or wrong, when a fault did not come,
-or when memory went beyond its limits. Not a test of speed.
+killed, and made read-only for a while; the second host's model store is taken away. The schedule
+of faults is seeded and printed as it goes; a table at the end says what went in, what came out,
+and what it cost. Exits 1 when an item is lost, doubled, out of order or wrong, when a fault did
+not come, or when memory went beyond its limits. Not a test of speed.
 
 Without --reviews it is 1,000,000 items on a light plugin, in one job. With it, real reviews on
 imdb_lstm: a job takes seconds, so the same reviews are handed in again until every fault has
