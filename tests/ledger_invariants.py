@@ -180,7 +180,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             fields=_fields(rows[at]),
             todo=set(_texts(rows[at + 1])),
             leases=_fields(rows[at + 2]),
-            done=set(_texts(rows[at + 3])),
+            done={name for name in _texts(rows[at + 3]) if "+" not in name},
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
             deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],

@@ -54,7 +54,10 @@ class Keys:
         return f"{self.job(job_id)}:in"
 
     def output(self, job_id: str) -> str:
-        """HASH unit → JSON Lines of `ItemResult`, in input order, as one zlib stream or several."""
+        """HASH row → JSON Lines of `ItemResult`, in input order, as one zlib stream.
+
+        The rows of a unit are called UNIT, UNIT+1, UNIT+2 and so on, until one is missing.
+        """
         return f"{self.job(job_id)}:out"
 
     def failed(self, job_id: str) -> str:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
@@ -19,7 +19,7 @@ from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.control import Control, damaged_job, unknown_job
 from seqd.ledger.redis import redis_errors, transient_error
-from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
 from seqd_schemas import (
     Counts,
@@ -44,6 +44,10 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
 
+#: Rows of results that one read fetches, and bytes after which it stops: the memory of a reader.
+READ_ROWS = 16
+READ_BYTES = 1024 * 1024
+
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -56,8 +60,15 @@ class EndedRow:
     state: JobState | None
     #: False when it is not kept (any more).
     is_kept: bool
-    #: Results of a completed job of one unit; None of any other.
+    #: Results of a completed job that has one row of them; None of any other.
     blob: bytes | None
+
+
+class ResultPosition(NamedTuple):
+    """How far a reader has come in a job's results: a unit, and a row of it, counted from 0."""
+
+    unit: int
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +176,41 @@ class Jobs:
         """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
         return self._last_id(self._keys.completions(client))
 
-    def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Return the result blobs of units, None for each that is not committed."""
+    def results(self, job_id: str, position: ResultPosition) -> tuple[list[bytes], ResultPosition]:
+        """Return the next rows of results without a gap, and the position to continue from.
+
+        At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
+        No row: the unit of the position is not committed.
+        """
+        reply = as_list(self._scripts.call("results", job_id, *position, READ_ROWS, READ_BYTES))
+        rows = [as_bytes(row) for row in as_list(reply[2])]
+        return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
+
+    def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
+        """Yield the rows of results of a unit or part, one at a time; none before its commit."""
+        row = 0
+        while True:
+            name = f"{unit}+{row}" if row else str(unit)
+            with redis_errors(self._redis):
+                blob = cast(bytes | None, self._redis.hget(self._keys.output(job_id), name))
+            if blob is None:
+                return
+            yield blob
+            row += 1
+
+    def committed(self, job_id: str, units: Sequence[int]) -> list[int]:
+        """Return those of some units that are committed, in order."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for unit in units:
+                pipe.hexists(self._keys.output(job_id), str(unit))
+            found = cast(list[bool], pipe.execute())
+        return [unit for unit, is_there in zip(units, found, strict=True) if is_there]
+
+    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+        """Return the first row of results of units, None for each that is not committed.
+
+        Units of one item, such as those of a sweep, have no other row.
+        """
         return self._blobs(self._keys.output(job_id), units)
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:

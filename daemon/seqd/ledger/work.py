@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable
-from seqd.ledger.blobs import errored_items, pack, pack_results
+from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
 from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import redis_errors
@@ -55,6 +55,11 @@ log = logging.getLogger(__name__)
 #: Units and items of which one step commits at most: about 3 ms of the server's time.
 COMMIT_UNITS = 64
 COMMIT_ITEMS = 4_096
+
+#: Bytes of results after which a step is closed, and bytes that those of one unit may have: Redis
+#: takes 1 GB a call. The largest result fits, so a unit that is split often enough fits, too.
+COMMIT_BYTES = 4 * 1024 * 1024
+MAX_COMMIT_BYTES = 65 * 1024 * 1024
 
 #: Timers, jobs and warnings that one call of `expire.lua` looks at, so that it stays short.
 EXPIRE_UNITS = 200
@@ -126,6 +131,13 @@ class MiscountedResults(ResponseError):
     """A unit has another number of items than there are results: its input was replaced."""
 
 
+class OversizedResults(Exception):
+    """The results of a unit are more than one step takes: it is to be split."""
+
+
+NotCommitted = MiscountedResults | OversizedResults
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A unit, its results in the items' order, and its input, whose failed items are kept."""
@@ -135,6 +147,10 @@ class Finished:
     chunk: ItemChunk | None = None
     #: True where the results count only while the lease is held.
     fenced: bool = False
+
+
+#: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
+_Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 
 
 class Work:
@@ -186,25 +202,29 @@ class Work:
 
         One that is `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the
         items that have errors are kept, so that they can be tried again. Raises MiscountedResults
-        where the number of results is not the unit's.
+        where the number of results is not the unit's, and OversizedResults for more than
+        `MAX_COMMIT_BYTES`.
         """
         (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced)])
         return _raised(outcome)
 
-    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
+    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | NotCommitted]:
         """Record the results of several units as `commit` does each, many in one step.
 
         Units do not depend on each other: an error of one is its own outcome.
         """
-        outcomes: list[CommitOutcome | MiscountedResults] = []
+        outcomes: list[CommitOutcome | NotCommitted] = []
         for batch in _batches(finished):
-            outcomes += self._commit([(done.unit, _commit_row(done)) for done in batch])
+            if isinstance(batch, OversizedResults):
+                outcomes.append(batch)
+            else:
+                outcomes += self._commit(batch)
         return outcomes
 
     def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
         text = to_stored(result)
-        (outcome,) = self._commit([(unit, (text, 1, 0, 1, text, b""))])
+        (outcome,) = self._commit([(unit, (1, 0, 1, text, b"", 1, pack_line(text)))])
         return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
@@ -314,9 +334,7 @@ class Work:
             self._notify(route)
         return as_int(reply[0]) == 1
 
-    def _commit(
-        self, rows: Sequence[tuple[Unit, Sequence[Argument]]]
-    ) -> list[CommitOutcome | MiscountedResults]:
+    def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
         arguments: list[Argument] = []
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
@@ -329,7 +347,7 @@ class Work:
         units = [unit for unit, _ in rows]
         return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
 
-    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | MiscountedResults:
+    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
         if what != "error":
             outcome = CommitOutcome(what)
@@ -456,30 +474,43 @@ def _unit(reply: Reply) -> Unit:
     )
 
 
-def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:
-    """Yield the units of each call: few enough items that Redis is not held up."""
-    held, items = list[Finished](), 0
+def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults]:
+    """Yield the arguments of each call: few and small enough that Redis is not held up."""
+    held, items, size = list[tuple[Unit, Sequence[Argument]]](), 0, 0
     for done in finished:
-        if held and (len(held) == COMMIT_UNITS or items + len(done.results) > COMMIT_ITEMS):
+        rows = pack_results(done.results)
+        count, more = len(done.results), sum(map(len, rows))
+        if held and (
+            more > MAX_COMMIT_BYTES
+            or len(held) == COMMIT_UNITS
+            or items + count > COMMIT_ITEMS
+            or size + more > COMMIT_BYTES
+        ):
             yield held
-            held, items = [], 0
-        held.append(done)
-        items += len(done.results)
+            held, items, size = [], 0, 0
+        if more > MAX_COMMIT_BYTES:
+            yield OversizedResults(
+                f"the results of unit {done.unit.name} are {more:,} bytes, compressed; one step "
+                f"takes {MAX_COMMIT_BYTES:,}"
+            )
+            continue
+        held.append((done.unit, _commit_row(done, rows)))
+        items, size = items + count, size + more
     if held:
         yield held
 
 
-def _commit_row(done: Finished) -> Sequence[Argument]:
+def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     """Return the arguments of `commit.lua` for a unit, behind job, unit and attempt."""
     succeeded = sum(isinstance(result, ItemSuccess) for result in done.results)
     errored = len(done.results) - succeeded
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
-    return (pack_results(done.results), succeeded, errored, int(done.fenced), "", blob)
+    return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
 
 
-def _raised(outcome: CommitOutcome | MiscountedResults) -> CommitOutcome:
-    if isinstance(outcome, MiscountedResults):
+def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:
+    if isinstance(outcome, NotCommitted):
         raise outcome
     return outcome
 

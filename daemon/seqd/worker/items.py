@@ -23,7 +23,14 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.work import (
+    Claim,
+    CommitOutcome,
+    Finished,
+    MiscountedResults,
+    OversizedResults,
+    Unit,
+)
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.streaming import DeltaPublisher, StreamedItem
@@ -92,16 +99,21 @@ class ItemRunner:
         crashes = unit.unit.crashes
         if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
             return False
-        parts = split_chunk(unit.chunk)
-        if parts is None:
+        if not self._split(unit):
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
-        else:
-            log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
-            self._context.ledger.work.split(unit.unit, parts)
+        return True
+
+    def _split(self, unit: "UnitItems") -> bool:
+        """Replace a unit by its halves, each to be computed alone; False for a single item."""
+        parts = split_chunk(unit.chunk)
+        if parts is None:
+            return False
+        log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
+        self._context.ledger.work.split(unit.unit, parts)
         return True
 
     def _model(self, claim: Claim) -> LoadedModel:
@@ -154,6 +166,11 @@ class ItemRunner:
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
                 self._fail([items], _miscounted(items))
+                continue
+            if isinstance(outcome, OversizedResults):
+                # Of one item it would be no more than `MAX_RESULT_BYTES`.
+                log.warning("job=%s: %s", items.unit.job_id, outcome)
+                self._split(items)
                 continue
             self._context.stats.committed(len(results))
             if outcome is CommitOutcome.COMPLETED:

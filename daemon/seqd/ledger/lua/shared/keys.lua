@@ -62,3 +62,6 @@ end
 
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end
+
+-- Name of a row of a unit's results: UNIT, UNIT+1, UNIT+2 and so on; `row` counts from 0.
+local function row_name(unit, row) return row == 0 and unit or unit .. '+' .. row end
