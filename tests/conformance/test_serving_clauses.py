@@ -11,6 +11,7 @@ from conformance.conftest import some_items
 from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
+from seqd.worker.outcomes import checked
 from seqd_schemas import Classification, Generation, ItemError
 
 pytestmark = [pytest.mark.network, pytest.mark.smoke]
@@ -58,6 +59,8 @@ def test_b1_there_is_one_outcome_per_item_in_order(subject):
         assert len(outcomes) == 7, f"B1: {task} gives {len(outcomes)} outcomes for 7 items"
         strays = [outcome for outcome in outcomes if not isinstance(outcome, OUTCOMES[task])]
         assert not strays, f"B1: {task} must give a {OUTCOMES[task].__name__} each; got {strays}"
+        kept = [checked(outcome, OUTCOMES[task]) for outcome in outcomes]
+        assert kept == outcomes, f"B1: no result can hold what {task} gives: {kept}"
         if task == "generate":
             prompts = [outcome.prompt for outcome in outcomes]
             assert prompts == [item.text for item in items], "B1: keep the order of the items"
