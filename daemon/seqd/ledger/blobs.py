@@ -13,6 +13,7 @@ blob.
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
@@ -34,7 +35,8 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: Characters of text after which a unit is closed, whatever its number of items.
+#: Characters of text after which a unit is closed, whatever its number of items. Fixed: who sends
+#: an input again compares it unit by unit with what an older client may have sent.
 UNIT_CHARS = 4 * 1024 * 1024
 
 #: Records of a training set in one chunk.
@@ -56,9 +58,41 @@ _ZSTD_LEVEL = 1
 #: Memory that a zstd blob may ask its reader to set aside: 8 MiB. Level 1 asks for 512 KiB.
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
-_CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(
-    ItemChunk | TextChunk, config=ConfigDict(defer_build=True)
+_ITEMS: TypeAdapter[tuple[Item | RefusedItem, ...]] = TypeAdapter(
+    tuple[Item | RefusedItem, ...], config=ConfigDict(defer_build=True)
 )
+_TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
+    tuple[LabelledText, ...], config=ConfigDict(defer_build=True)
+)
+
+
+class PackedChunk:
+    """A chunk of input as JSON, compressed when that is first asked for."""
+
+    #: Number of its items or records.
+    size: int
+    #: All of them as a JSON array; fields that are at their defaults are left out.
+    entries: bytes
+
+    def __init__(self, chunk: ItemChunk | TextChunk) -> None:
+        if isinstance(chunk, ItemChunk):
+            self.size = len(chunk.items)
+            self._head = b'{"first_index":%d,"items":' % chunk.first_index
+            self.entries = _ITEMS.dump_json(chunk.items, exclude_defaults=True)
+        else:
+            self.size = len(chunk.texts)
+            self._head = b'{"texts":'
+            self.entries = _TEXTS.dump_json(chunk.texts, exclude_defaults=True)
+
+    @property
+    def json(self) -> bytes:
+        """The chunk as JSON."""
+        return b"%b%b}" % (self._head, self.entries)
+
+    @cached_property
+    def blob(self) -> bytes:
+        """The chunk as it is stored."""
+        return pack_json(self.json)
 
 
 class ResultLine(NamedTuple):
@@ -123,12 +157,12 @@ def errored_items(
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
     """Compress a chunk of input."""
-    return pack_json(json_of(chunk))
+    return PackedChunk(chunk).blob
 
 
 def json_of(chunk: ItemChunk | TextChunk) -> bytes:
     """Return a chunk of input as JSON."""
-    return _CHUNK.dump_json(chunk)
+    return PackedChunk(chunk).json
 
 
 def pack_json(content: bytes) -> bytes:
