@@ -110,7 +110,7 @@ class UnknownJob(UserError):
 
 
 class IdempotencyConflict(UserError):
-    """The idempotency key, or the job's id, already stands for another request."""
+    """The idempotency key, or the job's id, already stands for another request or other input."""
 
     code = "idempotency_conflict"
 

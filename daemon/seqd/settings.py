@@ -128,7 +128,16 @@ class Settings(BaseSettings):
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
     )
     abandoned_upload_s: float = Field(
-        default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
+        default=900.0,
+        gt=0,
+        description="Seconds without a sign of life of its client, after which an upload fails.",
+    )
+    upload_silence_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Seconds without a sign of life of an upload's client, after which another "
+        "client that sends the same input under the same idempotency key goes on with it.",
     )
     checkpoint_s: float = Field(
         default=20.0,

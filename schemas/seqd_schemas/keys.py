@@ -65,7 +65,7 @@ class Keys:
         return f"{self.job(job_id)}:failed"
 
     def digests(self, job_id: str) -> str:
-        """HASH unit → digest of its content, of units that were uploaded."""
+        """HASH unit → digest of the request and all input up to it; of jobs that are uploaded."""
         return f"{self.job(job_id)}:digests"
 
     def events(self, job_id: str) -> str:
@@ -101,7 +101,7 @@ class Keys:
         return f"{self.prefix}:quarantined"
 
     def uploads(self) -> str:
-        """ZSET job → milliseconds of its last chunk: jobs whose client still uploads."""
+        """ZSET job → milliseconds of its client's last sign of life: jobs that are uploaded."""
         return f"{self.prefix}:uploads"
 
     def timers(self) -> str:

@@ -227,8 +227,8 @@ def test_an_upload_whose_client_went_silent_is_ended(environment: Environment) -
     assert record.failure is not None
     assert (record.failure.code, record.failure.retryable) == ("upload_abandoned", True)
     assert record.failure.message == (
-        "The client sent no more input for 900 s and did not say that it was done. Send the job "
-        "again; what had finished stays readable."
+        "The client showed no sign of life for 900 s and had not said that its input was complete. "
+        "Send the job again; what had finished stays readable."
     )
     assert environment.record(busy).state is JobState.QUEUED
 
@@ -343,7 +343,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.commit(environment.claim_unit())
     for ending in ENDINGS:
         ending(environment)
-    environment.append(environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)
+    owned = environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk(), owner="client-a")
+    environment.append(owned, 1, owner="client-a", digest="0" * 32)
     environment.commit(environment.claim_unit(), errored=1)
     environment.commit(environment.claim_unit())
     quick.submit_units(3)

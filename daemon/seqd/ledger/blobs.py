@@ -16,6 +16,7 @@ and has a bounded share of a unit's results. A row is inflated block by block, a
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
@@ -39,7 +40,8 @@ else:
     from backports import zstd
 
 #: Characters after which a unit is closed, whatever its number of items: those of its texts and of
-#: the callers' names for them.
+#: the callers' names for them. Fixed: who sends an input again compares it unit by unit with what
+#: an older client may have sent.
 UNIT_CHARS = 4 * 1024 * 1024
 
 #: Records of a training set in one chunk.
@@ -69,9 +71,41 @@ _ZSTD_LEVEL = 1
 #: Memory that a zstd blob may ask its reader to set aside: 8 MiB. Level 1 asks for 512 KiB.
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
-_CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(
-    ItemChunk | TextChunk, config=ConfigDict(defer_build=True)
+_ITEMS: TypeAdapter[tuple[Item | RefusedItem, ...]] = TypeAdapter(
+    tuple[Item | RefusedItem, ...], config=ConfigDict(defer_build=True)
 )
+_TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
+    tuple[LabelledText, ...], config=ConfigDict(defer_build=True)
+)
+
+
+class PackedChunk:
+    """A chunk of input as JSON, compressed when that is first asked for."""
+
+    #: Number of its items or records.
+    size: int
+    #: All of them as a JSON array; fields that are at their defaults are left out.
+    entries: bytes
+
+    def __init__(self, chunk: ItemChunk | TextChunk) -> None:
+        if isinstance(chunk, ItemChunk):
+            self.size = len(chunk.items)
+            self._head = b'{"type":"items","first_index":%d,"items":' % chunk.first_index
+            self.entries = _ITEMS.dump_json(chunk.items, exclude_defaults=True)
+        else:
+            self.size = len(chunk.texts)
+            self._head = b'{"type":"texts","texts":'
+            self.entries = _TEXTS.dump_json(chunk.texts, exclude_defaults=True)
+
+    @property
+    def json(self) -> bytes:
+        """The chunk as JSON."""
+        return b"%b%b}" % (self._head, self.entries)
+
+    @cached_property
+    def blob(self) -> bytes:
+        """The chunk as it is stored."""
+        return pack_json(self.json)
 
 
 class ResultLine(NamedTuple):
@@ -137,12 +171,12 @@ def errored_items(
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
     """Compress a chunk of input."""
-    return pack_json(json_of(chunk))
+    return PackedChunk(chunk).blob
 
 
 def json_of(chunk: ItemChunk | TextChunk) -> bytes:
     """Return a chunk of input as JSON."""
-    return _CHUNK.dump_json(chunk, exclude_defaults=True)
+    return PackedChunk(chunk).json
 
 
 def pack_json(content: bytes) -> bytes:

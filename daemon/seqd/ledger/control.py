@@ -38,6 +38,12 @@ class Control:
         """End a job as failed, whoever holds its units. Raises UnknownJob."""
         return self._end(job_id, JobState.FAILED, to_stored(failure))
 
+    def fail_upload(self, job_id: str, failure: Failure, owner: str) -> bool:
+        """End a job as failed whose input broke off; False unless the upload `owner` owns it."""
+        state = JobState.FAILED.value
+        reply = self._scripts.call("end_job", job_id, state, to_stored(failure), "", "", owner)
+        return as_text(reply) == "ended"
+
     def pause(self, job_id: str) -> JobState:
         """Let no further unit of a job be claimed.
 
@@ -78,14 +84,14 @@ class Control:
         return as_int(self._scripts.call("overdue", job_id)) == 1
 
     def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
-        """End jobs whose client has sent no chunk for `silence_s` seconds and did not finish."""
+        """End jobs whose upload's client has shown no sign of life for `silence_s` seconds."""
         with redis_errors(self._redis):
             latest_ms = now_ms - int(silence_s * 1000)
             rows = self._redis.zrangebyscore(self._keys.uploads(), "-inf", latest_ms)
         for job_id in cast(list[bytes], rows):
             message = (
-                f"The client sent no more input for {silence_s:g} s and did not say that it was "
-                "done. Send the job again; what had finished stays readable."
+                f"The client showed no sign of life for {silence_s:g} s and had not said that its "
+                "input was complete. Send the job again; what had finished stays readable."
             )
             failure = Failure(code="upload_abandoned", message=message, retryable=True)
             # Not `fail`: a job that somebody has deleted by hand is no error here.

@@ -52,7 +52,10 @@ local function end_job(id, state, body, job, fields)
   dequeue_job(id, job)
   redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
-  if job.sealed ~= '1' then redis.call('ZREM', PREFIX .. ':uploads', id) end
+  if job.sealed ~= '1' then
+    redis.call('ZREM', PREFIX .. ':uploads', id)
+    redis.call('HDEL', key, 'owner')
+  end
   if job.expires_at then
     redis.call('ZREM', deadlines_key(), id)
     redis.call('ZREM', warnings_key(), id .. ' job')
