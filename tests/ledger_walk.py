@@ -17,7 +17,7 @@ from seqd_schemas import JobState
 MOST_TURNS = 1_000
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "route_position", "events", "memory")
+STAYS = ("limits", "queue_position", "events", "memory")
 
 
 class Walk(Steps):

@@ -53,11 +53,14 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
+    from seqd_schemas.fleet import UnfitCode as UnfitCode
+    from seqd_schemas.fleet import UnfitVersion as UnfitVersion
     from seqd_schemas.fleet import VersionSummary as VersionSummary
     from seqd_schemas.fleet import WorkerState as WorkerState
     from seqd_schemas.fleet import WorkerStatus as WorkerStatus
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
     from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
     from seqd_schemas.keys import Keys as Keys
+    from seqd_schemas.keys import queue_of as queue_of
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
@@ -143,8 +147,8 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_VERSIONS PluginState PluginStatus TaskSchema VersionSummary "
-        "WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS PluginState PluginStatus TaskSchema "
+        "UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
@@ -153,7 +157,7 @@ _NAMES = {
         "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue queue_of route_of",
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"

@@ -129,9 +129,9 @@ class Keys:
         """STRING: the job that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{tenant}:{key}"
 
-    def route(self, route: str, priority: str) -> str:
+    def queue(self, queue: str, priority: str) -> str:
         """ZSET group → position: groups with claimable units, next one first; round robin."""
-        return f"{self.prefix}:route:{route}:{priority}"
+        return f"{self.prefix}:queue:{queue}:{priority}"
 
     def group(self, group: str) -> str:
         """ZSET job → virtual time: jobs of one group with claimable units, next one first.
@@ -145,9 +145,9 @@ class Keys:
         """HASH tenant → virtual time of its last job; `:group` is that of the job served last."""
         return f"{self.group(group)}:virtual_times"
 
-    def route_position(self) -> str:
-        """STRING: counter of the positions of groups on their routes."""
-        return f"{self.prefix}:route_position"
+    def queue_position(self) -> str:
+        """STRING: counter of the positions of groups in their queues."""
+        return f"{self.prefix}:queue_position"
 
     def inbox(self) -> str:
         """STREAM: fields `id` and `job` (JSON); where any language submits a job."""
@@ -189,6 +189,15 @@ class Keys:
 def route_of(task: Task, model: str) -> str:
     """Return the route of a task and model, `classify.imdb_lstm`: which workers can run it."""
     return f"{task}.{model}"
+
+
+def queue_of(route: str, version: int | None) -> str:
+    """Return the queue of a route's jobs that run on a version, `classify.imdb_lstm@3`.
+
+    Of those that run on none, as a training does, it is the route. A worker claims from the queues
+    whose version it can load.
+    """
+    return route if version is None else f"{route}@{version}"
 
 
 def wakeup_queue(route: str) -> str:

@@ -18,7 +18,7 @@ from builders import (
     inline,
     some_deltas,
 )
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment
+from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment, queues_of
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.submissions import BatchTemplate
@@ -40,7 +40,7 @@ def reconcile(environment: Environment) -> None:
     environment.ledger.work.expire()
     environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
     environment.ledger.jobs.forget_expired()
-    environment.ledger.work.notify_where_due(ROUTES)
+    environment.ledger.work.notify_where_due(queues_of(ROUTES))
 
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
@@ -285,7 +285,7 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
     # the same time to live as its job.
     kept = {
-        environment.keys.route_position(),
+        environment.keys.queue_position(),
         environment.keys.all_events(),
         environment.keys.idempotency("default", "7"),
     }

@@ -43,6 +43,7 @@ from seqd_schemas import (
     TextChunk,
     TrainJob,
     UploadSource,
+    queue_of,
     route_of,
     task_of,
 )
@@ -341,7 +342,7 @@ def _inherits(job: Job) -> bool:
 def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
-    route = route_of(task_of(job.kind), model)
+    queue = queue_of(_route(job), version)
     # A label is part of it until it is resolved: two labels may mean two versions.
     resolved = job.model if version is None else str(ModelReference(model, version))
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
@@ -350,7 +351,7 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
-    fields += ["route", route, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
+    fields += ["queue", queue, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
     if job.max_running_units is not None:

@@ -144,15 +144,15 @@ class Work:
         self._settings = settings
         self._notify = notify
 
-    def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
-        """Lease the next units of the routes for `lease_s` seconds; None when there are none.
+    def claim(self, worker: str, queues: Sequence[str]) -> Claim | None:
+        """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
         A job whose keys cannot be read is put in quarantine, and the next one claimed.
         One that a later version of seqd wrote is left to workers of that version.
         """
         later = 0
         while later < MOST_LATER:
-            reply = as_list(self._call("claim", worker, self._lease_ms, *routes))
+            reply = as_list(self._call("claim", worker, self._lease_ms, *queues))
             for route in as_list(reply[0]):
                 self._notify(as_text(route))
             if len(reply) == 1:
@@ -254,9 +254,9 @@ class Work:
                 break
         return requeued
 
-    def notify_where_due(self, routes: Sequence[str]) -> None:
-        """Notify those of the routes that have claimable units and no wakeup in their queue."""
-        for route in as_list(self._scripts.call("routes_to_notify", *routes)):
+    def notify_where_due(self, queues: Sequence[str]) -> None:
+        """Notify the routes of those queues that have claimable units, where no wakeup waits."""
+        for route in as_list(self._scripts.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
 
     def publish(self, unit: Unit, event: "Event") -> None:

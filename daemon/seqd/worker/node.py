@@ -22,7 +22,14 @@ from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
-from seqd.worker.context import Identity, identify, open_store, publish_catalog, runnable_routes
+from seqd.worker.context import (
+    Identity,
+    identify,
+    open_store,
+    publish_catalog,
+    queues_of,
+    runnable_routes,
+)
 from seqd.worker.drain import DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
@@ -65,7 +72,12 @@ class Node:
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
         self._reconciler = Reconciler(
-            self._ledger, settings, identity.name, self._routes, self._publish_catalog
+            self._ledger,
+            settings,
+            identity.name,
+            self._routes,
+            lambda: queues_of(self._routes, self._store),
+            self._publish_catalog,
         )
         self._inbox = Inbox(redis, self._ledger, settings, identity.name)
         self._watchdog = Watchdog(settings, self._heartbeats)

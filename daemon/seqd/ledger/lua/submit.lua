@@ -4,8 +4,8 @@
 --       those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, route, group,
---       route position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
+-- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, queue, group,
+--       queue position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
 -- Returns: for each job {'created', job, 1 when a wakeup is due}; {'exists', job, digest of what exists};
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
@@ -72,8 +72,8 @@ local function add_first_unit(id, unit, blob, size, sealed)
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
   add_to_group(id, shared_fields['group'], shared_fields['tenant'])
-  add_group_to_route(shared_fields['group'], shared_fields['route'], shared_fields['priority'])
-  return needs_wakeup(shared_fields['route'])
+  add_group_to_queue(shared_fields['group'], shared_fields['queue'], shared_fields['priority'])
+  return needs_wakeup(route_of(shared_fields['queue']))
 end
 
 local function submit(first)
