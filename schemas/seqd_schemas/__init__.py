@@ -53,11 +53,14 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
+    from seqd_schemas.fleet import UnfitCode as UnfitCode
+    from seqd_schemas.fleet import UnfitVersion as UnfitVersion
     from seqd_schemas.fleet import VersionSummary as VersionSummary
     from seqd_schemas.fleet import WorkerState as WorkerState
     from seqd_schemas.fleet import WorkerStatus as WorkerStatus
@@ -147,8 +150,8 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_VERSIONS PluginState PluginStatus TaskSchema VersionSummary "
-        "WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS PluginState PluginStatus TaskSchema "
+        "UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (

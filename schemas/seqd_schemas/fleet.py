@@ -5,6 +5,7 @@ Clients validate against a `CatalogEntry` without having any plugin; `seqd statu
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
@@ -27,6 +28,12 @@ MAX_MODELS = 256
 
 #: Versions of one model that the catalog lists; of more, the newest.
 MAX_VERSIONS = 1_000
+
+
+#: Entries of `WorkerStatus.unfit`.
+MAX_UNFIT = 64
+
+Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
 
 
 class PluginState(StrEnum):
@@ -75,6 +82,41 @@ class WorkerState(StrEnum):
     """It takes no more work and is about to exit."""
 
 
+class UnfitCode(StrEnum):
+    """Why a worker cannot run something now, though it has the plugin for it."""
+
+    MISSING = "missing"
+    """Its store has no such version, or no longer."""
+    UNREADABLE = "unreadable"
+    """Files cannot be read: a disk or a share is away, or they are another user's."""
+    UNWRITABLE = "unwritable"
+    """A training cannot write: the disk is full, or read-only."""
+    DAMAGED = "damaged"
+    """Files are not what their manifest says."""
+    NO_LIBRARY = "no_library"
+    """A library that it needs is not installed, or cannot be imported."""
+    NO_MEMORY = "no_memory"
+    """The machine or the device has too little memory for it."""
+    NO_DEVICE = "no_device"
+    """The slot's device is not there, or its driver is not."""
+    DEVICE_FAULT = "device_fault"
+    """The device raises errors of its own; the worker claims nothing until it computes again."""
+    LOAD_FAILED = "load_failed"
+    """The plugin raised while it loaded the version."""
+    BREAKER_OPEN = "breaker_open"
+    """The plugin raised for all that it was given; it is tried again after a while."""
+
+
+class UnfitVersion(WirePart):
+    """What a worker cannot run now, and why. It claims no unit of it, and tries it again."""
+
+    model: ModelName = Field(description="Name of the model.")
+    version: Count | None = Field(default=None, description="Version; not set: its trainings.")
+    code: UnfitCode = Field(description="What is wrong.")
+    message: ShortText = Field(default="", description="The same in a sentence.")
+    since_ms: EpochMs = Field(description="Since when.")
+
+
 class WorkTotals(WirePart):
     """What a worker's child has done with items since it started.
 
@@ -116,6 +158,17 @@ class WorkerStatus(WireModel):
     )
     plugins: tuple[PluginStatus, ...] = Field(
         max_length=1_024, description="Its plugins, sorted by name."
+    )
+    versions: dict[ModelName, Versions] = Field(
+        default_factory=dict,
+        max_length=MAX_MODELS,
+        description="Models of its slot, each with the versions of it that it can run, ascending; "
+        "the newest of them.",
+    )
+    unfit: tuple[UnfitVersion, ...] = Field(
+        default=(),
+        max_length=MAX_UNFIT,
+        description="What it cannot run now, and why; the first of it.",
     )
     work: WorkTotals = Field(
         default_factory=WorkTotals, description="What it has done since it started."

@@ -3,90 +3,28 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
 
-from cli_builders import clean_environment
 from seqd.client import Client
 from seqd.errors import RedisUnreachable
-from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint, redis_url_of
+from seqd.local.endpoint import redis_url_of
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange, ServerEvent
 from seqd.local.restarts import RestartPolicy
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobRecord
-from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
+from up_builders import running_up
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
 #: Waits short enough for a test.
 SOON = RestartPolicy(first_s=0.2, longest_s=0.4, forgiven_after_s=60.0)
-
-
-@dataclass
-class Up:
-    """A `seqd up` that runs, with the light plugin."""
-
-    settings: Settings
-    process: "subprocess.Popen[bytes]"
-    output: Path
-
-    def screen(self) -> str:
-        return self.output.read_text()
-
-    def server_log(self) -> str:
-        return (self.settings.data_dir / "redis" / "redis.log").read_text()
-
-    def endpoint(self) -> Endpoint:
-        endpoint = read_endpoint(self.settings.data_dir / "redis" / ENDPOINT_NAME)
-        assert endpoint is not None
-        return endpoint
-
-    def wait_for(self, text: str, timeout_s: float = 40.0) -> None:
-        wait_until(lambda: text in self.screen(), f"{text!r} on the screen", timeout_s)
-
-
-@contextmanager
-def running_up(folder: Path, **changes: object) -> Iterator[Up]:
-    settings = Settings(data_dir=folder / "data", **QUICK | changes)
-    Cluster(settings, folder)  # makes the model
-    variables = {
-        "SEQD_DATA_DIR": str(settings.data_dir),
-        "SEQD_ENABLED_PLUGINS": "light",
-        "SEQD_LEASE_S": str(settings.lease_s),
-        "SEQD_HEARTBEAT_S": str(settings.heartbeat_s),
-        "SEQD_RECONCILE_S": str(settings.reconcile_s),
-        "PYTHONPATH": str(PLUGIN),
-    }
-    output = folder / "up.log"
-    with output.open("wb") as screen:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"],
-            env=clean_environment(**variables),
-            stdin=subprocess.DEVNULL,
-            stdout=screen,
-            stderr=subprocess.STDOUT,
-        )
-    up = Up(settings, process, output)
-    try:
-        up.wait_for("Ready after")
-        yield up
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(40)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    assert process.returncode == 0, up.screen()
 
 
 def record_after_the_outage(client: Client, job_id: str) -> JobRecord:

@@ -65,7 +65,9 @@ _NONCE_BYTES = 3
 
 def worker_command(slot: Slot, worker_id: str) -> list[str]:
     """Return the command line of a worker."""
-    return [sys.executable, "-m", "seqd", "worker", "--slot", slot.name, "--name", worker_id]
+    # -P: no module of the working folder in the place of one of ours.
+    command = [sys.executable, "-P", "-m", "seqd", "worker"]
+    return [*command, "--slot", slot.name, "--name", worker_id]
 
 
 def new_worker_id(slot: Slot) -> str:

@@ -178,6 +178,8 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and name the worker to the child."""
     os.environ.update(identity.slot.environment())
     os.environ.update(
+        # billiard starts the child by `python -c`, which looks into the working folder first.
+        PYTHONSAFEPATH="1",
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,
