@@ -22,6 +22,7 @@ from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,
+    IdInUse,
     JobDamaged,
     QuotaExceeded,
     RedisFull,
@@ -32,7 +33,6 @@ from seqd.errors import (
 from seqd.ledger.blobs import json_of, pack, pack_json
 from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd_schemas import (
-    Failure,
     FileSource,
     GenerateJob,
     InlineSource,
@@ -48,6 +48,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import Entry
     from seqd.settings import Settings
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
@@ -55,9 +56,6 @@ SUBMIT_JOBS = 64
 SUBMIT_BYTES = 1_048_576
 
 AppendOutcome = Literal["added", "full", "too_large", "behind", "ended"]
-
-#: Seconds for which the inbox's refusal of a request is kept.
-REJECTION_TTL_S = 24 * 3600
 
 #: Seconds after which another try may succeed. Memory is freed when results reach their time to
 #: live or workers catch up, a quota with each unit that is done.
@@ -115,14 +113,16 @@ class Submissions:
         chunk: ItemChunk | None = None,
         sealed: bool = False,
         head: ItemChunk | TextChunk | None = None,
+        entry: "Entry | None" = None,
     ) -> Accepted:
         """Write a job into the ledger, with its first unit of items where there is one.
 
         `sealed` says that `chunk` is the whole input. `head` is the first chunk of an upload that
-        is not written yet. Raises IdempotencyConflict when the identifier or the idempotency key
-        stands for another request, or for an upload that begins otherwise; QuotaExceeded and
-        RedisFull, both with `retry_after_s`; WrongState when the job that it continues does not
-        allow that.
+        is not written yet. `entry` is the entry of the inbox that asks for the job: it is removed
+        and answered in the same step, if the job is created. Raises IdempotencyConflict when the
+        identifier (IdInUse) or the idempotency key stands for another request, or for an upload
+        that begins otherwise; QuotaExceeded and RedisFull, both with `retry_after_s`; WrongState
+        when the job that it continues does not allow that.
         """
         digest = digest_of(job, chunk or head)
         chunk = chunk or inline_chunk(job)
@@ -131,7 +131,10 @@ class Submissions:
         row: list[Argument] = [job_id, digest, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
         fields = _fields(job, version, unit_items)
-        (reply,) = as_list(self._scripts.call("submit", len(fields), *fields, *row))
+        script = "submit"
+        if entry is not None:
+            script, row = "take_entry", [*row, *entry.arguments(job_id)]
+        (reply,) = as_list(self._scripts.call(script, len(fields), *fields, *row))
         accepted, is_due = _accepted(job, job_id, digest, as_list(reply))
         if is_due:
             self._notify(_route(job))
@@ -222,10 +225,6 @@ class Submissions:
             raise lost_units(job_id, units)
         return outcome == b"sealed"
 
-    def reject(self, job_id: str, failure: Failure) -> None:
-        """Refuse a request from the inbox, in the event stream that its producer reads."""
-        self._scripts.call("reject", job_id, failure.model_dump_json(), REJECTION_TTL_S)
-
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
             return ""
@@ -268,7 +267,7 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     """Return the error for what `submit.lua` replied after `refused`."""
     reason = as_text(reply[0])
     if reason == "memory":
-        return _memory_short()
+        return memory_short()
     if reason == "incomplete":
         return WrongState(
             f"Training {job.continues} cannot be continued: its data was not uploaded completely "
@@ -277,6 +276,17 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     if reason == "continues":
         return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))
     return _over_quota(job.tenant, reason, waiting=as_int(reply[1]), allowed=as_int(reply[2]))
+
+
+def memory_short() -> RedisFull:
+    """Return the error for new work on a Redis that is short of memory."""
+    error = RedisFull(
+        "Redis has used up the share of its maxmemory that new jobs may take "
+        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
+        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
+    )
+    error.retry_after_s = MEMORY_RETRY_S
+    return error
 
 
 def _canonical(job: Job) -> bytes:
@@ -313,8 +323,10 @@ def _accepted(job: Job, job_id: str, digest: str, reply: list[Reply]) -> tuple[A
     if outcome == "exists":
         known = Accepted(as_text(reply[1]), created=False)
         if as_text(reply[2]) != digest:
-            raise IdempotencyConflict(_conflict(job, job_id, known.job_id))
+            raise _conflict(job, job_id, known.job_id)
         return known, False
+    if outcome == "answered":  # The entry of the inbox, by another worker.
+        return Accepted(job_id, created=False), False
     return Accepted(job_id, created=True), as_int(reply[2]) == 1
 
 
@@ -374,22 +386,14 @@ def _without_items(job: Job) -> Job:
     return job.model_copy(update={"source": source})
 
 
-def _conflict(job: Job, job_id: str, known_id: str) -> str:
-    key = job.idempotency_key
-    name = f"identifier {job_id!r}" if known_id == job_id else f"idempotency key {key!r}"
-    return (
+def _conflict(job: Job, job_id: str, known_id: str) -> IdempotencyConflict:
+    is_id, key = known_id == job_id, job.idempotency_key
+    name = f"identifier {job_id!r}" if is_id else f"idempotency key {key!r}"
+    error = (IdInUse if is_id else IdempotencyConflict)(
         f"The {name} already stands for job {known_id}, which asks for something else. Send the "
         "same request again, or choose another one."
     )
-
-
-def _memory_short() -> RedisFull:
-    error = RedisFull(
-        "Redis has used up the share of its maxmemory that new jobs may take "
-        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
-        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
-    )
-    error.retry_after_s = MEMORY_RETRY_S
+    error.existing_job_id = known_id
     return error
 
 
