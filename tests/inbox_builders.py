@@ -49,6 +49,10 @@ class Producer:
         """Return how many entries wait."""
         return int(self.redis.xlen(self._keys.inbox()))
 
+    def has_answered(self, entries: int) -> bool:
+        """Return True when so many answers are there."""
+        return int(self.redis.xlen(self._keys.inbox_answers())) >= entries
+
     def all_answers(self, after: str = "-") -> list[InboxAnswer]:
         """Return the answers that are kept, or those behind a stream id, in their order."""
         start = after if after == "-" else f"({after}"

@@ -228,6 +228,24 @@ def test_what_a_worker_has_read_before_it_died_is_answered_by_the_next_of_its_na
     assert producer.answer_to(entry, block_ms=1).created
 
 
+@pytest.mark.parametrize("reader", ["worker-a", "dead"])
+def test_an_entry_that_its_producer_deleted_after_it_was_read_holds_nothing_up(
+    environment: Environment, producer: Producer, inbox: Inbox, reader: str
+) -> None:
+    deleted = producer.add_job(a_request(["a"]), "deleted")
+    environment.ledger.inbox.read_new(reader, None)
+    key = environment.keys.inbox()
+    environment.redis.xclaim(key, INBOX_GROUP, reader, 0, [deleted], idle=60_000)
+    environment.redis.xdel(key, deleted)
+    entry = producer.add_job(a_request(["a"]), "mine")
+
+    answer = the_answer(producer, inbox, entry)
+    inbox.run_once()
+
+    assert answer.outcome == "accepted"
+    assert environment.redis.xpending(key, INBOX_GROUP)["pending"] == 0
+
+
 def test_entries_wait_for_a_catalog_that_a_new_redis_does_not_have(
     environment: Environment, producer: Producer
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -192,3 +193,31 @@ def test_a_repeated_idempotency_key_is_answered_on_the_new_stream(producer, clie
     assert failure.code == "already_submitted"
     assert f"already stands for job {first}" in failure.message
     assert producer.rejected_event_of(second)["existing_job_id"] == first
+
+
+def test_a_worker_that_is_killed_while_it_takes_entries_over_answers_each_once(
+    empty_cluster: Cluster,
+):
+    assert empty_cluster.settings.redis_url is not None
+    empty_cluster.publish_catalog()
+    with redis.Redis.from_url(empty_cluster.settings.redis_url) as connection:
+        producer = Producer(connection, empty_cluster.settings.keys)
+        bodies = [json.dumps(a_request([f"text {n}"])) if n % 3 else "{}" for n in range(600)]
+        with connection.pipeline() as pipe:
+            for n, body in enumerate(bodies):
+                pipe.xadd(empty_cluster.settings.keys.inbox(), {"id": f"e{n}", "job": body})
+            entries = [entry.decode() for entry in pipe.execute()]
+
+        for enough in (100, 250):
+            worker = empty_cluster.start("w")
+            wait_until(partial(producer.has_answered, enough), "some answers")
+            worker.kill()
+        left = producer.waiting()
+        empty_cluster.start_ready("w")
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox")
+        answers = producer.all_answers()
+
+    print(f"{left} of 600 entries were left by two workers that were killed")
+    assert sorted(answer.entry for answer in answers) == sorted(entries)
+    assert [answer.outcome for answer in answers].count("accepted") == 400
+    assert all(answer.created for answer in answers if answer.outcome == "accepted")

@@ -33,7 +33,8 @@ PASSING_REJECTION_TTL_S: Final = 600
 #: Seconds after which an inbox that was full may have room.
 INBOX_RETRY_S: Final = 5.0
 
-_Row = tuple[bytes, dict[bytes, bytes] | None]
+#: Stream id and fields; without fields where the entry is there no more.
+_Row = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ class InboxStream:
                 count=BATCH,
             )
         )
-        return self._entries(cast(list[_Row], cast(list[object], reply)[1]))
+        rows = cast(list[_Row | tuple[None, None]], cast(list[object], reply)[1])
+        known = [row for row in rows if row[0] is not None]
+        # Redis before 7 does not name those that their producer has deleted; they are ours now.
+        return self._entries(known) if len(known) == len(rows) else self.read_own(worker)
 
     def accept_again(self, entry: Entry, job_id: str) -> None:
         """Answer that job `job_id` is there already, as an entry with the same content made it."""
@@ -199,11 +203,11 @@ class InboxStream:
 
     def _entries(self, rows: list[_Row]) -> list[Entry]:
         """Return the entries that are there; one that its producer has deleted is acknowledged."""
-        deleted = [entry_id for entry_id, fields in rows if fields is None]
+        deleted = [entry_id for entry_id, fields in rows if not fields]
         if deleted:
             with redis_errors(self._redis):
                 self._redis.xack(self._keys.inbox(), INBOX_GROUP, *deleted)
-        return [Entry(entry_id.decode(), fields) for entry_id, fields in rows if fields is not None]
+        return [Entry(entry_id.decode(), fields) for entry_id, fields in rows if fields]
 
 
 def _json_of(answer: InboxAnswer) -> str:
