@@ -11,6 +11,8 @@
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
     │   ├── IdempotencyConflict      the key already stands for another request
+    │   │   └── IdInUse              the job's identifier already stands for another request
+    │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
@@ -20,6 +22,7 @@
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
+    ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── JobExpired                   exit 1: a job's time ran out
@@ -113,6 +116,24 @@ class IdempotencyConflict(UserError):
     """The idempotency key, or the job's id, already stands for another request or other input."""
 
     code = "idempotency_conflict"
+    #: The job that it stands for, where that is known.
+    existing_job_id: str | None = None
+
+
+class IdInUse(IdempotencyConflict):
+    """The job's identifier already stands for another request."""
+
+    code = "id_in_use"
+
+
+class AlreadySubmitted(UserError):
+    """The idempotency key stands for a job with another identifier, which asks for the same."""
+
+    code = "already_submitted"
+
+    def __init__(self, message: str, existing_job_id: str) -> None:
+        super().__init__(message)
+        self.existing_job_id = existing_job_id
 
 
 class QuotaExceeded(UserError):
@@ -200,6 +221,18 @@ class RedisFull(SeqdError):
     code = "redis_full"
     exit_status = 2
     retryable = True
+
+
+class InboxFull(SeqdError):
+    """The inbox has as many entries as the operator allows."""
+
+    code = "inbox_full"
+    exit_status = 2
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class JobFailed(SeqdError):

@@ -183,6 +183,13 @@ class Settings(BaseSettings):
         description="Units of one job that may be worked on at once, by all workers together.",
     )
 
+    max_inbox_entries: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Entries that may wait in the inbox; the newest beyond are rejected.",
+    )
+
     slot: str = Field(
         default="cpu:0", max_length=128, description="Slot of this worker; `seqd worker` sets it."
     )

@@ -65,6 +65,9 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import WorkerState as WorkerState
     from seqd_schemas.fleet import WorkerStatus as WorkerStatus
     from seqd_schemas.fleet import WorkTotals as WorkTotals
+    from seqd_schemas.inbox import MAX_GIVEN_ID_CHARS as MAX_GIVEN_ID_CHARS
+    from seqd_schemas.inbox import EntryId as EntryId
+    from seqd_schemas.inbox import InboxAnswer as InboxAnswer
     from seqd_schemas.items import Item as Item
     from seqd_schemas.items import ItemChunk as ItemChunk
     from seqd_schemas.items import LabelledText as LabelledText
@@ -153,6 +156,7 @@ _NAMES = {
         "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS PluginState PluginStatus TaskSchema "
         "UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
+    "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "

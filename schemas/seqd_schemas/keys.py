@@ -156,6 +156,14 @@ class Keys:
         """STREAM: fields `id` and `job` (JSON); where any language submits a job."""
         return f"{self.prefix}:inbox"
 
+    def inbox_answers(self) -> str:
+        """STREAM with a TTL: field `a` holds an `InboxAnswer` as JSON, one for each entry."""
+        return f"{self.prefix}:inbox:answers"
+
+    def inbox_rejections(self) -> str:
+        """LIST with a TTL: identifiers whose event stream holds a rejection, oldest first."""
+        return f"{self.prefix}:inbox:rejections"
+
     def worker(self, worker: str) -> str:
         """STRING with a TTL: a `WorkerStatus` as JSON."""
         return f"{self.prefix}:worker:{worker}"

@@ -22,7 +22,16 @@ from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment, 
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.submissions import BatchTemplate
-from seqd_schemas import Cancelled, Counts, Failed, FileSource, JobState, Keys, Rejected
+from seqd_schemas import (
+    Cancelled,
+    Counts,
+    Failed,
+    Failure,
+    FileSource,
+    JobState,
+    Keys,
+    Rejected,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -53,6 +62,13 @@ def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
         marks = ["MARK"] * len(inspect.signature(method).parameters)
         patterns[name] = re.compile(re.escape(method(*marks)).replace("MARK", "[^{}]+"))
     return patterns
+
+
+def reject(environment: Environment, job_id: str, failure: Failure) -> None:
+    """Refuse a request that a program in another language has added to the inbox."""
+    environment.redis.xadd(environment.keys.inbox(), {"id": job_id, "job": "{}"})
+    (entry,) = environment.ledger.inbox.read_new("worker-a", None)
+    environment.ledger.inbox.reject(entry, job_id, failure, None)
 
 
 def cancelled(environment: Environment) -> str:
@@ -186,7 +202,7 @@ def test_a_zombie_cannot_fail_a_job(environment: Environment) -> None:
 def test_a_refused_request_is_answered_in_the_stream_that_its_producer_watches(
     environment: Environment,
 ) -> None:
-    environment.ledger.submissions.reject("theirs", a_failure(code="unknown_model"))
+    reject(environment, "theirs", a_failure(code="unknown_model"))
 
     (event,) = environment.ledger.jobs.events("theirs", block=False)
 
@@ -199,14 +215,14 @@ def test_a_refused_request_is_answered_in_the_stream_that_its_producer_watches(
 def test_a_refusal_does_not_touch_a_job_of_the_same_name(environment: Environment) -> None:
     job_id = environment.submit_units(1)
 
-    environment.ledger.submissions.reject(job_id, a_failure())
+    reject(environment, job_id, a_failure())
 
     assert environment.events(job_id) == ["queued"]
     assert environment.redis.ttl(environment.keys.events(job_id)) == -1
 
 
 def test_a_request_that_is_mended_starts_a_stream_of_its_own(environment: Environment) -> None:
-    environment.ledger.submissions.reject("theirs", a_failure())
+    reject(environment, "theirs", a_failure())
 
     environment.submit(job_id="theirs", chunk=a_chunk())
 
@@ -362,6 +378,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     environment.queue_wakeup(CLASSIFY)
+    reject(environment, "theirs", a_failure())
     damaged = environment.submit_units(1, a_generate_job())
     environment.redis.set(environment.keys.job(damaged), "a string")
     environment.claim(routes=(GENERATE,))
@@ -372,5 +389,5 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     unnamed = [key for key in found if not any(name.fullmatch(key) for name in named.values())]
     unseen = [method for method, name in named.items() if not any(map(name.fullmatch, found))]
     assert unnamed == []
-    # Written by producers, and by whoever waits until the disk has it all.
-    assert unseen == ["durability_mark", "inbox"]
+    # Written by whoever waits until the disk has it all.
+    assert unseen == ["durability_mark"]

@@ -53,6 +53,7 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
+    from seqd.ledger.inbox import InboxState
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
@@ -313,6 +314,10 @@ class Client:
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
+
+    def inbox(self) -> "InboxState":
+        """Return how many entries wait in the inbox, and how old the oldest is."""
+        return self._ledger.inbox.state()
 
     def workers(self) -> "list[WorkerStatus]":
         """Return the workers that are up, sorted by name."""

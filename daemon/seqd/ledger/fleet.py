@@ -101,6 +101,7 @@ class Fleet:
             "tenant_bytes": settings.max_tenant_bytes,
             "memory_share": settings.max_memory_share,
             "job_units": settings.max_job_units,
+            "inbox_entries": settings.max_inbox_entries,
         }
         with redis_errors(self._redis):
             self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})

@@ -26,6 +26,7 @@ from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,
+    IdInUse,
     JobDamaged,
     QuotaExceeded,
     RedisFull,
@@ -37,7 +38,6 @@ from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_int, as_list, as_text
 from seqd_schemas import (
-    Failure,
     FileSource,
     GenerateJob,
     InlineSource,
@@ -55,6 +55,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import Entry
     from seqd.settings import Settings
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
@@ -65,9 +66,6 @@ AppendOutcome = Literal["added", "full", "too_large", "behind", "not_owner", "en
 FollowOutcome = Literal[
     "same", "differs", "wait", "taken", "complete", "ended", "behind", "unknown"
 ]
-
-#: Seconds for which the inbox's refusal of a request is kept.
-REJECTION_TTL_S = 24 * 3600
 
 #: Seconds after which another try may succeed. Memory is freed when results reach their time to
 #: live or workers catch up, a quota with each unit that is done.
@@ -147,16 +145,19 @@ class Submissions:
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
+        entry: "Entry | None" = None,
     ) -> Accepted:
         """Write a job into the ledger, with its first unit of items where there is one.
 
         `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
         brings the rest. A caller that gives one can compare its input with that of a job that is
-        there already, which `Accepted.existing` asks for.
+        there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
+        asks for the job: it is removed and answered in the same step, if the job is created.
 
-        Raises IdempotencyConflict when the identifier or the idempotency key stands for something
-        else, or for an upload under way and the caller gave no token; QuotaExceeded and RedisFull,
-        both with `retry_after_s`; WrongState when the job that it continues does not allow that.
+        Raises IdempotencyConflict when the identifier (IdInUse) or the idempotency key stands for
+        something else, or for an upload under way and the caller gave no token; QuotaExceeded and
+        RedisFull, both with `retry_after_s`; WrongState when the job that it continues does not
+        allow that.
         """
         chunk = chunk or inline_chunk(job)
         packed = PackedChunk(chunk) if isinstance(chunk, ItemChunk) else chunk
@@ -170,7 +171,10 @@ class Submissions:
         if owner and not is_whole:
             fields += ["owner", owner]
             fields += [] if packed is None else ["input_digest", digests.so_far]
-        (reply,) = as_list(self._scripts.call("submit", len(fields), *fields, *row))
+        script = "submit"
+        if entry is not None:
+            script, row = "take_entry", [*row, *entry.arguments(job_id)]
+        (reply,) = as_list(self._scripts.call(script, len(fields), *fields, *row))
         accepted, is_due = _accepted(job, job_id, digests, as_list(reply))
         if is_due:
             self._notify(_route(job))
@@ -293,10 +297,6 @@ class Submissions:
         """Show that the client of an upload is alive; False when it does not own the job."""
         return as_int(self._scripts.call("heartbeat", job_id, owner)) == 1
 
-    def reject(self, job_id: str, failure: Failure) -> None:
-        """Refuse a request from the inbox, in the event stream that its producer reads."""
-        self._scripts.call("reject", job_id, to_stored(failure), REJECTION_TTL_S)
-
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
             return ""
@@ -333,7 +333,7 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     """Return the error for what `submit.lua` replied after `refused`."""
     reason = as_text(reply[0])
     if reason == "memory":
-        return _memory_short()
+        return memory_short()
     if reason == "incomplete":
         return WrongState(
             f"Training {job.continues} cannot be continued: its data was not uploaded completely "
@@ -352,10 +352,23 @@ def conflict(job: Job, job_id: str, known_id: str, difference: str) -> Idempoten
     key = job.idempotency_key
     is_by_id = known_id == job_id or key is None
     name = f"identifier {known_id!r}" if is_by_id else f"idempotency key {key!r}"
-    return IdempotencyConflict(
+    error = (IdInUse if is_by_id else IdempotencyConflict)(
         f"The {name} already stands for job {known_id}, which {difference}. Send the same request "
         "again, or choose another one."
     )
+    error.existing_job_id = known_id
+    return error
+
+
+def memory_short() -> RedisFull:
+    """Return the error for new work on a Redis that is short of memory."""
+    error = RedisFull(
+        "Redis has used up the share of its maxmemory that new jobs may take "
+        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
+        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
+    )
+    error.retry_after_s = MEMORY_RETRY_S
+    return error
 
 
 def _route(job: Job) -> str:
@@ -414,6 +427,8 @@ def _accepted(
         raise refusal(job, reply[1:])
     if outcome == "exists":
         return _known(job, job_id, digests, [as_text(part) for part in reply[1:]]), False
+    if outcome == "answered":  # The entry of the inbox, by another worker.
+        return Accepted(job_id, created=False), False
     return Accepted(job_id, created=True), as_int(reply[2]) == 1
 
 
@@ -491,16 +506,6 @@ def _without_items(job: Job) -> Job:
         return job
     source = UploadSource(expected_items=len(job.source.items))
     return job.model_copy(update={"source": source})
-
-
-def _memory_short() -> RedisFull:
-    error = RedisFull(
-        "Redis has used up the share of its maxmemory that new jobs may take "
-        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
-        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
-    )
-    error.retry_after_s = MEMORY_RETRY_S
-    return error
 
 
 def _over_quota(tenant: str, reason: str, *, waiting: int, allowed: int) -> QuotaExceeded:

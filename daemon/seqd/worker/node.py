@@ -79,7 +79,7 @@ class Node:
             lambda: queues_of(self._routes, self._store),
             self._publish_catalog,
         )
-        self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._inbox = Inbox(self._ledger, settings, identity.name)
         self._watchdog = Watchdog(settings, self._heartbeats)
         self._app = create_app(settings.redis_url, settings)
 
@@ -97,6 +97,7 @@ class Node:
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
+        self._inbox.make_room()
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._drain.lower()
@@ -109,6 +110,8 @@ class Node:
         self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
+        # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
+        self._inbox.start()
         listener.start()
         return int(listener.exitcode or 0)
 
@@ -125,7 +128,6 @@ class Node:
 
     def _on_ready(self, **_: object) -> None:
         self._reconciler.start()
-        self._inbox.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _publish_catalog(self) -> None:

@@ -35,13 +35,15 @@ local function existing(id)
   return {'exists', id, job[1] or '', job[2] or '', job[3] or '', input}
 end
 
--- Copy the chunks that a client uploaded for the training that ended. Returns their bytes, nil when
--- they are not all there.
+-- True when all chunks that a client uploaded for the training that ended are there.
+local function can_inherit(continues)
+  return redis.call('HGET', job_key(continues), 'sealed') == '1'
+    and redis.call('EXISTS', job_key(continues) .. ':in') == 1
+end
+
+-- Copy those chunks. Returns their bytes.
 local function inherit_input(continues, key)
-  if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
-      or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
-    return nil
-  end
+  redis.call('COPY', job_key(continues) .. ':in', key .. ':in', 'REPLACE')
   redis.call('PERSIST', key .. ':in')
   return tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
 end
@@ -111,17 +113,20 @@ local function submit(first)
     return existing(id)
   end
 
-  if memory_is_short() then return {'refused', 'memory'} end
+  if memory_is_short() and not entry_makes_room(blob) then return {'refused', 'memory'} end
   local over = over_quota(shared_fields['tenant'], 1, size, #blob)
   if over then return {'refused', over[1], over[2], over[3]} end
-  local inherited = 0  -- bytes of input
   if continues ~= '' then
     local refusal = unfit_to_continue(continues, shared_fields['kind'])
     if refusal then return refusal end
-    if shared_fields['inherits'] then
-      inherited = inherit_input(continues, key)
-      if not inherited then return {'refused', 'incomplete'} end
-    end
+    if shared_fields['inherits'] and not can_inherit(continues) then return {'refused', 'incomplete'} end
+  end
+
+  -- From here on nothing is refused. An entry of the inbox goes before anything is added.
+  if not remove_taken_entry() then return {'answered', id} end
+  local inherited = 0  -- bytes of input
+  if continues ~= '' then
+    if shared_fields['inherits'] then inherited = inherit_input(continues, key) end
     redis.call('HSET', job_key(continues), 'continued_by', id)
   end
 
