@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
@@ -143,8 +144,8 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_VERSIONS PluginState PluginStatus TaskSchema VersionSummary "
-        "WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry MAX_MODELS MAX_VERSIONS OutputBound PluginState PluginStatus TaskSchema "
+        "VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
