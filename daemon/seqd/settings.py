@@ -170,6 +170,13 @@ class Settings(BaseSettings):
         description="Bytes of text deltas that one streaming job keeps in Redis for late readers; "
         "the oldest are removed first, and all of them when the job completes.",
     )
+    max_output_characters: int = Field(
+        default=2_000_000,
+        ge=1_000,
+        le=8_000_000,
+        description="Characters that one item may make a model write, by the parameters of its "
+        "job; more is refused when the job is handed in.",
+    )
     max_memory_share: float = Field(
         default=0.8,
         gt=0,

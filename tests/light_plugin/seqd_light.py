@@ -36,7 +36,14 @@ from seqd.hookspecs import (
     WorkItem,
     hookimpl,
 )
-from seqd_schemas import Classification, GeneratedSample, Generation, ItemError, ItemErrorCode
+from seqd_schemas import (
+    Classification,
+    GeneratedSample,
+    Generation,
+    ItemError,
+    ItemErrorCode,
+    OutputBound,
+)
 
 # A plugin that is slow to import where it computes, as one with a big library is.
 if "FORKED_BY_MULTIPROCESSING" in os.environ:
@@ -205,7 +212,11 @@ class EchoModel(Model):
     summary = "Gives every text back; for tests."
     tasks: ClassVar = {
         "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
-        "generate": TaskSpec(WriteParameters, unit_items=UNIT_PROMPTS),
+        "generate": TaskSpec(
+            WriteParameters,
+            unit_items=UNIT_PROMPTS,
+            output=OutputBound(factors=("length", "samples"), max_characters=16_000_000),
+        ),
         "train": TaskSpec(TrainParameters, unit_items=1),
     }
     presets: ClassVar = {"quick": {"epochs": 1}}

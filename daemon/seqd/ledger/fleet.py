@@ -32,6 +32,7 @@ class Fleet:
     def __init__(self, redis: Redis, settings: "Settings") -> None:
         self._redis = redis
         self._keys = settings.keys
+        self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: A worker that missed three heartbeats is gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
@@ -87,10 +88,15 @@ class Fleet:
             return bool(self._redis.pexpire(key, ttl_ms))
 
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
-        """Write catalog entries; each replaces the one of the same model."""
+        """Write catalog entries; each replaces the one of the same model.
+
+        Each says what one item may make the model write: a client reads it without another call.
+        """
+        limit = {"max_output_characters": self._max_output_characters}
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.hset(self._keys.catalog(), entry.model, to_stored(entry))
+                row = to_stored(entry.model_copy(update=limit))
+                pipe.hset(self._keys.catalog(), entry.model, row)
             pipe.execute()
 
     def publish_limits(self, settings: "Settings") -> None:
