@@ -18,11 +18,11 @@ COUNTS = ("succeeded", "errored", "cancelled", "expired")
 ACCOUNT = ("jobs", "items", "bytes")
 
 #: Fields of a job that say nothing about what went wrong.
-UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
+UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "queue", "event_at")
 
 #: Fields that a small job that has completed leaves out.
 SMALL = dict.fromkeys((b"errored", b"cancelled", b"expired", b"pending_bytes"), b"0")
-SMALL |= dict.fromkeys((b"sealed", b"units", b"units_done", b"total", b"succeeded"), b"1")
+SMALL |= dict.fromkeys((b"units", b"units_done", b"total", b"succeeded"), b"1")
 
 #: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
 KEYS_FOR_EVER = """
@@ -130,9 +130,9 @@ class StoredLedger:
         groups = [name for name in self.indexes if name.startswith(self.keys.group(""))]
         return any(job.job_id in self.index(name) for name in groups)
 
-    def is_on_route(self, job: StoredJob) -> bool:
-        route = self.keys.route(job.fields["route"], job.fields["priority"])
-        return job.fields["group"] in self.index(route)
+    def is_in_queue(self, job: StoredJob) -> bool:
+        queue = self.keys.queue(job.fields["queue"], job.fields["priority"])
+        return job.fields["group"] in self.index(queue)
 
 
 def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedger:
@@ -164,7 +164,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
 
 
 def _is_index(name: str, keys: Keys) -> bool:
-    if name.startswith((keys.group(""), f"{keys.prefix}:route:")):
+    if name.startswith((keys.group(""), f"{keys.prefix}:queue:")):
         return not name.endswith(":virtual_times")
     return name in (keys.open_jobs(), keys.uploads(), keys.deadlines(), keys.timers())
 
@@ -194,7 +194,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             fields=_texts_of(rows[at]),
             todo=set(_texts(rows[at + 1])),
             leases=_fields(rows[at + 2]),
-            done=set(_texts(rows[at + 3])),
+            done={name for name in _texts(rows[at + 3]) if "+" not in name},
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
             deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],
@@ -225,7 +225,7 @@ def _texts_of(row: Mapping[bytes, bytes]) -> dict[str, str]:
 
 def is_small(row: Mapping[bytes, bytes]) -> bool:
     """Return True for the hash of a small job that has completed."""
-    return b"template" in row and b"sealed" not in row
+    return b"template" in row and b"group" not in row
 
 
 def _numbers(row: Mapping[bytes, bytes]) -> dict[str, int]:
@@ -289,7 +289,7 @@ def _check_it_is_queued(job: StoredJob, stored: StoredLedger) -> None:
     if job.state == "paused":
         assert not stored.is_in_group(job), f"workers can find a paused job: {job}"
     if stored.is_in_group(job):
-        assert stored.is_on_route(job), f"its group is on no route: {job}"
+        assert stored.is_in_queue(job), f"its group is in no queue: {job}"
 
 
 def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:

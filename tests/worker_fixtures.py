@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,7 +27,7 @@ from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import parse_slot
-from seqd.local.supervisor import worker_environment
+from seqd.local.supervisor import worker_command, worker_environment
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
@@ -78,10 +77,9 @@ class LiveWorker:
         }
         variables["PYTHONPATH"] = str(PLUGIN)
         self.environment = variables
-        command = [sys.executable, "-m", "seqd", "worker", "--slot", SLOT.name, "--name", name]
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(command, signal.SIGKILL),
+                launch_command(worker_command(SLOT, name), signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

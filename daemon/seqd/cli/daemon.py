@@ -1,17 +1,20 @@
 """`Daemon` connects the supervisor of this machine's workers to the ledger; `FleetLog` prints them.
 
 The supervisor has no access to the ledger. `Daemon` tells it when a worker is ready, and releases a
-dead worker's leases, so that other workers claim its units before the leases run out.
+dead worker's leases, so that other workers claim its units before the leases run out. While Redis
+is away it waits with both, and the watchdog of an embedded server brings that back.
 """
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
+from seqd.local.redis_server import EmbeddedServer
+from seqd.local.redis_watchdog import RedisWatchdog, ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.settings import Settings
@@ -22,6 +25,12 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks at the workers' records, of all starting workers together.
 _LOOK_S = 0.25
 
+#: Seconds without an answer from Redis after which a call is given up: signals wait for it.
+_TIMEOUT_S = 3.0
+
+#: Seconds between two tries to release the leases of dead workers.
+_RELEASE_EVERY_S = 1.0
+
 _STYLES = {
     Change.READY: "green",
     Change.DIED: "red",
@@ -29,25 +38,43 @@ _STYLES = {
     Change.KILLED: "red",
 }
 
+_SERVER_STYLES = {
+    ServerEvent.READY: "green",
+    ServerEvent.DIED: "red",
+    ServerEvent.FAILED: "bold red",
+    ServerEvent.SILENT: "yellow",
+}
+
 
 class Daemon:
     """Workers on `slots`, on a Redis server that runs. Runs once."""
 
     def __init__(
-        self, settings: Settings, redis_url: str, slots: Sequence[Slot], on_change: OnChange
+        self,
+        settings: Settings,
+        redis_url: str,
+        slots: Sequence[Slot],
+        on_change: OnChange,
+        *,
+        watchdog: RedisWatchdog | None = None,
     ) -> None:
+        """`watchdog` is that of an embedded server, which then ends with the thread of `run`."""
         # One retry: while the server is away, signals and restarts must not wait for it.
-        redis = connect(redis_url, retries=1)
+        redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S)
         self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
-        self._looked_at_s = float("-inf")
+        self._watchdog = watchdog
+        self._looked_at_s = self._released_at_s = float("-inf")
         self._ready: frozenset[str] = frozenset()
+        #: Workers that died and whose leases are to be released.
+        self._dead: list[str] = []
         self._supervisor = Supervisor(
             settings,
             redis_url,
             slots,
             on_change=on_change,
-            on_worker_death=self._release_leases,
+            on_worker_death=self._note_death,
             is_ready=self._is_ready,
+            periodic_task=self._look_after_redis,
         )
 
     def check_server(self) -> None:
@@ -62,9 +89,18 @@ class Daemon:
         """Request the end of all workers; safe from any thread."""
         self._supervisor.request_stop()
 
+    def _look_after_redis(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.look()
+        if self._dead and time.monotonic() - self._released_at_s >= _RELEASE_EVERY_S:
+            self._release_leases()
+
+    def _redis_is_up(self) -> bool:
+        return self._watchdog is None or self._watchdog.is_up
+
     def _is_ready(self, worker_id: str) -> bool:
         now_s = time.monotonic()
-        if now_s - self._looked_at_s >= _LOOK_S:
+        if now_s - self._looked_at_s >= _LOOK_S and self._redis_is_up():
             self._looked_at_s = now_s
             self._ready = self._look()
         return worker_id in self._ready
@@ -78,13 +114,29 @@ class Daemon:
         able = (WorkerState.READY, WorkerState.BUSY)
         return frozenset(worker.worker for worker in workers if worker.state in able)
 
-    def _release_leases(self, worker_id: str) -> None:
-        try:
-            self._ledger.work.release_worker(worker_id, crashed=True)
-            self._ledger.fleet.forget_worker(worker_id)
-        except (RedisUnreachable, RedisFull) as error:
-            # Its leases expire by themselves, and the reconciler does the rest.
-            log.warning("leases of %s not released: %s", worker_id, error)
+    def _note_death(self, worker_id: str) -> None:
+        self._dead.append(worker_id)
+        self._release_leases()
+
+    def _release_leases(self) -> None:
+        """Release what dead workers held; what Redis does not take now is tried again."""
+        self._released_at_s = time.monotonic()
+        while self._dead and self._redis_is_up():
+            worker_id = self._dead[0]
+            try:
+                self._ledger.work.release_worker(worker_id, crashed=True)
+                self._ledger.fleet.forget_worker(worker_id)
+            except (RedisUnreachable, RedisFull) as error:
+                log.warning("leases of %s not released yet: %s", worker_id, error)
+                return
+            self._dead.pop(0)
+
+
+def watchdog_of(
+    server: EmbeddedServer | None, on_change: Callable[[ServerChange], None]
+) -> RedisWatchdog | None:
+    """Return the watchdog of an embedded server; None of a server that runs elsewhere."""
+    return None if server is None else RedisWatchdog(server, on_change)
 
 
 class FleetLog:
@@ -109,6 +161,13 @@ class FleetLog:
             self._say_when_all_are_ready()
         else:
             self._ready.discard(change.slot)
+
+    def show_server(self, change: ServerChange) -> None:
+        """Print a change of the embedded server."""
+        line = f"{'redis':<{self._width}}  {change.event:<8} pid {change.pid}: {change.detail}"
+        if change.event is not ServerEvent.READY:
+            line += f" (log: {change.log})"
+        self._screen.say(line, _SERVER_STYLES[change.event])
 
     def _say_when_all_are_ready(self) -> None:
         if self._began_s is None or len(self._ready) < len(self.slots):

@@ -98,7 +98,7 @@ class JobHandle:
             wait_s = min(left_s, LONGEST_WAIT_S)
             for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
                 after = event.id
-        self._raise_upload_error()
+        self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
 
     def results(self) -> Iterator[ItemSuccess | ItemFailure]:
@@ -126,6 +126,7 @@ class JobHandle:
             )
         from seqd.client.streaming import StreamReader
 
+        self._settle()
         yield from StreamReader(self._ledger, self.job_id, self._raise_upload_error)
         self._raise_if_failed()
 
@@ -135,7 +136,8 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
             )
-        yield from ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        yield from self._lines()
+        self._settle()
         self._raise_if_failed()
 
     def results_by_now(self) -> dict[str, ItemSuccess | ItemFailure]:
@@ -155,8 +157,7 @@ class JobHandle:
 
         Waits for a retry that still runs. In input order, as `results`.
         """
-        lines = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
-        first = (line.result for line in lines)
+        first = (line.result for line in self._lines())
         retry = self.continuation()
         return first if retry is None else merged_results(first, retry.merged_results())
 
@@ -226,14 +227,20 @@ class JobHandle:
             self._upload.give_up(error)
 
     def close(self) -> None:
-        """Wait until the input is complete or the job has ended."""
+        """Wait until the input is complete or the job has ended.
+
+        Raises IdempotencyConflict when it turned out to be another job's, and nothing else has
+        raised that.
+        """
         if self._upload is not None:
             self._upload.join()
+            self._upload.raise_untold_conflict()
 
     @property
     def is_uploading(self) -> bool:
-        """True while this handle's input is on its way."""
-        return self._upload is not None and self._upload.is_running
+        """True while this handle's input is on its way, or a conflict of it is to be told."""
+        upload = self._upload
+        return upload is not None and (upload.is_running or upload.has_untold_conflict)
 
     def rejection(self) -> "Rejected | None":
         """Return the inbox's refusal of a job that another program handed in, if there is one."""
@@ -250,6 +257,25 @@ class JobHandle:
         earlier = JobHandle(self._ledger, earlier_id)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
         return earlier if earlier.record().continued_by == self.job_id else None
+
+    def _lines(self) -> Iterator[ResultLine]:
+        """Yield results; of a job of another sender only those of items known to be the same."""
+        reader = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        for number, line in enumerate(reader, start=1):
+            if self._upload is not None:
+                self._upload.wait_until_compared(number)
+            yield line
+
+    def _settle(self, left_s: float | None = None, timeout_s: float | None = None) -> None:
+        """Wait until the input is known to be that of the job, where another sender owns it."""
+        if self._upload is None:
+            return
+        wait_s = None if left_s is None or left_s == inf else max(0.0, left_s)
+        if not self._upload.wait_until_compared(None, wait_s):
+            raise TimeoutError(
+                f"Job {self.job_id} has ended, and after {timeout_s or 0:g} s it is not known yet "
+                "whether it had the input that was handed in here: that goes on."
+            )
 
     def _raise_if_failed(self) -> None:
         self._raise_upload_error()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.redis import redis_errors
+from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -31,6 +32,7 @@ class Fleet:
     def __init__(self, redis: Redis, settings: "Settings") -> None:
         self._redis = redis
         self._keys = settings.keys
+        self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: A worker that missed three heartbeats is gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
@@ -45,7 +47,7 @@ class Fleet:
         """Write a worker's record."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             key = self._keys.worker(status.worker)
-            pipe.set(key, status.model_dump_json(), px=self._ttl_ms)
+            pipe.set(key, to_stored(status), px=self._ttl_ms)
             pipe.zadd(self._keys.workers(), {status.worker: status.seen_at_ms})
             pipe.execute()
 
@@ -86,10 +88,15 @@ class Fleet:
             return bool(self._redis.pexpire(key, ttl_ms))
 
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
-        """Write catalog entries; each replaces the one of the same model."""
+        """Write catalog entries; each replaces the one of the same model.
+
+        Each says what one item may make the model write: a client reads it without another call.
+        """
+        limit = {"max_output_characters": self._max_output_characters}
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
+                row = to_stored(entry.model_copy(update=limit))
+                pipe.hset(self._keys.catalog(), entry.model, row)
             pipe.execute()
 
     def publish_limits(self, settings: "Settings") -> None:
@@ -100,6 +107,7 @@ class Fleet:
             "tenant_bytes": settings.max_tenant_bytes,
             "memory_share": settings.max_memory_share,
             "job_units": settings.max_job_units,
+            "inbox_entries": settings.max_inbox_entries,
         }
         with redis_errors(self._redis):
             self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
@@ -135,7 +143,7 @@ def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
     records = []
     for row in rows:
         try:
-            records.append(kind.model_validate_json(row))
+            records.append(from_stored(kind, row))
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])

@@ -1,25 +1,37 @@
 """Reading the ledger: jobs, their units, results, events, text deltas and completions.
 
-Reads are plain commands of Redis. What cannot be read was changed by hand or written by another
-version of seqd: a job raises JobDamaged, an entry of a stream is left out with a warning.
+Reads are plain commands of Redis. What cannot be read was changed by hand, or states that only a
+later version of seqd can read it: a job raises JobDamaged or LaterVersion, an entry of a stream is
+left out with a warning.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import JobDamaged
+from seqd import __version__
+from seqd.errors import JobDamaged, LaterVersion
 from seqd.ledger.control import Control, damaged_job, unknown_job
 from seqd.ledger.redis import redis_errors, transient_error
-from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
-from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
+from seqd_schemas import (
+    Counts,
+    Failure,
+    Job,
+    JobRecord,
+    JobState,
+    Keys,
+    TrainingResult,
+    from_stored,
+    is_later,
+)
 
 if TYPE_CHECKING:
     from seqd_schemas import Event, TextDeltas
@@ -37,7 +49,6 @@ MAX_TEMPLATES = 256
 
 #: Fields of a small job that has completed which `small_jobs.lua` leaves out.
 _SMALL = {
-    b"sealed": b"1",
     b"units": b"1",
     b"units_done": b"1",
     b"total": b"1",
@@ -48,6 +59,9 @@ _SMALL = {
 }
 #: Those that hold its results, 64 bytes each.
 _SMALL_RESULTS = ["results", *(f"results+{number}" for number in range(1, 8))]
+#: Rows of results that one read fetches, and bytes after which it stops: the memory of a reader.
+READ_ROWS = 16
+READ_BYTES = 1024 * 1024
 
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
@@ -62,8 +76,15 @@ class EndedRow:
     state: JobState | None
     #: False when it is not kept (any more).
     is_kept: bool
-    #: Results of a completed job of one unit; None of any other.
+    #: Results of a completed job that has one row of them; None of any other.
     blob: bytes | None
+
+
+class ResultPosition(NamedTuple):
+    """How far a reader has come in a job's results: a unit, and a row of it, counted from 0."""
+
+    unit: int
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +108,7 @@ class Jobs:
         self._templates: dict[bytes, _Row] = {}
 
     def get(self, job_id: str) -> JobRecord:
-        """Return a job as it is now. Raises UnknownJob and JobDamaged."""
+        """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
@@ -172,12 +193,51 @@ class Jobs:
         """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
         return self._last_id(self._keys.completions(client))
 
-    def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Return the result blobs of units, None for each that is not committed."""
+    def results(self, job_id: str, position: ResultPosition) -> tuple[list[bytes], ResultPosition]:
+        """Return the next rows of results without a gap, and the position to continue from.
+
+        At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
+        No row: the unit of the position is not committed.
+        """
+        reply = as_list(self._scripts.call("results", job_id, *position, READ_ROWS, READ_BYTES))
+        rows = [as_bytes(row) for row in as_list(reply[2])]
+        return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
+
+    def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
+        """Yield the rows of results of a unit or part, one at a time; none before its commit."""
+        row = 0
+        while True:
+            name = f"{unit}+{row}" if row else str(unit)
+            with redis_errors(self._redis):
+                blob = cast(bytes | None, self._redis.hget(self._keys.output(job_id), name))
+            if blob is None and name == "0":
+                blob = self._small_results(job_id)
+            if blob is None:
+                return
+            yield blob
+            row += 1
+
+    def committed(self, job_id: str, units: Sequence[int]) -> list[int]:
+        """Return those of some units that are committed, in order."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for unit in units:
+                pipe.hexists(self._keys.output(job_id), str(unit))
+            pipe.hexists(self._keys.job(job_id), "results")  # behind `out`, which they leave
+            *found, is_small = cast(list[bool], pipe.execute())
+        return [
+            unit
+            for unit, is_there in zip(units, found, strict=True)
+            if is_there or (unit == 0 and is_small)
+        ]
+
+    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+        """Return the first row of results of units, None for each that is not committed.
+
+        Units of one item, such as those of a sweep, have no other row.
+        """
         blobs = self._blobs(self._keys.output(job_id), units)
-        for at, unit in enumerate(units):
-            if str(unit) == "0" and blobs[at] is None:
-                blobs[at] = self._small_results(job_id)
+        if 0 in units and blobs[units.index(0)] is None:
+            blobs[units.index(0)] = self._small_results(job_id)
         return blobs
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
@@ -297,11 +357,11 @@ class Jobs:
 
     def _last_event_of_small(self, job_id: str, after: str) -> "list[Event]":
         """Return the last event of a small job whose events are gone, if `after` is before it."""
-        fields = ["template", "sealed", "ended", "last_event", "total", "succeeded", "errored"]
+        fields = ["template", "group", "ended", "last_event", "total", "succeeded", "errored"]
         with redis_errors(self._redis):
             row = cast(list[bytes | None], self._redis.hmget(self._keys.job(job_id), fields))
-        template, sealed, ended, last, total, succeeded, errored = row
-        if template is None or sealed is not None or ended is None:
+        template, group, ended, last, total, succeeded, errored = row
+        if template is None or group is not None or ended is None:
             return []
         event_id = (last or ended + b"-0").decode()
         if _stream_order(after) >= _stream_order(event_id):
@@ -351,7 +411,7 @@ class Jobs:
             if row:
                 try:
                     yield _read_record(job_id.decode(), row)
-                except JobDamaged as error:
+                except (JobDamaged, LaterVersion) as error:
                     log.warning("job left out of a list: %s", error)
 
     def _forget_gone(self, ids: Sequence[bytes]) -> int:
@@ -390,7 +450,7 @@ def _ended_row(row: list[Reply]) -> EndedRow:
 
 def _is_small(row: _Row) -> bool:
     """Return True for the hash of a small job that has completed."""
-    return b"template" in row and b"sealed" not in row
+    return b"template" in row and b"group" not in row
 
 
 def _stream_order(stream_id: str) -> tuple[int, int]:
@@ -399,10 +459,15 @@ def _stream_order(stream_id: str) -> tuple[int, int]:
 
 
 def _read_record(job_id: str, row: _Row) -> JobRecord:
-    """Return the record of a job's hash. Raises JobDamaged."""
+    """Return the record of a job's hash. Raises JobDamaged and LaterVersion."""
     try:
         return _record(job_id, {key.decode(): value for key, value in row.items()})
     except (KeyError, ValueError) as error:
+        if is_later(row.get(b"spec", b"")):
+            raise LaterVersion(
+                f"Job {job_id} was handed in by a later version of seqd than {__version__}, which "
+                "is the one here. Read it with that version."
+            ) from None
         reason = f"there is no field {error}" if isinstance(error, KeyError) else _first_line(error)
         raise damaged_job(f"job {job_id}", reason) from None
 
@@ -430,9 +495,9 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         expires_at_ms=_number(row, "expires_at"),
         kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
         continued_by=None if continued_by is None else continued_by.decode(),
-        failure=None if failure is None else Failure.model_validate_json(failure),
-        training=None if training is None else TrainingResult.model_validate_json(training),
-        job=JOB.validate_json(row["spec"]),
+        failure=None if failure is None else from_stored(Failure, failure),
+        training=None if training is None else from_stored(TrainingResult, training),
+        job=from_stored(JOB, row["spec"]),
     )
 
 
@@ -453,7 +518,7 @@ def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
 
     for event_id, fields in entries:
         try:
-            event = EVENT.validate_json(fields[b"e"])
+            event = from_stored(EVENT, fields[b"e"])
         except (KeyError, ValidationError) as error:
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
@@ -466,7 +531,7 @@ def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
 
     for entry_id, fields in entries:
         try:
-            yield TextDeltas.model_validate_json(fields[b"d"])
+            yield from_stored(TextDeltas, fields[b"d"])
         except (KeyError, ValidationError) as error:
             log.warning("deltas id=%s were left out: %s", entry_id.decode(), _first_line(error))
 

@@ -130,8 +130,9 @@ def redis_errors(redis: Redis) -> Iterator[None]:
         raise RedisFull(_full(redis)) from error
     except (ConnectionError, TimeoutError) as error:
         raise RedisUnreachable(
-            f"No answer from Redis at {_address_of(redis)}: {_reason(error)} Start one with "
-            "`seqd up`, or set SEQD_REDIS_URL to a server that runs."
+            f"No answer from Redis at {_address_of(redis)}: {_reason(error)} A running `seqd up` "
+            "starts its own server again within seconds; else start one with `seqd up`, or set "
+            "SEQD_REDIS_URL to a server that runs."
         ) from error
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it

@@ -31,7 +31,11 @@ SHARED = (
     "leases",
     "small_jobs",
     "endings",
+    "inbox",
 )
+
+#: Scripts that run another as a step of theirs: the function by which they call it, its name.
+STEPS = {"take_entry": ("submit_jobs", "submit")}
 
 #: Calls the script, and names the job at which it failed.
 LAST = "shared/run.lua"
@@ -48,12 +52,17 @@ class ScriptError(ResponseError):
 @cache
 def source_of(name: str) -> str:
     """Return the text of `lua/NAME.lua` between the parts that all scripts share."""
-    folder = resources.files("seqd.ledger") / "lua"
-    *shared, script, end = (
-        (folder / file).read_text(encoding="utf-8")
-        for file in (*(f"shared/{part}.lua" for part in SHARED), f"{name}.lua", LAST)
-    )
-    return "\n".join([*shared, "local function run()", script, "end", end])
+    shared = [_text_of(f"shared/{part}.lua") for part in SHARED]
+    step = []
+    if name in STEPS:
+        function, script = STEPS[name]
+        step = [f"local function {function}()", _text_of(f"{script}.lua"), "end"]
+    run = ["local function run()", _text_of(f"{name}.lua"), "end"]
+    return "\n".join([*shared, *step, *run, _text_of(LAST)])
+
+
+def _text_of(file: str) -> str:
+    return (resources.files("seqd.ledger") / "lua" / file).read_text(encoding="utf-8")
 
 
 class Scripts:

@@ -6,7 +6,6 @@ ends by `commit`, or by `fail_job` for the whole job; it is claimable again afte
 `release_worker`, or when its lease has run out.
 """
 
-import json
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable
-from seqd.ledger.blobs import errored_items, pack, pack_results
+from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
 from seqd.ledger.jobs import JOB
 from seqd.ledger.redis import redis_errors
@@ -34,7 +33,6 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd_schemas import (
-    SCHEMA_VERSION,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
@@ -42,7 +40,10 @@ from seqd_schemas import (
     Keys,
     TextDeltas,
     TrainingResult,
+    from_stored,
+    is_later,
     job_of_run,
+    to_stored,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ log = logging.getLogger(__name__)
 #: Units and items of which one step commits at most: about 3 ms of the server's time.
 COMMIT_UNITS = 64
 COMMIT_ITEMS = 4_096
+
+#: Bytes of results after which a step is closed, and bytes that those of one unit may have: Redis
+#: takes 1 GB a call. The largest result fits, so a unit that is split often enough fits, too.
+COMMIT_BYTES = 4 * 1024 * 1024
+MAX_COMMIT_BYTES = 65 * 1024 * 1024
 
 #: Timers, jobs and warnings that one call of `expire.lua` looks at, so that it stays short.
 EXPIRE_UNITS = 200
@@ -125,6 +131,13 @@ class MiscountedResults(ResponseError):
     """A unit has another number of items than there are results: its input was replaced."""
 
 
+class OversizedResults(Exception):
+    """The results of a unit are more than one step takes: it is to be split."""
+
+
+NotCommitted = MiscountedResults | OversizedResults
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A unit, its results in the items' order, and its input, whose failed items are kept."""
@@ -136,6 +149,10 @@ class Finished:
     fenced: bool = False
 
 
+#: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
+_Batch = Sequence[tuple[Unit, Sequence[Argument]]]
+
+
 class Work:
     """The workers' side of the ledger: claims, leases, events of units, and commits."""
 
@@ -144,15 +161,15 @@ class Work:
         self._settings = settings
         self._notify = notify
 
-    def claim(self, worker: str, routes: Sequence[str]) -> Claim | None:
-        """Lease the next units of the routes for `lease_s` seconds; None when there are none.
+    def claim(self, worker: str, queues: Sequence[str]) -> Claim | None:
+        """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
         A job whose keys cannot be read is put in quarantine, and the next one claimed.
         One that a later version of seqd wrote is left to workers of that version.
         """
         later = 0
         while later < MOST_LATER:
-            reply = as_list(self._call("claim", worker, self._lease_ms, *routes))
+            reply = as_list(self._call("claim", worker, self._lease_ms, *queues))
             for route in as_list(reply[0]):
                 self._notify(as_text(route))
             if len(reply) == 1:
@@ -160,9 +177,9 @@ class Work:
             try:
                 return _claim(reply)
             except _Unreadable as error:
-                is_later = _is_later(reply[1])
-                later += is_later
-                self._release_unreadable(reply, error.job_id, None if is_later else error.why)
+                is_of_later = isinstance(reply[1], bytes) and is_later(reply[1])
+                later += is_of_later
+                self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
         return None
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
@@ -185,32 +202,36 @@ class Work:
 
         One that is `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the
         items that have errors are kept, so that they can be tried again. Raises MiscountedResults
-        where the number of results is not the unit's.
+        where the number of results is not the unit's, and OversizedResults for more than
+        `MAX_COMMIT_BYTES`.
         """
         (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced)])
         return _raised(outcome)
 
-    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
+    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | NotCommitted]:
         """Record the results of several units as `commit` does each, many in one step.
 
         Units do not depend on each other: an error of one is its own outcome.
         """
-        outcomes: list[CommitOutcome | MiscountedResults] = []
+        outcomes: list[CommitOutcome | NotCommitted] = []
         for batch in _batches(finished):
-            outcomes += self._commit([(done.unit, _commit_row(done)) for done in batch])
+            if isinstance(batch, OversizedResults):
+                outcomes.append(batch)
+            else:
+                outcomes += self._commit(batch)
         return outcomes
 
     def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
-        text = result.model_dump_json()
-        (outcome,) = self._commit([(unit, (text, 1, 0, 1, text, b""))])
+        text = to_stored(result)
+        (outcome,) = self._commit([(unit, (1, 0, 1, text, b"", 1, pack_line(text)))])
         return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
         """End the whole job as failed; False when the unit is not ours any more."""
         try:
             reply = self._scripts.call(
-                "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
+                "end_job", unit.job_id, "failed", to_stored(failure), unit.name, unit.attempt
             )
         except ResponseError as error:
             self._quarantine_or_raise(unit, error)
@@ -254,16 +275,16 @@ class Work:
                 break
         return requeued
 
-    def notify_where_due(self, routes: Sequence[str]) -> None:
-        """Notify those of the routes that have claimable units and no wakeup in their queue."""
-        for route in as_list(self._scripts.call("routes_to_notify", *routes)):
+    def notify_where_due(self, queues: Sequence[str]) -> None:
+        """Notify the routes of those queues that have claimable units, where no wakeup waits."""
+        for route in as_list(self._scripts.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
 
     def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
-        text, token = event.model_dump_json(), secrets.token_hex(4)
+        text, token = to_stored(event), secrets.token_hex(4)
         reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
@@ -278,7 +299,7 @@ class Work:
         """
         rows: list[Argument] = []
         for unit, deltas in entries:
-            rows += (unit.job_id, unit.name, unit.attempt, deltas.model_dump_json())
+            rows += (unit.job_id, unit.name, unit.attempt, to_stored(deltas))
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
         reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
@@ -313,9 +334,7 @@ class Work:
             self._notify(route)
         return as_int(reply[0]) == 1
 
-    def _commit(
-        self, rows: Sequence[tuple[Unit, Sequence[Argument]]]
-    ) -> list[CommitOutcome | MiscountedResults]:
+    def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
         arguments: list[Argument] = []
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
@@ -328,7 +347,7 @@ class Work:
         units = [unit for unit, _ in rows]
         return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
 
-    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | MiscountedResults:
+    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
         if what != "error":
             outcome = CommitOutcome(what)
@@ -434,7 +453,7 @@ def _claim(reply: list[Reply]) -> Claim:
     rows, units = reply[3:], []
     row = rows[0]
     try:
-        job = JOB.validate_json(as_bytes(reply[1]))
+        job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
         for row in rows:
             units.append(_unit(row))
@@ -455,40 +474,43 @@ def _unit(reply: Reply) -> Unit:
     )
 
 
-def _is_later(request: Reply) -> bool:
-    """Return True for a request of a later version of the wire format."""
-    try:
-        document = json.loads(as_bytes(request))
-    except (ValueError, TypeError, RecursionError):
-        return False
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    return isinstance(version, int) and version > SCHEMA_VERSION
-
-
-def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:
-    """Yield the units of each call: few enough items that Redis is not held up."""
-    held, items = list[Finished](), 0
+def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults]:
+    """Yield the arguments of each call: few and small enough that Redis is not held up."""
+    held, items, size = list[tuple[Unit, Sequence[Argument]]](), 0, 0
     for done in finished:
-        if held and (len(held) == COMMIT_UNITS or items + len(done.results) > COMMIT_ITEMS):
+        rows = pack_results(done.results)
+        count, more = len(done.results), sum(map(len, rows))
+        if held and (
+            more > MAX_COMMIT_BYTES
+            or len(held) == COMMIT_UNITS
+            or items + count > COMMIT_ITEMS
+            or size + more > COMMIT_BYTES
+        ):
             yield held
-            held, items = [], 0
-        held.append(done)
-        items += len(done.results)
+            held, items, size = [], 0, 0
+        if more > MAX_COMMIT_BYTES:
+            yield OversizedResults(
+                f"the results of unit {done.unit.name} are {more:,} bytes, compressed; one step "
+                f"takes {MAX_COMMIT_BYTES:,}"
+            )
+            continue
+        held.append((done.unit, _commit_row(done, rows)))
+        items, size = items + count, size + more
     if held:
         yield held
 
 
-def _commit_row(done: Finished) -> Sequence[Argument]:
+def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     """Return the arguments of `commit.lua` for a unit, behind job, unit and attempt."""
     succeeded = sum(isinstance(result, ItemSuccess) for result in done.results)
     errored = len(done.results) - succeeded
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
-    return (pack_results(done.results), succeeded, errored, int(done.fenced), "", blob)
+    return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
 
 
-def _raised(outcome: CommitOutcome | MiscountedResults) -> CommitOutcome:
-    if isinstance(outcome, MiscountedResults):
+def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:
+    if isinstance(outcome, NotCommitted):
         raise outcome
     return outcome
 

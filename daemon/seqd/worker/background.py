@@ -70,7 +70,7 @@ class Reconciler(PeriodicTask):
 
     One worker at a time does so for the whole fleet, by a lock in Redis. The lock expires by
     itself, so that nothing waits for a worker that was killed while it held it. Each worker looks
-    after two things itself: wakeups for its own routes, and its models in the catalog, which a new
+    after two things itself: wakeups for its own queues, and its models in the catalog, which a new
     and empty Redis does not have.
     """
 
@@ -80,14 +80,18 @@ class Reconciler(PeriodicTask):
         settings: "Settings",
         worker: str,
         routes: tuple[str, ...],
+        queues: Callable[[], tuple[str, ...]],
         publish_catalog: Callable[[], None],
     ) -> None:
-        """`publish_catalog` publishes anew which models this worker can run."""
+        """`queues` returns what this worker can claim from now.
+
+        `publish_catalog` publishes anew which models this worker can run.
+        """
         super().__init__("reconciler", settings.reconcile_s)
         self._ledger = ledger
         self._abandoned_s = settings.abandoned_upload_s
         self._worker = worker
-        self._routes = routes
+        self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
         self._pruned_at = 0.0
@@ -100,8 +104,8 @@ class Reconciler(PeriodicTask):
                 log.info("made claimable units=%d", released)
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             self._prune()
-        # Each worker for its own routes: another may not know them.
-        self._ledger.work.notify_where_due(self._routes)
+        # Each worker for its own queues: another may not know them.
+        self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
 
     def _holds_lock(self) -> bool:

@@ -73,18 +73,18 @@ class WorkLoop:
         ends_at = monotonic() + self._slice_s
         while not context.drain.is_raised():
             began = monotonic()
-            claim = context.ledger.work.claim(context.identity.name, context.routes)
+            claim = context.ledger.work.claim(context.identity.name, context.queues())
             if claim is None:
                 break
             context.stats.add("claim_s", monotonic() - began)
             self._enter(WorkerState.BUSY)
             self._run(claim)
             if monotonic() >= ends_at:
-                context.ledger.work.notify_where_due(context.routes)
+                context.ledger.work.notify_where_due(context.queues())
                 break
         if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
-            context.ledger.work.notify_where_due(context.routes)
+            context.ledger.work.notify_where_due(context.queues())
             self._enter(WorkerState.DRAINING)
         else:
             self._enter(WorkerState.READY)

@@ -30,7 +30,7 @@ from seqd.settings import Settings
 from seqd.worker.drain import DrainFlag
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd_schemas import JobRecord, WorkTotals, route_of
+from seqd_schemas import JobRecord, WorkTotals, queue_of, route_of
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,18 @@ def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
         if model.needs.device in ("any", slot.kind):
             routes += [route_of(task, name) for task in slot.tasks if task in model.tasks]
     return tuple(routes)
+
+
+def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
+    """Return the queues of the routes: each by itself, and with the versions that the store has.
+
+    Looked up anew for each claim, since another process may have published a version: 50 us with
+    30 versions of a model.
+    """
+    queues = list(routes)
+    for route in routes:
+        queues += [queue_of(route, number) for number in store.numbers(route.partition(".")[2])]
+    return tuple(queues)
 
 
 class WorkerStats:
@@ -196,6 +208,10 @@ class WorkerContext:
     max_attempts: int
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the queues that this worker can claim from now."""
+        return queues_of(self.routes, self.store)
 
     def should_stop(self) -> bool:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""

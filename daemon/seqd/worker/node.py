@@ -22,7 +22,14 @@ from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
-from seqd.worker.context import Identity, identify, open_store, publish_catalog, runnable_routes
+from seqd.worker.context import (
+    Identity,
+    identify,
+    open_store,
+    publish_catalog,
+    queues_of,
+    runnable_routes,
+)
 from seqd.worker.drain import DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
@@ -65,9 +72,14 @@ class Node:
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
         self._reconciler = Reconciler(
-            self._ledger, settings, identity.name, self._routes, self._publish_catalog
+            self._ledger,
+            settings,
+            identity.name,
+            self._routes,
+            lambda: queues_of(self._routes, self._store),
+            self._publish_catalog,
         )
-        self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._inbox = Inbox(self._ledger, settings, identity.name)
         self._watchdog = Watchdog(settings, self._heartbeats)
         self._app = create_app(settings.redis_url, settings)
 
@@ -85,6 +97,7 @@ class Node:
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
+        self._inbox.make_room()
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._drain.lower()
@@ -97,6 +110,8 @@ class Node:
         self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
+        # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
+        self._inbox.start()
         listener.start()
         return int(listener.exitcode or 0)
 
@@ -113,7 +128,6 @@ class Node:
 
     def _on_ready(self, **_: object) -> None:
         self._reconciler.start()
-        self._inbox.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _publish_catalog(self) -> None:
@@ -164,10 +178,10 @@ def _end_children() -> None:
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and name the worker to the child."""
-    # Celery would have it turn SIGTERM into the end of a unit's middle; see `drain`.
-    os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(
+        # billiard starts the child by `python -c`, which looks into the working folder first.
+        PYTHONSAFEPATH="1",
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,

@@ -7,7 +7,7 @@
 -- Guarantee: nothing of the job is left, and its idempotency key may be used again.
 local id = ARGV[2]
 local key = job_key(id)
-local job = redis.call('HMGET', key, 'state', 'idempotency', 'continued_by', 'template', 'sealed')
+local job = redis.call('HMGET', key, 'state', 'idempotency', 'continued_by', 'template', 'group')
 if not job[1] then
   redis.call('ZREM', PREFIX .. ':jobs', id)
   return 'unknown'

@@ -10,6 +10,7 @@ training repeats after a kill is not reported again.
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -17,7 +18,7 @@ from time import monotonic
 from pydantic import ValidationError
 
 from seqd.analysis.curves import LearningCurve
-from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
+from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob, wire_text
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
 from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
 from seqd.inputs.paths import check_path
@@ -46,8 +47,6 @@ from seqd_schemas import (
 
 #: Seconds between two step events of a training.
 STEP_EVERY_S = 0.5
-
-_MAX_TEXT_CHARS = 4_096
 
 AnyDataset = RecordDataset | NamedDataset
 
@@ -83,7 +82,7 @@ class Run:
             at_ms=0,
             run=self.name,
             level="info",
-            message=message[:_MAX_TEXT_CHARS],
+            message=wire_text(message),
         )
 
 
@@ -222,7 +221,7 @@ class WorkerTrainContext:
         return self._stop()
 
     def step(self, done: int, total: int, **metrics: float) -> None:
-        """Publish steps done, at most twice a second."""
+        """Publish steps done, at most twice a second. Raises PluginFault for what is no step."""
         now = monotonic()
         if self._began_with < 0:
             # The first step seen: the pace is that of the steps after it, since those before a
@@ -232,9 +231,10 @@ class WorkerTrainContext:
             return
         self._stepped_at = now
         paced = done - self._began_with
-        eta_s = (now - self._began) / paced * (total - done) if paced else None
-        self._publish(
-            Step(
+        left = max(0, total - done)
+        eta_s = (now - self._began) / paced * left if paced > 0 else None
+        with _of_plugin("step"):
+            event = Step(
                 job_id=self._run.unit.job_id,
                 at_ms=0,
                 run=self._run.name,
@@ -243,16 +243,16 @@ class WorkerTrainContext:
                 metrics=_finite(metrics),
                 eta_s=eta_s,
             )
-        )
+        self._publish(event)
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Keep a finished epoch for the manifest, and publish it, once."""
-        self.curve.add(epoch, seconds, metrics)
-        if (epoch, None) in self._reported:
-            return
-        self.epochs_s += seconds
-        self._publish(
-            Epoch(
+        """Keep a finished epoch for the manifest, and publish it, once.
+
+        Raises PluginFault for what is no epoch.
+        """
+        with _of_plugin("epoch"):
+            self.curve.add(epoch, seconds, metrics)
+            event = Epoch(
                 job_id=self._run.unit.job_id,
                 at_ms=0,
                 run=self._run.name,
@@ -261,31 +261,57 @@ class WorkerTrainContext:
                 seconds=seconds,
                 metrics=_finite(metrics),
             )
-        )
+        if (epoch, None) in self._reported:
+            return
+        self.epochs_s += seconds
+        self._publish(event)
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
-        """Publish a text that the model writes, once an epoch and temperature."""
+        """Publish a text that the model writes, once an epoch and temperature.
+
+        Raises PluginFault for what is no sample.
+        """
         if (epoch, temperature) in self._reported:
             return
-        self._publish(
-            Sample(
+        with _of_plugin("sample"):
+            event = Sample(
                 job_id=self._run.unit.job_id,
                 at_ms=0,
                 run=self._run.name,
                 epoch=epoch,
                 temperature=temperature,
-                prompt=prompt[:_MAX_TEXT_CHARS],
-                text=text[:_MAX_TEXT_CHARS],
+                prompt=wire_text(prompt),
+                text=wire_text(text),
             )
-        )
+        self._publish(event)
 
     def log(self, message: str) -> None:
         """Publish a line for the caller."""
-        self._publish(self._run.log_event(message))
+        with _of_plugin("log"):
+            event = self._run.log_event(message)
+        self._publish(event)
 
     def fingerprint(self, records: int, sha256: str) -> None:
-        """Take the size and digest of a named data set."""
-        self._data.state(records, sha256)
+        """Take the size and digest of a named data set. Raises PluginFault for what is neither."""
+        with _of_plugin("fingerprint"):
+            self._data.state(records, sha256)
+
+
+@contextmanager
+def _of_plugin(method: str) -> Iterator[None]:
+    """Raise PluginFault where a plugin reports what no record can hold."""
+    try:
+        yield
+    except ValidationError as error:
+        fault = fault_sentence(error)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        fault = f"{type(error).__name__}: {error}"
+    else:
+        return
+    raise PluginFault(
+        f"The training reports what cannot be published, by context.{method}(): {fault}. Correct "
+        "the plugin."
+    )
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

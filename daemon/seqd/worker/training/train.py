@@ -25,7 +25,7 @@ from seqd.errors import (
     SeqdError,
     Stopped,
 )
-from seqd.hookspecs import Model, PluginParameters
+from seqd.hookspecs import Model, PluginParameters, TrainedModel
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
@@ -113,7 +113,12 @@ class TrainingRunner:
         context = self._train_context(run, data)
         try:
             with _disk_errors(context.folder):
-                trained = model.train(parameters, context)
+                trained: object = model.train(parameters, context)
+            if not isinstance(trained, TrainedModel):
+                raise PluginFault(
+                    f"Training {run.job.model} gave {type(trained).__name__}; its contract is a "
+                    "seqd.hookspecs.TrainedModel."
+                )
             fingerprint = data.fingerprint()
             manifest = self._publisher.publish(run, parameters, trained, context, fingerprint)
             return manifest, context.epochs_s

@@ -80,7 +80,10 @@ local function end_job(id, state, body, job, fields)
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   dequeue_job(id, job)
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
-  if job.sealed ~= '1' then redis.call('ZREM', PREFIX .. ':uploads', id) end
+  if job.sealed ~= '1' then
+    redis.call('ZREM', PREFIX .. ':uploads', id)
+    redis.call('HDEL', key, 'owner')
+  end
   if job.expires_at then
     redis.call('ZREM', deadlines_key(), id)
     redis.call('ZREM', warnings_key(), id .. ' job')

@@ -75,12 +75,12 @@ local function makes_small(job, unit, results)
     and job.template and job.kind ~= 'train' and job.kind ~= 'sweep'
 end
 
-local function is_small(job) return job.template and not job.sealed end
+local function is_small(job) return job.template and not job.group end
 
 -- Replace the hash of a job by that of a small one that has completed; `event_id` is its last event's.
 local function shrink_job(id, job, event_id)
   local ended, number = string.match(event_id, '^(%d+)-(%d+)$')
-  local key, fields = job_key(id), {'state', 'completed', 'ended', ended}
+  local key, fields = job_key(id), {'state', 'completed', 'sealed', 1, 'ended', ended}
   local n = #fields
   for _, name in ipairs(SMALL_FIELDS) do
     if job[name] then
