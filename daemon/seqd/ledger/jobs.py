@@ -450,7 +450,7 @@ def _ended_row(row: list[Reply]) -> EndedRow:
 
 def _is_small(row: _Row) -> bool:
     """Return True for the hash of a small job that has completed."""
-    return b"template" in row and b"group" not in row
+    return row.get(b"state") == b"completed" and b"template" in row and b"group" not in row
 
 
 def _stream_order(stream_id: str) -> tuple[int, int]:

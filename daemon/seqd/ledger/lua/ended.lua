@@ -16,7 +16,7 @@ for i = 2, #ARGV do
     expire_job(id)
     state = 'expired'
   end
-  if state == 'completed' and is_small({template = job[4], group = job[5]}) then
+  if is_small({state = state, template = job[4], group = job[5]}) then
     blob = results_of_small(key)
   elseif state == 'completed' and job[2] == '1'
       and redis.call('HSTRLEN', key .. ':out', '0') <= room

@@ -54,7 +54,7 @@ local function is_sound()
   for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
     if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end
   end
-  local small = read_fields(id, {'template', 'group'})
+  local small = read_fields(id, {'state', 'template', 'group'})
   if is_small(small) then return is_sound_small(small.template) end
   for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
     if not text then return false end

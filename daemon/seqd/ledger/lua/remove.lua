@@ -19,7 +19,7 @@ if job[3] then
   if state and is_open(state) then return 'continued ' .. job[3] end
 end
 if job[2] and redis.pcall('GET', job[2]) == id then redis.call('DEL', job[2]) end
-if job[4] and not job[5] then leave_template(job[4]) end
+if is_small({state = job[1], template = job[4], group = job[5]}) then leave_template(job[4]) end
 redis.call('UNLINK', key)
 for _, part in ipairs(JOB_PARTS) do redis.call('UNLINK', key .. ':' .. part) end
 redis.call('ZREM', PREFIX .. ':jobs', id)

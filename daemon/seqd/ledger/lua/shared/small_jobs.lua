@@ -75,7 +75,9 @@ local function makes_small(job, unit, results)
     and job.template and job.kind ~= 'train' and job.kind ~= 'sweep'
 end
 
-local function is_small(job) return job.template and not job.group end
+local function is_small(job)
+  return job.state == 'completed' and job.template and not job.group
+end
 
 -- Replace the hash of a job by that of a small one that has completed; `event_id` is its last event's.
 local function shrink_job(id, job, event_id)
