@@ -15,12 +15,14 @@ from seqd_schemas import ItemFailure, ItemSuccess, Job, Keys
 STREAM_BYTES = 512
 
 COUNTS = ("succeeded", "errored", "cancelled", "expired")
-ACCOUNT = ("jobs", "items", "bytes")
+ACCOUNT = ("jobs", "items", "bytes", "kept_bytes", "in buckets")
 
 #: Fields of a job that say nothing about what went wrong.
 UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "queue", "event_at")
 
 #: Fields that a small job that has completed leaves out.
+#: What a small job that has completed takes beside its results; see `retention.lua`.
+SMALL_JOB_BYTES = 450
 SMALL = dict.fromkeys((b"errored", b"cancelled", b"expired", b"pending_bytes"), b"0")
 SMALL |= dict.fromkeys((b"units", b"units_done", b"total", b"succeeded"), b"1")
 
@@ -139,7 +141,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
     """Read what stands in Redis now; nobody may write meanwhile."""
     names = sorted(_texts(redis.keys(f"{keys.prefix}:*")))
     shared = [name for name in names if _is_index(name, keys)]
-    tenants = _ids(names, keys.tenant(""))
+    tenants = [tenant for tenant in _ids(names, keys.tenant("")) if ":" not in tenant]
     workers = _ids(names, *keys.worker_leases("|").split("|"))
     with redis.pipeline(transaction=False) as pipe:
         pipe.eval(KEYS_FOR_EVER, 0, f"{keys.prefix}:job:*")
@@ -147,6 +149,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
             pipe.zrange(name, 0, -1)
         for tenant in tenants:
             pipe.hgetall(keys.tenant(tenant))
+            pipe.hgetall(keys.tenant_kept(tenant))
         for worker in workers:
             pipe.smembers(keys.worker_leases(worker))
         replies = iter(pipe.execute())
@@ -157,7 +160,10 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
         names=names,
         for_ever=for_ever,
         indexes=indexes,
-        accounts={tenant: _numbers(next(replies)) for tenant in tenants},
+        accounts={
+            tenant: _numbers(next(replies)) | {"in buckets": sum(_numbers(next(replies)).values())}
+            for tenant in tenants
+        },
         held={worker: set(_texts(next(replies))) for worker in workers},
         jobs=_read_jobs(redis, keys, list(job_ids), indexes.get(keys.timers(), [])),
     )
@@ -175,19 +181,25 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             pipe.hgetall(keys.job(job_id))
             pipe.zrange(keys.todo(job_id), 0, -1)
             pipe.hgetall(keys.leases(job_id))
-            pipe.hkeys(keys.output(job_id))
+            pipe.hgetall(keys.output(job_id))
             pipe.hgetall(keys.parts(job_id))
             pipe.hgetall(keys.input(job_id))
             pipe.xrange(keys.deltas(job_id))
+            pipe.hvals(keys.failed(job_id))
         rows = pipe.execute()
     timed = [timer.split() for timer in timers]
-    for at in range(0, len(rows), 7):
+    for at in range(0, len(rows), 8):
+        kept = [*rows[at + 3].values(), *rows[at + 7]]
         if is_small(rows[at]):
             template = redis.hgetall(keys.template(rows[at][b"template"].decode()))
             assert template, f"{rows[at]} has lost its template"
             rows[at] = {**SMALL, **template, **rows[at]}
             assert not rows[at + 3], f"a small job has results in two places: {rows[at]}"
+            kept += [value for name, value in rows[at].items() if b"results" in name]
+            weight = SMALL_JOB_BYTES + sum(map(len, kept))
+            rows[at][b"kept_bytes"] = str(weight).encode()
             rows[at + 3] = [b"0"]
+        rows[at][b"result_bytes"] = str(sum(map(len, kept))).encode()
     return [
         StoredJob(
             job_id=job_id,
@@ -200,7 +212,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],
             timed={unit for owner, unit in timed if owner == job_id},
         )
-        for at, job_id in zip(range(0, len(rows), 7), job_ids, strict=True)
+        for at, job_id in zip(range(0, len(rows), 8), job_ids, strict=True)
     ]
 
 
@@ -323,11 +335,21 @@ def _check_indexes(stored: StoredLedger) -> None:
 def _check_accounts(stored: StoredLedger) -> None:
     due: dict[str, dict[str, int]] = {}
     for job in stored.jobs:
+        account = due.setdefault(job.fields["tenant"], dict.fromkeys(ACCOUNT, 0))
+        kept_bytes, result_bytes = (
+            int(job.fields.get(f"{n}_bytes", 0)) for n in ("kept", "result")
+        )
+        account["kept_bytes"] += kept_bytes
         if job.is_open:
             assert job.input_bytes == job.number("pending_bytes"), f"bytes are miscounted: {job}"
-            account = due.setdefault(job.fields["tenant"], dict.fromkeys(ACCOUNT, 0))
+            assert kept_bytes == result_bytes, f"bytes of results are miscounted: {job}"
             account["jobs"] += 1
             account["items"] += job.open_items
             account["bytes"] += job.input_bytes
-    kept = {tenant: dict.fromkeys(ACCOUNT, 0) | row for tenant, row in stored.accounts.items()}
+        else:
+            assert kept_bytes >= result_bytes + job.input_bytes, f"kept for nothing: {job}"
+            account["in buckets"] += kept_bytes
+    found = {tenant: dict.fromkeys(ACCOUNT, 0) | row for tenant, row in stored.accounts.items()}
+    kept = {tenant: row for tenant, row in found.items() if any(row.values())}
+    due = {tenant: row for tenant, row in due.items() if any(row.values())}
     assert kept == due, f"the tenants' accounts are {kept}; what they have open is {due}"

@@ -17,7 +17,7 @@ from seqd_schemas import JobState
 MOST_TURNS = 1_000
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "queue_position", "events", "memory", "jobs:small")
+STAYS = ("limits", "queue_position", "events", "memory", "jobs:small", "evicted", "evictions")
 
 
 class Walk(Steps):
@@ -53,6 +53,7 @@ class Walk(Steps):
             self.write: 3,
             self.release_worker: 1,
             self.expire: 2,
+            self.evict: 1,
             self.pause: 1,
             self.resume: 2,
             self.cancel: 0.5,

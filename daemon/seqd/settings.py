@@ -164,6 +164,24 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="Compressed input of one tenant that may wait in Redis at once.",
     )
+    max_tenant_kept_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=64 * 1024,
+        description="Bytes of results and ended jobs of one tenant that Redis keeps; beyond them "
+        "its oldest ended jobs are removed before their time.",
+    )
+    max_results_ttl_s: int = Field(
+        default=366 * 24 * 3_600,
+        ge=60,
+        description="Largest results_ttl_s of a job: seconds for which it is kept after its end.",
+    )
+    min_kept_s: int = Field(
+        default=60,
+        ge=0,
+        le=7 * 24 * 3_600,
+        description="Seconds for which an ended job is kept at least when Redis is short of "
+        "memory; older ones are removed before new work is refused.",
+    )
     max_stream_bytes: int = Field(
         default=1024**2,
         ge=1024,

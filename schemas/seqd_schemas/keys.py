@@ -129,8 +129,39 @@ class Keys:
         return f"{self.prefix}:warnings"
 
     def tenant(self, tenant: str) -> str:
-        """HASH: `jobs` that are open, `items` and `bytes` that wait, of one tenant."""
+        """HASH: `jobs` that are open, `items` and `bytes` that wait, `kept_bytes`, of one tenant.
+
+        `kept_bytes` are those of all results, and of all that ended jobs keep.
+        """
         return f"{self.prefix}:tenant:{tenant}"
+
+    def tenant_kept(self, tenant: str) -> str:
+        """HASH bucket → bytes of the tenant's jobs that ended in a span of time and still count."""
+        return f"{self.tenant(tenant)}:kept"
+
+    def tenant_ended(self, tenant: str) -> str:
+        """ZSET bucket → milliseconds of its begin: the tenant's buckets of ended jobs."""
+        return f"{self.tenant(tenant)}:ended"
+
+    def tenant_bucket(self, tenant: str, bucket: str) -> str:
+        """LIST with a TTL: the jobs of a bucket, the first to end first."""
+        return f"{self.tenant_ended(tenant)}:{bucket}"
+
+    def kept(self) -> str:
+        """ZSET `TENANT BUCKET` → milliseconds: when all jobs of a bucket have expired."""
+        return f"{self.prefix}:kept"
+
+    def tenants(self) -> str:
+        """ZSET tenant → its `kept_bytes`."""
+        return f"{self.prefix}:tenants"
+
+    def evictions(self) -> str:
+        """HASH reason → number of ended jobs that were removed before their time so far."""
+        return f"{self.prefix}:evictions"
+
+    def evicted(self) -> str:
+        """LIST: the last jobs that were removed so, at most 10,000."""
+        return f"{self.prefix}:evicted"
 
     def limits(self) -> str:
         """HASH: the operator's limits, from the settings of the worker that booted last."""

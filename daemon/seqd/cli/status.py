@@ -9,6 +9,7 @@ from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.retention import Evictions
     from seqd_schemas import JobRecord, WorkerStatus
 
 #: Open jobs that are shown at most; the newest.
@@ -21,6 +22,7 @@ def status(as_json: options.Json = False) -> None:
     Exit status 2 when no server answers.
     """
     from seqd.client import Client
+    from seqd.ledger.retention import Evictions
     from seqd.local.endpoint import redis_url_of, without_password
 
     settings = options.read_settings()
@@ -30,6 +32,7 @@ def status(as_json: options.Json = False) -> None:
         jobs = client.open_jobs(_SHOWN_JOBS)
         quarantined = client.quarantined()
         inbox = client.inbox()
+        evictions = client.evictions()
     server = without_password(url)
     if as_json:
         print_json(
@@ -38,6 +41,7 @@ def status(as_json: options.Json = False) -> None:
                 "workers": workers,
                 "open_jobs": jobs,
                 "quarantined_jobs": quarantined,
+                "evicted_jobs": asdict(evictions),
                 "inbox": asdict(inbox),
             }
         )
@@ -46,8 +50,18 @@ def status(as_json: options.Json = False) -> None:
     _show(screen, server, workers, jobs)
     if inbox.entries:
         screen.say(_inbox_line(inbox))
+    if evictions != Evictions():
+        screen.say(_evictions_line(evictions))
     if quarantined:
         screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
+
+
+def _evictions_line(evictions: "Evictions") -> str:
+    return (
+        "Ended jobs removed before their time, to make room: "
+        f"{evictions.tenant_kept_bytes:,} of tenants that kept too much, "
+        f"{evictions.memory:,} when Redis was short of memory"
+    )
 
 
 def _inbox_line(inbox: "InboxState") -> str:

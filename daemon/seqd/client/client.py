@@ -54,6 +54,7 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
     from seqd.ledger.inbox import InboxState
+    from seqd.ledger.retention import Evictions
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
@@ -314,6 +315,10 @@ class Client:
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
+
+    def evictions(self) -> "Evictions":
+        """Return how many ended jobs were removed before their time so far, by reason."""
+        return self._ledger.retention.evictions()
 
     def inbox(self) -> "InboxState":
         """Return how many entries wait in the inbox, and how old the oldest is."""

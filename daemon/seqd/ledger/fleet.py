@@ -107,6 +107,9 @@ class Fleet:
             "tenant_bytes": settings.max_tenant_bytes,
             "memory_share": settings.max_memory_share,
             "job_units": settings.max_job_units,
+            "tenant_kept_bytes": settings.max_tenant_kept_bytes,
+            "results_ttl_s": settings.max_results_ttl_s,
+            "kept_s": settings.min_kept_s,
             "inbox_entries": settings.max_inbox_entries,
         }
         with redis_errors(self._redis):

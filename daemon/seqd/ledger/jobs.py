@@ -17,8 +17,9 @@ from redis.exceptions import ResponseError
 
 from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion
-from seqd.ledger.control import Control, damaged_job, unknown_job
+from seqd.ledger.control import Control, damaged_job
 from seqd.ledger.redis import redis_errors, transient_error
+from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
 from seqd_schemas import (
@@ -98,11 +99,14 @@ class StreamPosition:
 class Jobs:
     """Reads jobs, results, events and text deltas."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, control: Control) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, keys: Keys, control: Control, retention: Retention
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._keys = keys
         self._control = control
+        self._retention = retention
         #: Where `forget_expired` continues.
         self._cursor = 0
         self._templates: dict[bytes, _Row] = {}
@@ -322,7 +326,7 @@ class Jobs:
             row = cast(_Row, self._redis.hgetall(self._keys.job(job_id)))
             (row,) = self._whole([row])
         if not row:
-            raise unknown_job(job_id)
+            raise self._retention.unknown_job(job_id)
         return _read_record(job_id, row)
 
     def _whole(self, rows: Sequence[_Row]) -> list[_Row]:

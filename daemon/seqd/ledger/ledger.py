@@ -8,6 +8,7 @@ from redis import Redis
 from seqd.ledger.control import Control
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
+from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
 
@@ -31,7 +32,8 @@ class Ledger:
         self.keys = settings.keys
         self.submissions = Submissions(self._scripts, settings, notify)
         self.control = Control(redis, self._scripts, settings.keys, notify)
-        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control)
+        self.retention = Retention(redis, self._scripts, settings.keys)
+        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control, self.retention)
         self.fleet = Fleet(redis, settings)
 
     @cached_property

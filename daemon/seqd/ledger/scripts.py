@@ -30,6 +30,7 @@ SHARED = (
     "events",
     "leases",
     "small_jobs",
+    "retention",
     "endings",
     "inbox",
 )

@@ -27,6 +27,7 @@ from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,
     IdInUse,
+    InvalidRequest,
     JobDamaged,
     QuotaExceeded,
     RedisFull,
@@ -341,6 +342,11 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
         return WrongState(
             f"Training {job.continues} cannot be continued: its data was not uploaded completely "
             "before it ended, or is not kept any more. Hand the training in again with all of it."
+        )
+    if reason == "results_ttl_s":
+        return InvalidRequest(
+            f"results_ttl_s is {as_int(reply[1]):,}; allowed: at most {as_int(reply[2]):,} "
+            "(SEQD_MAX_RESULTS_TTL_S of the workers). Fetch the results within that time."
         )
     if reason == "continues":
         return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))

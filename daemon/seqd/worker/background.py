@@ -103,6 +103,9 @@ class Reconciler(PeriodicTask):
             if released:
                 log.info("made claimable units=%d", released)
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
+            evicted = self._ledger.retention.evict()
+            if evicted:
+                log.warning("removed before their time, to make room: ended jobs=%d", evicted)
             self._prune()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())

@@ -31,7 +31,7 @@ if tonumber(job[5]) + #blob > most and units > tonumber(job[4]) then
   return {job[6] == 'train' and 'too_large' or 'full', 0}
 end
 local items = job[6] == 'train' and 0 or tonumber(size)
-if memory_is_short() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
+if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
 
 redis.call('HSET', key .. ':in', unit, blob)
 if digest ~= '' then

@@ -93,12 +93,18 @@ local function record(id, unit, job, at, succeeded, errored, failed)
   if not is_smaller then redis.call('HDEL', key .. ':in', unit) end
   -- A unit under a lease is not in `todo`: its claim took it out.
   if not drop_lease(id, unit, job) then redis.call('ZREM', key .. ':todo', unit) end
-  charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
+  job.counted_bytes = tonumber(job.kept_bytes or '0')  -- those that stand on the tenant's account
+  if not job.results then
+    job.kept_bytes = job.counted_bytes + bytes + #failed
+    charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting, bytes + #failed)
+  else
+    charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
+  end
   if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
     job.units_done = job.units_done + 1
   end
   return {'pending_bytes', job.pending_bytes, 'succeeded', job.succeeded, 'errored', job.errored,
-    'units_done', job.units_done}
+    'units_done', job.units_done, 'kept_bytes', job.kept_bytes or 0}
 end
 
 -- Fields of a job that are added to or compared.

@@ -65,11 +65,20 @@ end
 
 if not is_certain and is_sound() then return 0 end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
+local kept_bytes = 0
 if type_of(key) == 'hash' then
   job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', unpack(COUNTS)})
   if are_whole(redis.call('HMGET', key, unpack(COUNTS))) then
     items, bytes = math.max(counts_of(job)[6], 0), tonumber(job.pending_bytes)
   end
+end
+-- What the job kept goes off the account, as far as it can be read; the rest goes with its bucket.
+if type_of(key) == 'hash' then
+  pcall(function()
+    local kept = read_ended(id)
+    if kept.state and not is_open(kept.state) then return discharge(kept) end
+    kept_bytes = math.max(tonumber(kept.kept_bytes or '0'), 0)
+  end)
 end
 local moved = 0
 for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
@@ -83,7 +92,7 @@ end
 if moved == 0 then return 0 end
 
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
-  pcall(charge, job.tenant, -1, 0 - items, 0 - bytes)  -- the account may be damaged as well
+  pcall(charge, job.tenant, -1, 0 - items, 0 - bytes, 0 - kept_bytes)  -- the account may be damaged as well
 end
 redis.call('ZREM', PREFIX .. ':uploads', id)
 redis.call('ZREM', deadlines_key(), id)

@@ -8,6 +8,7 @@
 --       queue position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
 -- Returns: for each job {'created', job, 1 when a wakeup is due}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
+--          {'refused', 'results_ttl_s', seconds, allowed};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
 --          {'error', what is wrong} where it is not the only one, else that error.
@@ -115,7 +116,9 @@ local function submit(first)
     return existing(id)
   end
 
-  if memory_is_short() and not entry_makes_room(blob) then return {'refused', 'memory'} end
+  local ttl_s, most_s = tonumber(shared_fields['ttl']), limit('results_ttl_s')
+  if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s} end
+  if not entry_makes_room(blob) and not has_room() then return {'refused', 'memory'} end
   local over = over_quota(shared_fields['tenant'], 1, size, #blob)
   if over then return {'refused', over[1], over[2], over[3]} end
   if continues ~= '' then
@@ -142,7 +145,7 @@ local function submit(first)
   write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
   write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)
   if sealed == '0' and unit ~= 'ingest' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
-  charge(shared_fields['tenant'], 1, total, bytes)
+  charge(shared_fields['tenant'], 1, total, bytes, 0)
   local due = unit ~= '' and add_first_unit(id, unit, blob, size, sealed)
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
   if unit == '' then complete_if_done(id, read_job(id)) end

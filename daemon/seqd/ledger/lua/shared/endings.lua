@@ -28,7 +28,8 @@ end
 
 -- From here on, writes to shared keys wait for `finish_batch`.
 local function begin_batch()
-  deferred_writes, deferred_charges, deferred_completions, deferred_joins = {}, {}, {}, {}
+  deferred_writes, deferred_charges, deferred_completions, deferred_joins, deferred_kept =
+    {}, {}, {}, {}, {}
 end
 
 local function finish_batch()
@@ -36,6 +37,7 @@ local function finish_batch()
   apply_deferred_joins()
   trim_listed()
   apply_deferred_charges()
+  apply_deferred_kept()
   for client, ids in pairs(deferred_completions) do add_completions(client, ids) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
 end
@@ -63,6 +65,9 @@ local function keep_small(id, job, event_id)
   redis.call('EXPIRE', key, job.ttl)
   redis.call('EXPIRE', key .. ':events', math.min(job.ttl, SMALL_EVENTS_TTL_S))
   if job.errored > 0 then redis.call('EXPIRE', key .. ':failed', job.ttl) end
+  local bytes = bytes_of_small(key, job.results, job.errored > 0)
+  local ended = string.match(event_id, '^%d+')
+  keep_job(id, job.tenant, bytes, job.counted_bytes, tonumber(ended), tonumber(job.ttl))
 end
 
 -- End a job: nothing of it is claimable any more and its keys get their time to live. `job` holds the
@@ -91,13 +96,16 @@ local function end_job(id, state, body, job, fields)
   local event_id = emit(id, state, body, true)
   if job.client then add_completion(job.client, id) end
   local ttl = tonumber(job.ttl)
-  charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
+  charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes), 0)
   local idempotency = job.idempotency
   if idempotency and redis.pcall('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)
   end
   if job.results then return keep_small(id, job, event_id) end
+  local bytes = bytes_of_large(key, state, job)
   redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
+  redis.call('HSET', key, 'kept_bytes', bytes)
+  keep_job(id, job.tenant, bytes, tonumber(job.kept_bytes or '0'), NOW, ttl)
   warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
   expire_keys(key, state, ttl)
 end
