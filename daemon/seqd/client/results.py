@@ -50,6 +50,8 @@ class ResultReader:
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
         """Yield what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
+            if unit < record.units:
+                self._ledger.jobs.get(self._job_id)  # unless it was removed since
             raise_where_missing(record, unit)
             return
         for number in range(unit, record.units):

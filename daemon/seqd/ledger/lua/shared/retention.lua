@@ -124,11 +124,13 @@ local function note_evicted(ids, reason)
 end
 
 -- Remove at most so many of a tenant's ended jobs, the first to end first, until `is_enough` says so.
--- Leaves alone those that ended less than `spared_ms` ago, and the last `spared` of all. Returns how many.
+-- Leaves alone those that ended less than `spared_ms` ago, and the last of all if it is `spared`.
+-- Returns how many.
 local function evict(tenant, most, reason, spared_ms, spared, is_enough)
   local key, ids = tenant_key(tenant), {}
+  local at, needed = 0, 0  -- number of the bucket, and jobs of it that others continue
   for _ = 1, most do
-    local bucket = redis.call('ZRANGE', key .. ':ended', 0, 0)[1]
+    local bucket = redis.call('ZRANGE', key .. ':ended', at, at)[1]
     if not bucket or is_enough() then break end
     local list = key .. ':ended:' .. bucket
     local id = redis.call('LINDEX', list, 0)
@@ -137,13 +139,15 @@ local function evict(tenant, most, reason, spared_ms, spared, is_enough)
     local is_there = job and job.state and not is_open(job.state) and job.tenant == tenant
       and bucket_of_job(job) == bucket
     if is_there and NOW - job.ended < spared_ms then break end
-    if is_there and spared > 0 and redis.call('ZCARD', key .. ':ended') == 1
-        and redis.call('LLEN', list) <= spared then break end
+    local is_last = redis.call('LLEN', list) <= needed + 1
+    if is_there and spared and is_last and redis.call('ZCARD', key .. ':ended') == at + 1 then break end
     if not id then
       forget_bucket(tenant, bucket)
     elseif is_there and open_continuation(job) then
       redis.call('LPOP', list)
       redis.call('RPUSH', list, id)
+      needed = needed + 1
+      if is_last then at, needed = at + 1, 0 end
     else
       redis.call('LPOP', list)
       if is_there then
@@ -164,14 +168,14 @@ local function enforce_kept(tenant, most)
     return tonumber(redis.call('HGET', tenant_key(tenant), 'kept_bytes') or '0') <= allowed
   end
   if is_enough() then return 0 end
-  return evict(tenant, most, 'tenant_kept_bytes', 0, 1, is_enough)
+  return evict(tenant, most, 'tenant_kept_bytes', 0, true, is_enough)
 end
 
 -- Remove the oldest ended jobs of the tenants that keep most.
 local function evict_for_memory()
   local spared_ms, evicted = (limit('kept_s') or 0) * 1000, 0
   for _, tenant in ipairs(redis.call('ZREVRANGE', PREFIX .. ':tenants', 0, TENANTS_AT_ONCE - 1)) do
-    evicted = evicted + evict(tenant, EVICTED_AT_ONCE - evicted, 'memory', spared_ms, 0,
+    evicted = evicted + evict(tenant, EVICTED_AT_ONCE - evicted, 'memory', spared_ms, false,
       function() return false end)
     if evicted >= EVICTED_AT_ONCE then break end
   end
