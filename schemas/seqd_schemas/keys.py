@@ -24,7 +24,7 @@ class Keys:
     def job(self, job_id: str) -> str:
         """HASH: the request, the state and the counters.
 
-        Of a small job that has completed also its compressed results, in pieces of 64 bytes in
+        Of a small job that has completed also its compressed results, 64 bytes each in
         the fields `results`, `results+1`, …; the request then stands in `template`.
         """
         return f"{self.prefix}:job:{{{job_id}}}"

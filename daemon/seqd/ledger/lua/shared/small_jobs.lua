@@ -64,9 +64,9 @@ for i = 1, SMALL_RESULTS_BYTES / FIELD_BYTES - 1 do RESULTS_FIELDS[i + 1] = 'res
 
 -- The results of a small job that has ended.
 local function results_of_small(key)
-  local pieces = redis.call('HMGET', key, unpack(RESULTS_FIELDS))
-  for i = 1, #pieces do pieces[i] = pieces[i] or '' end
-  return table.concat(pieces)
+  local values = redis.call('HMGET', key, unpack(RESULTS_FIELDS))
+  for i = 1, #values do values[i] = values[i] or '' end
+  return table.concat(values)
 end
 
 -- True when the commit of a unit ends a small job. `job` holds the job's fields as they were before.
