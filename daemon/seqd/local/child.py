@@ -111,6 +111,8 @@ class Child:
     def end_in_words(self) -> str:
         """How it ended, such as `killed by SIGKILL`."""
         status = self.exit_status()
+        if status == os.EX_UNAVAILABLE:
+            return f"status {status}: its device is sick"
         return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
     def ask_to_end(self) -> None:
