@@ -118,6 +118,13 @@ class Settings(BaseSettings):
         le=600,
         description="Wait before the third start of a unit; doubles with each.",
     )
+    unfit_grace_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a job waits while no worker that is up can run it, and the "
+        "reason may pass, such as a disk that is away; then it fails with the reasons.",
+    )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=64 * 1024,
