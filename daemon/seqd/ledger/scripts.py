@@ -22,7 +22,17 @@ Reply = bytes | int | list["Reply"]
 Notify = Callable[[str], None]
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
-SHARED = ("keys", "batched_writes", "accounts", "fair_queueing", "events", "leases", "endings")
+SHARED = (
+    "keys",
+    "batched_writes",
+    "accounts",
+    "fair_queueing",
+    "events",
+    "leases",
+    "warnings",
+    "continuing",
+    "endings",
+)
 
 #: Calls the script, and names the job at which it failed.
 LAST = "shared/run.lua"
