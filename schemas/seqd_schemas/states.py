@@ -86,7 +86,9 @@ class JobRecord(WireModel):
         default=None, description="When it must have ended, if it must."
     )
     kept_until_ms: EpochMs | None = Field(
-        default=None, description="Until when the ended job and its results are kept."
+        default=None,
+        description="Until when the ended job and its results are kept; null while a job that "
+        "continues it is open.",
     )
     continued_by: JobId | None = Field(
         default=None, description="The job that retries its failed items or resumes its training."

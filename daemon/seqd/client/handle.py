@@ -5,6 +5,7 @@ can stand for one job (`Client.job`).
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -162,17 +163,22 @@ class JobHandle:
         return first if retry is None else merged_results(first, retry.merged_results())
 
     def continuation(self) -> "JobHandle | None":
-        """Return the job that continues this one; None without one, or when it has been removed."""
+        """Return the job that continues this one; None without one, or when it has been removed.
+
+        Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
+        """
         other = self.record().continued_by
-        if other is None or not self._ledger.jobs.exists(other):
+        if other is None:
             return None
+        if not self._ledger.jobs.exists(other):
+            raise _half_of_a_whole(gone=other, kept=self.job_id, verb="continues")
         return JobHandle(self._ledger, other)
 
     def origin(self) -> "JobHandle":
         """Return the first job of those that this one continues; of no others, this one.
 
         Its `merged_results` are those of the whole. A job that has been removed, with those in
-        front of it, is left out.
+        front of it, is left out; raises UnknownJob for one that is not kept any more.
         """
         found = self
         while (earlier := found._continued()) is not None:
@@ -182,10 +188,11 @@ class JobHandle:
     def has_checkpoint(self) -> bool:
         """True when a training, or one of those that it continues, has saved a checkpoint."""
         found: JobHandle | None = self
-        while found is not None:
-            if self._ledger.checkpoints.of(found.job_id):
-                return True
-            found = found._continued()
+        with suppress(UnknownJob):  # of a job that is not kept, nothing is
+            while found is not None:
+                if self._ledger.checkpoints.of(found.job_id):
+                    return True
+                found = found._continued()
         return False
 
     def pause(self) -> JobState:
@@ -250,13 +257,16 @@ class JobHandle:
         return next((event for event in events if isinstance(event, Rejected)), None)
 
     def _continued(self) -> "JobHandle | None":
-        """Return the job that this one continues, if that is kept and knows of it."""
-        earlier_id = self.record().job.continues
-        if earlier_id is None or not self._ledger.jobs.exists(earlier_id):
+        """Return the job that this one continues, if there is one that nobody has removed."""
+        earlier_id = self._ledger.jobs.continued(self.job_id)
+        if earlier_id is None:
             return None
         earlier = JobHandle(self._ledger, earlier_id)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
-        return earlier if earlier.record().continued_by == self.job_id else None
+        is_kept = self._ledger.jobs.exists(earlier_id)
+        if not is_kept or earlier.record().continued_by != self.job_id:
+            raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
+        return earlier
 
     def _lines(self) -> Iterator[ResultLine]:
         """Yield results; of a job of another sender only those of items known to be the same."""
@@ -286,6 +296,13 @@ class JobHandle:
     def _raise_upload_error(self) -> None:
         if self._upload is not None:
             self._upload.raise_error()
+
+
+def _half_of_a_whole(*, gone: str, kept: str, verb: str) -> UnknownJob:
+    return UnknownJob(
+        f"Job {gone}, which {verb} {kept}, is not kept any more, so the results of both cannot be "
+        f"read as one. Those that are left: seqd jobs results {kept}"
+    )
 
 
 def expiry_of(record: JobRecord) -> str:

@@ -29,6 +29,8 @@ SHARED = (
     "fair_queueing",
     "events",
     "leases",
+    "warnings",
+    "continuing",
     "endings",
     "inbox",
 )

@@ -1,13 +1,6 @@
--- How jobs end, and the warnings before.
+-- How jobs end.
 --
 -- Shared by all scripts. Nothing of an ended job is claimable, and all its keys have a time to live.
-
--- Warn of an end when a tenth of the time is left, and no more than an hour before it.
-local MAX_NOTICE_MS = 3600000
-local function warn_before(id, what, ends_at, span_ms)
-  local notice = math.min(span_ms / 10, MAX_NOTICE_MS)
-  write_shared('ZADD', warnings_key(), ends_at - notice, id .. ' ' .. what)
-end
 
 -- Append jobs that have ended to their client's completion stream. A hint: a client that missed some
 -- reads the jobs themselves, so a stream that cannot be written fails nothing.
@@ -66,6 +59,7 @@ local function end_job(id, state, body, job, fields)
   local ttl = tonumber(job.ttl)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
   warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
+  if job.continues then let_go_continued(id, ttl) end
   local idempotency = job.idempotency
   if idempotency and redis.pcall('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)

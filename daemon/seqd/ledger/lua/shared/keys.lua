@@ -40,7 +40,7 @@ end
 -- What the end of a unit or job needs to know.
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
-  'client', 'group', 'capped'}
+  'client', 'group', 'capped', 'continues'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.
