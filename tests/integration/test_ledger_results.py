@@ -1,6 +1,7 @@
 """What is committed can be read: results of any size, row by row, by every reader."""
 
 import zlib
+from random import Random
 from types import SimpleNamespace
 
 import pytest
@@ -64,6 +65,29 @@ def test_as_completed_gives_results_of_more_than_one_row(environment: Environmen
     (ended,) = Completion(environment.ledger, "none", [handle], timeout_s=5)
 
     assert [result.custom_id for result in ended.results()] == [f"item-{n}" for n in range(5)]
+
+
+def test_as_completed_fetches_no_more_results_at_once_than_fit_into_a_reply(
+    environment: Environment,
+) -> None:
+    texts = [Random(number).randbytes(2_500_000).hex() for number in range(2)]
+    handles = []
+    for text in texts:
+        unit = submit_prompts(environment, 1)
+        samples = [
+            GeneratedSample(text=text[first : first + 1_000_000], temperature=1.0, seed=0)
+            for first in range(0, len(text), 1_000_000)
+        ]
+        output = Generation(prompt="", samples=tuple(samples))
+        environment.ledger.work.commit(unit, [ItemSuccess(custom_id="item-0", output=output)])
+        handles.append(JobHandle(environment.ledger, unit.job_id))
+
+    rows = environment.ledger.jobs.ended([handle.job_id for handle in handles])
+    ended = list(Completion(environment.ledger, "none", handles, timeout_s=5))
+
+    assert [row.blob is not None for row in rows] == [True, False]
+    read = [result.output for done in ended for result in done.results()]
+    assert ["".join(sample.text for sample in output.samples) for output in read] == texts  # type: ignore[union-attr]
 
 
 def test_a_stream_ends_with_texts_of_more_than_one_row(environment: Environment) -> None:
