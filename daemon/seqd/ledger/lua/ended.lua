@@ -16,10 +16,9 @@ for i = 2, #ARGV do
     expire_job(id)
     state = 'expired'
   end
-  if state == 'completed' and job[2] == '1'
-      and redis.call('HSTRLEN', key .. ':out', '0') <= room
-      and redis.call('HEXISTS', key .. ':out', row_name('0', 1)) == 0 then
-    blob = redis.call('HGET', key .. ':out', '0') or ''
+  if state == 'completed' and job[2] == '1' then
+    local first = redis.call('HMGET', key .. ':out', row_name('0', 0), row_name('0', 1))
+    if first[1] and not first[2] and #first[1] <= room then blob = first[1] end
     room = room - #blob
   end
   rows[#rows + 1] = {state, blob}
