@@ -118,6 +118,13 @@ class Settings(BaseSettings):
         le=600,
         description="Wait before the third start of a unit; doubles with each.",
     )
+    unserved_grace_s: float = Field(
+        default=120.0,
+        gt=0,
+        le=86_400,
+        description="Seconds for which a model stays in the catalog that none of the workers that "
+        "are up serves.",
+    )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=64 * 1024,

@@ -128,6 +128,8 @@ if TYPE_CHECKING:
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.states import Waiting as Waiting
+    from seqd_schemas.states import WaitingCode as WaitingCode
     from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
     from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
     from seqd_schemas.text_deltas import TextDelta as TextDelta
@@ -168,7 +170,7 @@ _NAMES = {
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "
         "TrainedVersion TrainingResult"
     ),
-    "states": "Counts JobRecord JobState",
+    "states": "Counts JobRecord JobState Waiting WaitingCode",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
 from seqd.worker.logs import log_and_continue
+from seqd.worker.stale_entries import StaleEntries
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
@@ -94,6 +95,7 @@ class Reconciler(PeriodicTask):
         self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
+        self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unserved_grace_s)
         self._pruned_at = 0.0
 
     def run_once(self) -> None:
@@ -104,6 +106,9 @@ class Reconciler(PeriodicTask):
                 log.info("made claimable units=%d", released)
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             self._prune()
+            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
+        else:
+            self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
