@@ -60,7 +60,7 @@ def running_up(
         "SEQD_LEASE_S": str(settings.lease_s),
         "SEQD_HEARTBEAT_S": str(settings.heartbeat_s),
         "SEQD_RECONCILE_S": str(settings.reconcile_s),
-        "SEQD_UNSERVED_GRACE_S": str(settings.unserved_grace_s),
+        "SEQD_UNFIT_GRACE_S": str(settings.unfit_grace_s),
         "PYTHONPATH": str(plugin_folder),
     }
     output = folder / "up.log"

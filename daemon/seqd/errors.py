@@ -28,6 +28,8 @@
     ├── PluginFault                  exit 1: a plugin broke its contract
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
 
@@ -241,6 +243,19 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class NoFitWorker(SeqdError):
+    """No worker that is up can run what a job needs; the message has the reason of each."""
+
+    code = "no_fit_worker"
+    retryable = True
+
+
+class WorkerUnfit(SeqdError):
+    """This worker cannot run a version now, so its units are released; no item is to blame."""
+
+    code = "worker_unfit"
 
 
 class LeaseLost(SeqdError):

@@ -118,12 +118,13 @@ class Settings(BaseSettings):
         le=600,
         description="Wait before the third start of a unit; doubles with each.",
     )
-    unserved_grace_s: float = Field(
+    unfit_grace_s: float = Field(
         default=120.0,
-        gt=0,
+        ge=0,
         le=86_400,
-        description="Seconds for which a model stays in the catalog that none of the workers that "
-        "are up serves.",
+        description="Seconds for which a job waits while no worker that is up can run it, and the "
+        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
+        "that none of them has stays in the catalog for as long.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,

@@ -61,6 +61,10 @@ class Keys:
         """HASH unit → JSON of an `ItemChunk`, compressed: its items that have errors."""
         return f"{self.job(job_id)}:failed"
 
+    def faults(self, job_id: str) -> str:
+        """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since."""
+        return f"{self.job(job_id)}:faults"
+
     def digests(self, job_id: str) -> str:
         """HASH unit → digest of its content, of units that were uploaded."""
         return f"{self.job(job_id)}:digests"

@@ -1,23 +1,22 @@
 """A plugin broken by an upgrade: its model leaves the catalog, and its jobs say why they wait."""
 
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from builders import a_catalog_entry, a_worker_status
-from cli_builders import clean_environment
+from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import Client
 from seqd.errors import UnknownModel
 from seqd.local.endpoint import redis_url_of
+from seqd.settings import Settings
 from seqd.worker.stale_entries import StaleEntries
 from seqd_schemas import PluginState, PluginStatus, WaitingCode
 from up_builders import Up, running_up
-from worker_fixtures import PLUGIN, Cluster, wait_until
+from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -33,27 +32,20 @@ def broken_plugin(tmp_path: Path) -> Path:
     return folder
 
 
-def output_of(up: Up, *arguments: str) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "seqd", *arguments],
-        env=clean_environment(SEQD_DATA_DIR=str(up.settings.data_dir)),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-
-
 def publish_as_before_the_upgrade(up: Up, folder: Path) -> None:
     url = redis_url_of(up.settings)
     Cluster(up.settings.model_copy(update={"redis_url": url}), folder).publish_catalog()
 
 
 def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wait(
-    tmp_path: Path, broken_plugin: Path
+    tmp_path: Path,
+    broken_plugin: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with (
         running_up(
-            tmp_path, plugins="light,markov", plugin_folder=broken_plugin, unserved_grace_s=3.0
+            tmp_path, plugins="light,markov", plugin_folder=broken_plugin, unfit_grace_s=3.0
         ) as up,
         Client(settings=up.settings) as client,
     ):
@@ -64,13 +56,32 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wa
         waiting = job.record().waiting
         assert waiting is not None and waiting.code is WaitingCode.NOT_SERVED
         assert REASON in waiting.message
-        assert REASON in output_of(up, "jobs", "show", job.job_id)
-        assert f"Job {job.job_id} waits: " in output_of(up, "status")
+        monkeypatch.setenv("SEQD_DATA_DIR", str(up.settings.data_dir))
+        assert REASON in " ".join(here(capsys, "jobs", "show", job.job_id).out.split())
+        assert f"Job {job.job_id} waits: " in here(capsys, "status").out
 
         wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
 
         with pytest.raises(UnknownModel, match=r"no model named 'echo'\. Known models: markov"):
             client.classify(["a"], model="echo")
+
+
+def test_a_version_that_cannot_be_warmed_up_is_on_the_screen_and_again_when_it_can(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", **QUICK)
+    Cluster(settings, tmp_path)
+    weights = next(settings.store_dir.rglob("echo.json"))
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:5])
+
+    with running_up(tmp_path) as up:
+        told = [line for line in up.screen().splitlines() if "cannot run" in line]
+        weights.write_bytes(sound)
+        up.wait_for("over: cpu:0 cannot run echo@1: ")
+
+    assert len(told) == 1 and told[0].startswith("cpu:0 cannot run echo@1: ")
+    assert "echo.json" in told[0]
 
 
 def a_worker_of(*models: str, name: str = "a"):  # type: ignore[no-untyped-def]

@@ -353,6 +353,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
     environment.ledger.work.split(unit, parts)
+    environment.ledger.work.release_unit(environment.claim_unit(), faulted_by="worker-a")
     part = environment.claim_unit()
     environment.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
     environment.ledger.fleet.publish_limits(environment.settings)

@@ -42,7 +42,7 @@ def a_queued_job(**changes: object) -> JobRecord:
 
 
 def test_a_job_that_a_worker_can_run_does_not_wait_for_one() -> None:
-    workers = [a_worker("a", plugins=(BROKEN,)), a_worker("b")]
+    workers = [a_worker("a", plugins=(BROKEN,), versions={}), a_worker("b")]
 
     assert waiting_of(a_queued_job(), workers) is None
 
@@ -59,7 +59,7 @@ def test_a_job_that_is_paused_or_has_ended_waits_for_nobody(state: JobState) -> 
 
 
 def test_a_job_whose_plugin_is_broken_says_where_and_why() -> None:
-    assert waiting_of(a_queued_job(), [a_worker("a", plugins=(BROKEN,))]) == Waiting(
+    assert waiting_of(a_queued_job(), [a_worker("a", plugins=(BROKEN,), versions={})]) == Waiting(
         code=WaitingCode.NOT_SERVED,
         message="No worker that is up has a plugin with the model imdb_lstm. Plugins that are "
         "broken there: imdb_lstm on a: No module named 'numba'.",
@@ -91,8 +91,8 @@ def test_a_job_whose_version_no_worker_can_run_has_each_workers_reason() -> None
 
     assert waiting_of(a_queued_job(), workers) == Waiting(
         code=WaitingCode.UNFIT,
-        message="No worker that is up can classify imdb_lstm@0 now. a: weights.safetensors is "
-        "damaged. b: it has no version 0 of it that it can run.",
+        message="No worker that is up can classify imdb_lstm@0 now. a: damaged: "
+        "weights.safetensors is damaged. b: missing: its store has no such version (it can run 3).",
     )
 
 

@@ -52,7 +52,7 @@ def a_unit(**changes: object) -> Unit:
 
 
 def a_context(ledger: Ledger, registry: Any = None) -> WorkerContext:
-    tools: dict[str, Any] = dict.fromkeys(("identity", "routes", "store", "cache"))
+    tools: dict[str, Any] = dict.fromkeys(("identity", "routes", "store", "cache", "fitness"))
     return WorkerContext(
         ledger=ledger,  # type: ignore[arg-type]
         registry=registry,

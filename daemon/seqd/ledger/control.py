@@ -93,6 +93,24 @@ class Control:
                 "end_job", job_id, JobState.FAILED.value, failure.model_dump_json(), "", ""
             )
 
+    def open_queues(self, first: int, most: int) -> list[tuple[str, str]]:
+        """Return open jobs by age, from a place in their order, each with its queue.
+
+        Those that are paused are left out.
+        """
+        with redis_errors(self._redis):
+            rows = self._redis.zrange(self._keys.open_jobs(), first, first + most - 1)
+            ids = [job_id.decode() for job_id in cast(list[bytes], rows)]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in ids:
+                    pipe.hmget(self._keys.job(job_id), "queue", "state")
+                fields = cast(list[list[bytes | None]], pipe.execute())
+        return [
+            (job_id, queue.decode())
+            for job_id, (queue, state) in zip(ids, fields, strict=True)
+            if queue is not None and state != b"paused"
+        ]
+
     def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
         reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
         outcome = _known(job_id, reply)

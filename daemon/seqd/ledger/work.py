@@ -83,6 +83,11 @@ class Unit:
     blob: bytes
     #: True when this claim started the job.
     started_job: bool
+    #: How often workers that were not fit for it released it, the last of them, and how long
+    #: ago the first did.
+    faults: int = 0
+    faulted_by: str = ""
+    faulted_s: float = 0.0
 
     @property
     def is_part(self) -> bool:
@@ -217,12 +222,16 @@ class Work:
             return True
         return as_text(reply) == "ended"
 
-    def release_unit(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
-        """Make a unit claimable after `wait_s`; False when it was not ours any more."""
+    def release_unit(
+        self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False, faulted_by: str = ""
+    ) -> bool:
+        """Make a unit claimable after `wait_s`; False when it was not ours any more.
+
+        `faulted_by` names a worker that is not fit for it.
+        """
         wait_ms = int(wait_s * 1000)
-        reply = as_list(
-            self._call("release_unit", unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed))
-        )
+        row = (unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed), faulted_by)
+        reply = as_list(self._call("release_unit", *row))
         return self._done_and_notified(reply)
 
     def release_worker(self, worker: str, *, crashed: bool) -> None:
@@ -253,6 +262,10 @@ class Work:
             if as_int(reply[1]) < EXPIRE_UNITS:
                 break
         return requeued
+
+    def wake(self, route: str) -> None:
+        """Send a wakeup to a route, whatever waits there."""
+        self._notify(route)
 
     def notify_where_due(self, queues: Sequence[str]) -> None:
         """Notify the routes of those queues that have claimable units, where no wakeup waits."""
@@ -445,6 +458,7 @@ def _claim(reply: list[Reply]) -> Claim:
 
 def _unit(reply: Reply) -> Unit:
     row = as_list(reply)
+    faults, age_ms, faulted_by = (as_text(row[6]) or "0 0 ").split(" ", 2)
     return Unit(
         job_id=as_text(row[0]),
         name=as_text(row[1]),
@@ -452,6 +466,9 @@ def _unit(reply: Reply) -> Unit:
         crashes=as_int(row[3]),
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
+        faults=int(faults),
+        faulted_by=faulted_by,
+        faulted_s=int(age_ms) / 1000,
     )
 
 

@@ -18,6 +18,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.redis import check_server
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
+from seqd.local.supervisor import DEVICE_EXIT_STATUS
 from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
@@ -30,7 +31,7 @@ from seqd.worker.context import (
     queues_of,
     runnable_routes,
 )
-from seqd.worker.drain import DrainFlag, EndSignals, Listener
+from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
 from seqd.worker.logs import configure_logging, log_and_continue
@@ -67,6 +68,7 @@ class Node:
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
+        self._device = DeviceFlag(settings, identity.name)
         self._heartbeats = HeartbeatFile(settings, identity.name)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
@@ -100,6 +102,7 @@ class Node:
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._drain.lower()
+        self._device.lower()
         self._heartbeats.remove()
 
     def serve(self) -> int:
@@ -110,6 +113,8 @@ class Node:
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
         listener.start()
+        if self._device.is_raised():
+            return DEVICE_EXIT_STATUS
         return int(listener.exitcode or 0)
 
     def drain(self) -> None:
@@ -119,6 +124,7 @@ class Node:
         self._inbox.close()
         self._watchdog.close()
         self._drain.lower()
+        self._device.lower()
         self._heartbeats.remove()
         log_and_continue("leases not released", self._leave_fleet)
         log.info("stopped worker=%s", self._identity.name)
@@ -129,7 +135,7 @@ class Node:
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _publish_catalog(self) -> None:
-        publish_catalog(self._ledger, self._registry, self._store)
+        publish_catalog(self._ledger, self._registry, self._store, self._identity.name)
         self._ledger.fleet.publish_limits(self._settings)
 
     def _leave_fleet(self) -> None:

@@ -8,6 +8,7 @@ and the work ends. Steps are throttled, so that plugins may report as often as t
 training repeats after a kill is not reported again.
 """
 
+import errno
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -158,7 +159,10 @@ class TrainingData:
 
 
 def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
-    """Open a job's data; an upload is read from the ledger. Raises InvalidData, InvalidInput."""
+    """Open a job's data; an upload is read from the ledger.
+
+    Raises InvalidData, InvalidInput, and FileNotFoundError where the folder of all input is away.
+    """
     held_out = None if job.held_out is None else _open_source(job.held_out, settings)
     if isinstance(job.source, UploadSource):
         return TrainingData(ListDataset(_uploaded(job_id, jobs), "upload"), held_out)
@@ -168,7 +172,12 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
 def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
     if isinstance(source, NamedSource):
         return NamedDataset(source.name)
-    return FileDataset(source, check_path(source.path, settings.input_roots or ()))
+    roots = settings.input_roots or ()
+    for root in roots:
+        if Path(source.path).is_relative_to(root) and not root.is_dir():
+            # Not the user's mistake: a share that is not mounted. See `training_fault`.
+            raise FileNotFoundError(errno.ENOENT, "the folder of all input is not there", str(root))
+    return FileDataset(source, check_path(source.path, roots))
 
 
 def _uploaded(job_id: str, jobs: Jobs) -> list[LabelledRecord]:

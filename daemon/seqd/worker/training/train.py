@@ -2,7 +2,8 @@
 
 The version appears in the store whole or not at all, and only while this worker holds the
 unit: a late result of an attempt that lost it stays staged and is removed. A job that is
-tried again goes on from its last checkpoint, or adopts the version that it had published.
+tried again goes on from its last checkpoint, or adopts the version that it had published. One that
+stops for a fault of this worker, such as a full disk, is released with its checkpoints.
 """
 
 import logging
@@ -34,6 +35,7 @@ from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
+from seqd.worker.training.faults import TrainingFaults, training_fault
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
 from seqd.worker.training.run import (
@@ -46,7 +48,7 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd.worker.training.sweeps import CombinationCommit
-from seqd_schemas import Event, Job, JobState, ModelManifest, SweepJob, TrainJob
+from seqd_schemas import Epoch, Event, Job, JobState, ModelManifest, SweepJob, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class TrainingRunner:
         self._context = context
         self._settings = settings
         self._publisher = Publisher(context, settings.lease_s)
+        self._faults = TrainingFaults(context, settings)
 
     def run(self, claim: Claim) -> None:
         """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
@@ -74,21 +77,32 @@ class TrainingRunner:
                 commit.give_up()
             else:
                 manifest, epochs_s = self._version_of(commit.run)
+                self._context.fitness.worked(commit.run.job.model, None)
                 commit.succeed(Trained(manifest, monotonic() - began, epochs_s))
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
-        except SeqdError as error:
-            commit.fail(error)
-        except Exception as error:
-            model = commit.run.job.model
-            log.exception("training of %s failed, job=%s", model, commit.run.id)
-            fault = PluginFault(
-                f"Training {model} failed: {type(error).__name__}: {error}. The worker's log has "
-                "the traceback."
-            )
-            commit.fail(fault)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything
+            self._fail_or_release(commit, error)
         finally:
             self._finalize(commit.run)
+
+    def _fail_or_release(self, commit: RunCommit, error: Exception) -> None:
+        """Release a training that stopped for a fault of this worker; else fail it."""
+        run, code = commit.run, training_fault(error)
+        if not isinstance(error, SeqdError):
+            log.exception("training of %s failed, job=%s", run.job.model, run.id)
+        if code is not None:
+            refused = self._faults.release(run, code, error)
+            if refused is not None:
+                commit.fail(refused)
+        elif isinstance(error, SeqdError):
+            commit.fail(error)
+        else:
+            fault = PluginFault(
+                f"Training {run.job.model} failed: {type(error).__name__}: {error}. The worker's "
+                "log has the traceback."
+            )
+            commit.fail(fault)
 
     def _commit_of(self, job: Job, unit: Unit) -> RunCommit:
         if isinstance(job, SweepJob):
@@ -125,7 +139,12 @@ class TrainingRunner:
 
     def _train_context(self, run: Run, data: TrainingData) -> WorkerTrainContext:
         ledger, unit = self._context.ledger, run.unit
-        publish = partial(self._publish_event, unit)
+
+        def publish(event: Event) -> None:
+            if isinstance(event, Epoch):
+                self._context.fitness.worked(run.job.model, None)
+            self._publish_event(unit, event)
+
         curve = LearningCurve()
         checkpoints = WorkerCheckpoints(
             unit,

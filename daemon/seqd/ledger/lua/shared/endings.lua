@@ -44,9 +44,10 @@ local function end_job(id, state, body, job, fields)
   local key = job_key(id)
   -- Before anything is added: a full Redis lets only such a script go on.
   if state == 'completed' then  -- and all texts stand in the results
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':deltas')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
+      key .. ':deltas')
   else
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults')
   end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   dequeue_job(id, job)

@@ -7,7 +7,7 @@ local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Keys of a job beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'events', 'deltas'}
+  'crashes', 'faults', 'events', 'deltas'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
