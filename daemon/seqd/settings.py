@@ -123,7 +123,8 @@ class Settings(BaseSettings):
         ge=0,
         le=86_400,
         description="Seconds for which a job waits while no worker that is up can run it, and the "
-        "reason may pass, such as a disk that is away; then it fails with the reasons.",
+        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
+        "that none of them has stays in the catalog for as long.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,

@@ -27,6 +27,7 @@ from seqd.client.requests import (
 )
 from seqd.client.results import failed_items
 from seqd.client.upload import Upload
+from seqd.client.waiting import with_waiting
 from seqd.errors import IdempotencyConflict, InvalidRequest, WrongState
 from seqd.inputs.duplicates import refuse_duplicates
 from seqd.inputs.items import items_of
@@ -305,11 +306,11 @@ class Client:
 
     def jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that are kept, newest first."""
-        return self._ledger.jobs.newest(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest(limit))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        return self._ledger.jobs.newest_open(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest_open(limit))
 
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from seqd.client.requests import has_its_input
 from seqd.client.results import ResultReader, merged_results, results_by_now
+from seqd.client.waiting import with_waiting
 from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
@@ -49,7 +50,7 @@ class JobHandle:
         the inbox rejected it, so that there is no record.
         """
         try:
-            return self._ledger.jobs.get(self.job_id)
+            return with_waiting(self._ledger, [self._ledger.jobs.get(self.job_id)])[0]
         except UnknownJob:
             rejected = self.rejection()
             if rejected is None:

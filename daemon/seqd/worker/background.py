@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
 from seqd.worker.logs import log_and_continue
+from seqd.worker.stale_entries import StaleEntries
 from seqd.worker.unserved import Unserved
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Reconciler(PeriodicTask):
         self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
+        self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
         self._unserved = Unserved(ledger, settings.unfit_grace_s)
         self._pruned_at = 0.0
 
@@ -107,6 +109,9 @@ class Reconciler(PeriodicTask):
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
             self._prune()
+            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
+        else:
+            self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()

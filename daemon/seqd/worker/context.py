@@ -26,6 +26,7 @@ from seqd.models import job_log
 from seqd.models.catalog import catalog_entry
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
+from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.drain import DrainFlag
@@ -33,7 +34,6 @@ from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd.worker.unserved import can_run
 from seqd_schemas import JobRecord, Task, WorkTotals, queue_of, route_of
 
 log = logging.getLogger(__name__)
