@@ -277,13 +277,16 @@ def test_an_answer_stands_behind_the_stream_id_of_its_entry(
     )
 
 
-def test_an_answer_is_given_though_somebody_wrote_over_the_answers(
+def test_an_answer_is_given_though_somebody_wrote_over_what_is_kept_of_them(
     environment: Environment, producer: Producer, inbox: Inbox
 ) -> None:
     environment.redis.set(environment.keys.inbox_answers(), "a string")
+    environment.redis.set(environment.keys.inbox_rejections(), "a string")
+    environment.redis.set(environment.keys.events("mine"), "a string")
     entry = producer.add_job("{}", "mine")
 
     assert the_answer(producer, inbox, entry).outcome == "rejected"
+    assert producer.rejection_of("mine").code == "invalid_request"
 
 
 def test_an_entry_whose_job_cannot_be_written_is_answered(
