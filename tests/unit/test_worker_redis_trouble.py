@@ -161,6 +161,9 @@ class OneEntry:
         job = ClassifyJob(model="echo", source=source)
         self._entry = Entry("1-0", {b"id": b"p1", b"job": job.model_dump_json().encode()})
 
+    def claim_idle(self, worker: str) -> bool:
+        return False
+
     def read_own(self, worker: str) -> list[Entry]:
         return [self._entry]
 
