@@ -63,7 +63,7 @@ class Steps:
             drain=DrainFlag(settings, identity.name),
             max_attempts=3,
         )
-        self.publisher = Publisher(self._context, 1.0)
+        self.publisher = Publisher(self._context)
         self.job: SweepJob = a_sweep_job(
             model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
         )

@@ -112,7 +112,7 @@ def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
 
     private_server.kill()
     # Longer than a connection tries again by itself.
-    wait_until(lambda: "of training" in worker.whole_log(), "it has noticed")
+    wait_until(lambda: "is away" in worker.whole_log(), "it has noticed")
     private_server.start()
     record = record_after_the_outage(client, job.job_id)
 
@@ -127,7 +127,7 @@ def test_a_child_that_died_while_redis_was_away_is_replaced(cluster_on, private_
 
     private_server.kill()
     os.kill(child, signal.SIGKILL)
-    wait_until(lambda: "No answer from Redis" in worker.whole_log(), "it has noticed")
+    wait_until(lambda: "is away" in worker.whole_log(), "it has noticed")
     private_server.start()
 
     job = cluster_on.client().classify(["a"], model="echo")

@@ -23,6 +23,17 @@ log = logging.getLogger(__name__)
 #: Seconds for which a task may finish its round when the worker ends.
 CLOSE_S = 10.0
 
+#: Seconds until a round that failed is tried again, where the task's own pause is longer.
+RETRY_S = 0.5
+
+#: Seconds that workers have to renew their leases when Redis is back, before leases count as run
+#: out: they try twice a second.
+RENEWAL_GRACE_S = 3.0
+
+#: Seconds without a round, beside the pause between two, from which on Redis counts as having been
+#: away.
+LONGEST_GAP_S = 2.0
+
 #: Seconds between two removals of records whose time to live is over.
 PRUNE_EVERY_S = 60.0
 
@@ -34,7 +45,7 @@ class PeriodicTask(ABC):
     blocks = False
 
     def __init__(self, name: str, pause_s: float) -> None:
-        """`pause_s` is the wait after each round, or, of a task that blocks, a failed one."""
+        """`pause_s` is the wait after each round, but of a task that blocks."""
         self._name = name
         self._pause_s = pause_s
         self._closed = Event()
@@ -60,8 +71,12 @@ class PeriodicTask(ABC):
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            succeeded = log_and_continue(f"a round of the {self._name} failed", self.run_once)
-            if not (self.blocks and succeeded):
+            succeeded = log_and_continue(
+                f"a round of the {self._name} failed", self.run_once, is_repeated=True
+            )
+            if not succeeded:
+                self._closed.wait(min(self._pause_s, RETRY_S))
+            elif not self.blocks:
                 self._closed.wait(self._pause_s)
 
 
@@ -91,18 +106,33 @@ class Reconciler(PeriodicTask):
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
         self._pruned_at = 0.0
+        self._succeeded_at = self._renewed_by = monotonic()
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and notify workers of what waits."""
         if self._holds_lock():
-            released = self._ledger.work.expire()
-            if released:
-                log.info("made claimable units=%d", released)
+            self._expire()
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             self._prune()
         # Each worker for its own routes: another may not know them.
         self._ledger.work.notify_where_due(self._routes)
         self._restore_catalog()
+        self._succeeded_at = monotonic()
+
+    def _expire(self) -> None:
+        """Make units claimable whose lease has run out, but not at once after an outage.
+
+        Nobody could renew meanwhile. Those that work on them do so now, and what a training has
+        done since its last checkpoint is not done again.
+        """
+        now = monotonic()
+        if now - self._succeeded_at > self._pause_s + LONGEST_GAP_S:
+            self._renewed_by = now + RENEWAL_GRACE_S
+        if now < self._renewed_by:
+            return
+        released = self._ledger.work.expire()
+        if released:
+            log.info("made claimable units=%d", released)
 
     def _holds_lock(self) -> bool:
         try:
