@@ -22,6 +22,7 @@ COUNTS = {
     "kill_child": 5,
     "cut_connections": 5,
     "kill_redis": 3,
+    "read_only": 2,
     "freeze": 1,
     "double_wakeups": 1,
     "delete_wakeups": 1,
@@ -106,6 +107,17 @@ class Faults:
         time.sleep(down_s)
         self._environment.server.start()
         return f"for {down_s:.1f} s, with AOF"
+
+    def read_only(self, choice: random.Random) -> str:
+        """Have the server refuse all writes for a while, as after a failover."""
+        seconds = choice.uniform(1.0, 6.0)
+        with self._redis() as client:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            try:
+                time.sleep(seconds)
+            finally:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+        return f"for {seconds:.1f} s"
 
     def double_wakeups(self, choice: random.Random) -> str:
         """Send every waiting Celery message a second time."""

@@ -52,7 +52,9 @@ def crash(server: PrivateServer, proxy: TcpProxy) -> None:
     server.start()
 
 
-@pytest.mark.parametrize("outage", [cut_the_client_off, crash])
+@pytest.mark.parametrize(
+    "outage", [cut_the_client_off, pytest.param(crash, marks=pytest.mark.slow)]
+)
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     cluster_on: Cluster,
     private_server: PrivateServer,
@@ -276,6 +278,7 @@ def test_a_command_that_is_interrupted_in_an_outage_names_its_job(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_command_goes_on_after_an_outage_as_if_there_had_been_none(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

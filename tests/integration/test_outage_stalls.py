@@ -119,7 +119,13 @@ def no_replicas(server: PrivateServer) -> None:
         redis.config_set("min-replicas-to-write", 0)
 
 
-@pytest.mark.parametrize("outage", [crash, freeze, read_only, no_replicas])
+@pytest.mark.parametrize(
+    "outage",
+    [
+        read_only,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (crash, freeze, no_replicas)),
+    ],
+)
 def test_a_job_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
     cluster_on: Cluster, private_server: PrivateServer, outage: Callable[[PrivateServer], None]
 ) -> None:
@@ -166,6 +172,7 @@ def promote(replica: PrivateServer, primary: PrivateServer, proxy: TcpProxy) -> 
     proxy.point_to("127.0.0.1", replica.port)
 
 
+@pytest.mark.slow
 def test_an_idle_worker_takes_work_soon_after_an_outage(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:
@@ -185,6 +192,7 @@ def test_an_idle_worker_takes_work_soon_after_an_outage(
     assert waited_s <= 3.0
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_started_again_under_its_name_does_not_wait_for_its_own_lease(
     cluster_on: Cluster,
 ) -> None:

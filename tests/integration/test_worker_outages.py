@@ -71,7 +71,7 @@ def kill(server: PrivateServer) -> Callable[[], None]:
     return server.start
 
 
-@pytest.mark.parametrize("begin", [kill, make_read_only])
+@pytest.mark.parametrize("begin", [kill, pytest.param(make_read_only, marks=pytest.mark.slow)])
 def test_an_outage_costs_a_worker_two_lines_in_its_log(
     cluster_on: Cluster, private_server: PrivateServer, begin
 ) -> None:
@@ -92,6 +92,7 @@ def test_an_outage_costs_a_worker_two_lines_in_its_log(
     assert " INFO seqd.ledger.outage Redis at 127.0.0.1:" in lines[1]
 
 
+@pytest.mark.slow
 def test_a_worker_outlives_a_full_redis_and_goes_on_when_it_has_room(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_worker_outlives_a_full_redis_and_goes_on_when_it_has_room(
     assert cluster_on.crashes(job.job_id) == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_to_end_in_an_outage_ends_and_its_next_start_counts_no_crash(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:
@@ -187,7 +189,13 @@ def test_a_worker_that_was_killed_has_its_units_counted_at_its_next_start(
     assert job.wait(timeout_s=20).counts.succeeded == len(TEXTS)
 
 
-@pytest.mark.parametrize("epochs", [120, 30], ids=["goes on after it", "is done in it"])
+@pytest.mark.parametrize(
+    "epochs",
+    [
+        pytest.param(120, marks=pytest.mark.slow, id="goes on after it"),
+        pytest.param(30, id="is done in it"),
+    ],
+)
 def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
     cluster_on: Cluster, private_server: PrivateServer, epochs: int
 ) -> None:
@@ -215,7 +223,7 @@ def test_leases_that_ran_out_in_an_outage_may_be_renewed_before_they_count(
     ledger = open_environment(environment.redis, brief).ledger
     assert ledger.work.claim("worker-a", ("classify.imdb_lstm",)) is not None
     reconciler = Reconciler(ledger, brief, "worker-b", (), lambda: None)
-    reconciler._succeeded_at -= 10.0  # since when Redis was away
+    reconciler._succeeded_at = time.monotonic() - 10.0  # since when Redis was away
 
     reconciler.run_once()
     during = environment.claim("worker-b")

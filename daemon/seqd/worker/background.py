@@ -7,6 +7,7 @@ a trace would look healthy.
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -106,7 +107,10 @@ class Reconciler(PeriodicTask):
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
         self._pruned_at = 0.0
-        self._succeeded_at = self._renewed_by = monotonic()
+        #: When the last round ended well, and until when leases may be renewed after an outage.
+        self._succeeded_at: float | None = None
+        self._renewed_by = -inf
+        self._lease_s = settings.lease_s
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and notify workers of what waits."""
@@ -126,7 +130,10 @@ class Reconciler(PeriodicTask):
         done since its last checkpoint is not done again.
         """
         now = monotonic()
-        if now - self._succeeded_at > self._pause_s + LONGEST_GAP_S:
+        gap_s = 0.0 if self._succeeded_at is None else now - self._succeeded_at
+        # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
+        is_new = now - self._renewed_by > self._lease_s
+        if gap_s > self._pause_s + LONGEST_GAP_S and is_new:
             self._renewed_by = now + RENEWAL_GRACE_S
         if now < self._renewed_by:
             return

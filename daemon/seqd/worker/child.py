@@ -66,6 +66,8 @@ class WorkLoop:
         A model that cannot be loaded is logged and left out: its jobs get the reason.
         """
         _tune_garbage_collector()
+        # Of a child that died while Redis was away, when the parent could not release it.
+        self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
         for route in self._context.routes:
             task, _, name = route.partition(".")
