@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Self
 
 import pytest
@@ -220,11 +221,7 @@ class Cluster:
     def publish_catalog(self) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""
         assert self.settings.redis_url is not None
-        spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
-        assert spec is not None and spec.loader is not None
-        light = module_from_spec(spec)
-        spec.loader.exec_module(light)
-        registry = a_registry_of([("light", light)], settings=self.settings)
+        registry = a_registry_of([("light", light_plugin())], settings=self.settings)
         redis = connect(self.settings.redis_url)
         ledger = Ledger(redis, self.settings, lambda route: None)
         publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
@@ -269,6 +266,15 @@ class Cluster:
             created_at_ms=1,
         )
         return store.publish(folder, draft).version
+
+
+def light_plugin() -> ModuleType:
+    """Import the plugin of `light_plugin/` into this process."""
+    spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
+    assert spec is not None and spec.loader is not None
+    light = module_from_spec(spec)
+    spec.loader.exec_module(light)
+    return light
 
 
 def live_settings(server: Server, folder: Path) -> Settings:

@@ -19,6 +19,7 @@
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
+    │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
@@ -203,6 +204,18 @@ class RedisUnreachable(UserError):
 
     code = "redis_unreachable"
     retryable = True
+
+
+class JobOutOfReach(RedisUnreachable):
+    """Redis was away for too long while somebody waited for a job, which goes on by itself."""
+
+    code = "job_out_of_reach"
+    #: EX_TEMPFAIL: a script tells a job that goes on from one that has to be sent again.
+    exit_status = 75
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
 
 
 class RedisRefused(UserError):

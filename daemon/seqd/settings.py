@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         description="Seconds without an answer from Redis, after which a connection is given up "
         "and a new one made.",
     )
+    outage_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a client waits for a Redis that has gone away, and then "
+        "goes on where it was, and for which a worker that starts waits for one; 0 fails at once. "
+        "A worker at work waits as long as it takes.",
+    )
     allow_eviction: bool = Field(
         default=False,
         description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",

@@ -20,7 +20,7 @@ from seqd.errors import LeaseLost, RedisUnreachable
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
 from seqd.ledger.jobs import JOB
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.redis import redis_errors, trouble_of
 from seqd.ledger.scripts import (
     Argument,
     Notify,
@@ -348,17 +348,30 @@ class Work:
         return as_int(reply[0]) == 1
 
     def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
+        attempts = self._scripts.attempts()
+        replies = dict[int, Reply]()
+        waiting = list(enumerate(rows))
+        while waiting:
+            answers = self._commit_replies([row for _, row in waiting])
+            replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
+            # Only those: of a unit that was committed a repeat would say `duplicate`.
+            refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
+            if refused and not self._scripts.again(attempts, _error_of(replies[refused[0][0]])):
+                break
+            waiting = refused
+        return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
+
+    def _commit_replies(self, rows: _Batch) -> list[Reply]:
+        """Commit units in one step; return the reply of each."""
         arguments: list[Argument] = []
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            reply = as_list(self._scripts.call("commit", *arguments))
+            return as_list(self._scripts.call("commit", *arguments))
         except ResponseError as error:
             if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
-                return [outcome for row in rows for outcome in self._commit([row])]
-            reply = [f"error {error}".encode()]
-        units = [unit for unit, _ in rows]
-        return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
+                return [reply for row in rows for reply in self._commit_replies([row])]
+            return [f"error {error}".encode()]
 
     def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
@@ -530,6 +543,18 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
     return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
+
+
+def _error_of(reply: Reply) -> str:
+    """Return what was wrong with a unit by the reply of its commit, '' for nothing."""
+    what, _, reason = as_text(reply).partition(" ")
+    return reason if what == "error" else ""
+
+
+def _is_passing(reply: Reply) -> bool:
+    """Return True where a unit was not committed for a reason that passes by itself."""
+    reason = _error_of(reply)
+    return reason != "" and trouble_of(ResponseError(reason)) is not None
 
 
 def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:

@@ -23,10 +23,12 @@ from seqd.errors import (
     InvalidParameters,
     LeaseLost,
     PluginFault,
+    RedisUnreachable,
     SeqdError,
     Stopped,
 )
 from seqd.hookspecs import Model, PluginParameters, TrainedModel
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
@@ -60,7 +62,7 @@ class TrainingRunner:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._publisher = Publisher(context, settings.lease_s)
+        self._publisher = Publisher(context)
         self._faults = TrainingFaults(context, settings)
 
     def run(self, claim: Claim) -> None:
@@ -178,7 +180,10 @@ class TrainingRunner:
 
     def _publish_event(self, unit: Unit, event: Event) -> None:
         try:
-            self._context.ledger.work.publish(unit, event)
+            with waiting_at_most(0):
+                self._context.ledger.work.publish(unit, event)
+        except RedisUnreachable as error:
+            log.debug("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this news, and the job's end says it all.
             log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
