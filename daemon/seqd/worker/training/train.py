@@ -118,7 +118,7 @@ class TrainingRunner:
         """Adopt or train the version; return it with the seconds of the epochs."""
         if run.sweep is not None:
             begun = "begun" if run.unit.attempt == 1 else "resumed"
-            line = run.log_event(f"{begun} by {self._context.identity.name}")
+            line = run.reporter.log(f"{begun} by {self._context.identity.name}")
             self._publish_event(run.unit, line)
         adopted = self._publisher.adopt(run)
         return self._train(run) if adopted is None else (adopted, 0.0)
@@ -161,7 +161,7 @@ class TrainingRunner:
             self._settings.data_dir,
             every_s=self._settings.checkpoint_s,
             stop=self._context.should_stop,
-            report=lambda message: publish(run.log_event(message)),
+            report=lambda message: publish(run.reporter.log(message)),
             data_sha256=data.sha256,
             curve=curve,
         )
