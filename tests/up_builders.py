@@ -46,18 +46,22 @@ def running_up(
     *,
     command: Sequence[str] = MODULE,
     working_folder: Path | None = None,
+    plugins: str = "light",
+    plugin_folder: Path = PLUGIN,
     **changes: object,
 ) -> Iterator[Up]:
     """Run it until the block ends; `changes` are settings."""
     settings = Settings(data_dir=folder / "data", **QUICK | changes)
-    Cluster(settings, folder)  # makes the model
+    if not settings.store_dir.exists():
+        Cluster(settings, folder)  # makes the model
     variables = {
         "SEQD_DATA_DIR": str(settings.data_dir),
-        "SEQD_ENABLED_PLUGINS": "light",
+        "SEQD_ENABLED_PLUGINS": plugins,
         "SEQD_LEASE_S": str(settings.lease_s),
         "SEQD_HEARTBEAT_S": str(settings.heartbeat_s),
         "SEQD_RECONCILE_S": str(settings.reconcile_s),
-        "PYTHONPATH": str(PLUGIN),
+        "SEQD_UNFIT_GRACE_S": str(settings.unfit_grace_s),
+        "PYTHONPATH": str(plugin_folder),
     }
     output = folder / "up.log"
     with output.open("wb") as screen:

@@ -19,6 +19,7 @@
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
+    │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
@@ -33,6 +34,8 @@
     │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
 
@@ -203,6 +206,18 @@ class RedisUnreachable(UserError):
     retryable = True
 
 
+class JobOutOfReach(RedisUnreachable):
+    """Redis was away for too long while somebody waited for a job, which goes on by itself."""
+
+    code = "job_out_of_reach"
+    #: EX_TEMPFAIL: a script tells a job that goes on from one that has to be sent again.
+    exit_status = 75
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
 class RedisRefused(UserError):
     """The Redis server wants another password or user."""
 
@@ -288,6 +303,19 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class NoFitWorker(SeqdError):
+    """No worker that is up can run what a job needs; the message has the reason of each."""
+
+    code = "no_fit_worker"
+    retryable = True
+
+
+class WorkerUnfit(SeqdError):
+    """This worker cannot run a version now, so its units are released; no item is to blame."""
+
+    code = "worker_unfit"
 
 
 class LeaseLost(SeqdError):

@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         description="Seconds without an answer from Redis, after which a connection is given up "
         "and a new one made.",
     )
+    outage_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a client waits for a Redis that has gone away, and then "
+        "goes on where it was, and for which a worker that starts waits for one; 0 fails at once. "
+        "A worker at work waits as long as it takes.",
+    )
     allow_eviction: bool = Field(
         default=False,
         description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",
@@ -117,6 +125,14 @@ class Settings(BaseSettings):
         ge=0,
         le=600,
         description="Wait before the third start of a unit; doubles with each.",
+    )
+    unfit_grace_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a job waits while no worker that is up can run it, and the "
+        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
+        "that none of them has stays in the catalog for as long.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,

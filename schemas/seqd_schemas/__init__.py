@@ -132,6 +132,8 @@ if TYPE_CHECKING:
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.states import Waiting as Waiting
+    from seqd_schemas.states import WaitingCode as WaitingCode
     from seqd_schemas.stored import from_stored as from_stored
     from seqd_schemas.stored import is_later as is_later
     from seqd_schemas.stored import to_stored as to_stored
@@ -176,7 +178,7 @@ _NAMES = {
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "
         "TrainedVersion TrainingResult"
     ),
-    "states": "Counts JobRecord JobState",
+    "states": "Counts JobRecord JobState Waiting WaitingCode",
     "stored": "from_stored is_later to_stored",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

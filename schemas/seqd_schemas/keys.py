@@ -72,6 +72,10 @@ class Keys:
         """HASH unit → JSON of an `ItemChunk`, compressed: its items that have errors."""
         return f"{self.job(job_id)}:failed"
 
+    def faults(self, job_id: str) -> str:
+        """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since."""
+        return f"{self.job(job_id)}:faults"
+
     def digests(self, job_id: str) -> str:
         """HASH unit → digest of the request and all input up to it; of jobs that are uploaded."""
         return f"{self.job(job_id)}:digests"

@@ -129,6 +129,21 @@ def test_an_outcome_that_no_result_can_hold_is_that_items_error(client):
     )
 
 
+def test_a_unit_that_writes_80_million_characters_is_read_back(client):
+    prompts = [f"{number} {'x' * 999_998}" for number in range(5)]
+
+    job = client.generate(prompts, model="echo", parameters={"samples": 16})
+
+    written = [result.output.samples for result in job.results()]
+    assert job.record().units == 1
+    assert [len(samples) for samples in written] == [16] * 5
+    assert all(
+        sample.text == prompt[::-1]
+        for prompt, samples in zip(prompts, written, strict=True)
+        for sample in samples
+    )
+
+
 def test_the_upload_is_never_far_ahead_of_the_workers(cluster):
     drawn = 0
     # Hardly compressible: a unit of eight takes about 1,000 bytes.

@@ -172,6 +172,20 @@ def test_an_entry_of_ten_megabytes_is_answered(producer: Producer, inbox: Inbox)
     assert producer.answer_to(next_one).outcome == "accepted"
 
 
+def test_a_worker_reads_no_more_large_entries_at_a_time_than_it_can_hold(
+    environment: Environment, producer: Producer, inbox: Inbox
+) -> None:
+    for n in range(6):
+        producer.add(b" " * 3_000_000, f"e{n}")
+
+    read = environment.ledger.inbox.read_new("worker-a", 1)
+    own = environment.ledger.inbox.read_own("worker-a")
+    answer_all(producer, inbox)
+
+    assert [len(read), len(own)] == [2, 2]
+    assert len(producer.all_answers()) == 6
+
+
 def test_a_second_rejection_under_one_identifier_takes_the_place_of_the_first(
     producer: Producer, inbox: Inbox
 ) -> None:
@@ -277,13 +291,16 @@ def test_an_answer_stands_behind_the_stream_id_of_its_entry(
     )
 
 
-def test_an_answer_is_given_though_somebody_wrote_over_the_answers(
+def test_an_answer_is_given_though_somebody_wrote_over_what_is_kept_of_them(
     environment: Environment, producer: Producer, inbox: Inbox
 ) -> None:
     environment.redis.set(environment.keys.inbox_answers(), "a string")
+    environment.redis.set(environment.keys.inbox_rejections(), "a string")
+    environment.redis.set(environment.keys.events("mine"), "a string")
     entry = producer.add_job("{}", "mine")
 
     assert the_answer(producer, inbox, entry).outcome == "rejected"
+    assert producer.rejection_of("mine").code == "invalid_request"
 
 
 def test_an_entry_whose_job_cannot_be_written_is_answered(

@@ -100,7 +100,7 @@ def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
     inputs = environment.ledger.jobs.inputs
     assert inputs(job_id, [0, 1]) == inputs(ended, [0, 1])
     assert environment.redis.ttl(environment.keys.input(job_id)) == -1
-    assert environment.redis.ttl(environment.keys.input(ended)) > 0
+    assert environment.redis.hget(environment.keys.job(ended), "held_by") == job_id.encode()
     bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
     assert int(environment.redis.hget(environment.keys.tenant("default"), "bytes")) == bytes_waiting
 

@@ -295,8 +295,11 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     for key in keys_of(environment, job_id):
         environment.redis.pexpire(key, 1)
     environment.wait_for_clock(environment.ledger.fleet.now_ms() + 2)
+    for bucket in environment.redis.zrange(environment.keys.kept(), 0, -1):
+        environment.redis.zadd(environment.keys.kept(), {bucket: 1})
 
     reconcile(environment)
+    environment.ledger.retention.evict()
 
     # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
     # the same time to live as its job.
@@ -370,20 +373,26 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
     environment.ledger.work.split(unit, parts)
+    environment.ledger.work.release_unit(environment.claim_unit(), faulted_by="worker-a")
     part = environment.claim_unit()
     environment.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
+    reject(environment, "theirs", a_failure())
     environment.ledger.fleet.publish_limits(environment.settings)
     environment.submit(chunk=a_chunk())
     environment.ledger.fleet.publish_worker(a_worker_status())
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     environment.queue_wakeup(CLASSIFY)
-    reject(environment, "theirs", a_failure())
     damaged = environment.submit_units(1, a_generate_job())
     environment.redis.set(environment.keys.job(damaged), "a string")
     environment.claim(routes=(GENERATE,))
 
     found = all_keys(environment)
+    without_delay = environment.with_settings(min_kept_s=0).settings
+    environment.ledger.fleet.publish_limits(without_delay)
+    environment.redis.set(environment.keys.memory(), "short")
+    environment.ledger.retention.evict()
+    found |= all_keys(environment)
 
     named = patterns_of(environment.keys)
     unnamed = [key for key in found if not any(name.fullmatch(key) for name in named.values())]

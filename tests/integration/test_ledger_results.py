@@ -1,6 +1,8 @@
 """What is committed can be read: results of any size, row by row, by every reader."""
 
 import zlib
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +19,9 @@ from seqd.client.completion import Completion
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults, Unit
-from seqd_schemas import GeneratedSample, Generation, ItemSuccess
+from seqd.worker.context import WorkerStats
+from seqd.worker.items import ItemRunner, unpack
+from seqd_schemas import GeneratedSample, Generation, ItemSuccess, JobState
 
 pytestmark = pytest.mark.processes
 
@@ -61,6 +65,29 @@ def test_as_completed_gives_results_of_more_than_one_row(environment: Environmen
     (ended,) = Completion(environment.ledger, "none", [handle], timeout_s=5)
 
     assert [result.custom_id for result in ended.results()] == [f"item-{n}" for n in range(5)]
+
+
+def test_as_completed_fetches_no_more_results_at_once_than_fit_into_a_reply(
+    environment: Environment,
+) -> None:
+    texts = [Random(number).randbytes(2_500_000).hex() for number in range(2)]
+    handles = []
+    for text in texts:
+        unit = submit_prompts(environment, 1)
+        samples = [
+            GeneratedSample(text=text[first : first + 1_000_000], temperature=1.0, seed=0)
+            for first in range(0, len(text), 1_000_000)
+        ]
+        output = Generation(prompt="", samples=tuple(samples))
+        environment.ledger.work.commit(unit, [ItemSuccess(custom_id="item-0", output=output)])
+        handles.append(JobHandle(environment.ledger, unit.job_id))
+
+    rows = environment.ledger.jobs.ended([handle.job_id for handle in handles])
+    ended = list(Completion(environment.ledger, "none", handles, timeout_s=5))
+
+    assert [row.blob is not None for row in rows] == [True, False]
+    read = [result.output for done in ended for result in done.results()]
+    assert ["".join(sample.text for sample in output.samples) for output in read] == texts  # type: ignore[union-attr]
 
 
 def test_a_stream_ends_with_texts_of_more_than_one_row(environment: Environment) -> None:
@@ -160,3 +187,29 @@ def test_what_a_training_made_is_a_row_like_any_other(environment: Environment) 
     row = environment.redis.hget(environment.keys.output(job_id), "train")
     assert row is not None
     assert zlib.decompress(row).decode() == a_training_result().model_dump_json() + "\n"
+
+
+def test_a_unit_that_wrote_more_than_one_step_takes_is_halved_until_its_results_fit(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (sixteen,) = blobs.pack_results(some_results(16))
+    monkeypatch.setattr("seqd.ledger.work.MAX_COMMIT_BYTES", len(sixteen) + 2)
+    context = SimpleNamespace(
+        ledger=environment.ledger, stats=WorkerStats(), jobs_finished=lambda jobs: None
+    )
+    runner = ItemRunner(context)  # type: ignore[arg-type] # what a commit needs of it
+    unit = submit_prompts(environment, 64)
+    names, job_id = [], unit.job_id
+
+    while True:
+        items = unpack(unit)
+        first, count = items.chunk.first_index, len(items.chunk.items)
+        names.append(unit.name)
+        runner._commit([(items, list(some_results(count, first=first)))])
+        if environment.record(job_id).state is JobState.COMPLETED:
+            break
+        unit = environment.claim_unit()
+
+    assert names[:4] == ["0", "0:0:32", "0:0:16", "0:16:32"]
+    assert ids_of(environment, job_id) == [f"item-{n}" for n in range(64)]
+    assert environment.record(job_id).counts.succeeded == 64

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders import a_chunk, a_classify_job
+from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.client.handle import JobHandle
@@ -157,6 +157,40 @@ def test_the_failed_items_of_a_small_job_can_be_tried_again(environment: Environ
 
     assert len(items) == 1
     assert environment.record(job_id).continued_by == retry
+
+
+def test_a_small_job_that_is_continued_is_held_and_then_kept_as_long_as_the_other(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(1)
+    environment.commit(environment.claim_unit(), errored=1)
+    before = environment.record(job_id)
+    results = environment.ledger.jobs.outputs(job_id, [0])
+    forget_events(environment, job_id)
+    items = tuple(failed_items(environment.ledger, job_id))
+    chunk = ItemChunk(first_index=0, items=items)
+
+    retry = environment.submit(retry_of(before), chunk=chunk, sealed=True)
+    held = environment.record(job_id)
+    lives = [
+        environment.redis.ttl(key)
+        for key in (environment.keys.job(job_id), environment.keys.output(job_id))
+    ]
+    unit = environment.claim_unit()
+    environment.ledger.work.commit(unit, some_results(1), chunk)
+
+    changes = {"continued_by": retry}
+    assert held.model_dump() == before.model_copy(update=changes).model_dump()
+    assert lives == [-1, -1]
+    assert environment.ledger.jobs.outputs(job_id, [0]) == results
+    assert [event.event for event in JobHandle(environment.ledger, job_id).events()] == [
+        "completed"
+    ]
+    kept_s = environment.redis.ttl(environment.keys.job(retry))
+    assert 0 < kept_s <= environment.redis.ttl(environment.keys.job(job_id)) + 1
+    for name in (retry, job_id):
+        environment.ledger.control.remove(name)
+    assert not environment.redis.keys(f"{environment.keys.tenant('default')}*")
 
 
 def test_larger_results_stay_in_a_key_of_their_own(environment: Environment) -> None:

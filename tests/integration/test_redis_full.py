@@ -1,7 +1,6 @@
 """Redis reaches its `maxmemory` in the middle of a job, and has room again some seconds later.
 
-Celery's listener ends when Redis is full, so a supervisor that starts it again belongs to this
-test. Nothing is lost, and the job completes by itself.
+Workers wait meanwhile. Nothing is lost, and the job completes by itself.
 """
 
 import json

@@ -7,6 +7,9 @@ test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` a
 training writes one small file, as slowly as the test asks for, makes a checkpoint after each epoch,
 and keeps a diary that a test can count steps in.
 
+A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
+names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
+
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
 
@@ -18,6 +21,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -112,6 +116,35 @@ def _spins(items: Sequence[WorkItem]) -> None:
         pass
 
 
+class CudaError(RuntimeError):
+    """Named as the libraries of devices name theirs."""
+
+
+#: What a sick worker raises.
+SICKNESSES: dict[str, Callable[[], Exception]] = {
+    "cuda": lambda: CudaError("CUDA error: an illegal memory access was encountered"),
+    "bug": lambda: ValueError("this worker was made to raise for everything"),
+    "memory": lambda: MemoryError("Unable to allocate 8 GiB"),
+    "library": lambda: ModuleNotFoundError("No module named 'heavy'", name="heavy"),
+    "disk": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
+}
+
+
+def _be_sick(place: str) -> None:
+    folder, worker = os.environ.get("SEQD_DATA_DIR"), os.environ.get("SEQD_WORKER", "")
+    for name in ("sick", f"sick-{worker}") if folder else ():
+        file = Path(folder or "") / name
+        for line in file.read_text().splitlines() if file.exists() else ():
+            where, what = line.split()
+            if where == place:
+                raise SICKNESSES[what]()
+
+
+def _needs_memory(items: Sequence[WorkItem]) -> None:
+    if len(items) > 2:
+        raise MemoryError(f"no memory for {len(items)} items")
+
+
 #: What a text can do to the batch that it is in.
 TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "raise": _raises,
@@ -120,6 +153,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "kill": _dies_of(signal.SIGKILL),
     "spin": _spins,
     "hold": _holds_the_interpreter,
+    "large": _needs_memory,
 }
 
 
@@ -137,12 +171,13 @@ class Echo(LoadedModel):
     memory_bytes = 1_000
 
     def warm_up(self) -> None:
-        return None
+        _be_sick("warm_up")
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
         assert isinstance(parameters, EchoParameters)
+        _be_sick("classify")
         outcomes = [self._label(item, items, parameters, context) for item in items]
         if any(item.text == "wrong" for item in items):
             return ["this is no Classification"]  # type: ignore[list-item]
@@ -152,6 +187,7 @@ class Echo(LoadedModel):
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
         assert isinstance(parameters, WriteParameters)
+        _be_sick("generate")
         texts = {
             (at, sample): letters(parameters, item, sample)
             for at, item in enumerate(items)
@@ -222,6 +258,7 @@ class EchoModel(Model):
     presets: ClassVar = {"quick": {"epochs": 1}}
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        _be_sick("load")
         if "records" not in json.loads((artifact.folder / WEIGHTS).read_text()):
             raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")
         return Echo()
@@ -236,6 +273,7 @@ class EchoModel(Model):
         learnt = int(str(checkpoint.progress["learnt"])) if checkpoint else 0
         _note(parameters, "begin")
         for epoch in range(learnt + 1, parameters.epochs + 1):
+            _be_sick("train")
             self._step(epoch, parameters, context, loss)
             if parameters.trick == "deaf":
                 self._save(epoch, parameters, context)

@@ -7,7 +7,8 @@ is away it waits with both, and the watchdog of an embedded server brings that b
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisFull, RedisUnreachable
@@ -18,7 +19,7 @@ from seqd.local.redis_watchdog import RedisWatchdog, ServerChange, ServerEvent
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.settings import Settings
-from seqd_schemas import WorkerState
+from seqd_schemas import ModelReference, PluginState, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,10 @@ _SERVER_STYLES = {
 }
 
 
+#: Gets the records of workers.
+OnLook = Callable[[Sequence[WorkerStatus]], None]
+
+
 class Daemon:
     """Workers on `slots`, on a Redis server that runs. Runs once."""
 
@@ -57,24 +62,33 @@ class Daemon:
         on_change: OnChange,
         *,
         watchdog: RedisWatchdog | None = None,
+        on_look: OnLook = lambda workers: None,
     ) -> None:
-        """`watchdog` is that of an embedded server, which then ends with the thread of `run`."""
+        """`watchdog` is that of an embedded server, which then ends with the thread of `run`.
+
+        `on_look` gets the records of the workers that are ready here, each time they are read.
+        """
         # One retry: while the server is away, signals and restarts must not wait for it.
         redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S)
         self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
         self._watchdog = watchdog
+        self._on_change = on_change
+        self._on_look = on_look
+        self._look_every_s = settings.heartbeat_s
         self._looked_at_s = self._released_at_s = float("-inf")
-        self._ready: frozenset[str] = frozenset()
+        #: Workers of ours that run and have been ready.
+        self._started: set[str] = set()
+        self._workers: Mapping[str, WorkerStatus] = {}
         #: Workers that died and whose leases are to be released.
         self._dead: list[str] = []
         self._supervisor = Supervisor(
             settings,
             redis_url,
             slots,
-            on_change=on_change,
+            on_change=self._note_change,
             on_worker_death=self._note_death,
             is_ready=self._is_ready,
-            periodic_task=self._look_after_redis,
+            periodic_task=self._look_around,
         )
 
     def check_server(self) -> None:
@@ -89,11 +103,22 @@ class Daemon:
         """Request the end of all workers; safe from any thread."""
         self._supervisor.request_stop()
 
-    def _look_after_redis(self) -> None:
+    def _look_around(self) -> None:
         if self._watchdog is not None:
             self._watchdog.look()
-        if self._dead and time.monotonic() - self._released_at_s >= _RELEASE_EVERY_S:
+        now_s = time.monotonic()
+        if self._dead and now_s - self._released_at_s >= _RELEASE_EVERY_S:
             self._release_leases()
+        if now_s - self._looked_at_s >= self._look_every_s and self._redis_is_up():
+            self._look()
+
+    def _note_change(self, change: WorkerChange) -> None:
+        if change.change is Change.READY:
+            self._started.add(change.worker_id)
+            self._on_look(self._ours())
+        else:
+            self._started.discard(change.worker_id)
+        self._on_change(change)
 
     def _redis_is_up(self) -> bool:
         return self._watchdog is None or self._watchdog.is_up
@@ -101,18 +126,23 @@ class Daemon:
     def _is_ready(self, worker_id: str) -> bool:
         now_s = time.monotonic()
         if now_s - self._looked_at_s >= _LOOK_S and self._redis_is_up():
-            self._looked_at_s = now_s
-            self._ready = self._look()
-        return worker_id in self._ready
+            self._look()
+        status = self._workers.get(worker_id)
+        return status is not None and status.state in (WorkerState.READY, WorkerState.BUSY)
 
-    def _look(self) -> frozenset[str]:
+    def _look(self) -> None:
+        """Read what workers say of themselves, and pass on what ours do."""
+        self._looked_at_s = time.monotonic()
         try:
             workers = self._ledger.fleet.workers()
         except (RedisUnreachable, RedisFull) as error:
-            log.warning("cannot see whether workers are ready: %s", error)
-            return self._ready
-        able = (WorkerState.READY, WorkerState.BUSY)
-        return frozenset(worker.worker for worker in workers if worker.state in able)
+            log.warning("cannot see how the workers are: %s", error)
+            return
+        self._workers = {worker.worker: worker for worker in workers}
+        self._on_look(self._ours())
+
+    def _ours(self) -> list[WorkerStatus]:
+        return [self._workers[name] for name in sorted(self._started & self._workers.keys())]
 
     def _note_death(self, worker_id: str) -> None:
         self._dead.append(worker_id)
@@ -139,6 +169,48 @@ def watchdog_of(
     return None if server is None else RedisWatchdog(server, on_change)
 
 
+@dataclass(slots=True)
+class Troubles:
+    """What workers say that they cannot run, and what of it has been told."""
+
+    _told: dict[str, str] = field(default_factory=dict)
+
+    def news(self, workers: Sequence[WorkerStatus]) -> tuple[list[str], list[str]]:
+        """Return what is new, and what is over, as lines.
+
+        The workers of one machine have the same plugins: a broken one is told once, by its reason.
+        What a worker cannot run is told for each slot.
+        """
+        now = {key: line for worker in workers for key, line in _troubles_of(worker).items()}
+        new = [line for key, line in now.items() if key not in self._told]
+        slots = {worker.slot for worker in workers}
+        over = [
+            line
+            for key, line in self._told.items()
+            if key not in now and key.partition(" ")[0] in slots
+        ]
+        kept = {key: line for key, line in self._told.items() if line not in over}
+        self._told = {**kept, **now}
+        return new, over
+
+
+def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
+    """Return the lines of a worker's troubles, each with a key that stays while it lasts."""
+    broken = {
+        f"plugin {plugin.name} {plugin.reason}": f"plugin {plugin.name} is broken: {plugin.reason}"
+        for plugin in worker.plugins
+        if plugin.state is PluginState.BROKEN
+    }
+    unfit = {}
+    for entry in worker.unfit:
+        what = entry.model if entry.version is None else ModelReference(entry.model, entry.version)
+        act = "train" if entry.version is None else "run"
+        unfit[f"{worker.slot} {what} {entry.code}"] = (
+            f"{worker.slot} cannot {act} {what}: {entry.message or entry.code}"
+        )
+    return {**broken, **unfit}
+
+
 class FleetLog:
     """Prints a line for each change of a worker. Only the supervisor's thread calls `show`."""
 
@@ -147,6 +219,7 @@ class FleetLog:
         self._screen = Screen()
         self._width = max(len(slot.name) for slot in slots)
         self._ready: set[str] = set()
+        self._troubles = Troubles()
         self._began_s: float | None = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -161,6 +234,14 @@ class FleetLog:
             self._say_when_all_are_ready()
         else:
             self._ready.discard(change.slot)
+
+    def show_troubles(self, workers: Sequence[WorkerStatus]) -> None:
+        """Print what workers cannot run since the last call, and what they can again."""
+        new, over = self._troubles.news(workers)
+        for line in new:
+            self._screen.say(line, "red")
+        for line in over:
+            self._screen.say(f"over: {line}", "green")
 
     def show_server(self, change: ServerChange) -> None:
         """Print a change of the embedded server."""

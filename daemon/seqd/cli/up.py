@@ -84,7 +84,14 @@ def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
     with running_server(settings) as server:
         log = FleetLog(slots)
         watchdog = watchdog_of(server.embedded, log.show_server)
-        daemon = Daemon(settings, server.url, slots, log.show, watchdog=watchdog)
+        daemon = Daemon(
+            settings,
+            server.url,
+            slots,
+            log.show,
+            watchdog=watchdog,
+            on_look=log.show_troubles,
+        )
         daemon.check_server()
         _greet(log, settings, server.url, is_elsewhere=is_elsewhere)
         status = daemon.run()

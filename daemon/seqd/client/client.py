@@ -5,7 +5,7 @@ handle at once. An input of more than one unit is uploaded by a thread while the
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from threading import Lock
 from types import TracebackType
@@ -27,13 +27,21 @@ from seqd.client.requests import (
 )
 from seqd.client.results import failed_items
 from seqd.client.upload import Upload
-from seqd.errors import IdempotencyConflict, InvalidRequest, WrongState
+from seqd.client.waiting import with_waiting
+from seqd.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    JobOutOfReach,
+    RedisUnreachable,
+    WrongState,
+)
 from seqd.inputs.duplicates import refuse_duplicates
 from seqd.inputs.items import items_of
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import PackedChunk, chunks_of, text_chunks_of
-from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.outage import Outage
+from seqd.ledger.redis import outage_of, wait_until_durable
 from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
 from seqd.ledger.wakeup import Wakeup
 from seqd_schemas import (
@@ -67,7 +75,11 @@ T = TypeVar("T")
 
 
 class Client:
-    """A connection to a daemon. Safe to share between threads; use it as a context manager."""
+    """A connection to a daemon. Safe to share between threads; use it as a context manager.
+
+    A Redis that goes away is waited for, `SEQD_OUTAGE_S` seconds at most: whatever sends, waits or
+    reads goes on where it was, and loses and doubles nothing. One that never answered is not.
+    """
 
     def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
         """Find the server; connects on first use.
@@ -84,7 +96,13 @@ class Client:
             from seqd.local.endpoint import redis_url_of
 
             redis_url = redis_url_of(self._settings)
-        self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)
+        outage_s = self._settings.outage_s
+        promise = f"waiting for it, for {outage_s:g} s at most (SEQD_OUTAGE_S)" if outage_s else ""
+        self._redis = connect(
+            redis_url,
+            timeout_s=self._settings.redis_timeout_s,
+            outage=Outage(limit_s=outage_s, promise=promise),
+        )
         self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
@@ -102,6 +120,7 @@ class Client:
     ) -> None:
         if error is not None:
             # The caller is on its way out; the rest of its input may never come.
+            outage_of(self._redis).gives_up = lambda: True
             for handle in self._handles:
                 handle.give_up(error)
             with suppress(IdempotencyConflict):  # the caller's own error says why it leaves
@@ -141,7 +160,8 @@ class Client:
         of `JobOptions`.
 
         Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent, and
-        RedisUnreachable, RedisRefused or RedisFull.
+        RedisUnreachable (JobOutOfReach where the job may have been written), RedisRefused or
+        RedisFull.
         """
         if isinstance(items, FileSource):
             return self._send(job_of("classify", model, options, source=items), options)
@@ -306,11 +326,11 @@ class Client:
 
     def jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that are kept, newest first."""
-        return self._ledger.jobs.newest(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest(limit))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        return self._ledger.jobs.newest_open(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest_open(limit))
 
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
@@ -340,6 +360,7 @@ class Client:
         texts: Iterable[LabelledText] = (),
     ) -> JobHandle:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
+        asked_id = checked_id(options.get("job_id") or new_job_id())
         admitted = admit(job, self._ledger.fleet.catalog())
         entries = iter(entries)
         chunks = chain[ItemChunk | TextChunk](
@@ -351,17 +372,17 @@ class Client:
             raise InvalidRequest("There are no items; at least one is due.")
         first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
         is_whole = first is not None and len(head) == 1
-        asked_id = checked_id(options.get("job_id") or new_job_id())
         token = new_token() if is_upload else ""
-        accepted = self._ledger.submissions.submit(
-            job,
-            job_id=asked_id,
-            version=admitted.version,
-            unit_items=admitted.unit_items,
-            chunk=first,
-            sealed=is_whole,
-            owner=token,
-        )
+        with _naming_what_was_sent(asked_id):
+            accepted = self._ledger.submissions.submit(
+                job,
+                job_id=asked_id,
+                version=admitted.version,
+                unit_items=admitted.unit_items,
+                chunk=first,
+                sealed=is_whole,
+                owner=token,
+            )
         upload: Upload | None = None
         if existing := accepted.existing:
             whole = chain(head, chunks)
@@ -428,6 +449,19 @@ def _cut_anew(
     """Cut an input, of which `head` has been read, into units of another size."""
     read = (entry for chunk in head if isinstance(chunk, ItemChunk) for entry in chunk.items)
     return chain[ItemChunk | TextChunk](chunks_of(chain(read, entries), unit_items))
+
+
+@contextmanager
+def _naming_what_was_sent(job_id: str) -> Iterator[None]:
+    """Raise JobOutOfReach for a Redis that went away while a job was written."""
+    try:
+        yield
+    except RedisUnreachable as error:
+        raise JobOutOfReach(
+            job_id,
+            f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
+            f"{job_id} says so. Sent again with that job_id, it is made once.",
+        ) from error
 
 
 def _has_its_data(job: Job) -> bool:

@@ -63,7 +63,8 @@ def merged_results(
 ) -> Iterator[ItemSuccess | ItemFailure]:
     """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
 
-    Both are in the first job's order, so nothing is held but one result of each.
+    Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged
+    for an answer to an item that the first job does not have.
     """
     answer = next(retried, None)
     for result in first:
@@ -72,6 +73,12 @@ def merged_results(
             answer = next(retried, None)
         else:
             yield result
+    if answer is not None:
+        raise JobDamaged(
+            f"A retry has a result of {answer.custom_id!r}, and the job that it continues none in "
+            "that place: results are missing there. Read the retry's own, and hand in again what "
+            "is missing."
+        )
 
 
 def results_by_now(ledger: Ledger, record: JobRecord) -> dict[str, ItemSuccess | ItemFailure]:
@@ -108,9 +115,12 @@ def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Iterator[ResultLin
         for row in jobs.rows(record.job_id, name):
             is_committed = True
             yield from unpack_lines(row)
-        blob = None if is_committed else jobs.inputs(record.job_id, [name])[0]
-        if blob is not None:
-            yield from _undone(blob, record.state)
+        if is_committed:
+            continue
+        blob = jobs.inputs(record.job_id, [name])[0]
+        if blob is None:
+            raise jobs.missing(record.job_id, f"unit {name} of the results")
+        yield from _undone(blob, record.state)
 
 
 def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:

@@ -43,8 +43,10 @@ GIVE_UP_S = 5.0
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 1.0
 
-#: Seconds for which an upload bears with a Redis that is away or full, and between two tries.
+#: Seconds for which the data of a training waits for room.
 PATIENCE_S = 60.0
+
+#: Seconds between two tries while Redis is away or full (SEQD_OUTAGE_S says for how long).
 OUTAGE_WAIT_S = 0.5
 
 #: Signs of life within the silence after which another client takes the job over.
@@ -219,7 +221,7 @@ class Upload:
 
     def _patiently(self, step: Callable[[], Step]) -> Step:
         """Take a step again while Redis is away; a step that was taken already does nothing."""
-        deadline = monotonic() + PATIENCE_S
+        deadline = monotonic() + self._ledger.outage_s
         while True:
             try:
                 return step()

@@ -199,9 +199,11 @@ def unpack_texts(blob: bytes) -> TextChunk:
 def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
     """Return results as rows of JSON Lines, each compressed; one row, where they fit into it."""
     to_json = ITEM_RESULT.serializer.to_json
+    lines = [to_json(result, exclude_defaults=True) + b"\n" for result in results]
+    if sum(map(len, lines)) <= RESULT_ROW_BYTES:
+        return [_deflate(b"".join(lines))]
     rows, held, size = list[bytes](), list[bytes](), 0
-    for result in results:
-        line = to_json(result, exclude_defaults=True) + b"\n"
+    for line in lines:
         if held and size + len(line) > RESULT_ROW_BYTES:
             rows.append(_deflate(b"".join(held)))
             held, size = [], 0

@@ -97,6 +97,26 @@ class Control:
             # Not `fail`: a job that somebody has deleted by hand is no error here.
             self._scripts.call("end_job", job_id, JobState.FAILED.value, to_stored(failure), "", "")
 
+    def open_queues(self, first: int, most: int) -> list[tuple[str, str]]:
+        """Return open jobs by age, from a place in their order, each with its queue.
+
+        Those that are paused are left out.
+        """
+        with redis_errors(self._redis):
+            rows = self._redis.zrange(self._keys.open_jobs(), first, first + most - 1)
+            ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
+            with self._redis.pipeline(transaction=False) as pipe:
+                for job_id in ids:
+                    pipe.hmget(self._keys.job(job_id), "queue", "state")
+                # Errors of damaged jobs, which a claim puts into quarantine, stand in their places.
+                replies = pipe.execute(raise_on_error=False)
+        queues = []
+        for job_id, reply in zip(ids, replies, strict=True):
+            queue, state = reply if isinstance(reply, list) else (None, None)
+            if isinstance(queue, bytes) and state != b"paused":
+                queues.append((job_id, queue.decode(errors="replace")))
+        return queues
+
     def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
         reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
         outcome = _known(job_id, reply)

@@ -1,11 +1,13 @@
 """What workers publish: their records, the catalog of models, the operator's limits. Also locks.
 
 A worker's record has a time to live, so a worker that is gone drops out by itself. The catalog has
-none: a job may be submitted while no worker is up.
+none: a job may be submitted while no worker is up. `seqd.worker.stale_entries` removes from it what
+none of the workers that are up serves.
 """
 
 import logging
 from collections.abc import Collection, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
@@ -34,6 +36,8 @@ class Fleet:
         self._keys = settings.keys
         self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
+        #: What `workers` returned last, and when.
+        self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         #: A worker that missed three heartbeats is gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
 
@@ -70,6 +74,14 @@ class Fleet:
 
         records = _readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
+
+    def recent_workers(self, max_age_s: float) -> "list[WorkerStatus]":
+        """Return what `workers` does, or did within the last `max_age_s` seconds."""
+        read_s, workers = self._recent
+        if monotonic() - read_s > max_age_s:
+            workers = self.workers()
+            self._recent = (monotonic(), workers)
+        return workers
 
     def prune(self) -> None:
         """Delete names of workers that have not been seen for a day."""
@@ -122,6 +134,34 @@ class Fleet:
         with redis_errors(self._redis):
             rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), list(models)))
         return None not in rows
+
+    def published_models(self) -> frozenset[str]:
+        """Return the names of the models in the catalog."""
+        with redis_errors(self._redis):
+            names = cast(list[bytes], self._redis.hkeys(self._keys.catalog()))
+        return frozenset(name.decode(errors="replace") for name in names)
+
+    def remove_published(self, models: Collection[str], older_than_ms: int) -> list[str]:
+        """Remove models from the catalog that were published before a time; return their names.
+
+        A worker that publishes one of them at this very moment does so again within
+        `SEQD_RECONCILE_S`.
+        """
+        names = sorted(models)
+        with redis_errors(self._redis):
+            rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), names))
+        recent = {
+            entry.model
+            for row in rows
+            if row is not None
+            for entry in self._entry(row)
+            if entry.published_at_ms >= older_than_ms
+        }
+        old = [name for name in names if name not in recent]
+        if old:
+            with redis_errors(self._redis):
+                self._redis.hdel(self._keys.catalog(), *old)
+        return old
 
     def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that workers have published, sorted by name."""

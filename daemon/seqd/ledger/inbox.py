@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import InboxFull, failure_of, wire_text
 from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Argument, Scripts, as_int
+from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 #: Milliseconds after which another worker claims an entry that was read and not answered.
 CLAIM_IDLE_MS: Final = 30_000
-#: Entries read at a time, and milliseconds that a read waits for one.
+#: Entries read at a time; bytes of entries after which no other is read, since a worker holds them.
 BATCH: Final = 16
+BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Milliseconds that a read waits for an entry.
 BLOCK_MS: Final = 500
 
 #: Seconds for which a rejection is kept, and one of a request that may be sent again soon.
@@ -32,9 +34,6 @@ PASSING_REJECTION_TTL_S: Final = 600
 
 #: Seconds after which an inbox that was full may have room.
 INBOX_RETRY_S: Final = 5.0
-
-#: Stream id and fields; without fields where the entry is there no more.
-_Row = tuple[bytes, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,27 +93,37 @@ class InboxStream:
 
         Waits at most `block_ms` for one; None does not wait.
         """
-        return self._read(worker, ">", block_ms)
+        if block_ms is None:
+            return self._read(worker, ">", BATCH, BATCH_BYTES)
+        reply = self._in_group(
+            lambda: self._redis.xreadgroup(
+                INBOX_GROUP, worker, {self._keys.inbox(): ">"}, count=1, block=block_ms
+            )
+        )
+        rows = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], reply or [])
+        first = [Entry(name.decode(), fields) for _, part in rows for name, fields in part]
+        left_bytes = BATCH_BYTES - sum(entry.size for entry in first)
+        if not first or left_bytes <= 0:
+            return first
+        return first + self._read(worker, ">", BATCH - 1, left_bytes)
 
     def read_own(self, worker: str) -> list[Entry]:
         """Return entries that `worker` has read and not answered."""
-        return self._read(worker, "0", None)
+        return self._read(worker, "0", BATCH, BATCH_BYTES)
 
-    def claim_idle(self, worker: str) -> list[Entry]:
-        """Return entries that another worker has read long ago, and make them `worker`'s."""
-        reply = self._in_group(
+    def claim_idle(self, worker: str) -> bool:
+        """Make entries that another worker has read long ago `worker`'s own; False for none."""
+        claimed = self._in_group(
             lambda: self._redis.xautoclaim(
                 self._keys.inbox(),
                 INBOX_GROUP,
                 worker,
                 min_idle_time=CLAIM_IDLE_MS,
                 count=BATCH,
+                justid=True,  # also of an entry that its producer has deleted
             )
         )
-        rows = cast(list[_Row | tuple[None, None]], cast(list[object], reply)[1])
-        known = [row for row in rows if row[0] is not None]
-        # Redis before 7 does not name those that their producer has deleted; they are ours now.
-        return self._entries(known) if len(known) == len(rows) else self.read_own(worker)
+        return bool(claimed)
 
     def accept_again(self, entry: Entry, job_id: str) -> None:
         """Answer that job `job_id` is there already, as an entry with the same content made it."""
@@ -164,8 +173,9 @@ class InboxStream:
         entries, allowed = self._length()
         if not entries:
             return InboxState(0, allowed, None)
+        inbox = self._keys.inbox()
         with redis_errors(self._redis):
-            oldest = cast(list[_Row], self._redis.xrange(self._keys.inbox(), count=1))
+            oldest = cast(list[tuple[bytes, object]], self._redis.xrange(inbox, count=1))
             seconds, micros = self._redis.time()
         if not oldest:
             return InboxState(0, allowed, None)
@@ -179,14 +189,11 @@ class InboxStream:
             entries, allowed = cast(tuple[int, bytes | None], pipe.execute())
         return entries, int(allowed) if allowed is not None and allowed.isdigit() else None
 
-    def _read(self, worker: str, after: str, block_ms: int | None) -> list[Entry]:
-        reply = self._in_group(
-            lambda: self._redis.xreadgroup(
-                INBOX_GROUP, worker, {self._keys.inbox(): after}, count=BATCH, block=block_ms
-            )
+    def _read(self, worker: str, after: str, most: int, most_bytes: int) -> list[Entry]:
+        rows = self._in_group(
+            lambda: self._scripts.call("read_inbox", worker, after, most, most_bytes)
         )
-        rows = cast(list[tuple[bytes, list[_Row]]], reply or [])
-        return self._entries([row for _, part in rows for row in part])
+        return [_entry_of(*as_list(row)) for row in as_list(cast(Reply, rows))]
 
     def _in_group(self, read: Callable[[], object]) -> object:
         """Return what `read` does; makes the group that a new or emptied Redis does not have."""
@@ -199,13 +206,10 @@ class InboxStream:
             self._scripts.call("open_inbox")
             return read()
 
-    def _entries(self, rows: list[_Row]) -> list[Entry]:
-        """Return the entries that are there; one that its producer has deleted is acknowledged."""
-        deleted = [entry_id for entry_id, fields in rows if not fields]
-        if deleted:
-            with redis_errors(self._redis):
-                self._redis.xack(self._keys.inbox(), INBOX_GROUP, *deleted)
-        return [Entry(entry_id.decode(), fields) for entry_id, fields in rows if fields]
+
+def _entry_of(entry_id: Reply, content: Reply) -> Entry:
+    parts = [as_bytes(part) for part in as_list(content)]
+    return Entry(as_text(entry_id), dict(zip(parts[::2], parts[1::2], strict=True)))
 
 
 def _json_of(answer: InboxAnswer) -> str:

@@ -16,7 +16,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd import __version__
-from seqd.errors import JobDamaged, LaterVersion
+from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
 from seqd.ledger.control import Control, damaged_job
 from seqd.ledger.redis import redis_errors, transient_error
 from seqd.ledger.retention import Retention
@@ -125,6 +125,26 @@ class Jobs:
         """Return True while a job is kept."""
         with redis_errors(self._redis):
             return bool(self._redis.exists(self._keys.job(job_id)))
+
+    def missing(self, job_id: str, what: str) -> SeqdError:
+        """Return the error for a part of a job that is not there, as `unit 3 of the results`."""
+        if self.exists(job_id):
+            return damaged_job(f"job {job_id}", f"there is no {what}")
+        if self._retention.was_evicted(job_id):
+            return self._retention.unknown_job(job_id)
+        return UnknownJob(
+            f"Job {job_id} went while it was read, and with it {what}: its time to live has "
+            "passed, or somebody has removed it. Hand its input in again as a new job."
+        )
+
+    def continued(self, job_id: str) -> str | None:
+        """Return the job that one continues, also one that is not kept any more; None for none.
+
+        One that somebody has removed is not continued by any.
+        """
+        with redis_errors(self._redis):
+            earlier = cast(bytes | None, self._redis.hget(self._keys.job(job_id), "continues"))
+        return None if earlier is None else earlier.decode()
 
     def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
         """Yield those of some jobs that are kept and readable, with one round trip for all."""
@@ -251,16 +271,20 @@ class Jobs:
     def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
         """Yield the input blobs of an ended job's items without an output, in the items' order.
 
-        Those of units that were done hold the failed items alone.
+        Those of units that were done hold the failed items alone. Raises UnknownJob when the job
+        goes meanwhile, and JobDamaged where one of them is missing.
         """
         kept = (self._keys.failed(job_id), self._keys.input(job_id))
         with redis_errors(self._redis):
             names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
+        if not names and not self.exists(job_id):
+            raise self.missing(job_id, "all of the items to try again")
         for name in sorted(names, key=_unit_order):
             with redis_errors(self._redis):
                 blob = cast(bytes | None, self._redis.hget(names[name], name))
-            if blob is not None:  # else its time to live has passed meanwhile
-                yield blob
+            if blob is None:
+                raise self.missing(job_id, f"unit {name.decode()} of the items to try again")
+            yield blob
 
     def parts(self, job_id: str, unit: int) -> list[str]:
         """Return the names of a unit's parts in order; of one that was not split, its own."""
@@ -476,6 +500,13 @@ def _read_record(job_id: str, row: _Row) -> JobRecord:
         raise damaged_job(f"job {job_id}", reason) from None
 
 
+def _kept_until(row: dict[str, bytes], ended_at_ms: int | None) -> int | None:
+    # One that is held is kept for a job that has not ended.
+    if ended_at_ms is None or "held_by" in row:
+        return None
+    return ended_at_ms + int(row["ttl"]) * 1000
+
+
 def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
     failure, training = row.get("failure"), row.get("training")
     continued_by = row.get("continued_by")
@@ -497,7 +528,7 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         started_at_ms=_number(row, "started"),
         ended_at_ms=ended_at_ms,
         expires_at_ms=_number(row, "expires_at"),
-        kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
+        kept_until_ms=_kept_until(row, ended_at_ms),
         continued_by=None if continued_by is None else continued_by.decode(),
         failure=None if failure is None else from_stored(Failure, failure),
         training=None if training is None else from_stored(TrainingResult, training),

@@ -59,14 +59,17 @@ class Retention:
             memory=int(row.get(b"memory", 0)),
         )
 
-    def unknown_job(self, job_id: str) -> UnknownJob:
-        """Return the error for a job that is not there, which says so if it had to make room."""
+    def was_evicted(self, job_id: str) -> bool:
+        """Return True for one of the last 10,000 jobs that had to make room."""
         try:
             with redis_errors(self._redis):
-                was_evicted = self._redis.lpos(self._keys.evicted(), job_id) is not None
+                return self._redis.lpos(self._keys.evicted(), job_id) is not None
         except ResponseError:  # somebody has written something else there
-            was_evicted = False
-        if not was_evicted:
+            return False
+
+    def unknown_job(self, job_id: str) -> UnknownJob:
+        """Return the error for a job that is not there, which says so if it had to make room."""
+        if not self.was_evicted(job_id):
             return unknown_job(job_id)
         return UnknownJob(
             f"No job {job_id!r} any more. It had ended, and was removed before its time to make "

@@ -37,6 +37,7 @@ from seqd.errors import (
 )
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
+from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_int, as_list, as_text
 from seqd_schemas import (
     FileSource,
@@ -209,9 +210,18 @@ class Submissions:
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> list[Accepted | SeqdError]:
         rows = [part for row in batch for part in row]
-        reply = as_list(self._scripts.call("submit", len(template.fields), *template.fields, *rows))
-        replies = [as_list(part) for part in reply]
-        if any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies):
+        head = (len(template.fields), *template.fields)
+        attempts = self._scripts.attempts()
+        is_due = False
+        while True:
+            reply = as_list(self._scripts.call("submit", *head, *rows))
+            replies = [as_list(part) for part in reply]
+            is_due |= any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies)
+            refused = next((text for part in replies if (text := _passing_error(part))), "")
+            # All of them again: those that are there are not made twice.
+            if not refused or not self._scripts.again(attempts, refused):
+                break
+        if is_due:
             self._notify(_route(template.job))
         return [
             self._outcome(template.job, str(row[0]), str(row[1]), part)
@@ -305,6 +315,12 @@ class Submissions:
         if job.idempotency_key is None:
             return ""
         return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
+
+
+def _passing_error(reply: list[Reply]) -> str:
+    """Return why a job was refused just now, where the reason passes by itself; '' else."""
+    reason = as_text(reply[1]) if as_text(reply[0]) == "error" else ""
+    return reason if reason and trouble_of(ResponseError(reason)) else ""
 
 
 def new_job_id() -> str:

@@ -20,7 +20,7 @@ from seqd.errors import LeaseLost, RedisUnreachable
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
 from seqd.ledger.jobs import JOB
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.redis import redis_errors, trouble_of
 from seqd.ledger.scripts import (
     Argument,
     Notify,
@@ -89,6 +89,11 @@ class Unit:
     blob: bytes
     #: True when this claim started the job.
     started_job: bool
+    #: How often workers that were not fit for it released it, the last of them, and how long
+    #: ago the first did.
+    faults: int = 0
+    faulted_by: str = ""
+    faulted_s: float = 0.0
 
     @property
     def is_part(self) -> bool:
@@ -238,12 +243,16 @@ class Work:
             return True
         return as_text(reply) == "ended"
 
-    def release_unit(self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False) -> bool:
-        """Make a unit claimable after `wait_s`; False when it was not ours any more."""
+    def release_unit(
+        self, unit: Unit, *, wait_s: float = 0.0, crashed: bool = False, faulted_by: str = ""
+    ) -> bool:
+        """Make a unit claimable after `wait_s`; False when it was not ours any more.
+
+        `faulted_by` names a worker that is not fit for it.
+        """
         wait_ms = int(wait_s * 1000)
-        reply = as_list(
-            self._call("release_unit", unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed))
-        )
+        row = (unit.job_id, unit.name, unit.attempt, wait_ms, int(crashed), faulted_by)
+        reply = as_list(self._call("release_unit", *row))
         return self._done_and_notified(reply)
 
     def release_worker(self, worker: str, *, crashed: bool) -> None:
@@ -274,6 +283,10 @@ class Work:
             if as_int(reply[1]) < EXPIRE_UNITS:
                 break
         return requeued
+
+    def wake(self, route: str) -> None:
+        """Send a wakeup to a route, whatever waits there."""
+        self._notify(route)
 
     def notify_where_due(self, queues: Sequence[str]) -> None:
         """Notify the routes of those queues that have claimable units, where no wakeup waits."""
@@ -335,17 +348,30 @@ class Work:
         return as_int(reply[0]) == 1
 
     def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
+        attempts = self._scripts.attempts()
+        replies = dict[int, Reply]()
+        waiting = list(enumerate(rows))
+        while waiting:
+            answers = self._commit_replies([row for _, row in waiting])
+            replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
+            # Only those: of a unit that was committed a repeat would say `duplicate`.
+            refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
+            if refused and not self._scripts.again(attempts, _error_of(replies[refused[0][0]])):
+                break
+            waiting = refused
+        return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
+
+    def _commit_replies(self, rows: _Batch) -> list[Reply]:
+        """Commit units in one step; return the reply of each."""
         arguments: list[Argument] = []
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            reply = as_list(self._scripts.call("commit", *arguments))
+            return as_list(self._scripts.call("commit", *arguments))
         except ResponseError as error:
             if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
-                return [outcome for row in rows for outcome in self._commit([row])]
-            reply = [f"error {error}".encode()]
-        units = [unit for unit, _ in rows]
-        return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
+                return [reply for row in rows for reply in self._commit_replies([row])]
+            return [f"error {error}".encode()]
 
     def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
@@ -464,6 +490,7 @@ def _claim(reply: list[Reply]) -> Claim:
 
 def _unit(reply: Reply) -> Unit:
     row = as_list(reply)
+    faults = _faults(as_text(row[6])) if row[6] else (0, "", 0.0)
     return Unit(
         job_id=as_text(row[0]),
         name=as_text(row[1]),
@@ -471,7 +498,16 @@ def _unit(reply: Reply) -> Unit:
         crashes=as_int(row[3]),
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
+        faults=faults[0],
+        faulted_by=faults[1],
+        faulted_s=faults[2],
     )
+
+
+def _faults(text: str) -> tuple[int, str, float]:
+    """Return what `claim.lua` says of a unit that was released by workers not fit for it."""
+    count, age_ms, worker = text.split(" ", 2)
+    return int(count), worker, int(age_ms) / 1000
 
 
 def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults]:
@@ -507,6 +543,18 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
     return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
+
+
+def _error_of(reply: Reply) -> str:
+    """Return what was wrong with a unit by the reply of its commit, '' for nothing."""
+    what, _, reason = as_text(reply).partition(" ")
+    return reason if what == "error" else ""
+
+
+def _is_passing(reply: Reply) -> bool:
+    """Return True where a unit was not committed for a reason that passes by itself."""
+    reason = _error_of(reply)
+    return reason != "" and trouble_of(ResponseError(reason)) is not None
 
 
 def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:

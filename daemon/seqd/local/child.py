@@ -115,7 +115,10 @@ class Child:
 
     def end_in_words(self) -> str:
         """How it ended, such as `killed by SIGKILL`."""
-        return end_in_words(self.exit_status())
+        status = self.exit_status()
+        if status == os.EX_UNAVAILABLE:
+            return f"status {status}: its device is sick"
+        return end_in_words(status)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the worker alone; it takes care of its pool child itself."""

@@ -191,6 +191,9 @@ class StopRequests:
 #: A worker's status for settings that no restart can mend; EX_CONFIG of sysexits.h.
 CONFIG_EXIT_STATUS = os.EX_CONFIG
 
+#: A worker's status for a device that stays sick, which a new process may mend; EX_UNAVAILABLE.
+DEVICE_EXIT_STATUS = os.EX_UNAVAILABLE
+
 #: Seconds that workers have to finish their unit and release the rest.
 GRACE_S = 30.0
 

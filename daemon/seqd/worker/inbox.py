@@ -70,7 +70,6 @@ class Inbox(PeriodicTask):
         entries = self._read(BLOCK_MS)
         if not entries:
             return
-        self._has_own = True  # as long as one of these is not answered
         catalog = self._ledger.fleet.catalog()
         if not catalog:
             log.warning("Redis has lost the catalog of models; the inbox waits for it")
@@ -94,22 +93,16 @@ class Inbox(PeriodicTask):
         self._refuse_excess()
         for entry in entries:
             self._answer(entry, catalog)
-        self._has_own = False
 
     def _read(self, block_ms: int | None) -> list[Entry]:
         inbox = self._ledger.inbox
-        if self._has_own:
-            own = inbox.read_own(self._worker)
-            self._has_own = bool(own)
-            if own:
-                return own
         if monotonic() - self._claimed_at >= CLAIM_EVERY_S:
             self._claimed_at = monotonic()
-            idle = inbox.claim_idle(self._worker)
-            if idle:
-                self._claimed_at = float("-inf")  # there may be more
-                return idle
-        return inbox.read_new(self._worker, block_ms)
+            self._has_own |= inbox.claim_idle(self._worker)
+        entries = inbox.read_own(self._worker) if self._has_own else []
+        entries = entries or inbox.read_new(self._worker, block_ms)
+        self._has_own = bool(entries)
+        return entries
 
     def _refuse_excess(self) -> None:
         refused = 0

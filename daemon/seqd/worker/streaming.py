@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Unit
 from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 
@@ -121,7 +122,8 @@ class DeltaPublisher:
             if self._closed.is_set():
                 return
             began = monotonic()
-            self._flush()
+            with waiting_at_most(0):
+                self._flush()
             self._closed.wait(max(FLUSH_EVERY_S, PAUSE_PER_FLUSH * (monotonic() - began)))
 
     def _flush(self) -> None:

@@ -2,9 +2,9 @@
 --
 -- ARGV: prefix, worker, milliseconds of the lease, then the queues that the worker can run.
 -- Keys: queue, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
---       events, worker leases, queue position, wakeup, deadlines, and those of end_job.lua.
+--       faults, events, worker leases, queue position, wakeup, deadlines, and those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, faults or ''}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Interactive work goes first. Groups of a queue are served round robin, tenants of a group by fair
 -- queueing, a tenant's jobs in order. Small units of one group come together until the model's
@@ -42,7 +42,8 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started}
+  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started,
+    job.faulted and faults_of(key, unit) or ''}
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
@@ -57,7 +58,8 @@ local function record_leases()
 end
 
 -- Fields of a job that a claim reads.
-local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total'}
+local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total',
+  'faulted'}
 -- Take a job out of its group if none of its units may be leased: it is not there, its time has run
 -- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
 -- it adds, since a full Redis lets only such a script go on.

@@ -18,10 +18,10 @@ for i = 2, #ARGV do
   end
   if is_small({state = state, template = job[4], group = job[5]}) then
     blob = results_of_small(key)
-  elseif state == 'completed' and job[2] == '1'
-      and redis.call('HSTRLEN', key .. ':out', '0') <= room
-      and redis.call('HEXISTS', key .. ':out', row_name('0', 1)) == 0 then
-    blob = redis.call('HGET', key .. ':out', '0') or ''
+    room = room - #blob
+  elseif state == 'completed' and job[2] == '1' then
+    local first = redis.call('HMGET', key .. ':out', row_name('0', 0), row_name('0', 1))
+    if first[1] and not first[2] and #first[1] <= room then blob = first[1] end
     room = room - #blob
   end
   rows[#rows + 1] = {state, blob}

@@ -15,7 +15,7 @@
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
 -- producer) is made once; the second caller gets the first one's identifier and digests, also when a
 -- new job would be refused. An idempotency key lives as long as its job. At most one job continues
--- an ended one. A job that is sealed without a unit has nothing to wait for and is completed at once.
+-- an ended one, which is kept until that has ended, and as long as that. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
 local FIRST_JOB = 3 + ARGV[2]
 local shared_fields = {}
@@ -141,6 +141,10 @@ local function submit(first)
   redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW_TEXT, 'sealed', sealed,
     'units', has_items and 1 or 0, 'units_done', 0, 'total', total, 'succeeded', 0, 'errored', 0,
     'cancelled', 0, 'expired', 0, 'pending_bytes', bytes, unpack(fields))
+  if continues ~= '' then
+    redis.call('HSET', key, 'continues', continues)
+    hold_continued(id)
+  end
   if has_events then redis.call('DEL', key .. ':events') end
   write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
   write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)

@@ -8,9 +8,7 @@ and the work ends. Steps are throttled, so that plugins may report as often as t
 training repeats after a kill is not reported again.
 """
 
-import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -18,10 +16,11 @@ from time import monotonic
 from pydantic import ValidationError
 
 from seqd.analysis.curves import LearningCurve
-from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob, wire_text
+from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
+from seqd.hookspecs.reports import Reporter, checked_report
 from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
-from seqd.inputs.paths import check_path
+from seqd.inputs.paths import check_path, require_root
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.work import Unit
@@ -34,10 +33,8 @@ from seqd_schemas import (
     FileSource,
     ItemSuccess,
     JobState,
-    Log,
     NamedSource,
     Sample,
-    Step,
     SweepJob,
     TrainJob,
     UploadSource,
@@ -75,15 +72,10 @@ class Run:
         """What its checkpoints and its version go by."""
         return run_id_of(self.unit.job_id, self.number)
 
-    def log_event(self, message: str) -> Log:
-        """Return a line for whoever watches its job, cut to 4,096 characters."""
-        return Log(
-            job_id=self.unit.job_id,
-            at_ms=0,
-            run=self.name,
-            level="info",
-            message=wire_text(message),
-        )
+    @property
+    def reporter(self) -> Reporter:
+        """Makes its events."""
+        return Reporter(self.unit.job_id, self.name)
 
 
 def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
@@ -157,7 +149,10 @@ class TrainingData:
 
 
 def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
-    """Open a job's data; an upload is read from the ledger. Raises InvalidData, InvalidInput."""
+    """Open a job's data; an upload is read from the ledger.
+
+    Raises InvalidData, InvalidInput, and FileNotFoundError where a folder open to jobs is away.
+    """
     held_out = None if job.held_out is None else _open_source(job.held_out, settings)
     if isinstance(job.source, UploadSource):
         return TrainingData(ListDataset(_uploaded(job_id, jobs), "upload"), held_out)
@@ -167,7 +162,9 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
 def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
     if isinstance(source, NamedSource):
         return NamedDataset(source.name)
-    return FileDataset(source, check_path(source.path, settings.input_roots or ()))
+    roots = settings.input_roots or ()
+    require_root(source.path, roots)
+    return FileDataset(source, check_path(source.path, roots))
 
 
 def _uploaded(job_id: str, jobs: Jobs) -> list[LabelledRecord]:
@@ -233,34 +230,15 @@ class WorkerTrainContext:
         paced = done - self._began_with
         left = max(0, total - done)
         eta_s = (now - self._began) / paced * left if paced > 0 else None
-        with _of_plugin("step"):
-            event = Step(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                done=done,
-                total=total,
-                metrics=_finite(metrics),
-                eta_s=eta_s,
-            )
-        self._publish(event)
+        self._publish(self._run.reporter.step(done, total, metrics, eta_s))
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep a finished epoch for the manifest, and publish it, once.
 
         Raises PluginFault for what is no epoch.
         """
-        with _of_plugin("epoch"):
-            self.curve.add(epoch, seconds, metrics)
-            event = Epoch(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                epoch=epoch,
-                epochs=epochs,
-                seconds=seconds,
-                metrics=_finite(metrics),
-            )
+        event = self._run.reporter.epoch(epoch, epochs, seconds, metrics)
+        self.curve.add(epoch, seconds, metrics)
         if (epoch, None) in self._reported:
             return
         self.epochs_s += seconds
@@ -271,49 +249,14 @@ class WorkerTrainContext:
 
         Raises PluginFault for what is no sample.
         """
-        if (epoch, temperature) in self._reported:
-            return
-        with _of_plugin("sample"):
-            event = Sample(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                epoch=epoch,
-                temperature=temperature,
-                prompt=wire_text(prompt),
-                text=wire_text(text),
-            )
-        self._publish(event)
+        if (epoch, temperature) not in self._reported:
+            self._publish(self._run.reporter.sample(epoch, temperature, prompt, text))
 
     def log(self, message: str) -> None:
         """Publish a line for the caller."""
-        with _of_plugin("log"):
-            event = self._run.log_event(message)
-        self._publish(event)
+        self._publish(self._run.reporter.log(message))
 
     def fingerprint(self, records: int, sha256: str) -> None:
         """Take the size and digest of a named data set. Raises PluginFault for what is neither."""
-        with _of_plugin("fingerprint"):
+        with checked_report("fingerprint"):
             self._data.state(records, sha256)
-
-
-@contextmanager
-def _of_plugin(method: str) -> Iterator[None]:
-    """Raise PluginFault where a plugin reports what no record can hold."""
-    try:
-        yield
-    except ValidationError as error:
-        fault = fault_sentence(error)
-    except (AttributeError, TypeError, ValueError, OverflowError) as error:
-        fault = f"{type(error).__name__}: {error}"
-    else:
-        return
-    raise PluginFault(
-        f"The training reports what cannot be published, by context.{method}(): {fault}. Correct "
-        "the plugin."
-    )
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Leave out what JSON has no number for: such an event could not be read by anyone."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -41,22 +41,27 @@ local function answer_id(entry)
   return is_ahead and string.format('%.0f-%.0f', ms, number + 1) or '*'
 end
 
+-- Delete a key where somebody has written something else under its name: no entry may go unanswered.
+local function keep_type(key, kind)
+  local found = redis.call('TYPE', key).ok
+  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+end
+
 local function add_answer(entry, answer)
   local key = PREFIX .. ':inbox:answers'
+  keep_type(key, 'stream')
   local function add(id)
     return redis.pcall('XADD', key, 'MAXLEN', '~', ANSWERS_KEPT, id, 'a', answer)
   end
-  local function failed(reply) return type(reply) == 'table' and reply.err end
+  local reply = add(answer_id(entry))
   -- Refused where a later answer stands there already: behind that, this one is late enough.
-  if failed(add(answer_id(entry))) and failed(add('*')) then
-    redis.call('DEL', key)  -- Somebody has written something else under this name.
-    redis.call('XADD', key, '*', 'a', answer)
-  end
+  if type(reply) == 'table' and reply.err then add('*') end
   redis.call('EXPIRE', key, ANSWERS_TTL_S)
 end
 
 -- Forget the oldest rejections beyond those that may be kept; fewer when memory is short.
 local function trim_rejections(key)
+  keep_type(key, 'list')
   local most = memory_is_short() and REJECTIONS_KEPT_WHEN_SHORT or REJECTIONS_KEPT
   for _ = 1, math.min(redis.call('LLEN', key) + 1 - most, REMOVED_AT_ONCE) do
     local id = redis.call('LPOP', key)

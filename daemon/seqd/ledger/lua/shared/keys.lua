@@ -7,9 +7,9 @@ local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Keys of a job beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'events', 'deltas'}
--- Those of them that few jobs have after their end; most have `out` and `events`.
-local RARE_PARTS = {'in', 'failed', 'parts', 'crashes'}
+  'crashes', 'faults', 'events', 'deltas'}
+-- Those of them that are kept after its end: those that most jobs have, and those that few have.
+local USUAL_PARTS, RARE_PARTS = {'out', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
 local DELTAS_TTL_S = 3600
 
@@ -40,8 +40,8 @@ end
 -- What the end of a unit or job needs to know.
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
-  'client', 'group', 'capped', 'kind', 'template', 'digest', 'input_digest', 'created', 'started',
-  'kept_bytes'}
+  'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
+  'started', 'kept_bytes'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.

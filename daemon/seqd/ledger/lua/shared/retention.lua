@@ -66,7 +66,7 @@ end
 
 -- An ended job, with what its removal must know; `state` is false when there is none.
 local ENDED_FIELDS = {'state', 'idempotency', 'continued_by', 'template', 'group', 'tenant', 'ttl',
-  'ended', 'kept_bytes', 'errored'}
+  'ended', 'kept_bytes', 'errored', 'continues', 'held_by'}
 local function read_ended(id)
   local job, key = read_fields(id, ENDED_FIELDS), job_key(id)
   if is_small(job) then
@@ -77,13 +77,16 @@ local function read_ended(id)
   return job
 end
 
+-- The bucket of an ended job, or nil: one that is held has none; see continuing.lua.
 local function bucket_of_job(job)
+  if job.held_by then return nil end
   local ended, ttl = tonumber(job.ended or nil), tonumber(job.ttl or nil)
   return job.tenant and ended and ttl and bucket_of(ended, ttl) or nil
 end
 
 -- Take an ended job off its tenant's account.
 local function discharge(job)
+  if job.held_by then return charge(job.tenant, 0, 0, 0, 0 - tonumber(job.kept_bytes)) end
   local bucket = bucket_of_job(job)
   if not bucket then return end
   local kept = tenant_key(job.tenant) .. ':kept'
@@ -95,10 +98,26 @@ local function discharge(job)
   charge(job.tenant, 0, 0, 0, 0 - bytes)
 end
 
+-- Take an ended job out of its bucket, and leave it on its tenant's account.
+local function take_out_of_bucket(job)
+  local before = tonumber(redis.call('HGET', tenant_key(job.tenant) .. ':kept', bucket_of_job(job)) or '0')
+  local bytes = math.min(tonumber(job.kept_bytes or '0'), before)
+  discharge(job)
+  charge(job.tenant, 0, 0, 0, bytes)
+end
+
 -- Remove an ended job with all that it left.
 local function remove_ended(id, job)
   local key = job_key(id)
   discharge(job)
+  -- Who reads them as one is not to take it for one whose time to live has passed.
+  if job.continued_by and redis.call('HGET', job_key(job.continued_by), 'continues') == id then
+    redis.call('HDEL', job_key(job.continued_by), 'continues')
+  end
+  if job.continues and redis.call('HGET', job_key(job.continues), 'continued_by') == id then
+    redis.call('HDEL', job_key(job.continues), 'continued_by')
+  end
+  job_key(id)  -- an error from here on is this job's again
   if job.idempotency and redis.pcall('GET', job.idempotency) == id then
     redis.call('DEL', job.idempotency)
   end

@@ -20,7 +20,8 @@ local SMALL_JOBS_LISTED = 10000
 local TEMPLATE_FIELDS = {'kind', 'model', 'version', 'tenant', 'priority', 'unit_items', 'ttl', 'spec'}
 -- What is kept of each small job. All else only an open one needs, or its readers know: see
 -- `_SMALL` in seqd.ledger.jobs.
-local SMALL_FIELDS = {'template', 'digest', 'input_digest', 'created', 'started', 'idempotency'}
+local SMALL_FIELDS = {'template', 'digest', 'input_digest', 'created', 'started', 'idempotency',
+  'continues'}
 
 local function template_key(digest) return PREFIX .. ':template:' .. digest end
 
@@ -105,6 +106,25 @@ local function shrink_job(id, job, event_id)
   -- A hash that was large stays so, whatever is taken out of it: it is made anew.
   redis.call('DEL', key)
   redis.call('HSET', key, unpack(fields))
+end
+
+-- Make a small job one like any other again, before another one continues it.
+local EXPANDED = {queue = '', group = '', units = 1, units_done = 1, total = 1, succeeded = 1, errored = 0,
+  cancelled = 0, expired = 0, pending_bytes = 0}
+local function expand_job(id)
+  local key = job_key(id)
+  local small, results = read_fields(id, {'template', 'ended'}), results_of_small(key)
+  local row = redis.call('HMGET', template_key(small.template), unpack(TEMPLATE_FIELDS))
+  for i, name in ipairs(TEMPLATE_FIELDS) do
+    if row[i] then redis.call('HSETNX', key, name, row[i]) end
+  end
+  for name, value in pairs(EXPANDED) do redis.call('HSETNX', key, name, value) end
+  redis.call('HDEL', key, 'template', 'last_event', unpack(RESULTS_FIELDS))
+  leave_template(small.template)
+  redis.call('HSET', key .. ':out', '0', results)
+  if redis.call('EXISTS', key .. ':events') == 0 then emit(id, 'completed', counts_json(key), false) end
+  local kept_until = string.format('%.0f', small.ended + redis.call('HGET', key, 'ttl') * 1000)
+  for _, part in ipairs({'out', 'events'}) do redis.call('PEXPIREAT', key .. ':' .. part, kept_until) end
 end
 
 -- Take small jobs beyond the newest off the list of jobs.
