@@ -179,7 +179,7 @@ def test_a_small_job_that_is_continued_is_held_and_then_kept_as_long_as_the_othe
     unit = environment.claim_unit()
     environment.ledger.work.commit(unit, some_results(1), chunk)
 
-    changes = {"continued_by": retry}
+    changes = {"continued_by": retry, "kept_until_ms": None}  # while it is held
     assert held.model_dump() == before.model_copy(update=changes).model_dump()
     assert lives == [-1, -1]
     assert environment.ledger.jobs.outputs(job_id, [0]) == results
