@@ -16,6 +16,7 @@ from typing import SupportsFloat, SupportsIndex
 
 from pydantic import ValidationError
 
+from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import (
     InvalidInput,
     InvalidParameters,
@@ -90,6 +91,9 @@ class ItemRunner:
         except SeqdError as error:
             self._fail(units, error)
             return
+        units = self._without_too_large(units, claim.job, parameters)
+        if not units:
+            return
         try:
             model = self._loaded(name, version)
             faults = self._faults_of(model, units, name, version, claim.job)
@@ -124,6 +128,24 @@ class ItemRunner:
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         return True
+
+    def _without_too_large(
+        self, units: "list[UnitItems]", job: Job, parameters: PluginParameters
+    ) -> "list[UnitItems]":
+        """Split the units whose items could write more than one unit may; return the others.
+
+        Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
+        """
+        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        bound = model.tasks[task_of(job.kind)].output
+        if bound is None:
+            return units
+        each = most_written(bound, parameters.model_dump(mode="json")).characters
+        return [
+            unit
+            for unit in units
+            if each * len(unit.chunk.items) <= UNIT_OUTPUT_CHARACTERS or not self._split(unit)
+        ]
 
     def _split(self, unit: "UnitItems") -> bool:
         """Replace a unit by its halves, each to be computed alone; False for a single item."""
