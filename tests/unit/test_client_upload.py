@@ -64,6 +64,7 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     failures: list[Failure] = []
     ledger = SimpleNamespace(
         submissions=SimpleNamespace(append=lambda *_: "full"),
+        outage_s=60.0,
         control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
     )
     job = TrainJob(model="echo", source=UploadSource(), tenant="shop")
@@ -84,6 +85,7 @@ def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_agai
     failures: list[Failure] = []
     ledger = SimpleNamespace(
         submissions=SimpleNamespace(append=lambda *_: "behind"),
+        outage_s=60.0,
         control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
     )
     chunk = ItemChunk(first_index=0, items=(Item(custom_id="a", text="b"),))
