@@ -11,8 +11,11 @@
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
     │   ├── IdempotencyConflict      the key already stands for another request
+    │   │   └── IdInUse              the job's identifier already stands for another request
+    │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
+    │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
@@ -20,6 +23,7 @@
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
+    ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── JobExpired                   exit 1: a job's time ran out
@@ -27,8 +31,11 @@
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
+    │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
 
@@ -109,9 +116,27 @@ class UnknownJob(UserError):
 
 
 class IdempotencyConflict(UserError):
-    """The idempotency key, or the job's id, already stands for another request."""
+    """The idempotency key, or the job's id, already stands for another request or other input."""
 
     code = "idempotency_conflict"
+    #: The job that it stands for, where that is known.
+    existing_job_id: str | None = None
+
+
+class IdInUse(IdempotencyConflict):
+    """The job's identifier already stands for another request."""
+
+    code = "id_in_use"
+
+
+class AlreadySubmitted(UserError):
+    """The idempotency key stands for a job with another identifier, which asks for the same."""
+
+    code = "already_submitted"
+
+    def __init__(self, message: str, existing_job_id: str) -> None:
+        super().__init__(message)
+        self.existing_job_id = existing_job_id
 
 
 class QuotaExceeded(UserError):
@@ -154,6 +179,12 @@ class JobDamaged(SeqdError):
     """What Redis holds of a job is not what seqd writes."""
 
     code = "job_damaged"
+
+
+class LaterVersion(UserError):
+    """A record can only be read by a later version of seqd, which wrote it."""
+
+    code = "later_version"
 
 
 class WrongState(UserError):
@@ -207,6 +238,18 @@ class RedisFull(SeqdError):
     retryable = True
 
 
+class InboxFull(SeqdError):
+    """The inbox has as many entries as the operator allows."""
+
+    code = "inbox_full"
+    exit_status = 2
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class JobFailed(SeqdError):
     """A job ended without success; `failure` says why."""
 
@@ -242,6 +285,12 @@ class PluginFault(SeqdError):
     code = "plugin_fault"
 
 
+class NameTaken(PluginFault):
+    """A plugin brings a model, or has a name, that another plugin has."""
+
+    code = "name_taken"
+
+
 class ArtifactDamaged(SeqdError):
     """A stored model is not what its manifest says."""
 
@@ -254,6 +303,19 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class NoFitWorker(SeqdError):
+    """No worker that is up can run what a job needs; the message has the reason of each."""
+
+    code = "no_fit_worker"
+    retryable = True
+
+
+class WorkerUnfit(SeqdError):
+    """This worker cannot run a version now, so its units are released; no item is to blame."""
+
+    code = "worker_unfit"
 
 
 class LeaseLost(SeqdError):

@@ -3,8 +3,10 @@
 Workers wait meanwhile. Nothing is lost, and the job completes by itself.
 """
 
+import json
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk
+from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
@@ -48,7 +51,7 @@ def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) 
     unit = environment.claim_unit()
     _, due_ms = environment.redis.zrange(environment.keys.timers(), 0, 0, withscores=True)[0]
     environment.wait_for_clock(int(due_ms))
-    reconciler = Reconciler(environment.ledger, environment.settings, "w", (), lambda: None)
+    reconciler = Reconciler(environment.ledger, environment.settings, "w", (), tuple, lambda: None)
     fill(environment.redis)
 
     reconciler.run_once()
@@ -57,7 +60,7 @@ def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) 
 
 
 def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
-    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), lambda: None)
+    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), tuple, lambda: None)
     fill(tight.redis)
 
     with caplog.at_level(logging.WARNING):
@@ -132,3 +135,26 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_se
     results = list(job.results())
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
+
+
+def test_workers_empty_an_inbox_that_has_filled_redis(supervised, private_server):
+    client, keys = supervised.client(), supervised.settings.keys
+    text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))
+    with Redis.from_url(private_server.url) as operator:
+        producer = Producer(operator, keys)
+        operator.config_set("maxmemory", int(operator.info("memory")["used_memory"]) + 8 * 2**20)
+        with operator.pipeline(transaction=False) as pipe:
+            for n in range(600):
+                pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
+            added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
+
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=60)
+        answers = producer.all_answers()
+        wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=60)
+
+    assert len(added) < 600
+    assert [answer.entry for answer in answers] == [entry.decode() for entry in added]
+    accepted = [answer for answer in answers if answer.outcome == "accepted"]
+    print(f"{len(added)} of 600 entries were taken by Redis, {len(accepted)} became jobs")
+    assert accepted
+    assert {client.job(answer.job_id).record().state for answer in accepted} == {"completed"}

@@ -22,6 +22,7 @@ from seqd.local.slots import parse_slot
 from seqd.models.store import ModelStore
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
+from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training.checkpoints import lineage_of
 from seqd.worker.training.garbage import collect_garbage
@@ -63,6 +64,7 @@ class Steps:
             leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
             drain=DrainFlag(self.settings, identity.name),
             max_attempts=3,
+            fitness=Fitness(ROUTE, self.store),
         )
         self.publisher = Publisher(self._context)
 

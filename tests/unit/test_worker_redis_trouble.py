@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 
 from builders import a_chunk, some_results
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
+from seqd.ledger.inbox import Entry
 from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
@@ -39,7 +40,7 @@ class Ledger:
         def call(*arguments: object, **named: object) -> Any:
             if name == self._failing:
                 raise self._error
-            if name in ("fail_job", "reject"):
+            if name == "fail_job":
                 self.blamed.append(name)
             return SimpleNamespace(units=0, unit_items=8)
 
@@ -52,7 +53,7 @@ def a_unit(**changes: object) -> Unit:
 
 
 def a_context(ledger: Ledger, registry: Any = None) -> WorkerContext:
-    tools: dict[str, Any] = dict.fromkeys(("identity", "routes", "store", "cache"))
+    tools: dict[str, Any] = dict.fromkeys(("identity", "routes", "store", "cache", "fitness"))
     return WorkerContext(
         ledger=ledger,  # type: ignore[arg-type]
         registry=registry,
@@ -120,33 +121,33 @@ def test_news_of_a_training_that_cannot_be_published_ends_no_training(error, cap
 @pytest.mark.parametrize("error", TROUBLES, ids=lambda error: type(error).__name__)
 def test_an_inbox_entry_that_cannot_be_submitted_just_now_stays_there(error):
     ledger = Ledger("catalog", error)
-    redis = OneEntry()
-    inbox = Inbox(redis, ledger, Settings(), "w1")  # type: ignore[arg-type]
+    ledger.inbox = OneEntry()
+    inbox = Inbox(ledger, Settings(), "w1")  # type: ignore[arg-type]
 
     with pytest.raises(type(error)):
         inbox.run_once()
 
-    assert ledger.blamed == []
-    assert redis.acknowledged == 0
+    assert ledger.inbox.answered == []
+    assert inbox._has_own
 
 
 class OneEntry:
-    """A Redis whose inbox holds one good job."""
+    """An inbox that holds one good job."""
 
     def __init__(self) -> None:
-        self.acknowledged = 0
+        self.answered: list[str] = []
         source = InlineSource(items=(Item(custom_id="c", text="a"),))
         job = ClassifyJob(model="echo", source=source)
-        self._entry = (b"1-0", {b"id": b"p1", b"job": job.model_dump_json().encode()})
+        self._entry = Entry("1-0", {b"id": b"p1", b"job": job.model_dump_json().encode()})
 
-    def xgroup_create(self, *arguments: object, **named: object) -> None:
-        return None
+    def claim_idle(self, worker: str) -> bool:
+        return False
 
-    def xautoclaim(self, *arguments: object, **named: object) -> list[object]:
-        return [b"0-0", [self._entry], []]
+    def read_own(self, worker: str) -> list[Entry]:
+        return [self._entry]
 
-    def pipeline(self) -> None:
-        self.acknowledged += 1
+    def reject(self, entry: Entry, *arguments: object) -> None:
+        self.answered.append(entry.id)
 
 
 def test_a_late_answer_about_an_earlier_claim_costs_no_later_one_its_lease():

@@ -9,12 +9,12 @@ import typer
 from seqd.cli.exits import INTERRUPTED
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.client import Client, JobHandle
+from seqd.client import JobHandle
 from seqd.client.handle import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import RedisUnreachable, SeqdError
 from seqd.ledger.outage import waiting_at_most
-from seqd_schemas import Event, JobRecord, JobState, task_of
+from seqd_schemas import Event, JobRecord, JobState
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
 _CANCEL_WAIT_S = 2.0
@@ -69,19 +69,15 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
 
 
 @contextmanager
-def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
+def waiting_for(handle: JobHandle, screen: Screen) -> Iterator[None]:
     """Wait for the job in a `with` block, as `cancelling` does.
 
-    Says first when no worker that is up takes jobs of this kind.
+    Says first why the job waits, if no worker that is up can run it.
     """
     with cancelling(handle, screen):
-        kind = handle.record().kind
-        if not any(task_of(kind) in worker.tasks for worker in client.workers()):
-            screen.say(
-                f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
-                "`seqd up` starts workers.",
-                "yellow",
-            )
+        waiting = handle.record().waiting
+        if waiting is not None:
+            screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
         yield
 
 

@@ -12,6 +12,7 @@ from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import InboxStream
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
 
@@ -44,6 +45,13 @@ class Ledger:
         from seqd.ledger.work import Work
 
         return Work(self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def inbox(self) -> "InboxStream":
+        """The inbox, which few clients import."""
+        from seqd.ledger.inbox import InboxStream
+
+        return InboxStream(self.redis, self._scripts, self.keys)
 
     @cached_property
     def checkpoints(self) -> "CheckpointRecords":

@@ -295,8 +295,9 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
             "again when it is back, or set SEQD_REDIS_URL to a server that runs."
         )
     return (
-        f"No answer from Redis at {address}: {_reason(error)} Start one with `seqd up`, or set "
-        "SEQD_REDIS_URL to a server that runs."
+        f"No answer from Redis at {address}: {_reason(error)} A running `seqd up` starts its own "
+        "server again within seconds; else start one with `seqd up`, or set SEQD_REDIS_URL to a "
+        "server that runs."
     )
 
 

@@ -23,7 +23,21 @@ Reply = bytes | int | list["Reply"]
 Notify = Callable[[str], None]
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
-SHARED = ("keys", "batched_writes", "accounts", "fair_queueing", "events", "leases", "endings")
+SHARED = (
+    "keys",
+    "batched_writes",
+    "accounts",
+    "fair_queueing",
+    "events",
+    "leases",
+    "warnings",
+    "continuing",
+    "endings",
+    "inbox",
+)
+
+#: Scripts that run another as a step of theirs: the function by which they call it, its name.
+STEPS = {"take_entry": ("submit_jobs", "submit")}
 
 #: Calls the script, and names the job at which it failed.
 LAST = "shared/run.lua"
@@ -40,12 +54,17 @@ class ScriptError(ResponseError):
 @cache
 def source_of(name: str) -> str:
     """Return the text of `lua/NAME.lua` between the parts that all scripts share."""
-    folder = resources.files("seqd.ledger") / "lua"
-    *shared, script, end = (
-        (folder / file).read_text(encoding="utf-8")
-        for file in (*(f"shared/{part}.lua" for part in SHARED), f"{name}.lua", LAST)
-    )
-    return "\n".join([*shared, "local function run()", script, "end", end])
+    shared = [_text_of(f"shared/{part}.lua") for part in SHARED]
+    step = []
+    if name in STEPS:
+        function, script = STEPS[name]
+        step = [f"local function {function}()", _text_of(f"{script}.lua"), "end"]
+    run = ["local function run()", _text_of(f"{name}.lua"), "end"]
+    return "\n".join([*shared, *step, *run, _text_of(LAST)])
+
+
+def _text_of(file: str) -> str:
+    return (resources.files("seqd.ledger") / "lua" / file).read_text(encoding="utf-8")
 
 
 class Scripts:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
 from seqd.worker.logs import log_and_continue
+from seqd.worker.stale_entries import StaleEntries
+from seqd.worker.unserved import Unserved
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
@@ -86,7 +88,7 @@ class Reconciler(PeriodicTask):
 
     One worker at a time does so for the whole fleet, by a lock in Redis. The lock expires by
     itself, so that nothing waits for a worker that was killed while it held it. Each worker looks
-    after two things itself: wakeups for its own routes, and its models in the catalog, which a new
+    after two things itself: wakeups for its own queues, and its models in the catalog, which a new
     and empty Redis does not have.
     """
 
@@ -96,16 +98,22 @@ class Reconciler(PeriodicTask):
         settings: "Settings",
         worker: str,
         routes: tuple[str, ...],
+        queues: Callable[[], tuple[str, ...]],
         publish_catalog: Callable[[], None],
     ) -> None:
-        """`publish_catalog` publishes anew which models this worker can run."""
+        """`queues` returns what this worker can claim from now.
+
+        `publish_catalog` publishes anew which models this worker can run.
+        """
         super().__init__("reconciler", settings.reconcile_s)
         self._ledger = ledger
         self._abandoned_s = settings.abandoned_upload_s
         self._worker = worker
-        self._routes = routes
+        self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
+        self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
+        self._unserved = Unserved(ledger, settings.unfit_grace_s)
         self._pruned_at = 0.0
         #: When the last round ended well, and until when leases may be renewed after an outage.
         self._succeeded_at: float | None = None
@@ -117,9 +125,13 @@ class Reconciler(PeriodicTask):
         if self._holds_lock():
             self._expire()
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
+            log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
             self._prune()
-        # Each worker for its own routes: another may not know them.
-        self._ledger.work.notify_where_due(self._routes)
+            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
+        else:
+            self._stale_entries.forget()
+        # Each worker for its own queues: another may not know them.
+        self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
         self._succeeded_at = monotonic()
 

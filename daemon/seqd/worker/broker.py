@@ -12,9 +12,12 @@ worker that should cost one message or one connection; they are changed here:
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import ModuleType
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from celery.signals import setup_logging
 from kombu import compression
 from kombu.transport import redis, virtual
@@ -40,7 +43,8 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
     setup_logging.connect(configure_logging)
     _patch_kombu()
     silence_repeats()
-    app = Celery("seqd")
+    # A class: of a name Celery would look for its module in the working folder, too.
+    app = Celery("seqd", loader=PathLoader)
     app.conf.update(broker_settings(redis_url, settings))
     app.conf.update(
         imports=["seqd.worker.child"],
@@ -80,6 +84,22 @@ def _patch_kombu() -> None:
     redis.GlobalKeyPrefixMixin.parse_response = _disconnect_if_in_trouble  # type: ignore[method-assign,assignment]
     for content_type in compression.encoders():  # type: ignore[no-untyped-call]
         compression.register(_refuse, _refuse, content_type)  # type: ignore[no-untyped-call]
+
+
+class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
+    """Imports from the path alone, where Celery's own loaders look into the working folder first.
+
+    There may be a clone in a folder `seqd`, or a module with the name of a library.
+    """
+
+    def import_from_cwd(
+        self,
+        module: str,
+        imp: Callable[..., ModuleType] | None = None,
+        package: str | None = None,
+    ) -> ModuleType:
+        """Import a module; overrides Celery's."""
+        return (imp or import_module)(module, package=package)
 
 
 class TolerantChannel(redis.Channel):

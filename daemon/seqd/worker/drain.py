@@ -32,15 +32,15 @@ OUTAGE_WAIT_S = 5.0
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-class DrainFlag:
-    """The flag by which a node tells its pool child to claim nothing more: an empty file.
+class Flag:
+    """What a node and its pool child tell each other: an empty file.
 
     A file, because the two are different programs since `spawn`, and because it must reach the
-    child while Redis is away.
+    other while Redis is away.
     """
 
-    def __init__(self, settings: Settings, worker: str) -> None:
-        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.draining"
+    def __init__(self, settings: Settings, worker: str, name: str) -> None:
+        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.{name}"
 
     def raise_(self) -> None:
         """Create the file."""
@@ -48,12 +48,36 @@ class DrainFlag:
         self._path.touch()
 
     def is_raised(self) -> bool:
-        """Return True when the worker should claim nothing more."""
+        """Return True when the file is there."""
         return self._path.exists()
 
     def lower(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
         self._path.unlink(missing_ok=True)
+
+
+class DrainFlag(Flag):
+    """By which a node tells its child to claim nothing more."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        super().__init__(settings, worker, "draining")
+
+
+class DeviceFlag(Flag):
+    """By which a child tells its node that the device is sick: the worker is to start anew."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        super().__init__(settings, worker, "device-fault")
+
+
+def start_anew(device: DeviceFlag, drain: DrainFlag) -> None:
+    """Have the whole worker of this child end: its device is sick, and a new process may mend it.
+
+    Its status says so, and whoever supervises it starts another.
+    """
+    device.raise_()
+    drain.raise_()
+    os.kill(os.getppid(), signal.SIGTERM)
 
 
 class GivesUpInDrain:

@@ -42,6 +42,7 @@ class LeaseKeeper:
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
         self._is_revoked = False
+        self._is_watched = False
         self._is_reached = True
         self._checked_at = self._heard_at = monotonic()
 
@@ -60,6 +61,17 @@ class LeaseKeeper:
         finally:
             with self._lock:
                 self._units = ()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """End this process when the block hangs, though no lease is held: a model is tried."""
+        with self._lock:
+            self._is_watched, self._heard_at = True, monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_watched = False
 
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.
@@ -106,7 +118,8 @@ class LeaseKeeper:
         To the ledger it is a crash like any other, so the unit is tried again, then split.
         """
         with self._lock:
-            silent_s = monotonic() - self._heard_at if self._units else 0.0
+            is_due = bool(self._units) or self._is_watched
+            silent_s = monotonic() - self._heard_at if is_due else 0.0
         if silent_s > self._max_silent_s:
             log.critical("plugin hung: no sign of life for %.0f s; ending this child", silent_s)
             os.kill(os.getpid(), signal.SIGKILL)

@@ -19,12 +19,20 @@ from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
+from seqd.local.supervisor import DEVICE_EXIT_STATUS
 from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
 from seqd.worker.broker import create_app
-from seqd.worker.context import Identity, identify, open_store, publish_catalog, runnable_routes
-from seqd.worker.drain import DrainFlag, EndSignals, Listener
+from seqd.worker.context import (
+    Identity,
+    identify,
+    open_store,
+    publish_catalog,
+    queues_of,
+    runnable_routes,
+)
+from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
 from seqd.worker.logs import configure_logging, log_and_continue
@@ -67,14 +75,20 @@ class Node:
         self._settings = settings
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
+        self._device = DeviceFlag(settings, identity.name)
         self._heartbeats = HeartbeatFile(settings, identity.name)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
         self._reconciler = Reconciler(
-            self._ledger, settings, identity.name, self._routes, self._publish_catalog
+            self._ledger,
+            settings,
+            identity.name,
+            self._routes,
+            lambda: queues_of(self._routes, self._store),
+            self._publish_catalog,
         )
-        self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._inbox = Inbox(self._ledger, settings, identity.name)
         self._watchdog = Watchdog(settings, self._heartbeats)
         self._app = create_app(settings.redis_url, settings)
 
@@ -95,10 +109,12 @@ class Node:
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
+        self._inbox.make_room()
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
         self._release_former()
         self._drain.lower()
+        self._device.lower()
         self._heartbeats.remove()
         self._outage.limit_s = 0.0
 
@@ -109,7 +125,11 @@ class Node:
         self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
+        # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
+        self._inbox.start()
         listener.start()
+        if self._device.is_raised():
+            return DEVICE_EXIT_STATUS
         return int(listener.exitcode or 0)
 
     def _release_former(self) -> None:
@@ -127,6 +147,7 @@ class Node:
         self._reconciler.close()
         self._inbox.close()
         self._watchdog.close()
+        self._device.lower()
         self._heartbeats.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
@@ -137,11 +158,10 @@ class Node:
 
     def _on_ready(self, **_: object) -> None:
         self._reconciler.start()
-        self._inbox.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _publish_catalog(self) -> None:
-        publish_catalog(self._ledger, self._registry, self._store)
+        publish_catalog(self._ledger, self._registry, self._store, self._identity.name)
         self._ledger.fleet.publish_limits(self._settings)
 
     def _leave_fleet(self) -> None:
@@ -188,10 +208,10 @@ def _end_children() -> None:
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and name the worker to the child."""
-    # Celery would have it turn SIGTERM into the end of a unit's middle; see `drain`.
-    os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(
+        # billiard starts the child by `python -c`, which looks into the working folder first.
+        PYTHONSAFEPATH="1",
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,

@@ -82,6 +82,10 @@ class DeltaPublisher:
 
     def take(self, item: WorkItem, sample: int, delta: str) -> None:
         """Queue what a sample goes on with; what there is no room for is left out."""
+        # Another thread would stumble over what is no text; `int` also takes NumPy's numbers.
+        if not isinstance(delta, str) or not hasattr(sample, "__index__"):
+            self._leave_out(f"context.stream() got the sample {sample!r:.80} and {delta!r:.80}")
+            return
         key, size = (id(item), sample), len(delta)
         with self._lock:
             text = self._texts.get(key)
@@ -133,9 +137,13 @@ class DeltaPublisher:
                 self._send(batch)
         except (*REDIS_ERRORS, ResponseError, ValueError) as error:
             # A ValueError is a sample number that no text can have.
-            if not self._has_failed:
-                log.warning("text deltas are left out: %s", error)
-            self._has_failed = True
+            self._leave_out(error)
+
+    def _leave_out(self, reason: object) -> None:
+        """Say once that text deltas are left out; readers take the texts from the results."""
+        if not self._has_failed:
+            log.warning("text deltas are left out: %s", reason)
+        self._has_failed = True
 
     def _send(self, entries: Sequence[tuple[Unit, TextDeltas]]) -> None:
         answers = self._publish(entries)
