@@ -17,12 +17,15 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.work import Claim, CommitOutcome, Unit
 from seqd.settings import Settings
-from seqd_schemas import ItemChunk, Job, JobRecord, Keys
+from seqd_schemas import ItemChunk, Job, JobRecord, Keys, queue_of
 
 CLASSIFY = "classify.imdb_lstm"
 GENERATE = "generate.markov"
 TRAIN = "train.imdb_lstm"
 ROUTES = (CLASSIFY, GENERATE, TRAIN)
+
+#: Versions that the workers of these tests can load.
+VERSIONS = range(6)
 
 #: A millisecond: it has run out by the time that anybody looks.
 BRIEFLY_S = 0.001
@@ -54,6 +57,7 @@ class Environment:
         unit_items: int = 2,
         chunk: ItemChunk | None = None,
         sealed: bool = False,
+        owner: str = "",
     ) -> str:
         """Hand a job in, and give its identifier."""
         name = job_id or f"job-{next(self._numbers)}"
@@ -64,6 +68,7 @@ class Environment:
             unit_items=unit_items,
             chunk=chunk,
             sealed=sealed,
+            owner=owner,
         )
         return accepted.job_id
 
@@ -77,14 +82,25 @@ class Environment:
             assert self.ledger.submissions.seal(job, job_id, units)
         return job_id
 
-    def append(self, job_id: str, unit: int, *, job: Job | None = None, items: int = 2) -> str:
+    def append(
+        self,
+        job_id: str,
+        unit: int,
+        *,
+        job: Job | None = None,
+        items: int = 2,
+        owner: str = "",
+        digest: str = "",
+    ) -> str:
         """Add a unit of items."""
         chunk = a_chunk(items, first=2 * unit)
-        return self.ledger.submissions.append(job or a_classify_job(), job_id, unit, chunk)
+        return self.ledger.submissions.append(
+            job or a_classify_job(), job_id, unit, chunk, owner=owner, digest=digest
+        )
 
     def claim(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Claim | None:
         """Take what is due."""
-        return self.ledger.work.claim(worker, routes)
+        return self.ledger.work.claim(worker, queues_of(routes))
 
     def claim_unit(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Unit:
         """Take what is due, which is one unit."""
@@ -137,6 +153,11 @@ class Environment:
         deadline = time.monotonic() + DEADLINE_S
         while self.ledger.fleet.now_ms() <= at_ms:
             assert time.monotonic() < deadline, f"{at_ms} ms is too far away to wait for"
+
+
+def queues_of(routes: tuple[str, ...]) -> list[str]:
+    """Return the queues of the routes, with every version that these tests know and with none."""
+    return [queue_of(route, version) for route in routes for version in (None, *VERSIONS)]
 
 
 def open_environment(redis: Redis, settings: Settings) -> Environment:

@@ -18,7 +18,7 @@ COUNTS = ("succeeded", "errored", "cancelled", "expired")
 ACCOUNT = ("jobs", "items", "bytes")
 
 #: Fields of a job that say nothing about what went wrong.
-UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "route", "event_at")
+UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "queue", "event_at")
 
 #: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
 KEYS_FOR_EVER = """
@@ -123,9 +123,9 @@ class StoredLedger:
     def is_in_group(self, job: StoredJob) -> bool:
         return job.job_id in self.index(self.keys.group(job.fields["group"]))
 
-    def is_on_route(self, job: StoredJob) -> bool:
-        route = self.keys.route(job.fields["route"], job.fields["priority"])
-        return job.fields["group"] in self.index(route)
+    def is_in_queue(self, job: StoredJob) -> bool:
+        queue = self.keys.queue(job.fields["queue"], job.fields["priority"])
+        return job.fields["group"] in self.index(queue)
 
 
 def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedger:
@@ -157,7 +157,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
 
 
 def _is_index(name: str, keys: Keys) -> bool:
-    if name.startswith((keys.group(""), f"{keys.prefix}:route:")):
+    if name.startswith((keys.group(""), f"{keys.prefix}:queue:")):
         return not name.endswith(":virtual_times")
     return name in (keys.open_jobs(), keys.uploads(), keys.deadlines(), keys.timers())
 
@@ -180,7 +180,7 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             fields=_fields(rows[at]),
             todo=set(_texts(rows[at + 1])),
             leases=_fields(rows[at + 2]),
-            done=set(_texts(rows[at + 3])),
+            done={name for name in _texts(rows[at + 3]) if "+" not in name},
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
             deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],
@@ -265,7 +265,7 @@ def _check_it_is_queued(job: StoredJob, stored: StoredLedger) -> None:
     if job.state == "paused":
         assert not stored.is_in_group(job), f"workers can find a paused job: {job}"
     if stored.is_in_group(job):
-        assert stored.is_on_route(job), f"its group is on no route: {job}"
+        assert stored.is_in_queue(job), f"its group is in no queue: {job}"
 
 
 def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
@@ -277,7 +277,11 @@ def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
     assert not stored.is_in_group(job), f"workers can find an ended job: {job}"
     start = stored.keys.job(job.job_id)
     for_ever = [name for name in stored.for_ever if name.startswith(start)]
-    assert not for_ever, f"an ended job leaves for ever {for_ever}: {job}"
+    holder = next((one for one in stored.jobs if one.job_id == job.fields.get("held_by")), None)
+    if holder is not None and holder.is_open:
+        assert start in for_ever, f"a job that {holder.job_id} needs has a time to live: {job}"
+    else:
+        assert not for_ever, f"an ended job leaves for ever {for_ever}: {job}"
 
 
 def _check_indexes(stored: StoredLedger) -> None:

@@ -17,7 +17,7 @@ from seqd_schemas import JobState
 MOST_TURNS = 1_000
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "route_position", "events", "memory")
+STAYS = ("limits", "queue_position", "events", "memory")
 
 
 class Walk(Steps):
@@ -84,8 +84,8 @@ class Walk(Steps):
         """Each answer stands once, in order; what has none can be tried again."""
         for job_id, job in self.jobs.items():
             record = self.ledger.jobs.get(job_id)
-            blobs = [self.ledger.jobs.outputs(job_id, [unit])[0] for unit in range(job.units)]
-            results = [result for blob in blobs if blob for result in unpack_results(blob)]
+            rows = [row for n in range(job.units) for row in self.ledger.jobs.rows(job_id, n)]
+            results = [result for row in rows for result in unpack_results(row)]
             whole = {result.custom_id for result in results}
             first = [job.answers[item] for item in job.items if item in whole]
             assert results == first, f"{job_id}: {results} are not what came first, {first}"

@@ -12,12 +12,12 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Self
 
 import pytest
@@ -28,7 +28,7 @@ from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import parse_slot
-from seqd.local.supervisor import worker_environment
+from seqd.local.supervisor import worker_command, worker_environment
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
@@ -50,6 +50,7 @@ QUICK: dict[str, object] = {
     "heartbeat_s": 0.5,
     "reconcile_s": RECONCILE_S,
     "backoff_s": 0.1,
+    "unfit_grace_s": 1.0,
     "enabled_plugins": ("light",),
 }
 
@@ -78,10 +79,9 @@ class LiveWorker:
         }
         variables["PYTHONPATH"] = str(PLUGIN)
         self.environment = variables
-        command = [sys.executable, "-m", "seqd", "worker", "--slot", SLOT.name, "--name", name]
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(command, signal.SIGKILL),
+                launch_command(worker_command(SLOT, name), signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -186,7 +186,7 @@ class Cluster:
         self.workers: list[LiveWorker] = []
         self._clients: list[Client] = []
         self._logs = logs
-        self._publish_echo()
+        self.publish_echo(settings.store_dir)
 
     def start(self, name: str = "", **settings: object) -> LiveWorker:
         """Start a worker, some of its settings changed."""
@@ -200,6 +200,18 @@ class Cluster:
         """Start a worker and wait until it takes work."""
         return self.start(name, **settings).wait_until_ready()
 
+    def start_apart(self, name: str, sick: str = "", **settings: object) -> LiveWorker:
+        """Start a worker with a folder of data, and a store, of its own; see `light_plugin`."""
+        folder = self.folder_of(name)
+        if not folder.exists():
+            self.publish_echo(folder / "models")
+        (folder / "sick").write_text(sick)
+        return self.start(name, data_dir=folder, **settings)
+
+    def folder_of(self, name: str) -> Path:
+        """Return the folder of data of a worker that was started apart."""
+        return self._logs / f"data-{name}"
+
     def client(self, **settings: object) -> Client:
         """Return a client of this cluster's ledger, closed with the cluster."""
         client = Client(settings=self.settings.model_copy(update=settings))
@@ -209,11 +221,7 @@ class Cluster:
     def publish_catalog(self) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""
         assert self.settings.redis_url is not None
-        spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
-        assert spec is not None and spec.loader is not None
-        light = module_from_spec(spec)
-        spec.loader.exec_module(light)
-        registry = a_registry_of([("light", light)], settings=self.settings)
+        registry = a_registry_of([("light", light_plugin())], settings=self.settings)
         redis = connect(self.settings.redis_url)
         ledger = Ledger(redis, self.settings, lambda route: None)
         publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
@@ -243,8 +251,9 @@ class Cluster:
         redis.close()
         return figures
 
-    def _publish_echo(self) -> None:
-        store = ModelStore(self.settings.store_dir, {})
+    def publish_echo(self, store_dir: Path) -> int:
+        """Publish a version of `echo` in a store; return its number."""
+        store = ModelStore(store_dir, {})
         folder = store.new_folder("echo", "setup")
         (folder / "echo.json").write_text('{"records": 1}')
         data = DataFingerprint(description="none", records=1, sha256="0" * 64)
@@ -256,7 +265,16 @@ class Cluster:
             data=data,
             created_at_ms=1,
         )
-        store.publish(folder, draft)
+        return store.publish(folder, draft).version
+
+
+def light_plugin() -> ModuleType:
+    """Import the plugin of `light_plugin/` into this process."""
+    spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
+    assert spec is not None and spec.loader is not None
+    light = module_from_spec(spec)
+    spec.loader.exec_module(light)
+    return light
 
 
 def live_settings(server: Server, folder: Path) -> Settings:

@@ -6,11 +6,12 @@ inbox both call it, so that they refuse the same things in the same words.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, cast
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
-from seqd.parameters import check_parameters
+from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
     Job,
@@ -24,6 +25,11 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry, TaskSchema
+
+
+#: Characters that the items of one unit may make a model write, where it states what one can: a
+#: commit stays far below what one call of Redis takes, and a killed worker loses little.
+UNIT_OUTPUT_CHARACTERS = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,9 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
         _check_combinations(job, parameters, task, name)
     else:
         check_parameters(task.parameters, parameters, model=name, task=job.kind)
-    return Admitted(
-        version=version, unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items
-    )
+    if isinstance(job, TrainJob | SweepJob):
+        return Admitted(version=version, unit_items=1)
+    return Admitted(version=version, unit_items=_unit_items(task, entry, parameters, job.kind))
 
 
 def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
@@ -149,6 +155,54 @@ def _check_combinations(
             check_parameters(task.parameters, values, model=model, task="train")
         except InvalidParameters as error:
             raise InvalidParameters(f"combination {combination.name}: {error}") from None
+
+
+def _unit_items(
+    task: "TaskSchema", entry: "CatalogEntry", parameters: Mapping[str, ParameterValue], kind: str
+) -> int:
+    """Return the items of a unit, so that what they make the model write is bounded.
+
+    Raises InvalidParameters where one item could make it write more than it may.
+    """
+    bound = task.output
+    if bound is None:
+        return task.unit_items
+    given = {**_defaults(task.parameters), **parameters}
+    factors = {name: _number(given.get(name)) for name in bound.factors}
+    lists = {name: _length(given.get(name)) for name in bound.lists}
+    symbols = prod(factors.values()) * prod(lists.values())
+    characters = min(symbols * bound.characters_per_symbol, bound.max_characters)
+    allowed = entry.max_output_characters
+    said = " x ".join(
+        [f"{name} {value:,}" for name, value in factors.items()]
+        + [f"{count} of {name}" for name, count in lists.items()]
+    )
+    if symbols > bound.max_characters:
+        raise InvalidParameters(
+            f"{entry.model} {kind}: {said} are {symbols:,} symbols for each item; allowed: "
+            f"{bound.max_characters:,}. Ask for fewer or shorter texts."
+        )
+    if allowed is not None and characters > allowed:
+        raise InvalidParameters(
+            f"{entry.model} {kind}: {said} can be {characters:,} characters for each item; "
+            f"allowed: {allowed:,} (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for fewer or "
+            "shorter texts."
+        )
+    return max(1, min(task.unit_items, UNIT_OUTPUT_CHARACTERS // max(1, characters)))
+
+
+def _defaults(schema: Schema) -> dict[str, ParameterValue]:
+    """Return the parameters that a request need not name, with what they are then."""
+    fields = cast("Mapping[str, Mapping[str, ParameterValue]]", schema.get("properties", {}))
+    return {name: field["default"] for name, field in fields.items() if "default" in field}
+
+
+def _number(value: ParameterValue) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def _length(value: ParameterValue) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def _merge_preset(job: Job, entry: "CatalogEntry") -> dict[str, ParameterValue]:

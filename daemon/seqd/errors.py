@@ -15,9 +15,11 @@
     │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
+    │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
+    │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
@@ -29,8 +31,11 @@
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
+    │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
 
@@ -111,7 +116,7 @@ class UnknownJob(UserError):
 
 
 class IdempotencyConflict(UserError):
-    """The idempotency key already stands for another request."""
+    """The idempotency key, or the job's id, already stands for another request or other input."""
 
     code = "idempotency_conflict"
     #: The job that it stands for, where that is known.
@@ -176,6 +181,12 @@ class JobDamaged(SeqdError):
     code = "job_damaged"
 
 
+class LaterVersion(UserError):
+    """A record can only be read by a later version of seqd, which wrote it."""
+
+    code = "later_version"
+
+
 class WrongState(UserError):
     """The job is not in a state in which this can be done."""
 
@@ -193,6 +204,18 @@ class RedisUnreachable(UserError):
 
     code = "redis_unreachable"
     retryable = True
+
+
+class JobOutOfReach(RedisUnreachable):
+    """Redis was away for too long while somebody waited for a job, which goes on by itself."""
+
+    code = "job_out_of_reach"
+    #: EX_TEMPFAIL: a script tells a job that goes on from one that has to be sent again.
+    exit_status = 75
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
 
 
 class RedisRefused(UserError):
@@ -262,6 +285,12 @@ class PluginFault(SeqdError):
     code = "plugin_fault"
 
 
+class NameTaken(PluginFault):
+    """A plugin brings a model, or has a name, that another plugin has."""
+
+    code = "name_taken"
+
+
 class ArtifactDamaged(SeqdError):
     """A stored model is not what its manifest says."""
 
@@ -274,6 +303,19 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class NoFitWorker(SeqdError):
+    """No worker that is up can run what a job needs; the message has the reason of each."""
+
+    code = "no_fit_worker"
+    retryable = True
+
+
+class WorkerUnfit(SeqdError):
+    """This worker cannot run a version now, so its units are released; no item is to blame."""
+
+    code = "worker_unfit"
 
 
 class LeaseLost(SeqdError):

@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         description="Seconds without an answer from Redis, after which a connection is given up "
         "and a new one made.",
     )
+    outage_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a client waits for a Redis that has gone away, and then "
+        "goes on where it was, and for which a worker that starts waits for one; 0 fails at once. "
+        "A worker at work waits as long as it takes.",
+    )
     allow_eviction: bool = Field(
         default=False,
         description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",
@@ -118,6 +126,14 @@ class Settings(BaseSettings):
         le=600,
         description="Wait before the third start of a unit; doubles with each.",
     )
+    unfit_grace_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a job waits while no worker that is up can run it, and the "
+        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
+        "that none of them has stays in the catalog for as long.",
+    )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=64 * 1024,
@@ -128,7 +144,16 @@ class Settings(BaseSettings):
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
     )
     abandoned_upload_s: float = Field(
-        default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
+        default=900.0,
+        gt=0,
+        description="Seconds without a sign of life of its client, after which an upload fails.",
+    )
+    upload_silence_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Seconds without a sign of life of an upload's client, after which another "
+        "client that sends the same input under the same idempotency key goes on with it.",
     )
     checkpoint_s: float = Field(
         default=20.0,
@@ -160,6 +185,13 @@ class Settings(BaseSettings):
         ge=1024,
         description="Bytes of text deltas that one streaming job keeps in Redis for late readers; "
         "the oldest are removed first, and all of them when the job completes.",
+    )
+    max_output_characters: int = Field(
+        default=2_000_000,
+        ge=1_000,
+        le=8_000_000,
+        description="Characters that one item may make a model write, by the parameters of its "
+        "job; more is refused when the job is handed in.",
     )
     max_memory_share: float = Field(
         default=0.8,

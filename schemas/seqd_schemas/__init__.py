@@ -53,11 +53,15 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
+    from seqd_schemas.fleet import UnfitCode as UnfitCode
+    from seqd_schemas.fleet import UnfitVersion as UnfitVersion
     from seqd_schemas.fleet import VersionSummary as VersionSummary
     from seqd_schemas.fleet import WorkerState as WorkerState
     from seqd_schemas.fleet import WorkerStatus as WorkerStatus
@@ -96,6 +100,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
     from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
     from seqd_schemas.keys import Keys as Keys
+    from seqd_schemas.keys import queue_of as queue_of
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
@@ -127,6 +132,11 @@ if TYPE_CHECKING:
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.states import Waiting as Waiting
+    from seqd_schemas.states import WaitingCode as WaitingCode
+    from seqd_schemas.stored import from_stored as from_stored
+    from seqd_schemas.stored import is_later as is_later
+    from seqd_schemas.stored import to_stored as to_stored
     from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
     from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
     from seqd_schemas.text_deltas import TextDelta as TextDelta
@@ -146,8 +156,8 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_VERSIONS PluginState PluginStatus TaskSchema VersionSummary "
-        "WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState PluginStatus "
+        "TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
     "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
@@ -157,7 +167,7 @@ _NAMES = {
         "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue queue_of route_of",
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"
@@ -168,7 +178,8 @@ _NAMES = {
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "
         "TrainedVersion TrainingResult"
     ),
-    "states": "Counts JobRecord JobState",
+    "states": "Counts JobRecord JobState Waiting WaitingCode",
+    "stored": "from_stored is_later to_stored",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

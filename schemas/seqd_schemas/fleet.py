@@ -5,6 +5,7 @@ Clients validate against a `CatalogEntry` without having any plugin; `seqd statu
 """
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field, JsonValue
 
@@ -14,6 +15,7 @@ from seqd_schemas.base import (
     Label,
     ModelName,
     ModelRef,
+    ParameterName,
     Parameters,
     ShortText,
     WireModel,
@@ -27,6 +29,12 @@ MAX_MODELS = 256
 
 #: Versions of one model that the catalog lists; of more, the newest.
 MAX_VERSIONS = 1_000
+
+
+#: Entries of `WorkerStatus.unfit`.
+MAX_UNFIT = 64
+
+Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
 
 
 class PluginState(StrEnum):
@@ -48,6 +56,12 @@ class PluginStatus(WireModel):
     version: str = Field(max_length=64, description="Version of that distribution.")
     state: PluginState = Field(description="Whether it can be used.")
     reason: ShortText = Field(default="", description="Why it is broken or disabled.")
+    code: str = Field(
+        default="",
+        max_length=64,
+        description="Stable code of why it is broken, such as `name_taken`, `plugin_fault` for "
+        "what breaks the plugin contract, `import_failed` for any other exception.",
+    )
     models: tuple[ModelName, ...] = Field(
         default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
     )
@@ -67,6 +81,41 @@ class WorkerState(StrEnum):
     """It works on a unit."""
     DRAINING = "draining"
     """It takes no more work and is about to exit."""
+
+
+class UnfitCode(StrEnum):
+    """Why a worker cannot run something now, though it has the plugin for it."""
+
+    MISSING = "missing"
+    """Its store has no such version, or no longer."""
+    UNREADABLE = "unreadable"
+    """Files cannot be read: a disk or a share is away, or they are another user's."""
+    UNWRITABLE = "unwritable"
+    """A training cannot write: the disk is full, or read-only."""
+    DAMAGED = "damaged"
+    """Files are not what their manifest says."""
+    NO_LIBRARY = "no_library"
+    """A library that it needs is not installed, or cannot be imported."""
+    NO_MEMORY = "no_memory"
+    """The machine or the device has too little memory for it."""
+    NO_DEVICE = "no_device"
+    """The slot's device is not there, or its driver is not."""
+    DEVICE_FAULT = "device_fault"
+    """The device raises errors of its own; the worker claims nothing until it computes again."""
+    LOAD_FAILED = "load_failed"
+    """The plugin raised while it loaded the version."""
+    BREAKER_OPEN = "breaker_open"
+    """The plugin raised for all that it was given; it is tried again after a while."""
+
+
+class UnfitVersion(WirePart):
+    """What a worker cannot run now, and why. It claims no unit of it, and tries it again."""
+
+    model: ModelName = Field(description="Name of the model.")
+    version: Count | None = Field(default=None, description="Version; not set: its trainings.")
+    code: UnfitCode = Field(description="What is wrong.")
+    message: ShortText = Field(default="", description="The same in a sentence.")
+    since_ms: EpochMs = Field(description="Since when.")
 
 
 class WorkTotals(WirePart):
@@ -111,6 +160,17 @@ class WorkerStatus(WireModel):
     plugins: tuple[PluginStatus, ...] = Field(
         max_length=1_024, description="Its plugins, sorted by name."
     )
+    versions: dict[ModelName, Versions] = Field(
+        default_factory=dict,
+        max_length=16 * MAX_MODELS,
+        description="Models of its slot, each with the versions of it that it can run, ascending; "
+        "the newest of them.",
+    )
+    unfit: tuple[UnfitVersion, ...] = Field(
+        default=(),
+        max_length=MAX_UNFIT,
+        description="What it cannot run now, and why; the first of it.",
+    )
     work: WorkTotals = Field(
         default_factory=WorkTotals, description="What it has done since it started."
     )
@@ -128,6 +188,33 @@ class VersionSummary(WirePart):
     metrics: Metrics = Field(description="Its final figures.")
 
 
+class OutputBound(WirePart):
+    """The most characters that a task writes for one item, by the parameters of the job.
+
+    The product of the factors, times the number of values of each list, is the number of symbols.
+    """
+
+    factors: tuple[ParameterName, ...] = Field(
+        min_length=1,
+        max_length=8,
+        description="Parameters, all whole numbers, that are multiplied: symbols of a text, texts "
+        "of an item.",
+    )
+    lists: tuple[ParameterName, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Parameters with one value or a list, of which each value has its own texts.",
+    )
+    characters_per_symbol: int = Field(
+        default=1, ge=1, le=4_096, description="Characters of one symbol at most."
+    )
+    max_characters: int = Field(
+        ge=1,
+        le=2**32,
+        description="Symbols that the task takes for one item, and characters where it cuts.",
+    )
+
+
 class TaskSchema(WirePart):
     """How one task of a model is called."""
 
@@ -135,6 +222,9 @@ class TaskSchema(WirePart):
         max_length=64, description="JSON Schema of its parameters."
     )
     unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at best.")
+    output: OutputBound | None = Field(
+        default=None, description="What one item can make it write; None where nobody has said."
+    )
 
 
 class CatalogEntry(WireModel):
@@ -154,5 +244,10 @@ class CatalogEntry(WireModel):
     )
     labels: dict[Label, Count] = Field(
         max_length=1_024, description="Labels and the versions they point to."
+    )
+    max_output_characters: Count | None = Field(
+        default=None,
+        description="Characters that one item may make a task write, where the task states it: the "
+        "operator's SEQD_MAX_OUTPUT_CHARACTERS.",
     )
     published_at_ms: EpochMs = Field(description="When a worker last published it.")

@@ -54,15 +54,22 @@ class Keys:
         return f"{self.job(job_id)}:in"
 
     def output(self, job_id: str) -> str:
-        """HASH unit → JSON Lines of `ItemResult`, in input order, as one zlib stream or several."""
+        """HASH row → JSON Lines of `ItemResult`, in input order, as one zlib stream.
+
+        The rows of a unit are called UNIT, UNIT+1, UNIT+2 and so on, until one is missing.
+        """
         return f"{self.job(job_id)}:out"
 
     def failed(self, job_id: str) -> str:
         """HASH unit → JSON of an `ItemChunk`, compressed: its items that have errors."""
         return f"{self.job(job_id)}:failed"
 
+    def faults(self, job_id: str) -> str:
+        """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since."""
+        return f"{self.job(job_id)}:faults"
+
     def digests(self, job_id: str) -> str:
-        """HASH unit → digest of its content, of units that were uploaded."""
+        """HASH unit → digest of the request and all input up to it; of jobs that are uploaded."""
         return f"{self.job(job_id)}:digests"
 
     def events(self, job_id: str) -> str:
@@ -98,7 +105,7 @@ class Keys:
         return f"{self.prefix}:quarantined"
 
     def uploads(self) -> str:
-        """ZSET job → milliseconds of its last chunk: jobs whose client still uploads."""
+        """ZSET job → milliseconds of its client's last sign of life: jobs that are uploaded."""
         return f"{self.prefix}:uploads"
 
     def timers(self) -> str:
@@ -129,9 +136,9 @@ class Keys:
         """STRING: the job that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{tenant}:{key}"
 
-    def route(self, route: str, priority: str) -> str:
+    def queue(self, queue: str, priority: str) -> str:
         """ZSET group → position: groups with claimable units, next one first; round robin."""
-        return f"{self.prefix}:route:{route}:{priority}"
+        return f"{self.prefix}:queue:{queue}:{priority}"
 
     def group(self, group: str) -> str:
         """ZSET job → virtual time: jobs of one group with claimable units, next one first.
@@ -145,9 +152,9 @@ class Keys:
         """HASH tenant → virtual time of its last job; `:group` is that of the job served last."""
         return f"{self.group(group)}:virtual_times"
 
-    def route_position(self) -> str:
-        """STRING: counter of the positions of groups on their routes."""
-        return f"{self.prefix}:route_position"
+    def queue_position(self) -> str:
+        """STRING: counter of the positions of groups in their queues."""
+        return f"{self.prefix}:queue_position"
 
     def inbox(self) -> str:
         """STREAM: fields `id` and `job` (JSON); where any language submits a job."""
@@ -197,6 +204,15 @@ class Keys:
 def route_of(task: Task, model: str) -> str:
     """Return the route of a task and model, `classify.imdb_lstm`: which workers can run it."""
     return f"{task}.{model}"
+
+
+def queue_of(route: str, version: int | None) -> str:
+    """Return the queue of a route's jobs that run on a version, `classify.imdb_lstm@3`.
+
+    Of those that run on none, as a training does, it is the route. A worker claims from the queues
+    whose version it can load.
+    """
+    return route if version is None else f"{route}@{version}"
 
 
 def wakeup_queue(route: str) -> str:

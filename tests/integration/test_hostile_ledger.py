@@ -10,11 +10,11 @@ from builders import a_catalog_entry, a_chunk, a_classify_job, a_failure, a_work
 from ledger_fixtures import CLASSIFY, Environment
 from seqd.errors import RedisUnreachable
 from seqd.ledger.work import LATER_WAIT_S, MOST_LATER, Renewal, Unit
-from seqd_schemas import Failed, JobState
+from seqd_schemas import Failed, JobState, queue_of
 
 pytestmark = pytest.mark.processes
 
-HAND_IN_AGAIN = "Somebody changed it by hand, or another version of seqd wrote it."
+HAND_IN_AGAIN = "Somebody changed it by hand."
 
 
 def set_field(name: str, value: str | bytes):
@@ -202,18 +202,18 @@ def test_a_group_with_a_job_that_nobody_handed_in_goes_on(environment: Environme
     assert environment.record(job_id).state is JobState.COMPLETED
 
 
-def test_a_route_with_a_group_that_is_none_goes_on(environment: Environment):
-    route = environment.keys.route(CLASSIFY, "normal")
-    environment.redis.zadd(route, {"string": 0, "empty": 0})
+def test_a_queue_with_a_group_that_is_none_goes_on(environment: Environment):
+    queue = environment.keys.queue(queue_of(CLASSIFY, 3), "normal")
+    environment.redis.zadd(queue, {"string": 0, "empty": 0})
     environment.redis.set(environment.keys.group("string"), "a string")
     job_id = environment.submit_units(1)
 
     assert claim_all(environment) == {job_id}
 
 
-def test_a_route_that_is_none_leads_to_new_jobs_again(environment: Environment):
-    route = environment.keys.route(CLASSIFY, "normal")
-    environment.redis.set(route, "a string")
+def test_a_queue_that_is_none_leads_to_new_jobs_again(environment: Environment):
+    queue = environment.keys.queue(queue_of(CLASSIFY, 3), "normal")
+    environment.redis.set(queue, "a string")
     assert environment.claim() is None
 
     job_id = environment.submit_units(1)

@@ -234,7 +234,7 @@ def test_a_version_with_something_planted_is_never_loaded(empty_cluster: Cluster
 
     failures = {name: wait_for_failure(cluster, job_id) for name, job_id in jobs.items()}
 
-    assert {failure.code for failure in failures.values()} == {"artifact_damaged"}
+    assert {failure.code for failure in failures.values()} == {"no_fit_worker"}
     assert f"{versions['pickle'][0]}/evil.pkl is not in the version's manifest" in str(
         failures["pickle"].message
     )

@@ -14,7 +14,7 @@ from hostile_cases import hostile
 from inbox_builders import Producer, a_job_id, a_request
 from ledger_fixtures import Environment
 from seqd.worker.inbox import Inbox
-from seqd_schemas import INBOX_GROUP, InboxAnswer, JobState
+from seqd_schemas import INBOX_GROUP, InboxAnswer, JobState, to_stored
 
 pytestmark = pytest.mark.processes
 
@@ -100,7 +100,7 @@ def test_an_idempotency_key_in_use_is_answered_with_the_job_that_it_stands_for(
     assert answer.failure.code == code
     event = producer.rejected_event_of("second")
     assert event["existing_job_id"] == "first"
-    assert event["failure"] == answer.failure.model_dump(mode="json")
+    assert event["failure"] == json.loads(to_stored(answer.failure))
 
 
 @pytest.mark.parametrize(

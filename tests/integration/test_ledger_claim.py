@@ -3,9 +3,9 @@
 import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, a_train_job, inline
-from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Environment
+from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Environment, queues_of
 from seqd.ledger.blobs import unpack_items
-from seqd_schemas import FileSource, Item, JobState, Priority, UploadSource
+from seqd_schemas import FileSource, Item, JobState, Priority, UploadSource, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -60,6 +60,30 @@ def test_a_worker_gets_nothing_that_it_cannot_run(environment: Environment) -> N
 
     assert environment.claim(routes=(CLASSIFY, TRAIN)) is None
     assert environment.claim_unit(routes=(GENERATE,)).job_id == job_id
+
+
+def test_a_worker_gets_nothing_that_runs_on_a_version_it_cannot_load(
+    environment: Environment,
+) -> None:
+    new = environment.submit(chunk=a_chunk(), sealed=True, version=4)
+    old = environment.submit(chunk=a_chunk(), sealed=True, version=3)
+
+    work = environment.ledger.work
+    claims = [work.claim("worker-a", [CLASSIFY, queue_of(CLASSIFY, 3)]) for _ in range(2)]
+
+    assert [claim.units[0].job_id for claim in claims if claim] == [old]
+    assert environment.claim_unit("worker-b").job_id == new
+
+
+def test_a_workers_route_is_notified_once_for_all_of_its_queues(environment: Environment) -> None:
+    for version in (2, 3, 4):
+        environment.submit(chunk=a_chunk(), sealed=True, version=version)
+    environment.notified.clear()
+
+    environment.ledger.work.notify_where_due([queue_of(CLASSIFY, number) for number in (2, 3)])
+    environment.ledger.work.notify_where_due([queue_of(CLASSIFY, 5)])
+
+    assert environment.notified == [CLASSIFY]
 
 
 def test_interactive_work_goes_before_normal_and_normal_before_bulk(
@@ -308,7 +332,7 @@ def test_forgotten_work_is_notified_for(environment: Environment) -> None:
     environment.submit(a_generate_job(source=UploadSource()))
     environment.notified.clear()
 
-    environment.ledger.work.notify_where_due(ROUTES)
+    environment.ledger.work.notify_where_due(queues_of(ROUTES))
 
     assert environment.notified == [CLASSIFY]
 
@@ -318,6 +342,6 @@ def test_no_wakeup_is_sent_for_a_job_that_was_cancelled(environment: Environment
     environment.ledger.control.cancel(job_id)
     environment.notified.clear()
 
-    environment.ledger.work.notify_where_due(ROUTES)
+    environment.ledger.work.notify_where_due(queues_of(ROUTES))
 
     assert environment.notified == []

@@ -18,7 +18,7 @@ from builders import (
     inline,
     some_deltas,
 )
-from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment
+from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment, queues_of
 from seqd.errors import UnknownJob
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.submissions import BatchTemplate
@@ -49,7 +49,7 @@ def reconcile(environment: Environment) -> None:
     environment.ledger.work.expire()
     environment.ledger.control.fail_abandoned(900.0, environment.ledger.fleet.now_ms())
     environment.ledger.jobs.forget_expired()
-    environment.ledger.work.notify_where_due(ROUTES)
+    environment.ledger.work.notify_where_due(queues_of(ROUTES))
 
 
 def patterns_of(keys: Keys) -> dict[str, re.Pattern[str]]:
@@ -243,8 +243,8 @@ def test_an_upload_whose_client_went_silent_is_ended(environment: Environment) -
     assert record.failure is not None
     assert (record.failure.code, record.failure.retryable) == ("upload_abandoned", True)
     assert record.failure.message == (
-        "The client sent no more input for 900 s and did not say that it was done. Send the job "
-        "again; what had finished stays readable."
+        "The client showed no sign of life for 900 s and had not said that its input was complete. "
+        "Send the job again; what had finished stays readable."
     )
     assert environment.record(busy).state is JobState.QUEUED
 
@@ -301,7 +301,7 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
     # the same time to live as its job.
     kept = {
-        environment.keys.route_position(),
+        environment.keys.queue_position(),
         environment.keys.all_events(),
         environment.keys.idempotency("default", "7"),
     }
@@ -359,7 +359,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.commit(environment.claim_unit())
     for ending in ENDINGS:
         ending(environment)
-    environment.append(environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk()), 1)
+    owned = environment.submit(a_classify_job(expires_in_s=60), chunk=a_chunk(), owner="client-a")
+    environment.append(owned, 1, owner="client-a", digest="0" * 32)
     environment.commit(environment.claim_unit(), errored=1)
     environment.commit(environment.claim_unit())
     quick.submit_units(3)
@@ -369,6 +370,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     parts = split_chunk(unpack_items(unit.blob))
     assert parts is not None
     environment.ledger.work.split(unit, parts)
+    environment.ledger.work.release_unit(environment.claim_unit(), faulted_by="worker-a")
     part = environment.claim_unit()
     environment.ledger.work.publish_deltas("worker-a", [(part, some_deltas("one", unit=part.name))])
     reject(environment, "theirs", a_failure())

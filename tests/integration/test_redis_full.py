@@ -1,7 +1,6 @@
 """Redis reaches its `maxmemory` in the middle of a job, and has room again some seconds later.
 
-Celery's listener ends when Redis is full, so a supervisor that starts it again belongs to this
-test. Nothing is lost, and the job completes by itself.
+Workers wait meanwhile. Nothing is lost, and the job completes by itself.
 """
 
 import json
@@ -52,7 +51,7 @@ def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) 
     unit = environment.claim_unit()
     _, due_ms = environment.redis.zrange(environment.keys.timers(), 0, 0, withscores=True)[0]
     environment.wait_for_clock(int(due_ms))
-    reconciler = Reconciler(environment.ledger, environment.settings, "w", (), lambda: None)
+    reconciler = Reconciler(environment.ledger, environment.settings, "w", (), tuple, lambda: None)
     fill(environment.redis)
 
     reconciler.run_once()
@@ -61,7 +60,7 @@ def test_a_lease_that_runs_out_while_redis_is_full_is_woken(tight: Environment) 
 
 
 def test_the_reconciler_says_that_it_looks_without_its_lock(tight, caplog):
-    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), lambda: None)
+    reconciler = Reconciler(tight.ledger, tight.settings, "w", (), tuple, lambda: None)
     fill(tight.redis)
 
     with caplog.at_level(logging.WARNING):

@@ -22,6 +22,7 @@ from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
+from seqd.worker.fitness import Fitness
 from seqd.worker.ingest import Ingest
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training.publish import Publisher
@@ -62,8 +63,9 @@ class Steps:
             leases=LeaseKeeper(environment.ledger, 10.0, 600.0),
             drain=DrainFlag(settings, identity.name),
             max_attempts=3,
+            fitness=Fitness(ROUTE, self.store),
         )
-        self.publisher = Publisher(self._context, 1.0)
+        self.publisher = Publisher(self._context)
         self.job: SweepJob = a_sweep_job(
             model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
         )

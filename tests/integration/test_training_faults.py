@@ -1,5 +1,6 @@
 """Trainings whose workers die, freeze or are drained, and disks that are full or damaged."""
 
+import json
 import resource
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
 from seqd.ledger import Ledger, connect
 from seqd.models.store import ModelStore
-from seqd_schemas import Epoch, JobState, Log
+from seqd_schemas import Epoch, FileSource, JobState, Log, UnfitCode
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
@@ -304,10 +305,11 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     resource.prlimit(child, resource.RLIMIT_FSIZE, (soft, hard))
 
     failure = raised.value.failure
-    assert (failure.code, failure.retryable) == ("store_unwritable", True)
-    assert failure.message == (
-        f"a training cannot write {environment.data_dir}/checkpoints/{job.job_id}: File too large. "
-        "Make room or mend the folder's permissions, or set SEQD_DATA_DIR to another folder"
+    assert (failure.code, failure.retryable) == ("no_fit_worker", True)
+    assert failure.message.startswith(
+        "No worker that is up can run the training of echo. w1: unwritable: a training cannot "
+        f"write {environment.data_dir}/checkpoints/{job.job_id}: File too large. Make room or mend "
+        "the folder's permissions, or set SEQD_DATA_DIR to another folder. "
     )
     assert environment.store.numbers("echo") == [1]
     wait_until(lambda: environment.staged(job) == [], "half the version is cleared away")
@@ -318,6 +320,65 @@ def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_la
     assert environment.diary().count("step 1") == 1
 
 
+def make_sick(environment: Environment, worker: LiveWorker, sick: str) -> None:
+    (environment.data_dir / f"sick-{worker.name}").write_text(sick)
+
+
+@pytest.mark.parametrize("sick", ["memory", "disk", "cuda"])
+def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_becomes_unfit(
+    environment: Environment, sick: str
+):
+    workers = start_two(environment.cluster)
+    job = environment.train(epochs=6, step_ms=150)
+    environment.wait_for("saved 2")
+
+    make_sick(environment, environment.holder(job, workers), f"train {sick}\nwarm_up {sick}")
+
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+    assert environment.diary().count("begin") == 2
+    assert environment.steps() == list(range(1, 7))
+    assert environment.cluster.crashes(job.job_id) == 0
+
+
+def test_a_training_waits_for_a_lone_worker_whose_disk_is_away_for_a_moment(
+    environment: Environment,
+):
+    worker = environment.cluster.start_ready(unfit_grace_s=30.0)
+    job = environment.train(epochs=6, step_ms=150)
+    environment.wait_for("saved 2")
+    make_sick(environment, worker, "train disk")
+
+    def says_so() -> bool:
+        status = worker.status()
+        assert status is not None
+        return [(one.version, one.code) for one in status.unfit] == [(None, UnfitCode.UNREADABLE)]
+
+    wait_until(says_so, "it says that it is unfit for trainings")
+
+    make_sick(environment, worker, "")
+
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+    assert environment.steps() == list(range(1, 7))
+    assert worker.status().unfit == ()
+
+
+def test_a_training_waits_while_the_folder_of_its_data_is_away(
+    environment: Environment, tmp_path: Path
+):
+    root = tmp_path / "share"
+    root.mkdir()
+    data = root / "train.jsonl"
+    data.write_text("\n".join(json.dumps(record) for record in RECORDS))
+    worker = environment.cluster.start_ready(input_roots=(root,), unfit_grace_s=30.0)
+    root.rename(tmp_path / "away")
+    job = environment.client.train(FileSource(path=str(data)), model="echo")
+    wait_until(lambda: worker.status().unfit != (), "it says that the share is away")
+
+    (tmp_path / "away").rename(root)
+
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+
+
 def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Environment):
     before = running.store.numbers("echo"), running.store.labels("echo")
 
@@ -326,7 +387,7 @@ def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running:
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=30)
 
-    assert raised.value.failure.code == "store_unwritable"
+    assert raised.value.failure.code == "no_fit_worker"
     assert "No space left on device. Make room" in raised.value.failure.message
     assert (running.store.numbers("echo"), running.store.labels("echo")) == before
     wait_until(lambda: running.staged(job) == [], "half the version is cleared away")
@@ -343,6 +404,6 @@ def test_a_store_that_may_not_be_written_fails_the_training_and_stays_as_it_was(
     with pytest.raises(JobFailed) as raised:
         environment.train(epochs=1, step_ms=0).wait(timeout_s=30)
 
-    assert raised.value.failure.code == "store_unwritable"
+    assert raised.value.failure.code == "no_fit_worker"
     assert str(staging) in raised.value.failure.message
     assert environment.store.numbers("echo") == [1]

@@ -123,7 +123,7 @@ def release_for(cluster: Cluster, wait_s: float) -> None:
     assert cluster.settings.redis_url is not None
     redis = connect(cluster.settings.redis_url)
     ledger = Ledger(redis, cluster.settings, lambda route: None)
-    claim = ledger.work.claim("one that gives up", ["classify.echo"])
+    claim = ledger.work.claim("one that gives up", ["classify.echo@1"])
     assert claim is not None
     assert ledger.work.release_unit(claim.units[0], wait_s=wait_s)
     redis.close()

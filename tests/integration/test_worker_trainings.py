@@ -200,7 +200,8 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=30)
     file.write_text(content)  # It is the latest version, which other tests use.
-    assert raised.value.failure.code == "artifact_damaged"
+    assert raised.value.failure.code == "no_fit_worker"
+    assert ": damaged: " in raised.value.failure.message
     assert "echo.json" in raised.value.failure.message
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
 

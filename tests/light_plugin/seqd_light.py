@@ -3,9 +3,12 @@
 Model `echo` labels a text with itself, and continues a prompt with itself backwards, or with as
 many random letters as it is asked for, as slowly and delta by delta as a model that writes. A text
 that is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a
-test can put the fault on one item; `few`, `wrong` and `batch` are tricks too. Its training writes
-one small file, as slowly as the test asks for, makes a checkpoint after each epoch, and keeps a
-diary that a test can count steps in.
+test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` are tricks too. Its
+training writes one small file, as slowly as the test asks for, makes a checkpoint after each epoch,
+and keeps a diary that a test can count steps in.
+
+A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
+names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
 
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
@@ -18,6 +21,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -36,7 +40,14 @@ from seqd.hookspecs import (
     WorkItem,
     hookimpl,
 )
-from seqd_schemas import Classification, GeneratedSample, Generation, ItemError, ItemErrorCode
+from seqd_schemas import (
+    Classification,
+    GeneratedSample,
+    Generation,
+    ItemError,
+    ItemErrorCode,
+    OutputBound,
+)
 
 # A plugin that is slow to import where it computes, as one with a big library is.
 if "FORKED_BY_MULTIPROCESSING" in os.environ:
@@ -77,6 +88,12 @@ class TrainParameters(PluginParameters):
     accuracy: float = Field(default=0, ge=0, le=1, description="Accuracy to claim, if any.")
 
 
+class RichClassification(Classification):
+    """An outcome that no result has room for."""
+
+    language: str
+
+
 def _raises(items: Sequence[WorkItem]) -> None:
     raise ValueError("this text was made to break the plugin")
 
@@ -99,6 +116,35 @@ def _spins(items: Sequence[WorkItem]) -> None:
         pass
 
 
+class CudaError(RuntimeError):
+    """Named as the libraries of devices name theirs."""
+
+
+#: What a sick worker raises.
+SICKNESSES: dict[str, Callable[[], Exception]] = {
+    "cuda": lambda: CudaError("CUDA error: an illegal memory access was encountered"),
+    "bug": lambda: ValueError("this worker was made to raise for everything"),
+    "memory": lambda: MemoryError("Unable to allocate 8 GiB"),
+    "library": lambda: ModuleNotFoundError("No module named 'heavy'", name="heavy"),
+    "disk": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
+}
+
+
+def _be_sick(place: str) -> None:
+    folder, worker = os.environ.get("SEQD_DATA_DIR"), os.environ.get("SEQD_WORKER", "")
+    for name in ("sick", f"sick-{worker}") if folder else ():
+        file = Path(folder or "") / name
+        for line in file.read_text().splitlines() if file.exists() else ():
+            where, what = line.split()
+            if where == place:
+                raise SICKNESSES[what]()
+
+
+def _needs_memory(items: Sequence[WorkItem]) -> None:
+    if len(items) > 2:
+        raise MemoryError(f"no memory for {len(items)} items")
+
+
 #: What a text can do to the batch that it is in.
 TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "raise": _raises,
@@ -107,6 +153,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "kill": _dies_of(signal.SIGKILL),
     "spin": _spins,
     "hold": _holds_the_interpreter,
+    "large": _needs_memory,
 }
 
 
@@ -124,12 +171,13 @@ class Echo(LoadedModel):
     memory_bytes = 1_000
 
     def warm_up(self) -> None:
-        return None
+        _be_sick("warm_up")
 
     def classify(
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
         assert isinstance(parameters, EchoParameters)
+        _be_sick("classify")
         outcomes = [self._label(item, items, parameters, context) for item in items]
         if any(item.text == "wrong" for item in items):
             return ["this is no Classification"]  # type: ignore[list-item]
@@ -139,6 +187,7 @@ class Echo(LoadedModel):
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Generation | ItemError]:
         assert isinstance(parameters, WriteParameters)
+        _be_sick("generate")
         texts = {
             (at, sample): letters(parameters, item, sample)
             for at, item in enumerate(items)
@@ -184,6 +233,10 @@ class Echo(LoadedModel):
             trick(items)
         if item.text == "bad":
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
+        if item.text == "nan":
+            return Classification.model_construct(label="a", score=float("nan"), truncated=False)
+        if item.text == "subclass":
+            return RichClassification(label="a", score=1.0, truncated=False, language="en")
         label = f"batch of {len(items)}" if item.text == "batch" else item.text[:256]
         return Classification(label=label, score=1.0, truncated=False)
 
@@ -195,12 +248,17 @@ class EchoModel(Model):
     summary = "Gives every text back; for tests."
     tasks: ClassVar = {
         "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
-        "generate": TaskSpec(WriteParameters, unit_items=UNIT_PROMPTS),
+        "generate": TaskSpec(
+            WriteParameters,
+            unit_items=UNIT_PROMPTS,
+            output=OutputBound(factors=("length", "samples"), max_characters=16_000_000),
+        ),
         "train": TaskSpec(TrainParameters, unit_items=1),
     }
     presets: ClassVar = {"quick": {"epochs": 1}}
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        _be_sick("load")
         if "records" not in json.loads((artifact.folder / WEIGHTS).read_text()):
             raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")
         return Echo()
@@ -215,6 +273,7 @@ class EchoModel(Model):
         learnt = int(str(checkpoint.progress["learnt"])) if checkpoint else 0
         _note(parameters, "begin")
         for epoch in range(learnt + 1, parameters.epochs + 1):
+            _be_sick("train")
             self._step(epoch, parameters, context, loss)
             if parameters.trick == "deaf":
                 self._save(epoch, parameters, context)

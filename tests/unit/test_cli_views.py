@@ -1,13 +1,15 @@
 """What people see of a job's events where the output is no terminal, and how numbers look."""
 
+import time
 from pathlib import Path
 
 import pytest
 
+from builders import a_worker_status
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
 from seqd.cli.daemon import FleetLog
-from seqd.cli.ui.fleet import print_fleet
+from seqd.cli.ui.fleet import print_fleet, print_workers
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.progress import LineView
 from seqd.cli.ui.screen import Screen, printable
@@ -25,6 +27,8 @@ from seqd_schemas import (
     PluginStatus,
     Progress,
     Sample,
+    UnfitCode,
+    UnfitVersion,
     WorkerState,
     WorkerStatus,
 )
@@ -114,6 +118,38 @@ def test_a_plugin_that_is_new_here_is_absent_on_workers_that_began_before(
     print_fleet(Screen(), [a_worker()], [new])
 
     assert capsys.readouterr().out.splitlines()[1].split() == ["cpu:0@host-ab12", "absent"]
+
+
+def test_a_worker_that_is_unfit_for_something_says_so_beside_its_plugins(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    ready = [
+        PluginStatus(name=name, distribution="seqd", version="1", state=PluginState.READY)
+        for name in ("a", "b")
+    ]
+    unfit = [
+        UnfitVersion(
+            model="imdb_lstm",
+            version=3,
+            code=UnfitCode.DAMAGED,
+            message="a file.",
+            since_ms=now_ms - 60_000,
+        ),
+        UnfitVersion(
+            model="markov", code=UnfitCode.UNWRITABLE, message="disk full.", since_ms=now_ms
+        ),
+    ]
+    worker = a_worker().model_copy(update={"plugins": tuple(ready), "unfit": tuple(unfit)})
+
+    print_workers(Screen(), [worker])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert "2 ready, 2 unfit" in lines[1]
+    assert lines[2:] == [
+        "cpu:0@host-ab12 is unfit for imdb_lstm@3 since 1 min: damaged: a file.",
+        "cpu:0@host-ab12 is unfit for trainings of markov since 0 s: unwritable: disk full.",
+    ]
 
 
 def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
@@ -263,3 +299,30 @@ def test_changes_of_workers_stand_in_columns_however_long_a_slot_is_called(
 )
 def test_numbers_and_texts_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken = PluginStatus(
+        name="light", distribution="d", version="1", state=PluginState.BROKEN, reason="no numba."
+    )
+    unfit = UnfitVersion(
+        model="markov", version=2, code=UnfitCode.DAMAGED, message="a file is cut.", since_ms=1
+    )
+    sick = [
+        a_worker_status(worker=slot, slot=slot, plugins=(broken,), unfit=(unfit,))
+        for slot in ("cpu:0", "cpu:1")
+    ]
+    log = FleetLog(parse_slots("cpu:0,cpu:1"))
+
+    log.show_troubles(sick)
+    log.show_troubles(sick)
+    log.show_troubles([sick[0].model_copy(update={"unfit": ()}), sick[1]])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "plugin light is broken: no numba.",
+        "cpu:0 cannot run markov@2: a file is cut.",
+        "cpu:1 cannot run markov@2: a file is cut.",
+        "over: cpu:0 cannot run markov@2: a file is cut.",
+    ]

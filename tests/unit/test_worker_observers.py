@@ -17,7 +17,7 @@ def a_context(get: Any) -> WorkerContext:
         notify_job_finished=told.append,
     )
     ledger = SimpleNamespace(jobs=SimpleNamespace(get=get))
-    names = ("routes", "store", "cache", "leases", "drain", "max_attempts")
+    names = ("routes", "store", "cache", "leases", "drain", "max_attempts", "fitness")
     tools: dict[str, Any] = dict.fromkeys(names)
     return WorkerContext(
         identity=SimpleNamespace(name="w1"),  # type: ignore[arg-type]

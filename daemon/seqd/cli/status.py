@@ -60,7 +60,7 @@ def _show(
     screen: Screen, server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
 ) -> None:
     from seqd.cli.ui.fleet import print_workers
-    from seqd.cli.ui.jobs import print_jobs
+    from seqd.cli.ui.jobs import print_jobs, print_waiting
 
     screen.say(f"Redis {server}")
     screen.say()
@@ -68,5 +68,6 @@ def _show(
     screen.say()
     if jobs:
         print_jobs(screen, jobs)
+        print_waiting(screen, jobs)
     else:
         screen.say("No open jobs.")

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from seqd.errors import InboxFull, failure_of, wire_text
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
-from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer
+from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
 
 if TYPE_CHECKING:
     from seqd_schemas import Failure, Keys
@@ -146,7 +146,7 @@ class InboxStream:
             existing_job_id=existing_job_id,
         )
         rejection: list[Argument]
-        rejection = [job_id or "", failure.model_dump_json(), existing_job_id or "", _ttl(failure)]
+        rejection = [job_id or "", to_stored(failure), existing_job_id or "", _ttl(failure)]
         self._scripts.call("answer_entry", entry.id, _json_of(answer), *rejection)
 
     def refuse_excess(self) -> int:
@@ -162,9 +162,7 @@ class InboxStream:
             INBOX_RETRY_S,
         )
         failure = failure_of(error)
-        return as_int(
-            self._scripts.call("trim_inbox", allowed, failure.model_dump_json(), _ttl(failure))
-        )
+        return as_int(self._scripts.call("trim_inbox", allowed, to_stored(failure), _ttl(failure)))
 
     def memory_is_short(self) -> bool:
         """Return True when Redis has used up the share of its memory that new work may take."""
@@ -215,7 +213,7 @@ def _entry_of(entry_id: Reply, content: Reply) -> Entry:
 
 
 def _json_of(answer: InboxAnswer) -> str:
-    return answer.model_dump_json(exclude_none=True)
+    return to_stored(answer)
 
 
 def _ttl(failure: "Failure") -> int:

@@ -1,25 +1,37 @@
 """Reading the ledger: jobs, their units, results, events, text deltas and completions.
 
-Reads are plain commands of Redis. What cannot be read was changed by hand or written by another
-version of seqd: a job raises JobDamaged, an entry of a stream is left out with a warning.
+Reads are plain commands of Redis. What cannot be read was changed by hand, or states that only a
+later version of seqd can read it: a job raises JobDamaged or LaterVersion, an entry of a stream is
+left out with a warning.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import JobDamaged
+from seqd import __version__
+from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
 from seqd.ledger.control import Control, damaged_job, unknown_job
 from seqd.ledger.redis import redis_errors, transient_error
-from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
-from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
+from seqd_schemas import (
+    Counts,
+    Failure,
+    Job,
+    JobRecord,
+    JobState,
+    Keys,
+    TrainingResult,
+    from_stored,
+    is_later,
+)
 
 if TYPE_CHECKING:
     from seqd_schemas import Event, TextDeltas
@@ -31,6 +43,10 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
+
+#: Rows of results that one read fetches, and bytes after which it stops: the memory of a reader.
+READ_ROWS = 16
+READ_BYTES = 1024 * 1024
 
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
@@ -44,8 +60,15 @@ class EndedRow:
     state: JobState | None
     #: False when it is not kept (any more).
     is_kept: bool
-    #: Results of a completed job of one unit; None of any other.
+    #: Results of a completed job that has one row of them; None of any other.
     blob: bytes | None
+
+
+class ResultPosition(NamedTuple):
+    """How far a reader has come in a job's results: a unit, and a row of it, counted from 0."""
+
+    unit: int
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +91,7 @@ class Jobs:
         self._cursor = 0
 
     def get(self, job_id: str) -> JobRecord:
-        """Return a job as it is now. Raises UnknownJob and JobDamaged."""
+        """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
@@ -81,6 +104,24 @@ class Jobs:
         """Return True while a job is kept."""
         with redis_errors(self._redis):
             return bool(self._redis.exists(self._keys.job(job_id)))
+
+    def missing(self, job_id: str, what: str) -> SeqdError:
+        """Return the error for a part of a job that is not there, as `unit 3 of the results`."""
+        if self.exists(job_id):
+            return damaged_job(f"job {job_id}", f"there is no {what}")
+        return UnknownJob(
+            f"Job {job_id} went while it was read, and with it {what}: its time to live has "
+            "passed, or somebody has removed it. Hand its input in again as a new job."
+        )
+
+    def continued(self, job_id: str) -> str | None:
+        """Return the job that one continues, also one that is not kept any more; None for none.
+
+        One that somebody has removed is not continued by any.
+        """
+        with redis_errors(self._redis):
+            earlier = cast(bytes | None, self._redis.hget(self._keys.job(job_id), "continues"))
+        return None if earlier is None else earlier.decode()
 
     def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
         """Yield those of some jobs that are kept and readable, with one round trip for all."""
@@ -153,8 +194,41 @@ class Jobs:
         """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
         return self._last_id(self._keys.completions(client))
 
-    def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Return the result blobs of units, None for each that is not committed."""
+    def results(self, job_id: str, position: ResultPosition) -> tuple[list[bytes], ResultPosition]:
+        """Return the next rows of results without a gap, and the position to continue from.
+
+        At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
+        No row: the unit of the position is not committed.
+        """
+        reply = as_list(self._scripts.call("results", job_id, *position, READ_ROWS, READ_BYTES))
+        rows = [as_bytes(row) for row in as_list(reply[2])]
+        return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
+
+    def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
+        """Yield the rows of results of a unit or part, one at a time; none before its commit."""
+        row = 0
+        while True:
+            name = f"{unit}+{row}" if row else str(unit)
+            with redis_errors(self._redis):
+                blob = cast(bytes | None, self._redis.hget(self._keys.output(job_id), name))
+            if blob is None:
+                return
+            yield blob
+            row += 1
+
+    def committed(self, job_id: str, units: Sequence[int]) -> list[int]:
+        """Return those of some units that are committed, in order."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for unit in units:
+                pipe.hexists(self._keys.output(job_id), str(unit))
+            found = cast(list[bool], pipe.execute())
+        return [unit for unit, is_there in zip(units, found, strict=True) if is_there]
+
+    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+        """Return the first row of results of units, None for each that is not committed.
+
+        Units of one item, such as those of a sweep, have no other row.
+        """
         return self._blobs(self._keys.output(job_id), units)
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
@@ -164,16 +238,20 @@ class Jobs:
     def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
         """Yield the input blobs of an ended job's items without an output, in the items' order.
 
-        Those of units that were done hold the failed items alone.
+        Those of units that were done hold the failed items alone. Raises UnknownJob when the job
+        goes meanwhile, and JobDamaged where one of them is missing.
         """
         kept = (self._keys.failed(job_id), self._keys.input(job_id))
         with redis_errors(self._redis):
             names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
+        if not names and not self.exists(job_id):
+            raise self.missing(job_id, "all of the items to try again")
         for name in sorted(names, key=_unit_order):
             with redis_errors(self._redis):
                 blob = cast(bytes | None, self._redis.hget(names[name], name))
-            if blob is not None:  # else its time to live has passed meanwhile
-                yield blob
+            if blob is None:
+                raise self.missing(job_id, f"unit {name.decode()} of the items to try again")
+            yield blob
 
     def parts(self, job_id: str, unit: int) -> list[str]:
         """Return the names of a unit's parts in order; of one that was not split, its own."""
@@ -263,7 +341,7 @@ class Jobs:
             elif row:
                 try:
                     yield _read_record(job_id.decode(), row)
-                except JobDamaged as error:
+                except (JobDamaged, LaterVersion) as error:
                     log.warning("job left out of a list: %s", error)
 
     def _forget_gone(self, ids: Sequence[bytes]) -> int:
@@ -301,12 +379,24 @@ def _ended_row(row: list[Reply]) -> EndedRow:
 
 
 def _read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
-    """Return the record of a job's hash. Raises JobDamaged."""
+    """Return the record of a job's hash. Raises JobDamaged and LaterVersion."""
     try:
         return _record(job_id, {key.decode(): value for key, value in row.items()})
     except (KeyError, ValueError) as error:
+        if is_later(row.get(b"spec", b"")):
+            raise LaterVersion(
+                f"Job {job_id} was handed in by a later version of seqd than {__version__}, which "
+                "is the one here. Read it with that version."
+            ) from None
         reason = f"there is no field {error}" if isinstance(error, KeyError) else _first_line(error)
         raise damaged_job(f"job {job_id}", reason) from None
+
+
+def _kept_until(row: dict[str, bytes], ended_at_ms: int | None) -> int | None:
+    # One that is held is kept for a job that has not ended.
+    if ended_at_ms is None or "held_by" in row:
+        return None
+    return ended_at_ms + int(row["ttl"]) * 1000
 
 
 def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
@@ -330,11 +420,11 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         started_at_ms=_number(row, "started"),
         ended_at_ms=ended_at_ms,
         expires_at_ms=_number(row, "expires_at"),
-        kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
+        kept_until_ms=_kept_until(row, ended_at_ms),
         continued_by=None if continued_by is None else continued_by.decode(),
-        failure=None if failure is None else Failure.model_validate_json(failure),
-        training=None if training is None else TrainingResult.model_validate_json(training),
-        job=JOB.validate_json(row["spec"]),
+        failure=None if failure is None else from_stored(Failure, failure),
+        training=None if training is None else from_stored(TrainingResult, training),
+        job=from_stored(JOB, row["spec"]),
     )
 
 
@@ -355,7 +445,7 @@ def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
 
     for event_id, fields in entries:
         try:
-            event = EVENT.validate_json(fields[b"e"])
+            event = from_stored(EVENT, fields[b"e"])
         except (KeyError, ValidationError) as error:
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
@@ -368,7 +458,7 @@ def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
 
     for entry_id, fields in entries:
         try:
-            yield TextDeltas.model_validate_json(fields[b"d"])
+            yield from_stored(TextDeltas, fields[b"d"])
         except (KeyError, ValidationError) as error:
             log.warning("deltas id=%s were left out: %s", entry_id.decode(), _first_line(error))
 

@@ -34,6 +34,11 @@ class Ledger:
         self.jobs = Jobs(redis, self._scripts, settings.keys, self.control)
         self.fleet = Fleet(redis, settings)
 
+    @property
+    def outage_s(self) -> float:
+        """Seconds for which a client waits for a Redis that is away."""
+        return self._settings.outage_s
+
     @cached_property
     def work(self) -> "Work":
         """The workers' side, which a client does not import."""

@@ -13,7 +13,8 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.outage import Attempts, Trouble
+from seqd.ledger.redis import outage_of, redis_errors, trouble_of
 
 Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
@@ -29,6 +30,8 @@ SHARED = (
     "fair_queueing",
     "events",
     "leases",
+    "warnings",
+    "continuing",
     "endings",
     "inbox",
 )
@@ -86,6 +89,15 @@ class Scripts:
                 return cast(Reply, script(args=[self._prefix, *arguments]))
             except ResponseError as error:
                 raise _with_job(error) from None
+
+    def attempts(self) -> Attempts:
+        """Return the attempts at a step whose reply may say that it was refused just now."""
+        return Attempts(outage_of(self._redis), 0)
+
+    def again(self, attempts: Attempts, reason: str) -> bool:
+        """Wait for the end of an outage that a reply told of; False where that took too long."""
+        error = ResponseError(reason)
+        return attempts.again(trouble_of(error) or Trouble.REFUSED, error)
 
     def raise_error(self, reason: str) -> NoReturn:
         """Raise what `call` does for an error of this text, which a script replied."""

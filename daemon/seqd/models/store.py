@@ -53,6 +53,14 @@ class ModelStore:
         names = {*self._starters, *self._folders()}
         return sorted(name for name in names if self.numbers(name))
 
+    def folder_of(self, name: str) -> Path:
+        """Return the folder of a model's versions and labels, there or not."""
+        return self._root / name
+
+    def has_folder(self, name: str) -> bool:
+        """Return True while that folder is there; it stays when versions are removed."""
+        return self.folder_of(name).is_dir()
+
     def numbers(self, name: str) -> list[int]:
         """Return the numbers of a model's versions, ascending; opens none of them."""
         folder = self._root / name

@@ -15,19 +15,29 @@ from celery import shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from seqd import __version__
-from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, SeqdError, Stopped
+from seqd.errors import (
+    REDIS_ERRORS,
+    LeaseLost,
+    RedisFull,
+    RedisUnreachable,
+    SeqdError,
+    Stopped,
+)
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
 from seqd.local.parent_death import die_with_parent
 from seqd.settings import Settings, load_settings
 from seqd.worker.context import WorkerContext, open_context
-from seqd.worker.drain import ignore_end_signals
+from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
+from seqd.worker.faults import sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.items import ItemRunner
 from seqd.worker.liveness import HeartbeatFile
-from seqd.worker.logs import configure_logging
+from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.passing_on import PassedOn
 from seqd.worker.training.train import TrainingRunner
-from seqd_schemas import SweepJob, TrainJob, WorkerState, WorkerStatus
+from seqd_schemas import SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +47,9 @@ FULL_WAIT_S = 5.0
 #: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
 #: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
 COLLECT_AFTER = 10_000
+
+#: Times in a row that a sick device fails at the warm-up input, before the worker starts anew.
+MAX_DEVICE_FAILURES = 3
 
 
 class WorkLoop:
@@ -48,6 +61,8 @@ class WorkLoop:
         self._backoff_s = settings.backoff_s
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
+        self._wakeups = PassedOn(context)
+        self._device = DeviceFlag(settings, context.identity.name)
         self._items = ItemRunner(context)
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
@@ -55,15 +70,18 @@ class WorkLoop:
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
 
-        A model that cannot be loaded is logged and left out: its jobs get the reason.
+        A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
         """
         _tune_garbage_collector()
+        # Of a child that died while Redis was away, when the parent could not release it.
+        self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
         for route in self._context.routes:
             task, _, name = route.partition(".")
             if task != "train" and self._context.store.versions(name):
                 self._load(name)
-        self._context.leases.start(self.publish_status)
+        self._context.fitness.on_change(self._publish_fitness)
+        self._context.leases.start(self._on_heartbeat)
         self._enter(WorkerState.READY)
         self._context.registry.notify_worker_ready(self.status())
 
@@ -71,23 +89,59 @@ class WorkLoop:
         """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains."""
         context = self._context
         ends_at = monotonic() + self._slice_s
+        is_idle = True
         while not context.drain.is_raised():
+            self._try_unfit_again()
             began = monotonic()
-            claim = context.ledger.work.claim(context.identity.name, context.routes)
+            claim = self._claim()
             if claim is None:
+                if self._has_new_versions():
+                    continue
                 break
+            is_idle = False
             context.stats.add("claim_s", monotonic() - began)
             self._enter(WorkerState.BUSY)
             self._run(claim)
             if monotonic() >= ends_at:
-                context.ledger.work.notify_where_due(context.routes)
+                self._notify_where_due()
                 break
         if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
-            context.ledger.work.notify_where_due(context.routes)
+            self._notify_where_due()
             self._enter(WorkerState.DRAINING)
         else:
             self._enter(WorkerState.READY)
+            if is_idle:
+                self._wakeups.pass_on()
+
+    def _claim(self) -> Claim | None:
+        """Claim units; None when there are none, Redis is full, or the worker drains.
+
+        A claim is not sent twice, since it would lease twice. Where its answer is lost, what it
+        may have leased is released first: nothing else is in hand.
+        """
+        work, name = self._context.ledger.work, self._context.identity.name
+        while True:
+            try:
+                with waiting_at_most(0, retries=0):
+                    return work.claim(name, self._context.queues())
+            except RedisUnreachable:
+                try:
+                    work.release_worker(name, crashed=False)  # waits for the end of the outage
+                except REDIS_ERRORS as error:
+                    log.warning("nothing is claimed: %s", error)
+                    return None
+            except REDIS_ERRORS as error:
+                log.warning("nothing is claimed: %s", error)
+                return None
+
+    def _notify_where_due(self) -> None:
+        """Notify workers of what waits, if that can be done now: else the reconciler does."""
+        work, queues = self._context.ledger.work, self._context.queues()
+        with waiting_at_most(0):
+            log_and_continue(
+                "workers not notified", lambda: work.notify_where_due(queues), is_repeated=True
+            )
 
     def publish_status(self) -> None:
         """Publish what this worker is doing."""
@@ -95,7 +149,8 @@ class WorkLoop:
 
     def status(self) -> WorkerStatus:
         """Return this worker as it is now."""
-        identity = self._context.identity
+        identity, fitness = self._context.identity, self._context.fitness
+        now_ms = self._context.ledger.fleet.now_ms()
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -105,10 +160,12 @@ class WorkLoop:
             state=self._state,
             models_loaded=self._context.cache.names(),
             plugins=self._context.registry.statuses,
+            versions=dict(fitness.versions()),
+            unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
             seqd_version=__version__,
             started_at_ms=self._started_at_ms,
-            seen_at_ms=self._context.ledger.fleet.now_ms(),
+            seen_at_ms=now_ms,
         )
 
     def _run(self, claim: Claim) -> None:
@@ -144,17 +201,73 @@ class WorkLoop:
         return self._items
 
     def _load(self, name: str) -> None:
+        version: int | None = None
         try:
-            self._context.cache.get(*self._context.store.resolve(name))
-        except SeqdError as error:
-            log.error("model %s could not be warmed up: %s", name, error)
-        except Exception:
-            log.exception("model %s could not be warmed up", name)
+            name, version = self._context.store.resolve(name)
+            self._context.cache.get(name, version)
+        except Exception as error:
+            has_trace = None if isinstance(error, SeqdError) else error
+            log.error("model %s could not be warmed up: %s", name, error, exc_info=has_trace)
+            if version is not None:
+                code = unfit_code(error, UnfitCode.LOAD_FAILED)
+                self._context.fitness.mark(name, version, code, sentence_of(error))
+
+    def _try_unfit_again(self) -> None:
+        """Run what is unfit, and due again, on its warm-up input; come back where that works."""
+        fitness = self._context.fitness
+        for name, version in fitness.due():
+            was_sick = fitness.code_of(name, version) is UnfitCode.DEVICE_FAULT
+            began = monotonic()
+            try:
+                with self._context.leases.watching():
+                    self._context.cache.try_again(name, version)
+            except Exception as error:  # noqa: BLE001  a plugin may raise anything
+                code = unfit_code(error, UnfitCode.LOAD_FAILED)
+                fitness.mark(name, version, code, sentence_of(error), monotonic() - began)
+                log.warning("still unfit for model=%s@%d code=%s: %s", name, version, code, error)
+                if was_sick and fitness.failures(name, version) > MAX_DEVICE_FAILURES:
+                    log.critical("device still sick, so this worker ends: %s", error)
+                    start_anew(self._device, self._context.drain)
+                    return
+            else:
+                log.info("fit again for model=%s@%d", name, version)
+                fitness.reopen(name, version)
+
+    def _has_new_versions(self) -> bool:
+        """Return True when a version has come into the store that another process published."""
+        if not self._context.fitness.refresh(0.0):
+            return False
+        self._publish_versions()
+        return True
+
+    def _on_heartbeat(self) -> None:
+        """Publish the status, and what has changed in the store; wake up for what is due again."""
+        fitness = self._context.fitness
+        if fitness.refresh():
+            self._publish_versions()
+        else:
+            self.publish_status()
+        if fitness.due() and self._state is WorkerState.READY:
+            self._context.ledger.work.wake(self._context.routes[0])
+
+    def _publish_fitness(self) -> None:
+        """Publish that something is unfit, or fit again, for the others to see at once."""
+        log_and_continue("what this worker can run is not published", self.publish_status)
+
+    def _publish_versions(self) -> None:
+        """Publish what has come into the store or gone, for the others and for clients."""
+        self._publish_fitness()
+        if not self._context.fitness.is_away():  # else they come back, and jobs wait for them
+            log_and_continue("catalog not published", self._context.publish_catalog)
 
     def _enter(self, state: WorkerState) -> None:
+        """Publish a new state, which must cost no claim: the next heartbeat publishes it again."""
         if state is not self._state:
             self._state = state
-            self.publish_status()
+            with waiting_at_most(0):
+                log_and_continue(
+                    "worker status not published", self.publish_status, is_repeated=True
+                )
 
 
 @dataclass(slots=True)
@@ -193,7 +306,12 @@ def end_child(exitcode: int, **_: object) -> None:
 @shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
 def wakeup() -> None:
     """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
-    _open_loop().run_slice()
+    try:
+        _open_loop().run_slice()
+    except REDIS_ERRORS as error:
+        # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
+        # them, and the reconciler sends another wakeup.
+        log.warning("work stops: %s", error)
 
 
 def _open_loop() -> WorkLoop:

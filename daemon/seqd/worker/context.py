@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from time import monotonic, perf_counter
 from typing import Literal
 
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.ledger import Ledger, connect
+from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
 from seqd.local.slots import Slot, parse_slot
@@ -26,11 +28,15 @@ from seqd.models import job_log
 from seqd.models.catalog import catalog_entry
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
+from seqd.serving import can_run
 from seqd.settings import Settings
-from seqd.worker.drain import DrainFlag
+from seqd.worker.catalog import with_versions_elsewhere
+from seqd.worker.drain import DrainFlag, GivesUpInDrain
+from seqd.worker.faults import is_out_of_memory
+from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd_schemas import JobRecord, WorkTotals, route_of
+from seqd_schemas import JobRecord, Task, WorkTotals, queue_of, route_of
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +83,17 @@ def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
         if model.needs.device in ("any", slot.kind):
             routes += [route_of(task, name) for task in slot.tasks if task in model.tasks]
     return tuple(routes)
+
+
+def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
+    """Return the queues of the routes: each by itself, and with the versions that the store has.
+
+    Some of these may be what this worker cannot run and another can: they are woken for, too.
+    """
+    queues = list(routes)
+    for route in routes:
+        queues += [queue_of(route, number) for number in store.numbers(route.partition(".")[2])]
+    return tuple(queues)
 
 
 class WorkerStats:
@@ -158,13 +175,35 @@ class ModelCache:
         if key in self._loaded:
             self._loaded.move_to_end(key)
             return self._loaded[key]
+        try:
+            return self._load(name, version)
+        except Exception as error:
+            if not self._loaded or not is_out_of_memory(error):
+                raise
+        # Outside the block above, which keeps what was loaded of it in memory.
+        log.warning("no memory to load model=%s@%d; unloading all others", name, version)
+        self._loaded.clear()
+        return self._load(name, version)
+
+    def _load(self, name: str, version: int) -> LoadedModel:
         began = monotonic()
         model = self._registry.model(name).load(self._store.open(name, version), self._device)
         self._make_room(model.memory_bytes)
         model.warm_up()
-        self._loaded[key] = model
+        self._loaded[name, version] = model
         log.info("loaded model=%s@%d seconds=%.2f", name, version, monotonic() - began)
         return model
+
+    def holds(self, name: str, version: int) -> bool:
+        """Return True for a version that is loaded."""
+        return (name, version) in self._loaded
+
+    def try_again(self, name: str, version: int) -> None:
+        """Run a version on its warm-up input, loading it if it is not; raises as `get` does."""
+        is_loaded = self.holds(name, version)
+        model = self.get(name, version)
+        if is_loaded:  # else it has just been run
+            model.warm_up()
 
     def names(self) -> tuple[str, ...]:
         """Return what is loaded, as `name@version`."""
@@ -194,8 +233,23 @@ class WorkerContext:
     drain: DrainFlag
     #: Starts of a unit before its items are given up.
     max_attempts: int
+    #: What can be run now.
+    fitness: Fitness
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
+
+    def queues(self) -> tuple[str, ...]:
+        """Return the queues that this worker can claim from now."""
+        return self.fitness.queues()
+
+    def another_can_run(self, task: Task, model: str, version: int | None) -> bool:
+        """Return True where another worker is up that says it can run this."""
+        workers = self.ledger.fleet.workers()
+        return any(
+            can_run(one, task, model, version)
+            for one in workers
+            if one.worker != self.identity.name
+        )
 
     def should_stop(self) -> bool:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
@@ -223,7 +277,7 @@ class WorkerContext:
 
     def publish_catalog(self) -> None:
         """Publish which models and versions can be run here."""
-        publish_catalog(self.ledger, self.registry, self.store)
+        publish_catalog(self.ledger, self.registry, self.store, self.identity.name)
 
     def _notify_all(
         self, what: str, job_ids: Sequence[str], notify: Callable[[JobRecord], None]
@@ -241,10 +295,11 @@ class WorkerContext:
         if observers == [JOB_LOG]:
             job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
         elif observers:
-            log_and_continue(
-                f"observers not notified of {len(job_ids)} jobs",
-                partial(self._notify_kept, job_ids, notify),
-            )
+            with waiting_at_most(0):
+                log_and_continue(
+                    f"observers not notified of {len(job_ids)} jobs",
+                    partial(self._notify_kept, job_ids, notify),
+                )
 
     def _notify_kept(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
         for job in self.ledger.jobs.kept(job_ids):
@@ -259,27 +314,37 @@ class WorkerContext:
             except UnknownJob:
                 log.info("observers not notified of job=%s: its owner has removed it", job_id)
 
-        log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
+        with waiting_at_most(0):
+            log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
 def open_context(settings: Settings) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
     identity = identify(parse_slot(settings.slot), settings.worker)
+    drain = DrainFlag(settings, identity.name)
+    # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
+    # what is held is bounded: the units of one claim.
+    outage = Outage(limit_s=inf, full_s=settings.lease_s, has_answered=True)  # the parent's
+    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=outage)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
+    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s)
+    outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = Registry.load(settings)
     store = open_store(settings, registry)
+    routes = runnable_routes(identity.slot, registry.models)
+    cache = ModelCache(registry, store, identity.device, settings.model_cache_bytes)
     return WorkerContext(
         identity=identity,
-        routes=runnable_routes(identity.slot, registry.models),
+        routes=routes,
         ledger=ledger,
         registry=registry,
         store=store,
-        cache=ModelCache(registry, store, identity.device, settings.model_cache_bytes),
-        leases=LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s),
-        drain=DrainFlag(settings, identity.name),
+        cache=cache,
+        fitness=Fitness(routes, store, cache.holds),
+        leases=leases,
+        drain=drain,
         max_attempts=settings.max_attempts,
     )
 
@@ -291,10 +356,17 @@ def open_store(settings: Settings, registry: Registry) -> ModelStore:
     return ModelStore(settings.store_dir, starters)
 
 
-def publish_catalog(ledger: Ledger, registry: Registry, store: ModelStore) -> None:
-    """Publish which models and versions a process can run."""
-    now_ms = ledger.fleet.now_ms()
-    ledger.fleet.publish_catalog(
+def publish_catalog(
+    ledger: Ledger, registry: Registry, store: ModelStore, worker: str = ""
+) -> None:
+    """Publish which models and versions `worker` can run, beside those that others can."""
+    fleet = ledger.fleet
+    published, now_ms = fleet.catalog(), fleet.now_ms()
+    others = [one for one in fleet.workers() if one.worker != worker]
+    entries = (
         catalog_entry(model, registry.plugin_of(name), store, now_ms)
         for name, model in registry.models.items()
+    )
+    fleet.publish_catalog(
+        with_versions_elsewhere(entry, published.get(entry.model), others) for entry in entries
     )

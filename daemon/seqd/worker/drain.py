@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from types import FrameType
 
 from billiard.semaphore_tracker import ensure_running
@@ -24,18 +25,22 @@ from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which a worker that is to end waits for a Redis that is away, so that it can commit
+#: what it has. `seqd up` and Kubernetes kill it after 30 s.
+OUTAGE_WAIT_S = 5.0
+
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
-class DrainFlag:
-    """The flag by which a node tells its pool child to claim nothing more: an empty file.
+class Flag:
+    """What a node and its pool child tell each other: an empty file.
 
     A file, because the two are different programs since `spawn`, and because it must reach the
-    child while Redis is away.
+    other while Redis is away.
     """
 
-    def __init__(self, settings: Settings, worker: str) -> None:
-        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.draining"
+    def __init__(self, settings: Settings, worker: str, name: str) -> None:
+        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.{name}"
 
     def raise_(self) -> None:
         """Create the file."""
@@ -43,12 +48,56 @@ class DrainFlag:
         self._path.touch()
 
     def is_raised(self) -> bool:
-        """Return True when the worker should claim nothing more."""
+        """Return True when the file is there."""
         return self._path.exists()
 
     def lower(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
         self._path.unlink(missing_ok=True)
+
+
+class DrainFlag(Flag):
+    """By which a node tells its child to claim nothing more."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        super().__init__(settings, worker, "draining")
+
+
+class DeviceFlag(Flag):
+    """By which a child tells its node that the device is sick: the worker is to start anew."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        super().__init__(settings, worker, "device-fault")
+
+
+def start_anew(device: DeviceFlag, drain: DrainFlag) -> None:
+    """Have the whole worker of this child end: its device is sick, and a new process may mend it.
+
+    Its status says so, and whoever supervises it starts another.
+    """
+    device.raise_()
+    drain.raise_()
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+class GivesUpInDrain:
+    """Says when a child that drains should no longer wait for a Redis that is away."""
+
+    def __init__(self, drain: DrainFlag, on_wait: Callable[[], None]) -> None:
+        """`on_wait` is called while it waits on."""
+        self._drain = drain
+        self._on_wait = on_wait
+        self._seen_at: float | None = None
+
+    def __call__(self) -> bool:
+        """Return True from `OUTAGE_WAIT_S` seconds after the first call in a drain on."""
+        self._on_wait()
+        if not self._drain.is_raised():
+            self._seen_at = None
+            return False
+        if self._seen_at is None:
+            self._seen_at = monotonic()
+        return monotonic() - self._seen_at >= OUTAGE_WAIT_S
 
 
 class Listener(Worker):  # type: ignore[misc] # Celery has no types

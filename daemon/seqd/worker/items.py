@@ -1,14 +1,18 @@
 """Runs a claim of classifying or generating units: unpack, load, compute together, commit.
 
-All units of a claim are of like jobs, so their items go to the plugin as one batch. A plugin
-that raises for the batch is called again item by item, so that one bad item spoils nothing. What
-concerns the whole job, such as a model that cannot be loaded, fails the job with its reason.
+All units of a claim are of like jobs, so their items go to the plugin as one batch. A batch that
+needs too much memory is halved. A plugin that raises for the batch is called again item by item, so
+that one bad item spoils nothing. What is this worker's fault, such as a version that cannot be
+loaded here or a sick device, costs no item: the units are released, and the worker leaves their
+queue.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import index
+from typing import SupportsFloat, SupportsIndex
 
 from pydantic import ValidationError
 
@@ -23,30 +27,48 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.work import (
+    Claim,
+    CommitOutcome,
+    Finished,
+    MiscountedResults,
+    OversizedResults,
+    Unit,
+)
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext, WorkerStats
+from seqd.worker.faults import (
+    ItemFaults,
+    Unfit,
+    is_device_fault,
+    is_out_of_memory,
+    sentence_of,
+    unfit_code,
+)
+from seqd.worker.outcomes import OUTPUTS, Outcome, OutputKind, Results, results_of
 from seqd.worker.streaming import DeltaPublisher, StreamedItem
 from seqd_schemas import (
-    Classification,
     GenerateJob,
-    Generation,
     Item,
     ItemChunk,
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    ItemSuccess,
     Job,
     ModelReference,
+    UnfitCode,
     task_of,
 )
 
 log = logging.getLogger(__name__)
 
-Outcome = Classification | Generation | ItemError
+#: More of anything than one batch can have; a status holds the sum of all.
+_MOST_OF_A_BATCH = 2**40
+
+#: Times that a unit is released since its plugin raised, before what is raised counts.
+MAX_FAULTS = 3
+
 Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
-Results = list[ItemSuccess | ItemFailure]
 
 
 class ItemRunner:
@@ -63,16 +85,19 @@ class ItemRunner:
         if not units:
             return
         try:
-            model = self._model(claim)
+            name, version = _version_of(claim)
             parameters = self._parameters(claim.job)
         except SeqdError as error:
             self._fail(units, error)
             return
-        except Exception as error:
-            log.exception("model %s could not be loaded", claim.job.model)
-            self._fail(units, _load_fault(claim.job, error))
+        try:
+            model = self._loaded(name, version)
+            faults = self._faults_of(model, units, name, version, claim.job)
+            results = self._computed(claim.job, model, parameters, units, faults)
+        except Unfit as fault:
+            self._release(units, name, version, fault)
             return
-        results = self._computed(claim.job, model, parameters, units)
+        self._context.fitness.worked(name, version)
         self._commit(list(zip(units, results, strict=True)))
 
     def _unpacked(self, units: tuple[Unit, ...]) -> "list[UnitItems]":
@@ -92,22 +117,32 @@ class ItemRunner:
         crashes = unit.unit.crashes
         if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
             return False
-        parts = split_chunk(unit.chunk)
-        if parts is None:
+        if not self._split(unit):
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
-        else:
-            log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
-            self._context.ledger.work.split(unit.unit, parts)
         return True
 
-    def _model(self, claim: Claim) -> LoadedModel:
-        if claim.version is None:
-            raise UnknownModel(f"The job on {claim.job.model} names no version; hand it in again.")
-        return self._context.cache.get(ModelReference.parse(claim.job.model).name, claim.version)
+    def _split(self, unit: "UnitItems") -> bool:
+        """Replace a unit by its halves, each to be computed alone; False for a single item."""
+        parts = split_chunk(unit.chunk)
+        if parts is None:
+            return False
+        log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
+        self._context.ledger.work.split(unit.unit, parts)
+        return True
+
+    def _loaded(self, name: str, version: int) -> LoadedModel:
+        """Return the version in memory. Raises Unfit where that cannot be done here."""
+        try:
+            return self._context.cache.get(name, version)
+        except Exception as error:
+            if not isinstance(error, SeqdError):
+                log.exception("model %s@%d could not be loaded", name, version)
+            code = unfit_code(error, UnfitCode.LOAD_FAILED)
+            raise Unfit(code, sentence_of(error), canary_failed=False) from None
 
     def _parameters(self, job: Job) -> PluginParameters:
         model = self._context.registry.model(ModelReference.parse(job.model).name)
@@ -123,13 +158,18 @@ class ItemRunner:
         model: LoadedModel,
         parameters: PluginParameters,
         units: "Sequence[UnitItems]",
+        faults: ItemFaults,
     ) -> list[Results]:
-        """Compute all units together; text deltas are published meanwhile where the jobs ask so."""
+        """Compute all units together; text deltas are published meanwhile where the jobs ask so.
+
+        Raises Unfit where this worker is to blame for what the plugin raised.
+        """
         worker = self._context
         device, stop, stats = worker.identity.device, worker.should_stop, worker.stats
         if not (isinstance(job, GenerateJob) and job.stream):
             context = WorkerRunContext(device, stop, stats)
-            return compute(call_of(model, job.kind, parameters, context), units)
+            call = call_of(model, job.kind, parameters, context)
+            return compute(call, units, OUTPUTS[job.kind], faults)
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
         streamed = (item for unit in units for item in unit.streamed())
         deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
@@ -140,7 +180,40 @@ class ItemRunner:
             return call(items)
 
         with deltas.publishing():
-            return compute(call_from_start, units)
+            return compute(call_from_start, units, OUTPUTS[job.kind], faults)
+
+    def _faults_of(
+        self,
+        model: LoadedModel,
+        units: "Sequence[UnitItems]",
+        name: str,
+        version: int,
+        job: Job,
+    ) -> ItemFaults:
+        worker = self._context.identity.name
+
+        def try_elsewhere() -> bool:
+            if all(_was_tried_elsewhere(items.unit, worker) for items in units):
+                return False
+            return self._context.another_can_run(task_of(job.kind), name, version)
+
+        return ItemFaults(model.warm_up, try_elsewhere)
+
+    def _release(self, units: "Sequence[UnitItems]", name: str, version: int, fault: Unfit) -> None:
+        """Leave the version's queue and release the units, which costs them nothing.
+
+        A unit that makes the device of one worker after the other sick is the exception: as if it
+        had killed them, it is split in the end, and its one item found.
+        """
+        context, worker = self._context, self._context.identity.name
+        wait_s = context.fitness.mark(name, version, fault.unfit_code, str(fault))
+        log.error(
+            "unfit for model=%s@%d code=%s, trying it again in %.1f s; units=%d released: %s",
+            *(name, version, fault.unfit_code, wait_s, len(units), fault),
+        )
+        for unit in (items.unit for items in units):
+            crashed = fault.canary_failed and unit.faults > 0
+            context.ledger.work.release_unit(unit, crashed=crashed, faulted_by=worker)
 
     def _fail(self, units: "Sequence[UnitItems]", error: SeqdError) -> None:
         for unit in units:
@@ -154,6 +227,11 @@ class ItemRunner:
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):
                 self._fail([items], _miscounted(items))
+                continue
+            if isinstance(outcome, OversizedResults):
+                # Of one item it would be no more than `MAX_RESULT_BYTES`.
+                log.warning("job=%s: %s", items.unit.job_id, outcome)
+                self._split(items)
                 continue
             self._context.stats.committed(len(results))
             if outcome is CommitOutcome.COMPLETED:
@@ -188,19 +266,41 @@ class WorkerRunContext:
         vectorise_s: float,
         compute_s: float,
     ) -> None:
-        """Count a batch for the worker's status."""
+        """Count a batch for the worker's status; one that cannot be counted is left out."""
+        if not (
+            all(_is_count(count) for count in (items, real_tokens, computed_tokens))
+            and all(_is_time(seconds) for seconds in (vectorise_s, compute_s))
+        ):
+            log.warning(
+                "a batch was not counted: the plugin says items=%.80r real_tokens=%.80r "
+                "computed_tokens=%.80r vectorise_s=%.80r compute_s=%.80r",
+                items,
+                real_tokens,
+                computed_tokens,
+                vectorise_s,
+                compute_s,
+            )
+            return
         self._stats.batch(
-            items=items,
-            real_tokens=real_tokens,
-            computed_tokens=computed_tokens,
-            vectorise_s=vectorise_s,
-            compute_s=compute_s,
+            items=index(items),
+            real_tokens=index(real_tokens),
+            computed_tokens=index(computed_tokens),
+            vectorise_s=float(vectorise_s),
+            compute_s=float(compute_s),
         )
 
     def stream(self, item: WorkItem, sample: int, delta: str) -> None:
         """Take a text delta, which another thread publishes; raises nothing."""
         if self._deltas is not None:
             self._deltas.take(item, sample, delta)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, SupportsIndex) and 0 <= index(value) <= _MOST_OF_A_BATCH
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, SupportsFloat) and 0.0 <= float(value) <= _MOST_OF_A_BATCH
 
 
 @dataclass(frozen=True)
@@ -247,14 +347,18 @@ def call_of(
     return lambda items: model.generate(items, parameters, context)
 
 
-def compute(call: Call, units: Sequence[UnitItems]) -> list[Results]:
+def compute(
+    call: Call, units: Sequence[UnitItems], output: OutputKind, faults: ItemFaults
+) -> list[Results]:
     """Compute all items of `units` together; return each unit's results in input order.
 
-    Raises Stopped when the plugin was asked to stop.
+    An outcome that is no sound `output` or ItemError is its item's error. Raises Stopped when the
+    plugin was asked to stop, Unfit when `faults` finds that the worker is to blame.
     """
     work = [item for unit in units for item in unit.work]
-    outcomes = iter(_outcomes(call, work) if work else [])
-    return [_results(unit, outcomes) for unit in units]
+    outcomes = iter(_outcomes(call, work, faults) if work else [])
+    faults.end()
+    return [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
 
 
 def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
@@ -270,28 +374,44 @@ def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
     ]
 
 
-def _outcomes(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
+def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:
     try:
-        return _checked(call, work)
+        outcomes = _checked(call, work)
     except Stopped:
         raise
-    except Exception:
-        if len(work) > 1:
+    except Exception as error:
+        is_too_large = len(work) > 1 and is_out_of_memory(error)
+        if is_device_fault(error):
+            log.exception("the device failed for a batch of %d items", len(work))
+            faults.failed(error)
+        elif is_too_large:
+            log.warning("no memory for a batch of %d items, halving it: %s", len(work), error)
+        elif len(work) > 1:
             log.exception("plugin failed for a batch of %d items; trying each alone", len(work))
-        return [_alone(call, item) for item in work]
+    else:
+        faults.succeeded()
+        return outcomes
+    # Outside the block above, which keeps the memory of the batch that failed.
+    if not is_too_large:
+        return [_alone(call, item, faults) for item in work]
+    half = len(work) // 2
+    return _outcomes(call, work[:half], faults) + _outcomes(call, work[half:], faults)
 
 
-def _alone(call: Call, item: WorkItem) -> Outcome:
+def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
     try:
-        return _checked(call, [item])[0]
+        outcome = _checked(call, [item])[0]
     except Stopped:
         raise
     except Exception as error:
         log.exception("plugin failed for item index=%d", item.index)
+        faults.failed(error)
         return ItemError(
             code=ItemErrorCode.PLUGIN_ERROR,
             message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
         )
+    faults.succeeded()
+    return outcome
 
 
 def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
@@ -301,27 +421,7 @@ def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
             f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
             "is one each, in order"
         )
-    for kind in {type(outcome) for outcome in outcomes}:
-        if not issubclass(kind, Outcome):
-            raise PluginFault(
-                f"the plugin gave {kind.__name__} as an outcome; its contract allows "
-                "Classification, Generation and ItemError"
-            )
     return outcomes
-
-
-def _results(unit: UnitItems, outcomes: Iterator[Outcome]) -> Results:
-    """Take a unit's share of the outcomes, in order; refused entries need none."""
-    results: Results = []
-    attempts = unit.unit.attempt
-    for entry in unit.chunk.items:
-        outcome = next(outcomes) if isinstance(entry, Item) else entry.refused
-        if isinstance(outcome, ItemError):
-            failure = ItemFailure(custom_id=entry.custom_id, error=outcome, attempts=attempts)
-            results.append(failure)
-        else:
-            results.append(ItemSuccess(custom_id=entry.custom_id, output=outcome))
-    return results
 
 
 def _miscounted(items: UnitItems) -> InvalidInput:
@@ -331,8 +431,12 @@ def _miscounted(items: UnitItems) -> InvalidInput:
     )
 
 
-def _load_fault(job: Job, error: Exception) -> PluginFault:
-    return PluginFault(
-        f"Model {job.model} could not be loaded: {type(error).__name__}: {error}. The worker's "
-        "log has the traceback."
-    )
+def _version_of(claim: Claim) -> tuple[str, int]:
+    if claim.version is None:
+        raise UnknownModel(f"The job on {claim.job.model} names no version; hand it in again.")
+    return ModelReference.parse(claim.job.model).name, claim.version
+
+
+def _was_tried_elsewhere(unit: Unit, worker: str) -> bool:
+    """Return True once another worker gave it back, or several times any did: it may be gone."""
+    return unit.faulted_by not in ("", worker) or unit.faults >= MAX_FAULTS

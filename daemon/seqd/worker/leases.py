@@ -14,6 +14,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 
 from seqd.ledger import Ledger
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.logs import log_and_continue
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two renewals when a plugin asks whether to stop: a cancel takes at most this
 #: long to be noticed, and asking costs one round trip to Redis.
 STOP_CHECK_S = 0.5
+
+#: Seconds until leases are renewed again that could not be: an outage of Redis must end in time.
+OUTAGE_RETRY_S = 0.5
 
 #: Job, unit and attempt.
 _Lease = tuple[str, str, int]
@@ -38,6 +42,8 @@ class LeaseKeeper:
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
         self._is_revoked = False
+        self._is_watched = False
+        self._is_reached = True
         self._checked_at = self._heard_at = monotonic()
 
     def start(self, on_heartbeat: Callable[[], None]) -> None:
@@ -56,6 +62,17 @@ class LeaseKeeper:
             with self._lock:
                 self._units = ()
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """End this process when the block hangs, though no lease is held: a model is tried."""
+        with self._lock:
+            self._is_watched, self._heard_at = True, monotonic()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._is_watched = False
+
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.
 
@@ -64,8 +81,9 @@ class LeaseKeeper:
         error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
         self._heard_at = monotonic()
-        if monotonic() - self._checked_at >= STOP_CHECK_S:
-            log_and_continue("leases not renewed", self._renew)
+        if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
+            # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
+            self._try_to_renew()
         with self._lock:
             all_lost = bool(self._units) and len(self._lost) == len(self._units)
             return all_lost or self._is_revoked
@@ -77,10 +95,22 @@ class LeaseKeeper:
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while True:  # for as long as the process
-            sleep(self._heartbeat_s)
-            log_and_continue("leases not renewed", self._renew)
-            log_and_continue("worker status not published", on_heartbeat)
+            wait_s = self._heartbeat_s
+            sleep(wait_s if self._is_reached else min(wait_s, OUTAGE_RETRY_S))
+            self._try_to_renew()
+            if self._is_reached:
+                with waiting_at_most(0):
+                    log_and_continue("worker status not published", on_heartbeat, is_repeated=True)
             self._end_if_silent()
+
+    def _try_to_renew(self) -> None:
+        """Renew, unless Redis is away: then it is tried again soon."""
+        with waiting_at_most(0):
+            self._is_reached = log_and_continue("leases not renewed", self._renew, is_repeated=True)
+
+    def note_waiting(self) -> None:
+        """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
+        self._heard_at = monotonic()
 
     def _end_if_silent(self) -> None:
         """Kill this process when the plugin has hung: nothing gentler stops a thread.
@@ -88,7 +118,8 @@ class LeaseKeeper:
         To the ledger it is a crash like any other, so the unit is tried again, then split.
         """
         with self._lock:
-            silent_s = monotonic() - self._heard_at if self._units else 0.0
+            is_due = bool(self._units) or self._is_watched
+            silent_s = monotonic() - self._heard_at if is_due else 0.0
         if silent_s > self._max_silent_s:
             log.critical("plugin hung: no sign of life for %.0f s; ending this child", silent_s)
             os.kill(os.getpid(), signal.SIGKILL)

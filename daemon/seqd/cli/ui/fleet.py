@@ -11,19 +11,29 @@ from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.parameters import allowed
-from seqd_schemas import CatalogEntry, PluginState, PluginStatus, TaskSchema, WorkerStatus
+from seqd_schemas import (
+    CatalogEntry,
+    PluginState,
+    PluginStatus,
+    TaskSchema,
+    UnfitVersion,
+    WorkerStatus,
+)
 
 _WORKER_COLUMNS = ("worker", "state", "takes", "loaded", "plugins", "up for")
 _PARAMETER_COLUMNS = ("parameter", "default", "what it is")
 
 
 def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
-    """Print a row for each worker, or that there is none."""
+    """Print a row for each worker, or that there is none, and what they cannot run and why."""
     if not workers:
         screen.say("No worker is up: `seqd up` starts them.", "yellow")
         return
     now_ms = time.time_ns() // 1_000_000
     print_table(screen, _WORKER_COLUMNS, [_worker_row(worker, now_ms) for worker in workers])
+    for worker in workers:
+        for entry in worker.unfit:
+            screen.say(_unfit_line(worker, entry, now_ms), "red")
 
 
 def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
@@ -91,6 +101,8 @@ def print_model(screen: Screen, entry: CatalogEntry) -> None:
 def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
     states = Counter(str(plugin.state) for plugin in worker.plugins)
     plugins = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    if worker.unfit:
+        plugins += f", {len(worker.unfit)} unfit"
     return (
         worker.worker,
         str(worker.state),
@@ -99,6 +111,14 @@ def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
         plugins,
         age(worker.started_at_ms, now_ms),
     )
+
+
+def _unfit_line(worker: WorkerStatus, entry: UnfitVersion, now_ms: int) -> str:
+    what = (
+        f"trainings of {entry.model}" if entry.version is None else f"{entry.model}@{entry.version}"
+    )
+    since = age(entry.since_ms, now_ms)
+    return f"{worker.worker} is unfit for {what} since {since}: {entry.code}: {entry.message}"
 
 
 def _print_parameters(screen: Screen, title: str, schema: TaskSchema) -> None:

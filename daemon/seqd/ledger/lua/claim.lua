@@ -1,19 +1,19 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
--- ARGV: prefix, worker, milliseconds of the lease, then the routes that the worker can run.
--- Keys: route, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
---       events, worker leases, route position, wakeup, deadlines, and those of end_job.lua.
+-- ARGV: prefix, worker, milliseconds of the lease, then the queues that the worker can run.
+-- Keys: queue, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
+--       faults, events, worker leases, queue position, wakeup, deadlines, and those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, faults or ''}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
--- Interactive work goes first. Groups of a route are served round robin, tenants of a group by fair
+-- Interactive work goes first. Groups of a queue are served round robin, tenants of a group by fair
 -- queueing, a tenant's jobs in order. Small units of one group come together until the model's
 -- `unit_items` are full. No job has more units under way than it may, and none of a job
 -- whose time has run out is handed out. Sent twice it leases twice; units whose reply was lost
 -- are claimable again when their lease has run out. So are the sound ones that a call had leased when
 -- it failed at a damaged job: that counts as a crash of each.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
-local FIRST_ROUTE = 4
+local FIRST_QUEUE = 4
 -- Limits of one claim beside `unit_items`: units, since a claim of a thousand takes
 -- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
 -- much in the worker.
@@ -42,7 +42,8 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started}
+  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started,
+    job.faulted and faults_of(key, unit) or ''}
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
@@ -57,7 +58,8 @@ local function record_leases()
 end
 
 -- Fields of a job that a claim reads.
-local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total'}
+local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total',
+  'faulted'}
 -- Take a job out of its group if none of its units may be leased: it is not there, its time has run
 -- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
 -- it adds, since a full Redis lets only such a script go on.
@@ -102,7 +104,7 @@ local function lease_next(id, job, unit)
   return true
 end
 
--- First member of a group or route, and its score. A key of another type is deleted.
+-- First member of a group or queue, and its score. A key of another type is deleted.
 local function head_of(key)
   local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
   if not head.err then return head end
@@ -133,11 +135,11 @@ local function lease_from_group(group)
   if group_time then redis.call('HSET', key .. ':virtual_times', GROUP_TIME, group_time) end
 end
 
--- The group that waits longest on the worker's routes, and its route's key.
+-- The group that waits longest in the worker's queues, and its queue's key.
 local function next_group(priority)
   local best, best_position, best_key
-  for i = FIRST_ROUTE, #ARGV do
-    local key = route_key(ARGV[i], priority)
+  for i = FIRST_QUEUE, #ARGV do
+    local key = queue_key(ARGV[i], priority)
     local head = head_of(key)
     if head[1] and (not best or tonumber(head[2]) < best_position) then
       best, best_position, best_key = head[1], tonumber(head[2]), key
@@ -153,7 +155,7 @@ local function claim()
       if not group then break end
       lease_from_group(group)
       if redis.call('EXISTS', group_key(group)) == 1 then
-        redis.call('ZADD', key, next_route_position(), group)
+        redis.call('ZADD', key, next_queue_position(), group)
       else
         redis.call('ZREM', key, group)
         redis.call('DEL', group_key(group) .. ':virtual_times')
@@ -167,7 +169,7 @@ record_leases()
 if not ok then error(failure, 0) end
 
 -- Routes that have more claimable units: the caller notifies one more worker for each.
-local reply = {routes_to_notify(FIRST_ROUTE)}
+local reply = {routes_to_notify(FIRST_QUEUE)}
 if #claimed > 0 then
   reply[2], reply[3] = request, version
   for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end

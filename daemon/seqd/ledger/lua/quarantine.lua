@@ -17,7 +17,7 @@ local key, quarantine_key, KEPT_S = job_key(id), PREFIX .. ':quarantine:{' .. id
 local TYPES = {todo = 'zset', events = 'stream', deltas = 'stream'}  -- the other parts are hashes
 local STATES = {queued = 1, running = 1, paused = 1, completed = 1, failed = 1, cancelled = 1,
   expired = 1}
-local TEXTS = {'spec', 'kind', 'model', 'route', 'priority', 'group', 'tenant'}
+local TEXTS = {'spec', 'kind', 'model', 'queue', 'priority', 'group', 'tenant'}
 local COUNTS = {'total', 'succeeded', 'errored', 'cancelled', 'expired', 'pending_bytes'}
 local NUMBERS = {'units', 'units_done', 'sealed', 'unit_items', 'ttl', 'created', unpack(COUNTS)}
 local OPTIONAL = {'version', 'started', 'ended', 'expires_at', 'event_at', 'expected', 'max_units'}
@@ -95,7 +95,7 @@ local kind = REQUESTS[job.kind] and job.kind or 'classify'
 local model = fitting(job.model, 40, '^%l[%l%d_]*$')
 for _, name in ipairs(NUMBERS) do redis.call('HSET', key, name, 0) end
 redis.call('HSET', key, 'kind', kind, 'model', model, 'tenant', fitting(job.tenant, 64,
-  '^%w[%w_.-]*$'), 'priority', 'normal', 'route', '', 'group', '', 'digest', job.digest or '', 'spec',
+  '^%w[%w_.-]*$'), 'priority', 'normal', 'queue', '', 'group', '', 'digest', job.digest or '', 'spec',
   '{"kind":"' .. kind .. '","model":"' .. model .. '",' .. REQUESTS[kind] .. '}', 'state', 'failed',
   'failure', failure, 'sealed', 1, 'unit_items', 1, 'created', NOW_TEXT, 'ended', NOW_TEXT, 'ttl', KEPT_S)
 redis.call('ZADD', PREFIX .. ':jobs', 'NX', NOW, id)

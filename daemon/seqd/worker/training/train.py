@@ -2,7 +2,8 @@
 
 The version appears in the store whole or not at all, and only while this worker holds the
 unit: a late result of an attempt that lost it stays staged and is removed. A job that is
-tried again goes on from its last checkpoint, or adopts the version that it had published.
+tried again goes on from its last checkpoint, or adopts the version that it had published. One that
+stops for a fault of this worker, such as a full disk, is released with its checkpoints.
 """
 
 import logging
@@ -22,18 +23,22 @@ from seqd.errors import (
     InvalidParameters,
     LeaseLost,
     PluginFault,
+    RedisUnreachable,
     SeqdError,
     Stopped,
 )
-from seqd.hookspecs import Model, PluginParameters
+from seqd.hookspecs import Model, PluginParameters, TrainedModel
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
+from seqd.worker.faults import reading_fault
 from seqd.worker.logs import log_and_continue
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
+from seqd.worker.training.faults import TrainingFaults
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
 from seqd.worker.training.run import (
@@ -46,7 +51,7 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd.worker.training.sweeps import CombinationCommit
-from seqd_schemas import Event, Job, JobState, ModelManifest, SweepJob, TrainJob
+from seqd_schemas import Epoch, Event, Job, JobState, ModelManifest, SweepJob, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +62,8 @@ class TrainingRunner:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._publisher = Publisher(context, settings.lease_s)
+        self._publisher = Publisher(context)
+        self._faults = TrainingFaults(context, settings)
 
     def run(self, claim: Claim) -> None:
         """Train, publish and commit. Raises Stopped or LeaseLost when it must not go on."""
@@ -74,21 +80,32 @@ class TrainingRunner:
                 commit.give_up()
             else:
                 manifest, epochs_s = self._version_of(commit.run)
+                self._context.fitness.worked(commit.run.job.model, None)
                 commit.succeed(Trained(manifest, monotonic() - began, epochs_s))
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
-        except SeqdError as error:
-            commit.fail(error)
-        except Exception as error:
-            model = commit.run.job.model
-            log.exception("training of %s failed, job=%s", model, commit.run.id)
-            fault = PluginFault(
-                f"Training {model} failed: {type(error).__name__}: {error}. The worker's log has "
-                "the traceback."
-            )
-            commit.fail(fault)
+        except Exception as error:  # noqa: BLE001  a plugin may raise anything
+            self._fail_or_release(commit, error)
         finally:
             self._finalize(commit.run)
+
+    def _fail_or_release(self, commit: RunCommit, error: Exception) -> None:
+        """Release a training that stopped for a fault of this worker; else fail it."""
+        run, code = commit.run, reading_fault(error)
+        if not isinstance(error, SeqdError):
+            log.exception("training of %s failed, job=%s", run.job.model, run.id)
+        if code is not None:
+            refused = self._faults.release(run, code, error)
+            if refused is not None:
+                commit.fail(refused)
+        elif isinstance(error, SeqdError):
+            commit.fail(error)
+        else:
+            fault = PluginFault(
+                f"Training {run.job.model} failed: {type(error).__name__}: {error}. The worker's "
+                "log has the traceback."
+            )
+            commit.fail(fault)
 
     def _commit_of(self, job: Job, unit: Unit) -> RunCommit:
         if isinstance(job, SweepJob):
@@ -101,7 +118,7 @@ class TrainingRunner:
         """Adopt or train the version; return it with the seconds of the epochs."""
         if run.sweep is not None:
             begun = "begun" if run.unit.attempt == 1 else "resumed"
-            line = run.log_event(f"{begun} by {self._context.identity.name}")
+            line = run.reporter.log(f"{begun} by {self._context.identity.name}")
             self._publish_event(run.unit, line)
         adopted = self._publisher.adopt(run)
         return self._train(run) if adopted is None else (adopted, 0.0)
@@ -113,7 +130,12 @@ class TrainingRunner:
         context = self._train_context(run, data)
         try:
             with _disk_errors(context.folder):
-                trained = model.train(parameters, context)
+                trained: object = model.train(parameters, context)
+            if not isinstance(trained, TrainedModel):
+                raise PluginFault(
+                    f"Training {run.job.model} gave {type(trained).__name__}; its contract is a "
+                    "seqd.hookspecs.TrainedModel."
+                )
             fingerprint = data.fingerprint()
             manifest = self._publisher.publish(run, parameters, trained, context, fingerprint)
             return manifest, context.epochs_s
@@ -125,7 +147,12 @@ class TrainingRunner:
 
     def _train_context(self, run: Run, data: TrainingData) -> WorkerTrainContext:
         ledger, unit = self._context.ledger, run.unit
-        publish = partial(self._publish_event, unit)
+
+        def publish(event: Event) -> None:
+            if isinstance(event, Epoch):
+                self._context.fitness.worked(run.job.model, None)
+            self._publish_event(unit, event)
+
         curve = LearningCurve()
         checkpoints = WorkerCheckpoints(
             unit,
@@ -134,7 +161,7 @@ class TrainingRunner:
             self._settings.data_dir,
             every_s=self._settings.checkpoint_s,
             stop=self._context.should_stop,
-            report=lambda message: publish(run.log_event(message)),
+            report=lambda message: publish(run.reporter.log(message)),
             data_sha256=data.sha256,
             curve=curve,
         )
@@ -153,7 +180,10 @@ class TrainingRunner:
 
     def _publish_event(self, unit: Unit, event: Event) -> None:
         try:
-            self._context.ledger.work.publish(unit, event)
+            with waiting_at_most(0):
+                self._context.ledger.work.publish(unit, event)
+        except RedisUnreachable as error:
+            log.debug("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this news, and the job's end says it all.
             log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)

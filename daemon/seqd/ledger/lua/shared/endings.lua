@@ -1,13 +1,6 @@
--- How jobs end, and the warnings before.
+-- How jobs end.
 --
 -- Shared by all scripts. Nothing of an ended job is claimable, and all its keys have a time to live.
-
--- Warn of an end when a tenth of the time is left, and no more than an hour before it.
-local MAX_NOTICE_MS = 3600000
-local function warn_before(id, what, ends_at, span_ms)
-  local notice = math.min(span_ms / 10, MAX_NOTICE_MS)
-  write_shared('ZADD', warnings_key(), ends_at - notice, id .. ' ' .. what)
-end
 
 -- Append jobs that have ended to their client's completion stream. A hint: a client that missed some
 -- reads the jobs themselves, so a stream that cannot be written fails nothing.
@@ -44,15 +37,19 @@ local function end_job(id, state, body, job, fields)
   local key = job_key(id)
   -- Before anything is added: a full Redis lets only such a script go on.
   if state == 'completed' then  -- and all texts stand in the results
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':deltas')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
+      key .. ':deltas')
   else
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults')
   end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   dequeue_job(id, job)
   redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
-  if job.sealed ~= '1' then redis.call('ZREM', PREFIX .. ':uploads', id) end
+  if job.sealed ~= '1' then
+    redis.call('ZREM', PREFIX .. ':uploads', id)
+    redis.call('HDEL', key, 'owner')
+  end
   if job.expires_at then
     redis.call('ZREM', deadlines_key(), id)
     redis.call('ZREM', warnings_key(), id .. ' job')
@@ -62,6 +59,7 @@ local function end_job(id, state, body, job, fields)
   local ttl = tonumber(job.ttl)
   charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
   warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
+  if job.continues then let_go_continued(id, ttl) end
   local idempotency = job.idempotency
   if idempotency and redis.pcall('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)

@@ -33,7 +33,7 @@ local function counts_json(key) return counts_as_json(counts(key)) end
 -- Add an event to the job's stream; `body` is JSON without braces, '' for none.
 local function emit(id, name, body, state_changed)
   local head = string.format(
-    '{"schema_version":1,"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
+    '{"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
   local event = head .. (body == '' and '' or ',' .. body) .. '}'
   redis.call('XADD', job_key(id) .. ':events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', event)
   if state_changed and deferred_writes then  -- trimmed once, by `finish_batch`

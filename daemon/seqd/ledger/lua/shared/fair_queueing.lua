@@ -1,7 +1,8 @@
 -- The queue: which job is next, which units can be claimed, and which workers are to be notified.
 --
--- Shared by all scripts. A route leads to groups of jobs (of one kind, model, version and set of
--- parameters), a group to its jobs, a job to its units; only what has claimable units stands there.
+-- Shared by all scripts. A queue (a route with the version that its jobs run on) leads to groups of
+-- jobs (of one kind, model, version and set of parameters), a group to its jobs, a job to its units;
+-- only what has claimable units stands there.
 
 -- Append a job to its group, fairly among tenants: start-time fair queueing (Goyal, Vin and Cheng
 -- 1996). A tenant is a flow. Its virtual time moves on by one for each job it appends, and never lags
@@ -16,11 +17,11 @@ local function add_to_group(id, group, tenant)
   redis.call('ZADD', group_key(group), virtual_time, id)
 end
 
--- Append a group of jobs to its route (round robin), unless it stands there.
-local function add_group_to_route(group, route, priority)
-  local name = route_key(route, priority)
+-- Append a group of jobs to its queue (round robin), unless it stands there.
+local function add_group_to_queue(group, queue, priority)
+  local name = queue_key(queue, priority)
   if not redis.call('ZSCORE', name, group) then
-    redis.call('ZADD', name, next_route_position(), group)
+    redis.call('ZADD', name, next_queue_position(), group)
   end
 end
 
@@ -28,19 +29,20 @@ end
 -- Idempotent.
 local function enqueue_job(id)
   local key = job_key(id)
-  local job = redis.call('HMGET', key, 'route', 'priority', 'group', 'tenant', 'state')
-  if job[5] == 'paused' then return job[1] end
+  local job = redis.call('HMGET', key, 'queue', 'priority', 'group', 'tenant', 'state')
+  local route = route_of(job[1])
+  if job[5] == 'paused' then return route end
   if not redis.call('ZSCORE', group_key(job[3]), id) then add_to_group(id, job[3], job[4]) end
-  add_group_to_route(job[3], job[1], job[2])
-  return job[1]
+  add_group_to_queue(job[3], job[1], job[2])
+  return route
 end
 
 -- Take a job away from where the workers look, and its group with it when it was the last one.
 local function dequeue_job(id, job)
   if redis.call('ZREM', group_key(job.group), id) == 1
       and redis.call('EXISTS', group_key(job.group)) == 0 then
-    local queue = read_fields(id, {'route', 'priority'})
-    redis.call('ZREM', route_key(queue.route, queue.priority), job.group)
+    local place = read_fields(id, {'queue', 'priority'})
+    redis.call('ZREM', queue_key(place.queue, place.priority), job.group)
     redis.call('DEL', group_key(job.group) .. ':virtual_times')
   end
 end
@@ -80,15 +82,16 @@ end
 -- ledger afterwards.
 local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) == 0 end
 
--- Those of ARGV[first..] that have claimable units and need a wakeup, which the caller sends.
+-- The routes of those queues of ARGV[first..] that have claimable units, where a wakeup is needed, which
+-- the caller sends.
 local function routes_to_notify(first)
-  local routes = {}
+  local routes, is_done = {}, {}
   for i = first, #ARGV do
-    for _, priority in ipairs(PRIORITIES) do
-      if redis.call('EXISTS', route_key(ARGV[i], priority)) == 1 then
-        if needs_wakeup(ARGV[i]) then routes[#routes + 1] = ARGV[i] end
-        break
-      end
+    local route, names = route_of(ARGV[i]), {}
+    for at, priority in ipairs(PRIORITIES) do names[at] = queue_key(ARGV[i], priority) end
+    if not is_done[route] and redis.call('EXISTS', unpack(names)) > 0 then
+      is_done[route] = true
+      if needs_wakeup(route) then routes[#routes + 1] = route end
     end
   end
   return routes

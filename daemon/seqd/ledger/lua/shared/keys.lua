@@ -7,7 +7,7 @@ local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Keys of a job beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'events', 'deltas'}
+  'crashes', 'faults', 'events', 'deltas'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
@@ -25,7 +25,7 @@ local function job_key(id)
 end
 local function timers_key() return PREFIX .. ':timers' end
 local function group_key(group) return PREFIX .. ':group:' .. group end
-local function route_key(route, priority) return PREFIX .. ':route:' .. route .. ':' .. priority end
+local function queue_key(queue, priority) return PREFIX .. ':queue:' .. queue .. ':' .. priority end
 local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
@@ -40,7 +40,7 @@ end
 -- What the end of a unit or job needs to know.
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
-  'client', 'group', 'capped'}
+  'client', 'group', 'capped', 'continues'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.
@@ -50,8 +50,11 @@ end
 
 local function warnings_key() return PREFIX .. ':warnings' end
 
--- Position behind all groups of all routes: the groups of a route are served round robin.
-local function next_route_position() return redis.call('INCR', PREFIX .. ':route_position') end
+-- Position behind all groups of all queues: the groups of a queue are served round robin.
+local function next_queue_position() return redis.call('INCR', PREFIX .. ':queue_position') end
+
+-- The route of a queue, by which its workers are woken: what stands in front of the version.
+local function route_of(queue) return string.match(queue, '^[^@]*') end
 
 local function is_open(state)
   return state == 'queued' or state == 'running' or state == 'paused'
@@ -59,3 +62,6 @@ end
 
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end
+
+-- Name of a row of a unit's results: UNIT, UNIT+1, UNIT+2 and so on; `row` counts from 0.
+local function row_name(unit, row) return row == 0 and unit or unit .. '+' .. row end

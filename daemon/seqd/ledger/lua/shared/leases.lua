@@ -38,3 +38,22 @@ local function drop_lease(id, unit, job)
   end
   return worker ~= nil
 end
+
+-- Faults: how often a unit was released by a worker that was not fit for it, since when, and by whom
+-- last. The job's hash has `faulted`, so that a claim need not look for what few jobs have.
+
+-- "COUNT SINCE WORKER"
+local function note_fault(key, unit, worker)
+  local row = redis.call('HGET', key .. ':faults', unit)
+  local count, since = string.match(row or '', '^(%d+) (%d+) ')
+  redis.call('HSET', key .. ':faults', unit, string.format('%d %s %s', (count or 0) + 1, since or NOW_TEXT,
+    worker))
+  redis.call('HSET', key, 'faulted', 1)
+end
+
+-- The same with the milliseconds since the first fault, '' for a unit that was never so.
+local function faults_of(key, unit)
+  local row = redis.call('HGET', key .. ':faults', unit)
+  local count, since, worker = string.match(row or '', '^(%d+) (%d+) (.*)$')
+  return count and string.format('%s %.0f %s', count, NOW - tonumber(since), worker) or ''
+end

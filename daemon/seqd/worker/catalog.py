@@ -1,0 +1,29 @@
+"""A model in the catalog has the versions of all workers, whose stores may differ."""
+
+from collections.abc import Iterable
+
+from seqd.models.labels import LATEST
+from seqd_schemas import MAX_VERSIONS, CatalogEntry, WorkerStatus
+
+
+def with_versions_elsewhere(
+    entry: CatalogEntry, published: CatalogEntry | None, others: Iterable[WorkerStatus]
+) -> CatalogEntry:
+    """Return an entry with those published versions, too, that another worker can run.
+
+    Versions of one store that was removed from it are not: whoever shares it says so by its next
+    heartbeat, and publishes again.
+    """
+    if published is None:
+        return entry
+    elsewhere = {number for one in others for number in one.versions.get(entry.model, ())}
+    here = {summary.version for summary in entry.versions}
+    more = [one for one in published.versions if one.version in elsewhere - here]
+    if not more:
+        return entry
+    versions = sorted([*entry.versions, *more], key=lambda summary: summary.version)
+    # Labels of the other store that this one does not know; its own stand.
+    numbers = here | {summary.version for summary in more}
+    known = {name: one for name, one in published.labels.items() if one in numbers}
+    labels = {**known, **entry.labels, LATEST: versions[-1].version}
+    return entry.model_copy(update={"versions": tuple(versions[-MAX_VERSIONS:]), "labels": labels})

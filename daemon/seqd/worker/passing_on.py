@@ -1,0 +1,61 @@
+"""Passes wakeups on which this worker can do nothing with.
+
+Wakeups are queued by route, work by version. One that reaches a worker without the version would
+be lost to the workers that have it, until a reconciler sends another.
+"""
+
+from threading import Timer
+from time import monotonic
+
+from seqd.worker.context import WorkerContext
+from seqd.worker.logs import log_and_continue
+from seqd_schemas import queue_of
+
+#: Seconds between two wakeups that a worker passes on, at least: where all others are busy, it
+#: gets its own back.
+PASS_ON_EVERY_S = 0.2
+
+#: Seconds for which it is known what the others can run.
+KNOWN_S = 1.0
+
+
+class PassedOn:
+    """The wakeups that a worker passes on."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        self._queues: tuple[str, ...] = ()
+        self._looked_s = self._passed_s = float("-inf")
+        self._timer: Timer | None = None
+
+    def pass_on(self) -> None:
+        """Send a wakeup to the routes with work that others can do and this worker cannot."""
+        now_s = monotonic()
+        if now_s - self._looked_s >= KNOWN_S:
+            self._looked_s = now_s
+            log_and_continue("workers not looked at", self._look)
+        if not self._queues or (self._timer is not None and self._timer.is_alive()):
+            return
+        wait_s = self._passed_s + PASS_ON_EVERY_S - now_s
+        if wait_s <= 0:
+            self._send()
+            return
+        self._timer = Timer(wait_s, self._send)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        context = self._context
+        mine = set(context.queues())
+        theirs = set[str]()
+        for worker in context.ledger.fleet.workers():
+            for route in context.routes:
+                task, _, model = route.partition(".")
+                if task in worker.tasks and worker.worker != context.identity.name:
+                    theirs |= {queue_of(route, one) for one in worker.versions.get(model, ())}
+        self._queues = tuple(sorted(theirs - mine))
+
+    def _send(self) -> None:
+        self._passed_s = monotonic()
+        work = self._context.ledger.work
+        log_and_continue("wakeup not passed on", lambda: work.notify_where_due(self._queues))

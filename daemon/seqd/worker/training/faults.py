@@ -1,0 +1,72 @@
+"""Trainings that stop for a fault of their worker: released, and failed where nobody can go on.
+
+What they have learnt is in their checkpoints, so another worker, or this one later, loses little.
+"""
+
+import logging
+
+from seqd.errors import NoFitWorker
+from seqd.serving import reasons
+from seqd.settings import Settings
+from seqd.worker.context import WorkerContext
+from seqd.worker.drain import DeviceFlag, start_anew
+from seqd.worker.faults import sentence_of
+from seqd.worker.training.run import Run
+from seqd.worker.unserved import LASTING, no_fit_worker
+from seqd_schemas import UnfitCode
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a training is begun again where no other worker can take it; doubles, up to the
+#: longest wait.
+_FIRST_WAIT_S = 0.5
+_LONGEST_WAIT_S = 30.0
+
+#: Faults of devices after which a training is the likelier reason than they are.
+_MOST_DEVICE_FAULTS = 3
+
+
+class TrainingFaults:
+    """Releases trainings that this worker cannot go on with."""
+
+    def __init__(self, context: WorkerContext, settings: Settings) -> None:
+        self._context = context
+        self._settings = settings
+
+    def release(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker | None:
+        """Release the training; return an error instead where it is to fail.
+
+        It is where no other worker can take it and it has waited long enough, or was released
+        for what it does itself: its memory, or a device that it makes sick.
+        """
+        context, unit, model = self._context, run.unit, run.job.model
+        another_can = context.another_can_run("train", model, None)
+        if not self._may_be_tried_again(run, code, another_can):
+            return self._refusal(run, code, error)
+        context.fitness.mark(model, None, code, sentence_of(error))
+        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(unit.faults, 30), _LONGEST_WAIT_S)
+        context.ledger.work.release_unit(
+            unit, wait_s=0.0 if another_can else wait_s, faulted_by=context.identity.name
+        )
+        log.error("unfit to train %s code=%s; job=%s released: %s", model, code, run.id, error)
+        if code is UnfitCode.DEVICE_FAULT:
+            # What a training has spoilt of the device goes with its process.
+            start_anew(DeviceFlag(self._settings, context.identity.name), context.drain)
+        return None
+
+    def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:
+        unit = run.unit
+        if code is UnfitCode.DEVICE_FAULT:
+            return unit.faults < _MOST_DEVICE_FAULTS
+        was_elsewhere = unit.faulted_by not in ("", self._context.identity.name)
+        if code is UnfitCode.NO_MEMORY:  # more likely the training's own
+            return another_can and not was_elsewhere
+        if another_can:
+            return True
+        return code not in LASTING and unit.faulted_s < self._settings.unfit_grace_s
+
+    def _refusal(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker:
+        context, model = self._context, run.job.model
+        why = reasons(context.ledger.fleet.workers(), "train", model, None)
+        why[context.identity.name] = (code, sentence_of(error).rstrip("."))
+        return no_fit_worker(f"the training of {model}", why)
