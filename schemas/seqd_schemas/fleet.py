@@ -155,7 +155,7 @@ class WorkerStatus(WireModel):
     )
     versions: dict[ModelName, Versions] = Field(
         default_factory=dict,
-        max_length=MAX_MODELS,
+        max_length=16 * MAX_MODELS,
         description="Models of its slot, each with the versions of it that it can run, ascending; "
         "the newest of them.",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
-from seqd_schemas import ItemFailure, JobState, UnfitCode, WorkerState
+from seqd_schemas import FileSource, ItemFailure, JobState, UnfitCode, WorkerState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
@@ -223,6 +223,26 @@ def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cl
 
     assert job.wait(timeout_s=30).counts.succeeded == 1
     assert unfit_of(worker) == []
+
+
+def test_a_worker_on_which_a_share_is_not_mounted_fails_no_job_on_a_file_of_it(
+    empty_cluster: Cluster, tmp_path: Path
+):
+    cluster = empty_cluster
+    share = tmp_path / "share"
+    share.mkdir()
+    (share / "in.txt").write_text("a text\nanother\n")
+    worker = cluster.start_ready(input_roots=(share,), unfit_grace_s=30.0)
+    share.rename(tmp_path / "unmounted")
+    share.mkdir()
+    job = cluster.client().classify(FileSource(path=str(share / "in.txt")), model="echo@1")
+    wait_until(lambda: "a folder open to jobs is away" in worker.log(), "it was looked for")
+
+    share.rmdir()
+    (tmp_path / "unmounted").rename(share)
+
+    assert job.wait(timeout_s=30).counts.succeeded == 2
+    assert cluster.crashes(job.job_id) == 0
 
 
 def list_versions(worker: LiveWorker) -> list[int]:

@@ -14,9 +14,9 @@ from seqd.worker.faults import (
     Unfit,
     is_device_fault,
     is_out_of_memory,
+    reading_fault,
     unfit_code,
 )
-from seqd.worker.training.faults import training_fault
 from seqd_schemas import UnfitCode
 
 BUG = ValueError("a bug")
@@ -98,8 +98,8 @@ def test_a_path_that_is_wrong_is_the_users_and_a_share_that_does_not_answer_is_n
     wrong = InvalidInput("does not exist")
     away = caused(InvalidInput("cannot be read"), OSError(errno.ESTALE, "Stale file handle"))
 
-    assert training_fault(wrong) is None
-    assert training_fault(away) is UnfitCode.UNREADABLE
+    assert reading_fault(wrong) is None
+    assert reading_fault(away) is UnfitCode.UNREADABLE
 
 
 class Worker:

@@ -4,8 +4,10 @@ Looks at names and kinds only and opens nothing but regular files. What is in a 
 business of `streams` and `records`.
 """
 
+import errno
 import os
 import stat
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 
@@ -72,6 +74,16 @@ def check_path(path: str | Path, roots: tuple[Path, ...]) -> Path:
     return real
 
 
+def require_root(path: str | Path, roots: Iterable[Path]) -> None:
+    """Raise FileNotFoundError where the folder open to jobs that a path is under is not there.
+
+    Or is empty, as a share's is that is not mounted: no mistake of whoever named the path.
+    """
+    for root in roots:
+        if Path(path).is_relative_to(root) and _is_away(root):
+            raise FileNotFoundError(errno.ENOENT, "a folder open to jobs is away", str(root))
+
+
 def locate(path: str | Path) -> Path:
     """Return the real path of an existing file or folder; raise InvalidInput if there is none."""
     _refuse_url(path)
@@ -134,6 +146,14 @@ def shown(path: str | Path) -> str:
     """Return a path as a message shows it: control characters and surrogates escaped."""
     text = str(path)
     return text if text.isprintable() else ascii(text)
+
+
+def _is_away(root: Path) -> bool:
+    try:
+        with os.scandir(root) as entries:
+            return next(entries, None) is None
+    except (FileNotFoundError, NotADirectoryError):
+        return True
 
 
 def _open_unlinked(path: Path) -> int:

@@ -100,16 +100,18 @@ class Control:
         """
         with redis_errors(self._redis):
             rows = self._redis.zrange(self._keys.open_jobs(), first, first + most - 1)
-            ids = [job_id.decode() for job_id in cast(list[bytes], rows)]
+            ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
             with self._redis.pipeline(transaction=False) as pipe:
                 for job_id in ids:
                     pipe.hmget(self._keys.job(job_id), "queue", "state")
-                fields = cast(list[list[bytes | None]], pipe.execute())
-        return [
-            (job_id, queue.decode())
-            for job_id, (queue, state) in zip(ids, fields, strict=True)
-            if queue is not None and state != b"paused"
-        ]
+                # Errors of damaged jobs, which a claim puts into quarantine, stand in their places.
+                replies = pipe.execute(raise_on_error=False)
+        queues = []
+        for job_id, reply in zip(ids, replies, strict=True):
+            queue, state = reply if isinstance(reply, list) else (None, None)
+            if isinstance(queue, bytes) and state != b"paused":
+                queues.append((job_id, queue.decode(errors="replace")))
+        return queues
 
     def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
         reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))

@@ -458,7 +458,7 @@ def _claim(reply: list[Reply]) -> Claim:
 
 def _unit(reply: Reply) -> Unit:
     row = as_list(reply)
-    faults, age_ms, faulted_by = (as_text(row[6]) or "0 0 ").split(" ", 2)
+    faults = _faults(as_text(row[6])) if row[6] else (0, "", 0.0)
     return Unit(
         job_id=as_text(row[0]),
         name=as_text(row[1]),
@@ -466,10 +466,16 @@ def _unit(reply: Reply) -> Unit:
         crashes=as_int(row[3]),
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
-        faults=int(faults),
-        faulted_by=faulted_by,
-        faulted_s=int(age_ms) / 1000,
+        faults=faults[0],
+        faulted_by=faults[1],
+        faulted_s=faults[2],
     )
+
+
+def _faults(text: str) -> tuple[int, str, float]:
+    """Return what `claim.lua` says of a unit that was released by workers not fit for it."""
+    count, age_ms, worker = text.split(" ", 2)
+    return int(count), worker, int(age_ms) / 1000
 
 
 def _is_later(request: Reply) -> bool:

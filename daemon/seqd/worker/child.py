@@ -178,12 +178,13 @@ class WorkLoop:
         fitness = self._context.fitness
         for name, version in fitness.due():
             was_sick = fitness.code_of(name, version) is UnfitCode.DEVICE_FAULT
+            began = monotonic()
             try:
                 with self._context.leases.watching():
                     self._context.cache.try_again(name, version)
             except Exception as error:  # noqa: BLE001  a plugin may raise anything
                 code = unfit_code(error, UnfitCode.LOAD_FAILED)
-                fitness.mark(name, version, code, sentence_of(error))
+                fitness.mark(name, version, code, sentence_of(error), monotonic() - began)
                 log.warning("still unfit for model=%s@%d code=%s: %s", name, version, code, error)
                 if was_sick and fitness.failures(name, version) > MAX_DEVICE_FAILURES:
                     log.critical("device still sick, so this worker ends: %s", error)

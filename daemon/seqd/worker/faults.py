@@ -9,7 +9,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 
-from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel, WorkerUnfit
+from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel, UserError, WorkerUnfit
 from seqd.models.disk import DISK_ERRNOS
 from seqd_schemas import UnfitCode
 
@@ -21,6 +21,11 @@ _LONGEST_ROW = 1_024
 
 #: Errors that were caused by another, and that one by another, are looked at so deep.
 _MAX_CAUSES = 4
+
+#: What the system says of a disk or share that is away, whatever was asked of it.
+_AWAY_ERRNOS = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
+)
 
 #: By type, of torch and TensorFlow; and by message, of those, of XLA, CUDA and ROCm.
 _MEMORY_TYPES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
@@ -76,6 +81,18 @@ def unfit_code(error: BaseException, otherwise: UnfitCode) -> UnfitCode:
     if isinstance(error, ArtifactDamaged) and not isinstance(error.__cause__, OSError):
         return UnfitCode.DAMAGED
     return machine_fault(error) or otherwise
+
+
+def reading_fault(error: BaseException) -> UnfitCode | None:
+    """Return what is wrong with this machine by an error of reading input or training on it.
+
+    None for a path that is wrong, which is the user's; a disk that does not answer is not.
+    """
+    if isinstance(error, UserError):
+        cause = error.__cause__
+        is_away = isinstance(cause, OSError) and cause.errno in _AWAY_ERRNOS
+        return UnfitCode.UNREADABLE if is_away else None
+    return machine_fault(error)
 
 
 def sentence_of(error: BaseException) -> str:

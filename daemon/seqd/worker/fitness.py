@@ -57,7 +57,9 @@ class Fitness:
         self._unfit: dict[Key, _Entry] = {}
         #: Failures in a row, kept until something succeeds.
         self._failures: dict[Key, int] = {}
+        #: Both as they are now; None when something has changed.
         self._queues: tuple[str, ...] | None = None
+        self._fit_versions: dict[str, tuple[int, ...]] | None = None
         self._listed_s = float("-inf")
         self._publish: Callable[[], object] = lambda: None
         self.refresh(0.0)
@@ -78,14 +80,14 @@ class Fitness:
                 self._list(name, now_s)
             is_changed = before != (self._versions, set(self._away))
             if is_changed:
-                self._queues = None
+                self._forget()
             return is_changed
 
     def queues(self) -> tuple[str, ...]:
         """Return the queues that can be claimed from: of routes, and of versions that are fit."""
         self.refresh()
         with self._lock:
-            if self._queues is None or self._unfit:
+            if self._queues is None or self._unfit:  # trainings come back when they are due
                 self._queues = tuple(self._queues_now())
             return self._queues
 
@@ -96,7 +98,11 @@ class Fitness:
     def versions(self) -> Mapping[str, tuple[int, ...]]:
         """Return the versions that can be run, by model; of a model without any, none."""
         with self._lock:
-            return {name: self._fit(name)[-MAX_VERSIONS:] for name in self._models}
+            if self._fit_versions is None or self._away:
+                self._fit_versions = {
+                    name: self._fit(name)[-MAX_VERSIONS:] for name in self._models
+                }
+            return self._fit_versions
 
     def unfit(self, now_ms: int) -> tuple[UnfitVersion, ...]:
         """Return what cannot be run, the longest unfit first; `now_ms` is the server's time."""
@@ -118,16 +124,24 @@ class Fitness:
         entries.sort(key=lambda entry: (entry.since_ms, entry.model, entry.version or 0))
         return tuple(entries[:MAX_UNFIT])
 
-    def mark(self, name: str, version: int | None, code: UnfitCode, message: str) -> float:
-        """Leave a queue; return the seconds until it is tried again."""
+    def mark(
+        self, name: str, version: int | None, code: UnfitCode, message: str, took_s: float = 0.0
+    ) -> float:
+        """Leave a queue; return the seconds until it is tried again.
+
+        A try that took `took_s` is not repeated before ten times that, so that it costs the
+        worker's other models little.
+        """
         key = name, version
         with self._lock:
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             wait_s = min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 30), LONGEST_WAIT_S)
+            wait_s = max(wait_s, 10 * took_s)
             earlier = self._unfit.get(key)
             now_s = monotonic()
             since_s = now_s if earlier is None else earlier.since_s
             self._unfit[key] = _Entry(code, message, since_s, now_s + wait_s)
+            self._forget()
         self._publish()
         return wait_s
 
@@ -139,7 +153,7 @@ class Fitness:
         """Come back to a queue, on trial: the next failure waits longer, until one succeeds."""
         with self._lock:
             self._unfit.pop((name, version), None)
-            self._queues = None
+            self._forget()
         self._publish()
 
     def worked(self, name: str, version: int | None) -> None:
@@ -149,7 +163,7 @@ class Fitness:
         with self._lock:
             self._failures.pop((name, version), None)
             was_unfit = self._unfit.pop((name, version), None) is not None
-            self._queues = None
+            self._forget()
         if was_unfit:
             self._publish()
 
@@ -169,6 +183,9 @@ class Fitness:
         """Return why a version is unfit; None for one that is not."""
         entry = self._unfit.get((name, version))
         return None if entry is None else entry.code
+
+    def _forget(self) -> None:
+        self._queues = self._fit_versions = None
 
     def _list(self, name: str, now_s: float) -> None:
         before = self._versions.get(name, ())

@@ -13,19 +13,33 @@ from dataclasses import dataclass
 from itertools import islice
 
 from seqd.analysis.sweeps import combinations_of
-from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, UploadLost, UserError
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidInput,
+    LeaseLost,
+    NoFitWorker,
+    SeqdError,
+    UploadLost,
+    UserError,
+)
 from seqd.inputs.duplicates import refuse_duplicates
+from seqd.inputs.paths import require_root
 from seqd.inputs.reading import read_items
 from seqd.ledger.blobs import chunks_of
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
+from seqd.worker.faults import reading_fault, sentence_of
 from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob
 
 log = logging.getLogger(__name__)
 
 #: Units that one slice adds at most. About a second of reading for units of 512 reviews.
 SLICE_UNITS = 32
+
+#: Seconds until input is read again that could not be on one machine; doubles, up to the longest.
+FIRST_FAULT_WAIT_S = 0.1
+LONGEST_FAULT_WAIT_S = 5.0
 
 #: Seconds until another slice when enough input is waiting already.
 FULL_WAIT_S = 0.5
@@ -58,9 +72,29 @@ class Ingest:
             self._run_slice(claim.job, unit)
         except REDIS_ERRORS:
             raise
-        except UserError as error:
+        except (UserError, OSError, MemoryError) as error:
             self._forget()
-            self._context.fail_job(unit, error)
+            self._fail_or_release(unit, error)
+
+    def _fail_or_release(self, unit: Unit, error: Exception) -> None:
+        """Release the unit where this machine cannot read what another may; else fail the job.
+
+        Such as a share that is not mounted here. Nobody's input waits longer for it than
+        `unfit_grace_s`.
+        """
+        code = reading_fault(error)
+        if code is not None and unit.faulted_s < self._settings.unfit_grace_s:
+            log.error("input of job=%s not read here code=%s: %s", unit.job_id, code, error)
+            wait_s = min(FIRST_FAULT_WAIT_S * 2.0 ** min(unit.faults, 30), LONGEST_FAULT_WAIT_S)
+            worker = self._context.identity.name
+            self._context.ledger.work.release_unit(unit, wait_s=wait_s, faulted_by=worker)
+            return
+        if not isinstance(error, SeqdError):
+            error = NoFitWorker(
+                f"The input could not be read on worker {self._context.identity.name}, nor on any "
+                f"that tried it before: {sentence_of(error)}. Mend that and hand the job in again."
+            )
+        self._context.fail_job(unit, error)
 
     def _refuse_after_crashes(self, unit: Unit) -> None:
         if unit.crashes >= self._context.max_attempts:
@@ -127,6 +161,7 @@ class Ingest:
         if not isinstance(source, FileSource):
             raise TypeError(f"job {unit.job_id} is to be ingested and names no file")
         roots = self._settings.input_roots or ()
+        require_root(source.path, roots)
         entries = read_items(source, roots=roots, allow_empty=job.kind == "generate")
         return refuse_duplicates(entries)
 

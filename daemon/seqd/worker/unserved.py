@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 #: Open jobs that one round looks at: the oldest, and as many more, each round from where the last
 #: one ended.
-LOOK_AT_JOBS = 200
+LOOK_AT_JOBS = 100
 
 #: What does not pass by waiting: somebody has to install or replace something.
 LASTING = frozenset({UnfitCode.DAMAGED, UnfitCode.NO_LIBRARY, UnfitCode.LOAD_FAILED})

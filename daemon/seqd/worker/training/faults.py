@@ -3,25 +3,19 @@
 What they have learnt is in their checkpoints, so another worker, or this one later, loses little.
 """
 
-import errno
 import logging
 
-from seqd.errors import NoFitWorker, UserError, WorkerUnfit
+from seqd.errors import NoFitWorker
 from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.drain import DeviceFlag, start_anew
-from seqd.worker.faults import machine_fault, sentence_of
+from seqd.worker.faults import sentence_of
 from seqd.worker.training.run import Run
 from seqd.worker.unserved import LASTING, no_fit_worker
 from seqd_schemas import UnfitCode
 
 log = logging.getLogger(__name__)
-
-#: What the system says of a disk or share that is away, whatever was asked of it.
-_AWAY_ERRNOS = frozenset(
-    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ETIMEDOUT}
-)
 
 #: Seconds until a training is begun again where no other worker can take it; doubles, up to the
 #: longest wait.
@@ -30,18 +24,6 @@ _LONGEST_WAIT_S = 30.0
 
 #: Faults of devices after which a training is the likelier reason than they are.
 _MOST_DEVICE_FAULTS = 3
-
-
-def training_fault(error: Exception) -> UnfitCode | None:
-    """Return what is wrong with this worker, by what a training raised; None for anything else."""
-    if isinstance(error, WorkerUnfit):
-        return UnfitCode.BREAKER_OPEN
-    if isinstance(error, UserError):
-        # A path that is wrong is the user's; a disk that does not answer is not.
-        cause = error.__cause__
-        is_away = isinstance(cause, OSError) and cause.errno in _AWAY_ERRNOS
-        return UnfitCode.UNREADABLE if is_away else None
-    return machine_fault(error)
 
 
 class TrainingFaults:

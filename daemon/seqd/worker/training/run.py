@@ -8,7 +8,6 @@ and the work ends. Steps are throttled, so that plugins may report as often as t
 training repeats after a kill is not reported again.
 """
 
-import errno
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
 from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
-from seqd.inputs.paths import check_path
+from seqd.inputs.paths import check_path, require_root
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.work import Unit
@@ -161,7 +160,7 @@ class TrainingData:
 def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> TrainingData:
     """Open a job's data; an upload is read from the ledger.
 
-    Raises InvalidData, InvalidInput, and FileNotFoundError where the folder of all input is away.
+    Raises InvalidData, InvalidInput, and FileNotFoundError where a folder open to jobs is away.
     """
     held_out = None if job.held_out is None else _open_source(job.held_out, settings)
     if isinstance(job.source, UploadSource):
@@ -173,10 +172,7 @@ def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDat
     if isinstance(source, NamedSource):
         return NamedDataset(source.name)
     roots = settings.input_roots or ()
-    for root in roots:
-        if Path(source.path).is_relative_to(root) and not root.is_dir():
-            # Not the user's mistake: a share that is not mounted. See `training_fault`.
-            raise FileNotFoundError(errno.ENOENT, "the folder of all input is not there", str(root))
+    require_root(source.path, roots)
     return FileDataset(source, check_path(source.path, roots))
 
 

@@ -33,9 +33,10 @@ from seqd.models.disk import DISK_ERRNOS, unwritable
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
+from seqd.worker.faults import reading_fault
 from seqd.worker.logs import log_and_continue
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
-from seqd.worker.training.faults import TrainingFaults, training_fault
+from seqd.worker.training.faults import TrainingFaults
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, RunCommit, Trained, TrainingCommit
 from seqd.worker.training.run import (
@@ -88,7 +89,7 @@ class TrainingRunner:
 
     def _fail_or_release(self, commit: RunCommit, error: Exception) -> None:
         """Release a training that stopped for a fault of this worker; else fail it."""
-        run, code = commit.run, training_fault(error)
+        run, code = commit.run, reading_fault(error)
         if not isinstance(error, SeqdError):
             log.exception("training of %s failed, job=%s", run.job.model, run.id)
         if code is not None:
