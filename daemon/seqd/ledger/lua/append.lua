@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of
 --       what the blob holds.
--- Keys: job hash, todo, in, sizes, digests, uploads, queue, group, queue position, limits, memory, tenant.
+-- Keys: job hash, todo, in, sizes, digests, uploads, those of the queue, limits, memory, tenant.
 -- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
 --          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
 --          training set would not fit, {'differs', 0} when that unit was added with other content,

@@ -1,7 +1,7 @@
 -- Release one unit, to be claimed again now or after a wait.
 --
 -- ARGV: prefix, job, unit, attempt, milliseconds to wait, 1 when the attempt counts as a crash.
--- Keys: job hash, leases, timers, todo, crashes, worker leases, queue, group, queue position.
+-- Keys: job hash, leases, timers, todo, crashes, worker leases, those of the queue.
 -- Returns: {1 when it was released, the route that needs a wakeup or ''}.
 -- Guarantee: only the attempt that holds the lease can release it.
 local id, unit, attempt, wait_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])

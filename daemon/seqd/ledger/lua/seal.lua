@@ -1,7 +1,7 @@
 -- Declare a job's input complete, and end the job when all of it is done already.
 --
 -- ARGV: prefix, job, number of units that the caller added, attempt of the unit `ingest` ('' for none).
--- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, queue, group, queue position,
+-- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, those of the queue,
 --       tenant.
 -- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
 --          acknowledged and lost; {'ended', 0} when the job takes no more input, or takes it from
