@@ -4,7 +4,7 @@
 -- Keys: queue, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
 --       faults, events, worker leases, queue position, wakeup, deadlines, and those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job, faults or ''}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, its faults if any}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Interactive work goes first. Groups of a queue are served round robin, tenants of a group by fair
 -- queueing, a tenant's jobs in order. Small units of one group come together until the model's
@@ -42,8 +42,9 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started,
-    job.faulted and faults_of(key, unit) or ''}
+  local row = {id, unit, attempt, crashes, blob, started}
+  if job.faulted then row[7] = faults_of(key, unit) end
+  claimed[#claimed + 1] = row
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
