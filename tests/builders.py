@@ -173,6 +173,7 @@ def a_catalog_entry(**changes: object) -> CatalogEntry:
         "presets": {},
         "versions": (VersionSummary(version=0, created_at_ms=1, metrics={}),),
         "labels": {},
+        "max_output_characters": 2_000_000,
         "published_at_ms": 1,
     }
     return CatalogEntry.model_validate(fields | changes)

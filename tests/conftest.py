@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from seqd.local.slots import cores
+from seqd.worker.celery_environment import remove_celery_variables
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +34,9 @@ hypothesis.settings.register_profile(
     "quick", hypothesis.settings.get_profile("thorough"), max_examples=30
 )
 hypothesis.settings.load_profile("thorough")
+
+# Some tests import Celery, which reads its variables then.
+remove_celery_variables()
 
 # A shell starts what runs in its background with SIGINT ignored, and nohup with SIGHUP; so would
 # every process that a test starts be, which then could not be ended as a person ends it. A handler

@@ -57,6 +57,7 @@ class Environment:
         unit_items: int = 2,
         chunk: ItemChunk | None = None,
         sealed: bool = False,
+        owner: str = "",
     ) -> str:
         """Hand a job in, and give its identifier."""
         name = job_id or f"job-{next(self._numbers)}"
@@ -67,6 +68,7 @@ class Environment:
             unit_items=unit_items,
             chunk=chunk,
             sealed=sealed,
+            owner=owner,
         )
         return accepted.job_id
 
@@ -80,10 +82,21 @@ class Environment:
             assert self.ledger.submissions.seal(job, job_id, units)
         return job_id
 
-    def append(self, job_id: str, unit: int, *, job: Job | None = None, items: int = 2) -> str:
+    def append(
+        self,
+        job_id: str,
+        unit: int,
+        *,
+        job: Job | None = None,
+        items: int = 2,
+        owner: str = "",
+        digest: str = "",
+    ) -> str:
         """Add a unit of items."""
         chunk = a_chunk(items, first=2 * unit)
-        return self.ledger.submissions.append(job or a_classify_job(), job_id, unit, chunk)
+        return self.ledger.submissions.append(
+            job or a_classify_job(), job_id, unit, chunk, owner=owner, digest=digest
+        )
 
     def claim(self, worker: str = "worker-a", routes: tuple[str, ...] = ROUTES) -> Claim | None:
         """Take what is due."""

@@ -15,10 +15,16 @@ from seqd_schemas import ItemFailure, ItemSuccess, Job, Keys
 STREAM_BYTES = 512
 
 COUNTS = ("succeeded", "errored", "cancelled", "expired")
-ACCOUNT = ("jobs", "items", "bytes")
+ACCOUNT = ("jobs", "items", "bytes", "kept_bytes", "in buckets")
 
 #: Fields of a job that say nothing about what went wrong.
 UNSHOWN = ("spec", "digest", "kind", "model", "version", "ttl", "created", "queue", "event_at")
+
+#: Fields that a small job that has completed leaves out.
+#: What a small job that has completed takes beside its results; see `retention.lua`.
+SMALL_JOB_BYTES = 450
+SMALL = dict.fromkeys((b"errored", b"cancelled", b"expired", b"pending_bytes"), b"0")
+SMALL |= dict.fromkeys((b"units", b"units_done", b"total", b"succeeded"), b"1")
 
 #: ARGV: pattern. Gives the keys without a time to live: one call, where TTL would take hundreds.
 KEYS_FOR_EVER = """
@@ -121,7 +127,10 @@ class StoredLedger:
         return set(self.indexes.get(name, ()))
 
     def is_in_group(self, job: StoredJob) -> bool:
-        return job.job_id in self.index(self.keys.group(job.fields["group"]))
+        if "group" in job.fields:
+            return job.job_id in self.index(self.keys.group(job.fields["group"]))
+        groups = [name for name in self.indexes if name.startswith(self.keys.group(""))]
+        return any(job.job_id in self.index(name) for name in groups)
 
     def is_in_queue(self, job: StoredJob) -> bool:
         queue = self.keys.queue(job.fields["queue"], job.fields["priority"])
@@ -132,7 +141,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
     """Read what stands in Redis now; nobody may write meanwhile."""
     names = sorted(_texts(redis.keys(f"{keys.prefix}:*")))
     shared = [name for name in names if _is_index(name, keys)]
-    tenants = _ids(names, keys.tenant(""))
+    tenants = [tenant for tenant in _ids(names, keys.tenant("")) if ":" not in tenant]
     workers = _ids(names, *keys.worker_leases("|").split("|"))
     with redis.pipeline(transaction=False) as pipe:
         pipe.eval(KEYS_FOR_EVER, 0, f"{keys.prefix}:job:*")
@@ -140,6 +149,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
             pipe.zrange(name, 0, -1)
         for tenant in tenants:
             pipe.hgetall(keys.tenant(tenant))
+            pipe.hgetall(keys.tenant_kept(tenant))
         for worker in workers:
             pipe.smembers(keys.worker_leases(worker))
         replies = iter(pipe.execute())
@@ -150,7 +160,10 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
         names=names,
         for_ever=for_ever,
         indexes=indexes,
-        accounts={tenant: _numbers(next(replies)) for tenant in tenants},
+        accounts={
+            tenant: _numbers(next(replies)) | {"in buckets": sum(_numbers(next(replies)).values())}
+            for tenant in tenants
+        },
         held={worker: set(_texts(next(replies))) for worker in workers},
         jobs=_read_jobs(redis, keys, list(job_ids), indexes.get(keys.timers(), [])),
     )
@@ -168,25 +181,38 @@ def _read_jobs(redis: Redis, keys: Keys, job_ids: list[str], timers: list[str]) 
             pipe.hgetall(keys.job(job_id))
             pipe.zrange(keys.todo(job_id), 0, -1)
             pipe.hgetall(keys.leases(job_id))
-            pipe.hkeys(keys.output(job_id))
+            pipe.hgetall(keys.output(job_id))
             pipe.hgetall(keys.parts(job_id))
             pipe.hgetall(keys.input(job_id))
             pipe.xrange(keys.deltas(job_id))
+            pipe.hvals(keys.failed(job_id))
         rows = pipe.execute()
     timed = [timer.split() for timer in timers]
+    for at in range(0, len(rows), 8):
+        kept = [*rows[at + 3].values(), *rows[at + 7]]
+        if is_small(rows[at]):
+            template = redis.hgetall(keys.template(rows[at][b"template"].decode()))
+            assert template, f"{rows[at]} has lost its template"
+            rows[at] = {**SMALL, **template, **rows[at]}
+            assert not rows[at + 3], f"a small job has results in two places: {rows[at]}"
+            kept += [value for name, value in rows[at].items() if b"results" in name]
+            weight = SMALL_JOB_BYTES + sum(map(len, kept))
+            rows[at][b"kept_bytes"] = str(weight).encode()
+            rows[at + 3] = [b"0"]
+        rows[at][b"result_bytes"] = str(sum(map(len, kept))).encode()
     return [
         StoredJob(
             job_id=job_id,
-            fields=_fields(rows[at]),
+            fields=_texts_of(rows[at]),
             todo=set(_texts(rows[at + 1])),
             leases=_fields(rows[at + 2]),
-            done=set(_texts(rows[at + 3])),
+            done={name for name in _texts(rows[at + 3]) if "+" not in name},
             parts=_fields(rows[at + 4]),
             input_bytes=sum(len(blob) for blob in rows[at + 5].values()),
             deltas=[len(entry[b"d"]) for _, entry in rows[at + 6]],
             timed={unit for owner, unit in timed if owner == job_id},
         )
-        for at, job_id in zip(range(0, len(rows), 7), job_ids, strict=True)
+        for at, job_id in zip(range(0, len(rows), 8), job_ids, strict=True)
     ]
 
 
@@ -202,6 +228,16 @@ def _texts(row: Iterable[bytes]) -> list[str]:
 
 def _fields(row: Mapping[bytes, bytes]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in row.items()}
+
+
+def _texts_of(row: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return a job's fields, without the results of a small one."""
+    return _fields({name: value for name, value in row.items() if b"results" not in name})
+
+
+def is_small(row: Mapping[bytes, bytes]) -> bool:
+    """Return True for the hash of a small job that has completed."""
+    return b"template" in row and b"group" not in row
 
 
 def _numbers(row: Mapping[bytes, bytes]) -> dict[str, int]:
@@ -277,7 +313,11 @@ def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
     assert not stored.is_in_group(job), f"workers can find an ended job: {job}"
     start = stored.keys.job(job.job_id)
     for_ever = [name for name in stored.for_ever if name.startswith(start)]
-    assert not for_ever, f"an ended job leaves for ever {for_ever}: {job}"
+    holder = next((one for one in stored.jobs if one.job_id == job.fields.get("held_by")), None)
+    if holder is not None and holder.is_open:
+        assert start in for_ever, f"a job that {holder.job_id} needs has a time to live: {job}"
+    else:
+        assert not for_ever, f"an ended job leaves for ever {for_ever}: {job}"
 
 
 def _check_indexes(stored: StoredLedger) -> None:
@@ -299,11 +339,21 @@ def _check_indexes(stored: StoredLedger) -> None:
 def _check_accounts(stored: StoredLedger) -> None:
     due: dict[str, dict[str, int]] = {}
     for job in stored.jobs:
+        account = due.setdefault(job.fields["tenant"], dict.fromkeys(ACCOUNT, 0))
+        kept_bytes, result_bytes = (
+            int(job.fields.get(f"{n}_bytes", 0)) for n in ("kept", "result")
+        )
+        account["kept_bytes"] += kept_bytes
         if job.is_open:
             assert job.input_bytes == job.number("pending_bytes"), f"bytes are miscounted: {job}"
-            account = due.setdefault(job.fields["tenant"], dict.fromkeys(ACCOUNT, 0))
+            assert kept_bytes == result_bytes, f"bytes of results are miscounted: {job}"
             account["jobs"] += 1
             account["items"] += job.open_items
             account["bytes"] += job.input_bytes
-    kept = {tenant: dict.fromkeys(ACCOUNT, 0) | row for tenant, row in stored.accounts.items()}
+        else:
+            assert kept_bytes >= result_bytes + job.input_bytes, f"kept for nothing: {job}"
+            account["in buckets"] += 0 if "held_by" in job.fields else kept_bytes
+    found = {tenant: dict.fromkeys(ACCOUNT, 0) | row for tenant, row in stored.accounts.items()}
+    kept = {tenant: row for tenant, row in found.items() if any(row.values())}
+    due = {tenant: row for tenant, row in due.items() if any(row.values())}
     assert kept == due, f"the tenants' accounts are {kept}; what they have open is {due}"

@@ -38,6 +38,9 @@ UNIT_ITEMS = 6
 #: Characters of a delta at most; a job keeps a few.
 MOST_DELTA_CHARS = 400
 
+#: What a tenant may keep of results and ended jobs: that of half a dozen jobs.
+KEPT_BYTES = 16_000
+
 #: A lease that no walk outlives, and what tells its end from one that is near.
 LONG_S = 3_600.0
 SOON_MS = 600_000
@@ -54,6 +57,7 @@ class Steps:
             max_tenant_jobs=6,
             max_tenant_items=60,
             max_stream_bytes=STREAM_BYTES,
+            max_tenant_kept_bytes=KEPT_BYTES,
         )
         self.brief = self.environment.with_settings(lease_s=BRIEFLY_S)
         self.ledger = self.environment.ledger
@@ -67,6 +71,9 @@ class Steps:
         self.notes.append(what)
 
     def look(self) -> StoredLedger:
+        for job_id in self.environment.redis.lrange(self.environment.keys.evicted(), 0, -1):
+            if self.jobs.pop(job_id.decode(), None) is not None:
+                self.note(f"{job_id.decode()} had to make room")
         return read_ledger(self.environment.redis, self.environment.keys, self.jobs)
 
     # What clients do.
@@ -252,6 +259,15 @@ class Steps:
             max((int(at) for _, at in timers if at < soon_ms), default=0)
         )
         self.note(f"expire: {self.ledger.work.expire()} units come back")
+
+    def evict(self) -> None:
+        """Make room as the reconciler does, once in a while for want of memory."""
+        is_short = self.random.random() < 0.2
+        if is_short:
+            self.environment.redis.set(self.environment.keys.memory(), "short")
+        evicted = self.ledger.retention.evict()
+        self.environment.redis.delete(self.environment.keys.memory())
+        self.note(f"evict, memory short {is_short}: {evicted}")
 
     # What people and time do.
 

@@ -17,7 +17,7 @@ from seqd_schemas import JobState
 MOST_TURNS = 1_000
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "queue_position", "events", "memory")
+STAYS = ("limits", "queue_position", "events", "memory", "jobs:small", "evicted", "evictions")
 
 
 class Walk(Steps):
@@ -53,6 +53,7 @@ class Walk(Steps):
             self.write: 3,
             self.release_worker: 1,
             self.expire: 2,
+            self.evict: 1,
             self.pause: 1,
             self.resume: 2,
             self.cancel: 0.5,
@@ -84,8 +85,8 @@ class Walk(Steps):
         """Each answer stands once, in order; what has none can be tried again."""
         for job_id, job in self.jobs.items():
             record = self.ledger.jobs.get(job_id)
-            blobs = [self.ledger.jobs.outputs(job_id, [unit])[0] for unit in range(job.units)]
-            results = [result for blob in blobs if blob for result in unpack_results(blob)]
+            rows = [row for n in range(job.units) for row in self.ledger.jobs.rows(job_id, n)]
+            results = [result for row in rows for result in unpack_results(row)]
             whole = {result.custom_id for result in results}
             first = [job.answers[item] for item in job.items if item in whole]
             assert results == first, f"{job_id}: {results} are not what came first, {first}"

@@ -3,7 +3,8 @@
 `drop_next_replies` and `drop_every` let a request through and end the connection when its answer
 comes: the server has done what the client never hears of. `freeze` stops forwarding on the
 connections that are open and leaves them open, as after a silent loss of the route. `cut` closes
-them. New connections always work. One thread; it ends with the `with` block.
+them, and `refuse` new ones, too, until `accept`. Else new connections always work. One thread; it
+ends with the `with` block.
 """
 
 import selectors
@@ -52,6 +53,7 @@ class TcpProxy:
         self._frozen: set[_Link] = set()
         self._drop_next, self._drop_command = 0, b""
         self._drop_every, self._answers = 0, 0
+        self._refuses = False
         self._ended = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -102,6 +104,23 @@ class TcpProxy:
             self._links.clear()
             return frozen
 
+    def refuse(self) -> None:
+        """Close all connections, and new ones as soon as they are made."""
+        with self._lock:
+            self._refuses = True
+        self.cut()
+
+    def accept(self) -> None:
+        """Forward new connections again."""
+        with self._lock:
+            self._refuses = False
+
+    def point_to(self, host: str, port: int) -> None:
+        """Close all connections, and forward new ones to another server, as a failover does."""
+        with self._lock:
+            self._target = (host, port)
+        self.cut()
+
     def cut(self) -> int:
         """Close all connections, also frozen ones; returns their number."""
         with self._lock:
@@ -122,6 +141,9 @@ class TcpProxy:
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
+        if self._refuses:
+            client.close()
+            return
         try:
             server = socket.create_connection(self._target, timeout=5)
         except OSError:

@@ -12,12 +12,12 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Self
 
 import pytest
@@ -28,7 +28,7 @@ from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
 from seqd.local.slots import parse_slot
-from seqd.local.supervisor import worker_environment
+from seqd.local.supervisor import worker_command, worker_environment
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
@@ -79,10 +79,9 @@ class LiveWorker:
         }
         variables["PYTHONPATH"] = str(PLUGIN)
         self.environment = variables
-        command = [sys.executable, "-m", "seqd", "worker", "--slot", SLOT.name, "--name", name]
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(command, signal.SIGKILL),
+                launch_command(worker_command(SLOT, name), signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -222,11 +221,7 @@ class Cluster:
     def publish_catalog(self) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""
         assert self.settings.redis_url is not None
-        spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
-        assert spec is not None and spec.loader is not None
-        light = module_from_spec(spec)
-        spec.loader.exec_module(light)
-        registry = a_registry_of([("light", light)], settings=self.settings)
+        registry = a_registry_of([("light", light_plugin())], settings=self.settings)
         redis = connect(self.settings.redis_url)
         ledger = Ledger(redis, self.settings, lambda route: None)
         publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
@@ -271,6 +266,15 @@ class Cluster:
             created_at_ms=1,
         )
         return store.publish(folder, draft).version
+
+
+def light_plugin() -> ModuleType:
+    """Import the plugin of `light_plugin/` into this process."""
+    spec = spec_from_file_location("seqd_light", PLUGIN / "seqd_light.py")
+    assert spec is not None and spec.loader is not None
+    light = module_from_spec(spec)
+    spec.loader.exec_module(light)
+    return light
 
 
 def live_settings(server: Server, folder: Path) -> Settings:

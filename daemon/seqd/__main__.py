@@ -1,9 +1,34 @@
 """The `seqd` command, also as `python -m seqd`."""
 
 import gc
+import os
 import sys
 
-from seqd import __version__
+
+def _leave_the_working_folder() -> None:
+    """Undo that `python -m` has put the working folder first on the path.
+
+    There a `celery.py` would run inside the daemon, and any folder `seqd`, such as one that holds a
+    clone, would stand for this package.
+    """
+    if sys.path and _is_working_folder(sys.path[0]):
+        del sys.path[0]
+    folder = os.path.dirname(__file__)  # noqa: PTH120 (pathlib takes 10 ms to import)
+    if list(sys.modules["seqd"].__path__) != [folder]:
+        del sys.modules["seqd"]  # another one, which runpy has imported as our parent
+
+
+def _is_working_folder(path: str) -> bool:
+    try:
+        return os.path.samefile(path, os.curdir)  # noqa: PTH121
+    except OSError:
+        return False  # one of them is gone
+
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    _leave_the_working_folder()
+
+from seqd import __version__  # noqa: E402 (from here on the path is safe)
 
 #: Objects made, and not yet freed, after which the collector looks for cycles of them. At Python's
 #: own 700 it takes 60 of the 400 ms that a command needs to import its libraries.

@@ -6,11 +6,12 @@ inbox both call it, so that they refuse the same things in the same words.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
-from seqd.parameters import check_parameters
+from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
     Job,
@@ -23,7 +24,12 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, TaskSchema
+    from seqd_schemas import CatalogEntry, OutputBound, TaskSchema
+
+
+#: Characters that the items of one unit may make a model write, where it states what one can: a
+#: commit stays far below what one call of Redis takes, and a killed worker loses little.
+UNIT_OUTPUT_CHARACTERS = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +63,30 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
         _check_combinations(job, parameters, task, name)
     else:
         check_parameters(task.parameters, parameters, model=name, task=job.kind)
-    return Admitted(
-        version=version, unit_items=1 if isinstance(job, TrainJob | SweepJob) else task.unit_items
-    )
+    if isinstance(job, TrainJob | SweepJob):
+        return Admitted(version=version, unit_items=1)
+    return Admitted(version=version, unit_items=_unit_items(task, entry, parameters, job.kind))
+
+
+class MostWritten(NamedTuple):
+    """The most that one item makes a model write."""
+
+    symbols: int
+    #: No more than where the task cuts.
+    characters: int
+    #: What they come from, in words: `length 400 x samples 2 x 1 of temperature`.
+    factors: str
+
+
+def most_written(bound: "OutputBound", parameters: Mapping[str, object]) -> MostWritten:
+    """Return the most that one item makes a model write; `parameters` are all, defaults too."""
+    numbers = {name: _number(parameters.get(name)) for name in bound.factors}
+    counts = {name: _length(parameters.get(name)) for name in bound.lists}
+    symbols = prod(numbers.values()) * prod(counts.values())
+    factors = [f"{name} {number:,}" for name, number in numbers.items()]
+    factors += [f"{count} of {name}" for name, count in counts.items()]
+    characters = min(symbols * bound.characters_per_symbol, bound.max_characters)
+    return MostWritten(symbols, characters, " x ".join(factors))
 
 
 def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
@@ -149,6 +176,46 @@ def _check_combinations(
             check_parameters(task.parameters, values, model=model, task="train")
         except InvalidParameters as error:
             raise InvalidParameters(f"combination {combination.name}: {error}") from None
+
+
+def _unit_items(
+    task: "TaskSchema", entry: "CatalogEntry", parameters: Mapping[str, ParameterValue], kind: str
+) -> int:
+    """Return the items of a unit, so that what they make the model write is bounded.
+
+    Raises InvalidParameters where one item could make it write more than it may.
+    """
+    bound = task.output
+    if bound is None:
+        return task.unit_items
+    most = most_written(bound, {**_defaults(task.parameters), **parameters})
+    if most.symbols > bound.max_characters:
+        raise InvalidParameters(
+            f"{entry.model} {kind}: {most.factors} are {most.symbols:,} symbols for each item; "
+            f"allowed: {bound.max_characters:,}. Ask for fewer or shorter texts."
+        )
+    allowed = entry.max_output_characters
+    if allowed is not None and most.characters > allowed:
+        raise InvalidParameters(
+            f"{entry.model} {kind}: {most.factors} can be {most.characters:,} characters for each "
+            f"item; allowed: {allowed:,} (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for "
+            "fewer or shorter texts."
+        )
+    return max(1, min(task.unit_items, UNIT_OUTPUT_CHARACTERS // max(1, most.characters)))
+
+
+def _defaults(schema: Schema) -> dict[str, ParameterValue]:
+    """Return the parameters that a request need not name, with what they are then."""
+    fields = cast("Mapping[str, Mapping[str, ParameterValue]]", schema.get("properties", {}))
+    return {name: field["default"] for name, field in fields.items() if "default" in field}
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 1
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 1
 
 
 def _merge_preset(job: Job, entry: "CatalogEntry") -> dict[str, ParameterValue]:

@@ -11,14 +11,19 @@
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
     │   ├── IdempotencyConflict      the key already stands for another request
+    │   │   └── IdInUse              the job's identifier already stands for another request
+    │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
+    │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
+    │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another password or user
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
+    ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
     ├── JobFailed                    exit 1: a job ended without success
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── JobExpired                   exit 1: a job's time ran out
@@ -26,6 +31,7 @@
     ├── JobDamaged                   exit 1: what Redis holds of a job is not what seqd writes
     ├── CheckpointDamaged            exit 1: a training's checkpoints cannot be gone on from
     ├── PluginFault                  exit 1: a plugin broke its contract
+    │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
@@ -110,9 +116,27 @@ class UnknownJob(UserError):
 
 
 class IdempotencyConflict(UserError):
-    """The idempotency key, or the job's id, already stands for another request."""
+    """The idempotency key, or the job's id, already stands for another request or other input."""
 
     code = "idempotency_conflict"
+    #: The job that it stands for, where that is known.
+    existing_job_id: str | None = None
+
+
+class IdInUse(IdempotencyConflict):
+    """The job's identifier already stands for another request."""
+
+    code = "id_in_use"
+
+
+class AlreadySubmitted(UserError):
+    """The idempotency key stands for a job with another identifier, which asks for the same."""
+
+    code = "already_submitted"
+
+    def __init__(self, message: str, existing_job_id: str) -> None:
+        super().__init__(message)
+        self.existing_job_id = existing_job_id
 
 
 class QuotaExceeded(UserError):
@@ -157,6 +181,12 @@ class JobDamaged(SeqdError):
     code = "job_damaged"
 
 
+class LaterVersion(UserError):
+    """A record can only be read by a later version of seqd, which wrote it."""
+
+    code = "later_version"
+
+
 class WrongState(UserError):
     """The job is not in a state in which this can be done."""
 
@@ -174,6 +204,18 @@ class RedisUnreachable(UserError):
 
     code = "redis_unreachable"
     retryable = True
+
+
+class JobOutOfReach(RedisUnreachable):
+    """Redis was away for too long while somebody waited for a job, which goes on by itself."""
+
+    code = "job_out_of_reach"
+    #: EX_TEMPFAIL: a script tells a job that goes on from one that has to be sent again.
+    exit_status = 75
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
 
 
 class RedisRefused(UserError):
@@ -194,6 +236,18 @@ class RedisFull(SeqdError):
     code = "redis_full"
     exit_status = 2
     retryable = True
+
+
+class InboxFull(SeqdError):
+    """The inbox has as many entries as the operator allows."""
+
+    code = "inbox_full"
+    exit_status = 2
+    retryable = True
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class JobFailed(SeqdError):
@@ -229,6 +283,12 @@ class PluginFault(SeqdError):
     """A plugin raised, or broke its contract."""
 
     code = "plugin_fault"
+
+
+class NameTaken(PluginFault):
+    """A plugin brings a model, or has a name, that another plugin has."""
+
+    code = "name_taken"
 
 
 class ArtifactDamaged(SeqdError):

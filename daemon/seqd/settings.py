@@ -72,6 +72,14 @@ class Settings(BaseSettings):
         description="Seconds without an answer from Redis, after which a connection is given up "
         "and a new one made.",
     )
+    outage_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds for which a client waits for a Redis that has gone away, and then "
+        "goes on where it was, and for which a worker that starts waits for one; 0 fails at once. "
+        "A worker at work waits as long as it takes.",
+    )
     allow_eviction: bool = Field(
         default=False,
         description="Run on a Redis whose maxmemory-policy throws keys away, and so parts of jobs.",
@@ -123,7 +131,8 @@ class Settings(BaseSettings):
         ge=0,
         le=86_400,
         description="Seconds for which a job waits while no worker that is up can run it, and the "
-        "reason may pass, such as a disk that is away; then it fails with the reasons.",
+        "reason may pass, such as a disk that is away; then it fails with the reasons. A model "
+        "that none of them has stays in the catalog for as long.",
     )
     max_pending_bytes: int = Field(
         default=64 * 1024 * 1024,
@@ -135,7 +144,17 @@ class Settings(BaseSettings):
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
     )
     abandoned_upload_s: float = Field(
-        default=900.0, gt=0, description="Seconds without a chunk, after which an upload ends."
+        default=900.0,
+        gt=0,
+        description="Seconds without a sign of life of its client, after which an upload fails.",
+    )
+    upload_silence_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Seconds without a sign of life of an upload's client, after which another "
+        "client that sends the same input under the same idempotency key goes on with it; at most "
+        "half of SEQD_ABANDONED_UPLOAD_S.",
     )
     checkpoint_s: float = Field(
         default=20.0,
@@ -162,11 +181,36 @@ class Settings(BaseSettings):
         ge=64 * 1024,
         description="Compressed input of one tenant that may wait in Redis at once.",
     )
+    max_tenant_kept_bytes: int = Field(
+        default=4 * 1024**3,
+        ge=64 * 1024,
+        description="Bytes of results and ended jobs of one tenant that Redis keeps; beyond them "
+        "its oldest ended jobs are removed before their time.",
+    )
+    max_results_ttl_s: int = Field(
+        default=366 * 24 * 3_600,
+        ge=60,
+        description="Largest results_ttl_s of a job: seconds for which it is kept after its end.",
+    )
+    min_kept_s: int = Field(
+        default=60,
+        ge=0,
+        le=7 * 24 * 3_600,
+        description="Seconds for which an ended job is kept at least when Redis is short of "
+        "memory; older ones are removed before new work is refused.",
+    )
     max_stream_bytes: int = Field(
         default=1024**2,
         ge=1024,
         description="Bytes of text deltas that one streaming job keeps in Redis for late readers; "
         "the oldest are removed first, and all of them when the job completes.",
+    )
+    max_output_characters: int = Field(
+        default=2_000_000,
+        ge=1_000,
+        le=8_000_000,
+        description="Characters that one item may make a model write, by the parameters of its "
+        "job; more is refused when the job is handed in.",
     )
     max_memory_share: float = Field(
         default=0.8,
@@ -179,6 +223,13 @@ class Settings(BaseSettings):
         ge=1,
         le=1_000_000,
         description="Units of one job that may be worked on at once, by all workers together.",
+    )
+
+    max_inbox_entries: int = Field(
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="Entries that may wait in the inbox; the newest beyond are rejected.",
     )
 
     slot: str = Field(
@@ -200,6 +251,16 @@ class Settings(BaseSettings):
         if lease_s is not None and heartbeat_s > lease_s / 2:
             raise ValueError(f"allowed: at most half of SEQD_LEASE_S, which is {lease_s:g}")
         return heartbeat_s
+
+    @field_validator("upload_silence_s")
+    @classmethod
+    def _ends_before_an_upload_is_abandoned(cls, silence_s: float, info: ValidationInfo) -> float:
+        abandoned_s = info.data.get("abandoned_upload_s")  # absent where it is wrong itself
+        if abandoned_s is not None and silence_s > abandoned_s / 2:
+            raise ValueError(
+                f"allowed: at most half of SEQD_ABANDONED_UPLOAD_S, which is {abandoned_s:g}"
+            )
+        return silence_s
 
     @field_validator("input_roots", mode="before")
     @classmethod

@@ -21,7 +21,12 @@ from seqd.hookspecs import (
     TrainedModel,
     hookimpl,
 )
-from seqd_markov.parameters import GenerateParameters, TrainParameters, WordTrainParameters
+from seqd_markov.parameters import (
+    CHARACTERS_PER_SYMBOL,
+    GenerateParameters,
+    TrainParameters,
+    WordTrainParameters,
+)
 from seqd_schemas import ParameterValue
 
 __all__ = [
@@ -44,6 +49,14 @@ _TUTORIAL: dict[str, ParameterValue] = {
 }
 
 
+#: Both models have versions that write words.
+GENERATE = TaskSpec(
+    GenerateParameters,
+    unit_items=32,
+    output=GenerateParameters.output(characters_per_symbol=CHARACTERS_PER_SYMBOL),
+)
+
+
 class Markov(Model):
     """The description of `markov`."""
 
@@ -51,7 +64,7 @@ class Markov(Model):
     summary = "Writes text character by character, each drawn by what follows the ones before."
     tasks: ClassVar = {
         "train": TaskSpec(TrainParameters, unit_items=1),
-        "generate": TaskSpec(GenerateParameters, unit_items=32),
+        "generate": GENERATE,
     }
     presets: ClassVar = {"best": {}, "tutorial": _TUTORIAL}
 
@@ -91,7 +104,7 @@ class MarkovWords(Markov):
     summary = "Writes sentences word by word, each drawn by what follows the ones before."
     tasks: ClassVar = {
         "train": TaskSpec(WordTrainParameters, unit_items=1),
-        "generate": TaskSpec(GenerateParameters, unit_items=32),
+        "generate": GENERATE,
     }
     # Unsmoothed text reads better: of the words that `best` writes in Nietzsche's style 56% (of
     # 3,000) never followed the two before. So the starter is `sentences`, though `best` predicts

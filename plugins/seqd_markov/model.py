@@ -300,7 +300,7 @@ def _write_json(path: Path, content: object, indent: int = 2) -> None:
 
 def _load_config(path: Path) -> Config:
     try:
-        return Config.model_validate_json(path.read_bytes())
+        return Config.model_validate_json(path.read_bytes(), extra="ignore")
     except (OSError, ValidationError) as error:
         raise ArtifactDamaged(
             f"{CONFIG_FILE} cannot be used: {error}. Train the model again or restore the file."

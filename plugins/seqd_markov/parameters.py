@@ -19,6 +19,9 @@ MAX_CHARACTERS_PER_PROMPT = 2_000_000
 #: Characters that a sample may have, which the wire holds; words are stopped by it, not characters.
 MAX_CHARACTERS_PER_SAMPLE = 1_000_000
 
+#: Characters that a sample may have for each of its words, the spaces between them included.
+CHARACTERS_PER_SYMBOL = 128
+
 _WEIGHT = re.compile(r"(.+)=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
 
 LabelWeight = Annotated[str, Field(min_length=3, max_length=512)]
@@ -164,4 +167,4 @@ class GenerateParameters(GenerationParameters):
     def max_characters(self) -> int:
         """Characters that each sample may have, so that all of them fit a result."""
         share = MAX_CHARACTERS_PER_PROMPT // (self.samples * len(self.temperatures))
-        return min(share, MAX_CHARACTERS_PER_SAMPLE)
+        return min(share, MAX_CHARACTERS_PER_SAMPLE, self.length * CHARACTERS_PER_SYMBOL)

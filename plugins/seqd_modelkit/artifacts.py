@@ -53,7 +53,7 @@ class ArtifactConfig(BaseModel):
                     "later seqd trained the version: install that one here, or serve another "
                     "version."
                 )
-            return cls.model_validate_json(content)
+            return cls.model_validate_json(content, extra="ignore")
         except (OSError, ValidationError) as error:
             raise ArtifactDamaged(f"{CONFIG_FILE} cannot be used: {error}. {RESTORE}") from error
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from seqd.hookspecs import PluginParameters
+from seqd_schemas import OutputBound
 
 MAX_SEED = 2**32 - 1
 
@@ -53,6 +54,16 @@ class GenerationParameters(PluginParameters):
     seed: int = Field(
         default=0, ge=0, le=MAX_SEED, description="Same seed, same prompts: same samples."
     )
+
+    @classmethod
+    def output(cls, *, characters_per_symbol: int = 1) -> OutputBound:
+        """Return what one prompt can make a model write, as a TaskSpec states it."""
+        return OutputBound(
+            factors=("length", "samples"),
+            lists=("temperature",),
+            characters_per_symbol=characters_per_symbol,
+            max_characters=cls.max_characters_per_prompt,
+        )
 
     @property
     def temperatures(self) -> tuple[float, ...]:

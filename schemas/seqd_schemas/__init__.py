@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
@@ -65,6 +66,9 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import WorkerState as WorkerState
     from seqd_schemas.fleet import WorkerStatus as WorkerStatus
     from seqd_schemas.fleet import WorkTotals as WorkTotals
+    from seqd_schemas.inbox import MAX_GIVEN_ID_CHARS as MAX_GIVEN_ID_CHARS
+    from seqd_schemas.inbox import EntryId as EntryId
+    from seqd_schemas.inbox import InboxAnswer as InboxAnswer
     from seqd_schemas.items import Item as Item
     from seqd_schemas.items import ItemChunk as ItemChunk
     from seqd_schemas.items import LabelledText as LabelledText
@@ -128,6 +132,11 @@ if TYPE_CHECKING:
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
+    from seqd_schemas.states import Waiting as Waiting
+    from seqd_schemas.states import WaitingCode as WaitingCode
+    from seqd_schemas.stored import from_stored as from_stored
+    from seqd_schemas.stored import is_later as is_later
+    from seqd_schemas.stored import to_stored as to_stored
     from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
     from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
     from seqd_schemas.text_deltas import TextDelta as TextDelta
@@ -147,9 +156,10 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS PluginState PluginStatus TaskSchema "
-        "UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState PluginStatus "
+        "TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
+    "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
@@ -168,7 +178,8 @@ _NAMES = {
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "
         "TrainedVersion TrainingResult"
     ),
-    "states": "Counts JobRecord JobState",
+    "states": "Counts JobRecord JobState Waiting WaitingCode",
+    "stored": "from_stored is_later to_stored",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

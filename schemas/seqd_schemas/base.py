@@ -1,12 +1,14 @@
 """Base classes and bounded types that all wire models share. Records have modules of their own."""
 
 from threading import RLock
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, NamedTuple, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema, core_schema
 
-#: Grows when a record changes in a way that an older reader cannot ignore.
-SCHEMA_VERSION: Literal[1] = 1
+#: The highest version of the wire format that this release reads. It grows when a record changes in
+#: a way that an older reader must not ignore; the rule is in `schemas/README.md`.
+SCHEMA_VERSION = 1
 
 #: Longest text of one item, in characters and in bytes of UTF-8; IMDB's longest has 13,704.
 MAX_TEXT_CHARS = 1_048_576
@@ -37,6 +39,16 @@ class _BuiltOnFirstUse(BaseModel):
     )
 
     @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return pydantic's schema, by which tags are written even with `exclude_defaults`."""
+        schema = handler(source)
+        for field in _fields_of(schema):
+            if _is_tag(field):
+                # A default with a serializer of its own is not looked at.
+                field["serialization"] = core_schema.simple_ser_schema("str")
+        return schema
+
+    @classmethod
     def model_rebuild(
         cls, *, force: bool = False, _parent_namespace_depth: int = 2, **options: Any
     ) -> bool | None:
@@ -53,6 +65,23 @@ class _BuiltOnFirstUse(BaseModel):
             )
 
 
+def _fields_of(schema: Any) -> "list[dict[str, Any]]":
+    """Return the schemas of a record's fields, inside what validators and references wrap it in."""
+    while "fields" not in schema:
+        if "schema" not in schema:  # a reference to a record that was built before
+            return []
+        schema = schema["schema"]
+    return [field["schema"] for field in schema["fields"].values()]
+
+
+def _is_tag(field: "dict[str, Any]") -> bool:
+    """Return True for a field that has one text at all times, such as `kind`."""
+    if field["type"] != "default" or field["schema"]["type"] != "literal":
+        return False
+    allowed: list[object] = field["schema"]["expected"]
+    return len(allowed) == 1 and isinstance(allowed[0], str)
+
+
 def _build_parts(annotation: object) -> None:
     """Build the validators of the records that a type is made of, where that has not been done."""
     if isinstance(annotation, type) and issubclass(annotation, _BuiltOnFirstUse):
@@ -64,11 +93,16 @@ def _build_parts(annotation: object) -> None:
 class WireModel(_BuiltOnFirstUse):
     """A record that crosses a process border: frozen, closed, and stamped with its version.
 
-    An unknown field is refused, so that a typing mistake never passes silently.
+    An unknown field is refused, so that a typing mistake never passes silently. What is stored is
+    read otherwise; see `stored`.
     """
 
-    schema_version: Literal[1] = Field(
-        default=SCHEMA_VERSION, description="Version of the wire format; 1 is the only one so far."
+    schema_version: int = Field(
+        default=1,
+        ge=1,
+        le=SCHEMA_VERSION,
+        description="Least version of the wire format whose readers can act on the record; left "
+        "out where it is 1.",
     )
 
 

@@ -157,6 +157,9 @@ class Rejected(_EventBase):
 
     event: Literal["rejected"] = Field(default="rejected", description="What happened.")
     failure: Failure = Field(description="Why.")
+    existing_job_id: JobId | None = Field(
+        default=None, description="The job that the request's idempotency key stands for already."
+    )
 
 
 Event = Annotated[

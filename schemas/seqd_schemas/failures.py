@@ -20,7 +20,7 @@ class ItemErrorCode(StrEnum):
     DECODE_ERROR = "decode_error"
     """The bytes are not UTF-8, or the text holds a lone surrogate."""
     PLUGIN_ERROR = "plugin_error"
-    """The model plugin raised for this item."""
+    """The model plugin raised for this item, or gave for it what no result can hold."""
     WORKER_CRASHED = "worker_crashed"
     """The item killed its worker, or hung it, also when it was alone."""
     CANCELLED = "cancelled"

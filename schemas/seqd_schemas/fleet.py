@@ -15,6 +15,7 @@ from seqd_schemas.base import (
     Label,
     ModelName,
     ModelRef,
+    ParameterName,
     Parameters,
     ShortText,
     WireModel,
@@ -55,6 +56,12 @@ class PluginStatus(WireModel):
     version: str = Field(max_length=64, description="Version of that distribution.")
     state: PluginState = Field(description="Whether it can be used.")
     reason: ShortText = Field(default="", description="Why it is broken or disabled.")
+    code: str = Field(
+        default="",
+        max_length=64,
+        description="Stable code of why it is broken, such as `name_taken`, `plugin_fault` for "
+        "what breaks the plugin contract, `import_failed` for any other exception.",
+    )
     models: tuple[ModelName, ...] = Field(
         default=(), max_length=MAX_MODELS, description="Models that it brings, sorted."
     )
@@ -181,6 +188,33 @@ class VersionSummary(WirePart):
     metrics: Metrics = Field(description="Its final figures.")
 
 
+class OutputBound(WirePart):
+    """The most characters that a task writes for one item, by the parameters of the job.
+
+    The product of the factors, times the number of values of each list, is the number of symbols.
+    """
+
+    factors: tuple[ParameterName, ...] = Field(
+        min_length=1,
+        max_length=8,
+        description="Parameters, all whole numbers, that are multiplied: symbols of a text, texts "
+        "of an item.",
+    )
+    lists: tuple[ParameterName, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Parameters with one value or a list, of which each value has its own texts.",
+    )
+    characters_per_symbol: int = Field(
+        default=1, ge=1, le=4_096, description="Characters of one symbol at most."
+    )
+    max_characters: int = Field(
+        ge=1,
+        le=2**32,
+        description="Symbols that the task takes for one item, and characters where it cuts.",
+    )
+
+
 class TaskSchema(WirePart):
     """How one task of a model is called."""
 
@@ -188,6 +222,9 @@ class TaskSchema(WirePart):
         max_length=64, description="JSON Schema of its parameters."
     )
     unit_items: int = Field(ge=1, le=65_536, description="Items that one unit holds at best.")
+    output: OutputBound | None = Field(
+        default=None, description="What one item can make it write; None where nobody has said."
+    )
 
 
 class CatalogEntry(WireModel):
@@ -207,5 +244,10 @@ class CatalogEntry(WireModel):
     )
     labels: dict[Label, Count] = Field(
         max_length=1_024, description="Labels and the versions they point to."
+    )
+    max_output_characters: Count | None = Field(
+        default=None,
+        description="Characters that one item may make a task write, where the task states it: the "
+        "operator's SEQD_MAX_OUTPUT_CHARACTERS.",
     )
     published_at_ms: EpochMs = Field(description="When a worker last published it.")

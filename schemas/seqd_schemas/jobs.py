@@ -122,7 +122,9 @@ class _JobBase(WireModel):
     priority: Priority = Field(default=Priority.NORMAL, description="Which work goes first.")
     tenant: TenantName = Field(default="default", description="On whose account the job runs.")
     idempotency_key: CustomId | None = Field(
-        default=None, description="Sending the same key again gives the same job, not a second one."
+        default=None,
+        description="Sending the same request and input with the same key again gives the same "
+        "job, not a second one; anything else under that key is refused.",
     )
     metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
         default_factory=dict, max_length=16, description="The caller's own notes, kept as they are."

@@ -22,8 +22,16 @@ class Keys:
     prefix: str = DEFAULT_PREFIX
 
     def job(self, job_id: str) -> str:
-        """HASH: the request, the state and the counters."""
+        """HASH: the request, the state and the counters.
+
+        Of a small job that has completed also its compressed results, 64 bytes each in
+        the fields `results`, `results+1`, …; the request then stands in `template`.
+        """
         return f"{self.prefix}:job:{{{job_id}}}"
+
+    def template(self, digest: str) -> str:
+        """HASH with a TTL: what small jobs that completed share, and how many `jobs` those are."""
+        return f"{self.prefix}:template:{digest}"
 
     def todo(self, job_id: str) -> str:
         """ZSET unit → unit: units that may be claimed now, lowest first."""
@@ -54,7 +62,10 @@ class Keys:
         return f"{self.job(job_id)}:in"
 
     def output(self, job_id: str) -> str:
-        """HASH unit → JSON Lines of `ItemResult`, in input order, as one zlib stream or several."""
+        """HASH row → JSON Lines of `ItemResult`, in input order, as one zlib stream.
+
+        The rows of a unit are called UNIT, UNIT+1, UNIT+2 and so on, until one is missing.
+        """
         return f"{self.job(job_id)}:out"
 
     def failed(self, job_id: str) -> str:
@@ -66,7 +77,7 @@ class Keys:
         return f"{self.job(job_id)}:faults"
 
     def digests(self, job_id: str) -> str:
-        """HASH unit → digest of its content, of units that were uploaded."""
+        """HASH unit → digest of the request and all input up to it; of jobs that are uploaded."""
         return f"{self.job(job_id)}:digests"
 
     def events(self, job_id: str) -> str:
@@ -86,8 +97,12 @@ class Keys:
         return f"{self.prefix}:client:{client}:completions"
 
     def jobs(self) -> str:
-        """ZSET job → milliseconds of its creation: all jobs that are kept."""
+        """ZSET job → milliseconds of its creation: jobs that are kept, of small ones the newest."""
         return f"{self.prefix}:jobs"
+
+    def small_jobs(self) -> str:
+        """LIST: small jobs that have ended and stand in `jobs`, the first to end first."""
+        return f"{self.prefix}:jobs:small"
 
     def open_jobs(self) -> str:
         """ZSET job → milliseconds of its creation: jobs that have not ended."""
@@ -102,7 +117,7 @@ class Keys:
         return f"{self.prefix}:quarantined"
 
     def uploads(self) -> str:
-        """ZSET job → milliseconds of its last chunk: jobs whose client still uploads."""
+        """ZSET job → milliseconds of its client's last sign of life: jobs that are uploaded."""
         return f"{self.prefix}:uploads"
 
     def timers(self) -> str:
@@ -118,8 +133,39 @@ class Keys:
         return f"{self.prefix}:warnings"
 
     def tenant(self, tenant: str) -> str:
-        """HASH: `jobs` that are open, `items` and `bytes` that wait, of one tenant."""
+        """HASH: `jobs` that are open, `items` and `bytes` that wait, `kept_bytes`, of one tenant.
+
+        `kept_bytes` are those of all results, and of all that ended jobs keep.
+        """
         return f"{self.prefix}:tenant:{tenant}"
+
+    def tenant_kept(self, tenant: str) -> str:
+        """HASH bucket → bytes of the tenant's jobs that ended in a span of time and still count."""
+        return f"{self.tenant(tenant)}:kept"
+
+    def tenant_ended(self, tenant: str) -> str:
+        """ZSET bucket → milliseconds of its begin: the tenant's buckets of ended jobs."""
+        return f"{self.tenant(tenant)}:ended"
+
+    def tenant_bucket(self, tenant: str, bucket: str) -> str:
+        """LIST with a TTL: the jobs of a bucket, the first to end first."""
+        return f"{self.tenant_ended(tenant)}:{bucket}"
+
+    def kept(self) -> str:
+        """ZSET `TENANT BUCKET` → milliseconds: when all jobs of a bucket have expired."""
+        return f"{self.prefix}:kept"
+
+    def tenants(self) -> str:
+        """ZSET tenant → its `kept_bytes`."""
+        return f"{self.prefix}:tenants"
+
+    def evictions(self) -> str:
+        """HASH reason → number of ended jobs that were removed before their time so far."""
+        return f"{self.prefix}:evictions"
+
+    def evicted(self) -> str:
+        """LIST: the last jobs that were removed so, at most 10,000."""
+        return f"{self.prefix}:evicted"
 
     def limits(self) -> str:
         """HASH: the operator's limits, from the settings of the worker that booted last."""
@@ -156,6 +202,14 @@ class Keys:
     def inbox(self) -> str:
         """STREAM: fields `id` and `job` (JSON); where any language submits a job."""
         return f"{self.prefix}:inbox"
+
+    def inbox_answers(self) -> str:
+        """STREAM with a TTL: field `a` holds an `InboxAnswer` as JSON, one for each entry."""
+        return f"{self.prefix}:inbox:answers"
+
+    def inbox_rejections(self) -> str:
+        """LIST with a TTL: identifiers whose event stream holds a rejection, oldest first."""
+        return f"{self.prefix}:inbox:rejections"
 
     def worker(self, worker: str) -> str:
         """STRING with a TTL: a `WorkerStatus` as JSON."""

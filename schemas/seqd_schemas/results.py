@@ -63,9 +63,10 @@ class GeneratedSample(WirePart):
     temperature: float = Field(
         ge=0.0, allow_inf_nan=False, description="The temperature it was drawn at."
     )
-    seed: int = Field(ge=0, description="The job's seed, for the record.")
+    seed: Count = Field(description="The job's seed, for the record.")
     mean_log_prob: float | None = Field(
         default=None,
+        allow_inf_nan=False,
         description="Mean natural log-probability of its symbols under the model itself, at "
         "temperature 1; symbols are characters, or words of a model that writes words.",
     )

@@ -9,7 +9,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from seqd_schemas.base import Count, EpochMs, JobId, ModelName, TenantName, WireModel, WirePart
+from seqd_schemas.base import (
+    Count,
+    EpochMs,
+    JobId,
+    ModelName,
+    ShortText,
+    TenantName,
+    WireModel,
+    WirePart,
+)
 from seqd_schemas.failures import Failure
 from seqd_schemas.jobs import Job, JobKind, Priority
 from seqd_schemas.results import TrainingResult
@@ -62,6 +71,24 @@ class Counts(WirePart):
         return self.succeeded + self.errored
 
 
+class WaitingCode(StrEnum):
+    """Why no worker goes on with a job."""
+
+    NO_WORKER = "no_worker"
+    """No worker is up."""
+    NOT_SERVED = "not_served"
+    """None of those that are up has the model for a job of this kind."""
+    UNFIT = "unfit"
+    """Those that have the model cannot run it now."""
+
+
+class Waiting(WirePart):
+    """Why a job waits that no worker can run. It goes on by itself when one can."""
+
+    code: WaitingCode = Field(description="Why no worker goes on with it.")
+    message: ShortText = Field(description="The same in a sentence, with what each worker says.")
+
+
 class JobRecord(WireModel):
     """A job as the ledger knows it at one moment."""
 
@@ -86,10 +113,17 @@ class JobRecord(WireModel):
         default=None, description="When it must have ended, if it must."
     )
     kept_until_ms: EpochMs | None = Field(
-        default=None, description="Until when the ended job and its results are kept."
+        default=None,
+        description="Until when the ended job and its results are kept; null while a job that "
+        "continues it is open.",
     )
     continued_by: JobId | None = Field(
         default=None, description="The job that retries its failed items or resumes its training."
+    )
+    waiting: Waiting | None = Field(
+        default=None,
+        description="Why no worker that is up can go on with it; not set where one can, or where "
+        "the job has ended or is paused.",
     )
     failure: Failure | None = Field(default=None, description="Why it failed, if it did.")
     training: TrainingResult | None = Field(

@@ -15,11 +15,21 @@ from bench.interactive import Interactive
 from bench.jobs import Jobs
 from bench.presets import Presets
 from bench.report import show
+from bench.retention import Retention
 from bench.scale import Scale
 from bench.train import Train
 from seqd.errors import SeqdError
 
-CASES: tuple[type[Case], ...] = (Classify, Jobs, Train, Generate, Scale, Interactive, Presets)
+CASES: tuple[type[Case], ...] = (
+    Classify,
+    Jobs,
+    Train,
+    Generate,
+    Scale,
+    Interactive,
+    Presets,
+    Retention,
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -74,7 +74,7 @@ class Jobs(Case):
         celery = [self.peer("peers.celery_tasks", address) for _ in range(self.clients)]
         each, tasks = {"do": "each", "window": self.window}, self.tasks // self.clients
         sides: dict[str, Side] = {
-            name: partial(_rate, peers, count, **asked)
+            name: partial(rate, peers, count, **asked)
             for name, peers, count, asked in (
                 (f"seqd, {self.light_jobs:,} jobs, model that does nothing", lights,
                  self.light_jobs, {**each, "model": ECHO}),
@@ -103,7 +103,7 @@ class Jobs(Case):
         self.report.add("one job on an idle daemon", latencies=idle)
 
 
-def _rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:
+def rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:
     """Let all work at once; gives texts a second. Raises SeqdError when a result went wrong."""
     began = time.perf_counter()
     for peer in peers:

@@ -117,6 +117,14 @@ def test_train_runs_the_tutorials_script_beside_a_job(tmp_path: Path) -> None:
     assert rows["seqd / script"][0] > 0
 
 
+def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
+    options = ("--jobs", "40", "--warm-up", "40", "--clients", "2", "--pause-s", "0")
+    facts = facts_of(report_of(tmp_path, "retention", *options))
+
+    assert len(facts) == 4
+    assert facts["bytes an ended job of one review"] > 0
+
+
 @pytest.mark.network
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(compose_text(9_000))

@@ -1,9 +1,10 @@
 """Pulls plugs at random while a job runs, and counts what came out: `make chaos`.
 
-Real processes, real signals, a real Redis with its append-only file. The schedule of faults is
-seeded and printed as it goes; a table at the end says what went in, what came out, and what it
-cost. Exits 1 when an item is lost, doubled, out of order or wrong, when a fault did not come,
-or when memory went beyond its limits. Not a test of speed.
+Real processes, real signals, two hosts with `seqd up`, the first with the embedded Redis. It is
+killed, and made read-only for a while; the second host's model store is taken away. The schedule
+of faults is seeded and printed as it goes; a table at the end says what went in, what came out,
+and what it cost. Exits 1 when an item is lost, doubled, out of order or wrong, when a fault did
+not come, or when memory went beyond its limits. Not a test of speed.
 
 Without --reviews it is 1,000,000 items on a light plugin, in one job. With it, real reviews on
 imdb_lstm: a job takes seconds, so the same reviews are handed in again until every fault has
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--items", type=int, help="1,000,000, or all reviews, by default")
-    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--slots", type=int, default=4, help="one of them on the second host")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", type=int, nargs="+", help="several runs, and a table of them")
     parser.add_argument("--unit-ms", type=float, default=300.0, help="pace of the light plugin")

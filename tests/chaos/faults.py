@@ -6,6 +6,7 @@ Redis. Each gives a few words on what it did.
 
 import os
 import random
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -22,6 +23,8 @@ COUNTS = {
     "kill_child": 5,
     "cut_connections": 5,
     "kill_redis": 3,
+    "read_only": 2,
+    "take_store": 2,
     "freeze": 1,
     "double_wakeups": 1,
     "delete_wakeups": 1,
@@ -31,6 +34,10 @@ COUNTS = {
 LONGEST_FREEZE_S = 6 * LEASE_S
 #: Time for what a worker had sent before it was stopped to reach Redis.
 SETTLE_S = 0.1
+#: Longest wait for the embedded server, and bounds of what lasts a while.
+REVIVAL_S = 30.0
+READ_ONLY_S = (1.0, 6.0)
+STORE_AWAY_S = (3.0, 8.0)
 #: How long to wait for a wakeup that waits, so that there is one to double or to delete.
 WAKEUP_S = 5.0
 
@@ -97,15 +104,46 @@ class Faults:
             return f"{client.execute_command('CLIENT', 'KILL', 'TYPE', 'normal')} connections"
 
     def kill_redis(self, choice: random.Random) -> str:
-        """End the server without warning; it comes back with its append-only file."""
+        """End the embedded server without warning; `seqd up` starts it again."""
         with self._redis() as client:
             peak_mb = client.info("memory")["used_memory_peak"] / 1e6
         self.redis_peak_mb = max(self.redis_peak_mb, peak_mb)
-        self._environment.server.kill()
-        down_s = choice.uniform(0.1, 1.0)
-        time.sleep(down_s)
-        self._environment.server.start()
-        return f"for {down_s:.1f} s, with AOF"
+        began, pid = time.monotonic(), self._environment.redis_pid
+        os.kill(pid, signal.SIGKILL)
+        while not self._answers():
+            if time.monotonic() - began > REVIVAL_S:
+                raise TimeoutError(f"the embedded Redis was not back after {REVIVAL_S:g} s")
+            time.sleep(0.05)
+        return f"process {pid}, back after {time.monotonic() - began:.1f} s"
+
+    def read_only(self, choice: random.Random) -> str:
+        """Make the server a replica of nothing for a while, as in the middle of a failover."""
+        span_s = choice.uniform(*READ_ONLY_S)
+        with self._redis() as client:
+            client.replicaof("127.0.0.1", "1")
+            try:
+                time.sleep(span_s)
+            finally:
+                client.replicaof("NO", "ONE")
+        return f"for {span_s:.1f} s"
+
+    def take_store(self, choice: random.Random) -> str:
+        """Take the second host's model store away while its child starts anew."""
+        store = self._environment.second_store
+        away = store.with_name("away")
+        store.rename(away)
+        try:
+            # What a child has in memory needs no store; the next one does.
+            child = self._victims.child_below(self._environment.up_pids[1])
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            span_s = choice.uniform(*STORE_AWAY_S)
+            time.sleep(span_s)
+        finally:
+            if store.exists():  # A worker may have made an empty one.
+                shutil.rmtree(store)
+            away.rename(store)
+        return f"for {span_s:.1f} s, child {child} killed meanwhile"
 
     def double_wakeups(self, choice: random.Random) -> str:
         """Send every waiting Celery message a second time."""
@@ -156,5 +194,10 @@ class Faults:
                 return queues
             time.sleep(0.001)
 
+    def _answers(self) -> bool:
+        with suppress(redis.RedisError), self._redis() as client:
+            return bool(client.ping())
+        return False
+
     def _redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self._environment.server.url)
+        return redis.Redis.from_url(self._environment.url)

@@ -104,7 +104,7 @@ class _Run:
         print(f"{time.strftime('%H:%M:%S')} fault {self._done:2}: {name} {what}", flush=True)
 
     def _units_started_again(self, job: JobHandle) -> int:
-        with redis.Redis.from_url(self._environment.server.url) as client:
+        with redis.Redis.from_url(self._environment.url) as client:
             attempts = client.hvals(self._environment.settings.keys.attempts(job.job_id))
         return sum(int(attempt) > 1 for attempt in attempts)
 

@@ -77,7 +77,7 @@ class Victims:
 
     def leases(self, worker: WorkerStatus) -> list[tuple[str, str]]:
         """Return the job and the unit of each lease that a worker holds."""
-        with redis.Redis.from_url(self._environment.server.url) as client:
+        with redis.Redis.from_url(self._environment.url) as client:
             members = client.smembers(self._environment.settings.keys.worker_leases(worker.worker))
         pairs = (member.decode().split(" ", 1) for member in members)
         return [(job, unit) for job, unit in pairs]
@@ -89,7 +89,21 @@ class Victims:
 
     def _any_group(self, choice: random.Random) -> int:
         """Return any worker, whatever it does: starts, waits, computes."""
-        return _any_of(lambda: children_of(self._environment.up_pid), choice)
+        return _any_of(self._groups, choice)
+
+    def child_below(self, up_pid: int) -> int:
+        """Wait for a worker's child on the host of one `seqd up`."""
+        groups = set(children_of(up_pid))
+
+        def children() -> list[int]:
+            return [one.pid for one in self._up() if self._group_of(one) in groups]
+
+        return _any_of(children, random.Random(0))
+
+    def _groups(self) -> list[int]:
+        """Return the process groups of all workers; the embedded Redis is none."""
+        pids = [pid for up_pid in self._environment.up_pids for pid in children_of(up_pid)]
+        return [pid for pid in pids if pid != self._environment.redis_pid]
 
     def _any_child(self, choice: random.Random) -> int:
         """Return the child of any worker that has said that it is there."""
@@ -100,7 +114,7 @@ class Victims:
         deadline = time.monotonic() + AIM_S
         while time.monotonic() < deadline:
             known = {self._group_of(worker) for worker in self._up()}
-            starting = [pid for pid in children_of(self._environment.up_pid) if pid not in known]
+            starting = [pid for pid in self._groups() if pid not in known]
             if starting:
                 time.sleep(choice.uniform(0.0, 1.0))
                 return choice.choice(starting)
@@ -117,7 +131,7 @@ class Victims:
             return None
         key = self._environment.settings.keys.worker_leases(worker.worker)
         deadline = time.monotonic() + AIM_S
-        with redis.Redis.from_url(self._environment.server.url) as client:
+        with redis.Redis.from_url(self._environment.url) as client:
             before = client.scard(key)
             while time.monotonic() < deadline:
                 now = client.scard(key)

@@ -85,6 +85,6 @@ class Watch:
         self.worker_peak_mb = max(self.worker_peak_mb, now_mb)
 
     def _look_at_redis(self) -> None:
-        with redis.Redis.from_url(self._environment.server.url) as client:
+        with redis.Redis.from_url(self._environment.url) as client:
             peak_mb = client.info("memory")["used_memory_peak"] / 1e6
         self.redis_peak_mb = max(self.redis_peak_mb, peak_mb)

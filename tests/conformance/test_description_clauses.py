@@ -13,7 +13,7 @@ from seqd.errors import InvalidParameters
 from seqd.parameters import check_parameters
 from seqd_schemas import PluginState
 
-CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "s1"}
+CLAUSES = {"a1", "b1", "b2", "b3", "c1", "d1", "i1", "m1", "o1", "o2", "s1"}
 
 #: Imports one plugin with everything else imported before, and reports what it opened.
 WATCHED_IMPORT = """

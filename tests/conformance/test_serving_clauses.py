@@ -1,16 +1,18 @@
-"""Clauses B1, B2, B3, D1, M1, S1 and T1 for classify and generate, on every version of every model.
+"""Clauses B1-B3, D1, M1, O2, S1, T1 for classify and generate, on every version of every model.
 
 A failure is read by plugin authors: each message names the clause and says what to do.
 """
 
 from contextlib import contextmanager
+from math import prod
 
 import pytest
 
-from conformance.conftest import some_items
+from conformance.conftest import small_parameters, some_items
 from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
 from seqd.testing import CPU, MemoryRunContext
+from seqd.worker.outcomes import checked
 from seqd_schemas import Classification, Generation, ItemError
 
 pytestmark = [pytest.mark.network, pytest.mark.smoke]
@@ -23,6 +25,10 @@ ODD_TEXTS = ["", "   ", "\x00", "\U0001f600", "qzx " * 50, "a\n\nb", "e" * 3_000
 
 #: Enough items, and characters of each, for several looks at the stop request.
 LONG_WORK = {"classify": (1_100, {}), "generate": (20, {"length": 600})}
+
+
+#: Parameters of a generation whose product tells what it writes.
+BOLD_WORK = [{"length": 1}, {"length": 30, "samples": 2, "temperature": (0.5, 1.5)}]
 
 
 def close(first, second):
@@ -58,6 +64,8 @@ def test_b1_there_is_one_outcome_per_item_in_order(subject):
         assert len(outcomes) == 7, f"B1: {task} gives {len(outcomes)} outcomes for 7 items"
         strays = [outcome for outcome in outcomes if not isinstance(outcome, OUTCOMES[task])]
         assert not strays, f"B1: {task} must give a {OUTCOMES[task].__name__} each; got {strays}"
+        kept = [checked(outcome, OUTCOMES[task]) for outcome in outcomes]
+        assert kept == outcomes, f"B1: no result can hold what {task} gives: {kept}"
         if task == "generate":
             prompts = [outcome.prompt for outcome in outcomes]
             assert prompts == [item.text for item in items], "B1: keep the order of the items"
@@ -174,6 +182,25 @@ def test_s1_work_that_is_asked_to_stop_half_way_ends_at_once(subject):
             f"S1: {task} asks {context.stop_questions - half} times more once a stop is requested; "
             "raise Stopped at once"
         )
+
+
+def test_o2_an_item_writes_no_more_than_its_task_states(subject):
+    for task in subject.serving_tasks:
+        bound = subject.model.tasks[task].output
+        if bound is None:
+            continue
+        for values in BOLD_WORK:
+            parameters = small_parameters(subject.model, task).model_copy(update=values)
+            given = parameters.model_dump(mode="json")
+            allowed = prod(given[name] for name in bound.factors) * bound.characters_per_symbol
+            for name in bound.lists:
+                allowed *= len(given[name]) if isinstance(given[name], list) else 1
+            for outcome in subject.run(task, some_items(3), **values):
+                wrote = sum(len(sample.text) for sample in outcome.samples)
+                assert wrote <= min(allowed, bound.max_characters), (
+                    f"O2: {task} writes {wrote} characters where TaskSpec.output states at most "
+                    f"{allowed} for {given}"
+                )
 
 
 def test_b3_warming_up_changes_no_outcome(subject):

@@ -232,7 +232,8 @@ def test_an_error_that_utf8_cannot_hold_fails_its_item_alone():
         return [Classification(label="a", score=1.0, truncated=False) for _ in items]
 
     unit = unpack(Unit("j", "0", attempt=1, crashes=0, blob=pack(a_chunk(3)), started_job=False))
-    ((first, second, third),) = compute(call, [unit], ItemFaults(lambda: None, lambda: False))
+    faults = ItemFaults(lambda: None, lambda: False)
+    ((first, second, third),) = compute(call, [unit], Classification, faults)
 
     assert first.status == third.status == "succeeded"
     assert second.error.code is ItemErrorCode.PLUGIN_ERROR

@@ -1,9 +1,11 @@
 """A worker's limits hold for every client, and for jobs from the inbox, with the time to wait."""
 
+import json
+
 import pytest
 
 from seqd.client import Client, JobHandle
-from seqd.errors import QuotaExceeded
+from seqd.errors import InvalidParameters, QuotaExceeded
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import Priority, Rejected
@@ -52,6 +54,39 @@ def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_cluster: 
     assert rejection.failure.retry_after_s == 5.0
     assert rejection.failure.message == str(refused.value)
     assert client.classify(["good"], model="echo").wait(timeout_s=30).counts.succeeded == 1
+
+
+def test_what_an_item_could_make_a_model_write_is_bounded_when_its_job_is_handed_in(
+    empty_cluster: Cluster,
+):
+    empty_cluster.start_ready(max_output_characters=1_000_000)
+    client = empty_cluster.client()
+    much = {"length": 500_000, "samples": 3}
+
+    with pytest.raises(InvalidParameters) as refused:
+        client.generate(["a"], model="echo", parameters=much)
+    hand_in(
+        empty_cluster.settings,
+        "much",
+        ONE_REVIEW.replace("classify", "generate").replace(
+            '"source"', f'"parameters": {json.dumps(much)}, "source"'
+        ),
+    )
+    wait_until(lambda: client.job("much").rejection() is not None, "the inbox has answered")
+    allowed = client.generate(["a"], model="echo", parameters={"length": 1_000_000}, job_id="all")
+    unit_items = allowed.record().unit_items
+    allowed.cancel()
+
+    assert str(refused.value) == (
+        "echo generate: length 500,000 x samples 3 can be 1,500,000 characters for each item; "
+        "allowed: 1,000,000 (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for fewer or shorter "
+        "texts."
+    )
+    rejection = client.job("much").rejection()
+    assert isinstance(rejection, Rejected)
+    assert rejection.failure.message == str(refused.value)
+    assert [job.job_id for job in client.jobs()] == ["all"]
+    assert unit_items == 8
 
 
 def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_cluster: Cluster):

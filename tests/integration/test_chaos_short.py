@@ -14,7 +14,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 SCRIPT = ROOT / "tests" / "chaos" / "chaos_run.py"
 QUICK_FAULTS = (
-    "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1,double_wakeups=1,delete_wakeups=1"
+    "kill_group=1,kill_child=1,cut_connections=1,kill_redis=1,double_wakeups=1,delete_wakeups=1,"
+    "read_only=1,take_store=1"
 )
 
 
@@ -39,7 +40,7 @@ def test_whatever_is_killed_every_item_comes_out_once_and_in_its_place(tmp_path:
 
     outcome = outcome_of(tmp_path, *light, "--faults", QUICK_FAULTS)
 
-    assert outcome["faults"] == 6
+    assert outcome["faults"] == 8
     assert outcome["items_out"] == outcome["items_in"] == 20_000 * int(str(outcome["jobs"]))
     assert (outcome["lost"], outcome["doubled"], outcome["misplaced"]) == (0, 0, 0)
 

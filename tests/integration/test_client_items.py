@@ -109,7 +109,39 @@ def test_an_outcome_of_a_wrong_type_is_that_items_error(client):
     results = list(client.classify(["a", "wrong", "b"], model="echo").results())
 
     assert labels_of(results) == ["a", "plugin_error", "b"]
-    assert "str" in results[1].error.message
+    assert results[1].error.message == (
+        "The model plugin gave str as an outcome; its contract (B1) allows Classification and "
+        "ItemError."
+    )
+
+
+def test_an_outcome_that_no_result_can_hold_is_that_items_error(client):
+    results = list(client.classify(["a", "nan", "subclass", "b"], model="echo").results())
+
+    assert labels_of(results) == ["a", "plugin_error", "plugin_error", "b"]
+    assert results[1].error.message == (
+        "The model plugin gave a Classification that no result can hold: score is nan: Input "
+        "should be less than or equal to 1."
+    )
+    assert results[2].error.message == (
+        "The model plugin gave RichClassification with the field 'language', which would be lost: "
+        "a result holds the fields of Classification only."
+    )
+
+
+def test_a_unit_that_writes_80_million_characters_is_read_back(client):
+    prompts = [f"{number} {'x' * 999_998}" for number in range(5)]
+
+    job = client.generate(prompts, model="echo", parameters={"samples": 16})
+
+    written = [result.output.samples for result in job.results()]
+    assert job.record().units == 1
+    assert [len(samples) for samples in written] == [16] * 5
+    assert all(
+        sample.text == prompt[::-1]
+        for prompt, samples in zip(prompts, written, strict=True)
+        for sample in samples
+    )
 
 
 def test_the_upload_is_never_far_ahead_of_the_workers(cluster):

@@ -14,7 +14,7 @@ from seqd_schemas import Failed, JobState, queue_of
 
 pytestmark = pytest.mark.processes
 
-HAND_IN_AGAIN = "Somebody changed it by hand, or another version of seqd wrote it."
+HAND_IN_AGAIN = "Somebody changed it by hand."
 
 
 def set_field(name: str, value: str | bytes):

@@ -4,49 +4,25 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
 
+from inbox_builders import Producer, a_job_id, a_request
 from seqd.client import Client
 from seqd.errors import IdempotencyConflict, JobFailed
-from seqd_schemas import INBOX_GROUP, Failure, JobState, Rejected
+from seqd_schemas import INBOX_GROUP, JobState, Rejected
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
 
-class Producer:
-    """A program in another language: plain Redis commands and JSON."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        assert cluster.settings.redis_url is not None
-        self.redis = redis.Redis.from_url(cluster.settings.redis_url)
-        self.prefix = cluster.settings.prefix
-
-    def add(self, job: object, job_id: str = "") -> str:
-        """Hand a job in; returns the identifier that was chosen for it."""
-        job_id = job_id or f"p{secrets.token_hex(6)}"
-        body = job if isinstance(job, str | bytes) else json.dumps(job)
-        self.redis.xadd(f"{self.prefix}:inbox", {"id": job_id, "job": body})
-        return job_id
-
-    def add_fields(self, fields: dict[str, str]) -> None:
-        self.redis.xadd(f"{self.prefix}:inbox", fields)  # type: ignore[arg-type]
-
-    def rejection_of(self, job_id: str) -> Failure:
-        """Follow the job's stream until its terminal event, which must be a rejection."""
-        reply = self.redis.xread({f"{self.prefix}:job:{{{job_id}}}:events": "0-0"}, block=20_000)
-        event = json.loads(reply[0][1][0][1][b"e"])
-        assert event["event"] == "rejected", event
-        return Failure.model_validate(event["failure"])
-
-
 @pytest.fixture
 def producer(cluster: Cluster) -> Iterator[Producer]:
-    producer = Producer(cluster)
-    yield producer
-    producer.redis.close()
+    assert cluster.settings.redis_url is not None
+    with redis.Redis.from_url(cluster.settings.redis_url) as connection:
+        yield Producer(connection, cluster.settings.keys)
 
 
 @pytest.fixture
@@ -55,14 +31,8 @@ def client(cluster: Cluster) -> Iterator[Client]:
         yield client
 
 
-def a_job(texts: list[str], **changes: object) -> dict[str, object]:
-    items = [{"custom_id": f"c{n}", "text": text} for n, text in enumerate(texts)]
-    source = {"type": "inline", "items": items}
-    return {"kind": "classify", "model": "echo", "source": source} | changes
-
-
 #: Two items of one identifier.
-TWICE = a_job([], source={"type": "inline", "items": [{"custom_id": "c0", "text": "a"}] * 2})
+TWICE = a_request([], source={"type": "inline", "items": [{"custom_id": "c0", "text": "a"}] * 2})
 
 
 def wait_for_job(client: Client, job_id: str) -> None:
@@ -70,7 +40,7 @@ def wait_for_job(client: Client, job_id: str) -> None:
 
 
 def test_a_job_runs_under_the_identifier_that_its_producer_chose(producer, client):
-    job_id = producer.add(a_job(["a", "b"]))
+    job_id = producer.add(a_request(["a", "b"]))
 
     wait_for_job(client, job_id)
     results = list(client.job(job_id).results())
@@ -78,23 +48,23 @@ def test_a_job_runs_under_the_identifier_that_its_producer_chose(producer, clien
     assert [(r.custom_id, r.output.label) for r in results] == [("c0", "a"), ("c1", "b")]
 
 
-def test_an_entry_that_was_submitted_leaves_the_inbox(producer, client):
-    job_id = producer.add(a_job(["a"]))
+def test_an_entry_that_was_submitted_leaves_the_inbox(producer, client, cluster):
+    job_id = producer.add(a_request(["a"]))
     wait_for_job(client, job_id)
     client.job(job_id).wait(timeout_s=30)
 
-    wait_until(lambda: producer.redis.xlen(f"{producer.prefix}:inbox") == 0, "an empty inbox")
-    pending = producer.redis.xpending(f"{producer.prefix}:inbox", INBOX_GROUP)
+    wait_until(lambda: producer.waiting() == 0, "an empty inbox")
+    pending = producer.redis.xpending(cluster.settings.keys.inbox(), INBOX_GROUP)
     assert pending["pending"] == 0
 
 
 def test_the_same_entry_twice_makes_one_job(producer, client):
-    job_id = producer.add(a_job(["a"]))
-    producer.add(a_job(["a"]), job_id)
+    job_id = producer.add(a_request(["a"]))
+    producer.add(a_request(["a"]), job_id)
     wait_for_job(client, job_id)
 
     client.job(job_id).wait(timeout_s=30)
-    wait_until(lambda: producer.redis.xlen(f"{producer.prefix}:inbox") == 0, "an empty inbox")
+    wait_until(lambda: producer.waiting() == 0, "an empty inbox")
 
     events = [event.event for event in client.job(job_id).events()]
     assert events.count("queued") == events.count("completed") == 1
@@ -106,12 +76,20 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
     [
         ("{not json", "invalid_request", "The field `job` is not a job: the JSON: Invalid JSON"),
         ('"text"', "invalid_request", "The field `job` is not a job"),
-        (a_job(["a"], colour="red"), "invalid_request", "classify.colour: Extra inputs are not"),
-        (a_job(["a"], model="ecko"), "unknown_model", "Did you mean 'echo'?"),
-        (a_job(["a"], model="echo@999"), "unknown_model", "model 'echo' has no version 999"),
-        (a_job(["a"], parameters={"delay_ms": "x"}), "invalid_parameters", "'delay_ms' is \"x\""),
-        (a_job(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
-        (a_job([]), "invalid_request", "at least 1 item"),
+        (
+            a_request(["a"], colour="red"),
+            "invalid_request",
+            "classify.colour: Extra inputs are not",
+        ),
+        (a_request(["a"], model="ecko"), "unknown_model", "Did you mean 'echo'?"),
+        (a_request(["a"], model="echo@999"), "unknown_model", "model 'echo' has no version 999"),
+        (
+            a_request(["a"], parameters={"delay_ms": "x"}),
+            "invalid_parameters",
+            "'delay_ms' is \"x\"",
+        ),
+        (a_request(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
+        (a_request([]), "invalid_request", "at least 1 item"),
         (TWICE, "duplicate_custom_id", "'c0' is used twice: by entry 1 and by entry 2"),
     ],
     ids=[
@@ -141,12 +119,14 @@ def test_what_cannot_become_a_job_is_rejected_with_its_reason(producer, client, 
     assert raised.value.failure == failure
 
 
-def test_an_entry_without_a_usable_identifier_holds_nothing_up(producer, client):
-    producer.add_fields({"id": "no identifier!", "job": "{}"})
-    producer.add_fields({"nothing": "at all"})
+def test_an_entry_without_a_usable_identifier_is_answered_and_holds_nothing_up(producer, client):
+    unusable = producer.add_fields({"id": "no identifier!", "job": "{}"})
+    nothing = producer.add_fields({"nothing": "at all"})
 
-    job_id = producer.add(a_job(["a"]))
+    job_id = producer.add(a_request(["a"]))
 
+    assert producer.answer_to(unusable).id == "no identifier!"
+    assert producer.answer_to(nothing).outcome == "rejected"
     wait_for_job(client, job_id)
     assert client.job(job_id).wait(timeout_s=30).state is JobState.COMPLETED
 
@@ -155,28 +135,26 @@ def test_a_rejected_identifier_can_be_used_for_a_right_job_afterwards(producer, 
     job_id = producer.add("{}")
     producer.rejection_of(job_id)
 
-    producer.add(a_job(["a"]), job_id)
+    producer.add(a_request(["a"]), job_id)
 
     wait_for_job(client, job_id)
     assert client.job(job_id).wait(timeout_s=30).counts.succeeded == 1
 
 
 def test_a_client_may_use_an_identifier_once(producer, client):
-    job_id = producer.add(a_job(["a"]))
+    job_id = producer.add(a_request(["a"]))
     wait_for_job(client, job_id)
 
     with pytest.raises(IdempotencyConflict):
         client.classify(["b"], model="echo", job_id=job_id)
 
 
-def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(producer, client):
-    key = f"{producer.prefix}:inbox"
+def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(producer, client, cluster):
+    key = cluster.settings.keys.inbox()
     # A consumer that takes the entry before any worker can, and is never heard of again. The
     # entry is idle for half a minute from the start, so that the test need not wait for that.
     with producer.redis.pipeline(transaction=True) as pipe:
-        pipe.xadd(
-            key, {"id": (job_id := f"p{secrets.token_hex(6)}"), "job": json.dumps(a_job(["a"]))}
-        )
+        pipe.xadd(key, {"id": (job_id := a_job_id()), "job": json.dumps(a_request(["a"]))})
         pipe.xreadgroup(INBOX_GROUP, "dead", {key: ">"}, count=1)
         _, taken = pipe.execute()
     entry_id = taken[0][1][0][0]
@@ -188,7 +166,7 @@ def test_an_entry_that_a_dead_worker_read_is_claimed_by_another(producer, client
 
 
 def test_events_can_be_followed_from_before_the_job_exists(producer, client):
-    job_id = f"p{secrets.token_hex(6)}"
+    job_id = a_job_id()
     answers: list[str] = []
 
     def follow() -> None:
@@ -196,7 +174,7 @@ def test_events_can_be_followed_from_before_the_job_exists(producer, client):
 
     follower = threading.Thread(target=follow)
     follower.start()
-    producer.add(a_job(["a"]), job_id)
+    producer.add(a_request(["a"]), job_id)
     follower.join(timeout=20)
 
     assert answers[0] == "queued"
@@ -204,7 +182,7 @@ def test_events_can_be_followed_from_before_the_job_exists(producer, client):
 
 
 def test_a_repeated_idempotency_key_is_answered_on_the_new_stream(producer, client):
-    job = a_job(["a"], idempotency_key=secrets.token_hex(8))
+    job = a_request(["a"], idempotency_key=secrets.token_hex(8))
     first = producer.add(job)
     client.job(first)
     wait_until(lambda: any(record.job_id == first for record in client.jobs(50)), "the first job")
@@ -212,5 +190,34 @@ def test_a_repeated_idempotency_key_is_answered_on_the_new_stream(producer, clie
     second = producer.add(job)
 
     failure = producer.rejection_of(second)
-    assert failure.code == "idempotency_conflict"
+    assert failure.code == "already_submitted"
     assert f"already stands for job {first}" in failure.message
+    assert producer.rejected_event_of(second)["existing_job_id"] == first
+
+
+def test_a_worker_that_is_killed_while_it_takes_entries_over_answers_each_once(
+    empty_cluster: Cluster,
+):
+    assert empty_cluster.settings.redis_url is not None
+    empty_cluster.publish_catalog()
+    with redis.Redis.from_url(empty_cluster.settings.redis_url) as connection:
+        producer = Producer(connection, empty_cluster.settings.keys)
+        bodies = [json.dumps(a_request([f"text {n}"])) if n % 3 else "{}" for n in range(600)]
+        with connection.pipeline() as pipe:
+            for n, body in enumerate(bodies):
+                pipe.xadd(empty_cluster.settings.keys.inbox(), {"id": f"e{n}", "job": body})
+            entries = [entry.decode() for entry in pipe.execute()]
+
+        for enough in (100, 250):
+            worker = empty_cluster.start("w")
+            wait_until(partial(producer.has_answered, enough), "some answers")
+            worker.kill()
+        left = producer.waiting()
+        empty_cluster.start_ready("w")
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox")
+        answers = producer.all_answers()
+
+    print(f"{left} of 600 entries were left by two workers that were killed")
+    assert sorted(answer.entry for answer in answers) == sorted(entries)
+    assert [answer.outcome for answer in answers].count("accepted") == 400
+    assert all(answer.created for answer in answers if answer.outcome == "accepted")

@@ -11,7 +11,7 @@ from builders import (
     some_results,
 )
 from ledger_fixtures import Environment
-from seqd.errors import IdempotencyConflict, WrongState
+from seqd.errors import WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, JobState, RefusedItem, UploadSource
 
@@ -100,7 +100,7 @@ def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
     inputs = environment.ledger.jobs.inputs
     assert inputs(job_id, [0, 1]) == inputs(ended, [0, 1])
     assert environment.redis.ttl(environment.keys.input(job_id)) == -1
-    assert environment.redis.ttl(environment.keys.input(ended)) > 0
+    assert environment.redis.hget(environment.keys.job(ended), "held_by") == job_id.encode()
     bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
     assert int(environment.redis.hget(environment.keys.tenant("default"), "bytes")) == bytes_waiting
 
@@ -197,21 +197,3 @@ def test_when_the_job_that_went_on_is_removed_another_may_go_on(environment: Env
 
     assert environment.record(ended).continued_by == job_id
     assert environment.record(job_id).state is JobState.QUEUED
-
-
-def test_a_unit_that_is_sent_again_with_other_items_is_another_request(
-    environment: Environment,
-) -> None:
-    job_id = environment.submit(chunk=a_chunk())
-    submissions, job = environment.ledger.submissions, a_classify_job()
-    submissions.append(job, job_id, 1, a_chunk(first=2))
-
-    assert submissions.append(job, job_id, 1, a_chunk(first=2)) == "added"
-    with pytest.raises(IdempotencyConflict) as refused:
-        submissions.append(job, job_id, 1, a_chunk(first=9))
-
-    assert str(refused.value) == (
-        f"Unit 1 of job {job_id} is there already, with other items. Send the same items again, "
-        "or hand them in as another job."
-    )
-    assert environment.record(job_id).counts.total == 4

@@ -117,10 +117,11 @@ def test_a_job_that_ended_in_time_does_not_expire_afterwards(environment: Enviro
 def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(
     environment: Environment,
 ) -> None:
-    job_id = environment.submit_units(1, a_classify_job(expires_in_s=600, results_ttl_s=6_000))
+    job_id = environment.submit_units(2, a_classify_job(expires_in_s=600, results_ttl_s=6_000))
     warnings_due(environment)
     environment.ledger.work.expire()
-    environment.commit(environment.claim_unit())
+    for _ in range(2):
+        environment.commit(environment.claim_unit())
     warnings_due(environment)
     for _ in range(2):
         environment.ledger.work.expire()

@@ -116,7 +116,7 @@ def test_results_smaller_than_their_input_lead_out_of_a_full_redis(tight: Enviro
 def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
     tight: Environment,
 ) -> None:
-    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
+    job_id = tight.submit_units(2)
     unit = tight.claim_unit()
     fill(tight)
     before = dump(tight)
@@ -127,8 +127,22 @@ def test_results_larger_than_their_input_are_refused_whole_by_a_full_redis(
     assert dump(tight) == before
     assert tight.ledger.work.release_unit(unit)  # costs no attempt, as a lost lease would
     relieve(tight)
+    assert tight.commit(tight.claim_unit()) is CommitOutcome.COMMITTED
     assert tight.commit(tight.claim_unit()) is CommitOutcome.COMPLETED
     assert tight.record(job_id).state is JobState.COMPLETED
+
+
+def test_a_small_job_ends_on_a_full_redis_since_it_takes_less_than_before(
+    tight: Environment,
+) -> None:
+    job_id = tight.submit(chunk=a_chunk(2), sealed=True)
+    unit = tight.claim_unit()
+    fill(tight)
+
+    outcome = tight.commit(unit, label="a label that is so long that it would not fit " * 5)
+
+    assert outcome is CommitOutcome.COMPLETED
+    assert tight.record(job_id).counts.succeeded == 2
 
 
 def test_a_trainings_result_is_refused_whole_by_a_full_redis(tight: Environment) -> None:
@@ -207,8 +221,9 @@ def test_a_server_that_is_not_there_is_named() -> None:
     refused = errno.ECONNREFUSED
     assert str(error.value) == (
         f"No answer from Redis at 127.0.0.1:{port}: Error {refused} connecting to "
-        f"127.0.0.1:{port}. {os.strerror(refused)}. Start one with `seqd up`, or set "
-        "SEQD_REDIS_URL to a server that runs."
+        f"127.0.0.1:{port}. {os.strerror(refused)}. A running `seqd up` starts its own server "
+        "again within seconds; else start one with `seqd up`, or set SEQD_REDIS_URL to a server "
+        "that runs."
     )
 
 

@@ -27,7 +27,7 @@ def test_a_damaged_job_says_what_is_wrong_with_it(
 
     assert str(refused.value) == (
         f"What Redis holds of job {job_id} is not what seqd writes: {reason}. Somebody changed it "
-        "by hand, or another version of seqd wrote it. Hand the job in again."
+        "by hand. Hand the job in again."
     )
 
 

@@ -126,7 +126,7 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(
         assert environment.labels(name, 0) == ["like"]
         assert environment.record(name).counts == Counts(total=1, succeeded=1)
         assert environment.events(name) == ["queued", "started", "completed"]
-        assert environment.redis.ttl(environment.keys.output(name)) > 0
+        assert environment.redis.ttl(environment.keys.job(name)) > 0
     keys = environment.keys
     assert members(environment, keys.open_jobs(), keys.timers()) == [0, 0]
     assert environment.redis.exists(keys.tenant("default"), keys.worker_leases("worker-a")) == 0

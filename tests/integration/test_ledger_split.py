@@ -1,5 +1,8 @@
 """A unit that kills its workers is halved until the killer stands alone; readers see one unit."""
 
+import json
+import zlib
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -7,7 +10,8 @@ from hypothesis import strategies as st
 from builders import a_chunk, some_results
 from ledger_fixtures import CLASSIFY, ROUTES, Environment
 from seqd.client import JobHandle
-from seqd.ledger.blobs import pack_results, split_chunk, unpack_items, unpack_results
+from seqd.ledger import blobs
+from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.work import CommitOutcome, Unit
 from seqd_schemas import Counts, JobState
 
@@ -164,9 +168,39 @@ def test_however_a_unit_is_split_and_committed_its_results_are_whole(
     assert ids_of(environment, job_id) == [f"item-{n}" for n in range(ITEMS)]
 
 
-def test_a_row_of_compressed_streams_reads_as_one() -> None:
-    first, second = some_results(2), some_results(3, first=2)
+def test_every_row_of_a_split_unit_is_one_stream_that_the_usual_call_reads(
+    environment: Environment,
+) -> None:
+    job_id = a_job(environment)
+    split(environment, environment.claim_unit())
+    first, second = environment.claim_unit(), environment.claim_unit()
 
-    results = list(unpack_results(pack_results(first) + pack_results(second)))
+    commit_part(environment, second)
+    commit_part(environment, first)
 
-    assert results == first + second
+    rows = environment.redis.hgetall(environment.keys.output(job_id))
+    assert sorted(rows) == [b"0", b"0+1"]
+    lines = zlib.decompress(rows[b"0"]) + zlib.decompress(rows[b"0+1"])
+    assert [json.loads(line)["custom_id"] for line in lines.splitlines()] == [
+        f"item-{n}" for n in range(ITEMS)
+    ]
+    for row in rows.values():
+        reader = zlib.decompressobj()
+        reader.decompress(row)
+        assert reader.unused_data == b""
+
+
+def test_rows_of_parts_that_have_several_follow_each_other(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "RESULT_ROW_BYTES", 400)  # some three results
+    job_id = a_job(environment)
+    split(environment, environment.claim_unit())
+    first, second = environment.claim_unit(), environment.claim_unit()
+
+    commit_part(environment, second)
+    commit_part(environment, first)
+
+    rows = environment.redis.hgetall(environment.keys.output(job_id))
+    assert sorted(rows) == [b"0", b"0+1", b"0+2", b"0+3"]
+    assert ids_of(environment, job_id) == [f"item-{n}" for n in range(ITEMS)]

@@ -228,7 +228,7 @@ def test_one_unit_passes_however_large_it_is(environment: Environment) -> None:
 
 
 def test_a_training_set_that_does_not_fit_is_too_large(environment: Environment) -> None:
-    small = environment.with_settings(max_pending_bytes=100)
+    small = environment.with_settings(max_pending_bytes=70)
     job = a_train_job(source=UploadSource())
     job_id = small.submit(job, unit_items=1)
     submissions = small.ledger.submissions
@@ -296,20 +296,24 @@ def test_a_seal_comes_too_late_for_a_job_that_has_ended(environment: Environment
     assert not environment.ledger.submissions.seal(job, job_id, 1)
 
 
-def test_only_the_ingest_that_holds_the_lease_seals(environment: Environment) -> None:
+def test_only_the_ingest_that_holds_the_lease_appends_and_seals(environment: Environment) -> None:
     job = a_generate_job(source=FileSource(path="/data/prompts.txt"))
     job_id = environment.submit(job)
     zombie = environment.claim_unit()
     environment.ledger.work.release_worker("worker-a", crashed=True)
     current = environment.claim_unit("worker-b")
-    environment.append(job_id, 0, job=job)
-    seal = environment.ledger.submissions.seal
+    append, seal = environment.ledger.submissions.append, environment.ledger.submissions.seal
 
+    added = [
+        append(job, job_id, 0, a_chunk(), ingest_attempt=zombie.attempt),
+        append(job, job_id, 0, a_chunk(), ingest_attempt=current.attempt),
+    ]
     outcomes = [
-        seal(job, job_id, 0, ingest_attempt=zombie.attempt),
+        seal(job, job_id, 1, ingest_attempt=zombie.attempt),
         seal(job, job_id, 1, ingest_attempt=current.attempt),
     ]
 
+    assert added == ["ended", "added"]
     assert outcomes == [False, True]
     assert environment.record(job_id).sealed
     assert environment.ledger.work.renew([current]) == [False]

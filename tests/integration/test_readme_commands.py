@@ -95,14 +95,22 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
 
 
 def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
-    hand_in, follow, fetch = [block.text for block in blocks_of(SERVICES_GUIDE, "sh")]
+    hand_in, hand_in_again, look, follow, fetch = [
+        block.text for block in blocks_of(SERVICES_GUIDE, "sh")
+    ]
 
     shell.run(hand_in, ("bash", "-euo", "pipefail"))
     deadline = time.monotonic() + 30
+    while shell.run(look, ("bash", "-euo", "pipefail")).split() != ["0", "10000"]:
+        assert time.monotonic() < deadline, "the entry was not taken over"
+    answers = shell.run(hand_in_again, ("bash", "-euo", "pipefail"))
     while '"event":"completed"' not in _plain(shell.run(follow, ("bash", "-euo", "pipefail"))):
         assert time.monotonic() < deadline, "the job did not complete"
     results = shell.run(fetch, ("bash", "-euo", "pipefail")).splitlines()
 
+    assert '"outcome":"accepted","id":"my-job-1","job_id":"my-job-1","created":false' in _plain(
+        answers
+    )
     assert '"custom_id":"r1"' in results[0]
     assert '"label":"positive"' in results[0]
     assert '"custom_id":"r2"' in results[1]

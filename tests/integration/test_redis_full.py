@@ -1,11 +1,12 @@
 """Redis reaches its `maxmemory` in the middle of a job, and has room again some seconds later.
 
-Celery's listener ends when Redis is full, so a supervisor that starts it again belongs to this
-test. Nothing is lost, and the job completes by itself.
+Workers wait meanwhile. Nothing is lost, and the job completes by itself.
 """
 
+import json
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk
+from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
 from seqd.ledger import connect
@@ -133,3 +135,26 @@ def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_se
     results = list(job.results())
     assert all(isinstance(result, ItemSuccess) for result in results)
     assert [result.custom_id for result in results] == [f"row-{n}" for n in range(1, 801)]
+
+
+def test_workers_empty_an_inbox_that_has_filled_redis(supervised, private_server):
+    client, keys = supervised.client(), supervised.settings.keys
+    text = "".join(random.Random(7).choices("abcdefgh ", k=20_000))
+    with Redis.from_url(private_server.url) as operator:
+        producer = Producer(operator, keys)
+        operator.config_set("maxmemory", int(operator.info("memory")["used_memory"]) + 8 * 2**20)
+        with operator.pipeline(transaction=False) as pipe:
+            for n in range(600):
+                pipe.xadd(keys.inbox(), {"id": f"p{n}", "job": json.dumps(a_request([text]))})
+            added = [entry for entry in pipe.execute(raise_on_error=False) if type(entry) is bytes]
+
+        wait_until(lambda: producer.waiting() == 0, "an empty inbox", timeout_s=60)
+        answers = producer.all_answers()
+        wait_until(lambda: not client.open_jobs(), "all jobs are done", timeout_s=60)
+
+    assert len(added) < 600
+    assert [answer.entry for answer in answers] == [entry.decode() for entry in added]
+    accepted = [answer for answer in answers if answer.outcome == "accepted"]
+    print(f"{len(added)} of 600 entries were taken by Redis, {len(accepted)} became jobs")
+    assert accepted
+    assert {client.job(answer.job_id).record().state for answer in accepted} == {"completed"}

@@ -143,18 +143,6 @@ def test_what_it_was_told_survives_its_crash(local: Settings) -> None:
         assert client.get("job") == b"kept"
 
 
-def test_one_that_crashed_is_revived_at_its_old_address(local: Settings) -> None:
-    with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
-        assert not server.revive()
-        client.set("job", "kept")
-        os.kill(server.pid, signal.SIGKILL)
-
-        wait_until(server.revive, "the crash was noticed")
-
-        assert client.get("job") == b"kept"
-        assert redis_url_of(local) == server.url
-
-
 def test_another_command_finds_it_while_it_runs(local: Settings) -> None:
     with EmbeddedServer(local) as server:
         assert redis_url_of(local) == server.url
@@ -167,17 +155,35 @@ def test_another_command_finds_it_while_it_runs(local: Settings) -> None:
     )
 
 
-def test_one_that_crashed_is_not_taken_for_a_running_one(local: Settings) -> None:
+def test_one_that_does_not_answer_is_waited_for_while_its_owner_is_alive(local: Settings) -> None:
     with EmbeddedServer(local) as server:
-        pid = server.pid
-        os.kill(pid, signal.SIGKILL)
+        os.kill(server.pid, signal.SIGKILL)
 
         with pytest.raises(RedisUnreachable) as refusal:
-            redis_url_of(local)
+            redis_url_of(local, patience_s=0.1)
 
     assert str(refusal.value) == (
-        f"The Redis server of {local.data_dir} (process {pid}) no longer answers: start one with "
-        "`seqd up`, or set SEQD_REDIS_URL."
+        f"The Redis server of {local.data_dir} does not answer. Process {os.getpid()}, to which it "
+        "belongs, is up, and `seqd up` starts its server again by itself. "
+        f"{local.data_dir / 'redis' / 'redis.log'} says what is wrong. Try again later."
+    )
+
+
+def test_one_whose_owner_was_killed_is_not_taken_for_a_running_one(local: Settings) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(local.data_dir)], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        os.kill(pid, signal.SIGKILL)
+        owner.kill()
+
+    with pytest.raises(RedisUnreachable) as refusal:
+        redis_url_of(local)
+
+    assert str(refusal.value) == (
+        f"The Redis server of {local.data_dir} (process {pid}) no longer answers, and its "
+        "`seqd up` has ended: start one with `seqd up`, or set SEQD_REDIS_URL."
     )
 
 
@@ -319,14 +325,15 @@ def test_a_data_folder_may_be_relative(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_server_that_is_given_is_used_and_none_is_started(local: Settings) -> None:
     given = local.model_copy(update={"redis_url": "rediss://:secret@host/0"})
 
-    with running_server(given) as url:
-        assert url == "rediss://:secret@host/0"
-        assert redis_url_of(given) == url
+    with running_server(given) as server:
+        assert server.url == "rediss://:secret@host/0"
+        assert server.embedded is None
+        assert redis_url_of(given) == server.url
         assert not local.data_dir.exists()
 
 
 def test_without_a_given_server_one_runs_for_the_while(local: Settings) -> None:
-    with running_server(local) as url, redis.Redis.from_url(url) as client:
+    with running_server(local) as server, redis.Redis.from_url(server.url) as client:
         pid = client.info("server")["process_id"]
         assert is_alive(pid)
 

@@ -13,14 +13,9 @@ import pytest
 from seqd.errors import InvalidSettings
 from seqd.local.child import log_path
 from seqd.local.endpoint import is_alive
+from seqd.local.restarts import RestartPolicy
 from seqd.local.slots import Slot, parse_slots
-from seqd.local.supervisor import (
-    CONFIG_EXIT_STATUS,
-    Change,
-    RestartPolicy,
-    Supervisor,
-    WorkerChange,
-)
+from seqd.local.supervisor import CONFIG_EXIT_STATUS, Change, Supervisor, WorkerChange
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes

@@ -65,7 +65,7 @@ class Steps:
             max_attempts=3,
             fitness=Fitness(ROUTE, self.store),
         )
-        self.publisher = Publisher(self._context, 1.0)
+        self.publisher = Publisher(self._context)
         self.job: SweepJob = a_sweep_job(
             model="markov", grid={"lower_case": [True, False]}, labels=(LABEL,)
         )

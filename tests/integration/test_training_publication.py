@@ -14,17 +14,16 @@ from builders import a_train_job
 from ledger_fixtures import Environment
 from plugin_builders import a_registry_of
 from seqd.analysis.curves import LearningCurve
-from seqd.errors import InvalidRequest, LeaseLost, RedisUnreachable, UnknownJob
+from seqd.errors import InvalidRequest, LeaseLost, UnknownJob
 from seqd.hookspecs import LabelledRecord, TrainedModel
 from seqd.inputs.datasets import ListDataset
-from seqd.ledger.work import CheckpointRecord, Renewal, Unit
+from seqd.ledger.work import CheckpointRecord, Unit
 from seqd.local.slots import parse_slot
 from seqd.models.store import ModelStore
 from seqd.worker.context import ModelCache, WorkerContext, identify
 from seqd.worker.drain import DrainFlag
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
-from seqd.worker.training import publish
 from seqd.worker.training.checkpoints import lineage_of
 from seqd.worker.training.garbage import collect_garbage
 from seqd.worker.training.publish import Publisher, Trained, TrainingCommit
@@ -67,7 +66,7 @@ class Steps:
             max_attempts=3,
             fitness=Fitness(ROUTE, self.store),
         )
-        self.publisher = Publisher(self._context, 1.0)
+        self.publisher = Publisher(self._context)
 
     def claim(self, job: TrainJob) -> Unit:
         self.environment.submit(job, version=None)
@@ -130,28 +129,6 @@ def test_a_completed_training_is_confirmed(steps: Steps):
 
     assert steps.shows() == ([1], {"production": 1, "latest": 1})
     assert steps.store.begun() == []
-
-
-def test_a_redis_that_is_away_when_a_training_is_done_is_waited_for(steps: Steps, monkeypatch):
-    job = an_echo_job()
-    unit = steps.claim(job)
-    work, fleet = steps.environment.ledger.work, steps.environment.ledger.fleet
-    renew = work.renew
-
-    def be_away(*arguments: object) -> None:
-        monkeypatch.setattr(work, "renew", be_back)
-        raise RedisUnreachable("away")
-
-    def be_back(units: list[Unit]) -> list[Renewal]:
-        monkeypatch.undo()
-        return renew(units)
-
-    monkeypatch.setattr(publish, "OUTAGE_WAIT_S", 0.0)
-    monkeypatch.setattr(work, "renew", be_away)
-    monkeypatch.setattr(fleet, "now_ms", be_away)
-    manifest = steps.publish(job, unit)
-
-    assert steps.store.numbers("echo") == [manifest.version]
 
 
 @pytest.mark.parametrize("labels", [(), ("production",), ("production", "candidate")])

@@ -112,7 +112,7 @@ def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
 
     private_server.kill()
     # Longer than a connection tries again by itself.
-    wait_until(lambda: "of training" in worker.whole_log(), "it has noticed")
+    wait_until(lambda: "is away" in worker.whole_log(), "it has noticed")
     private_server.start()
     record = record_after_the_outage(client, job.job_id)
 
@@ -122,14 +122,19 @@ def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
 
 
 def test_a_child_that_died_while_redis_was_away_is_replaced(cluster_on, private_server):
-    worker = cluster_on.start_ready()
+    worker = cluster_on.start_ready(lease_s=60.0)
     child = worker.child_pid()
+    interrupted = cluster_on.client().classify(
+        [f"text {n}" for n in range(8)], model="echo", parameters={"delay_ms": 500.0}
+    )
+    wait_until(lambda: cluster_on.starts_of_units(interrupted.job_id) == [1], "it has the unit")
 
     private_server.kill()
     os.kill(child, signal.SIGKILL)
-    wait_until(lambda: "No answer from Redis" in worker.whole_log(), "it has noticed")
+    wait_until(lambda: "is away" in worker.whole_log(), "it has noticed")
     private_server.start()
 
     job = cluster_on.client().classify(["a"], model="echo")
     assert job.wait(timeout_s=40).counts.succeeded == 1
+    assert interrupted.wait(timeout_s=20).counts.succeeded == 8
     assert worker.child_pid() != child

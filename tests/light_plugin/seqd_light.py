@@ -3,9 +3,9 @@
 Model `echo` labels a text with itself, and continues a prompt with itself backwards, or with as
 many random letters as it is asked for, as slowly and delta by delta as a model that writes. A text
 that is one of the words in `TRICKS` does what a broken plugin or a hard crash would do, so that a
-test can put the fault on one item; `few`, `wrong` and `batch` are tricks too. Its training writes
-one small file, as slowly as the test asks for, makes a checkpoint after each epoch, and keeps a
-diary that a test can count steps in.
+test can put the fault on one item; `few`, `wrong`, `nan`, `subclass`, `batch` are tricks too. Its
+training writes one small file, as slowly as the test asks for, makes a checkpoint after each epoch,
+and keeps a diary that a test can count steps in.
 
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
@@ -40,7 +40,14 @@ from seqd.hookspecs import (
     WorkItem,
     hookimpl,
 )
-from seqd_schemas import Classification, GeneratedSample, Generation, ItemError, ItemErrorCode
+from seqd_schemas import (
+    Classification,
+    GeneratedSample,
+    Generation,
+    ItemError,
+    ItemErrorCode,
+    OutputBound,
+)
 
 # A plugin that is slow to import where it computes, as one with a big library is.
 if "FORKED_BY_MULTIPROCESSING" in os.environ:
@@ -79,6 +86,12 @@ class TrainParameters(PluginParameters):
     )
     diary: str = Field(default="", max_length=256, description="File to note each step in.")
     accuracy: float = Field(default=0, ge=0, le=1, description="Accuracy to claim, if any.")
+
+
+class RichClassification(Classification):
+    """An outcome that no result has room for."""
+
+    language: str
 
 
 def _raises(items: Sequence[WorkItem]) -> None:
@@ -220,6 +233,10 @@ class Echo(LoadedModel):
             trick(items)
         if item.text == "bad":
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
+        if item.text == "nan":
+            return Classification.model_construct(label="a", score=float("nan"), truncated=False)
+        if item.text == "subclass":
+            return RichClassification(label="a", score=1.0, truncated=False, language="en")
         label = f"batch of {len(items)}" if item.text == "batch" else item.text[:256]
         return Classification(label=label, score=1.0, truncated=False)
 
@@ -231,7 +248,11 @@ class EchoModel(Model):
     summary = "Gives every text back; for tests."
     tasks: ClassVar = {
         "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
-        "generate": TaskSpec(WriteParameters, unit_items=UNIT_PROMPTS),
+        "generate": TaskSpec(
+            WriteParameters,
+            unit_items=UNIT_PROMPTS,
+            output=OutputBound(factors=("length", "samples"), max_characters=16_000_000),
+        ),
         "train": TaskSpec(TrainParameters, unit_items=1),
     }
     presets: ClassVar = {"quick": {"epochs": 1}}

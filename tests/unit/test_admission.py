@@ -5,7 +5,14 @@ from pydantic import TypeAdapter
 
 from seqd.admission import admit, resolve_version
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
-from seqd_schemas import CatalogEntry, Job, ModelReference, TaskSchema, VersionSummary
+from seqd_schemas import (
+    CatalogEntry,
+    Job,
+    ModelReference,
+    OutputBound,
+    TaskSchema,
+    VersionSummary,
+)
 
 EPOCHS = {
     "type": "object",
@@ -245,3 +252,86 @@ def test_a_sweep_that_could_not_run_is_refused(changes, error, said):
         admit(a_sweep(**changes), a_catalog())
 
     assert str(refusal.value).startswith(said)
+
+
+WRITING = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "length": {"type": "integer", "minimum": 1, "maximum": 100_000, "default": 400},
+        "samples": {"type": "integer", "minimum": 1, "maximum": 64, "default": 1},
+        "temperature": {
+            "default": 1.0,
+            "anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}],
+        },
+    },
+}
+
+
+def a_writer(
+    *, allowed: int | None = 2_000_000, unit_items: int = 32, **bound: object
+) -> dict[str, CatalogEntry]:
+    """A catalog with a model that states what one item can make it write."""
+    fields = {
+        "factors": ("length", "samples"),
+        "lists": ("temperature",),
+        "max_characters": 1_000_000,
+    }
+    task = TaskSchema(
+        parameters=WRITING, unit_items=unit_items, output=OutputBound(**fields | bound)
+    )
+    entry = an_entry(
+        model="writer", tasks={"generate": task}, labels={}, max_output_characters=allowed
+    )
+    return {"writer": entry}
+
+
+def a_generation(**parameters: object) -> Job:
+    return a_job("generate", model="writer", parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "bound", "unit_items"),
+    [
+        ({}, {}, 32),
+        ({"length": 100_000}, {}, 32),
+        ({"length": 100_000, "samples": 10}, {}, 8),
+        ({"length": 50_000, "samples": 5, "temperature": [0.5, 1]}, {}, 16),
+        ({"length": 100_000}, {"characters_per_symbol": 5}, 16),
+        ({"length": 100_000}, {"characters_per_symbol": 128}, 8),
+        ({"length": 100_000, "samples": 60}, {"max_characters": 2**32}, 1),
+    ],
+)
+def test_a_unit_holds_no_more_items_than_write_what_a_commit_takes(parameters, bound, unit_items):
+    admitted = admit(a_generation(**parameters), a_writer(allowed=None, **bound))
+
+    assert admitted.unit_items == unit_items
+
+
+def test_an_item_that_could_write_more_than_the_plugin_allows_is_refused():
+    job = a_generation(length=100_000, temperature=[0.5, 0.7, 1.0, 1.2], samples=3)
+
+    with pytest.raises(InvalidParameters) as refusal:
+        admit(job, a_writer())
+
+    assert str(refusal.value) == (
+        "writer generate: length 100,000 x samples 3 x 4 of temperature are 1,200,000 symbols for "
+        "each item; allowed: 1,000,000. Ask for fewer or shorter texts."
+    )
+
+
+def test_an_item_that_could_write_more_than_the_operator_allows_is_refused():
+    with pytest.raises(InvalidParameters) as refusal:
+        admit(a_generation(), a_writer(allowed=50_000, characters_per_symbol=128))
+
+    assert str(refusal.value) == (
+        "writer generate: length 400 x samples 1 x 1 of temperature can be 51,200 characters for "
+        "each item; allowed: 50,000 (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for fewer or "
+        "shorter texts."
+    )
+
+
+def test_a_model_that_cuts_what_it_writes_is_bounded_by_that():
+    admitted = admit(a_generation(length=100_000), a_writer(characters_per_symbol=4_096))
+
+    assert admitted.unit_items == 8

@@ -103,7 +103,6 @@ def with_changed_config(folder, changes):
         ({"ngram_share": 0.1}, "has one layer, no embedding and no n-grams"),
         ({"units": 0}, "greater than or equal to 1"),
         ({"units": 1_025}, "less than or equal to 1024"),
-        ({"more": 2}, "Extra inputs are not permitted"),
     ],
 )
 def test_a_config_of_windows_that_does_not_fit_together_is_damaged(tmp_path, changes, message):
@@ -111,6 +110,14 @@ def test_a_config_of_windows_that_does_not_fit_together_is_damaged(tmp_path, cha
 
     with pytest.raises(ArtifactDamaged, match=message):
         load(with_changed_config(tmp_path, changes))
+
+
+def test_a_field_of_a_config_that_a_later_seqd_added_is_ignored(tmp_path):
+    saved(tmp_path, VERSIONS["a window"])
+
+    changed = load(with_changed_config(tmp_path, {"added_later": 2}))
+
+    assert changed.config == load(tmp_path).config
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import a_worker_status
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
 from seqd.cli.daemon import FleetLog
@@ -298,3 +299,30 @@ def test_changes_of_workers_stand_in_columns_however_long_a_slot_is_called(
 )
 def test_numbers_and_texts_as_people_read_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken = PluginStatus(
+        name="light", distribution="d", version="1", state=PluginState.BROKEN, reason="no numba."
+    )
+    unfit = UnfitVersion(
+        model="markov", version=2, code=UnfitCode.DAMAGED, message="a file is cut.", since_ms=1
+    )
+    sick = [
+        a_worker_status(worker=slot, slot=slot, plugins=(broken,), unfit=(unfit,))
+        for slot in ("cpu:0", "cpu:1")
+    ]
+    log = FleetLog(parse_slots("cpu:0,cpu:1"))
+
+    log.show_troubles(sick)
+    log.show_troubles(sick)
+    log.show_troubles([sick[0].model_copy(update={"unfit": ()}), sick[1]])
+
+    assert capsys.readouterr().out.splitlines() == [
+        "plugin light is broken: no numba.",
+        "cpu:0 cannot run markov@2: a file is cut.",
+        "cpu:1 cannot run markov@2: a file is cut.",
+        "over: cpu:0 cannot run markov@2: a file is cut.",
+    ]

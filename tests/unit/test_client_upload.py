@@ -9,6 +9,7 @@ import pytest
 
 from seqd.client.upload import Upload
 from seqd.errors import InvalidData, QuotaExceeded, UploadLost
+from seqd.ledger.blobs import PackedChunk
 from seqd_schemas import (
     ClassifyJob,
     Failure,
@@ -25,7 +26,7 @@ class SlowToEnd:
     """A ledger that ends a job only when it is allowed to."""
 
     def __init__(self) -> None:
-        self.control = SimpleNamespace(fail=self._fail)
+        self.control = SimpleNamespace(fail_upload=self._fail)
         self.is_ending, self.may_end = Event(), Event()
         self.ended = False
 
@@ -41,7 +42,7 @@ def an_upload(ledger: Any) -> Upload:
         yield
 
     job = ClassifyJob(model="echo", source=UploadSource())
-    return Upload(ledger, job, "j1", draw(), 0)
+    return Upload(ledger, job, "j1", draw(), token="t", owns=True, silence_s=10)
 
 
 def test_whoever_finds_the_job_ended_is_told_why_the_input_broke_off() -> None:
@@ -63,12 +64,13 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("seqd.client.upload.PATIENCE_S", 0.1)
     failures: list[Failure] = []
     ledger = SimpleNamespace(
-        submissions=SimpleNamespace(append=lambda *_: "full"),
-        control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
+        outage_s=60.0,
+        submissions=SimpleNamespace(append=lambda *_, **__: "full"),
+        control=SimpleNamespace(fail_upload=lambda job_id, failure, _: failures.append(failure)),
     )
     job = TrainJob(model="echo", source=UploadSource(), tenant="shop")
     chunks = iter([TextChunk(texts=(LabelledText(text="a", label="b"),))])
-    upload = Upload(ledger, job, "j1", chunks, 0)  # type: ignore[arg-type]
+    upload = Upload(ledger, job, "j1", chunks, token="t", owns=True, silence_s=10)  # type: ignore[arg-type]
 
     upload.start()
     upload.join(10)
@@ -83,12 +85,15 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
 def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:
     failures: list[Failure] = []
     ledger = SimpleNamespace(
-        submissions=SimpleNamespace(append=lambda *_: "behind"),
-        control=SimpleNamespace(fail=lambda job_id, failure: failures.append(failure)),
+        outage_s=60.0,
+        submissions=SimpleNamespace(append=lambda *_, **__: "behind"),
+        control=SimpleNamespace(fail_upload=lambda job_id, failure, _: failures.append(failure)),
     )
     chunk = ItemChunk(first_index=0, items=(Item(custom_id="a", text="b"),))
     job = ClassifyJob(model="echo", source=UploadSource())
-    upload = Upload(ledger, job, "j1", iter([chunk]), 4)  # type: ignore[arg-type]
+    upload = Upload(ledger, job, "j1", iter([chunk]), token="t", owns=True, silence_s=10)  # type: ignore[arg-type]
+    for _ in range(4):
+        upload.skip(PackedChunk(chunk))
 
     upload.start()
     upload.join(10)

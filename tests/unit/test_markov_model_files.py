@@ -62,7 +62,6 @@ def test_a_file_that_is_no_safetensors_is_a_damaged_artifact(tmp_path):
         {"format": 1},
         {"alphabet": ""},
         {"alphabet": "ba"},
-        {"order": 1},
         {"level": "words"},
         {"unknown_share": 1.0},
         {"sentence_ends": "never"},
@@ -75,6 +74,14 @@ def test_a_config_that_is_not_this_formats_is_a_damaged_artifact(tmp_path, chang
 
     with pytest.raises(ArtifactDamaged, match=r"^config\.json cannot be used: "):
         load(artifact.folder)
+
+
+def test_a_field_of_a_config_that_a_later_seqd_added_is_ignored(tmp_path):
+    artifact = a_version(tmp_path)
+    config = artifact.folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"added_later": 1}))
+
+    assert load(artifact.folder) is not None
 
 
 @pytest.mark.parametrize("words", [[], ["a", "a"], ["a", ""], {"a": 1}, [1], "a"])

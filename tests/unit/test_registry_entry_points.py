@@ -111,6 +111,33 @@ def test_nobody_can_take_the_place_of_a_built_in_plugin(site):
     assert statuses["job_log", "acme-log"]["state"] == "broken"
 
 
+def test_a_plugin_that_brings_a_model_that_ships_with_seqd_is_refused_and_both_are_named(site):
+    # By name it would come before the plugin `markov`.
+    install(site, "acme-models", "acme_models", GOOD.format(model="markov"), "acme")
+
+    statuses = statuses_with(site)
+
+    assert statuses["markov", "seqd"]["state"] == "ready"
+    assert statuses["markov", "seqd"]["models"] == ["markov", "markov_words"]
+    newcomer = statuses["acme", "acme-models"]
+    assert (newcomer["state"], newcomer["code"]) == ("broken", "name_taken")
+    assert newcomer["reason"] == (
+        "its model 'markov' is already brought by the plugin 'markov' of seqd. Rename it, or "
+        "disable one of the two plugins with SEQD_DISABLED_PLUGINS."
+    )
+
+
+def test_a_name_that_ships_with_seqd_is_not_free_where_its_plugin_is_broken(site):
+    install(site, "acme-models", "acme_models", GOOD.format(model="markov"), "acme")
+    (site / "seqd_markov.py").write_text("raise OSError('no such library')\n")
+
+    statuses = statuses_with(site)
+
+    assert statuses["markov", "seqd"]["state"] == "broken"
+    assert statuses["markov", "seqd"]["code"] == "import_failed"
+    assert statuses["acme", "acme-models"]["code"] == "name_taken"
+
+
 def test_a_distribution_that_is_on_the_path_twice_is_loaded_once(site, tmp_path_factory):
     twin = tmp_path_factory.mktemp("twin")
     install(twin, "seqd-good", "seqd_good", GOOD.format(model="good"), "good")

@@ -72,6 +72,12 @@ REASONS = {
     "allowed: 1 to 100.",
     "bad_default": "model 'bad_default', task train: the default of parameter 'epochs' is 0: Input "
     "should be greater than or equal to 1.",
+    "unknown_factor": "model 'unknown_factor', task generate: its output names 'lenght', which is "
+    "no parameter. Parameters: boldness, length.",
+    "broken_factor": "model 'broken_factor', task generate: its output multiplies parameter "
+    "'boldness', which is no whole number.",
+    "bound_by_a_number": "model 'bound_by_a_number', task generate: its output is 100. Use "
+    "seqd_schemas.OutputBound.",
     "cannot_train": "model 'cannot_train' has the task train but no method train().",
 }
 #: Members of the zoo that load, and so have tests of their own below.

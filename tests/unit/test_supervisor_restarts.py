@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqd.local.supervisor import RestartPolicy
+from seqd.local.restarts import RestartPolicy
 
 
 def test_the_wait_doubles_from_one_second_up_to_thirty() -> None:

@@ -198,3 +198,16 @@ def test_a_training_that_states_no_fingerprint_is_told_so(tmp_path):
 def test_parameters_out_of_range_are_refused(tmp_path):
     with pytest.raises(InvalidParameters, match="epochs"):
         train_to_artifact(CountingModel(), {"epochs": 10}, TextDataset("a", "a"), tmp_path)
+
+
+def test_a_report_that_a_worker_could_not_publish_fails_the_test_as_well(tmp_path):
+    context = MemoryTrainContext(tmp_path / "new", TextDataset("abab", "two letters"))
+
+    with pytest.raises(PluginFault) as refusal:
+        context.epoch(1, 3, float("nan"), loss=0.5)
+
+    assert str(refusal.value) == (
+        "The training reports what cannot be published, by context.epoch(): seconds is nan: Input "
+        "should be a finite number. Correct the plugin."
+    )
+    assert context.epochs == []

@@ -258,3 +258,23 @@ def test_the_thread_ends_with_the_block_though_nothing_came():
         publisher.take(unit.work[0], 0, "a")
 
     assert ledger.calls <= 1
+
+
+@pytest.mark.parametrize(
+    ("sample", "delta", "said"),
+    [(0, b"abc", "context.stream() got the sample 0 and b'abc'"), (None, "abc", "sample None")],
+    ids=["bytes", "no sample"],
+)
+def test_what_is_no_delta_is_left_out_and_the_other_texts_go_on(
+    caplog: pytest.LogCaptureFixture, sample: object, delta: object, said: str
+) -> None:
+    ledger, unit = Ledger(), a_unit()
+
+    with caplog.at_level(logging.WARNING), publishing(ledger, unit) as publisher:
+        first, second = unit.work
+        publisher.take(first, sample, delta)  # type: ignore[arg-type]
+        publisher.take(second, 0, "good")
+        wait_for(lambda: ledger.text("item-1") == "good")
+
+    assert said in caplog.text
+    assert ledger.text("item-0") == ""

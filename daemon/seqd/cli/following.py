@@ -12,8 +12,13 @@ from seqd.cli.ui.tables import print_json
 from seqd.client import Client, JobHandle
 from seqd.client.handle import expiry_of, things_of
 from seqd.client.requests import has_its_input
-from seqd.errors import SeqdError
-from seqd_schemas import Event, JobRecord, JobState, task_of
+from seqd.errors import RedisUnreachable, SeqdError
+from seqd.ledger.outage import waiting_at_most
+from seqd.serving import waiting_of
+from seqd_schemas import Event, JobRecord, JobState
+
+#: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
+_CANCEL_WAIT_S = 2.0
 
 #: Seconds that the last events may take after the last result.
 _LAST_EVENTS_S = 5.0
@@ -48,10 +53,13 @@ def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None
 def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
     """Cancel the job when this command cannot see it through; exit with 130 at Ctrl-C.
 
-    Nobody would read its results: the output's pipe is closed, say, or its disk is full.
+    Nobody would read its results: the output's pipe is closed, say, or its disk is full. A job goes
+    on that a Redis which is away keeps from sight: JobOutOfReach says how to find it again.
     """
     try:
         yield
+    except RedisUnreachable as error:
+        raise handle.out_of_reach(error) from error
     except KeyboardInterrupt:
         _cancel_and_say(handle, screen)
         raise typer.Exit(INTERRUPTED) from None
@@ -65,16 +73,12 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
 def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
     """Wait for the job in a `with` block, as `cancelling` does.
 
-    Says first when no worker that is up takes jobs of this kind.
+    Says first why the job waits, if no worker that is up can run it.
     """
     with cancelling(handle, screen):
-        kind = handle.record().kind
-        if not any(task_of(kind) in worker.tasks for worker in client.workers()):
-            screen.say(
-                f"No worker that takes {kind} jobs is up; job {handle.job_id} waits for one. "
-                "`seqd up` starts workers.",
-                "yellow",
-            )
+        waiting = waiting_of(handle.record(), client.workers())
+        if waiting is not None:
+            screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
         yield
 
 
@@ -105,10 +109,13 @@ def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
 
 
 def _cancel_and_say(handle: JobHandle, screen: Screen) -> None:
+    job_id = handle.job_id
     try:
-        state = handle.cancel()
+        with waiting_at_most(_CANCEL_WAIT_S):
+            state = handle.cancel()
     except SeqdError as error:
-        screen.say(f"Job {handle.job_id} may still run: {error}", "red")
+        screen.say(f"Job {job_id} may still run: {error}", "red")
+        screen.say(f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}")
         return
     if state is not JobState.CANCELLED:
         screen.say(f"Job {handle.job_id} had already {state} by then.")

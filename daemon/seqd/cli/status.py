@@ -1,5 +1,6 @@
 """`seqd status`: the server, the workers with what they do, and the jobs that are open."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
@@ -7,6 +8,8 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.retention import Evictions
     from seqd_schemas import JobRecord, WorkerStatus
 
 #: Open jobs that are shown at most; the newest.
@@ -19,6 +22,7 @@ def status(as_json: options.Json = False) -> None:
     Exit status 2 when no server answers.
     """
     from seqd.client import Client
+    from seqd.ledger.retention import Evictions
     from seqd.local.endpoint import redis_url_of, without_password
 
     settings = options.read_settings()
@@ -27,6 +31,8 @@ def status(as_json: options.Json = False) -> None:
         workers = client.workers()
         jobs = client.open_jobs(_SHOWN_JOBS)
         quarantined = client.quarantined()
+        inbox = client.inbox()
+        evictions = client.evictions()
     server = without_password(url)
     if as_json:
         print_json(
@@ -35,20 +41,40 @@ def status(as_json: options.Json = False) -> None:
                 "workers": workers,
                 "open_jobs": jobs,
                 "quarantined_jobs": quarantined,
+                "evicted_jobs": asdict(evictions),
+                "inbox": asdict(inbox),
             }
         )
         return
     screen = Screen()
     _show(screen, server, workers, jobs)
+    if inbox.entries:
+        screen.say(_inbox_line(inbox))
+    if evictions != Evictions():
+        screen.say(_evictions_line(evictions))
     if quarantined:
         screen.say(f"Jobs whose keys in Redis were damaged, and which have failed: {quarantined}")
+
+
+def _evictions_line(evictions: "Evictions") -> str:
+    return (
+        "Ended jobs removed before their time, to make room: "
+        f"{evictions.tenant_kept_bytes:,} of tenants that kept too much, "
+        f"{evictions.memory:,} when Redis was short of memory"
+    )
+
+
+def _inbox_line(inbox: "InboxState") -> str:
+    allowed = "" if inbox.allowed_entries is None else f" of {inbox.allowed_entries:,}"
+    age = "" if inbox.oldest_age_s is None else f", the oldest added {inbox.oldest_age_s:.0f} s ago"
+    return f"Inbox: entries waiting: {inbox.entries:,}{allowed}{age}"
 
 
 def _show(
     screen: Screen, server: str, workers: "list[WorkerStatus]", jobs: "list[JobRecord]"
 ) -> None:
     from seqd.cli.ui.fleet import print_workers
-    from seqd.cli.ui.jobs import print_jobs
+    from seqd.cli.ui.jobs import print_jobs, print_waiting
 
     screen.say(f"Redis {server}")
     screen.say()
@@ -56,5 +82,6 @@ def _show(
     screen.say()
     if jobs:
         print_jobs(screen, jobs)
+        print_waiting(screen, jobs)
     else:
         screen.say("No open jobs.")

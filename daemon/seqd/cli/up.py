@@ -76,16 +76,24 @@ def worker(
 
 
 def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
-    from seqd.cli.daemon import Daemon, FleetLog
+    from seqd.cli.daemon import Daemon, FleetLog, watchdog_of
     from seqd.local.redis_server import running_server
     from seqd.local.slots import parse_slots
 
     slots = parse_slots(settings.slots)
-    with running_server(settings) as url:
+    with running_server(settings) as server:
         log = FleetLog(slots)
-        daemon = Daemon(settings, url, slots, log.show)
+        watchdog = watchdog_of(server.embedded, log.show_server)
+        daemon = Daemon(
+            settings,
+            server.url,
+            slots,
+            log.show,
+            watchdog=watchdog,
+            on_look=log.show_troubles,
+        )
         daemon.check_server()
-        _greet(log, settings, url, is_elsewhere=is_elsewhere)
+        _greet(log, settings, server.url, is_elsewhere=is_elsewhere)
         status = daemon.run()
     log.say("Stopped." if status == 0 else "No worker is left; see above.")
     return status
@@ -115,7 +123,10 @@ def _probe(name: str) -> None:
 def _run_worker(slot: str, name: str) -> int:
     from seqd.local.endpoint import redis_url_of
     from seqd.local.slots import parse_slot
-    from seqd.worker.node import run_node
+    from seqd.worker.celery_environment import remove_celery_variables
+
+    remove_celery_variables()
+    from seqd.worker.node import run_node  # imports Celery
 
     parsed = parse_slot(slot)
     settings = read_settings()

@@ -5,6 +5,7 @@ handle at once. An input of more than one unit is uploaded by a thread while the
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from threading import Lock
 from types import TracebackType
@@ -26,14 +27,22 @@ from seqd.client.requests import (
 )
 from seqd.client.results import failed_items
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest, WrongState
+from seqd.client.waiting import with_waiting
+from seqd.errors import (
+    IdempotencyConflict,
+    InvalidRequest,
+    JobOutOfReach,
+    RedisUnreachable,
+    WrongState,
+)
 from seqd.inputs.duplicates import refuse_duplicates
 from seqd.inputs.items import items_of
 from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
-from seqd.ledger.blobs import chunks_of, text_chunks_of
-from seqd.ledger.redis import wait_until_durable
-from seqd.ledger.submissions import BatchTemplate, new_job_id
+from seqd.ledger.blobs import PackedChunk, chunks_of, text_chunks_of
+from seqd.ledger.outage import Outage
+from seqd.ledger.redis import outage_of, wait_until_durable
+from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
 from seqd.ledger.wakeup import Wakeup
 from seqd_schemas import (
     FileSource,
@@ -52,6 +61,8 @@ from seqd_schemas import (
 
 if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.retention import Evictions
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
@@ -64,7 +75,11 @@ T = TypeVar("T")
 
 
 class Client:
-    """A connection to a daemon. Safe to share between threads; use it as a context manager."""
+    """A connection to a daemon. Safe to share between threads; use it as a context manager.
+
+    A Redis that goes away is waited for, `SEQD_OUTAGE_S` seconds at most: whatever sends, waits or
+    reads goes on where it was, and loses and doubles nothing. One that never answered is not.
+    """
 
     def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
         """Find the server; connects on first use.
@@ -81,7 +96,13 @@ class Client:
             from seqd.local.endpoint import redis_url_of
 
             redis_url = redis_url_of(self._settings)
-        self._redis = connect(redis_url, timeout_s=self._settings.redis_timeout_s)
+        outage_s = self._settings.outage_s
+        promise = f"waiting for it, for {outage_s:g} s at most (SEQD_OUTAGE_S)" if outage_s else ""
+        self._redis = connect(
+            redis_url,
+            timeout_s=self._settings.redis_timeout_s,
+            outage=Outage(limit_s=outage_s, promise=promise),
+        )
         self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
@@ -99,19 +120,26 @@ class Client:
     ) -> None:
         if error is not None:
             # The caller is on its way out; the rest of its input may never come.
+            outage_of(self._redis).gives_up = lambda: True
             for handle in self._handles:
                 handle.give_up(error)
+            with suppress(IdempotencyConflict):  # the caller's own error says why it leaves
+                self.close()
+            return
         self.close()
 
     def close(self) -> None:
         """Wait until every upload is complete or its job has ended, then disconnect.
 
         Leaving the `with` block by an exception does not wait: it fails the jobs whose input
-        is not complete.
+        is not complete, but none that another client had handed in before under the same
+        idempotency key. Raises IdempotencyConflict when the input of such a job turned out to be
+        another, and no handle has raised that.
         """
-        for handle in self._handles:
-            handle.close()
-        self._redis.close()
+        with ExitStack() as stack:
+            stack.callback(self._redis.close)
+            for handle in self._handles:
+                stack.callback(handle.close)
 
     def classify(
         self,
@@ -131,8 +159,12 @@ class Client:
         A text that cannot be used becomes an error record in its place. `options` are those
         of `JobOptions`.
 
-        Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent, and
-        RedisUnreachable, RedisRefused or RedisFull.
+        Where `idempotency_key` or `job_id` stands for a job that has all of its input, `items` are
+        read to their end first, to be compared with it.
+
+        Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent,
+        IdempotencyConflict, and RedisUnreachable (JobOutOfReach where the job may have been
+        written), RedisRefused or RedisFull.
         """
         if isinstance(items, FileSource):
             return self._send(job_of("classify", model, options, source=items), options)
@@ -297,15 +329,23 @@ class Client:
 
     def jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that are kept, newest first."""
-        return self._ledger.jobs.newest(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest(limit))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        return self._ledger.jobs.newest_open(limit)
+        return with_waiting(self._ledger, self._ledger.jobs.newest_open(limit))
 
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
         return self._ledger.jobs.quarantined()
+
+    def evictions(self) -> "Evictions":
+        """Return how many ended jobs were removed before their time so far, by reason."""
+        return self._ledger.retention.evictions()
+
+    def inbox(self) -> "InboxState":
+        """Return how many entries wait in the inbox, and how old the oldest is."""
+        return self._ledger.inbox.state()
 
     def workers(self) -> "list[WorkerStatus]":
         """Return the workers that are up, sorted by name."""
@@ -323,33 +363,42 @@ class Client:
         texts: Iterable[LabelledText] = (),
     ) -> JobHandle:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
+        asked_id = checked_id(options.get("job_id") or new_job_id())
         admitted = admit(job, self._ledger.fleet.catalog())
+        entries = iter(entries)
         chunks = chain[ItemChunk | TextChunk](
             chunks_of(entries, admitted.unit_items), text_chunks_of(texts)
         )
         head = list(islice(chunks, 2))
-        is_upload = isinstance(job.source, UploadSource)
-        if is_upload and not head and not _has_its_data(job):
+        is_upload = isinstance(job.source, UploadSource) and not _has_its_data(job)
+        if is_upload and not head:
             raise InvalidRequest("There are no items; at least one is due.")
-        first = head[0] if head and isinstance(head[0], ItemChunk) else None
+        first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
         is_whole = first is not None and len(head) == 1
-        accepted = self._ledger.submissions.submit(
-            job,
-            job_id=checked_id(options.get("job_id") or new_job_id()),
-            version=admitted.version,
-            unit_items=admitted.unit_items,
-            chunk=first,
-            sealed=is_whole,
-            head=head[0] if head else None,
-        )
-        handle = JobHandle(self._ledger, accepted.job_id)
-        # What was made just now is as it was sent; what was there may have been left half way.
-        is_complete = is_whole if accepted.created else handle.record().sealed
-        if is_upload and not is_complete:
-            # Also for a job that exists: an earlier client may have died in its upload, and a
-            # chunk that is there already is not added again.
-            rest = head[1:] if first is not None else head
-            handle = self._upload(job, accepted.job_id, chain(rest, chunks), 1 if first else 0)
+        token = new_token() if is_upload else ""
+        with _naming_what_was_sent(asked_id):
+            accepted = self._ledger.submissions.submit(
+                job,
+                job_id=asked_id,
+                version=admitted.version,
+                unit_items=admitted.unit_items,
+                chunk=first,
+                sealed=is_whole,
+                owner=token,
+            )
+        upload: Upload | None = None
+        if existing := accepted.existing:
+            whole = chain(head, chunks)
+            if existing.unit_items != admitted.unit_items and first is not None:
+                # Cut as the job was, whose worker may have been of another release.
+                whole = _cut_anew(head, entries, existing.unit_items)
+            upload = self._upload(job, asked_id, accepted, whole, token)
+        elif accepted.created and is_upload and not is_whole:
+            rest = chain(head[1:] if first else head, chunks)
+            upload = self._upload(job, asked_id, accepted, rest, token, sent=first)
+        handle = JobHandle(self._ledger, accepted.job_id, upload)
+        if upload is not None:
+            self._keep(handle)
         # Last, so that the upload is under way meanwhile.
         handle.durable = self._is_durable(options.get("durable"), is_whole=is_whole)
         return handle
@@ -361,14 +410,61 @@ class Client:
         return wait_until_durable(self._redis, self._settings.keys, DURABLE_WAIT_S)
 
     def _upload(
-        self, job: Job, job_id: str, chunks: Iterator[ItemChunk | TextChunk], first_unit: int
-    ) -> JobHandle:
-        upload = Upload(self._ledger, job, job_id, chunks, first_unit)
-        handle = JobHandle(self._ledger, job_id, upload)
+        self,
+        job: Job,
+        asked_id: str,
+        accepted: Accepted,
+        chunks: Iterator[ItemChunk | TextChunk],
+        token: str,
+        *,
+        sent: PackedChunk | None = None,
+    ) -> Upload | None:
+        """Begin to send the input of a new job, or to compare it with that of one that is there.
+
+        Of one that takes no more it is compared at once: None, or IdempotencyConflict.
+        """
+        upload = Upload(
+            self._ledger,
+            job,
+            accepted.job_id,
+            chunks,
+            token=token,
+            owns=accepted.created,
+            silence_s=self._settings.upload_silence_s,
+            asked_id="" if accepted.created else asked_id,
+        )
+        if accepted.existing is not None and accepted.existing.has_all:
+            upload.compare_now()
+            return None
+        if sent is not None:
+            upload.skip(sent)
         upload.start()
+        return upload
+
+    def _keep(self, handle: JobHandle) -> None:
         with self._lock:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
-        return handle
+
+
+def _cut_anew(
+    head: Sequence[ItemChunk | TextChunk], entries: Iterator[Item | RefusedItem], unit_items: int
+) -> "chain[ItemChunk | TextChunk]":
+    """Cut an input, of which `head` has been read, into units of another size."""
+    read = (entry for chunk in head if isinstance(chunk, ItemChunk) for entry in chunk.items)
+    return chain[ItemChunk | TextChunk](chunks_of(chain(read, entries), unit_items))
+
+
+@contextmanager
+def _naming_what_was_sent(job_id: str) -> Iterator[None]:
+    """Raise JobOutOfReach for a Redis that went away while a job was written."""
+    try:
+        yield
+    except RedisUnreachable as error:
+        raise JobOutOfReach(
+            job_id,
+            f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
+            f"{job_id} says so. Sent again with that job_id, it is made once.",
+        ) from error
 
 
 def _has_its_data(job: Job) -> bool:

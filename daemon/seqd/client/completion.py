@@ -6,15 +6,16 @@ is a hint: all jobs are read at the start, and again when it has been silent for
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from seqd.client.handle import JobHandle
-from seqd.errors import UnknownJob
+from seqd.errors import RedisUnreachable, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.control import unknown_job
+from seqd.ledger.outage import waiting_at_most
 from seqd_schemas import ItemFailure, ItemSuccess, JobState
 
 #: Jobs looked at in one step: under a millisecond of the server's time.
@@ -69,13 +70,15 @@ class Completion:
         if not self._pending:
             return
         # Read before the jobs: who ends after that is announced after this id.
-        place = self._ledger.jobs.last_completion_id(self._completion_stream)
+        with self._in_reach():
+            place = self._ledger.jobs.last_completion_id(self._completion_stream)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:
-            place, announced = self._ledger.jobs.completions(
-                self._completion_stream, place, longest_wait_s=self._longest_wait_s()
-            )
+            with self._in_reach():
+                place, announced = self._ledger.jobs.completions(
+                    self._completion_stream, place, longest_wait_s=self._longest_wait_s()
+                )
             ours = [job_id for job_id in announced if job_id in self._pending]
             if ours:
                 yield from self._ended_among(ours)
@@ -89,11 +92,23 @@ class Completion:
         """Yield those that have ended, and wait for them no longer. Raises UnknownJob."""
         for first in range(0, len(job_ids), LOOK_AT):
             names = job_ids[first : first + LOOK_AT]
-            for job_id, row in zip(names, self._ledger.jobs.ended(names), strict=True):
+            with self._in_reach():
+                rows = self._ledger.jobs.ended(names)
+            for job_id, row in zip(names, rows, strict=True):
                 if not row.is_kept:
                     raise self._gone(job_id)
                 if row.state is not None:
                     yield EndedJob(self._pending.pop(job_id), row.state, row.blob)
+
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        """Wait for a Redis that is away no longer than for the jobs; then name one of them."""
+        try:
+            with waiting_at_most(self._deadline - monotonic()):
+                yield
+        except RedisUnreachable as error:
+            self._check_time()
+            raise next(iter(self._pending.values())).out_of_reach(error) from error
 
     def _longest_wait_s(self) -> float:
         return max(0.001, min(self._deadline - monotonic(), LONGEST_SILENCE_S))
@@ -107,4 +122,4 @@ class Completion:
 
     def _gone(self, job_id: str) -> UnknownJob:
         del self._pending[job_id]
-        return unknown_job(job_id)
+        return self._ledger.retention.unknown_job(job_id)

@@ -5,15 +5,26 @@ can stand for one job (`Client.job`).
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqd.client.requests import has_its_input
 from seqd.client.results import ResultReader, merged_results, results_by_now
-from seqd.errors import InvalidRequest, JobCancelled, JobExpired, JobFailed, UnknownJob
+from seqd.client.waiting import with_waiting
+from seqd.errors import (
+    InvalidRequest,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    JobOutOfReach,
+    RedisUnreachable,
+    UnknownJob,
+)
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
+from seqd.ledger.outage import waiting_at_most
 from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
@@ -26,7 +37,11 @@ LONGEST_WAIT_S = 2.0
 
 
 class JobHandle:
-    """A job in the ledger."""
+    """A job in the ledger.
+
+    Whatever reads the job waits for a Redis that has gone away, and goes on where it was. After
+    `SEQD_OUTAGE_S` seconds it raises JobOutOfReach: the job goes on by itself.
+    """
 
     def __init__(
         self, ledger: Ledger, job_id: str, upload: "Upload | None" = None, *, durable: bool = False
@@ -47,12 +62,13 @@ class JobHandle:
         Raises UnknownJob when it is not kept (any more), and JobFailed with the reason when
         the inbox rejected it, so that there is no record.
         """
-        try:
-            return self._ledger.jobs.get(self.job_id)
-        except UnknownJob:
-            rejected = self.rejection()
-            if rejected is None:
-                raise
+        with self._in_reach():
+            try:
+                return with_waiting(self._ledger, [self._ledger.jobs.get(self.job_id)])[0]
+            except UnknownJob:
+                rejected = self.rejection()
+                if rejected is None:
+                    raise
         raise JobFailed(self.job_id, rejected.failure)
 
     def events(self, after: str = "0-0") -> "Iterator[Event]":
@@ -60,10 +76,14 @@ class JobHandle:
 
         The stream is bounded; of a long job the oldest events may be gone. Raises UnknownJob.
         """
+        with self._in_reach():
+            yield from self._events(after)
+
+    def _events(self, after: str) -> "Iterator[Event]":
         from seqd_schemas import TERMINAL_EVENTS
 
-        # Who goes on from an event may stand behind the last one: look before waiting.
-        block = after == "0-0"
+        # There may be no event to wait for any more: look before waiting.
+        block = False
         while True:
             events = self._ledger.jobs.events(self.job_id, after, block=block)
             for event in events:
@@ -85,7 +105,19 @@ class JobHandle:
         Raises JobFailed with the reason, JobCancelled, JobExpired, TimeoutError after `timeout_s`
         seconds, and what the input's own iterable raised.
         """
-        deadline = monotonic() + (inf if timeout_s is None else timeout_s)
+        limit_s = inf if timeout_s is None else timeout_s
+        deadline = monotonic() + limit_s
+        try:
+            with waiting_at_most(limit_s):
+                return self._wait(limit_s, deadline)
+        except RedisUnreachable as error:
+            if monotonic() < deadline:
+                raise self.out_of_reach(error) from error
+            raise TimeoutError(
+                f"Job {self.job_id} could not be looked at after {timeout_s:g} s: {error}"
+            ) from error
+
+    def _wait(self, timeout_s: float, deadline: float) -> JobRecord:
         after = self._ledger.jobs.last_event_id(self.job_id)
         while not (record := self.record()).state.is_terminal:
             self._raise_upload_error()
@@ -98,7 +130,7 @@ class JobHandle:
             wait_s = min(left_s, LONGEST_WAIT_S)
             for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
                 after = event.id
-        self._raise_upload_error()
+        self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
 
     def results(self) -> Iterator[ItemSuccess | ItemFailure]:
@@ -126,7 +158,9 @@ class JobHandle:
             )
         from seqd.client.streaming import StreamReader
 
-        yield from StreamReader(self._ledger, self.job_id, self._raise_upload_error)
+        with self._in_reach():
+            self._settle()
+            yield from StreamReader(self._ledger, self.job_id, self._raise_upload_error)
         self._raise_if_failed()
 
     def result_lines(self) -> Iterator[ResultLine]:
@@ -135,7 +169,9 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
             )
-        yield from ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        with self._in_reach():
+            yield from self._lines()
+            self._settle()
         self._raise_if_failed()
 
     def results_by_now(self) -> dict[str, ItemSuccess | ItemFailure]:
@@ -148,30 +184,41 @@ class JobHandle:
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
-        return results_by_now(self._ledger, record)
+        with self._in_reach():
+            return results_by_now(self._ledger, record)
 
     def merged_results(self) -> Iterator[ItemSuccess | ItemFailure]:
         """Read the results with those of later retries in the place of the errors they answer.
 
         Waits for a retry that still runs. In input order, as `results`.
         """
-        lines = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
-        first = (line.result for line in lines)
+        first = self._all_results()
         retry = self.continuation()
         return first if retry is None else merged_results(first, retry.merged_results())
 
+    def _all_results(self) -> Iterator[ItemSuccess | ItemFailure]:
+        """Read the results, also those of a job that failed as a whole."""
+        with self._in_reach():
+            for line in self._lines():
+                yield line.result
+
     def continuation(self) -> "JobHandle | None":
-        """Return the job that continues this one; None without one, or when it has been removed."""
+        """Return the job that continues this one; None without one, or when it has been removed.
+
+        Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
+        """
         other = self.record().continued_by
-        if other is None or not self._ledger.jobs.exists(other):
+        if other is None:
             return None
+        if not self._ledger.jobs.exists(other):
+            raise _half_of_a_whole(gone=other, kept=self.job_id, verb="continues")
         return JobHandle(self._ledger, other)
 
     def origin(self) -> "JobHandle":
         """Return the first job of those that this one continues; of no others, this one.
 
         Its `merged_results` are those of the whole. A job that has been removed, with those in
-        front of it, is left out.
+        front of it, is left out; raises UnknownJob for one that is not kept any more.
         """
         found = self
         while (earlier := found._continued()) is not None:
@@ -181,10 +228,11 @@ class JobHandle:
     def has_checkpoint(self) -> bool:
         """True when a training, or one of those that it continues, has saved a checkpoint."""
         found: JobHandle | None = self
-        while found is not None:
-            if self._ledger.checkpoints.of(found.job_id):
-                return True
-            found = found._continued()
+        with suppress(UnknownJob):  # of a job that is not kept, nothing is
+            while found is not None:
+                if self._ledger.checkpoints.of(found.job_id):
+                    return True
+                found = found._continued()
         return False
 
     def pause(self) -> JobState:
@@ -226,14 +274,20 @@ class JobHandle:
             self._upload.give_up(error)
 
     def close(self) -> None:
-        """Wait until the input is complete or the job has ended."""
+        """Wait until the input is complete or the job has ended.
+
+        Raises IdempotencyConflict when it turned out to be another job's, and nothing else has
+        raised that.
+        """
         if self._upload is not None:
             self._upload.join()
+            self._upload.raise_untold_conflict()
 
     @property
     def is_uploading(self) -> bool:
-        """True while this handle's input is on its way."""
-        return self._upload is not None and self._upload.is_running
+        """True while this handle's input is on its way, or a conflict of it is to be told."""
+        upload = self._upload
+        return upload is not None and (upload.is_running or upload.has_untold_conflict)
 
     def rejection(self) -> "Rejected | None":
         """Return the inbox's refusal of a job that another program handed in, if there is one."""
@@ -242,14 +296,59 @@ class JobHandle:
         events = self._ledger.jobs.events(self.job_id, block=False)
         return next((event for event in events if isinstance(event, Rejected)), None)
 
+    def out_of_reach(self, error: RedisUnreachable) -> JobOutOfReach:
+        """Return the error for a Redis that was away for too long, with how to go on."""
+        if isinstance(error, JobOutOfReach):
+            return error
+        job_id = self.job_id
+        goes_on = (
+            "did not have all of its input by then, and fails without it: send the same input again"
+            if self.is_uploading
+            else "goes on by itself"
+        )
+        return JobOutOfReach(
+            job_id,
+            f"{error} Job {job_id} {goes_on}. Watch it: seqd jobs watch {job_id}. Its results: "
+            f"seqd jobs results {job_id}",
+        )
+
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisUnreachable as error:
+            raise self.out_of_reach(error) from error
+
     def _continued(self) -> "JobHandle | None":
-        """Return the job that this one continues, if that is kept and knows of it."""
-        earlier_id = self.record().job.continues
-        if earlier_id is None or not self._ledger.jobs.exists(earlier_id):
+        """Return the job that this one continues, if there is one that nobody has removed."""
+        earlier_id = self._ledger.jobs.continued(self.job_id)
+        if earlier_id is None:
             return None
         earlier = JobHandle(self._ledger, earlier_id)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
-        return earlier if earlier.record().continued_by == self.job_id else None
+        is_kept = self._ledger.jobs.exists(earlier_id)
+        if not is_kept or earlier.record().continued_by != self.job_id:
+            raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
+        return earlier
+
+    def _lines(self) -> Iterator[ResultLine]:
+        """Yield results; of a job of another sender only those of items known to be the same."""
+        reader = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        for number, line in enumerate(reader, start=1):
+            if self._upload is not None:
+                self._upload.wait_until_compared(number)
+            yield line
+
+    def _settle(self, left_s: float | None = None, timeout_s: float | None = None) -> None:
+        """Wait until the input is known to be that of the job, where another sender owns it."""
+        if self._upload is None:
+            return
+        wait_s = None if left_s is None or left_s == inf else max(0.0, left_s)
+        if not self._upload.wait_until_compared(None, wait_s):
+            raise TimeoutError(
+                f"Job {self.job_id} has ended, and after {timeout_s or 0:g} s it is not known yet "
+                "whether it had the input that was handed in here: that goes on."
+            )
 
     def _raise_if_failed(self) -> None:
         self._raise_upload_error()
@@ -260,6 +359,13 @@ class JobHandle:
     def _raise_upload_error(self) -> None:
         if self._upload is not None:
             self._upload.raise_error()
+
+
+def _half_of_a_whole(*, gone: str, kept: str, verb: str) -> UnknownJob:
+    return UnknownJob(
+        f"Job {gone}, which {verb} {kept}, is not kept any more, so the results of both cannot be "
+        f"read as one. Those that are left: seqd jobs results {kept}"
+    )
 
 
 def expiry_of(record: JobRecord) -> str:

@@ -1,4 +1,4 @@
-"""Results of a job, read in input order while it runs, a few units at a time.
+"""Results of a job, read in input order while it runs, a few rows at a time.
 
 Waits on the job's event stream instead of polling.
 """
@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
-from seqd.ledger.jobs import Jobs
+from seqd.ledger.jobs import Jobs, ResultPosition
 from seqd_schemas import (
-    ITEM_RESULT,
     Item,
     ItemError,
     ItemErrorCode,
@@ -18,10 +17,8 @@ from seqd_schemas import (
     ItemSuccess,
     JobRecord,
     JobState,
+    to_stored,
 )
-
-#: Units fetched in one round trip: about 60 kB of compressed results.
-WINDOW_UNITS = 16
 
 
 class ResultReader:
@@ -33,37 +30,28 @@ class ResultReader:
         self._check_upload = check_upload
 
     def __iter__(self) -> Iterator[ResultLine]:
-        unit = 0
+        position = ResultPosition(0)
         after = self._ledger.jobs.last_event_id(self._job_id)
         while True:
             # Read before the results: once it is terminal, nothing is committed any more.
             record = self._ledger.jobs.get(self._job_id)
-            blobs = self._ready(unit)
-            for blob in blobs:
-                yield from unpack_lines(blob)
-            unit += len(blobs)
-            if blobs:
+            rows, position = self._ledger.jobs.results(self._job_id, position)
+            for row in rows:
+                yield from unpack_lines(row)
+            if rows:
                 continue
             if record.state.is_terminal:
-                yield from self._rest(record, unit)
+                yield from self._rest(record, position.unit)
                 return
             self._check_upload()
             for event in self._ledger.jobs.events(self._job_id, after):
                 after = event.id
 
-    def _ready(self, unit: int) -> list[bytes]:
-        """Return the next results without a gap, of at most `WINDOW_UNITS` units."""
-        ready = []
-        units = range(unit, unit + WINDOW_UNITS)
-        for blob in self._ledger.jobs.outputs(self._job_id, units):
-            if blob is None:
-                break
-            ready.append(blob)
-        return ready
-
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
         """Yield what a job that ended early still has: late results, and the undone items."""
         if record.state is JobState.COMPLETED:
+            if unit < record.units:
+                self._ledger.jobs.get(self._job_id)  # unless it was removed since
             raise_where_missing(record, unit)
             return
         for number in range(unit, record.units):
@@ -75,7 +63,8 @@ def merged_results(
 ) -> Iterator[ItemSuccess | ItemFailure]:
     """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
 
-    Both are in the first job's order, so nothing is held but one result of each.
+    Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged
+    for an answer to an item that the first job does not have.
     """
     answer = next(retried, None)
     for result in first:
@@ -84,6 +73,12 @@ def merged_results(
             answer = next(retried, None)
         else:
             yield result
+    if answer is not None:
+        raise JobDamaged(
+            f"A retry has a result of {answer.custom_id!r}, and the job that it continues none in "
+            "that place: results are missing there. Read the retry's own, and hand in again what "
+            "is missing."
+        )
 
 
 def results_by_now(ledger: Ledger, record: JobRecord) -> dict[str, ItemSuccess | ItemFailure]:
@@ -116,13 +111,16 @@ def raise_where_missing(record: JobRecord, unit: int) -> None:
 def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Iterator[ResultLine]:
     """Yield what there is of a unit of a job that ended early; undone items come as errors."""
     for name in jobs.parts(record.job_id, unit):
-        output = jobs.outputs(record.job_id, [name])[0]
-        if output is not None:
-            yield from unpack_lines(output)
+        is_committed = False
+        for row in jobs.rows(record.job_id, name):
+            is_committed = True
+            yield from unpack_lines(row)
+        if is_committed:
             continue
         blob = jobs.inputs(record.job_id, [name])[0]
-        if blob is not None:
-            yield from _undone(blob, record.state)
+        if blob is None:
+            raise jobs.missing(record.job_id, f"unit {name} of the results")
+        yield from _undone(blob, record.state)
 
 
 def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:
@@ -134,4 +132,4 @@ def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:
     for entry in unpack_items(blob).items:
         reason = error if isinstance(entry, Item) else entry.refused
         failure = ItemFailure(custom_id=entry.custom_id, error=reason, attempts=0)
-        yield ResultLine(failure, ITEM_RESULT.dump_json(failure))
+        yield ResultLine(failure, to_stored(failure).encode())

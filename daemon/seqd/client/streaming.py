@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from seqd.client.results import WINDOW_UNITS, raise_where_missing, rest_of_unit
+from seqd.client.results import raise_where_missing, rest_of_unit
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_lines
 from seqd.ledger.jobs import StreamPosition
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from seqd_schemas import TextDelta, TextDeltas
 
 log = logging.getLogger(__name__)
+
+#: Units that are looked at together.
+WINDOW_UNITS = 16
 
 #: Seconds between two reads of the results while deltas come; an event of the job causes one, too.
 RESULTS_EVERY_S = 0.25
@@ -111,11 +114,11 @@ class StreamReader:
             window = range(first, first + WINDOW_UNITS)
             later = [unit for unit in self._open if unit not in window]
             units = [unit for unit in (*window, *later) if not self._is_done(unit)]
-            for unit, blob in zip(units, self._jobs.outputs(self._job_id, units), strict=True):
-                if blob is not None:
-                    for line in unpack_lines(blob):
+            for unit in self._jobs.committed(self._job_id, units):
+                for row in self._jobs.rows(self._job_id, unit):
+                    for line in unpack_lines(row):
                         yield from self._rest_of(unit, line.result)
-                    self._close(unit)
+                self._close(unit)
             if self._next == first:
                 return
 

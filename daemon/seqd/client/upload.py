@@ -3,15 +3,23 @@
 Holds one chunk at a time. When the workers are behind, the ledger says `full` and the upload
 waits; when the job ends, it stops. An exception of the caller's own iterable fails the job and
 is raised again in whoever waits for it.
+
+A job is owned by the upload that created it. An upload for a job that was there already, since
+its idempotency key or identifier was used before, only follows: it compares its input with that of
+the job, and raises IdempotencyConflict where they differ. Whatever happens to it, the job goes on.
+Where the owner has died, the next upload with the same input so far owns the job, and sends the
+rest.
 """
 
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from time import monotonic
+from typing import Literal
 
 from seqd.errors import (
+    IdempotencyConflict,
     InvalidData,
     QuotaExceeded,
     RedisFull,
@@ -20,7 +28,9 @@ from seqd.errors import (
     failure_of,
 )
 from seqd.ledger import Ledger
-from seqd.ledger.submissions import lost_units
+from seqd.ledger.blobs import PackedChunk
+from seqd.ledger.digests import InputDigest
+from seqd.ledger.submissions import Followed, conflict, lost_units
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk
 
 log = logging.getLogger(__name__)
@@ -28,18 +38,27 @@ log = logging.getLogger(__name__)
 #: Seconds for which a caller that is on its way out waits for its own iterable.
 GIVE_UP_S = 5.0
 
-#: Seconds between two tries while the workers are behind: twice as long each time, since a chunk
-#: is sent anew at each.
-FULL_WAIT_S = 0.05
-LONGEST_FULL_WAIT_S = 1.0
+#: Seconds between two tries while the workers, or the owner of the job, are behind: twice as long
+#: each time, since a chunk is sent anew at each.
+FIRST_WAIT_S = 0.05
+LONGEST_WAIT_S = 1.0
 
-#: Seconds for which an upload bears with a Redis that is away or full, and between two tries.
+#: Seconds for which the data of a training waits for room.
 PATIENCE_S = 60.0
+
+#: Seconds between two tries while Redis is away or full (SEQD_OUTAGE_S says for how long).
 OUTAGE_WAIT_S = 0.5
+
+#: Signs of life within the silence after which another client takes the job over.
+HEARTBEATS_OF_SILENCE = 4
+
+#: What a chunk, or the end of the input, has come to: go on, try again later, try again at once, or
+#: send nothing more.
+Step = Literal["done", "wait", "again", "stop"]
 
 
 class Upload:
-    """The rest of a job's input on its way into the ledger."""
+    """A job's input on its way into the ledger, or beside one that is there."""
 
     def __init__(
         self,
@@ -47,16 +66,39 @@ class Upload:
         job: Job,
         job_id: str,
         chunks: Iterator[ItemChunk | TextChunk],
-        first_unit: int,
+        *,
+        token: str,
+        owns: bool,
+        silence_s: float,
+        asked_id: str = "",
     ) -> None:
+        """`chunks` is the whole input, but for what `skip` is told of.
+
+        `token` is what the ledger knows this upload by. After `silence_s` without a sign of life,
+        an owner counts as dead. `asked_id` is the identifier that the caller
+        wanted where the job was there already.
+        """
         self._ledger = ledger
         self._job = job
         self._job_id = job_id
+        self._asked_id = asked_id
         self._chunks = chunks
-        self._unit = first_unit
+        self._token = token
+        self._owns = owns
+        self._silence_s = silence_s
+        self._digest = InputDigest(job)
+        #: Units, and entries of them, that are in the ledger and known to be the same.
+        self._unit = 0
+        self._entries = 0
+        #: What the job has, once no more comes: to be compared with what is sent.
+        self._target: Followed | None = None
+        #: True as long as somebody else's input may turn out to be another.
+        self._compares = not owns
         self._ended = Event()
-        self._sealed = False
+        self._finished = Event()
+        self._progress = Condition()
         self._error: BaseException | None = None
+        self._is_told = False
         # Not a daemon thread: leaving the program before the input is complete would leave
         # a job behind that can never end.
         self._thread = Thread(target=self._run, name=f"seqd-upload-{job_id}")
@@ -64,75 +106,122 @@ class Upload:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+        Thread(target=self._show_life, name=f"seqd-heartbeat-{self._job_id}", daemon=True).start()
+
+    def skip(self, packed: PackedChunk) -> None:
+        """Take a chunk as sent: the first, which came into the ledger with the job."""
+        self._digest.add(packed)
+        self._advance(packed.size)
+
+    def compare_now(self) -> None:
+        """Compare the input with that of a job that takes no more; raises IdempotencyConflict."""
+        self._send_all()
+        self._finish()
 
     def give_up(self, error: BaseException | None = None) -> None:
-        """Stop as soon as possible: the job is about to be cancelled, or fails with `error`."""
+        """Stop as soon as possible: the job is about to be cancelled, or fails with `error`.
+
+        Of a job that this upload does not own, it only stops to be compared.
+        """
         self._ended.set()
         if error is not None:
             # An iterable of the caller's that never gives another item must not hold it up.
             self.join(GIVE_UP_S)
-            if not self._sealed:
-                self._fail(error)
+            self._fail(error)
 
     def join(self, timeout_s: float | None = None) -> None:
-        """Wait until the input is complete or the job has ended."""
+        """Wait until the input is complete or compared, or the job has ended."""
         self._thread.join(timeout_s)
 
     @property
     def is_running(self) -> bool:
-        """True while there is more to send."""
+        """True while there is more to send or to compare."""
         return self._thread.is_alive()
 
+    @property
+    def has_untold_conflict(self) -> bool:
+        """True when the input differs from that of the job and nobody has been told."""
+        return isinstance(self._error, IdempotencyConflict) and not self._is_told
+
     def raise_error(self) -> None:
-        """Raise what the caller's iterable, or the sending, raised; the job has ended by then."""
+        """Raise what the caller's iterable, or the sending, raised; an owner's job has ended."""
         if self._error is not None:
             self._thread.join()
+            self._is_told = True
             raise self._error
+
+    def raise_untold_conflict(self) -> None:
+        """Raise an IdempotencyConflict that nobody has been told of."""
+        if self.has_untold_conflict:
+            self.raise_error()
+
+    def wait_until_compared(self, entries: int | None, timeout_s: float | None = None) -> bool:
+        """Wait until so many entries, or all, are known to be those of the job; False if not yet.
+
+        An owner's are. Raises what `raise_error` does.
+        """
+
+        def known() -> bool:
+            return not self._compares or (entries is not None and self._entries >= entries)
+
+        with self._progress:
+            is_known = self._progress.wait_for(known, timeout_s)
+        self.raise_error()
+        return is_known
 
     def _run(self) -> None:
         try:
-            if self._send_all():
-                self._sealed = self._patiently(self._seal)
+            self._send_all()
+            self._finish()
         except BaseException as error:  # noqa: BLE001
             # Kept for the thread that waits: a thread's own traceback would reach nobody. Before
             # the job ends, or that thread would be told of the failed job alone.
             self._error = error
+            if isinstance(error, IdempotencyConflict):
+                log.warning("job=%s: %s", self._job_id, error)
             self._fail(error)
+        finally:
+            self._finished.set()
+            self._note_progress(compares=False)
 
-    def _send_all(self) -> bool:
-        """Send chunk after chunk; False when the job ended first."""
+    def _send_all(self) -> None:
+        """Send or compare chunk after chunk, until the input ends or nothing more is to be sent."""
         for chunk in self._chunks:
-            wait_s = FULL_WAIT_S
-            deadline = monotonic() + PATIENCE_S
-            while not self._patiently(partial(self._send, chunk)):
-                self._refuse_to_wait_in_vain(deadline)
-                if self._ended.wait(wait_s):
-                    return False
-                wait_s = min(2 * wait_s, LONGEST_FULL_WAIT_S)
+            packed = PackedChunk(chunk)
+            self._digest.add(packed)
+            if not self._take(partial(self._send, packed)):
+                self._ended.set()
+                return
+            self._advance(packed.size)
             if self._ended.is_set():
-                return False
-            self._unit += 1
-        return True
+                return
 
-    def _refuse_to_wait_in_vain(self, deadline: float) -> None:
-        """Fail a training whose tenant, or Redis, has had no room for a minute.
+    def _advance(self, entries: int) -> None:
+        self._unit += 1
+        self._note_progress(entries)
 
-        Workers make room for the rest of a bulk job; nothing takes a training set out again.
-        """
-        if self._job.kind == "train" and monotonic() >= deadline:
-            raise QuotaExceeded(
-                f"There was no room for the rest of the training data for {PATIENCE_S:g} s: Redis "
-                f"or tenant {self._job.tenant!r} has too much waiting. Put the data into a file "
-                "that the workers can read, and name the file, or try again later.",
-                PATIENCE_S,
-            )
+    def _finish(self) -> None:
+        """Say that the input is complete, or find that the job's is the same."""
+        if not self._ended.is_set():
+            self._take(self._seal)
 
-    def _seal(self) -> bool:
-        return self._ledger.submissions.seal(self._job, self._job_id, self._unit)
-
-    def _patiently(self, step: Callable[[], bool]) -> bool:
-        """Take a step again while Redis is away; a step that was taken already does nothing."""
+    def _take(self, step: Callable[[], Step]) -> bool:
+        """Take a step until it is done; False when it need not be, or the upload was given up."""
+        wait_s = FIRST_WAIT_S
         deadline = monotonic() + PATIENCE_S
+        while not self._ended.is_set():
+            outcome = self._patiently(step)
+            if outcome in ("done", "stop"):
+                return outcome == "done"
+            if outcome == "wait":
+                self._refuse_to_wait_in_vain(deadline)
+                self._ended.wait(wait_s)
+                wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        return False
+
+    def _patiently(self, step: Callable[[], Step]) -> Step:
+        """Take a step again while Redis is away; a step that was taken already does nothing."""
+        deadline = monotonic() + self._ledger.outage_s
         while True:
             try:
                 return step()
@@ -141,9 +230,37 @@ class Upload:
                     raise
                 log.warning("job=%s: upload waits: %s", self._job_id, error)
 
-    def _send(self, chunk: ItemChunk | TextChunk) -> bool:
-        """Send one chunk; False when it must be sent again later."""
-        outcome = self._ledger.submissions.append(self._job, self._job_id, self._unit, chunk)
+    def _refuse_to_wait_in_vain(self, deadline: float) -> None:
+        """Fail a training whose tenant, or Redis, has had no room for a minute.
+
+        Workers make room for the rest of a bulk job; nothing takes a training set out again.
+        """
+        if self._job.kind == "train" and self._owns and monotonic() >= deadline:
+            raise QuotaExceeded(
+                f"There was no room for the rest of the training data for {PATIENCE_S:g} s: Redis "
+                f"or tenant {self._job.tenant!r} has too much waiting. Put the data into a file "
+                "that the workers can read, and name the file, or try again later.",
+                PATIENCE_S,
+            )
+
+    def _send(self, packed: PackedChunk) -> Step:
+        """Add the next unit to a job of this upload's own, or compare it with that of another."""
+        if self._target is not None:
+            return self._compare(self._target)
+        if not self._owns:
+            return self._follow(self._digest.hex(), packed.size)
+        outcome = self._ledger.submissions.append(
+            self._job,
+            self._job_id,
+            self._unit,
+            packed,
+            digest=self._digest.hex(),
+            owner=self._token,
+        )
+        if outcome == "added":
+            return "done"
+        if outcome == "full":
+            return "wait"
         if outcome == "too_large":
             raise InvalidData(
                 "the training data does not fit into the ledger (SEQD_MAX_PENDING_BYTES); put it "
@@ -151,18 +268,108 @@ class Upload:
             )
         if outcome == "behind":
             raise lost_units(self._job_id, self._unit)
-        if outcome == "ended":
-            self._ended.set()
-        return outcome == "added"
+        return self._lose()
+
+    def _seal(self) -> Step:
+        """Seal a job of this upload's own, or find that another's has no more units than this."""
+        if self._target is not None:
+            return self._compare_end(self._target)
+        if not self._owns:
+            return self._follow("", 0)
+        is_sealed = self._ledger.submissions.seal(
+            self._job, self._job_id, self._unit, digest=self._digest.hex(), owner=self._token
+        )
+        return "done" if is_sealed else self._lose()
+
+    def _lose(self) -> Step:
+        """Go on as one that follows: the job has ended, or another upload has taken it over."""
+        self._owns = False
+        self._note_progress(compares=True)
+        return "again"
+
+    def _follow(self, digest: str, size: int) -> Step:
+        """Compare the next unit, or with digest '' the end, with what the job has."""
+        found = self._ledger.submissions.follow(
+            self._job_id, self._unit, digest, self._token, self._silence_s
+        )
+        match found.outcome:
+            case "same":
+                return "done"
+            case "wait":
+                return "wait"
+            case "taken":
+                log.warning("job=%s: its client is silent; its upload goes on here", self._job_id)
+                self._owns = True
+                self._note_progress(compares=False)
+                return "again"
+            case "differs":
+                raise self._conflict(self._where(size))
+            case "behind":
+                raise lost_units(self._job_id, self._unit)
+            case "unknown":
+                return "stop"
+            case _:
+                self._target = found
+                return "again"
+
+    def _compare(self, target: Followed) -> Step:
+        """Compare a unit with a job that takes no more input."""
+        if target.outcome == "complete":
+            return "done"  # whether it is the same, the last one tells
+        if self._unit >= target.units:
+            return "stop"  # the job ended in front of it, and all that it has is the same
+        if self._unit == target.units - 1 and self._digest.hex() != target.digest:
+            raise self._conflict("has another input")
+        return "done"
+
+    def _compare_end(self, target: Followed) -> Step:
+        """Compare the end of the input with a job that takes no more input."""
+        is_same = target.digest == self._digest.hex() or (
+            target.outcome == "ended" and target.units == self._unit
+        )
+        if not is_same:
+            raise self._conflict("has another input")
+        return "done"
+
+    def _where(self, size: int) -> str:
+        if size == 0:
+            return f"has more input than the {self._entries:,} entries of this one"
+        first, last = self._entries + 1, self._entries + size
+        return f"has another input: it differs in the entries {first:,} to {last:,}"
+
+    def _conflict(self, difference: str) -> IdempotencyConflict:
+        return conflict(self._job, self._asked_id, self._job_id, difference)
+
+    def _note_progress(self, entries: int = 0, *, compares: bool | None = None) -> None:
+        with self._progress:
+            if self._target is None:  # else nothing is known before the end
+                self._entries += entries
+            if compares is not None:
+                self._compares = compares
+            self._progress.notify_all()
+
+    def _show_life(self) -> None:
+        """Let other clients know that this one is alive, while its input is slow or has to wait."""
+        while not self._finished.wait(self._silence_s / HEARTBEATS_OF_SILENCE):
+            if not self._owns:
+                continue
+            try:
+                self._ledger.submissions.heartbeat(self._job_id, self._token)
+            except SeqdError as error:
+                # The next one may come through; if not, another client goes on with the job.
+                log.debug("job=%s: no sign of life: %s", self._job_id, error)
 
     def _fail(self, error: BaseException) -> None:
+        """End a job of this upload's own whose input is not complete; any other goes on."""
+        if not self._owns:
+            return
         if isinstance(error, SeqdError):
             failure = failure_of(error)
         else:
             reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
             failure = Failure(code="upload_failed", message=reason[:4_096])
         try:
-            self._ledger.control.fail(self._job_id, failure)
+            self._ledger.control.fail_upload(self._job_id, failure, self._token)
         except SeqdError as also:
             # The reconciler ends the job when no chunk has come for long enough.
             log.warning("job=%s could not be ended: %s", self._job_id, also)

@@ -6,7 +6,8 @@ publishes; a plugin only turns texts into outputs.
 
 The contract's clauses, each checked by the conformance tests:
 
-    B1  classify and generate return exactly one outcome per item, in the items' order
+    B1  classify and generate return exactly one outcome per item, in the items' order: a
+        Classification or a Generation whose fields keep to their bounds, or an ItemError
     B2  a bad item yields an ItemError in its place and does not disturb its neighbours; a text
         with a lone surrogate is bad for every model
     B3  an outcome does not depend on how the items were batched
@@ -16,6 +17,7 @@ The contract's clauses, each checked by the conformance tests:
     D1  same seed, same inputs, same device: same outcome
     I1  importing and describing import no Keras, no TensorFlow, and open nothing
     O1  every parameter is described and bounded; unknown ones are refused
+    O2  what is generated for one item has no more characters than TaskSpec.output says
     M1  a loaded model says what memory it takes and what work a text is, both above 0
     A1  train writes only under context.folder
     C1  a training that was stopped or killed, and goes on from its checkpoint, reports and
@@ -31,7 +33,14 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from seqd.hookspecs.contexts import Artifact, Device, RunContext, TrainContext, WorkItem
-from seqd_schemas import Classification, Generation, ItemError, ParameterValue, Task
+from seqd_schemas import (
+    Classification,
+    Generation,
+    ItemError,
+    OutputBound,
+    ParameterValue,
+    Task,
+)
 
 
 class PluginParameters(BaseModel):
@@ -52,6 +61,9 @@ class TaskSpec:
     #: Items that one unit holds at best: about a quarter of a second to two seconds of work,
     #: since a unit is what a killed worker loses and what a cancelled job still finishes.
     unit_items: int = 512
+    #: What one item can make the task write, by its parameters (O2). Where it is stated, a job that
+    #: would write too much is refused when it is handed in, and units are made small enough.
+    output: OutputBound | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 `Ledger` joins its parts: `submissions` (submit a job), `work` (claim, renew, commit),
 `checkpoints` (of trainings), `control` (cancel, pause, remove), `jobs` (read jobs, results and
-events) and `fleet` (what workers publish). It knows nothing of Celery, plugins or Keras: whoever
-opens it hands in the callable that sends a wakeup.
+events), `inbox` (entries that other languages write) and `fleet` (what workers publish). It knows
+nothing of Celery, plugins or Keras: whoever opens it hands in the callable that sends a wakeup.
 """
 
 from seqd.ledger.ledger import Ledger

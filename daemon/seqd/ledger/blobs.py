@@ -6,8 +6,11 @@ crash gives the same numbers.
 Input, which seqd alone writes and reads, is compressed by zstd at level 1: a review takes 3.5 us
 and 600 bytes where zlib took 11.8 us and 640, and 1.1 us to inflate where zlib took 4.4. Small
 input, and results, which other languages read, by zlib at level 1: a result takes 0.3 us both ways.
-A reader tells the two apart by the first bytes. Inflating is capped, since any producer can write a
-blob.
+A reader tells the two apart by the first bytes. Inflating input is capped, since any producer can
+write a blob, and no chunk that is cut here can reach the cap.
+
+Results are rows: each is one zlib stream, so that the usual call of every language reads all of it,
+and has a bounded share of a unit's results. A row is inflated block by block, and never whole.
 """
 
 import sys
@@ -27,6 +30,7 @@ from seqd_schemas import (
     LabelledText,
     RefusedItem,
     TextChunk,
+    from_stored,
 )
 
 if sys.version_info >= (3, 14):
@@ -34,17 +38,27 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: Characters of text after which a unit is closed, whatever its number of items.
+#: Characters after which a unit is closed, whatever its number of items: those of its texts and of
+#: the callers' names for them. Fixed: who sends an input again compares it unit by unit with what
+#: an older client may have sent.
 UNIT_CHARS = 4 * 1024 * 1024
 
 #: Records of a training set in one chunk.
 TEXTS_IN_CHUNK = 2_048
 
-#: No chunk that seqd writes inflates to more, since one is closed at `UNIT_CHARS`.
+#: No chunk that seqd writes inflates to more. One is closed at `UNIT_CHARS`, so it has 5 million
+#: characters at most, of up to six bytes each (U+0000 in JSON), and 100 bytes around each of 65,536
+#: entries.
 MAX_INFLATED_BYTES = 64 * 1024 * 1024
 
-#: Parts that a unit can have been split into: one for each item of the largest unit.
-MAX_PARTS = 65_536
+#: Bytes of JSON after which a row of results is closed; a larger result has a row of its own.
+RESULT_ROW_BYTES = 8 * 1024 * 1024
+
+#: Bytes of JSON that one result may have. What is committed can be read, so both sides keep to it.
+MAX_RESULT_BYTES = 64 * 1024 * 1024
+
+#: Bytes that a reader of results inflates at a time.
+_BLOCK_BYTES = 1024 * 1024
 
 #: Of a job of one item, setting a compressor up costs more than compressing: zstd's takes 28 us and
 #: its decompressor 25, zlib's 9 and 0.1, and 2 with a window (of bits) and tables that fit.
@@ -56,9 +70,42 @@ _ZSTD_LEVEL = 1
 #: Memory that a zstd blob may ask its reader to set aside: 8 MiB. Level 1 asks for 512 KiB.
 _ZSTD_WINDOW: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
-_CHUNK: TypeAdapter[ItemChunk | TextChunk] = TypeAdapter(
-    ItemChunk | TextChunk, config=ConfigDict(defer_build=True)
+_ITEMS: TypeAdapter[tuple[Item | RefusedItem, ...]] = TypeAdapter(
+    tuple[Item | RefusedItem, ...], config=ConfigDict(defer_build=True)
 )
+_TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
+    tuple[LabelledText, ...], config=ConfigDict(defer_build=True)
+)
+
+
+class PackedChunk:
+    """A chunk of input as JSON, compressed when that is first asked for."""
+
+    __slots__ = ("_blob", "_head", "entries", "size")
+
+    def __init__(self, chunk: ItemChunk | TextChunk) -> None:
+        if isinstance(chunk, ItemChunk):
+            #: Number of its items or records.
+            self.size = len(chunk.items)
+            #: All of them as a JSON array; fields that are at their defaults are left out.
+            self.entries = _ITEMS.serializer.to_json(chunk.items, exclude_defaults=True)
+            self._head = b'{"type":"items","first_index":%d,"items":' % chunk.first_index
+        else:
+            self.size = len(chunk.texts)
+            self.entries = _TEXTS.serializer.to_json(chunk.texts, exclude_defaults=True)
+            self._head = b'{"type":"texts","texts":'
+        self._blob = b""
+
+    @property
+    def json(self) -> bytes:
+        """The chunk as JSON."""
+        return self._head + self.entries + b"}"
+
+    @property
+    def blob(self) -> bytes:
+        """The chunk as it is stored."""
+        self._blob = self._blob or pack_json(self.json)
+        return self._blob
 
 
 class ResultLine(NamedTuple):
@@ -73,7 +120,8 @@ def chunks_of(entries: Iterable[Item | RefusedItem], unit_items: int) -> Iterato
     first_index, held, chars = 0, list[Item | RefusedItem](), 0
     for entry in entries:
         held.append(entry)
-        chars += len(entry.text) if isinstance(entry, Item) else 0
+        said = entry.text if isinstance(entry, Item) else entry.refused.message
+        chars += len(said) + len(entry.custom_id)
         if len(held) >= unit_items or chars >= UNIT_CHARS:
             yield _item_chunk(first_index, held)
             first_index, held, chars = first_index + len(held), [], 0
@@ -86,7 +134,7 @@ def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:
     held, chars = list[LabelledText](), 0
     for text in texts:
         held.append(text)
-        chars += len(text.text)
+        chars += len(text.text) + len(text.label or "")
         if len(held) >= TEXTS_IN_CHUNK or chars >= UNIT_CHARS:
             yield TextChunk(texts=tuple(held))
             held, chars = [], 0
@@ -123,12 +171,12 @@ def errored_items(
 
 def pack(chunk: ItemChunk | TextChunk) -> bytes:
     """Compress a chunk of input."""
-    return pack_json(json_of(chunk))
+    return PackedChunk(chunk).blob
 
 
 def json_of(chunk: ItemChunk | TextChunk) -> bytes:
     """Return a chunk of input as JSON."""
-    return _CHUNK.dump_json(chunk)
+    return PackedChunk(chunk).json
 
 
 def pack_json(content: bytes) -> bytes:
@@ -140,31 +188,49 @@ def pack_json(content: bytes) -> bytes:
 
 def unpack_items(blob: bytes) -> ItemChunk:
     """Return a chunk of items. Raises InvalidInput for no blob, ValidationError for other JSON."""
-    return ItemChunk.model_validate_json(_inflate(blob))
+    return from_stored(ItemChunk, _inflate(blob))
 
 
 def unpack_texts(blob: bytes) -> TextChunk:
     """Return a chunk of a training set; raises what `unpack_items` does."""
-    return TextChunk.model_validate_json(_inflate(blob))
+    return from_stored(TextChunk, _inflate(blob))
 
 
-def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> bytes:
-    """Compress results to JSON Lines."""
+def pack_results(results: Iterable[ItemSuccess | ItemFailure]) -> list[bytes]:
+    """Return results as rows of JSON Lines, each compressed; one row, where they fit into it."""
     to_json = ITEM_RESULT.serializer.to_json
-    return _deflate(b"".join([to_json(result) + b"\n" for result in results]))
+    lines = [to_json(result, exclude_defaults=True) + b"\n" for result in results]
+    if sum(map(len, lines)) <= RESULT_ROW_BYTES:
+        return [_deflate(b"".join(lines))]
+    rows, held, size = list[bytes](), list[bytes](), 0
+    for line in lines:
+        if held and size + len(line) > RESULT_ROW_BYTES:
+            rows.append(_deflate(b"".join(held)))
+            held, size = [], 0
+        held.append(line)
+        size += len(line)
+    return [*rows, _deflate(b"".join(held))]
 
 
-def unpack_results(blob: bytes) -> Iterator[ItemSuccess | ItemFailure]:
-    """Yield results in their order."""
-    for line in unpack_lines(blob):
+def pack_line(json: str) -> bytes:
+    """Return one record as a row of JSON Lines, compressed."""
+    return _deflate(f"{json}\n".encode())
+
+
+def unpack_results(row: bytes) -> Iterator[ItemSuccess | ItemFailure]:
+    """Yield the results of a row in their order; raises what `unpack_lines` does."""
+    for line in unpack_lines(row):
         yield line.result
 
 
-def unpack_lines(blob: bytes) -> Iterator[ResultLine]:
-    """Yield results in their order, each with its JSON, which need not be written again."""
+def unpack_lines(row: bytes) -> Iterator[ResultLine]:
+    """Yield the results of a row in their order, each with its JSON.
+
+    Raises InvalidInput for what is no row, ValidationError for other JSON.
+    """
     validate = ITEM_RESULT.validator.validate_json
-    for json in _inflate(blob, max_streams=MAX_PARTS).splitlines():
-        yield ResultLine(validate(json), json)
+    for json in _inflated_lines(row):
+        yield ResultLine(validate(json, extra="ignore"), json)
 
 
 def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChunk:
@@ -179,23 +245,53 @@ def _deflate(content: bytes) -> bytes:
     return deflater.compress(content) + deflater.flush()
 
 
-def _inflate(blob: bytes, max_streams: int = 1) -> bytes:
-    """Inflate concatenated compressed streams. Raises InvalidInput."""
-    data, rest = b"", blob
-    for _ in range(max_streams):
+def _inflate(blob: bytes) -> bytes:
+    """Inflate one compressed stream, which is all of the blob. Raises InvalidInput."""
+    try:
+        inflater = _inflater(blob)
+        data = inflater.decompress(blob, MAX_INFLATED_BYTES + 1)
+    except (zlib.error, zstd.ZstdError) as error:
+        raise _unusable(blob, f"is not compressed by zstd or zlib: {error}") from None
+    if len(data) > MAX_INFLATED_BYTES:
+        raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
+    if not inflater.eof:
+        raise _unusable(blob, "ends in the middle")
+    if inflater.unused_data:
+        raise _unusable(blob, "goes on after its end")
+    return data
+
+
+def _inflated_lines(row: bytes) -> Iterator[bytes]:
+    """Inflate a row of results and yield its lines; of both, no more is held than one line."""
+    begun, size = list[bytes](), 0
+    for block in _inflated_blocks(row):
+        first, *lines = block.split(b"\n")
+        begun.append(first)
+        size += len(first)
+        if size > MAX_RESULT_BYTES:
+            raise _unreadable(row, f"has a result of more than {MAX_RESULT_BYTES} bytes")
+        if lines:
+            yield b"".join(begun)
+            begun = [lines.pop()]
+            size = len(begun[0])
+            yield from lines
+    if size:
+        raise _unreadable(row, "ends in the middle of a line")
+
+
+def _inflated_blocks(row: bytes) -> Iterator[bytes]:
+    inflater, rest = zlib.decompressobj(), row
+    while not inflater.eof:
         try:
-            inflater = _inflater(rest)
-            data += inflater.decompress(rest, MAX_INFLATED_BYTES + 1 - len(data))
-        except (zlib.error, zstd.ZstdError) as error:
-            raise _unusable(blob, f"is not compressed by zstd or zlib: {error}") from None
-        if len(data) > MAX_INFLATED_BYTES:
-            raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
-        if not inflater.eof:
-            raise _unusable(blob, "ends in the middle")
-        rest = inflater.unused_data
-        if not rest:
-            return data
-    raise _unusable(blob, f"goes on after {max_streams} compressed streams")
+            block = inflater.decompress(rest, _BLOCK_BYTES)
+        except zlib.error as error:
+            raise _unreadable(row, f"is not compressed by zlib: {error}") from None
+        rest = inflater.unconsumed_tail
+        if inflater.unused_data:
+            raise _unreadable(row, "goes on after its end")
+        if not block and not inflater.eof:
+            raise _unreadable(row, "ends in the middle")
+        yield block
 
 
 def _inflater(stream: bytes) -> "zlib._Decompress | zstd.ZstdDecompressor":
@@ -208,4 +304,11 @@ def _unusable(blob: bytes, reason: str) -> InvalidInput:
     return InvalidInput(
         f"a chunk of {len(blob)} bytes {reason}. Upload through seqd.client, or hand the items in "
         "inline."
+    )
+
+
+def _unreadable(row: bytes, reason: str) -> InvalidInput:
+    return InvalidInput(
+        f"a row of {len(row)} bytes of results {reason}: somebody has changed it. Hand the job in "
+        "again."
     )

@@ -16,7 +16,7 @@ from redis import Redis
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import Notify, ScriptError, Scripts, as_int, as_list, as_text
-from seqd_schemas import Failure, JobState, Keys
+from seqd_schemas import Failure, JobState, Keys, to_stored
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,13 @@ class Control:
 
     def fail(self, job_id: str, failure: Failure) -> JobState:
         """End a job as failed, whoever holds its units. Raises UnknownJob."""
-        return self._end(job_id, JobState.FAILED, failure.model_dump_json())
+        return self._end(job_id, JobState.FAILED, to_stored(failure))
+
+    def fail_upload(self, job_id: str, failure: Failure, owner: str) -> bool:
+        """End a job as failed whose input broke off; False unless the upload `owner` owns it."""
+        state = JobState.FAILED.value
+        reply = self._scripts.call("end_job", job_id, state, to_stored(failure), "", "", owner)
+        return as_text(reply) == "ended"
 
     def pause(self, job_id: str) -> JobState:
         """Let no further unit of a job be claimed.
@@ -78,20 +84,18 @@ class Control:
         return as_int(self._scripts.call("overdue", job_id)) == 1
 
     def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
-        """End jobs whose client has sent no chunk for `silence_s` seconds and did not finish."""
+        """End jobs whose upload's client has shown no sign of life for `silence_s` seconds."""
         with redis_errors(self._redis):
             latest_ms = now_ms - int(silence_s * 1000)
             rows = self._redis.zrangebyscore(self._keys.uploads(), "-inf", latest_ms)
         for job_id in cast(list[bytes], rows):
             message = (
-                f"The client sent no more input for {silence_s:g} s and did not say that it was "
-                "done. Send the job again; what had finished stays readable."
+                f"The client showed no sign of life for {silence_s:g} s and had not said that its "
+                "input was complete. Send the job again; what had finished stays readable."
             )
             failure = Failure(code="upload_abandoned", message=message, retryable=True)
             # Not `fail`: a job that somebody has deleted by hand is no error here.
-            self._scripts.call(
-                "end_job", job_id, JobState.FAILED.value, failure.model_dump_json(), "", ""
-            )
+            self._scripts.call("end_job", job_id, JobState.FAILED.value, to_stored(failure), "", "")
 
     def open_queues(self, first: int, most: int) -> list[tuple[str, str]]:
         """Return open jobs by age, from a place in their order, each with its queue.
@@ -132,7 +136,7 @@ def damaged_job(job: str, reason: str) -> JobDamaged:
     """Return the error for a job, named `job`, whose keys are not what seqd writes."""
     return JobDamaged(
         f"What Redis holds of {job} is not what seqd writes: {reason}. Somebody changed it by "
-        "hand, or another version of seqd wrote it. Hand the job in again."
+        "hand. Hand the job in again."
     )
 
 
@@ -163,7 +167,7 @@ def _known(job_id: str, outcome: str) -> str:
 
 
 def _quarantine(scripts: Scripts, job_id: bytes | str, why: Exception, *, is_certain: bool) -> bool:
-    failure = failure_of(damaged_job("this job", _reason(why))).model_dump_json()
+    failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
     done = as_int(scripts.call("quarantine", job_id, failure, int(is_certain))) == 1
     if done:
         log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))

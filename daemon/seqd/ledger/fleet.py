@@ -1,17 +1,20 @@
 """What workers publish: their records, the catalog of models, the operator's limits. Also locks.
 
 A worker's record has a time to live, so a worker that is gone drops out by itself. The catalog has
-none: a job may be submitted while no worker is up.
+none: a job may be submitted while no worker is up. `seqd.worker.stale_entries` removes from it what
+none of the workers that are up serves.
 """
 
 import logging
 from collections.abc import Collection, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.redis import redis_errors
+from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -31,7 +34,10 @@ class Fleet:
     def __init__(self, redis: Redis, settings: "Settings") -> None:
         self._redis = redis
         self._keys = settings.keys
+        self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
+        #: What `workers` returned last, and when.
+        self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         #: A worker that missed three heartbeats is gone.
         self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
 
@@ -45,7 +51,7 @@ class Fleet:
         """Write a worker's record."""
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             key = self._keys.worker(status.worker)
-            pipe.set(key, status.model_dump_json(), px=self._ttl_ms)
+            pipe.set(key, to_stored(status), px=self._ttl_ms)
             pipe.zadd(self._keys.workers(), {status.worker: status.seen_at_ms})
             pipe.execute()
 
@@ -69,6 +75,14 @@ class Fleet:
         records = _readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
 
+    def recent_workers(self, max_age_s: float) -> "list[WorkerStatus]":
+        """Return what `workers` does, or did within the last `max_age_s` seconds."""
+        read_s, workers = self._recent
+        if monotonic() - read_s > max_age_s:
+            workers = self.workers()
+            self._recent = (monotonic(), workers)
+        return workers
+
     def prune(self) -> None:
         """Delete names of workers that have not been seen for a day."""
         day_ago_ms = self.now_ms() - 24 * 3600 * 1000
@@ -86,10 +100,15 @@ class Fleet:
             return bool(self._redis.pexpire(key, ttl_ms))
 
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
-        """Write catalog entries; each replaces the one of the same model."""
+        """Write catalog entries; each replaces the one of the same model.
+
+        Each says what one item may make the model write: a client reads it without another call.
+        """
+        limit = {"max_output_characters": self._max_output_characters}
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for entry in entries:
-                pipe.hset(self._keys.catalog(), entry.model, entry.model_dump_json())
+                row = to_stored(entry.model_copy(update=limit))
+                pipe.hset(self._keys.catalog(), entry.model, row)
             pipe.execute()
 
     def publish_limits(self, settings: "Settings") -> None:
@@ -100,6 +119,10 @@ class Fleet:
             "tenant_bytes": settings.max_tenant_bytes,
             "memory_share": settings.max_memory_share,
             "job_units": settings.max_job_units,
+            "tenant_kept_bytes": settings.max_tenant_kept_bytes,
+            "results_ttl_s": settings.max_results_ttl_s,
+            "kept_s": settings.min_kept_s,
+            "inbox_entries": settings.max_inbox_entries,
         }
         with redis_errors(self._redis):
             self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
@@ -111,6 +134,34 @@ class Fleet:
         with redis_errors(self._redis):
             rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), list(models)))
         return None not in rows
+
+    def published_models(self) -> frozenset[str]:
+        """Return the names of the models in the catalog."""
+        with redis_errors(self._redis):
+            names = cast(list[bytes], self._redis.hkeys(self._keys.catalog()))
+        return frozenset(name.decode(errors="replace") for name in names)
+
+    def remove_published(self, models: Collection[str], older_than_ms: int) -> list[str]:
+        """Remove models from the catalog that were published before a time; return their names.
+
+        A worker that publishes one of them at this very moment does so again within
+        `SEQD_RECONCILE_S`.
+        """
+        names = sorted(models)
+        with redis_errors(self._redis):
+            rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), names))
+        recent = {
+            entry.model
+            for row in rows
+            if row is not None
+            for entry in self._entry(row)
+            if entry.published_at_ms >= older_than_ms
+        }
+        old = [name for name in names if name not in recent]
+        if old:
+            with redis_errors(self._redis):
+                self._redis.hdel(self._keys.catalog(), *old)
+        return old
 
     def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that workers have published, sorted by name."""
@@ -135,7 +186,7 @@ def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
     records = []
     for row in rows:
         try:
-            records.append(kind.model_validate_json(row))
+            records.append(from_stored(kind, row))
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             log.warning("a %s in Redis was left out: %s", kind.__name__, first["msg"])

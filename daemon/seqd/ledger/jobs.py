@@ -1,25 +1,38 @@
 """Reading the ledger: jobs, their units, results, events, text deltas and completions.
 
-Reads are plain commands of Redis. What cannot be read was changed by hand or written by another
-version of seqd: a job raises JobDamaged, an entry of a stream is left out with a warning.
+Reads are plain commands of Redis. What cannot be read was changed by hand, or states that only a
+later version of seqd can read it: a job raises JobDamaged or LaterVersion, an entry of a stream is
+left out with a warning.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from seqd.errors import JobDamaged
-from seqd.ledger.control import Control, damaged_job, unknown_job
+from seqd import __version__
+from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
+from seqd.ledger.control import Control, damaged_job
 from seqd.ledger.redis import redis_errors, transient_error
-from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_list, as_text
+from seqd.ledger.retention import Retention
+from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
-from seqd_schemas import Counts, Failure, Job, JobRecord, JobState, Keys, TrainingResult
+from seqd_schemas import (
+    Counts,
+    Failure,
+    Job,
+    JobRecord,
+    JobState,
+    Keys,
+    TrainingResult,
+    from_stored,
+    is_later,
+)
 
 if TYPE_CHECKING:
     from seqd_schemas import Event, TextDeltas
@@ -32,8 +45,28 @@ JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 #: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
 BLOCK_MS = 2_000
 
+#: Templates that are kept in memory as they were read; one never changes.
+MAX_TEMPLATES = 256
+
+#: Fields of a small job that has completed which `small_jobs.lua` leaves out.
+_SMALL = {
+    b"units": b"1",
+    b"units_done": b"1",
+    b"total": b"1",
+    b"succeeded": b"1",
+    b"errored": b"0",
+    b"cancelled": b"0",
+    b"expired": b"0",
+}
+#: Those that hold its results, 64 bytes each.
+_SMALL_RESULTS = ["results", *(f"results+{number}" for number in range(1, 8))]
+#: Rows of results that one read fetches, and bytes after which it stops: the memory of a reader.
+READ_ROWS = 16
+READ_BYTES = 1024 * 1024
+
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
+_Row = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +77,15 @@ class EndedRow:
     state: JobState | None
     #: False when it is not kept (any more).
     is_kept: bool
-    #: Results of a completed job of one unit; None of any other.
+    #: Results of a completed job that has one row of them; None of any other.
     blob: bytes | None
+
+
+class ResultPosition(NamedTuple):
+    """How far a reader has come in a job's results: a unit, and a row of it, counted from 0."""
+
+    unit: int
+    row: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +99,20 @@ class StreamPosition:
 class Jobs:
     """Reads jobs, results, events and text deltas."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, control: Control) -> None:
+    def __init__(
+        self, redis: Redis, scripts: Scripts, keys: Keys, control: Control, retention: Retention
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._keys = keys
         self._control = control
+        self._retention = retention
         #: Where `forget_expired` continues.
         self._cursor = 0
+        self._templates: dict[bytes, _Row] = {}
 
     def get(self, job_id: str) -> JobRecord:
-        """Return a job as it is now. Raises UnknownJob and JobDamaged."""
+        """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
         record = self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
@@ -81,6 +125,26 @@ class Jobs:
         """Return True while a job is kept."""
         with redis_errors(self._redis):
             return bool(self._redis.exists(self._keys.job(job_id)))
+
+    def missing(self, job_id: str, what: str) -> SeqdError:
+        """Return the error for a part of a job that is not there, as `unit 3 of the results`."""
+        if self.exists(job_id):
+            return damaged_job(f"job {job_id}", f"there is no {what}")
+        if self._retention.was_evicted(job_id):
+            return self._retention.unknown_job(job_id)
+        return UnknownJob(
+            f"Job {job_id} went while it was read, and with it {what}: its time to live has "
+            "passed, or somebody has removed it. Hand its input in again as a new job."
+        )
+
+    def continued(self, job_id: str) -> str | None:
+        """Return the job that one continues, also one that is not kept any more; None for none.
+
+        One that somebody has removed is not continued by any.
+        """
+        with redis_errors(self._redis):
+            earlier = cast(bytes | None, self._redis.hget(self._keys.job(job_id), "continues"))
+        return None if earlier is None else earlier.decode()
 
     def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
         """Yield those of some jobs that are kept and readable, with one round trip for all."""
@@ -153,9 +217,52 @@ class Jobs:
         """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
         return self._last_id(self._keys.completions(client))
 
-    def outputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
-        """Return the result blobs of units, None for each that is not committed."""
-        return self._blobs(self._keys.output(job_id), units)
+    def results(self, job_id: str, position: ResultPosition) -> tuple[list[bytes], ResultPosition]:
+        """Return the next rows of results without a gap, and the position to continue from.
+
+        At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
+        No row: the unit of the position is not committed.
+        """
+        reply = as_list(self._scripts.call("results", job_id, *position, READ_ROWS, READ_BYTES))
+        rows = [as_bytes(row) for row in as_list(reply[2])]
+        return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
+
+    def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
+        """Yield the rows of results of a unit or part, one at a time; none before its commit."""
+        row = 0
+        while True:
+            name = f"{unit}+{row}" if row else str(unit)
+            with redis_errors(self._redis):
+                blob = cast(bytes | None, self._redis.hget(self._keys.output(job_id), name))
+            if blob is None and name == "0":
+                blob = self._small_results(job_id)
+            if blob is None:
+                return
+            yield blob
+            row += 1
+
+    def committed(self, job_id: str, units: Sequence[int]) -> list[int]:
+        """Return those of some units that are committed, in order."""
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for unit in units:
+                pipe.hexists(self._keys.output(job_id), str(unit))
+            pipe.hexists(self._keys.job(job_id), "results")  # behind `out`, which they leave
+            *found, is_small = cast(list[bool], pipe.execute())
+        return [
+            unit
+            for unit, is_there in zip(units, found, strict=True)
+            if is_there or (unit == 0 and is_small)
+        ]
+
+    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+        """Return the first row of results of units, None for each that is not committed.
+
+        Units of one item, such as those of a sweep, have no other row.
+        """
+        blobs = self._blobs(self._keys.output(job_id), units)
+        if 0 in units and blobs[units.index(0)] is None:
+            blobs[units.index(0)] = self._small_results(job_id)
+        return blobs
 
     def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
         """Return the input blobs of units, None for each that is done or unknown."""
@@ -164,16 +271,20 @@ class Jobs:
     def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
         """Yield the input blobs of an ended job's items without an output, in the items' order.
 
-        Those of units that were done hold the failed items alone.
+        Those of units that were done hold the failed items alone. Raises UnknownJob when the job
+        goes meanwhile, and JobDamaged where one of them is missing.
         """
         kept = (self._keys.failed(job_id), self._keys.input(job_id))
         with redis_errors(self._redis):
             names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
+        if not names and not self.exists(job_id):
+            raise self.missing(job_id, "all of the items to try again")
         for name in sorted(names, key=_unit_order):
             with redis_errors(self._redis):
                 blob = cast(bytes | None, self._redis.hget(names[name], name))
-            if blob is not None:  # else its time to live has passed meanwhile
-                yield blob
+            if blob is None:
+                raise self.missing(job_id, f"unit {name.decode()} of the items to try again")
+            yield blob
 
     def parts(self, job_id: str, unit: int) -> list[str]:
         """Return the names of a unit's parts in order; of one that was not split, its own."""
@@ -194,13 +305,18 @@ class Jobs:
         block: bool = True,
         longest_wait_s: float = BLOCK_MS / 1000,
     ) -> "list[Event]":
-        """Return the events behind stream id `after`; `block` waits up to two seconds for one."""
+        """Return the events behind stream id `after`; `block` waits up to two seconds for one.
+
+        The events of a small job go soon after its end: then its last one is made from its record.
+        """
         block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
         with redis_errors(self._redis):
             reply = self._redis.xread(
                 {self._keys.events(job_id): after}, count=500, block=block_ms if block else None
             )
         streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
+        if not streams:
+            return self._last_event_of_small(job_id, after)
         return [event for _, entries in streams for event in read_events(entries)]
 
     def deltas(
@@ -231,10 +347,64 @@ class Jobs:
 
     def _get(self, job_id: str) -> JobRecord:
         with redis_errors(self._redis):
-            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.job(job_id)))
+            row = cast(_Row, self._redis.hgetall(self._keys.job(job_id)))
+            (row,) = self._whole([row])
         if not row:
-            raise unknown_job(job_id)
+            raise self._retention.unknown_job(job_id)
         return _read_record(job_id, row)
+
+    def _whole(self, rows: Sequence[_Row]) -> list[_Row]:
+        """Return jobs' hashes, those of small jobs with what their template and `_SMALL` have.
+
+        One whose template is gone, as it is when the job was removed meanwhile, comes out empty.
+        """
+        digests = {row[b"template"] for row in rows if _is_small(row)}
+        unknown = [digest for digest in digests if digest not in self._templates]
+        if unknown:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for digest in unknown:
+                    pipe.hgetall(self._keys.template(digest.decode()))
+                found = cast(list[_Row], pipe.execute())
+            if len(self._templates) + len(found) > MAX_TEMPLATES:
+                self._templates = {}
+            self._templates |= {
+                digest: template
+                for digest, template in zip(unknown, found, strict=True)
+                if b"spec" in template
+            }
+        return [self._expanded(row) if _is_small(row) else row for row in rows]
+
+    def _expanded(self, row: _Row) -> _Row:
+        template = self._templates.get(row[b"template"])
+        return {} if template is None else {**_SMALL, **template, **row}
+
+    def _small_results(self, job_id: str) -> bytes | None:
+        """Return the results of a small job that has completed; None of any other."""
+        parts = self._blobs(self._keys.job(job_id), _SMALL_RESULTS)
+        return b"".join(part for part in parts if part is not None) or None
+
+    def _last_event_of_small(self, job_id: str, after: str) -> "list[Event]":
+        """Return the last event of a small job whose events are gone, if `after` is before it."""
+        fields = ["template", "group", "ended", "last_event", "total", "succeeded", "errored"]
+        with redis_errors(self._redis):
+            row = cast(list[bytes | None], self._redis.hmget(self._keys.job(job_id), fields))
+        template, group, ended, last, total, succeeded, errored = row
+        if template is None or group is not None or ended is None:
+            return []
+        event_id = (last or ended + b"-0").decode()
+        if _stream_order(after) >= _stream_order(event_id):
+            return []
+        from seqd_schemas import Completed
+
+        counts = Counts(
+            total=int(total or 1),
+            succeeded=int(succeeded or 1),
+            errored=int(errored or 0),
+            cancelled=0,
+            expired=0,
+            processing=0,
+        )
+        return [Completed(id=event_id, job_id=job_id, at_ms=int(ended), counts=counts)]
 
     def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
         records: list[JobRecord] = []
@@ -253,17 +423,23 @@ class Jobs:
         with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(self._keys.job(job_id.decode()))
-            rows = cast(list[dict[bytes, bytes]], pipe.execute(raise_on_error=False))
+            rows = cast(list[_Row | ResponseError], pipe.execute(raise_on_error=False))
+        sound = {}
         for job_id, row in zip(ids, rows, strict=True):
-            if isinstance(row, ResponseError):
-                if transient_error(row) is not None:
-                    with redis_errors(self._redis):
-                        raise row
-                log.warning("job %s was left out of a list: %s", job_id.decode(), row)
-            elif row:
+            if not isinstance(row, ResponseError):
+                sound[job_id] = row
+                continue
+            if transient_error(row) is not None:
+                with redis_errors(self._redis):
+                    raise row
+            log.warning("job %s was left out of a list: %s", job_id.decode(), row)
+        with redis_errors(self._redis):
+            whole = self._whole(list(sound.values()))
+        for job_id, row in zip(sound, whole, strict=True):
+            if row:
                 try:
                     yield _read_record(job_id.decode(), row)
-                except JobDamaged as error:
+                except (JobDamaged, LaterVersion) as error:
                     log.warning("job left out of a list: %s", error)
 
     def _forget_gone(self, ids: Sequence[bytes]) -> int:
@@ -300,13 +476,35 @@ def _ended_row(row: list[Reply]) -> EndedRow:
     return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)
 
 
-def _read_record(job_id: str, row: dict[bytes, bytes]) -> JobRecord:
-    """Return the record of a job's hash. Raises JobDamaged."""
+def _is_small(row: _Row) -> bool:
+    """Return True for the hash of a small job that has completed."""
+    return row.get(b"state") == b"completed" and b"template" in row and b"group" not in row
+
+
+def _stream_order(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def _read_record(job_id: str, row: _Row) -> JobRecord:
+    """Return the record of a job's hash. Raises JobDamaged and LaterVersion."""
     try:
         return _record(job_id, {key.decode(): value for key, value in row.items()})
     except (KeyError, ValueError) as error:
+        if is_later(row.get(b"spec", b"")):
+            raise LaterVersion(
+                f"Job {job_id} was handed in by a later version of seqd than {__version__}, which "
+                "is the one here. Read it with that version."
+            ) from None
         reason = f"there is no field {error}" if isinstance(error, KeyError) else _first_line(error)
         raise damaged_job(f"job {job_id}", reason) from None
+
+
+def _kept_until(row: dict[str, bytes], ended_at_ms: int | None) -> int | None:
+    # One that is held is kept for a job that has not ended.
+    if ended_at_ms is None or "held_by" in row:
+        return None
+    return ended_at_ms + int(row["ttl"]) * 1000
 
 
 def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
@@ -330,11 +528,11 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         started_at_ms=_number(row, "started"),
         ended_at_ms=ended_at_ms,
         expires_at_ms=_number(row, "expires_at"),
-        kept_until_ms=None if ended_at_ms is None else ended_at_ms + int(row["ttl"]) * 1000,
+        kept_until_ms=_kept_until(row, ended_at_ms),
         continued_by=None if continued_by is None else continued_by.decode(),
-        failure=None if failure is None else Failure.model_validate_json(failure),
-        training=None if training is None else TrainingResult.model_validate_json(training),
-        job=JOB.validate_json(row["spec"]),
+        failure=None if failure is None else from_stored(Failure, failure),
+        training=None if training is None else from_stored(TrainingResult, training),
+        job=from_stored(JOB, row["spec"]),
     )
 
 
@@ -355,7 +553,7 @@ def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
 
     for event_id, fields in entries:
         try:
-            event = EVENT.validate_json(fields[b"e"])
+            event = from_stored(EVENT, fields[b"e"])
         except (KeyError, ValidationError) as error:
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
@@ -368,7 +566,7 @@ def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
 
     for entry_id, fields in entries:
         try:
-            yield TextDeltas.model_validate_json(fields[b"d"])
+            yield from_stored(TextDeltas, fields[b"d"])
         except (KeyError, ValidationError) as error:
             log.warning("deltas id=%s were left out: %s", entry_id.decode(), _first_line(error))
 

@@ -8,10 +8,12 @@ from redis import Redis
 from seqd.ledger.control import Control
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
+from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import InboxStream
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
 
@@ -30,8 +32,14 @@ class Ledger:
         self.keys = settings.keys
         self.submissions = Submissions(self._scripts, settings, notify)
         self.control = Control(redis, self._scripts, settings.keys, notify)
-        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control)
+        self.retention = Retention(redis, self._scripts, settings.keys)
+        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control, self.retention)
         self.fleet = Fleet(redis, settings)
+
+    @property
+    def outage_s(self) -> float:
+        """Seconds for which a client waits for a Redis that is away."""
+        return self._settings.outage_s
 
     @cached_property
     def work(self) -> "Work":
@@ -39,6 +47,13 @@ class Ledger:
         from seqd.ledger.work import Work
 
         return Work(self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def inbox(self) -> "InboxStream":
+        """The inbox, which few clients import."""
+        from seqd.ledger.inbox import InboxStream
+
+        return InboxStream(self.redis, self._scripts, self.keys)
 
     @cached_property
     def checkpoints(self) -> "CheckpointRecords":

@@ -1,22 +1,25 @@
 """Connections to Redis: how they are made, what their errors mean, whether the server keeps data.
 
-`connect` makes a client, `redis_errors` turns Redis's errors into ours, `check_server` refuses a
-server that evicts keys or writes nothing to disk, and `wait_until_durable` waits until what was
-written is on the server's disk.
+`connect` makes a client, whose commands are sent again until an outage is over (see `outage`),
+`redis_errors` turns Redis's errors into ours, `check_server` refuses a server that evicts keys or
+writes nothing to disk, and `wait_until_durable` waits until what was written is on the server's
+disk.
 """
 
 import logging
 import re
+from builtins import TimeoutError as SocketTimeout
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 from weakref import WeakSet
 
 from redis import Redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    BusyLoadingError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
     NoPermissionError,
@@ -30,6 +33,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from seqd.errors import REDIS_ERRORS, InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
+from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.local.endpoint import check_redis_url
 from seqd_schemas import Keys
 
@@ -52,6 +56,9 @@ _TRANSIENT = re.compile(
     r"|UNBLOCKED|Script killed by user) "
 )
 
+#: Error texts of a server without memory, and of one that cannot write to its disk.
+_FULL = re.compile(r"(?:^|\W)(?:OOM command|MISCONF )")
+
 #: What to do about them, where it is more than to try again.
 _TRANSIENT_ADVICE = {
     "READONLY": "It is a read-only replica: try again after the failover, or set SEQD_REDIS_URL "
@@ -62,44 +69,110 @@ _TRANSIENT_ADVICE = {
 _T = TypeVar("_T")
 
 
-class _RetryBreaks(Retry):
-    """Retries after a broken connection, and not after a refused password, which stays wrong."""
+class _OutageRetry(Retry):
+    """Sends a command again while its connection breaks, or an outage lasts that is waited for.
 
-    def call_with_retry(self, do: Callable[[], _T], *args: object, **options: object) -> _T:
-        def once() -> _T:
+    Not after a refused password, which stays wrong. The same object serves all connections.
+    """
+
+    def __init__(self, retries: int, outage: Outage) -> None:
+        super().__init__(NoBackoff(), retries)
+        self.outage = outage
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # redis-py gives each connection a copy; an outage is that of all of them.
+        return self
+
+    def call_with_retry(
+        self,
+        do: Callable[[], _T],
+        fail: Callable[..., object],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> _T:
+        attempts: Attempts | None = None
+        failures = 0
+        while True:
             try:
-                return do()
+                result = do()
             except (AuthenticationError, AuthorizationError) as error:
                 # redis-py counts these among the broken connections, which are tried again.
                 raise NoPermissionError(str(error)) from error
+            except (ConnectionError, TimeoutError, SocketTimeout, ResponseError) as error:
+                trouble = trouble_of(error)
+                if trouble is None or (is_retryable and not is_retryable(error)):
+                    raise
+                attempts = attempts or Attempts(self.outage, self._retries)
+                failures += 1
+                if trouble is not Trouble.FULL:
+                    # Also after a refusal: the name may stand for another server by now.
+                    fail(error, failures) if with_failure_count else fail(error)
+                if not attempts.again(trouble, error):
+                    raise
+            else:
+                # A connection proves nothing: a frozen server still has them made.
+                if with_failure_count and getattr(do, "__self__", None) is None:
+                    self.outage.has_answered = True
+                    if self.outage.is_on:
+                        self.outage.end(is_repeat=attempts is not None)
+                return result
 
-        return super().call_with_retry(once, *args, **options)  # type: ignore[arg-type]
+
+def trouble_of(error: Exception) -> Trouble | None:
+    """Return why a command failed, where that passes by itself; None for any other error."""
+    if isinstance(error, BusyLoadingError):
+        return Trouble.REFUSED
+    if not isinstance(error, ResponseError):
+        is_break = isinstance(error, (ConnectionError, TimeoutError, SocketTimeout))
+        return Trouble.BREAK if is_break else None
+    text = str(error)
+    if text.startswith("seqd: "):
+        return None
+    if transient_error(error):
+        return Trouble.REFUSED
+    is_full = isinstance(error, OutOfMemoryError) or _FULL.search(text) is not None
+    return Trouble.FULL if is_full else None
 
 
-def connect(url: str, *, retries: int = 5, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+def outage_of(redis: Redis) -> Outage:
+    """Return the outage that all connections of a client of `connect` share."""
+    retry = redis.connection_pool.connection_kwargs.get("retry")
+    return retry.outage if isinstance(retry, _OutageRetry) else Outage()
+
+
+def connect(
+    url: str,
+    *,
+    retries: int = 5,
+    timeout_s: float = SOCKET_TIMEOUT_S,
+    outage: Outage | None = None,
+) -> Redis:
     """Return a client for `url`, which connects on first use and again after a break.
 
     A connection without an answer for `timeout_s` seconds is closed, and a new one made. A command
-    without an answer is sent again, at most `retries` times, so writes must be idempotent; all
-    scripts of the ledger are, but `claim`, whose first units are claimable again when their lease
-    has run out. A refused password is not tried again. Raises InvalidSettings for a URL that is not
-    Redis's.
+    without an answer is sent again, `retries` times and for as long as `outage` allows, so writes
+    must be idempotent; all scripts of the ledger are, but `claim`, whose first units are claimable
+    again when their lease has run out. Without `outage` no outage is waited for. A refused password
+    is not tried again. Raises InvalidSettings for a URL that is not Redis's.
     """
+    outage = outage or Outage()
     try:
-        return Redis.from_url(
+        redis = Redis.from_url(
             check_redis_url(url),
             socket_timeout=timeout_s,
             socket_connect_timeout=min(5.0, timeout_s),
             socket_keepalive=True,
             health_check_interval=15,
             protocol=2,  # replies of one shape on every server, from Redis 6.2 on
-            retry=_RetryBreaks(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries),
+            retry=_OutageRetry(retries, outage),
             retry_on_error=[ConnectionError, TimeoutError],
         )
     except ValueError as error:
         raise InvalidSettings(
             f"SEQD_REDIS_URL cannot be read: {error}. Form: redis://:password@host:6379/0"
         ) from None
+    outage.address = _address_of(redis)
+    return redis
 
 
 def _address_of(redis: Redis) -> str:
@@ -129,10 +202,7 @@ def redis_errors(redis: Redis) -> Iterator[None]:
     except OutOfMemoryError as error:
         raise RedisFull(_full(redis)) from error
     except (ConnectionError, TimeoutError) as error:
-        raise RedisUnreachable(
-            f"No answer from Redis at {_address_of(redis)}: {_reason(error)} Start one with "
-            "`seqd up`, or set SEQD_REDIS_URL to a server that runs."
-        ) from error
+        raise RedisUnreachable(_unreachable(redis, error)) from error
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
             raise
@@ -203,7 +273,7 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
         return False
     timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * _timeout_s_of(redis))))  # 0 is for ever
     try:
-        with redis_errors(redis):
+        with redis_errors(redis), waiting_at_most(timeout_s):
             marked, synced = _mark_and_wait(redis, keys.durability_mark(), timeout_ms)
             if isinstance(marked, RedisError):
                 raise marked
@@ -215,6 +285,20 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
         _without_waitaof.add(redis)
         return False
     return cast(list[int], synced)[0] >= 1
+
+
+def _unreachable(redis: Redis, error: RedisError) -> str:
+    address, outage = _address_of(redis), outage_of(redis)
+    if outage.limit_s > 0 and outage.has_answered and outage.seconds() >= SHORTEST_S:
+        return (
+            f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
+            "again when it is back, or set SEQD_REDIS_URL to a server that runs."
+        )
+    return (
+        f"No answer from Redis at {address}: {_reason(error)} A running `seqd up` starts its own "
+        "server again within seconds; else start one with `seqd up`, or set SEQD_REDIS_URL to a "
+        "server that runs."
+    )
 
 
 def _not_now(redis: Redis, error: RedisError, code: str) -> str:

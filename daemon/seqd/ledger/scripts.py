@@ -13,7 +13,8 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.outage import Attempts, Trouble
+from seqd.ledger.redis import outage_of, redis_errors, trouble_of
 
 Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
@@ -22,7 +23,23 @@ Reply = bytes | int | list["Reply"]
 Notify = Callable[[str], None]
 
 #: `lua/shared/*.lua`, each in front of those that build on it.
-SHARED = ("keys", "batched_writes", "accounts", "fair_queueing", "events", "leases", "endings")
+SHARED = (
+    "keys",
+    "batched_writes",
+    "accounts",
+    "fair_queueing",
+    "events",
+    "leases",
+    "small_jobs",
+    "warnings",
+    "retention",
+    "continuing",
+    "endings",
+    "inbox",
+)
+
+#: Scripts that run another as a step of theirs: the function by which they call it, its name.
+STEPS = {"take_entry": ("submit_jobs", "submit")}
 
 #: Calls the script, and names the job at which it failed.
 LAST = "shared/run.lua"
@@ -39,12 +56,17 @@ class ScriptError(ResponseError):
 @cache
 def source_of(name: str) -> str:
     """Return the text of `lua/NAME.lua` between the parts that all scripts share."""
-    folder = resources.files("seqd.ledger") / "lua"
-    *shared, script, end = (
-        (folder / file).read_text(encoding="utf-8")
-        for file in (*(f"shared/{part}.lua" for part in SHARED), f"{name}.lua", LAST)
-    )
-    return "\n".join([*shared, "local function run()", script, "end", end])
+    shared = [_text_of(f"shared/{part}.lua") for part in SHARED]
+    step = []
+    if name in STEPS:
+        function, script = STEPS[name]
+        step = [f"local function {function}()", _text_of(f"{script}.lua"), "end"]
+    run = ["local function run()", _text_of(f"{name}.lua"), "end"]
+    return "\n".join([*shared, *step, *run, _text_of(LAST)])
+
+
+def _text_of(file: str) -> str:
+    return (resources.files("seqd.ledger") / "lua" / file).read_text(encoding="utf-8")
 
 
 class Scripts:
@@ -69,6 +91,15 @@ class Scripts:
                 return cast(Reply, script(args=[self._prefix, *arguments]))
             except ResponseError as error:
                 raise _with_job(error) from None
+
+    def attempts(self) -> Attempts:
+        """Return the attempts at a step whose reply may say that it was refused just now."""
+        return Attempts(outage_of(self._redis), 0)
+
+    def again(self, attempts: Attempts, reason: str) -> bool:
+        """Wait for the end of an outage that a reply told of; False where that took too long."""
+        error = ResponseError(reason)
+        return attempts.again(trouble_of(error) or Trouble.REFUSED, error)
 
     def raise_error(self, reason: str) -> NoReturn:
         """Raise what `call` does for an error of this text, which a script replied."""

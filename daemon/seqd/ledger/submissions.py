@@ -6,6 +6,10 @@ they boot.
 
 The job's hash has the request as JSON in its field `spec`. A field of it that the Lua scripts need
 is also a field of the hash, which `_fields` writes.
+
+An idempotency key, and an identifier, stand for a request with all of its input. Input that comes
+unit by unit is owned by one upload, whose token is in the field `owner`; who sends the same request
+again follows that upload and compares, and takes over where its client has died.
 """
 
 import hashlib
@@ -22,6 +26,8 @@ from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     IdempotencyConflict,
+    IdInUse,
+    InvalidRequest,
     JobDamaged,
     QuotaExceeded,
     RedisFull,
@@ -29,10 +35,11 @@ from seqd.errors import (
     UploadLost,
     WrongState,
 )
-from seqd.ledger.blobs import json_of, pack, pack_json
-from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.ledger.blobs import PackedChunk
+from seqd.ledger.digests import InputDigest
+from seqd.ledger.redis import trouble_of
+from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_int, as_list, as_text
 from seqd_schemas import (
-    Failure,
     FileSource,
     GenerateJob,
     InlineSource,
@@ -46,19 +53,24 @@ from seqd_schemas import (
     queue_of,
     route_of,
     task_of,
+    to_stored,
 )
 
 if TYPE_CHECKING:
+    from seqd.ledger.inbox import Entry
     from seqd.settings import Settings
 
 #: Jobs, and bytes of their input, that one step writes at most: about 3 ms of the server's time.
 SUBMIT_JOBS = 64
 SUBMIT_BYTES = 1_048_576
 
-AppendOutcome = Literal["added", "full", "too_large", "behind", "ended"]
+#: Characters of the digest of a template, which nobody has a reason to forge.
+TEMPLATE_DIGEST_CHARS = 16
 
-#: Seconds for which the inbox's refusal of a request is kept.
-REJECTION_TTL_S = 24 * 3600
+AppendOutcome = Literal["added", "full", "too_large", "behind", "not_owner", "ended"]
+FollowOutcome = Literal[
+    "same", "differs", "wait", "taken", "complete", "ended", "behind", "unknown"
+]
 
 #: Seconds after which another try may succeed. Memory is freed when results reach their time to
 #: live or workers catch up, a quota with each unit that is done.
@@ -73,11 +85,35 @@ _QUOTAS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
+class Existing:
+    """A job that has some of its input, or all, with which the sender's is still to be compared."""
+
+    #: Most items of a unit, by which its input was cut.
+    unit_items: int
+    #: True when no more input comes: it is complete, or the job has ended.
+    has_all: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """A job in the ledger. `created` is False when it had been there already."""
 
     job_id: str
     created: bool
+    #: Set where the request is the same as that of a job that is there, and the input is not known
+    #: to be: an `Upload` has to compare it.
+    existing: Existing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What `Submissions.follow` found."""
+
+    outcome: FollowOutcome
+    #: Digest of the request and of the input that the job has: set for `complete` and `ended`.
+    digest: str = ""
+    #: Number of units that it has: set for `ended`.
+    units: int = 0
 
 
 class BatchTemplate:
@@ -86,16 +122,14 @@ class BatchTemplate:
     def __init__(self, job: Job, version: int | None, unit_items: int, client: str) -> None:
         """`client` names the completion stream to which the end of each job is appended."""
         self.job = job
-        self._digest = hashlib.sha256(_canonical(job))
+        self._digest = InputDigest(job)
         self.fields = [*_fields(job, version, unit_items), "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
-        content = chunk.model_dump_json().encode()
-        digest = self._digest.copy()
-        digest.update(content)
-        head: list[Argument] = [job_id, digest.hexdigest(), "", pack_json(content)]
-        return [*head, len(chunk.items), "0", 1, ""]
+        packed = PackedChunk(chunk)
+        digest = self._digest.hex_with(packed)
+        return [job_id, digest, "", packed.blob, packed.size, "0", 1, ""]
 
 
 class Submissions:
@@ -113,27 +147,40 @@ class Submissions:
         job_id: str,
         version: int | None,
         unit_items: int,
-        chunk: ItemChunk | None = None,
+        chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
-        head: ItemChunk | TextChunk | None = None,
+        owner: str = "",
+        entry: "Entry | None" = None,
     ) -> Accepted:
         """Write a job into the ledger, with its first unit of items where there is one.
 
-        `sealed` says that `chunk` is the whole input. `head` is the first chunk of an upload that
-        is not written yet. Raises IdempotencyConflict when the identifier or the idempotency key
-        stands for another request, or for an upload that begins otherwise; QuotaExceeded and
+        `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
+        brings the rest. A caller that gives one can compare its input with that of a job that is
+        there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
+        asks for the job: it is removed and answered in the same step, if the job is created.
+
+        Raises IdempotencyConflict when the identifier (IdInUse) or the idempotency key stands for
+        something else, or for an upload under way and the caller gave no token; QuotaExceeded and
         RedisFull, both with `retry_after_s`; WrongState when the job that it continues does not
         allow that.
         """
-        digest = digest_of(job, chunk or head)
         chunk = chunk or inline_chunk(job)
-        unit, size, sealed = _first_unit(job, chunk, sealed)
-        blob = b"" if chunk is None else pack(chunk)
-        row: list[Argument] = [job_id, digest, self._idempotency_key(job), blob, size, unit]
+        packed = PackedChunk(chunk) if isinstance(chunk, ItemChunk) else chunk
+        unit, size, sealed = _first_unit(job, packed, sealed)
+        is_whole = sealed or unit == "ingest"
+        digests = _digests(job, packed, is_whole=is_whole, can_compare=owner != "")
+        blob = b"" if packed is None else packed.blob
+        row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
         fields = _fields(job, version, unit_items)
-        (reply,) = as_list(self._scripts.call("submit", len(fields), *fields, *row))
-        accepted, is_due = _accepted(job, job_id, digest, as_list(reply))
+        if owner and not is_whole:
+            fields += ["owner", owner]
+            fields += [] if packed is None else ["input_digest", digests.so_far]
+        script = "submit"
+        if entry is not None:
+            script, row = "take_entry", [*row, *entry.arguments(job_id)]
+        (reply,) = as_list(self._scripts.call(script, len(fields), *fields, *row))
+        accepted, is_due = _accepted(job, job_id, digests, as_list(reply))
         if is_due:
             self._notify(_route(job))
         return accepted
@@ -163,9 +210,18 @@ class Submissions:
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> list[Accepted | SeqdError]:
         rows = [part for row in batch for part in row]
-        reply = as_list(self._scripts.call("submit", len(template.fields), *template.fields, *rows))
-        replies = [as_list(part) for part in reply]
-        if any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies):
+        head = (len(template.fields), *template.fields)
+        attempts = self._scripts.attempts()
+        is_due = False
+        while True:
+            reply = as_list(self._scripts.call("submit", *head, *rows))
+            replies = [as_list(part) for part in reply]
+            is_due |= any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies)
+            refused = next((text for part in replies if (text := _passing_error(part))), "")
+            # All of them again: those that are there are not made twice.
+            if not refused or not self._scripts.again(attempts, refused):
+                break
+        if is_due:
             self._notify(_route(template.job))
         return [
             self._outcome(template.job, str(row[0]), str(row[1]), part)
@@ -175,10 +231,12 @@ class Submissions:
     def _outcome(
         self, job: Job, job_id: str, digest: str, reply: list[Reply]
     ) -> Accepted | SeqdError:
+        if reply[0] == b"created":  # nearly always
+            return Accepted(job_id, created=True)
         try:
             if as_text(reply[0]) == "error":
                 self._scripts.raise_error(as_text(reply[1]))
-            accepted, _ = _accepted(job, job_id, digest, reply)
+            accepted, _ = _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
         except SeqdError as error:
             return error
         except ResponseError as error:
@@ -186,46 +244,74 @@ class Submissions:
         return accepted
 
     def append(
-        self, job: Job, job_id: str, unit: int, chunk: ItemChunk | TextChunk
+        self,
+        job: Job,
+        job_id: str,
+        unit: int,
+        chunk: ItemChunk | TextChunk | PackedChunk,
+        *,
+        digest: str = "",
+        owner: str = "",
+        ingest_attempt: int | None = None,
     ) -> AppendOutcome:
         """Add unit number `unit`; sent twice it adds one. `full` asks to come again later.
 
-        Raises IdempotencyConflict when that unit was added before with other content.
+        Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
+        unit `ingest`. `digest` is that of the request and of all input up to and with this unit.
         """
-        size = len(chunk.items) if isinstance(chunk, ItemChunk) else len(chunk.texts)
-        most, content = self._settings.max_pending_bytes, json_of(chunk)
-        blob, digest = pack_json(content), hashlib.sha256(content).hexdigest()[:16]
-        reply = as_list(self._scripts.call("append", job_id, unit, blob, size, most, digest))
+        packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
+        attempt = "" if ingest_attempt is None else ingest_attempt
+        most = self._settings.max_pending_bytes
+        arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt)
+        reply = as_list(self._scripts.call("append", *arguments))
         if as_int(reply[1]):
             self._notify(_route(job))
-        outcome = as_text(reply[0])
-        if outcome == "differs":
-            raise IdempotencyConflict(
-                f"Unit {unit} of job {job_id} is there already, with other items. Send the same "
-                "items again, or hand them in as another job."
-            )
-        if outcome not in ("added", "full", "too_large", "behind"):
-            return "ended"
-        return outcome  # type: ignore[return-value] # one of these, by the line above
+        return cast(AppendOutcome, as_text(reply[0]))
 
-    def seal(self, job: Job, job_id: str, units: int, *, ingest_attempt: int | None = None) -> bool:
-        """Declare the input complete after `units` units; False when the job had ended.
+    def seal(
+        self,
+        job: Job,
+        job_id: str,
+        units: int,
+        *,
+        digest: str = "",
+        owner: str = "",
+        ingest_attempt: int | None = None,
+    ) -> bool:
+        """Declare the input complete after `units` units; False when the caller may not any more.
 
-        With `ingest_attempt` only that attempt of the unit `ingest` may. Raises UploadLost when the
+        Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
+        unit `ingest`. `digest` is that of the request and of all input. Raises UploadLost when the
         ledger has fewer units: Redis has lost some.
         """
         attempt = "" if ingest_attempt is None else ingest_attempt
-        reply = as_list(self._scripts.call("seal", job_id, units, attempt))
+        reply = as_list(self._scripts.call("seal", job_id, units, digest, owner, attempt))
         if as_int(reply[1]):
             self._notify(_route(job))
-        outcome = as_bytes(reply[0])
-        if outcome == b"behind":
+        outcome = as_text(reply[0])
+        if outcome == "behind":
             raise lost_units(job_id, units)
-        return outcome == b"sealed"
+        return outcome == "sealed"
 
-    def reject(self, job_id: str, failure: Failure) -> None:
-        """Refuse a request from the inbox, in the event stream that its producer reads."""
-        self._scripts.call("reject", job_id, failure.model_dump_json(), REJECTION_TTL_S)
+    def follow(self, job_id: str, unit: int, digest: str, owner: str, silence_s: float) -> Followed:
+        """Compare a unit with that of the job, or own the job from here on: `taken`.
+
+        `digest` is that of the request and of all input up to and with this unit, '' at the end of
+        an input of `unit` units. The upload with the token `owner` takes a job over whose own has
+        shown no sign of life for `silence_s`.
+        """
+        silence_ms = int(silence_s * 1000)
+        reply = as_list(self._scripts.call("follow", job_id, unit, digest, owner, silence_ms))
+        outcome = cast(FollowOutcome, as_text(reply[0]))
+        if outcome == "complete":
+            return Followed(outcome, digest=as_text(reply[1]))
+        if outcome == "ended":
+            return Followed(outcome, units=as_int(reply[1]), digest=as_text(reply[2]))
+        return Followed(outcome)
+
+    def heartbeat(self, job_id: str, owner: str) -> bool:
+        """Show that the client of an upload is alive; False when it does not own the job."""
+        return as_int(self._scripts.call("heartbeat", job_id, owner)) == 1
 
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
@@ -233,20 +319,20 @@ class Submissions:
         return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
 
 
+def _passing_error(reply: list[Reply]) -> str:
+    """Return why a job was refused just now, where the reason passes by itself; '' else."""
+    reason = as_text(reply[1]) if as_text(reply[0]) == "error" else ""
+    return reason if reason and trouble_of(ResponseError(reason)) else ""
+
+
 def new_job_id() -> str:
     """Return a new identifier that sorts by time: 11 hex digits of milliseconds, 10 at random."""
     return f"{int(time.time() * 1000):011x}{secrets.token_hex(5)}"
 
 
-def digest_of(job: Job, head: ItemChunk | TextChunk | None = None) -> str:
-    """Return the SHA-256 that tells a repeated request from a different one.
-
-    `head` is the first chunk of an upload, which the request itself does not hold.
-    """
-    digest = hashlib.sha256(_canonical(job))
-    if head is not None:
-        digest.update(head.model_dump_json().encode())
-    return digest.hexdigest()
+def new_token() -> str:
+    """Return a new token, by which the ledger knows an upload."""
+    return secrets.token_hex(8)
 
 
 def inline_chunk(job: Job) -> ItemChunk | None:
@@ -269,20 +355,47 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
     """Return the error for what `submit.lua` replied after `refused`."""
     reason = as_text(reply[0])
     if reason == "memory":
-        return _memory_short()
+        return memory_short()
     if reason == "incomplete":
         return WrongState(
             f"Training {job.continues} cannot be continued: its data was not uploaded completely "
             "before it ended, or is not kept any more. Hand the training in again with all of it."
+        )
+    if reason == "results_ttl_s":
+        return InvalidRequest(
+            f"results_ttl_s is {as_int(reply[1]):,}; allowed: at most {as_int(reply[2]):,} "
+            "(SEQD_MAX_RESULTS_TTL_S of the workers). Fetch the results within that time."
         )
     if reason == "continues":
         return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))
     return _over_quota(job.tenant, reason, waiting=as_int(reply[1]), allowed=as_int(reply[2]))
 
 
-def _canonical(job: Job) -> bytes:
-    text = json.dumps(job.model_dump(mode="json"), sort_keys=True)
-    return text.encode("utf-8", "surrogatepass")
+def conflict(job: Job, job_id: str, known_id: str, difference: str) -> IdempotencyConflict:
+    """Return the error for a request that is not the one that its key, or identifier, stands for.
+
+    `difference` says what job `known_id` does, as `asks for something else`.
+    """
+    key = job.idempotency_key
+    is_by_id = known_id == job_id or key is None
+    name = f"identifier {known_id!r}" if is_by_id else f"idempotency key {key!r}"
+    error = (IdInUse if is_by_id else IdempotencyConflict)(
+        f"The {name} already stands for job {known_id}, which {difference}. Send the same request "
+        "again, or choose another one."
+    )
+    error.existing_job_id = known_id
+    return error
+
+
+def memory_short() -> RedisFull:
+    """Return the error for new work on a Redis that is short of memory."""
+    error = RedisFull(
+        "Redis has used up the share of its maxmemory that new jobs may take "
+        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
+        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
+    )
+    error.retry_after_s = MEMORY_RETRY_S
+    return error
 
 
 def _route(job: Job) -> str:
@@ -306,23 +419,70 @@ def _batches(
         yield held
 
 
-def _accepted(job: Job, job_id: str, digest: str, reply: list[Reply]) -> tuple[Accepted, bool]:
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """What a request is compared by with that of a job that is there."""
+
+    #: Digest of the request without input, and with the input that comes with it.
+    of_request: str
+    so_far: str
+    #: True when no other input comes.
+    is_whole: bool
+    #: True when the caller can read its input to the end, to compare it.
+    can_compare: bool = False
+
+    @property
+    def stored(self) -> str:
+        """What the field `digest` of a new job holds."""
+        return self.so_far if self.is_whole else self.of_request
+
+
+def _digests(job: Job, first: PackedChunk | None, *, is_whole: bool, can_compare: bool) -> _Digests:
+    digest = InputDigest(job)
+    of_request = digest.hex()
+    if first is not None:
+        digest.add(first)
+    return _Digests(of_request, digest.hex(), is_whole, can_compare)
+
+
+def _accepted(
+    job: Job, job_id: str, digests: _Digests, reply: list[Reply]
+) -> tuple[Accepted, bool]:
     """Return the job that `submit.lua` names, and whether a wakeup is due. Raises its refusal."""
     outcome = as_text(reply[0])
     if outcome == "refused":
         raise refusal(job, reply[1:])
     if outcome == "exists":
-        known = Accepted(as_text(reply[1]), created=False)
-        if as_text(reply[2]) != digest:
-            raise IdempotencyConflict(_conflict(job, job_id, known.job_id))
-        return known, False
+        return _known(job, job_id, digests, [as_text(part) for part in reply[1:]]), False
+    if outcome == "answered":  # The entry of the inbox, by another worker.
+        return Accepted(job_id, created=False), False
     return Accepted(job_id, created=True), as_int(reply[2]) == 1
 
 
-def _first_unit(job: Job, chunk: ItemChunk | None, sealed: bool) -> tuple[str, int, bool]:
+def _known(job: Job, job_id: str, digests: _Digests, reply: list[str]) -> Accepted:
+    """Return a job that is there, unless it stands for another request or other input."""
+    known_id, request, so_far, unit_items, state = reply
+    if state == "mine":  # the reply to the caller that made it was lost
+        return Accepted(known_id, created=True)
+    has_all = state in ("complete", "ended")
+    # One with a file has no other input; of one that an upload adds to, more may come.
+    mine = digests.so_far if has_all else digests.stored
+    is_same = state != "open" and (so_far or request) == mine
+    if is_same and (digests.is_whole or not has_all):
+        return Accepted(known_id, created=False)
+    # From the digest of a job that came as a whole, its request alone cannot be told.
+    may_be_same = request == digests.of_request or (state == "complete" and not so_far)
+    if not may_be_same or (digests.is_whole and state == "complete"):
+        raise conflict(job, job_id, known_id, "asks for something else")
+    if not digests.can_compare:
+        raise conflict(job, job_id, known_id, "has an input that is being uploaded, or broke off")
+    return Accepted(known_id, created=False, existing=Existing(int(unit_items or 1), has_all))
+
+
+def _first_unit(job: Job, chunk: PackedChunk | None, sealed: bool) -> tuple[str, int, bool]:
     """Return the name of a job's first unit, its number of items, and whether it is all."""
     if chunk is not None:
-        return "0", len(chunk.items), sealed or isinstance(job.source, InlineSource)
+        return "0", chunk.size, sealed or isinstance(job.source, InlineSource)
     if isinstance(job, TrainJob):
         if isinstance(job.source, UploadSource) and not _inherits(job):
             return "", 0, False
@@ -349,15 +509,16 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     if isinstance(job, GenerateJob) and job.stream:
         group_by.append("stream")  # a claim streams as a whole, or not at all
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
-    fields: list[Argument] = ["spec", _without_items(job).model_dump_json(), "kind", job.kind]
+    fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
     fields += ["queue", queue, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
+    if version is not None:
+        fields += ["version", version]
+    fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
     if job.max_running_units is not None:
         fields += ["max_units", job.max_running_units]
-    if version is not None:
-        fields += ["version", version]
     if _inherits(job):
         fields += ["inherits", 1]
     if isinstance(job.source, UploadSource) and job.source.expected_items is not None:
@@ -367,31 +528,18 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     return fields
 
 
+def _template_digest(fields: Sequence[Argument]) -> str:
+    """Return the digest of what ended jobs of these fields share; see `small_jobs.lua`."""
+    content = json.dumps([str(field) for field in fields])
+    return hashlib.sha256(content.encode()).hexdigest()[:TEMPLATE_DIGEST_CHARS]
+
+
 def _without_items(job: Job) -> Job:
     """Return the request without inline items, which stand in the first unit."""
     if not isinstance(job.source, InlineSource):
         return job
     source = UploadSource(expected_items=len(job.source.items))
     return job.model_copy(update={"source": source})
-
-
-def _conflict(job: Job, job_id: str, known_id: str) -> str:
-    key = job.idempotency_key
-    name = f"identifier {job_id!r}" if known_id == job_id else f"idempotency key {key!r}"
-    return (
-        f"The {name} already stands for job {known_id}, which asks for something else. Send the "
-        "same request again, or choose another one."
-    )
-
-
-def _memory_short() -> RedisFull:
-    error = RedisFull(
-        "Redis has used up the share of its maxmemory that new jobs may take "
-        "(SEQD_MAX_MEMORY_SHARE of the workers). Nothing was written. Raise maxmemory, wait until "
-        f"old jobs have outlived their results_ttl_s, or try again in {MEMORY_RETRY_S:g} s."
-    )
-    error.retry_after_s = MEMORY_RETRY_S
-    return error
 
 
 def _over_quota(tenant: str, reason: str, *, waiting: int, allowed: int) -> QuotaExceeded:

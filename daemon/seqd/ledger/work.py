@@ -6,7 +6,6 @@ ends by `commit`, or by `fail_job` for the whole job; it is claimable again afte
 `release_worker`, or when its lease has run out.
 """
 
-import json
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +17,10 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable
-from seqd.ledger.blobs import errored_items, pack, pack_results
+from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
 from seqd.ledger.jobs import JOB
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.redis import redis_errors, trouble_of
 from seqd.ledger.scripts import (
     Argument,
     Notify,
@@ -34,7 +33,6 @@ from seqd.ledger.scripts import (
     as_text,
 )
 from seqd_schemas import (
-    SCHEMA_VERSION,
     ItemChunk,
     ItemFailure,
     ItemSuccess,
@@ -42,7 +40,10 @@ from seqd_schemas import (
     Keys,
     TextDeltas,
     TrainingResult,
+    from_stored,
+    is_later,
     job_of_run,
+    to_stored,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ log = logging.getLogger(__name__)
 #: Units and items of which one step commits at most: about 3 ms of the server's time.
 COMMIT_UNITS = 64
 COMMIT_ITEMS = 4_096
+
+#: Bytes of results after which a step is closed, and bytes that those of one unit may have: Redis
+#: takes 1 GB a call. The largest result fits, so a unit that is split often enough fits, too.
+COMMIT_BYTES = 4 * 1024 * 1024
+MAX_COMMIT_BYTES = 65 * 1024 * 1024
 
 #: Timers, jobs and warnings that one call of `expire.lua` looks at, so that it stays short.
 EXPIRE_UNITS = 200
@@ -138,6 +144,13 @@ class MiscountedResults(ResponseError):
     """A unit has another number of items than there are results: its input was replaced."""
 
 
+class OversizedResults(Exception):
+    """The results of a unit are more than one step takes: it is to be split."""
+
+
+NotCommitted = MiscountedResults | OversizedResults
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
     """A unit, its results in the items' order, and its input, whose failed items are kept."""
@@ -147,6 +160,10 @@ class Finished:
     chunk: ItemChunk | None = None
     #: True where the results count only while the lease is held.
     fenced: bool = False
+
+
+#: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
+_Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 
 
 class Work:
@@ -173,9 +190,9 @@ class Work:
             try:
                 return _claim(reply)
             except _Unreadable as error:
-                is_later = _is_later(reply[1])
-                later += is_later
-                self._release_unreadable(reply, error.job_id, None if is_later else error.why)
+                is_of_later = isinstance(reply[1], bytes) and is_later(reply[1])
+                later += is_of_later
+                self._release_unreadable(reply, error.job_id, None if is_of_later else error.why)
         return None
 
     def renew(self, units: Sequence[Unit]) -> list[Renewal]:
@@ -198,32 +215,36 @@ class Work:
 
         One that is `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the
         items that have errors are kept, so that they can be tried again. Raises MiscountedResults
-        where the number of results is not the unit's.
+        where the number of results is not the unit's, and OversizedResults for more than
+        `MAX_COMMIT_BYTES`.
         """
         (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced)])
         return _raised(outcome)
 
-    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | MiscountedResults]:
+    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | NotCommitted]:
         """Record the results of several units as `commit` does each, many in one step.
 
         Units do not depend on each other: an error of one is its own outcome.
         """
-        outcomes: list[CommitOutcome | MiscountedResults] = []
+        outcomes: list[CommitOutcome | NotCommitted] = []
         for batch in _batches(finished):
-            outcomes += self._commit([(done.unit, _commit_row(done)) for done in batch])
+            if isinstance(batch, OversizedResults):
+                outcomes.append(batch)
+            else:
+                outcomes += self._commit(batch)
         return outcomes
 
     def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
-        text = result.model_dump_json()
-        (outcome,) = self._commit([(unit, (text, 1, 0, 1, text, b""))])
+        text = to_stored(result)
+        (outcome,) = self._commit([(unit, (1, 0, 1, text, b"", 1, pack_line(text)))])
         return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
         """End the whole job as failed; False when the unit is not ours any more."""
         try:
             reply = self._scripts.call(
-                "end_job", unit.job_id, "failed", failure.model_dump_json(), unit.name, unit.attempt
+                "end_job", unit.job_id, "failed", to_stored(failure), unit.name, unit.attempt
             )
         except ResponseError as error:
             self._quarantine_or_raise(unit, error)
@@ -284,7 +305,7 @@ class Work:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:
             raise ValueError("an event gets its time from the server: leave at_ms at 0")
-        text, token = event.model_dump_json(), secrets.token_hex(4)
+        text, token = to_stored(event), secrets.token_hex(4)
         reply = self._scripts.call("publish", unit.job_id, unit.name, unit.attempt, text, token)
         if as_int(reply) == 0:
             raise LeaseLost(f"Unit {unit.name} of job {unit.job_id} is not ours any more.")
@@ -299,7 +320,7 @@ class Work:
         """
         rows: list[Argument] = []
         for unit, deltas in entries:
-            rows += (unit.job_id, unit.name, unit.attempt, deltas.model_dump_json())
+            rows += (unit.job_id, unit.name, unit.attempt, to_stored(deltas))
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
         reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]
@@ -334,22 +355,33 @@ class Work:
             self._notify(route)
         return as_int(reply[0]) == 1
 
-    def _commit(
-        self, rows: Sequence[tuple[Unit, Sequence[Argument]]]
-    ) -> list[CommitOutcome | MiscountedResults]:
+    def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
+        attempts = self._scripts.attempts()
+        replies = dict[int, Reply]()
+        waiting = list(enumerate(rows))
+        while waiting:
+            answers = self._commit_replies([row for _, row in waiting])
+            replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
+            # Only those: of a unit that was committed a repeat would say `duplicate`.
+            refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
+            if refused and not self._scripts.again(attempts, _error_of(replies[refused[0][0]])):
+                break
+            waiting = refused
+        return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
+
+    def _commit_replies(self, rows: _Batch) -> list[Reply]:
+        """Commit units in one step; return the reply of each."""
         arguments: list[Argument] = []
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
-            reply = as_list(self._scripts.call("commit", *arguments))
+            return as_list(self._scripts.call("commit", *arguments))
         except ResponseError as error:
             if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
-                return [outcome for row in rows for outcome in self._commit([row])]
-            reply = [f"error {error}".encode()]
-        units = [unit for unit, _ in rows]
-        return [self._outcome(*pair) for pair in zip(units, reply, strict=True)]
+                return [reply for row in rows for reply in self._commit_replies([row])]
+            return [f"error {error}".encode()]
 
-    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | MiscountedResults:
+    def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:
         what, _, reason = as_text(reply).partition(" ")
         if what != "error":
             outcome = CommitOutcome(what)
@@ -455,7 +487,7 @@ def _claim(reply: list[Reply]) -> Claim:
     rows, units = reply[3:], []
     row = rows[0]
     try:
-        job = JOB.validate_json(as_bytes(reply[1]))
+        job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
         for row in rows:
             units.append(_unit(row))
@@ -482,40 +514,55 @@ def _faults(text: str) -> UnitFaults:
     return UnitFaults(int(count), int(age_ms) / 1000, worker)
 
 
-def _is_later(request: Reply) -> bool:
-    """Return True for a request of a later version of the wire format."""
-    try:
-        document = json.loads(as_bytes(request))
-    except (ValueError, TypeError, RecursionError):
-        return False
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    return isinstance(version, int) and version > SCHEMA_VERSION
-
-
-def _batches(finished: Iterable[Finished]) -> Iterator[list[Finished]]:
-    """Yield the units of each call: few enough items that Redis is not held up."""
-    held, items = list[Finished](), 0
+def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults]:
+    """Yield the arguments of each call: few and small enough that Redis is not held up."""
+    held, items, size = list[tuple[Unit, Sequence[Argument]]](), 0, 0
     for done in finished:
-        if held and (len(held) == COMMIT_UNITS or items + len(done.results) > COMMIT_ITEMS):
+        rows = pack_results(done.results)
+        count, more = len(done.results), sum(map(len, rows))
+        if held and (
+            more > MAX_COMMIT_BYTES
+            or len(held) == COMMIT_UNITS
+            or items + count > COMMIT_ITEMS
+            or size + more > COMMIT_BYTES
+        ):
             yield held
-            held, items = [], 0
-        held.append(done)
-        items += len(done.results)
+            held, items, size = [], 0, 0
+        if more > MAX_COMMIT_BYTES:
+            yield OversizedResults(
+                f"the results of unit {done.unit.name} are {more:,} bytes, compressed; one step "
+                f"takes {MAX_COMMIT_BYTES:,}"
+            )
+            continue
+        held.append((done.unit, _commit_row(done, rows)))
+        items, size = items + count, size + more
     if held:
         yield held
 
 
-def _commit_row(done: Finished) -> Sequence[Argument]:
+def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     """Return the arguments of `commit.lua` for a unit, behind job, unit and attempt."""
     succeeded = sum(isinstance(result, ItemSuccess) for result in done.results)
     errored = len(done.results) - succeeded
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
-    return (pack_results(done.results), succeeded, errored, int(done.fenced), "", blob)
+    return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
 
 
-def _raised(outcome: CommitOutcome | MiscountedResults) -> CommitOutcome:
-    if isinstance(outcome, MiscountedResults):
+def _error_of(reply: Reply) -> str:
+    """Return what was wrong with a unit by the reply of its commit, '' for nothing."""
+    what, _, reason = as_text(reply).partition(" ")
+    return reason if what == "error" else ""
+
+
+def _is_passing(reply: Reply) -> bool:
+    """Return True where a unit was not committed for a reason that passes by itself."""
+    reason = _error_of(reply)
+    return reason != "" and trouble_of(ResponseError(reason)) is not None
+
+
+def _raised(outcome: CommitOutcome | NotCommitted) -> CommitOutcome:
+    if isinstance(outcome, NotCommitted):
         raise outcome
     return outcome
 

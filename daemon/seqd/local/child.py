@@ -54,6 +54,11 @@ def last_lines(path: Path, count: int, since_byte: int = 0) -> list[str]:
     return text.splitlines()[-count:]
 
 
+def end_in_words(status: int) -> str:
+    """Return how a process ended, by its exit status, such as `killed by SIGKILL`."""
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+
 class Child:
     """A started worker."""
 
@@ -113,7 +118,7 @@ class Child:
         status = self.exit_status()
         if status == os.EX_UNAVAILABLE:
             return f"status {status}: its device is sick"
-        return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+        return end_in_words(status)
 
     def ask_to_end(self) -> None:
         """Send SIGTERM to the worker alone; it takes care of its pool child itself."""

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
@@ -96,6 +97,8 @@ class FolderLock:
     def release(self) -> None:
         """Let go; does nothing when the lock is not held."""
         if self._descriptor is not None:
+            # Who reads it next shall not take this process for one that runs a server.
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -149,8 +152,14 @@ def _holder(descriptor: int) -> int:
 
 
 ENDPOINT_NAME = "endpoint.json"
+LOG_NAME = "redis.log"
 
 _TIMEOUT_S = 2.0
+
+#: Seconds to wait for a server whose `seqd up` is alive: it may just be starting.
+PATIENCE_S = 10.0
+
+_WAIT_S = 0.05
 
 
 class Endpoint(BaseModel):
@@ -167,28 +176,58 @@ def server_folder(settings: "Settings") -> Path:
     return settings.data_dir.absolute() / "redis"
 
 
-def redis_url_of(settings: "Settings") -> str:
+def redis_url_of(settings: "Settings", patience_s: float = PATIENCE_S) -> str:
     """Return the address to use: the one that is set, or that of the running embedded server.
 
-    Raises InvalidSettings for an address that seqd cannot use, and RedisUnreachable when none
-    is set and no embedded server answers.
+    An embedded server that does not answer is waited for while its `seqd up` is alive, which starts
+    it again. Raises InvalidSettings for an address that seqd cannot use, and RedisUnreachable when
+    none is set and no embedded server answers.
     """
     if settings.redis_url is not None:
         return check_redis_url(settings.redis_url)
-    path = server_folder(settings) / ENDPOINT_NAME
-    endpoint = read_endpoint(path)
+    folder = server_folder(settings)
+    deadline = time.monotonic() + patience_s
+    while True:
+        endpoint = read_endpoint(folder / ENDPOINT_NAME)
+        # The password is new at each `seqd up`, so an answer can only come from that very server.
+        if endpoint is not None and is_alive(endpoint.pid) and answers(endpoint.url):
+            return endpoint.url
+        owner = _owner(folder)
+        if owner == 0:
+            raise RedisUnreachable(_no_server(settings, endpoint))
+        if time.monotonic() >= deadline:
+            raise RedisUnreachable(_server_is_away(folder, owner))
+        time.sleep(_WAIT_S)
+
+
+def _owner(folder: Path) -> int:
+    """Return the process that runs a server on the folder; 0 when there is none."""
+    try:
+        text = (folder / LOCK_NAME).read_bytes()
+    except OSError:
+        return 0
+    owner = int(text) if text.isdigit() else 0
+    return owner if is_alive(owner) else 0
+
+
+def _no_server(settings: "Settings", endpoint: Endpoint | None) -> str:
     if endpoint is None:
-        raise RedisUnreachable(
+        return (
             f"No Redis server runs for {settings.data_dir}: start one with `seqd up`, or set "
             "SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0."
         )
-    # The password is new at each start, so an answer can only come from that very server.
-    if not (is_alive(endpoint.pid) and answers(endpoint.url)):
-        raise RedisUnreachable(
-            f"The Redis server of {settings.data_dir} (process {endpoint.pid}) no longer answers: "
-            "start one with `seqd up`, or set SEQD_REDIS_URL."
-        )
-    return endpoint.url
+    return (
+        f"The Redis server of {settings.data_dir} (process {endpoint.pid}) no longer answers, and "
+        "its `seqd up` has ended: start one with `seqd up`, or set SEQD_REDIS_URL."
+    )
+
+
+def _server_is_away(folder: Path, owner: int) -> str:
+    return (
+        f"The Redis server of {folder.parent} does not answer. Process {owner}, to which it "
+        f"belongs, is up, and `seqd up` starts its server again by itself. {folder / LOG_NAME} "
+        "says what is wrong. Try again later."
+    )
 
 
 def read_endpoint(path: Path) -> Endpoint | None:
@@ -197,7 +236,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
     Raises RedisUnreachable when it cannot be read or is not what `write_endpoint` wrote.
     """
     try:
-        return Endpoint.model_validate_json(path.read_bytes())
+        return from_stored(Endpoint, path.read_bytes())
     except FileNotFoundError:
         return None
     except PermissionError:
@@ -214,7 +253,7 @@ def read_endpoint(path: Path) -> Endpoint | None:
 
 def write_endpoint(path: Path, endpoint: Endpoint) -> None:
     """Publish the server to other commands of the same user."""
-    write_private(path, endpoint.model_dump_json() + "\n")
+    write_private(path, to_stored(endpoint) + "\n")
 
 
 def answers(url: str) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,9 @@ from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
 from seqd.local.child import last_lines, open_log
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
+    LOG_NAME,
     Endpoint,
     FolderLock,
-    answers,
     check_redis_url,
     server_folder,
     write_endpoint,
@@ -79,7 +80,6 @@ def _speaks_redis(port: int) -> bool:
 
 
 CONFIG_NAME = "redis.conf"
-LOG_NAME = "redis.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +149,41 @@ STOP_TIMEOUT_S = 10.0
 #: A server whose owner was killed ends by itself, well within this.
 LOCK_PATIENCE_S = 5.0
 
+#: Seconds that `answer` waits. A server at work answers within milliseconds, and whoever asks looks
+#: after the workers, too.
+ANSWER_TIMEOUT_S = 0.3
+
 _POLL_S = 0.01
 _LOG_LINES = 8
 
 
+class Answer(StrEnum):
+    """What a server says when it is asked."""
+
+    READY = "ready"
+    """It takes commands."""
+    BUSY = "busy"
+    """It answers something else: it loads its file, say, or runs a script."""
+    NONE = "none"
+    """It says nothing, or cannot be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server to use, and the process of ours that it is, unless `SEQD_REDIS_URL` names it."""
+
+    url: str
+    embedded: "EmbeddedServer | None" = None
+
+
 @contextmanager
-def running_server(settings: Settings) -> Iterator[str]:
-    """Yield the address of a server: the one that is set, or an embedded one for the while."""
+def running_server(settings: Settings) -> Iterator[RunningServer]:
+    """Yield the server that is set, or an embedded one that runs for the while."""
     if settings.redis_url is not None:
-        yield check_redis_url(settings.redis_url)
+        yield RunningServer(check_redis_url(settings.redis_url))
         return
     with EmbeddedServer(settings) as server:
-        yield server.url
+        yield RunningServer(server.url, server)
 
 
 class EmbeddedServer:
@@ -168,10 +191,12 @@ class EmbeddedServer:
 
     Start it from a thread that lives as long as the server should, such as the main one: on
     Linux the kernel ends it with that thread. As a context manager it starts and stops.
+    `redis_watchdog` starts it again when it has died.
     """
 
     def __init__(self, settings: Settings, start_timeout_s: float = START_TIMEOUT_S) -> None:
         self.folder = server_folder(settings)
+        self.log = self.folder / LOG_NAME
         self._wanted_port = settings.redis_port
         self._start_timeout_s = start_timeout_s
         self._lock = FolderLock(self.folder)
@@ -180,17 +205,14 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """Its address, password included; differs at each start."""
-        if self._config is None:
-            raise RuntimeError("the server is not running")
-        return f"redis://default:{self._config.password}@{LOOPBACK}:{self._config.port}/0"
+        """Its address, password included; differs from one `start` to the next."""
+        config = self._running_config()
+        return f"redis://default:{config.password}@{LOOPBACK}:{config.port}/0"
 
     @property
     def pid(self) -> int:
         """Its process."""
-        if self._server is None:
-            raise RuntimeError("the server is not running")
-        return self._server.pid
+        return self._process().pid
 
     def start(self) -> None:
         """Start the server and wait until it answers, an earlier run's jobs loaded.
@@ -204,21 +226,64 @@ class EmbeddedServer:
             self._config = ServerConfig(
                 self.folder, choose_port(self._wanted_port), password=secrets.token_urlsafe(32)
             )
-            self._launch(self._config)
+            self.launch()
+            self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
 
-    def revive(self) -> bool:
-        """Start the server again, at the same address, if it has crashed; True if it had.
+    def launch(self) -> None:
+        """Start the process, again at the address it had; `answer` says when it is ready.
 
-        Cheap while it runs. What it had written comes back, except for the last second at
-        most where the whole machine went down. Raises as `start` does.
+        What it had written comes back, except for the last second at most where the whole machine
+        went down. Raises InvalidSettings (no program) or OSError (a full disk), and leaves no
+        process then.
         """
-        if self._config is None or self._server is None or self._server.poll() is None:
-            return False
-        self._launch(self._config)
-        return True
+        config = self._running_config()
+        binary = choose_binary(self.folder)
+        command = [str(binary.path), str(write_config(config, binary))]
+        with open_log(self.log) as log:
+            self._server = subprocess.Popen(  # noqa: S603 (a program that we found, no shell)
+                launch_command(command, signal.SIGTERM),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                pass_fds=(self._lock.descriptor,),
+                # Ctrl-C in the terminal must reach the workers first, and the server last.
+                start_new_session=True,
+            )
+        try:
+            write_endpoint(self.folder / ENDPOINT_NAME, Endpoint(url=self.url, pid=self.pid))
+        except OSError:
+            # No other command could find it, and it could not write its own file either.
+            self.kill()
+            raise
+
+    def answer(self) -> Answer:
+        """Ask the server; takes `ANSWER_TIMEOUT_S` at most for each of two steps."""
+        config = self._running_config()
+        address = (LOOPBACK, config.port)
+        try:
+            with socket.create_connection(address, timeout=ANSWER_TIMEOUT_S) as connection:
+                connection.sendall(f"AUTH {config.password}\r\nPING\r\n".encode())
+                reply = connection.recv(256)
+                if reply == b"+OK\r\n":  # the other line comes in a packet of its own
+                    reply += connection.recv(256)
+        except OSError:
+            return Answer.NONE
+        if reply.endswith(b"+PONG\r\n"):
+            return Answer.READY
+        return Answer.BUSY if reply else Answer.NONE
+
+    def exit_status(self) -> int | None:
+        """Return the status of the process, minus its signal's number; None while it runs."""
+        return self._process().poll()
+
+    def kill(self) -> None:
+        """Kill the process and wait for its end; for one that hangs."""
+        self._process().kill()
+        self._process().wait()
 
     def stop(self) -> None:
         """Stop the server, its file synced, and wait for its end. May be called twice."""
@@ -233,27 +298,24 @@ class EmbeddedServer:
             self._server = None
         self._lock.release()
 
-    def _launch(self, config: ServerConfig) -> None:
-        binary = choose_binary(self.folder)
-        command = [str(binary.path), str(write_config(config, binary))]
-        with open_log(self.folder / LOG_NAME) as log:
-            self._server = subprocess.Popen(  # noqa: S603 (a program that we found, no shell)
-                launch_command(command, signal.SIGTERM),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                pass_fds=(self._lock.descriptor,),
-                # Ctrl-C in the terminal must reach the workers first, and the server last.
-                start_new_session=True,
-            )
-        self._wait_until_it_answers()
-        self._publish()
+    def log_tail(self, lines: int = _LOG_LINES) -> list[str]:
+        """Return the last lines of its log."""
+        return last_lines(self.log, lines)
+
+    def _running_config(self) -> ServerConfig:
+        if self._config is None:
+            raise RuntimeError("the server is not running")
+        return self._config
+
+    def _process(self) -> "subprocess.Popen[bytes]":
+        if self._server is None:
+            raise RuntimeError("the server is not running")
+        return self._server
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        while not answers(self.url):
-            if self._server is None or self._server.poll() is not None:
+        while self.answer() is not Answer.READY:
+            if self.exit_status() is not None:
                 raise RedisUnreachable(self._failure("ended before it answered"))
             if time.monotonic() > deadline:
                 raise RedisUnreachable(
@@ -261,14 +323,9 @@ class EmbeddedServer:
                 )
             time.sleep(_POLL_S)
 
-    def _publish(self) -> None:
-        endpoint = Endpoint(url=self.url, pid=self.pid)
-        write_endpoint(self.folder / ENDPOINT_NAME, endpoint)
-
     def _failure(self, what: str) -> str:
-        log = self.folder / LOG_NAME
-        tail = "\n".join(last_lines(log, _LOG_LINES))
-        return f"The embedded Redis server {what}. {log} ends with:\n{tail}"
+        tail = "\n".join(self.log_tail())
+        return f"The embedded Redis server {what}. {self.log} ends with:\n{tail}"
 
     def __enter__(self) -> Self:
         self.start()

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from seqd.local.child import Child, log_path, make_log_folder
+from seqd.local.restarts import RESTARTS, RestartPolicy
 from seqd.local.slots import Slot
 from seqd.settings import Settings
 
@@ -58,41 +59,15 @@ class WorkerChange:
 OnChange = Callable[[WorkerChange], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RestartPolicy:
-    """Waits of 1, 2, 4 ... 30 s between starts, which two kinds of worker begin anew.
-
-    One that lived for 60 s; and one that took work and was then ended by a signal, such as the
-    out-of-memory killer's. It had started well, and a start of seconds before each such death
-    keeps the slot from spinning. A worker that dies while it starts, or that ends itself each
-    time, is the one to wait longer and longer for.
-    """
-
-    first_s: float = 1.0
-    longest_s: float = 30.0
-    forgiven_after_s: float = 60.0
-
-    def deaths_in_a_row(
-        self, before: int, lived_s: float, *, was_ready: bool = False, by_signal: bool = False
-    ) -> int:
-        """Count a death: one more than `before`, or the first where it is forgiven."""
-        is_forgiven = lived_s >= self.forgiven_after_s or (was_ready and by_signal)
-        return 1 if is_forgiven else before + 1
-
-    def wait_s(self, deaths_in_a_row: int) -> float:
-        """Seconds to wait after the given number of deaths, from 1."""
-        # 2 ** 30 s is beyond any limit, and the power stays a small number.
-        doubled = self.first_s * 2.0 ** min(deaths_in_a_row - 1, 30)
-        return float(min(self.longest_s, doubled))
-
-
 #: How a worker can be told from its predecessor on the same slot: 24 random bits.
 _NONCE_BYTES = 3
 
 
 def worker_command(slot: Slot, worker_id: str) -> list[str]:
     """Return the command line of a worker."""
-    return [sys.executable, "-m", "seqd", "worker", "--slot", slot.name, "--name", worker_id]
+    # -P: no module of the working folder in the place of one of ours.
+    command = [sys.executable, "-P", "-m", "seqd", "worker"]
+    return [*command, "--slot", slot.name, "--name", worker_id]
 
 
 def new_worker_id(slot: Slot) -> str:
@@ -248,9 +223,9 @@ class Supervisor:
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
     by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `periodic_task()` is called a few times a second between startup and shutdown,
-    such as to revive an embedded server. What these raise ends the supervisor, after every worker
-    was stopped.
+    it takes work. `periodic_task()` is called a few times a second from the startup until the last
+    worker has ended, such as to look after an embedded server. What these raise ends the
+    supervisor, after every worker was stopped.
     """
 
     def __init__(
@@ -264,7 +239,7 @@ class Supervisor:
         is_ready: Callable[[str], bool] = lambda worker_id: True,
         periodic_task: Callable[[], object] = lambda: None,
         command: CommandFactory = worker_command,
-        restarts: RestartPolicy = RestartPolicy(),
+        restarts: RestartPolicy = RESTARTS,
         grace_s: float = GRACE_S,
     ) -> None:
         self._settings = settings
@@ -320,6 +295,8 @@ class Supervisor:
     def _wait_for_ends(self, deadline: float) -> None:
         while self._running() and self._stop.count < 2 and time.monotonic() < deadline:
             self._stop.wait(min(_LOOK_S, deadline - time.monotonic()))
+            # Workers that end commit and release what they hold.
+            self._periodic_task()
             for place in self._running():
                 if _child(place).has_ended():
                     self._reap_stopped(place)

@@ -40,7 +40,9 @@ def catalog_entry(
         plugin_version=status.version,
         tasks={
             task: TaskSchema(
-                parameters=spec.parameters.model_json_schema(), unit_items=spec.unit_items
+                parameters=spec.parameters.model_json_schema(),
+                unit_items=spec.unit_items,
+                output=spec.output,
             )
             for task, spec in model.tasks.items()
         },

@@ -109,7 +109,7 @@ def _check_progress(progress: Mapping[str, JsonValue]) -> None:
 def read_state(state: bytes) -> State:
     """Read `checkpoint.json`; raises CheckpointDamaged."""
     try:
-        return State.model_validate(json.loads(state))
+        return State.model_validate(json.loads(state), extra="ignore")
     except (ValueError, ValidationError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointDamaged(f"checkpoint.json is not one: {reason}") from None

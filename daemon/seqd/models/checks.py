@@ -11,7 +11,7 @@ from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import PLUGIN_API_VERSION, Model, Needs, PluginParameters, TaskSpec
 from seqd.parameters import check_parameters
 from seqd.validation import listed
-from seqd_schemas import Parameters, ParameterValue, Task
+from seqd_schemas import OutputBound, Parameters, ParameterValue, Task
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABEL = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -111,6 +111,26 @@ def _check_task(where: str, spec: object) -> None:
     if not isinstance(spec.unit_items, int) or not 1 <= spec.unit_items <= 65_536:
         raise PluginFault(f"{where}: unit_items is {spec.unit_items!r:.80}; allowed: 1 to 65536.")
     check_parameters_class(where, spec.parameters)
+    if spec.output is not None:
+        _check_output(where, spec.output, spec.parameters)
+
+
+def _check_output(where: str, output: object, parameters: type[PluginParameters]) -> None:
+    """Check that what bounds a task's output are parameters of it (clause O2)."""
+    if not isinstance(output, OutputBound):
+        raise PluginFault(f"{where}: its output is {output!r:.80}. Use seqd_schemas.OutputBound.")
+    fields = parameters.model_json_schema().get("properties", {})
+    for name in (*output.factors, *output.lists):
+        if name not in fields:
+            raise PluginFault(
+                f"{where}: its output names {name!r}, which is no parameter. "
+                f"Parameters: {listed(fields)}."
+            )
+    for name in output.factors:
+        if fields[name].get("type") != "integer":
+            raise PluginFault(
+                f"{where}: its output multiplies parameter {name!r}, which is no whole number."
+            )
 
 
 def _check_presets(model: Model) -> None:

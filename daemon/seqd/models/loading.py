@@ -14,7 +14,7 @@ from typing import Final
 import pluggy
 
 import seqd
-from seqd.errors import PluginFault
+from seqd.errors import NameTaken, PluginFault
 from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
@@ -53,8 +53,9 @@ class Candidate:
 
 
 def discover() -> tuple[Candidate, ...]:
-    """Find all candidates, sorted by name, then the daemon's own first, then by distribution.
+    """Find all candidates: those that ship with seqd first, then by name and distribution.
 
+    So no other distribution can take the name of a model that ships with seqd: the first has it.
     `entry_points(group=...)` reads each distribution once even when `sys.path` has it twice,
     and keeps two distributions that use one name, so that the second can be refused.
     """
@@ -63,9 +64,9 @@ def discover() -> tuple[Candidate, ...]:
     return tuple(sorted(found, key=_order))
 
 
-def _order(candidate: Candidate) -> tuple[str, bool, str, str]:
-    foreign = candidate.distribution != PROJECT
-    return candidate.name, foreign, candidate.distribution, candidate.address
+def _order(candidate: Candidate) -> tuple[bool, str, str, str]:
+    is_foreign = candidate.distribution != PROJECT
+    return is_foreign, candidate.name, candidate.distribution, candidate.address
 
 
 def _built_in(name: str, address: str) -> Candidate:
@@ -291,7 +292,7 @@ def _check_name_is_free(
         raise PluginFault(f"it brings two models named {name!r}. Rename one of them.")
     if name in owners:
         owner = owners[name]
-        raise PluginFault(
+        raise NameTaken(
             f"its model {name!r} is already brought by the plugin {owner.name!r} of "
             f"{owner.distribution}. Rename it, or disable one of the two plugins with "
             "SEQD_DISABLED_PLUGINS."
@@ -309,7 +310,8 @@ def _check_still_light(heavy_before: frozenset[str]) -> None:
 
 def _broken(candidate: Candidate, error: BaseException, seconds: float) -> PluginStatus:
     LOG.debug("plugin %s raised", candidate.name, exc_info=error)
-    return refuse(candidate, reason_for(error, candidate), import_seconds=seconds)
+    code = error.code if isinstance(error, PluginFault) else "import_failed"
+    return refuse(candidate, reason_for(error, candidate), code=code, import_seconds=seconds)
 
 
 def _ready(candidate: Candidate, models: Mapping[str, Model], seconds: float) -> PluginStatus:

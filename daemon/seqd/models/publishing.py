@@ -24,7 +24,7 @@ from seqd.errors import LeaseLost, PluginFault
 from seqd.models.disk import sync, write_atomically, writing
 from seqd.models.labels import read_labels, write_labels
 from seqd.models.version_files import VersionDraft, seal_folder, write_manifest
-from seqd_schemas import ModelManifest
+from seqd_schemas import ModelManifest, from_stored, to_stored
 
 STAGING = ".staging"
 
@@ -196,10 +196,10 @@ def _file(folder: Path, run_id: str) -> Path:
 def _read(folder: Path, run_id: str) -> PublishRecord:
     """Read the file, which is written atomically; one that makes no sense restores no label."""
     try:
-        return PublishRecord.model_validate_json(_file(folder, run_id).read_bytes())
+        return from_stored(PublishRecord, _file(folder, run_id).read_bytes())
     except (FileNotFoundError, ValidationError):
         return PublishRecord()
 
 
 def _write(folder: Path, run_id: str, record: PublishRecord) -> None:
-    write_atomically(_file(folder, run_id), f"{record.model_dump_json()}\n".encode())
+    write_atomically(_file(folder, run_id), f"{to_stored(record)}\n".encode())

@@ -7,7 +7,7 @@ from typing import Self
 
 import pluggy
 
-from seqd.errors import InvalidSettings, UnknownModel
+from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
@@ -26,6 +26,9 @@ class Registry:
         self._statuses: list[PluginStatus] = []
         self._models: dict[str, Model] = {}
         self._owners: dict[str, PluginStatus] = {}
+        #: Plugins that ship with seqd and are broken here, by the name of their model: another
+        #: model of this name would serve in their place what the other workers do not.
+        self._reserved: dict[str, PluginStatus] = {}
         _check_selection(candidates, settings)
         for candidate in candidates:
             self._statuses.append(self._take(candidate, settings))
@@ -92,8 +95,11 @@ class Registry:
                 candidate,
                 f"the plugin name {candidate.name!r} is already used by {first.distribution} "
                 f"{first.version}. Uninstall one of the two distributions.",
+                code=NameTaken.code,
             )
-        loaded = load_plugin(candidate, self._manager, self._owners)
+        loaded = load_plugin(candidate, self._manager, self._reserved | self._owners)
+        if loaded.status.state is PluginState.BROKEN and candidate.distribution == PROJECT:
+            self._reserved[candidate.name] = loaded.status
         self._models.update(loaded.models)
         self._owners.update(dict.fromkeys(loaded.models, loaded.status))
         return loaded.status

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from seqd import __version__
 from seqd.errors import ArtifactDamaged, PluginFault
 from seqd.hookspecs import Artifact
 from seqd.models.disk import sync, write_atomically, writing
@@ -20,6 +21,8 @@ from seqd_schemas import (
     FileDigest,
     ModelManifest,
     ParameterValue,
+    from_stored,
+    is_later,
     run_id_of,
 )
 
@@ -79,7 +82,7 @@ def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifes
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     """Write a manifest into its folder, replacing one of an earlier attempt."""
-    content = manifest.model_dump_json(indent=2) + "\n"
+    content = manifest.model_dump_json(indent=2, exclude_defaults=True) + "\n"
     write_atomically(folder / MANIFEST_NAME, content.encode())
 
 
@@ -95,8 +98,13 @@ def read_manifest(folder: Path) -> ModelManifest:
     if len(content) > MAX_MANIFEST_BYTES:
         raise ArtifactDamaged(f"{path} is longer than {MAX_MANIFEST_BYTES:,} bytes")
     try:
-        return ModelManifest.model_validate_json(content)
+        return from_stored(ModelManifest, content)
     except ValidationError as error:
+        if is_later(content):
+            raise ArtifactDamaged(
+                f"{path} was written by a later version of seqd than {__version__}, which is the "
+                "one here. Install that one here, or serve another version."
+            ) from None
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise ArtifactDamaged(f"{path} is not a manifest: {place}: {first['msg']}") from None

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from seqd.analysis.curves import LearningCurve
 from seqd.hookspecs import Checkpoint, Dataset, Device, WorkItem
+from seqd.hookspecs.reports import Reporter
 from seqd.models.checkpoints import Content, decode, encode, read_state
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ class MemoryCheckpoints:
 
 #: The device that the contexts have unless they are given one.
 CPU = Device(slot="cpu:0", kind="cpu", threads=1)
+
+#: Makes events of what a training reports, which checks it.
+_REPORTER = Reporter("test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,8 @@ class MemoryRunContext:
 class MemoryTrainContext:
     """A `TrainContext` that keeps what the training reports, in call order.
 
+    A report that a worker could not publish raises PluginFault, as it does there.
+
     `folder` is made if it is missing. Give the same `checkpoints` to a second context to test
     that a training goes on where another stopped.
     """
@@ -249,19 +255,23 @@ class MemoryTrainContext:
 
     def step(self, done: int, total: int, **metrics: float) -> None:
         """Keep the report, in `steps`; nothing is throttled."""
+        _REPORTER.step(done, total, metrics, None)
         self.steps.append(StepReport(done, total, dict(metrics)))
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
         """Keep the report, in `epochs` and in `curve`."""
+        _REPORTER.epoch(epoch, epochs, seconds, metrics)
         self.curve.add(epoch, seconds, metrics)
         self.epochs.append(EpochReport(epoch, epochs, seconds, dict(metrics)))
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
         """Keep the sample, in `samples`."""
+        _REPORTER.sample(epoch, temperature, prompt, text)
         self.samples.append(SampleReport(epoch, temperature, prompt, text))
 
     def log(self, message: str) -> None:
         """Keep the message, in `logs`."""
+        _REPORTER.log(message)
         self.logs.append(message)
 
     def fingerprint(self, records: int, sha256: str) -> None:

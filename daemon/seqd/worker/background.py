@@ -7,12 +7,14 @@ a trace would look healthy.
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
 from seqd.worker.logs import log_and_continue
+from seqd.worker.stale_entries import StaleEntries
 from seqd.worker.unserved import Unserved
 
 if TYPE_CHECKING:
@@ -23,6 +25,17 @@ log = logging.getLogger(__name__)
 
 #: Seconds for which a task may finish its round when the worker ends.
 CLOSE_S = 10.0
+
+#: Seconds until a round that failed is tried again, where the task's own pause is longer.
+RETRY_S = 0.5
+
+#: Seconds that workers have to renew their leases when Redis is back, before leases count as run
+#: out: they try twice a second.
+RENEWAL_GRACE_S = 3.0
+
+#: Seconds without a round, beside the pause between two, from which on Redis counts as having been
+#: away.
+LONGEST_GAP_S = 2.0
 
 #: Seconds between two removals of records whose time to live is over.
 PRUNE_EVERY_S = 60.0
@@ -35,7 +48,7 @@ class PeriodicTask(ABC):
     blocks = False
 
     def __init__(self, name: str, pause_s: float) -> None:
-        """`pause_s` is the wait after each round, or, of a task that blocks, a failed one."""
+        """`pause_s` is the wait after each round, but of a task that blocks."""
         self._name = name
         self._pause_s = pause_s
         self._closed = Event()
@@ -61,8 +74,12 @@ class PeriodicTask(ABC):
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            succeeded = log_and_continue(f"a round of the {self._name} failed", self.run_once)
-            if not (self.blocks and succeeded):
+            succeeded = log_and_continue(
+                f"a round of the {self._name} failed", self.run_once, is_repeated=True
+            )
+            if not succeeded:
+                self._closed.wait(min(self._pause_s, RETRY_S))
+            elif not self.blocks:
                 self._closed.wait(self._pause_s)
 
 
@@ -95,21 +112,52 @@ class Reconciler(PeriodicTask):
         self._queues = queues
         self._models = frozenset(route.partition(".")[2] for route in routes)
         self._publish_catalog = publish_catalog
+        self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
         self._unserved = Unserved(ledger, settings.unfit_grace_s)
         self._pruned_at = 0.0
+        #: When the last round ended well, and until when leases may be renewed after an outage.
+        self._succeeded_at: float | None = None
+        self._renewed_by = -inf
+        self._lease_s = settings.lease_s
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and notify workers of what waits."""
         if self._holds_lock():
-            released = self._ledger.work.expire()
-            if released:
-                log.info("made claimable units=%d", released)
+            self._expire()
             self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
             log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
+            log_and_continue("ended jobs that should make room not removed", self._evict)
             self._prune()
+            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
+        else:
+            self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
+        self._succeeded_at = monotonic()
+
+    def _expire(self) -> None:
+        """Make units claimable whose lease has run out, but not at once after an outage.
+
+        Nobody could renew meanwhile. Those that work on them do so now, and what a training has
+        done since its last checkpoint is not done again.
+        """
+        now = monotonic()
+        gap_s = 0.0 if self._succeeded_at is None else now - self._succeeded_at
+        # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
+        is_new = now - self._renewed_by > self._lease_s
+        if gap_s > self._pause_s + LONGEST_GAP_S and is_new:
+            self._renewed_by = now + RENEWAL_GRACE_S
+        if now < self._renewed_by:
+            return
+        released = self._ledger.work.expire()
+        if released:
+            log.info("made claimable units=%d", released)
+
+    def _evict(self) -> None:
+        evicted = self._ledger.retention.evict()
+        if evicted:
+            log.warning("removed before their time, to make room: ended jobs=%d", evicted)
 
     def _holds_lock(self) -> bool:
         try:

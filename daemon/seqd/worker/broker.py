@@ -6,25 +6,29 @@ worker that should cost one message or one connection; they are changed here:
 
 - A message that is not JSON, or not of its shape, ends the worker with an exception, and one with
   a `compression` header is inflated without a limit. Anyone who can write to Redis can push one.
-- A Redis that cannot do something just now, such as during a failover, ends the worker.
+- A Redis that cannot do something just now, during a failover or without memory, ends the worker.
 - A message whose acknowledgement was lost counts as being worked on for ever (kombu 5.7 logs
   "Couldn't ack"); with a prefetch of one the worker then receives no other and looks healthy.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from types import ModuleType
 
 from celery import Celery
+from celery.loaders.app import AppLoader
 from celery.signals import setup_logging
 from kombu import compression
 from kombu.transport import redis, virtual
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
-from seqd.ledger.redis import transient_error
+from seqd.ledger.redis import trouble_of
 from seqd.ledger.wakeup import broker_settings
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
+from seqd.worker.reconnect import ReconnectingConsumer, silence_repeats
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,9 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
     """Return the application that a node listens with; changes kombu in this process."""
     setup_logging.connect(configure_logging)
     _patch_kombu()
-    app = Celery("seqd")
+    silence_repeats()
+    # A class: of a name Celery would look for its module in the working folder, too.
+    app = Celery("seqd", loader=PathLoader)
     app.conf.update(broker_settings(redis_url, settings))
     app.conf.update(
         imports=["seqd.worker.child"],
@@ -51,6 +57,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         task_retry_on_worker_lost=False,
         # With this on, a Redis restart loses the message for good.
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_consumer=f"{ReconnectingConsumer.__module__}:{ReconnectingConsumer.__name__}",
         worker_pool="prefork",
         worker_concurrency=1,
         # A forked child would inherit dead thread pools; a spawned one gets the slot's
@@ -77,6 +84,22 @@ def _patch_kombu() -> None:
     redis.GlobalKeyPrefixMixin.parse_response = _disconnect_if_in_trouble  # type: ignore[method-assign,assignment]
     for content_type in compression.encoders():  # type: ignore[no-untyped-call]
         compression.register(_refuse, _refuse, content_type)  # type: ignore[no-untyped-call]
+
+
+class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
+    """Imports from the path alone, where Celery's own loaders look into the working folder first.
+
+    There may be a clone in a folder `seqd`, or a module with the name of a library.
+    """
+
+    def import_from_cwd(
+        self,
+        module: str,
+        imp: Callable[..., ModuleType] | None = None,
+        package: str | None = None,
+    ) -> ModuleType:
+        """Import a module; overrides Celery's."""
+        return (imp or import_module)(module, package=package)
 
 
 class TolerantChannel(redis.Channel):
@@ -125,12 +148,17 @@ class TolerantQoS(redis.QoS):
     """
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message; raises what breaks, which Celery logs, and counts it as done."""
+        """Acknowledge a message; what breaks here breaks where Celery listens, too.
+
+        Celery would log it here with a traceback of a hundred lines.
+        """
         try:
             super().ack(delivery_tag)  # type: ignore[no-untyped-call]
-        except Exception:
+        except Exception as error:
             virtual.QoS.ack(self, delivery_tag)  # type: ignore[no-untyped-call]
-            raise
+            if trouble_of(error) is None:
+                raise
+            log.debug("a wakeup is not acknowledged: %s", error)
 
 
 def _disconnect_if_in_trouble(
@@ -139,7 +167,7 @@ def _disconnect_if_in_trouble(
     command_name: str,
     **options: object,
 ) -> object:
-    """Return an answer; disconnect on an error that passes by itself, such as a failover's.
+    """Return an answer; disconnect on an error that passes by itself, as of a full server.
 
     Celery connects anew after a connection that broke, and ends on any other error.
     """
@@ -148,7 +176,7 @@ def _disconnect_if_in_trouble(
             client, connection, command_name, **options
         )
     except ResponseError as error:
-        if transient_error(error) is None:
+        if trouble_of(error) is None:
             raise
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}") from error

@@ -15,7 +15,15 @@ from celery import shared_task
 from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from seqd import __version__
-from seqd.errors import REDIS_ERRORS, LeaseLost, RedisFull, SeqdError, Stopped
+from seqd.errors import (
+    REDIS_ERRORS,
+    LeaseLost,
+    RedisFull,
+    RedisUnreachable,
+    SeqdError,
+    Stopped,
+)
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
 from seqd.local.parent_death import die_with_parent
@@ -66,6 +74,8 @@ class WorkLoop:
         A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
         """
         _tune_garbage_collector()
+        # Of a child that died while Redis was away, when the parent could not release it.
+        self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
         for route in self._context.routes:
             task, _, name = route.partition(".")
@@ -86,7 +96,7 @@ class WorkLoop:
         while not context.drain.is_raised():
             self._try_unfit_again()
             began = monotonic()
-            claim = context.ledger.work.claim(context.identity.name, context.queues())
+            claim = self._claim()
             if claim is None:
                 if self._has_new_versions():
                     continue
@@ -96,16 +106,45 @@ class WorkLoop:
             self._enter(WorkerState.BUSY)
             self._run(claim)
             if monotonic() >= ends_at:
-                context.ledger.work.notify_where_due(context.queues())
+                self._notify_where_due()
                 break
         if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
-            context.ledger.work.notify_where_due(context.queues())
+            self._notify_where_due()
             self._enter(WorkerState.DRAINING)
         else:
             self._enter(WorkerState.READY)
             if is_idle:
                 self._wakeups.pass_on()
+
+    def _claim(self) -> Claim | None:
+        """Claim units; None when there are none, Redis is full, or the worker drains.
+
+        A claim is not sent twice, since it would lease twice. Where its answer is lost, what it
+        may have leased is released first: nothing else is in hand.
+        """
+        work, name = self._context.ledger.work, self._context.identity.name
+        while True:
+            try:
+                with waiting_at_most(0, retries=0):
+                    return work.claim(name, self._context.queues())
+            except RedisUnreachable:
+                try:
+                    work.release_worker(name, crashed=False)  # waits for the end of the outage
+                except REDIS_ERRORS as error:
+                    log.warning("nothing is claimed: %s", error)
+                    return None
+            except REDIS_ERRORS as error:
+                log.warning("nothing is claimed: %s", error)
+                return None
+
+    def _notify_where_due(self) -> None:
+        """Notify workers of what waits, if that can be done now: else the reconciler does."""
+        work, queues = self._context.ledger.work, self._context.queues()
+        with waiting_at_most(0):
+            log_and_continue(
+                "workers not notified", lambda: work.notify_where_due(queues), is_repeated=True
+            )
 
     def publish_status(self) -> None:
         """Publish what this worker is doing."""
@@ -224,9 +263,13 @@ class WorkLoop:
             log_and_continue("catalog not published", self._context.publish_catalog)
 
     def _enter(self, state: WorkerState) -> None:
+        """Publish a new state, which must cost no claim: the next heartbeat publishes it again."""
         if state is not self._state:
             self._state = state
-            self.publish_status()
+            with waiting_at_most(0):
+                log_and_continue(
+                    "worker status not published", self.publish_status, is_repeated=True
+                )
 
 
 @dataclass(slots=True)
@@ -265,7 +308,12 @@ def end_child(exitcode: int, **_: object) -> None:
 @shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
 def wakeup() -> None:
     """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
-    _open_loop().run_slice()
+    try:
+        _open_loop().run_slice()
+    except REDIS_ERRORS as error:
+        # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
+        # them, and the reconciler sends another wakeup.
+        log.warning("work stops: %s", error)
 
 
 def _open_loop() -> WorkLoop:

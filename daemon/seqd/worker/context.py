@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from time import monotonic, perf_counter
 from typing import Literal
 
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.ledger import Ledger, connect
+from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
 from seqd.local.slots import Slot, parse_slot
@@ -26,14 +28,14 @@ from seqd.models import job_log
 from seqd.models.catalog import catalog_entry
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
+from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.worker.catalog import with_versions_elsewhere
-from seqd.worker.drain import DrainFlag
+from seqd.worker.drain import DrainFlag, GivesUpInDrain
 from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd.worker.unserved import can_run
 from seqd_schemas import JobRecord, Task, WorkTotals, queue_of, route_of
 
 log = logging.getLogger(__name__)
@@ -293,10 +295,11 @@ class WorkerContext:
         if observers == [JOB_LOG]:
             job_log.LOG.info("%d jobs %s: job=%s and others", len(job_ids), what, job_ids[0])
         elif observers:
-            log_and_continue(
-                f"observers not notified of {len(job_ids)} jobs",
-                partial(self._notify_kept, job_ids, notify),
-            )
+            with waiting_at_most(0):
+                log_and_continue(
+                    f"observers not notified of {len(job_ids)} jobs",
+                    partial(self._notify_kept, job_ids, notify),
+                )
 
     def _notify_kept(self, job_ids: Sequence[str], notify: Callable[[JobRecord], None]) -> None:
         for job in self.ledger.jobs.kept(job_ids):
@@ -311,16 +314,23 @@ class WorkerContext:
             except UnknownJob:
                 log.info("observers not notified of job=%s: its owner has removed it", job_id)
 
-        log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
+        with waiting_at_most(0):
+            log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
 def open_context(settings: Settings) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
-    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
     identity = identify(parse_slot(settings.slot), settings.worker)
+    drain = DrainFlag(settings, identity.name)
+    # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
+    # what is held is bounded: the units of one claim.
+    outage = Outage(limit_s=inf, full_s=settings.lease_s, has_answered=True)  # the parent's
+    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=outage)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
+    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s)
+    outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = Registry.load(settings)
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
@@ -333,8 +343,8 @@ def open_context(settings: Settings) -> WorkerContext:
         store=store,
         cache=cache,
         fitness=Fitness(routes, store, cache.holds),
-        leases=LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s),
-        drain=DrainFlag(settings, identity.name),
+        leases=leases,
+        drain=drain,
         max_attempts=settings.max_attempts,
     )
 

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from types import FrameType
 
 from billiard.semaphore_tracker import ensure_running
@@ -23,6 +24,10 @@ from kombu.asynchronous import get_event_loop
 from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which a worker that is to end waits for a Redis that is away, so that it can commit
+#: what it has. `seqd up` and Kubernetes kill it after 30 s.
+OUTAGE_WAIT_S = 5.0
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
@@ -73,6 +78,26 @@ def start_anew(device: DeviceFlag, drain: DrainFlag) -> None:
     device.raise_()
     drain.raise_()
     os.kill(os.getppid(), signal.SIGTERM)
+
+
+class GivesUpInDrain:
+    """Says when a child that drains should no longer wait for a Redis that is away."""
+
+    def __init__(self, drain: DrainFlag, on_wait: Callable[[], None]) -> None:
+        """`on_wait` is called while it waits on."""
+        self._drain = drain
+        self._on_wait = on_wait
+        self._seen_at: float | None = None
+
+    def __call__(self) -> bool:
+        """Return True from `OUTAGE_WAIT_S` seconds after the first call in a drain on."""
+        self._on_wait()
+        if not self._drain.is_raised():
+            self._seen_at = None
+            return False
+        if self._seen_at is None:
+            self._seen_at = monotonic()
+        return monotonic() - self._seen_at >= OUTAGE_WAIT_S
 
 
 class Listener(Worker):  # type: ignore[misc] # Celery has no types

@@ -1,128 +1,191 @@
-"""The inbox: a stream to which any language submits a job by one XADD; answers on the job's stream.
+"""The inbox: a stream to which any language submits a job by one XADD, and gets one answer.
 
-A consumer group delivers each entry to one worker; an entry whose worker died before it had
-acknowledged is claimed by another. An entry that is submitted twice makes one job, since the
-producer chose its identifier. What cannot become a job gets a `rejected` event with the reason.
+The answer stands in the stream of answers, found by the entry's stream id, and, of a job, in the
+job's own event stream. An entry that is added twice makes one job, since the producer chose its
+identifier. What cannot become a job is rejected with the reason.
 """
 
 import logging
-from typing import cast
+from collections.abc import Mapping
+from time import monotonic
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
-from redis import Redis
-from redis.exceptions import ResponseError
 
 from seqd.admission import admit
 from seqd.errors import (
-    REDIS_ERRORS,
+    AlreadySubmitted,
     IdempotencyConflict,
     InvalidRequest,
-    UserError,
+    RedisRefused,
+    RedisUnreachable,
+    SeqdError,
     failure_of,
     wire_text,
 )
 from seqd.inputs.duplicates import refuse_duplicates
-from seqd.ledger import Ledger, redis_errors
+from seqd.ledger import Ledger
+from seqd.ledger.inbox import BLOCK_MS, Entry
 from seqd.ledger.jobs import JOB
+from seqd.ledger.submissions import memory_short
 from seqd.settings import Settings
-from seqd.validation import fault_sentence
+from seqd.validation import fault_sentence, listed, shown
 from seqd.worker.background import PeriodicTask
-from seqd_schemas import INBOX_GROUP, MAX_JOB_BYTES, Failure, InlineSource, Job, JobId, UploadSource
+from seqd_schemas import (
+    MAX_JOB_BYTES,
+    CatalogEntry,
+    Failure,
+    InlineSource,
+    Job,
+    JobId,
+    UploadSource,
+)
 
 log = logging.getLogger(__name__)
 
-#: Milliseconds after which another worker claims an entry that was not acknowledged.
-CLAIM_IDLE_MS = 30_000
-#: Entries read at a time, and milliseconds that a read waits for one.
-BATCH = 16
-BLOCK_MS = 500
+#: Seconds between two searches for entries that another worker has read and not answered.
+CLAIM_EVERY_S: Final = 2.0
+#: How often a round refuses entries beyond the limit, 64 at a time, before it takes others over.
+MOST_REFUSALS: Final = 20
 
+_FIELDS: Final = (b"id", b"job")
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId)
-_Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 class Inbox(PeriodicTask):
-    """Submits the entries of the inbox to the ledger."""
+    """Answers the entries of the inbox: each becomes a job, or is rejected."""
 
     blocks = True
 
-    def __init__(self, redis: Redis, ledger: Ledger, settings: Settings, worker: str) -> None:
+    def __init__(self, ledger: Ledger, settings: Settings, worker: str) -> None:
         super().__init__("inbox", settings.reconcile_s)
-        self._redis = redis
         self._ledger = ledger
-        self._key = settings.keys.inbox()
         self._worker = worker
+        self._claimed_at = float("-inf")
+        #: True until it is known that this worker has answered all that it has read.
+        self._has_own = True
 
     def run_once(self) -> None:
-        """Submit what a dead worker left, or else what is new; waits up to half a second."""
-        with redis_errors(self._redis):
-            self._make_group()
-            entries = self._unacknowledged() or self._new()
-        for entry_id, fields in entries:
-            if fields is not None:  # else the producer has deleted the entry
-                self._submit(fields)
-            self._acknowledge(entry_id)
-
-    def _make_group(self) -> None:
-        try:
-            self._redis.xgroup_create(self._key, INBOX_GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
-    def _unacknowledged(self) -> list[_Entry]:
-        reply = self._redis.xautoclaim(
-            self._key, INBOX_GROUP, self._worker, min_idle_time=CLAIM_IDLE_MS, count=BATCH
-        )
-        return cast(list[_Entry], reply[1])
-
-    def _new(self) -> list[_Entry]:
-        reply = self._redis.xreadgroup(
-            INBOX_GROUP, self._worker, {self._key: ">"}, count=BATCH, block=BLOCK_MS
-        )
-        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
-        return [entry for _, entries in streams for entry in entries]
-
-    def _acknowledge(self, entry_id: bytes) -> None:
-        with redis_errors(self._redis), self._redis.pipeline() as pipe:
-            pipe.xack(self._key, INBOX_GROUP, entry_id)
-            pipe.xdel(self._key, entry_id)
-            pipe.execute()
-
-    def _submit(self, fields: dict[bytes, bytes]) -> None:
-        raw_id = fields.get(b"id", b"")
-        try:
-            job_id = _JOB_ID.validate_python(raw_id.decode("utf-8", "replace"))
-        except ValidationError:
-            log.warning("inbox entry refused: id=%.80r names no stream to answer on", raw_id)
+        """Answer what was read and not answered, or else what is new; waits up to half a second."""
+        entries = self._read(BLOCK_MS)
+        if not entries:
             return
+        catalog = self._ledger.fleet.catalog()
+        if not catalog:
+            log.warning("Redis has lost the catalog of models; the inbox waits for it")
+            self._closed.wait(self._pause_s)
+            return
+        self._answer_all(entries, catalog)
+
+    def make_room(self) -> None:
+        """Answer entries as long as Redis is short of memory; none where it has enough.
+
+        A full Redis lets no worker begin, and it may be the inbox that has filled it.
+        """
+        answered = 0
+        while self._ledger.inbox.memory_is_short() and (entries := self._read(None)):
+            self._answer_all(entries, self._ledger.fleet.catalog())
+            answered += len(entries)
+        if answered:
+            log.warning("Redis was short of memory; answered first: inbox entries=%d", answered)
+
+    def _answer_all(self, entries: list[Entry], catalog: Mapping[str, CatalogEntry]) -> None:
+        self._refuse_excess()
+        for entry in entries:
+            self._answer(entry, catalog)
+
+    def _read(self, block_ms: int | None) -> list[Entry]:
+        inbox = self._ledger.inbox
+        if monotonic() - self._claimed_at >= CLAIM_EVERY_S:
+            self._claimed_at = monotonic()
+            self._has_own |= inbox.claim_idle(self._worker)
+        entries = inbox.read_own(self._worker) if self._has_own else []
+        entries = entries or inbox.read_new(self._worker, block_ms)
+        self._has_own = bool(entries)
+        return entries
+
+    def _refuse_excess(self) -> None:
+        refused = 0
+        for _ in range(MOST_REFUSALS):
+            more = self._ledger.inbox.refuse_excess()
+            if not more:
+                break
+            refused += more
+        if refused:
+            log.warning("the inbox is full: rejected entries=%d, the newest", refused)
+
+    def _answer(self, entry: Entry, catalog: Mapping[str, CatalogEntry]) -> None:
+        job_id: str | None = None
         try:
-            job = read_job(fields.get(b"job", b""))
-            admitted = admit(job, self._ledger.fleet.catalog())
-            accepted = self._ledger.submissions.submit(
-                job, job_id=job_id, version=admitted.version, unit_items=admitted.unit_items
-            )
-            _check_identifier(job, job_id, accepted.job_id)
-        except REDIS_ERRORS:
+            job_id = _id_of(entry)
+            self._submit(entry, job_id, catalog)
+        except (RedisUnreachable, RedisRefused):
             raise  # The entry stays, and is read again.
-        except UserError as error:
-            log.info("inbox job=%s rejected: %s", job_id, error)
-            self._ledger.submissions.reject(job_id, failure_of(error))
+        except SeqdError as error:
+            log.info("inbox entry=%s id=%.80r rejected: %s", entry.id, entry.given_id, error)
+            existing = None
+            if isinstance(error, IdempotencyConflict | AlreadySubmitted):
+                existing = error.existing_job_id
+            self._ledger.inbox.reject(entry, job_id, failure_of(error), existing)
         except Exception as error:
             # A fault of ours, which an entry that stays would repeat in front of all others.
-            log.exception("inbox job=%s", job_id)
+            log.exception("inbox entry=%s id=%.80r", entry.id, entry.given_id)
             message = wire_text(f"{type(error).__name__}: {error}")
-            failure = Failure(code="internal", message=message)
-            self._ledger.submissions.reject(job_id, failure)
+            self._ledger.inbox.reject(
+                entry, job_id, Failure(code="internal", message=message), None
+            )
 
-
-def _check_identifier(job: Job, asked: str, given: str) -> None:
-    """Raise IdempotencyConflict for a repeated key; its producer listens on the new stream."""
-    if given != asked:
-        raise IdempotencyConflict(
-            f"The idempotency key {job.idempotency_key!r} already stands for job {given}, which "
-            "asks for the same. Follow that job's stream."
+    def _submit(self, entry: Entry, job_id: str, catalog: Mapping[str, CatalogEntry]) -> None:
+        job = _job_of(entry)
+        if not catalog:  # A full Redis takes none.
+            raise memory_short()
+        admitted = admit(job, catalog)
+        accepted = self._ledger.submissions.submit(
+            job,
+            job_id=job_id,
+            version=admitted.version,
+            unit_items=admitted.unit_items,
+            entry=entry,
         )
+        if accepted.job_id != job_id:
+            raise AlreadySubmitted(
+                f"The idempotency key {job.idempotency_key!r} already stands for job "
+                f"{accepted.job_id}, which asks for the same. Follow that job's stream.",
+                accepted.job_id,
+            )
+        if not accepted.created:
+            self._ledger.inbox.accept_again(entry, job_id)
+
+
+def _id_of(entry: Entry) -> str:
+    """Return the identifier that an entry chose for its job; raises InvalidRequest."""
+    given = entry.fields.get(b"id")
+    if given is None:
+        raise InvalidRequest(
+            f"The entry has no field `id`; its fields: {_names_of(entry)}. It has two: `id`, the "
+            "identifier that you choose for the job, and `job`, the job as JSON."
+        )
+    try:
+        return _JOB_ID.validate_python(given.decode("utf-8", "replace"))
+    except ValidationError:
+        raise InvalidRequest(
+            f"The field `id` is {shown(entry.given_id)}; allowed: 1 to 64 letters, digits, `_` and "
+            "`-`, the first a letter or digit."
+        ) from None
+
+
+def _job_of(entry: Entry) -> Job:
+    """Return the job of an entry. Raises InvalidRequest and DuplicateCustomId."""
+    if set(entry.fields) != set(_FIELDS):
+        raise InvalidRequest(
+            f"The entry has the fields {_names_of(entry)}; allowed: `id`, the identifier that you "
+            "choose for the job, and `job`, the job as JSON. Both are needed, and no other."
+        )
+    return read_job(entry.fields[b"job"])
+
+
+def _names_of(entry: Entry) -> str:
+    return listed(shown(name[:80].decode("utf-8", "replace")) for name in entry.fields)
 
 
 def read_job(raw: bytes) -> Job:

@@ -116,7 +116,9 @@ class Ingest:
                     return
                 break
             reading.waiting = chunk
-            outcome = ledger.submissions.append(job, unit.job_id, reading.next_unit, chunk)
+            outcome = ledger.submissions.append(
+                job, unit.job_id, reading.next_unit, chunk, ingest_attempt=unit.attempt
+            )
             if outcome == "full":
                 ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
                 return

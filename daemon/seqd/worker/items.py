@@ -11,9 +11,12 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from operator import index
+from typing import SupportsFloat, SupportsIndex
 
 from pydantic import ValidationError
 
+from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import (
     InvalidInput,
     InvalidParameters,
@@ -25,7 +28,14 @@ from seqd.errors import (
 )
 from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import split_chunk, unpack_items
-from seqd.ledger.work import Claim, CommitOutcome, Finished, MiscountedResults, Unit
+from seqd.ledger.work import (
+    Claim,
+    CommitOutcome,
+    Finished,
+    MiscountedResults,
+    OversizedResults,
+    Unit,
+)
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import (
@@ -36,17 +46,15 @@ from seqd.worker.faults import (
     sentence_of,
     unfit_code,
 )
+from seqd.worker.outcomes import OUTPUTS, Outcome, OutputKind, Results, results_of
 from seqd.worker.streaming import DeltaPublisher, StreamedItem
 from seqd_schemas import (
-    Classification,
     GenerateJob,
-    Generation,
     Item,
     ItemChunk,
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    ItemSuccess,
     Job,
     ModelReference,
     UnfitCode,
@@ -55,12 +63,13 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
+#: More of anything than one batch can have; a status holds the sum of all.
+_MOST_OF_A_BATCH = 2**40
+
 #: Times that a unit is released since its plugin raised, before what is raised counts.
 MAX_FAULTS = 3
 
-Outcome = Classification | Generation | ItemError
 Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
-Results = list[ItemSuccess | ItemFailure]
 
 
 class ItemRunner:
@@ -81,6 +90,9 @@ class ItemRunner:
             parameters = self._parameters(claim.job)
         except SeqdError as error:
             self._fail(units, error)
+            return
+        units = self._without_too_large(units, claim.job, parameters)
+        if not units:
             return
         try:
             model = self._loaded(name, version)
@@ -109,16 +121,39 @@ class ItemRunner:
         crashes = unit.unit.crashes
         if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
             return False
-        parts = split_chunk(unit.chunk)
-        if parts is None:
+        if not self._split(unit):
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
                 "was among others. The worker's log says how it died."
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
-        else:
-            log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
-            self._context.ledger.work.split(unit.unit, parts)
+        return True
+
+    def _without_too_large(
+        self, units: "list[UnitItems]", job: Job, parameters: PluginParameters
+    ) -> "list[UnitItems]":
+        """Split the units whose items could write more than one unit may; return the others.
+
+        Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
+        """
+        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        bound = model.tasks[task_of(job.kind)].output
+        if bound is None:
+            return units
+        each = most_written(bound, parameters.model_dump(mode="json")).characters
+        return [
+            unit
+            for unit in units
+            if each * len(unit.chunk.items) <= UNIT_OUTPUT_CHARACTERS or not self._split(unit)
+        ]
+
+    def _split(self, unit: "UnitItems") -> bool:
+        """Replace a unit by its halves, each to be computed alone; False for a single item."""
+        parts = split_chunk(unit.chunk)
+        if parts is None:
+            return False
+        log.warning("splitting unit=%s job=%s", unit.unit.name, unit.unit.job_id)
+        self._context.ledger.work.split(unit.unit, parts)
         return True
 
     def _loaded(self, name: str, version: int) -> LoadedModel:
@@ -155,7 +190,8 @@ class ItemRunner:
         device, stop, stats = worker.identity.device, worker.should_stop, worker.stats
         if not (isinstance(job, GenerateJob) and job.stream):
             context = WorkerRunContext(device, stop, stats)
-            return compute(call_of(model, job.kind, parameters, context), units, faults)
+            call = call_of(model, job.kind, parameters, context)
+            return compute(call, units, OUTPUTS[job.kind], faults)
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
         streamed = (item for unit in units for item in unit.streamed())
         deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
@@ -166,7 +202,7 @@ class ItemRunner:
             return call(items)
 
         with deltas.publishing():
-            return compute(call_from_start, units, faults)
+            return compute(call_from_start, units, OUTPUTS[job.kind], faults)
 
     def _faults_of(
         self,
@@ -214,6 +250,11 @@ class ItemRunner:
             if isinstance(outcome, MiscountedResults):
                 self._fail([items], _miscounted(items))
                 continue
+            if isinstance(outcome, OversizedResults):
+                # Of one item it would be no more than `MAX_RESULT_BYTES`.
+                log.warning("job=%s: %s", items.unit.job_id, outcome)
+                self._split(items)
+                continue
             self._context.stats.committed(len(results))
             if outcome is CommitOutcome.COMPLETED:
                 ended.append(items.unit.job_id)
@@ -247,19 +288,41 @@ class WorkerRunContext:
         vectorise_s: float,
         compute_s: float,
     ) -> None:
-        """Count a batch for the worker's status."""
+        """Count a batch for the worker's status; one that cannot be counted is left out."""
+        if not (
+            all(_is_count(count) for count in (items, real_tokens, computed_tokens))
+            and all(_is_time(seconds) for seconds in (vectorise_s, compute_s))
+        ):
+            log.warning(
+                "a batch was not counted: the plugin says items=%.80r real_tokens=%.80r "
+                "computed_tokens=%.80r vectorise_s=%.80r compute_s=%.80r",
+                items,
+                real_tokens,
+                computed_tokens,
+                vectorise_s,
+                compute_s,
+            )
+            return
         self._stats.batch(
-            items=items,
-            real_tokens=real_tokens,
-            computed_tokens=computed_tokens,
-            vectorise_s=vectorise_s,
-            compute_s=compute_s,
+            items=index(items),
+            real_tokens=index(real_tokens),
+            computed_tokens=index(computed_tokens),
+            vectorise_s=float(vectorise_s),
+            compute_s=float(compute_s),
         )
 
     def stream(self, item: WorkItem, sample: int, delta: str) -> None:
         """Take a text delta, which another thread publishes; raises nothing."""
         if self._deltas is not None:
             self._deltas.take(item, sample, delta)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, SupportsIndex) and 0 <= index(value) <= _MOST_OF_A_BATCH
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, SupportsFloat) and 0.0 <= float(value) <= _MOST_OF_A_BATCH
 
 
 @dataclass(frozen=True)
@@ -306,16 +369,18 @@ def call_of(
     return lambda items: model.generate(items, parameters, context)
 
 
-def compute(call: Call, units: Sequence[UnitItems], faults: ItemFaults) -> list[Results]:
+def compute(
+    call: Call, units: Sequence[UnitItems], output: OutputKind, faults: ItemFaults
+) -> list[Results]:
     """Compute all items of `units` together; return each unit's results in input order.
 
-    Raises Stopped when the plugin was asked to stop, Unfit when `faults` finds that the worker is
-    to blame.
+    An outcome that is no sound `output` or ItemError is its item's error. Raises Stopped when the
+    plugin was asked to stop, Unfit when `faults` finds that the worker is to blame.
     """
     work = [item for unit in units for item in unit.work]
     outcomes = iter(_outcomes(call, work, faults) if work else [])
     faults.end()
-    return [_results(unit, outcomes) for unit in units]
+    return [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
 
 
 def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
@@ -378,27 +443,7 @@ def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
             f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
             "is one each, in order"
         )
-    for kind in {type(outcome) for outcome in outcomes}:
-        if not issubclass(kind, Outcome):
-            raise PluginFault(
-                f"the plugin gave {kind.__name__} as an outcome; its contract allows "
-                "Classification, Generation and ItemError"
-            )
     return outcomes
-
-
-def _results(unit: UnitItems, outcomes: Iterator[Outcome]) -> Results:
-    """Take a unit's share of the outcomes, in order; refused entries need none."""
-    results: Results = []
-    attempts = unit.unit.attempt
-    for entry in unit.chunk.items:
-        outcome = next(outcomes) if isinstance(entry, Item) else entry.refused
-        if isinstance(outcome, ItemError):
-            failure = ItemFailure(custom_id=entry.custom_id, error=outcome, attempts=attempts)
-            results.append(failure)
-        else:
-            results.append(ItemSuccess(custom_id=entry.custom_id, output=outcome))
-    return results
 
 
 def _miscounted(items: UnitItems) -> InvalidInput:

@@ -14,6 +14,7 @@ from threading import Lock, Thread
 from time import monotonic, sleep
 
 from seqd.ledger import Ledger
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.logs import log_and_continue
 
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two renewals when a plugin asks whether to stop: a cancel takes at most this
 #: long to be noticed, and asking costs one round trip to Redis.
 STOP_CHECK_S = 0.5
+
+#: Seconds until leases are renewed again that could not be: an outage of Redis must end in time.
+OUTAGE_RETRY_S = 0.5
 
 #: Job, unit and attempt.
 _Lease = tuple[str, str, int]
@@ -39,6 +43,7 @@ class LeaseKeeper:
         self._lost: set[_Lease] = set()
         self._is_revoked = False
         self._is_watched = False
+        self._is_reached = True
         self._checked_at = self._heard_at = monotonic()
 
     def start(self, on_heartbeat: Callable[[], None]) -> None:
@@ -76,8 +81,9 @@ class LeaseKeeper:
         error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
         self._heard_at = monotonic()
-        if monotonic() - self._checked_at >= STOP_CHECK_S:
-            log_and_continue("leases not renewed", self._renew)
+        if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
+            # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
+            self._try_to_renew()
         with self._lock:
             all_lost = bool(self._units) and len(self._lost) == len(self._units)
             return all_lost or self._is_revoked
@@ -89,10 +95,22 @@ class LeaseKeeper:
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
         while True:  # for as long as the process
-            sleep(self._heartbeat_s)
-            log_and_continue("leases not renewed", self._renew)
-            log_and_continue("worker status not published", on_heartbeat)
+            wait_s = self._heartbeat_s
+            sleep(wait_s if self._is_reached else min(wait_s, OUTAGE_RETRY_S))
+            self._try_to_renew()
+            if self._is_reached:
+                with waiting_at_most(0):
+                    log_and_continue("worker status not published", on_heartbeat, is_repeated=True)
             self._end_if_silent()
+
+    def _try_to_renew(self) -> None:
+        """Renew, unless Redis is away: then it is tried again soon."""
+        with waiting_at_most(0):
+            self._is_reached = log_and_continue("leases not renewed", self._renew, is_repeated=True)
+
+    def note_waiting(self) -> None:
+        """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
+        self._heard_at = monotonic()
 
     def _end_if_silent(self) -> None:
         """Kill this process when the plugin has hung: nothing gentler stops a thread.

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable
 
-from seqd.errors import REDIS_ERRORS
+from seqd.errors import REDIS_ERRORS, RedisUnreachable
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
@@ -27,13 +27,21 @@ def configure_logging(**_: object) -> None:
     warnings.filterwarnings("ignore", message="You're running the worker with superuser")
 
 
-def log_and_continue(what_failed: str, step: Callable[[], None]) -> bool:
+def log_and_continue(
+    what_failed: str, step: Callable[[], None], *, is_repeated: bool = False
+) -> bool:
     """Take a step and log its error, if any. Return False when there was one.
 
     Redis away or full is expected and costs a line; anything else is a bug and costs a traceback.
+    A step that `is_repeated` loses nothing while Redis is away, and an outage has its own two lines
+    in the log.
     """
     try:
         step()
+    except RedisUnreachable as error:
+        level = logging.DEBUG if is_repeated else logging.WARNING
+        log.log(level, "%s: %s", what_failed, error)
+        return False
     except REDIS_ERRORS as error:
         log.warning("%s: %s", what_failed, error)
         return False

@@ -15,6 +15,7 @@ from celery.signals import task_failure, worker_ready
 
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
+from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
@@ -62,7 +63,13 @@ class Node:
     def __init__(self, settings: Settings, identity: Identity) -> None:
         if settings.redis_url is None:
             raise InvalidSettings("a worker needs SEQD_REDIS_URL")
-        redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s)
+        # Only its boot waits: who restarts workers would do so later and later in an outage.
+        self._outage = Outage(
+            limit_s=settings.outage_s,
+            promise="workers keep what they have done, and go on when it is back",
+            has_answered=True,
+        )
+        redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=self._outage)
         wakeup = Wakeup(settings.redis_url, settings)
         self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
@@ -81,12 +88,15 @@ class Node:
             lambda: queues_of(self._routes, self._store),
             self._publish_catalog,
         )
-        self._inbox = Inbox(redis, self._ledger, settings, identity.name)
+        self._inbox = Inbox(self._ledger, settings, identity.name)
         self._watchdog = Watchdog(settings, self._heartbeats)
         self._app = create_app(settings.redis_url, settings)
 
     def boot(self) -> None:
-        """Check that there is something to run and a server to listen on."""
+        """Check that there is something to run and a server to listen on.
+
+        A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisFull.
+        """
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
             raise InvalidSettings(
@@ -99,11 +109,14 @@ class Node:
             allow_eviction=self._settings.allow_eviction,
             allow_volatile=self._settings.allow_volatile,
         )
+        self._inbox.make_room()
         # Before the inbox is opened: its jobs are checked against the catalog.
         self._publish_catalog()
+        self._release_former()
         self._drain.lower()
         self._device.lower()
         self._heartbeats.remove()
+        self._outage.limit_s = 0.0
 
     def serve(self) -> int:
         """Listen until a signal ends it; return the exit status."""
@@ -112,10 +125,21 @@ class Node:
         self._watchdog.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
+        # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
+        self._inbox.start()
         listener.start()
         if self._device.is_raised():
             return DEVICE_EXIT_STATUS
         return int(listener.exitcode or 0)
+
+    def _release_former(self) -> None:
+        """Release what the last worker of this name held, rather than wait until its leases end.
+
+        That counts as a crash of its units, since one of them may have killed it. A drain flag that
+        still stands says otherwise: it had been asked to end, and could not tell the ledger.
+        """
+        was_asked_to_end = self._drain.is_raised()
+        self._ledger.work.release_worker(self._identity.name, crashed=not was_asked_to_end)
 
     def drain(self) -> None:
         """Release what the child still held, and remove the worker from the fleet."""
@@ -123,15 +147,17 @@ class Node:
         self._reconciler.close()
         self._inbox.close()
         self._watchdog.close()
-        self._drain.lower()
         self._device.lower()
         self._heartbeats.remove()
-        log_and_continue("leases not released", self._leave_fleet)
+        with waiting_at_most(0):
+            if log_and_continue("leases not released", self._leave_fleet):
+                self._drain.lower()
+            else:  # the flag stays up, for `_release_former`
+                log.warning("leases not released: they run out, or its next start releases them")
         log.info("stopped worker=%s", self._identity.name)
 
     def _on_ready(self, **_: object) -> None:
         self._reconciler.start()
-        self._inbox.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
 
     def _publish_catalog(self) -> None:
@@ -182,10 +208,10 @@ def _end_children() -> None:
 
 def _set_environment(settings: Settings, identity: Identity) -> None:
     """Pin the device before the child exists, and name the worker to the child."""
-    # Celery would have it turn SIGTERM into the end of a unit's middle; see `drain`.
-    os.environ.pop("REMAP_SIGTERM", None)
     os.environ.update(identity.slot.environment())
     os.environ.update(
+        # billiard starts the child by `python -c`, which looks into the working folder first.
+        PYTHONSAFEPATH="1",
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,

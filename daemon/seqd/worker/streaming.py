@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 
 from seqd.errors import REDIS_ERRORS
 from seqd.hookspecs import WorkItem
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Unit
 from seqd_schemas import MAX_DELTA_CHARS, MAX_DELTAS, TextDelta, TextDeltas
 
@@ -81,6 +82,10 @@ class DeltaPublisher:
 
     def take(self, item: WorkItem, sample: int, delta: str) -> None:
         """Queue what a sample goes on with; what there is no room for is left out."""
+        # Another thread would stumble over what is no text; `int` also takes NumPy's numbers.
+        if not isinstance(delta, str) or not hasattr(sample, "__index__"):
+            self._leave_out(f"context.stream() got the sample {sample!r:.80} and {delta!r:.80}")
+            return
         key, size = (id(item), sample), len(delta)
         with self._lock:
             text = self._texts.get(key)
@@ -117,7 +122,8 @@ class DeltaPublisher:
             if self._closed.is_set():
                 return
             began = monotonic()
-            self._flush()
+            with waiting_at_most(0):
+                self._flush()
             self._closed.wait(max(FLUSH_EVERY_S, PAUSE_PER_FLUSH * (monotonic() - began)))
 
     def _flush(self) -> None:
@@ -131,9 +137,13 @@ class DeltaPublisher:
                 self._send(batch)
         except (*REDIS_ERRORS, ResponseError, ValueError) as error:
             # A ValueError is a sample number that no text can have.
-            if not self._has_failed:
-                log.warning("text deltas are left out: %s", error)
-            self._has_failed = True
+            self._leave_out(error)
+
+    def _leave_out(self, reason: object) -> None:
+        """Say once that text deltas are left out; readers take the texts from the results."""
+        if not self._has_failed:
+            log.warning("text deltas are left out: %s", reason)
+        self._has_failed = True
 
     def _send(self, entries: Sequence[tuple[Unit, TextDeltas]]) -> None:
         answers = self._publish(entries)

@@ -1,4 +1,4 @@
-"""Which workers of the fleet can run what, by what they publish; and jobs that none of them can.
+"""Jobs that no worker of the fleet can run, by what they publish.
 
 Such a job waits while a worker may still come back to it, and then fails with the reason of each
 worker. With no worker up that takes its task and model at all, it waits: nothing is known of those
@@ -6,12 +6,13 @@ that will come.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from seqd.errors import NoFitWorker, UnknownJob, failure_of
 from seqd.ledger import Ledger
-from seqd_schemas import UnfitCode, UnfitVersion, WorkerState, WorkerStatus
+from seqd.serving import can_run, reasons
+from seqd_schemas import UnfitCode, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -24,35 +25,6 @@ LASTING = frozenset({UnfitCode.DAMAGED, UnfitCode.NO_LIBRARY, UnfitCode.LOAD_FAI
 
 #: Workers whose reasons a message has.
 _MOST_REASONS = 8
-
-
-def takes(status: WorkerStatus, task: str, model: str) -> bool:
-    """Return True for a worker that is there for a task of a model, whatever it can run now."""
-    return (
-        status.state is not WorkerState.DRAINING
-        and task in status.tasks
-        and model in status.versions
-    )
-
-
-def can_run(status: WorkerStatus, task: str, model: str, version: int | None) -> bool:
-    """Return True for a worker that says it can run a version; None: a training."""
-    if not takes(status, task, model):
-        return False
-    if version is None:
-        return _unfit_of(status, model, None) is None
-    return version in status.versions[model]
-
-
-def reasons(
-    workers: Iterable[WorkerStatus], task: str, model: str, version: int | None
-) -> dict[str, tuple[UnfitCode, str]]:
-    """Return, by worker, why each that takes a task and model cannot run a version of it."""
-    return {
-        status.worker: _reason(status, model, version)
-        for status in workers
-        if takes(status, task, model) and not can_run(status, task, model, version)
-    }
 
 
 def no_fit_worker(what: str, why: Mapping[str, tuple[UnfitCode, str]]) -> NoFitWorker:
@@ -123,20 +95,3 @@ def _parse(queue: str) -> tuple[str, str, int | None]:
     route, _, version = queue.partition("@")
     task, _, model = route.partition(".")
     return task, model, int(version) if version.isdecimal() else None
-
-
-def _unfit_of(status: WorkerStatus, model: str, version: int | None) -> UnfitVersion | None:
-    for entry in status.unfit:
-        if entry.code is UnfitCode.DEVICE_FAULT:
-            return entry
-        if entry.model == model and entry.version == version:
-            return entry
-    return None
-
-
-def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[UnfitCode, str]:
-    entry = _unfit_of(status, model, version)
-    if entry is not None:
-        return entry.code, entry.message.rstrip(".")
-    there = ", ".join(str(one) for one in status.versions[model][-5:])
-    return UnfitCode.MISSING, f"its store has no such version (it can run {there or 'none'})"

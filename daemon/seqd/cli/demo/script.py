@@ -109,8 +109,8 @@ def open_environment(settings: Settings) -> Iterator[Environment]:
     """
     with tempfile.TemporaryDirectory(prefix="seqd-demo-", ignore_cleanup_errors=True) as name:
         own = _own_settings(settings, Path(name))
-        with running_server(own) as url, _removing_keys(own, url):
-            yield from _with_workers(own, url, Path(name))
+        with running_server(own) as server, _removing_keys(own, server.url):
+            yield from _with_workers(own, server.url, Path(name))
 
 
 def _introduce(screen: Screen, environment: Environment) -> None:

@@ -23,6 +23,17 @@ def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
     print_table(screen, _COLUMNS, [_row(record, now_ms) for record in records])
 
 
+def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
+    """Print why open jobs wait that no worker can run, each reason once."""
+    jobs: dict[str, list[str]] = {}
+    for record in records:
+        if record.waiting is not None:
+            jobs.setdefault(record.waiting.message, []).append(record.job_id)
+    for message, job_ids in jobs.items():
+        more = f" and {len(job_ids) - 1} more" if len(job_ids) > 1 else ""
+        screen.say(f"Job {job_ids[0]}{more} waits: {message}", "yellow")
+
+
 def print_job(screen: Screen, record: JobRecord) -> None:
     """Print one job in full, and how to go on with it."""
     seconds = seconds_of(record)
@@ -52,6 +63,7 @@ def print_job(screen: Screen, record: JobRecord) -> None:
             "continued by": record.continued_by,
             "made": None if training is None else ModelReference(training.model, training.version),
             "metrics": "" if training is None else _metrics(training.metrics),
+            "waits": "" if record.waiting is None else record.waiting.message,
             "failure": "" if failure is None else f"{failure.code}: {failure.message}",
         },
     )

@@ -1,25 +1,28 @@
 -- Add the next unit to a job whose input is still open.
 --
--- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of
---       what the blob holds.
--- Keys: job hash, todo, in, sizes, digests, uploads, queue, group, queue position, limits, memory, tenant.
+-- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of the
+--       request and of all input up to and with this unit ('' for none), token of the upload that
+--       sends it ('' for none), attempt of the unit `ingest` ('' for none).
+-- Keys: job hash, todo, leases, in, sizes, digests, uploads, queue, group, queue position, limits,
+--       memory, tenant.
 -- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
 --          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
---          training set would not fit, {'differs', 0} when that unit was added with other content,
---          {'behind', 0} when units before it are missing, which Redis had acknowledged and lost,
---          {'ended', 0} when the job takes no more input.
--- Guarantee: units are numbered without gaps; the same number sent twice adds one unit.
+--          training set would not fit, {'behind', 0} when units before it are missing, which Redis
+--          had acknowledged and lost, {'not_owner', 0} when another upload owns the job or its input
+--          is complete, {'ended', 0} when the job takes no more input, or takes it from another
+--          attempt of the ingest.
+-- Guarantee: units are numbered without gaps; the same number sent twice adds one unit. Only the
+-- upload that owns the job, or the ingest that holds the lease, adds any.
 local id, unit, blob, size, most = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
-local digest = ARGV[7]
+local digest, owner, ingest = ARGV[7], ARGV[8], ARGV[9]
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'units_done', 'pending_bytes',
-  'kind', 'tenant')
+  'kind', 'tenant', 'owner')
 if not job[1] or not is_open(job[1]) then return {'ended', 0} end
+if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', 0} end
+if (job[8] or '') ~= owner then return {'not_owner', 0} end
 local units = tonumber(job[3])
-if unit < units then
-  local known = redis.call('HGET', key .. ':digests', unit)
-  return {known and known ~= digest and 'differs' or 'added', 0}
-end
+if unit < units then return {'added', 0} end
 if job[2] == '1' then return {'ended', 0} end
 if unit > units then return {'behind', 0} end
 redis.call('ZADD', PREFIX .. ':uploads', 'XX', NOW, id)
@@ -28,10 +31,13 @@ if tonumber(job[5]) + #blob > most and units > tonumber(job[4]) then
   return {job[6] == 'train' and 'too_large' or 'full', 0}
 end
 local items = job[6] == 'train' and 0 or tonumber(size)
-if memory_is_short() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
+if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
 
 redis.call('HSET', key .. ':in', unit, blob)
-redis.call('HSET', key .. ':digests', unit, digest)
+if digest ~= '' then
+  redis.call('HSET', key .. ':digests', unit, digest)
+  redis.call('HSET', key, 'input_digest', digest)
+end
 redis.call('HINCRBY', key, 'units', 1)
 redis.call('HINCRBY', key, 'pending_bytes', #blob)
 charge(job[7], 0, items, #blob)

@@ -1,8 +1,8 @@
 -- Record the results of units; the last unit's commit ends its job.
 --
--- ARGV: prefix, then for each unit: job, unit, attempt, blob of results, succeeded, errored, fenced
---       (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
---       none).
+-- ARGV: prefix, then for each unit: job, unit, attempt, succeeded, errored, fenced (0 or 1), training
+--       result as JSON ('' for none), blob of the items that have errors ('' for none), number of rows
+--       of results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
 --       uploads, idempotency, events, queue, group, tenant, client's completions, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
@@ -14,19 +14,26 @@
 -- even when Redis is full, so that work in hand makes room. A part's results wait until all parts of
 -- its unit are there, and then become the unit's; a unit or part that has been split since is taken
 -- from its parts alone. The items that have errors are kept, to be tried again.
-local ARGUMENTS = 9
+local ARGUMENTS = 9  -- of a unit, without its rows
 
--- Join the results of a unit's parts when all are there: concatenated zlib streams. True if it did.
+-- Make the rows of a unit's parts its own, in order, when all are there. True if it did.
 local function join_parts(key, parent)
-  local names, blobs = {}, {}
+  local out, names = key .. ':out', {}
   for name in string.gmatch(redis.call('HGET', key .. ':parts', parent), '%S+') do
+    if redis.call('HEXISTS', out, name) == 0 then return false end
     names[#names + 1] = name
-    blobs[#blobs + 1] = redis.call('HGET', key .. ':out', name) or nil
   end
-  if #blobs < #names then return false end
-  redis.call('HSET', key .. ':out', parent, table.concat(blobs))
-  -- One by one: a unit may have more parts than `unpack` can put on the stack.
-  for _, name in ipairs(names) do redis.call('HDEL', key .. ':out', name) end
+  local rows = 0
+  for _, name in ipairs(names) do
+    local row = 0
+    local blob = redis.call('HGET', out, name)
+    while blob do
+      redis.call('HDEL', out, row_name(name, row))
+      redis.call('HSET', out, row_name(parent, rows), blob)
+      row, rows = row + 1, rows + 1
+      blob = redis.call('HGET', out, row_name(name, row))
+    end
+  end
   redis.call('HDEL', key .. ':parts', parent)
   return true
 end
@@ -57,26 +64,47 @@ local function emit_progress(id, job)
   emit(id, 'progress', body, false)
 end
 
+-- The rows of results of the unit whose arguments begin at `at`, and their bytes.
+local function rows_of(at)
+  local rows, bytes = {}, 0
+  for i = at + ARGUMENTS, at + ARGUMENTS + ARGV[at + ARGUMENTS - 1] - 1 do
+    rows[#rows + 1] = ARGV[i]
+    bytes = bytes + #ARGV[i]
+  end
+  return rows, bytes
+end
+
 -- Replace the input by the results, and count them in `job`; returns the job's fields to be written.
-local function record(id, unit, job, blob, succeeded, errored, failed)
+local function record(id, unit, job, at, succeeded, errored, failed)
   local key = job_key(id)
+  local rows, bytes = rows_of(at)
   local waiting = redis.call('HSTRLEN', key .. ':in', unit)
   job.pending_bytes = job.pending_bytes - waiting
   job.succeeded, job.errored = job.succeeded + succeeded, job.errored + errored
   -- A full Redis lets a script go on that has freed something before it first adds something.
-  local is_smaller = #blob + #failed <= waiting
+  local is_smaller = bytes + #failed <= waiting
   if is_smaller then redis.call('HDEL', key .. ':in', unit) end
-  redis.call('HSET', key .. ':out', unit, blob)
+  if #rows == 1 and makes_small(job, unit, rows[1]) then
+    job.results = rows[1]
+  else
+    for row, blob in ipairs(rows) do redis.call('HSET', key .. ':out', row_name(unit, row - 1), blob) end
+  end
   if failed ~= '' then redis.call('HSET', key .. ':failed', unit, failed) end
   if not is_smaller then redis.call('HDEL', key .. ':in', unit) end
   -- A unit under a lease is not in `todo`: its claim took it out.
   if not drop_lease(id, unit, job) then redis.call('ZREM', key .. ':todo', unit) end
-  charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
+  job.counted_bytes = tonumber(job.kept_bytes or '0')  -- those that stand on the tenant's account
+  if not job.results then
+    job.kept_bytes = job.counted_bytes + bytes + #failed
+    charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting, bytes + #failed)
+  else
+    charge(job.tenant, 0, 0 - succeeded - errored, 0 - waiting)
+  end
   if unit_of(unit) == unit or join_parts(key, unit_of(unit)) then
     job.units_done = job.units_done + 1
   end
   return {'pending_bytes', job.pending_bytes, 'succeeded', job.succeeded, 'errored', job.errored,
-    'units_done', job.units_done}
+    'units_done', job.units_done, 'kept_bytes', job.kept_bytes or 0}
 end
 
 -- Fields of a job that are added to or compared.
@@ -90,11 +118,11 @@ local function can_be_counted(job)
 end
 
 local function commit(at)
-  local id, unit, attempt, blob = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
-  local succeeded, errored, fenced = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  local training, failed = ARGV[at + 7], ARGV[at + 8]
+  local id, unit, attempt = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local succeeded, errored, fenced = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local training, failed = ARGV[at + 6], ARGV[at + 7]
   local key, job = job_key(id), read_job(id)
-  if is_done_or_split(key, unit) then return 'duplicate' end
+  if is_small(job) or is_done_or_split(key, unit) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
   -- A damaged job fails here, before anything is changed or charged.
   if not (job.group and job.tenant and can_be_counted(job)) then
@@ -106,7 +134,7 @@ local function commit(at)
     return 'error seqd: ' .. succeeded + errored .. ' results for unit ' .. unit .. ', which has ' ..
       size .. ' items'
   end
-  local fields = record(id, unit, job, blob, succeeded, errored, failed)
+  local fields = record(id, unit, job, at, succeeded, errored, failed)
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
     job.training = training
@@ -118,16 +146,20 @@ local function commit(at)
   return 'committed'
 end
 
-if #ARGV == 1 + ARGUMENTS then
+-- Where the arguments of the unit behind the one at `at` begin.
+local function behind(at) return at + ARGUMENTS + ARGV[at + ARGUMENTS - 1] end
+
+if behind(2) > #ARGV then
   local outcome = commit(2)
   local wrong = string.match(outcome, '^error (.*)$')
   return wrong and redis.error_reply(wrong) or {outcome}
 end
 begin_batch()
-local outcomes = {}
-for at = 2, #ARGV, ARGUMENTS do
+local outcomes, at = {}, 2
+while at <= #ARGV do
   local ok, outcome = pcall(commit, at)
   outcomes[#outcomes + 1] = ok and outcome or 'error ' .. text_of(outcome)
+  at = behind(at)
 end
 finish_batch()
 return outcomes

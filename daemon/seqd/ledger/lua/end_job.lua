@@ -1,11 +1,11 @@
 -- End a job before its work is done: cancelled or failed.
 --
 -- ARGV: prefix, job, state, failure as JSON ('' for none), unit and attempt that must hold the
---       lease ('' and '' for anyone).
+--       lease ('' and '' for anyone), token of the upload that must own the job ('' or none for anyone).
 -- Keys: job hash, leases, timers, todo, worker leases, jobs:open, uploads, deadlines, warnings,
 --       tenant, idempotency, events, queue, group.
 -- Returns: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
---          not current, else the state in which the job had ended before.
+--          not current or another upload owns the job, else the state in which it had ended before.
 -- Guarantee: no unit is claimed or committed afterwards; what was committed stays readable. It
 -- holds with no worker up, and when Redis is full.
 local id, state, failure, unit, attempt = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -19,5 +19,7 @@ if not before then
 end
 if not is_open(before) then return before end
 if unit ~= '' and lease_of(key, unit) ~= tonumber(attempt) then return 'fenced' end
+local owner = ARGV[7] or ''
+if owner ~= '' and redis.call('HGET', key, 'owner') ~= owner then return 'fenced' end
 stop_job(id, state, failure)
 return 'ended'

@@ -3,20 +3,26 @@
 -- ARGV: prefix, then the jobs.
 -- Keys: job hash, out, and those of end_job.lua.
 -- Returns: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
---          '' for the blob of one that has not completed or has more than one unit.
+--          '' for the blob of one that has not completed, has more than one row of results, or would
+--          make the reply too large.
 -- Guarantee: a job whose time has run out is ended on the way; nothing else changes.
-local rows = {}
+local rows, room = {}, 4 * 1024 * 1024  -- bytes of results
 for i = 2, #ARGV do
   local id = ARGV[i]
   local key = job_key(id)
-  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at')
+  local job = redis.call('HMGET', key, 'state', 'units', 'expires_at', 'template', 'group')
   local state, blob = job[1] or '', ''
   if job[3] and is_open(state) and tonumber(job[3]) <= NOW then
     expire_job(id)
     state = 'expired'
   end
-  if state == 'completed' and job[2] == '1' then
-    blob = redis.call('HGET', key .. ':out', '0') or ''
+  if is_small({state = state, template = job[4], group = job[5]}) then
+    blob = results_of_small(key)
+    room = room - #blob
+  elseif state == 'completed' and job[2] == '1' then
+    local first = redis.call('HMGET', key .. ':out', row_name('0', 0), row_name('0', 1))
+    if first[1] and not first[2] and #first[1] <= room then blob = first[1] end
+    room = room - #blob
   end
   rows[#rows + 1] = {state, blob}
 end

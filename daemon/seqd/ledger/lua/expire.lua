@@ -7,14 +7,16 @@
 -- Returns: {units made claimable, units looked at, route, route, ...} with the routes that need a wakeup.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is emitted once, of a job
--- or results that are still there. A timer or warning that names no unit or job is dropped.
+-- or results that are still there. A timer or warning that names no unit or job is dropped. A job that
+-- is held for one that is gone gets its time to live again.
 local most, backoff_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function warn(member)
   local id, what = string.match(member, '^(%S+) (%S+)$')
   if not id then return end
-  local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl')
+  local job = redis.call('HMGET', job_key(id), 'state', 'expires_at', 'ended', 'ttl', 'held_by')
   if not job[1] or is_open(job[1]) ~= (what == 'job') then return end
+  if what == 'results' and job[5] then return let_go_if_forgotten(id) end
   local at = what == 'job' and tonumber(job[2]) or job[3] + job[4] * 1000
   emit(id, 'expiring', string.format('"what":"%s","expires_at_ms":%.0f', what, at), true)
 end

@@ -33,6 +33,18 @@ local function are_whole(values, is_optional)
   return true
 end
 
+-- The same of a small job that has completed, and its template.
+local function is_sound_small(digest)
+  local template = template_key(digest)
+  if type_of(template) ~= 'hash' then return false end
+  for _, name in ipairs(TEMPLATE_FIELDS) do
+    if name ~= 'version' and redis.call('HEXISTS', template, name) == 0 then return false end
+  end
+  return redis.call('HGET', key, 'state') == 'completed'
+    and are_whole(redis.call('HMGET', key, 'created', 'started', 'ended'))
+    and are_whole(redis.call('HMGET', key, 'total', 'succeeded', 'errored'), true)
+end
+
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
@@ -42,6 +54,8 @@ local function is_sound()
   for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
     if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end
   end
+  local small = read_fields(id, {'state', 'template', 'group'})
+  if is_small(small) then return is_sound_small(small.template) end
   for _, text in ipairs(redis.call('HMGET', key, unpack(TEXTS))) do
     if not text then return false end
   end
@@ -51,11 +65,20 @@ end
 
 if not is_certain and is_sound() then return 0 end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
+local kept_bytes = 0
 if type_of(key) == 'hash' then
   job = read_fields(id, {'kind', 'model', 'tenant', 'digest', 'idempotency', unpack(COUNTS)})
   if are_whole(redis.call('HMGET', key, unpack(COUNTS))) then
     items, bytes = math.max(counts_of(job)[6], 0), tonumber(job.pending_bytes)
   end
+end
+-- What the job kept goes off the account, as far as it can be read; the rest goes with its bucket.
+if type_of(key) == 'hash' then
+  pcall(function()
+    local kept = read_ended(id)
+    if kept.state and not is_open(kept.state) then return discharge(kept) end
+    kept_bytes = math.max(tonumber(kept.kept_bytes or '0'), 0)
+  end)
 end
 local moved = 0
 for _, part in ipairs({'hash', unpack(JOB_PARTS)}) do
@@ -69,7 +92,7 @@ end
 if moved == 0 then return 0 end
 
 if redis.call('ZREM', PREFIX .. ':jobs:open', id) == 1 and job.tenant then
-  pcall(charge, job.tenant, -1, 0 - items, 0 - bytes)  -- the account may be damaged as well
+  pcall(charge, job.tenant, -1, 0 - items, 0 - bytes, 0 - kept_bytes)  -- the account may be damaged as well
 end
 redis.call('ZREM', PREFIX .. ':uploads', id)
 redis.call('ZREM', deadlines_key(), id)

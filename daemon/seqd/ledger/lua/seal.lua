@@ -1,21 +1,27 @@
 -- Declare a job's input complete, and end the job when all of it is done already.
 --
--- ARGV: prefix, job, number of units that the caller added, attempt of the unit `ingest` ('' for none).
+-- ARGV: prefix, job, number of units that the caller added, digest of the request and of all its
+--       input ('' for none), token of the upload that sent it ('' for none), attempt of the unit
+--       `ingest` ('' for none).
 -- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, queue, group, queue position,
 --       tenant.
 -- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
---          acknowledged and lost; {'ended', 0} when the job takes no more input, or takes it from
---          another attempt of the ingest.
--- Guarantee: after it, `total` and `units` never change again. Sent twice it does nothing.
-local id, units, ingest = ARGV[2], ARGV[3], ARGV[4]
+--          acknowledged and lost; {'not_owner', 0} when another upload owns the job; {'ended', 0} when
+--          the job takes no more input, or takes it from another attempt of the ingest.
+-- Guarantee: after it, `total` and `units` never change again. Only the upload that owns the job, or
+-- the ingest that holds the lease, seals; who seals one that is sealed is told so only when the input
+-- is the same. Sent twice it does nothing.
+local id, units, digest, owner, ingest = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key = job_key(id)
-local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'kind')
+local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'kind', 'owner', 'input_digest')
 if not job[1] or not is_open(job[1]) then return {'ended', 0} end
-if job[2] == '1' then return {'sealed', 0} end
+if job[2] == '1' then return {(job[6] or digest) == digest and 'sealed' or 'not_owner', 0} end
 if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', 0} end
+if (job[5] or '') ~= owner then return {'not_owner', 0} end
 if job[3] ~= units then return {'behind', 0} end
 if ingest ~= '' then drop_lease(id, 'ingest') end
 redis.call('HSET', key, 'sealed', 1)
+redis.call('HDEL', key, 'owner')
 redis.call('ZREM', PREFIX .. ':uploads', id)
 if job[4] == 'train' then
   -- The training itself is one unit, the last; the chunks before it are its data.

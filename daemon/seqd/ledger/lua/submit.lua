@@ -4,29 +4,49 @@
 --       those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: job hash, todo, in, sizes, events, jobs, jobs:open, uploads, idempotency, queue, group,
+-- Keys: job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, queue, group,
 --       queue position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
--- Returns: for each job {'created', job, 1 when a wakeup is due}; {'exists', job, digest of what exists};
+-- Returns: for each job {'created', job, 1 when a wakeup is due}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
+--          {'refused', 'results_ttl_s', seconds, allowed};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
 --          {'error', what is wrong} where it is not the only one, else that error.
 -- Guarantee: jobs are independent of each other. One that is sent twice (a lost reply, a second
--- producer) is made once; the second caller gets the first one's identifier and digest, also when a
+-- producer) is made once; the second caller gets the first one's identifier and digests, also when a
 -- new job would be refused. An idempotency key lives as long as its job. At most one job continues
--- an ended one. A job that is sealed without a unit has nothing to wait for and is completed at once.
+-- an ended one, which is kept until that has ended, and as long as that. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
 local FIRST_JOB = 3 + ARGV[2]
 local shared_fields = {}
 for i = 3, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
 
--- Copy the chunks that a client uploaded for the training that ended. Returns their bytes, nil when
--- they are not all there.
-local function inherit_input(continues, key)
-  if redis.call('HGET', job_key(continues), 'sealed') ~= '1'
-      or redis.call('COPY', job_key(continues) .. ':in', key .. ':in') == 0 then
-    return nil
+-- What a second caller compares its request with: {'exists', job, digest of the request and of input
+-- that came with it as a whole, running digest of input that came unit by unit or '', items of a unit,
+-- 'complete' or 'ended' when no more input comes, 'open' when an upload adds to it, 'mine' when it is
+-- the caller's own (a lost reply), else ''}.
+local function existing(id)
+  local job = redis.call('HMGET', job_key(id), 'digest', 'input_digest', 'unit_items', 'sealed',
+    'state', 'owner', 'template')
+  -- Of a small job that has completed, the template has it.
+  local unit_items = job[3] or redis.call('HGET', template_key(job[7] or ''), 'unit_items')
+  local input = ''
+  if job[4] == '1' then input = 'complete'
+  elseif not is_open(job[5]) then input = 'ended'
+  elseif job[6] then input = job[6] == shared_fields['owner'] and 'mine' or 'open'
   end
+  return {'exists', id, job[1] or '', job[2] or '', unit_items or '', input}
+end
+
+-- True when all chunks that a client uploaded for the training that ended are there.
+local function can_inherit(continues)
+  return redis.call('HGET', job_key(continues), 'sealed') == '1'
+    and redis.call('EXISTS', job_key(continues) .. ':in') == 1
+end
+
+-- Copy those chunks. Returns their bytes.
+local function inherit_input(continues, key)
+  redis.call('COPY', job_key(continues) .. ':in', key .. ':in', 'REPLACE')
   redis.call('PERSIST', key .. ':in')
   return tonumber(redis.call('HGET', job_key(continues), 'pending_bytes'))
 end
@@ -69,6 +89,8 @@ local function add_first_unit(id, unit, blob, size, sealed)
   if size > 0 and unit ~= 'train' and sealed == '0' then
     redis.call('HSET', key .. ':sizes', unit, size)
   end
+  local digest = shared_fields['input_digest']
+  if digest then redis.call('HSET', key .. ':digests', unit, digest) end
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
   add_to_group(id, shared_fields['group'], shared_fields['tenant'])
@@ -83,7 +105,7 @@ local function submit(first)
   if idempotency ~= '' then
     local known = redis.call('GET', idempotency)
     if known and redis.call('EXISTS', job_key(known)) == 1 then
-      return {'exists', known, redis.call('HGET', job_key(known), 'digest')}
+      return existing(known)
     end
   end
   local key = job_key(id)
@@ -91,20 +113,25 @@ local function submit(first)
   -- That is terminal: who reads the stream from its start would take it for the end of this job.
   local has_events = redis.call('EXISTS', key, key .. ':events') > 0
   if has_events and redis.call('EXISTS', key) == 1 then
-    return {'exists', id, redis.call('HGET', key, 'digest')}
+    return existing(id)
   end
 
-  if memory_is_short() then return {'refused', 'memory'} end
+  local ttl_s, most_s = tonumber(shared_fields['ttl']), limit('results_ttl_s')
+  if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s} end
+  if not entry_makes_room(blob) and not has_room() then return {'refused', 'memory'} end
   local over = over_quota(shared_fields['tenant'], 1, size, #blob)
   if over then return {'refused', over[1], over[2], over[3]} end
-  local inherited = 0  -- bytes of input
   if continues ~= '' then
     local refusal = unfit_to_continue(continues, shared_fields['kind'])
     if refusal then return refusal end
-    if shared_fields['inherits'] then
-      inherited = inherit_input(continues, key)
-      if not inherited then return {'refused', 'incomplete'} end
-    end
+    if shared_fields['inherits'] and not can_inherit(continues) then return {'refused', 'incomplete'} end
+  end
+
+  -- From here on nothing is refused. An entry of the inbox goes before anything is added.
+  if not remove_taken_entry() then return {'answered', id} end
+  local inherited = 0  -- bytes of input
+  if continues ~= '' then
+    if shared_fields['inherits'] then inherited = inherit_input(continues, key) end
     redis.call('HSET', job_key(continues), 'continued_by', id)
   end
 
@@ -114,11 +141,15 @@ local function submit(first)
   redis.call('HSET', key, 'digest', digest, 'state', 'queued', 'created', NOW_TEXT, 'sealed', sealed,
     'units', has_items and 1 or 0, 'units_done', 0, 'total', total, 'succeeded', 0, 'errored', 0,
     'cancelled', 0, 'expired', 0, 'pending_bytes', bytes, unpack(fields))
+  if continues ~= '' then
+    redis.call('HSET', key, 'continues', continues)
+    hold_continued(id)
+  end
   if has_events then redis.call('DEL', key .. ':events') end
   write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
   write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)
   if sealed == '0' and unit ~= 'ingest' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
-  charge(shared_fields['tenant'], 1, total, bytes)
+  charge(shared_fields['tenant'], 1, total, bytes, 0)
   local due = unit ~= '' and add_first_unit(id, unit, blob, size, sealed)
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
   if unit == '' then complete_if_done(id, read_job(id)) end

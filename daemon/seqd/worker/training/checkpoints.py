@@ -22,11 +22,13 @@ from seqd.errors import (
     InvalidData,
     InvalidRequest,
     LeaseLost,
+    RedisUnreachable,
     StoreUnwritable,
     UnknownJob,
 )
 from seqd.hookspecs import Checkpoint
 from seqd.ledger.jobs import Jobs
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import CheckpointRecord, CheckpointRecords, Unit
 from seqd.models.checkpoints import CheckpointFolder, Content, encode
 from seqd.worker.training.run import Run
@@ -101,11 +103,13 @@ class WorkerCheckpoints:
         content = encode(arrays, progress, self._data_sha256(), self._curve.epochs)
         self._due_at = monotonic() + self._every_s
         try:
-            self._save(content)
+            with waiting_at_most(0):
+                self._save(content)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this checkpoint; the one before still counts.
             self._due_at = monotonic() + min(self._every_s, OUTAGE_RETRY_S)
-            log.warning("checkpoint of training job=%s does not count: %s", self._run_id, error)
+            level = logging.DEBUG if isinstance(error, RedisUnreachable) else logging.WARNING
+            log.log(level, "checkpoint of training job=%s does not count: %s", self._run_id, error)
         except StoreUnwritable as error:
             if not self._stop():
                 raise

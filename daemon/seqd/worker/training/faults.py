@@ -6,12 +6,13 @@ What they have learnt is in their checkpoints, so another worker, or this one la
 import logging
 
 from seqd.errors import NoFitWorker
+from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.drain import DeviceFlag, start_anew
 from seqd.worker.faults import sentence_of
 from seqd.worker.training.run import Run
-from seqd.worker.unserved import LASTING, no_fit_worker, reasons
+from seqd.worker.unserved import LASTING, no_fit_worker
 from seqd_schemas import UnfitCode
 
 log = logging.getLogger(__name__)

@@ -13,11 +13,10 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic, sleep
 from typing import Protocol, TypeVar
 
 from seqd.analysis.curves import LearningCurve
-from seqd.errors import LeaseLost, PluginFault, RedisUnreachable, SeqdError
+from seqd.errors import LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.work import CommitOutcome, Renewal, Unit
 from seqd.models.version_files import VersionDraft
@@ -27,19 +26,14 @@ from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResul
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two attempts to reach a Redis that is away when a training is done.
-OUTAGE_WAIT_S = 0.5
-
 _T = TypeVar("_T")
 
 
 class Publisher:
     """Publishes the versions of trainings."""
 
-    def __init__(self, context: WorkerContext, outage_s: float) -> None:
-        """`outage_s` is how long a finished training waits for a Redis that is away."""
+    def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        self._outage_s = outage_s
 
     def adopt(self, run: Run) -> ModelManifest | None:
         """Return the version that an earlier attempt at this run published, if one did.
@@ -140,16 +134,7 @@ class Publisher:
                 log.warning("checking again who has training job=%s: %s", run.id, error)
 
     def _is_ours(self, unit: Unit) -> bool:
-        """Renew the lease, and wait a while for a Redis that is away."""
-        deadline = monotonic() + self._outage_s
-        while True:
-            try:
-                return self._context.ledger.work.renew([unit])[0] is not Renewal.LOST
-            except RedisUnreachable as error:
-                if monotonic() >= deadline or self._context.drain.is_raised():
-                    raise
-                log.warning("training job=%s is done and waits: %s", unit.job_id, error)
-                sleep(OUTAGE_WAIT_S)
+        return self._context.ledger.work.renew([unit])[0] is not Renewal.LOST
 
     def _discard_staged(self, run_id: str) -> None:
         for folder, made_for in self._context.store.staged():

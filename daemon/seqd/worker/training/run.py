@@ -8,8 +8,7 @@ and the work ends. Steps are throttled, so that plugins may report as often as t
 training repeats after a kill is not reported again.
 """
 
-import math
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
+from seqd.hookspecs.reports import Reporter, checked_report
 from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
 from seqd.inputs.paths import check_path, require_root
 from seqd.ledger.blobs import unpack_results, unpack_texts
@@ -33,10 +33,8 @@ from seqd_schemas import (
     FileSource,
     ItemSuccess,
     JobState,
-    Log,
     NamedSource,
     Sample,
-    Step,
     SweepJob,
     TrainJob,
     UploadSource,
@@ -46,8 +44,6 @@ from seqd_schemas import (
 
 #: Seconds between two step events of a training.
 STEP_EVERY_S = 0.5
-
-_MAX_TEXT_CHARS = 4_096
 
 AnyDataset = RecordDataset | NamedDataset
 
@@ -76,15 +72,10 @@ class Run:
         """What its checkpoints and its version go by."""
         return run_id_of(self.unit.job_id, self.number)
 
-    def log_event(self, message: str) -> Log:
-        """Return a line for whoever watches its job, cut to 4,096 characters."""
-        return Log(
-            job_id=self.unit.job_id,
-            at_ms=0,
-            run=self.name,
-            level="info",
-            message=message[:_MAX_TEXT_CHARS],
-        )
+    @property
+    def reporter(self) -> Reporter:
+        """Makes its events."""
+        return Reporter(self.unit.job_id, self.name)
 
 
 def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
@@ -227,7 +218,7 @@ class WorkerTrainContext:
         return self._stop()
 
     def step(self, done: int, total: int, **metrics: float) -> None:
-        """Publish steps done, at most twice a second."""
+        """Publish steps done, at most twice a second. Raises PluginFault for what is no step."""
         now = monotonic()
         if self._began_with < 0:
             # The first step seen: the pace is that of the steps after it, since those before a
@@ -237,62 +228,35 @@ class WorkerTrainContext:
             return
         self._stepped_at = now
         paced = done - self._began_with
-        eta_s = (now - self._began) / paced * (total - done) if paced else None
-        self._publish(
-            Step(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                done=done,
-                total=total,
-                metrics=_finite(metrics),
-                eta_s=eta_s,
-            )
-        )
+        left = max(0, total - done)
+        eta_s = (now - self._began) / paced * left if paced > 0 else None
+        self._publish(self._run.reporter.step(done, total, metrics, eta_s))
 
     def epoch(self, epoch: int, epochs: int, seconds: float, **metrics: float) -> None:
-        """Keep a finished epoch for the manifest, and publish it, once."""
+        """Keep a finished epoch for the manifest, and publish it, once.
+
+        Raises PluginFault for what is no epoch.
+        """
+        event = self._run.reporter.epoch(epoch, epochs, seconds, metrics)
         self.curve.add(epoch, seconds, metrics)
         if (epoch, None) in self._reported:
             return
         self.epochs_s += seconds
-        self._publish(
-            Epoch(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                epoch=epoch,
-                epochs=epochs,
-                seconds=seconds,
-                metrics=_finite(metrics),
-            )
-        )
+        self._publish(event)
 
     def sample(self, epoch: int, temperature: float, prompt: str, text: str) -> None:
-        """Publish a text that the model writes, once an epoch and temperature."""
-        if (epoch, temperature) in self._reported:
-            return
-        self._publish(
-            Sample(
-                job_id=self._run.unit.job_id,
-                at_ms=0,
-                run=self._run.name,
-                epoch=epoch,
-                temperature=temperature,
-                prompt=prompt[:_MAX_TEXT_CHARS],
-                text=text[:_MAX_TEXT_CHARS],
-            )
-        )
+        """Publish a text that the model writes, once an epoch and temperature.
+
+        Raises PluginFault for what is no sample.
+        """
+        if (epoch, temperature) not in self._reported:
+            self._publish(self._run.reporter.sample(epoch, temperature, prompt, text))
 
     def log(self, message: str) -> None:
         """Publish a line for the caller."""
-        self._publish(self._run.log_event(message))
+        self._publish(self._run.reporter.log(message))
 
     def fingerprint(self, records: int, sha256: str) -> None:
-        """Take the size and digest of a named data set."""
-        self._data.state(records, sha256)
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Leave out what JSON has no number for: such an event could not be read by anyone."""
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+        """Take the size and digest of a named data set. Raises PluginFault for what is neither."""
+        with checked_report("fingerprint"):
+            self._data.state(records, sha256)

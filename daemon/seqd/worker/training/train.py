@@ -23,10 +23,12 @@ from seqd.errors import (
     InvalidParameters,
     LeaseLost,
     PluginFault,
+    RedisUnreachable,
     SeqdError,
     Stopped,
 )
-from seqd.hookspecs import Model, PluginParameters
+from seqd.hookspecs import Model, PluginParameters, TrainedModel
+from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
@@ -60,7 +62,7 @@ class TrainingRunner:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._publisher = Publisher(context, settings.lease_s)
+        self._publisher = Publisher(context)
         self._faults = TrainingFaults(context, settings)
 
     def run(self, claim: Claim) -> None:
@@ -116,7 +118,7 @@ class TrainingRunner:
         """Adopt or train the version; return it with the seconds of the epochs."""
         if run.sweep is not None:
             begun = "begun" if run.unit.attempt == 1 else "resumed"
-            line = run.log_event(f"{begun} by {self._context.identity.name}")
+            line = run.reporter.log(f"{begun} by {self._context.identity.name}")
             self._publish_event(run.unit, line)
         adopted = self._publisher.adopt(run)
         return self._train(run) if adopted is None else (adopted, 0.0)
@@ -128,7 +130,12 @@ class TrainingRunner:
         context = self._train_context(run, data)
         try:
             with _disk_errors(context.folder):
-                trained = model.train(parameters, context)
+                trained: object = model.train(parameters, context)
+            if not isinstance(trained, TrainedModel):
+                raise PluginFault(
+                    f"Training {run.job.model} gave {type(trained).__name__}; its contract is a "
+                    "seqd.hookspecs.TrainedModel."
+                )
             fingerprint = data.fingerprint()
             manifest = self._publisher.publish(run, parameters, trained, context, fingerprint)
             return manifest, context.epochs_s
@@ -154,7 +161,7 @@ class TrainingRunner:
             self._settings.data_dir,
             every_s=self._settings.checkpoint_s,
             stop=self._context.should_stop,
-            report=lambda message: publish(run.log_event(message)),
+            report=lambda message: publish(run.reporter.log(message)),
             data_sha256=data.sha256,
             curve=curve,
         )
@@ -173,7 +180,10 @@ class TrainingRunner:
 
     def _publish_event(self, unit: Unit, event: Event) -> None:
         try:
-            self._context.ledger.work.publish(unit, event)
+            with waiting_at_most(0):
+                self._context.ledger.work.publish(unit, event)
+        except RedisUnreachable as error:
+            log.debug("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)
         except REDIS_ERRORS as error:
             # Hours of training are worth more than this news, and the job's end says it all.
             log.warning("event=%s of training job=%s is lost: %s", event.event, unit.job_id, error)

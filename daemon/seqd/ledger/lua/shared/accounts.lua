@@ -2,29 +2,40 @@
 --
 -- Shared by all scripts. An account changes in the step that changes what it counts.
 
--- Add to a tenant's account: open jobs, waiting items, waiting bytes. The account is deleted with the
--- tenant's last open job.
-local deferred_charges  -- tenant → {jobs, items, bytes}, charged at the end of a batch; nil outside one
-local function charge(tenant, jobs, items, bytes)
+-- Add to a tenant's account: open jobs, waiting items, waiting bytes, and bytes of results and of ended
+-- jobs. What waits is deleted with the tenant's last open job.
+local deferred_charges  -- tenant → {jobs, items, bytes, kept}, charged behind a batch; nil outside one
+local function charge(tenant, jobs, items, bytes, kept)
   if deferred_charges then
-    local sum = deferred_charges[tenant] or {0, 0, 0}
-    deferred_charges[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes}
+    local sum = deferred_charges[tenant] or {0, 0, 0, 0}
+    deferred_charges[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes, sum[4] + (kept or 0)}
     return
   end
   local key = tenant_key(tenant)
   if items ~= 0 then redis.call('HINCRBY', key, 'items', items) end
   if bytes ~= 0 then redis.call('HINCRBY', key, 'bytes', bytes) end
-  if jobs ~= 0 and redis.call('HINCRBY', key, 'jobs', jobs) <= 0 then redis.call('DEL', key) end
+  if jobs ~= 0 and redis.call('HINCRBY', key, 'jobs', jobs) <= 0 then
+    redis.call('HDEL', key, 'jobs', 'items', 'bytes')
+  end
+  if not kept or kept == 0 then return end
+  local all = redis.call('HINCRBY', key, 'kept_bytes', kept)
+  if all > 0 then
+    redis.call('ZADD', PREFIX .. ':tenants', all, tenant)
+  else
+    redis.call('HDEL', key, 'kept_bytes')
+    redis.call('ZREM', PREFIX .. ':tenants', tenant)
+  end
 end
 
 local function apply_deferred_charges()
   local sums = deferred_charges
   deferred_charges = nil
-  for tenant, sum in pairs(sums) do charge(tenant, sum[1], sum[2], sum[3]) end
+  for tenant, sum in pairs(sums) do charge(tenant, unpack(sum)) end
 end
 
 -- One of the operator's limits, from the settings of the worker that booted last. Read once a call.
-local LIMITS = {'tenant_jobs', 'tenant_items', 'tenant_bytes', 'memory_share', 'job_units'}
+local LIMITS = {'tenant_jobs', 'tenant_items', 'tenant_bytes', 'memory_share', 'job_units',
+  'tenant_kept_bytes', 'results_ttl_s', 'kept_s'}
 local limits
 local function limit(name)
   if not limits then

@@ -1,13 +1,6 @@
--- How jobs end, and the warnings before.
+-- How jobs end.
 --
 -- Shared by all scripts. Nothing of an ended job is claimable, and all its keys have a time to live.
-
--- Warn of an end when a tenth of the time is left, and no more than an hour before it.
-local MAX_NOTICE_MS = 3600000
-local function warn_before(id, what, ends_at, span_ms)
-  local notice = math.min(span_ms / 10, MAX_NOTICE_MS)
-  write_shared('ZADD', warnings_key(), ends_at - notice, id .. ' ' .. what)
-end
 
 -- Append jobs that have ended to their client's completion stream. A hint: a client that missed some
 -- reads the jobs themselves, so a stream that cannot be written fails nothing.
@@ -28,54 +21,88 @@ end
 
 -- From here on, writes to shared keys wait for `finish_batch`.
 local function begin_batch()
-  deferred_writes, deferred_charges, deferred_completions = {}, {}, {}
+  deferred_writes, deferred_charges, deferred_completions, deferred_joins, deferred_kept =
+    {}, {}, {}, {}, {}
 end
 
 local function finish_batch()
   apply_deferred_writes()
+  apply_deferred_joins()
+  trim_listed()
   apply_deferred_charges()
+  apply_deferred_kept()
   for client, ids in pairs(deferred_completions) do add_completions(client, ids) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
 end
 
+-- Give the keys of an ended job their time to live.
+local function expire_keys(key, state, ttl)
+  redis.call('EXPIRE', key, ttl)
+  if state ~= 'completed' then
+    redis.call('EXPIRE', key .. ':deltas', math.min(ttl, DELTAS_TTL_S))
+  end
+  redis.call('EXPIRE', key .. ':out', ttl)
+  redis.call('EXPIRE', key .. ':events', ttl)
+  local rare = {}
+  for i, part in ipairs(RARE_PARTS) do rare[i] = key .. ':' .. part end
+  if redis.call('EXISTS', unpack(rare)) == 0 then return end
+  for _, name in ipairs(rare) do redis.call('EXPIRE', name, ttl) end
+end
+
+-- Keep a small job that has completed.
+local function keep_small(id, job, event_id)
+  local key = job_key(id)
+  shrink_job(id, job, event_id)
+  write_shared('RPUSH', PREFIX .. ':jobs:small', id)
+  if not deferred_writes then trim_listed() end
+  redis.call('EXPIRE', key, job.ttl)
+  redis.call('EXPIRE', key .. ':events', math.min(job.ttl, SMALL_EVENTS_TTL_S))
+  if job.errored > 0 then redis.call('EXPIRE', key .. ':failed', job.ttl) end
+  local bytes = bytes_of_small(key, job.results, job.errored > 0)
+  local ended = string.match(event_id, '^%d+')
+  keep_job(id, job.tenant, bytes, job.counted_bytes, tonumber(ended), tonumber(job.ttl))
+end
+
 -- End a job: nothing of it is claimable any more and its keys get their time to live. `job` holds the
--- fields that were read of it, `fields` those to be written into its hash with the state.
+-- fields that were read of it, and the `results` of one that is small; `fields` are those to be written
+-- into the hash of any other with the state.
 local function end_job(id, state, body, job, fields)
   local key = job_key(id)
   -- Before anything is added: a full Redis lets only such a script go on.
   if state == 'completed' then  -- and all texts stand in the results
     redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
-      key .. ':deltas')
+      key .. ':attempts', key .. ':crashes', key .. ':deltas')
   else
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
+      key .. ':attempts')
   end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   dequeue_job(id, job)
-  redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
-  if job.sealed ~= '1' then redis.call('ZREM', PREFIX .. ':uploads', id) end
+  if job.sealed ~= '1' then
+    redis.call('ZREM', PREFIX .. ':uploads', id)
+    redis.call('HDEL', key, 'owner')
+  end
   if job.expires_at then
     redis.call('ZREM', deadlines_key(), id)
     redis.call('ZREM', warnings_key(), id .. ' job')
   end
-  emit(id, state, body, true)
+  local event_id = emit(id, state, body, true)
   if job.client then add_completion(job.client, id) end
   local ttl = tonumber(job.ttl)
-  charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes))
-  warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
+  charge(job.tenant, -1, 0, 0 - tonumber(job.pending_bytes), 0)
+  if job.continues then let_go_continued(id, ttl) end
   local idempotency = job.idempotency
   if idempotency and redis.pcall('GET', idempotency) == id then
     redis.call('EXPIRE', idempotency, ttl)
   end
-  redis.call('EXPIRE', key, ttl)
-  if state ~= 'completed' then
-    redis.call('EXPIRE', key .. ':deltas', math.min(ttl, DELTAS_TTL_S))
-  end
-  for _, part in ipairs(USUAL_PARTS) do redis.call('EXPIRE', key .. ':' .. part, ttl) end
-  local rare = {}
-  for i, part in ipairs(RARE_PARTS) do rare[i] = key .. ':' .. part end
-  if redis.call('EXISTS', unpack(rare)) == 0 then return end
-  for _, name in ipairs(rare) do redis.call('EXPIRE', name, ttl) end
+  if job.results then return keep_small(id, job, event_id) end
+  local bytes = bytes_of_large(key, state, job)
+  redis.call('HSET', key, 'state', state, 'ended', NOW_TEXT, unpack(fields or {}))
+  redis.call('HSET', key, 'kept_bytes', bytes)
+  keep_job(id, job.tenant, bytes, tonumber(job.kept_bytes or '0'), NOW, ttl)
+  warn_before(id, 'results', NOW + ttl * 1000, ttl * 1000)
+  expire_keys(key, state, ttl)
 end
 
 -- End a job before its work is done; `failure` is JSON, '' for none.

@@ -30,15 +30,17 @@ end
 
 local function counts_json(key) return counts_as_json(counts(key)) end
 
--- Add an event to the job's stream; `body` is JSON without braces, '' for none.
+-- Add an event to the job's stream; returns its id. `body` is JSON without braces, '' for none.
 local function emit(id, name, body, state_changed)
   local head = string.format(
-    '{"schema_version":1,"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
+    '{"event":"%s","job_id":"%s","at_ms":%s', name, id, NOW_TEXT)
   local event = head .. (body == '' and '' or ',' .. body) .. '}'
-  redis.call('XADD', job_key(id) .. ':events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e', event)
+  local event_id = redis.call('XADD', job_key(id) .. ':events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'e',
+    event)
   if state_changed and deferred_writes then  -- trimmed once, by `finish_batch`
     redis.call('XADD', PREFIX .. ':events', '*', 'e', event)
   elseif state_changed then
     redis.call('XADD', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT, '*', 'e', event)
   end
+  return event_id
 end

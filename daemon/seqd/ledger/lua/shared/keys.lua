@@ -9,7 +9,7 @@ local PRIORITIES = {'interactive', 'normal', 'bulk'}
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
   'crashes', 'faults', 'events', 'deltas'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
-local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
+local USUAL_PARTS, RARE_PARTS = {'out', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
 local DELTAS_TTL_S = 3600
 
@@ -40,7 +40,8 @@ end
 -- What the end of a unit or job needs to know.
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
-  'client', 'group', 'capped'}
+  'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
+  'started', 'kept_bytes'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.
@@ -62,3 +63,6 @@ end
 
 -- A part of a split unit is called UNIT:FIRST:END; its unit is what stands in front.
 local function unit_of(name) return string.match(name, '^[^:]+') end
+
+-- Name of a row of a unit's results: UNIT, UNIT+1, UNIT+2 and so on; `row` counts from 0.
+local function row_name(unit, row) return row == 0 and unit or unit .. '+' .. row end

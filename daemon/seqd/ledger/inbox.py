@@ -1,0 +1,221 @@
+"""The inbox's stream: reading its entries, answering each of them once, and its length.
+
+A consumer group hands each entry to one worker. An entry leaves the stream in the step that
+answers it, so a worker that dies before has taken nothing away: another one reads the entry when it
+was idle for `CLAIM_IDLE_MS`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from seqd.errors import InboxFull, failure_of, wire_text
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
+
+if TYPE_CHECKING:
+    from seqd_schemas import Failure, Keys
+
+#: Milliseconds after which another worker claims an entry that was read and not answered.
+CLAIM_IDLE_MS: Final = 30_000
+#: Entries read at a time; bytes of entries after which no other is read, since a worker holds them.
+BATCH: Final = 16
+BATCH_BYTES: Final = 4 * 1024 * 1024
+#: Milliseconds that a read waits for an entry.
+BLOCK_MS: Final = 500
+
+#: Seconds for which a rejection is kept, and one of a request that may be sent again soon.
+REJECTION_TTL_S: Final = 24 * 3600
+PASSING_REJECTION_TTL_S: Final = 600
+
+#: Seconds after which an inbox that was full may have room.
+INBOX_RETRY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the inbox, as some program has written it."""
+
+    #: Its stream id.
+    id: str
+    fields: Mapping[bytes, bytes]
+
+    @property
+    def given_id(self) -> str | None:
+        """Its field `id` as text that a record can hold; None where it has none."""
+        raw = self.fields.get(b"id")
+        if raw is None:
+            return None
+        return wire_text(raw[: 4 * MAX_GIVEN_ID_CHARS].decode("utf-8", "replace"))[
+            :MAX_GIVEN_ID_CHARS
+        ]
+
+    @property
+    def size(self) -> int:
+        """Its bytes in Redis, without what Redis adds."""
+        return sum(len(name) + len(value) for name, value in self.fields.items())
+
+    def arguments(self, job_id: str) -> list[Argument]:
+        """Return the arguments of `take_entry.lua` that stand behind those of `submit.lua`."""
+        return [self.id, self.size, _json_of(self._accepted(job_id, created=True))]
+
+    def _accepted(self, job_id: str, *, created: bool) -> InboxAnswer:
+        return InboxAnswer(
+            entry=self.id, outcome="accepted", id=self.given_id, job_id=job_id, created=created
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """How long the inbox is, and may be."""
+
+    entries: int
+    #: None until a worker has published the limit.
+    allowed_entries: int | None
+    #: Seconds since the oldest entry was added; None of an empty inbox.
+    oldest_age_s: float | None
+
+
+class InboxStream:
+    """Reads and answers entries of the inbox."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, keys: "Keys") -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = keys
+
+    def read_new(self, worker: str, block_ms: int | None) -> list[Entry]:
+        """Return entries that no worker has read, and note that `worker` has.
+
+        Waits at most `block_ms` for one; None does not wait.
+        """
+        if block_ms is None:
+            return self._read(worker, ">", BATCH, BATCH_BYTES)
+        reply = self._in_group(
+            lambda: self._redis.xreadgroup(
+                INBOX_GROUP, worker, {self._keys.inbox(): ">"}, count=1, block=block_ms
+            )
+        )
+        rows = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], reply or [])
+        first = [Entry(name.decode(), fields) for _, part in rows for name, fields in part]
+        left_bytes = BATCH_BYTES - sum(entry.size for entry in first)
+        if not first or left_bytes <= 0:
+            return first
+        return first + self._read(worker, ">", BATCH - 1, left_bytes)
+
+    def read_own(self, worker: str) -> list[Entry]:
+        """Return entries that `worker` has read and not answered."""
+        return self._read(worker, "0", BATCH, BATCH_BYTES)
+
+    def claim_idle(self, worker: str) -> bool:
+        """Make entries that another worker has read long ago `worker`'s own; False for none."""
+        claimed = self._in_group(
+            lambda: self._redis.xautoclaim(
+                self._keys.inbox(),
+                INBOX_GROUP,
+                worker,
+                min_idle_time=CLAIM_IDLE_MS,
+                count=BATCH,
+                justid=True,  # also of an entry that its producer has deleted
+            )
+        )
+        return bool(claimed)
+
+    def accept_again(self, entry: Entry, job_id: str) -> None:
+        """Answer that job `job_id` is there already, as an entry with the same content made it."""
+        answer = entry._accepted(job_id, created=False)
+        self._scripts.call("answer_entry", entry.id, _json_of(answer))
+
+    def reject(
+        self, entry: Entry, job_id: str | None, failure: "Failure", existing_job_id: str | None
+    ) -> None:
+        """Refuse an entry, among the answers and in the event stream of `job_id`.
+
+        `job_id` is None where the entry names none that a job may have. A stream that belongs to a
+        job is left alone.
+        """
+        answer = InboxAnswer(
+            entry=entry.id,
+            outcome="rejected",
+            id=entry.given_id,
+            failure=failure,
+            existing_job_id=existing_job_id,
+        )
+        rejection: list[Argument]
+        rejection = [job_id or "", to_stored(failure), existing_job_id or "", _ttl(failure)]
+        self._scripts.call("answer_entry", entry.id, _json_of(answer), *rejection)
+
+    def refuse_excess(self) -> int:
+        """Refuse some of the newest entries beyond the limit; return how many there were."""
+        entries, allowed = self._length()
+        if allowed is None or entries <= allowed:
+            return 0
+        error = InboxFull(
+            f"The inbox has {entries:,} entries; allowed: {allowed:,} (SEQD_MAX_INBOX_ENTRIES of "
+            "the workers). Nothing was kept of this one. Add it again in "
+            f"{INBOX_RETRY_S:g} s, or when XLEN of the inbox is below `inbox_entries` of "
+            f"{self._keys.limits()}.",
+            INBOX_RETRY_S,
+        )
+        failure = failure_of(error)
+        return as_int(self._scripts.call("trim_inbox", allowed, to_stored(failure), _ttl(failure)))
+
+    def memory_is_short(self) -> bool:
+        """Return True when Redis has used up the share of its memory that new work may take."""
+        return as_int(self._scripts.call("memory_is_short")) == 1
+
+    def state(self) -> InboxState:
+        """Return how long the inbox is, and how old its oldest entry."""
+        entries, allowed = self._length()
+        if not entries:
+            return InboxState(0, allowed, None)
+        inbox = self._keys.inbox()
+        with redis_errors(self._redis):
+            oldest = cast(list[tuple[bytes, object]], self._redis.xrange(inbox, count=1))
+            seconds, micros = self._redis.time()
+        if not oldest:
+            return InboxState(0, allowed, None)
+        added_s = int(oldest[0][0].partition(b"-")[0]) / 1000
+        return InboxState(entries, allowed, max(0.0, round(seconds + micros / 1e6 - added_s, 3)))
+
+    def _length(self) -> tuple[int, int | None]:
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            pipe.xlen(self._keys.inbox())
+            pipe.hget(self._keys.limits(), "inbox_entries")
+            entries, allowed = cast(tuple[int, bytes | None], pipe.execute())
+        return entries, int(allowed) if allowed is not None and allowed.isdigit() else None
+
+    def _read(self, worker: str, after: str, most: int, most_bytes: int) -> list[Entry]:
+        rows = self._in_group(
+            lambda: self._scripts.call("read_inbox", worker, after, most, most_bytes)
+        )
+        return [_entry_of(*as_list(row)) for row in as_list(cast(Reply, rows))]
+
+    def _in_group(self, read: Callable[[], object]) -> object:
+        """Return what `read` does; makes the group that a new or emptied Redis does not have."""
+        with redis_errors(self._redis):
+            try:
+                return read()
+            except ResponseError as error:
+                if "NOGROUP" not in str(error):
+                    raise
+            self._scripts.call("open_inbox")
+            return read()
+
+
+def _entry_of(entry_id: Reply, content: Reply) -> Entry:
+    parts = [as_bytes(part) for part in as_list(content)]
+    return Entry(as_text(entry_id), dict(zip(parts[::2], parts[1::2], strict=True)))
+
+
+def _json_of(answer: InboxAnswer) -> str:
+    return to_stored(answer)
+
+
+def _ttl(failure: "Failure") -> int:
+    """Return the seconds for which a rejection is kept."""
+    return REJECTION_TTL_S if failure.retry_after_s is None else PASSING_REJECTION_TTL_S

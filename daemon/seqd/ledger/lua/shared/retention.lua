@@ -1,0 +1,238 @@
+-- What ended jobs keep, on whose account, and which of them go first when there is no room.
+--
+-- Shared by all scripts. A tenant's ended jobs stand in buckets by the time of their end, the first to
+-- end first. A bucket spans a 32nd of a time to live. When all its jobs have outlived that, what is
+-- left of its bytes goes off the account: so an account is right again by itself, also where Redis
+-- has let jobs expire, or somebody has deleted them by hand.
+local BUCKETS = 32
+-- Ended jobs that one call removes at most: about half a millisecond.
+local EVICTED_AT_ONCE = 100
+-- Tenants of which one call removes jobs at most, when memory is short.
+local TENANTS_AT_ONCE = 4
+-- Identifiers of removed jobs that are kept, so that readers can be told why.
+local EVICTED_KEPT = 10000
+-- What an ended job takes beside its content: its keys, its hash and its place in the indexes.
+local SMALL_JOB_BYTES, LARGE_JOB_BYTES, EVENT_BYTES = 450, 2500, 200
+
+-- The bucket of a job, the time from which on it holds jobs, and the one at which all have expired.
+local function bucket_of(ended, ttl)
+  -- Times to live are rounded up to 4 binary digits, or each would have buckets of its own.
+  local _, exponent = math.frexp(ttl)
+  local step = 2 ^ math.max(exponent - 5, 0)
+  local rounded = math.ceil(ttl / step) * step
+  local width = rounded * 1000 / BUCKETS
+  local number = math.floor(ended / width)
+  return string.format('%.0f:%.0f', rounded, number), number * width,
+    (number + 1) * width + rounded * 1000
+end
+
+-- Jobs that this batch has ended: tenant -> bucket -> {bytes, start, end, job, job, ...}; nil outside one.
+local deferred_kept
+
+local function add_to_bucket(tenant, bucket, row)
+  local key = tenant_key(tenant)
+  redis.call('HINCRBY', key .. ':kept', bucket, row[1])
+  redis.call('RPUSH', key .. ':ended:' .. bucket, unpack(row, 4))
+  redis.call('PEXPIREAT', key .. ':ended:' .. bucket, string.format('%.0f', row[3]))
+  redis.call('ZADD', key .. ':ended', row[2], bucket)
+  redis.call('ZADD', PREFIX .. ':kept', row[3], tenant .. ' ' .. bucket)
+end
+
+-- Take a bucket off its tenant's account.
+local function forget_bucket(tenant, bucket)
+  local key = tenant_key(tenant)
+  local bytes = tonumber(redis.call('HGET', key .. ':kept', bucket) or '0')
+  redis.call('HDEL', key .. ':kept', bucket)
+  redis.call('ZREM', key .. ':ended', bucket)
+  redis.call('DEL', key .. ':ended:' .. bucket)
+  redis.call('ZREM', PREFIX .. ':kept', tenant .. ' ' .. bucket)
+  charge(tenant, 0, 0, 0, 0 - bytes)
+end
+
+-- Bytes of a small job that has ended.
+local function bytes_of_small(key, results, errored)
+  local failed = errored and redis.call('HSTRLEN', key .. ':failed', '0') or 0
+  return SMALL_JOB_BYTES + #results + failed
+end
+
+-- Bytes of any other, which ends in this call.
+local function bytes_of_large(key, state, job)
+  local row = redis.call('HMGET', key, 'delta_bytes')
+  local input = state == 'completed' and 0 or tonumber(job.pending_bytes)
+  local deltas = state ~= 'completed' and tonumber(row[1] or '0') or 0
+  return LARGE_JOB_BYTES + redis.call('HSTRLEN', key, 'spec') + input + deltas
+    + EVENT_BYTES * redis.call('XLEN', key .. ':events') + tonumber(job.kept_bytes or '0')
+end
+
+-- An ended job, with what its removal must know; `state` is false when there is none.
+local ENDED_FIELDS = {'state', 'idempotency', 'continued_by', 'template', 'group', 'tenant', 'ttl',
+  'ended', 'kept_bytes', 'errored', 'continues', 'held_by'}
+local function read_ended(id)
+  local job, key = read_fields(id, ENDED_FIELDS), job_key(id)
+  if is_small(job) then
+    local row = redis.call('HMGET', template_key(job.template), 'tenant', 'ttl')
+    job.tenant, job.ttl = row[1], row[2]
+    job.kept_bytes = bytes_of_small(key, results_of_small(key), job.errored)
+  end
+  return job
+end
+
+-- The bucket of an ended job, or nil: one that is held has none; see continuing.lua.
+local function bucket_of_job(job)
+  if job.held_by then return nil end
+  local ended, ttl = tonumber(job.ended or nil), tonumber(job.ttl or nil)
+  return job.tenant and ended and ttl and bucket_of(ended, ttl) or nil
+end
+
+-- Take an ended job off its tenant's account.
+local function discharge(job)
+  if job.held_by then return charge(job.tenant, 0, 0, 0, 0 - tonumber(job.kept_bytes)) end
+  local bucket = bucket_of_job(job)
+  if not bucket then return end
+  local kept = tenant_key(job.tenant) .. ':kept'
+  local in_bucket = tonumber(redis.call('HGET', kept, bucket) or '0')
+  local bytes = math.min(tonumber(job.kept_bytes or '0') or 0, in_bucket)
+  if bytes >= in_bucket then return forget_bucket(job.tenant, bucket) end
+  if bytes <= 0 then return end
+  redis.call('HINCRBY', kept, bucket, 0 - bytes)
+  charge(job.tenant, 0, 0, 0, 0 - bytes)
+end
+
+-- Take an ended job out of its bucket, and leave it on its tenant's account.
+local function take_out_of_bucket(job)
+  local before = tonumber(redis.call('HGET', tenant_key(job.tenant) .. ':kept', bucket_of_job(job)) or '0')
+  local bytes = math.min(tonumber(job.kept_bytes or '0'), before)
+  discharge(job)
+  charge(job.tenant, 0, 0, 0, bytes)
+end
+
+-- Remove an ended job with all that it left.
+local function remove_ended(id, job)
+  local key = job_key(id)
+  discharge(job)
+  -- Who reads them as one is not to take it for one whose time to live has passed.
+  if job.continued_by and redis.call('HGET', job_key(job.continued_by), 'continues') == id then
+    redis.call('HDEL', job_key(job.continued_by), 'continues')
+  end
+  if job.continues and redis.call('HGET', job_key(job.continues), 'continued_by') == id then
+    redis.call('HDEL', job_key(job.continues), 'continued_by')
+  end
+  job_key(id)  -- an error from here on is this job's again
+  if job.idempotency and redis.pcall('GET', job.idempotency) == id then
+    redis.call('DEL', job.idempotency)
+  end
+  if is_small(job) then leave_template(job.template) end
+  local names = {key}
+  for i, part in ipairs(JOB_PARTS) do names[i + 1] = key .. ':' .. part end
+  redis.call('UNLINK', unpack(names))
+  redis.call('ZREM', PREFIX .. ':jobs', id)
+  redis.call('ZREM', warnings_key(), id .. ' results')
+end
+
+-- The job that continues an ended one and has not ended, or nil: it needs what is kept of this one.
+local function open_continuation(job)
+  local state = job.continued_by and redis.call('HGET', job_key(job.continued_by), 'state')
+  return state and is_open(state) and job.continued_by or nil
+end
+
+local function note_evicted(ids, reason)
+  if #ids == 0 then return end
+  redis.call('HINCRBY', PREFIX .. ':evictions', reason, #ids)
+  redis.call('RPUSH', PREFIX .. ':evicted', unpack(ids))
+  redis.call('LTRIM', PREFIX .. ':evicted', 0 - EVICTED_KEPT, -1)
+end
+
+-- Remove at most so many of a tenant's ended jobs, the first to end first, until `is_enough` says so.
+-- Leaves alone those that ended less than `spared_ms` ago, and the last of all if it is `spared`.
+-- Returns how many.
+local function evict(tenant, most, reason, spared_ms, spared, is_enough)
+  local key, ids = tenant_key(tenant), {}
+  local at, needed = 0, 0  -- number of the bucket, and jobs of it that others continue
+  for _ = 1, most do
+    local bucket = redis.call('ZRANGE', key .. ':ended', at, at)[1]
+    if not bucket or is_enough() then break end
+    local list = key .. ':ended:' .. bucket
+    local id = redis.call('LINDEX', list, 0)
+    local job = id and read_ended(id)
+    -- Else it was removed before, or another job has its identifier by now.
+    local is_there = job and job.state and not is_open(job.state) and job.tenant == tenant
+      and bucket_of_job(job) == bucket
+    if is_there and NOW - job.ended < spared_ms then break end
+    local is_last = redis.call('LLEN', list) <= needed + 1
+    if is_there and spared and is_last and redis.call('ZCARD', key .. ':ended') == at + 1 then break end
+    if not id then
+      forget_bucket(tenant, bucket)
+    elseif is_there and open_continuation(job) then
+      redis.call('LPOP', list)
+      redis.call('RPUSH', list, id)
+      needed = needed + 1
+      if is_last then at, needed = at + 1, 0 end
+    else
+      redis.call('LPOP', list)
+      if is_there then
+        remove_ended(id, job)
+        ids[#ids + 1] = id
+      end
+    end
+  end
+  note_evicted(ids, reason)
+  return #ids
+end
+
+-- Remove the oldest ended jobs of a tenant that keeps more than it may, but for the last one.
+local function enforce_kept(tenant, most)
+  local allowed = limit('tenant_kept_bytes')
+  if not allowed then return 0 end
+  local function is_enough()
+    return tonumber(redis.call('HGET', tenant_key(tenant), 'kept_bytes') or '0') <= allowed
+  end
+  if is_enough() then return 0 end
+  return evict(tenant, most, 'tenant_kept_bytes', 0, true, is_enough)
+end
+
+-- Remove the oldest ended jobs of the tenants that keep most.
+local function evict_for_memory()
+  local spared_ms, evicted = (limit('kept_s') or 0) * 1000, 0
+  for _, tenant in ipairs(redis.call('ZREVRANGE', PREFIX .. ':tenants', 0, TENANTS_AT_ONCE - 1)) do
+    evicted = evicted + evict(tenant, EVICTED_AT_ONCE - evicted, 'memory', spared_ms, false,
+      function() return false end)
+    if evicted >= EVICTED_AT_ONCE then break end
+  end
+  return evicted
+end
+
+-- True when Redis has memory for new work, after making room where that is possible.
+local has_evicted = false
+local function has_room()
+  if not memory_is_short() then return true end
+  if has_evicted then return false end
+  has_evicted = true
+  if evict_for_memory() == 0 then return false end
+  memory_state = nil
+  redis.call('DEL', PREFIX .. ':memory')
+  return not memory_is_short()
+end
+
+-- Put a job that ends on its tenant's account; of its bytes, `counted` stand there already.
+local function keep_job(id, tenant, bytes, counted, ended, ttl)
+  charge(tenant, 0, 0, 0, bytes - counted)
+  local bucket, from, till = bucket_of(ended, ttl)
+  if not deferred_kept then
+    add_to_bucket(tenant, bucket, {bytes, from, till, id})
+    enforce_kept(tenant, EVICTED_AT_ONCE)
+    return
+  end
+  local buckets = deferred_kept[tenant] or {}
+  local row = buckets[bucket] or {0, from, till}
+  row[1], row[#row + 1] = row[1] + bytes, id
+  buckets[bucket], deferred_kept[tenant] = row, buckets
+end
+
+local function apply_deferred_kept()
+  local kept = deferred_kept
+  deferred_kept = nil
+  for tenant, buckets in pairs(kept) do
+    for bucket, row in pairs(buckets) do add_to_bucket(tenant, bucket, row) end
+    enforce_kept(tenant, EVICTED_AT_ONCE)
+  end
+end

@@ -1,0 +1,174 @@
+"""Outages of Redis: who waits for the end of one, for how long, and what the log says of it.
+
+A restart, a failover, a frozen server and a full one pass by themselves. Each command is sent again
+until then, by the retry policy of `connect`, so that whoever reads, waits or commits goes on where
+it was and knows nothing of it. An `Outage` says how long that may take. All threads that share a
+client share it: an outage has one beginning, one end, and one line in the log for each.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
+from random import random
+from threading import Lock
+from time import monotonic, sleep
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which an outage is one: a connection that broke is made anew within less.
+SHORTEST_S = 0.5
+
+#: Longest wait between two tries: who waits goes on this soon after the end of an outage.
+LONGEST_WAIT_S = 0.5
+FIRST_WAIT_S = 0.05
+
+#: Seconds without another refusal after which an outage is over of which nobody tries again what
+#: was refused. Reads that succeed are no sign: a replica answers them.
+QUIET_S = 5.0
+
+
+class Trouble(Enum):
+    """Why a command could not be done, where the reason passes by itself."""
+
+    BREAK = "no answer"
+    #: A server that answers and takes no writes just now, such as a replica, or loads its data.
+    REFUSED = "refused"
+    #: No memory, or no disk. It may take long, and whoever waits holds up what could make room.
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a block of `waiting_at_most` allows."""
+
+    deadline: float
+    retries: int
+
+
+_bounds: ContextVar[_Bounds | None] = ContextVar("seqd_outage_bounds", default=None)
+
+
+@contextmanager
+def waiting_at_most(seconds: float, *, retries: int = 1) -> Iterator[None]:
+    """Wait for the end of an outage no longer than this, in this thread during the block.
+
+    For steps that are worth less than the time, such as news of a training. A connection that broke
+    is made anew all the same, `retries` times; with 0 no command is sent twice.
+    """
+    outer, deadline = _bounds.get(), monotonic() + seconds
+    if outer is not None:
+        deadline, retries = min(deadline, outer.deadline), min(retries, outer.retries)
+    token = _bounds.set(_Bounds(deadline, retries))
+    try:
+        yield
+    finally:
+        _bounds.reset(token)
+
+
+class Outage:
+    """Bears with the outages of one server. Safe to share between threads."""
+
+    def __init__(
+        self,
+        *,
+        limit_s: float = 0.0,
+        full_s: float = 0.0,
+        promise: str = "",
+        has_answered: bool = False,
+    ) -> None:
+        """`limit_s` is how long an outage is waited for, `full_s` how long a full server is.
+
+        `promise` goes into the log's line on the beginning of an outage; without one nothing is
+        logged. `has_answered` says that the address is known to be right.
+        """
+        self.limit_s = limit_s
+        self.full_s = full_s
+        #: Of the server, for the log.
+        self.address = ""
+        #: False until the first answer: an address without a server may be a wrong one.
+        self.has_answered = has_answered
+        #: Asked before each wait: True ends all waiting, such as when a worker drains.
+        self.gives_up: Callable[[], bool] = lambda: False
+        self._promise = promise
+        self._lock = Lock()
+        self._since: float | None = None
+        self._refused_at = -inf
+        self._is_break = True
+        self._is_said = False
+
+    @property
+    def is_on(self) -> bool:
+        """True from the first failure to the next success."""
+        return self._since is not None
+
+    def seconds(self) -> float:
+        """Return for how long there has been no success, 0 without an outage."""
+        since = self._since
+        return 0.0 if since is None else monotonic() - since
+
+    def begin(self, trouble: Trouble, error: Exception) -> float:
+        """Note a failure; return when the outage began, on the monotonic clock."""
+        with self._lock:
+            now = monotonic()
+            if self._since is None:
+                self._since, self._is_said = now, False
+            self._is_break = trouble is Trouble.BREAK
+            if not self._is_break:
+                self._refused_at = now
+            if self._promise and not self._is_said and now - self._since >= SHORTEST_S:
+                self._is_said = True
+                reason = str(error).rstrip(".")
+                log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
+            return self._since
+
+    def end(self, *, is_repeat: bool) -> None:
+        """Note a success; of what had failed before where `is_repeat`."""
+        with self._lock:
+            if self._since is None:
+                return
+            if not (is_repeat or self._is_break or monotonic() - self._refused_at > QUIET_S):
+                return
+            if self._is_said:
+                seconds = monotonic() - self._since
+                log.info("Redis at %s is back after %.1f s", self.address, seconds)
+            self._since = None
+
+
+class Attempts:
+    """The attempts at one step in an outage: whether there is another, and the wait before it."""
+
+    def __init__(self, outage: Outage, retries: int) -> None:
+        """`retries` are made in any case where the connection broke."""
+        self._outage = outage
+        self._retries = retries
+        self._failures = 0
+        self._began_at = monotonic()
+
+    def again(self, trouble: Trouble, error: Exception) -> bool:
+        """Wait, and return True; False at once where the step has had its time."""
+        self._failures += 1
+        outage, bounds = self._outage, _bounds.get()
+        since = outage.begin(trouble, error)
+        retries = self._retries if bounds is None else min(self._retries, bounds.retries)
+        if not (trouble is Trouble.BREAK and self._failures <= retries):
+            deadline = self._deadline(trouble, since)
+            if bounds is not None:
+                deadline = min(deadline, bounds.deadline)
+            if monotonic() >= deadline or outage.gives_up():
+                return False
+        # At random: all that an outage has stopped must not come back at the same moment.
+        wait_s = FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10) * random()
+        sleep(min(LONGEST_WAIT_S, wait_s))
+        return True
+
+    def _deadline(self, trouble: Trouble, since: float) -> float:
+        outage = self._outage
+        if trouble is Trouble.FULL:
+            return self._began_at + outage.full_s
+        if trouble is Trouble.BREAK and not outage.has_answered:
+            return -inf
+        return min(since, self._began_at) + outage.limit_s

@@ -1,0 +1,79 @@
+"""Which ended jobs are removed before their time, so that there is room for new ones.
+
+The scripts remove them in the step that needs the room; a periodic call does the rest. They count
+what they remove, and remember the last 10,000 identifiers, so that a reader can be told why.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from seqd.errors import UnknownJob
+from seqd.ledger.control import unknown_job
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import Scripts, as_int
+from seqd_schemas import Keys
+
+#: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
+#: 10,000 jobs, in about 50 ms of the server's time.
+EVICT_LOOKS = 200
+MAX_EVICT_CALLS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """Numbers of ended jobs that were removed before their time so far."""
+
+    #: Their tenant kept more than SEQD_MAX_TENANT_KEPT_BYTES.
+    tenant_kept_bytes: int = 0
+    #: Redis had used up its share of memory for new work.
+    memory: int = 0
+
+
+class Retention:
+    """Removes ended jobs where there is no room, and says which were removed."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = keys
+
+    def evict(self) -> int:
+        """Remove ended jobs until there is room, or none may go; return how many were removed."""
+        evicted = 0
+        for _ in range(MAX_EVICT_CALLS):
+            step = as_int(self._scripts.call("evict", EVICT_LOOKS))
+            evicted += step
+            if step == 0:
+                break
+        return evicted
+
+    def evictions(self) -> Evictions:
+        """Return how many ended jobs were removed so far, by reason."""
+        with redis_errors(self._redis):
+            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.evictions()))
+        return Evictions(
+            tenant_kept_bytes=int(row.get(b"tenant_kept_bytes", 0)),
+            memory=int(row.get(b"memory", 0)),
+        )
+
+    def was_evicted(self, job_id: str) -> bool:
+        """Return True for one of the last 10,000 jobs that had to make room."""
+        try:
+            with redis_errors(self._redis):
+                return self._redis.lpos(self._keys.evicted(), job_id) is not None
+        except ResponseError:  # somebody has written something else there
+            return False
+
+    def unknown_job(self, job_id: str) -> UnknownJob:
+        """Return the error for a job that is not there, which says so if it had to make room."""
+        if not self.was_evicted(job_id):
+            return unknown_job(job_id)
+        return UnknownJob(
+            f"No job {job_id!r} any more. It had ended, and was removed before its time to make "
+            "room: its tenant kept more than SEQD_MAX_TENANT_KEPT_BYTES of the workers, or Redis "
+            "was short of memory. `seqd status` counts such jobs. Hand it in again, and fetch "
+            "its results sooner, or give Redis more memory."
+        )

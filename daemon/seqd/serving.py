@@ -1,0 +1,125 @@
+"""Which workers can run what, by what they publish of themselves, and why nobody runs a job.
+
+Pure: reads records, changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from seqd_schemas import (
+    JobRecord,
+    JobState,
+    PluginState,
+    UnfitCode,
+    UnfitVersion,
+    Waiting,
+    WaitingCode,
+    WorkerState,
+    WorkerStatus,
+    task_of,
+)
+
+#: Reasons that a sentence has at most, and characters of each.
+_MOST_REASONS = 5
+_MOST_CHARS = 400
+
+
+def serves(status: WorkerStatus, model: str) -> bool:
+    """Return True where a plugin of the worker that is ready brings the model."""
+    return any(
+        plugin.state is PluginState.READY and model in plugin.models for plugin in status.plugins
+    )
+
+
+def takes(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True for a worker that is there for a task of a model, whatever it can run now."""
+    return (
+        status.state is not WorkerState.DRAINING
+        and task in status.tasks
+        and model in status.versions
+    )
+
+
+def can_run(status: WorkerStatus, task: str, model: str, version: int | None) -> bool:
+    """Return True for a worker that says it can run a version; None: a training."""
+    if not takes(status, task, model):
+        return False
+    if version is None:
+        return _unfit_of(status, model, None) is None
+    return version in status.versions[model]
+
+
+def reasons(
+    workers: Iterable[WorkerStatus], task: str, model: str, version: int | None
+) -> dict[str, tuple[UnfitCode, str]]:
+    """Return, by worker, why each that takes a task and model cannot run a version of it."""
+    return {
+        status.worker: _reason(status, model, version)
+        for status in workers
+        if takes(status, task, model) and not can_run(status, task, model, version)
+    }
+
+
+def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | None:
+    """Return why no worker that is up can go on with a job; None where one can, or none should.
+
+    A worker that starts may be able to: it has not looked yet.
+    """
+    if record.state not in (JobState.QUEUED, JobState.RUNNING):
+        return None
+    task, model, version = task_of(record.kind), record.model, record.version
+    if not workers:
+        return Waiting(
+            code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
+        )
+    takers = [status for status in workers if takes(status, task, model)]
+    if not takers:
+        return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
+    why = reasons(takers, task, model, version)
+    if len(why) < len(takers) or any(one.state is WorkerState.STARTING for one in takers):
+        return None
+    what = model if version is None else f"{model}@{version}"
+    told = _listed((name, f"{code}: {message}") for name, (code, message) in why.items())
+    return Waiting(
+        code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
+    )
+
+
+def _unfit_of(status: WorkerStatus, model: str, version: int | None) -> UnfitVersion | None:
+    for entry in status.unfit:
+        if entry.code is UnfitCode.DEVICE_FAULT:
+            return entry
+        if entry.model == model and entry.version == version:
+            return entry
+    return None
+
+
+def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[UnfitCode, str]:
+    entry = _unfit_of(status, model, version)
+    if entry is not None:
+        return entry.code, entry.message.rstrip(".")
+    there = ", ".join(str(one) for one in status.versions[model][-5:])
+    return UnfitCode.MISSING, f"its store has no such version (it can run {there or 'none'})"
+
+
+def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
+    if any(serves(status, model) for status in workers):
+        return (
+            f"No worker that is up takes jobs that {task} {model}, though its plugin is there: "
+            "start a worker on such a slot. `seqd status` shows what each takes."
+        )
+    broken = {
+        plugin.reason: f"{plugin.name} on {status.worker}"
+        for status in workers
+        for plugin in status.plugins
+        if plugin.state is PluginState.BROKEN
+    }
+    told = _listed((where, reason) for reason, where in broken.items())
+    why = f" Plugins that are broken there: {told}" if broken else ""
+    return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def _listed(found: Iterable[tuple[str, str]]) -> str:
+    """Return reasons by whose they are, in one sentence each."""
+    lines = [f"{where}: {reason[:_MOST_CHARS].rstrip('.')}." for where, reason in found]
+    rest = f" And {len(lines) - _MOST_REASONS} more." if len(lines) > _MOST_REASONS else ""
+    return " ".join(lines[:_MOST_REASONS]) + rest

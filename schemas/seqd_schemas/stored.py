@@ -1,0 +1,48 @@
+"""Stored records: written without their defaults, read with fields ignored that are not known.
+
+So records of one release can be read by another, older or newer: a field that a later release adds
+is left out where it says nothing, and ignored where it is not known. What must not be ignored has a
+higher `schema_version`, which the writer states and an older reader refuses. `schemas/README.md`
+has the whole rule. A request that somebody hands in is not read so, but closed: an unknown field is
+refused there, since it is a typing mistake.
+"""
+
+import json
+from typing import TypeVar
+
+from pydantic import BaseModel, TypeAdapter
+
+from seqd_schemas.base import SCHEMA_VERSION
+
+_Record = TypeVar("_Record", bound=BaseModel)
+
+
+def to_stored(record: BaseModel) -> str:
+    """Return a record as JSON, without the fields that have their default value.
+
+    Tags such as `kind`, `event` and `status` are always written: they tell readers what it is.
+    """
+    return record.model_dump_json(exclude_defaults=True)
+
+
+def from_stored(
+    kind: "type[_Record] | TypeAdapter[_Record]", content: str | bytes | bytearray
+) -> _Record:
+    """Return the record that `to_stored` wrote, of this release, an older or a later one.
+
+    Unknown fields are ignored, in parts of the record, too. Raises ValidationError, also for a
+    record of a `schema_version` that is higher than `SCHEMA_VERSION`; see `is_later`.
+    """
+    if isinstance(kind, TypeAdapter):
+        return kind.validate_json(content, extra="ignore")
+    return kind.model_validate_json(content, extra="ignore")
+
+
+def is_later(content: str | bytes | bytearray) -> bool:
+    """Return True for a record that only a later release can read: it states so itself."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    return isinstance(version, int) and version > SCHEMA_VERSION

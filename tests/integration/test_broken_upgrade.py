@@ -1,0 +1,186 @@
+"""A plugin broken by an upgrade: its model leaves the catalog, and its jobs say why they wait."""
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from builders import a_catalog_entry, a_worker_status
+from cli_builders import here
+from ledger_fixtures import Environment
+from seqd.client import Client
+from seqd.client.waiting import with_waiting
+from seqd.errors import UnknownModel
+from seqd.local.endpoint import redis_url_of
+from seqd.settings import Settings
+from seqd.worker.stale_entries import StaleEntries
+from seqd_schemas import PluginState, PluginStatus, WaitingCode
+from up_builders import Up, running_up
+from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+REASON = "No module named 'a_library_nobody_has'"
+
+
+@pytest.fixture
+def broken_plugin(tmp_path: Path) -> Path:
+    """The light plugin after an upgrade that needs a library which is not there."""
+    folder = tmp_path / "broken"
+    shutil.copytree(PLUGIN, folder)
+    (folder / "seqd_light.py").write_text("import a_library_nobody_has\n")
+    return folder
+
+
+def publish_as_before_the_upgrade(up: Up, folder: Path) -> None:
+    url = redis_url_of(up.settings)
+    Cluster(up.settings.model_copy(update={"redis_url": url}), folder).publish_catalog()
+
+
+def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wait(
+    tmp_path: Path,
+    broken_plugin: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with (
+        running_up(
+            tmp_path, plugins="light,markov", plugin_folder=broken_plugin, unfit_grace_s=3.0
+        ) as up,
+        Client(settings=up.settings) as client,
+    ):
+        publish_as_before_the_upgrade(up, tmp_path)
+        told = [line for line in up.screen().splitlines() if line.startswith("plugin light is")]
+        assert len(told) == 1 and REASON in told[0]
+        job = client.classify(["a"], model="echo")
+        wait_until(lambda: job.record().waiting is not None, "the record says why it waits")
+        waiting = job.record().waiting
+        assert waiting is not None and waiting.code is WaitingCode.NOT_SERVED
+        assert REASON in waiting.message
+        monkeypatch.setenv("SEQD_DATA_DIR", str(up.settings.data_dir))
+        assert REASON in " ".join(here(capsys, "jobs", "show", job.job_id).out.split())
+        assert f"Job {job.job_id} waits: " in here(capsys, "status").out
+
+        wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
+
+        with pytest.raises(UnknownModel, match=r"no model named 'echo'\. Known models: markov"):
+            client.classify(["a"], model="echo")
+
+
+def test_a_version_that_cannot_be_warmed_up_is_on_the_screen_and_again_when_it_can(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", **QUICK)
+    Cluster(settings, tmp_path)
+    weights = next(settings.store_dir.rglob("echo.json"))
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:5])
+
+    with running_up(tmp_path) as up:
+        told = [line for line in up.screen().splitlines() if "cannot run" in line]
+        weights.write_bytes(sound)
+        up.wait_for("over: cpu:0 cannot run echo@1: ")
+
+    assert len(told) == 1 and told[0].startswith("cpu:0 cannot run echo@1: ")
+    assert "echo.json" in told[0]
+
+
+def a_worker_of(*models: str, name: str = "a"):  # type: ignore[no-untyped-def]
+    plugin = PluginStatus(
+        name="p", distribution="p", version="1", state=PluginState.READY, models=models
+    )
+    return a_worker_status(worker=name, plugins=(plugin,))
+
+
+def publish(environment: Environment, model: str, published_at_ms: int = 1) -> None:
+    entry = a_catalog_entry(model=model, published_at_ms=published_at_ms)
+    environment.ledger.fleet.publish_catalog([entry])
+
+
+def test_a_model_stays_in_the_catalog_while_it_is_served_and_for_a_while_after(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    publish(environment, "served")
+    publish(environment, "left")
+    fleet.publish_worker(a_worker_of("served"))
+    stale = StaleEntries(fleet, (), grace_s=0.2)
+
+    stale.run_once()
+    assert set(fleet.catalog()) == {"served", "left"}
+    time.sleep(0.2)
+    stale.run_once()
+
+    assert set(fleet.catalog()) == {"served"}
+
+
+def test_a_model_that_comes_back_in_time_begins_a_new_time_of_grace(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    publish(environment, "echo")
+    fleet.publish_worker(a_worker_of("other"))
+    stale = StaleEntries(fleet, (), grace_s=0.2)
+    stale.run_once()
+    fleet.publish_worker(a_worker_of("echo", name="b"))
+    time.sleep(0.2)
+    stale.run_once()
+
+    fleet.forget_worker("b")
+    stale.run_once()
+
+    assert "echo" in fleet.catalog()
+
+
+def test_nothing_leaves_the_catalog_while_no_worker_is_up(environment: Environment) -> None:
+    publish(environment, "echo")
+    stale = StaleEntries(environment.ledger.fleet, (), grace_s=0.001)
+
+    stale.run_once()
+    time.sleep(0.01)
+    stale.run_once()
+
+    assert "echo" in environment.ledger.fleet.catalog()
+
+
+def test_a_model_that_a_starting_worker_has_just_published_stays(environment: Environment) -> None:
+    fleet = environment.ledger.fleet
+    publish(environment, "echo", published_at_ms=fleet.now_ms() + 60_000)
+    fleet.publish_worker(a_worker_of("other"))
+    stale = StaleEntries(fleet, (), grace_s=0.001)
+    stale.run_once()
+    time.sleep(0.01)
+
+    stale.run_once()
+
+    assert "echo" in fleet.catalog()
+
+
+def test_a_worker_does_not_remove_its_own_models_before_it_has_said_that_it_is_up(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    publish(environment, "echo")
+    fleet.publish_worker(a_worker_of("other"))
+    stale = StaleEntries(fleet, ("echo",), grace_s=0.001)
+    stale.run_once()
+    time.sleep(0.01)
+
+    stale.run_once()
+
+    assert "echo" in fleet.catalog()
+
+
+def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
+    environment: Environment,
+) -> None:
+    record = environment.record(environment.submit_units(1))
+    older = record.model_copy(update={"created_at_ms": record.created_at_ms - 1_000})
+
+    young, old = with_waiting(environment.ledger, [record, older])
+    (alone,) = with_waiting(environment.ledger, [record])
+
+    assert old.waiting is not None and old.waiting.code is WaitingCode.NO_WORKER
+    assert alone == record
+    assert young.waiting == old.waiting  # looked at anyway, for the other

@@ -1,0 +1,286 @@
+"""Who owns a job whose input comes unit by unit, and how a second sender compares and succeeds."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from builders import a_chunk, a_classify_job, a_failure, a_text_chunk, a_train_job, some_items
+from ledger_fixtures import Environment, open_environment
+from redis_fixtures import PrivateServer
+from seqd.client.upload import Upload
+from seqd.errors import IdempotencyConflict
+from seqd.ledger import connect
+from seqd.ledger.blobs import PackedChunk, chunks_of
+from seqd.ledger.digests import InputDigest
+from seqd.ledger.submissions import Existing, Followed
+from seqd.settings import Settings
+from seqd_schemas import ClassifyJob, InlineSource, Item, ItemChunk, JobState, UploadSource
+
+pytestmark = pytest.mark.processes
+
+JOB = a_classify_job(idempotency_key="mine")
+NEVER_S, AT_ONCE_S = 600.0, 0.0
+
+
+def digest_of(units: int, job: ClassifyJob = JOB) -> str:
+    """The digest of a request and so many units of two items."""
+    digest = InputDigest(job)
+    for unit in range(units):
+        digest.add(PackedChunk(a_chunk(first=2 * unit)))
+    return digest.hex()
+
+
+def upload_units(environment: Environment, units: int, owner: str = "first") -> str:
+    """A job that `owner` has sent so many units of, and goes on with."""
+    job_id = environment.submit(JOB, chunk=a_chunk(), owner=owner)
+    for unit in range(1, units):
+        added = environment.append(job_id, unit, job=JOB, owner=owner, digest=digest_of(unit + 1))
+        assert added == "added"
+    return job_id
+
+
+def follow(
+    environment: Environment, job_id: str, unit: int, digest: str, silence_s: float = NEVER_S
+) -> Followed:
+    return environment.ledger.submissions.follow(job_id, unit, digest, "second", silence_s)
+
+
+def test_a_digest_does_not_tell_how_an_input_was_cut_or_brought() -> None:
+    items = some_items(6)
+    inline = JOB.model_copy(update={"source": InlineSource(items=items)})
+    counted = JOB.model_copy(update={"source": UploadSource(expected_items=6)})
+    digests = set()
+    for job, unit_items in ((JOB, 2), (JOB, 4), (inline, 6), (counted, 1)):
+        digest = InputDigest(job)
+        for chunk in chunks_of(items, unit_items):
+            digest.add(PackedChunk(chunk))
+        digests.add(digest.hex())
+
+    assert len(digests) == 1
+
+
+def test_a_digest_tells_requests_and_items_from_each_other() -> None:
+    other_text = Item(custom_id="item-1", text="other")
+    inputs = [(), some_items(1), some_items(2), (some_items(1)[0], other_text), some_items(2)[::-1]]
+    jobs = [JOB, a_classify_job(), a_classify_job(idempotency_key="mine", results_ttl_s=99)]
+    digests = set()
+    for job in jobs:
+        for items in inputs:
+            digest = InputDigest(job)
+            digest.add(PackedChunk(ItemChunk(first_index=0, items=items)))
+            digests.add(digest.hex())
+
+    assert len(digests) == len(jobs) * len(inputs)
+
+
+def test_only_the_owner_adds_and_seals(environment: Environment) -> None:
+    job_id = upload_units(environment, 2)
+    before = environment.record(job_id)
+
+    assert environment.append(job_id, 2, job=JOB, owner="second") == "not_owner"
+    assert environment.append(job_id, 2, job=JOB) == "not_owner"
+    assert not environment.ledger.submissions.seal(JOB, job_id, 2, owner="second")
+    assert not environment.ledger.submissions.seal(JOB, job_id, 2)
+    assert not environment.ledger.control.fail_upload(job_id, a_failure(), "second")
+    assert environment.record(job_id) == before
+
+    assert environment.append(job_id, 2, job=JOB, owner="first") == "added"
+    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="first")
+
+
+def test_an_owner_whose_reply_was_lost_is_still_the_owner(environment: Environment) -> None:
+    accepted = [
+        environment.ledger.submissions.submit(
+            JOB, job_id=job_id, version=3, unit_items=2, chunk=a_chunk(), owner=owner
+        )
+        for job_id, owner in (("one", "first"), ("one", "first"), ("two", "second"))
+    ]
+
+    assert [one.created for one in accepted] == [True, True, False]
+    assert [one.job_id for one in accepted] == ["one"] * 3
+    assert accepted[2].existing == Existing(unit_items=2, has_all=False)
+
+
+def test_a_unit_that_is_there_is_compared(environment: Environment) -> None:
+    job_id = upload_units(environment, 2)
+
+    assert follow(environment, job_id, 0, digest_of(1)) == Followed("same")
+    assert follow(environment, job_id, 1, digest_of(2)) == Followed("same")
+    assert follow(environment, job_id, 1, digest_of(3)) == Followed("differs")
+    assert follow(environment, job_id, 1, "") == Followed("differs")  # it has more
+    assert follow(environment, job_id, 2, digest_of(3)) == Followed("wait")
+    assert follow(environment, job_id, 3, digest_of(4)) == Followed("behind")
+    assert follow(environment, "nowhere", 0, digest_of(1)) == Followed("unknown")
+
+
+def test_the_next_owner_goes_on_where_a_silent_one_was(environment: Environment) -> None:
+    job_id = upload_units(environment, 2)
+
+    assert follow(environment, job_id, 2, digest_of(3), AT_ONCE_S) == Followed("taken")
+
+    assert environment.append(job_id, 2, job=JOB, owner="first") == "not_owner"
+    assert not environment.ledger.control.fail_upload(job_id, a_failure(), "first")
+    added = environment.append(job_id, 2, job=JOB, owner="second", digest=digest_of(3))
+    assert added == "added"
+    assert not environment.ledger.submissions.seal(JOB, job_id, 2, owner="first")
+    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="second", digest=digest_of(3))
+    # Its own input may be another: it is told that all is well only when it is not.
+    assert not environment.ledger.submissions.seal(
+        JOB, job_id, 2, owner="first", digest=digest_of(2)
+    )
+    assert environment.ledger.submissions.seal(JOB, job_id, 3, owner="first", digest=digest_of(3))
+
+
+def test_a_sign_of_life_keeps_the_job_with_its_owner(environment: Environment) -> None:
+    job_id = upload_units(environment, 1)
+    uploads = environment.keys.uploads()
+    environment.redis.zadd(uploads, {job_id: 1})
+
+    assert not environment.ledger.submissions.heartbeat(job_id, "second")
+    assert environment.redis.zscore(uploads, job_id) == 1
+    assert environment.ledger.submissions.heartbeat(job_id, "first")
+    assert follow(environment, job_id, 1, digest_of(2), 60.0) == Followed("wait")
+
+
+@pytest.mark.parametrize("is_training", [False, True], ids=["items", "a training set"])
+def test_the_digest_of_the_input_is_kept_as_long_as_the_job(
+    environment: Environment, is_training: bool
+) -> None:
+    if is_training:
+        job = a_train_job(source=UploadSource(), idempotency_key="mine")
+        job_id = environment.submit(job, unit_items=1, owner="first")
+        environment.ledger.submissions.append(
+            job, job_id, 0, a_text_chunk(), owner="first", digest="d" * 32
+        )
+        assert environment.ledger.submissions.seal(job, job_id, 1, owner="first", digest="d" * 32)
+    else:
+        job_id, job = upload_units(environment, 1), JOB
+        environment.append(job_id, 1, job=JOB, owner="first", digest="d" * 32)
+        assert environment.ledger.submissions.seal(JOB, job_id, 2, owner="first", digest="d" * 32)
+    while_open = follow(environment, job_id, 0, digest_of(1))
+    environment.ledger.control.cancel(job_id)
+
+    assert while_open == Followed("complete", digest="d" * 32)
+    assert follow(environment, job_id, 0, digest_of(1)) == Followed("complete", digest="d" * 32)
+    assert environment.redis.exists(environment.keys.digests(job_id)) == 0
+    assert environment.redis.hget(environment.keys.job(job_id), "owner") is None
+
+
+def test_of_a_job_that_ended_in_its_upload_the_part_that_it_has_is_compared(
+    environment: Environment,
+) -> None:
+    job_id = upload_units(environment, 2)
+    environment.ledger.control.cancel(job_id)
+
+    assert follow(environment, job_id, 0, digest_of(1)) == Followed(
+        "ended", digest=digest_of(2), units=2
+    )
+
+
+def test_a_job_without_room_is_followed_and_taken_over_on_a_full_redis(
+    private_server: PrivateServer,
+) -> None:
+    with connect(private_server.url) as redis:
+        environment = open_environment(redis, Settings(redis_url=private_server.url))
+        job_id = upload_units(environment, 1)
+        follow(environment, job_id, 0, digest_of(1))
+        environment.ledger.submissions.heartbeat(job_id, "first")
+        redis.config_set("maxmemory", 1)
+
+        assert environment.ledger.submissions.heartbeat(job_id, "first")
+        assert follow(environment, job_id, 1, digest_of(2), 60.0) == Followed("wait")
+        assert follow(environment, job_id, 1, digest_of(2), AT_ONCE_S) == Followed("taken")
+
+
+class Sender:
+    """An upload of items, one each unit, that lets others go in front now and then."""
+
+    def __init__(
+        self, environment: Environment, items: tuple[Item, ...], waits: list[int], silence_s: float
+    ) -> None:
+        self.digest = InputDigest(JOB)
+        for chunk in chunks_of(items, 1):
+            self.digest.add(PackedChunk(chunk))
+        accepted = environment.ledger.submissions.submit(
+            JOB, job_id=f"by-{id(self)}", version=3, unit_items=1, owner=f"token-{id(self)}"
+        )
+        self.job_id = accepted.job_id
+        self._items, self._waits = items, waits
+        self._upload = Upload(
+            environment.ledger,
+            JOB,
+            self.job_id,
+            chunks_of(self._draw(), 1),  # type: ignore[arg-type]
+            token=f"token-{id(self)}",
+            owns=accepted.created,
+            silence_s=silence_s,
+        )
+
+    def _draw(self) -> Iterator[Item]:
+        for number, item in enumerate(self._items):
+            time.sleep(self._waits[number % len(self._waits)] / 2_000)
+            yield item
+
+    def start(self) -> None:
+        self._upload.start()
+
+    def is_refused(self) -> bool:
+        """Wait for its end; True when it was told that its input is another."""
+        self._upload.join(20)
+        assert not self._upload.is_running
+        try:
+            self._upload.raise_error()
+        except IdempotencyConflict:
+            return True
+        return False
+
+
+INPUTS = st.tuples(st.integers(1, 6), st.none() | st.integers(0, 5)).map(
+    lambda drawn: tuple(
+        Item(custom_id=f"i{n}", text="b" if n == drawn[1] else "a") for n in range(drawn[0])
+    )
+)
+SENDERS = st.lists(
+    st.tuples(INPUTS, st.lists(st.integers(0, 4), min_size=1, max_size=4)), min_size=2, max_size=3
+)
+
+
+@pytest.mark.timeout(300)
+def test_senders_that_race_and_succeed_each_other_never_mix_their_inputs(
+    private_server: PrivateServer,
+) -> None:
+    """Each counts as dead at once, so that the job goes from one to the next all the time."""
+    number = 0
+    with connect(private_server.url) as redis:
+
+        @hypothesis_settings(max_examples=40, deadline=None, database=None)
+        @given(senders=SENDERS)
+        @example(senders=[(some_items(6), [1]), (some_items(6), [2])])
+        def race(senders: list[tuple[tuple[Item, ...], list[int]]]) -> None:
+            nonlocal number
+            number += 1
+            settings = Settings(redis_url=private_server.url, prefix=f"race-{number}")
+            environment = open_environment(redis, settings)
+            racers = [Sender(environment, items, waits, 0.001) for items, waits in senders]
+            threads = [threading.Thread(target=racer.start) for racer in racers]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            refused = [racer.is_refused() for racer in racers]
+
+            job_id = racers[0].job_id
+            assert {racer.job_id for racer in racers} == {job_id}
+            record = environment.record(job_id)
+            stored = environment.redis.hget(environment.keys.job(job_id), "input_digest").decode()
+            assert (record.state, record.sealed) == (JobState.QUEUED, True)
+            assert refused == [racer.digest.hex() != stored for racer in racers]
+            assert not all(refused)
+            assert record.counts.total in {len(items) for items, _ in senders}
+
+        race()

@@ -1,0 +1,113 @@
+"""Who waits for the end of an outage, for how long, and what the log says of it."""
+
+import logging
+import time
+
+import pytest
+
+from seqd.ledger import outage as outages
+from seqd.ledger.outage import Attempts, Outage, Trouble, waiting_at_most
+
+AWAY = ConnectionError("Connection refused.")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outages, "LONGEST_WAIT_S", 0.02)
+
+
+def seconds_of(attempts: Attempts, trouble: Trouble = Trouble.BREAK) -> float:
+    """Try again until there is no other attempt."""
+    began = time.monotonic()
+    while attempts.again(trouble, AWAY):
+        assert time.monotonic() - began < 5
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("trouble", [Trouble.BREAK, Trouble.REFUSED])
+def test_an_outage_is_waited_for_as_long_as_it_may_take(trouble: Trouble) -> None:
+    outage = Outage(limit_s=0.3, has_answered=True)
+
+    assert 0.3 <= seconds_of(Attempts(outage, 0), trouble) < 0.6
+
+
+def test_who_comes_late_in_an_outage_waits_for_the_rest_of_it() -> None:
+    outage = Outage(limit_s=0.4, has_answered=True)
+    seconds_of(Attempts(outage, 0))
+
+    assert seconds_of(Attempts(outage, 0)) < 0.1
+
+
+def test_an_address_that_never_answered_is_not_waited_for() -> None:
+    outage = Outage(limit_s=60.0)
+
+    assert seconds_of(Attempts(outage, 2)) < 0.5
+
+
+def test_a_full_server_is_waited_for_as_long_as_is_allowed_for_that() -> None:
+    outage = Outage(limit_s=60.0, full_s=0.2, has_answered=True)
+
+    assert 0.2 <= seconds_of(Attempts(outage, 0), Trouble.FULL) < 0.5
+
+
+def test_news_wait_for_nothing_and_a_broken_connection_is_made_anew_once() -> None:
+    outage = Outage(limit_s=60.0, has_answered=True)
+
+    with waiting_at_most(0):
+        attempts = Attempts(outage, 5)
+        answers = [attempts.again(Trouble.BREAK, AWAY) for _ in range(2)]
+        refused = Attempts(outage, 5).again(Trouble.REFUSED, AWAY)
+    with waiting_at_most(60, retries=0), waiting_at_most(0):
+        never_twice = Attempts(outage, 5).again(Trouble.BREAK, AWAY)
+
+    assert (answers, refused, never_twice) == ([True, False], False, False)
+
+
+def test_nobody_waits_any_more_when_the_worker_drains() -> None:
+    outage = Outage(limit_s=60.0, has_answered=True)
+    asked: list[bool] = []
+    outage.gives_up = lambda: len(asked) == 3 or bool(asked.append(True))
+
+    assert seconds_of(Attempts(outage, 0)) < 1
+    assert len(asked) == 3
+
+
+def test_an_outage_has_a_line_at_its_beginning_and_one_at_its_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(outages, "SHORTEST_S", 0.05)
+    outage = Outage(limit_s=0.2, promise="waiting for it", has_answered=True)
+    outage.address = "host:6379"
+
+    for _ in range(3):
+        seconds_of(Attempts(outage, 0))
+    outage.end(is_repeat=False)
+    outage.end(is_repeat=False)
+
+    assert caplog.messages == [
+        "Redis at host:6379 is away: Connection refused; waiting for it",
+        "Redis at host:6379 is back after 0.2 s",
+    ]
+    assert not outage.is_on
+
+
+def test_a_blip_costs_no_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage = Outage(limit_s=5.0, promise="waiting for it", has_answered=True)
+
+    Attempts(outage, 0).again(Trouble.BREAK, AWAY)
+    outage.end(is_repeat=True)
+
+    assert caplog.messages == []
+
+
+def test_a_read_that_succeeds_ends_no_outage_of_writes() -> None:
+    outage = Outage(limit_s=5.0, has_answered=True)
+    outage.begin(Trouble.REFUSED, AWAY)
+
+    outage.end(is_repeat=False)
+    was_on = outage.is_on
+    outage.end(is_repeat=True)
+
+    assert (was_on, outage.is_on) == (True, False)

@@ -1,0 +1,102 @@
+"""A job that no worker can run says so, and why, by what workers publish."""
+
+import pytest
+
+from builders import a_worker_status
+from cli_builders import a_record
+from seqd.serving import waiting_of
+from seqd_schemas import (
+    JobRecord,
+    JobState,
+    PluginState,
+    PluginStatus,
+    UnfitCode,
+    UnfitVersion,
+    Waiting,
+    WaitingCode,
+    WorkerState,
+    WorkerStatus,
+)
+
+READY = PluginStatus(
+    name="imdb_lstm",
+    distribution="seqd",
+    version="1.0",
+    state=PluginState.READY,
+    models=("imdb_lstm",),
+)
+BROKEN = READY.model_copy(
+    update={"state": PluginState.BROKEN, "models": (), "reason": "No module named 'numba'."}
+)
+
+
+def a_worker(name: str = "cpu:0@here-1", **changes: object) -> WorkerStatus:
+    """A worker that has version 0 of `imdb_lstm`."""
+    return a_worker_status(
+        **{"worker": name, "plugins": (READY,), "versions": {"imdb_lstm": (0,)}} | changes
+    )
+
+
+def a_queued_job(**changes: object) -> JobRecord:
+    return a_record(**{"state": JobState.QUEUED, "version": 0} | changes)
+
+
+def test_a_job_that_a_worker_can_run_does_not_wait_for_one() -> None:
+    workers = [a_worker("a", plugins=(BROKEN,), versions={}), a_worker("b")]
+
+    assert waiting_of(a_queued_job(), workers) is None
+
+
+def test_a_job_waits_where_no_worker_is_up() -> None:
+    assert waiting_of(a_queued_job(), []) == Waiting(
+        code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
+    )
+
+
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.COMPLETED, JobState.FAILED])
+def test_a_job_that_is_paused_or_has_ended_waits_for_nobody(state: JobState) -> None:
+    assert waiting_of(a_queued_job(state=state), []) is None
+
+
+def test_a_job_whose_plugin_is_broken_says_where_and_why() -> None:
+    assert waiting_of(a_queued_job(), [a_worker("a", plugins=(BROKEN,), versions={})]) == Waiting(
+        code=WaitingCode.NOT_SERVED,
+        message="No worker that is up has a plugin with the model imdb_lstm. Plugins that are "
+        "broken there: imdb_lstm on a: No module named 'numba'.",
+    )
+
+
+def test_a_job_for_which_no_slot_is_says_that() -> None:
+    waiting = waiting_of(a_queued_job(), [a_worker(tasks=("train",))])
+
+    assert waiting == Waiting(
+        code=WaitingCode.NOT_SERVED,
+        message="No worker that is up takes jobs that classify imdb_lstm, though its plugin is "
+        "there: start a worker on such a slot. `seqd status` shows what each takes.",
+    )
+
+
+def test_a_job_whose_version_no_worker_can_run_has_each_workers_reason() -> None:
+    damaged = UnfitVersion(
+        model="imdb_lstm",
+        version=0,
+        code=UnfitCode.DAMAGED,
+        message="weights.safetensors is damaged.",
+        since_ms=1,
+    )
+    workers = [
+        a_worker("a", versions={"imdb_lstm": ()}, unfit=(damaged,)),
+        a_worker("b", versions={"imdb_lstm": (3,)}),
+    ]
+
+    assert waiting_of(a_queued_job(), workers) == Waiting(
+        code=WaitingCode.UNFIT,
+        message="No worker that is up can classify imdb_lstm@0 now. a: damaged: "
+        "weights.safetensors is damaged. b: missing: its store has no such version (it can run 3).",
+    )
+
+
+def test_a_worker_that_starts_is_given_the_benefit_of_the_doubt() -> None:
+    worker = a_worker(state=WorkerState.STARTING, versions={"imdb_lstm": ()})
+
+    assert waiting_of(a_queued_job(), [worker]) is None
