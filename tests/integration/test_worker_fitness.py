@@ -68,7 +68,13 @@ def damage_a_file(folder: Path) -> None:
     file.write_text('{"records": 9}')
 
 
-@pytest.mark.parametrize("harm", [lose_the_version, damage_a_file], ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lose_the_version, id="missing", marks=pytest.mark.slow),
+        pytest.param(damage_a_file, id="damaged"),
+    ],
+)
 def test_a_worker_whose_store_is_harmed_costs_no_job_beside_a_healthy_one(
     empty_cluster: Cluster, harm: Callable[[Path], None]
 ):
@@ -223,6 +229,20 @@ def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cl
 
     assert job.wait(timeout_s=30).counts.succeeded == 1
     assert unfit_of(worker) == []
+
+
+def test_a_wakeup_that_reaches_a_worker_without_the_version_is_passed_on(empty_cluster: Cluster):
+    cluster = empty_cluster
+    # So that nobody else wakes the worker that has the version.
+    rarely: dict[str, object] = {"reconcile_s": 60.0}
+    cluster.publish_echo(cluster.folder_of("w2") / "models")
+    cluster.publish_echo(cluster.folder_of("w2") / "models")
+    two_workers(cluster, **rarely)
+    client = cluster.client()
+
+    for _ in range(12):
+        job = client.classify(["a"], model="echo@2")
+        assert job.wait(timeout_s=10).counts.succeeded == 1
 
 
 def test_a_worker_on_which_a_share_is_not_mounted_fails_no_job_on_a_file_of_it(

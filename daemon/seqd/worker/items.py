@@ -234,7 +234,7 @@ class ItemRunner:
             *(name, version, fault.unfit_code, wait_s, len(units), fault),
         )
         for unit in (items.unit for items in units):
-            crashed = fault.canary_failed and unit.faults > 0
+            crashed = fault.canary_failed and unit.faults is not None
             context.ledger.work.release_unit(unit, crashed=crashed, faulted_by=worker)
 
     def _fail(self, units: "Sequence[UnitItems]", error: SeqdError) -> None:
@@ -461,4 +461,5 @@ def _version_of(claim: Claim) -> tuple[str, int]:
 
 def _was_tried_elsewhere(unit: Unit, worker: str) -> bool:
     """Return True once another worker gave it back, or several times any did: it may be gone."""
-    return unit.faulted_by not in ("", worker) or unit.faults >= MAX_FAULTS
+    faults = unit.faults
+    return faults is not None and (faults.worker != worker or faults.count >= MAX_FAULTS)

@@ -5,7 +5,7 @@
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job, faults or ''}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, its faults if any}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
@@ -65,8 +65,9 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started,
-    job.faulted and faults_of(key, unit) or ''}
+  local row = {id, unit, attempt, crashes, blob, started}
+  if job.faulted then row[7] = faults_of(key, unit) end
+  claimed[#claimed + 1] = row
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
