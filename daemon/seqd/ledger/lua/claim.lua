@@ -30,8 +30,8 @@ local MIN_COST = 1 / 16
 -- that none waits for a tie. Less than MAX_LAG.
 local TIE = 1
 
--- How far a batch may bring a tenant's jobs of one group ahead of its others, in full units. Else those
--- would wait for as long as other tenants' batches have room for the first.
+-- How far a batch may bring some of a tenant's jobs ahead of those that do not fit into it, in full
+-- units. Else these would wait for as long as other tenants' batches have room for the first.
 local MAX_AHEAD = 1
 
 -- Limits of one claim beside `unit_items`: units, since a claim of a thousand takes
@@ -145,7 +145,8 @@ local function add_tenants(name)
   local own = redis.call('ZMSCORE', virtual_times_key(batch.priority), unpack(fresh))
   for i, name in ipairs(fresh) do
     local time = math.max((tonumber(standing[i]) or 0) + batch.shift, tonumber(own[i]) or 0)
-    local tenant = {name = name, time = time, work = 0, rows = {}, at = 1, done = {}}
+    local tenant = {name = name, time = time, work = 0, rows = {}, at = 1,
+      is_read = false, done = {}}
     tenant.jobs = jobs_key(batch.group, name)
     -- Where its jobs of other groups stand, which this batch may bring it ahead of.
     local groups = groups_key(batch.queue, batch.priority, name)
@@ -161,43 +162,65 @@ local function add_tenants(name)
   return true
 end
 
--- Remove those of a tenant's jobs that have nothing claimable left; `unpack` puts them on the stack.
+-- Remove those of a tenant's jobs that have nothing claimable left.
 local function remove_done(tenant)
   if #tenant.done > 0 then redis.call('ZREM', tenant.jobs, unpack(tenant.done)) end
   tenant.done = {}
 end
 
--- The next of a tenant's jobs, and its virtual time.
+-- The next of a tenant's jobs that may fit into the batch, as {id, time}; nil when there is none.
 local function next_job(tenant)
-  if tenant.at > #tenant.rows then
-    remove_done(tenant)
-    tenant.rows = read_index('ZRANGE', tenant.jobs, 0, AT_ONCE - 1, 'WITHSCORES')
-    tenant.at = 1
+  while true do
+    local row = tenant.rows[tenant.at]
+    if row then
+      tenant.at = tenant.at + 1
+      if not batch.misfits[row[1]] then return row end
+    elseif tenant.is_read then
+      return nil
+    else
+      remove_done(tenant)
+      local found = read_index('ZRANGE', tenant.jobs, 0, AT_ONCE - 1, 'WITHSCORES')
+      tenant.rows, tenant.at, tenant.is_read = {}, 1, #found < 2 * AT_ONCE
+      for i = 1, #found, 2 do tenant.rows[#tenant.rows + 1] = {found[i], tonumber(found[i + 1])} end
+    end
   end
-  local at = tenant.at
-  tenant.at = at + 2
-  return tenant.rows[at], tonumber(tenant.rows[at + 1])
 end
 
--- Lease a unit of a tenant's next job; false when it has none that fits into the batch.
+-- Put a job that has more units where it belongs among its tenant's, by its new time.
+local function put_back(tenant, id, time)
+  redis.call('ZADD', tenant.jobs, time, id)
+  local rows, at = tenant.rows, tenant.at
+  while rows[at] and rows[at][2] <= time do at = at + 1 end
+  -- Behind the last that was read there may be others before it.
+  if rows[at] or tenant.is_read then table.insert(rows, at, {id, time}) end
+end
+
+-- Lease a unit of a tenant's next job, unless it does not fit into the batch; false when the tenant has
+-- none that may.
 local function serve(tenant)
-  local id, time = next_job(tenant)
-  if not id then
-    redis.call('ZREM', group_key(batch.group), tenant.name)  -- makes room for those behind it
+  local row = next_job(tenant)
+  if not row then
+    remove_done(tenant)
+    -- Makes room for the tenants behind it.
+    if redis.call('EXISTS', tenant.jobs) == 0 then
+      redis.call('ZREM', group_key(batch.group), tenant.name)
+    end
     return false
   end
+  local id, time = row[1], row[2]
   if #claimed > 0 and time > tenant.most_time then return false end
   jobs_seen = jobs_seen + 1
   local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
   if leave_jobs_if_idle(id, job, todo, tenant.jobs) then return true end
   local work = lease_next(id, job, todo[1])
   if not work then
-    misfits = misfits + 1
-    return false
+    batch.misfits[id], misfits = true, misfits + 1
+    tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
+    return true
   end
   tenant.time, tenant.work = tenant.time + work, tenant.work + work
   if todo[2] then
-    redis.call('ZADD', tenant.jobs, time + work, id)
+    put_back(tenant, id, time + work)
   else
     tenant.done[#tenant.done + 1] = id
   end
@@ -330,7 +353,8 @@ local function claim_from(class)
     jobs_seen = jobs_seen + 1  -- also where there is none
     if group then
       batch = {queue = queue.name, shift = queue.shift, priority = priority, group = group,
-        first = tenant.name, time = tenant.time, tenants = {}, waiting = {}, known = {}}
+        first = tenant.name, time = tenant.time, tenants = {}, waiting = {}, known = {},
+        misfits = {}}
       local ok, failure = pcall(fill)
       local work = charge_tenants()
       if not ok then error(failure, 0) end
