@@ -31,6 +31,7 @@ from seqd_schemas import (
     ItemSuccess,
     JobState,
     OutputBound,
+    to_stored,
 )
 
 pytestmark = pytest.mark.processes
@@ -196,7 +197,7 @@ def test_what_a_training_made_is_a_row_like_any_other(environment: Environment) 
 
     row = environment.redis.hget(environment.keys.output(job_id), "train")
     assert row is not None
-    assert zlib.decompress(row).decode() == a_training_result().model_dump_json() + "\n"
+    assert zlib.decompress(row).decode() == to_stored(a_training_result()) + "\n"
 
 
 class WriteParameters(PluginParameters):
