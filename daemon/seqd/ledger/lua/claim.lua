@@ -183,8 +183,8 @@ local function next_job(tenant)
   end
 end
 
--- Put a job that has more units where it belongs among its tenant's, by its new time.
-local function put_back(tenant, id, time)
+-- Move a job that has more units to where it belongs among its tenant's, by its new time.
+local function move_job(tenant, id, time)
   redis.call('ZADD', tenant.jobs, time, id)
   local rows, at = tenant.rows, tenant.at
   while rows[at] and rows[at][2] <= time do at = at + 1 end
@@ -217,7 +217,7 @@ local function serve(tenant)
   end
   tenant.time, tenant.work = tenant.time + work, tenant.work + work
   if todo[2] then
-    put_back(tenant, id, time + work)
+    move_job(tenant, id, time + work)
   else
     tenant.done[#tenant.done + 1] = id
   end
