@@ -186,8 +186,8 @@ local function next_job(tenant)
   end
 end
 
--- Put a job that has more units where it belongs among its tenant's, by its new time.
-local function put_back(tenant, id, time)
+-- Move a job that has more units to where it belongs among its tenant's, by its new time.
+local function move_job(tenant, id, time)
   redis.call('ZADD', tenant.jobs, time, id)
   local rows, at = tenant.rows, tenant.at
   while rows[at] and rows[at][2] <= time do at = at + 1 end
@@ -201,10 +201,9 @@ local function serve(tenant)
   local row = next_job(tenant)
   if not row then
     remove_done(tenant)
+    tenant.has_none = redis.call('EXISTS', tenant.jobs) == 0
     -- Makes room for the tenants behind it.
-    if redis.call('EXISTS', tenant.jobs) == 0 then
-      redis.call('ZREM', group_key(batch.group), tenant.name)
-    end
+    if tenant.has_none then redis.call('ZREM', group_key(batch.group), tenant.name) end
     return false
   end
   local id, time = row[1], row[2]
@@ -220,7 +219,7 @@ local function serve(tenant)
   end
   tenant.time, tenant.work = tenant.time + work, tenant.work + work
   if todo[2] then
-    put_back(tenant, id, time + work)
+    move_job(tenant, id, time + work)
   else
     tenant.done[#tenant.done + 1] = id
   end
@@ -276,13 +275,13 @@ local function charge_tenants()
       own[#own + 1], own[#own + 2] = tenant.time, name
       in_queue[#in_queue + 1], in_queue[#in_queue + 2] = standing, name
     end
-    in_group[#in_group + 1], in_group[#in_group + 2] = standing, name
     remove_done(tenant)
-    local first = read_index('ZRANGE', tenant.jobs, 0, 0, 'WITHSCORES')
+    local first = tenant.has_none and {} or read_index('ZRANGE', tenant.jobs, 0, 0, 'WITHSCORES')
     if not first[1] then
       leaving[#leaving + 1] = name
-    elseif tenant.work > 0 then
-      redis.call('ZADD', groups_key(queue, priority, name), first[2], group)
+    else
+      in_group[#in_group + 1], in_group[#in_group + 2] = standing, name
+      if tenant.work > 0 then redis.call('ZADD', groups_key(queue, priority, name), first[2], group) end
     end
   end
   if #claimed > 0 then
@@ -389,11 +388,13 @@ local function classes_in_order()
   return classes
 end
 
--- Charge a class for what the worker got of it. Where no other has work, none is owed anything.
+-- Charge a class for what the worker got of it. Where no other has work, none is owed anything; nor is
+-- it after an hour without two of them.
+local CLASSES_TTL_S = 3600
 local function charge_class(class, work)
   local key = worker_classes_key(worker)
   redis.call('HSET', key, ':time', class.time, class.priority, class.time + work / WEIGHTS[class.priority])
-  redis.call('EXPIRE', key, WORKER_LEASES_TTL_S)
+  redis.call('EXPIRE', key, CLASSES_TTL_S)
 end
 
 local function claim()
