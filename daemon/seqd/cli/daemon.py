@@ -59,6 +59,8 @@ class Daemon:
         self._on_look = on_look
         self._look_every_s = settings.heartbeat_s
         self._looked_at_s = self._released_at_s = float("-inf")
+        #: False since the last look failed.
+        self._is_reached = True
         #: Workers of ours that run and have been ready.
         self._started: set[str] = set()
         self._workers: Mapping[str, WorkerStatus] = {}
@@ -119,8 +121,11 @@ class Daemon:
         try:
             workers = self._ledger.fleet.workers()
         except (RedisUnreachable, RedisFull) as error:
-            log.warning("cannot see how the workers are: %s", error)
+            if self._is_reached:  # one line for an outage, however long it takes
+                log.warning("cannot see how the workers are: %s", error)
+            self._is_reached = False
             return
+        self._is_reached = True
         self._workers = {worker.worker: worker for worker in workers}
         self._on_look(self._ours())
 
