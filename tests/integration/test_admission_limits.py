@@ -5,7 +5,7 @@ import json
 import pytest
 
 from seqd.client import Client, JobHandle
-from seqd.errors import InvalidParameters, QuotaExceeded
+from seqd.errors import InvalidParameters, InvalidRequest, QuotaExceeded
 from seqd.ledger import connect
 from seqd.settings import Settings
 from seqd_schemas import Priority, Rejected
@@ -105,3 +105,27 @@ def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_clus
     names = so_far(client, job)
     assert names.count("paused") == names.count("resumed") == 1
     assert events_then < len(names)
+
+
+def test_a_time_to_live_that_the_operator_does_not_allow_is_refused_by_client_and_inbox(
+    empty_cluster: Cluster,
+):
+    empty_cluster.start_ready(max_results_ttl_s=3_600)
+    client = empty_cluster.client()
+
+    with pytest.raises(InvalidRequest) as refused:
+        client.classify(["good"], model="echo", results_ttl_s=7_200)
+    hand_in(
+        empty_cluster.settings,
+        "long",
+        ONE_REVIEW.replace('"source"', '"results_ttl_s": 7200, "source"'),
+    )
+    wait_until(lambda: client.job("long").rejection() is not None, "the inbox has answered")
+
+    assert "results_ttl_s is 7,200; allowed: at most 3,600 (SEQD_MAX_RESULTS_TTL_S" in str(
+        refused.value
+    )
+    rejection = client.job("long").rejection()
+    assert isinstance(rejection, Rejected)
+    assert rejection.failure.code == refused.value.code
+    assert rejection.failure.message == str(refused.value)

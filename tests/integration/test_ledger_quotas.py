@@ -24,8 +24,9 @@ def with_limits(environment: Environment, **limits: object) -> Environment:
 
 
 def account(environment: Environment, tenant: str = "default") -> dict[str, int]:
+    """Return what of a tenant is open and waits."""
     row = environment.redis.hgetall(environment.keys.tenant(tenant))
-    return {name.decode(): int(value) for name, value in row.items()}
+    return {name.decode(): int(value) for name, value in row.items() if name != b"kept_bytes"}
 
 
 def test_a_tenant_with_as_many_open_jobs_as_it_may_have_is_refused_another(
