@@ -122,6 +122,18 @@ def test_a_worker_with_a_sick_device_costs_no_item_of_a_job_beside_a_healthy_one
     assert cluster.crashes(job.job_id) == 0
 
 
+def test_a_device_that_gives_numbers_that_are_none_costs_no_item_beside_a_healthy_one(
+    empty_cluster: Cluster,
+):
+    cluster = empty_cluster
+    sick, _ = two_workers(cluster)
+    make_sick(cluster, sick, "classify nan")
+
+    job = cluster.client().classify([f"text {n}" for n in range(400)], model="echo@1")
+
+    assert job.wait(timeout_s=30).counts.succeeded == 400
+
+
 def test_a_sick_device_ends_its_worker_with_a_status_of_its_own(empty_cluster: Cluster):
     cluster = empty_cluster
     sick, _ = two_workers(cluster)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from operator import index
 from typing import SupportsFloat, SupportsIndex
 
@@ -55,6 +56,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
+    ItemSuccess,
     Job,
     ModelReference,
     UnfitCode,
@@ -379,8 +381,9 @@ def compute(
     """
     work = [item for unit in units for item in unit.work]
     outcomes = iter(_outcomes(call, work, faults) if work else [])
-    faults.end()
-    return [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
+    results = [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
+    faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
+    return results
 
 
 def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
@@ -394,6 +397,10 @@ def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
         )
         for entry in unit.chunk.items
     ]
+
+
+def _is_plugin_error(result: ItemSuccess | ItemFailure) -> bool:
+    return isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
 
 
 def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:
