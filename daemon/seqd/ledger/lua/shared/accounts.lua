@@ -7,8 +7,12 @@
 local deferred_charges  -- tenant → {jobs, items, bytes, kept}, charged behind a batch; nil outside one
 local function charge(tenant, jobs, items, bytes, kept)
   if deferred_charges then
-    local sum = deferred_charges[tenant] or {0, 0, 0, 0}
-    deferred_charges[tenant] = {sum[1] + jobs, sum[2] + items, sum[3] + bytes, sum[4] + (kept or 0)}
+    local sum = deferred_charges[tenant]
+    if not sum then
+      deferred_charges[tenant] = {jobs, items, bytes, kept or 0}
+      return
+    end
+    sum[1], sum[2], sum[3], sum[4] = sum[1] + jobs, sum[2] + items, sum[3] + bytes, sum[4] + (kept or 0)
     return
   end
   local key = tenant_key(tenant)

@@ -52,14 +52,14 @@ end
 -- Keep a small job that has completed.
 local function keep_small(id, job, event_id)
   local key = job_key(id)
-  shrink_job(id, job, event_id)
+  local ended, number = string.match(event_id, '^(%d+)-(%d+)$')
+  shrink_job(id, job, event_id, ended, number)
   write_shared('RPUSH', PREFIX .. ':jobs:small', id)
   if not deferred_writes then trim_listed() end
   redis.call('EXPIRE', key, job.ttl)
   redis.call('EXPIRE', key .. ':events', math.min(job.ttl, SMALL_EVENTS_TTL_S))
   if job.errored > 0 then redis.call('EXPIRE', key .. ':failed', job.ttl) end
   local bytes = bytes_of_small(key, job.results, job.errored > 0)
-  local ended = string.match(event_id, '^%d+')
   keep_job(id, job.tenant, bytes, job.counted_bytes, tonumber(ended), tonumber(job.ttl))
 end
 

@@ -15,15 +15,20 @@ local EVICTED_KEPT = 10000
 local SMALL_JOB_BYTES, LARGE_JOB_BYTES, EVENT_BYTES = 450, 2500, 200
 
 -- The bucket of a job, the time from which on it holds jobs, and the one at which all have expired.
+-- Jobs that end together share one, so the last answer is kept.
+local last_bucket = {}
 local function bucket_of(ended, ttl)
+  local last = last_bucket
+  if last[1] == ended and last[2] == ttl then return last[3], last[4], last[5] end
   -- Times to live are rounded up to 4 binary digits, or each would have buckets of its own.
   local _, exponent = math.frexp(ttl)
   local step = 2 ^ math.max(exponent - 5, 0)
   local rounded = math.ceil(ttl / step) * step
   local width = rounded * 1000 / BUCKETS
   local number = math.floor(ended / width)
-  return string.format('%.0f:%.0f', rounded, number), number * width,
-    (number + 1) * width + rounded * 1000
+  last_bucket = {ended, ttl, string.format('%.0f:%.0f', rounded, number), number * width,
+    (number + 1) * width + rounded * 1000}
+  return unpack(last_bucket, 3)
 end
 
 -- Jobs that this batch has ended: tenant -> bucket -> {bytes, start, end, job, job, ...}; nil outside one.
@@ -222,10 +227,17 @@ local function keep_job(id, tenant, bytes, counted, ended, ttl)
     enforce_kept(tenant, EVICTED_AT_ONCE)
     return
   end
-  local buckets = deferred_kept[tenant] or {}
-  local row = buckets[bucket] or {0, from, till}
+  local buckets = deferred_kept[tenant]
+  if not buckets then
+    buckets = {}
+    deferred_kept[tenant] = buckets
+  end
+  local row = buckets[bucket]
+  if not row then
+    buckets[bucket] = {bytes, from, till, id}
+    return
+  end
   row[1], row[#row + 1] = row[1] + bytes, id
-  buckets[bucket], deferred_kept[tenant] = row, buckets
 end
 
 local function apply_deferred_kept()

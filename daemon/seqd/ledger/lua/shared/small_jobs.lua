@@ -80,9 +80,9 @@ local function is_small(job)
   return job.state == 'completed' and job.template and not job.group
 end
 
--- Replace the hash of a job by that of a small one that has completed; `event_id` is its last event's.
-local function shrink_job(id, job, event_id)
-  local ended, number = string.match(event_id, '^(%d+)-(%d+)$')
+-- Replace the hash of a job by that of a small one that has completed; its last event has the id
+-- `event_id`, which is `ended`-`number`.
+local function shrink_job(id, job, event_id, ended, number)
   local key, fields = job_key(id), {'state', 'completed', 'sealed', 1, 'ended', ended}
   local n = #fields
   for _, name in ipairs(SMALL_FIELDS) do
