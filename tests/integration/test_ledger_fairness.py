@@ -134,7 +134,7 @@ def test_who_comes_and_goes_gets_no_more_than_who_stays(environment: Environment
     got: Counter[str] = Counter()
 
     for _ in range(20):  # A job of a full unit each time that the last one is done.
-        if not environment.redis.exists(environment.keys.tenant("goes")):
+        if int(environment.redis.hget(environment.keys.tenant("goes"), "jobs") or 0) == 0:
             submit(environment, 1, tenant="goes", parameters={"other": True})
         for unit in claim(environment).units:
             tenant = tenant_of(environment)(unit.job_id)
