@@ -50,12 +50,13 @@ local function catch_up(queue, priority, shift, first_time, class_time)
   return shift + behind
 end
 
--- Put a tenant into a queue, unless it stands there; returns its virtual time as it stands there.
+-- Put a tenant into a queue, unless it stands there; returns its virtual time as it stands there, and
+-- true if it stood there before.
 local function join_queue(queue, priority, tenant)
   local name = queue_key(queue, priority)
   local shift = tonumber(read_index('ZMSCORE', queues_key(priority), queue)[1])
   local standing = tonumber(read_index('ZMSCORE', name, tenant)[1])
-  if standing and shift then return standing end
+  if standing and shift then return standing, true end
   local times = read_index('ZMSCORE', virtual_times_key(priority), tenant, CLASS_TIME)
   local class_time = tonumber(times[2]) or 0
   local first = read_index('ZRANGE', name, 0, 0, 'WITHSCORES')
@@ -70,7 +71,7 @@ local function join_queue(queue, priority, tenant)
   end
   standing = standing or math.max(tonumber(times[1]) or 0, queue_time) - shift
   redis.call('ZADD', name, standing, tenant)
-  return standing
+  return standing, false
 end
 
 -- Put a job behind those of its tenant in its group, or behind its tenant's groups. `place` names its
@@ -80,13 +81,14 @@ local function add_job(id, place)
   local step = JOB_STEP_ITEMS / math.max(tonumber(place.unit_items) or 1, 1)
   local jobs, time = jobs_key(place.group, place.tenant), place.last_time
   if not time then
-    local standing = join_queue(place.queue, place.priority, place.tenant)
-    local groups = groups_key(place.queue, place.priority, place.tenant)
-    local last = read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]
-      or read_index('ZRANGE', groups, -1, -1, 'WITHSCORES')[2] or 0
-    time = tonumber(last)
-    redis.call('ZADD', groups, 'NX', time + step, place.group)
-    redis.call('ZADD', group_key(place.group), 'NX', standing, place.tenant)
+    local standing, is_known = join_queue(place.queue, place.priority, place.tenant)
+    time = tonumber(read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2])
+    if not (time and is_known) then  -- else all that leads to its jobs is there
+      local groups = groups_key(place.queue, place.priority, place.tenant)
+      time = time or tonumber(read_index('ZRANGE', groups, -1, -1, 'WITHSCORES')[2]) or 0
+      redis.call('ZADD', groups, 'NX', time + step, place.group)
+      redis.call('ZADD', group_key(place.group), 'NX', standing, place.tenant)
+    end
   end
   time = time + step
   if deferred_writes then place.last_time = time end
