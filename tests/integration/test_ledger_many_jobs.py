@@ -129,7 +129,8 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(
         assert environment.redis.ttl(environment.keys.job(name)) > 0
     keys = environment.keys
     assert members(environment, keys.open_jobs(), keys.timers()) == [0, 0]
-    assert environment.redis.exists(keys.tenant("default"), keys.worker_leases("worker-a")) == 0
+    assert environment.redis.exists(keys.worker_leases("worker-a")) == 0
+    assert not environment.redis.hexists(keys.tenant("default"), "jobs")
 
 
 def test_commits_that_are_sent_again_change_nothing(environment: Environment) -> None:
