@@ -126,15 +126,25 @@ class StoredLedger:
     def index(self, name: str) -> set[str]:
         return set(self.indexes.get(name, ()))
 
-    def is_in_group(self, job: StoredJob) -> bool:
+    def is_enqueued(self, job: StoredJob) -> bool:
         if "group" in job.fields:
-            return job.job_id in self.index(self.keys.group(job.fields["group"]))
+            jobs = self.keys.group_jobs(job.fields["group"], job.fields["tenant"])
+            return job.job_id in self.index(jobs)
         groups = [name for name in self.indexes if name.startswith(self.keys.group(""))]
         return any(job.job_id in self.index(name) for name in groups)
 
-    def is_in_queue(self, job: StoredJob) -> bool:
-        queue = self.keys.queue(job.fields["queue"], job.fields["priority"])
-        return job.fields["group"] in self.index(queue)
+    def is_found(self, job: StoredJob) -> bool:
+        """True when a worker that begins at the queues is led to the job."""
+        queue, priority, group, tenant = (
+            job.fields[name] for name in ("queue", "priority", "group", "tenant")
+        )
+        way = {
+            self.keys.queues(priority): queue,
+            self.keys.queue(queue, priority): tenant,
+            self.keys.groups(queue, priority, tenant): group,
+            self.keys.group(group): tenant,
+        }
+        return all(member in self.index(name) for name, member in way.items())
 
 
 def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedger:
@@ -170,8 +180,8 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
 
 
 def _is_index(name: str, keys: Keys) -> bool:
-    if name.startswith((keys.group(""), f"{keys.prefix}:queue:")):
-        return not name.endswith(":virtual_times")
+    if name.startswith((keys.group(""), f"{keys.prefix}:queue:", keys.queues(""))):
+        return True
     return name in (keys.open_jobs(), keys.uploads(), keys.deadlines(), keys.timers())
 
 
@@ -297,11 +307,11 @@ def _check_each_unit_is_in_one_set(job: StoredJob) -> None:
 def _check_it_is_queued(job: StoredJob, stored: StoredLedger) -> None:
     assert len(job.leased) <= job.most_leased, f"more is under way than may be: {job}"
     if job.is_claimable:
-        assert stored.is_in_group(job), f"no worker can find it: {job}"
+        assert stored.is_enqueued(job), f"no worker can find it: {job}"
     if job.state == "paused":
-        assert not stored.is_in_group(job), f"workers can find a paused job: {job}"
-    if stored.is_in_group(job):
-        assert stored.is_in_queue(job), f"its group is in no queue: {job}"
+        assert not stored.is_enqueued(job), f"workers can find a paused job: {job}"
+    if stored.is_enqueued(job):
+        assert stored.is_found(job), f"no queue leads to it: {job}"
 
 
 def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
@@ -310,7 +320,7 @@ def _check_nothing_is_left_to_do(job: StoredJob, stored: StoredLedger) -> None:
         assert job.number("cancelled") + job.number("expired") == 0, f"not completed: {job}"
     left = job.todo | job.leased | job.timed
     assert not left, f"an ended job has {left} to do: {job}"
-    assert not stored.is_in_group(job), f"workers can find an ended job: {job}"
+    assert not stored.is_enqueued(job), f"workers can find an ended job: {job}"
     start = stored.keys.job(job.job_id)
     for_ever = [name for name in stored.for_ever if name.startswith(start)]
     holder = next((one for one in stored.jobs if one.job_id == job.fields.get("held_by")), None)

@@ -16,8 +16,11 @@ from seqd_schemas import JobState
 #: Turns within which all that a walk can have left is done.
 MOST_TURNS = 1_000
 
+#: The worker that finishes what is left.
+LAST_WORKER = "worker-z"
+
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "queue_position", "events", "memory", "jobs:small", "evicted", "evictions")
+STAYS = ("limits", "events", "memory", "jobs:small", "evicted", "evictions")
 
 
 class Walk(Steps):
@@ -71,7 +74,7 @@ class Walk(Steps):
         for worker in WORKERS:
             self.release_all_of(worker, crashed=False)
         for _ in range(MOST_TURNS):
-            units = self.claim_for(self.environment, "worker-z")
+            units = self.claim_for(self.environment, LAST_WORKER)
             for unit in units:
                 self.commit_unit(unit)
             if not units:
@@ -99,5 +102,7 @@ class Walk(Steps):
             self.remove_job(job_id)
         stored = self.check()
         stays = {f"{self.environment.keys.prefix}:{name}" for name in STAYS}
-        stays |= {self.environment.keys.worker_deltas(worker) for worker in WORKERS}
+        keys = self.environment.keys
+        stays |= {keys.worker_deltas(worker) for worker in WORKERS}
+        stays |= {keys.worker_classes(worker) for worker in (*WORKERS, LAST_WORKER)}
         assert set(stored.names) <= stays, f"when all is removed, there are {stored.names}"

@@ -289,7 +289,7 @@ def processes_of_group(leader_pid: int) -> list[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-        except FileNotFoundError:  # it ended meanwhile
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             continue
         if int(group) == leader_pid and state != "Z":
             found.append(int(folder.name))

@@ -7,7 +7,7 @@ inbox both call it, so that they refuse the same things in the same words.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from seqd.analysis.sweeps import combinations_of
 from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
@@ -24,7 +24,7 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
-    from seqd_schemas import CatalogEntry, TaskSchema
+    from seqd_schemas import CatalogEntry, OutputBound, TaskSchema
 
 
 #: Characters that the items of one unit may make a model write, where it states what one can: a
@@ -66,6 +66,27 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     if isinstance(job, TrainJob | SweepJob):
         return Admitted(version=version, unit_items=1)
     return Admitted(version=version, unit_items=_unit_items(task, entry, parameters, job.kind))
+
+
+class MostWritten(NamedTuple):
+    """The most that one item makes a model write."""
+
+    symbols: int
+    #: No more than where the task cuts.
+    characters: int
+    #: What they come from, in words: `length 400 x samples 2 x 1 of temperature`.
+    factors: str
+
+
+def most_written(bound: "OutputBound", parameters: Mapping[str, object]) -> MostWritten:
+    """Return the most that one item makes a model write; `parameters` are all, defaults too."""
+    numbers = {name: _number(parameters.get(name)) for name in bound.factors}
+    counts = {name: _length(parameters.get(name)) for name in bound.lists}
+    symbols = prod(numbers.values()) * prod(counts.values())
+    factors = [f"{name} {number:,}" for name, number in numbers.items()]
+    factors += [f"{count} of {name}" for name, count in counts.items()]
+    characters = min(symbols * bound.characters_per_symbol, bound.max_characters)
+    return MostWritten(symbols, characters, " x ".join(factors))
 
 
 def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
@@ -167,28 +188,20 @@ def _unit_items(
     bound = task.output
     if bound is None:
         return task.unit_items
-    given = {**_defaults(task.parameters), **parameters}
-    factors = {name: _number(given.get(name)) for name in bound.factors}
-    lists = {name: _length(given.get(name)) for name in bound.lists}
-    symbols = prod(factors.values()) * prod(lists.values())
-    characters = min(symbols * bound.characters_per_symbol, bound.max_characters)
+    most = most_written(bound, {**_defaults(task.parameters), **parameters})
+    if most.symbols > bound.max_characters:
+        raise InvalidParameters(
+            f"{entry.model} {kind}: {most.factors} are {most.symbols:,} symbols for each item; "
+            f"allowed: {bound.max_characters:,}. Ask for fewer or shorter texts."
+        )
     allowed = entry.max_output_characters
-    said = " x ".join(
-        [f"{name} {value:,}" for name, value in factors.items()]
-        + [f"{count} of {name}" for name, count in lists.items()]
-    )
-    if symbols > bound.max_characters:
+    if allowed is not None and most.characters > allowed:
         raise InvalidParameters(
-            f"{entry.model} {kind}: {said} are {symbols:,} symbols for each item; allowed: "
-            f"{bound.max_characters:,}. Ask for fewer or shorter texts."
+            f"{entry.model} {kind}: {most.factors} can be {most.characters:,} characters for each "
+            f"item; allowed: {allowed:,} (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for "
+            "fewer or shorter texts."
         )
-    if allowed is not None and characters > allowed:
-        raise InvalidParameters(
-            f"{entry.model} {kind}: {said} can be {characters:,} characters for each item; "
-            f"allowed: {allowed:,} (SEQD_MAX_OUTPUT_CHARACTERS of the workers). Ask for fewer or "
-            "shorter texts."
-        )
-    return max(1, min(task.unit_items, UNIT_OUTPUT_CHARACTERS // max(1, characters)))
+    return max(1, min(task.unit_items, UNIT_OUTPUT_CHARACTERS // max(1, most.characters)))
 
 
 def _defaults(schema: Schema) -> dict[str, ParameterValue]:
@@ -197,11 +210,11 @@ def _defaults(schema: Schema) -> dict[str, ParameterValue]:
     return {name: field["default"] for name, field in fields.items() if "default" in field}
 
 
-def _number(value: ParameterValue) -> int:
+def _number(value: object) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _length(value: ParameterValue) -> int:
+def _length(value: object) -> int:
     return len(value) if isinstance(value, list) else 1
 
 

@@ -153,7 +153,8 @@ class Settings(BaseSettings):
         gt=0,
         le=600,
         description="Seconds without a sign of life of an upload's client, after which another "
-        "client that sends the same input under the same idempotency key goes on with it.",
+        "client that sends the same input under the same idempotency key goes on with it; at most "
+        "half of SEQD_ABANDONED_UPLOAD_S.",
     )
     checkpoint_s: float = Field(
         default=20.0,
@@ -250,6 +251,16 @@ class Settings(BaseSettings):
         if lease_s is not None and heartbeat_s > lease_s / 2:
             raise ValueError(f"allowed: at most half of SEQD_LEASE_S, which is {lease_s:g}")
         return heartbeat_s
+
+    @field_validator("upload_silence_s")
+    @classmethod
+    def _ends_before_an_upload_is_abandoned(cls, silence_s: float, info: ValidationInfo) -> float:
+        abandoned_s = info.data.get("abandoned_upload_s")  # absent where it is wrong itself
+        if abandoned_s is not None and silence_s > abandoned_s / 2:
+            raise ValueError(
+                f"allowed: at most half of SEQD_ABANDONED_UPLOAD_S, which is {abandoned_s:g}"
+            )
+        return silence_s
 
     @field_validator("input_roots", mode="before")
     @classmethod

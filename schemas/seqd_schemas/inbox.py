@@ -31,10 +31,10 @@ class InboxAnswer(WireModel):
         "has none, and of an entry that was refused unread and whose `id` no job may have.",
     )
     job_id: JobId | None = Field(default=None, description="The job, where it was accepted.")
-    created: bool = Field(
-        default=False,
-        description="True when this entry made the job; False when an earlier one with the same "
-        "content had made it.",
+    created: bool | None = Field(
+        default=None,
+        description="Where it was accepted: True when this entry made the job, False when an "
+        "earlier one with the same content had made it.",
     )
     failure: Failure | None = Field(default=None, description="Why it was rejected.")
     existing_job_id: JobId | None = Field(

@@ -40,14 +40,14 @@ FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
 
 class Priority(StrEnum):
-    """Which of the waiting work goes first. Names, because raw numbers invite queue jumping."""
+    """Which share of the workers waiting work has. Names, as raw numbers invite queue jumping."""
 
     INTERACTIVE = "interactive"
-    """Someone is waiting: served before all else."""
+    """Someone is waiting: next, until it has had sixteen times the work of bulk."""
     NORMAL = "normal"
-    """The default."""
+    """The default: four times the work of bulk."""
     BULK = "bulk"
-    """Served when nothing else is due."""
+    """Nobody is waiting: what is left, and one of 21 full units at least."""
 
 
 class FileFormat(StrEnum):
@@ -122,7 +122,9 @@ class _JobBase(WireModel):
     priority: Priority = Field(default=Priority.NORMAL, description="Which work goes first.")
     tenant: TenantName = Field(default="default", description="On whose account the job runs.")
     idempotency_key: CustomId | None = Field(
-        default=None, description="Sending the same key again gives the same job, not a second one."
+        default=None,
+        description="Sending the same request and input with the same key again gives the same "
+        "job, not a second one; anything else under that key is refused.",
     )
     metadata: dict[FieldName, Annotated[str, StringConstraints(max_length=512)]] = Field(
         default_factory=dict, max_length=16, description="The caller's own notes, kept as they are."

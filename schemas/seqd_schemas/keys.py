@@ -179,25 +179,40 @@ class Keys:
         """STRING: the job that an idempotency key stands for."""
         return f"{self.prefix}:idempotency:{tenant}:{key}"
 
+    def queues(self, priority: str) -> str:
+        """ZSET queue → what is added to its virtual times: queues with claimable units."""
+        return f"{self.prefix}:queues:{priority}"
+
     def queue(self, queue: str, priority: str) -> str:
-        """ZSET group → position: groups with claimable units, next one first; round robin."""
+        """ZSET tenant → virtual time: tenants with claimable units in a queue, next one first."""
         return f"{self.prefix}:queue:{queue}:{priority}"
 
-    def group(self, group: str) -> str:
-        """ZSET job → virtual time: jobs of one group with claimable units, next one first.
+    def groups(self, queue: str, priority: str, tenant: str) -> str:
+        """ZSET group → virtual time of its first job: a tenant's groups in a queue.
 
-        A group has one kind, model, version, set of parameters and priority. Its tenants are the
-        flows of start-time fair queueing.
+        A group is jobs that one batch can hold: of one kind, model, version, set of parameters
+        and priority.
         """
+        return f"{self.queue(queue, priority)}:{tenant}"
+
+    def group(self, group: str) -> str:
+        """ZSET tenant → virtual time, or an earlier one: tenants with such jobs in a group."""
         return f"{self.prefix}:group:{group}"
 
-    def virtual_times(self, group: str) -> str:
-        """HASH tenant → virtual time of its last job; `:group` is that of the job served last."""
-        return f"{self.group(group)}:virtual_times"
+    def group_jobs(self, group: str, tenant: str) -> str:
+        """ZSET job → virtual time: a tenant's jobs in a group, next one first."""
+        return f"{self.group(group)}:{tenant}"
 
-    def queue_position(self) -> str:
-        """STRING: counter of the positions of groups in their queues."""
-        return f"{self.prefix}:queue_position"
+    def virtual_times(self, priority: str) -> str:
+        """ZSET tenant → virtual time: the work that tenants were handed, while anybody waits.
+
+        `:class` is the highest time at which anything was served, `:QUEUE` that of a queue's last.
+        """
+        return f"{self.prefix}:virtual_times:{priority}"
+
+    def worker_classes(self, worker: str) -> str:
+        """HASH with a TTL: priority → virtual time, of what a worker got; `:time` of the last."""
+        return f"{self.prefix}:worker:{worker}:classes"
 
     def inbox(self) -> str:
         """STREAM: fields `id` and `job` (JSON); where any language submits a job."""

@@ -10,6 +10,7 @@ from builders import a_catalog_entry, a_worker_status
 from cli_builders import here
 from ledger_fixtures import Environment
 from seqd.client import Client
+from seqd.client.waiting import with_waiting
 from seqd.errors import UnknownModel
 from seqd.local.endpoint import redis_url_of
 from seqd.settings import Settings
@@ -53,6 +54,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wa
         told = [line for line in up.screen().splitlines() if line.startswith("plugin light is")]
         assert len(told) == 1 and REASON in told[0]
         job = client.classify(["a"], model="echo")
+        wait_until(lambda: job.record().waiting is not None, "the record says why it waits")
         waiting = job.record().waiting
         assert waiting is not None and waiting.code is WaitingCode.NOT_SERVED
         assert REASON in waiting.message
@@ -168,3 +170,17 @@ def test_a_worker_does_not_remove_its_own_models_before_it_has_said_that_it_is_u
     stale.run_once()
 
     assert "echo" in fleet.catalog()
+
+
+def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
+    environment: Environment,
+) -> None:
+    record = environment.record(environment.submit_units(1))
+    older = record.model_copy(update={"created_at_ms": record.created_at_ms - 1_000})
+
+    young, old = with_waiting(environment.ledger, [record, older])
+    (alone,) = with_waiting(environment.ledger, [record])
+
+    assert old.waiting is not None and old.waiting.code is WaitingCode.NO_WORKER
+    assert alone == record
+    assert young.waiting == old.waiting  # looked at anyway, for the other

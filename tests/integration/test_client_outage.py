@@ -17,7 +17,7 @@ from seqd.client import Client, JobHandle
 from seqd.errors import JobOutOfReach, RedisUnreachable
 from seqd_schemas import Completed, JobState
 from tcp_proxy import TcpProxy
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import PLUGIN, QUICK, Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -295,3 +295,36 @@ def test_a_command_goes_on_after_an_outage_as_if_there_had_been_none(
     assert command.returncode == 0, err
     assert len(out.splitlines()) == 20
     assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_fleet_says_once_that_it_does_not_see_its_workers(
+    cluster_on: Cluster, private_server: PrivateServer, tmp_path: Path
+) -> None:
+    settings = cluster_on.settings
+    variables = {f"SEQD_{name.upper()}": str(getattr(settings, name)) for name in QUICK}
+    variables |= {"SEQD_ENABLED_PLUGINS": "light", "SEQD_DATA_DIR": str(settings.data_dir)}
+    environment = environment_of(cluster_on, **variables, PYTHONPATH=str(PLUGIN))
+    log = tmp_path / "up.log"
+    with log.open("w") as output:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "Ready after" in log.read_text(), "it is ready", 60)
+        private_server.kill()
+        time.sleep(AWAY_S)
+        private_server.start()
+        job = cluster_on.client().classify(["a"], model="echo")
+        assert job.wait(timeout_s=20).counts.succeeded == 1
+    finally:
+        up.send_signal(signal.SIGTERM)
+        status = up.wait(45)
+
+    assert status == 0
+    assert log.read_text().count("cannot see how the workers are: No answer from Redis") == 1
+    assert "Traceback" not in log.read_text()

@@ -30,7 +30,7 @@ from worker_fixtures import Cluster, wait_until
 pytestmark = pytest.mark.processes
 
 #: Seconds without a sign of life after which a client here counts as dead.
-SILENCE_S = 0.6
+SILENCE_S = 1.0
 DEADLINE_S = 20.0
 
 
@@ -236,7 +236,7 @@ def test_a_client_with_a_slow_input_is_not_taken_for_dead(first, second):
     with second:
         attached = second.classify(iter(texts(60)), model="echo", idempotency_key="slow")
         with pytest.raises(TimeoutError):
-            attached.wait(3 * SILENCE_S)
+            attached.wait(2 * SILENCE_S)
         units_meanwhile = job.record().units
         entries.open()
 

@@ -60,7 +60,9 @@ def test_a_repeated_entry_with_the_same_content_is_accepted_again(
 
     answer = the_answer(producer, inbox, again)
 
-    assert answer == InboxAnswer(entry=again, outcome="accepted", id="mine", job_id="mine")
+    assert answer == InboxAnswer(
+        entry=again, outcome="accepted", id="mine", job_id="mine", created=False
+    )
     assert producer.redis.zcard(f"{inbox._ledger.keys.jobs()}") == 1
 
 

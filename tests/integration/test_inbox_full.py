@@ -109,7 +109,10 @@ def add_until(producer: Producer, text_chars: int, used: int) -> list[str]:
     return added
 
 
-@pytest.mark.parametrize("text_chars", [4_000, 20_000], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "text_chars",
+    [pytest.param(4_000, id="small", marks=pytest.mark.slow), pytest.param(20_000, id="large")],
+)
 def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
     tight: Cluster, redis: Redis, text_chars: int
 ) -> None:

@@ -301,10 +301,9 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     reconcile(environment)
     environment.ledger.retention.evict()
 
-    # The counter of positions and the stream of all jobs belong to no job; an idempotency key has
-    # the same time to live as its job.
+    # The stream of all jobs belongs to no job; an idempotency key has the same time to live as its
+    # job.
     kept = {
-        environment.keys.queue_position(),
         environment.keys.all_events(),
         environment.keys.idempotency("default", "7"),
     }
@@ -383,6 +382,8 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
     environment.queue_wakeup(CLASSIFY)
+    environment.submit_units(1, a_classify_job(priority="bulk"))
+    environment.claim()
     damaged = environment.submit_units(1, a_generate_job())
     environment.redis.set(environment.keys.job(damaged), "a string")
     environment.claim(routes=(GENERATE,))

@@ -55,6 +55,25 @@ def test_each_of_several_leases_is_kept_or_lost_on_its_own(environment: Environm
     assert environment.ledger.work.renew(units) == [True, False, True]
 
 
+def test_a_unit_says_how_often_it_was_released_by_workers_not_fit_for_it_and_by_whom_last(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(2)
+    for worker in ("worker-a", "worker a spaced"):
+        unit = environment.claim_unit()
+        assert environment.ledger.work.release_unit(unit, faulted_by=worker)
+
+    faulted, other = environment.claim_unit(), environment.claim_unit()
+
+    assert faulted.faults is not None
+    assert (faulted.faults.count, faulted.faults.worker) == (2, "worker a spaced")
+    assert 0 <= faulted.faults.age_s < 60
+    assert (faulted.crashes, other.faults) == (0, None)
+    environment.commit(faulted)
+    environment.commit(other)
+    assert environment.redis.exists(environment.keys.faults(job_id)) == 0
+
+
 def test_a_lease_is_lost_when_another_worker_has_the_unit(hasty: Environment) -> None:
     hasty.submit_units(1)
     zombie = hasty.claim_unit("worker-a")

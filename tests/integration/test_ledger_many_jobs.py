@@ -6,7 +6,7 @@ import pytest
 
 from builders import a_chunk, a_classify_job, some_results
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, Environment
-from seqd.errors import IdempotencyConflict, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
+from seqd.errors import IdInUse, JobDamaged, QuotaExceeded, RedisUnreachable, SeqdError
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.jobs import EndedRow
 from seqd.ledger.submissions import SUBMIT_JOBS, Accepted, BatchTemplate
@@ -87,7 +87,7 @@ def test_a_refusal_of_one_job_stands_in_its_place(environment: Environment) -> N
 
     outcomes = submit_each(environment, ["a", "taken", "b"])
 
-    assert [type(outcome) for outcome in outcomes] == [Accepted, IdempotencyConflict, Accepted]
+    assert [type(outcome) for outcome in outcomes] == [Accepted, IdInUse, Accepted]
     assert environment.record("b").state is JobState.QUEUED
 
 
@@ -130,7 +130,8 @@ def test_jobs_that_are_committed_together_end_each_with_its_result(
     keys = environment.keys
     assert members(environment, keys.open_jobs(), keys.timers()) == [0, 0]
     assert environment.redis.exists(keys.worker_leases("worker-a")) == 0
-    assert not environment.redis.hexists(keys.tenant("default"), "jobs")
+    account = environment.redis.hgetall(keys.tenant("default"))
+    assert list(account) == [b"kept_bytes"]
 
 
 def test_commits_that_are_sent_again_change_nothing(environment: Environment) -> None:

@@ -5,23 +5,34 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
+from pydantic import Field
 
 from builders import (
     a_chunk,
     a_generate_job,
     a_train_job,
     a_training_result,
+    some_items,
     some_results,
 )
 from ledger_fixtures import Environment
 from seqd.client import JobHandle
 from seqd.client.completion import Completion
+from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults, Unit
 from seqd.worker.context import WorkerStats
 from seqd.worker.items import ItemRunner, unpack
-from seqd_schemas import GeneratedSample, Generation, ItemSuccess, JobState
+from seqd_schemas import (
+    GeneratedSample,
+    Generation,
+    InlineSource,
+    ItemSuccess,
+    JobState,
+    OutputBound,
+    to_stored,
+)
 
 pytestmark = pytest.mark.processes
 
@@ -186,7 +197,33 @@ def test_what_a_training_made_is_a_row_like_any_other(environment: Environment) 
 
     row = environment.redis.hget(environment.keys.output(job_id), "train")
     assert row is not None
-    assert zlib.decompress(row).decode() == a_training_result().model_dump_json() + "\n"
+    assert zlib.decompress(row).decode() == to_stored(a_training_result()) + "\n"
+
+
+class WriteParameters(PluginParameters):
+    length: int = Field(default=1_000, ge=1, le=1_000_000, description="Characters to write.")
+
+
+def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqd.worker.items.UNIT_OUTPUT_CHARACTERS", 20_000)
+    bound = OutputBound(factors=("length",), max_characters=1_000_000)
+    model = SimpleNamespace(tasks={"generate": TaskSpec(WriteParameters, output=bound)})
+    context = SimpleNamespace(
+        ledger=environment.ledger,
+        stats=WorkerStats(),
+        max_attempts=3,
+        registry=SimpleNamespace(model=lambda name: model),
+        cache=SimpleNamespace(get=lambda name, version: None),
+    )
+    environment.submit(a_generate_job(source=InlineSource(items=some_items(64))))
+
+    while claim := environment.claim():
+        if len(unpack(claim.units[0]).work) > 16:  # what is left is small enough to be computed
+            ItemRunner(context).run(claim)  # type: ignore[arg-type] # what this needs of it
+
+    assert environment.ledger.jobs.parts("job-0", 0) == ["0:0:16", "0:16:32", "0:32:48", "0:48:64"]
 
 
 def test_a_unit_that_wrote_more_than_one_step_takes_is_halved_until_its_results_fit(

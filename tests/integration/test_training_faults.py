@@ -324,7 +324,14 @@ def make_sick(environment: Environment, worker: LiveWorker, sick: str) -> None:
     (environment.data_dir / f"sick-{worker.name}").write_text(sick)
 
 
-@pytest.mark.parametrize("sick", ["memory", "disk", "cuda"])
+@pytest.mark.parametrize(
+    "sick",
+    [
+        "disk",
+        pytest.param("memory", marks=pytest.mark.slow),
+        pytest.param("cuda", marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_becomes_unfit(
     environment: Environment, sick: str
 ):

@@ -68,7 +68,13 @@ def damage_a_file(folder: Path) -> None:
     file.write_text('{"records": 9}')
 
 
-@pytest.mark.parametrize("harm", [lose_the_version, damage_a_file], ids=lambda harm: harm.__name__)
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lose_the_version, id="missing", marks=pytest.mark.slow),
+        pytest.param(damage_a_file, id="damaged"),
+    ],
+)
 def test_a_worker_whose_store_is_harmed_costs_no_job_beside_a_healthy_one(
     empty_cluster: Cluster, harm: Callable[[Path], None]
 ):
@@ -114,6 +120,18 @@ def test_a_worker_with_a_sick_device_costs_no_item_of_a_job_beside_a_healthy_one
     assert (record.state, record.counts.succeeded) == (JobState.COMPLETED, 4_000)
     assert [result.output.label for result in job.results()] == [f"text {n}" for n in range(4_000)]
     assert cluster.crashes(job.job_id) == 0
+
+
+def test_a_device_that_gives_numbers_that_are_none_costs_no_item_beside_a_healthy_one(
+    empty_cluster: Cluster,
+):
+    cluster = empty_cluster
+    sick, _ = two_workers(cluster)
+    make_sick(cluster, sick, "classify nan")
+
+    job = cluster.client().classify([f"text {n}" for n in range(400)], model="echo@1")
+
+    assert job.wait(timeout_s=30).counts.succeeded == 400
 
 
 def test_a_sick_device_ends_its_worker_with_a_status_of_its_own(empty_cluster: Cluster):
@@ -223,6 +241,20 @@ def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cl
 
     assert job.wait(timeout_s=30).counts.succeeded == 1
     assert unfit_of(worker) == []
+
+
+def test_a_wakeup_that_reaches_a_worker_without_the_version_is_passed_on(empty_cluster: Cluster):
+    cluster = empty_cluster
+    # So that nobody else wakes the worker that has the version.
+    rarely: dict[str, object] = {"reconcile_s": 60.0}
+    cluster.publish_echo(cluster.folder_of("w2") / "models")
+    cluster.publish_echo(cluster.folder_of("w2") / "models")
+    two_workers(cluster, **rarely)
+    client = cluster.client()
+
+    for _ in range(12):
+        job = client.classify(["a"], model="echo@2")
+        assert job.wait(timeout_s=10).counts.succeeded == 1
 
 
 def test_a_worker_on_which_a_share_is_not_mounted_fails_no_job_on_a_file_of_it(

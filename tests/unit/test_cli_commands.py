@@ -229,6 +229,20 @@ def test_a_lease_that_no_heartbeat_would_keep_is_refused(
     )
 
 
+def test_an_upload_that_would_be_abandoned_before_another_goes_on_with_it_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_ABANDONED_UPLOAD_S", "12")
+
+    ended = here(capsys, "status")
+
+    assert ended.status == 2
+    assert ended.err.startswith(
+        "error[invalid_settings]: SEQD_UPLOAD_SILENCE_S is 10.0: allowed: at most half of "
+        "SEQD_ABANDONED_UPLOAD_S, which is 12."
+    )
+
+
 @pytest.mark.parametrize(
     "command", [("classify", "--text", "a"), ("generate",), ("train", "m", "--data", "keras:imdb")]
 )

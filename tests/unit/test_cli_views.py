@@ -8,7 +8,7 @@ import pytest
 from builders import a_worker_status
 from cli_builders import a_record, last_line_of
 from seqd.cli.bulk import bulk_view
-from seqd.cli.daemon import FleetLog
+from seqd.cli.fleet_log import FleetLog
 from seqd.cli.ui.fleet import print_fleet, print_workers
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.progress import LineView

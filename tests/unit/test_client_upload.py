@@ -64,6 +64,7 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("seqd.client.upload.PATIENCE_S", 0.1)
     failures: list[Failure] = []
     ledger = SimpleNamespace(
+        outage_s=60.0,
         submissions=SimpleNamespace(append=lambda *_, **__: "full"),
         control=SimpleNamespace(fail_upload=lambda job_id, failure, _: failures.append(failure)),
     )
@@ -84,6 +85,7 @@ def test_a_training_does_not_wait_for_room_for_ever(monkeypatch: pytest.MonkeyPa
 def test_an_upload_whose_earlier_units_redis_has_lost_fails_and_may_be_sent_again() -> None:
     failures: list[Failure] = []
     ledger = SimpleNamespace(
+        outage_s=60.0,
         submissions=SimpleNamespace(append=lambda *_, **__: "behind"),
         control=SimpleNamespace(fail_upload=lambda job_id, failure, _: failures.append(failure)),
     )

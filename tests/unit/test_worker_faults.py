@@ -177,5 +177,16 @@ def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(co
     assert worker.canaries == 1
 
 
+def test_a_claim_without_one_outcome_that_can_be_committed_is_tried_elsewhere_first():
+    faults = Worker().faults
+    faults.succeeded()
+
+    fault = unfit(lambda: faults.end(is_all_refused=True))
+
+    assert str(fault) == (
+        "its plugin gave nothing that a result can hold; tried on another worker first"
+    )
+
+
 def test_a_plugin_that_raises_for_thousands_is_not_asked_after_each_five():
     assert Worker(another=False).does("f" * 4_000).canaries < 20

@@ -3,6 +3,8 @@
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from seqd.testing import CPU
 from seqd.worker.context import ModelCache
 
@@ -12,6 +14,8 @@ class Shelf:
 
     def __init__(self, **sizes_bytes: int) -> None:
         self.loads: list[str] = []
+        #: Raised by the next loads, last first.
+        self.errors: list[Exception] = []
         self._sizes_bytes = sizes_bytes
 
     def open(self, name: str, version: int) -> str:
@@ -20,6 +24,8 @@ class Shelf:
     def model(self, name: str) -> Any:
         def load(ref: str, device: object) -> Any:
             self.loads.append(ref)
+            if self.errors:
+                raise self.errors.pop()
             return SimpleNamespace(
                 ref=ref, memory_bytes=self._sizes_bytes[name], warm_up=lambda: None
             )
@@ -76,3 +82,25 @@ def test_a_model_that_is_larger_than_the_budget_is_loaded_alone() -> None:
     cache.get("huge", 1)
 
     assert cache.names() == ("huge@1",)
+
+
+def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more() -> None:
+    shelf = Shelf(a=10, b=10)
+    cache = a_cache(shelf, 100)
+    cache.get("a", 1)
+    shelf.errors = [MemoryError()]
+
+    cache.get("b", 1)
+
+    assert cache.names() == ("b@1",)
+    assert shelf.loads == ["a@1", "b@1", "b@1"]
+
+
+def test_a_model_for_which_there_is_no_memory_at_all_raises_that() -> None:
+    shelf = Shelf(a=10)
+    shelf.errors = [MemoryError("none")]
+
+    with pytest.raises(MemoryError):
+        a_cache(shelf, 100).get("a", 1)
+
+    assert shelf.loads == ["a@1"]

@@ -64,7 +64,7 @@ def classify(
             detach_from(handle, screen, as_json=as_json)
             return
         output = Output(files, _printer(texts, as_json=as_json), as_json)
-        with waiting_for(handle, screen):
+        with waiting_for(client, handle, screen):
             is_final = lambda: feed.is_complete  # noqa: E731
             status = follow_bulk_job(handle, screen, output, ResultCounts(feed.labels), is_final)
     raise typer.Exit(status)

@@ -1,4 +1,4 @@
-"""`Daemon` connects the supervisor of this machine's workers to the ledger; `FleetLog` prints them.
+"""`Daemon` connects the supervisor of this machine's workers to the ledger.
 
 The supervisor has no access to the ledger. `Daemon` tells it when a worker is ready, and releases a
 dead worker's leases, so that other workers claim its units before the leases run out. While Redis
@@ -8,18 +8,16 @@ is away it waits with both, and the watchdog of an embedded server brings that b
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from seqd.cli.ui.screen import Screen
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_server import EmbeddedServer
-from seqd.local.redis_watchdog import RedisWatchdog, ServerChange, ServerEvent
+from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
 from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
 from seqd.settings import Settings
-from seqd_schemas import ModelReference, PluginState, WorkerState, WorkerStatus
+from seqd_schemas import WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +29,6 @@ _TIMEOUT_S = 3.0
 
 #: Seconds between two tries to release the leases of dead workers.
 _RELEASE_EVERY_S = 1.0
-
-_STYLES = {
-    Change.READY: "green",
-    Change.DIED: "red",
-    Change.GAVE_UP: "bold red",
-    Change.KILLED: "red",
-}
-
-_SERVER_STYLES = {
-    ServerEvent.READY: "green",
-    ServerEvent.DIED: "red",
-    ServerEvent.FAILED: "bold red",
-    ServerEvent.SILENT: "yellow",
-}
-
 
 #: Gets the records of workers.
 OnLook = Callable[[Sequence[WorkerStatus]], None]
@@ -76,6 +59,8 @@ class Daemon:
         self._on_look = on_look
         self._look_every_s = settings.heartbeat_s
         self._looked_at_s = self._released_at_s = float("-inf")
+        #: False since the last look failed.
+        self._is_reached = True
         #: Workers of ours that run and have been ready.
         self._started: set[str] = set()
         self._workers: Mapping[str, WorkerStatus] = {}
@@ -136,8 +121,11 @@ class Daemon:
         try:
             workers = self._ledger.fleet.workers()
         except (RedisUnreachable, RedisFull) as error:
-            log.warning("cannot see how the workers are: %s", error)
+            if self._is_reached:  # one line for an outage, however long it takes
+                log.warning("cannot see how the workers are: %s", error)
+            self._is_reached = False
             return
+        self._is_reached = True
         self._workers = {worker.worker: worker for worker in workers}
         self._on_look(self._ours())
 
@@ -167,103 +155,3 @@ def watchdog_of(
 ) -> RedisWatchdog | None:
     """Return the watchdog of an embedded server; None of a server that runs elsewhere."""
     return None if server is None else RedisWatchdog(server, on_change)
-
-
-@dataclass(slots=True)
-class Troubles:
-    """What workers say that they cannot run, and what of it has been told."""
-
-    _told: dict[str, str] = field(default_factory=dict)
-
-    def news(self, workers: Sequence[WorkerStatus]) -> tuple[list[str], list[str]]:
-        """Return what is new, and what is over, as lines.
-
-        The workers of one machine have the same plugins: a broken one is told once, by its reason.
-        What a worker cannot run is told for each slot.
-        """
-        now = {key: line for worker in workers for key, line in _troubles_of(worker).items()}
-        new = [line for key, line in now.items() if key not in self._told]
-        slots = {worker.slot for worker in workers}
-        over = [
-            line
-            for key, line in self._told.items()
-            if key not in now and key.partition(" ")[0] in slots
-        ]
-        kept = {key: line for key, line in self._told.items() if line not in over}
-        self._told = {**kept, **now}
-        return new, over
-
-
-def _troubles_of(worker: WorkerStatus) -> dict[str, str]:
-    """Return the lines of a worker's troubles, each with a key that stays while it lasts."""
-    broken = {
-        f"plugin {plugin.name} {plugin.reason}": f"plugin {plugin.name} is broken: {plugin.reason}"
-        for plugin in worker.plugins
-        if plugin.state is PluginState.BROKEN
-    }
-    unfit = {}
-    for entry in worker.unfit:
-        what = entry.model if entry.version is None else ModelReference(entry.model, entry.version)
-        act = "train" if entry.version is None else "run"
-        unfit[f"{worker.slot} {what} {entry.code}"] = (
-            f"{worker.slot} cannot {act} {what}: {entry.message or entry.code}"
-        )
-    return {**broken, **unfit}
-
-
-class FleetLog:
-    """Prints a line for each change of a worker. Only the supervisor's thread calls `show`."""
-
-    def __init__(self, slots: Sequence[Slot]) -> None:
-        self.slots = slots
-        self._screen = Screen()
-        self._width = max(len(slot.name) for slot in slots)
-        self._ready: set[str] = set()
-        self._troubles = Troubles()
-        self._began_s: float | None = time.monotonic()
-
-    def say(self, text: str) -> None:
-        """Print a line."""
-        self._screen.say(text)
-
-    def show(self, change: WorkerChange) -> None:
-        """Print a change, and once that each slot's worker has become ready."""
-        self._screen.say(self._line(change), _STYLES.get(change.change, ""))
-        if change.change is Change.READY:
-            self._ready.add(change.slot)
-            self._say_when_all_are_ready()
-        else:
-            self._ready.discard(change.slot)
-
-    def show_troubles(self, workers: Sequence[WorkerStatus]) -> None:
-        """Print what workers cannot run since the last call, and what they can again."""
-        new, over = self._troubles.news(workers)
-        for line in new:
-            self._screen.say(line, "red")
-        for line in over:
-            self._screen.say(f"over: {line}", "green")
-
-    def show_server(self, change: ServerChange) -> None:
-        """Print a change of the embedded server."""
-        line = f"{'redis':<{self._width}}  {change.event:<8} pid {change.pid}: {change.detail}"
-        if change.event is not ServerEvent.READY:
-            line += f" (log: {change.log})"
-        self._screen.say(line, _SERVER_STYLES[change.event])
-
-    def _say_when_all_are_ready(self) -> None:
-        if self._began_s is None or len(self._ready) < len(self.slots):
-            return
-        seconds = time.monotonic() - self._began_s
-        self._screen.say(f"Ready after {seconds:.1f} s. Ctrl-C stops it.", "bold")
-        self._began_s = None
-
-    def _line(self, change: WorkerChange) -> str:
-        line = f"{change.slot:<{self._width}}  {change.change:<8} pid {change.pid}"
-        if change.change is Change.STARTED and change.starts > 1:
-            line += f", start {change.starts}"
-        if change.detail and change.change is not Change.STOPPED:
-            # Of the log of a worker that gave up, the last line has the reason.
-            line += f": {change.detail.splitlines()[-1]}"
-        if change.change in (Change.DIED, Change.GAVE_UP):
-            line += f" (log: {change.log})"
-        return line

@@ -153,7 +153,7 @@ def _evaluate_classifier(
     ):
         parameters = _with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
-        with waiting_for(handle, screen):
+        with waiting_for(client, handle, screen):
             counts = _count(handle, feed, screen)
     _refuse_unlabelled(counts, data, label_field)
     report = counts.report()

@@ -9,11 +9,12 @@ import typer
 from seqd.cli.exits import INTERRUPTED
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.client import JobHandle
+from seqd.client import Client, JobHandle
 from seqd.client.handle import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import RedisUnreachable, SeqdError
 from seqd.ledger.outage import waiting_at_most
+from seqd.serving import waiting_of
 from seqd_schemas import Event, JobRecord, JobState
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
@@ -69,13 +70,13 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
 
 
 @contextmanager
-def waiting_for(handle: JobHandle, screen: Screen) -> Iterator[None]:
+def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
     """Wait for the job in a `with` block, as `cancelling` does.
 
     Says first why the job waits, if no worker that is up can run it.
     """
     with cancelling(handle, screen):
-        waiting = handle.record().waiting
+        waiting = waiting_of(handle.record(), client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
         yield

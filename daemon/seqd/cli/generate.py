@@ -252,7 +252,7 @@ def _run(
             detach_from(handle, screen, as_json=request.as_json)
             return
         output = Output(files, _printer(request), request.as_json)
-        with waiting_for(handle, screen):
+        with waiting_for(client, handle, screen):
             live = _live_texts(client, handle, request) if request.is_live else None
             status = follow_bulk_job(
                 handle, screen, output, ResultCounts(), lambda: feed.is_complete, live

@@ -235,7 +235,7 @@ def retry(
             whole = handle.origin().job_id
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
             return
-        with waiting_for(handle, screen):
+        with waiting_for(client, handle, screen):
             status = _follow_retry(handle, out, screen, as_json=as_json)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
     raise typer.Exit(status)

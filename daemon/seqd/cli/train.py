@@ -107,7 +107,7 @@ def train(
         if detach:
             detach_from(handle, screen, as_json=as_json)
             return
-        with waiting_for(handle, screen):
+        with waiting_for(client, handle, screen):
             follow_training(client, handle, screen, as_json=as_json)
 
 
@@ -257,7 +257,7 @@ def _follow_or_detach(
     if detach:
         detach_from(handle, screen, as_json=as_json)
         return OK
-    with waiting_for(handle, screen):
+    with waiting_for(client, handle, screen):
         return follow_sweep(handle, screen, plot=picture, as_json=as_json)
 
 

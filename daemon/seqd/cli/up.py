@@ -14,7 +14,7 @@ from seqd.cli.options import read_settings, warn_of_unknown_variables
 from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
-    from seqd.cli.daemon import FleetLog
+    from seqd.cli.fleet_log import FleetLog
     from seqd.settings import Settings
 
 
@@ -76,7 +76,8 @@ def worker(
 
 
 def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
-    from seqd.cli.daemon import Daemon, FleetLog, watchdog_of
+    from seqd.cli.daemon import Daemon, watchdog_of
+    from seqd.cli.fleet_log import FleetLog
     from seqd.local.redis_server import running_server
     from seqd.local.slots import parse_slots
 

@@ -159,9 +159,12 @@ class Client:
         A text that cannot be used becomes an error record in its place. `options` are those
         of `JobOptions`.
 
-        Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent, and
-        RedisUnreachable (JobOutOfReach where the job may have been written), RedisRefused or
-        RedisFull.
+        Where `idempotency_key` or `job_id` stands for a job that has all of its input, `items` are
+        read to their end first, to be compared with it.
+
+        Raises UnknownModel, InvalidParameters or InvalidRequest before anything is sent,
+        IdempotencyConflict, and RedisUnreachable (JobOutOfReach where the job may have been
+        written), RedisRefused or RedisFull.
         """
         if isinstance(items, FileSource):
             return self._send(job_of("classify", model, options, source=items), options)

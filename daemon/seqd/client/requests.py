@@ -45,7 +45,8 @@ class JobOptions(TypedDict, total=False):
     priority: Priority
     #: On whose account the job runs; `default` when left out.
     tenant: str
-    #: Sending the same key again gives the same job.
+    #: Sending the same request with the same input and key again gives the same job; any other
+    #: under that key raises IdempotencyConflict.
     idempotency_key: str | None
     #: Up to 16 notes of the caller's own.
     metadata: Mapping[str, str] | None

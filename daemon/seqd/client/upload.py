@@ -94,6 +94,8 @@ class Upload:
         self._target: Followed | None = None
         #: True as long as somebody else's input may turn out to be another.
         self._compares = not owns
+        #: True when all of the input is in the ledger: the job goes on without this upload.
+        self._is_complete = False
         self._ended = Event()
         self._finished = Event()
         self._progress = Condition()
@@ -127,7 +129,8 @@ class Upload:
         if error is not None:
             # An iterable of the caller's that never gives another item must not hold it up.
             self.join(GIVE_UP_S)
-            self._fail(error)
+            if not self._is_complete:
+                self._fail(error)
 
     def join(self, timeout_s: float | None = None) -> None:
         """Wait until the input is complete or compared, or the job has ended."""
@@ -203,7 +206,7 @@ class Upload:
     def _finish(self) -> None:
         """Say that the input is complete, or find that the job's is the same."""
         if not self._ended.is_set():
-            self._take(self._seal)
+            self._is_complete = self._take(self._seal)
 
     def _take(self, step: Callable[[], Step]) -> bool:
         """Take a step until it is done; False when it need not be, or the upload was given up."""

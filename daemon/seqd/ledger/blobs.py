@@ -16,7 +16,6 @@ and has a bounded share of a unit's results. A row is inflated block by block, a
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
@@ -82,30 +81,31 @@ _TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
 class PackedChunk:
     """A chunk of input as JSON, compressed when that is first asked for."""
 
-    #: Number of its items or records.
-    size: int
-    #: All of them as a JSON array; fields that are at their defaults are left out.
-    entries: bytes
+    __slots__ = ("_blob", "_head", "entries", "size")
 
     def __init__(self, chunk: ItemChunk | TextChunk) -> None:
         if isinstance(chunk, ItemChunk):
+            #: Number of its items or records.
             self.size = len(chunk.items)
+            #: All of them as a JSON array; fields that are at their defaults are left out.
+            self.entries = _ITEMS.serializer.to_json(chunk.items, exclude_defaults=True)
             self._head = b'{"type":"items","first_index":%d,"items":' % chunk.first_index
-            self.entries = _ITEMS.dump_json(chunk.items, exclude_defaults=True)
         else:
             self.size = len(chunk.texts)
+            self.entries = _TEXTS.serializer.to_json(chunk.texts, exclude_defaults=True)
             self._head = b'{"type":"texts","texts":'
-            self.entries = _TEXTS.dump_json(chunk.texts, exclude_defaults=True)
+        self._blob = b""
 
     @property
     def json(self) -> bytes:
         """The chunk as JSON."""
-        return b"%b%b}" % (self._head, self.entries)
+        return self._head + self.entries + b"}"
 
-    @cached_property
+    @property
     def blob(self) -> bytes:
         """The chunk as it is stored."""
-        return pack_json(self.json)
+        self._blob = self._blob or pack_json(self.json)
+        return self._blob
 
 
 class ResultLine(NamedTuple):

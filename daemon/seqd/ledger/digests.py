@@ -27,19 +27,22 @@ class InputDigest:
 
     def add(self, chunk: "PackedChunk") -> None:
         """Go on with the entries of the next chunk."""
-        if chunk.size:
-            self._hash.update(memoryview(chunk.entries)[1:-1])
-            self._hash.update(b",")
+        self._hash.update(_content(chunk))
 
-    def copy(self) -> "InputDigest":
-        """Return a digest that goes on from here by itself."""
-        other = object.__new__(InputDigest)
-        other._hash = self._hash.copy()
-        return other
+    def hex_with(self, chunk: "PackedChunk") -> str:
+        """Return what `hex` would after `add`, and add nothing."""
+        hash_ = self._hash.copy()
+        hash_.update(_content(chunk))
+        return hash_.hexdigest()[:DIGITS]
 
     def hex(self) -> str:
         """Return the digest of what was added so far; of nothing, that of the request."""
         return self._hash.hexdigest()[:DIGITS]
+
+
+def _content(chunk: "PackedChunk") -> bytes:
+    # Without the brackets of the array, so that it does not matter where a chunk ends.
+    return chunk.entries[1:-1] + b"," if chunk.size else b""
 
 
 def _canonical(job: Job) -> bytes:

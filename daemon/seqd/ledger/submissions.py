@@ -127,9 +127,9 @@ class BatchTemplate:
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
-        packed, digest = PackedChunk(chunk), self._digest.copy()
-        digest.add(packed)
-        return [job_id, digest.hex(), "", packed.blob, packed.size, "0", 1, ""]
+        packed = PackedChunk(chunk)
+        digest = self._digest.hex_with(packed)
+        return [job_id, digest, "", packed.blob, packed.size, "0", 1, ""]
 
 
 class Submissions:
@@ -231,6 +231,8 @@ class Submissions:
     def _outcome(
         self, job: Job, job_id: str, digest: str, reply: list[Reply]
     ) -> Accepted | SeqdError:
+        if reply[0] == b"created":  # nearly always
+            return Accepted(job_id, created=True)
         try:
             if as_text(reply[0]) == "error":
                 self._scripts.raise_error(as_text(reply[1]))

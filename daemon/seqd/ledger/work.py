@@ -77,6 +77,17 @@ KEPT_CHECKPOINTS = 2
 
 
 @dataclass(frozen=True, slots=True)
+class UnitFaults:
+    """That workers released a unit since they were not fit for it."""
+
+    count: int
+    #: Seconds since the first of them did.
+    age_s: float
+    #: The last of them.
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A claimed unit: `ingest`, `train`, the number of a chunk of items, or a part of one."""
 
@@ -89,11 +100,8 @@ class Unit:
     blob: bytes
     #: True when this claim started the job.
     started_job: bool
-    #: How often workers that were not fit for it released it, the last of them, and how long
-    #: ago the first did.
-    faults: int = 0
-    faulted_by: str = ""
-    faulted_s: float = 0.0
+    #: None of a unit that no worker has released since it was not fit for it, as of nearly all.
+    faults: UnitFaults | None = None
 
     @property
     def is_part(self) -> bool:
@@ -490,7 +498,6 @@ def _claim(reply: list[Reply]) -> Claim:
 
 def _unit(reply: Reply) -> Unit:
     row = as_list(reply)
-    faults = _faults(as_text(row[6])) if row[6] else (0, "", 0.0)
     return Unit(
         job_id=as_text(row[0]),
         name=as_text(row[1]),
@@ -498,16 +505,13 @@ def _unit(reply: Reply) -> Unit:
         crashes=as_int(row[3]),
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
-        faults=faults[0],
-        faulted_by=faults[1],
-        faulted_s=faults[2],
+        faults=_faults(as_text(row[6])) if len(row) > 6 else None,
     )
 
 
-def _faults(text: str) -> tuple[int, str, float]:
-    """Return what `claim.lua` says of a unit that was released by workers not fit for it."""
+def _faults(text: str) -> UnitFaults:
     count, age_ms, worker = text.split(" ", 2)
-    return int(count), worker, int(age_ms) / 1000
+    return UnitFaults(int(count), int(age_ms) / 1000, worker)
 
 
 def _batches(finished: Iterable[Finished]) -> Iterator[_Batch | OversizedResults]:

@@ -1,9 +1,23 @@
 """A model in the catalog has the versions of all workers, whose stores may differ."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from seqd.models.labels import LATEST
 from seqd_schemas import MAX_VERSIONS, CatalogEntry, WorkerStatus
+
+
+def lacks_any(catalog: Mapping[str, CatalogEntry], versions: Mapping[str, Sequence[int]]) -> bool:
+    """Return True where a version that a worker can run is not among those published.
+
+    Two workers that publish at once may each have read what was there before the other did.
+    """
+    for model, mine in versions.items():
+        entry = catalog.get(model)
+        published = [] if entry is None else [summary.version for summary in entry.versions]
+        oldest = published[0] if len(published) == MAX_VERSIONS else 0
+        if any(number >= oldest for number in set(mine) - set(published)):
+            return True
+    return False
 
 
 def with_versions_elsewhere(

@@ -28,6 +28,7 @@ from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
 from seqd.local.parent_death import die_with_parent
 from seqd.settings import Settings, load_settings
+from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext, open_context
 from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
 from seqd.worker.faults import sentence_of, unfit_code
@@ -82,6 +83,8 @@ class WorkLoop:
                 self._load(name)
         self._context.fitness.on_change(self._publish_fitness)
         self._context.leases.start(self._on_heartbeat)
+        # Before it is ready: whoever waits for that may use its versions at once.
+        log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
         self._context.registry.notify_worker_ready(self.status())
 
@@ -243,10 +246,9 @@ class WorkLoop:
     def _on_heartbeat(self) -> None:
         """Publish the status, and what has changed in the store; wake up for what is due again."""
         fitness = self._context.fitness
-        if fitness.refresh():
+        self.publish_status()
+        if fitness.refresh() or lacks_any(self._context.ledger.fleet.catalog(), fitness.versions()):
             self._publish_versions()
-        else:
-            self.publish_status()
         if fitness.due() and self._state is WorkerState.READY:
             self._context.ledger.work.wake(self._context.routes[0])
 

@@ -145,10 +145,16 @@ class ItemFaults:
         if self._in_a_row >= limit:
             self._judge(is_suspicious=True)
 
-    def end(self) -> None:
-        """Judge the faults that nothing came after. Raises Unfit."""
+    def end(self, *, is_all_refused: bool = False) -> None:
+        """Judge the faults that nothing came after. Raises Unfit.
+
+        Also a claim of which no outcome can be committed: a sick device may give numbers that are
+        none, and raise nothing.
+        """
         if self._in_a_row:
             self._judge(is_suspicious=not self._any_success)
+        elif is_all_refused and self._any_success:
+            self._judge(is_suspicious=True)
 
     def _judge(self, *, is_suspicious: bool) -> None:
         try:
@@ -165,7 +171,9 @@ class ItemFaults:
         self._look_at_of_device = min(2 * self._look_at_of_device, _LONGEST_ROW)
 
     def _said(self) -> str:
-        said = "" if self._last is None else sentence_of(self._last)
+        if self._last is None:
+            return "its plugin gave nothing that a result can hold"
+        said = sentence_of(self._last)
         return f"its plugin raised {self._in_a_row} in a row, the last {said}"
 
     def _unfit(

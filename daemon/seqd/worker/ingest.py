@@ -83,9 +83,10 @@ class Ingest:
         `unfit_grace_s`.
         """
         code = reading_fault(error)
-        if code is not None and unit.faulted_s < self._settings.unfit_grace_s:
+        count, age_s = (unit.faults.count, unit.faults.age_s) if unit.faults else (0, 0.0)
+        if code is not None and age_s < self._settings.unfit_grace_s:
             log.error("input of job=%s not read here code=%s: %s", unit.job_id, code, error)
-            wait_s = min(FIRST_FAULT_WAIT_S * 2.0 ** min(unit.faults, 30), LONGEST_FAULT_WAIT_S)
+            wait_s = min(FIRST_FAULT_WAIT_S * 2.0 ** min(count, 30), LONGEST_FAULT_WAIT_S)
             worker = self._context.identity.name
             self._context.ledger.work.release_unit(unit, wait_s=wait_s, faulted_by=worker)
             return

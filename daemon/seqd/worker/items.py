@@ -11,11 +11,13 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from operator import index
 from typing import SupportsFloat, SupportsIndex
 
 from pydantic import ValidationError
 
+from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import (
     InvalidInput,
     InvalidParameters,
@@ -54,6 +56,7 @@ from seqd_schemas import (
     ItemError,
     ItemErrorCode,
     ItemFailure,
+    ItemSuccess,
     Job,
     ModelReference,
     UnfitCode,
@@ -90,6 +93,9 @@ class ItemRunner:
         except SeqdError as error:
             self._fail(units, error)
             return
+        units = self._without_too_large(units, claim.job, parameters)
+        if not units:
+            return
         try:
             model = self._loaded(name, version)
             faults = self._faults_of(model, units, name, version, claim.job)
@@ -124,6 +130,24 @@ class ItemRunner:
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         return True
+
+    def _without_too_large(
+        self, units: "list[UnitItems]", job: Job, parameters: PluginParameters
+    ) -> "list[UnitItems]":
+        """Split the units whose items could write more than one unit may; return the others.
+
+        Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
+        """
+        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        bound = model.tasks[task_of(job.kind)].output
+        if bound is None:
+            return units
+        each = most_written(bound, parameters.model_dump(mode="json")).characters
+        return [
+            unit
+            for unit in units
+            if each * len(unit.chunk.items) <= UNIT_OUTPUT_CHARACTERS or not self._split(unit)
+        ]
 
     def _split(self, unit: "UnitItems") -> bool:
         """Replace a unit by its halves, each to be computed alone; False for a single item."""
@@ -212,7 +236,7 @@ class ItemRunner:
             *(name, version, fault.unfit_code, wait_s, len(units), fault),
         )
         for unit in (items.unit for items in units):
-            crashed = fault.canary_failed and unit.faults > 0
+            crashed = fault.canary_failed and unit.faults is not None
             context.ledger.work.release_unit(unit, crashed=crashed, faulted_by=worker)
 
     def _fail(self, units: "Sequence[UnitItems]", error: SeqdError) -> None:
@@ -357,8 +381,9 @@ def compute(
     """
     work = [item for unit in units for item in unit.work]
     outcomes = iter(_outcomes(call, work, faults) if work else [])
-    faults.end()
-    return [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
+    results = [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
+    faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
+    return results
 
 
 def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
@@ -372,6 +397,10 @@ def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
         )
         for entry in unit.chunk.items
     ]
+
+
+def _is_plugin_error(result: ItemSuccess | ItemFailure) -> bool:
+    return isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
 
 
 def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:
@@ -439,4 +468,5 @@ def _version_of(claim: Claim) -> tuple[str, int]:
 
 def _was_tried_elsewhere(unit: Unit, worker: str) -> bool:
     """Return True once another worker gave it back, or several times any did: it may be gone."""
-    return unit.faulted_by not in ("", worker) or unit.faults >= MAX_FAULTS
+    faults = unit.faults
+    return faults is not None and (faults.worker != worker or faults.count >= MAX_FAULTS)

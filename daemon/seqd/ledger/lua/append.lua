@@ -3,8 +3,8 @@
 -- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of the
 --       request and of all input up to and with this unit ('' for none), token of the upload that
 --       sends it ('' for none), attempt of the unit `ingest` ('' for none).
--- Keys: job hash, todo, leases, in, sizes, digests, uploads, queue, group, queue position, limits,
---       memory, tenant.
+-- Keys: job hash, todo, leases, in, sizes, digests, uploads, those of the queue, limits, memory,
+--       tenant.
 -- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
 --          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
 --          training set would not fit, {'behind', 0} when units before it are missing, which Redis

@@ -1,24 +1,47 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
 -- ARGV: prefix, worker, milliseconds of the lease, then the queues that the worker can run.
--- Keys: queue, group, virtual times, job hash, todo, leases, attempts, crashes, sizes, in, timers,
---       faults, events, worker leases, queue position, wakeup, deadlines, and those of end_job.lua.
+-- Keys: queues, queue, groups, group, jobs, virtual times, worker's classes, job hash, todo, leases,
+--       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, and
+--       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job, faults or ''}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, its faults if any}; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
--- Interactive work goes first. Groups of a queue are served round robin, tenants of a group by fair
--- queueing, a tenant's jobs in order. Small units of one group come together until the model's
--- `unit_items` are full. No job has more units under way than it may, and none of a job
--- whose time has run out is handed out. Sent twice it leases twice; units whose reply was lost
--- are claimable again when their lease has run out. So are the sound ones that a call had leased when
--- it failed at a damaged job: that counts as a crash of each.
+-- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
+-- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
+-- until the model's `unit_items` are full, and each is charged to its tenant. No job has more units
+-- under way than it may, and none of a job whose time has run out is handed out. Sent twice it leases
+-- twice; units whose reply was lost are claimable again when their lease has run out. So are the sound
+-- ones that a call had leased when it failed at a damaged job: that counts as a crash of each. It looks
+-- at MAX_JOBS jobs at most: where none of them has work, it asks by its reply to be called again.
 local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
 local FIRST_QUEUE = 4
+
+-- Shares of a worker among the classes that have work for it, by the work that it gets. Interactive
+-- goes first until it has had sixteen times what bulk has had, and four times what normal has had: of
+-- 21 full units one is bulk and four are normal, so that neither waits for ever.
+local WEIGHTS = {interactive = 16, normal = 4, bulk = 1}
+
+-- What a claim costs at least, in full units: a device needs longer for a small batch than its share
+-- of a full one. Without it, a tenant whose jobs cannot be batched would get most of the time.
+local MIN_COST = 1 / 16
+
+-- Queues whose first tenants are as close to each other as this, in full units, are served in turn, so
+-- that none waits for a tie. Less than MAX_LAG.
+local TIE = 1
+
+-- How far a batch may bring some of a tenant's jobs ahead of those that do not fit into it, in full
+-- units. Else these would wait for as long as other tenants' batches have room for the first.
+local MAX_AHEAD = 1
+
 -- Limits of one claim beside `unit_items`: units, since a claim of a thousand takes
 -- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
--- much in the worker.
+-- much in the worker. And of what it looks at: jobs, times in queues that are out of date, and tenants,
+-- times and jobs that it reads at once.
 local MAX_UNITS, MAX_BYTES = 1000, 4194304
+local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE = 2000, 16, 100, 64
 local claimed, items, bytes, budget = {}, 0, 0, 0
+local jobs_seen, misfits, moves = 0, 0, 0
 local request, version
 local worker_json = '"worker":' .. cjson.encode(worker)
 -- True for an ingest, a training, or a unit or part that was held when a worker died: it is claimed
@@ -42,8 +65,9 @@ local function lease_unit(id, unit, job, crashes, blob)
     redis.call('HSET', key, 'state', 'running', 'started', NOW_TEXT)
     emit(id, 'started', worker_json, true)
   end
-  claimed[#claimed + 1] = {id, unit, attempt, crashes, blob, started,
-    job.faulted and faults_of(key, unit) or ''}
+  local row = {id, unit, attempt, crashes, blob, started}
+  if job.faulted then row[7] = faults_of(key, unit) end
+  claimed[#claimed + 1] = row
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
@@ -60,14 +84,14 @@ end
 -- Fields of a job that a claim reads.
 local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total',
   'faulted'}
--- Take a job out of its group if none of its units may be leased: it is not there, its time has run
+-- Take a job out of its tenant's if none of its units may be leased: it is not there, its time has run
 -- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
 -- it adds, since a full Redis lets only such a script go on.
-local function leave_group_if_idle(id, job, todo, group)
+local function leave_jobs_if_idle(id, job, todo, jobs)
   local key = job_key(id)
   if not job.state then
     if redis.call('EXISTS', key) == 1 then error('the job has no state', 0) end
-    redis.call('ZREM', group, id)
+    redis.call('ZREM', jobs, id)
     return true
   end
   if job.expires_at and tonumber(job.expires_at) <= NOW then
@@ -77,12 +101,13 @@ local function leave_group_if_idle(id, job, todo, group)
   local is_capped = job.max_units and job.state ~= 'queued'
     and redis.call('HLEN', key .. ':leases') >= tonumber(job.max_units)
   if todo[1] and not is_capped then return false end
-  redis.call('ZREM', group, id)
+  redis.call('ZREM', jobs, id)
   if todo[1] then redis.call('HSET', key, 'capped', 1) end
   return true
 end
 
--- Lease the next unit of one job; false when it may not be claimed together with those before.
+-- Lease the next unit of one job; returns its work in full units, nil when it may not be claimed
+-- together with those before.
 local function lease_next(id, job, unit)
   local key = job_key(id)
   local size = math.max(tonumber(size_of(key, unit, job) or '1'), 1)
@@ -97,69 +122,288 @@ local function lease_next(id, job, unit)
     is_exclusive = exclusive
   elseif exclusive or #claimed == MAX_UNITS
       or items + size > budget or bytes + #blob > MAX_BYTES then
-    return false
+    return nil
   end
   items, bytes = items + size, bytes + #blob
   lease_unit(id, unit, job, crashes, blob)
+  return unit == 'ingest' and 1 or size / budget
+end
+
+-- A batch: units of one group, from one tenant or several. Of each tenant its place in the queue, its
+-- jobs in order, and what it has been handed.
+local batch
+
+-- Read those tenants of the batch's group that come first, `name` and beside it those that are not
+-- known yet. True if there are any.
+local function add_tenants(name)
+  local known, fresh = batch.known, {}
+  for _, other in ipairs({name, unpack(read_index('ZRANGE', group_key(batch.group), 0, AT_ONCE - 1))}) do
+    if not known[other] then known[other], fresh[#fresh + 1] = true, other end
+  end
+  if #fresh == 0 then return false end
+  local standing = redis.call('ZMSCORE', queue_key(batch.queue, batch.priority), unpack(fresh))
+  local own = redis.call('ZMSCORE', virtual_times_key(batch.priority), unpack(fresh))
+  for i, name in ipairs(fresh) do
+    local time = math.max((tonumber(standing[i]) or 0) + batch.shift, tonumber(own[i]) or 0)
+    local tenant = {name = name, time = time, work = 0, rows = {}, at = 1,
+      is_read = false, done = {}}
+    tenant.jobs = jobs_key(batch.group, name)
+    -- Where its jobs of other groups stand, which this batch may bring it ahead of.
+    local groups = groups_key(batch.queue, batch.priority, name)
+    local others = read_index('ZRANGE', groups, 0, 1, 'WITHSCORES')
+    local other = others[1] == batch.group and others[4] or others[1] ~= batch.group and others[2]
+    tenant.most_time = (tonumber(other) or math.huge) + MAX_AHEAD
+    batch.tenants[#batch.tenants + 1], batch.waiting[#batch.waiting + 1] = tenant, tenant
+  end
+  table.sort(batch.waiting, function(a, b)
+    if a.time ~= b.time then return a.time < b.time end
+    return a.name < b.name
+  end)
   return true
 end
 
--- First member of a group or queue, and its score. A key of another type is deleted.
-local function head_of(key)
-  local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
-  if not head.err then return head end
-  if not string.find(head.err, 'WRONGTYPE', 1, true) then error(head, 0) end
-  redis.call('DEL', key)
-  return {}
+-- Remove those of a tenant's jobs that have nothing claimable left.
+local function remove_done(tenant)
+  if #tenant.done > 0 then redis.call('ZREM', tenant.jobs, unpack(tenant.done)) end
+  tenant.done = {}
 end
 
-local function lease_from_group(group)
-  local key = group_key(group)
-  local group_time
-  repeat
-    local head = head_of(key)
-    local id = head[1]
-    if not id then break end
-    local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
-    if not leave_group_if_idle(id, job, todo, key) then
-      if not lease_next(id, job, todo[1]) then break end
-      group_time = head[2]
-      if todo[2] then
-        redis.call('HSET', key .. ':virtual_times', GROUP_TIME, group_time)
-        add_to_group(id, group, job.tenant)
-      else
-        redis.call('ZREM', key, id)
-      end
-    end
-  until #claimed > 0 and (is_exclusive or items >= budget)
-  if group_time then redis.call('HSET', key .. ':virtual_times', GROUP_TIME, group_time) end
-end
-
--- The group that waits longest in the worker's queues, and its queue's key.
-local function next_group(priority)
-  local best, best_position, best_key
-  for i = FIRST_QUEUE, #ARGV do
-    local key = queue_key(ARGV[i], priority)
-    local head = head_of(key)
-    if head[1] and (not best or tonumber(head[2]) < best_position) then
-      best, best_position, best_key = head[1], tonumber(head[2]), key
+-- The next of a tenant's jobs that may fit into the batch, as {id, time}; nil when there is none.
+local function next_job(tenant)
+  while true do
+    local row = tenant.rows[tenant.at]
+    if row then
+      tenant.at = tenant.at + 1
+      if not batch.misfits[row[1]] then return row end
+    elseif tenant.is_read then
+      return nil
+    else
+      remove_done(tenant)
+      local found = read_index('ZRANGE', tenant.jobs, 0, AT_ONCE - 1, 'WITHSCORES')
+      tenant.rows, tenant.at, tenant.is_read = {}, 1, #found < 2 * AT_ONCE
+      for i = 1, #found, 2 do tenant.rows[#tenant.rows + 1] = {found[i], tonumber(found[i + 1])} end
     end
   end
-  return best, best_key
+end
+
+-- Move a job that has more units to where it belongs among its tenant's, by its new time.
+local function move_job(tenant, id, time)
+  redis.call('ZADD', tenant.jobs, time, id)
+  local rows, at = tenant.rows, tenant.at
+  while rows[at] and rows[at][2] <= time do at = at + 1 end
+  -- Behind the last that was read there may be others before it.
+  if rows[at] or tenant.is_read then table.insert(rows, at, {id, time}) end
+end
+
+-- Lease a unit of a tenant's next job, unless it does not fit into the batch; false when the tenant has
+-- none that may.
+local function serve(tenant)
+  local row = next_job(tenant)
+  if not row then
+    remove_done(tenant)
+    tenant.has_none = redis.call('EXISTS', tenant.jobs) == 0
+    -- Makes room for the tenants behind it.
+    if tenant.has_none then redis.call('ZREM', group_key(batch.group), tenant.name) end
+    return false
+  end
+  local id, time = row[1], row[2]
+  if #claimed > 0 and time > tenant.most_time then return false end
+  jobs_seen = jobs_seen + 1
+  local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
+  if leave_jobs_if_idle(id, job, todo, tenant.jobs) then return true end
+  local work = lease_next(id, job, todo[1])
+  if not work then
+    batch.misfits[id], misfits = true, misfits + 1
+    tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
+    return true
+  end
+  tenant.time, tenant.work = tenant.time + work, tenant.work + work
+  if todo[2] then
+    move_job(tenant, id, time + work)
+  else
+    tenant.done[#tenant.done + 1] = id
+  end
+  return true
+end
+
+local function is_full()
+  return jobs_seen >= MAX_JOBS or misfits == MAX_MISFITS
+    or (#claimed > 0 and (is_exclusive or items >= budget or #claimed == MAX_UNITS))
+end
+
+-- Fill the batch: the tenant with the lowest virtual time is next.
+local function fill()
+  local waiting = batch.waiting
+  repeat
+    if #waiting == 0 and not add_tenants(batch.first) then return end
+    local tenant = waiting[1]
+    if not serve(tenant) then
+      table.remove(waiting, 1)
+    else
+      local i = 1
+      while waiting[i + 1] and waiting[i + 1].time < tenant.time do
+        waiting[i], i = waiting[i + 1], i + 1
+      end
+      waiting[i] = tenant
+    end
+  until is_full()
+end
+
+-- Write pairs of virtual time and member, 500 at a time, since `unpack` puts them on the stack.
+local function write_times(key, option, pairs)
+  for i = 1, #pairs, 500 do
+    redis.call('ZADD', key, option, unpack(pairs, i, math.min(i + 499, #pairs)))
+  end
+end
+
+-- Charge the tenants for what they were handed, and write where they stand now; returns the work of
+-- the claim in full units. Tenants that have nothing left in the group leave it, at the end, since
+-- with the last of them all that was charged is forgotten.
+local function charge_tenants()
+  local queue, priority, group, shift = batch.queue, batch.priority, batch.group, batch.shift
+  local total = 0
+  for _, tenant in ipairs(batch.tenants) do total = total + tenant.work end
+  if #claimed > 0 and total < MIN_COST then
+    local first = batch.tenants[1]
+    first.time, first.work, total = first.time + MIN_COST - total, MIN_COST, MIN_COST
+  end
+  local own = {batch.time, CLASS_TIME, batch.time, ':' .. queue}
+  local in_queue, in_group, leaving = {}, {}, {}
+  for _, tenant in ipairs(batch.tenants) do
+    local name, standing = tenant.name, tenant.time - shift
+    if tenant.work > 0 then
+      own[#own + 1], own[#own + 2] = tenant.time, name
+      in_queue[#in_queue + 1], in_queue[#in_queue + 2] = standing, name
+    end
+    remove_done(tenant)
+    local first = tenant.has_none and {} or read_index('ZRANGE', tenant.jobs, 0, 0, 'WITHSCORES')
+    if not first[1] then
+      leaving[#leaving + 1] = name
+    else
+      in_group[#in_group + 1], in_group[#in_group + 2] = standing, name
+      if tenant.work > 0 then redis.call('ZADD', groups_key(queue, priority, name), first[2], group) end
+    end
+  end
+  if #claimed > 0 then
+    write_times(virtual_times_key(priority), 'GT', own)
+    write_times(queue_key(queue, priority), 'XX', in_queue)
+  end
+  write_times(group_key(group), 'XX', in_group)
+  for _, name in ipairs(leaving) do leave_group(queue, priority, group, name) end
+  return total
+end
+
+-- The first tenant in a queue, with the virtual time that it has by all that it was handed; nil when
+-- nobody is there. One that was served from other queues meanwhile, and is not the first any more,
+-- is moved back.
+local function first_tenant(queue, priority, class_time)
+  local name, times = queue_key(queue.name, priority), virtual_times_key(priority)
+  while true do
+    local first = read_index('ZRANGE', name, 0, 1, 'WITHSCORES')
+    if not first[1] then
+      redis.call('ZREM', queues_key(priority), queue.name)
+      return nil
+    end
+    queue.shift = catch_up(queue.name, priority, queue.shift, first[2], class_time)
+    local row = redis.call('ZMSCORE', times, first[1], ':' .. queue.name)
+    local time, own = first[2] + queue.shift, tonumber(row[1]) or 0
+    local is_first = own <= time or not first[3] or own <= first[4] + queue.shift
+    if is_first or moves == MAX_MOVES then
+      return {name = first[1], time = math.max(time, own), served_at = tonumber(row[2]) or -1,
+        queue = queue}
+    end
+    moves = moves + 1
+    redis.call('ZADD', name, own - queue.shift, first[1])
+  end
+end
+
+-- The tenant that is next in a class. Drops the times of tenants that they do not hold back any more;
+-- first, since a full Redis lets only a script go on that removes before it adds.
+local function next_tenant(class)
+  local times = virtual_times_key(class.priority)
+  local class_time = tonumber(read_index('ZMSCORE', times, CLASS_TIME)[1]) or 0
+  local past = redis.call('ZRANGEBYSCORE', times, '-inf', class_time - MAX_LAG, 'LIMIT', 0, AT_ONCE)
+  redis.call('ZREM', times, '', unpack(past))
+  local first, lowest = {}, math.huge
+  for _, queue in ipairs(class.queues) do
+    local tenant = first_tenant(queue, class.priority, class_time)
+    if tenant then
+      first[#first + 1] = tenant
+      lowest = math.min(lowest, tenant.time)
+    end
+  end
+  local best
+  for _, tenant in ipairs(first) do
+    local is_close = tenant.time <= lowest + TIE
+    if is_close and (not best or tenant.served_at < best.served_at) then best = tenant end
+  end
+  return best
+end
+
+-- Claim for the tenant that is next in a class; returns the work in full units, nil when nothing of
+-- the class is claimable.
+local function claim_from(class)
+  local priority = class.priority
+  while jobs_seen < MAX_JOBS and misfits < MAX_MISFITS do
+    local tenant = next_tenant(class)
+    if not tenant then return nil end
+    local queue = tenant.queue
+    local group = read_index('ZRANGE', groups_key(queue.name, priority, tenant.name), 0, 0)[1]
+    jobs_seen = jobs_seen + 1  -- also where there is none
+    if group then
+      batch = {queue = queue.name, shift = queue.shift, priority = priority, group = group,
+        first = tenant.name, time = tenant.time, tenants = {}, waiting = {}, known = {},
+        misfits = {}}
+      local ok, failure = pcall(fill)
+      local work = charge_tenants()
+      if not ok then error(failure, 0) end
+      if #claimed > 0 then return work end
+    else
+      leave_queue(queue.name, priority, tenant.name)
+    end
+  end
+end
+
+-- The classes that have work for this worker, the one that is next in front: start-time fair queueing
+-- once more, of the worker's own time, so that it holds whatever other workers can run.
+local with_work = {}  -- queues of all classes
+local function classes_in_order()
+  local classes = {}
+  for rank, priority in ipairs(PRIORITIES) do
+    local queues = claimable_queues(priority, FIRST_QUEUE)
+    if #queues > 0 then
+      for _, queue in ipairs(queues) do with_work[#with_work + 1] = queue end
+      classes[#classes + 1] = {priority = priority, rank = rank, queues = queues}
+    end
+  end
+  if #classes < 2 then return classes end
+  local row = read_index('HMGET', worker_classes_key(worker), ':time', unpack(PRIORITIES))
+  for _, class in ipairs(classes) do
+    class.time = math.max(tonumber(row[class.rank + 1]) or 0, tonumber(row[1]) or 0)
+  end
+  table.sort(classes, function(a, b)
+    if a.time ~= b.time then return a.time < b.time end
+    return a.rank < b.rank
+  end)
+  return classes
+end
+
+-- Charge a class for what the worker got of it. Where no other has work, none is owed anything; nor is
+-- it after an hour without two of them.
+local CLASSES_TTL_S = 3600
+local function charge_class(class, work)
+  local key = worker_classes_key(worker)
+  redis.call('HSET', key, ':time', class.time, class.priority, class.time + work / WEIGHTS[class.priority])
+  redis.call('EXPIRE', key, CLASSES_TTL_S)
 end
 
 local function claim()
-  for _, priority in ipairs(PRIORITIES) do
-    while #claimed == 0 do
-      local group, key = next_group(priority)
-      if not group then break end
-      lease_from_group(group)
-      if redis.call('EXISTS', group_key(group)) == 1 then
-        redis.call('ZADD', key, next_queue_position(), group)
-      else
-        redis.call('ZREM', key, group)
-        redis.call('DEL', group_key(group) .. ':virtual_times')
-      end
+  local classes = classes_in_order()
+  for _, class in ipairs(classes) do
+    local work = claim_from(class)
+    if work then
+      if #classes > 1 then charge_class(class, work) end
+      return
     end
   end
 end
@@ -169,7 +413,7 @@ record_leases()
 if not ok then error(failure, 0) end
 
 -- Routes that have more claimable units: the caller notifies one more worker for each.
-local reply = {routes_to_notify(FIRST_QUEUE)}
+local reply = {routes_to_notify(with_work)}
 if #claimed > 0 then
   reply[2], reply[3] = request, version
   for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end

@@ -4,7 +4,7 @@
 --       result as JSON ('' for none), blob of the items that have errors ('' for none), number of rows
 --       of results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, queue, group, tenant, client's completions, and those of end_job.lua.
+--       uploads, idempotency, events, those of the queue, tenant, client's completions, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
 --          done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
 --          current; 'error ' and what is wrong where it is not the only one, else that error.

@@ -2,7 +2,7 @@
 -- whose deadline has passed, and emit warnings of expiry.
 --
 -- ARGV: prefix, most units, jobs and warnings to look at, milliseconds of the first back-off.
--- Keys: timers, job hash, leases, todo, crashes, worker leases, queue, group, queue position, deadlines,
+-- Keys: timers, job hash, leases, todo, crashes, worker leases, those of the queue, deadlines,
 --       warnings, events, and those of end_job.lua.
 -- Returns: {units made claimable, units looked at, route, route, ...} with the routes that need a wakeup.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit

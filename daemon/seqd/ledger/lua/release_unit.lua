@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, job, unit, attempt, milliseconds to wait, 1 when the attempt counts as a crash, and,
 --       where a worker releases it since it is not fit for it, the worker.
--- Keys: job hash, leases, timers, todo, crashes, faults, worker leases, queue, group, queue position.
+-- Keys: job hash, leases, timers, todo, crashes, faults, worker leases, those of the queue.
 -- Returns: {1 when it was released, the route that needs a wakeup or ''}.
 -- Guarantee: only the attempt that holds the lease can release it.
 local id, unit, attempt, wait_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])

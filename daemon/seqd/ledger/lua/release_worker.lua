@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on, milliseconds of the
 --       first back-off.
--- Keys: worker leases, job hash, leases, timers, todo, crashes, queue, group, queue position.
+-- Keys: worker leases, job hash, leases, timers, todo, crashes, those of the queue.
 -- Returns: the routes that need a wakeup.
 -- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
 -- counts only if no other came first. A member that names no unit is dropped.

@@ -3,7 +3,7 @@
 -- ARGV: prefix, job, number of units that the caller added, digest of the request and of all its
 --       input ('' for none), token of the upload that sent it ('' for none), attempt of the unit
 --       `ingest` ('' for none).
--- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, queue, group, queue position,
+-- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, those of the queue,
 --       tenant.
 -- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
 --          acknowledged and lost; {'not_owner', 0} when another upload owns the job; {'ended', 0} when

@@ -1,7 +1,7 @@
 -- Replace a unit that has killed its worker too often by two parts of it.
 --
 -- ARGV: prefix, job, unit, attempt, then for each of the two its name, blob and number of items.
--- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, queue, group, queue position,
+-- Keys: job hash, in, sizes, parts, leases, timers, todo, worker leases, those of the queue,
 --       tenant.
 -- Returns: {1 when it was split, the route that needs a wakeup or ''}.
 -- Guarantee: only the attempt that holds the lease splits. The parts of a unit are claimed and

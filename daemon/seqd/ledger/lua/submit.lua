@@ -4,8 +4,8 @@
 --       those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, queue, group,
---       queue position, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
+-- Keys: job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
+--       queue, limits, memory, tenant, deadlines, warnings; hash and in of the job that ended.
 -- Returns: for each job {'created', job, 1 when a wakeup is due}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
 --          {'refused', 'results_ttl_s', seconds, allowed};
@@ -83,7 +83,11 @@ local function fields_of(id, idempotency)
   return fields
 end
 
--- Make the first unit claimable; true when a wakeup is due.
+-- Make the first unit claimable; true when a wakeup is due, which is looked up once.
+local place = {queue = shared_fields['queue'], priority = shared_fields['priority'],
+  group = shared_fields['group'], tenant = shared_fields['tenant'],
+  unit_items = shared_fields['unit_items']}
+local is_due
 local function add_first_unit(id, unit, blob, size, sealed)
   local key = job_key(id)
   if size > 0 and unit ~= 'train' and sealed == '0' then
@@ -93,9 +97,9 @@ local function add_first_unit(id, unit, blob, size, sealed)
   if digest then redis.call('HSET', key .. ':digests', unit, digest) end
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
-  add_to_group(id, shared_fields['group'], shared_fields['tenant'])
-  add_group_to_queue(shared_fields['group'], shared_fields['queue'], shared_fields['priority'])
-  return needs_wakeup(route_of(shared_fields['queue']))
+  add_job(id, place)
+  if is_due == nil then is_due = needs_wakeup(route_of(place.queue)) end
+  return is_due
 end
 
 local function submit(first)

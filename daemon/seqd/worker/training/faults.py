@@ -44,7 +44,8 @@ class TrainingFaults:
         if not self._may_be_tried_again(run, code, another_can):
             return self._refusal(run, code, error)
         context.fitness.mark(model, None, code, sentence_of(error))
-        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(unit.faults, 30), _LONGEST_WAIT_S)
+        count = unit.faults.count if unit.faults else 0
+        wait_s = min(_FIRST_WAIT_S * 2.0 ** min(count, 30), _LONGEST_WAIT_S)
         context.ledger.work.release_unit(
             unit, wait_s=0.0 if another_can else wait_s, faulted_by=context.identity.name
         )
@@ -55,15 +56,16 @@ class TrainingFaults:
         return None
 
     def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:
-        unit = run.unit
+        faults = run.unit.faults
         if code is UnfitCode.DEVICE_FAULT:
-            return unit.faults < _MOST_DEVICE_FAULTS
-        was_elsewhere = unit.faulted_by not in ("", self._context.identity.name)
+            return faults is None or faults.count < _MOST_DEVICE_FAULTS
+        was_elsewhere = faults is not None and faults.worker != self._context.identity.name
         if code is UnfitCode.NO_MEMORY:  # more likely the training's own
             return another_can and not was_elsewhere
         if another_can:
             return True
-        return code not in LASTING and unit.faulted_s < self._settings.unfit_grace_s
+        waited_s = 0.0 if faults is None else faults.age_s
+        return code not in LASTING and waited_s < self._settings.unfit_grace_s
 
     def _refusal(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker:
         context, model = self._context, run.job.model

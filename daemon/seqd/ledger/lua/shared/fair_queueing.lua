@@ -1,49 +1,134 @@
 -- The queue: which job is next, which units can be claimed, and which workers are to be notified.
 --
--- Shared by all scripts. A queue (a route with the version that its jobs run on) leads to groups of
--- jobs (of one kind, model, version and set of parameters), a group to its jobs, a job to its units;
--- only what has claimable units stands there.
+-- Shared by all scripts. A queue is a route with the version that its jobs run on, a class is a
+-- priority, a group is jobs that one batch can hold. Only what has claimable units stands in these
+-- sorted sets, each of which leads to the next:
+--   queues:CLASS               queue → what is added to the virtual times that stand in it
+--   queue:QUEUE:CLASS          tenant → virtual time
+--   queue:QUEUE:CLASS:TENANT   group → virtual time of its first job
+--   group:GROUP:TENANT         job → virtual time
+-- Beside them, a batch is filled by group:GROUP, tenant → virtual time, and what tenants have had is
+-- in virtual_times:CLASS, tenant → virtual time.
+--
+-- Start-time fair queueing (Goyal, Vin and Cheng 1996), with tenants as flows, and again with the jobs
+-- of a tenant. Who is served is who has the lowest virtual time, and it moves on by the work that was
+-- handed out, in full units of its model: so a claim of few items costs little, and a unit of a slow
+-- model as much as one of a fast model. Who comes anew starts at the virtual time of the first in the
+-- queue, so that nobody saves up a share by being away; and not before its own, so that nobody gains
+-- one by coming and going.
+--
+-- A tenant has one virtual time a class, whatever queues it uses. Times in a queue may be behind it,
+-- since the tenant was served from another; they are looked at again when they come first. The queues
+-- of a class move on at different speeds where workers differ. One that is more than MAX_LAG behind
+-- is moved on as a whole, which leaves its order as it is: so a tenant that has had much from an idle
+-- queue waits for at most so many units of each other tenant in a busy one.
+local MAX_LAG = 8  -- full units; more than what workers hold of one queue at a time would hide
 
--- Append a job to its group, fairly among tenants: start-time fair queueing (Goyal, Vin and Cheng
--- 1996). A tenant is a flow. Its virtual time moves on by one for each job it appends, and never lags
--- behind the group's virtual time, which is that of the job served last; so a tenant with a thousand
--- jobs gets the same share as one with a single job, and one that was away cannot save its share up.
-local GROUP_TIME = ':group'  -- no tenant's name begins with a colon
-local function add_to_group(id, group, tenant)
-  local times = group_key(group) .. ':virtual_times'
-  local row = redis.call('HMGET', times, tenant, GROUP_TIME)
-  local virtual_time = math.max(tonumber(row[1]) or 0, tonumber(row[2]) or 0) + 1
-  redis.call('HSET', times, tenant, virtual_time)
-  redis.call('ZADD', group_key(group), virtual_time, id)
+-- How far a job stands behind one of its tenant's that came before, in items: in order of arrival, and
+-- so close that all take turns. Beside a stream of jobs of one item, of which each takes this from it,
+-- a long job has a third of its tenant's share.
+local JOB_STEP_ITEMS = 0.5
+
+-- Members of virtual_times beside tenants, whose names begin with no colon: the highest virtual time
+-- at which anything was served, and, behind a colon, that at which a queue was served last.
+local CLASS_TIME = ':class'
+
+-- Read a sorted set; a key of another type, which somebody has written by hand, is deleted.
+local function read_index(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if not reply.err then return reply end
+  if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply, 0) end
+  redis.call('DEL', key)
+  return {}
 end
 
--- Append a group of jobs to its queue (round robin), unless it stands there.
-local function add_group_to_queue(group, queue, priority)
+-- Move a queue on that is too far behind its class; returns what is to be added to its times.
+local function catch_up(queue, priority, shift, first_time, class_time)
+  local behind = class_time - MAX_LAG - first_time - shift
+  if behind <= 0 then return shift end
+  redis.call('ZADD', queues_key(priority), shift + behind, queue)
+  return shift + behind
+end
+
+-- Put a tenant into a queue, unless it stands there; returns its virtual time as it stands there.
+local function join_queue(queue, priority, tenant)
   local name = queue_key(queue, priority)
-  if not redis.call('ZSCORE', name, group) then
-    redis.call('ZADD', name, next_queue_position(), group)
+  local shift = tonumber(read_index('ZMSCORE', queues_key(priority), queue)[1])
+  local standing = tonumber(read_index('ZMSCORE', name, tenant)[1])
+  if standing and shift then return standing end
+  local times = read_index('ZMSCORE', virtual_times_key(priority), tenant, CLASS_TIME)
+  local class_time = tonumber(times[2]) or 0
+  local first = read_index('ZRANGE', name, 0, 0, 'WITHSCORES')
+  if not shift then
+    shift = 0
+    redis.call('ZADD', queues_key(priority), shift, queue)
   end
+  local queue_time = class_time
+  if first[1] then
+    shift = catch_up(queue, priority, shift, first[2], class_time)
+    queue_time = first[2] + shift
+  end
+  standing = standing or math.max(tonumber(times[1]) or 0, queue_time) - shift
+  redis.call('ZADD', name, standing, tenant)
+  return standing
+end
+
+-- Put a job behind those of its tenant in its group, or behind its tenant's groups. `place` names its
+-- queue, priority, group, tenant and unit_items; in a batch of jobs of one place, it remembers what need
+-- not be looked at again.
+local function add_job(id, place)
+  local step = JOB_STEP_ITEMS / math.max(tonumber(place.unit_items) or 1, 1)
+  local jobs, time = jobs_key(place.group, place.tenant), place.last_time
+  if not time then
+    local standing = join_queue(place.queue, place.priority, place.tenant)
+    local groups = groups_key(place.queue, place.priority, place.tenant)
+    local last = read_index('ZRANGE', jobs, -1, -1, 'WITHSCORES')[2]
+      or read_index('ZRANGE', groups, -1, -1, 'WITHSCORES')[2] or 0
+    time = tonumber(last)
+    redis.call('ZADD', groups, 'NX', time + step, place.group)
+    redis.call('ZADD', group_key(place.group), 'NX', standing, place.tenant)
+  end
+  time = time + step
+  if deferred_writes then place.last_time = time end
+  write_shared('ZADD', jobs, time, id)
 end
 
 -- Put a job with claimable units where the workers look, unless it is paused; returns its route.
 -- Idempotent.
 local function enqueue_job(id)
-  local key = job_key(id)
-  local job = redis.call('HMGET', key, 'queue', 'priority', 'group', 'tenant', 'state')
-  local route = route_of(job[1])
-  if job[5] == 'paused' then return route end
-  if not redis.call('ZSCORE', group_key(job[3]), id) then add_to_group(id, job[3], job[4]) end
-  add_group_to_queue(job[3], job[1], job[2])
+  local job = read_fields(id, {'queue', 'priority', 'group', 'tenant', 'unit_items', 'state'})
+  local route = route_of(job.queue)
+  if job.state ~= 'paused' and not redis.call('ZSCORE', jobs_key(job.group, job.tenant), id) then
+    add_job(id, job)
+  end
   return route
 end
 
--- Take a job away from where the workers look, and its group with it when it was the last one.
+-- Take a tenant out of a queue in which nothing of it is claimable any more.
+local function leave_queue(queue, priority, tenant)
+  redis.call('ZREM', queue_key(queue, priority), tenant)
+  if redis.call('EXISTS', queue_key(queue, priority)) == 1 then return end
+  redis.call('ZREM', queues_key(priority), queue)
+  if redis.call('EXISTS', queues_key(priority)) == 1 then return end
+  -- Nobody waits, so nobody is owed anything.
+  redis.call('DEL', virtual_times_key(priority))
+end
+
+-- Take a tenant out of a group of which it has no claimable job any more.
+local function leave_group(queue, priority, group, tenant)
+  redis.call('ZREM', group_key(group), tenant)
+  redis.call('ZREM', groups_key(queue, priority, tenant), group)
+  if redis.call('EXISTS', groups_key(queue, priority, tenant)) == 0 then
+    leave_queue(queue, priority, tenant)
+  end
+end
+
+-- Take a job away from where the workers look.
 local function dequeue_job(id, job)
-  if redis.call('ZREM', group_key(job.group), id) == 1
-      and redis.call('EXISTS', group_key(job.group)) == 0 then
+  local jobs = jobs_key(job.group, job.tenant)
+  if redis.call('ZREM', jobs, id) == 1 and redis.call('EXISTS', jobs) == 0 then
     local place = read_fields(id, {'queue', 'priority'})
-    redis.call('ZREM', queue_key(place.queue, place.priority), job.group)
-    redis.call('DEL', group_key(job.group) .. ':virtual_times')
+    leave_group(place.queue, place.priority, job.group, job.tenant)
   end
 end
 
@@ -82,16 +167,30 @@ end
 -- ledger afterwards.
 local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) == 0 end
 
--- The routes of those queues of ARGV[first..] that have claimable units, where a wakeup is needed, which
--- the caller sends.
-local function routes_to_notify(first)
+-- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with what is
+-- added to its virtual times. 500 at a time, since `unpack` puts them on the stack.
+local function claimable_queues(priority, first)
+  local found, key = {}, queues_key(priority)
+  if redis.call('EXISTS', key) == 0 then return found end
+  for i = first, #ARGV, 500 do
+    local last = math.min(i + 499, #ARGV)
+    for at, shift in ipairs(read_index('ZMSCORE', key, unpack(ARGV, i, last))) do
+      if shift then
+        found[#found + 1] = {name = ARGV[i + at - 1], priority = priority, shift = tonumber(shift)}
+      end
+    end
+  end
+  return found
+end
+
+-- The routes of those queues that have claimable units, where a wakeup is needed, which the caller sends.
+local function routes_to_notify(queues)
   local routes, is_done = {}, {}
-  for i = first, #ARGV do
-    local route, names = route_of(ARGV[i]), {}
-    for at, priority in ipairs(PRIORITIES) do names[at] = queue_key(ARGV[i], priority) end
-    if not is_done[route] and redis.call('EXISTS', unpack(names)) > 0 then
-      is_done[route] = true
+  for _, queue in ipairs(queues) do
+    local route = route_of(queue.name)
+    if not is_done[route] and redis.call('EXISTS', queue_key(queue.name, queue.priority)) == 1 then
       if needs_wakeup(route) then routes[#routes + 1] = route end
+      is_done[route] = true
     end
   end
   return routes

@@ -87,6 +87,6 @@ end
 
 -- The answer to an entry that the scripts refuse by themselves; `id` is nil where no job may have it.
 local function rejection_as_json(entry, id, failure)
-  return string.format('{"schema_version":1,"entry":"%s",%s"outcome":"rejected","failure":%s}',
+  return string.format('{"entry":"%s",%s"outcome":"rejected","failure":%s}',
     entry, id and '"id":"' .. id .. '",' or '', failure)
 end

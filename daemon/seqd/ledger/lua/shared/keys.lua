@@ -25,8 +25,13 @@ local function job_key(id)
 end
 local function timers_key() return PREFIX .. ':timers' end
 local function group_key(group) return PREFIX .. ':group:' .. group end
+local function jobs_key(group, tenant) return group_key(group) .. ':' .. tenant end
+local function queues_key(priority) return PREFIX .. ':queues:' .. priority end
 local function queue_key(queue, priority) return PREFIX .. ':queue:' .. queue .. ':' .. priority end
+local function groups_key(queue, priority, tenant) return queue_key(queue, priority) .. ':' .. tenant end
+local function virtual_times_key(priority) return PREFIX .. ':virtual_times:' .. priority end
 local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
+local function worker_classes_key(worker) return PREFIX .. ':worker:' .. worker .. ':classes' end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
 local function deadlines_key() return PREFIX .. ':deadlines' end
@@ -50,9 +55,6 @@ local function text_of(failure)
 end
 
 local function warnings_key() return PREFIX .. ':warnings' end
-
--- Position behind all groups of all queues: the groups of a queue are served round robin.
-local function next_queue_position() return redis.call('INCR', PREFIX .. ':queue_position') end
 
 -- The route of a queue, by which its workers are woken: what stands in front of the version.
 local function route_of(queue) return string.match(queue, '^[^@]*') end

@@ -51,9 +51,9 @@ local function note_fault(key, unit, worker)
   redis.call('HSET', key, 'faulted', 1)
 end
 
--- The same with the milliseconds since the first fault, '' for a unit that was never so.
+-- The same with the milliseconds since the first fault; nil for a unit that was never released so.
 local function faults_of(key, unit)
   local row = redis.call('HGET', key .. ':faults', unit)
   local count, since, worker = string.match(row or '', '^(%d+) (%d+) (.*)$')
-  return count and string.format('%s %.0f %s', count, NOW - tonumber(since), worker) or ''
+  return count and string.format('%s %.0f %s', count, NOW - tonumber(since), worker)
 end

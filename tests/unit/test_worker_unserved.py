@@ -1,0 +1,197 @@
+"""What the fleet can run, by what its workers publish, and the jobs that none of them can."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builders import a_catalog_entry, a_worker_status
+from seqd.worker import unserved as module
+from seqd.worker.catalog import lacks_any, with_versions_elsewhere
+from seqd.worker.unserved import Unserved, can_run, no_fit_worker, reasons
+from seqd_schemas import (
+    CatalogEntry,
+    Failure,
+    UnfitCode,
+    UnfitVersion,
+    VersionSummary,
+    WorkerState,
+    WorkerStatus,
+)
+
+QUEUE = "classify.echo@2"
+
+
+def a_worker(name: str = "w1", versions: tuple[int, ...] = (1, 2), **fields) -> WorkerStatus:
+    update = {
+        "worker": name,
+        "tasks": ("classify", "train"),
+        "versions": {"echo": versions},
+        "state": WorkerState.READY,
+        **fields,
+    }
+    return a_worker_status().model_copy(update=update)
+
+
+def an_unfit(code: UnfitCode, version: int | None = 2) -> UnfitVersion:
+    return UnfitVersion(model="echo", version=version, code=code, message=f"so {code}.", since_ms=1)
+
+
+class Fleet:
+    """Stands for the ledger: workers, open jobs with their queues, and what is failed."""
+
+    def __init__(self, *workers: WorkerStatus, jobs: tuple[tuple[str, str], ...]) -> None:
+        self.workers = list(workers)
+        self.jobs = list(jobs)
+        self.failed: dict[str, Failure] = {}
+        self.asked: list[int] = []
+
+    def ledger(self) -> Any:
+        fleet = SimpleNamespace(workers=lambda: self.workers)
+        control = SimpleNamespace(open_queues=self._open, fail=self.failed.__setitem__)
+        return SimpleNamespace(fleet=fleet, control=control)
+
+    def _open(self, first: int, most: int) -> list[tuple[str, str]]:
+        self.asked.append(first)
+        return self.jobs[first : first + most]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now_s=100.0)
+    monkeypatch.setattr(module, "monotonic", lambda: clock.now_s)
+    return clock
+
+
+def test_a_job_that_nobody_can_run_fails_at_once_where_the_reasons_last(clock: SimpleNamespace):
+    lasting = a_worker(versions=(1,), unfit=(an_unfit(UnfitCode.DAMAGED),))
+    fleet = Fleet(lasting, jobs=(("j1", QUEUE), ("j2", "classify.echo@1")))
+
+    Unserved(fleet.ledger(), 120.0).run_once()
+
+    assert set(fleet.failed) == {"j1"}
+    assert fleet.failed["j1"].code == "no_fit_worker"
+    assert fleet.failed["j1"].message == (
+        "No worker that is up can run classify of echo@2. w1: damaged: so damaged. Mend one of "
+        "them and send the job again; `seqd status` shows what each cannot run."
+    )
+
+
+def test_it_waits_for_the_grace_where_one_of_the_reasons_may_pass(clock: SimpleNamespace):
+    fleet = Fleet(
+        a_worker("w1", (1,), unfit=(an_unfit(UnfitCode.DAMAGED),)),
+        a_worker("w2", (1,)),
+        jobs=(("j1", QUEUE),),
+    )
+    unserved = Unserved(fleet.ledger(), 120.0)
+
+    unserved.run_once()
+    clock.now_s += 119
+    unserved.run_once()
+    assert fleet.failed == {}
+    clock.now_s += 1
+    unserved.run_once()
+
+    assert "w2: missing: its store has no such version (it can run 1)" in fleet.failed["j1"].message
+
+
+def test_the_grace_begins_anew_once_somebody_could_run_it(clock: SimpleNamespace):
+    lacking, able = a_worker(versions=(1,)), a_worker()
+    fleet = Fleet(lacking, jobs=(("j1", QUEUE),))
+    unserved = Unserved(fleet.ledger(), 120.0)
+    unserved.run_once()
+    clock.now_s += 100
+    fleet.workers = [able]
+    unserved.run_once()
+    fleet.workers = [lacking]
+    clock.now_s += 100
+
+    unserved.run_once()
+
+    assert fleet.failed == {}
+
+
+@pytest.mark.parametrize(
+    "workers",
+    [
+        (),
+        (a_worker(versions=(1,), tasks=("train",)),),
+        (a_worker(versions=(1,), state=WorkerState.DRAINING),),
+        (a_worker("w1", (1,)), a_worker("w2")),
+        (a_worker("w1", (1,)), a_worker("w2", state=WorkerState.STARTING)),
+    ],
+    ids=["none is up", "none takes it", "one drains", "one can", "one that starts may"],
+)
+def test_it_waits_for_ever_otherwise(clock: SimpleNamespace, workers: tuple[WorkerStatus, ...]):
+    fleet = Fleet(*workers, jobs=(("j1", QUEUE), ("j2", "train.echo")))
+    unserved = Unserved(fleet.ledger(), 1.0)
+
+    for _ in range(3):
+        unserved.run_once()
+        clock.now_s += 10
+
+    assert fleet.failed == {}
+
+
+def test_all_jobs_are_looked_at_a_few_in_each_round(clock: SimpleNamespace):
+    jobs = tuple((f"j{number}", "classify.echo@1") for number in range(350))
+    fleet = Fleet(a_worker(), jobs=jobs)
+    unserved = Unserved(fleet.ledger(), 1.0)
+
+    for _ in range(5):
+        unserved.run_once()
+
+    assert fleet.asked == [0, 100, 0, 200, 0, 300, 0, 400, 0, 100]
+
+
+def test_a_sick_device_is_the_reason_for_every_version_and_training():
+    sick = a_worker(versions=(), unfit=(an_unfit(UnfitCode.DEVICE_FAULT, 1),))
+
+    assert not can_run(sick, "classify", "echo", 2)
+    assert not can_run(sick, "train", "echo", None)
+    assert reasons([sick], "classify", "echo", 2) == {
+        "w1": (UnfitCode.DEVICE_FAULT, "so device_fault")
+    }
+
+
+def test_a_message_names_a_few_of_many_workers():
+    why = {f"w{number}": (UnfitCode.MISSING, "not there") for number in range(30)}
+
+    message = str(no_fit_worker("classify of echo@2", why))
+
+    assert "w7: missing: not there; and 22 more. Mend" in message
+
+
+def versions_of(entry: CatalogEntry) -> list[int]:
+    return [one.version for one in entry.versions]
+
+
+def an_entry(*versions: int, **labels: int) -> CatalogEntry:
+    summaries = tuple(VersionSummary(version=one, created_at_ms=1, metrics={}) for one in versions)
+    labels = {"latest": versions[-1], **labels} if versions else {}
+    return a_catalog_entry().model_copy(
+        update={"model": "echo", "versions": summaries, "labels": labels}
+    )
+
+
+def test_an_entry_keeps_the_versions_that_another_worker_can_run():
+    mine, published = an_entry(1, 2, production=1), an_entry(1, 3, 4, production=3, best=3)
+
+    entry = with_versions_elsewhere(mine, published, [a_worker(versions=(1, 3))])
+
+    assert versions_of(entry) == [1, 2, 3]
+    assert entry.labels == {"latest": 3, "production": 1, "best": 3}
+
+
+@pytest.mark.parametrize(
+    ("mine", "lacks"), [({"echo": (1, 2)}, False), ({"echo": (3,)}, True), ({"new": (1,)}, True)]
+)
+def test_a_worker_notices_that_a_version_of_its_own_is_not_published(mine, lacks: bool):
+    assert lacks_any({"echo": an_entry(1, 2)}, mine) is lacks
+
+
+def test_an_entry_is_as_it_is_where_nobody_has_more():
+    mine = an_entry(1, 2)
+
+    assert with_versions_elsewhere(mine, None, [a_worker()]) is mine
+    assert with_versions_elsewhere(mine, an_entry(1, 2, 3), [a_worker()]) is mine
