@@ -109,7 +109,9 @@ def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
     assert shell.run(fetch, ("bash", "-euo", "pipefail")) == ""  # those of a larger job
     results = shell.run(fetch_small, ("bash", "-euo", "pipefail")).splitlines()
 
-    assert '"outcome":"accepted","id":"my-job-1","job_id":"my-job-1"}' in _plain(answers)
+    assert '"outcome":"accepted","id":"my-job-1","job_id":"my-job-1","created":false' in _plain(
+        answers
+    )
     assert '"custom_id":"r1"' in results[0]
     assert '"label":"positive"' in results[0]
     assert '"custom_id":"r2"' in results[1]
