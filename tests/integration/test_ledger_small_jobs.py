@@ -34,7 +34,7 @@ def a_small_job(environment: Environment, **changes: object) -> str:
 def forget_events(environment: Environment, job_id: str) -> None:
     """Do what half a minute does."""
     assert 0 < environment.redis.ttl(environment.keys.events(job_id)) <= 30
-    environment.redis.delete(environment.keys.events(job_id))
+    environment.redis.delete(environment.keys.events(job_id), environment.keys.attempts(job_id))
 
 
 def fill_what_jobs_share(environment: Environment) -> None:
@@ -66,7 +66,9 @@ def a_review(number: int) -> ItemChunk:
 
 def used_bytes(environment: Environment, jobs: range) -> int:
     """Return what Redis uses once the events of these jobs have gone."""
-    for batch in _batches([environment.keys.events(f"{number:021x}") for number in jobs]):
+    names = [f"{number:021x}" for number in jobs]
+    parts = (environment.keys.events, environment.keys.attempts)
+    for batch in _batches([part(name) for part in parts for name in names]):
         environment.redis.delete(*batch)
     return int(environment.redis.info("memory")["used_memory"])
 

@@ -93,6 +93,9 @@ class JobHandle:
                     return
             if not events:
                 self._raise_upload_error()
+                if not block and after == "0-0" and not self._ledger.jobs.exists(self.job_id):
+                    block = True  # it may be on its way through the inbox
+                    continue
                 if self.record().state.is_terminal:
                     # The terminal event came between the two reads, or is behind `after`.
                     yield from self._ledger.jobs.events(self.job_id, after, block=False)

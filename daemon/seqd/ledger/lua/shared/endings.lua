@@ -41,8 +41,7 @@ local function expire_keys(key, state, ttl)
   if state ~= 'completed' then
     redis.call('EXPIRE', key .. ':deltas', math.min(ttl, DELTAS_TTL_S))
   end
-  redis.call('EXPIRE', key .. ':out', ttl)
-  redis.call('EXPIRE', key .. ':events', ttl)
+  for _, part in ipairs(USUAL_PARTS) do redis.call('EXPIRE', key .. ':' .. part, ttl) end
   local rare = {}
   for i, part in ipairs(RARE_PARTS) do rare[i] = key .. ':' .. part end
   if redis.call('EXISTS', unpack(rare)) == 0 then return end
@@ -58,6 +57,7 @@ local function keep_small(id, job, event_id)
   if not deferred_writes then trim_listed() end
   redis.call('EXPIRE', key, job.ttl)
   redis.call('EXPIRE', key .. ':events', math.min(job.ttl, SMALL_EVENTS_TTL_S))
+  redis.call('EXPIRE', key .. ':attempts', math.min(job.ttl, SMALL_EVENTS_TTL_S))
   if job.errored > 0 then redis.call('EXPIRE', key .. ':failed', job.ttl) end
   local bytes = bytes_of_small(key, job.results, job.errored > 0)
   keep_job(id, job.tenant, bytes, job.counted_bytes, tonumber(ended), tonumber(job.ttl))
@@ -71,10 +71,9 @@ local function end_job(id, state, body, job, fields)
   -- Before anything is added: a full Redis lets only such a script go on.
   if state == 'completed' then  -- and all texts stand in the results
     redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
-      key .. ':attempts', key .. ':crashes', key .. ':deltas')
+      key .. ':crashes', key .. ':deltas')
   else
-    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults',
-      key .. ':attempts')
+    redis.call('DEL', key .. ':todo', key .. ':sizes', key .. ':digests', key .. ':faults')
   end
   for _, unit in ipairs(redis.call('HKEYS', key .. ':leases')) do drop_lease(id, unit, job) end
   dequeue_job(id, job)

@@ -9,7 +9,7 @@ local PRIORITIES = {'interactive', 'normal', 'bulk'}
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
   'crashes', 'faults', 'events', 'deltas'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
-local USUAL_PARTS, RARE_PARTS = {'out', 'events'}, {'in', 'failed', 'parts', 'crashes'}
+local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
 local DELTAS_TTL_S = 3600
 

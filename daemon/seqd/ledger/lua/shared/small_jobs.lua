@@ -8,7 +8,8 @@
 -- Bytes of compressed results up to which a job is small. Longer ones stay in `out`, where the
 -- overhead of a key counts for little. And bytes of one field of them.
 local SMALL_RESULTS_BYTES, FIELD_BYTES = 512, 64
--- Seconds for which the events of a small job are kept after its end, for whoever waits for it.
+-- Seconds for which the events and attempts of a small job are kept after its end, for whoever waits
+-- for it or looks into it.
 local SMALL_EVENTS_TTL_S = 30
 -- A template outlives its last job.
 local TEMPLATE_MARGIN_S = 60
