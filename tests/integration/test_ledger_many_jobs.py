@@ -178,7 +178,7 @@ def test_what_a_claim_took_before_it_tripped_over_a_damaged_job_comes_back(
 ) -> None:
     quick = environment.with_settings(lease_s=BRIEFLY_S)
     submit_each(environment, ["a", "b"])
-    environment.redis.hset(environment.keys.sizes("b"), "0", "x")
+    environment.redis.set(environment.keys.attempts("b"), "what is this?")
 
     quick.claim()
     woken = quick.expire_due()

@@ -14,11 +14,11 @@ local function lease_of(key, unit)
   return tonumber(attempt), worker
 end
 
--- The number of items of a unit; the only one of a sealed job may have no entry among the sizes.
+-- The number of items of a unit; the only one of a sealed job needs no entry among the sizes.
 local function size_of(key, unit, job)
   if unit == 'train' then return '1' end
   local is_only = unit == '0' and job.units == '1' and job.sealed == '1'
-  return redis.call('HGET', key .. ':sizes', unit) or (is_only and job.total)
+  return is_only and job.total or redis.call('HGET', key .. ':sizes', unit)
 end
 
 -- Drop the lease of a unit; true when somebody held it. `job` holds its job's fields, if they were read.
