@@ -154,7 +154,7 @@ def a_worker_status(**changes: object) -> WorkerStatus:
         "pid": 7,
         "state": WorkerState.READY,
         "plugins": (),
-        "seqd_version": "0.1.0",
+        "seqd_version": "0.2.0",
         "started_at_ms": 1,
         "seen_at_ms": 2,
     }

@@ -50,6 +50,7 @@ from seqd_schemas import (
     FinishReason,
     GeneratedSample,
     Generation,
+    InboxAnswer,
     ItemChunk,
     ItemError,
     ItemErrorCode,
@@ -58,6 +59,7 @@ from seqd_schemas import (
     Log,
     ModelManifest,
     NamedSource,
+    OutputBound,
     Paused,
     PluginState,
     PluginStatus,
@@ -70,9 +72,12 @@ from seqd_schemas import (
     Sample,
     Started,
     Step,
+    TaskSchema,
     TextChunk,
     TextDeltas,
     TrainingResult,
+    UnfitCode,
+    UnfitVersion,
     UploadSource,
     WorkerStatus,
 )
@@ -86,6 +91,7 @@ PREFIX = "seqd-recorded"
 KINDS: dict[str, type[BaseModel] | TypeAdapter[BaseModel]] = {
     "catalog_entry": CatalogEntry,
     "event": cast(TypeAdapter[BaseModel], EVENT),
+    "inbox_answer": InboxAnswer,
     "item_chunk": ItemChunk,
     "item_result": cast(TypeAdapter[BaseModel], ITEM_RESULT),
     "job": cast(TypeAdapter[BaseModel], JOB),
@@ -107,6 +113,7 @@ def sample_records() -> dict[str, list[BaseModel]]:
     return {
         "catalog_entry": [a_catalog_entry(), _a_full_catalog_entry()],
         "event": _events(),
+        "inbox_answer": _answers(),
         "item_chunk": [
             a_chunk(),
             ItemChunk(first_index=7, items=(*a_chunk(1).items, REFUSED)),
@@ -200,6 +207,7 @@ def _events() -> list[BaseModel]:
         Resumed(**counts),
         Expiring(**head, what="results", expires_at_ms=9),
         Rejected(**head, failure=failure),
+        Rejected(**head, failure=a_failure(), existing_job_id="job-2"),
     ]
 
 
@@ -222,9 +230,27 @@ def _manifests() -> list[BaseModel]:
     return [ModelManifest.model_validate(small), ModelManifest.model_validate(small | more)]
 
 
+def _answers() -> list[BaseModel]:
+    failure = a_failure(code="id_in_use")
+    entry = {"entry": "5-0", "id": "job-1"}
+    return [
+        InboxAnswer(**entry, outcome="accepted", job_id="job-1", created=True),
+        InboxAnswer(**entry, outcome="accepted", job_id="job-1"),
+        InboxAnswer(**entry, outcome="rejected", failure=failure, existing_job_id="job-2"),
+        InboxAnswer(entry="6-0", outcome="rejected", failure=a_failure()),
+    ]
+
+
 def _a_full_catalog_entry() -> CatalogEntry:
+    bound = OutputBound(
+        factors=("length",), lists=("temperatures",), characters_per_symbol=4, max_characters=2_000
+    )
     return a_catalog_entry(
-        presets={"small": {"epochs": 1}}, datasets=("keras:imdb",), labels={"production": 0}
+        tasks={"generate": TaskSchema(parameters={}, unit_items=32, output=bound)},
+        presets={"small": {"epochs": 1}},
+        datasets=("keras:imdb",),
+        labels={"production": 0},
+        max_output_characters=2_000_000,
     )
 
 
@@ -235,11 +261,21 @@ def _a_full_status() -> WorkerStatus:
         version="0.2.0",
         state=PluginState.BROKEN,
         reason="It has no numpy.",
+        code="import_failed",
         models=("imdb_lstm",),
         import_seconds=0.5,
     )
     work = {"units": 1, "items": 2, "claim_s": 0.5}
-    return a_worker_status(models_loaded=("imdb_lstm@3",), plugins=(plugin,), work=work)
+    unfit = UnfitVersion(
+        model="imdb_lstm", version=2, code=UnfitCode.DAMAGED, message="A file is cut.", since_ms=5
+    )
+    return a_worker_status(
+        models_loaded=("imdb_lstm@3",),
+        plugins=(plugin,),
+        work=work,
+        versions={"imdb_lstm": (0, 3)},
+        unfit=(unfit,),
+    )
 
 
 #: Jobs of a recorded ledger that have not ended: a worker of any release completes them.

@@ -50,7 +50,7 @@ def can_run(status: WorkerStatus, task: str, model: str, version: int | None) ->
 
 def reasons(
     workers: Iterable[WorkerStatus], task: str, model: str, version: int | None
-) -> dict[str, tuple[UnfitCode, str]]:
+) -> dict[str, tuple[str, str]]:
     """Return, by worker, why each that takes a task and model cannot run a version of it."""
     return {
         status.worker: _reason(status, model, version)
@@ -86,14 +86,14 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
 
 def _unfit_of(status: WorkerStatus, model: str, version: int | None) -> UnfitVersion | None:
     for entry in status.unfit:
-        if entry.code is UnfitCode.DEVICE_FAULT:
+        if entry.code == UnfitCode.DEVICE_FAULT:
             return entry
         if entry.model == model and entry.version == version:
             return entry
     return None
 
 
-def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[UnfitCode, str]:
+def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[str, str]:
     entry = _unfit_of(status, model, version)
     if entry is not None:
         return entry.code, entry.message.rstrip(".")

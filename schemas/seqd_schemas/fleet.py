@@ -113,7 +113,11 @@ class UnfitVersion(WirePart):
 
     model: ModelName = Field(description="Name of the model.")
     version: Count | None = Field(default=None, description="Version; not set: its trainings.")
-    code: UnfitCode = Field(description="What is wrong.")
+    # No closed list: a reader that refused a later release's code would miss the whole worker.
+    code: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="What is wrong: a value of `UnfitCode`, or one of a later release.",
+    )
     message: ShortText = Field(default="", description="The same in a sentence.")
     since_ms: EpochMs = Field(description="Since when.")
 

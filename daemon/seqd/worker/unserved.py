@@ -27,7 +27,7 @@ LASTING = frozenset({UnfitCode.DAMAGED, UnfitCode.NO_LIBRARY, UnfitCode.LOAD_FAI
 _MOST_REASONS = 8
 
 
-def no_fit_worker(what: str, why: Mapping[str, tuple[UnfitCode, str]]) -> NoFitWorker:
+def no_fit_worker(what: str, why: Mapping[str, tuple[str, str]]) -> NoFitWorker:
     """Return the error for what no worker can run, with the reason of each."""
     shown = [f"{name}: {code}: {said}" for name, (code, said) in list(why.items())[:_MOST_REASONS]]
     rest = f"; and {len(why) - len(shown)} more" if len(why) > len(shown) else ""
@@ -79,10 +79,10 @@ class Unserved:
             and monotonic() - since_s < 2 * self._grace_s + 60
         }
 
-    def _wait_s(self, why: Mapping[str, tuple[UnfitCode, str]]) -> float:
+    def _wait_s(self, why: Mapping[str, tuple[str, str]]) -> float:
         return 0.0 if all(code in LASTING for code, _ in why.values()) else self._grace_s
 
-    def _fail(self, job_id: str, what: str, why: Mapping[str, tuple[UnfitCode, str]]) -> None:
+    def _fail(self, job_id: str, what: str, why: Mapping[str, tuple[str, str]]) -> None:
         error = no_fit_worker(what, why)
         try:
             self._ledger.control.fail(job_id, failure_of(error))
