@@ -173,7 +173,7 @@ def test_a_path_is_under_a_root_or_is_refused(text: str):
 
 _blobs = st.one_of(
     st.binary(max_size=60),
-    st.sampled_from([pack(a_chunk()), pack(a_text_chunk()), pack_results(some_results())]),
+    st.sampled_from([pack(a_chunk()), pack(a_text_chunk()), *pack_results(some_results())]),
 )
 
 
