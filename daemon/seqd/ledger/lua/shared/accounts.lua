@@ -53,11 +53,10 @@ end
 -- True when Redis has used more than its share of memory for new work. Measured four times a second
 -- at most, since INFO costs as much as the rest of a submit.
 local MEMORY_KNOWN_MS = 250
--- Until a worker has published the operator's share: the inbox may have filled Redis before.
-local UNKNOWN_SHARE = 0.8
 local memory_state
 local function memory_is_short()
-  local share = limit('memory_share') or UNKNOWN_SHARE
+  local share = limit('memory_share')
+  if not share then return false end
   memory_state = memory_state or redis.call('GET', PREFIX .. ':memory')
   if not memory_state then
     local info = redis.call('INFO', 'memory')
