@@ -6,6 +6,7 @@ order, and the label that each must get; it knows nothing of faults.
 
 import gzip
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -15,8 +16,9 @@ from typing import NamedTuple, Protocol
 
 from seqd.cli.demo.sample_data import compose_reviews
 from seqd.client import Client, JobHandle
+from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
-from seqd.models.version_files import VersionDraft
+from seqd.models.version_files import MANIFEST_NAME, VersionDraft
 from seqd.settings import Settings
 from seqd_schemas import Classification, DataFingerprint, ItemFailure, ItemSuccess
 
@@ -71,16 +73,7 @@ class Light:
         store = ModelStore(settings.store_dir, {})
         folder = store.new_folder("pace", "setup")
         (folder / "pace.json").write_text("{}")
-        data = DataFingerprint(description="nothing", records=1, sha256="0" * 64)
-        draft = VersionDraft(
-            model="pace",
-            plugin_version="1.0",
-            parameters={},
-            metrics={},
-            data=data,
-            created_at_ms=1,
-        )
-        store.publish(folder, draft)
+        store.publish(folder, _draft("pace"))
 
     def run_undisturbed(self, client: Client) -> None:
         return None
@@ -106,6 +99,17 @@ class Light:
 
     def truth(self, place: int) -> str | None:
         return None
+
+
+def _draft(model: str) -> VersionDraft:
+    return VersionDraft(
+        model=model,
+        plugin_version="1.0",
+        parameters={},
+        metrics={},
+        data=DataFingerprint(description="nothing", records=1, sha256="0" * 64),
+        created_at_ms=1,
+    )
 
 
 class Labelled(NamedTuple):
@@ -153,7 +157,15 @@ class Reviews:
         return cls(lambda: (Labelled(*review) for review in compose_reviews(count)))
 
     def prepare(self, settings: Settings) -> None:
-        return None
+        """Copy the starter into the store, so that it is the store that the workers need."""
+        starter = Registry.load(Settings(enabled_plugins=(self.plugin,))).model(self.plugin).starter
+        assert starter is not None
+        store = ModelStore(settings.store_dir, {})
+        folder = store.new_folder(self.plugin, "setup")
+        for path in starter.iterdir():
+            if path.is_file() and path.name != MANIFEST_NAME:
+                shutil.copy(path, folder)
+        store.publish(folder, _draft(self.plugin))
 
     def run_undisturbed(self, client: Client) -> None:
         began = time.monotonic()

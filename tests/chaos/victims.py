@@ -93,9 +93,9 @@ class Victims:
 
     def child_below(self, up_pid: int) -> int:
         """Wait for a worker's child on the host of one `seqd up`."""
-        groups = set(children_of(up_pid))
 
         def children() -> list[int]:
+            groups = children_of(up_pid)  # anew each time: a worker may have been replaced
             return [one.pid for one in self._up() if self._group_of(one) in groups]
 
         return _any_of(children, random.Random(0))
