@@ -10,6 +10,7 @@ BENCH  ?=
 SEED   ?= 1
 SEEDS  ?= $(SEED)
 HOSTILE_CASES ?= 500
+MINUTES ?= 30
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 # The Pythons that seqd supports; `make test-all` runs the smoke tests on each that is installed.
@@ -25,14 +26,14 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews soak bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 5 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer or needs several Pythons; about 10 minutes"
-	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases"
+	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
@@ -41,6 +42,8 @@ help:
 	@echo "make chaos-light chaos-reviews     one of the two"
 	@echo "make hostile   throw 10,000 and more hostile inputs at all that reads any, and walk"
 	@echo "               through the ledger at random; about 2 minutes"
+	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
+	@echo "               and soak.png"
 	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
 	@echo "               go to all of them; about 25 minutes"
@@ -71,7 +74,7 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(MAKE) --no-print-directory smoke-all
 
 test-long: SEEDS = 1 2 3 4 5
-test-long: chaos hostile
+test-long: chaos hostile soak
 
 smoke: $(VENV)/dev.stamp
 	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and not slow"
@@ -105,6 +108,9 @@ chaos-light: $(VENV)/dev.stamp
 
 chaos-reviews: $(VENV)/dev.stamp
 	$(BIN)/python tests/chaos/chaos_run.py --seeds $(SEEDS) --reviews $(REVIEWS)
+
+soak: $(VENV)/dev.stamp
+	$(BIN)/python -P tests/soak/soak_run.py --minutes $(MINUTES) --picture soak.png --figures soak.json
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
