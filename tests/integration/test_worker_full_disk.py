@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from redis_fixtures import Server, forget_keys
+from seqd.client import Client
 from seqd_schemas import ItemSuccess
-from worker_fixtures import Cluster, LiveWorker, live_settings, probe
+from up_builders import running_up
+from worker_fixtures import Cluster, LiveWorker, live_settings, probe, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -120,3 +122,25 @@ def assert_probe_is_green(worker: LiveWorker) -> str:
 def assert_it_works(cluster: Cluster) -> None:
     job = cluster.client().classify(["a", "b"], model="echo")
     assert all(isinstance(result, ItemSuccess) for result in job.results())
+
+
+@pytest.mark.slow
+def test_seqd_up_with_all_that_it_has_on_a_full_disk_goes_on_when_there_is_room(
+    disk: Disk, tmp_path: Path
+) -> None:
+    with (
+        running_up(disk.folder, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S) as up,
+        Client(settings=up.settings) as client,
+    ):
+        texts = [f"text {n}" for n in range(2_000)]
+        job = client.classify(texts, model="echo", parameters={"delay_ms": 1})
+        wait_until(lambda: job.record().counts.succeeded > 0, "the job has begun")
+        child, server = client.workers()[0].pid, up.endpoint().pid
+
+        disk.fill()
+        time.sleep(4.0)
+        disk.empty()
+
+        assert job.wait(timeout_s=30).counts.succeeded == 2_000
+        assert (client.workers()[0].pid, up.endpoint().pid) == (child, server)
+        assert "died" not in up.screen()
