@@ -115,7 +115,18 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     }
     told = _listed((where, reason) for reason, where in broken.items())
     why = f" Plugins that are broken there: {told}" if broken else ""
+    disabled = _disabled(workers)
+    if disabled:
+        why += f" Plugins that settings disable there: {', '.join(disabled)}."
     return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def _disabled(workers: Sequence[WorkerStatus]) -> list[str]:
+    """Return the plugins that are disabled somewhere and ready nowhere, the first of them."""
+    plugins = [plugin for status in workers for plugin in status.plugins]
+    ready = {plugin.name for plugin in plugins if plugin.state is PluginState.READY}
+    disabled = {plugin.name for plugin in plugins if plugin.state is PluginState.DISABLED}
+    return sorted(disabled - ready)[:_MOST_REASONS]
 
 
 def _listed(found: Iterable[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ from seqd.errors import InvalidSettings
 from seqd.local.child import log_path
 from seqd.local.endpoint import is_alive
 from seqd.local.restarts import RestartPolicy
+from seqd.local.run_files import DRAINING, HEARTBEAT, RunFolder
 from seqd.local.slots import Slot, parse_slots
 from seqd.local.supervisor import CONFIG_EXIT_STATUS, Change, Supervisor, WorkerChange
 from seqd.settings import Settings
@@ -132,6 +133,24 @@ def test_a_worker_that_is_killed_is_replaced_under_a_new_name(stage: Stage) -> N
     assert second.worker_id != first.worker_id
     assert second.worker_id.startswith("cpu:0@")
     assert stage.deaths[0] == first.worker_id
+
+
+def test_what_a_killed_worker_left_in_the_run_folder_is_removed(stage: Stage) -> None:
+    run = RunFolder(stage.settings.data_dir)
+    run.path.mkdir()
+    (run.path / "another.heartbeat").touch()
+
+    def leave_and_kill(change: WorkerChange) -> None:
+        for kind in (HEARTBEAT, DRAINING):
+            run.file(change.worker_id, kind).touch()
+        os.kill(change.pid, signal.SIGKILL)
+
+    stage.on(Change.READY, 1, leave_and_kill)
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    stage.run(OBEDIENT)
+
+    assert [path.name for path in run.path.iterdir()] == ["another.heartbeat"]
 
 
 def test_the_wait_grows_with_each_death_in_a_row(stage: Stage) -> None:

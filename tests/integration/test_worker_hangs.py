@@ -2,25 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from seqd_schemas import ItemFailure, ItemSuccess, WorkerState
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import Cluster, LiveWorker, probe, wait_until
 
 pytestmark = pytest.mark.processes
-
-
-def probe(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
-    """Ask as a container's liveness probe does, with no Redis anywhere."""
-    variables = {name: value for name, value in worker.environment.items() if "REDIS" not in name}
-    command = [sys.executable, "-m", "seqd", "worker", "--alive", "--name", worker.name]
-    return subprocess.run(
-        command, env=variables, capture_output=True, text=True, timeout=30, check=False
-    )
 
 
 @pytest.mark.parametrize(

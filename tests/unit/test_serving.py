@@ -66,6 +66,17 @@ def test_a_job_whose_plugin_is_broken_says_where_and_why() -> None:
     )
 
 
+def test_a_job_whose_plugin_may_be_disabled_names_those_that_are() -> None:
+    disabled = BROKEN.model_copy(update={"state": PluginState.DISABLED, "reason": "Not named."})
+
+    waiting = waiting_of(a_queued_job(), [a_worker("a", plugins=(disabled,), versions={})])
+
+    assert waiting is not None and waiting.message == (
+        "No worker that is up has a plugin with the model imdb_lstm. Plugins that settings disable "
+        "there: imdb_lstm."
+    )
+
+
 def test_a_job_for_which_no_slot_is_says_that() -> None:
     waiting = waiting_of(a_queued_job(), [a_worker(tasks=("train",))])
 

@@ -14,7 +14,6 @@ from seqd.local.slots import (
     gpus_of_listing,
     parse_slot,
     parse_slots,
-    quota_cores,
 )
 
 FORMS = (
@@ -151,19 +150,3 @@ def test_a_list_is_taken_exactly_when_no_slot_stands_twice(specs: list[str]) -> 
         assert len(set(specs)) < len(specs)
     else:
         assert names == specs
-
-
-@pytest.mark.parametrize(
-    ("limit", "allowed"),
-    [("200000 100000\n", 2), ("150000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", None)],
-)
-def test_a_containers_cpu_quota_is_rounded_up_to_whole_cores(
-    tmp_path: Path, limit: str, allowed: int | None
-) -> None:
-    (tmp_path / "cpu.max").write_text(limit)
-
-    assert quota_cores(tmp_path / "cpu.max") == allowed
-
-
-def test_a_machine_without_quotas_limits_nothing(tmp_path: Path) -> None:
-    assert quota_cores(tmp_path / "cpu.max") is None

@@ -79,6 +79,7 @@ def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[N
         waiting = waiting_of(handle.record(), client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
+            handle.notice.has_told(waiting.message)
         yield
 
 

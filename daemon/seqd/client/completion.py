@@ -6,12 +6,13 @@ is a hint: all jobs are read at the start, and again when it has been silent for
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from seqd.client.handle import JobHandle
+from seqd.client.waiting import WaitingNotice
 from seqd.errors import RedisUnreachable, UnknownJob
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_results
@@ -61,6 +62,7 @@ class Completion:
         self._ledger = ledger
         self._completion_stream = completion_stream
         self._pending = {handle.job_id: handle for handle in handles}
+        self._notice = WaitingNotice(ledger)
         self._total = len(self._pending)
         self._timeout_s = timeout_s
         self._deadline = monotonic() + (inf if timeout_s is None else timeout_s)
@@ -86,6 +88,7 @@ class Completion:
             elif monotonic() - heard_at >= LONGEST_SILENCE_S or monotonic() >= self._deadline:
                 yield from self._ended_among(list(self._pending))
                 self._check_time()
+                self._look_why_one_waits()
                 heard_at = monotonic()
 
     def _ended_among(self, job_ids: list[str]) -> Iterator[EndedJob]:
@@ -99,6 +102,13 @@ class Completion:
                     raise self._gone(job_id)
                 if row.state is not None:
                     yield EndedJob(self._pending.pop(job_id), row.state, row.blob)
+
+    def _look_why_one_waits(self) -> None:
+        """Tell why the first that is left waits; most jobs of one call are for one model."""
+        if self._pending:
+            handle = next(iter(self._pending.values()))
+            with self._in_reach(), suppress(UnknownJob):  # removed just now: told of next time
+                self._notice.look(self._ledger.jobs.get(handle.job_id))
 
     @contextmanager
     def _in_reach(self) -> Iterator[None]:

@@ -6,13 +6,14 @@ can stand for one job (`Client.job`).
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from seqd.client.requests import has_its_input
 from seqd.client.results import ResultReader, merged_results, results_by_now
-from seqd.client.waiting import with_waiting
+from seqd.client.waiting import WaitingNotice, with_waiting
 from seqd.errors import (
     InvalidRequest,
     JobCancelled,
@@ -52,6 +53,11 @@ class JobHandle:
         self.durable = durable
         self._ledger = ledger
         self._upload = upload
+
+    @cached_property
+    def notice(self) -> WaitingNotice:
+        """What tells, once for all that wait here, why the job waits."""
+        return WaitingNotice(self._ledger)
 
     def __repr__(self) -> str:
         return f"JobHandle({self.job_id!r})"
@@ -96,7 +102,9 @@ class JobHandle:
                 if not block and after == "0-0" and not self._ledger.jobs.exists(self.job_id):
                     block = True  # it may be on its way through the inbox
                     continue
-                if self.record().state.is_terminal:
+                record = self.record()
+                self.notice.look(record)
+                if record.state.is_terminal:
                     # The terminal event came between the two reads, or is behind `after`.
                     yield from self._ledger.jobs.events(self.job_id, after, block=False)
                     return
@@ -124,11 +132,14 @@ class JobHandle:
         after = self._ledger.jobs.last_event_id(self.job_id)
         while not (record := self.record()).state.is_terminal:
             self._raise_upload_error()
+            self.notice.look(record)
             left_s = deadline - monotonic()
             if left_s <= 0:
+                why = "" if record.waiting is None else f" It waits: {record.waiting.message}"
                 raise TimeoutError(
                     f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
                     f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
+                    f"{why}"
                 )
             wait_s = min(left_s, LONGEST_WAIT_S)
             for event in self._ledger.jobs.events(self.job_id, after, longest_wait_s=wait_s):
@@ -163,7 +174,9 @@ class JobHandle:
 
         with self._in_reach():
             self._settle()
-            yield from StreamReader(self._ledger, self.job_id, self._raise_upload_error)
+            yield from StreamReader(
+                self._ledger, self.job_id, self._raise_upload_error, self.notice
+            )
         self._raise_if_failed()
 
     def result_lines(self) -> Iterator[ResultLine]:
@@ -336,7 +349,7 @@ class JobHandle:
 
     def _lines(self) -> Iterator[ResultLine]:
         """Yield results; of a job of another sender only those of items known to be the same."""
-        reader = ResultReader(self._ledger, self.job_id, self._raise_upload_error)
+        reader = ResultReader(self._ledger, self.job_id, self._raise_upload_error, self.notice)
         for number, line in enumerate(reader, start=1):
             if self._upload is not None:
                 self._upload.wait_until_compared(number)

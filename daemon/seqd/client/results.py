@@ -5,6 +5,7 @@ Waits on the job's event stream instead of polling.
 
 from collections.abc import Callable, Iterator
 
+from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobDamaged
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
@@ -24,10 +25,17 @@ from seqd_schemas import (
 class ResultReader:
     """One pass over a job's results, each with the line of JSON that it is."""
 
-    def __init__(self, ledger: Ledger, job_id: str, check_upload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        job_id: str,
+        check_upload: Callable[[], None],
+        notice: WaitingNotice,
+    ) -> None:
         self._ledger = ledger
         self._job_id = job_id
         self._check_upload = check_upload
+        self._notice = notice
 
     def __iter__(self) -> Iterator[ResultLine]:
         position = ResultPosition(0)
@@ -44,8 +52,11 @@ class ResultReader:
                 yield from self._rest(record, position.unit)
                 return
             self._check_upload()
-            for event in self._ledger.jobs.events(self._job_id, after):
-                after = event.id
+            events = self._ledger.jobs.events(self._job_id, after)
+            if events:
+                after = events[-1].id
+            else:
+                self._notice.look(record)
 
     def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
         """Yield what a job that ended early still has: late results, and the undone items."""

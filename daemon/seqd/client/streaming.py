@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from seqd.client.results import raise_where_missing, rest_of_unit
+from seqd.client.waiting import WaitingNotice
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import unpack_lines
 from seqd.ledger.jobs import StreamPosition
@@ -68,10 +69,17 @@ class _Given:
 class StreamReader:
     """One pass over a job's texts. Holds the counts of samples whose unit is not done yet."""
 
-    def __init__(self, ledger: Ledger, job_id: str, check_upload: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        job_id: str,
+        check_upload: Callable[[], None],
+        notice: WaitingNotice,
+    ) -> None:
         self._jobs = ledger.jobs
         self._job_id = job_id
         self._check_upload = check_upload
+        self._notice = notice
         #: Units before this one are done, and of those after it, these.
         self._next = 0
         self._ahead: set[int] = set()
@@ -94,6 +102,8 @@ class StreamReader:
                     yield from self._to_the_end(record, reached)
                     return
                 self._check_upload()
+                if block and not entries:
+                    self._notice.look(record)
                 read_at = monotonic()
             place, block = reached, True
 

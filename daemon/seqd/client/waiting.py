@@ -1,10 +1,16 @@
-"""Job records as clients see them: they say when no worker that is up can run the job, and why."""
+"""Jobs that no worker that is up can run, as clients see them: their records say so, and why.
 
+Whoever waits for such a job is told by a line in the log.
+"""
+
+import logging
 from collections.abc import Sequence
 from time import time
 
 from seqd.ledger import Ledger
 from seqd_schemas import JobRecord
+
+log = logging.getLogger(__name__)
 
 #: Seconds for which what workers have published is not read again. A job is read often.
 _WORKERS_AGE_S = 2.0
@@ -27,6 +33,25 @@ def with_waiting(ledger: Ledger, records: Sequence[JobRecord]) -> list[JobRecord
         record if reason is None else record.model_copy(update={"waiting": reason})
         for record, reason in zip(records, reasons, strict=True)
     ]
+
+
+class WaitingNotice:
+    """Tells in the log why a job waits that somebody waits for: each reason once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._told = ""
+
+    def look(self, record: JobRecord) -> None:
+        """Tell what is new; called when nothing has been heard of the job for a while."""
+        (record,) = with_waiting(self._ledger, [record])
+        if record.waiting is not None and record.waiting.message != self._told:
+            self._told = record.waiting.message
+            log.warning("job=%s waits: %s", record.job_id, self._told)
+
+    def has_told(self, message: str) -> None:
+        """Do not tell this one: a command has, in its own way."""
+        self._told = message
 
 
 def _is_young(record: JobRecord, now_s: float) -> bool:

@@ -3,7 +3,6 @@
 It listens on the loopback address only, with a password that stands in its configuration file.
 """
 
-import os
 import secrets
 import signal
 import socket
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
+from seqd.local.cgroups import memory_bytes
 from seqd.local.child import last_lines, open_log
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
@@ -110,7 +110,8 @@ class ServerConfig:
             "stream-node-max-bytes 1024",
             # Jobs must never be evicted; a full server refuses, and the client says so.
             "maxmemory-policy noeviction",
-            f"maxmemory {_half_of_memory_bytes()}",
+            # The other half is for the models, and for the copy-on-write of an AOF rewrite.
+            f"maxmemory {memory_bytes() // 2}",
             *_unsafe_off(binary),
         ]
 
@@ -128,11 +129,6 @@ def _unsafe_off(binary: ServerBinary) -> list[str]:
         switches = ("enable-protected-configs", "enable-debug-command", "enable-module-command")
         return [f"{switch} no" for switch in switches]
     return ['rename-command DEBUG ""', 'rename-command MODULE ""']
-
-
-def _half_of_memory_bytes() -> int:
-    # The other half is for the models, and for the copy-on-write of an AOF rewrite.
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def _quoted(path: Path) -> str:

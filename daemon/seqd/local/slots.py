@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from seqd.errors import InvalidSettings
+from seqd.local.cgroups import quota_cores
 from seqd_schemas import Task
 
 #: Serving slots that `auto` makes at most; each one's TensorFlow takes 0.7 GB of memory.
@@ -126,16 +127,7 @@ def cores() -> int:
         allowed = len(os.sched_getaffinity(0))
     else:
         allowed = os.cpu_count() or 1
-    return max(1, min(allowed, quota_cores(Path("/sys/fs/cgroup/cpu.max")) or allowed))
-
-
-def quota_cores(path: Path) -> int | None:
-    """Read a cgroup's limit, such as `200000 100000` for two cores; None without one."""
-    try:
-        quota_us, period_us = path.read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None  # No cgroup of version 2 here: nothing limits us.
-    return None if quota_us == "max" else -(-int(quota_us) // int(period_us))
+    return max(1, min(allowed, quota_cores() or allowed))
 
 
 def check_device(slot: Slot) -> None:

@@ -18,6 +18,7 @@ from typing import Self
 
 from seqd.local.child import Child, log_path, make_log_folder
 from seqd.local.restarts import RESTARTS, RestartPolicy
+from seqd.local.run_files import RunFolder
 from seqd.local.slots import Slot
 from seqd.settings import Settings
 
@@ -345,13 +346,13 @@ class Supervisor:
             place.deaths_in_a_row = deaths
             place.due_s = time.monotonic() + wait_s
             self._tell(Change.DIED, place, f"{child.end_in_words()}; starts again in {wait_s:g} s")
-        place.child = None
+        self._forget(place)
         self._on_worker_death(child.worker_id)
 
     def _reap_stopped(self, place: _Place) -> None:
         child = _child(place)
         self._tell(Change.STOPPED, place, child.end_in_words())
-        place.child = None
+        self._forget(place)
         if child.exit_status() != 0:
             self._on_worker_death(child.worker_id)
 
@@ -360,8 +361,13 @@ class Supervisor:
         detail = "forced" if forced else f"did not end within {self._grace_s:g} s"
         child = _child(place)
         self._tell(Change.KILLED, place, detail)
-        place.child = None
+        self._forget(place)
         self._on_worker_death(child.worker_id)
+
+    def _forget(self, place: _Place) -> None:
+        """Remove what the worker of a place may have left: no other has its name."""
+        RunFolder(self._settings.data_dir).remove_files_of(_child(place).worker_id)
+        place.child = None
 
     def _running(self) -> list[_Place]:
         return [place for place in self._places if place.child is not None]

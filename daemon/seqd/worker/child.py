@@ -34,7 +34,7 @@ from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
 from seqd.worker.faults import sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.items import ItemRunner
-from seqd.worker.liveness import HeartbeatFile
+from seqd.worker.liveness import start_heartbeats
 from seqd.worker.logs import configure_logging, log_and_continue
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.training.train import TrainingRunner
@@ -295,7 +295,7 @@ def start_child(**_: object) -> None:
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     settings = load_settings()
-    HeartbeatFile(settings, settings.worker).start()
+    start_heartbeats(settings)
     _open_loop()
 
 

@@ -21,6 +21,7 @@ from celery.apps.worker import Worker
 from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
+from seqd.local.run_files import DEVICE_FAULT, DRAINING, RunFolder
 from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class Flag:
     """
 
     def __init__(self, settings: Settings, worker: str, name: str) -> None:
-        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.{name}"
+        self._path = RunFolder(settings.data_dir).file(worker, name)
 
     def raise_(self) -> None:
         """Create the file."""
@@ -60,14 +61,14 @@ class DrainFlag(Flag):
     """By which a node tells its child to claim nothing more."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
-        super().__init__(settings, worker, "draining")
+        super().__init__(settings, worker, DRAINING)
 
 
 class DeviceFlag(Flag):
     """By which a child tells its node that the device is sick: the worker is to start anew."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
-        super().__init__(settings, worker, "device-fault")
+        super().__init__(settings, worker, DEVICE_FAULT)
 
 
 def start_anew(device: DeviceFlag, drain: DrainFlag) -> None:

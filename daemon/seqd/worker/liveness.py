@@ -1,32 +1,49 @@
-"""Liveness of a worker's child: the heartbeat file that it writes, and who reads it.
+"""Liveness of a worker's child: its heartbeat, and who reads it.
 
-A thread of the child writes the file again every `heartbeat_s` seconds. That proves that Python
-runs there, and needs no Redis; it says nothing of progress, which is for `leases` to judge. The
-watchdog reads it in the worker's parent, and `seqd worker --alive` for an operator's probe.
+Two threads of the child have it beat every `heartbeat_s` seconds: one in memory that its parent
+shares, where the watchdog reads it, and one in a file, for `seqd worker --alive`, an operator's
+probe. So a disk that is full or hangs costs no child. A heartbeat proves that Python runs there,
+and needs no Redis; it says nothing of progress, which is for `leases` to judge.
 """
 
 import logging
 import os
 import signal
+import struct
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from time import monotonic, sleep
-from typing import Self
+from time import monotonic, sleep, time
+from typing import Final, Protocol, Self
 
+from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
 
 log = logging.getLogger(__name__)
+
+#: Bytes of the file, which are written in place: that takes no space on a disk that is full.
+_FILE_BYTES: Final = 64
+
+#: Seconds between two lines in the log on a file that cannot be written.
+WARN_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """One heartbeat. Two are equal only if they are the same one."""
 
+    #: 0 where the disk had no room to say which process.
     pid: int
     #: On the monotonic clock, which all processes of a machine share, and no other machine does.
     at_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return a heartbeat of this process."""
+        return cls(os.getpid(), monotonic())
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -38,44 +55,132 @@ class Heartbeat:
         return f"{self.pid} {self.at_s}"
 
 
+class Heartbeats(Protocol):
+    """Where the watchdog reads a child's heartbeat."""
+
+    def last(self) -> Heartbeat | None:
+        """Return the last one; None before the first."""
+
+
+class HeartbeatMemory:
+    """Memory in which a child's heartbeat is, shared with its parent; on Linux only.
+
+    It belongs to the parent. The child opens it by the parent's descriptor, since a spawned process
+    inherits none.
+    """
+
+    _RECORD = struct.Struct("=qd")
+    _NAME = "seqd-heartbeat"
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def create(cls) -> Self:
+        """Make it, in the parent, before its child starts."""
+        memory = cls(os.memfd_create(cls._NAME))
+        memory._put(Heartbeat(0, 0.0))
+        return memory
+
+    @classmethod
+    def of_parent(cls) -> Self | None:
+        """Open that of this process's parent; None where it has none."""
+        folder = Path(f"/proc/{os.getppid()}/fd")
+        for link in folder.iterdir() if os.access(folder, os.R_OK) else ():
+            with suppress(FileNotFoundError):  # closed just now
+                if str(link.readlink()).startswith(f"/memfd:{cls._NAME} "):
+                    return cls(os.open(link, os.O_RDWR | os.O_CLOEXEC))
+        log.warning("no heartbeat memory in %s: a hang in C code will not be noticed", folder)
+        return None
+
+    def beat(self) -> None:
+        """Put in a heartbeat of this process."""
+        self._put(Heartbeat.now())
+
+    def last(self) -> Heartbeat | None:
+        """Return the last heartbeat; None before the first."""
+        heartbeat = Heartbeat(*self._RECORD.unpack(os.pread(self._descriptor, 16, 0)))
+        return heartbeat if heartbeat.pid else None
+
+    def _put(self, heartbeat: Heartbeat) -> None:
+        os.pwrite(self._descriptor, self._RECORD.pack(heartbeat.pid, heartbeat.at_s), 0)
+
+
 class HeartbeatFile:
     """The file, for who writes it and who reads it."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
-        self._path = settings.data_dir / "run" / f"{worker.replace('/', '_')}.heartbeat"
-        self._every_s = settings.heartbeat_s
+        self.path = RunFolder(settings.data_dir).file(worker, HEARTBEAT)
+        self._warned_s = -WARN_EVERY_S
 
-    def start(self) -> None:
-        """Write a heartbeat now, and from a thread of this process as long as it lives."""
-        self._write()
-        Thread(target=self._keep_writing, name="seqd-heartbeat", daemon=True).start()
+    def beat(self) -> None:
+        """Write a heartbeat of this process. Raises nothing: what fails is logged once a minute."""
+        try:
+            self._write(Heartbeat.now())
+        except OSError as error:
+            if monotonic() - self._warned_s >= WARN_EVERY_S:
+                self._warned_s = monotonic()
+                log.warning("no heartbeat written to %s: %s; tried again", self.path, error)
 
     def last(self) -> Heartbeat | None:
         """Return the last heartbeat; None before the first one and after the worker's end."""
         try:
-            return Heartbeat.parse(self._path.read_text())
-        except FileNotFoundError:
+            with self.path.open("rb") as file:
+                text = file.read(_FILE_BYTES).decode("ascii", errors="replace")
+                written_s = os.fstat(file.fileno()).st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            return Heartbeat.parse(text)
+        except ValueError:  # the disk had no room for it
+            return Heartbeat(0, monotonic() - (time() - written_s))
+
+    def written_s(self) -> float | None:
+        """Return when it was last written, on the file system's clock; None where it is missing."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
             return None
 
     def remove(self) -> None:
         """Remove the file; at boot and when the node has stopped."""
-        self._path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
-    def _keep_writing(self) -> None:
+    def _write(self, heartbeat: Heartbeat) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            os.pwrite(descriptor, str(heartbeat).ljust(_FILE_BYTES).encode(), 0)
+        except OSError:
+            # An empty file and its time need no room.
+            os.ftruncate(descriptor, 0)
+            os.utime(descriptor, (time(), time()))
+        finally:
+            os.close(descriptor)
+
+
+def start_heartbeats(settings: Settings) -> None:
+    """Begin this child's heartbeats, which last as long as it lives."""
+    every_s = settings.heartbeat_s
+    memory = HeartbeatMemory.of_parent() if has_memory() else None
+    if memory is not None:
+        _repeat(memory.beat, every_s, "seqd-heartbeat")
+    _repeat(HeartbeatFile(settings, settings.worker).beat, every_s, "seqd-heartbeat-file")
+
+
+def has_memory() -> bool:
+    """Return True on a system where parent and child can share `HeartbeatMemory`."""
+    return hasattr(os, "memfd_create")
+
+
+def _repeat(beat: Callable[[], None], every_s: float, name: str) -> None:
+    def keep_beating() -> None:
         while True:
-            sleep(self._every_s)
-            try:
-                self._write()
-            except OSError as error:
-                # Such as a full disk: without a heartbeat for long, this child is ended.
-                log.warning("no heartbeat written to %s: %s", self._path, error)
+            sleep(every_s)
+            beat()
 
-    def _write(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        heartbeat = Heartbeat(os.getpid(), monotonic())
-        aside = Path(f"{self._path}.{heartbeat.pid}")
-        aside.write_text(str(heartbeat))
-        aside.replace(self._path)
+    beat()
+    Thread(target=keep_beating, name=name, daemon=True).start()
 
 
 def liveness_of(settings: Settings, worker: str) -> tuple[bool, str]:
@@ -86,11 +191,12 @@ def liveness_of(settings: Settings, worker: str) -> tuple[bool, str]:
     heartbeat = HeartbeatFile(settings, worker).last()
     if heartbeat is None:
         return False, (
-            f"No worker {worker} has a heartbeat in {settings.data_dir / 'run'}: it has not "
-            "started yet, it has ended, or it has another SEQD_DATA_DIR or --name."
+            f"No worker {worker} has a heartbeat in {RunFolder(settings.data_dir).path}: it has "
+            "not started yet, it has ended, or it has another SEQD_DATA_DIR or --name."
         )
     age_s = monotonic() - heartbeat.at_s
-    said = f"Worker {worker}, process {heartbeat.pid}, heartbeat {age_s:.1f} s ago"
+    process = f", process {heartbeat.pid}" if heartbeat.pid else ""
+    said = f"Worker {worker}{process}, heartbeat {age_s:.1f} s ago"
     if 0 <= age_s <= settings.lease_s:
         return True, f"{said}."
     return False, f"{said}; allowed: {settings.lease_s:g} s (SEQD_LEASE_S)."
@@ -105,7 +211,7 @@ class Watchdog(PeriodicTask):
     counts the crash against the units.
     """
 
-    def __init__(self, settings: Settings, heartbeats: HeartbeatFile) -> None:
+    def __init__(self, settings: Settings, heartbeats: Heartbeats) -> None:
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
         self._standstill = Standstill(settings.heartbeat_s)

@@ -34,8 +34,9 @@ from seqd.worker.context import (
 )
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
-from seqd.worker.liveness import HeartbeatFile, Watchdog
+from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
 from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.run_garbage import RunGarbage
 from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class Node:
         self._identity = identity
         self._drain = DrainFlag(settings, identity.name)
         self._device = DeviceFlag(settings, identity.name)
-        self._heartbeats = HeartbeatFile(settings, identity.name)
+        self._heartbeat = HeartbeatFile(settings, identity.name)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
@@ -89,7 +90,10 @@ class Node:
             self._publish_catalog,
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
-        self._watchdog = Watchdog(settings, self._heartbeats)
+        self._watchdog = Watchdog(
+            settings, HeartbeatMemory.create() if has_memory() else self._heartbeat
+        )
+        self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._app = create_app(settings.redis_url, settings)
 
     def boot(self) -> None:
@@ -115,7 +119,7 @@ class Node:
         self._release_former()
         self._drain.lower()
         self._device.lower()
-        self._heartbeats.remove()
+        self._heartbeat.remove()
         self._outage.limit_s = 0.0
 
     def serve(self) -> int:
@@ -123,6 +127,7 @@ class Node:
         listener = _listener(self._app, self._identity, self._routes)
         EndSignals(listener, self._begin_drain).install()
         self._watchdog.start()
+        self._run_garbage.start()
         worker_ready.connect(self._on_ready, weak=False)
         task_failure.connect(self._on_failure, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
@@ -147,8 +152,9 @@ class Node:
         self._reconciler.close()
         self._inbox.close()
         self._watchdog.close()
+        self._run_garbage.close()
         self._device.lower()
-        self._heartbeats.remove()
+        self._heartbeat.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
                 self._drain.lower()

@@ -1,0 +1,129 @@
+"""Heartbeats: the file of the probe, the memory of the watchdog, and what is left in `run/`."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from seqd.local.run_files import LEFT_BEHIND_S, RunFolder
+from seqd.settings import Settings
+from seqd.worker import liveness
+from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, has_memory, liveness_of
+from seqd.worker.run_garbage import RunGarbage
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path)
+
+
+def test_a_heartbeat_is_written_in_place_and_read_by_the_probe(settings: Settings) -> None:
+    file = HeartbeatFile(settings, "w1")
+
+    file.beat()
+    first = file.path.stat()
+    file.beat()
+
+    assert (file.path.stat().st_ino, file.path.stat().st_size) == (first.st_ino, 64)
+    heartbeat = file.last()
+    assert heartbeat is not None and heartbeat.pid == os.getpid()
+    is_alive, said = liveness_of(settings, "w1")
+    assert is_alive and said == f"Worker w1, process {os.getpid()}, heartbeat 0.0 s ago."
+
+
+def test_a_heartbeat_of_release_0_2_0_is_read(settings: Settings) -> None:
+    file = HeartbeatFile(settings, "w1")
+    file.path.parent.mkdir()
+    file.path.write_text(f"4711 {time.monotonic()}")
+
+    assert liveness_of(settings, "w1") == (True, "Worker w1, process 4711, heartbeat 0.0 s ago.")
+
+
+def test_a_file_without_room_for_a_heartbeat_counts_by_its_time(settings: Settings) -> None:
+    file = HeartbeatFile(settings, "w1")
+    file.path.parent.mkdir()
+    file.path.touch()
+
+    assert liveness_of(settings, "w1") == (True, "Worker w1, heartbeat 0.0 s ago.")
+    os.utime(file.path, (0, time.time() - 31))
+    assert liveness_of(settings, "w1") == (
+        False,
+        "Worker w1, heartbeat 31.0 s ago; allowed: 30 s (SEQD_LEASE_S).",
+    )
+
+
+def test_a_file_that_cannot_be_written_is_logged_once_a_minute_and_tried_again(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = HeartbeatFile(settings, "w1")
+    file.path.parent.write_text("a file in the place of the folder")
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            file.beat()
+        assert len(caplog.messages) == 1
+        monkeypatch.setattr(liveness, "WARN_EVERY_S", 0.0)
+        file.beat()
+
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith(f"no heartbeat written to {file.path}: ")
+    file.path.parent.unlink()
+    file.beat()
+    assert file.last() is not None
+
+
+@pytest.mark.skipif(not has_memory(), reason="needs memory with a descriptor, as Linux has it")
+def test_a_spawned_child_beats_in_the_memory_of_its_parent() -> None:
+    memory = HeartbeatMemory.create()
+    assert memory.last() is None
+    program = "from seqd.worker.liveness import HeartbeatMemory as M; M.of_parent().beat()"
+
+    with subprocess.Popen([sys.executable, "-c", program]) as child:
+        assert child.wait(30) == 0
+
+    heartbeat = memory.last()
+    assert heartbeat is not None and heartbeat.pid == child.pid
+    assert 0 <= time.monotonic() - heartbeat.at_s < 30
+
+
+def left_in(folder: RunFolder, name: str, age_s: float) -> None:
+    path = folder.path / name
+    path.touch()
+    written_s = time.time() - age_s
+    os.utime(path, (written_s, written_s))
+
+
+def test_files_of_workers_that_were_silent_for_a_day_are_removed_and_no_others(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = HeartbeatFile(settings, "own")
+    own.beat()
+    folder = RunFolder(settings.data_dir)
+    old_s, young_s = LEFT_BEHIND_S + 60, LEFT_BEHIND_S - 60
+    for name in ("dead.heartbeat", "dead.draining", "half.heartbeat.4711", "flag.device-fault"):
+        left_in(folder, name, old_s)
+    # One that has drained for long, and has a heartbeat, and files that are not ours.
+    for name, age_s in [("slow.draining", old_s), ("slow.heartbeat", young_s), ("notes", old_s)]:
+        left_in(folder, name, age_s)
+
+    with caplog.at_level(logging.INFO):
+        RunGarbage(settings, own).run_once()
+
+    assert sorted(path.name for path in folder.path.iterdir()) == (
+        ["notes", "own.heartbeat", "slow.draining", "slow.heartbeat"]
+    )
+    assert caplog.messages == ["removed files of workers that ended long ago: dead, flag, half"]
+
+
+def test_a_worker_without_a_heartbeat_of_its_own_removes_nothing(settings: Settings) -> None:
+    folder = RunFolder(settings.data_dir)
+    folder.path.mkdir()
+    left_in(folder, "dead.heartbeat", 2 * LEFT_BEHIND_S)
+
+    RunGarbage(settings, HeartbeatFile(settings, "own")).run_once()
+
+    assert (folder.path / "dead.heartbeat").exists()
