@@ -31,6 +31,7 @@ from seqd.ledger.redis import trouble_of
 from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
+from seqd.worker.pool import ChildPool
 from seqd.worker.reconnect import ReconnectingConsumer, silence_repeats
 from seqd_schemas import wakeup_queue
 
@@ -62,7 +63,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         # With this on, a Redis restart loses the message for good.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_consumer=f"{ReconnectingConsumer.__module__}:{ReconnectingConsumer.__name__}",
-        worker_pool="prefork",
+        worker_pool=f"{ChildPool.__module__}:{ChildPool.__name__}",
         worker_concurrency=1,
         # A forked child would inherit dead thread pools; a spawned one gets the slot's
         # environment before any library is imported.
