@@ -4,13 +4,13 @@ Pure: reads a request and what workers published, changes nothing, and needs no 
 inbox both call it, so that they refuse the same things in the same words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from seqd.analysis.sweeps import combinations_of
-from seqd.errors import InvalidParameters, InvalidRequest, UnknownModel
+from seqd.errors import ArtifactDamaged, InvalidParameters, InvalidRequest, UnknownModel
 from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
@@ -45,8 +45,9 @@ class Admitted:
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     """Return how a job runs, after checking it against the catalog: entries by model name.
 
-    Raises UnknownModel for a model, version or label that there is not, InvalidParameters for
-    a preset or parameter, InvalidRequest for a task or named data set. Says what there is.
+    Raises UnknownModel for a model, version or label that there is not, ArtifactDamaged where its
+    labels cannot be read, InvalidParameters for a preset or parameter, InvalidRequest for a task or
+    named data set. Says what there is.
     """
     name, wanted = ModelReference.parse(job.model)
     entry = _find(name, catalog)
@@ -93,7 +94,8 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
     """Return the version that is meant by the part of a model reference after `@`.
 
     None means the label `production` where it is set, else `latest`; `latest` is the
-    highest version unless the label was moved. Raises UnknownModel.
+    highest version unless the label was moved. Raises UnknownModel, also for a label of a version
+    that is gone, and ArtifactDamaged where the labels cannot be read.
     """
     versions = [summary.version for summary in entry.versions]
     if not versions:
@@ -101,14 +103,30 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
             f"model {entry.model!r} has no version yet: train one with `seqd train {entry.model}`."
         )
     labels = {"latest": max(versions), **entry.labels}
-    if wanted is None:
-        return labels.get("production", labels["latest"])
     if isinstance(wanted, int):
         if wanted in versions:
             return wanted
-    elif wanted in labels:
-        return labels[wanted]
-    raise UnknownModel(_unknown_version(entry, wanted, versions, labels))
+        raise UnknownModel(_unknown_version(entry, wanted, versions, labels))
+    if entry.labels_fault is not None:
+        raise ArtifactDamaged(
+            f"the labels of {entry.model} mean nothing now: {entry.labels_fault}, or ask for a "
+            f"version, such as {entry.model}@{versions[-1]}."
+        )
+    label = wanted or ("production" if "production" in labels else "latest")
+    if label not in labels:
+        raise UnknownModel(_unknown_version(entry, label, versions, labels))
+    if _is_gone(labels[label], versions):
+        gone = _unknown_version(entry, labels[label], versions, labels)
+        raise UnknownModel(f"the label {label!r} stands for a version that is gone: {gone}")
+    return labels[label]
+
+
+def _is_gone(version: int, versions: Sequence[int]) -> bool:
+    """Return True for a version that would be listed if it were there: the newest are."""
+    from seqd_schemas import MAX_VERSIONS  # here: a client is imported without the fleet's records
+
+    is_all = len(versions) < MAX_VERSIONS
+    return version not in versions and (is_all or version > versions[0])
 
 
 def _find(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntry":

@@ -249,6 +249,11 @@ class CatalogEntry(WireModel):
     labels: dict[Label, Count] = Field(
         max_length=1_024, description="Labels and the versions they point to."
     )
+    labels_fault: ShortText | None = Field(
+        default=None,
+        description="What is wrong with the stored labels: they mean nothing then, nor does the "
+        "bare name, and only versions can be asked for. None where nothing is.",
+    )
     max_output_characters: Count | None = Field(
         default=None,
         description="Characters that one item may make a task write, where the task states it: the "

@@ -73,7 +73,10 @@ class Keys:
         return f"{self.job(job_id)}:failed"
 
     def faults(self, job_id: str) -> str:
-        """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since."""
+        """HASH unit → `COUNT MILLISECONDS WORKER`: released by workers not fit for it, since.
+
+        And `UNIT death` → `silent MESSAGE` or `died MESSAGE`: how the last worker died with it.
+        """
         return f"{self.job(job_id)}:faults"
 
     def digests(self, job_id: str) -> str:

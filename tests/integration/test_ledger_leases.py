@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_classify_job, inline
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, Environment
-from seqd.ledger.work import Unit
+from seqd.ledger.work import Death, Unit
 
 pytestmark = pytest.mark.processes
 
@@ -72,6 +72,42 @@ def test_a_unit_says_how_often_it_was_released_by_workers_not_fit_for_it_and_by_
     environment.commit(faulted)
     environment.commit(other)
     assert environment.redis.exists(environment.keys.faults(job_id)) == 0
+
+
+def test_how_a_worker_died_is_noted_for_its_units_and_told_once_a_job(
+    environment: Environment,
+) -> None:
+    work, death = environment.ledger.work, Death(is_silent=True, message='It "hung" in a\nloop.')
+    job_id = environment.submit_units(3)
+    for _ in range(2):
+        environment.claim_unit("worker-a")
+
+    work.release_worker("worker-a", crashed=True, death=death)
+
+    units = [environment.claim_unit("worker-b") for _ in range(3)]
+    assert [unit.death for unit in units] == [death, death, None]
+    assert [unit.faults for unit in units] == [None, None, None]
+    assert environment.events(job_id).count("log") == 1
+    for unit in units:
+        environment.commit(unit)
+    assert environment.redis.exists(environment.keys.faults(job_id)) == 0
+
+
+def test_how_a_worker_dies_can_be_noted_before_its_leases_run_out(hasty: Environment) -> None:
+    death = Death(is_silent=False, message="It stands still.")
+    job_id = hasty.submit_units(1)
+    unit = hasty.claim_unit("worker-a")
+    assert hasty.ledger.work.release_unit(unit, faulted_by="worker-c")
+    hasty.claim_unit("worker-a")
+
+    hasty.ledger.work.note_death("worker-a", death)
+    hasty.expire_due()
+
+    again = hasty.claim_unit("worker-b")
+    assert (again.crashes, again.death) == (1, death)
+    assert again.faults is not None
+    assert again.faults.worker == "worker-c"
+    assert hasty.events(job_id).count("log") == 1
 
 
 def test_a_lease_is_lost_when_another_worker_has_the_unit(hasty: Environment) -> None:

@@ -1,25 +1,30 @@
 """Children that come to a stand: in Python, in C code, or stopped from outside."""
 
 import os
+import re
 import signal
 import time
 
 import pytest
 
-from seqd_schemas import ItemFailure, ItemSuccess, WorkerState
+from seqd_schemas import ItemFailure, ItemSuccess, Log, WorkerState
 from worker_fixtures import Cluster, LiveWorker, probe, wait_until
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.mark.parametrize(
-    ("trick", "who_ended_it"),
-    [("spin", "plugin hung: no sign of life"), ("hold", "child hung: pid=")],
+    ("trick", "who_ended_it", "function"),
+    [
+        ("spin", "plugin hung: no sign of life", "_spins"),
+        ("hold", "child hung: pid=", "_holds_the_interpreter"),
+        pytest.param("sleep", "plugin hung: no sign of life", "_sleeps", marks=pytest.mark.slow),
+    ],
 )
 def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
-    empty_cluster: Cluster, trick: str, who_ended_it: str
+    empty_cluster: Cluster, trick: str, who_ended_it: str, function: str
 ) -> None:
-    worker = empty_cluster.start_ready(max_attempts=1, max_silent_s=1.0)
+    worker = empty_cluster.start_ready(max_silent_s=1.0)
 
     job = empty_cluster.client().classify(["t0", trick], model="echo")
     results = list(job.results())
@@ -27,8 +32,16 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
     assert isinstance(results[0], ItemSuccess)
     assert isinstance(results[1], ItemFailure)
     assert results[1].error.code == "worker_crashed"
+    where = (
+        r"The plugin did not ask whether to stop for \d+ s; "
+        rf"it stood in seqd_light\.py, line \d+, in {function}\."
+    )
+    assert re.search(where, results[1].error.message)
     # Once with its neighbour, once alone.
     assert worker.whole_log().count(who_ended_it) == 2
+    assert re.search(rf"stack of pid=\d+: .*seqd_light\.py:\d+ {function} < ", worker.whole_log())
+    warnings = [event.message for event in job.events() if isinstance(event, Log)]
+    assert any(re.search(where, message) for message in warnings)
     assert job.record().counts.errored == 1
 
 

@@ -13,12 +13,13 @@ names a place (load, warm_up, classify, generate, train) and what is raised ther
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
 
-import ctypes
 import errno
 import json
 import os
 import random
+import re
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,9 @@ class TrainParameters(PluginParameters):
     epochs: int = Field(default=2, ge=1, le=1_000, description="Epochs.")
     step_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds a step takes.")
     trick: str = Field(
-        default="", max_length=16, description="bug, exit, nan, deaf, ballast, disk or nothing."
+        default="",
+        max_length=16,
+        description="bug, exit, quit, spin, nan, deaf, ballast, disk or nothing.",
     )
     diary: str = Field(default="", max_length=256, description="File to note each step in.")
     accuracy: float = Field(default=0, ge=0, le=1, description="Accuracy to claim, if any.")
@@ -107,8 +110,30 @@ def _dies_of(number: signal.Signals) -> Callable[[Sequence[WorkItem]], None]:
 
 
 def _holds_the_interpreter(items: Sequence[WorkItem]) -> None:
-    # PyDLL, unlike CDLL, keeps the lock during the call: no thread of this process runs.
-    ctypes.PyDLL(None).sleep(600)
+    # `re` keeps the interpreter's lock, and this takes years: no thread of this process runs.
+    re.match("(a+)+$", "a" * 64 + "b")
+
+
+def _sleeps(items: Sequence[WorkItem]) -> None:
+    time.sleep(600)
+
+
+def _quits(items: Sequence[WorkItem]) -> None:
+    sys.exit(3)
+
+
+def _throws(error: BaseException) -> Callable[[Sequence[WorkItem]], None]:
+    def throw(items: Sequence[WorkItem]) -> None:
+        raise error
+
+    return throw
+
+
+class Unreadable(Exception):
+    """Has no text that can be read, and tries to end whoever asks for it."""
+
+    def __str__(self) -> str:
+        sys.exit(4)
 
 
 def _spins(items: Sequence[WorkItem]) -> None:
@@ -121,12 +146,13 @@ class CudaError(RuntimeError):
 
 
 #: What a sick worker raises; `nan` raises nothing and gives numbers that are none.
-SICKNESSES: dict[str, Callable[[], Exception]] = {
+SICKNESSES: dict[str, Callable[[], BaseException]] = {
     "cuda": lambda: CudaError("CUDA error: an illegal memory access was encountered"),
     "bug": lambda: ValueError("this worker was made to raise for everything"),
     "memory": lambda: MemoryError("Unable to allocate 8 GiB"),
     "library": lambda: ModuleNotFoundError("No module named 'heavy'", name="heavy"),
     "disk": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
+    "quit": lambda: SystemExit(3),
 }
 
 
@@ -156,6 +182,12 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "segfault": _dies_of(signal.SIGSEGV),
     "kill": _dies_of(signal.SIGKILL),
     "spin": _spins,
+    "sleep": _sleeps,
+    "quit": _quits,
+    "interrupt": _throws(KeyboardInterrupt()),
+    "generator": _throws(GeneratorExit()),
+    "base": _throws(BaseException("not even an Exception")),
+    "unreadable": _throws(Unreadable()),
     "hold": _holds_the_interpreter,
     "large": _needs_memory,
 }
@@ -310,6 +342,10 @@ class EchoModel(Model):
             raise ValueError("this training was made to fail")
         if parameters.trick == "exit":
             os._exit(9)
+        if parameters.trick == "quit":
+            sys.exit(3)
+        if parameters.trick == "spin":
+            _spins(())
         time.sleep(parameters.step_ms / 1000)
         if parameters.trick != "deaf":
             context.step(done, parameters.epochs, loss=loss)

@@ -131,8 +131,30 @@ def test_a_version_that_is_not_there_is_unknown(store, folder):
         store.open("lstm", 2)
 
 
-def test_labels_that_make_no_sense_are_damage(store, folder):
-    (folder.parent / "labels.json").write_text('{"production": "1"}')
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ('{"production": "1"}', "is not an object of version numbers"),
+        ('{"production": true}', "is not an object of version numbers"),
+        ('{"production": 1.0}', "is not an object of version numbers"),
+        ("[1]", "is not an object of version numbers"),
+        ("{", "cannot be read: Expecting property name"),
+        ("[" * 100_000, "cannot be read: maximum recursion depth exceeded"),
+        ("\xff", "cannot be read: "),
+        (" " * 200_000, "has more than 131072 bytes"),
+        ('{"production": -1}', "has production at -1; allowed: 0 to 999999999"),
+        ('{"latest": 1}', "has 'latest', which no version can be labelled"),
+        ('{"A b": 1}', "has 'A b', which no version can be labelled"),
+        (json.dumps({f"l{n}": 1 for n in range(1_001)}), "has 1,001 labels; allowed: 1,000"),
+    ],
+)
+def test_labels_that_make_no_sense_are_damage_and_versions_are_found_without(
+    store, folder, content, fault
+):
+    (folder.parent / "labels.json").write_text(content, encoding="latin-1")
 
-    with pytest.raises(ArtifactDamaged, match=r"labels\.json is not an object of version numbers"):
+    with pytest.raises(ArtifactDamaged) as raised:
         store.resolve("lstm")
+    assert f"labels.json {fault}" in str(raised.value)
+    assert str(raised.value).endswith(". Mend or remove it")
+    assert store.resolve("lstm@1") == ("lstm", 1)

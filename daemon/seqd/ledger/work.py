@@ -6,12 +6,13 @@ ends by `commit`, or by `fail_job` for the whole job; it is claimable again afte
 `release_worker`, or when its lease has run out.
 """
 
+import json
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -88,6 +89,25 @@ class UnitFaults:
 
 
 @dataclass(frozen=True, slots=True)
+class Death:
+    """How the last worker died that died with a unit in hand."""
+
+    #: True where its plugin had not asked whether to stop for too long.
+    is_silent: bool
+    #: A sentence, or two.
+    message: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return what `str` wrote; None for ''."""
+        kind, _, message = text.partition(" ")
+        return cls(kind == "silent", message) if message else None
+
+    def __str__(self) -> str:
+        return f"{'silent' if self.is_silent else 'died'} {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A claimed unit: `ingest`, `train`, the number of a chunk of items, or a part of one."""
 
@@ -102,6 +122,8 @@ class Unit:
     started_job: bool
     #: None of a unit that no worker has released since it was not fit for it, as of nearly all.
     faults: UnitFaults | None = None
+    #: None where no worker died with it, or it is not known how.
+    death: Death | None = None
 
     @property
     def is_part(self) -> bool:
@@ -263,10 +285,19 @@ class Work:
         reply = as_list(self._call("release_unit", *row))
         return self._done_and_notified(reply)
 
-    def release_worker(self, worker: str, *, crashed: bool) -> None:
-        """Make all units claimable that a worker holds, and notify their routes."""
-        for route in as_list(self._call("release_worker", worker, int(crashed), self._backoff_ms)):
+    def release_worker(self, worker: str, *, crashed: bool, death: Death | None = None) -> None:
+        """Make all units claimable that a worker holds, and notify their routes.
+
+        How it died, where that is known, is noted for each unit, and told whoever watches the jobs.
+        """
+        said = ("", "") if death is None else (str(death), json.dumps(death.message))
+        row = (worker, int(crashed), self._backoff_ms, *said)
+        for route in as_list(self._call("release_worker", *row)):
             self._notify(as_text(route))
+
+    def note_death(self, worker: str, death: Death) -> None:
+        """Note how a worker dies, for the units that it holds."""
+        self._call("note_death", worker, str(death), json.dumps(death.message))
 
     def split(self, unit: Unit, parts: tuple[ItemChunk, ItemChunk]) -> bool:
         """Replace a unit by two parts of it, to find the item that kills its worker.
@@ -506,10 +537,13 @@ def _unit(reply: Reply) -> Unit:
         blob=as_bytes(row[4]),
         started_job=as_int(row[5]) == 1,
         faults=_faults(as_text(row[6])) if len(row) > 6 else None,
+        death=Death.parse(as_text(row[7])) if len(row) > 7 else None,
     )
 
 
-def _faults(text: str) -> UnitFaults:
+def _faults(text: str) -> UnitFaults | None:
+    if not text:
+        return None
     count, age_ms, worker = text.split(" ", 2)
     return UnitFaults(int(count), int(age_ms) / 1000, worker)
 

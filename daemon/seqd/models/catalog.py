@@ -1,11 +1,12 @@
 """Catalog entries: what workers publish of models, so that clients check requests by them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pydantic import ValidationError
 
-from seqd.errors import PluginFault
+from seqd.errors import ArtifactDamaged, PluginFault, wire_text
 from seqd.hookspecs import Model
 from seqd_schemas import (
     MAX_VERSIONS,
@@ -17,6 +18,8 @@ from seqd_schemas import (
     VersionSummary,
 )
 
+log = logging.getLogger(__name__)
+
 
 class VersionSource(Protocol):
     """The part of the model store that the catalog needs."""
@@ -25,7 +28,7 @@ class VersionSource(Protocol):
         """Manifests of all versions of a model, in any order."""
 
     def labels(self, name: str) -> Mapping[str, int]:
-        """Labels of a model and the versions they point to."""
+        """Labels of a model and the versions they point to. Raises ArtifactDamaged."""
 
 
 def catalog_entry(
@@ -33,6 +36,7 @@ def catalog_entry(
 ) -> CatalogEntry:
     """Describe a model to the fleet; `status` is the plugin that brings it."""
     manifests = sorted(store.versions(model.name), key=lambda manifest: manifest.version)
+    labels, labels_fault = _labels(model.name, store)
     return CatalogEntry(
         model=model.name,
         summary=model.summary,
@@ -49,7 +53,8 @@ def catalog_entry(
         presets={name: dict(values) for name, values in model.presets.items()},
         datasets=tuple(model.datasets),
         versions=tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
-        labels=dict(store.labels(model.name)),
+        labels=labels,
+        labels_fault=labels_fault,
         published_at_ms=now_ms,
     )
 
@@ -68,6 +73,15 @@ def check_publishable(model: Model) -> None:
         raise PluginFault(
             f"model {model.name!r} cannot be published: {field}: {first['msg']}."
         ) from None
+
+
+def _labels(name: str, store: VersionSource) -> tuple[dict[str, int], str | None]:
+    """Return a model's labels, or none and what is wrong with them: its versions are served."""
+    try:
+        return dict(store.labels(name)), None
+    except ArtifactDamaged as error:
+        log.warning("labels of %s are not served: %s", name, error)
+        return {}, wire_text(str(error))
 
 
 class _EmptyStore:

@@ -19,6 +19,7 @@ from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
 from seqd.models.checks import check_model
+from seqd.models.plugin_calls import text_of
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus
 
@@ -101,7 +102,7 @@ MESSAGE_CHARS = 1_000
 
 def reason_for(error: BaseException, candidate: Candidate) -> str:
     """Say in one line why the plugin is broken. A PluginFault says it itself."""
-    message = " ".join(str(error).split())[:MESSAGE_CHARS]
+    message = " ".join(text_of(error).split())[:MESSAGE_CHARS]
     if isinstance(error, PluginFault):
         return message
     said = f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -11,6 +11,7 @@ from seqd.errors import InvalidSettings, NameTaken, UnknownModel
 from seqd.hookspecs import Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
+from seqd.models.plugin_calls import PluginCall
 from seqd.settings import Settings
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
@@ -153,16 +154,14 @@ LOG = logging.getLogger(__name__)
 
 
 def notify(manager: pluggy.PluginManager, hook: str, **arguments: object) -> None:
-    """Call one observer hook on each plugin that implements it, in the order of their names.
-
-    SystemExit passes through: it is how a worker is told to go.
-    """
+    """Call one observer hook on each plugin that implements it, in the order of their names."""
     for name, plugin in sorted(manager.list_name_plugin()):
         if plugin is None or not _implements(manager, plugin, hook):
             continue
         others = [other for other in manager.get_plugins() if other is not plugin]
         try:
-            manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+            with PluginCall():
+                manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
         except Exception:
             LOG.exception("plugin %s raised in %s; the work goes on", name, hook)
 

@@ -13,7 +13,15 @@ from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.hookspecs import Artifact
 from seqd.models import publishing
 from seqd.models.disk import exclusive, writing
-from seqd.models.labels import LATEST, PRODUCTION, check_label, read_labels, write_label
+from seqd.models.labels import (
+    LATEST,
+    PRODUCTION,
+    Signature,
+    check_label,
+    read_labels,
+    signature_of,
+    write_label,
+)
 from seqd.models.publishing import (
     begin_publish,
     begun_publishes,
@@ -83,8 +91,15 @@ class ModelStore:
                 logger.warning("version left out of the list: %s", error)
         return manifests
 
+    def labels_signature(self, name: str) -> Signature:
+        """Return what changes with each change of a model's labels, by whomever."""
+        return signature_of(self._root / name)
+
     def labels(self, name: str) -> dict[str, int]:
-        """Return a model's labels with the versions that they stand for, `latest` included."""
+        """Return a model's labels with the versions that they stand for, `latest` included.
+
+        A version that a label stands for may be gone. Raises ArtifactDamaged.
+        """
         labels = read_labels(self._root / name)
         numbers = self.numbers(name)
         return {**labels, LATEST: numbers[-1]} if numbers else labels
@@ -93,7 +108,8 @@ class ModelStore:
         """Return the model and the version that `name`, `name@3` or `name@label` means.
 
         A bare name means its label `production` where it is set, else `latest`. Raises
-        UnknownModel, which lists what there is.
+        UnknownModel, which lists what there is, and ArtifactDamaged where labels cannot be read,
+        which `name@3` does without.
         """
         match = _REF.fullmatch(ref)
         if match is None:

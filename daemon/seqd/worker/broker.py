@@ -4,35 +4,40 @@ Celery on Redis may lose or double a message, so a message carries nothing that 
 says that there is something to claim in the ledger. As kombu comes, three things end or stop the
 worker that should cost one message or one connection; they are changed here:
 
-- A message that is not JSON, or not of its shape, ends the worker with an exception, and one with
-  a `compression` header is inflated without a limit. Anyone who can write to Redis can push one.
+- Anyone who can write to Redis can push a message. One that is not of its shape ends the worker,
+  one with a `compression` header is inflated without a limit, and the headers of others have Celery
+  kill the child (`timelimit`), keep the message for years (`eta`) or send tasks (`chain`). So
+  nothing of a message is read: what comes out of a queue of wakeups is replaced by a wakeup.
 - A Redis that cannot do something just now, during a failover or without memory, ends the worker.
 - A message whose acknowledgement was lost counts as being worked on for ever (kombu 5.7 logs
   "Couldn't ack"); with a prefetch of one the worker then receives no other and looks healthy.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
 
 from celery import Celery
 from celery.loaders.app import AppLoader
 from celery.signals import setup_logging
-from kombu import compression
 from kombu.transport import redis, virtual
+from redis import Redis
+from redis.client import Pipeline
 from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.wakeup import broker_settings
+from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
+from seqd.worker.pool import ChildPool
 from seqd.worker.reconnect import ReconnectingConsumer, silence_repeats
+from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
 
-#: What kombu and Celery raise over a message that they cannot read.
+#: What kombu raises over an unacknowledged message that it cannot read.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 _parse_response = redis.GlobalKeyPrefixMixin.parse_response
@@ -58,7 +63,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         # With this on, a Redis restart loses the message for good.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_consumer=f"{ReconnectingConsumer.__module__}:{ReconnectingConsumer.__name__}",
-        worker_pool="prefork",
+        worker_pool=f"{ChildPool.__module__}:{ChildPool.__name__}",
         worker_concurrency=1,
         # A forked child would inherit dead thread pools; a spawned one gets the slot's
         # environment before any library is imported.
@@ -81,9 +86,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
 def _patch_kombu() -> None:
     redis.Transport.Channel = TolerantChannel
     redis.Channel.QoS = TolerantQoS
-    redis.GlobalKeyPrefixMixin.parse_response = _disconnect_if_in_trouble  # type: ignore[method-assign,assignment]
-    for content_type in compression.encoders():  # type: ignore[no-untyped-call]
-        compression.register(_refuse, _refuse, content_type)  # type: ignore[no-untyped-call]
+    redis.GlobalKeyPrefixMixin.parse_response = _answer_of  # type: ignore[method-assign,assignment]
 
 
 class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
@@ -103,26 +106,31 @@ class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
 
 
 class TolerantChannel(redis.Channel):
-    """A channel on which a message that cannot be read costs itself only."""
+    """A channel on which a queue that is none costs itself only."""
 
     def _brpop_read(self, **options: object) -> bool | None:
-        """Deliver the message that has come; drop it if it cannot be read.
-
-        It has left its queue by then. What was noted down as unacknowledged goes too, or it
-        would count as a wakeup that is being answered, and no other would be delivered.
-        """
-        known = set(self._unacknowledged())
+        """Deliver the message that has come."""
         try:
             return bool(super()._brpop_read(**options))  # type: ignore[no-untyped-call]
-        except _UNREADABLE as error:
-            log.warning("dropped a message that is no wakeup: %.200r", error)
-            for tag in set(self._unacknowledged()) - known:
-                self.qos.reject(tag, requeue=False)
-            return True
         except ResponseError as error:
             if "WRONGTYPE" not in str(error) or not self._remove_false_queues():
                 raise
             return True
+
+    def _do_restore_message(
+        self,
+        payload: object,
+        exchange: object,
+        routing_key: object,
+        pipe: Pipeline,
+        leftmost: bool = False,
+    ) -> None:
+        """Queue an unacknowledged message again, as a wakeup of the queue that it came from."""
+        first = wakeup_queue("")
+        if not isinstance(routing_key, str) or not routing_key.startswith(first):
+            raise ValueError(f"it is of the queue {routing_key!r:.200}")
+        push = pipe.lpush if leftmost else pipe.rpush
+        push(routing_key, wakeup_message(routing_key.removeprefix(first)))
 
     def _remove_false_queues(self) -> bool:
         """Delete what stands under a queue's name and is no list; return False if nothing does."""
@@ -135,10 +143,6 @@ class TolerantChannel(redis.Channel):
                     log.warning("deleted %s, which is no queue but a %s", queue, kind)
                     removed = bool(client.delete(queue)) or removed
         return removed
-
-    def _unacknowledged(self) -> Mapping[str, object]:
-        delivered: Mapping[str, object] = self.qos._delivered
-        return delivered
 
 
 class TolerantQoS(redis.QoS):
@@ -160,19 +164,33 @@ class TolerantQoS(redis.QoS):
                 raise
             log.debug("a wakeup is not acknowledged: %s", error)
 
+    def restore_by_tag(
+        self, tag: str | bytes, client: Redis | None = None, leftmost: bool = False
+    ) -> None:
+        """Queue an unacknowledged message again; drop one that cannot be read.
 
-def _disconnect_if_in_trouble(
+        Else it would be tried, and logged, again and again.
+        """
+        try:
+            super().restore_by_tag(tag, client, leftmost)  # type: ignore[no-untyped-call]
+        except _UNREADABLE as error:
+            log.warning("dropped an unacknowledged message that is no wakeup: %.200s", error)
+            self._remove_from_indices(tag).execute()  # type: ignore[no-untyped-call]
+
+
+def _answer_of(
     client: redis.GlobalKeyPrefixMixin,
     connection: AbstractConnection,
     command_name: str,
     **options: object,
 ) -> object:
-    """Return an answer; disconnect on an error that passes by itself, as of a full server.
+    """Return an answer: to BRPOP, by which kombu reads its queues, a wakeup.
 
-    Celery connects anew after a connection that broke, and ends on any other error.
+    An error that passes by itself, as of a full server, disconnects: Celery connects anew after a
+    connection that broke, and ends on any other error.
     """
     try:
-        return _parse_response(  # type: ignore[no-untyped-call]
+        answer: object = _parse_response(  # type: ignore[no-untyped-call]
             client, connection, command_name, **options
         )
     except ResponseError as error:
@@ -180,7 +198,7 @@ def _disconnect_if_in_trouble(
             raise
         connection.disconnect()  # type: ignore[no-untyped-call]
         raise ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}") from error
-
-
-def _refuse(body: bytes) -> bytes:
-    raise ValueError(f"a wakeup of {len(body)} bytes is compressed; wakeups carry nothing")
+    if command_name == "BRPOP" and isinstance(answer, tuple):
+        queue = answer[0]
+        return queue, wakeup_message(queue.decode().removeprefix(wakeup_queue("")))
+    return answer

@@ -30,6 +30,7 @@ from seqd.local.parent_death import die_with_parent
 from seqd.settings import Settings, load_settings
 from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext, open_context
+from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
 from seqd.worker.faults import sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
@@ -277,6 +278,7 @@ class _Child:
     """The child's loop, made when its process starts."""
 
     loop: WorkLoop | None = None
+    deaths: DeathFile | None = None
 
 
 _child = _Child()
@@ -295,6 +297,7 @@ def start_child(**_: object) -> None:
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     settings = load_settings()
+    _open_deaths(settings)
     start_heartbeats(settings)
     _open_loop()
 
@@ -314,15 +317,26 @@ def wakeup() -> None:
         # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
         # them, and the reconciler sends another wakeup.
         log.warning("work stops: %s", error)
+    except Exception:
+        # Celery ends the whole worker at a MemoryError.
+        log.exception("work stops")
 
 
 def _open_loop() -> WorkLoop:
     if _child.loop is None:
         settings = load_settings()
-        loop = WorkLoop(open_context(settings), settings)
+        loop = WorkLoop(open_context(settings, _open_deaths(settings)), settings)
         loop.warm_up()
         _child.loop = loop
     return _child.loop
+
+
+def _open_deaths(settings: Settings) -> DeathFile:
+    """Return the file for the parent, opened; due before the first heartbeat."""
+    if _child.deaths is None:
+        _child.deaths = DeathFile(settings, settings.worker)
+        _child.deaths.open()
+    return _child.deaths
 
 
 def _tune_garbage_collector() -> None:

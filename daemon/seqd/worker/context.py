@@ -26,11 +26,13 @@ from seqd.ledger.work import Unit
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
 from seqd.models.catalog import catalog_entry
+from seqd.models.plugin_calls import PluginCall
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.worker.catalog import with_versions_elsewhere
+from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DrainFlag, GivesUpInDrain
 from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
@@ -187,9 +189,13 @@ class ModelCache:
 
     def _load(self, name: str, version: int) -> LoadedModel:
         began = monotonic()
-        model = self._registry.model(name).load(self._store.open(name, version), self._device)
-        self._make_room(model.memory_bytes)
-        model.warm_up()
+        artifact = self._store.open(name, version)
+        with PluginCall():
+            model = self._registry.model(name).load(artifact, self._device)
+            memory_bytes = model.memory_bytes
+        self._make_room(memory_bytes)
+        with PluginCall():
+            model.warm_up()
         self._loaded[name, version] = model
         log.info("loaded model=%s@%d seconds=%.2f", name, version, monotonic() - began)
         return model
@@ -203,7 +209,8 @@ class ModelCache:
         is_loaded = self.holds(name, version)
         model = self.get(name, version)
         if is_loaded:  # else it has just been run
-            model.warm_up()
+            with PluginCall():
+                model.warm_up()
 
     def names(self) -> tuple[str, ...]:
         """Return what is loaded, as `name@version`."""
@@ -318,7 +325,7 @@ class WorkerContext:
             log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
-def open_context(settings: Settings) -> WorkerContext:
+def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
@@ -329,7 +336,7 @@ def open_context(settings: Settings) -> WorkerContext:
     outage = Outage(limit_s=inf, full_s=settings.lease_s, has_answered=True)  # the parent's
     redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=outage)
     ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
-    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s)
+    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, deaths.die_of_silence)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = Registry.load(settings)
     store = open_store(settings, registry)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel, UserError, WorkerUnfit
 from seqd.models.disk import DISK_ERRNOS
+from seqd.models.plugin_calls import PluginCall
 from seqd_schemas import UnfitCode
 
 #: Faults in a row, over different items and with no success between, that look like the worker's.
@@ -158,7 +159,8 @@ class ItemFaults:
 
     def _judge(self, *, is_suspicious: bool) -> None:
         try:
-            self._canary()
+            with PluginCall():
+                self._canary()
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
             said = f"{self._said()}; then its warm-up input failed, too: {sentence_of(error)}"
             raise self._unfit(error, said, canary_failed=True) from None

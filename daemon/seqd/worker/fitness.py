@@ -11,6 +11,7 @@ from threading import RLock
 from time import monotonic
 
 from seqd.errors import wire_text
+from seqd.models.labels import Signature
 from seqd.models.store import STARTER_VERSION, ModelStore
 from seqd_schemas import MAX_UNFIT, MAX_VERSIONS, UnfitCode, UnfitVersion, queue_of
 
@@ -52,6 +53,8 @@ class Fitness:
         self._models = sorted({name for _, name in map(_split, routes)})
         self._lock = RLock()
         self._versions: dict[str, tuple[int, ...]] = {}
+        #: Signature of each model's labels: who edits them by hand publishes nothing.
+        self._labels: list[Signature] = []
         #: Folder of each model whose versions were there and went away with it.
         self._away: dict[str, _Entry] = {}
         self._unfit: dict[Key, _Entry] = {}
@@ -69,16 +72,20 @@ class Fitness:
         self._publish = publish
 
     def refresh(self, max_age_s: float = RESCAN_S) -> bool:
-        """List the store's versions if that was not done lately; True where they have changed."""
+        """List the store's versions if that was not done lately.
+
+        True where they have changed, or their labels have.
+        """
         with self._lock:
             now_s = monotonic()
             if now_s - self._listed_s < max_age_s:
                 return False
             self._listed_s = now_s
-            before = dict(self._versions), set(self._away)
+            before = dict(self._versions), set(self._away), self._labels
             for name in self._models:
                 self._list(name, now_s)
-            is_changed = before != (self._versions, set(self._away))
+            self._labels = [self._store.labels_signature(name) for name in self._models]
+            is_changed = before != (self._versions, set(self._away), self._labels)
             if is_changed:
                 self._forget()
             return is_changed

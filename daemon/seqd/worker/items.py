@@ -37,6 +37,7 @@ from seqd.ledger.work import (
     OversizedResults,
     Unit,
 )
+from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import (
@@ -120,16 +121,30 @@ class ItemRunner:
 
         A part is split after its first crash: its unit has had its second chances.
         """
-        crashes = unit.unit.crashes
-        if crashes < (1 if unit.unit.is_part else self._context.max_attempts):
+        if unit.unit.crashes < self._most_crashes(unit):
             return False
         if not self._split(unit):
+            death = unit.unit.death
+            how = "The worker's log says how it died." if death is None else death.message
             message = (
                 "The worker died while it worked on this item alone, and each time before when it "
-                "was among others. The worker's log says how it died."
+                f"was among others. {how}"
             )
             self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         return True
+
+    def _most_crashes(self, unit: "UnitItems") -> int:
+        """Return the crashes of a unit after which it is split, or its item given up.
+
+        One that was silent has cost `max_silent_s`, and no other process or want of memory is to
+        blame, so it is split after the first: its halves are its second chance.
+        """
+        if unit.unit.is_part:
+            return 1
+        most, death = self._context.max_attempts, unit.unit.death
+        if death is None or not death.is_silent:
+            return most
+        return min(most, 1 if len(unit.chunk.items) > 1 else 2)
 
     def _without_too_large(
         self, units: "list[UnitItems]", job: Job, parameters: PluginParameters
@@ -171,10 +186,14 @@ class ItemRunner:
     def _parameters(self, job: Job) -> PluginParameters:
         model = self._context.registry.model(ModelReference.parse(job.model).name)
         try:
-            return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
+            with PluginCall():
+                return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
         except ValidationError as error:
             fault = fault_sentence(error, noun="parameter")
             raise InvalidParameters(f"{job.model} {job.kind}: {fault}.") from None
+        except Exception as error:
+            log.exception("parameters of model=%s refused", job.model)
+            raise InvalidParameters(f"{job.model} {job.kind}: {sentence_of(error)}.") from None
 
     def _computed(
         self,
@@ -444,7 +463,8 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
 
 
 def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
-    outcomes = list(call(work))
+    with PluginCall():
+        outcomes = list(call(work))
     if len(outcomes) != len(work):
         raise PluginFault(
             f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "

@@ -2,14 +2,13 @@
 
 While a plugin computes, this thread renews every `heartbeat_s` seconds and publishes the
 worker's status. Numeric libraries let other threads run while they compute. Of a plugin that never
-does, the lease runs out, and `liveness` has the watchdog that ends its process.
+does, the lease runs out, and `liveness` has the watchdog that ends its process. `silence` ends that
+of one that does not ask whether to stop.
 """
 
 import logging
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock, Thread
 from time import monotonic, sleep
 
@@ -17,6 +16,7 @@ from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.logs import log_and_continue
+from seqd.worker.silence import Silence, kill_this_process
 
 log = logging.getLogger(__name__)
 
@@ -34,20 +34,26 @@ _Lease = tuple[str, str, int]
 class LeaseKeeper:
     """The leases of one worker. One thread works, this one's own thread renews."""
 
-    def __init__(self, ledger: Ledger, heartbeat_s: float, max_silent_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        heartbeat_s: float,
+        max_silent_s: float,
+        die_of_silence: Callable[[float], None] = kill_this_process,
+    ) -> None:
         self._ledger = ledger
         self._heartbeat_s = heartbeat_s
-        self._max_silent_s = max_silent_s
+        self._silence = Silence(max_silent_s, die_of_silence)
         self._lock = Lock()
         self._units: tuple[Unit, ...] = ()
         self._lost: set[_Lease] = set()
         self._is_revoked = False
-        self._is_watched = False
         self._is_reached = True
-        self._checked_at = self._heard_at = monotonic()
+        self._checked_at = monotonic()
 
     def start(self, on_heartbeat: Callable[[], None]) -> None:
         """Renew from now to the end of the process, and call `on_heartbeat` each time."""
+        self._silence.start()
         Thread(target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True).start()
 
     @contextmanager
@@ -55,23 +61,17 @@ class LeaseKeeper:
         """Keep these units' leases alive for the time of the block."""
         with self._lock:
             self._units, self._lost, self._is_revoked = tuple(units), set(), False
-            self._checked_at = self._heard_at = monotonic()
+            self._checked_at = monotonic()
         try:
-            yield
+            with self._silence.computing():
+                yield
         finally:
             with self._lock:
                 self._units = ()
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """End this process when the block hangs, though no lease is held: a model is tried."""
-        with self._lock:
-            self._is_watched, self._heard_at = True, monotonic()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._is_watched = False
+        return self._silence.computing()
 
     def should_end(self) -> bool:
         """Return True when no lease in hand is left, or they are revoked: their job is paused.
@@ -80,7 +80,7 @@ class LeaseKeeper:
         it ask in each batch or step. Raises nothing: it is called from inside a plugin, where an
         error of ours would count as an item's. A lease that was not renewed is not lost yet.
         """
-        self._heard_at = monotonic()
+        self._silence.hear()
         if self._is_reached and monotonic() - self._checked_at >= STOP_CHECK_S:
             # Else Redis is away: the thread goes on trying, and the plugin need not wait for it.
             self._try_to_renew()
@@ -101,7 +101,6 @@ class LeaseKeeper:
             if self._is_reached:
                 with waiting_at_most(0):
                     log_and_continue("worker status not published", on_heartbeat, is_repeated=True)
-            self._end_if_silent()
 
     def _try_to_renew(self) -> None:
         """Renew, unless Redis is away: then it is tried again soon."""
@@ -110,19 +109,7 @@ class LeaseKeeper:
 
     def note_waiting(self) -> None:
         """Count a wait for Redis as a sign of life: no plugin computes meanwhile."""
-        self._heard_at = monotonic()
-
-    def _end_if_silent(self) -> None:
-        """Kill this process when the plugin has hung: nothing gentler stops a thread.
-
-        To the ledger it is a crash like any other, so the unit is tried again, then split.
-        """
-        with self._lock:
-            is_due = bool(self._units) or self._is_watched
-            silent_s = monotonic() - self._heard_at if is_due else 0.0
-        if silent_s > self._max_silent_s:
-            log.critical("plugin hung: no sign of life for %.0f s; ending this child", silent_s)
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._silence.hear()
 
     def _renew(self) -> None:
         with self._lock:

@@ -8,7 +8,6 @@ and needs no Redis; it says nothing of progress, which is for `leases` to judge.
 
 import logging
 import os
-import signal
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,9 +17,12 @@ from threading import Thread
 from time import monotonic, sleep, time
 from typing import Final, Protocol, Self
 
+from seqd.ledger.work import Death
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
+from seqd.worker.deaths import DeathFile
+from seqd.worker.logs import log_and_continue
 
 log = logging.getLogger(__name__)
 
@@ -211,23 +213,47 @@ class Watchdog(PeriodicTask):
     counts the crash against the units.
     """
 
-    def __init__(self, settings: Settings, heartbeats: Heartbeats) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        heartbeats: Heartbeats,
+        deaths: DeathFile,
+        note_death: Callable[[Death], None],
+    ) -> None:
+        """`note_death` is called before the leases run out of a child that stands still."""
         super().__init__("watchdog", settings.heartbeat_s)
         self._heartbeats = heartbeats
+        self._deaths = deaths
+        self._note_death = note_death
+        self._is_noted = False
         self._standstill = Standstill(settings.heartbeat_s)
-        # A heartbeat is due each `heartbeat_s`, and may just have been missed by a look.
-        self._limit_s = settings.max_silent_s + 2 * settings.heartbeat_s
+        # A heartbeat is due each `heartbeat_s`, and so is a look.
+        self._limit_s = settings.max_silent_s + settings.heartbeat_s
+        self._note_at_s = settings.lease_s / 2
 
     def run_once(self) -> None:
         """Kill the child when its heartbeat has stood still for too long."""
         heartbeat = self._heartbeats.last()
         still_s = self._standstill.seconds(heartbeat, monotonic())
+        self._is_noted = self._is_noted and still_s > 0.0
+        is_due = still_s > self._limit_s
         # Between two children the last heartbeat is a dead one's, whose pid may be anybody's.
-        if heartbeat is not None and still_s > self._limit_s and _is_our_child(heartbeat.pid):
+        if heartbeat is None or not _is_our_child(heartbeat.pid):
+            return
+        if is_due:
             log.critical(
                 "child hung: pid=%d had no heartbeat for %.0f s; ending it", heartbeat.pid, still_s
             )
-            os.kill(heartbeat.pid, signal.SIGKILL)
+            self._deaths.kill(heartbeat.pid, still_s)
+        elif still_s >= self._note_at_s and not self._is_noted:
+            self._note(heartbeat.pid, still_s)
+
+    def _note(self, pid: int, still_s: float) -> None:
+        """Note where the child stands: its leases run out, as nothing can renew them."""
+        self._is_noted = True
+        death = self._deaths.standing(pid, still_s)
+        log.warning("child stands still: pid=%d: %s", pid, death.message)
+        log_and_continue("it is not noted where the child stands", lambda: self._note_death(death))
 
 
 class Standstill:

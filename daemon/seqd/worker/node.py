@@ -7,11 +7,11 @@
 import logging
 import os
 import signal
+from functools import partial
 
 from billiard import active_children
-from billiard.exceptions import WorkerLostError
 from celery import Celery
-from celery.signals import task_failure, worker_ready
+from celery.signals import worker_ready
 
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
@@ -32,10 +32,12 @@ from seqd.worker.context import (
     queues_of,
     runnable_routes,
 )
+from seqd.worker.deaths import DeathFile, one_line
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
 from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
 from seqd_schemas import wakeup_queue
 
@@ -90,8 +92,12 @@ class Node:
             self._publish_catalog,
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
+        self._deaths = DeathFile(settings, identity.name)
         self._watchdog = Watchdog(
-            settings, HeartbeatMemory.create() if has_memory() else self._heartbeat
+            settings,
+            HeartbeatMemory.create() if has_memory() else self._heartbeat,
+            self._deaths,
+            partial(self._ledger.work.note_death, identity.name),
         )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._app = create_app(settings.redis_url, settings)
@@ -120,6 +126,7 @@ class Node:
         self._drain.lower()
         self._device.lower()
         self._heartbeat.remove()
+        self._deaths.remove()
         self._outage.limit_s = 0.0
 
     def serve(self) -> int:
@@ -129,7 +136,7 @@ class Node:
         self._watchdog.start()
         self._run_garbage.start()
         worker_ready.connect(self._on_ready, weak=False)
-        task_failure.connect(self._on_failure, weak=False)
+        child_ended.connect(self._on_child_ended, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
         self._inbox.start()
         listener.start()
@@ -155,6 +162,7 @@ class Node:
         self._run_garbage.close()
         self._device.lower()
         self._heartbeat.remove()
+        self._deaths.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
                 self._drain.lower()
@@ -174,17 +182,22 @@ class Node:
         self._ledger.work.release_worker(self._identity.name, crashed=False)
         self._ledger.fleet.forget_worker(self._identity.name)
 
-    def _on_failure(self, exception: BaseException, **_: object) -> None:
+    def _on_child_ended(self, pid: int, exit_code: int | None, **_: object) -> None:
         """Release a dead child's work now, not when its leases run out.
 
-        Celery calls this before its next child can get a wakeup, so nothing of that one's.
+        It is called before the next child is started, so nothing of that one's.
         """
-        if isinstance(exception, WorkerLostError):
-            name = self._identity.name
-            log.error("child died worker=%s: %s", name, exception)
-            log_and_continue(
-                "leases not released", lambda: self._ledger.work.release_worker(name, crashed=True)
-            )
+        if exit_code == 0 and self._drain.is_raised():
+            return
+        name = self._identity.name
+        death, stack = self._deaths.death_of(pid, exit_code)
+        log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
+        if stack:
+            log.error("stack of pid=%d: %s", pid, one_line(stack))
+        log_and_continue(
+            "leases not released",
+            lambda: self._ledger.work.release_worker(name, crashed=True, death=death),
+        )
 
     def _begin_drain(self) -> None:
         log_and_continue("the drain flag is not raised", self._drain.raise_)

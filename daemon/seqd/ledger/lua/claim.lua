@@ -5,7 +5,8 @@
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
---          attempt, crashes, blob or '', 1 when it started its job, its faults if any}; {routes to notify} for no work.
+--          attempt, crashes, blob or '', 1 when it started its job, its faults or '', how its last
+--          worker died or ''}, the last two where there are any; {routes to notify} for no work.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
@@ -66,7 +67,10 @@ local function lease_unit(id, unit, job, crashes, blob)
     emit(id, 'started', worker_json, true)
   end
   local row = {id, unit, attempt, crashes, blob, started}
-  if job.faulted then row[7] = faults_of(key, unit) end
+  if job.faulted or crashes > 0 then
+    row[7] = job.faulted and faults_of(key, unit) or ''
+    row[8] = crashes > 0 and death_of(key, unit) or ''
+  end
   claimed[#claimed + 1] = row
 end
 

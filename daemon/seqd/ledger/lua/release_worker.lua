@@ -1,13 +1,14 @@
 -- Release all units that a worker holds: it drains, or its supervisor saw it die.
 --
 -- ARGV: prefix, worker, 1 when its end counts as a crash of what it worked on, milliseconds of the
---       first back-off.
--- Keys: worker leases, job hash, leases, timers, todo, crashes, those of the queue.
+--       first back-off, how it died or '' (see shared/leases.lua), the same in words as JSON or ''.
+-- Keys: worker leases, job hash, leases, timers, todo, crashes, faults, events, those of the queue.
 -- Returns: the routes that need a wakeup.
 -- Guarantee: each unit is claimable at once, or after its back-off; a late commit of the worker still
--- counts only if no other came first. A member that names no unit is dropped.
+-- counts only if no other came first. Each job has one event of how the worker died. A member that names no unit is dropped.
 local worker = ARGV[2]
-local to_notify = {}
+local death, message = ARGV[5], ARGV[6]
+local to_notify, is_told = {}, {}
 for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
   local _, holder
@@ -16,6 +17,7 @@ for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
     drop_lease(id, unit)
     local route = requeue_unit(id, unit, ARGV[3] == '1', tonumber(ARGV[4]))
     if route and needs_wakeup(route) then to_notify[route] = true end
+    if death ~= '' then note_death(id, unit, death, message, is_told) end
   end
 end
 redis.call('DEL', worker_leases_key(worker))

@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
+def how_it_died(unit: Unit) -> str:
+    """Return how the last worker died with a training, as a sentence."""
+    if unit.death is None:
+        return "The worker's log says why; memory is the usual reason."
+    return f"The last time: {unit.death.message}"
+
+
 class Publisher:
     """Publishes the versions of trainings."""
 
@@ -209,7 +216,7 @@ class TrainingCommit:
         """Fail the job for its crashes."""
         error = PluginFault(
             f"The worker died {self.run.unit.crashes} times during this training without getting "
-            "as far as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). Its "
-            "log says why; memory is the usual reason."
+            f"as far as a new checkpoint, which is as often as it is tried (SEQD_MAX_ATTEMPTS). "
+            f"{how_it_died(self.run.unit)}"
         )
         self._context.fail_job(self.run.unit, error)

@@ -22,7 +22,7 @@ from seqd.ledger.work import CommitOutcome, Unit
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import unpack
 from seqd.worker.logs import log_and_continue
-from seqd.worker.training.publish import Publisher, Trained
+from seqd.worker.training.publish import Publisher, Trained, how_it_died
 from seqd.worker.training.run import Run, events_so_far
 from seqd_schemas import (
     Epoch,
@@ -44,8 +44,7 @@ _OF_THE_INPUT = ("invalid_parameters", "invalid_request", "invalid_input", "inva
 
 _CRASHED = (
     "The worker died each time that it trained this combination, without getting as far as a new "
-    "checkpoint, and as often as it is tried (SEQD_MAX_ATTEMPTS). Its log says why; memory is the "
-    "usual reason."
+    "checkpoint, and as often as it is tried (SEQD_MAX_ATTEMPTS)."
 )
 
 
@@ -96,7 +95,8 @@ class CombinationCommit:
 
     def give_up(self) -> None:
         """Commit that the worker died each time that it was tried."""
-        self._commit_error(ItemError(code=ItemErrorCode.WORKER_CRASHED, message=_CRASHED))
+        message = f"{_CRASHED} {how_it_died(self.run.unit)}"
+        self._commit_error(ItemError(code=ItemErrorCode.WORKER_CRASHED, message=message))
 
     def _commit_error(self, error: ItemError) -> None:
         self._labels.move_if_last(self.run, None)

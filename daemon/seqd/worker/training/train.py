@@ -32,10 +32,11 @@ from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
 from seqd.models.disk import DISK_ERRNOS, unwritable
+from seqd.models.plugin_calls import PluginCall
 from seqd.settings import Settings
 from seqd.validation import fault_sentence
 from seqd.worker.context import WorkerContext
-from seqd.worker.faults import reading_fault
+from seqd.worker.faults import reading_fault, sentence_of
 from seqd.worker.logs import log_and_continue
 from seqd.worker.training.checkpoints import WorkerCheckpoints, lineage_of_run
 from seqd.worker.training.faults import TrainingFaults
@@ -129,7 +130,7 @@ class TrainingRunner:
         data = open_data(run.job, run.unit.job_id, self._context.ledger.jobs, self._settings)
         context = self._train_context(run, data)
         try:
-            with _disk_errors(context.folder):
+            with _disk_errors(context.folder), PluginCall():
                 trained: object = model.train(parameters, context)
             if not isinstance(trained, TrainedModel):
                 raise PluginFault(
@@ -213,10 +214,14 @@ def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
     """Return the job's parameters over those of its preset, validated; raises InvalidParameters."""
     preset = model.presets.get(job.preset, {}) if job.preset else {}
     try:
-        return model.tasks["train"].parameters.model_validate({**preset, **job.parameters})
+        with PluginCall():
+            return model.tasks["train"].parameters.model_validate({**preset, **job.parameters})
     except ValidationError as error:
         fault = fault_sentence(error, noun="parameter")
         raise InvalidParameters(f"{job.model} train: {fault}.") from None
+    except Exception as error:
+        log.exception("parameters of model=%s refused", job.model)
+        raise InvalidParameters(f"{job.model} train: {sentence_of(error)}.") from None
 
 
 @contextmanager

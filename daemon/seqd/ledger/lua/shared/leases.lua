@@ -57,3 +57,17 @@ local function faults_of(key, unit)
   local count, since, worker = string.match(row or '', '^(%d+) (%d+) (.*)$')
   return count and string.format('%s %.0f %s', count, NOW - tonumber(since), worker)
 end
+
+-- Deaths: how the last worker that died with a unit did, "silent MESSAGE" where its plugin had not asked
+-- whether to stop, else "died MESSAGE". They stand beside the faults, under names that no unit has.
+
+-- Note it, and tell whoever watches the job: once a job, by `is_told`. `message` is JSON.
+local function note_death(id, unit, death, message, is_told)
+  redis.call('HSET', job_key(id) .. ':faults', unit .. ' death', death)
+  if is_told[id] then return end
+  is_told[id] = true
+  emit(id, 'log', '"level":"warning","message":' .. message, false)
+end
+
+-- '' where it is not known.
+local function death_of(key, unit) return redis.call('HGET', key .. ':faults', unit .. ' death') or '' end

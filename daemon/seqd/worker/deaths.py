@@ -1,0 +1,233 @@
+"""How a child died, and where its plugin stood: a file that the child leaves for its parent.
+
+The stacks of the child's threads go into the file when a fatal signal ends it, such as SIGSEGV,
+when it ends itself since its plugin is silent, and when its parent asks by SIGUSR2. `faulthandler`
+writes them from C, so that they come also while other C code holds the interpreter's lock.
+"""
+
+import faulthandler
+import logging
+import os
+import re
+import signal
+import sysconfig
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from threading import get_ident
+from time import monotonic, sleep
+
+from seqd.errors import wire_text
+from seqd.ledger.work import Death
+from seqd.local.run_files import TRACE, RunFolder
+from seqd.settings import Settings
+from seqd.worker.silence import kill_this_process
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a parent waits for the stacks that it has asked for, and after which they are all
+#: there when no more of them has come.
+_ASK_S = 1.0
+_PAUSE_S = 0.05
+
+#: Frames of a stack that are logged, the innermost first.
+_MAX_FRAMES = 20
+
+#: Bytes of the file that are read; a stack has at most 100 frames.
+_MAX_BYTES = 2**20
+
+#: Longest message; it is noted for each unit.
+MAX_MESSAGE_CHARS = 500
+
+_HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
+_MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
+_FATAL = "Fatal Python error"
+_THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
+
+#: Packages between a plugin and the start of its process; a stack has them outside of the plugin's.
+_HOST_PACKAGES = frozenset({"seqd", "billiard", "celery", "kombu", "pluggy"})
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A call in a stack."""
+
+    #: The file, from the folder of its package on: `seqd_light.py`, `seqd_markov/chain.py`.
+    file: str
+    line: int
+    function: str
+    #: False of what stands between the start of the process and the plugin.
+    is_foreign: bool
+
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}, in {self.function}"
+
+
+class DeathFile:
+    """The file, for the child that writes it and the parent that reads it."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        self._path = RunFolder(settings.data_dir).file(worker, TRACE)
+        self._file: FileIO | None = None
+
+    def open(self) -> None:
+        """Have the stacks written from now on; in the child, by the thread that will work."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            file = FileIO(self._path, "a")
+            file.write(f"{os.getpid()} {get_ident():#018x}\n".encode())
+        except OSError as error:
+            log.warning("no stacks will be written to %s: %s", self._path, error)
+            return
+        faulthandler.enable(file)
+        faulthandler.register(signal.SIGUSR2, file)
+        self._file = file
+
+    def die_of_silence(self, silent_s: float) -> None:
+        """Write where this child's plugin stands, and kill the child.
+
+        To the ledger it is a crash, so the unit is tried again, or split.
+        """
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.write(f"silent for {silent_s:.0f} s\n".encode())
+                faulthandler.dump_traceback(self._file)
+        kill_this_process(silent_s)
+
+    def standing(self, pid: int, still_s: float) -> Death:
+        """Return how a child will have died that stands still; in the parent.
+
+        Waits up to a second for its stack.
+        """
+        self._ask(pid, f"still for {still_s:.0f} s\n")
+        return _silent_death(still_s, _stack(self._text_of(pid)))
+
+    def kill(self, pid: int, still_s: float) -> None:
+        """Have a child that stands still write where it does, and kill it; in the parent."""
+        self._ask(pid, f"silent for {still_s:.0f} s\n")
+        os.kill(pid, signal.SIGKILL)
+
+    def death_of(self, pid: int, exit_code: int | None) -> "tuple[Death, Sequence[Frame]]":
+        """Return how a child ended, and its stack where it is known, the innermost frame first.
+
+        `exit_code` is its status, or minus the signal that ended it.
+        """
+        text = self._text_of(pid)
+        if _FATAL in text:
+            frames = _stack(text)
+            return Death(is_silent=False, message=_message(_ending(exit_code), frames)), frames
+        marks = _MARK.findall(text)
+        if marks and marks[-1][0] == "silent":
+            frames = _stack(text)
+            return _silent_death(float(marks[-1][1]), frames), frames
+        return Death(is_silent=False, message=_message(_ending(exit_code), ())), ()
+
+    def remove(self) -> None:
+        """Remove the file; at boot and when the node has stopped."""
+        self._path.unlink(missing_ok=True)
+
+    def _ask(self, pid: int, mark: str) -> None:
+        """Have a child write its stack behind a mark, and wait until it is there."""
+        try:
+            with FileIO(self._path, "a") as file:
+                file.write(mark.encode())
+            marked = size = self._path.stat().st_size
+        except OSError:
+            return
+        os.kill(pid, signal.SIGUSR2)
+        deadline = monotonic() + _ASK_S
+        while monotonic() < deadline:
+            sleep(_PAUSE_S)
+            size, last = self._path.stat().st_size, size
+            if size == last > marked:
+                return
+
+    def _text_of(self, pid: int) -> str:
+        """Return what a child has left; nothing where another has written it."""
+        try:
+            with self._path.open("rb") as file:
+                text = file.read(_MAX_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+        head = _HEAD.match(text)
+        return text if head is not None and int(head[1]) == pid else ""
+
+
+def _silent_death(silent_s: float, frames: "Sequence[Frame]") -> Death:
+    said = f"The plugin did not ask whether to stop for {silent_s:.0f} s"
+    return Death(is_silent=True, message=_message(said, frames))
+
+
+def _message(said: str, frames: "Sequence[Frame]") -> str:
+    """Return a sentence that ends with where the plugin stood, where that is known."""
+    place = _place(frames)
+    stood = "" if place is None else f"; it stood in {place}"
+    return wire_text(f"{said}{stood}.")[:MAX_MESSAGE_CHARS]
+
+
+def _stack(text: str) -> list[Frame]:
+    """Return the frames of the thread that worked; of the one that was hit by a fatal signal."""
+    head = _HEAD.match(text)
+    if head is None:
+        return []
+    is_fatal = _FATAL in text
+    frames, is_meant = list[Frame](), False
+    for line in text.splitlines():
+        thread, frame = _THREAD.match(line), _FRAME.match(line)
+        if thread is not None:
+            is_current = thread[1] == "Current thread"
+            is_meant = is_current if is_fatal else int(thread[2], 16) == int(head[2], 16)
+            if is_meant:
+                frames = []  # the last time that it was written
+        elif frame is not None and is_meant:
+            frames.append(_frame(frame[1], int(frame[2]), frame[3]))
+    return frames
+
+
+def _frame(file: str, line: int, function: str) -> Frame:
+    name = _name_of(file)
+    in_library = file.startswith(f"{_STANDARD_LIBRARY}{os.sep}") and "-packages" not in file
+    is_host = file.startswith("<") or in_library or name.partition("/")[0] in _HOST_PACKAGES
+    return Frame(name, line, function, not is_host)
+
+
+def _name_of(file: str) -> str:
+    """Return a file's path from the folder on that its outermost package is in."""
+    path = Path(file)
+    folder = path.parent
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return path.relative_to(folder).as_posix()
+
+
+def _place(frames: Sequence[Frame]) -> Frame | None:
+    """Return the innermost frame of the plugin, which is what the host has called."""
+    called = next((frame for frame in reversed(frames) if frame.is_foreign), None)
+    if called is None:
+        return None
+    package = called.file.partition("/")[0]
+    return next(frame for frame in frames if frame.file.partition("/")[0] == package)
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "The worker's process ended"
+    if exit_code >= 0:
+        return f"The worker's process exited with status {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    by_memory = ", as the system does where memory is short" if name == "SIGKILL" else ""
+    return f"The worker's process was ended by {name}{by_memory}"
+
+
+def one_line(frames: Sequence[Frame]) -> str:
+    """Return a stack as a line of a log has it, its innermost frames first."""
+    shown = [f"{frame.file}:{frame.line} {frame.function}" for frame in frames[:_MAX_FRAMES]]
+    return " < ".join(shown)

@@ -1,0 +1,33 @@
+"""Celery's pool of one child, which says when the child has ended, however it did.
+
+Celery itself tells of a child that was lost with a task in hand by one signal, of one that it
+has ended at a time limit by the same with another exception, and of a terminated one by another.
+"""
+
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
+from celery.utils.dispatch import Signal
+
+#: Sent in the parent with `pid` and `exit_code` (minus the signal) of a child that has ended,
+#: before another takes its place.
+child_ended = Signal(name="child_ended", providing_args={"pid", "exit_code"})
+
+
+class WatchedPool(AsynPool):  # type: ignore[misc] # Celery has no types
+    """Celery's pool; sends `child_ended`."""
+
+    def _join_exited_workers(self, shutdown: bool = False) -> list[int]:
+        before = [(child, child.pid) for child in self._pool]
+        try:
+            exit_codes: list[int] = super()._join_exited_workers(shutdown=shutdown)
+            return exit_codes
+        finally:
+            for child, pid in before:
+                if child not in self._pool:
+                    child_ended.send(sender=self, pid=pid, exit_code=child.exitcode)
+
+
+class ChildPool(TaskPool):  # type: ignore[misc]
+    """What `worker_pool` names."""
+
+    Pool = WatchedPool

@@ -1,0 +1,60 @@
+"""Plugins that raise what is no exception, such as `sys.exit()`: an error like any other."""
+
+import pytest
+
+from seqd.errors import JobFailed
+from seqd_schemas import ItemFailure, ItemSuccess, UnfitCode
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: What a text has the plugin raise, and what is said of it.
+RAISED = {
+    "quit": "SystemExit: 3",
+    "interrupt": "KeyboardInterrupt: ",
+    "generator": "GeneratorExit: ",
+    "base": "BaseException: not even an Exception",
+    "unreadable": "Unreadable: its text cannot be read",
+}
+
+
+def test_whatever_a_plugin_raises_is_its_items_error_and_costs_no_process(cluster: Cluster):
+    worker = cluster.workers[0]
+    child = worker.child_pid()
+
+    first, *results = cluster.client().classify(["a", *RAISED], model="echo").results()
+
+    assert isinstance(first, ItemSuccess)
+    for result, said in zip(results, RAISED.values(), strict=True):
+        assert isinstance(result, ItemFailure)
+        assert result.error.code == "plugin_error"
+        assert result.error.message == f"The model plugin raised {said}"
+    assert worker.child_pid() == child
+
+
+def test_a_training_that_exits_fails_its_job_and_costs_no_process(cluster: Cluster):
+    worker = cluster.workers[0]
+    child = worker.child_pid()
+    records = [{"text": "a", "label": "pos"}]
+
+    job = cluster.client().train(records, model="echo", parameters={"trick": "quit"})
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=30)
+    assert raised.value.failure.message == (
+        "Training echo failed: SystemExit: 3. The worker's log has the traceback."
+    )
+    assert worker.child_pid() == child
+
+
+def test_a_version_that_exits_when_it_is_warmed_up_is_unfit(empty_cluster: Cluster):
+    worker = empty_cluster.start_apart("w1", "warm_up quit").wait_until_ready()
+
+    def says_so() -> bool:
+        status = worker.status()
+        return status is not None and [
+            (one.code, one.message) for one in status.unfit if one.version is not None
+        ] == [(UnfitCode.LOAD_FAILED, "SystemExit: 3")]
+
+    wait_until(says_so, "it is unfit")
+    assert "child died" not in worker.whole_log()
