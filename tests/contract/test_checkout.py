@@ -104,7 +104,7 @@ def test_each_path_that_a_test_hands_to_a_process_has_the_checkout_on_it(sources
 
 
 def _python_paths(node: ast.AST) -> list[ast.expr]:
-    """Return what a piece of source gives as PYTHONPATH: in a dict, a call or an assignment."""
+    """Return what some source gives as PYTHONPATH: in a dict, a call or an assignment."""
     if isinstance(node, ast.Dict):
         keys = zip(node.keys, node.values, strict=True)
         return [value for key, value in keys if _is_name(key)]
