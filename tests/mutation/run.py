@@ -148,11 +148,10 @@ def read_verdicts(file: Path) -> dict[str, Verdict]:
 
 
 def _within(tests: dict[str, float], most_s: float, most: int) -> dict[str, float]:
-    """Return the first tests that together take no longer; always one."""
+    """Return the first tests that together take no longer, none of them a large part of it."""
     chosen, total_s = dict[str, float](), 0.0
     for test, seconds in tests.items():
-        total_s += seconds
-        if chosen and (total_s > most_s or len(chosen) == most):
-            break
-        chosen[test] = seconds
-    return chosen
+        if len(chosen) < most and seconds <= most_s / 4 and total_s + seconds <= most_s:
+            chosen[test] = seconds
+            total_s += seconds
+    return chosen or dict(list(tests.items())[:1])
