@@ -11,6 +11,8 @@ SEED   ?= 1
 SEEDS  ?= $(SEED)
 HOSTILE_CASES ?= 500
 MINUTES ?= 30
+PLACES ?= 200
+MUTATE ?=
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 # The Pythons that seqd supports; `make test-all` runs the smoke tests on each that is installed.
@@ -26,7 +28,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile chaos-light chaos-reviews soak bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -44,6 +46,8 @@ help:
 	@echo "               through the ledger at random; about 2 minutes"
 	@echo "make soak      half an hour of mixed work (now: MINUTES=$(MINUTES)): does anything grow? A table,"
 	@echo "               and soak.png"
+	@echo "make mutate    break PLACES=$(PLACES) places of ledger, client and worker, drawn by SEED, in a"
+	@echo "               copy, and see whether a test notices; hours, and goes on where it was"
 	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
 	@echo "               go to all of them; about 25 minutes"
@@ -114,6 +118,10 @@ soak: $(VENV)/dev.stamp
 
 hostile: $(VENV)/dev.stamp
 	HOSTILE_NEW=1 HOSTILE_CASES=$(HOSTILE_CASES) $(BIN)/python -P -m pytest tests/hostile tests/integration/test_ledger_walks.py --timeout 1200
+
+# By hand, on a machine that does nothing else; MUTATE has more options, see MUTATE=--help.
+mutate: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m mutation --places $(PLACES) --seed $(SEED) $(MUTATE)
 
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive

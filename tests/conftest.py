@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from checkout import use_checkout
 from seqd.local.slots import cores
 from seqd.worker.celery_environment import remove_celery_variables
 
@@ -34,6 +35,9 @@ hypothesis.settings.register_profile(
     "quick", hypothesis.settings.get_profile("thorough"), max_examples=30
 )
 hypothesis.settings.load_profile("thorough")
+
+# An editable install may point to another checkout; what a test starts inherits this.
+use_checkout()
 
 # Some tests import Celery, which reads its variables then.
 remove_celery_variables()

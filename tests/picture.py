@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from checkout import use_checkout
 from seqd.cli.demo.sample_data import compose_reviews
 
 ROWS, COLUMNS = 40, 100
@@ -34,6 +35,7 @@ COMMANDS = (
 
 def main() -> None:
     """Draw the picture into the file that the first argument names."""
+    use_checkout()
     out = Path(sys.argv[1])
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))  # noqa: SIM115
     with tempfile.TemporaryDirectory(prefix="seqd-picture-") as name, daemon(Path(name)) as env:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from checkout import python_path
 from cli_builders import clean_environment
 from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint
 from seqd.settings import Settings
@@ -61,7 +62,7 @@ def running_up(
         "SEQD_HEARTBEAT_S": str(settings.heartbeat_s),
         "SEQD_RECONCILE_S": str(settings.reconcile_s),
         "SEQD_UNFIT_GRACE_S": str(settings.unfit_grace_s),
-        "PYTHONPATH": str(plugin_folder),
+        "PYTHONPATH": python_path(plugin_folder),
     }
     output = folder / "up.log"
     with output.open("wb") as screen:

@@ -23,6 +23,7 @@ from typing import Self
 
 import pytest
 
+from checkout import python_path, require_checkout
 from plugin_builders import a_registry_of
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
@@ -78,7 +79,8 @@ class LiveWorker:
             for name, value in worker_environment(settings, settings.redis_url, SLOT).items()
             if name in ours or not name.startswith("SEQD_")
         }
-        variables["PYTHONPATH"] = str(PLUGIN)
+        variables["PYTHONPATH"] = python_path(PLUGIN)
+        require_checkout(variables)
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(

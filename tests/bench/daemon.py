@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import checkout
 from seqd.client import Client
 from seqd.errors import RedisUnreachable, SeqdError
 from seqd.local.child import last_lines
@@ -65,7 +66,7 @@ def running(
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run `python -m MODULE …` for the time of a `with` block; output goes to a file, or a pipe."""
     # TensorFlow's notes on the processor are not what a log's end should show.
-    own = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": str(TESTS)}
+    own = {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONPATH": checkout.python_path(TESTS)}
     with log.open("wb") as file:
         program = subprocess.Popen(
             launch_command([sys.executable, "-m", module, *options], signal.SIGTERM),
@@ -126,7 +127,10 @@ class Daemon:
         """Start it. Raises SeqdError, with the end of the log, when it does not get ready."""
         data_dir.mkdir(parents=True, exist_ok=True)
         self.slots, self.settings = parse_slots(slots), Settings(data_dir=data_dir)
-        self.variables = {"SEQD_DATA_DIR": str(data_dir), "PYTHONPATH": python_path}
+        self.variables = {
+            "SEQD_DATA_DIR": str(data_dir),
+            "PYTHONPATH": checkout.python_path(after=python_path),
+        }
         self._items = 0
         log, options = data_dir / "up.log", ("up", "--slots", slots, "--redis-port", "0")
         self._up = stack.enter_context(running("seqd", log, self.variables, *options))

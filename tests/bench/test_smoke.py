@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.daemon import TESTS, descendants_of
+from checkout import python_path
 from cli_builders import clean_environment
 from seqd.cli.demo.sample_data import compose_reviews, compose_text
 from worker_fixtures import wait_until
@@ -27,7 +28,7 @@ def started(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run a case whose temporary folder is made in `folder`."""
     # A server that nobody runs: a benchmark must not look at it.
     given = {"SEQD_REDIS_URL": "redis://127.0.0.1:1/0", "SEQD_PREFIX": "elsewhere"}
-    variables = {"TMPDIR": str(folder), "PYTHONPATH": str(TESTS), **given}
+    variables = {"TMPDIR": str(folder), "PYTHONPATH": python_path(TESTS), **given}
     program = subprocess.Popen(
         [sys.executable, "-m", "bench", *arguments],
         env=clean_environment(**variables),

@@ -23,10 +23,12 @@ from chaos.faults import COUNTS
 from chaos.loads import Light, Load, Reviews
 from chaos.report import Outcome, print_rows, print_table
 from chaos.run import run_under_faults
+from checkout import use_checkout
 
 
 def main() -> int:
     """Read the command line; returns the exit status."""
+    use_checkout()
     asked = _parser().parse_args()
     seeds = asked.seeds or [asked.seed]
     if len(seeds) > 1:

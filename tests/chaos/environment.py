@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from checkout import python_path
 from seqd.client import Client
 from seqd.errors import REDIS_ERRORS
 from seqd.local.endpoint import ENDPOINT_NAME, Endpoint, read_endpoint, server_folder
@@ -107,7 +108,7 @@ def _daemon(folder: Path, plugin: str, slots: int, redis_url: str | None) -> Ite
         "SEQD_RECONCILE_S": "1",
         # A unit may be under way in many kills; none of them is its own doing.
         "SEQD_MAX_ATTEMPTS": "20",
-        "PYTHONPATH": str(PLUGIN),
+        "PYTHONPATH": python_path(PLUGIN),
     }
     if redis_url is not None:
         variables["SEQD_REDIS_URL"] = redis_url

@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from checkout import use_checkout
 from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
 from release_samples import (
@@ -58,4 +59,5 @@ def _ledger() -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
+    use_checkout()
     print(f"recorded {record_release(sys.argv[1])}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from checkout import python_path
 from cli_builders import clean_environment
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
@@ -304,7 +305,7 @@ def test_a_fleet_says_once_that_it_does_not_see_its_workers(
     settings = cluster_on.settings
     variables = {f"SEQD_{name.upper()}": str(getattr(settings, name)) for name in QUICK}
     variables |= {"SEQD_ENABLED_PLUGINS": "light", "SEQD_DATA_DIR": str(settings.data_dir)}
-    environment = environment_of(cluster_on, **variables, PYTHONPATH=str(PLUGIN))
+    environment = environment_of(cluster_on, **variables, PYTHONPATH=python_path(PLUGIN))
     log = tmp_path / "up.log"
     with log.open("w") as output:
         up = subprocess.Popen(

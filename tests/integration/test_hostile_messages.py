@@ -17,7 +17,9 @@ import pytest
 import redis
 from celery import Celery
 
+from seqd.ledger import connect
 from seqd.ledger.wakeup import WAKEUP_TASK
+from seqd.worker.broker import create_app
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
 
@@ -260,3 +262,18 @@ def peak_memory_bytes(pid: int) -> int:
         pytest.skip("this system has no /proc")
     peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     return int(peak.split()[1]) * 1024
+
+
+def test_a_worker_takes_no_orders_by_celerys_remote_control(cluster: Cluster):
+    """By it whoever reaches Redis could shut workers down; each listens on a channel then."""
+    (worker,) = cluster.workers
+    app = create_app(str(cluster.settings.redis_url), cluster.settings)
+
+    with connect(str(cluster.settings.redis_url)) as redis:
+        listeners = redis.pubsub_numpat(), redis.pubsub_channels()
+    app.control.broadcast("shutdown")
+    record = cluster.client().classify(["a"], model="echo").wait(timeout_s=20)
+
+    assert listeners == (0, [])
+    assert record.counts.succeeded == 1
+    assert worker.is_up()

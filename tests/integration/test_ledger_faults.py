@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from builders import a_chunk, a_classify_job, a_failure, a_train_job, a_training_result, an_epoch
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, Server, binary_of_kind
 from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger import connect
+from seqd.ledger.outage import Outage
 from seqd.ledger.work import CommitOutcome
 from seqd.local.redis_server import LOOPBACK, choose_port
 from seqd.settings import Settings
@@ -193,6 +195,18 @@ def test_a_wrong_password_is_named(private_server: PrivateServer) -> None:
         "redis://user:password@host:port/0 with the right ones."
     )
     assert error.value.exit_status == 2
+
+
+def test_a_refused_password_is_not_tried_again(private_server: PrivateServer) -> None:
+    url = f"redis://:wrong@{LOOPBACK}:{private_server.port}/0"
+    patient = Outage(limit_s=10.0, has_answered=True)
+
+    with connect(url, outage=patient) as redis, pytest.raises(NoPermissionError):
+        redis.get("a")
+
+    with connect(private_server.url) as redis:
+        (refusal,) = redis.acl_log()
+    assert (refusal["reason"], int(refusal["count"])) == ("auth", 1)
 
 
 def test_a_missing_password_is_named(private_server: PrivateServer) -> None:

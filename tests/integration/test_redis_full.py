@@ -19,6 +19,7 @@ import pytest
 from redis import Redis
 
 from builders import a_chunk
+from checkout import python_path
 from inbox_builders import Producer, a_request
 from ledger_fixtures import BRIEFLY_S, Environment, open_environment
 from redis_fixtures import PrivateServer
@@ -91,7 +92,7 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
         f"SEQD_{name.upper()}": str(getattr(settings, name))
         for name in settings.model_fields_set - {"enabled_plugins"}
     }
-    variables |= {"SEQD_ENABLED_PLUGINS": "light", "PYTHONPATH": str(PLUGIN)}
+    variables |= {"SEQD_ENABLED_PLUGINS": "light", "PYTHONPATH": python_path(PLUGIN)}
     command = [sys.executable, "-m", "seqd", "up", "--slots", "all@cpu:0"]
     with (tmp_path / "up.log").open("wb") as log:
         up = subprocess.Popen(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from checkout import python_path
 from cli_builders import clean_environment
 from seqd.client import Client
 from seqd.local.slots import parse_slot
@@ -74,7 +75,7 @@ def test_a_worker_started_by_hand_in_such_a_folder_takes_work(
     plugin = Path(__file__).parent.parent / "light_plugin"
     worker = subprocess.Popen(
         [*SCRIPT, "worker", "--slot", "cpu:0"],
-        env=variables | {"PYTHONPATH": str(plugin)},
+        env=variables | {"PYTHONPATH": python_path(plugin)},
         cwd=project,
     )
     try:

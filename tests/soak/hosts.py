@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from checkout import python_path
 from seqd.client import Client
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint, server_folder
 from seqd.models.store import ModelStore
@@ -105,7 +106,7 @@ def _host(
     variables = {
         "SEQD_DATA_DIR": str(data_dir),
         "SEQD_ENABLED_PLUGINS": plugins,
-        "PYTHONPATH": str(PLUGIN),
+        "PYTHONPATH": python_path(PLUGIN),
         # Else a file is refused on the second host, whose Redis is another's.
         "SEQD_INPUT_ROOTS": str(folder),
         **more,

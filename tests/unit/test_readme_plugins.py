@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from checkout import python_path
 from guide_plugin import GUIDE, write_plugin
 from readme_blocks import blocks_of
 
@@ -22,7 +23,8 @@ def guide_folder(tmp_path: Path) -> Path:
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(folder), "SEQD_DATA_DIR": str(folder / "data")}
+    variables = {"PYTHONPATH": python_path(folder), "SEQD_DATA_DIR": str(folder / "data")}
+    environment = os.environ | variables
     return subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
     )
