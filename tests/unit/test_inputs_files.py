@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidInput
-from seqd.inputs import records, streams
+from seqd.inputs import csv_rows, records, streams
 from seqd.inputs.reading import read_items
 from seqd_schemas import FileSource, Item, RefusedItem
 
@@ -122,7 +122,7 @@ def test_a_csv_quote_that_is_never_closed_costs_its_own_line_only(tmp_path, name
 
 
 def test_a_csv_row_that_is_too_long_is_given_up_at_the_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(records, "MAX_ROW_LINES", 3)
+    monkeypatch.setattr(csv_rows, "MAX_ROW_LINES", 3)
     path = a_file(tmp_path, "a.csv", 'id,text\n1,"a\nb\nc\nd"\n6,ok\n')
 
     entries = read(path)

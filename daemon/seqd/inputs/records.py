@@ -1,24 +1,23 @@
 """Records of a file: JSON Lines, CSV, plain lines or a labelled folder, one entry a record.
 
-A broken record becomes an entry that says why. CSV is split in bounded memory, and reading goes on
-after a broken quote. A labelled folder is `LABEL/*.txt`, as `aclImdb` has it.
+A broken record becomes an entry that says why. A labelled folder is `LABEL/*.txt`, as `aclImdb` has
+it.
 """
 
-import csv
 import json
 import os
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from pydantic_core import from_json
 
 from seqd.errors import InvalidInput
+from seqd.inputs.csv_rows import CsvRow, CsvRows
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
-from seqd.inputs.streams import MAX_LINE_BYTES, Line, read_lines
+from seqd.inputs.streams import MAX_LINE_BYTES, read_lines
 from seqd_schemas import FileFormat, FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
@@ -97,34 +96,6 @@ def _no_texts(folder: Path) -> str:
     return f"{shown(folder)} holds no LABEL/*.txt, such as pos/0_9.txt; that is what is due here"
 
 
-#: Lines that one row may span; they are kept until it ends, at about 100 bytes each.
-MAX_ROW_LINES = 65_536
-
-#: A row's cells, or why it is none.
-CsvRow = list[str] | BadEntry
-
-
-def read_csv(path: Path) -> Generator[tuple[int, CsvRow]]:
-    """Yield each row with the line that it begins on, header included; blank lines are left out."""
-    # One limit for the whole process; the row's own limit below is the one that counts.
-    csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE_BYTES))
-    feed = _RowLines(read_lines(path))
-    rows = csv.reader(feed, strict=True)
-    while True:
-        feed.begin_row()
-        try:
-            row = next(rows, None)
-        except (csv.Error, BadEntry) as error:
-            bad = error if isinstance(error, BadEntry) else invalid(f"it is not CSV ({error})")
-            yield feed.step_over(), bad
-            rows = csv.reader(feed, strict=True)
-            continue
-        if row is None:
-            return
-        if row:
-            yield feed.first_number, feed.undecodable or row
-
-
 def column_names(path: Path, rows: Iterator[tuple[int, CsvRow]], text_field: str) -> list[str]:
     """Take the header off the rows; raise InvalidInput if no column is named as the text field."""
     number, header = next(rows, (0, []))
@@ -144,58 +115,6 @@ def column_names(path: Path, rows: Iterator[tuple[int, CsvRow]], text_field: str
             "column needs a name of its own"
         )
     return header
-
-
-class _RowLines(Iterator[str]):
-    """Hands the parser its lines and remembers a row's, so that they can be read again."""
-
-    def __init__(self, lines: Iterator[Line]) -> None:
-        self._lines = lines
-        self._again: deque[Line] = deque()
-        self._row: list[Line] = []
-        self._row_bytes = 0
-        self.undecodable: BadEntry | None = None
-
-    @property
-    def first_number(self) -> int:
-        """Number of the line that the row begins on."""
-        return self._row[0][0]
-
-    def begin_row(self) -> None:
-        """Forget the lines of the row before."""
-        self._row.clear()
-        self._row_bytes = 0
-        self.undecodable = None
-
-    def step_over(self) -> int:
-        """Return the number of the row's first line; the others will be read again."""
-        self._again.extendleft(reversed(self._row[1:]))
-        return self.first_number
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines)
-        self._row.append(line)
-        content = line[1]
-        if isinstance(content, BadEntry):
-            raise content if len(self._row) == 1 else _unclosed()
-        self._row_bytes += len(content)
-        if len(self._row) > 1 and (
-            self._row_bytes > MAX_LINE_BYTES or len(self._row) > MAX_ROW_LINES
-        ):
-            raise _unclosed()
-        try:
-            return content.decode()
-        except UnicodeDecodeError as error:
-            # The row has to be parsed all the same, to find its end.
-            self.undecodable = undecodable(error)
-            return content.decode("utf-8", "replace")
-
-
-def _unclosed() -> BadEntry:
-    return invalid(
-        "a quoted field that begins here does not end within "
-        f"{MAX_LINE_BYTES:,} bytes and {MAX_ROW_LINES:,} lines. Double each quote inside a field"
-    )
 
 
 _Raw = TypeVar("_Raw")
@@ -249,7 +168,7 @@ class LinesReader(RecordReader[bytes | BadEntry]):
 
     def raws(self) -> Iterator[tuple[int, bytes | BadEntry]]:
         """Split at newlines."""
-        for number, line in read_lines(self.path):
+        for number, line, _ in read_lines(self.path):
             if isinstance(line, BadEntry) or not line.isspace():
                 yield number, line
 
@@ -283,7 +202,7 @@ class CsvReader(RecordReader[CsvRow]):
 
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
-        rows = read_csv(self.path)
+        rows = CsvRows(read_lines(self.path))
         self._columns = column_names(self.path, rows, self.source.text_field)
         yield from rows
 

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from seqd.errors import InvalidInput
 from seqd.inputs.items import BadEntry
@@ -87,6 +87,10 @@ class _Inflating(io.RawIOBase):
         """Say that it can be read."""
         return True
 
+    def tell(self) -> int:
+        """Return how many bytes were inflated."""
+        return self._bytes_out
+
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer with the next inflated bytes; raise InvalidInput at a bomb."""
         view = memoryview(buffer).cast("B")
@@ -123,27 +127,68 @@ MAX_UNREADABLE_SHARE = 0.4
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 
-#: A line's number, counted from 1, and its bytes, or what is wrong with it.
-Line = tuple[int, bytes | BadEntry]
+
+class FilePosition(NamedTuple):
+    """A place between two records of a file, from which reading can go on."""
+
+    #: Bytes of the content in front of it, once inflated; 0 at the start, also behind a mark there.
+    offset: int = 0
+    #: Lines in front of it; of a folder, files.
+    line: int = 0
 
 
-def read_lines(path: Path) -> Iterator[Line]:
-    """Yield all lines, their ends included. A line over MAX_LINE_BYTES comes as a BadEntry.
+#: Where a file begins.
+START = FilePosition()
 
-    Raises InvalidInput for a file that cannot be read as text; for one that is torn, only
-    after the lines in front of the tear.
+
+class Line(NamedTuple):
+    """A line of a file, its end included."""
+
+    #: Counted from 1.
+    number: int
+    #: Its bytes, or what is wrong with it.
+    content: bytes | BadEntry
+    #: Bytes of the file's content up to its end, once inflated.
+    end: int
+
+    @property
+    def start(self) -> int:
+        """Bytes in front of it; of a line that is too long, its end."""
+        return self.end - (0 if isinstance(self.content, BadEntry) else len(self.content))
+
+    @property
+    def position(self) -> FilePosition:
+        """Where the next line begins."""
+        return FilePosition(self.end, self.number)
+
+
+#: `Line(…)` takes twice the time, a tenth of a microsecond more for each line.
+_new_line = tuple.__new__
+
+
+def read_lines(path: Path, start: FilePosition = START) -> Iterator[Line]:
+    """Yield all lines behind `start`. A line over MAX_LINE_BYTES comes as a BadEntry.
+
+    A plain file is read from there; of a compressed one, all in front of it is inflated again.
+    Raises InvalidInput for a file that cannot be read as text, or that is shorter than `start`; for
+    one that is torn, only after the lines in front of the tear.
     """
     with open_text_bytes(path) as stream:
-        number = 0
-        while True:
-            try:
-                line = _next_line(stream)
-            except TORN as error:
-                raise explained(path, error, f"after line {number:,}") from error
-            if not line:
-                return
-            number += 1
-            yield number, line
+        content: bytes | BadEntry
+        number, end = start.line, start.offset
+        try:
+            if start.offset:
+                _skip_to(path, stream, start.offset)
+            else:
+                end = stream.tell()  # behind a byte order mark
+            while line := stream.readline(MAX_LINE_BYTES + 1):
+                content, size_bytes = line, len(line)
+                if size_bytes > MAX_LINE_BYTES and not line.endswith(b"\n"):
+                    content, size_bytes = _too_long(stream, size_bytes)
+                number, end = number + 1, end + size_bytes
+                yield _new_line(Line, (number, content, end))
+        except TORN as error:
+            raise explained(path, error, f"after line {number:,}") from error
 
 
 @contextmanager
@@ -206,15 +251,27 @@ def _check_not_compressed(path: Path, head: bytes) -> None:
     )
 
 
-def _next_line(stream: BinaryIO) -> bytes | BadEntry:
-    line = stream.readline(MAX_LINE_BYTES + 1)
-    if len(line) <= MAX_LINE_BYTES or line.endswith(b"\n"):
-        return line
-    size_bytes = len(line)
+def _skip_to(path: Path, stream: BinaryIO, offset: int) -> None:
+    """Go on at an offset of the content; raise InvalidInput where it has no such byte any more."""
+    if compression_of(path) is None:
+        stream.seek(offset)
+        return
+    while (ahead := offset - stream.tell()) > 0:
+        if not stream.read(min(ahead, _BUFFER_BYTES)):
+            raise InvalidInput(
+                f"{shown(path)} became shorter while it was read. Hand the job in again once "
+                "the file is complete"
+            )
+
+
+def _too_long(stream: BinaryIO, size_bytes: int) -> tuple[BadEntry, int]:
+    """Read a line on to its end; return what is wrong with it, and its number of bytes."""
+    line = b"any"
     while line and not line.endswith(b"\n"):
         line = stream.readline(_BUFFER_BYTES)
         size_bytes += len(line)
-    return BadEntry(
+    error = BadEntry(
         ItemErrorCode.TOO_LONG,
         f"the line has {size_bytes:,} bytes; allowed: {MAX_LINE_BYTES:,}. Split it",
     )
+    return error, size_bytes

@@ -1,0 +1,142 @@
+"""Rows of CSV come out as if each were read by itself, in work bounded by the bytes of the file."""
+
+import csv
+from collections.abc import Iterable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqd.inputs import csv_rows
+from seqd.inputs.csv_rows import MAX_PARSES, CsvRows
+from seqd.inputs.items import BadEntry
+from seqd.inputs.reading import read_items
+from seqd.inputs.streams import START, FilePosition, Line
+from seqd_schemas import FileSource
+
+#: What a parser of CSV changes its state at, and what it does not.
+_LINES = st.lists(st.text('x",\r ', max_size=6).map(str.encode), max_size=40)
+
+
+@pytest.fixture
+def small_limits(monkeypatch):
+    monkeypatch.setattr(csv_rows, "MAX_ROW_LINES", 6)
+    monkeypatch.setattr(csv_rows, "MAX_LINE_BYTES", 24)
+
+
+def lines_of(contents: Iterable[bytes | BadEntry], start: FilePosition = START) -> Iterator[Line]:
+    number, end = start.line, start.offset
+    for content in contents:
+        number += 1
+        end += 7 if isinstance(content, BadEntry) else len(content)
+        yield Line(number, content, end)
+
+
+def shown(rows: Iterable[tuple[int, list[str] | BadEntry]]) -> list[tuple[int, object]]:
+    return [(at, row.reason if isinstance(row, BadEntry) else row) for at, row in rows]
+
+
+def read_one_by_one(lines: list[Line]) -> Iterator[tuple[int, object]]:
+    """The rule, as plainly as it can be put: each row that fails costs its first line."""
+    at = 0
+    while at < len(lines):
+        used, row = _row_from(lines[at:])
+        if row:
+            yield lines[at].number, row
+        at += used
+
+
+def _row_from(lines: list[Line]) -> tuple[int, object]:
+    taken = 0
+
+    def feed() -> Iterator[str]:
+        nonlocal taken
+        size = 0
+        for line in lines:
+            taken += 1
+            if isinstance(line.content, BadEntry):
+                raise line.content if taken == 1 else csv_rows._unclosed()
+            size += len(line.content)
+            too_long = size > csv_rows.MAX_LINE_BYTES or taken > csv_rows.MAX_ROW_LINES
+            if taken > 1 and too_long:
+                raise csv_rows._unclosed()
+            yield line.content.decode()
+
+    try:
+        row = next(csv.reader(feed(), strict=True))
+    except BadEntry as bad:
+        return 1, bad.reason
+    except csv.Error as error:
+        return 1, f"it is not CSV ({error})"
+    return taken, row
+
+
+@pytest.mark.usefixtures("small_limits")
+@settings(max_examples=200)
+@given(_LINES, st.integers(0, 39), st.booleans())
+def test_rows_are_those_of_reading_each_by_itself(texts, place, has_long):
+    contents: list[bytes | BadEntry] = [text + b"\n" for text in texts]
+    if has_long:
+        contents[place:place] = [csv_rows.invalid("the line is too long")]
+
+    rows = CsvRows(lines_of(contents))
+
+    assert shown(rows) == list(read_one_by_one(list(lines_of(contents))))
+
+
+@pytest.mark.usefixtures("small_limits")
+@settings(max_examples=200)
+@given(_LINES)
+def test_reading_goes_on_from_any_row_with_the_same_rows(texts):
+    contents = [text + b"\n" for text in texts]
+    whole = shown(CsvRows(lines_of(contents)))
+    rows = CsvRows(lines_of(contents))
+
+    for done in range(len(whole) + 1):
+        at = rows.position
+        rest = CsvRows(lines_of(contents[at.line :], at), at)
+        assert shown(rest) == whole[done:]
+        next(rows, None)
+
+
+@pytest.mark.usefixtures("small_limits")
+@settings(max_examples=200)
+@given(_LINES, st.integers(1, 30))
+def test_no_line_is_parsed_more_than_a_few_times(texts, times):
+    contents = [text + b"\n" for text in texts] * times
+
+    rows = CsvRows(lines_of(contents))
+    for _ in rows:
+        pass
+
+    assert rows.parsed_bytes <= MAX_PARSES * sum(map(len, contents))
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        pytest.param([b'x","\n'] * 20_000, id="quotes that open again and again"),
+        pytest.param([b'a,"\n'] * 10_000 + [b'"z\n'] * 3, id="an error behind an open quote"),
+        pytest.param([b'"\n'] * 20_001, id="lines of one quote"),
+        pytest.param([b'a,"\n'] * 10_000 + [b'"' + b"x" * 500_000 + b'"z\n'], id="a long end"),
+    ],
+)
+def test_a_quote_that_no_line_closes_is_not_followed_from_each_line(contents):
+    rows = CsvRows(lines_of(contents))
+
+    for _ in rows:
+        pass
+
+    # Followed anew from each line: 1,000 times and more.
+    assert rows.parsed_bytes <= MAX_PARSES * sum(map(len, contents))
+
+
+def test_hostile_csv_costs_each_line_an_error_and_its_neighbours_nothing(tmp_path):
+    path = tmp_path / "hostile.csv"
+    path.write_text("text\n" + 'x","\n' * 5_000 + "good\n")
+
+    entries = list(read_items(FileSource(path=str(path))))
+
+    assert len(entries) == 5_001
+    assert entries[0].refused.message == "line 2: it is not CSV (unexpected end of data)."
+    assert entries[-1].text == "good"
