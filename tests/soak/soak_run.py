@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from checkout import use_checkout
 from soak.curves import Soak, Verdict
 from soak.hosts import hosts
 from soak.picture import draw
@@ -39,6 +40,7 @@ ALWAYS_THERE = (
 
 def main() -> int:
     """Read the command line; returns the exit status."""
+    use_checkout()
     asked = _parser().parse_args()
     soak = _run(asked.minutes * 60, asked.warm_up_minutes * 60, asked.every_s)
     if asked.figures:
