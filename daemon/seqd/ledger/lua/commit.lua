@@ -65,6 +65,7 @@ local function emit_progress(id, job)
     body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
   end
   emit(id, 'progress', body, false)
+  trim_events(job_key(id))
 end
 
 -- The rows of results of the unit whose arguments begin at `at`, and their bytes.
