@@ -19,7 +19,7 @@ from seqd.ledger.work import Renewal
 from seqd.settings import Settings
 from seqd.worker import background
 from seqd.worker.background import Reconciler
-from seqd_schemas import JobState, WorkerState
+from seqd_schemas import JobState, UnfitCode, UnfitVersion, WorkerState
 from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
@@ -166,6 +166,17 @@ def test_an_entry_of_the_inbox_leaves_a_dead_worker_though_the_clock_stepped_bac
     wait_until(lambda: clocked.ledger.inbox.claim_idle("worker-b"), "it is claimed", SOON_S)
 
 
+def test_memory_is_measured_again_after_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
+):
+    clocked.ledger.fleet.publish_limits(clocked.settings)
+    assert not clocked.ledger.inbox.memory_is_short()
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: not clocked.redis.exists(clocked.keys.memory()), "it is forgotten", SOON_S)
+
+
 def test_progress_is_told_after_the_clock_stepped_back(
     clocked: Environment, clock_server: ClockServer
 ):
@@ -216,6 +227,29 @@ def test_who_is_dead_loses_its_unit_when_the_clock_steps_forward(
     clock_server.step(HOUR_S)
 
     wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
+
+
+def test_no_job_fails_for_want_of_a_worker_whose_record_ran_out_by_a_step(
+    clocked: Environment, clock_server: ClockServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(background, "LONGEST_GAP_S", 60.0)
+    takes = {"tasks": ("classify",), "seen_at_ms": clocked.ledger.fleet.now_ms()}
+    able = a_worker_status(worker="able", versions={"imdb_lstm": (3,)}, **takes)
+    damaged = UnfitVersion(
+        model="imdb_lstm", version=3, code=UnfitCode.DAMAGED, message="so it is.", since_ms=1
+    )
+    unfit = a_worker_status(worker="unfit", versions={"imdb_lstm": ()}, unfit=(damaged,), **takes)
+    job_id = clocked.submit_units(1)
+    reconciler = a_reconciler(clocked)
+    for worker in (able, unfit):
+        clocked.ledger.fleet.publish_worker(worker)
+    reconciler.run_once()
+
+    clock_server.step(HOUR_S)
+    clocked.ledger.fleet.publish_worker(unfit)
+    reconciler.run_once()
+
+    assert clocked.record(job_id).state is JobState.QUEUED
 
 
 @pytest.mark.slow

@@ -132,18 +132,23 @@ class Reconciler(PeriodicTask):
         if self._holds_lock():
             self._ledger.work.follow_clock()
             if not self._waits_for_renewals():
-                self._expire()
-                self._ledger.control.fail_abandoned(self._abandoned_s, now_ms)
-            log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
+                self._judge_silence(now_ms)
             log_and_continue("ended jobs that should make room not removed", self._evict)
             self._prune()
-            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
         else:
             self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
         self._ledger.work.notify_where_due(self._queues())
         self._restore_catalog()
         self._succeeded_at = monotonic()
+
+    def _judge_silence(self, now_ms: int) -> None:
+        """Do what follows from nobody having been heard of: no worker, no upload's client."""
+        self._expire()
+        self._ledger.control.fail_abandoned(self._abandoned_s, now_ms)
+        # Both go by the records of workers, of which some may have run out, and others not.
+        log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
+        log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
 
     def _waits_for_renewals(self) -> bool:
         """Return True for a while after an outage, or after the server's clock was set forward.

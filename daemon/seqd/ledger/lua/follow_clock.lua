@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, milliseconds of a lease, of the first back-off, and of a worker's record; most timers,
 --       uploads, records and entries to look at.
--- Keys: clock, timers, leases, crashes, uploads, workers, worker, inbox.
+-- Keys: clock, timers, leases, crashes, uploads, workers, worker, inbox, memory.
 -- Returns: how many times were cut; fewer than it looks at when no more are to be cut.
 -- Guarantee: whatever the clock is set back by, a lease, a back-off, and the silence of an upload, of a
 -- worker or of the reader of an inbox's entry last no longer from this call on than they were meant to
@@ -73,6 +73,13 @@ local function cut_entries()
   return cut
 end
 
+-- That there is memory, which is known for a quarter of a second: else a Redis that fills up meanwhile
+-- would refuse no new work.
+local function cut_memory_state()
+  local key = PREFIX .. ':memory'
+  if redis.call('PTTL', key) > MEMORY_KNOWN_MS then redis.call('DEL', key) end
+end
+
 local latest = latest_noted()
 if NOW >= latest then
   -- Refused by a full Redis: the note is older then, and a smaller step passes unseen.
@@ -80,4 +87,5 @@ if NOW >= latest then
   return 0
 end
 redis.call('ZREM', timers_key(), '')  -- first: a full Redis lets a script go on that has removed something
+cut_memory_state()
 return math.max(cut_timers(), cut_uploads(), cut_records(), cut_entries())
