@@ -171,8 +171,7 @@ class Reconciler(PeriodicTask):
             self._wait_for_renewals(self._heartbeat_s + RENEWAL_GRACE_S)
         log.warning(
             "the clock of Redis was set %s by %.0f s, or it is another server's now: work goes on; "
-            "deadlines of jobs and times to live of results are times of that clock, see "
-            "docker/README.md",
+            "deadlines of jobs and times to live of results go by the new time",
             "forward" if step_s > 0 else "back",
             abs(step_s),
         )
