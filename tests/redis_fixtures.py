@@ -79,10 +79,14 @@ class PrivateServer:
         assert self._server is not None, "the server is not running"
         return self._server.pid
 
+    def command(self) -> list[str]:
+        """Return the command that starts it."""
+        return [str(self.binary.path), str(self._path)]
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._server = subprocess.Popen(
-            launch_command([str(self.binary.path), str(self._path)], signal.SIGKILL),
+            launch_command(self.command(), signal.SIGKILL),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )

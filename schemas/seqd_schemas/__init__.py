@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from seqd_schemas.events import Expiring as Expiring
     from seqd_schemas.events import Failed as Failed
     from seqd_schemas.events import Log as Log
+    from seqd_schemas.events import Missed as Missed
     from seqd_schemas.events import Paused as Paused
     from seqd_schemas.events import Progress as Progress
     from seqd_schemas.events import Queued as Queued
@@ -151,7 +152,7 @@ _NAMES = {
         "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
     ),
     "events": (
-        "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Paused "
+        "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Missed Paused "
         "Progress Queued Rejected Resumed Sample Started Step TERMINAL_EVENTS"
     ),
     "failures": "Failure ItemError ItemErrorCode",

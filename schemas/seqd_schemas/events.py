@@ -1,7 +1,8 @@
 """Events: what happens to a job, one entry each in the job's event stream.
 
 The stream is a feed, bounded and throttled; the truth is `states.JobRecord`. An event's
-place is its Redis stream id, from which a reader can go on after a break.
+place is its Redis stream id, from which a reader can go on after a break. Of a long job `step` and
+`progress` go first; a reader that has missed some gets a `missed` event.
 """
 
 from typing import Annotated, Literal
@@ -162,6 +163,21 @@ class Rejected(_EventBase):
     )
 
 
+class Missed(_EventBase):
+    """Events are not kept any more that came behind the reader's position.
+
+    The reader makes it, in front of the next event that is kept; it stands in no stream. Its `id`
+    is the position itself.
+    """
+
+    event: Literal["missed"] = Field(default="missed", description="What happened.")
+    lasting: bool = Field(
+        default=False,
+        description="True when epochs, samples or others are among them that are kept longest; "
+        "else they are steps and progress alone.",
+    )
+
+
 Event = Annotated[
     Queued
     | Started
@@ -177,7 +193,8 @@ Event = Annotated[
     | Paused
     | Resumed
     | Expiring
-    | Rejected,
+    | Rejected
+    | Missed,
     Field(discriminator="event"),
 ]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))

@@ -381,6 +381,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.fleet.publish_worker(a_worker_status())
     environment.ledger.fleet.publish_catalog([a_catalog_entry()])
     environment.ledger.fleet.take_lock("reconciler", "worker-a", 60.0)
+    environment.ledger.work.follow_clock()
     environment.queue_wakeup(CLASSIFY)
     environment.submit_units(1, a_classify_job(priority="bulk"))
     environment.claim()

@@ -76,6 +76,20 @@ def test_a_lock_that_is_kept_runs_from_anew(environment: Environment) -> None:
     assert environment.redis.pttl(environment.keys.lock("task")) > 50_000
 
 
+def test_a_lock_is_the_same_for_workers_of_0_2_which_take_it_by_set(
+    environment: Environment,
+) -> None:
+    take, key = environment.ledger.fleet.take_lock, environment.keys.lock
+
+    environment.redis.set(key("task"), "old", nx=True, px=60_000)
+    take("other", "new", 60.0)
+
+    assert not take("task", "new", 60.0)
+    assert not environment.redis.set(key("other"), "old", nx=True, px=60_000)
+    assert environment.redis.get(key("other")) == b"new"
+    assert 50_000 < environment.redis.pttl(key("other")) <= 60_000
+
+
 def test_two_tasks_have_a_lock_each(environment: Environment) -> None:
     assert environment.ledger.fleet.take_lock("task", "a", 60.0)
     assert environment.ledger.fleet.take_lock("other", "b", 60.0)

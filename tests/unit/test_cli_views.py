@@ -23,6 +23,7 @@ from seqd_schemas import (
     Event,
     JobState,
     Log,
+    Missed,
     PluginState,
     PluginStatus,
     Progress,
@@ -219,6 +220,20 @@ def test_epochs_stand_in_columns_under_a_heading(capsys: pytest.CaptureFixture[s
         "     1/3    2.0185               0.7500        2.5",
         "     2/3    1.5000                             2.5",
     ]
+
+
+def test_epochs_that_are_not_kept_are_told_of_and_steps_are_not(
+    capsys: pytest.CaptureFixture[str],
+):
+    with TrainingView(Screen(), a_record()) as view:
+        view.show(Missed(job_id="j1", at_ms=1))
+        view.show(Missed(job_id="j1", at_ms=1, lasting=True))
+
+    told = capsys.readouterr()
+    assert " ".join((told.out + told.err).split()) == (
+        "The first epochs and samples are not kept any more. The version has all of its epochs: "
+        "seqd models show"
+    )
 
 
 def test_a_sample_shows_its_temperature_its_prompt_and_its_text() -> None:

@@ -25,13 +25,14 @@ from seqd.errors import (
 )
 from seqd.ledger import Ledger
 from seqd.ledger.blobs import ResultLine
+from seqd.ledger.jobs import EventsGone
 from seqd.ledger.outage import waiting_at_most
 from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
-    from seqd_schemas import Event, Rejected
+    from seqd_schemas import Event, Missed, Rejected
 
 #: Seconds after which a waiting handle looks whether its own upload has failed.
 LONGEST_WAIT_S = 2.0
@@ -80,7 +81,9 @@ class JobHandle:
     def events(self, after: str = "0-0") -> "Iterator[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.
 
-        The stream is bounded; of a long job the oldest events may be gone. Raises UnknownJob.
+        The stream is bounded. Of a long job steps and progress go when a thousand events have come
+        behind them; epochs, samples and all others stay, the last thousand at least. Where some are
+        gone behind `after`, a `missed` event says so first. Raises UnknownJob.
         """
         with self._in_reach():
             yield from self._events(after)
@@ -89,9 +92,13 @@ class JobHandle:
         from seqd_schemas import TERMINAL_EVENTS
 
         # There may be no event to wait for any more: look before waiting.
-        block = False
+        block, is_told = False, False
         while True:
-            events = self._ledger.jobs.events(self.job_id, after, block=block)
+            events, gone = self._ledger.jobs.follow(self.job_id, after, block=block)
+            # Of steps and progress once: whoever is so far behind misses some again and again.
+            if gone.has_lasting(after) or (gone.has_passing(after) and not is_told):
+                is_told = True
+                yield _missed(self.job_id, after, gone)
             for event in events:
                 after = event.id
                 yield event
@@ -375,6 +382,15 @@ class JobHandle:
     def _raise_upload_error(self) -> None:
         if self._upload is not None:
             self._upload.raise_error()
+
+
+def _missed(job_id: str, after: str, gone: EventsGone) -> "Missed":
+    from seqd_schemas import Missed
+
+    lasting = gone.has_lasting(after)
+    # The milliseconds of a stream id are the time of its event.
+    at_ms = int((gone.before if lasting else gone.passing).partition("-")[0])
+    return Missed(id=after, job_id=job_id, at_ms=at_ms, lasting=lasting)
 
 
 def _half_of_a_whole(*, gone: str, kept: str, verb: str) -> UnknownJob:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import Scripts, as_int
 from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
@@ -28,18 +29,23 @@ _Record = TypeVar("_Record", bound="WireModel")
 MAX_ENTRIES = 256
 
 
+def record_ttl_ms(heartbeat_s: float) -> int:
+    """Return the time to live of a worker's record: one that missed three heartbeats is gone."""
+    return max(1, int(heartbeat_s * 3_000))
+
+
 class Fleet:
     """Worker records, the catalog of models, the limits, and locks of periodic tasks."""
 
-    def __init__(self, redis: Redis, settings: "Settings") -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, settings: "Settings") -> None:
         self._redis = redis
+        self._scripts = scripts
         self._keys = settings.keys
         self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: What `workers` returned last, and when.
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
-        #: A worker that missed three heartbeats is gone.
-        self._ttl_ms = max(1, int(settings.heartbeat_s * 3_000))
+        self._ttl_ms = record_ttl_ms(settings.heartbeat_s)
 
     def now_ms(self) -> int:
         """Return the time on the server's clock in milliseconds."""
@@ -91,13 +97,7 @@ class Fleet:
 
     def take_lock(self, name: str, holder: str, ttl_s: float) -> bool:
         """Take or keep a periodic task's lock for `ttl_s` seconds; False when another holds it."""
-        key, ttl_ms = self._keys.lock(name), int(ttl_s * 1000)
-        with redis_errors(self._redis):
-            if self._redis.set(key, holder, nx=True, px=ttl_ms):
-                return True
-            if self._redis.get(key) != holder.encode():
-                return False
-            return bool(self._redis.pexpire(key, ttl_ms))
+        return as_int(self._scripts.call("take_lock", name, holder, int(ttl_s * 1000))) == 1
 
     def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
         """Write catalog entries; each replaces the one of the same model.

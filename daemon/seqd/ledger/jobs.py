@@ -6,6 +6,7 @@ left out with a warning.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from time import time
@@ -67,6 +68,13 @@ READ_BYTES = 1024 * 1024
 _STATES = frozenset(JobState)
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _Row = dict[bytes, bytes]
+#: Replies to what `Jobs.follow` asks.
+_Followed = tuple[bytes | None, list[_Entry], list[tuple[bytes, list[_Entry]]] | None]
+
+#: Events with which a job's stream begins. One that begins with another was cut in front.
+_FIRST_EVENTS = (b"queued", b"completed", b"failed", b"cancelled", b"expired", b"rejected")
+_EVENT_NAME = re.compile(rb'"event":"([a-z]+)"')
+_TRIMMED = re.compile(rb"\d+-\d+ \d+ (\d+-\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +94,24 @@ class ResultPosition(NamedTuple):
 
     unit: int
     row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventsGone:
+    """What a job's event stream does not hold any more, as stream ids; `0-0` for nothing."""
+
+    #: The last of the steps and progress events that were removed from between the others.
+    passing: str = "0-0"
+    #: The first event that is kept, where others stood in front of it.
+    before: str = "0-0"
+
+    def has_passing(self, after: str) -> bool:
+        """True when steps or progress events behind a position are gone."""
+        return _stream_order(after) < max(_stream_order(self.passing), _stream_order(self.before))
+
+    def has_lasting(self, after: str) -> bool:
+        """True when any other event behind a position is gone."""
+        return _stream_order(after) < _stream_order(self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +345,25 @@ class Jobs:
             return self._last_event_of_small(job_id, after)
         return [event for _, entries in streams for event in read_events(entries)]
 
+    def follow(
+        self, job_id: str, after: str = "0-0", *, block: bool = True
+    ) -> "tuple[list[Event], EventsGone]":
+        """Return what `events` does, and what the stream does not hold any more.
+
+        With one round trip for both. What is gone was looked up first, so that none of the events
+        that are returned is among it.
+        """
+        key = self._keys.events(job_id)
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(self._keys.job(job_id), "trimmed")
+            pipe.xrange(key, count=1)
+            pipe.xread({key: after}, count=500, block=BLOCK_MS if block else None)
+            trimmed, first, streams = cast(_Followed, pipe.execute())
+        gone = EventsGone(_last_passing(trimmed), _first_of_trimmed(first))
+        if not streams:
+            return self._last_event_of_small(job_id, after), gone
+        return [event for _, entries in streams for event in read_events(entries)], gone
+
     def deltas(
         self, job_id: str, after: StreamPosition, *, block: bool = True
     ) -> "tuple[list[TextDeltas], StreamPosition]":
@@ -549,7 +594,7 @@ def _counts(row: dict[str, bytes]) -> Counts:
 
 def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
     """Yield the events of stream entries, each with its id."""
-    from seqd_schemas import EVENT  # here: there are fifteen kinds of event
+    from seqd_schemas import EVENT  # here: there are sixteen kinds of event
 
     for event_id, fields in entries:
         try:
@@ -558,6 +603,24 @@ def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
             log.warning("event id=%s was left out: %s", event_id.decode(), _first_line(error))
             continue
         yield event.model_copy(update={"id": event_id.decode()})
+
+
+def _last_passing(trimmed: bytes | None) -> str:
+    """Return the id in `trimmed` of a job's hash, which `events.lua` writes."""
+    found = _TRIMMED.fullmatch(trimmed or b"")
+    return found[1].decode() if found else "0-0"
+
+
+def _first_of_trimmed(first: list[_Entry]) -> str:
+    """Return the id of a stream's first entry where others have been cut off in front of it.
+
+    Also by a release before 0.3, which notes nothing of it.
+    """
+    for event_id, fields in first:
+        name = _EVENT_NAME.search(fields.get(b"e", b""))
+        if name and name[1] not in _FIRST_EVENTS:
+            return event_id.decode()
+    return "0-0"
 
 
 def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":

@@ -34,7 +34,7 @@ class Ledger:
         self.control = Control(redis, self._scripts, settings.keys, notify)
         self.retention = Retention(redis, self._scripts, settings.keys)
         self.jobs = Jobs(redis, self._scripts, settings.keys, self.control, self.retention)
-        self.fleet = Fleet(redis, settings)
+        self.fleet = Fleet(redis, self._scripts, settings)
 
     @property
     def outage_s(self) -> float:

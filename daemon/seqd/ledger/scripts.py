@@ -31,6 +31,7 @@ SHARED = (
     "fair_queueing",
     "events",
     "leases",
+    "clock",
     "small_jobs",
     "warnings",
     "retention",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from seqd.errors import RedisFull
 from seqd.worker.logs import log_and_continue
+from seqd.worker.server_clock import ServerClock
 from seqd.worker.stale_entries import StaleEntries
 from seqd.worker.unserved import Unserved
 
@@ -115,20 +116,25 @@ class Reconciler(PeriodicTask):
         self._stale_entries = StaleEntries(ledger.fleet, self._models, settings.unfit_grace_s)
         self._unserved = Unserved(ledger, settings.unfit_grace_s)
         self._pruned_at = 0.0
-        #: When the last round ended well, and until when leases may be renewed after an outage.
+        #: When the last round ended well, and until when others may show that they live, after an
+        #: outage or a step of the server's clock.
         self._succeeded_at: float | None = None
         self._renewed_by = -inf
         self._lease_s = settings.lease_s
+        self._heartbeat_s = settings.heartbeat_s
+        self._clock = ServerClock()
 
     def run_once(self) -> None:
         """Release what is due, end what was abandoned, and notify workers of what waits."""
+        # Also without the lock: who gets it next knows of a step.
+        now_ms = self._ledger.fleet.now_ms()
+        self._wait_after_a_step(self._clock.stepped_s(now_ms))
         if self._holds_lock():
-            self._expire()
-            self._ledger.control.fail_abandoned(self._abandoned_s, self._ledger.fleet.now_ms())
-            log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
+            self._ledger.work.follow_clock()
+            if not self._waits_for_renewals():
+                self._judge_silence(now_ms)
             log_and_continue("ended jobs that should make room not removed", self._evict)
             self._prune()
-            log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
         else:
             self._stale_entries.forget()
         # Each worker for its own queues: another may not know them.
@@ -136,20 +142,48 @@ class Reconciler(PeriodicTask):
         self._restore_catalog()
         self._succeeded_at = monotonic()
 
-    def _expire(self) -> None:
-        """Make units claimable whose lease has run out, but not at once after an outage.
+    def _judge_silence(self, now_ms: int) -> None:
+        """Do what follows from nobody having been heard of: no worker, no upload's client."""
+        self._expire()
+        self._ledger.control.fail_abandoned(self._abandoned_s, now_ms)
+        # Both go by the records of workers, of which some may have run out, and others not.
+        log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
+        log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
 
-        Nobody could renew meanwhile. Those that work on them do so now, and what a training has
-        done since its last checkpoint is not done again.
+    def _waits_for_renewals(self) -> bool:
+        """Return True for a while after an outage, or after the server's clock was set forward.
+
+        Nobody could renew meanwhile. Those that work do so now, and what a training has done since
+        its last checkpoint is not done again.
         """
         now = monotonic()
         gap_s = 0.0 if self._succeeded_at is None else now - self._succeeded_at
-        # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
-        is_new = now - self._renewed_by > self._lease_s
-        if gap_s > self._pause_s + LONGEST_GAP_S and is_new:
-            self._renewed_by = now + RENEWAL_GRACE_S
-        if now < self._renewed_by:
+        if gap_s > self._pause_s + LONGEST_GAP_S:
+            self._wait_for_renewals(RENEWAL_GRACE_S)
+        return now < self._renewed_by
+
+    def _wait_after_a_step(self, step_s: float) -> None:
+        if not step_s:
             return
+        if step_s > 0:
+            # Whoever was heard of a moment ago seems to have been silent for as long as the step.
+            # Nothing is amiss with the connections, so it shows itself at its next heartbeat.
+            self._wait_for_renewals(self._heartbeat_s + RENEWAL_GRACE_S)
+        log.warning(
+            "the clock of Redis was set %s by %.0f s, or it is another server's now: work goes on; "
+            "deadlines of jobs and times to live of results go by the new time",
+            "forward" if step_s > 0 else "back",
+            abs(step_s),
+        )
+
+    def _wait_for_renewals(self, seconds: float) -> None:
+        now = monotonic()
+        # Once a lease at most: a Redis that is slow, and not away, must not hold leases up.
+        if now - self._renewed_by > self._lease_s:
+            self._renewed_by = now + seconds
+
+    def _expire(self) -> None:
+        """Make units claimable whose lease has run out."""
         released = self._ledger.work.expire()
         if released:
             log.info("made claimable units=%d", released)

@@ -16,6 +16,12 @@ from seqd_schemas import Progress as ProgressEvent
 #: Seconds between two lines where there is no terminal.
 LINE_EVERY_S = 3.0
 
+#: What is said in the place of epochs that the event stream does not hold any more.
+EPOCHS_GONE = (
+    "The first epochs and samples are not kept any more. The version has all of its epochs: "
+    "seqd models show"
+)
+
 
 class ProgressView:
     """Shows a job's progress for the time of a `with` block."""

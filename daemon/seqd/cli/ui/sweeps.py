@@ -16,7 +16,7 @@ from rich.text import Text
 
 from seqd.analysis.sweeps import SweepReport, combinations_of, is_less_better, shown, sweep_job_of
 from seqd.cli.ui.numbers import count, counted, duration, metric
-from seqd.cli.ui.progress import ProgressView, paused_note
+from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen, printable
 from seqd.cli.ui.tables import print_table
 from seqd_schemas import (
@@ -27,6 +27,7 @@ from seqd_schemas import (
     JobRecord,
     JobState,
     Log,
+    Missed,
     ModelReference,
     Step,
     SweepJob,
@@ -166,6 +167,8 @@ class SweepView(ProgressView):
         elif isinstance(event, Log) and (event.level != "info" or not self._screen.is_live):
             name = "" if event.run is None else f"{event.run}: "
             self._screen.say(name + event.message, "dim" if event.level == "info" else "yellow")
+        elif isinstance(event, Missed) and event.lasting:
+            self._screen.say(EPOCHS_GONE, "yellow")
         elif isinstance(event, Epoch) and row is not None and not self._screen.is_live:
             self._screen.say(_epoch_line(row, event))
 

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from seqd.cli.ui.charts import CURVE_ROWS, MOST_COLUMNS, TrainingChart
 from seqd.cli.ui.numbers import count, duration, metric, rate
-from seqd.cli.ui.progress import ProgressView, paused_note
+from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
 from seqd.cli.ui.screen import Screen, printable
-from seqd_schemas import Epoch, Event, JobRecord, Sample, Step
+from seqd_schemas import Epoch, Event, JobRecord, Missed, Sample, Step
 
 #: Characters of a sample that are shown; the whole of it is in the event stream.
 SAMPLE_CHARS = 210
@@ -78,6 +78,8 @@ class TrainingView(ProgressView):
             self._progress.update(self._task, rate=note)
         elif event.event == "log":
             self._screen.say(event.message, "yellow" if event.level != "info" else "dim")
+        elif isinstance(event, Missed) and event.lasting:
+            self._screen.say(EPOCHS_GONE, "yellow")
         elif isinstance(event, Step):
             self._show_step(event)
         elif isinstance(event, Epoch):

@@ -49,11 +49,14 @@ end
 -- Emit a progress event, at most four times a second.
 local function emit_progress(id, job)
   local pace = read_fields(id, {'event_at', 'started', 'expected'})
-  if NOW - tonumber(pace.event_at or '0') < PROGRESS_EVERY_MS then return end
+  local since_ms = NOW - tonumber(pace.event_at or '0')
+  -- Below 0 the clock has stepped back: the last one was told at a time that is still to come.
+  if since_ms >= 0 and since_ms < PROGRESS_EVERY_MS then return end
   redis.call('HSET', job_key(id), 'event_at', NOW)
   local n = counts_of(job)
-  local seconds = math.max(NOW - tonumber(pace.started or NOW), 1) / 1000
-  local rate = (n[2] + n[3]) / seconds
+  local started = tonumber(pace.started or NOW)
+  -- A rate cannot be told of a job that was started later than now.
+  local rate = NOW < started and 0 or (n[2] + n[3]) * 1000 / math.max(NOW - started, 1)
   local body = counts_as_json(n) .. string.format(',"rate_per_s":%.3f', rate)
   -- While the input grows, only what the client expects says how much is left.
   local is_whole = job.sealed == '1'
@@ -62,6 +65,7 @@ local function emit_progress(id, job)
     body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
   end
   emit(id, 'progress', body, false)
+  trim_events(job_key(id))
 end
 
 -- The rows of results of the unit whose arguments begin at `at`, and their bytes.

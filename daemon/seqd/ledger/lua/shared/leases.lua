@@ -46,6 +46,8 @@ end
 local function note_fault(key, unit, worker)
   local row = redis.call('HGET', key .. ':faults', unit)
   local count, since = string.match(row or '', '^(%d+) (%d+) ')
+  -- The first was noted by a clock that has stepped back since.
+  if since and tonumber(since) > NOW then since = nil end
   redis.call('HSET', key .. ':faults', unit, string.format('%d %s %s', (count or 0) + 1, since or NOW_TEXT,
     worker))
   redis.call('HSET', key, 'faulted', 1)
@@ -55,7 +57,7 @@ end
 local function faults_of(key, unit)
   local row = redis.call('HGET', key .. ':faults', unit)
   local count, since, worker = string.match(row or '', '^(%d+) (%d+) (.*)$')
-  return count and string.format('%s %.0f %s', count, NOW - tonumber(since), worker)
+  return count and string.format('%s %.0f %s', count, math.max(NOW - tonumber(since), 0), worker)
 end
 
 -- Deaths: how the last worker that died with a unit did, "silent MESSAGE" where its plugin had not asked

@@ -1,0 +1,287 @@
+"""A clock of Redis that is stepped, as NTP does it, or a failover to a server with another clock.
+
+Leases, back-offs and signs of life end by the server's clock. Stepped back it holds nothing for
+longer than what it was meant to last; stepped forward it takes nothing from who is alive.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from builders import a_chunk, a_worker_status
+from clock_fixtures import ClockServer
+from ledger_fixtures import Environment, open_environment
+from seqd.ledger import connect, inbox
+from seqd.ledger.work import Renewal
+from seqd.settings import Settings
+from seqd.worker import background
+from seqd.worker.background import Reconciler
+from seqd_schemas import JobState, UnfitCode, UnfitVersion, WorkerState
+from worker_fixtures import Cluster, LiveWorker, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+HOUR_S = 3_600
+
+#: Time to run out in; far below an hour.
+SOON_S = 6.0
+
+
+@pytest.fixture
+def clocked(clock_server: ClockServer, tmp_path: Path) -> Iterator[Environment]:
+    """A ledger on a server whose clock can be stepped, with brief leases."""
+    settings = Settings(
+        redis_url=clock_server.url,
+        data_dir=tmp_path / "seqd",
+        lease_s=0.5,
+        heartbeat_s=0.25,
+        reconcile_s=0.05,
+        abandoned_upload_s=1.0,
+        upload_silence_s=0.5,
+    )
+    with connect(clock_server.url) as redis:
+        yield open_environment(redis, settings)
+
+
+def a_reconciler(environment: Environment) -> Reconciler:
+    """Return the reconciler of a worker that is alive; its rounds are the test's."""
+    ledger, settings = environment.ledger, environment.settings
+    return Reconciler(ledger, settings, "worker-b", (), tuple, lambda: None)
+
+
+@pytest.fixture
+def reconciler(clocked: Environment) -> Iterator[Reconciler]:
+    """A reconciler that runs, and has seen the clock before it is stepped."""
+    running = a_reconciler(clocked)
+    running.run_once()
+    running.start()
+    with closing(running):
+        yield running
+
+
+def step(server: ClockServer, seconds: float) -> None:
+    server.step(seconds)
+
+
+def come_back_with_another_clock(server: ClockServer, seconds: float) -> None:
+    server.stop()
+    server.step(seconds)
+    server.start()
+
+
+@pytest.mark.parametrize("change", [step, come_back_with_another_clock])
+def test_a_dead_workers_unit_is_claimed_again_soon_though_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, change: object
+):
+    clocked.ledger.work.follow_clock()
+    clocked.ledger.fleet.take_lock("reconciler", "worker-a", 0.15)
+    clocked.submit_units(1)
+    clocked.claim_unit("worker-a")
+
+    change(clock_server, -HOUR_S)  # type: ignore[operator]
+
+    with closing(a_reconciler(clocked)) as reconciler:
+        reconciler.start()
+        wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
+
+
+def test_a_back_off_ends_in_time_though_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
+):
+    clocked.submit_units(1)
+    clocked.ledger.work.release_unit(clocked.claim_unit("worker-a"), wait_s=0.5)
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
+
+
+def test_a_long_back_off_keeps_its_length_when_the_clock_steps_back(
+    clocked: Environment, clock_server: ClockServer
+):
+    patient = clocked.with_settings(backoff_s=100.0)
+    job_id = patient.submit_units(1)
+    for _ in range(2):
+        patient.claim_unit("worker-a")
+        patient.ledger.work.release_worker("worker-a", crashed=True)
+    before = a_reconciler(patient)
+    before.run_once()
+
+    clock_server.step(-HOUR_S)
+    before.run_once()
+
+    timer_ms = clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0")
+    assert timer_ms == pytest.approx(clocked.ledger.fleet.now_ms() + 100_000, abs=2_000)
+
+
+def test_a_lease_of_a_worker_with_longer_ones_is_left_alone_while_no_clock_steps(
+    clocked: Environment, reconciler: Reconciler
+):
+    patient = clocked.with_settings(lease_s=600.0)
+    job_id = patient.submit_units(1)
+    patient.claim_unit("worker-a")
+    before_ms = clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0")
+
+    reconciler.run_once()
+
+    assert clocked.redis.zscore(clocked.keys.timers(), f"{job_id} 0") == before_ms
+
+
+def test_a_dead_workers_record_goes_though_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
+):
+    seen_at_ms = clocked.ledger.fleet.now_ms()
+    clocked.ledger.fleet.publish_worker(a_worker_status(worker="worker-a", seen_at_ms=seen_at_ms))
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: clocked.ledger.fleet.workers() == [], "nobody is up", SOON_S)
+
+
+def test_an_abandoned_upload_fails_in_time_though_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
+):
+    job_id = clocked.submit(chunk=a_chunk())
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: clocked.record(job_id).state is JobState.FAILED, "it fails", SOON_S)
+
+
+def test_an_entry_of_the_inbox_leaves_a_dead_worker_though_the_clock_stepped_back(
+    clocked: Environment,
+    clock_server: ClockServer,
+    reconciler: Reconciler,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(inbox, "CLAIM_IDLE_MS", 300)
+    clocked.redis.xadd(clocked.keys.inbox(), {"id": "a", "job": "{}"})
+    assert clocked.ledger.inbox.read_new("worker-a", None)
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: clocked.ledger.inbox.claim_idle("worker-b"), "it is claimed", SOON_S)
+
+
+def test_memory_is_measured_again_after_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer, reconciler: Reconciler
+):
+    clocked.ledger.fleet.publish_limits(clocked.settings)
+    assert not clocked.ledger.inbox.memory_is_short()
+
+    clock_server.step(-HOUR_S)
+
+    wait_until(lambda: not clocked.redis.exists(clocked.keys.memory()), "it is forgotten", SOON_S)
+
+
+def test_progress_is_told_after_the_clock_stepped_back(
+    clocked: Environment, clock_server: ClockServer
+):
+    job_id = clocked.submit_units(3)
+    clocked.commit(clocked.claim_unit())
+
+    clock_server.step(-HOUR_S)
+    clocked.commit(clocked.claim_unit())
+
+    told = [e for e in clocked.ledger.jobs.events(job_id, block=False) if e.event == "progress"]
+    assert [event.counts.succeeded for event in told] == [2, 4]  # type: ignore[union-attr]
+    assert told[-1].rate_per_s == 0  # type: ignore[union-attr]
+
+
+def test_who_is_alive_keeps_lease_and_upload_when_the_clock_steps_forward(
+    clocked: Environment, clock_server: ClockServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(background, "RENEWAL_GRACE_S", 0.1)
+    monkeypatch.setattr(background, "LONGEST_GAP_S", 60.0)  # no outage, however slow the machine
+    uploaded = clocked.submit(chunk=a_chunk(), owner="a-client")
+    unit = clocked.claim_unit("worker-a")
+    reconciler = a_reconciler(clocked)
+    reconciler.run_once()
+
+    clock_server.step(HOUR_S)
+    reconciler.run_once()
+    # Both are heard of within the time of a heartbeat.
+    renewed = clocked.ledger.work.renew([unit])
+    assert clocked.ledger.submissions.heartbeat(uploaded, "a-client")
+    reconciler.run_once()
+
+    assert renewed == [Renewal.KEPT]
+    assert clocked.ledger.work.renew([unit]) == [Renewal.KEPT]
+    assert clocked.record(uploaded).state is JobState.RUNNING
+
+
+def test_who_is_dead_loses_its_unit_when_the_clock_steps_forward(
+    clocked: Environment,
+    clock_server: ClockServer,
+    reconciler: Reconciler,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(background, "RENEWAL_GRACE_S", 0.1)
+    clocked.submit_units(1)
+    patient = clocked.with_settings(lease_s=600.0)
+    patient.claim_unit("worker-a")
+
+    clock_server.step(HOUR_S)
+
+    wait_until(lambda: clocked.claim("worker-b") is not None, "it is claimed again", SOON_S)
+
+
+def test_no_job_fails_for_want_of_a_worker_whose_record_ran_out_by_a_step(
+    clocked: Environment, clock_server: ClockServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(background, "LONGEST_GAP_S", 60.0)
+    takes = {"tasks": ("classify",), "seen_at_ms": clocked.ledger.fleet.now_ms()}
+    able = a_worker_status(worker="able", versions={"imdb_lstm": (3,)}, **takes)
+    damaged = UnfitVersion(
+        model="imdb_lstm", version=3, code=UnfitCode.DAMAGED, message="so it is.", since_ms=1
+    )
+    unfit = a_worker_status(worker="unfit", versions={"imdb_lstm": ()}, unfit=(damaged,), **takes)
+    job_id = clocked.submit_units(1)
+    reconciler = a_reconciler(clocked)
+    for worker in (able, unfit):
+        clocked.ledger.fleet.publish_worker(worker)
+    reconciler.run_once()
+
+    clock_server.step(HOUR_S)
+    clocked.ledger.fleet.publish_worker(unfit)
+    reconciler.run_once()
+
+    assert clocked.record(job_id).state is JobState.QUEUED
+
+
+@pytest.mark.slow
+def test_a_job_goes_on_within_a_lease_when_its_worker_dies_and_the_clock_steps_back(
+    clock_server: ClockServer, tmp_path: Path
+):
+    cluster = Cluster(live_settings(clock_server, tmp_path), tmp_path)
+    with closing(cluster):
+        workers = [cluster.start(), cluster.start()]
+        for worker in workers:
+            worker.wait_until_ready()
+        job = cluster.client().classify(["a"] * 8, model="echo", parameters={"delay_ms": 500.0})
+        the_busy_one(workers).kill()
+
+        clock_server.step(-HOUR_S)
+        stepped_at = time.monotonic()
+        wait_until(lambda: sum(cluster.starts_of_units(job.job_id)) == 2, "the other works")
+        stalled_s = time.monotonic() - stepped_at
+
+        print(f"stalled for {stalled_s:.1f} s")
+        assert stalled_s < 2 * cluster.settings.lease_s + 2
+        assert job.wait(timeout_s=30).counts.succeeded == 8
+
+
+def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
+    """Wait until one of the workers works; return it."""
+    found: list[LiveWorker] = []
+
+    def one_is_busy() -> bool:
+        statuses = [(worker, worker.status()) for worker in workers]
+        found[:] = [w for w, s in statuses if s is not None and s.state is WorkerState.BUSY]
+        return bool(found)
+
+    wait_until(one_is_busy, "a worker is busy")
+    return found[0]

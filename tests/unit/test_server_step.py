@@ -1,0 +1,23 @@
+"""A step of the server's clock is told from time that has passed."""
+
+import pytest
+
+from seqd.worker import server_clock
+from seqd.worker.server_clock import ServerClock
+
+
+@pytest.mark.parametrize(
+    ("passed_s", "server_s", "step_s"),
+    [(5, 5, 0), (5, 6.9, 0), (600, 600, 0), (5, 3_605, 3_600), (5, -3_595, -3_600), (0, -30, -30)],
+)
+def test_a_clock_is_stepped_by_what_has_not_passed(
+    monkeypatch: pytest.MonkeyPatch, passed_s: float, server_s: float, step_s: float
+):
+    clock, now_s = ServerClock(), [100.0]
+    monkeypatch.setattr(server_clock, "monotonic", lambda: now_s[0])
+    first = clock.stepped_s(7_200_000)
+    now_s[0] += passed_s
+
+    assert first == 0
+    assert clock.stepped_s(7_200_000 + int(server_s * 1000)) == pytest.approx(step_s)
+    assert clock.stepped_s(7_200_000 + int(server_s * 1000)) == 0
