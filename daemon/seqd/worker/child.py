@@ -38,6 +38,7 @@ from seqd.worker.items import ItemRunner
 from seqd.worker.liveness import HeartbeatFile
 from seqd.worker.logs import configure_logging, log_and_continue
 from seqd.worker.passing_on import PassedOn
+from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
 
@@ -297,9 +298,10 @@ def start_child(**_: object) -> None:
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     settings = load_settings()
-    _open_deaths(settings)
+    deaths = _open_deaths(settings)
     HeartbeatFile(settings, settings.worker).start()
-    _open_loop()
+    with deaths.starting(START_LIMIT_S):
+        _open_loop()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

@@ -11,8 +11,8 @@ import os
 import re
 import signal
 import sysconfig
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 _ASK_S = 1.0
 _PAUSE_S = 0.05
 
+#: Share of the time of a start after which the child writes where it stands.
+_NEARLY = 0.95
+_NOT_READY = "The worker's process was not ready for work in time"
+
 #: Frames of a stack that are logged, the innermost first.
 _MAX_FRAMES = 20
 
@@ -42,7 +46,11 @@ MAX_MESSAGE_CHARS = 500
 
 _HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
 _MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
+#: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
 _FATAL = "Fatal Python error"
+_TIMEOUT = "\nTimeout ("
+#: What the child writes after a start that took as long, and came to its end.
+_STARTED = "\nstarted\n"
 _THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 
@@ -87,6 +95,20 @@ class DeathFile:
         faulthandler.register(signal.SIGUSR2, file)
         self._file = file
 
+    @contextmanager
+    def starting(self, within_s: float) -> Iterator[None]:
+        """Write where the child stands if the block takes nearly as long as it may."""
+        if self._file is None:
+            yield
+            return
+        faulthandler.dump_traceback_later(within_s * _NEARLY, file=self._file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            with suppress(OSError):
+                self._file.write(_STARTED.encode())
+
     def die_of_silence(self, silent_s: float) -> None:
         """Write where this child's plugin stands, and kill the child.
 
@@ -120,6 +142,9 @@ class DeathFile:
         if _FATAL in text:
             frames = _stack(text)
             return Death(is_silent=False, message=_message(_ending(exit_code), frames)), frames
+        if _TIMEOUT in text and _STARTED not in text:
+            frames = _stack(text)
+            return Death(is_silent=False, message=_message(_NOT_READY, frames)), frames
         marks = _MARK.findall(text)
         if marks and marks[-1][0] == "silent":
             frames = _stack(text)
