@@ -125,6 +125,16 @@ def test_a_child_that_was_just_ready_in_time_is_not_said_to_have_been_late(tmp_p
     assert death.message == "The worker's process exited with status 9."
 
 
+def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        death = DeathFile(Settings(data_dir=tmp_path), "w1").standing(child.pid, 20.0)
+
+        assert child.poll() is None
+        child.kill()
+
+    assert death.message == "The plugin did not ask whether to stop for 20 s."
+
+
 @pytest.mark.parametrize(
     ("exit_code", "said"),
     [

@@ -49,6 +49,10 @@ _MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
 #: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
 _FATAL = "Fatal Python error"
 _TIMEOUT = "\nTimeout ("
+_FATAL_EXIT_CODES = frozenset(
+    -number
+    for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
+)
 #: What the child writes after a start that took as long, and came to its end.
 _STARTED = "\nstarted\n"
 _THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
@@ -87,12 +91,13 @@ class DeathFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
             file = FileIO(self._path, "a")
+            faulthandler.enable(file)
+            faulthandler.register(signal.SIGUSR2, file)
+            # Last: the parent sends the signal to a process that has written this, and to no other.
             file.write(f"{os.getpid()} {get_ident():#018x}\n".encode())
         except OSError as error:
             log.warning("no stacks will be written to %s: %s", self._path, error)
             return
-        faulthandler.enable(file)
-        faulthandler.register(signal.SIGUSR2, file)
         self._file = file
 
     @contextmanager
@@ -139,7 +144,7 @@ class DeathFile:
         `exit_code` is its status, or minus the signal that ended it.
         """
         text = self._text_of(pid)
-        if _FATAL in text:
+        if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
             frames = _stack(text)
             return Death(is_silent=False, message=_message(_ending(exit_code), frames)), frames
         if _TIMEOUT in text and _STARTED not in text:
@@ -157,19 +162,19 @@ class DeathFile:
 
     def _ask(self, pid: int, mark: str) -> None:
         """Have a child write its stack behind a mark, and wait until it is there."""
-        try:
+        if not self._text_of(pid):
+            return
+        with suppress(OSError):  # a full disk, or the child has just ended
             with FileIO(self._path, "a") as file:
                 file.write(mark.encode())
             marked = size = self._path.stat().st_size
-        except OSError:
-            return
-        os.kill(pid, signal.SIGUSR2)
-        deadline = monotonic() + _ASK_S
-        while monotonic() < deadline:
-            sleep(_PAUSE_S)
-            size, last = self._path.stat().st_size, size
-            if size == last > marked:
-                return
+            os.kill(pid, signal.SIGUSR2)
+            deadline = monotonic() + _ASK_S
+            while monotonic() < deadline:
+                sleep(_PAUSE_S)
+                size, last = self._path.stat().st_size, size
+                if size == last > marked:
+                    return
 
     def _text_of(self, pid: int) -> str:
         """Return what a child has left; nothing where another has written it."""
