@@ -49,6 +49,7 @@ def stored(store: ModelStore) -> list[object]:
     return [version_of(reference) for reference in REFERENCES]
 
 
+@pytest.mark.slow  # six waits for a heartbeat
 def test_labels_that_are_edited_mean_the_same_to_store_and_clients_within_two_heartbeats(
     empty_cluster: Cluster, tmp_path: Path
 ):

@@ -47,6 +47,7 @@ def test_a_training_that_exits_fails_its_job_and_costs_no_process(cluster: Clust
     assert worker.child_pid() == child
 
 
+@pytest.mark.slow  # a worker of its own
 def test_a_version_that_exits_when_it_is_warmed_up_is_unfit(empty_cluster: Cluster):
     worker = empty_cluster.start_apart("w1", "warm_up quit").wait_until_ready()
 

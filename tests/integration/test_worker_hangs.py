@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from seqd.errors import JobFailed
 from seqd_schemas import ItemFailure, ItemSuccess, Log, WorkerState
 from worker_fixtures import Cluster, LiveWorker, probe, wait_until
 
@@ -43,6 +44,22 @@ def test_a_plugin_that_hangs_is_ended_and_the_one_item_is_found(
     warnings = [event.message for event in job.events() if isinstance(event, Log)]
     assert any(re.search(where, message) for message in warnings)
     assert job.record().counts.errored == 1
+
+
+@pytest.mark.slow
+def test_a_training_that_hangs_fails_with_where_it_stood(empty_cluster: Cluster) -> None:
+    empty_cluster.start_ready(max_attempts=1, max_silent_s=1.0)
+    records = [{"text": "a", "label": "pos"}]
+
+    job = empty_cluster.client().train(records, model="echo", parameters={"trick": "spin"})
+
+    with pytest.raises(JobFailed) as raised:
+        job.wait(timeout_s=40)
+    assert re.search(
+        r"The last time: The plugin did not ask whether to stop for \d+ s; it stood in "
+        r"seqd_light\.py, line \d+, in _spins\.$",
+        raised.value.failure.message,
+    )
 
 
 def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_still(

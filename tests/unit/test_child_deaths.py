@@ -1,5 +1,6 @@
 """How a child died, by its status and what it has left in its file."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,30 @@ def test_a_child_that_was_silent_says_so_and_where_it_stood(tmp_path: Path):
     assert death.is_silent
 
 
+def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: Path):
+    child = died(
+        tmp_path,
+        """
+        import os, signal, time
+        def classify(deaths):
+            with deaths.starting(0.1):
+                load()
+        def load():
+            while "Timeout" not in open("run/w1.trace").read():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+
+    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
+
+    assert re.fullmatch(
+        r"The worker's process was not ready for work in time; it stood in stuck\.py, "
+        r"line [78], in load\.",
+        death.message,
+    )
+
+
 def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path: Path):
     child = died(tmp_path, "import os\ndef classify(deaths): os._exit(9)")
     deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
@@ -80,6 +105,34 @@ def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tm
 
     assert death.message == "The worker's process exited with status 9."
     assert (death.is_silent, list(stack)) == (False, [])
+
+
+def test_a_child_that_was_just_ready_in_time_is_not_said_to_have_been_late(tmp_path: Path):
+    child = died(
+        tmp_path,
+        """
+        import os, time
+        def classify(deaths):
+            with deaths.starting(0.1):
+                while "Timeout" not in open("run/w1.trace").read():
+                    time.sleep(0.01)
+            os._exit(9)
+        """,
+    )
+
+    death, _ = DeathFile(Settings(data_dir=tmp_path), "w1").death_of(child.pid, child.returncode)
+
+    assert death.message == "The worker's process exited with status 9."
+
+
+def test_a_child_that_has_opened_no_file_is_sent_no_signal(tmp_path: Path):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        death = DeathFile(Settings(data_dir=tmp_path), "w1").standing(child.pid, 20.0)
+
+        assert child.poll() is None
+        child.kill()
+
+    assert death.message == "The plugin did not ask whether to stop for 20 s."
 
 
 @pytest.mark.parametrize(

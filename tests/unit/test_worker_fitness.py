@@ -50,6 +50,22 @@ def test_a_worker_claims_what_its_store_has(clock: Clock, root: Path):
     assert fitness.versions() == {"echo": (1, 2)}
 
 
+@pytest.mark.parametrize("content", ['{"best": 1}', "{", None])
+def test_labels_that_have_changed_are_noticed_once_also_by_a_worker_that_claims_all_the_time(
+    clock: Clock, root: Path, content: str | None
+):
+    labels = root / "echo" / "labels.json"
+    labels.write_text('{"production": 2}')
+    fitness = a_fitness(root)
+    fitness.refresh(0.0)
+
+    labels.unlink() if content is None else labels.write_text(content)
+    clock.now_s += 2
+    fitness.queues()
+
+    assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
+
+
 def test_a_version_that_failed_is_left_until_it_is_due_and_has_worked(clock: Clock, root: Path):
     fitness = a_fitness(root)
 

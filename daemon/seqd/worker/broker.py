@@ -31,7 +31,7 @@ from seqd.ledger.redis import trouble_of
 from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
-from seqd.worker.pool import ChildPool
+from seqd.worker.pool import START_LIMIT_S, ChildPool
 from seqd.worker.reconnect import ReconnectingConsumer, silence_repeats
 from seqd_schemas import wakeup_queue
 
@@ -68,8 +68,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
         # A forked child would inherit dead thread pools; a spawned one gets the slot's
         # environment before any library is imported.
         worker_pool_start_method="spawn",
-        # The default of 4 s kills a child that is still importing, in a loop.
-        worker_proc_alive_timeout=180.0,
+        worker_proc_alive_timeout=START_LIMIT_S,
         # Until then a dead child's wakeup counts as being answered, so the new child gets none.
         # The default of 10 s waits for a result that may be on its way; a wakeup has none.
         worker_lost_wait=0.5,

@@ -38,6 +38,7 @@ from seqd.worker.items import ItemRunner
 from seqd.worker.liveness import start_heartbeats
 from seqd.worker.logs import configure_logging, log_and_continue
 from seqd.worker.passing_on import PassedOn
+from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
 
@@ -63,6 +64,8 @@ class WorkLoop:
         self._backoff_s = settings.backoff_s
         self._state = WorkerState.STARTING
         self._started_at_ms = context.ledger.fleet.now_ms()
+        #: True where the catalog could not be published, so that a heartbeat tries again.
+        self._is_unpublished = False
         self._wakeups = PassedOn(context)
         self._device = DeviceFlag(settings, context.identity.name)
         self._items = ItemRunner(context)
@@ -248,7 +251,11 @@ class WorkLoop:
         """Publish the status, and what has changed in the store; wake up for what is due again."""
         fitness = self._context.fitness
         self.publish_status()
-        if fitness.refresh() or lacks_any(self._context.ledger.fleet.catalog(), fitness.versions()):
+        if (
+            fitness.refresh()
+            or self._is_unpublished
+            or lacks_any(self._context.ledger.fleet.catalog(), fitness.versions())
+        ):
             self._publish_versions()
         if fitness.due() and self._state is WorkerState.READY:
             self._context.ledger.work.wake(self._context.routes[0])
@@ -258,10 +265,12 @@ class WorkLoop:
         log_and_continue("what this worker can run is not published", self.publish_status)
 
     def _publish_versions(self) -> None:
-        """Publish what has come into the store or gone, for the others and for clients."""
+        """Publish what has changed in the store, for the others and for clients."""
         self._publish_fitness()
         if not self._context.fitness.is_away():  # else they come back, and jobs wait for them
-            log_and_continue("catalog not published", self._context.publish_catalog)
+            self._is_unpublished = not log_and_continue(
+                "catalog not published", self._context.publish_catalog
+            )
 
     def _enter(self, state: WorkerState) -> None:
         """Publish a new state, which must cost no claim: the next heartbeat publishes it again."""
@@ -297,9 +306,10 @@ def start_child(**_: object) -> None:
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     settings = load_settings()
-    _open_deaths(settings)
+    deaths = _open_deaths(settings)
     start_heartbeats(settings)
-    _open_loop()
+    with deaths.starting(START_LIMIT_S):
+        _open_loop()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]

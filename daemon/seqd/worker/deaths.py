@@ -11,8 +11,8 @@ import os
 import re
 import signal
 import sysconfig
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 _ASK_S = 1.0
 _PAUSE_S = 0.05
 
+#: Share of the time of a start after which the child writes where it stands.
+_NEARLY = 0.95
+_NOT_READY = "The worker's process was not ready for work in time"
+
 #: Frames of a stack that are logged, the innermost first.
 _MAX_FRAMES = 20
 
@@ -43,7 +47,15 @@ MAX_MESSAGE_CHARS = 500
 
 _HEAD = re.compile(r"(\d+) (0x[0-9a-f]+)")
 _MARK = re.compile(r"^(still|silent) for (\d+) s$", re.MULTILINE)
+#: What `faulthandler` writes in front of the stacks, of a fatal signal and of `starting`.
 _FATAL = "Fatal Python error"
+_TIMEOUT = "\nTimeout ("
+_FATAL_EXIT_CODES = frozenset(
+    -number
+    for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGABRT, signal.SIGBUS, signal.SIGILL)
+)
+#: What the child writes after a start that took as long, and came to its end.
+_STARTED = "\nstarted\n"
 _THREAD = re.compile(r"^(Current thread|Thread) (0x[0-9a-f]+) ")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (.*)$')
 
@@ -80,13 +92,28 @@ class DeathFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.unlink(missing_ok=True)
             file = FileIO(self._path, "a")
+            faulthandler.enable(file)
+            faulthandler.register(signal.SIGUSR2, file)
+            # Last: the parent sends the signal to a process that has written this, and to no other.
             file.write(f"{os.getpid()} {get_ident():#018x}\n".encode())
         except OSError as error:
             log.warning("no stacks will be written to %s: %s", self._path, error)
             return
-        faulthandler.enable(file)
-        faulthandler.register(signal.SIGUSR2, file)
         self._file = file
+
+    @contextmanager
+    def starting(self, within_s: float) -> Iterator[None]:
+        """Write where the child stands if the block takes nearly as long as it may."""
+        if self._file is None:
+            yield
+            return
+        faulthandler.dump_traceback_later(within_s * _NEARLY, file=self._file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            with suppress(OSError):
+                self._file.write(_STARTED.encode())
 
     def die_of_silence(self, silent_s: float) -> None:
         """Write where this child's plugin stands, and kill the child.
@@ -118,9 +145,12 @@ class DeathFile:
         `exit_code` is its status, or minus the signal that ended it.
         """
         text = self._text_of(pid)
-        if _FATAL in text:
+        if _FATAL in text and exit_code in _FATAL_EXIT_CODES:
             frames = _stack(text)
             return Death(is_silent=False, message=_message(_ending(exit_code), frames)), frames
+        if _TIMEOUT in text and _STARTED not in text:
+            frames = _stack(text)
+            return Death(is_silent=False, message=_message(_NOT_READY, frames)), frames
         marks = _MARK.findall(text)
         if marks and marks[-1][0] == "silent":
             frames = _stack(text)
@@ -133,19 +163,19 @@ class DeathFile:
 
     def _ask(self, pid: int, mark: str) -> None:
         """Have a child write its stack behind a mark, and wait until it is there."""
-        try:
+        if not self._text_of(pid):
+            return
+        with suppress(OSError):  # a full disk, or the child has just ended
             with FileIO(self._path, "a") as file:
                 file.write(mark.encode())
             marked = size = self._path.stat().st_size
-        except OSError:
-            return
-        os.kill(pid, signal.SIGUSR2)
-        deadline = monotonic() + _ASK_S
-        while monotonic() < deadline:
-            sleep(_PAUSE_S)
-            size, last = self._path.stat().st_size, size
-            if size == last > marked:
-                return
+            os.kill(pid, signal.SIGUSR2)
+            deadline = monotonic() + _ASK_S
+            while monotonic() < deadline:
+                sleep(_PAUSE_S)
+                size, last = self._path.stat().st_size, size
+                if size == last > marked:
+                    return
 
     def _text_of(self, pid: int) -> str:
         """Return what a child has left; nothing where another has written it."""

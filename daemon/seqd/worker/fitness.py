@@ -55,6 +55,8 @@ class Fitness:
         self._versions: dict[str, tuple[int, ...]] = {}
         #: Signature of each model's labels: who edits them by hand publishes nothing.
         self._labels: list[Signature] = []
+        #: True until `refresh` has said so.
+        self._has_changed = False
         #: Folder of each model whose versions were there and went away with it.
         self._away: dict[str, _Entry] = {}
         self._unfit: dict[Key, _Entry] = {}
@@ -74,26 +76,17 @@ class Fitness:
     def refresh(self, max_age_s: float = RESCAN_S) -> bool:
         """List the store's versions if that was not done lately.
 
-        True where they have changed, or their labels have.
+        True where they have changed since the last call, or their labels have.
         """
         with self._lock:
-            now_s = monotonic()
-            if now_s - self._listed_s < max_age_s:
-                return False
-            self._listed_s = now_s
-            before = dict(self._versions), set(self._away), self._labels
-            for name in self._models:
-                self._list(name, now_s)
-            self._labels = [self._store.labels_signature(name) for name in self._models]
-            is_changed = before != (self._versions, set(self._away), self._labels)
-            if is_changed:
-                self._forget()
-            return is_changed
+            self._look(max_age_s)
+            has_changed, self._has_changed = self._has_changed, False
+            return has_changed
 
     def queues(self) -> tuple[str, ...]:
         """Return the queues that can be claimed from: of routes, and of versions that are fit."""
-        self.refresh()
         with self._lock:
+            self._look(RESCAN_S)
             if self._queues is None or self._unfit:  # trainings come back when they are due
                 self._queues = tuple(self._queues_now())
             return self._queues
@@ -190,6 +183,19 @@ class Fitness:
         """Return why a version is unfit; None for one that is not."""
         entry = self._unfit.get((name, version))
         return None if entry is None else entry.code
+
+    def _look(self, max_age_s: float) -> None:
+        now_s = monotonic()
+        if now_s - self._listed_s < max_age_s:
+            return
+        self._listed_s = now_s
+        before = dict(self._versions), set(self._away), self._labels
+        for name in self._models:
+            self._list(name, now_s)
+        self._labels = [self._store.labels_signature(name) for name in self._models]
+        if before != (self._versions, set(self._away), self._labels):
+            self._has_changed = True
+            self._forget()
 
     def _forget(self) -> None:
         self._queues = self._fit_versions = None

@@ -8,6 +8,10 @@ from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.prefork import TaskPool
 from celery.utils.dispatch import Signal
 
+#: Seconds after which Celery kills a child that is not ready. Its default of 4 s kills one that is
+#: still importing, in a loop.
+START_LIMIT_S = 180.0
+
 #: Sent in the parent with `pid` and `exit_code` (minus the signal) of a child that has ended,
 #: before another takes its place.
 child_ended = Signal(name="child_ended", providing_args={"pid", "exit_code"})
