@@ -34,7 +34,11 @@ class Settings(BaseSettings):
         "starts a server of its own and the other commands find that one.",
     )
     redis_port: int = Field(
-        default=0, ge=0, le=65_535, description="Port of the embedded server; 0 takes a free one."
+        default=0,
+        ge=0,
+        le=65_535,
+        description="Port of the embedded server on 127.0.0.1, for programs that take no Unix "
+        "socket; 0: none, it listens on a Unix socket in SEQD_DATA_DIR/redis alone.",
     )
     prefix: str = Field(
         default=DEFAULT_PREFIX,

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from cli_builders import Installation, running_daemon
+from redis_fixtures import PrivateServer
 from seqd.cli.demo.sample_data import compose_reviews
 
 pytestmark = [pytest.mark.processes, pytest.mark.smoke]
@@ -122,11 +123,10 @@ def test_a_reader_that_has_had_enough_ends_the_job(
     assert newest["state"] == "cancelled"
 
 
-def test_a_port_that_is_taken_is_refused(installation: Installation, tmp_path: Path) -> None:
-    endpoint = json.loads((installation.data_dir / "redis" / "endpoint.json").read_text())
-    port = endpoint["url"].rpartition(":")[2].partition("/")[0]
+def test_a_port_that_is_taken_is_refused(private_server: PrivateServer, tmp_path: Path) -> None:
+    port = private_server.port
 
-    ended = Installation(tmp_path).seqd("up", "--redis-port", port)
+    ended = Installation(tmp_path).seqd("up", "--redis-port", str(port))
 
     assert ended.status == 2
     assert ended.err.startswith(f"error[port_taken]: SEQD_REDIS_PORT is {port}, but a Redis server")

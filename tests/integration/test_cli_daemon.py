@@ -44,7 +44,7 @@ def prompts(folder: Path, *records: object) -> str:
 def test_up_says_where_it_is_and_when_it_is_ready(installation: Installation) -> None:
     log = (installation.data_dir / "up.log").read_text()
 
-    assert "Redis    redis://default:***@127.0.0.1:" in log
+    assert "Redis    unix://default:***@/" in log
     assert "Slots    cpu:0, train@cpu" in log
     assert "cpu:0      ready" in log
     assert "Ready after" in log

@@ -1,11 +1,13 @@
 """Who waits for a job that no worker can run is told so, however the workers went."""
 
 import logging
+import shutil
 from collections.abc import Callable
 
 import pytest
 
 from seqd.client import Client, JobHandle
+from seqd.errors import JobFailed, UnknownModel
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
@@ -44,6 +46,40 @@ def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
         finally:
             assert told(caplog) == [f"job={job.job_id} {NO_WORKER}"]
             job.cancel()
+
+
+@pytest.mark.slow
+def test_a_model_whose_plugin_is_disabled_at_a_restart_is_told_of_and_then_refused(
+    empty_cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert empty_cluster.start_ready(unfit_grace_s=6.0).stop() == 0
+    client = empty_cluster.client()
+    job = client.classify(["a"], model="echo")
+    empty_cluster.start_ready(enabled_plugins=("markov",), unfit_grace_s=6.0)
+
+    with caplog.at_level(logging.WARNING), pytest.raises(TimeoutError):
+        job.wait(timeout_s=4)
+    assert "Plugins that settings disable there: " in told(caplog)[-1]
+    wait_until(lambda: "echo" not in client.catalog(), "its entry is gone")
+
+    with pytest.raises(UnknownModel, match=r"no model named 'echo'\. Known models: markov"):
+        client.classify(["a"], model="echo")
+
+
+@pytest.mark.slow
+def test_a_model_whose_folder_is_gone_at_a_restart_fails_its_jobs_and_is_refused(
+    empty_cluster: Cluster,
+) -> None:
+    assert empty_cluster.start_ready().stop() == 0
+    client = empty_cluster.client()
+    job = client.classify(["a"], model="echo")
+    shutil.rmtree(empty_cluster.settings.store_dir / "echo")
+    empty_cluster.start_ready(unfit_grace_s=2.0)
+
+    with pytest.raises(JobFailed, match="its store has no such version"):
+        job.wait(timeout_s=20)
+    with pytest.raises(UnknownModel, match="'echo' has no version yet"):
+        client.classify(["a"], model="echo")
 
 
 def kill(worker: LiveWorker) -> None:

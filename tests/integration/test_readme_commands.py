@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from readme_blocks import ROOT, blocks_of
-from seqd.local.endpoint import redis_url_of
-from seqd.settings import Settings
+from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint
+from seqd.local.redis_server import choose_port
 
 pytestmark = pytest.mark.processes
 
@@ -54,8 +54,10 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         "SEQD_DATA_DIR": str(folder / "data"),
         "PATH": f"{_tools(folder)}:{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+    # `redis-cli -u` takes no Unix socket, so the guide has a port beside it.
+    port = str(choose_port(0))
     up = subprocess.Popen(
-        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,train@cpu"],
+        [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0,train@cpu", "--redis-port", port],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -63,8 +65,9 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     )
     try:
         _wait_until_ready(up)
-        url = redis_url_of(Settings(data_dir=folder / "data"))
-        yield Shell(folder, {**environment, "SEQD_REDIS_URL": url})
+        endpoint = read_endpoint(folder / "data" / "redis" / ENDPOINT_NAME)
+        assert endpoint is not None and endpoint.port_url is not None
+        yield Shell(folder, {**environment, "SEQD_REDIS_URL": endpoint.port_url})
     finally:
         up.terminate()
         up.communicate(timeout=60)

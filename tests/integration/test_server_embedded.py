@@ -19,7 +19,7 @@ from redis_fixtures import prefer_server
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
 from seqd.local.endpoint import is_alive, redis_url_of
 from seqd.local.redis_binaries import ServerKind
-from seqd.local.redis_server import EmbeddedServer, running_server
+from seqd.local.redis_server import EmbeddedServer, choose_port, running_server
 from seqd.settings import Settings
 
 pytestmark = pytest.mark.processes
@@ -83,9 +83,9 @@ def test_it_answers_to_its_own_password_only(local: Settings) -> None:
     with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
         assert client.ping()
 
-        port = client.connection_pool.connection_kwargs["port"]
+        path = client.connection_pool.connection_kwargs["path"]
         with (
-            redis.Redis(port=port, protocol=2, retry=Retry(NoBackoff(), 0)) as stranger,
+            redis.Redis(unix_socket_path=path, protocol=2, retry=Retry(NoBackoff(), 0)) as stranger,
             pytest.raises(redis.AuthenticationError, match="Authentication required"),
         ):
             stranger.ping()
@@ -141,6 +141,22 @@ def test_what_it_was_told_survives_its_crash(local: Settings) -> None:
 
     with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
         assert client.get("job") == b"kept"
+
+
+def test_what_a_killed_one_had_not_finished_writing_is_removed(local: Settings) -> None:
+    folder = local.data_dir / "redis"
+    (folder / "appendonlydir").mkdir(parents=True)
+    drafts = [
+        folder / "temp-rewriteaof-bg-4711.aof",
+        folder / "appendonlydir" / "temp-appendonly.aof.manifest",
+        folder / ".endpoint.json.4711",
+    ]
+    for path in [*drafts, folder / "notes"]:
+        path.touch()
+
+    with EmbeddedServer(local):
+        assert not any(path.exists() for path in drafts)
+        assert (folder / "notes").exists()
 
 
 def test_another_command_finds_it_while_it_runs(local: Settings) -> None:
@@ -234,14 +250,6 @@ def test_it_ends_when_its_owner_is_killed_and_the_next_one_can_start(local: Sett
         wait_until(lambda: not is_alive(pid), "the owner's server ended")
 
 
-def test_a_wanted_port_is_used(local: Settings, listener: socket.socket) -> None:
-    port = listener.getsockname()[1]
-    listener.close()
-
-    with EmbeddedServer(local.model_copy(update={"redis_port": port})) as server:
-        assert f":{port}/" in server.url
-
-
 def test_a_port_that_another_program_has_is_reported(
     local: Settings, listener: socket.socket
 ) -> None:
@@ -252,23 +260,24 @@ def test_a_port_that_another_program_has_is_reported(
 
     assert str(refusal.value) == (
         f"SEQD_REDIS_PORT is {port}, but another program listens on 127.0.0.1:{port}. "
-        "Choose another port, or unset SEQD_REDIS_PORT for a free one."
+        "Choose another port, or unset SEQD_REDIS_PORT: a Unix socket needs none."
     )
 
 
 def test_a_port_that_a_redis_has_is_reported_with_the_way_to_use_that(
     local: Settings, tmp_path: Path
 ) -> None:
-    with EmbeddedServer(Settings(data_dir=tmp_path / "other")) as other:
-        port = int(other.url.rsplit(":", 1)[1].split("/")[0])
-
-        with pytest.raises(PortTaken) as refusal:
-            EmbeddedServer(local.model_copy(update={"redis_port": port})).start()
+    port = choose_port(0)
+    with (
+        EmbeddedServer(Settings(data_dir=tmp_path / "other", redis_port=port)),
+        pytest.raises(PortTaken) as refusal,
+    ):
+        EmbeddedServer(local.model_copy(update={"redis_port": port})).start()
 
     assert str(refusal.value) == (
         f"SEQD_REDIS_PORT is {port}, but a Redis server listens on 127.0.0.1:{port} already. To "
-        f"use that one, set SEQD_REDIS_URL=redis://127.0.0.1:{port}/0; else unset SEQD_REDIS_PORT "
-        "for a free port."
+        f"use that one, set SEQD_REDIS_URL=redis://127.0.0.1:{port}/0; else unset "
+        "SEQD_REDIS_PORT: a Unix socket needs none."
     )
 
 

@@ -153,6 +153,26 @@ def test_what_a_killed_worker_left_in_the_run_folder_is_removed(stage: Stage) ->
     assert [path.name for path in run.path.iterdir()] == ["another.heartbeat"]
 
 
+def test_a_worker_that_cannot_be_started_again_just_now_is_tried_later(stage: Stage) -> None:
+    logs, aside = stage.settings.data_dir / "logs", stage.settings.data_dir / "aside"
+
+    def lose_the_logs(change: WorkerChange) -> None:
+        logs.rename(aside)
+        os.kill(change.pid, signal.SIGKILL)
+
+    stage.on(Change.READY, 1, lose_the_logs)
+    stage.on(Change.DIED, 3, lambda change: aside.rename(logs) and None)
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    status = stage.run(OBEDIENT)
+
+    died = [change for change in stage.changes if change.change is Change.DIED]
+    assert status == 0
+    assert died[1].detail.startswith("cannot be started: [Errno 2] No such file or directory: ")
+    assert died[1].detail.endswith("; starts again in 0.1 s")
+    assert died[1].pid == 0
+
+
 def test_the_wait_grows_with_each_death_in_a_row(stage: Stage) -> None:
     stage.on(Change.DIED, 3, stage.stop)
 

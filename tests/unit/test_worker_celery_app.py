@@ -14,6 +14,16 @@ def test_a_listener_counts_a_wakeup_as_answered_though_its_acknowledgement_is_lo
     assert connection.get_transport_cls().Channel.QoS is TolerantQoS
 
 
+def test_a_unix_socket_and_its_database_are_written_as_celery_takes_them():
+    url = "unix://default:secret@/a%20folder/redis.sock"
+
+    addresses = [create_app(f"{url}{db}", Settings()).conf.broker_url for db in ("", "?db=3")]
+
+    assert addresses == [
+        f"redis+socket://default:secret@/a%20folder/redis.sock?virtual_host={db}" for db in (0, 3)
+    ]
+
+
 def test_a_worker_keeps_no_results_and_gives_no_running_work_up_when_a_connection_breaks():
     settings = create_app("redis://localhost:6379/0", Settings()).conf
 

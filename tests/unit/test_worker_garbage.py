@@ -106,6 +106,21 @@ def test_a_published_version_is_finalized_by_how_its_job_ended(
     assert store.begun() == announced
 
 
+def test_a_draft_that_a_killed_process_left_goes_an_hour_later(tmp_path, store):
+    publish(store, "j1")
+    folder = store.folder_of("lstm")
+    left = [folder / ".labels.json.ab12cd_8", folder / "..publishing-j2.json.ab12cd_8"]
+    kept = [folder / ".labels.json.zz12cd_8", folder / ".publishing-j1.json"]
+    for path in [*left, kept[0]]:
+        path.touch()
+    for path, age_s in [*((one, ENDED_S + 60) for one in left), (kept[0], ENDED_S - 60)]:
+        os.utime(path, (NOW_S - age_s, NOW_S - age_s))
+
+    collect_garbage(tmp_path, store, lambda job_id: JobState.RUNNING, NOW_S)
+
+    assert [path.exists() for path in (*left, *kept)] == [False, False, True, True]
+
+
 def test_a_data_folder_that_is_not_there_yet_has_no_garbage(tmp_path, store):
     assert collect_garbage(tmp_path / "none", store, {}.get, NOW_S) == []
 

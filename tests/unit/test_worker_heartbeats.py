@@ -90,6 +90,44 @@ def test_a_spawned_child_beats_in_the_memory_of_its_parent() -> None:
     assert 0 <= time.monotonic() - heartbeat.at_s < 30
 
 
+HANGING = """
+import sys, time
+from pathlib import Path
+from seqd.settings import Settings
+from seqd.worker.liveness import start_heartbeats
+start_heartbeats(Settings(data_dir=Path(sys.argv[1]), worker="w1", heartbeat_s=0.05))
+print("at work", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not has_memory(), reason="needs memory with a descriptor, as Linux has it")
+def test_a_file_system_that_hangs_stops_neither_the_child_nor_its_heartbeat_in_memory(
+    settings: Settings,
+) -> None:
+    memory = HeartbeatMemory.create()
+    path = HeartbeatFile(settings, "w1").path
+    path.parent.mkdir()
+    os.mkfifo(path)  # who opens it to write waits for ever
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING, str(settings.data_dir)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"at work\n"
+        seen = set()
+        deadline = time.monotonic() + 30
+        while len(seen) < 3:
+            assert time.monotonic() < deadline, "three heartbeats within 30 s"
+            heartbeat = memory.last()
+            seen |= set() if heartbeat is None else {heartbeat}
+            time.sleep(0.01)
+        child.kill()
+
+    assert {heartbeat.pid for heartbeat in seen} == {child.pid}
+
+
 def left_in(folder: RunFolder, name: str, age_s: float) -> None:
     path = folder.path / name
     path.touch()

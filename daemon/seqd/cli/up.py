@@ -15,6 +15,7 @@ from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
     from seqd.cli.fleet_log import FleetLog
+    from seqd.local.redis_server import RunningServer
     from seqd.settings import Settings
 
 
@@ -25,7 +26,7 @@ def up(
     ] = None,
     redis_port: Annotated[
         int | None,
-        typer.Option("--redis-port", help="Port of the server that is started; 0 is a free one."),
+        typer.Option("--redis-port", help="Port of the server that is started; 0: a Unix socket."),
     ] = None,
     data_dir: Annotated[
         Path | None,
@@ -94,17 +95,22 @@ def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
             on_look=log.show_troubles,
         )
         daemon.check_server()
-        _greet(log, settings, server.url, is_elsewhere=is_elsewhere)
+        _greet(log, settings, server, is_elsewhere=is_elsewhere)
         status = daemon.run()
     log.say("Stopped." if status == 0 else "No worker is left; see above.")
     return status
 
 
-def _greet(log: "FleetLog", settings: "Settings", url: str, *, is_elsewhere: bool) -> None:
+def _greet(
+    log: "FleetLog", settings: "Settings", server: "RunningServer", *, is_elsewhere: bool
+) -> None:
     from seqd.local.endpoint import without_password
 
-    whose = "embedded" if settings.redis_url is None else "SEQD_REDIS_URL"
-    log.say(f"Redis    {without_password(url)} ({whose})")
+    whose = "SEQD_REDIS_URL" if server.embedded is None else "embedded"
+    also = (
+        f", also on port {server.embedded.port}" if server.embedded and settings.redis_port else ""
+    )
+    log.say(f"Redis    {without_password(server.url)} ({whose}{also})")
     log.say(f"Data     {settings.data_dir}")
     log.say(f"Slots    {', '.join(slot.name for slot in log.slots)}")
     if is_elsewhere:

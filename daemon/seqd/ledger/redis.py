@@ -156,12 +156,14 @@ def connect(
     is not tried again. Raises InvalidSettings for a URL that is not Redis's.
     """
     outage = outage or Outage()
+    # A Unix socket has none, and redis-py's connection to one takes no such option.
+    keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True}
     try:
         redis = Redis.from_url(
             check_redis_url(url),
             socket_timeout=timeout_s,
             socket_connect_timeout=min(5.0, timeout_s),
-            socket_keepalive=True,
+            **keepalive,
             health_check_interval=15,
             protocol=2,  # replies of one shape on every server, from Redis 6.2 on
             retry=_OutageRetry(retries, outage),

@@ -12,6 +12,7 @@ import logging
 import math
 import uuid
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from redis import Redis
 
@@ -121,5 +122,12 @@ def wakeup_message(route: str) -> str:
 
 
 def _kombu_url(redis_url: str) -> str:
-    """Return a URL as Celery writes it: a Unix socket is `redis+socket://`, not `unix://`."""
-    return redis_url.replace("unix://", "redis+socket://", 1)
+    """Return a URL as Celery writes it: a Unix socket is `redis+socket://`, not `unix://`.
+
+    Its database is a virtual host there.
+    """
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    address, _, query = redis_url.removeprefix("unix://").partition("?")
+    database = dict(parse_qsl(query)).get("db", "0")
+    return f"redis+socket://{address}?virtual_host={database}"

@@ -169,6 +169,9 @@ class Endpoint(BaseModel):
 
     url: str = Field(description="Its address, password included.")
     pid: int = Field(gt=0, description="Its process.")
+    port_url: str | None = Field(
+        default=None, description="The same on a port, where it listens on one beside a socket."
+    )
 
 
 def server_folder(settings: "Settings") -> Path:

@@ -1,6 +1,7 @@
 """Embedded Redis: a real Redis or Valkey server of our own, where `SEQD_REDIS_URL` names none.
 
-It listens on the loopback address only, with a password that stands in its configuration file.
+It listens on a Unix socket that its user alone can reach, and where `SEQD_REDIS_PORT` names a port,
+on the loopback address, too. Its password stands in its configuration file.
 """
 
 import secrets
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -31,6 +32,7 @@ from seqd.local.endpoint import (
 )
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, choose_binary
+from seqd.local.redis_socket import choose_socket, connect_to, remove_socket, socket_url
 from seqd.settings import Settings
 
 LOOPBACK = "127.0.0.1"
@@ -49,7 +51,7 @@ def choose_port(wanted: int) -> int:
         except PermissionError:
             raise PortTaken(
                 f"SEQD_REDIS_PORT is {wanted}, which this user may not open: ports below 1024 are "
-                "the system's. Take a higher one, or unset it for a free one."
+                "the system's. Take a higher one, or unset it: a Unix socket needs none."
             ) from None
         except OSError:
             raise PortTaken(_taken(wanted)) from None
@@ -62,11 +64,11 @@ def _taken(port: int) -> str:
         return (
             f"SEQD_REDIS_PORT is {port}, but a Redis server listens on {LOOPBACK}:{port} already. "
             f"To use that one, set SEQD_REDIS_URL=redis://{LOOPBACK}:{port}/0; else unset "
-            "SEQD_REDIS_PORT for a free port."
+            "SEQD_REDIS_PORT: a Unix socket needs none."
         )
     return (
         f"SEQD_REDIS_PORT is {port}, but another program listens on {LOOPBACK}:{port}. "
-        "Choose another port, or unset SEQD_REDIS_PORT for a free one."
+        "Choose another port, or unset SEQD_REDIS_PORT: a Unix socket needs none."
     )
 
 
@@ -87,14 +89,29 @@ class ServerConfig:
     """What differs from one embedded server to the next."""
 
     folder: Path
+    #: 0: it listens on no port.
     port: int
     password: str
+    socket: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Its address, password included: the socket's where it has one."""
+        if self.socket is not None:
+            return socket_url(self.socket, self.password)
+        return self._port_url()
+
+    def endpoint(self, pid: int) -> Endpoint:
+        """Return what other commands find the server by."""
+        has_both = self.socket is not None and self.port != 0
+        return Endpoint(url=self.url, pid=pid, port_url=self._port_url() if has_both else None)
 
     def lines(self, binary: ServerBinary) -> list[str]:
         """Return the lines of the configuration file."""
         return [
             f"bind {LOOPBACK}",
             f"port {self.port}",
+            *self._socket_lines(),
             "protected-mode yes",
             f"requirepass {self.password}",
             "daemonize no",
@@ -114,6 +131,14 @@ class ServerConfig:
             f"maxmemory {memory_bytes() // 2}",
             *_unsafe_off(binary),
         ]
+
+    def _port_url(self) -> str:
+        return f"redis://default:{self.password}@{LOOPBACK}:{self.port}/0"
+
+    def _socket_lines(self) -> list[str]:
+        if self.socket is None:
+            return []
+        return [f"unixsocket {_quoted(self.socket)}", "unixsocketperm 700"]
 
 
 def write_config(config: ServerConfig, binary: ServerBinary) -> Path:
@@ -202,8 +227,12 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """Its address, password included; differs from one `start` to the next."""
-        config = self._running_config()
-        return f"redis://default:{config.password}@{LOOPBACK}:{config.port}/0"
+        return self._running_config().url
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; 0 where that is a Unix socket alone."""
+        return self._running_config().port
 
     @property
     def pid(self) -> int:
@@ -219,14 +248,19 @@ class EmbeddedServer:
         _make_folder(self.folder)
         self._lock.take(LOCK_PATIENCE_S)
         try:
-            self._config = ServerConfig(
-                self.folder, choose_port(self._wanted_port), password=secrets.token_urlsafe(32)
-            )
+            self._config = self._new_config()
             self.launch()
             self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
+
+    def _new_config(self) -> ServerConfig:
+        password, socket_path = secrets.token_urlsafe(32), choose_socket(self.folder)
+        # Where no socket can be made, as on some shared folders, a port has to do.
+        on_port = self._wanted_port != 0 or socket_path is None
+        port = choose_port(self._wanted_port) if on_port else 0
+        return ServerConfig(self.folder, port, password, socket_path)
 
     def launch(self) -> None:
         """Start the process, again at the address it had; `answer` says when it is ready.
@@ -236,6 +270,7 @@ class EmbeddedServer:
         process then.
         """
         config = self._running_config()
+        _remove_drafts(self.folder)
         binary = choose_binary(self.folder)
         command = [str(binary.path), str(write_config(config, binary))]
         with open_log(self.log) as log:
@@ -250,7 +285,7 @@ class EmbeddedServer:
                 start_new_session=True,
             )
         try:
-            write_endpoint(self.folder / ENDPOINT_NAME, Endpoint(url=self.url, pid=self.pid))
+            write_endpoint(self.folder / ENDPOINT_NAME, config.endpoint(self.pid))
         except OSError:
             # No other command could find it, and it could not write its own file either.
             self.kill()
@@ -259,9 +294,8 @@ class EmbeddedServer:
     def answer(self) -> Answer:
         """Ask the server; takes `ANSWER_TIMEOUT_S` at most for each of two steps."""
         config = self._running_config()
-        address = (LOOPBACK, config.port)
         try:
-            with socket.create_connection(address, timeout=ANSWER_TIMEOUT_S) as connection:
+            with _connect(config) as connection:
                 connection.sendall(f"AUTH {config.password}\r\nPING\r\n".encode())
                 reply = connection.recv(256)
                 if reply == b"+OK\r\n":  # the other line comes in a packet of its own
@@ -292,6 +326,8 @@ class EmbeddedServer:
                 self._server.kill()
                 self._server.wait()
             self._server = None
+        if self._config is not None and self._config.socket is not None:
+            remove_socket(self._config.socket, self.folder)
         self._lock.release()
 
     def log_tail(self, lines: int = _LOG_LINES) -> list[str]:
@@ -334,6 +370,23 @@ class EmbeddedServer:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _connect(config: ServerConfig) -> socket.socket:
+    if config.socket is not None:
+        return connect_to(config.socket, ANSWER_TIMEOUT_S)
+    return socket.create_connection((LOOPBACK, config.port), timeout=ANSWER_TIMEOUT_S)
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove what a killed server, or `seqd up`, had not finished writing.
+
+    A rewrite of the append-only file may be as large as that, and no server removes another's.
+    """
+    patterns = ("temp-*", "appendonlydir/temp-*", f".{CONFIG_NAME}.*", f".{ENDPOINT_NAME}.*")
+    for path in (path for pattern in patterns for path in folder.glob(pattern)):
+        with suppress(OSError):  # the server starts all the same
+            path.unlink()
 
 
 def _make_folder(folder: Path) -> None:

@@ -312,7 +312,7 @@ class Supervisor:
     def _look_after(self, place: _Place) -> None:
         if place.child is None:
             if place.due_s is not None and time.monotonic() >= place.due_s:
-                self._start_worker(place)
+                self._start_again(place)
         elif place.child.has_ended():
             self._reap_dead(place)
         elif not place.child.is_ready and self._is_ready(place.child.worker_id):
@@ -330,6 +330,18 @@ class Supervisor:
         place.due_s = None
         place.starts += 1
         self._tell(Change.STARTED, place)
+
+    def _start_again(self, place: _Place) -> None:
+        """Start a worker, or try later: there may be no process to have just now, or no file."""
+        try:
+            self._start_worker(place)
+        except OSError as error:
+            place.deaths_in_a_row += 1
+            wait_s = self._restarts.wait_s(place.deaths_in_a_row)
+            place.due_s = time.monotonic() + wait_s
+            slot, log = place.slot.name, log_path(self._settings.data_dir / "logs", place.slot.name)
+            why = f"cannot be started: {error}; starts again in {wait_s:g} s"
+            self._on_change(WorkerChange(Change.DIED, slot, "", 0, place.starts, log, why))
 
     def _reap_dead(self, place: _Place) -> None:
         child = _child(place)

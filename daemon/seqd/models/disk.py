@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from seqd.errors import StoreUnwritable
 
 #: What the system says where a disk is full or may not be written, whatever was written.
 DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
+#: A draft of a file of JSON: a dot, its name, and what `mkstemp` adds.
+_DRAFT = re.compile(r"\..+\.json\.[a-z0-9_]{8}")
 
 
 @contextmanager
@@ -60,6 +64,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             draft.unlink()
             raise
         sync(path.parent)
+
+
+def drafts_in(folder: Path) -> list[Path]:
+    """Return the drafts of `write_atomically` in a folder; a killed one stays."""
+    return [path for path in folder.iterdir() if _DRAFT.fullmatch(path.name)]
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from seqd.errors import ArtifactDamaged, UnknownModel
 from seqd.hookspecs import Artifact
 from seqd.models import publishing
-from seqd.models.disk import exclusive, writing
+from seqd.models.disk import drafts_in, exclusive, writing
 from seqd.models.labels import (
     LATEST,
     PRODUCTION,
@@ -242,6 +242,10 @@ class ModelStore:
     def staged(self) -> list[tuple[Path, str]]:
         """Return the staging folders, each with the training that it was made for."""
         return publishing.staged_folders(self._root)
+
+    def drafts(self) -> list[Path]:
+        """Return the drafts of labels and of publications, which a killed process leaves behind."""
+        return [path for name in self._folders() for path in drafts_in(self._root / name)]
 
     def _folders(self) -> list[str]:
         if not self._root.is_dir():

@@ -77,6 +77,9 @@ class HeartbeatMemory:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
     @classmethod
     def create(cls) -> Self:
         """Make it, in the parent, before its child starts."""
@@ -178,10 +181,10 @@ def has_memory() -> bool:
 def _repeat(beat: Callable[[], None], every_s: float, name: str) -> None:
     def keep_beating() -> None:
         while True:
-            sleep(every_s)
             beat()
+            sleep(every_s)
 
-    beat()
+    # The first one, too: a disk that hangs must not keep the child from its work.
     Thread(target=keep_beating, name=name, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Removes what killed trainings left on the disk: checkpoints, staged and unfinished versions.
+"""Removes what killed trainings left: checkpoints, staged and unfinished versions, drafts of files.
 
 A training removes its own when it ends; this is for those whose worker died, and for jobs that
 ended with no worker up. It runs before each training, so whoever makes such files also looks after
@@ -40,6 +40,9 @@ def collect_garbage(
         if is_over and _is_untouched(path, now_s, FORGOTTEN_S if state is None else ENDED_S):
             log.info("removing staged version of job=%s", job_id)
             store.discard(path)
+    for path in store.drafts():
+        if _is_untouched(path, now_s, ENDED_S):
+            path.unlink(missing_ok=True)
     return _finalize_published(store, state_of)
 
 

@@ -1,0 +1,153 @@
+"""The embedded server on a Unix socket: nobody else can take its place and be sent its password."""
+
+import os
+import signal
+import socket
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import redis
+
+from seqd.client import Client
+from seqd.ledger import connect
+from seqd.local.endpoint import ENDPOINT_NAME, answers, read_endpoint, redis_url_of
+from seqd.local.redis_server import Answer, EmbeddedServer, choose_port
+from seqd.local.redis_socket import MAX_PATH_BYTES
+from seqd.settings import Settings
+from seqd_schemas import ItemSuccess
+from up_builders import running_up
+from worker_fixtures import QUICK, Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+class Stranger:
+    """Another program that listens on a port and keeps what it is sent."""
+
+    def __init__(self, port: int) -> None:
+        self.received = b""
+        self._server = socket.create_server(("127.0.0.1", port))
+        Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._server.accept()
+                with connection:
+                    self.received += connection.recv(4_096)
+            except OSError:
+                return
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.mark.parametrize("names_a_port", [False, True])
+def test_who_takes_the_port_of_a_crashed_server_is_sent_no_password(
+    tmp_path: Path, names_a_port: bool
+) -> None:
+    settings = Settings(data_dir=tmp_path, redis_port=choose_port(0) if names_a_port else 0)
+    with EmbeddedServer(settings) as server, connect(server.url, retries=0) as client:
+        client.ping()
+        port = settings.redis_port or int(client.config_get("port")["port"])
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: server.exit_status() is not None, "the server has ended")
+        # On port 0 nothing can be taken: the stranger gets any port, and nobody comes.
+        stranger = Stranger(port)
+
+        try:
+            assert server.answer() is Answer.NONE
+            assert not answers(server.url)
+            with pytest.raises(redis.ConnectionError):
+                client.ping()
+        finally:
+            stranger.close()
+
+    assert stranger.received == b""
+
+
+def test_the_socket_is_its_users_alone_and_goes_with_the_server(tmp_path: Path) -> None:
+    with EmbeddedServer(Settings(data_dir=tmp_path)) as server:
+        path = Path(connect(server.url).connection_pool.connection_kwargs["path"])
+        mode = stat.S_IMODE(path.parent.stat().st_mode)
+
+        assert (path.parent.stat().st_uid, mode) == (os.getuid(), 0o700)
+        assert server.port == 0
+
+    assert not path.exists()
+
+
+def test_a_folder_whose_path_is_too_long_for_a_socket_has_it_elsewhere(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "long" / ("x" * MAX_PATH_BYTES))
+
+    with EmbeddedServer(settings) as server:
+        path = Path(connect(server.url).connection_pool.connection_kwargs["path"])
+        assert path.parent.parent == Path(tempfile.gettempdir())
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert redis_url_of(settings) == server.url
+
+    assert not path.parent.exists()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_a_folder_whose_name_is_no_text_has_its_socket_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9 @ %41?db=2#")
+
+    with EmbeddedServer(Settings(data_dir=folder)) as server, connect(server.url) as client:
+        assert client.ping()
+
+
+def test_a_folder_with_signs_of_an_address_in_its_name_is_found(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="é @%41?db=2#:", dir="/tmp"))
+    try:
+        with EmbeddedServer(Settings(data_dir=folder)) as server, connect(server.url) as client:
+            assert client.ping()
+            path = client.connection_pool.connection_kwargs["path"]
+            assert path == str(folder / "redis" / "redis.sock")
+    finally:
+        for file in sorted(folder.rglob("*"), reverse=True):
+            file.rmdir() if file.is_dir() else file.unlink()
+        folder.rmdir()
+
+
+def test_a_server_with_a_port_listens_there_too(tmp_path: Path) -> None:
+    port = choose_port(0)
+
+    with EmbeddedServer(Settings(data_dir=tmp_path, redis_port=port)) as server:
+        endpoint = read_endpoint(server.folder / ENDPOINT_NAME)
+        assert endpoint is not None and endpoint.url == server.url
+        assert str(endpoint.port_url).endswith(f"@127.0.0.1:{port}/0")
+        with redis.Redis.from_url(str(endpoint.port_url)) as client:
+            assert client.ping()
+        assert server.port == port
+
+
+def test_a_worker_and_a_client_share_a_database_behind_a_socket(tmp_path: Path) -> None:
+    with EmbeddedServer(Settings(data_dir=tmp_path / "server")) as server:
+        settings = Settings(redis_url=f"{server.url}?db=3", data_dir=tmp_path / "seqd", **QUICK)
+        cluster = Cluster(settings, tmp_path)
+        try:
+            cluster.start_ready()
+            job = cluster.client().classify(["a", "b"], model="echo")
+
+            assert all(isinstance(result, ItemSuccess) for result in job.results())
+            with connect(server.url) as other:
+                assert other.dbsize() == 0
+        finally:
+            cluster.close()
+
+
+def test_all_of_seqd_up_outlives_a_crash_of_the_server_behind_its_socket(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up, Client(settings=up.settings) as client:
+        assert "Redis    unix://default:***@/" in up.screen()
+        before = up.endpoint()
+        os.kill(before.pid, signal.SIGKILL)
+
+        job = client.classify(["a"], model="echo")
+
+        assert job.wait(timeout_s=30).counts.succeeded == 1
+        assert up.endpoint().url == before.url
