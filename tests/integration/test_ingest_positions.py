@@ -244,6 +244,28 @@ def test_a_paused_ingest_is_not_gone_on_with(environment, readers, tmp_path):
     assert reader.ingest.resume() is None
 
 
+def test_a_file_is_closed_once_nobody_here_goes_on_with_it(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(4_000))
+    job_id = submitted(environment, path)
+    reader = readers[0]
+    reader.ingest.run(claimed_ingest(reader, job_id))
+    reader.ingest.close()
+    assert open_files(path) == 1
+
+    environment.ledger.control.cancel(job_id)
+    assert reader.ingest.resume() is None
+    reader.ingest.close()
+
+    assert open_files(path) == 0
+
+
+def open_files(path: Path) -> int:
+    return sum(
+        link.is_symlink() and link.readlink() == path for link in Path("/proc/self/fd").iterdir()
+    )
+
+
 @pytest.mark.parametrize("second", [0, 599])
 @pytest.mark.parametrize("batch", [64, 65_536])
 def test_an_identifier_that_comes_twice_is_found_whoever_read_it_first(

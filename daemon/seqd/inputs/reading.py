@@ -5,7 +5,7 @@ Reading can go on at any entry: `FileItems.position` says where.
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +99,7 @@ class FileItems:
         if is_empty:
             raise InvalidInput(f"{shown(self._path)} holds no entry; at least one is due")
 
-    def identifiers_in_front(self) -> Iterator[str]:
+    def identifiers_in_front(self) -> Generator[str]:
         """Yield the identifiers of the entries in front of `start`; none that cannot come twice.
 
         Of each record no more is read than that takes: a fifth of the time.

@@ -15,7 +15,7 @@ and has a bounded share of a unit's results. A row is inflated block by block, a
 
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
@@ -117,7 +117,7 @@ class ResultLine(NamedTuple):
 
 def chunks_of(
     entries: Iterable[Item | RefusedItem], unit_items: int, first_index: int = 0
-) -> Iterator[ItemChunk]:
+) -> Generator[ItemChunk]:
     """Cut entries into chunks of at most `unit_items`, lazily and in order.
 
     No entry behind a full chunk is asked for before the next chunk is. `first_index` is the number

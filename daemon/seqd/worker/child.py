@@ -101,6 +101,7 @@ class WorkLoop:
             began = monotonic()
             claim = self._resumed_ingest() or self._claim()
             if claim is None:
+                self._ingest.close()
                 if self._has_new_versions():
                     continue
                 if self._ingest.has_kept:

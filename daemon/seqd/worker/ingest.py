@@ -96,6 +96,11 @@ class Ingest:
             # Nothing else is in hand.
             self._context.ledger.work.release_worker(self._context.identity.name, crashed=False)
 
+    def close(self) -> None:
+        """Close files that nobody here goes on with: of jobs that ended, or that others read on."""
+        for job_id in self._readings.keys() - self._kept.keys():
+            self._readings.pop(job_id).close()
+
     def run(self, claim: Claim) -> None:
         """Add a slice of a job's file; seals the job at the end of the file."""
         unit = claim.units[0]
@@ -197,10 +202,12 @@ class Ingest:
         record = self._context.ledger.jobs.get(unit.job_id)
         known = self._readings.pop(unit.job_id, None)
         if known is None or known.next_unit != record.units or known.has_changed():
+            if known is not None:
+                known.close()
             known = self._opened(job, unit, record.unit_items, record.units)
         self._readings[unit.job_id] = known
         if len(self._readings) > MAX_OPEN:
-            self._readings.popitem(last=False)
+            self._readings.popitem(last=False)[1].close()
         return known
 
     def _opened(self, job: Job, unit: Unit, unit_items: int, units: int) -> Reading:
@@ -221,4 +228,5 @@ class Ingest:
         )
 
     def _forget(self, unit: Unit) -> None:
-        self._readings.pop(unit.job_id, None)
+        if reading := self._readings.pop(unit.job_id, None):
+            reading.close()

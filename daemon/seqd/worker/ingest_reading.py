@@ -6,7 +6,7 @@ their records, before the input is declared complete.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,9 @@ class Reading(Protocol):
     def has_changed(self) -> bool:
         """Return True when the input is not what it was when it was opened."""
 
+    def close(self) -> None:
+        """Close the file; nothing more is asked for."""
+
 
 class SweepReading:
     """The combinations of a sweep, which are made anew in no time."""
@@ -82,6 +85,9 @@ class SweepReading:
         """Return False: they are part of the request."""
         return False
 
+    def close(self) -> None:
+        """Do nothing: there is no file."""
+
 
 class FileReading:
     """A file, or a folder, from a position on."""
@@ -102,7 +108,7 @@ class FileReading:
         self._state = self._items.state()
         self._entry_count = 0 if start is None else start.entries
         self._guard = DuplicateGuard(self._entry_count)
-        self._in_front: Iterator[str] | None = None
+        self._in_front: Generator[str] | None = None
         self._begins_inside = place != START
         self._chunks = chunks_of(self._guarded(), unit_items, self._entry_count)
         self._waiting: PackedChunk | None = None
@@ -195,6 +201,12 @@ class FileReading:
         """
         now = self._items.state()
         return now.inode == self._state.inode and now != self._state
+
+    def close(self) -> None:
+        """Close the file, also where the garbage collector takes its time."""
+        self._chunks.close()
+        if self._in_front is not None:
+            self._in_front.close()
 
     def _skip_to(self, unit: int) -> "FileReading":
         while self.next_unit < unit:
