@@ -9,8 +9,9 @@ import pytest
 
 from seqd.client import Client
 from seqd.errors import JobFailed
+from seqd.ledger import connect
 from seqd_schemas import FileSource, ItemFailure, JobState
-from worker_fixtures import Cluster
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -38,6 +39,42 @@ def test_a_file_longer_than_one_look_is_classified_in_its_order(client, folder):
 
     assert [result.custom_id for result in results] == [f"c{n}" for n in range(320)]
     assert [result.output.label for result in results] == [f"text {n}" for n in range(320)]
+
+
+def test_a_file_is_read_on_at_once_when_the_worker_that_has_it_open_is_killed(
+    empty_cluster, tmp_path
+):
+    # Its lease, or what keeps it for that worker, would run out after a minute.
+    settings = {"lease_s": 60.0, "input_roots": (tmp_path,)}
+    workers = [empty_cluster.start(**settings) for _ in range(2)]
+    for worker in workers:
+        worker.wait_until_ready()
+    path = tmp_path / "many.jsonl"
+    lines = [json.dumps({"custom_id": f"c{n}", "text": f"text {n}"}) for n in range(4_000)]
+    path.write_text("\n".join(lines))
+    client = empty_cluster.client()
+    job = client.classify(FileSource(path=str(path)), model="echo")
+    reader = reader_of(empty_cluster, job.job_id)
+
+    next(worker for worker in workers if worker.name == reader).kill_child()
+
+    job.wait(timeout_s=45)
+    results = list(job.results())
+    assert [result.custom_id for result in results] == [f"c{n}" for n in range(4_000)]
+    assert [result.output.label for result in results] == [f"text {n}" for n in range(4_000)]
+
+
+def reader_of(cluster: Cluster, job_id: str) -> str:
+    """Return the name of the worker that reads a job's file, once it has read some of it."""
+    keys = cluster.settings.keys
+    with connect(cluster.settings.redis_url) as redis:
+
+        def row() -> bytes | None:
+            is_begun = int(redis.hget(keys.job(job_id), "units") or 0) >= 32
+            return redis.hget(keys.job(job_id), "ingest_for") if is_begun else None
+
+        wait_until(lambda: row() is not None, "some of the file is read")
+        return row().decode().split(" ", 1)[1]
 
 
 def test_bad_lines_become_errors_with_their_numbers_and_their_neighbours_are_classified(

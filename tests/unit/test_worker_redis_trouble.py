@@ -34,7 +34,7 @@ class Ledger:
     def __init__(self, failing: str, error: Exception) -> None:
         self.blamed: list[str] = []
         self._failing, self._error = failing, error
-        self.jobs = self.submissions = self.work = self.fleet = self
+        self.jobs = self.submissions = self.work = self.fleet = self.ingests = self
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: object, **named: object) -> Any:

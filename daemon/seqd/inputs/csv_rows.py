@@ -98,15 +98,15 @@ class CsvRows(Iterator[tuple[int, CsvRow]]):
             row = next(self._rows)
         except BadEntry as unclosed:  # the last line that was taken was not parsed
             is_known = isinstance(self._taken[-1].content, BadEntry)
-            self._put_back(unclosed if is_known else None, stay=len(self._taken) - 1)
+            self._step_back(unclosed if is_known else None, stay=len(self._taken) - 1)
             return unclosed
         except csv.Error as error:
             failure = _not_csv(error)
-            self._put_back(failure, stay=len(self._taken) - (not self._is_at_end))
+            self._step_back(failure, stay=len(self._taken) - (not self._is_at_end))
             return failure
         return self._undecodable or row
 
-    def _put_back(self, failure: BadEntry | None, stay: int) -> None:
+    def _step_back(self, failure: BadEntry | None, stay: int) -> None:
         """Have all but the first line read again, the first `stay` of which end within quotes."""
         if stay > 0:
             last = self._taken[stay - 1]

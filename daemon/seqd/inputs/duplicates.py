@@ -44,10 +44,12 @@ class DuplicateGuard:
     nobody can make identifiers that collide, and good within one process only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first_index: int = 0) -> None:
+        """`first_index` is the number of entries in front of the first that is taken."""
         self._pending: dict[str, int] = {}
         self._runs: list[Hashes] = []
-        self._count = 0
+        self._count = first_index
+        self._other = "an earlier entry"
 
     def add(self, custom_id: str) -> None:
         """Take one more identifier. Raises DuplicateCustomId, perhaps for an earlier one."""
@@ -64,7 +66,14 @@ class DuplicateGuard:
         if self._runs:
             self._flush()
 
+    def go_back(self) -> None:
+        """Take the entries in front of the others next. Raises DuplicateCustomId."""
+        self._flush()
+        self._count, self._other = 0, "a later entry"
+
     def _flush(self) -> None:
+        if not self._pending:
+            return
         import numpy as np  # 0.1 s, paid only by a job of more than a batch
 
         count = len(self._pending)
@@ -85,7 +94,7 @@ class DuplicateGuard:
             return
         seen = set(common.tolist())
         custom_id = next(name for name in self._pending if hash(name) in seen)
-        raise _duplicate(custom_id, "an earlier entry", self._pending[custom_id])
+        raise _duplicate(custom_id, self._other, self._pending[custom_id])
 
     def _merge(self) -> None:
         """Join the last two runs as long as they are alike in size: log-structured."""

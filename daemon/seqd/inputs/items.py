@@ -93,6 +93,15 @@ class ItemRules:
             return RefusedItem(custom_id=custom_id, refused=error)
         return Item(custom_id=custom_id, text=checked)
 
+    def custom_id(self, value: object, position: str) -> str:
+        """Return the identifier of the entry that `entry` makes of a value, and no more of it."""
+        try:
+            return (
+                position if isinstance(value, str) else self._custom_id(record_of(value), position)
+            )
+        except BadEntry:
+            return position
+
     def _custom_id(self, record: Mapping[str, object], position: str) -> str:
         value = record.get(self.id_field)
         if value is None:

@@ -17,7 +17,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRow, CsvRows
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
-from seqd.inputs.streams import MAX_LINE_BYTES, read_lines
+from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, read_lines
 from seqd_schemas import FileFormat, FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
@@ -136,9 +136,19 @@ class Entry(NamedTuple):
 class RecordReader(ABC, Generic[_Raw]):
     """Reads one source, in order, in two steps: split it, then read each entry's value."""
 
-    def __init__(self, path: Path, source: FileSource) -> None:
+    #: True where no two entries can have the same identifier.
+    has_unique_ids = False
+
+    def __init__(self, path: Path, source: FileSource, start: FilePosition = START) -> None:
+        """`start` is a `position` at which a reader of the same file has been."""
         self.path = path
         self.source = source
+        self.start = start
+
+    @property
+    @abstractmethod
+    def position(self) -> FilePosition:
+        """Where the entry behind the last one begins."""
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries. Raises InvalidInput for the file as a whole."""
@@ -166,11 +176,21 @@ class RecordReader(ABC, Generic[_Raw]):
 class LinesReader(RecordReader[bytes | BadEntry]):
     """A text a line; blank lines are no entries."""
 
+    has_unique_ids = True
+    _last: Line | None = None
+
+    @property
+    def position(self) -> FilePosition:
+        """The end of the last entry's line."""
+        return self._last.position if self._last else self.start
+
     def raws(self) -> Iterator[tuple[int, bytes | BadEntry]]:
         """Split at newlines."""
-        for number, line, _ in read_lines(self.path):
-            if isinstance(line, BadEntry) or not line.isspace():
-                yield number, line
+        for line in read_lines(self.path, self.start):
+            number, content, _ = line
+            if isinstance(content, BadEntry) or not content.isspace():
+                self._last = line
+                yield number, content
 
     def value(self, raw: bytes | BadEntry) -> str | Mapping[str, object]:
         """Decode the line, without its end."""
@@ -179,6 +199,8 @@ class LinesReader(RecordReader[bytes | BadEntry]):
 
 class JsonlReader(LinesReader):
     """A JSON object or a JSON string a line; blank lines are no entries."""
+
+    has_unique_ids = False
 
     def value(self, raw: bytes | BadEntry) -> str | Mapping[str, object]:
         """Parse the line."""
@@ -200,10 +222,20 @@ class JsonlReader(LinesReader):
 class CsvReader(RecordReader[CsvRow]):
     """RFC 4180 with a header line; the columns' names are the fields'."""
 
+    _rows: CsvRows | None = None
+
+    @property
+    def position(self) -> FilePosition:
+        """The end of the last row, or of the first line of one that cannot be read."""
+        return self._rows.position if self._rows else self.start
+
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
         rows = CsvRows(read_lines(self.path))
         self._columns = column_names(self.path, rows, self.source.text_field)
+        if self.start != START:
+            rows = CsvRows(read_lines(self.path, self.start), self.start)
+        self._rows = rows
         yield from rows
 
     def value(self, raw: CsvRow) -> str | Mapping[str, object]:
@@ -223,9 +255,20 @@ class CsvReader(RecordReader[CsvRow]):
 class FolderReader(RecordReader[str]):
     """`LABEL/*.txt`: one text a file, ordered by label and file name."""
 
+    has_unique_ids = True
+    _files_read = 0
+
+    @property
+    def position(self) -> FilePosition:
+        """The number of files in front."""
+        return FilePosition(0, max(self._files_read, self.start.line))
+
     def raws(self) -> Iterator[tuple[int, str]]:
         """List the files, by their path within the folder."""
-        return enumerate(text_files(self.path), start=1)
+        for number, name in enumerate(text_files(self.path), start=1):
+            if number > self.start.line:
+                self._files_read = number
+                yield number, name
 
     def place(self, number: int, raw: str) -> tuple[str, str]:
         """Name the file."""
@@ -250,9 +293,11 @@ _READERS: Mapping[FileFormat, type[Reader]] = {
 }
 
 
-def reader_of(path: Path, file_format: FileFormat, source: FileSource) -> Reader:
+def reader_of(
+    path: Path, file_format: FileFormat, source: FileSource, start: FilePosition = START
+) -> Reader:
     """Return the reader of a format, which must not be AUTO; see `paths.format_of`."""
-    return _READERS[file_format](path, source)
+    return _READERS[file_format](path, source, start)
 
 
 def parsed_json(raw: bytes | BadEntry) -> object:

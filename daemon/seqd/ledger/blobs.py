@@ -15,7 +15,7 @@ and has a bounded share of a unit's results. A row is inflated block by block, a
 
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
@@ -115,9 +115,15 @@ class ResultLine(NamedTuple):
     json: bytes
 
 
-def chunks_of(entries: Iterable[Item | RefusedItem], unit_items: int) -> Iterator[ItemChunk]:
-    """Cut entries into chunks of at most `unit_items`, lazily and in order."""
-    first_index, held, chars = 0, list[Item | RefusedItem](), 0
+def chunks_of(
+    entries: Iterable[Item | RefusedItem], unit_items: int, first_index: int = 0
+) -> Generator[ItemChunk]:
+    """Cut entries into chunks of at most `unit_items`, lazily and in order.
+
+    No entry behind a full chunk is asked for before the next chunk is. `first_index` is the number
+    of entries in front, which end with a chunk.
+    """
+    held, chars = list[Item | RefusedItem](), 0
     for entry in entries:
         held.append(entry)
         said = entry.text if isinstance(entry, Item) else entry.refused.message

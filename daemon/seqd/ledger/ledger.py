@@ -14,6 +14,7 @@ from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
+    from seqd.ledger.ingests import Ingests
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
 
@@ -47,6 +48,13 @@ class Ledger:
         from seqd.ledger.work import Work
 
         return Work(self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def ingests(self) -> "Ingests":
+        """Where ingests stand in their files, which a client does not import."""
+        from seqd.ledger.ingests import Ingests
+
+        return Ingests(self.redis, self._scripts, self._settings)
 
     @cached_property
     def inbox(self) -> "InboxStream":

@@ -253,16 +253,18 @@ class Submissions:
         digest: str = "",
         owner: str = "",
         ingest_attempt: int | None = None,
+        position: str = "",
     ) -> AppendOutcome:
         """Add unit number `unit`; sent twice it adds one. `full` asks to come again later.
 
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
         unit `ingest`. `digest` is that of the request and of all input up to and with this unit.
+        `position` is where in its file an ingest goes on behind the unit; see `Ingests`.
         """
         packed = chunk if isinstance(chunk, PackedChunk) else PackedChunk(chunk)
         attempt = "" if ingest_attempt is None else ingest_attempt
         most = self._settings.max_pending_bytes
-        arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt)
+        arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt, position)
         reply = as_list(self._scripts.call("append", *arguments))
         if as_int(reply[1]):
             self._notify(_route(job))

@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, sleep
 
 from billiard.process import current_process
 from celery import shared_task
@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds until units are tried again whose results Redis had no memory for.
 FULL_WAIT_S = 5.0
+
+#: Seconds between two looks for work while a file is open here of which enough is waiting.
+INGEST_POLL_S = 0.05
 
 #: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
 #: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
@@ -100,19 +103,25 @@ class WorkLoop:
         while not context.drain.is_raised():
             self._try_unfit_again()
             began = monotonic()
-            claim = self._claim()
+            claim = self._resumed_ingest() or self._claim()
             if claim is None:
+                self._ingest.close()
                 if self._has_new_versions():
+                    continue
+                if self._ingest.has_kept:
+                    # Nobody would wake this worker when it is time to read on.
+                    sleep(INGEST_POLL_S)
                     continue
                 break
             is_idle = False
             context.stats.add("claim_s", monotonic() - began)
             self._enter(WorkerState.BUSY)
             self._run(claim)
-            if monotonic() >= ends_at:
+            if monotonic() >= ends_at and not self._ingest.has_kept:
                 self._notify_where_due()
                 break
         if context.drain.is_raised():
+            log_and_continue("kept ingests not released", self._ingest.release_kept)
             # What was released does not wait for the reconciler: another worker goes on at once.
             self._notify_where_due()
             self._enter(WorkerState.DRAINING)
@@ -120,6 +129,14 @@ class WorkLoop:
             self._enter(WorkerState.READY)
             if is_idle:
                 self._wakeups.pass_on()
+
+    def _resumed_ingest(self) -> Claim | None:
+        """Claim an ingest again that was kept for this worker, if it is time to read on."""
+        try:
+            return self._ingest.resume()
+        except REDIS_ERRORS as error:
+            log.warning("no ingest is gone on with: %s", error)
+            return None
 
     def _claim(self) -> Claim | None:
         """Claim units; None when there are none, Redis is full, or the worker drains.

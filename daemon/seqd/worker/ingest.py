@@ -3,16 +3,17 @@
 Of a sweep it adds the combinations of its grid, each a unit.
 
 Ingesting is itself a unit with a lease. It runs in slices, so that the workers that are to
-compute are not kept busy with reading, and pauses when enough is waiting. Another worker goes on
-where a dead one was: units are numbered, and a number that is there is not added again.
+compute are not kept busy with reading, and pauses when enough is waiting. Between two slices it is
+kept for the worker that has the file open. Another goes on where a dead one was: units are
+numbered, a number that is there is not added again, and where the next one begins is stored with
+each.
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from time import monotonic
 
-from seqd.analysis.sweeps import combinations_of
 from seqd.errors import (
     REDIS_ERRORS,
     InvalidInput,
@@ -22,15 +23,13 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
-from seqd.inputs.duplicates import refuse_duplicates
 from seqd.inputs.paths import require_root
-from seqd.inputs.reading import read_items
-from seqd.ledger.blobs import chunks_of
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
-from seqd_schemas import FileSource, Item, ItemChunk, Job, JobRecord, RefusedItem, SweepJob
+from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
+from seqd_schemas import FileSource, Job, SweepJob
 
 log = logging.getLogger(__name__)
 
@@ -44,36 +43,75 @@ LONGEST_FAULT_WAIT_S = 5.0
 #: Seconds until another slice when enough input is waiting already.
 FULL_WAIT_S = 0.5
 
+#: Files that a worker keeps open between slices; of more jobs each slice opens its file anew.
+MAX_OPEN = 8
+
+#: Seconds between two looks at whether it is time to read on in a file.
+ASK_S = 0.02
+
 
 @dataclass(slots=True)
-class _Reading:
-    """A file that is open between two slices, and the number of the next unit."""
+class _Kept:
+    """An ingest that is kept for this worker, and when to ask again whether to read on."""
 
-    chunks: Iterator[ItemChunk]
-    next_unit: int
-    #: A chunk that was read and did not fit.
-    waiting: ItemChunk | None = None
+    claim: Claim
+    ask_at: float
 
 
 class Ingest:
-    """Reads jobs' files; keeps open the file that it read last."""
+    """Reads jobs' files; keeps those open that it reads between two slices."""
 
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._job_id = ""
-        self._reading: _Reading | None = None
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
+        self._kept: dict[str, _Kept] = {}
+
+    @property
+    def has_kept(self) -> bool:
+        """True while an ingest is kept for this worker."""
+        return bool(self._kept)
+
+    def resume(self) -> Claim | None:
+        """Return a claim of an ingest that is kept here, when it is time to read on."""
+        now = monotonic()
+        for job_id, kept in list(self._kept.items()):
+            if now < kept.ask_at:
+                continue
+            (unit,) = kept.claim.units
+            resumed = self._context.ledger.ingests.resume(unit, self._context.identity.name)
+            if isinstance(resumed, Unit):
+                del self._kept[job_id]
+                return replace(kept.claim, units=(resumed,))
+            if resumed:
+                kept.ask_at = now + ASK_S
+            else:
+                del self._kept[job_id]
+        return None
+
+    def release_kept(self) -> None:
+        """Let others go on with what is kept here: this worker drains."""
+        if self._kept:
+            self._kept.clear()
+            # Nothing else is in hand.
+            self._context.ledger.work.release_worker(self._context.identity.name, crashed=False)
+
+    def close(self) -> None:
+        """Close files that nobody here goes on with: of jobs that ended, or that others read on."""
+        for job_id in self._readings.keys() - self._kept.keys():
+            self._readings.pop(job_id).close()
 
     def run(self, claim: Claim) -> None:
         """Add a slice of a job's file; seals the job at the end of the file."""
         unit = claim.units[0]
+        self._kept.pop(unit.job_id, None)
         try:
             self._refuse_after_crashes(unit)
-            self._run_slice(claim.job, unit)
+            self._run_slice(claim, unit)
         except REDIS_ERRORS:
             raise
         except (UserError, OSError, MemoryError) as error:
-            self._forget()
+            self._forget(unit)
             self._fail_or_release(unit, error)
 
     def _fail_or_release(self, unit: Unit, error: Exception) -> None:
@@ -104,41 +142,54 @@ class Ingest:
                 "often as it is tried (SEQD_MAX_ATTEMPTS). Upload the items through a client."
             )
 
-    def _run_slice(self, job: Job, unit: Unit) -> None:
-        ledger = self._context.ledger
-        reading = self._open(job, unit, ledger.jobs.get(unit.job_id))
+    def _run_slice(self, claim: Claim, unit: Unit) -> None:
+        ledger, job = self._context.ledger, claim.job
+        reading = self._open(job, unit)
+        wait_s = 0.0
         for _ in range(SLICE_UNITS):
             if self._context.should_stop():
                 break
-            chunk = reading.waiting or next(reading.chunks, None)
-            if chunk is None:
-                if self._sealed(job, unit, reading.next_unit):
+            packed = reading.unit()
+            if packed is None:
+                if reading.check(self._context.should_stop) and self._sealed(job, unit, reading):
                     return
                 break
-            reading.waiting = chunk
             outcome = ledger.submissions.append(
-                job, unit.job_id, reading.next_unit, chunk, ingest_attempt=unit.attempt
+                job,
+                unit.job_id,
+                reading.next_unit,
+                packed,
+                ingest_attempt=unit.attempt,
+                position=reading.position(),
             )
             if outcome == "full":
-                ledger.work.release_unit(unit, wait_s=FULL_WAIT_S)
-                return
+                wait_s = FULL_WAIT_S
+                break
             if outcome == "behind":
                 # Redis has lost units that it had acknowledged; they are read again.
-                self._forget()
+                self._forget(unit)
                 break
             if outcome == "ended":
-                self._forget()
+                self._forget(unit)
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
-            reading.waiting = None
-            reading.next_unit += 1
-        ledger.work.release_unit(unit)
+            reading.advance()
+        self._keep_or_release(claim, unit, wait_s)
 
-    def _sealed(self, job: Job, unit: Unit, units: int) -> bool:
+    def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
+        """Have the unit kept for this worker while the file is open here, else release it."""
+        ledger = self._context.ledger
+        is_open = isinstance(self._readings.get(unit.job_id), FileReading)
+        if not is_open or len(self._kept) >= MAX_OPEN or self._context.should_stop():
+            ledger.work.release_unit(unit, wait_s=wait_s)
+        elif ledger.ingests.keep(unit):
+            self._kept[unit.job_id] = _Kept(claim, monotonic() + wait_s)
+
+    def _sealed(self, job: Job, unit: Unit, reading: Reading) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""
-        self._forget()
+        self._forget(unit)
         submissions = self._context.ledger.submissions
         try:
-            submissions.seal(job, unit.job_id, units, ingest_attempt=unit.attempt)
+            submissions.seal(job, unit.job_id, reading.next_unit, ingest_attempt=unit.attempt)
         except UploadLost as error:
             log.warning("reading again: %s", error)
             return False
@@ -146,27 +197,36 @@ class Ingest:
             self._context.job_finished(unit.job_id)
         return True
 
-    def _open(self, job: Job, unit: Unit, record: JobRecord) -> _Reading:
-        """Go on in the file that is open, else read from the start up to the first new unit."""
-        known = self._reading if self._job_id == unit.job_id else None
-        if known is not None and known.next_unit == record.units:
-            return known
-        chunks = chunks_of(self._entries(job, unit), record.unit_items)
-        # Cutting again from the start gives the same chunks, whoever cut them first.
-        rest = islice(chunks, record.units, None)
-        self._job_id, self._reading = unit.job_id, _Reading(rest, record.units)
-        return self._reading
+    def _open(self, job: Job, unit: Unit) -> Reading:
+        """Go on in the input that is open; else open it at the first new unit."""
+        record = self._context.ledger.jobs.get(unit.job_id)
+        known = self._readings.pop(unit.job_id, None)
+        if known is None or known.next_unit != record.units or known.has_changed():
+            if known is not None:
+                known.close()
+            known = self._opened(job, unit, record.unit_items, record.units)
+        self._readings[unit.job_id] = known
+        if len(self._readings) > MAX_OPEN:
+            self._readings.popitem(last=False)[1].close()
+        return known
 
-    def _entries(self, job: Job, unit: Unit) -> Iterator[Item | RefusedItem]:
+    def _opened(self, job: Job, unit: Unit, unit_items: int, units: int) -> Reading:
         if isinstance(job, SweepJob):
-            return (combination.item() for combination in combinations_of(job))
+            return SweepReading(job, unit_items, units)
         source = job.source
         if not isinstance(source, FileSource):
             raise TypeError(f"job {unit.job_id} is to be ingested and names no file")
         roots = self._settings.input_roots or ()
         require_root(source.path, roots)
-        entries = read_items(source, roots=roots, allow_empty=job.kind == "generate")
-        return refuse_duplicates(entries)
+        return FileReading.opened(
+            source,
+            roots=roots,
+            allow_empty=job.kind == "generate",
+            unit_items=unit_items,
+            units=units,
+            stored=self._context.ledger.ingests.position(unit.job_id) if units else None,
+        )
 
-    def _forget(self) -> None:
-        self._job_id, self._reading = "", None
+    def _forget(self, unit: Unit) -> None:
+        if reading := self._readings.pop(unit.job_id, None):
+            reading.close()

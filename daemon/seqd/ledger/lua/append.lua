@@ -2,7 +2,8 @@
 --
 -- ARGV: prefix, job, unit number, blob, its number of items, most bytes that may wait, digest of the
 --       request and of all input up to and with this unit ('' for none), token of the upload that
---       sends it ('' for none), attempt of the unit `ingest` ('' for none).
+--       sends it ('' for none), attempt of the unit `ingest` ('' for none), where in its file the next
+--       unit begins ('' or left out where that is not known).
 -- Keys: job hash, todo, leases, in, sizes, digests, uploads, those of the queue, limits, memory,
 --       tenant.
 -- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
@@ -12,9 +13,10 @@
 --          is complete, {'ended', 0} when the job takes no more input, or takes it from another
 --          attempt of the ingest.
 -- Guarantee: units are numbered without gaps; the same number sent twice adds one unit. Only the
--- upload that owns the job, or the ingest that holds the lease, adds any.
+-- upload that owns the job, or the ingest that holds the lease, adds any. Where its file goes on is written
+-- in the same step.
 local id, unit, blob, size, most = ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], tonumber(ARGV[6])
-local digest, owner, ingest = ARGV[7], ARGV[8], ARGV[9]
+local digest, owner, ingest, position = ARGV[7], ARGV[8], ARGV[9], ARGV[10] or ''
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'units_done', 'pending_bytes',
   'kind', 'tenant', 'owner')
@@ -39,6 +41,7 @@ if digest ~= '' then
   redis.call('HSET', key, 'input_digest', digest)
 end
 redis.call('HINCRBY', key, 'units', 1)
+if position ~= '' then redis.call('HSET', key, 'ingest_position', position) end
 redis.call('HINCRBY', key, 'pending_bytes', #blob)
 charge(job[7], 0, items, #blob)
 -- The chunks of a training set are not work of their own: they wait for the unit `train`.

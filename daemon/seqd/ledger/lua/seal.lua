@@ -21,7 +21,7 @@ if (job[5] or '') ~= owner then return {'not_owner', 0} end
 if job[3] ~= units then return {'behind', 0} end
 if ingest ~= '' then drop_lease(id, 'ingest') end
 redis.call('HSET', key, 'sealed', 1)
-redis.call('HDEL', key, 'owner')
+redis.call('HDEL', key, 'owner', 'ingest_position', 'ingest_for')
 redis.call('ZREM', PREFIX .. ':uploads', id)
 if job[4] == 'train' then
   -- The training itself is one unit, the last; the chunks before it are its data.

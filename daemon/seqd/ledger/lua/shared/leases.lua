@@ -39,6 +39,16 @@ local function drop_lease(id, unit, job)
   return worker ~= nil
 end
 
+-- The worker for which an ingest is kept between two slices, and the attempt that had it kept; nil when
+-- it is not kept (any more), since its time was over or it was claimed since.
+local function ingest_kept_for(id)
+  local key = job_key(id)
+  local attempt, worker = string.match(redis.call('HGET', key, 'ingest_for') or '', '^(%d+) (.*)$')
+  if not attempt or redis.call('HGET', key .. ':attempts', 'ingest') ~= attempt then return nil end
+  if lease_of(key, 'ingest') or not redis.call('ZSCORE', timers_key(), id .. ' ingest') then return nil end
+  return worker, tonumber(attempt)
+end
+
 -- Faults: how often a unit was released by a worker that was not fit for it, since when, and by whom
 -- last. The job's hash has `faulted`, so that a claim need not look for what few jobs have.
 

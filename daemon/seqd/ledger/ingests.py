@@ -1,0 +1,96 @@
+"""Ingests between two slices: for whom their unit is kept, and where they stand in their files.
+
+A worker that has a file open goes on with it: the unit `ingest` is kept for it from one slice to
+the next, for a bounded time. Whoever goes on instead finds in the ledger where the next unit
+begins.
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, cast
+
+from redis import Redis
+
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import Scripts, as_int, as_list, as_text
+from seqd.ledger.work import Unit
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+#: Seconds for which an ingest is kept for its worker, from when it last asked: longer than most
+#: claims compute. Then others read on, who open the file where the last unit ends.
+KEEP_S = 10.0
+
+#: Claimable units of a job that are enough for now, as many as a slice adds.
+ENOUGH_UNITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPosition:
+    """Where in a job's file a unit ends, and how to tell that the file is still the same."""
+
+    #: Units and entries of the job in front of it.
+    units: int
+    entries: int
+    #: Bytes of the file's content in front of it, once inflated, and lines; of a folder, files.
+    offset: int
+    line: int
+    #: Of the file, when it was opened.
+    file_bytes: int
+    modified_ns: int
+    #: Of the units in front.
+    checksum: int
+
+    def to_stored(self) -> str:
+        """Return it as the field `ingest_position` of a job's hash has it."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+class Ingests:
+    """The workers' side of ingests, beside their claims and what they append."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, settings: "Settings") -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._settings = settings
+
+    def keep(self, unit: Unit) -> bool:
+        """Release an ingest and keep it for its worker; False when it was not ours any more."""
+        row = (unit.job_id, unit.attempt, int(KEEP_S * 1000))
+        return as_int(self._scripts.call("keep_ingest", *row)) == 1
+
+    def resume(self, unit: Unit, worker: str) -> Unit | bool:
+        """Lease an ingest again that is kept for `worker`.
+
+        True when it is kept on, since enough is waiting; False when it is not ours any more.
+        """
+        lease_ms, keep_ms = int(self._settings.lease_s * 1000), int(KEEP_S * 1000)
+        row = (unit.job_id, worker, unit.attempt, lease_ms, ENOUGH_UNITS, keep_ms)
+        reply = as_list(self._scripts.call("resume_ingest", *row))
+        outcome = as_text(reply[0])
+        if outcome != "leased":
+            return outcome == "wait"
+        attempt, crashes = as_int(reply[1]), as_int(reply[2])
+        return replace(unit, attempt=attempt, crashes=crashes, started_job=False)
+
+    def position(self, job_id: str) -> IngestPosition | None:
+        """Return where a job's file was read to.
+
+        None where nobody has noted it that this release understands: then it is read from the
+        start up to the first new unit, as release 0.2 does.
+        """
+        with redis_errors(self._redis):
+            key = self._settings.keys.job(job_id)
+            text = cast(bytes | None, self._redis.hget(key, "ingest_position"))
+        return _position(text) if text else None
+
+
+def _position(text: bytes) -> IngestPosition | None:
+    try:
+        row = json.loads(text)
+        numbers = [row[field.name] for field in fields(IngestPosition)]
+    except (ValueError, KeyError, TypeError):
+        return None
+    is_sound = all(type(number) is int and number >= 0 for number in numbers)
+    return IngestPosition(*numbers) if is_sound else None

@@ -1,0 +1,35 @@
+-- Lease the unit `ingest` again to the worker for which it is kept, when it is time to read on.
+--
+-- ARGV: prefix, job, worker, attempt that had it kept, milliseconds of the lease, claimable units of
+--       the job that are enough, milliseconds for which it is kept on where they are.
+-- Keys: job hash, todo, leases, attempts, crashes, timers, worker leases.
+-- Returns: {'leased', attempt, crashes}; {'wait'} while enough is claimable, or the job has as many units
+--          under way as it may: the unit is kept on; {'lost'} when it is not kept for the worker any more,
+--          or the job is paused or ended.
+-- Guarantee: the attempt number is higher than any before. Sent twice it leases once.
+local id, worker, attempt, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local key, member = job_key(id), ARGV[2] .. ' ingest'
+local held, holder = lease_of(key, 'ingest')
+local function leased(number)
+  return {'leased', number, tonumber(redis.call('HGET', key .. ':crashes', 'ingest') or '0')}
+end
+if held then
+  return held == attempt + 1 and holder == worker and leased(held) or {'lost'}
+end
+local kept_by, kept_attempt = ingest_kept_for(id)
+local job = redis.call('HMGET', key, 'state', 'max_units')
+if kept_by ~= worker or kept_attempt ~= attempt or job[1] ~= 'running' then
+  redis.call('SREM', worker_leases_key(worker), member)
+  return {'lost'}
+end
+local is_capped = job[2] and redis.call('HLEN', key .. ':leases') >= tonumber(job[2])
+if is_capped or redis.call('ZCARD', key .. ':todo') >= tonumber(ARGV[6]) then
+  redis.call('ZADD', timers_key(), NOW + ARGV[7], member)
+  return {'wait'}
+end
+redis.call('ZADD', timers_key(), NOW + lease_ms, member)
+redis.call('SADD', worker_leases_key(worker), member)
+redis.call('EXPIRE', worker_leases_key(worker), WORKER_LEASES_TTL_S)
+local number = redis.call('HINCRBY', key .. ':attempts', 'ingest', 1)
+redis.call('HSET', key .. ':leases', 'ingest', string.format('%d %s', number, worker))
+return leased(number)

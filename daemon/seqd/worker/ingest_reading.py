@@ -1,0 +1,242 @@
+"""What a worker has open of the input that it ingests: units that come, and where the next begins.
+
+A unit is cut from the same entries whoever reads: so reading goes on at the end of any unit.
+Whoever begins there has not seen the identifiers in front. They are read at the end, and no more of
+their records, before the input is declared complete.
+"""
+
+import zlib
+from collections.abc import Callable, Generator, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from seqd.analysis.sweeps import combinations_of
+from seqd.errors import InvalidInput
+from seqd.inputs.duplicates import DuplicateGuard
+from seqd.inputs.paths import shown
+from seqd.inputs.reading import FileItems
+from seqd.inputs.streams import START, FilePosition
+from seqd.ledger.blobs import PackedChunk, chunks_of
+from seqd.ledger.ingests import IngestPosition
+from seqd_schemas import FileSource, Item, ItemChunk, RefusedItem, SweepJob
+
+#: Identifiers that are read in one slice, in about half a second, and between two looks at whether
+#: to stop.
+SLICE_IDS = 262_144
+_CHECK_IDS = 4_096
+
+#: Bytes of the two ends of a unit that its checksum covers, beside its length.
+_CHECKED_BYTES = 4_096
+
+
+class Reading(Protocol):
+    """Input that is open between two slices."""
+
+    #: Number of the unit that `unit` returns.
+    next_unit: int
+
+    def unit(self) -> PackedChunk | None:
+        """Return the next unit, the same until `advance`; None at the end of the input."""
+
+    def position(self) -> str:
+        """Return what is stored with the unit: where the one behind it begins; '' for nothing."""
+
+    def advance(self) -> None:
+        """Go on to the unit behind: this one was added."""
+
+    def check(self, should_stop: Callable[[], bool]) -> bool:
+        """Check at the end what is left to check; False when another slice has to go on."""
+
+    def has_changed(self) -> bool:
+        """Return True when the input is not what it was when it was opened."""
+
+    def close(self) -> None:
+        """Close the file; nothing more is asked for."""
+
+
+class SweepReading:
+    """The combinations of a sweep, which are made anew in no time."""
+
+    def __init__(self, job: SweepJob, unit_items: int, next_unit: int) -> None:
+        items = (combination.item() for combination in combinations_of(job))
+        self._chunks = islice(chunks_of(items, unit_items), next_unit, None)
+        self._waiting: PackedChunk | None = None
+        self.next_unit = next_unit
+
+    def unit(self) -> PackedChunk | None:
+        """Return the next unit."""
+        self._waiting = self._waiting or _packed(next(self._chunks, None))
+        return self._waiting
+
+    def position(self) -> str:
+        """Return '': nothing is stored."""
+        return ""
+
+    def advance(self) -> None:
+        """Go on to the unit behind."""
+        self._waiting, self.next_unit = None, self.next_unit + 1
+
+    def check(self, should_stop: Callable[[], bool]) -> bool:
+        """Return True: no two combinations are the same."""
+        return True
+
+    def has_changed(self) -> bool:
+        """Return False: they are part of the request."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
+
+
+class FileReading:
+    """A file, or a folder, from a position on."""
+
+    def __init__(
+        self,
+        source: FileSource,
+        *,
+        roots: tuple[Path, ...],
+        allow_empty: bool,
+        unit_items: int,
+        start: IngestPosition | None = None,
+    ) -> None:
+        """`start` is what was stored with the unit in front; None for the start of the file."""
+        place = START if start is None else FilePosition(start.offset, start.line)
+        self._source = source
+        self._items = FileItems(source, roots=roots, allow_empty=allow_empty, start=place)
+        self._state = self._items.state()
+        self._entry_count = 0 if start is None else start.entries
+        self._guard = DuplicateGuard(self._entry_count)
+        self._in_front: Generator[str] | None = None
+        self._begins_inside = place != START
+        self._chunks = chunks_of(self._guarded(), unit_items, self._entry_count)
+        self._waiting: PackedChunk | None = None
+        self._checksum = 0 if start is None else start.checksum
+        self.next_unit = 0 if start is None else start.units
+
+    @classmethod
+    def opened(
+        cls,
+        source: FileSource,
+        *,
+        roots: tuple[Path, ...],
+        allow_empty: bool,
+        unit_items: int,
+        units: int,
+        stored: IngestPosition | None,
+    ) -> "FileReading":
+        """Open a file of which `units` units were added; `stored` is where the last known one ends.
+
+        Raises InvalidInput where it is not the file any more that those came from.
+        """
+
+        def at(start: IngestPosition | None) -> FileReading:
+            return cls(
+                source, roots=roots, allow_empty=allow_empty, unit_items=unit_items, start=start
+            )
+
+        if stored is None or stored.units > units:
+            return at(None)._skip_to(units)
+        reading = at(stored)
+        if reading._state.size_bytes != stored.file_bytes:
+            raise changed(source)
+        if reading._state.modified_ns == stored.modified_ns:
+            return reading._skip_to(units)
+        # Perhaps a copy on another machine, with a time of its own: its units tell.
+        reading = at(None)._skip_to(stored.units)
+        if reading._checksum != stored.checksum or reading._entry_count != stored.entries:
+            raise changed(source)
+        return reading._skip_to(units)
+
+    def unit(self) -> PackedChunk | None:
+        """Return the next unit."""
+        self._waiting = self._waiting or _packed(next(self._chunks, None))
+        return self._waiting
+
+    def position(self) -> str:
+        """Return where the unit behind the next one begins."""
+        assert self._waiting is not None, "there is a unit"
+        offset, line = self._items.position
+        return IngestPosition(
+            units=self.next_unit + 1,
+            entries=self._entry_count + self._waiting.size,
+            offset=offset,
+            line=line,
+            file_bytes=self._state.size_bytes,
+            modified_ns=self._state.modified_ns,
+            checksum=_checksum(self._checksum, self._waiting),
+        ).to_stored()
+
+    def advance(self) -> None:
+        """Go on to the unit behind."""
+        assert self._waiting is not None, "there is a unit"
+        self._checksum = _checksum(self._checksum, self._waiting)
+        self._entry_count += self._waiting.size
+        self._waiting, self.next_unit = None, self.next_unit + 1
+
+    def check(self, should_stop: Callable[[], bool]) -> bool:
+        """Check the identifiers in front, of which others saw the units come.
+
+        Raises DuplicateCustomId.
+        """
+        if self._in_front is None:
+            self._in_front = self._items.identifiers_in_front()
+            self._guard.go_back()
+        for _ in range(0, SLICE_IDS, _CHECK_IDS):
+            if should_stop():
+                return False
+            some = list(islice(self._in_front, _CHECK_IDS))
+            for custom_id in some:
+                self._guard.add(custom_id)
+            if len(some) < _CHECK_IDS:
+                self._guard.finish()
+                return True
+        return False
+
+    def has_changed(self) -> bool:
+        """Return True when the open file was written to.
+
+        One that another file has taken the place of is read to its end as it was.
+        """
+        now = self._items.state()
+        return now.inode == self._state.inode and now != self._state
+
+    def close(self) -> None:
+        """Close the file, also where the garbage collector takes its time."""
+        self._chunks.close()
+        if self._in_front is not None:
+            self._in_front.close()
+
+    def _skip_to(self, unit: int) -> "FileReading":
+        while self.next_unit < unit:
+            if self.unit() is None:
+                raise changed(self._source)
+            self.advance()
+        return self
+
+    def _guarded(self) -> Iterator[Item | RefusedItem]:
+        for entry in self._items.entries():
+            self._guard.add(entry.custom_id)
+            yield entry
+        if not self._begins_inside:
+            self._guard.finish()
+
+
+def changed(source: FileSource) -> InvalidInput:
+    """Return the error for a file that is another than its first units came from."""
+    return InvalidInput(
+        f"{shown(source.path)} was changed while it was read: what follows would not fit what was "
+        "read before. The results so far stay readable. Hand the job in again when nobody writes "
+        "to the file any more"
+    )
+
+
+def _packed(chunk: ItemChunk | None) -> PackedChunk | None:
+    return None if chunk is None else PackedChunk(chunk)
+
+
+def _checksum(before: int, unit: PackedChunk) -> int:
+    content = unit.entries
+    ends = content[:_CHECKED_BYTES] + content[-_CHECKED_BYTES:]
+    return zlib.crc32(b"%d %d " % (unit.size, len(content)) + ends, before)
