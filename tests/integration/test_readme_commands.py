@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -64,7 +65,17 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     try:
         _wait_until_ready(up)
         url = redis_url_of(Settings(data_dir=folder / "data"))
-        yield Shell(folder, {**environment, "SEQD_REDIS_URL": url})
+        server = urlsplit(url)
+        yield Shell(
+            folder,
+            {
+                **environment,
+                "SEQD_REDIS_URL": url,
+                "REDIS_HOST": str(server.hostname),
+                "REDIS_PORT": str(server.port),
+                "REDISCLI_AUTH": str(server.password),
+            },
+        )
     finally:
         up.terminate()
         up.communicate(timeout=60)

@@ -101,7 +101,7 @@ def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
 
 
 def _greet(log: "FleetLog", settings: "Settings", url: str, *, is_elsewhere: bool) -> None:
-    from seqd.local.endpoint import without_password
+    from seqd.masking import without_password
 
     whose = "embedded" if settings.redis_url is None else "SEQD_REDIS_URL"
     log.say(f"Redis    {without_password(url)} ({whose})")

@@ -12,6 +12,7 @@ import logging
 import math
 import uuid
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
@@ -121,5 +122,17 @@ def wakeup_message(route: str) -> str:
 
 
 def _kombu_url(redis_url: str) -> str:
-    """Return a URL as Celery writes it: a Unix socket is `redis+socket://`, not `unix://`."""
-    return redis_url.replace("unix://", "redis+socket://", 1)
+    """Return a URL as Celery reads it.
+
+    A Unix socket is `redis+socket://`, not `unix://`. User and password stand before the host: of
+    those among the options kombu 5.7 makes a TypeError.
+    """
+    parts = urlsplit(redis_url)
+    options = parse_qs(parts.query)
+    if parts.scheme == "unix" or not options.keys() & {"username", "password"}:
+        return redis_url.replace("unix://", "redis+socket://", 1)
+    user, password = (options.pop(name, [""])[0] for name in ("username", "password"))
+    netloc = parts.netloc
+    if "@" not in netloc:  # else redis-py does not look among the options either
+        netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{netloc}"
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(options, doseq=True)))
