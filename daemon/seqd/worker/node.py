@@ -35,7 +35,7 @@ from seqd.worker.context import (
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
-from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.logs import flush_log, log_and_continue, log_whatever_is_written
 from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
 
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
     """
-    configure_logging()
+    log_whatever_is_written("the worker")
     identity = identify(slot, name)
     _set_environment(settings, identity)
     node = Node(load_settings(), identity)
@@ -55,6 +55,7 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
         return node.serve()
     finally:
         node.drain()
+        flush_log()
 
 
 class Node:
