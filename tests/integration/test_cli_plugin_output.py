@@ -153,43 +153,43 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             SEQD_ENABLED_PLUGINS="chatty,light",
             PYTHONPATH=plugins,
         )
-        slow = ("--set", "delay_ms=20000", "--detach", "--model", "echo", "--text", "later")
-        ids = [seqd(environment, "classify", *slow).out.strip() for _ in range(2)]
         data = str(labelled)
-        training = ("--data", data, "--set", "epochs=1")
         calls = {
             "classify": ("--model", "echo", "--text", "good", "--text", "raise"),
             "generate": ("echo", "abc"),
-            "train": ("echo", *training),
-            "sweep": ("echo", "--data", data, "--set", "epochs=[1,2]"),
-            "models evaluate": ("echo", data),
+            "train": ("echo", "--data", data, "--set", "epochs=1"),
+            "sweep": ("echo", "--data", data, "--set", "epochs=1,2", "--no-plot"),
+            "models evaluate": ("echo", "--data", data),
             "status": (),
             "models list": (),
             "models show": ("echo",),
             "plugins list": (),
             "plugins show": ("light",),
             "jobs list": (),
-            "jobs show": (ids[0],),
-            "jobs pause": (ids[0],),
-            "jobs resume": (ids[0],),
-            "jobs cancel": (ids[0],),
-            "jobs watch": (ids[0],),
-            "jobs retry": (ids[0],),
         }
-        assert calls.keys() == commands_with_json()
-        for words, arguments in calls.items():
-            ended = seqd(environment, *words.split(), *arguments, "--json")
-            assert ended.status in (0, 2), (words, ended)
-            _read_json(words, ended)
-        for job in ids:
-            seqd(environment, "jobs", "cancel", job)
+        answers = {words: _json_of(environment, words, *calls[words]) for words in calls}
+        failed = next(job["job_id"] for job in answers["jobs list"][0] if job["counts"]["errored"])
+        slow = ("--model", "echo", "--set", "delay_ms=60000", "--text", "later", "--detach")
+        running = seqd(environment, "classify", *slow).out.strip()
+        of_jobs = {
+            "jobs show": running,
+            "jobs pause": running,
+            "jobs resume": running,
+            "jobs cancel": running,
+            "jobs watch": failed,
+            "jobs retry": failed,
+        }
+        for words, job in of_jobs.items():
+            _json_of(environment, words, job)
+
+    assert {*calls, *of_jobs} == commands_with_json()
 
 
-def _read_json(words: str, ended: Ended) -> None:
-    """Read one value, or one a line; fails where something else stands among it."""
-    assert ended.out.strip(), (words, ended)
+def _json_of(environment: Mapping[str, str], words: str, *arguments: str) -> list[Any]:
+    """Run a command with `--json`; return its values, one a line or one in all."""
+    ended = seqd(environment, *words.split(), *arguments, "--json")
+    assert ended.status in (0, 2) and ended.out.strip(), (words, ended)
     try:
-        json.loads(ended.out)
+        return [json.loads(ended.out)]
     except ValueError:
-        for line in ended.out.splitlines():
-            json.loads(line)
+        return [json.loads(line) for line in ended.out.splitlines()]

@@ -15,7 +15,7 @@ from typing import TextIO
 from seqd.errors import REDIS_ERRORS, RedisUnreachable
 from seqd.log_lines import FORMAT, LineFormatter
 from seqd.log_repeats import BoundedHandler
-from seqd.worker.printed import PRINTED, capture_prints, end_lines
+from seqd.worker.printed import PRINTED, capture_prints, end_lines, release_prints
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,12 @@ def flush_log() -> None:
     end_lines()
     if _output.handler is not None:
         _output.handler.write_counts()
+
+
+def write_directly_again() -> None:
+    """Have this process print past its log again, what was held back first."""
+    flush_log()
+    release_prints()
 
 
 def _handler() -> BoundedHandler:

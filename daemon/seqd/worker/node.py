@@ -35,7 +35,11 @@ from seqd.worker.context import (
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, Watchdog
-from seqd.worker.logs import flush_log, log_and_continue, log_whatever_is_written
+from seqd.worker.logs import (
+    log_and_continue,
+    log_whatever_is_written,
+    write_directly_again,
+)
 from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
@@ -47,6 +51,14 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
     """
     log_whatever_is_written("the worker")
+    try:
+        return _run(settings, slot, name)
+    finally:
+        # What is said of the end is for whoever reads the end of the log.
+        write_directly_again()
+
+
+def _run(settings: Settings, slot: Slot, name: str) -> int:
     identity = identify(slot, name)
     _set_environment(settings, identity)
     node = Node(load_settings(), identity)
@@ -55,7 +67,6 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
         return node.serve()
     finally:
         node.drain()
-        flush_log()
 
 
 class Node:
