@@ -1,8 +1,11 @@
-"""A stand-in for `redis-cli` where no wheel brings one: `-u URL [--raw] COMMAND ARGUMENT...`.
+"""A stand-in for `redis-cli` where no wheel brings one: `-h HOST -p PORT [--raw] COMMAND …`.
+
+The password stands in `REDISCLI_AUTH`.
 
 Only for tests of the READMEs. Prints bulk replies as they are, and lists one element a line.
 """
 
+import os
 import sys
 
 import redis
@@ -24,9 +27,10 @@ def show(reply: object) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run one command."""
-    assert arguments[0] == "-u", "the READMEs name the server by -u"
-    command = [word for word in arguments[2:] if word != "--raw"]
-    with redis.Redis.from_url(arguments[1], protocol=2, socket_timeout=30) as client:
+    assert arguments[0:4:2] == ["-h", "-p"], "the READMEs name the server by -h and -p"
+    command = [word for word in arguments[4:] if word != "--raw"]
+    host, port, password = arguments[1], int(arguments[3]), os.environ.get("REDISCLI_AUTH")
+    with redis.Redis(host, port, password=password, protocol=2, socket_timeout=30) as client:
         show(client.execute_command(*command))
 
 

@@ -49,6 +49,7 @@ def running_up(
     working_folder: Path | None = None,
     plugins: str = "light",
     plugin_folder: Path = PLUGIN,
+    slots: str = "cpu:0",
     **changes: object,
 ) -> Iterator[Up]:
     """Run it until the block ends; `changes` are settings."""
@@ -67,7 +68,7 @@ def running_up(
     output = folder / "up.log"
     with output.open("wb") as screen:
         process = subprocess.Popen(
-            [*command, "up", "--slots", "cpu:0"],
+            [*command, "up", "--slots", slots],
             env=clean_environment(**variables),
             cwd=working_folder,
             stdin=subprocess.DEVNULL,

@@ -42,8 +42,9 @@ def main() -> None:
         return
     gc.set_threshold(_COLLECT_AFTER)
     from seqd.cli.app import app
-    from seqd.cli.exits import run
+    from seqd.cli.exits import escape_stderr, run
 
+    escape_stderr()
     sys.exit(run(lambda: app(prog_name="seqd")))
 
 

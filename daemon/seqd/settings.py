@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
+from seqd.masking import remember_address
 from seqd.validation import did_you_mean, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
@@ -30,6 +31,7 @@ class Settings(BaseSettings):
 
     redis_url: str | None = Field(
         default=None,
+        repr=False,  # it holds a password
         description="Redis to use, such as redis://:password@host:6379/0. Without it, `seqd up` "
         "starts a server of its own and the other commands find that one.",
     )
@@ -236,6 +238,20 @@ class Settings(BaseSettings):
         description="Entries that may wait in the inbox; the newest beyond are rejected.",
     )
 
+    max_log_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=64 * 1024,
+        le=1024**4,
+        description="Bytes of one log file of `seqd up`, of a worker or of its Redis; then it is "
+        "set aside as .1, the one before as .2 and so on.",
+    )
+    log_files: int = Field(
+        default=4,
+        ge=1,
+        le=1_000,
+        description="Files kept of each log, the one that is written to among them.",
+    )
+
     slot: str = Field(
         default="cpu:0", max_length=128, description="Slot of this worker; `seqd worker` sets it."
     )
@@ -288,13 +304,16 @@ def load_settings(**overrides: object) -> Settings:
     Raises InvalidSettings, which names the variable, its value and what is allowed.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         fault = faults_of(error)[0]
         name = fault.field.replace(".", "_").upper()
         raise InvalidSettings(
             f"SEQD_{name} is {fault.value}: {fault.allowed}. `{_description(name)}`"
         ) from None
+    if settings.redis_url is not None:
+        remember_address(settings.redis_url)
+    return settings
 
 
 def unknown_variables() -> list[str]:

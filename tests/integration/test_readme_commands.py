@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -67,7 +68,17 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         _wait_until_ready(up)
         endpoint = read_endpoint(folder / "data" / "redis" / ENDPOINT_NAME)
         assert endpoint is not None and endpoint.port_url is not None
-        yield Shell(folder, {**environment, "SEQD_REDIS_URL": endpoint.port_url})
+        server = urlsplit(endpoint.port_url)
+        yield Shell(
+            folder,
+            {
+                **environment,
+                "SEQD_REDIS_URL": endpoint.port_url,
+                "REDIS_HOST": str(server.hostname),
+                "REDIS_PORT": str(server.port),
+                "REDISCLI_AUTH": str(server.password),
+            },
+        )
     finally:
         up.terminate()
         up.communicate(timeout=60)

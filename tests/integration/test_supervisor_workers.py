@@ -281,13 +281,13 @@ def test_a_log_that_has_grown_long_is_set_aside_at_a_start(stage: Stage) -> None
     log = log_path(stage.settings.data_dir / "logs", "cpu:0")
     log.parent.mkdir()
     with log.open("wb") as file:
-        file.truncate(11 * 1024 * 1024)
+        file.truncate(17 * 1024 * 1024)
     stage.on(Change.READY, 1, stage.stop)
 
     stage.run(OBEDIENT)
 
     assert log.read_text() == "up\nasked to end\n"
-    assert (log.parent / "cpu-0.log.1").stat().st_size == 11 * 1024 * 1024
+    assert (log.parent / "cpu-0.log.1").stat().st_size == 17 * 1024 * 1024
 
 
 def test_a_log_folder_that_cannot_be_made_is_reported_before_any_start(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ import random
 import re
 import signal
 import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -175,6 +177,18 @@ def _needs_memory(items: Sequence[WorkItem]) -> None:
         raise MemoryError(f"no memory for {len(items)} items")
 
 
+def _prints(items: Sequence[WorkItem]) -> None:
+    """Write all that a plugin may write, with what would forge a line of the log."""
+    print("printed\x1b[2J", "x" * 10_000)
+    sys.stdout.write("written\r\nto stdout")
+    sys.stdout.buffer.write(b" in bytes\xff\n")
+    print("2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged", file=sys.stderr)
+    warnings.warn("deprecated\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged", stacklevel=1)
+    threading.Thread(target=lambda: 1 / 0, name="seqd-light").start()
+    os.write(1, b"past Python\n")
+    print("and no end of the line", end="")
+
+
 #: What a text can do to the batch that it is in.
 TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "raise": _raises,
@@ -190,6 +204,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "unreadable": _throws(Unreadable()),
     "hold": _holds_the_interpreter,
     "large": _needs_memory,
+    "print": _prints,
 }
 
 

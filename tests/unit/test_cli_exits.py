@@ -1,5 +1,8 @@
 """The exit status of every error, and how an error is told."""
 
+import subprocess
+import sys
+
 import pytest
 
 from seqd.cli.exits import exit_status_of, print_error, run
@@ -63,3 +66,27 @@ def test_an_unforeseen_error_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError, match="unforeseen"):
         run(broken)
+
+
+def test_an_error_obeys_nothing_and_shows_no_password(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error(a_failed_job("plugin_fault", "\x1b[2J\x9b1m at redis://:s/t@h\n line 2\u202e"))
+
+    assert capsys.readouterr().err == (
+        "error[plugin_fault]: job j1 failed: \\x1b[2J\\x9b1m at redis://:***@h\n line 2\\u202e\n"
+    )
+
+
+def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:
+    script = (
+        "import logging, sys; from seqd.cli.exits import escape_stderr; escape_stderr()\n"
+        "logging.getLogger('seqd').error('broken: %s', 'x\\n\\x1b[2J')\n"
+        "raise ValueError('a\\x1b[31m\\x9b1m')"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("broken: x\\n\\x1b[2J\nTraceback (most recent call last):\n")
+    assert ended.stderr.endswith("\nValueError: a\\x1b[31m\\x9b1m\n")

@@ -1,5 +1,6 @@
 """What people see of a job's events where the output is no terminal, and how numbers look."""
 
+import json
 import time
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from seqd.cli.fleet_log import FleetLog
 from seqd.cli.ui.fleet import print_fleet, print_workers
 from seqd.cli.ui.numbers import age, count, counted, duration, metric, rate, size
 from seqd.cli.ui.progress import LineView
-from seqd.cli.ui.screen import Screen, printable
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_json, print_table
 from seqd.cli.ui.training import TrainingView, sample_lines
+from seqd.escaping import printable
 from seqd.local.slots import parse_slots
 from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
@@ -341,3 +343,16 @@ def test_what_workers_cannot_run_is_told_once_and_again_when_it_is_over(
         "cpu:1 cannot run markov@2: a file is cut.",
         "over: cpu:0 cannot run markov@2: a file is cut.",
     ]
+
+
+def test_json_for_programs_is_the_same_value_and_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = {"label": "\x9b2J\u202egood\u2028\x7f", "text": "é 中"}
+
+    print_json(value)
+
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == value
+    assert '"label": "\\u009b2J\\u202egood\\u2028\\u007f"' in printed
+    assert "é 中" in printed

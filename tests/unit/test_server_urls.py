@@ -3,7 +3,8 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.local.endpoint import check_redis_url, without_password
+from seqd.local.endpoint import check_redis_url
+from seqd.masking import without_password
 
 
 @pytest.mark.parametrize(

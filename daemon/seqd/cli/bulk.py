@@ -14,9 +14,11 @@ from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.following import following
 from seqd.cli.ui.progress import BulkView, LineView
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
+from seqd.cli.ui.stdout import stdout
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary
 from seqd.cli.ui.tables import print_json
 from seqd.client import JobHandle
+from seqd.escaping import printable_json
 from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
@@ -54,12 +56,12 @@ def result_files(
 
 def print_line(result: Result) -> None:
     """Print a result on stdout as a line of JSON."""
-    print(result.model_dump_json())  # noqa: T201
+    print(printable_json(result.model_dump_json()), file=stdout())
 
 
 def print_event(event: Event) -> None:
     """Print an event on stdout as a line of JSON."""
-    print(event.model_dump_json(), flush=True)  # noqa: T201
+    print(printable_json(event.model_dump_json()), file=stdout(), flush=True)
 
 
 def follow_bulk_job(

@@ -12,11 +12,17 @@
 An exception that nobody foresaw keeps its traceback.
 """
 
+import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
+from types import TracebackType
 
 from seqd.errors import JobFailed, SeqdError, UserError
+from seqd.escaping import printable
+from seqd.log_lines import LineFormatter
+from seqd.masking import mask_passwords
 
 OK = 0
 MISTAKE = UserError.exit_status
@@ -33,9 +39,17 @@ def run(command: Callable[[], object]) -> int:
     return OK
 
 
+def escape_stderr() -> None:
+    """Have warnings of the log, and errors that nobody foresaw, printed escaped by this process."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(LineFormatter("%(message)s"))
+    sys.excepthook = _print_traceback
+
+
 def print_error(error: SeqdError) -> int:
     """Print an error as `error[code]: message` and return its exit status."""
-    print(f"error[{_code_of(error)}]: {_message_of(error)}", file=sys.stderr)  # noqa: T201
+    message = mask_passwords(printable(_message_of(error)))
+    print(f"error[{_code_of(error)}]: {message}", file=sys.stderr)  # noqa: T201
     return exit_status_of(error)
 
 
@@ -44,6 +58,13 @@ def exit_status_of(error: SeqdError) -> int:
     code = _code_of(error)
     statuses = {kind.code: kind.exit_status for kind in _kinds(SeqdError)}
     return statuses.get(code, SeqdError.exit_status)
+
+
+def _print_traceback(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print(mask_passwords(printable(text)), end="", file=sys.stderr)  # noqa: T201
 
 
 def _code_of(error: SeqdError) -> str:

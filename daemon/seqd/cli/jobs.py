@@ -10,9 +10,10 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK, print_error
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
+from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.errors import InvalidParameters, InvalidRequest
+from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from seqd.client import Client
@@ -89,10 +90,15 @@ class LocalModels:
 
 
 def open_local_models(settings: "Settings") -> LocalModels:
-    """Load the plugins of this machine and open its store; loads no model."""
+    """Load the plugins of this machine and open its store; loads no model.
+
+    From now on standard output is the command's alone: what plugins print goes to standard error.
+    """
+    from seqd.cli.ui.stdout import keep_stdout_from_plugins
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
 
+    keep_stdout_from_plugins()
     registry = Registry.load(settings)
     starters = {
         name: model.starter for name, model in registry.models.items() if model.starter is not None
@@ -112,7 +118,7 @@ def warn_of_unknown_variables() -> None:
     from seqd.settings import unknown_variables
 
     for sentence in unknown_variables():
-        typer.echo(f"warning: {sentence}", err=True)
+        typer.echo(f"warning: {printable(sentence)}", err=True)
 
 
 def open_client() -> "Client":

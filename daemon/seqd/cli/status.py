@@ -23,7 +23,8 @@ def status(as_json: options.Json = False) -> None:
     """
     from seqd.client import Client
     from seqd.ledger.retention import Evictions
-    from seqd.local.endpoint import redis_url_of, without_password
+    from seqd.local.endpoint import redis_url_of
+    from seqd.masking import without_password
 
     settings = options.read_settings()
     url = redis_url_of(settings)

@@ -104,7 +104,7 @@ def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
 def _greet(
     log: "FleetLog", settings: "Settings", server: "RunningServer", *, is_elsewhere: bool
 ) -> None:
-    from seqd.local.endpoint import without_password
+    from seqd.masking import without_password
 
     whose = "SEQD_REDIS_URL" if server.embedded is None else "embedded"
     also = (

@@ -34,7 +34,8 @@ from redis.retry import Retry
 
 from seqd.errors import REDIS_ERRORS, InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
-from seqd.local.endpoint import check_redis_url
+from seqd.local.endpoint import HOW_TO_WRITE_IT, check_redis_url
+from seqd.masking import remember_address, without_password
 from seqd_schemas import Keys
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ def connect(
     is not tried again. Raises InvalidSettings for a URL that is not Redis's.
     """
     outage = outage or Outage()
+    remember_address(url)
     # A Unix socket has none, and redis-py's connection to one takes no such option.
     keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True}
     try:
@@ -169,9 +171,9 @@ def connect(
             retry=_OutageRetry(retries, outage),
             retry_on_error=[ConnectionError, TimeoutError],
         )
-    except ValueError as error:
+    except ValueError:
         raise InvalidSettings(
-            f"SEQD_REDIS_URL cannot be read: {error}. Form: redis://:password@host:6379/0"
+            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
         ) from None
     outage.address = _address_of(redis)
     return redis

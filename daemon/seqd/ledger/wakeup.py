@@ -12,7 +12,7 @@ import logging
 import math
 import uuid
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
@@ -122,12 +122,18 @@ def wakeup_message(route: str) -> str:
 
 
 def _kombu_url(redis_url: str) -> str:
-    """Return a URL as Celery writes it: a Unix socket is `redis+socket://`, not `unix://`.
+    """Return a URL as Celery reads it.
 
-    Its database is a virtual host there.
+    A Unix socket is `redis+socket://`, not `unix://`, and its database a virtual host. User and
+    password stand before the host: of those among the options kombu 5.7 makes a TypeError.
     """
-    if not redis_url.startswith("unix://"):
-        return redis_url
-    address, _, query = redis_url.removeprefix("unix://").partition("?")
-    database = dict(parse_qsl(query)).get("db", "0")
-    return f"redis+socket://{address}?virtual_host={database}"
+    parts = urlsplit(redis_url)
+    options = parse_qs(parts.query)
+    netloc = parts.netloc
+    user, password = (options.pop(name, [""])[0] for name in ("username", "password"))
+    if (user or password) and "@" not in netloc:  # else redis-py does not look among them either
+        netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{netloc}"
+    if parts.scheme == "unix":
+        database = options.get("db", ["0"])[0]
+        return f"redis+socket://{netloc}{parts.path}?virtual_host={database}"
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(options, doseq=True)))

@@ -8,13 +8,11 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 from seqd.errors import InvalidSettings
+from seqd.local.log_file import DEFAULT_LIMITS, LogLimits, LogPipe, RotatingLog
 from seqd.local.parent_death import launch_command
-
-#: A log that is longer at a worker's start is set aside as `.1`, in place of the one before.
-MAX_LOG_BYTES = 10 * 1024 * 1024
 
 #: What is read back at most to show a log's end.
 _TAIL_BYTES = 16 * 1024
@@ -36,13 +34,6 @@ def make_log_folder(folder: Path) -> None:
         ) from None
 
 
-def open_log(path: Path, max_bytes: int = MAX_LOG_BYTES) -> BinaryIO:
-    """Open a log for a worker to append to, after setting a long one aside."""
-    if path.exists() and path.stat().st_size > max_bytes:
-        path.replace(path.with_name(f"{path.name}.1"))
-    return path.open("ab")
-
-
 def last_lines(path: Path, count: int, since_byte: int = 0) -> list[str]:
     """Return up to `count` last lines that were written behind byte `since_byte`."""
     if not path.exists():
@@ -62,31 +53,50 @@ def end_in_words(status: int) -> str:
 class Child:
     """A started worker."""
 
-    def __init__(self, worker_id: str, program: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(
+        self,
+        worker_id: str,
+        program: subprocess.Popen[bytes],
+        log: Path,
+        output: LogPipe,
+        log_start: int,
+    ) -> None:
         self.worker_id = worker_id
         self.pid = program.pid
         self.started_at_s = time.monotonic()
         self.is_ready = False
         self._program = program
         self.log = log
-        self._log_start = log.stat().st_size
+        self._output = output
+        #: Where its lines begin, while the file is the one that it began in.
+        self._log_start = log_start
 
     @classmethod
     def start(
-        cls, worker_id: str, command: Sequence[str], environment: Mapping[str, str], log: Path
+        cls,
+        worker_id: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        limits: LogLimits = DEFAULT_LIMITS,
     ) -> Self:
         """Start a worker, which ends with this process even if that is killed."""
-        with open_log(log) as output:
+        file = RotatingLog(log, limits)
+        start_byte = file.size
+        output = LogPipe(file)
+        try:
             program = subprocess.Popen(  # noqa: S603 (our own command, no shell)
                 # SIGKILL: with an embedded server gone too, a drain would wait for nothing.
                 launch_command(command, signal.SIGKILL),
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output.writer,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return cls(worker_id, program, log)
+        finally:
+            output.close_writer()
+        return cls(worker_id, program, log, output, start_byte)
 
     def age_s(self) -> float:
         """Seconds since its start."""
@@ -100,6 +110,7 @@ class Child:
             return False
         self._signal_group(signal.SIGKILL)
         self._program.wait()
+        self._output.finish()
         return True
 
     def exit_status(self) -> int:
@@ -131,10 +142,12 @@ class Child:
         if self._program.returncode is None:
             self._signal_group(signal.SIGKILL)
             self._program.wait()
+            self._output.finish()
 
     def log_tail(self, lines: int) -> str:
         """The last lines that this worker itself wrote."""
-        return "\n".join(last_lines(self.log, lines, since_byte=self._log_start))
+        start = 0 if self._output.rotations else self._log_start
+        return "\n".join(last_lines(self.log, lines, since_byte=start))
 
     def _leader_has_ended(self) -> bool:
         if not hasattr(os, "waitid"):  # macOS before Python 3.13.

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisUnreachable
+from seqd.masking import without_password
 from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 #: What both redis-py and Celery's transport can speak.
 SCHEMES = ("redis", "rediss", "unix")
-
-#: Up to the last @, so that a password with an @ or / of its own does not show half.
-_PASSWORD = re.compile(r"(://[^:/@]*:).*@")
 
 
 def check_redis_url(url: str) -> str:
@@ -42,20 +39,34 @@ def check_redis_url(url: str) -> str:
             f"SEQD_REDIS_URL is {without_password(url)!r}: it must begin with redis://, "
             "rediss:// (TLS) or unix://, such as redis://:password@host:6379/0."
         )
-    _check_port(url)
+    _check_form(url)
     return url
 
 
-def without_password(url: str) -> str:
-    """Return the address for people: its password shows as `***`."""
-    return _PASSWORD.sub(r"\1***@", url)
+#: For an address that cannot be read. What is wrong is not quoted: it may be the password's end.
+HOW_TO_WRITE_IT = (
+    "Form: redis://user:password@host:6379/0, with a port from 0 to 65535. In a password each of "
+    "/ ? # @ % stands as %2F %3F %23 %40 %25"
+)
 
 
-def _check_port(url: str) -> None:
+def _check_form(url: str) -> None:
+    """Refuse what would be read otherwise than it is meant.
+
+    A `#`, or a `/` before the last `@`, ends the part with the password: what stands before it
+    would be taken for host and port.
+    """
+    scheme, _, rest = url.partition("://")
+    account = rest.partition("?")[0].rpartition("@")[0]
+    is_cut = "#" in rest or ("/" in account and scheme != "unix")
     try:
         _ = urlsplit(url).port
-    except ValueError as error:
-        raise InvalidSettings(f"SEQD_REDIS_URL is {without_password(url)!r}: {error}.") from None
+    except ValueError:
+        is_cut = True
+    if is_cut:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
+        )
 
 
 LOCK_NAME = "lock"
@@ -167,7 +178,7 @@ class Endpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    url: str = Field(description="Its address, password included.")
+    url: str = Field(repr=False, description="Its address, password included.")
     pid: int = Field(gt=0, description="Its process.")
     port_url: str | None = Field(
         default=None, description="The same on a port, where it listens on one beside a socket."

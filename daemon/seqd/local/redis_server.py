@@ -19,7 +19,7 @@ from typing import Self
 
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
 from seqd.local.cgroups import memory_bytes
-from seqd.local.child import last_lines, open_log
+from seqd.local.child import last_lines
 from seqd.local.endpoint import (
     ENDPOINT_NAME,
     LOG_NAME,
@@ -30,6 +30,7 @@ from seqd.local.endpoint import (
     write_endpoint,
     write_private,
 )
+from seqd.local.log_file import log_limits, rotate_if_full
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, choose_binary
 from seqd.local.redis_socket import choose_socket, connect_to, remove_socket, socket_url
@@ -220,6 +221,7 @@ class EmbeddedServer:
         self.log = self.folder / LOG_NAME
         self._wanted_port = settings.redis_port
         self._start_timeout_s = start_timeout_s
+        self._log_limits = log_limits(settings)
         self._lock = FolderLock(self.folder)
         self._config: ServerConfig | None = None
         self._server: subprocess.Popen[bytes] | None = None
@@ -273,7 +275,8 @@ class EmbeddedServer:
         _remove_drafts(self.folder)
         binary = choose_binary(self.folder)
         command = [str(binary.path), str(write_config(config, binary))]
-        with open_log(self.log) as log:
+        self.rotate_log()
+        with self.log.open("ab") as log:
             self._server = subprocess.Popen(  # noqa: S603 (a program that we found, no shell)
                 launch_command(command, signal.SIGTERM),
                 stdin=subprocess.DEVNULL,
@@ -329,6 +332,10 @@ class EmbeddedServer:
         if self._config is not None and self._config.socket is not None:
             remove_socket(self._config.socket, self.folder)
         self._lock.release()
+
+    def rotate_log(self) -> None:
+        """Set its log aside when it is full; the server opens the file anew for each line."""
+        rotate_if_full(self.log, self._log_limits)
 
     def log_tail(self, lines: int = _LOG_LINES) -> list[str]:
         """Return the last lines of its log."""

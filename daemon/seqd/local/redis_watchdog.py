@@ -99,7 +99,14 @@ class RedisWatchdog:
         elif (status := self._server.exit_status()) is not None:
             self._note_end(status)
         elif now_s >= self._ask_at_s:
+            self._rotate_log()
             self._ask()
+
+    def _rotate_log(self) -> None:
+        try:
+            self._server.rotate_log()
+        except OSError as error:
+            log.warning("%s could not be set aside: %s", self._server.log, error)
 
     def _note_end(self, status: int) -> None:
         how = end_in_words(status)

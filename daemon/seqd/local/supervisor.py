@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from seqd.local.child import Child, log_path, make_log_folder
+from seqd.local.log_file import log_limits
 from seqd.local.restarts import RESTARTS, RestartPolicy
 from seqd.local.run_files import RunFolder
 from seqd.local.slots import Slot
@@ -326,6 +327,7 @@ class Supervisor:
             self._command(place.slot, worker_id),
             worker_environment(self._settings, self._redis_url, place.slot),
             log_path(self._settings.data_dir / "logs", place.slot.name),
+            log_limits(self._settings),
         )
         place.due_s = None
         place.starts += 1

@@ -36,7 +36,12 @@ from seqd.worker.faults import sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.items import ItemRunner
 from seqd.worker.liveness import start_heartbeats
-from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.logs import (
+    configure_logging,
+    flush_log,
+    log_and_continue,
+    log_whatever_is_written,
+)
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.training.train import TrainingRunner
@@ -320,6 +325,7 @@ def start_child(**_: object) -> None:
     Celery logs what this raises and carries on; the first wakeup then tries again.
     """
     ignore_end_signals()
+    log_whatever_is_written("the child")
     # Celery has asked for the same, but not looked whether the parent was gone by then.
     die_with_parent(current_process()._parent_pid)
     settings = load_settings()
@@ -332,6 +338,7 @@ def start_child(**_: object) -> None:
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def end_child(exitcode: int, **_: object) -> None:
     """End now. All is said by here, and billiard would sleep a second before it does the same."""
+    flush_log()
     os._exit(exitcode)
 
 

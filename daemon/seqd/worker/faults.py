@@ -122,8 +122,18 @@ class ItemFaults:
     that long or nothing at all succeeded, the claim is tried elsewhere first, if it can be.
     """
 
-    def __init__(self, canary: Callable[[], object], try_elsewhere: Callable[[], bool]) -> None:
-        """`try_elsewhere` returns True where another worker should have the claim first."""
+    def __init__(
+        self,
+        canary: Callable[[], object],
+        try_elsewhere: Callable[[], bool],
+        *,
+        model: str = "-",
+    ) -> None:
+        """`try_elsewhere` returns True where another worker should have the claim first.
+
+        `model` names the model and its version in the log.
+        """
+        self.model = model
         self._canary = canary
         self._try_elsewhere = try_elsewhere
         self._in_a_row = 0

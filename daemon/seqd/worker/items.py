@@ -240,7 +240,7 @@ class ItemRunner:
                 return False
             return self._context.another_can_run(task_of(job.kind), name, version)
 
-        return ItemFaults(model.warm_up, try_elsewhere)
+        return ItemFaults(model.warm_up, try_elsewhere, model=f"{name}@{version}")
 
     def _release(self, units: "Sequence[UnitItems]", name: str, version: int, fault: Unfit) -> None:
         """Leave the version's queue and release the units, which costs them nothing.
@@ -430,12 +430,20 @@ def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[
     except Exception as error:
         is_too_large = len(work) > 1 and is_out_of_memory(error)
         if is_device_fault(error):
-            log.exception("the device failed for a batch of %d items", len(work))
+            log.exception(
+                "the device failed for a batch of %d items of model=%s",
+                *(len(work), faults.model),
+                extra={"subject": faults.model},
+            )
             faults.failed(error)
         elif is_too_large:
             log.warning("no memory for a batch of %d items, halving it: %s", len(work), error)
         elif len(work) > 1:
-            log.exception("plugin failed for a batch of %d items; trying each alone", len(work))
+            log.exception(
+                "plugin of model=%s failed for a batch of %d items; trying each alone",
+                *(faults.model, len(work)),
+                extra={"subject": faults.model},
+            )
     else:
         faults.succeeded()
         return outcomes
@@ -452,7 +460,11 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
     except Stopped:
         raise
     except Exception as error:
-        log.exception("plugin failed for item index=%d", item.index)
+        log.exception(
+            "plugin of model=%s failed for item index=%d",
+            *(faults.model, item.index),
+            extra={"subject": faults.model},
+        )
         faults.failed(error)
         return ItemError(
             code=ItemErrorCode.PLUGIN_ERROR,

@@ -1,14 +1,33 @@
-"""How a worker logs: one line an event, to standard error, with the same fields each time."""
+"""How a worker logs: one line an event, to standard error, with the same fields each time.
+
+What plugins and libraries print goes there, too, line by line (`printed`).
+"""
 
 import logging
+import sys
+import threading
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TextIO
 
 from seqd.errors import REDIS_ERRORS, RedisUnreachable
-
-FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+from seqd.log_lines import FORMAT, LineFormatter
+from seqd.log_repeats import BoundedHandler
+from seqd.worker.printed import PRINTED, capture_prints, end_lines, release_prints
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Output:
+    """The handler of this process, made once: it counts what repeats."""
+
+    handler: BoundedHandler | None = None
+
+
+_output = _Output()
 
 
 def configure_logging(**_: object) -> None:
@@ -16,7 +35,11 @@ def configure_logging(**_: object) -> None:
 
     As a receiver of Celery's `setup_logging` signal it makes Celery leave logging alone.
     """
-    logging.basicConfig(level=logging.INFO, format=FORMAT, force=True)
+    # Not `basicConfig(force=True)`, which would close our own handler each time.
+    root = logging.getLogger()
+    root.handlers = [_handler()]
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(capture=True)
     for name in ("celery", "kombu", "amqp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     # Celery announces two defaults of its next major release at each start and reconnect;
@@ -25,6 +48,56 @@ def configure_logging(**_: object) -> None:
     # What Celery fears about root is pickle; this daemon accepts JSON alone, and in a container
     # the line would stand at the top of every log.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser")
+
+
+def log_whatever_is_written(what: str) -> None:
+    """Have all that this process prints, warns of and fails with go through its log.
+
+    `what` names the process in the line of an exception that nobody caught.
+    """
+    configure_logging()
+    printed = logging.getLogger(PRINTED)
+    # Past the root's handlers, among which a plugin may have put one that prints.
+    printed.handlers, printed.propagate = [_handler()], False
+    capture_prints(_handler().stream)
+
+    def log_uncaught(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, KeyboardInterrupt):
+            log.critical("%s ends", what, exc_info=(kind, error, trace))
+
+    def log_uncaught_of_thread(caught: threading.ExceptHookArgs) -> None:
+        if caught.exc_value is not None and caught.exc_type is not SystemExit:
+            name = caught.thread.name if caught.thread else "-"
+            log.error("thread %s of %s ends", name, what, exc_info=caught.exc_value)
+
+    sys.excepthook = log_uncaught
+    threading.excepthook = log_uncaught_of_thread
+
+
+def flush_log() -> None:
+    """Write what is still held back: the last printed line, and the counts of what repeated.
+
+    For a process that ends without Python's own end.
+    """
+    end_lines()
+    if _output.handler is not None:
+        _output.handler.write_counts()
+
+
+def write_directly_again() -> None:
+    """Have this process print past its log again, what was held back first."""
+    flush_log()
+    release_prints()
+
+
+def _handler() -> BoundedHandler:
+    if _output.handler is None:
+        stream: TextIO = sys.stderr if sys.__stderr__ is None else sys.__stderr__
+        _output.handler = BoundedHandler(stream)
+        _output.handler.setFormatter(LineFormatter(FORMAT))
+    return _output.handler
 
 
 def log_and_continue(

@@ -36,7 +36,11 @@ from seqd.worker.deaths import DeathFile, one_line
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
-from seqd.worker.logs import configure_logging, log_and_continue
+from seqd.worker.logs import (
+    log_and_continue,
+    log_whatever_is_written,
+    write_directly_again,
+)
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
 from seqd_schemas import wakeup_queue
@@ -49,7 +53,15 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
 
     `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
     """
-    configure_logging()
+    log_whatever_is_written("the worker")
+    try:
+        return _run(settings, slot, name)
+    finally:
+        # What is said of the end is for whoever reads the end of the log.
+        write_directly_again()
+
+
+def _run(settings: Settings, slot: Slot, name: str) -> int:
     identity = identify(slot, name)
     _set_environment(settings, identity)
     node = Node(load_settings(), identity)

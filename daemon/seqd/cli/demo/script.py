@@ -35,10 +35,10 @@ from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
 from seqd.local.child import last_lines
-from seqd.local.endpoint import without_password
 from seqd.local.redis_server import running_server
 from seqd.local.slots import Slot, parse_slots
 from seqd.local.supervisor import Change, WorkerChange
+from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
 from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, ParameterValue
 

@@ -7,7 +7,8 @@ from rich.text import Text
 
 from seqd.cli.ui.numbers import duration, rate
 from seqd.cli.ui.progress import BulkView, done_of, model_of, paused_note, seconds_of
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
+from seqd.escaping import printable
 from seqd_schemas import Counts, Event, JobRecord, JobState
 from seqd_schemas import Progress as ProgressEvent
 

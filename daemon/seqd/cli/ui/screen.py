@@ -5,11 +5,13 @@ characters in it cannot move the cursor.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from seqd.cli.ui.stdout import STDOUT, stdout
+from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,8 +22,6 @@ _UNLIMITED = 4_096
 
 #: Variables by which rich takes for a terminal what is none.
 _TAKEN_FOR_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE")
-
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Screen:
@@ -40,9 +40,12 @@ class Screen:
         """The console of rich; rich is imported here, since plain lines need none of it."""
         from rich.console import Console
 
-        console = Console(stderr=self._to_stderr, highlight=False, soft_wrap=False)
+        stream = None if self._to_stderr else STDOUT
+        console = Console(file=stream, stderr=self._to_stderr, highlight=False, soft_wrap=False)
         if not console.is_terminal and "COLUMNS" not in os.environ:
-            console = Console(stderr=self._to_stderr, highlight=False, width=_UNLIMITED)
+            console = Console(
+                file=stream, stderr=self._to_stderr, highlight=False, width=_UNLIMITED
+            )
         return console
 
     def say(self, text: str = "", style: str = "") -> None:
@@ -56,7 +59,7 @@ class Screen:
         self.console.print(Text(line, style=style), soft_wrap=not self.is_live)
 
     def _write(self, line: str) -> None:
-        stream = sys.stderr if self._to_stderr else sys.stdout
+        stream = sys.stderr if self._to_stderr else stdout()
         try:
             stream.write(f"{line}\n")
             stream.flush()
@@ -67,7 +70,7 @@ class Screen:
         """Return False where the stream is surely no terminal; of the rest rich decides."""
         if any(name in os.environ for name in _TAKEN_FOR_TERMINALS):
             return True
-        stream = sys.stderr if self._to_stderr else sys.stdout
+        stream = sys.stderr if self._to_stderr else stdout()
         try:
             return stream.isatty()
         except ValueError:  # it is closed
@@ -79,11 +82,6 @@ class Screen:
             self.console.print(line, soft_wrap=True)
 
 
-def printable(text: str) -> str:
-    """Return a text with control characters, and those that turn its direction, escaped."""
-    return _CONTROLS.sub(lambda match: ascii(match[0])[1:-1], text)
-
-
 def data_goes_to_a_terminal() -> bool:
     """Return whether a person reads stdout."""
-    return sys.stdout.isatty()
+    return stdout().isatty()

@@ -17,8 +17,9 @@ from rich.text import Text
 from seqd.analysis.sweeps import SweepReport, combinations_of, is_less_better, shown, sweep_job_of
 from seqd.cli.ui.numbers import count, counted, duration, metric
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
+from seqd.escaping import printable
 from seqd_schemas import (
     Epoch,
     Event,

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import stdout
+from seqd.escaping import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -71,7 +73,12 @@ def values_line(values: Mapping[str, object]) -> str:
 
 def print_json(value: object) -> None:
     """Print a wire record, or lists and mappings of them, as JSON on stdout."""
-    print(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))  # noqa: T201
+    print_line_of_json(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+
+
+def print_line_of_json(written: str) -> None:
+    """Print JSON on stdout as it is written, control characters escaped."""
+    print(printable_json(written), file=stdout(), flush=True)
 
 
 def _draw(screen: Screen, table: "Table") -> None:

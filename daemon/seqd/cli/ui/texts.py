@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
+from seqd.escaping import printable
 from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
 
 #: Characters of a text that are repeated beside its label.

@@ -14,7 +14,8 @@ from rich.text import Text
 from seqd.cli.ui.charts import CURVE_ROWS, MOST_COLUMNS, TrainingChart
 from seqd.cli.ui.numbers import count, duration, metric, rate
 from seqd.cli.ui.progress import EPOCHS_GONE, ProgressView, paused_note
-from seqd.cli.ui.screen import Screen, printable
+from seqd.cli.ui.screen import Screen
+from seqd.escaping import printable
 from seqd_schemas import Epoch, Event, JobRecord, Missed, Sample, Step
 
 #: Characters of a sample that are shown; the whole of it is in the event stream.

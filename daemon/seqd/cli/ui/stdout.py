@@ -1,0 +1,70 @@
+"""Standard output, kept for what a command itself prints.
+
+A plugin may print: while it is imported or called, from a thread of its own, past Python, or at the
+process's end. Once a command is about to load plugins, all of that goes to standard error, so that
+programs can read the rest.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TextIO, cast
+
+
+@dataclass(slots=True)
+class _Kept:
+    """The stream that nobody else has; None while no plugin is loaded."""
+
+    stream: TextIO | None = None
+
+
+_kept = _Kept()
+
+_STDOUT, _STDERR = 1, 2
+
+
+def stdout() -> TextIO:
+    """Return the stream for what the command prints."""
+    return sys.stdout if _kept.stream is None else _kept.stream
+
+
+class _Stdout:
+    """`stdout()` as it is at each use, for whoever keeps a stream."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(stdout(), name)
+
+
+STDOUT = cast(TextIO, _Stdout())
+
+
+def keep_stdout_from_plugins() -> None:
+    """Have everything else that writes to standard output write to standard error from now on.
+
+    For the rest of the process: a plugin's threads and its functions at exit go on. Where something
+    stands in the place of `sys.stdout`, it is left there.
+    """
+    own = sys.__stdout__
+    if own is None or sys.stdout is not own:
+        return
+    own.flush()
+    _kept.stream = os.fdopen(
+        os.dup(_STDOUT),
+        "w",
+        encoding=own.encoding,
+        errors=own.errors,
+        buffering=1,  # a line at a time: Python flushes only `sys.stdout` at its end
+    )
+    _close_to_others()
+    sys.stdout = sys.stderr
+
+
+def _close_to_others() -> None:
+    """Have the number of standard output stand for standard error, or for nothing without one."""
+    with suppress(OSError):
+        os.dup2(_STDERR, _STDOUT)
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, _STDOUT)
+    os.close(nowhere)

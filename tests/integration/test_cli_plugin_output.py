@@ -1,0 +1,195 @@
+"""What plugins print beside the JSON of a command: it goes to standard error, whoever writes it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from cli_builders import Ended, clean_environment
+from plugin_folders import install_plugin
+from seqd.cli.app import app
+from up_builders import running_up
+from worker_fixtures import PLUGIN
+
+pytestmark = pytest.mark.processes
+
+#: A plugin that writes to standard output in every way, when it is imported, called, and later.
+CHATTY = r"""
+import atexit, ctypes, os, subprocess, sys, threading, time, warnings
+from sys import stdout
+from seqd.hookspecs import hookimpl
+
+def say(when):
+    print(f"by print {when}\x1b[2J")
+    sys.stdout.write(f"by stdout.write {when}\n")
+    stdout.write(f"by stdout that was kept {when}\n")
+    os.write(1, f"by os.write {when}\n".encode())
+    ctypes.CDLL(None).puts(f"by C {when}".encode())
+    subprocess.run(["echo", f"by a process {when}"])
+    warnings.warn(f"by a warning {when}")
+
+def later():
+    time.sleep(0.01)
+    while True:
+        print("by a thread")
+        time.sleep(0.001)
+
+say("at import")
+threading.Thread(target=later, daemon=True).start()
+atexit.register(say, "at exit")
+
+@hookimpl
+def seqd_register_models():
+    say("when called")
+    return []
+"""
+
+WAYS = ("print", "stdout.write", "stdout that was kept", "os.write", "C", "a process", "a warning")
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> str:
+    """The path of the chatty plugin and of the light one."""
+    install_plugin(tmp_path / "plugins", "chatty", CHATTY)
+    return os.pathsep.join((str(tmp_path / "plugins"), str(PLUGIN)))
+
+
+def seqd(environment: Mapping[str, str], *arguments: str) -> Ended:
+    program = subprocess.run(
+        [sys.executable, "-m", "seqd", *arguments],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return Ended(program.returncode, program.stdout, program.stderr)
+
+
+def commands_with_json() -> set[str]:
+    """Return the commands that take `--json`, by their words."""
+
+    def walk(command: Any, words: tuple[str, ...]) -> Iterator[str]:
+        if hasattr(command, "list_commands"):
+            context = typer.Context(command)
+            for name in command.list_commands(context):
+                yield from walk(command.get_command(context, name), (*words, name))
+        elif any("--json" in option.opts for option in command.params):
+            yield " ".join(words)
+
+    return set(walk(typer.main.get_command(app), ()))
+
+
+def test_whatever_a_plugin_prints_goes_to_standard_error(tmp_path: Path, plugins: str) -> None:
+    environment = clean_environment(
+        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="chatty,light", PYTHONPATH=plugins
+    )
+
+    listed = seqd(environment, "plugins", "list", "--json")
+
+    assert listed.status == 0, listed.err
+    found = {plugin["name"]: plugin["state"] for plugin in json.loads(listed.out)["here"]}
+    assert found["chatty"] == found["light"] == "ready"
+    for way in WAYS:
+        for when in ("at import", "when called", "at exit"):
+            assert f"by {way} {when}" in listed.err
+    assert "by a thread" in listed.err
+
+
+def test_tables_for_people_stay_on_standard_output(tmp_path: Path, plugins: str) -> None:
+    environment = clean_environment(
+        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="chatty,light", PYTHONPATH=plugins
+    )
+
+    shown = seqd(environment, "plugins", "show", "echo")
+
+    assert shown.status == 0, shown.err
+    assert "Gives every text back; for tests." in shown.out
+    assert "by " not in shown.out.replace("divided by ", "")
+
+
+def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
+    tmp_path: Path, plugins: str
+) -> None:
+    environment = clean_environment(
+        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="light", PYTHONPATH=plugins
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    program = subprocess.run(
+        [sys.executable, "-m", "seqd", "plugins", "list", "--json"],
+        env=environment,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    os.close(writer)
+
+    assert (program.returncode, program.stderr) == (1, "")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
+    tmp_path: Path, plugins: str
+) -> None:
+    labelled = tmp_path / "data.jsonl"
+    labelled.write_text('{"text": "good", "label": "good"}\n' * 3)
+    with running_up(
+        tmp_path, plugins="chatty,light", plugin_folder=Path(plugins), slots="all@cpu:0"
+    ) as up:
+        environment = clean_environment(
+            SEQD_DATA_DIR=str(up.settings.data_dir),
+            SEQD_ENABLED_PLUGINS="chatty,light",
+            PYTHONPATH=plugins,
+        )
+        data = str(labelled)
+        calls = {
+            "classify": ("--model", "echo", "--text", "good", "--text", "raise"),
+            "generate": ("echo", "abc"),
+            "train": ("echo", "--data", data, "--set", "epochs=1"),
+            "sweep": ("echo", "--data", data, "--set", "epochs=1,2", "--no-plot"),
+            "models evaluate": ("echo", "--data", data),
+            "status": (),
+            "models list": (),
+            "models show": ("echo",),
+            "plugins list": (),
+            "plugins show": ("light",),
+            "jobs list": (),
+        }
+        answers = {words: _json_of(environment, words, *calls[words]) for words in calls}
+        failed = next(job["job_id"] for job in answers["jobs list"][0] if job["counts"]["errored"])
+        slow = ("--model", "echo", "--set", "delay_ms=60000", "--text", "later", "--detach")
+        running = seqd(environment, "classify", *slow).out.strip()
+        of_jobs = {
+            "jobs show": running,
+            "jobs pause": running,
+            "jobs resume": running,
+            "jobs cancel": running,
+            "jobs watch": failed,
+            "jobs retry": failed,
+        }
+        for words, job in of_jobs.items():
+            _json_of(environment, words, job)
+
+    assert {*calls, *of_jobs} == commands_with_json()
+
+
+def _json_of(environment: Mapping[str, str], words: str, *arguments: str) -> list[Any]:
+    """Run a command with `--json`; return its values, one a line or one in all."""
+    ended = seqd(environment, *words.split(), *arguments, "--json")
+    assert ended.status in (0, 2) and ended.out.strip(), (words, ended)
+    try:
+        return [json.loads(ended.out)]
+    except ValueError:
+        return [json.loads(line) for line in ended.out.splitlines()]

@@ -1,0 +1,150 @@
+"""Which records are logged, and how those are counted that are not."""
+
+import io
+import logging
+import time
+
+import pytest
+
+from seqd.log_repeats import (
+    MAX_KINDS,
+    MOST_OTHERS,
+    MOST_WARNINGS,
+    BoundedHandler,
+    Repeats,
+)
+
+
+def a_record(
+    message: str = "failed for %d",
+    *arguments: object,
+    line: int = 1,
+    level: int = logging.ERROR,
+    error: BaseException | None = None,
+    name: str = "seqd.test",
+    subject: str = "",
+) -> logging.LogRecord:
+    exc_info = None if error is None else (type(error), error, error.__traceback__)
+    record = logging.LogRecord(name, level, "a.py", line, message, arguments, exc_info)
+    record.subject = subject
+    return record
+
+
+def raised_here(message: str = "no") -> Exception:
+    try:
+        raise ValueError(message)
+    except ValueError as error:
+        return error
+
+
+def raised_there() -> Exception:
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        return error
+
+
+def admitted(repeats: Repeats, records: list[logging.LogRecord], now_s: float = 0.0) -> int:
+    return sum(repeats.admit(record, now_s) for record in records)
+
+
+def test_a_fault_is_logged_once_a_window_and_then_counted() -> None:
+    repeats = Repeats(window_s=60)
+    faults = [a_record("failed for %d", n, error=raised_here(f"item {n}")) for n in range(12_346)]
+
+    assert admitted(repeats, faults) == 1
+    assert list(repeats.ended(59.9)) == []
+    (count,) = repeats.ended(60.0)
+
+    assert count.getMessage() == "… 12,345 more like it in 60 s: failed for 0: ValueError"
+    assert (count.levelno, count.name) == (logging.ERROR, "seqd.test")
+    assert admitted(repeats, faults[:2], 60.0) == 1
+
+
+def test_faults_of_another_place_type_model_or_call_are_other_faults() -> None:
+    here = raised_here()
+    records = [
+        a_record(error=here),
+        a_record(error=raised_there()),
+        a_record(error=here, line=2),
+        a_record(error=here, subject="echo@2"),
+        a_record(error=KeyError("no")),
+    ]
+
+    assert admitted(Repeats(), records + records) == len(records)
+
+
+def test_lines_without_a_traceback_may_come_a_few_times() -> None:
+    warnings = [a_record(level=logging.WARNING) for _ in range(100)]
+    prints = [a_record(level=logging.INFO, line=2) for _ in range(5_000)]
+    jobs = [a_record(level=logging.INFO, name="seqd.jobs") for _ in range(5_000)]
+
+    repeats = Repeats()
+
+    assert admitted(repeats, warnings) == MOST_WARNINGS
+    assert admitted(repeats, prints) == MOST_OTHERS
+    assert admitted(repeats, jobs) == 5_000
+
+
+def test_no_more_kinds_are_told_apart_than_memory_has_room_for() -> None:
+    repeats = Repeats()
+    records = [a_record(line=n, error=raised_here()) for n in range(10_000)]
+
+    assert admitted(repeats, records) == MAX_KINDS + 1
+    counted = [record.getMessage() for record in repeats.ended(60.0)]
+
+    assert counted == [
+        f"… {10_000 - MAX_KINDS - 1:,} more like it in 60 s: failed for %d: ValueError"
+    ]
+
+
+def test_a_count_is_written_when_its_window_ends_though_no_other_record_comes() -> None:
+    stream = io.StringIO()
+    handler = BoundedHandler(stream, window_s=0.2)
+    for _ in range(3):
+        handler.handle(a_record("failed", error=raised_here()))
+
+    deadline = time.monotonic() + 10
+    while "more like it" not in stream.getvalue():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert stream.getvalue().endswith("… 2 more like it in 1 s: failed: ValueError\n")
+    handler.close()
+
+
+def test_a_count_is_written_when_the_handler_is_closed() -> None:
+    stream = io.StringIO()
+    handler = BoundedHandler(stream)
+    for _ in range(3):
+        handler.handle(a_record("failed", error=raised_here()))
+
+    handler.close()
+
+    assert stream.getvalue().endswith("… 2 more like it in 1 s: failed: ValueError\n")
+
+
+def test_a_record_that_is_only_counted_keeps_nothing_alive() -> None:
+    class Batch:
+        pass
+
+    class Large(Exception):
+        pass
+
+    batch = Large()
+    repeats = Repeats()
+
+    repeats.admit(a_record("%s", batch, error=batch), 0.0)
+
+    assert all(batch not in vars(count.first).values() for count in repeats._counts.values())
+
+
+def test_a_stream_that_takes_nothing_costs_whoever_logs_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stream = io.StringIO()
+    stream.close()
+
+    BoundedHandler(stream).handle(a_record("failed"))
+
+    assert capsys.readouterr() == ("", "")
