@@ -187,7 +187,10 @@ class ModelCache:
 
     def _load(self, name: str, version: int) -> LoadedModel:
         began = monotonic()
-        model = self._registry.model(name).load(self._store.open(name, version), self._device)
+        described = self._registry.model(name)
+        artifact = self._store.open(name, version)
+        self._make_room(described.needs.memory_bytes)  # else old and new are held together
+        model = described.load(artifact, self._device)
         self._make_room(model.memory_bytes)
         model.warm_up()
         self._loaded[name, version] = model

@@ -14,9 +14,9 @@ local ID_BYTES = {[0] = 0, [1] = 1, [2] = 2, [3] = 4}
 
 -- Bytes of JSON that a chunk states, never fewer than it has itself; nil where it states none.
 local function stated_bytes(blob)
-  local magic, descriptor = string.sub(blob, 1, 4), string.byte(blob, 5)
   if string.byte(blob) == SMALL_STREAM then return math.max(MOST_OF_SMALL, #blob) end
-  if magic ~= ZSTD_MAGIC or not descriptor then return nil end
+  local descriptor = string.byte(blob, 5)
+  if string.sub(blob, 1, 4) ~= ZSTD_MAGIC or not descriptor then return nil end
   local form, is_single = math.floor(descriptor / 64), math.floor(descriptor / 32) % 2 == 1
   local width = form > 0 and 2 ^ form or is_single and 1 or 0
   local first = 6 + (is_single and 0 or 1) + ID_BYTES[descriptor % 4]
