@@ -126,6 +126,7 @@ def test_a_unit_that_is_none_fails_its_job_alone(cluster: Cluster, store: redis.
     assert peak_memory_bytes(pid) - before < MOST_GROWTH_BYTES
 
 
+@pytest.mark.slow
 def test_one_claim_of_much_repeated_text_grows_a_worker_by_a_bound(empty_cluster: Cluster):
     cluster = empty_cluster
     worker = cluster.start_ready()

@@ -1,15 +1,18 @@
 """The ledger reads what a chunk inflates to as the worker does, so that both bound the same."""
 
+import json
 import sys
 import zlib
+from base64 import b64decode
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger_fixtures import Environment
-from seqd.ledger.blobs import pack_json, stated_bytes
+from seqd.ledger.blobs import pack_json, stated_bytes, unpack_items
 from seqd.ledger.scripts import _text_of
 
 if sys.version_info >= (3, 14):
@@ -18,6 +21,8 @@ else:
     from backports import zstd
 
 pytestmark = pytest.mark.processes
+
+RELEASES = Path(__file__).parent.parent / "contract" / "releases"
 
 #: Sizes at which the header of a frame takes another form.
 SIZES = (0, 1, 255, 256, 4_096, 4_097, 65_791, 65_792, 3_000_000)
@@ -42,23 +47,35 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "zlib": zlib.compress,
     "nothing": lambda content: content,
 }
-forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 
 
 def read_by_ledger(environment: Environment, blob: bytes) -> int | None:
     return environment.redis.eval(SCRIPT, 0, blob)
 
 
-@forms
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_ledger_and_worker_read_the_same_of_a_chunk(
-    environment: Environment, form: Callable[[bytes], bytes], size: int
+    environment: Environment, form: Callable[[bytes], bytes]
 ) -> None:
-    blob = form((b'{"text": "a great film"}' * (size // 24 + 1))[:size])
+    for size in SIZES:
+        blob = form((b'{"text": "a great film"}' * (size // 24 + 1))[:size])
 
-    read, stated = read_by_ledger(environment, blob), stated_bytes(blob)
+        read, stated = read_by_ledger(environment, blob), stated_bytes(blob)
 
-    assert read == (None if stated is None else max(stated, len(blob)))
+        assert read == (None if stated is None else max(stated, len(blob))), size
+
+
+def test_what_release_0_2_left_in_redis_states_what_it_inflates_to(
+    environment: Environment,
+) -> None:
+    rows = json.loads((RELEASES / "0.2" / "ledger.json").read_text())
+    inputs = [
+        b64decode(blob) for row in rows if row["key"].endswith(":in") for _, blob in row["content"]
+    ]
+
+    assert len(inputs) == 8
+    assert {read_by_ledger(environment, blob) for blob in inputs} == {4_096}
+    assert all(unpack_items(blob).items for blob in inputs)
 
 
 @given(content=st.binary(max_size=20_000), repeats=st.integers(1, 50))
