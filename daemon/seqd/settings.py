@@ -146,6 +146,13 @@ class Settings(BaseSettings):
         description="Compressed input of one job that may wait in Redis; a client that is ahead "
         "of the workers waits.",
     )
+    max_claim_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024**3,
+        description="Input, not compressed, that a worker takes at once; a unit that alone has "
+        "more comes alone. A worker needs up to ten times as much memory for it.",
+    )
     model_cache_bytes: int = Field(
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
     )

@@ -233,7 +233,7 @@ def test_an_error_that_utf8_cannot_hold_fails_its_item_alone():
 
     unit = unpack(Unit("j", "0", attempt=1, crashes=0, blob=pack(a_chunk(3)), started_job=False))
     faults = ItemFaults(lambda: None, lambda: False)
-    ((first, second, third),) = compute(call, [unit], Classification, faults)
+    ((first, second, third),) = compute(call, [unit], Classification, faults, len, lambda: False)
 
     assert first.status == third.status == "succeeded"
     assert second.error.code is ItemErrorCode.PLUGIN_ERROR

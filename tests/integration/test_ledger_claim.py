@@ -1,11 +1,13 @@
 """Workers get the work whose turn it is, each unit one worker at a time."""
 
+import zlib
+
 import pytest
 
 from builders import a_chunk, a_classify_job, a_generate_job, a_train_job, inline
 from ledger_fixtures import CLASSIFY, GENERATE, ROUTES, TRAIN, Environment, queues_of
-from seqd.ledger.blobs import unpack_items
-from seqd_schemas import FileSource, Item, JobState, Priority, UploadSource, queue_of
+from seqd.ledger.blobs import json_of, unpack_items
+from seqd_schemas import FileSource, Item, ItemChunk, JobState, Priority, UploadSource, queue_of
 
 pytestmark = pytest.mark.processes
 
@@ -225,19 +227,78 @@ def test_a_unit_that_was_there_when_a_worker_died_is_tried_alone(environment: En
     assert sorted(claims) == sorted([(job_id, "0")] for job_id in jobs + fresh)
 
 
-def test_no_more_than_some_megabytes_of_input_come_together(environment: Environment) -> None:
-    # Texts of hexadecimal noise hardly compress: 2.4 MB become about 1.4 MB.
-    noise = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(130_000))
-    item = Item(custom_id="long", text=noise)
-    chunk = a_chunk().model_copy(update={"items": (item,)})
+def a_chunk_of_one(text: str) -> ItemChunk:
+    return a_chunk().model_copy(update={"items": (Item(custom_id="long", text=text),)})
+
+
+#: As text that is pasted a thousand times, and as noise, which hardly compresses.
+LONG_TEXTS = {
+    "repeated": "a great film " * 70_000,
+    "noise": "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(115_000)),
+}
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
+def test_the_input_of_a_claim_inflates_to_no_more_than_a_worker_takes(
+    environment: Environment, text: str
+) -> None:
+    chunk = a_chunk_of_one(text)
     for _ in range(12):
         environment.submit(chunk=chunk, sealed=True, unit_items=100)
 
     claim = environment.claim()
 
     assert claim is not None
-    held = [len(unit.blob) for unit in claim.units]
-    assert sum(held) <= 4 * 1024 * 1024 < sum(held) + held[0]
+    most, each = environment.settings.max_claim_bytes, len(json_of(chunk))
+    assert len(claim.units) == most // each == 9
+
+
+def test_an_operator_may_let_a_worker_take_less_at_once(environment: Environment) -> None:
+    for _ in range(3):
+        chunk = a_chunk_of_one(LONG_TEXTS["repeated"][: 512 * 1024])
+        environment.submit(chunk=chunk, sealed=True, unit_items=100)
+
+    small = environment.with_settings(max_claim_bytes=1024 * 1024 + 200)
+
+    assert [len(small.claim_names()) for _ in range(2)] == [2, 1]
+
+
+def test_a_unit_that_is_larger_than_a_claim_may_be_comes_alone(environment: Environment) -> None:
+    items = tuple(Item(custom_id=str(n), text="x" * 1024 * 1024) for n in range(9))
+    large, small = a_chunk().model_copy(update={"items": items}), a_chunk(1)
+    jobs = [
+        environment.submit(chunk=chunk, sealed=True, unit_items=100)
+        for chunk in (large, small, large)
+    ]
+
+    claims = [environment.claim_names() for _ in range(3)]
+
+    assert claims == [[(job_id, "0")] for job_id in jobs]
+
+
+def test_a_unit_that_does_not_state_what_it_inflates_to_comes_alone(
+    environment: Environment,
+) -> None:
+    jobs = submit_one_item_jobs(environment, 3)
+    foreign = zlib.compress(json_of(a_chunk_of_one("short")))
+    environment.redis.hset(environment.keys.input(jobs[1]), "0", foreign)
+
+    claims = [environment.claim_names() for _ in range(2)]
+
+    assert claims == [[(jobs[0], "0"), (jobs[2], "0")], [(jobs[1], "0")]]
+
+
+def test_a_unit_that_states_less_than_it_has_counts_by_its_own_bytes(
+    environment: Environment,
+) -> None:
+    jobs = submit_one_item_jobs(environment, 12)
+    for job_id in jobs:
+        environment.redis.hset(environment.keys.input(job_id), "0", b"\x48" + bytes(3 * 2**20))
+
+    claim = environment.claim()
+
+    assert claim is not None
+    assert len(claim.units) == 2
 
 
 def test_many_small_jobs_come_in_claims_of_a_thousand(environment: Environment) -> None:

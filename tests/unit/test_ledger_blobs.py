@@ -225,6 +225,26 @@ def test_a_torn_blob_and_a_second_stream_behind_a_chunk_are_refused(
     assert "goes on after its end" in reason_against(blob + blob)
 
 
+def test_a_chunk_that_inflates_to_more_than_it_states_is_refused_in_bounded_memory() -> None:
+    small = zlib.compressobj(1, wbits=12)
+    blob = small.compress(bytes(2**24)) + small.flush()
+    lying = bytearray(zstd.compress(bytes(2**24)))
+    assert zstd.get_frame_info(bytes(lying)).decompressed_size == 2**24
+    lying[6:10] = (100).to_bytes(4, "little")  # behind the descriptor and the window
+
+    tracemalloc.start()
+    reasons = [reason_against(blob), reason_against(bytes(lying))]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert reasons[0] == (
+        f"a chunk of {len(blob)} bytes inflates to more than 4096 bytes, which it states. Upload "
+        "through seqd.client, or hand the items in inline."
+    )
+    assert "is not compressed by zstd or zlib: Unable to decompress" in reasons[1]
+    assert peak < 2**20
+
+
 def test_a_blob_that_is_not_compressed_is_refused() -> None:
     assert "is not compressed by zstd or zlib" in reason_against(json_of(a_chunk()))
     assert "is not compressed by zstd or zlib" in reason_against(b"\x28\xb5\x2f\xfd" + b"\xff" * 20)

@@ -145,14 +145,28 @@ def test_a_text_that_is_begun_again_is_told_from_its_start():
                 publisher.take(items[0], 0, letter)
             wait_for(lambda: ledger.written == due)
 
-        publisher.restart()
+        publisher.restart([first, second])
         write([first, second])
-        publisher.restart()
+        publisher.restart([first])
         write([first])
 
     runs = [(p.offset, p.text) for _, entry in ledger.entries for p in entry.deltas]
     assert "".join(text for _, text in runs) == "abcabc"
     assert sum(offset == 0 for offset, _ in runs) == 2
+
+
+def test_the_texts_of_one_call_of_the_plugin_go_on_while_the_next_is_made():
+    ledger, unit = Ledger(), a_unit()
+    first, second = unit.work
+
+    with publishing(ledger, unit) as publisher:
+        publisher.restart([first])
+        publisher.take(first, 0, "whole")
+        publisher.restart([second])
+        publisher.take(second, 0, "next")
+        wait_for(lambda: ledger.written == len("wholenext"))
+
+    assert (ledger.text("item-0"), ledger.text("item-1")) == ("whole", "next")
 
 
 def test_whoever_writes_never_waits_and_what_is_too_much_is_left_out(monkeypatch):

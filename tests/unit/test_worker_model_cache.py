@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from seqd.hookspecs import Needs
 from seqd.testing import CPU
 from seqd.worker.context import ModelCache
 
@@ -17,6 +18,10 @@ class Shelf:
         #: Raised by the next loads, last first.
         self.errors: list[Exception] = []
         self._sizes_bytes = sizes_bytes
+        #: Memory that the descriptions state, where they do.
+        self.needs_bytes: dict[str, int] = {}
+        self.held_at_load: list[tuple[str, ...]] = []
+        self.cache: ModelCache | None = None
 
     def open(self, name: str, version: int) -> str:
         return f"{name}@{version}"
@@ -24,17 +29,20 @@ class Shelf:
     def model(self, name: str) -> Any:
         def load(ref: str, device: object) -> Any:
             self.loads.append(ref)
+            self.held_at_load.append(self.cache.names() if self.cache else ())
             if self.errors:
                 raise self.errors.pop()
             return SimpleNamespace(
                 ref=ref, memory_bytes=self._sizes_bytes[name], warm_up=lambda: None
             )
 
-        return SimpleNamespace(load=load)
+        needs = Needs(memory_bytes=self.needs_bytes.get(name, 0))
+        return SimpleNamespace(load=load, needs=needs)
 
 
 def a_cache(shelf: Shelf, budget_bytes: int) -> ModelCache:
-    return ModelCache(shelf, shelf, CPU, budget_bytes)  # type: ignore[arg-type]
+    shelf.cache = ModelCache(shelf, shelf, CPU, budget_bytes)  # type: ignore[arg-type]
+    return shelf.cache
 
 
 def test_a_model_is_loaded_once_as_long_as_it_is_kept() -> None:
@@ -82,6 +90,18 @@ def test_a_model_that_is_larger_than_the_budget_is_loaded_alone() -> None:
     cache.get("huge", 1)
 
     assert cache.names() == ("huge@1",)
+
+
+def test_room_is_made_before_a_model_is_loaded_whose_description_says_what_it_needs() -> None:
+    shelf = Shelf(a=60, b=60)
+    shelf.needs_bytes = {"b": 60}
+    cache = a_cache(shelf, 100)
+    cache.get("a", 1)
+
+    cache.get("b", 1)
+
+    assert shelf.held_at_load == [(), ()]
+    assert cache.names() == ("b@1",)
 
 
 def test_where_memory_is_short_all_others_go_and_it_is_loaded_once_more() -> None:

@@ -71,6 +71,8 @@ class Needs:
     """What a loaded model needs from its slot."""
 
     device: Literal["any", "cpu", "gpu"] = "any"
+    #: Memory that loading takes, in bytes: a worker makes so much room before it loads. With 0 it
+    #: learns that from `LoadedModel.memory_bytes` afterwards, and holds old and new for a moment.
     memory_bytes: int = 0
 
 
@@ -121,7 +123,9 @@ class LoadedModel(ABC):
     def cost_tokens(self, text: str) -> int:
         """Estimate the work that `text` is, in tokens, at least 1 (M1); must be cheap.
 
-        Used to size batches.
+        Bounds what one call of `classify` or `generate` gets: its items times the longest of them
+        are a million tokens at most, so that padding them takes bounded memory. Asked of long texts
+        alone: of others the characters count, of which a token has one or more.
         """
         return max(1, len(text) // 5)
 

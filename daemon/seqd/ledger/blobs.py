@@ -6,8 +6,12 @@ crash gives the same numbers.
 Input, which seqd alone writes and reads, is compressed by zstd at level 1: a review takes 3.5 us
 and 600 bytes where zlib took 11.8 us and 640, and 1.1 us to inflate where zlib took 4.4. Small
 input, and results, which other languages read, by zlib at level 1: a result takes 0.3 us both ways.
-A reader tells the two apart by the first bytes. Inflating input is capped, since any producer can
-write a blob, and no chunk that is cut here can reach the cap.
+A reader tells the two apart by the first bytes.
+
+A chunk of input states what it inflates to: a frame of zstd in its header, small input by its
+window, which none of it exceeds. A claim is bounded by that (`lua/shared/blobs.lua`), so no more
+is inflated than was stated: any producer can write a blob. Nor is more than `MAX_INFLATED_BYTES`,
+which no chunk that is cut here can reach.
 
 Results are rows: each is one zlib stream, so that the usual call of every language reads all of it,
 and has a bounded share of a unit's results. A row is inflated block by block, and never whole.
@@ -64,6 +68,10 @@ _BLOCK_BYTES = 1024 * 1024
 #: its decompressor 25, zlib's 9 and 0.1, and 2 with a window (of bits) and tables that fit.
 _SMALL_BYTES = 4_096
 _SMALL_WINDOW = (12, 5)
+
+#: First byte of a zlib stream with that window, which so states `_SMALL_BYTES`. With a larger one a
+#: stream states nothing.
+_SMALL_MAGIC = b"\x48"
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_LEVEL = 1
@@ -192,6 +200,21 @@ def pack_json(content: bytes) -> bytes:
     return zstd.compress(content, _ZSTD_LEVEL)
 
 
+def stated_bytes(blob: bytes) -> int | None:
+    """Return the most bytes of JSON that a chunk of input says that it has; None where it does not.
+
+    Raises InvalidInput for a frame whose header cannot be read.
+    """
+    if blob.startswith(_SMALL_MAGIC):
+        return _SMALL_BYTES
+    if not blob.startswith(_ZSTD_MAGIC):
+        return None
+    try:
+        return zstd.get_frame_info(blob).decompressed_size
+    except zstd.ZstdError as error:
+        raise _not_compressed(blob, error) from None
+
+
 def unpack_items(blob: bytes) -> ItemChunk:
     """Return a chunk of items. Raises InvalidInput for no blob, ValidationError for other JSON."""
     return from_stored(ItemChunk, _inflate(blob))
@@ -252,14 +275,22 @@ def _deflate(content: bytes) -> bytes:
 
 
 def _inflate(blob: bytes) -> bytes:
-    """Inflate one compressed stream, which is all of the blob. Raises InvalidInput."""
+    """Inflate one compressed stream, which is all of the blob. Raises InvalidInput.
+
+    Takes no more memory than the blob states, or `MAX_INFLATED_BYTES` where it states nothing.
+    """
+    stated = stated_bytes(blob)
+    most = MAX_INFLATED_BYTES if stated is None else stated
+    if most > MAX_INFLATED_BYTES:
+        raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
     try:
         inflater = _inflater(blob)
-        data = inflater.decompress(blob, MAX_INFLATED_BYTES + 1)
+        data = inflater.decompress(blob, most + 1)
     except (zlib.error, zstd.ZstdError) as error:
-        raise _unusable(blob, f"is not compressed by zstd or zlib: {error}") from None
-    if len(data) > MAX_INFLATED_BYTES:
-        raise _unusable(blob, f"inflates to more than {MAX_INFLATED_BYTES} bytes")
+        raise _not_compressed(blob, error) from None
+    if len(data) > most:
+        says = "" if stated is None else ", which it states"
+        raise _unusable(blob, f"inflates to more than {most} bytes{says}")
     if not inflater.eof:
         raise _unusable(blob, "ends in the middle")
     if inflater.unused_data:
@@ -311,6 +342,10 @@ def _unusable(blob: bytes, reason: str) -> InvalidInput:
         f"a chunk of {len(blob)} bytes {reason}. Upload through seqd.client, or hand the items in "
         "inline."
     )
+
+
+def _not_compressed(blob: bytes, error: Exception) -> InvalidInput:
+    return _unusable(blob, f"is not compressed by zstd or zlib: {error}")
 
 
 def _unreadable(row: bytes, reason: str) -> InvalidInput:

@@ -28,6 +28,7 @@ SHARED = (
     "keys",
     "batched_writes",
     "accounts",
+    "blobs",
     "fair_queueing",
     "events",
     "leases",

@@ -201,11 +201,12 @@ class Work:
         """Lease the next units of the queues for `lease_s` seconds; None when there are none.
 
         A job whose keys cannot be read is put in quarantine, and the next one claimed.
-        One that a later version of seqd wrote is left to workers of that version.
+        One that a later version of seqd wrote is left to workers of that version. The input of a
+        claim of several units inflates to `max_claim_bytes` at most, by what it states.
         """
-        later = 0
+        later, most_bytes = 0, self._settings.max_claim_bytes
         while later < MOST_LATER:
-            reply = as_list(self._call("claim", worker, self._lease_ms, *queues))
+            reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *queues))
             for route in as_list(reply[0]):
                 self._notify(as_text(route))
             if len(reply) == 1:

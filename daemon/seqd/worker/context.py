@@ -189,9 +189,11 @@ class ModelCache:
 
     def _load(self, name: str, version: int) -> LoadedModel:
         began = monotonic()
+        described = self._registry.model(name)
         artifact = self._store.open(name, version)
+        self._make_room(described.needs.memory_bytes)  # else old and new are held together
         with PluginCall():
-            model = self._registry.model(name).load(artifact, self._device)
+            model = described.load(artifact, self._device)
             memory_bytes = model.memory_bytes
         self._make_room(memory_bytes)
         with PluginCall():

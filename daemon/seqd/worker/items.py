@@ -1,10 +1,10 @@
 """Runs a claim of classifying or generating units: unpack, load, compute together, commit.
 
-All units of a claim are of like jobs, so their items go to the plugin as one batch. A batch that
-needs too much memory is halved. A plugin that raises for the batch is called again item by item, so
-that one bad item spoils nothing. What is this worker's fault, such as a version that cannot be
-loaded here or a sick device, costs no item: the units are released, and the worker leaves their
-queue.
+All units of a claim are of like jobs, so their items go to the plugin together, in one call or, by
+the tokens that they are, in several. A batch that needs too much memory is halved. A plugin that
+raises for the batch is called again item by item, so that one bad item spoils nothing. What is this
+worker's fault, such as a version that cannot be loaded here or a sick device, costs no item: the
+units are released, and the worker leaves their queue.
 """
 
 import logging
@@ -39,6 +39,7 @@ from seqd.ledger.work import (
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
+from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import (
     ItemFaults,
@@ -212,18 +213,19 @@ class ItemRunner:
         if not (isinstance(job, GenerateJob) and job.stream):
             context = WorkerRunContext(device, stop, stats)
             call = call_of(model, job.kind, parameters, context)
-            return compute(call, units, OUTPUTS[job.kind], faults)
+            return compute(call, units, OUTPUTS[job.kind], faults, model.cost_tokens, stop)
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
         streamed = (item for unit in units for item in unit.streamed())
         deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
         call = call_of(model, job.kind, parameters, WorkerRunContext(device, stop, stats, deltas))
 
         def call_from_start(items: Sequence[WorkItem]) -> Sequence[Outcome]:
-            deltas.restart()
+            deltas.restart(items)
             return call(items)
 
         with deltas.publishing():
-            return compute(call_from_start, units, OUTPUTS[job.kind], faults)
+            output = OUTPUTS[job.kind]
+            return compute(call_from_start, units, output, faults, model.cost_tokens, stop)
 
     def _faults_of(
         self,
@@ -391,16 +393,27 @@ def call_of(
 
 
 def compute(
-    call: Call, units: Sequence[UnitItems], output: OutputKind, faults: ItemFaults
+    call: Call,
+    units: Sequence[UnitItems],
+    output: OutputKind,
+    faults: ItemFaults,
+    cost_tokens: CostTokens,
+    stop: Callable[[], bool],
 ) -> list[Results]:
     """Compute all items of `units` together; return each unit's results in input order.
 
     An outcome that is no sound `output` or ItemError is its item's error. Raises Stopped when the
-    plugin was asked to stop, Unfit when `faults` finds that the worker is to blame.
+    plugin was asked to stop, or `stop` says so between two calls of it; Unfit when `faults` finds
+    that the worker is to blame.
     """
     work = [item for unit in units for item in unit.work]
-    outcomes = iter(_outcomes(call, work, faults) if work else [])
-    results = [results_of(unit.chunk.items, outcomes, output, unit.unit.attempt) for unit in units]
+    outcomes = list[Outcome]()
+    for part in calls_of(work, cost_tokens):
+        if outcomes and stop():
+            raise Stopped("asked to stop between two calls of the plugin")
+        outcomes += _outcomes(call, part, faults)
+    rest = iter(outcomes)
+    results = [results_of(unit.chunk.items, rest, output, unit.unit.attempt) for unit in units]
     faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
     return results
 

@@ -75,10 +75,11 @@ class DeltaPublisher:
         self._has_failed = False
         self._has_work, self._closed = Event(), Event()
 
-    def restart(self) -> None:
-        """Begin all texts anew, at offset 0: the plugin is called again."""
+    def restart(self, items: Iterable[WorkItem]) -> None:
+        """Begin the texts of `items` anew, at offset 0: the plugin is called for them (again)."""
+        begun = {id(item) for item in items}
         with self._lock:
-            self._texts.clear()
+            self._texts = {key: text for key, text in self._texts.items() if key[0] not in begun}
 
     def take(self, item: WorkItem, sample: int, delta: str) -> None:
         """Queue what a sample goes on with; what there is no room for is left out."""

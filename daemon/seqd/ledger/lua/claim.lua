@@ -1,6 +1,7 @@
 -- Hand claimable units to a worker, each under a lease with a fencing token.
 --
--- ARGV: prefix, worker, milliseconds of the lease, then the queues that the worker can run.
+-- ARGV: prefix, worker, milliseconds of the lease, bytes that the input of a claim may inflate to, then
+--       the queues that the worker can run.
 -- Keys: queues, queue, groups, group, jobs, virtual times, worker's classes, job hash, todo, leases,
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, and
 --       those of end_job.lua.
@@ -10,13 +11,15 @@
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
--- until the model's `unit_items` are full, and each is charged to its tenant. No job has more units
+-- until the model's `unit_items` are full, or their input would inflate to more than the worker takes,
+-- and each is charged to its tenant; a unit that alone is larger, or does not state what it inflates
+-- to, comes alone. No job has more units
 -- under way than it may, and none of a job whose time has run out is handed out. Sent twice it leases
 -- twice; units whose reply was lost are claimable again when their lease has run out. So are the sound
 -- ones that a call had leased when it failed at a damaged job: that counts as a crash of each. It looks
 -- at MAX_JOBS jobs at most: where none of them has work, it asks by its reply to be called again.
-local worker, lease_ms = ARGV[2], tonumber(ARGV[3])
-local FIRST_QUEUE = 4
+local worker, lease_ms, most_bytes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local FIRST_QUEUE = 5
 
 -- Shares of a worker among the classes that have work for it, by the work that it gets. Interactive
 -- goes first until it has had sixteen times what bulk has had, and four times what normal has had: of
@@ -35,11 +38,10 @@ local TIE = 1
 -- units. Else these would wait for as long as other tenants' batches have room for the first.
 local MAX_AHEAD = 1
 
--- Limits of one claim beside `unit_items`: units, since a claim of a thousand takes
--- 35 ms end to end (measured), and bytes of compressed input, which inflate to a few times as
--- much in the worker. And of what it looks at: jobs, times in queues that are out of date, and tenants,
--- times and jobs that it reads at once.
-local MAX_UNITS, MAX_BYTES = 1000, 4194304
+-- Limits of one claim beside `unit_items` and `most_bytes`: units, since a claim of a thousand takes
+-- 35 ms end to end (measured). And of what it looks at: jobs, times in queues that are out of date, and
+-- tenants, times and jobs that it reads at once.
+local MAX_UNITS = 1000
 local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE = 2000, 16, 100, 64
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local jobs_seen, misfits, moves = 0, 0, 0
@@ -120,15 +122,16 @@ local function lease_next(id, job, unit)
     or tonumber(redis.call('HGET', key .. ':crashes', unit) or '0')
   local exclusive = unit == 'ingest' or unit == 'train' or crashes > 0 or unit_of(unit) ~= unit
   local blob = redis.call('HGET', key .. ':in', unit) or ''
+  local inflated = stated_bytes(blob) or most_bytes
   if #claimed == 0 then
     local first = redis.call('HMGET', key, 'spec', 'version', 'unit_items')
     request, version, budget = first[1], first[2] or '', tonumber(first[3])
     is_exclusive = exclusive
   elseif exclusive or #claimed == MAX_UNITS
-      or items + size > budget or bytes + #blob > MAX_BYTES then
+      or items + size > budget or bytes + inflated > most_bytes then
     return nil
   end
-  items, bytes = items + size, bytes + #blob
+  items, bytes = items + size, bytes + inflated
   lease_unit(id, unit, job, crashes, blob)
   return unit == 'ingest' and 1 or size / budget
 end
@@ -232,7 +235,8 @@ end
 
 local function is_full()
   return jobs_seen >= MAX_JOBS or misfits == MAX_MISFITS
-    or (#claimed > 0 and (is_exclusive or items >= budget or #claimed == MAX_UNITS))
+    or (#claimed > 0 and (is_exclusive or items >= budget or bytes >= most_bytes
+      or #claimed == MAX_UNITS))
 end
 
 -- Fill the batch: the tenant with the lowest virtual time is next.

@@ -1,0 +1,119 @@
+"""A claim goes to the plugin in calls of bounded tokens, also where one text is long."""
+
+import tracemalloc
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.errors import Stopped
+from seqd.hookspecs import WorkItem
+from seqd.ledger.work import Unit
+from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
+from seqd.worker.faults import ItemFaults
+from seqd.worker.items import UnitItems, compute
+from seqd_schemas import Classification, Item, ItemChunk
+
+SHORT, LONG = "a great film " * 100, "a great film " * 20_000
+
+
+def tokens(text: str) -> int:
+    """Estimate as `LoadedModel.cost_tokens` does by default."""
+    return max(1, len(text) // 5)
+
+
+def work_of(texts: Sequence[str]) -> list[WorkItem]:
+    return [WorkItem(index=at, text=text) for at, text in enumerate(texts)]
+
+
+def a_unit(texts: Sequence[str]) -> UnitItems:
+    items = tuple(Item(custom_id=str(at), text=text) for at, text in enumerate(texts))
+    unit = Unit("j", "0", attempt=1, crashes=0, blob=b"", started_job=False)
+    return UnitItems(unit, ItemChunk(first_index=0, items=items))
+
+
+def labels(items: Sequence[WorkItem]) -> list[Classification]:
+    return [Classification(label=str(len(items)), score=1.0, truncated=False) for _ in items]
+
+
+def never() -> bool:
+    return False
+
+
+def no_faults() -> ItemFaults:
+    return ItemFaults(lambda: None, never)
+
+
+def test_a_full_batch_of_usual_texts_is_one_call_and_no_estimate_is_asked_for() -> None:
+    asked: list[str] = []
+
+    def cost_tokens(text: str) -> int:
+        asked.append(text)
+        return tokens(text)
+
+    calls = list(calls_of(work_of([SHORT] * 512), cost_tokens))
+
+    assert ([len(call) for call in calls], asked) == ([512], [])
+
+
+def test_a_model_that_reads_little_of_a_long_text_gets_it_with_the_others() -> None:
+    work = work_of([SHORT] * 511 + [LONG])
+
+    assert [len(call) for call in calls_of(work, lambda text: 500)] == [512]
+
+
+def test_one_long_text_costs_a_plugin_that_pads_bounded_memory() -> None:
+    def pad(items: Sequence[WorkItem]) -> list[Classification]:
+        ids = np.zeros((len(items), max(tokens(item.text) for item in items)), np.int32)
+        ids[:] = 1
+        return labels(items)
+
+    unit = a_unit([SHORT] * 255 + [LONG] + [SHORT] * 256)
+
+    tracemalloc.start()
+    (results,) = compute(pad, [unit], Classification, no_faults(), tokens, never)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [result.status for result in results] == ["succeeded"] * 512
+    # In one call it takes 106 MB.
+    assert peak_bytes < 1.1 * 4 * MAX_CALL_TOKENS
+
+
+@given(chars=st.lists(st.integers(0, 300_000), max_size=40))
+def test_calls_have_all_items_in_order_and_keep_to_the_bound(chars: list[int]) -> None:
+    text = "x" * 300_000
+    work = work_of([text[:count] for count in chars])
+
+    calls = list(calls_of(work, tokens))
+
+    assert [item for call in calls for item in call] == work
+    for call in calls:
+        longest = max(tokens(item.text) for item in call)
+        assert len(call) == 1 or len(call) * longest <= MAX_CALL_TOKENS
+
+
+def test_a_text_of_which_no_sound_estimate_comes_counts_by_its_characters() -> None:
+    def cost_tokens(text: str) -> int:
+        raise KeyError(text[:5])
+
+    texts = ["x" * (MAX_CALL_TOKENS // 3 + 1)] * 6
+
+    assert [len(call) for call in calls_of(work_of(texts), cost_tokens)] == [2, 2, 2]
+
+
+def test_a_stop_is_seen_between_two_calls_of_a_plugin_that_does_not_ask() -> None:
+    called: list[int] = []
+
+    def call(items: Sequence[WorkItem]) -> list[Classification]:
+        called.append(len(items))
+        return labels(items)
+
+    unit = a_unit(["x" * MAX_CALL_TOKENS] * 3)
+
+    with pytest.raises(Stopped):
+        compute(call, [unit], Classification, no_faults(), len, lambda: len(called) == 2)
+
+    assert called == [1, 1]
