@@ -18,8 +18,8 @@ from mutation.project import QUICK, Project, TestRun, run_tests
 
 #: Seconds that the chosen tests take together on the source as it is: in pytest's own process, and
 #: those with workers; and how many of them there are.
-_HERE_S, _HERE_TESTS = 60.0, 500
-_APART_S, _APART_TESTS = 60.0, 12
+_HERE_S, _HERE_TESTS = 30.0, 300
+_APART_S, _APART_TESTS = 40.0, 8
 #: Beyond what the chosen tests take: the start of pytest, and a busy machine. A test that hangs is
 #: ended by its own limit, so this one is for what even that does not end.
 _PATIENCE, _START_S = 5.0, 180.0
