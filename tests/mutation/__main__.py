@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mutation.coverage import Coverage
-from mutation.places import Place, draw
+from mutation.places import Place, all_places, draw
 from mutation.project import Project
 from mutation.report import read_accepted, show
 from mutation.run import Run, read_verdicts
@@ -61,19 +61,25 @@ def main() -> int:
     """Read the command line; returns the exit status."""
     asked = _parser().parse_args()
     areas = asked.areas.split(",")
+    if unknown := set(areas) - set(PROJECT.areas):
+        sys.exit(f"--areas: {', '.join(sorted(unknown))} is none of {', '.join(PROJECT.areas)}")
     asked.folder.mkdir(exist_ok=True)
     verdicts_file = asked.folder / f"seed-{asked.seed}.jsonl"
-    places = draw(PROJECT, areas, asked.places, asked.seed)
+    lines = all_places(PROJECT)
+    drawn = draw(lines, asked.places, asked.seed)
+    places = [place for area in areas for place in drawn if place.area == area]
     if not asked.report:
         os.nice(10)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         _run(asked.folder, places, verdicts_file, asked.minutes, with_map=not asked.old_map)
-    wanted = {place.id for place in places}
-    verdicts = [one for one in read_verdicts(verdicts_file).values() if one.id in wanted]
-    text = show(verdicts, read_accepted(ACCEPTED))
+    verdicts = read_verdicts(verdicts_file)
+    # Verdicts on sources as they were before count no more.
+    known = {place.id for line in lines for place in line} & verdicts.keys()
+    text = show([verdicts[name] for name in sorted(known)], read_accepted(ACCEPTED))
     (asked.folder / f"seed-{asked.seed}.txt").write_text(text + "\n", encoding="utf-8")
     print(text)
-    print(f"\n{len(verdicts)} of {len(places)} places are done; the same command goes on.")
+    left = sum(place.id not in verdicts for place in places)
+    print(f"\n{left} of {len(places)} places are left; the same command goes on.")
     return 0
 
 

@@ -43,7 +43,7 @@ def name_of(path: str, source: bytes, block: Block) -> str:
 
 
 @dataclass
-class Tested:
+class Measured:
     """What the tests of one file enter."""
 
     digest: str
@@ -61,10 +61,10 @@ class Coverage:
     def __init__(self, project: Project, folder: Path) -> None:
         self._project = project
         self._file = folder / "map.json"
-        self.files: dict[str, Tested] = {}
+        self.files: dict[str, Measured] = {}
         if self._file.exists():
             rows = json.loads(self._file.read_text(encoding="utf-8"))
-            self.files = {name: Tested(**row) for name, row in rows.items()}
+            self.files = {name: Measured(**row) for name, row in rows.items()}
 
     def stale(self) -> list[str]:
         """Return the test files that are to be measured."""
@@ -148,7 +148,7 @@ def _mark(copy: Project) -> dict[int, str]:
     return names
 
 
-def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> dict[str, Tested]:
+def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> dict[str, Measured]:
     """Run some test files of a marked copy; return what each of them enters."""
     scratch = copy.root / ".measured"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -164,17 +164,17 @@ def _measured(copy: Project, digests: dict[str, str], names: dict[int, str]) -> 
     )
     rows = [json.loads(line) for line in _lines(scratch / "ran")]
     begins = [row["began_s"] for row in rows]
-    found = {path: Tested(digest) for path, digest in digests.items()}
+    found = {path: Measured(digest) for path, digest in digests.items()}
     for row in rows:
         if row["passed"]:
             found[_file_of(row["test"])].tests[row["test"]] = row["ended_s"] - row["began_s"]
     for number, at_s, test, is_child in _hits(scratch):
         n = bisect_right(begins, at_s) - 1
         name = test or (rows[n]["test"] if n >= 0 else "")
-        tested = found.get(_file_of(name))
-        if tested is not None and name in tested.tests and number in names:
-            tested.starts_workers |= is_child
-            entering = tested.entered.setdefault(names[number], [])
+        file = found.get(_file_of(name))
+        if file is not None and name in file.tests and number in names:
+            file.starts_workers |= is_child
+            entering = file.entered.setdefault(names[number], [])
             if name not in entering:
                 entering.append(name)
     return found

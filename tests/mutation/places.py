@@ -72,17 +72,19 @@ class Place:
         ]
 
 
-def draw(project: Project, areas: Sequence[str], count: int, seed: int) -> list[Place]:
-    """Return `count` places of the areas together, area by area: the same for the same seed.
+def all_places(project: Project) -> list[list[Place]]:
+    """Return every edit of every line of the areas, line by line."""
+    return [place for area in project.areas for place in _lines_of(project, area)]
+
+
+def draw(lines: Sequence[list[Place]], count: int, seed: int) -> list[Place]:
+    """Return `count` of the places of `all_places`, of different lines: the same for one seed.
 
     More places begin with those of fewer.
     """
-    lines = [place for area in areas for place in _lines_of(project, area)]
-    dice = random.Random(seed)
-    dice.shuffle(lines)
-    places = [dice.choice(edits) for edits in lines]
-    chosen = list(islice(filter(_can_run, places), count))
-    return sorted(chosen, key=lambda place: areas.index(place.area))
+    dice, shuffled = random.Random(seed), list(lines)
+    dice.shuffle(shuffled)
+    return list(islice(filter(_can_run, map(dice.choice, shuffled)), count))
 
 
 def _lines_of(project: Project, area: str) -> list[list[Place]]:

@@ -18,8 +18,8 @@ from mutation.project import QUICK, Project, TestRun, run_tests
 
 #: Seconds that the chosen tests take together on the source as it is: in pytest's own process, and
 #: those with workers; and how many of them there are.
-_HERE_S, _HERE_TESTS = 60.0, 500
-_APART_S, _APART_TESTS = 60.0, 12
+_HERE_S, _HERE_TESTS = 30.0, 300
+_APART_S, _APART_TESTS = 40.0, 8
 #: Beyond what the chosen tests take: the start of pytest, and a busy machine. A test that hangs is
 #: ended by its own limit, so this one is for what even that does not end.
 _PATIENCE, _START_S = 5.0, 180.0
@@ -27,6 +27,8 @@ _PATIENCE, _START_S = 5.0, 180.0
 _TEST_S = 40
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+(?: \[.*?\])?)", re.M)
+_PASSED = re.compile(r"^\d+ passed", re.M)
+_CHANCE = re.compile(r"ResourceWarning|Unraisable|Timeout")
 _UNREADABLE = re.compile(r"Error compiling script|SyntaxError|user_script:\d+: '[^']+' expected")
 
 
@@ -116,14 +118,22 @@ class Run:
                 return Outcome.TIMED_OUT, "", ran
             if ended.status != 0 and _UNREADABLE.search(ended.output):
                 return Outcome.INVALID, "", ran
-            if ended.status != 0:
-                failed = _FAILED.search(ended.output)
-                by = failed[1] if failed else ended.output.strip()[-200:]
-                # A busy machine fails a test with workers now and then; not twice in a row.
-                is_sure = tests is chosen[0] or not failed or self._run({by: _TEST_S}).status != 0
-                if is_sure:
-                    return Outcome.CAUGHT, by, ran
+            failed = _FAILED.search(ended.output)
+            if failed and self._is_sure(failed[1], ended.output, is_here=tests is chosen[0]):
+                return Outcome.CAUGHT, failed[1], ran
+            if not failed and ended.status != 0 and not _PASSED.search(ended.output):
+                return Outcome.CAUGHT, "no test can be imported", ran
         return Outcome.SURVIVED, "", ran
+
+    def _is_sure(self, test: str, output: str, *, is_here: bool) -> bool:
+        """Return True for a failure that cannot be chance, or that comes again.
+
+        A busy machine fails a test with workers now and then, and a socket that an earlier test
+        has left fails whichever test runs when it is collected.
+        """
+        if is_here and not _CHANCE.search(output):
+            return True
+        return _FAILED.search(self._run({test: _TEST_S}).output) is not None
 
     def _run(self, tests: dict[str, float]) -> TestRun:
         limit_s = _START_S + _PATIENCE * sum(tests.values())

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from checkout import FOLDERS, ROOT
-from mutation.coverage import Coverage
+from checkout import ROOT
+from mutation.coverage import Coverage, Measured
 from mutation.edits import Edit
 from mutation.lua_edits import LuaSource
-from mutation.places import Place, draw
+from mutation.places import Place, all_places, draw
 from mutation.project import Project, run_tests
 from mutation.python_edits import PythonSource
 from mutation.report import show
 from mutation.run import Outcome, Run, Verdict
+from seqd.local.redis_binaries import find_server_binaries
 
 MODULE = '''
 """A toy."""
@@ -36,24 +37,37 @@ return n
 #: Nobody asks for 17 and 18 years, nor for what is counted beyond two.
 TESTS = """
 from pathlib import Path
-from redis import Redis
 from toy import is_adult
 
 def test_age():
     assert is_adult(30) and not is_adult(3)
 
-def test_count(redis_server):
-    script = Path("code/toy.lua").read_text()
-    with Redis.from_url(redis_server.url) as redis:
-        assert redis.eval(script, 1, "toy", "a") == 1
+def test_count(redis):
+    assert redis.eval(Path("code/toy.lua").read_text(), 1, "toy", "a") == 1
 """
 
+#: Of its tests: of the module, and of the script.
+NAMES = ("test_age", "test_count")
+
+#: A server without the tests' fixtures, whose imports take longer than all else here.
 CONFTEST = f"""
-import sys
-import hypothesis
-sys.path[:0] = {[str(ROOT / folder) for folder in ("tests", *FOLDERS)]}
+import subprocess, time
+import hypothesis, pytest
+from redis import Redis
+
 hypothesis.settings.register_profile("quick")
-pytest_plugins = ["redis_fixtures"]
+
+@pytest.fixture
+def redis(tmp_path):
+    server = subprocess.Popen(
+        [{str(find_server_binaries()[0].path)!r}, "--port", "0", "--unixsocket", "socket",
+         "--logfile", "redis.log"], cwd=tmp_path)
+    while not (tmp_path / "socket").exists():
+        time.sleep(0.01)
+    with Redis(unix_socket_path=str(tmp_path / "socket")) as client:
+        yield client
+    server.terminate()
+    server.wait()
 """
 
 SETTINGS = """
@@ -100,25 +114,45 @@ def place(project: Project, path: str, before: str, new: str) -> Place:
 def test_what_a_test_notices_and_what_none_does_are_told_apart(
     project: Project, tmp_path: Path
 ) -> None:
+    places = [
+        place(project, "code/toy.py", "return True", "return None"),
+        place(project, "code/toy.lua", "n > 2", "n > 1"),
+    ]
+    coverage = Coverage(project, tmp_path)
+    entered = {block: [f"test_toy.py::{test}"] for place, test in zip(places, NAMES, strict=True)
+               for block in place.blocks()}  # fmt: skip
+    seconds = {f"test_toy.py::{test}": 0.1 for test in NAMES}
+    coverage.files = {"test_toy.py": Measured("", seconds, False, entered)}
+    copy = project.copy_to(tmp_path / "copy")
+
+    verdicts = list(Run(copy, coverage, tmp_path / "verdicts.jsonl").over(places))
+
+    assert [(verdict.outcome, verdict.by) for verdict in verdicts] == [
+        (Outcome.CAUGHT, "test_toy.py::test_age"),
+        (Outcome.SURVIVED, ""),
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_the_tests_of_a_place_are_found_by_what_they_enter_and_no_place_is_broken_twice(
+    project: Project, tmp_path: Path
+) -> None:
     coverage = Coverage(project, tmp_path)
     assert list(coverage.measure()) == ["test_toy.py"]
     places = [
-        place(project, "code/toy.py", "return False", "return None"),
-        place(project, "code/toy.py", "return True", "return None"),
+        place(project, "code/toy.py", "< 18", "<= 18"),
         place(project, "code/toy.lua", "return n", "return nil"),
-        place(project, "code/toy.lua", "n > 2", "n > 1"),
         place(project, "code/toy.lua", "redis.call('SET', KEYS[1], 0)", ""),
     ]
     copy = project.copy_to(tmp_path / "copy")
 
     verdicts = list(Run(copy, coverage, tmp_path / "verdicts.jsonl").over(places))
 
-    assert [(verdict.outcome, verdict.by) for verdict in verdicts] == [
-        (Outcome.SURVIVED, ""),
-        (Outcome.CAUGHT, "test_toy.py::test_age"),
-        (Outcome.CAUGHT, "test_toy.py::test_count"),
-        (Outcome.SURVIVED, ""),
-        (Outcome.UNREACHED, ""),
+    assert [(verdict.outcome, verdict.by, verdict.related) for verdict in verdicts] == [
+        (Outcome.SURVIVED, "", 1),
+        (Outcome.CAUGHT, "test_toy.py::test_count", 1),
+        (Outcome.UNREACHED, "", 0),
     ]
     for path in ("code/toy.py", "code/toy.lua"):
         assert (copy.root / path).read_bytes() == (project.root / path).read_bytes()
@@ -157,11 +191,16 @@ def test_a_script_is_broken_as_somebody_might_break_it() -> None:
 
 
 def test_the_same_seed_draws_the_same_places_and_more_begin_with_them(project: Project) -> None:
-    few, more = (draw(project, ["toy"], count, seed=4) for count in (2, 5))
+    lines = all_places(project)
 
-    assert {one.id for one in few} <= {one.id for one in more}
-    assert [one.id for one in more] == [one.id for one in draw(project, ["toy"], 5, seed=4)]
-    assert [one.id for one in more] != [one.id for one in draw(project, ["toy"], 5, seed=5)]
+    few, more, same, other = (
+        [place.id for place in draw(lines, count, seed)]
+        for count, seed in ((2, 4), (5, 4), (5, 4), (5, 5))
+    )
+
+    assert more[:2] == few
+    assert more == same
+    assert more != other
 
 
 def test_every_module_and_script_can_be_broken_and_stay_a_program() -> None:
@@ -181,7 +220,7 @@ def test_tests_that_take_too_long_are_ended_with_all_that_they_have_started(
 ) -> None:
     (project.root / "test_toy.py").write_text(
         "import os, subprocess, time\n"
-        "def test_slow(redis_server):\n"
+        "def test_slow(redis):\n"
         "    child = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
         f"    open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))\n"
         "    time.sleep(60)\n"
