@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -226,6 +227,32 @@ def test_a_second_sender_of_the_same_items_has_the_results_of_the_first(first, s
         assert attached.wait(DEADLINE_S).counts.total == 60
 
     assert labels_of(job) == texts(60)
+
+
+def test_who_waits_for_an_ended_job_is_told_in_time_that_its_input_is_not_compared_yet(
+    first, second
+):
+    sent, compared = Gate(texts(60), first=24), Gate(texts(60), first=24)
+    job = first.classify(sent, model="echo", idempotency_key="late")
+    wait_for_units(job, 3)
+
+    with second:
+        attached = second.classify(compared, model="echo", idempotency_key="late")
+        sent.open()
+        job.wait(DEADLINE_S)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(attached.wait, 0.5)
+            try:
+                told = waiting.exception(DEADLINE_S / 2)
+            finally:
+                compared.open()
+        attached.wait(DEADLINE_S)
+
+    assert isinstance(told, TimeoutError)
+    assert str(told) == (
+        f"Job {job.job_id} has ended, and after 0.5 s it is not known yet whether it had the input "
+        "that was handed in here: that goes on."
+    )
 
 
 def test_a_client_with_a_slow_input_is_not_taken_for_dead(first, second):
