@@ -240,12 +240,12 @@ def test_no_more_than_some_megabytes_of_input_come_together(environment: Environ
     assert sum(held) <= 4 * 1024 * 1024 < sum(held) + held[0]
 
 
-def test_many_small_jobs_come_in_claims_of_a_thousand(environment: Environment) -> None:
+def test_many_small_jobs_come_in_claims_of_five_hundred(environment: Environment) -> None:
     job = a_classify_job(source=inline("good"))
-    for _ in range(1_001):
+    for _ in range(501):
         environment.submit(job, unit_items=65_536)
 
-    assert [len(environment.claim_names()) for _ in range(3)] == [1_000, 1, 0]
+    assert [len(environment.claim_names()) for _ in range(3)] == [500, 1, 0]
 
 
 def test_an_ingest_is_never_taken_together_with_items(environment: Environment) -> None:
