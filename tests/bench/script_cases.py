@@ -92,7 +92,7 @@ def end_of_an_outage(world: World) -> None:
     request = a_classify_job(expires_in_s=86_400)
     parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out")
     large = [world.large_job(version=version, parts=parts, leased=100) for _ in range(3)]
-    world.overdue([*large, *world.small_jobs(2_000, request, version=version)])
+    world.overdue([*large, *world.small_jobs(500, request, version=version)])
     world.watched.jobs.get(large[0])
     world.watched.control.end_if_overdue(large[0])
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
@@ -102,7 +102,7 @@ def end_of_an_outage(world: World) -> None:
 @case("a queue of jobs that have nothing to do", "claim")
 def claim_of_idle_jobs(world: World) -> None:
     version = world.number()
-    names = world.small_jobs(5_000, version=version)
+    names = world.small_jobs(2_500, version=version)
     world.redis.delete(*(f"{world.keys.job(name)}:todo" for name in names))
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
 
@@ -111,9 +111,12 @@ def claim_of_idle_jobs(world: World) -> None:
 def claim_of_capped_jobs(world: World) -> None:
     version = world.number()
     request = a_classify_job(max_running_units=1)
-    for name in world.small_jobs(5_000, request, version=version):
-        world.redis.hset(f"{world.keys.job(name)}:leases", "1", "1 worker")
-        world.redis.hset(world.keys.job(name), "state", "running")
+    names = world.small_jobs(2_500, request, version=version)
+    with world.redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.hset(world.keys.leases(name), "1", "1 worker")
+            pipe.hset(world.keys.job(name), "state", "running")
+        pipe.execute()
     world.watched.work.claim("worker", [queue_of(ROUTE, version)])
 
 
@@ -134,7 +137,7 @@ def commit_over_the_limits(world: World) -> None:
     version = world.number()
     for tenant in range(64):
         request = a_classify_job(tenant=f"full{tenant}")
-        world.small_jobs(150, request, version=version)
+        world.small_jobs(20, request, version=version)
     while claim := world.claim(version=version):
         world.complete(claim)
     for tenant in range(64):
@@ -330,11 +333,11 @@ def death_of_a_fleet(world: World) -> None:
     # All that may be due at once: units, jobs, and warnings of what is held.
     version = world.number()
     request = a_classify_job(expires_in_s=86_400, tenant="late")
-    names = world.small_jobs(2_000, request, version=version)
-    for name in names[1_000:]:
+    names = world.small_jobs(1_000, request, version=version)
+    for name in names[500:]:
         world.ledger.control.cancel(name)
-    world.redis.zadd(world.keys.warnings(), {f"{name} results": 1 for name in names[1_000:]})
-    world.overdue(names[:1_000])
+    world.redis.zadd(world.keys.warnings(), {f"{name} results": 1 for name in names[500:]})
+    world.overdue(names[:500])
     world.watched.work.expire()
 
 
@@ -354,12 +357,14 @@ def look_at_many_jobs(world: World) -> None:
 def buckets_run_out(world: World) -> None:
     tenant = f"old{world.number()}"
     key = world.keys.tenant(tenant)
-    for number in range(1_000):
-        bucket = f"604800:{number}"
-        world.redis.hset(f"{key}:kept", bucket, 500)
-        world.redis.zadd(f"{key}:ended", {bucket: number})
-        world.redis.zadd(world.keys.kept(), {f"{tenant} {bucket}": number})
-        world.redis.rpush(f"{key}:ended:{bucket}", "gone")
+    with world.redis.pipeline(transaction=False) as pipe:
+        for number in range(1_000):
+            bucket = f"604800:{number}"
+            pipe.hset(world.keys.tenant_kept(tenant), bucket, 500)
+            pipe.zadd(world.keys.tenant_ended(tenant), {bucket: number})
+            pipe.zadd(world.keys.kept(), {f"{tenant} {bucket}": number})
+            pipe.rpush(world.keys.tenant_bucket(tenant, bucket), "gone")
+        pipe.execute()
     for _ in range(0, world.jobs, 1_000):
         world.redis.rpush(f"{key}:ended:604800:0", *(f"{n:020}" for n in range(1_000)))
     world.redis.hset(key, "kept_bytes", 500_000)
