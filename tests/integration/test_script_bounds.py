@@ -51,7 +51,7 @@ def names_in(redis: Redis, pattern: str) -> list[bytes]:
 
 def test_a_claim_after_an_outage_ends_few_of_the_jobs_that_are_overdue(world: World) -> None:
     request = a_classify_job(expires_in_s=86_400)
-    names = world.small_jobs(1_000, request, version=VERSION)
+    names = world.small_jobs(900, request, version=VERSION)
     world.overdue(names)
     in_time = world.small_jobs(1, request, version=VERSION)
 

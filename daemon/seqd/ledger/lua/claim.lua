@@ -34,14 +34,15 @@ local TIE = 1
 -- units. Else these would wait for as long as other tenants' batches have room for the first.
 local MAX_AHEAD = 1
 
--- Limits of one claim beside `unit_items`: units, since one of five hundred tenants takes Redis
--- 10,000 commands, and bytes of compressed input, which inflate to a few times as
+-- Limits of one claim beside `unit_items`: units, since one of five hundred units takes Redis
+-- 5,000 commands, and bytes of compressed input, which inflate to a few times as
 -- much in the worker. And of what it looks at: jobs, times in queues that are out of date, and tenants,
 -- times and jobs that it reads at once; and in how many queues it looks for the next tenant beside one job.
 local MAX_UNITS, MAX_BYTES = 500, 4194304
-local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 2000, 16, 100, 64, 50
--- What counts as looking at as many jobs: to lease a unit, and to end a job whose time has run out.
-local LEASED_AS_JOBS, EXPIRED_AS_JOBS = 4, 16
+local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 2048, 16, 100, 64, 25
+-- What counts as looking at as many jobs: to lease a unit, to charge a tenant for its units, and to end a
+-- job whose time has run out.
+local LEASED_AS_JOBS, CHARGED_AS_JOBS, EXPIRED_AS_JOBS = 4, 4, 32
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local jobs_seen, misfits, moves = 0, 0, 0
 local request, version
@@ -221,6 +222,7 @@ local function serve(tenant)
     tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
     return true
   end
+  if tenant.work == 0 then jobs_seen = jobs_seen + CHARGED_AS_JOBS end
   tenant.time, tenant.work = tenant.time + work, tenant.work + work
   if todo[2] then
     move_job(tenant, id, time + work)
