@@ -28,7 +28,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -54,6 +54,7 @@ help:
 	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
+	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
@@ -126,7 +127,7 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 bench-startup: $(VENV)/run.stamp

@@ -237,6 +237,14 @@ class Keys:
         """SET of `JOB UNIT`: the leases of a worker, all released when it dies."""
         return f"{self.prefix}:worker:{worker}:leases"
 
+    def ended_leases(self) -> str:
+        """SET of `JOB:MILLISECONDS`: jobs that ended with more leases than one call drops."""
+        return f"{self.prefix}:ended_leases"
+
+    def ended_leases_of(self, name: str) -> str:
+        """HASH unit → `ATTEMPT WORKER`: those leases of one of them, until they are cleared."""
+        return f"{self.ended_leases()}:{name}"
+
     def worker_deltas(self, worker: str) -> str:
         """STRING with a TTL: token of the last text deltas that a worker published."""
         return f"{self.prefix}:worker:{worker}:deltas"

@@ -17,6 +17,7 @@ from bench.presets import Presets
 from bench.report import show
 from bench.retention import Retention
 from bench.scale import Scale
+from bench.scripts import Scripts
 from bench.train import Train
 from seqd.errors import SeqdError
 
@@ -29,6 +30,7 @@ CASES: tuple[type[Case], ...] = (
     Interactive,
     Presets,
     Retention,
+    Scripts,
 )
 
 

@@ -163,6 +163,16 @@ def test_interactive_times_single_reviews_beside_a_bulk_job(tmp_path: Path) -> N
     assert len(report["sections"][0]["latencies"][0]["values_ms"]) >= 1
 
 
+def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
+    options = ("--jobs", "200", "--items", "2000", "--repeats", "1", "--only", "checkpoint")
+    report = report_of(tmp_path, "scripts", *options)
+
+    times, counts = report["sections"]
+    assert [one["name"] for one in times["latencies"]] == ["checkpoint: a training's checkpoints"]
+    assert counts["facts"][0]["value"] == 4
+    assert report["notes"][0].startswith("longer than 20 ms by the clock: ")
+
+
 def test_presets_are_trained_with_each_seed_and_measured_on_other_data(tmp_path: Path) -> None:
     for name, count, seed in [("train", 80, 1), ("test", 40, 2)]:
         rows = compose_reviews(count, seed)

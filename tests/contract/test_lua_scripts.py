@@ -5,11 +5,36 @@ from importlib import resources
 
 import pytest
 
+from bench.script_cases import CASES
 from seqd.ledger.scripts import LAST, SHARED
 
 LUA = resources.files("seqd.ledger") / "lua"
 SCRIPTS = sorted(file.name for file in LUA.iterdir() if file.name.endswith(".lua"))
 PARTS = sorted(file.name for file in (LUA / "shared").iterdir())
+
+#: Commands whose work grows with what a key holds, and those that free it while Redis waits.
+UNBOUNDED = {
+    "KEYS",
+    "HKEYS",
+    "HVALS",
+    "HGETALL",
+    "SMEMBERS",
+    "SORT",
+    "COPY",
+    "DUMP",
+    "DEL",
+    "FLUSHDB",
+    "SINTER",
+    "SUNION",
+    "SDIFF",
+    "ZUNION",
+    "ZINTER",
+    "ZDIFF",
+    "ZREMRANGEBYSCORE",
+}
+
+#: Those that are called all the same, since the lines before them count what there is.
+COUNTED = {("shared/leases.lua", "HGETALL"), ("shared/endings.lua", "HKEYS")}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -33,3 +58,22 @@ def test_every_shared_part_is_in_front_of_the_scripts_or_behind_them():
     assert sorted([*(f"shared/{part}.lua" for part in SHARED), LAST]) == [
         f"shared/{name}" for name in PARTS
     ]
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *(f"shared/{part}" for part in PARTS)])
+def test_no_script_reads_or_frees_a_key_as_a_whole_that_may_be_large(name: str):
+    code = re.sub(r"--.*", "", (LUA / name).read_text())
+
+    called = set(re.findall(r"(?:call|read_index|write_shared)\('([A-Z]+)'", code))
+    read_whole = re.findall(
+        r"'(?:Z|L|ZREV|X)RANGE(?:BYSCORE)?', [^()]*(?:\([^()]*\))?, 0, -1\b", code
+    )
+
+    assert {command for command in called & UNBOUNDED if (name, command) not in COUNTED} == set()
+    assert read_whole == []
+
+
+def test_every_script_has_a_worst_case_in_the_benchmark_of_scripts():
+    covered = {script for scripts, _, _ in CASES for script in scripts}
+
+    assert covered == {name.removesuffix(".lua") for name in SCRIPTS}

@@ -92,17 +92,38 @@ def test_a_training_that_goes_on_has_the_data_that_was_uploaded_for_the_first(
     environment: Environment,
 ) -> None:
     ended = cancelled_training(environment)
+    uploaded = environment.ledger.jobs.inputs(ended, [0, 1])
     job = a_train_job(source=UploadSource(), continues=ended)
 
     job_id = environment.submit(job, version=None, unit_items=1)
 
+    assert None not in uploaded
     assert environment.claim_names() == [(job_id, "train")]
     inputs = environment.ledger.jobs.inputs
-    assert inputs(job_id, [0, 1]) == inputs(ended, [0, 1])
+    assert inputs(job_id, [0, 1]) == uploaded
+    assert inputs(ended, [0, 1]) == [None, None]
     assert environment.redis.ttl(environment.keys.input(job_id)) == -1
     assert environment.redis.hget(environment.keys.job(ended), "held_by") == job_id.encode()
     bytes_waiting = sum(len(blob or b"") for blob in inputs(job_id, [0, 1]))
     assert int(environment.redis.hget(environment.keys.tenant("default"), "bytes")) == bytes_waiting
+
+
+def test_the_data_of_a_training_comes_back_with_the_removal_of_the_job_that_went_on_with_it(
+    environment: Environment,
+) -> None:
+    ended = cancelled_training(environment)
+    uploaded = environment.ledger.jobs.inputs(ended, [0, 1])
+    job = a_train_job(source=UploadSource(), continues=ended)
+    removed = environment.submit(job, version=None, unit_items=1)
+    environment.ledger.control.cancel(removed)
+
+    environment.ledger.control.remove(removed)
+
+    assert environment.ledger.jobs.inputs(ended, [0, 1]) == uploaded
+    kept_s = environment.redis.ttl(environment.keys.job(ended))
+    assert abs(environment.redis.ttl(environment.keys.input(ended)) - kept_s) <= 1
+    job_id = environment.submit(job, version=None, unit_items=1)
+    assert environment.claim_names() == [(job_id, "train")]
 
 
 @pytest.mark.parametrize("what", ["never complete", "gone"])

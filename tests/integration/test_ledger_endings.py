@@ -389,6 +389,11 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.redis.set(environment.keys.job(damaged), "a string")
     environment.claim(routes=(GENERATE,))
 
+    held = environment.submit_units(1)
+    leases = {str(unit): "1 worker-a" for unit in range(600)}
+    environment.redis.hset(environment.keys.leases(held), mapping=leases)
+    environment.ledger.control.cancel(held)
+
     found = all_keys(environment)
     without_delay = environment.with_settings(min_kept_s=0).settings
     environment.ledger.fleet.publish_limits(without_delay)

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from redis_fixtures import prefer_server
+from redis_fixtures import binary_of_kind, prefer_server
 from seqd.errors import InvalidSettings, PortTaken, RedisUnreachable
 from seqd.local.endpoint import is_alive, redis_url_of
 from seqd.local.redis_binaries import ServerKind
@@ -111,6 +111,30 @@ def test_commands_that_run_code_or_crash_it_are_off(
         pytest.raises(redis.ResponseError, match=r"unknown command|not allowed"),
     ):
         client.execute_command(*command)
+
+
+@pytest.mark.usefixtures("each_kind")
+def test_it_frees_what_expires_beside_its_work(local: Settings) -> None:
+    with EmbeddedServer(local) as server, redis.Redis.from_url(server.url) as client:
+        found = client.config_get("lazyfree-lazy-*")
+
+    assert {found["lazyfree-lazy-expire"], found["lazyfree-lazy-server-del"]} == {"yes"}
+
+
+def test_glibc_is_told_to_merge_what_it_frees_at_once(
+    local: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, program = tmp_path / "seen", tmp_path / "bin" / "redis-server"
+    program.parent.mkdir()
+    real = binary_of_kind("redis").path
+    program.write_text(f'#!/bin/sh\n/usr/bin/env > {seen}\nexec {real} "$@"\n')
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(program.parent))
+
+    with EmbeddedServer(local):
+        pass
+
+    assert "GLIBC_TUNABLES=glibc.malloc.mxfast=0" in seen.read_text().splitlines()
 
 
 def test_its_password_is_for_its_owners_eyes_only(local: Settings) -> None:

@@ -20,6 +20,9 @@ from seqd_schemas import Failure, JobState, Keys, to_stored
 
 log = logging.getLogger(__name__)
 
+#: Uploads that one call of `fail_abandoned` ends at most.
+ABANDONED = 1_000
+
 
 class Control:
     """Changes the course of jobs. Methods that return a state return the one afterwards."""
@@ -84,10 +87,14 @@ class Control:
         return as_int(self._scripts.call("overdue", job_id)) == 1
 
     def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
-        """End jobs whose upload's client has shown no sign of life for `silence_s` seconds."""
+        """End jobs whose upload's client has shown no sign of life for `silence_s` seconds.
+
+        At most `ABANDONED` in a call, the longest silent first.
+        """
         with redis_errors(self._redis):
             latest_ms = now_ms - int(silence_s * 1000)
-            rows = self._redis.zrangebyscore(self._keys.uploads(), "-inf", latest_ms)
+            uploads = self._keys.uploads()
+            rows = self._redis.zrangebyscore(uploads, "-inf", latest_ms, start=0, num=ABANDONED)
         for job_id in cast(list[bytes], rows):
             message = (
                 f"The client showed no sign of life for {silence_s:g} s and had not said that its "
@@ -168,7 +175,11 @@ def _known(job_id: str, outcome: str) -> str:
 
 def _quarantine(scripts: Scripts, job_id: bytes | str, why: Exception, *, is_certain: bool) -> bool:
     failure = to_stored(failure_of(damaged_job("this job", _reason(why))))
-    done = as_int(scripts.call("quarantine", job_id, failure, int(is_certain))) == 1
+    reply = scripts.call("quarantine", job_id, failure, int(is_certain), 1, "0")
+    while isinstance(reply, list):  # so far it is sound
+        part, cursor = as_int(reply[0]), as_text(reply[1])
+        reply = scripts.call("quarantine", job_id, failure, int(is_certain), part, cursor)
+    done = as_int(reply) == 1
     if done:
         log.error("job=%.80r is damaged and was put in quarantine: %s", job_id, _reason(why))
     return done

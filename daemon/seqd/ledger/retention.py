@@ -17,9 +17,9 @@ from seqd.ledger.scripts import Scripts, as_int
 from seqd_schemas import Keys
 
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
-#: 10,000 jobs, in about 50 ms of the server's time.
+#: 10,000 jobs.
 EVICT_LOOKS = 200
-MAX_EVICT_CALLS = 100
+MAX_EVICT_CALLS = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,14 @@ COMMIT_ITEMS = 4_096
 COMMIT_BYTES = 4 * 1024 * 1024
 MAX_COMMIT_BYTES = 65 * 1024 * 1024
 
-#: Timers, jobs and warnings that one call of `expire.lua` looks at, so that it stays short.
-EXPIRE_UNITS = 200
+#: Timers and warnings that one call of `expire.lua` looks at, so that it stays short.
+EXPIRE_UNITS = 100
 
-#: Such calls in a row at most: 20,000 units, which a hundred workers can hold.
-MAX_EXPIRE_CALLS = 100
+#: Such calls in a row at most: 20,000 units, which a hundred workers can hold, or 6,400 jobs.
+MAX_EXPIRE_CALLS = 200
+
+#: Units that one call of `release_worker.lua` releases.
+RELEASE_UNITS = 250
 
 #: Seconds for which a unit waits that only a later version of seqd can read, and how many of
 #: those one claim looks at: more would keep them from the workers that can.
@@ -293,9 +296,13 @@ class Work:
         How it died, where that is known, is noted for each unit, and told whoever watches the jobs.
         """
         said = ("", "") if death is None else (str(death), json.dumps(death.message))
-        row = (worker, int(crashed), self._backoff_ms, *said)
-        for route in as_list(self._call("release_worker", *row)):
-            self._notify(as_text(route))
+        row = (worker, int(crashed), self._backoff_ms, RELEASE_UNITS, *said)
+        is_more = True
+        while is_more:
+            more, *routes = as_list(self._call("release_worker", *row))
+            for route in routes:
+                self._notify(as_text(route))
+            is_more = as_int(more) == 1
 
     def note_death(self, worker: str, death: Death) -> None:
         """Note how a worker dies, for the units that it holds."""
@@ -313,7 +320,8 @@ class Work:
     def expire(self) -> int:
         """Apply what time has made due, see `expire.lua`; return how many units were requeued.
 
-        A fleet that died together leaves thousands of units: it goes on until all are looked at.
+        A fleet that died together leaves thousands of units, and an outage as many jobs whose time
+        has run out: it goes on until all are looked at, or `MAX_EXPIRE_CALLS` times.
         """
         requeued = 0
         for _ in range(MAX_EXPIRE_CALLS):
@@ -321,7 +329,7 @@ class Work:
             for route in reply[2:]:
                 self._notify(as_text(route))
             requeued += as_int(reply[0])
-            if as_int(reply[1]) < EXPIRE_UNITS:
+            if as_int(reply[1]) == 0:
                 break
         return requeued
 

@@ -38,11 +38,14 @@ local TIE = 1
 -- units. Else these would wait for as long as other tenants' batches have room for the first.
 local MAX_AHEAD = 1
 
--- Limits of one claim beside `unit_items` and `most_bytes`: units, since a claim of a thousand takes
--- 35 ms end to end (measured). And of what it looks at: jobs, times in queues that are out of date, and
--- tenants, times and jobs that it reads at once.
-local MAX_UNITS = 1000
-local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE = 2000, 16, 100, 64
+-- Limits of one claim beside `unit_items` and `most_bytes`: units, since one of five hundred units takes
+-- Redis 5,000 commands. And of what it looks at: jobs, times in queues that are out of date, and tenants,
+-- times and jobs that it reads at once; and in how many queues it looks for the next tenant beside one job.
+local MAX_UNITS = 500
+local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 2048, 16, 100, 64, 25
+-- What counts as looking at as many jobs: to lease a unit, to charge a tenant for its units, and to end a
+-- job whose time has run out.
+local LEASED_AS_JOBS, CHARGED_AS_JOBS, EXPIRED_AS_JOBS = 4, 4, 32
 local claimed, items, bytes, budget = {}, 0, 0, 0
 local jobs_seen, misfits, moves = 0, 0, 0
 local request, version
@@ -74,6 +77,7 @@ local function lease_unit(id, unit, job, crashes, blob)
     row[8] = crashes > 0 and death_of(key, unit) or ''
   end
   claimed[#claimed + 1] = row
+  jobs_seen = jobs_seen + LEASED_AS_JOBS - 1
 end
 
 -- Write when the leases end and who holds them, also if the script failed on a later unit: then they
@@ -90,24 +94,22 @@ end
 -- Fields of a job that a claim reads.
 local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total',
   'faulted'}
--- Take a job out of its tenant's if none of its units may be leased: it is not there, its time has run
--- out, it has no claimable unit, or as many under way as it may have. True if it did. Removes before
--- it adds, since a full Redis lets only such a script go on.
-local function leave_jobs_if_idle(id, job, todo, jobs)
+-- True when none of a job's units may be leased, so that it leaves its tenant's: it is not there, its
+-- time has run out, it has no claimable unit, or as many under way as it may have.
+local function is_idle(id, job, todo)
   local key = job_key(id)
   if not job.state then
     if redis.call('EXISTS', key) == 1 then error('the job has no state', 0) end
-    redis.call('ZREM', jobs, id)
     return true
   end
   if job.expires_at and tonumber(job.expires_at) <= NOW then
-    expire_job(id)
+    -- One that this call may not end any more is found by its deadline.
+    if expire_job(id) then jobs_seen = jobs_seen + EXPIRED_AS_JOBS - 1 end
     return true
   end
   local is_capped = job.max_units and job.state ~= 'queued'
     and redis.call('HLEN', key .. ':leases') >= tonumber(job.max_units)
   if todo[1] and not is_capped then return false end
-  redis.call('ZREM', jobs, id)
   if todo[1] then redis.call('HSET', key, 'capped', 1) end
   return true
 end
@@ -217,13 +219,17 @@ local function serve(tenant)
   if #claimed > 0 and time > tenant.most_time then return false end
   jobs_seen = jobs_seen + 1
   local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
-  if leave_jobs_if_idle(id, job, todo, tenant.jobs) then return true end
+  if is_idle(id, job, todo) then
+    tenant.done[#tenant.done + 1] = id
+    return true
+  end
   local work = lease_next(id, job, todo[1])
   if not work then
     batch.misfits[id], misfits = true, misfits + 1
     tenant.most_time = math.min(tenant.most_time, time + MAX_AHEAD)
     return true
   end
+  if tenant.work == 0 then jobs_seen = jobs_seen + CHARGED_AS_JOBS end
   tenant.time, tenant.work = tenant.time + work, tenant.work + work
   if todo[2] then
     move_job(tenant, id, time + work)
@@ -325,36 +331,40 @@ local function first_tenant(queue, priority, class_time)
   end
 end
 
--- The tenant that is next in a class. Drops the times of tenants that they do not hold back any more;
--- first, since a full Redis lets only a script go on that removes before it adds.
-local function next_tenant(class)
+-- The first tenant of each queue of a class. Drops the times of tenants that they do not hold back any
+-- more; first, since a full Redis lets only a script go on that removes before it adds.
+local function first_tenants(class)
   local times = virtual_times_key(class.priority)
-  local class_time = tonumber(read_index('ZMSCORE', times, CLASS_TIME)[1]) or 0
-  local past = redis.call('ZRANGEBYSCORE', times, '-inf', class_time - MAX_LAG, 'LIMIT', 0, AT_ONCE)
+  class.virtual_time = tonumber(read_index('ZMSCORE', times, CLASS_TIME)[1]) or 0
+  local past = redis.call('ZRANGEBYSCORE', times, '-inf', class.virtual_time - MAX_LAG, 'LIMIT', 0, AT_ONCE)
   redis.call('ZREM', times, '', unpack(past))
-  local first, lowest = {}, math.huge
+  local first = {}
   for _, queue in ipairs(class.queues) do
-    local tenant = first_tenant(queue, class.priority, class_time)
-    if tenant then
-      first[#first + 1] = tenant
-      lowest = math.min(lowest, tenant.time)
-    end
+    first[#first + 1] = first_tenant(queue, class.priority, class.virtual_time)
   end
-  local best
-  for _, tenant in ipairs(first) do
+  return first
+end
+
+-- The place in that list of the tenant that is next in the class; nil when nobody is there.
+local function next_place(first)
+  local lowest, best = math.huge, nil
+  for _, tenant in ipairs(first) do lowest = math.min(lowest, tenant.time) end
+  for at, tenant in ipairs(first) do
     local is_close = tenant.time <= lowest + TIE
-    if is_close and (not best or tenant.served_at < best.served_at) then best = tenant end
+    if is_close and (not best or tenant.served_at < first[best].served_at) then best = at end
   end
+  jobs_seen = jobs_seen + math.floor(#first / QUEUES_A_JOB)
   return best
 end
 
 -- Claim for the tenant that is next in a class; returns the work in full units, nil when nothing of
 -- the class is claimable.
 local function claim_from(class)
-  local priority = class.priority
+  local priority, first = class.priority, first_tenants(class)
   while jobs_seen < MAX_JOBS and misfits < MAX_MISFITS do
-    local tenant = next_tenant(class)
-    if not tenant then return nil end
+    local place = next_place(first)
+    if not place then return nil end
+    local tenant = first[place]
     local queue = tenant.queue
     local group = read_index('ZRANGE', groups_key(queue.name, priority, tenant.name), 0, 0)[1]
     jobs_seen = jobs_seen + 1  -- also where there is none
@@ -369,6 +379,9 @@ local function claim_from(class)
     else
       leave_queue(queue.name, priority, tenant.name)
     end
+    -- Nothing was handed out, so the other queues are as they were.
+    first[place] = first_tenant(queue, priority, class.virtual_time)
+    if not first[place] then table.remove(first, place) end
   end
 end
 

@@ -142,7 +142,7 @@ local function commit(at)
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
     job.training = training
-    redis.call('DEL', key .. ':in')
+    redis.call('UNLINK', key .. ':in')
   end
   if complete_if_done(id, job, fields) then return 'completed' end
   redis.call('HSET', key, unpack(fields))

@@ -5,7 +5,8 @@
 -- Returns: for each job {state, blob of results}, with '' for the state of a job that is not kept, and
 --          '' for the blob of one that has not completed, has more than one row of results, or would
 --          make the reply too large.
--- Guarantee: a job whose time has run out is ended on the way; nothing else changes.
+-- Guarantee: jobs whose time has run out are ended on the way, so many as one call may end; nothing else
+-- changes.
 local rows, room = {}, 4 * 1024 * 1024  -- bytes of results
 for i = 2, #ARGV do
   local id = ARGV[i]
@@ -14,10 +15,7 @@ for i = 2, #ARGV do
   local job = redis.call('HMGET', key, 'state', 'units', 'expires_at', 'template', 'group',
     RESULTS_FIELDS[1], RESULTS_FIELDS[2], RESULTS_FIELDS[3])
   local state, blob = job[1] or '', ''
-  if job[3] and is_open(state) and tonumber(job[3]) <= NOW then
-    expire_job(id)
-    state = 'expired'
-  end
+  if job[3] and is_open(state) and tonumber(job[3]) <= NOW and expire_job(id) then state = 'expired' end
   if is_small({state = state, template = job[4], group = job[5]}) then
     blob = job[8] and results_of_small(key) or (job[6] or '') .. (job[7] or '')
     room = room - #blob

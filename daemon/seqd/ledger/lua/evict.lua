@@ -18,9 +18,7 @@ local evicted, allowed = 0, limit('tenant_kept_bytes')
 local over = allowed and redis.call('ZREVRANGEBYSCORE', PREFIX .. ':tenants', '+inf',
   '(' .. allowed, 'LIMIT', 0, most) or {}
 for _, tenant in ipairs(over) do
-  if evicted < EVICTED_AT_ONCE then
-    evicted = evicted + enforce_kept(tenant, EVICTED_AT_ONCE - evicted)
-  end
+  if evictable > 0 then evicted = evicted + enforce_kept(tenant) end
 end
-if evicted < EVICTED_AT_ONCE and memory_is_short() then evicted = evicted + evict_for_memory() end
+if evictable > 0 and memory_is_short() then evicted = evicted + evict_for_memory() end
 return evicted

@@ -1,10 +1,11 @@
 -- Apply what time has made due: make units claimable whose lease or back-off has run out, end jobs
--- whose deadline has passed, and emit warnings of expiry.
+-- whose deadline has passed, and emit warnings of expiry; and clear what large jobs left when they ended.
 --
--- ARGV: prefix, most units, jobs and warnings to look at, milliseconds of the first back-off.
--- Keys: timers, job hash, leases, todo, crashes, worker leases, those of the queue, deadlines,
---       warnings, events, and those of end_job.lua.
--- Returns: {units made claimable, units looked at, route, route, ...} with the routes that need a wakeup.
+-- ARGV: prefix, most units and warnings to look at, milliseconds of the first back-off.
+-- Keys: timers, job hash, leases, attempts, todo, crashes, worker leases, those of the queue, deadlines,
+--       warnings, events, ended leases, and those of end_job.lua.
+-- Returns: {units made claimable, 1 when more may be due, route, route, ...} with the routes that need a
+--          wakeup.
 -- Guarantee: a unit whose worker went silent is not lost; the silence counts as a crash. A unit
 -- that crashed before waits twice as long each time. A warning is emitted once, of a job
 -- or results that are still there. A timer or warning that names no unit or job is dropped. A job that
@@ -27,7 +28,10 @@ local function release_due(id, unit)
   local state = redis.call('HGET', key, 'state')
   local held = lease_of(key, unit)
   drop_lease(id, unit)
-  return state and is_open(state) and requeue_unit(id, unit, held ~= nil, backoff_ms)
+  if not (state and is_open(state)) then return nil end
+  -- A timer of an earlier job by that identifier, which had too many to drop them when it ended.
+  if not held and redis.call('HEXISTS', key .. ':attempts', unit) == 0 then return nil end
+  return requeue_unit(id, unit, held ~= nil, backoff_ms)
 end
 
 local to_notify, requeued = {}, 0
@@ -41,11 +45,13 @@ for _, member in ipairs(due) do
     if needs_wakeup(route) then to_notify[route] = true end
   end
 end
-expire_overdue(most)
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', warnings_key(), '-inf', NOW, 'LIMIT', 0, most)) do
+local is_more = expire_overdue()
+local warnings = redis.call('ZRANGEBYSCORE', warnings_key(), '-inf', NOW, 'LIMIT', 0, most)
+for _, member in ipairs(warnings) do
   redis.call('ZREM', warnings_key(), member)
   warn(member)
 end
-local reply = {requeued, #due}
+is_more = clear_set_aside(most) > 0 or is_more or #due == most or #warnings == most
+local reply = {requeued, is_more and 1 or 0}
 for route in pairs(to_notify) do reply[#reply + 1] = route end
 return reply

@@ -6,8 +6,9 @@
 -- Returns: for each entry 1; 0 when the attempt is not current and nothing was published.
 -- Guarantee: a worker that lost its lease cannot publish any more. Sent twice (a lost reply) it publishes
 -- once. A job keeps no more than so many bytes, or its last entry if that alone is larger: older
--- ones go first, and all of them an hour after the last. Nothing is published while Redis is short
--- of memory: readers then take the texts from the results.
+-- ones go first, all of them where a call would have to remove many one by one, and all of them an hour
+-- after the last. Nothing is published while Redis is short of memory: readers then take the texts from
+-- the results.
 local worker, token, most_bytes = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local FIRST, ARGUMENTS = 5, 4
 -- What an entry takes in a stream beside its content, so that tiny ones are bounded in number.
@@ -15,15 +16,23 @@ local ENTRY_BYTES = 64
 -- A call is sent again within seconds or never.
 local TOKEN_TTL_S = 60
 
+-- Entries that one call removes one by one.
+local removable = 500
+
 local function add(key, delta)
   local stream = key .. ':deltas'
   local known = redis.call('EXISTS', stream) == 1 and redis.call('HGET', key, 'delta_bytes')
   local held = tonumber(known or '0') + #delta + ENTRY_BYTES
-  while held > most_bytes do
+  while held > most_bytes and removable > 0 do
+    removable = removable - 1
     local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
     if not oldest then break end
     held = held - #oldest[2][2] - ENTRY_BYTES
     redis.call('XDEL', stream, oldest[1])
+  end
+  if held > most_bytes then
+    redis.call('XTRIM', stream, 'MAXLEN', 0)  -- keeps the last id, so that no reader misses what follows
+    held = #delta + ENTRY_BYTES
   end
   redis.call('XADD', stream, '*', 'd', delta)
   redis.call('EXPIRE', stream, DELTAS_TTL_S)

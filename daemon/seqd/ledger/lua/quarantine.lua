@@ -1,10 +1,12 @@
 -- Move a damaged job, whose keys are not what the ledger writes, into quarantine, so that no other
 -- script fails at it.
 --
--- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0.
+-- ARGV: prefix, job, failure as JSON, 1 to do so whatever its keys look like, else 0; the part of the job
+--       whose values are looked at in this call, a number from 1 on, and the cursor in it, '0' at first.
 -- Keys: job hash and all its parts, their names in quarantine, quarantined, jobs, jobs:open,
 --       uploads, deadlines, warnings, idempotency, tenant, events.
--- Returns: 1 when it did, 0 when the job is sound or gone.
+-- Returns: 1 when it did, 0 when the job is sound or gone; {part, cursor} when all that was looked at so
+--          far is sound: call again with these.
 -- Guarantee: no unit of it is claimed or committed afterwards. It reads as failed, without results,
 -- if its name is one that a job can have; its keys are kept in quarantine for a week, and it is
 -- counted as far as the count is a number. A reference to it that is left finds nothing, and is
@@ -45,14 +47,22 @@ local function is_sound_small(digest)
     and are_whole(redis.call('HMGET', key, 'total', 'succeeded', 'errored'), true)
 end
 
+-- Parts that hold numbers, and how many of these one call looks at, more or less.
+local COUNTED, VALUES_AT_ONCE = {'attempts', 'crashes', 'sizes'}, 1000
+
+-- Look at some values of a part; returns whether they are sound, and the cursor to go on from.
+local function look_at(part, cursor)
+  local reply = redis.call('HSCAN', key .. ':' .. part, cursor, 'COUNT', VALUES_AT_ONCE)
+  local values = {}
+  for i = 2, #reply[2], 2 do values[#values + 1] = reply[2][i] end
+  return are_whole(values), reply[1]
+end
+
 local function is_sound()
   if type_of(key) ~= 'hash' then return false end
   for _, part in ipairs(JOB_PARTS) do
     local kind = type_of(key .. ':' .. part)
     if kind ~= 'none' and kind ~= (TYPES[part] or 'hash') then return false end
-  end
-  for _, part in ipairs({'attempts', 'crashes', 'sizes'}) do
-    if not are_whole(redis.call('HVALS', key .. ':' .. part)) then return false end
   end
   local small = read_fields(id, {'state', 'template', 'group'})
   if is_small(small) then return is_sound_small(small.template) end
@@ -63,7 +73,18 @@ local function is_sound()
     unpack(NUMBERS))) and are_whole(redis.call('HMGET', key, unpack(OPTIONAL)), true)
 end
 
-if not is_certain and is_sound() then return 0 end
+if not is_certain then
+  local part, cursor, is_good = tonumber(ARGV[5]), ARGV[6], true
+  if part == 1 and cursor == '0' then is_good = is_sound() end
+  local left = VALUES_AT_ONCE  -- of parts: most jobs are looked at as a whole in one call
+  while is_good and COUNTED[part] do
+    if left <= 0 then return {part, cursor} end
+    left = left - math.min(redis.call('HLEN', key .. ':' .. COUNTED[part]), VALUES_AT_ONCE)
+    is_good, cursor = look_at(COUNTED[part], cursor)
+    if cursor == '0' then part = part + 1 end
+  end
+  if is_good then return 0 end
+end
 local was_there, job, items, bytes = redis.call('EXISTS', key) == 1, {}, 0, 0
 local kept_bytes = 0
 if type_of(key) == 'hash' then
@@ -98,7 +119,7 @@ redis.call('ZREM', PREFIX .. ':uploads', id)
 redis.call('ZREM', deadlines_key(), id)
 redis.call('ZREM', warnings_key(), id .. ' job', id .. ' results')
 if job.idempotency and redis.pcall('GET', job.idempotency) == id then
-  redis.call('DEL', job.idempotency)
+  redis.call('UNLINK', job.idempotency)
 end
 -- Last, and whatever stands there: the job has failed with or without being counted.
 local function count_it() redis.pcall('INCR', PREFIX .. ':quarantined') end

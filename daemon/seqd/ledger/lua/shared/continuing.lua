@@ -7,13 +7,17 @@
 -- Jobs of a chain that are held: far more than anybody retries, and few enough for one call.
 local MOST_CONTINUED = 64
 
--- Call `each` with the jobs that a job continues, the last one first.
+-- Jobs that one call lets go at most. expire.lua lets the others go: their warning is due at once.
+local LET_GO_AT_ONCE = 100
+local releasable = LET_GO_AT_ONCE
+
+-- Call `each` with the jobs that a job continues, the last one first, until it returns false.
 local function each_continued(id, each)
   local later = id
   for _ = 1, MOST_CONTINUED do
     local earlier = redis.call('HGET', job_key(later), 'continues')
     if not earlier or redis.call('HGET', job_key(earlier), 'continued_by') ~= later then break end
-    each(earlier)
+    if each(earlier) == false then break end
     later = earlier
   end
   job_key(id)  -- an error from here on is this job's again
@@ -64,10 +68,16 @@ local function hold_continued(id)
   end)
 end
 
--- Keep what an ended job has continued as long as that.
-local function let_go_continued(id, ttl)
+-- Let those jobs go that a job continues and `holder` holds, which has ended.
+local function let_go_continued(id, holder, ttl)
   each_continued(id, function(earlier)
-    if redis.call('HGET', job_key(earlier), 'held_by') == id then let_go(earlier, ttl) end
+    if redis.call('HGET', job_key(earlier), 'held_by') ~= holder then return true end
+    if releasable <= 0 then
+      redis.call('ZADD', warnings_key(), NOW, earlier .. ' results')
+      return false
+    end
+    releasable = releasable - 1
+    let_go(earlier, ttl)
   end)
 end
 
@@ -80,6 +90,9 @@ local function let_go_if_forgotten(id)
     warn_before(id, 'results', NOW + job.ttl * 1000, job.ttl * 1000)
     return false
   end
-  let_go(id, tonumber(job.ttl))
+  local ttl = state and tonumber(read_ended(job.held_by).ttl or nil) or tonumber(job.ttl)
+  releasable = releasable - 1
+  let_go(id, ttl)
+  let_go_continued(id, job.held_by, ttl)
   return true
 end

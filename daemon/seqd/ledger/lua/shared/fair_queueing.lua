@@ -38,7 +38,7 @@ local function read_index(command, key, ...)
   local reply = redis.pcall(command, key, ...)
   if not reply.err then return reply end
   if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply, 0) end
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
   return {}
 end
 
@@ -113,7 +113,7 @@ local function leave_queue(queue, priority, tenant)
   redis.call('ZREM', queues_key(priority), queue)
   if redis.call('EXISTS', queues_key(priority)) == 1 then return end
   -- Nobody waits, so nobody is owed anything.
-  redis.call('DEL', virtual_times_key(priority))
+  redis.call('UNLINK', virtual_times_key(priority))
 end
 
 -- Take a tenant out of a group of which it has no claimable job any more.

@@ -44,7 +44,7 @@ end
 -- Delete a key where somebody has written something else under its name: no entry may go unanswered.
 local function keep_type(key, kind)
   local found = redis.call('TYPE', key).ok
-  if found ~= kind and found ~= 'none' then redis.call('DEL', key) end
+  if found ~= kind and found ~= 'none' then redis.call('UNLINK', key) end
 end
 
 local function add_answer(entry, answer)
@@ -66,7 +66,7 @@ local function trim_rejections(key)
   for _ = 1, math.min(redis.call('LLEN', key) + 1 - most, REMOVED_AT_ONCE) do
     local id = redis.call('LPOP', key)
     -- Of a job that was accepted later under that identifier, the events are the job's.
-    if redis.call('EXISTS', job_key(id)) == 0 then redis.call('DEL', job_key(id) .. ':events') end
+    if redis.call('EXISTS', job_key(id)) == 0 then redis.call('UNLINK', job_key(id) .. ':events') end
   end
 end
 
@@ -76,7 +76,7 @@ local function reject(id, failure, existing, ttl_s)
   if redis.call('EXISTS', job_key(id)) == 1 then return end
   local key, events = PREFIX .. ':inbox:rejections', job_key(id) .. ':events'
   trim_rejections(key)
-  redis.call('DEL', events)
+  redis.call('UNLINK', events)
   local body = '"failure":' .. failure
   if existing ~= '' then body = body .. ',"existing_job_id":"' .. existing .. '"' end
   emit(id, 'rejected', body, false)

@@ -56,7 +56,7 @@ end
 local function leave_template(digest)
   local key = template_key(digest)
   if redis.call('EXISTS', key) == 1 and redis.call('HINCRBY', key, 'jobs', -1) <= 0 then
-    redis.call('DEL', key)
+    redis.call('UNLINK', key)
   end
 end
 
@@ -105,7 +105,7 @@ local function shrink_job(id, job, event_id, ended, number)
   end
   join_template(id, job)
   -- A hash that was large stays so, whatever is taken out of it: it is made anew.
-  redis.call('DEL', key)
+  redis.call('UNLINK', key)
   redis.call('HSET', key, unpack(fields))
 end
 

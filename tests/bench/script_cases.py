@@ -1,0 +1,444 @@
+"""The worst that each script of the ledger may meet: a table with at least one case for each.
+
+A case prepares its ground by `world.ledger`, and calls scripts by `world.watched`, whose calls are
+noted. It may be run again, so what it makes has names of its own.
+"""
+
+from collections.abc import Callable
+from itertools import islice
+
+from bench.script_world import ROUTE, UNIT_ITEMS, World
+from builders import (
+    a_chunk,
+    a_classify_job,
+    a_failure,
+    a_train_job,
+    a_training_result,
+    some_deltas,
+    some_results,
+)
+from seqd.ledger.inbox import Entry
+from seqd.ledger.work import Finished, Unit
+from seqd_schemas import Log, queue_of
+
+#: A case: the scripts that it is about, and what they meet.
+CASES: list[tuple[tuple[str, ...], str, Callable[[World], None]]] = []
+
+#: Units that one worker holds whose replies were lost again and again.
+_HELD = 5_000
+#: Jobs that run out of time in an outage.
+_OVERDUE = 70_000
+
+
+def case(what: str, *scripts: str) -> Callable[[Callable[[World], None]], Callable[[World], None]]:
+    """Return a decorator that adds a case to the table."""
+
+    def add(run: Callable[[World], None]) -> Callable[[World], None]:
+        CASES.append((scripts, what, run))
+        return run
+
+    return add
+
+
+@case("1,000 jobs of one item, each of a tenant of its own", "claim", "commit")
+def claim_of_many_tenants(world: World) -> None:
+    version = world.number()
+    for tenant in range(1_000):
+        world.small_jobs(1, a_classify_job(tenant=f"t{tenant}"), version=version)
+    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    assert claim is not None
+    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+
+
+@case("1,000 jobs of one item, of one tenant", "claim", "renew", "commit", "release_worker")
+def claim_of_one_tenant(world: World) -> None:
+    version = world.number()
+    world.small_jobs(2_000, version=version)
+    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    assert claim is not None
+    world.watched.work.renew(claim.units)
+    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    world.watched.work.claim("dies", [queue_of(ROUTE, version)])
+    world.watched.work.release_worker("dies", crashed=True)
+
+
+@case("units of one large job", "claim", "renew", "release_unit", "commit")
+def claim_of_a_large_job(world: World) -> None:
+    version = world.number()
+    world.large_job(version=version)
+    claim = world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    assert claim is not None
+    world.watched.work.renew(claim.units)
+    for unit in claim.units[:10]:
+        world.watched.work.release_unit(unit, crashed=True, faulted_by="worker")
+    results = some_results(UNIT_ITEMS)
+    world.watched.work.commit_batch(Finished(unit, results) for unit in claim.units[10:])
+
+
+@case("a queue whose jobs are all overdue, after an outage", "claim")
+def claim_after_an_outage(world: World) -> None:
+    version = world.number()
+    request = a_classify_job(expires_in_s=86_400)
+    count = min(_OVERDUE, world.jobs)
+    world.overdue(world.small_jobs(count, request, version=version))
+    world.small_jobs(10, request, version=version)
+    for _ in range(20):
+        world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+
+
+@case("jobs overdue that continue others, and large ones", "claim", "expire", "overdue")
+def end_of_an_outage(world: World) -> None:
+    version = world.number()
+    request = a_classify_job(expires_in_s=86_400)
+    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out")
+    large = [world.large_job(version=version, parts=parts, leased=100) for _ in range(3)]
+    world.overdue([*large, *world.small_jobs(500, request, version=version)])
+    world.watched.jobs.get(large[0])
+    world.watched.control.end_if_overdue(large[0])
+    world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    world.watched.work.expire()
+
+
+@case("a queue of jobs that have nothing to do", "claim")
+def claim_of_idle_jobs(world: World) -> None:
+    version = world.number()
+    names = world.small_jobs(2_500, version=version)
+    world.redis.delete(*(f"{world.keys.job(name)}:todo" for name in names))
+    world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+
+
+@case("a queue of jobs of which no more units may run", "claim")
+def claim_of_capped_jobs(world: World) -> None:
+    version = world.number()
+    request = a_classify_job(max_running_units=1)
+    names = world.small_jobs(2_500, request, version=version)
+    with world.redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.hset(world.keys.leases(name), "1", "1 worker")
+            pipe.hset(world.keys.job(name), "state", "running")
+        pipe.execute()
+    world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+
+
+@case("500 queues, whose jobs have nothing to do", "claim", "routes_to_notify")
+def claim_from_many_queues(world: World) -> None:
+    queues = []
+    for _ in range(500):
+        queues.append(queue_of(ROUTE, version := world.number()))
+        (name,) = world.small_jobs(1, version=version)
+        world.redis.delete(f"{world.keys.job(name)}:todo")
+    world.watched.work.notify_where_due(queues)
+    for _ in range(5):
+        world.watched.work.claim("worker", queues)
+
+
+@case("4,096 items of 64 units; 64 jobs that end, each of a tenant over its limit", "commit")
+def commit_over_the_limits(world: World) -> None:
+    version = world.number()
+    for tenant in range(64):
+        request = a_classify_job(tenant=f"full{tenant}")
+        world.small_jobs(20, request, version=version)
+    while claim := world.claim(version=version):
+        world.complete(claim)
+    for tenant in range(64):
+        world.small_jobs(1, a_classify_job(tenant=f"full{tenant}"), version=version)
+    claim = world.claim(version=version)
+    assert claim is not None
+    limits = world.settings.model_copy(update={"max_tenant_kept_bytes": 64 * 1024})
+    world.redis.hset(world.keys.limits(), "tenant_kept_bytes", 2_000)
+    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    world.watched.retention.evict()
+    world.ledger.fleet.publish_limits(
+        limits.model_copy(update={"max_tenant_kept_bytes": world.settings.max_tenant_kept_bytes})
+    )
+
+
+@case("64 jobs that end, each the last of a chain of 64", "commit", "submit")
+def commit_of_chains(world: World) -> None:
+    from seqd.client.requests import retry_of
+
+    version = world.number()
+    names = world.small_jobs(16, version=version)
+    for _ in range(16):
+        for at, name in enumerate(names):
+            world.ledger.control.cancel(name)
+            request = retry_of(world.ledger.jobs.get(name))
+            names[at] = f"chain-{world.number()}"
+            world.ledger.submissions.submit(
+                request, job_id=names[at], version=version, unit_items=1_024, chunk=a_chunk(1),
+                sealed=True,
+            )  # fmt: skip
+    claim = world.claim(version=version)
+    assert claim is not None
+    world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
+    world.watched.work.expire()
+
+
+@case("the last unit of a large job", "commit", "seal")
+def commit_of_the_last_unit(world: World) -> None:
+    for is_sealed in (True, False):
+        version = world.number()
+        left = world.units - 1 if is_sealed else world.units
+        done = {
+            "units_done": left, "succeeded": left * UNIT_ITEMS, "sealed": int(is_sealed),
+        }  # fmt: skip
+        parts = ("in", "out", "sizes", "digests", "attempts", "crashes", "failed")
+        name = world.large_job(version=version, parts=parts, **done)
+        last = str(world.units - 1)
+        if is_sealed:
+            world.redis.hdel(f"{world.keys.job(name)}:out", last)
+            world.redis.zadd(f"{world.keys.job(name)}:todo", {last: int(last)})
+            claim = world.claim(version=version)
+            assert claim is not None
+            world.watched.work.commit(claim.units[0], some_results(UNIT_ITEMS))
+        else:
+            world.watched.submissions.seal(a_classify_job(), name, world.units)
+
+
+@case("the last part of a unit of 1,000 parts; a split of it", "split", "commit")
+def commit_of_the_last_part(world: World) -> None:
+    version = world.number()
+    name = f"parts-{version}"
+    world.ledger.submissions.submit(
+        a_classify_job(), job_id=name, version=version, unit_items=1_000, chunk=a_chunk(1_000),
+        sealed=True,
+    )  # fmt: skip
+    claim = world.claim(version=version)
+    assert claim is not None
+    key, parts = world.keys.job(name), [f"0:{n}:{n + 1}" for n in range(998)]
+    row = some_results(1)
+    from seqd.ledger.blobs import pack_results
+
+    world.redis.hset(f"{key}:out", mapping=dict.fromkeys(parts, pack_results(row)[0]))
+    world.redis.hset(f"{key}:parts", "0", " ".join([*parts, "0:998:1000"]))
+    world.redis.hset(f"{key}:sizes", "0:998:1000", 2)
+    world.redis.hset(f"{key}:in", "0:998:1000", "x")
+    world.redis.hset(f"{key}:leases", "0:998:1000", "1 worker")
+    unit = Unit(name, "0:998:1000", 1, 0, b"", started_job=False)
+    halves = (a_chunk(1, first=998), a_chunk(1, first=999))
+    world.watched.work.split(unit, halves)
+    for number in (998, 999):
+        world.redis.hset(f"{key}:leases", f"0:{number}:{number + 1}", "1 worker")
+        part = Unit(name, f"0:{number}:{number + 1}", 1, 0, b"", started_job=False)
+        world.watched.work.commit(part, row)
+
+
+@case("a training with as much input as it may have", "submit", "commit", "end_job", "remove")
+def training_with_much_input(world: World) -> None:
+    names = []
+    for at in range(3):
+        name = f"train-{world.number()}"
+        request = a_train_job(source={"type": "upload"}, tenant="trains")
+        if at:
+            request = request.model_copy(update={"continues": names[-1]})
+        ledger = world.watched if at else world.ledger
+        ledger.submissions.submit(request, job_id=name, version=None, unit_items=1, sealed=False)
+        names.append(name)
+        if at == 0:
+            key, blob = world.keys.job(name), bytes(65_536)
+            chunks = world.settings.max_pending_bytes // len(blob)
+            for first in range(0, chunks, 64):
+                rows = {str(first + n): blob for n in range(64)}
+                world.redis.hset(f"{key}:in", mapping=rows)
+            world.redis.hset(key, mapping={"units": chunks, "pending_bytes": chunks * len(blob)})
+            world.ledger.submissions.seal(request, name, chunks)
+        if at < 2:
+            world.watched.control.cancel(name)
+    claim = world.ledger.work.claim("trainer", ["train.imdb_lstm"])
+    assert claim is not None
+    world.watched.work.commit_training(claim.units[0], a_training_result())
+    world.watched.control.remove(names[2])
+    world.watched.control.remove(names[1])
+    world.watched.control.remove(names[0])
+
+
+@case("64 jobs of a mebibyte; memory is short, and ended jobs go", "submit", "evict", "append")
+def submit_when_memory_is_short(world: World) -> None:
+    version = world.number()
+    world.redis.hset(world.keys.limits(), "kept_s", 0)
+    upload = f"upload-{version}"
+    world.ledger.submissions.submit(
+        a_classify_job(), job_id=upload, version=version, unit_items=10, owner="me"
+    )
+    with world.short_of_memory():
+        world.watched.submissions.append(a_classify_job(), upload, 0, a_chunk(10), owner="me")
+    from seqd.ledger.submissions import BatchTemplate
+
+    template = BatchTemplate(a_classify_job(), version, 512, "a client")
+    jobs = [(f"{upload}-{n}", a_chunk(500)) for n in range(64)]
+    with world.short_of_memory():
+        world.watched.submissions.submit_each(template, jobs)
+    with world.short_of_memory():
+        world.watched.retention.evict()
+    world.ledger.fleet.publish_limits(world.settings)
+    world.watched.submissions.submit_each(template, [(f"{name}-again", c) for name, c in jobs])
+
+
+@case("an upload of a large job", "append", "follow", "heartbeat")
+def upload_of_a_large_job(world: World) -> None:
+    name = world.large_job(sealed=0, owner="me")
+    request, digest = a_classify_job(), "0" * 64
+    for unit in range(world.units, world.units + 5):
+        world.watched.submissions.append(
+            request, name, unit, a_chunk(UNIT_ITEMS), digest=digest, owner="me"
+        )
+    world.watched.submissions.heartbeat(name, "me")
+    world.watched.submissions.follow(name, 5, digest, "other", 10.0)
+    world.watched.submissions.follow(name, world.units + 5, digest, "other", 0.0)
+
+
+@case("a large job that is cancelled, removed or fails", "end_job", "remove")
+def end_of_a_large_job(world: World) -> None:
+    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out", "failed")
+    name = world.large_job(parts=parts, leased=min(_HELD, world.units))
+    world.watched.control.cancel(name)
+    world.watched.control.remove(name)
+    world.watched.control.fail(world.large_job(parts=parts), a_failure())
+    while world.watched.work.expire():
+        pass
+
+
+@case("a large job that is paused and goes on", "pause", "resume", "results")
+def pause_of_a_large_job(world: World) -> None:
+    name = world.large_job(parts=("todo", "in", "sizes", "attempts", "out"), leased=100)
+    world.watched.control.pause(name)
+    world.watched.control.resume(name)
+    from seqd.ledger.jobs import ResultPosition
+
+    for unit in (0, world.units - 5):
+        world.watched.jobs.results(name, ResultPosition(unit))
+
+
+@case("a large job that is damaged, and one that is not", "quarantine")
+def quarantine_of_a_large_job(world: World) -> None:
+    from seqd.ledger.control import quarantine_if_damaged
+
+    parts = ("todo", "in", "sizes", "digests", "attempts", "crashes", "out", "failed")
+    for last in (1, "no number"):
+        name = world.large_job(parts=parts)
+        world.redis.hset(f"{world.keys.job(name)}:crashes", str(world.units), last)
+        quarantine_if_damaged(world.watched._scripts, name, ValueError("a test"))
+
+
+@case("all leases of a fleet that died together", "expire", "release_worker")
+def death_of_a_fleet(world: World) -> None:
+    held = min(_HELD, world.units)
+    for worker in ("starves", "drains"):
+        name = world.large_job(leased=held, worker=worker)
+        if worker == "drains":
+            world.watched.work.release_worker(worker, crashed=False)
+        else:
+            due = {f"{name} {unit}": 1 for unit in range(held)}
+            world.redis.zadd(world.keys.timers(), due, xx=True)
+    # All that may be due at once: units, jobs, and warnings of what is held.
+    version = world.number()
+    request = a_classify_job(expires_in_s=86_400, tenant="late")
+    names = world.small_jobs(1_000, request, version=version)
+    for name in names[500:]:
+        world.ledger.control.cancel(name)
+    world.redis.zadd(world.keys.warnings(), {f"{name} results": 1 for name in names[500:]})
+    world.overdue(names[:500])
+    world.watched.work.expire()
+
+
+@case("256 jobs, all overdue; and all completed", "ended")
+def look_at_many_jobs(world: World) -> None:
+    version = world.number()
+    names = world.small_jobs(256, a_classify_job(expires_in_s=86_400), version=version)
+    world.overdue(names)
+    world.watched.jobs.ended(names)
+    names = world.small_jobs(256, version=version)
+    while claim := world.claim(version=version):
+        world.complete(claim)
+    world.watched.jobs.ended(names)
+
+
+@case("accounts of 1,000 tenants, a bucket of all jobs among them", "evict")
+def buckets_run_out(world: World) -> None:
+    tenant = f"old{world.number()}"
+    key = world.keys.tenant(tenant)
+    with world.redis.pipeline(transaction=False) as pipe:
+        for number in range(1_000):
+            bucket = f"604800:{number}"
+            pipe.hset(world.keys.tenant_kept(tenant), bucket, 500)
+            pipe.zadd(world.keys.tenant_ended(tenant), {bucket: number})
+            pipe.zadd(world.keys.kept(), {f"{tenant} {bucket}": number})
+            pipe.rpush(world.keys.tenant_bucket(tenant, bucket), "gone")
+        pipe.execute()
+    for _ in range(0, world.jobs, 1_000):
+        world.redis.rpush(f"{key}:ended:604800:0", *(f"{n:020}" for n in range(1_000)))
+    world.redis.hset(key, "kept_bytes", 500_000)
+    world.watched.retention.evict()
+
+
+@case("a full inbox", "open_inbox", "read_inbox", "take_entry", "answer_entry", "trim_inbox",
+      "memory_is_short")  # fmt: skip
+def full_inbox(world: World) -> None:
+    inbox = world.keys.inbox()
+    world.watched._scripts.call("open_inbox")
+    for _ in range(10):
+        with world.redis.pipeline(transaction=False) as pipe:
+            for _ in range(world.jobs // 20):
+                pipe.xadd(inbox, {"id": f"in-{world.number()}", "job": "{}"})
+            pipe.execute()
+    world.redis.hset(world.keys.limits(), "inbox_entries", world.jobs // 4)
+    for _ in range(5):
+        world.watched.inbox.refuse_excess()
+    with world.short_of_memory():
+        world.watched.inbox.refuse_excess()
+    world.watched.inbox.memory_is_short()
+    world.redis.delete(world.keys.memory())
+    world.watched.inbox.memory_is_short()
+    entries = world.watched.inbox.read_new("worker", None)
+    world.watched.inbox.read_own("worker")
+    version = world.number()
+    for entry in islice(entries, 5):
+        world.watched.submissions.submit(
+            a_classify_job(), job_id=f"entry-{world.number()}", version=version, unit_items=10,
+            chunk=a_chunk(10), sealed=True, entry=entry,
+        )  # fmt: skip
+    for entry in entries[5:]:
+        world.watched.inbox.reject(entry, f"no-{world.number()}", a_failure(), None)
+    world.watched.inbox.accept_again(Entry("0-1", {}), "none")
+    world.ledger.fleet.publish_limits(world.settings)
+    world.redis.delete(inbox)
+
+
+@case("256 texts at once, to streams full of short deltas", "publish_deltas", "publish")
+def full_streams(world: World) -> None:
+    version = world.number()
+    names = world.small_jobs(256, version=version)
+    claim = world.claim(version=version)
+    assert claim is not None
+    units = {unit.job_id: unit for unit in claim.units}
+    full = names[:8]
+    for name in full:
+        entries = world.settings.max_stream_bytes // 70
+        for _ in range(0, entries, 1_000):
+            with world.redis.pipeline(transaction=False) as pipe:
+                for _ in range(1_000):
+                    pipe.xadd(world.keys.deltas(name), {"d": "short"})
+                pipe.execute()
+        held = world.redis.xlen(world.keys.deltas(name)) * 69
+        world.redis.hset(world.keys.job(name), "delta_bytes", held)
+    longest = "x" * 16_000
+    texts = [(units[name], some_deltas(longest)) for name in names]
+    world.watched.work.publish_deltas("worker", texts)
+    many = [(units[full[0]], some_deltas(longest)) for _ in range(256)]
+    world.watched.work.publish_deltas("worker", many)
+    event = Log(job_id=names[0], at_ms=0, level="info", message="here")
+    for _ in range(5):
+        world.watched.work.publish(units[names[0]], event)
+
+
+@case("a training's checkpoints", "checkpoint")
+def checkpoints(world: World) -> None:
+    from seqd.ledger.work import CheckpointRecord
+
+    name = f"train-{world.number()}"
+    world.ledger.submissions.submit(a_train_job(), job_id=name, version=None, unit_items=1)
+    while claim := world.ledger.work.claim("trainer", ["train.imdb_lstm"]):
+        (unit,) = claim.units
+        for number in range(5):
+            record = CheckpointRecord(f"c{number}", "0" * 64)
+            world.watched.checkpoints.commit(unit, record)
