@@ -18,7 +18,7 @@ from builders import (
     some_results,
 )
 from seqd.ledger.inbox import Entry
-from seqd.ledger.work import Finished, Unit
+from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import Log, queue_of
 
 #: A case: the scripts that it is about, and what they meet.
@@ -339,6 +339,53 @@ def death_of_a_fleet(world: World) -> None:
     world.redis.zadd(world.keys.warnings(), {f"{name} results": 1 for name in names[500:]})
     world.overdue(names[:500])
     world.watched.work.expire()
+
+
+@case("a worker that stands still, with units of many jobs", "note_death")
+def death_of_a_worker(world: World) -> None:
+    version = world.number()
+    world.small_jobs(500, version=version)
+    worker = f"stands-{version}"
+    assert world.claim(version=version, worker=worker) is not None
+    world.large_job(leased=min(_HELD, world.units), worker=worker)
+    world.watched.work.note_death(worker, Death(is_silent=True, message="It stood still. " * 30))
+
+
+@case("a clock that has stepped back, with all there is ahead of it", "follow_clock", "take_lock")
+def step_of_the_clock(world: World) -> None:
+    hour_ms = 3_600_000
+    now_ms = world.ledger.fleet.now_ms()
+    version = world.number()
+    held = world.small_jobs(1_000, version=version)
+    claim = world.claim(version=version)
+    assert claim is not None
+    ahead = {f"{unit.job_id} {unit.name}": now_ms + 3 * hour_ms for unit in claim.units}
+    gone = {f"gone-{number} 0": now_ms + 2 * hour_ms for number in range(world.jobs)}
+    world.redis.zadd(world.keys.timers(), {**ahead, **gone})
+    world.redis.zadd(world.keys.uploads(), dict.fromkeys(held, now_ms + hour_ms))
+    for number in range(500):
+        worker = f"ahead-{number}"
+        world.redis.zadd(world.keys.workers(), {worker: now_ms + hour_ms})
+        world.redis.set(world.keys.worker(worker), "{}", px=hour_ms)
+    world.redis.set(world.keys.clock(), now_ms + hour_ms)
+    world.watched.fleet.take_lock("a task", "one", 10.0)
+    world.watched.fleet.take_lock("a task", "other", 10.0)
+    world.watched.work.follow_clock()
+    world.redis.unlink(world.keys.clock(), world.keys.uploads())
+    world.redis.zrem(world.keys.timers(), *gone)
+
+
+@case("a large file that is read on", "keep_ingest", "resume_ingest")
+def ingest_of_a_large_file(world: World) -> None:
+    name = world.large_job(sealed=0, state="running")
+    key, worker = world.keys.job(name), f"reads-{name}"
+    world.redis.hset(f"{key}:leases", "ingest", f"1 {worker}")
+    world.redis.hset(f"{key}:attempts", "ingest", 1)
+    unit = Unit(name, "ingest", 1, 0, b"", started_job=False)
+    assert world.watched.ingests.keep(unit)
+    assert world.watched.ingests.resume(unit, worker) is True  # enough is claimable
+    world.redis.delete(f"{key}:todo")
+    assert isinstance(world.watched.ingests.resume(unit, worker), Unit)
 
 
 @case("256 jobs, all overdue; and all completed", "ended")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from checkout import python_path
 from seqd.local.supervisor import worker_environment
 from seqd_schemas import WorkerState
 from worker_fixtures import PLUGIN, SLOT, Cluster, wait_until
@@ -43,7 +44,7 @@ def limited_log(empty_cluster: Cluster, tmp_path: Path) -> Iterator[Path]:
     with log.open("wb") as output:
         worker = subprocess.Popen(
             [sys.executable, "-c", LIMITED],
-            env=variables | {"PYTHONPATH": str(PLUGIN)},
+            env=variables | {"PYTHONPATH": python_path(PLUGIN)},
             stdout=output,
             stderr=output,
             start_new_session=True,

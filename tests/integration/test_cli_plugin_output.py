@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from checkout import python_path
 from cli_builders import Ended, clean_environment
 from plugin_folders import install_plugin
 from seqd.cli.app import app
@@ -54,10 +55,10 @@ WAYS = ("print", "stdout.write", "stdout that was kept", "os.write", "C", "a pro
 
 
 @pytest.fixture
-def plugins(tmp_path: Path) -> str:
+def plugins(tmp_path: Path) -> Path:
     """The path of the chatty plugin and of the light one."""
     install_plugin(tmp_path / "plugins", "chatty", CHATTY)
-    return os.pathsep.join((str(tmp_path / "plugins"), str(PLUGIN)))
+    return tmp_path / "plugins"
 
 
 def seqd(environment: Mapping[str, str], *arguments: str) -> Ended:
@@ -87,9 +88,11 @@ def commands_with_json() -> set[str]:
     return set(walk(typer.main.get_command(app), ()))
 
 
-def test_whatever_a_plugin_prints_goes_to_standard_error(tmp_path: Path, plugins: str) -> None:
+def test_whatever_a_plugin_prints_goes_to_standard_error(tmp_path: Path, plugins: Path) -> None:
     environment = clean_environment(
-        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="chatty,light", PYTHONPATH=plugins
+        SEQD_DATA_DIR=str(tmp_path),
+        SEQD_ENABLED_PLUGINS="chatty,light",
+        PYTHONPATH=python_path(plugins, PLUGIN),
     )
 
     listed = seqd(environment, "plugins", "list", "--json")
@@ -103,9 +106,11 @@ def test_whatever_a_plugin_prints_goes_to_standard_error(tmp_path: Path, plugins
     assert "by a thread" in listed.err
 
 
-def test_tables_for_people_stay_on_standard_output(tmp_path: Path, plugins: str) -> None:
+def test_tables_for_people_stay_on_standard_output(tmp_path: Path, plugins: Path) -> None:
     environment = clean_environment(
-        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="chatty,light", PYTHONPATH=plugins
+        SEQD_DATA_DIR=str(tmp_path),
+        SEQD_ENABLED_PLUGINS="chatty,light",
+        PYTHONPATH=python_path(plugins, PLUGIN),
     )
 
     shown = seqd(environment, "plugins", "show", "echo")
@@ -116,10 +121,12 @@ def test_tables_for_people_stay_on_standard_output(tmp_path: Path, plugins: str)
 
 
 def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
-    tmp_path: Path, plugins: str
+    tmp_path: Path, plugins: Path
 ) -> None:
     environment = clean_environment(
-        SEQD_DATA_DIR=str(tmp_path), SEQD_ENABLED_PLUGINS="light", PYTHONPATH=plugins
+        SEQD_DATA_DIR=str(tmp_path),
+        SEQD_ENABLED_PLUGINS="light",
+        PYTHONPATH=python_path(plugins, PLUGIN),
     )
     reader, writer = os.pipe()
     os.close(reader)
@@ -141,17 +148,17 @@ def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
-    tmp_path: Path, plugins: str
+    tmp_path: Path, plugins: Path
 ) -> None:
     labelled = tmp_path / "data.jsonl"
     labelled.write_text('{"text": "good", "label": "good"}\n' * 3)
     with running_up(
-        tmp_path, plugins="chatty,light", plugin_folder=Path(plugins), slots="all@cpu:0"
+        tmp_path, plugins="chatty,light", plugin_folder=plugins, slots="all@cpu:0"
     ) as up:
         environment = clean_environment(
             SEQD_DATA_DIR=str(up.settings.data_dir),
             SEQD_ENABLED_PLUGINS="chatty,light",
-            PYTHONPATH=plugins,
+            PYTHONPATH=python_path(plugins, PLUGIN),
         )
         data = str(labelled)
         calls = {

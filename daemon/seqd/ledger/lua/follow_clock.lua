@@ -77,7 +77,7 @@ end
 -- would refuse no new work.
 local function cut_memory_state()
   local key = PREFIX .. ':memory'
-  if redis.call('PTTL', key) > MEMORY_KNOWN_MS then redis.call('DEL', key) end
+  if redis.call('PTTL', key) > MEMORY_KNOWN_MS then redis.call('UNLINK', key) end
 end
 
 local latest = latest_noted()

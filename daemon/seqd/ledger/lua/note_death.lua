@@ -4,10 +4,12 @@
 -- ARGV: prefix, worker, how it dies (see shared/leases.lua), the same in words as JSON.
 -- Keys: worker leases, job hash, leases, faults, events.
 -- Returns: 1.
--- Guarantee: nothing else of a unit changes. Each job has one event.
+-- Guarantee: nothing else of a unit changes. Each job has one event. Units beyond MOST_UNITS, which no
+-- claim hands out, are left out.
 local worker, death, message = ARGV[2], ARGV[3], ARGV[4]
+local MOST_UNITS = 500
 local is_told = {}
-for _, member in ipairs(redis.call('SMEMBERS', worker_leases_key(worker))) do
+for _, member in ipairs(redis.call('SRANDMEMBER', worker_leases_key(worker), MOST_UNITS)) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')
   local _, holder
   if id then _, holder = lease_of(job_key(id), unit) end
