@@ -145,7 +145,7 @@ def test_who_reads_a_job_that_has_to_make_room_is_told_so(environment: Environme
     job_id = environment.submit_units(40)
     for _ in range(40):
         environment.commit(environment.claim_unit())
-    lines = iter(ResultReader(environment.ledger, job_id, lambda: None))
+    lines = iter(ResultReader(environment.ledger, job_id, lambda: None, lambda: None))
     next(lines)
     with_limits(environment, max_tenant_kept_bytes=1)
     a_small_job(environment)

@@ -90,7 +90,9 @@ local function let_go_if_forgotten(id)
     warn_before(id, 'results', NOW + job.ttl * 1000, job.ttl * 1000)
     return false
   end
-  local ttl = state and tonumber(read_ended(job.held_by).ttl or nil) or tonumber(job.ttl)
+  -- One that was put into quarantine continues nothing any more, and has its own time to live.
+  local continues = redis.call('HEXISTS', job_key(job.held_by), 'continues') == 1
+  local ttl = tonumber(continues and read_ended(job.held_by).ttl or job.ttl)
   releasable = releasable - 1
   let_go(id, ttl)
   let_go_continued(id, job.held_by, ttl)
