@@ -84,6 +84,7 @@ def claim_after_an_outage(world: World) -> None:
     world.small_jobs(10, request, version=version)
     for _ in range(20):
         world.watched.work.claim("worker", [queue_of(ROUTE, version)])
+    world.forget_overdue()
 
 
 @case("jobs overdue that continue others, and large ones", "claim", "expire", "overdue")

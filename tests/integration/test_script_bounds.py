@@ -51,7 +51,7 @@ def names_in(redis: Redis, pattern: str) -> list[bytes]:
 
 def test_a_claim_after_an_outage_ends_few_of_the_jobs_that_are_overdue(world: World) -> None:
     request = a_classify_job(expires_in_s=86_400)
-    names = world.small_jobs(900, request, version=VERSION)
+    names = world.small_jobs(200, request, version=VERSION)
     world.overdue(names)
     in_time = world.small_jobs(1, request, version=VERSION)
 
@@ -84,7 +84,7 @@ def test_who_looks_at_overdue_jobs_finds_all_of_them_expired_after_some_looks(
     while any(row.state is None for row in world.watched.jobs.ended(names)):
         looks += 1
 
-    assert looks == 7
+    assert looks == 15
     assert most_commands(world, "ended") < 3_000
 
 
@@ -160,7 +160,7 @@ def test_jobs_of_many_tenants_that_end_together_evict_a_few_ended_ones(world: Wo
 
     world.watched.work.commit_batch(Finished(unit, some_results(1)) for unit in claim.units)
 
-    assert world.redis.llen(world.keys.evicted()) == 50
+    assert world.redis.llen(world.keys.evicted()) == 16
     world.watched.retention.evict()
     assert world.redis.llen(world.keys.evicted()) == 300
     assert most_commands(world, "evict") < 3_000

@@ -66,7 +66,7 @@ MAX_COMMIT_BYTES = 65 * 1024 * 1024
 #: Timers and warnings that one call of `expire.lua` looks at, so that it stays short.
 EXPIRE_UNITS = 100
 
-#: Such calls in a row at most: 20,000 units, which a hundred workers can hold, or 6,400 jobs.
+#: Such calls in a row at most: 20,000 units, which a hundred workers can hold, or 3,200 jobs.
 MAX_EXPIRE_CALLS = 200
 
 #: Units that one call of `release_worker.lua` releases.

@@ -7,7 +7,7 @@
 -- Guarantee: nothing else of a unit changes. Each job has one event. Units beyond MOST_UNITS, which no
 -- claim hands out, are left out.
 local worker, death, message = ARGV[2], ARGV[3], ARGV[4]
-local MOST_UNITS = 500
+local MOST_UNITS = 256
 local is_told = {}
 for _, member in ipairs(redis.call('SRANDMEMBER', worker_leases_key(worker), MOST_UNITS)) do
   local id, unit = string.match(member, '^(%S+) (%S+)$')

@@ -16,25 +16,40 @@ local ENTRY_BYTES = 64
 -- A call is sent again within seconds or never.
 local TOKEN_TTL_S = 60
 
--- Entries that one call removes one by one.
-local removable = 500
+-- Entries that one call removes one by one, and how many at a time.
+local removable, AT_ONCE = 500, 32
+
+-- An identifier for the next entry of a stream that is made anew: behind its last one, so that no reader
+-- misses what follows.
+local function id_behind_last(stream)
+  local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+  local ms, number = string.match(last and last[1] or '0-0', '^(%d+)-(%d+)$')
+  return NOW > tonumber(ms) and '*' or string.format('%s-%.0f', ms, number + 1)
+end
 
 local function add(key, delta)
   local stream = key .. ':deltas'
   local known = redis.call('EXISTS', stream) == 1 and redis.call('HGET', key, 'delta_bytes')
   local held = tonumber(known or '0') + #delta + ENTRY_BYTES
   while held > most_bytes and removable > 0 do
-    removable = removable - 1
-    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
-    if not oldest then break end
-    held = held - #oldest[2][2] - ENTRY_BYTES
-    redis.call('XDEL', stream, oldest[1])
+    local oldest = redis.call('XRANGE', stream, '-', '+', 'COUNT', math.min(removable, AT_ONCE))
+    local ids = {}
+    for _, entry in ipairs(oldest) do
+      if held <= most_bytes then break end
+      held = held - #entry[2][2] - ENTRY_BYTES
+      ids[#ids + 1] = entry[1]
+    end
+    if #ids == 0 then break end
+    removable = removable - #ids
+    redis.call('XDEL', stream, unpack(ids))
   end
+  local id = '*'
   if held > most_bytes then
-    redis.call('XTRIM', stream, 'MAXLEN', 0)  -- keeps the last id, so that no reader misses what follows
+    id = id_behind_last(stream)
+    redis.call('UNLINK', stream)
     held = #delta + ENTRY_BYTES
   end
-  redis.call('XADD', stream, '*', 'd', delta)
+  redis.call('XADD', stream, id, 'd', delta)
   redis.call('EXPIRE', stream, DELTAS_TTL_S)
   redis.call('HSET', key, 'delta_bytes', held)
 end

@@ -135,7 +135,7 @@ end
 
 -- Jobs whose time has run out that one call ends at most: about 5 ms. The others are as they were,
 -- and nothing of them is handed out; expire.lua ends all of them, call by call.
-local EXPIRED_AT_ONCE = 32
+local EXPIRED_AT_ONCE = 16
 local expired_jobs = 0
 
 -- End the job whose time has run out; false where this call has ended as many as it may.
