@@ -22,8 +22,8 @@ from soak.picture import draw
 from soak.sampling import Sampler
 from soak.traffic import Traffic
 
-#: Settings of both hosts. Logs are short, so that they are rotated within the time.
-SETTINGS: dict[str, str] = {}
+#: Settings of both hosts. Logs are short, so that they are set aside within the time.
+SETTINGS = {"SEQD_MAX_LOG_BYTES": "65536", "SEQD_LOG_FILES": "2"}
 
 #: Curves without which a soak says nothing.
 ALWAYS_THERE = (
