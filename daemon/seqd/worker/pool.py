@@ -1,4 +1,4 @@
-"""Celery's pool of one child, which says when the child has ended, however it did, and waits little.
+"""Celery's pool of one child, which says when the child has ended, however it did.
 
 Celery itself tells of a child that was lost with a task in hand by one signal, of one that it
 has ended at a time limit by the same with another exception, and of a terminated one by another.
