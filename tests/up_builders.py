@@ -48,7 +48,7 @@ def running_up(
     command: Sequence[str] = MODULE,
     working_folder: Path | None = None,
     plugins: str = "light",
-    plugin_folder: Path = PLUGIN,
+    plugin_folders: Sequence[Path] = (PLUGIN,),
     slots: str = "cpu:0",
     **changes: object,
 ) -> Iterator[Up]:
@@ -63,7 +63,7 @@ def running_up(
         "SEQD_HEARTBEAT_S": str(settings.heartbeat_s),
         "SEQD_RECONCILE_S": str(settings.reconcile_s),
         "SEQD_UNFIT_GRACE_S": str(settings.unfit_grace_s),
-        "PYTHONPATH": python_path(plugin_folder),
+        "PYTHONPATH": python_path(*plugin_folders),
     }
     output = folder / "up.log"
     with output.open("wb") as screen:

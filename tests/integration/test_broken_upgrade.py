@@ -46,7 +46,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wa
 ) -> None:
     with (
         running_up(
-            tmp_path, plugins="light,markov", plugin_folder=broken_plugin, unfit_grace_s=3.0
+            tmp_path, plugins="light,markov", plugin_folders=[broken_plugin], unfit_grace_s=3.0
         ) as up,
         Client(settings=up.settings) as client,
     ):

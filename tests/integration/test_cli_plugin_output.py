@@ -153,7 +153,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
     labelled = tmp_path / "data.jsonl"
     labelled.write_text('{"text": "good", "label": "good"}\n' * 3)
     with running_up(
-        tmp_path, plugins="chatty,light", plugin_folder=plugins, slots="all@cpu:0"
+        tmp_path, plugins="chatty,light", plugin_folders=[plugins, PLUGIN], slots="all@cpu:0"
     ) as up:
         environment = clean_environment(
             SEQD_DATA_DIR=str(up.settings.data_dir),

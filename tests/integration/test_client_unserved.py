@@ -111,7 +111,7 @@ def test_a_job_whose_last_worker_is_gone_says_so(
     if others:
         empty_cluster.start_ready(enabled_plugins=others, unfit_grace_s=60.0)
     client = empty_cluster.client()
-    jobs = [client.classify(["a"], model="echo", parameters={"delay_ms": 60_000})]
+    jobs = [client.classify(["a"] * 400, model="echo", parameters={"delay_ms": 500})]
     wait_until(lambda: jobs[0].record().state is JobState.RUNNING, "it runs")
     if not is_sent_first:
         jobs[0].cancel()

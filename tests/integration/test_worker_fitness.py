@@ -68,6 +68,12 @@ def damage_a_file(folder: Path) -> None:
     file.write_text('{"records": 9}')
 
 
+def items_of(worker: LiveWorker) -> int:
+    """Return how many items a worker has computed, by its last heartbeat."""
+    status = worker.status()
+    return 0 if status is None else status.work.items
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -86,8 +92,7 @@ def test_a_worker_whose_store_is_harmed_costs_no_job_beside_a_healthy_one(
     states = states_of(small_jobs(cluster.client(), 30))
 
     assert states == {"completed": 30}
-    status = healthy.status()
-    assert status is not None and status.work.items == 30
+    wait_until(lambda: items_of(healthy) == 30, "all items are the healthy one's")
     of_harmed = harmed.status()
     assert of_harmed is not None and of_harmed.versions["echo"] == ()
 
