@@ -19,6 +19,8 @@ from seqd.inputs import duplicates
 from seqd.inputs.reading import read_items
 from seqd.ledger import blobs, ingests
 from seqd.ledger.blobs import chunks_of, unpack_items
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import Range, ReadUnit
 from seqd.settings import Settings
 from seqd.worker import ingest, ingest_ranges
 from seqd.worker.context import WorkerContext
@@ -306,6 +308,60 @@ def test_another_goes_on_where_the_holder_of_the_ingest_dies(environment, reader
     ingested(environment, itertools.cycle(readers[1:]), job_id)
 
     assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_release_that_knows_no_ranges_may_hold_the_ingest_meanwhile(
+    environment, readers, tmp_path
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    environment.ledger.work.release_worker(readers[0].name, crashed=False)
+    unit = environment.claim_unit("worker-older")
+    while unit.name != "ingest":
+        unit = environment.claim_unit("worker-older")
+    first, by_one = environment.record(job_id).units, chunks_by_one(path)
+
+    for number in range(first, first + 5):
+        environment.ledger.submissions.append(
+            a_classify_job(), job_id, number, by_one[number], ingest_attempt=unit.attempt
+        )
+    environment.ledger.work.release_unit(unit)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+    assert chunks_in(environment, job_id) == by_one
+
+
+@pytest.mark.parametrize("characters", [100, 2_000_000])
+def test_units_that_were_read_ahead_are_added_in_steps_of_few_bytes(
+    environment, tmp_path, characters
+):
+    job = a_classify_job(source=FileSource(path="/data/a.jsonl"))
+    environment.submit(job)
+    unit = environment.claim_unit("worker-a")
+    places = [
+        IngestPosition(
+            units=n, entries=n, offset=n, line=n, file_bytes=9, modified_ns=1, checksum=0
+        )
+        for n in range(9)
+    ]
+    ranges = environment.ledger.ranges
+    ranges.offer(unit, [Range(places[0], 8)])
+    taken = ranges.take("worker-b", queues_of((CLASSIFY,)))
+    for begins, ends in itertools.pairwise(places):
+        blob = os.urandom(characters)
+        assert ranges.put(taken, "worker-b", ReadUnit(begins, ends), blob, b"") == "read"
+
+    counts = list[int]()
+    while sum(counts) < 8:
+        rows = [(1, place) for place in places[sum(counts) + 1 :]]
+        counts.append(ranges.append(unit, sum(counts), rows)[1])
+
+    assert counts == ([8] if characters == 100 else [2, 2, 2, 2])
+    again = ranges.append(unit, 0, [(1, place) for place in places[1:]])
+    assert again == ("added", 8)  # as if the reply had been lost
+    assert environment.record(unit.job_id).units == 8
 
 
 def test_what_does_not_fit_together_is_read_alone(environment, readers, tmp_path):
