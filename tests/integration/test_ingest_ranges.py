@@ -358,7 +358,7 @@ def test_units_that_were_read_ahead_are_added_in_steps_of_few_bytes(
         rows = [(1, place) for place in places[sum(counts) + 1 :]]
         counts.append(ranges.append(unit, sum(counts), rows)[1])
 
-    assert counts == ([8] if characters == 100 else [2, 2, 2, 2])
+    assert counts == ([8] if characters == 100 else [1] * 8)
     again = ranges.append(unit, 0, [(1, place) for place in places[1:]])
     assert again == ("added", 8)  # as if the reply had been lost
     assert environment.record(unit.job_id).units == 8
@@ -399,6 +399,45 @@ def test_a_file_that_changes_while_it_is_shared_fails_its_job(
     assert record.state is JobState.FAILED
     assert record.failure.message.startswith(f"{path} was changed while it was read: ")
     assert_no_range_is_left(environment, job_id)
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_file_that_takes_anothers_place_does_not_disturb_who_has_that_open(
+    environment, readers, tmp_path, is_moved
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    by_one = chunks_by_one(path)
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    readers[0].ingest_slice(job_id)
+    if is_moved:
+        (tmp_path / "b.jsonl").write_bytes(jsonl(500, first=7))
+        (tmp_path / "b.jsonl").rename(path)
+    else:
+        path.unlink()
+
+    ingested(environment, itertools.cycle([readers[0]]), job_id)
+
+    assert chunks_in(environment, job_id) == by_one
+
+
+def test_an_identifier_that_comes_twice_is_found_in_a_file_that_was_replaced(
+    environment, readers, tmp_path
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(300) + jsonl(1, first=50))
+    job_id = shared(environment, readers, path)
+    for _ in range(8):
+        readers[1].ranges.read_one()
+        readers[0].ingest_slice(job_id)
+    path.unlink()
+
+    ingested(environment, itertools.cycle([readers[0]]), job_id)
+
+    failure = environment.record(job_id).failure
+    assert failure is not None
+    assert "'c50' is used twice" in failure.message
 
 
 def test_a_worker_that_cannot_read_the_file_releases_its_range(environment, readers, tmp_path):

@@ -183,6 +183,10 @@ class _Own:
     units: int
 
 
+class _Replaced(Exception):
+    """Another file has taken the place of the one that is ingested."""
+
+
 class SharedReading:
     """A file of which others read ranges; the side of the worker that holds its ingest."""
 
@@ -197,24 +201,28 @@ class SharedReading:
         roots: tuple[Path, ...],
         unit_items: int,
     ) -> None:
-        """Go on where `reading` stands, which is closed."""
+        """Go on where `reading` stands, which has the file open."""
         source = job.source
         assert isinstance(source, FileSource), "others are not shared"
         self._ledger, self._worker, self._job, self._source = ledger, worker, job, source
         self._roots, self._unit_items = roots, unit_items
         self._place = self._start = reading.place
-        self._items = self._items_at(self._place)
-        self._state = self._items.state()
+        items = self._items_at(self._place)
+        self._items, self._inode = items, items.state().inode
+        #: Has the file open that was shared, whatever takes its place; none of its units was read
+        #: again by it so far.
+        self._opened = reading
+        #: True once another file has taken its place: others cannot read it any more.
+        self._is_replaced = False
         self._guard = DigestGuard()
         self._in_front: Generator[str] | None = None
-        self._plan = RangePlan(self._items, self._place, unit_items)
+        self._plan = RangePlan(items, self._place, unit_items)
         self._offered = deque[Range]()
         self._own: _Own | None = None
         #: When what is next began to be waited for; None where it is not.
         self._waits_since: float | None = None
         #: True once what was read did not fit together: this worker reads alone.
         self._is_alone = False
-        reading.close()
         ledger.ranges.offer(unit, (), anew=True)
 
     @property
@@ -227,6 +235,16 @@ class SharedReading:
 
         `end` at the end of the file. Raises DuplicateCustomId.
         """
+        try:
+            self._look_at_file()
+            return self._add_shared(unit)
+        except (_Replaced, InvalidInput):
+            if not self._has_been_replaced():
+                raise
+            self._finish_own()
+            return self._add_opened(unit)
+
+    def _add_shared(self, unit: Unit) -> AddOutcome:
         outcome = self._add_ahead(unit)
         if outcome is not None:
             return outcome
@@ -238,26 +256,69 @@ class SharedReading:
 
         Raises DuplicateCustomId.
         """
+        try:
+            self._look_at_file()
+            return self._check_shared(should_stop)
+        except (_Replaced, InvalidInput):
+            if not self._has_been_replaced():
+                raise
+            is_at_end = self._opened.next_unit == self.next_unit
+            return is_at_end and self._opened.check(should_stop)
+
+    def _check_shared(self, should_stop: Callable[[], bool]) -> bool:
         if self._in_front is None:
             self._in_front = self._items_at(self._start).identifiers_in_front()
         is_last = take_slice(self._in_front, self._take_ids, should_stop)
         if is_last:
             self._guard.finish()
             self._refuse_suspects(should_stop)
+            self._look_at_file()  # what was read now was of the same file
         return is_last
 
     def has_changed(self) -> bool:
-        """Return True when there is another file, or it was written to."""
-        return self._items.state() != self._state
+        """Return True when the file was written to."""
+        return self._opened.has_changed()
 
     def close(self) -> None:
         """Close the files."""
+        self._opened.close()
         self._plan.close()
         if self._own is not None:
             self._own.reading.close()
             self._own = None
         if self._in_front is not None:
             self._in_front.close()
+
+    def _look_at_file(self) -> None:
+        """Raise _Replaced where another file has taken the place of this one."""
+        if self._has_been_replaced():
+            raise _Replaced
+
+    def _has_been_replaced(self) -> bool:
+        self._is_replaced = self._is_replaced or self._items.state().inode != self._inode
+        return self._is_replaced
+
+    def _add_opened(self, unit: Unit) -> AddOutcome:
+        """Add the next unit from the file that is open; those in front of it are read again."""
+        opened = self._opened
+        packed = opened.unit()
+        if packed is None:
+            return "end"
+        outcome: AddOutcome = "added"
+        if opened.next_unit == self.next_unit:
+            outcome = self._ledger.submissions.append(
+                self._job,
+                unit.job_id,
+                self.next_unit,
+                packed,
+                ingest_attempt=unit.attempt,
+                position=opened.position(),
+            )
+        if outcome == "added":
+            opened.advance()
+            if opened.next_unit > self.next_unit:
+                self._place = opened.place
+        return outcome
 
     def _add_ahead(self, unit: Unit) -> AddOutcome | None:
         """Add the next units that were read ahead; None where the next one was not."""
@@ -379,6 +440,7 @@ class SharedReading:
                 raise Stopped("asked to stop while an identifier was looked for")
 
         refuse_suspects(self._items_at(self._place).identifiers_in_front(), suspects, check)
+        self._look_at_file()
         suspects.clear()
 
     def _read_alone(self, unit: Unit) -> None:
@@ -398,6 +460,7 @@ class SharedReading:
         reading = RangeReading(self._job, self._source, self._roots, self._unit_items, place)
         if not reading.is_at(self._place):
             reading.close()
+            self._look_at_file()
             raise changed(self._source)
         return reading
 

@@ -9,7 +9,7 @@
 -- Guarantee: that of append.lua. No chunk goes through the caller, and what has become a unit is not read
 -- ahead any more. The caller names few units (seqd.ledger.ranges), so a call is short. Sent twice it adds
 -- each once.
-local MOST_MOVED_BYTES = 4194304  -- but for one unit, which may have more
+local MOST_MOVED_BYTES = 2097152  -- but for one unit, which may have more
 local id, attempt, first, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'units_done', 'pending_bytes', 'kind', 'tenant')
