@@ -207,6 +207,22 @@ def test_a_line_that_is_longer_than_a_range_is_read_by_one(
     assert chunks_in(environment, job_id) == chunks_by_one(path)
 
 
+def test_a_file_of_long_lines_alone_is_read_by_one(environment, readers, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_ranges, "UNIT_CHARS", 1_000)
+    monkeypatch.setattr(blobs, "UNIT_CHARS", 1_000)
+    path = tmp_path / "a.jsonl"
+    long = b"".join(json.dumps({"text": "long " * 300}).encode() + b"\n" for _ in range(100))
+    path.write_bytes(jsonl(100) + long)
+    job_id = shared(environment, readers, path)
+
+    while not environment.record(job_id).sealed:
+        readers[0].ingest_slice(job_id)
+        is_offered = environment.redis.exists(environment.keys.ranges(job_id))
+        assert not (is_offered and environment.record(job_id).units > 40)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
 @pytest.mark.parametrize("first", [0, 40, 150])
 @pytest.mark.parametrize("batch", [16, 65_536])
 def test_an_identifier_that_comes_twice_is_found_whoever_read_it(

@@ -45,6 +45,12 @@ RANGE_BYTES = 8 * 1024 * 1024
 RANGES_AHEAD = 16
 BYTES_AHEAD = 64 * 1024 * 1024
 
+#: Times in a row that nothing can be guessed, after which the ingest reads alone.
+MOST_BLIND_PLANS = 3
+
+#: Units that are read alone from one opening of the file.
+_ALL_UNITS = 2**62
+
 #: Seconds for which the ingest waits at most for a unit that another worker reads.
 LONGEST_WAIT_S = 5.0
 
@@ -221,6 +227,7 @@ class SharedReading:
         self._own: _Own | None = None
         #: When what is next began to be waited for; None where it is not.
         self._waits_since: float | None = None
+        self._blind_plans = 0
         #: True once what was read did not fit together: this worker reads alone.
         self._is_alone = False
         ledger.ranges.offer(unit, (), anew=True)
@@ -352,7 +359,8 @@ class SharedReading:
             return _Own(self._reading_at(taken.range.begins), taken, taken.range.units)
         # At the end of the file, or where only reading tells where the unit ends; or what was
         # offered is lost.
-        return _Own(self._reading_at(self._place), None, 1)
+        units = _ALL_UNITS if self._is_alone else 1
+        return _Own(self._reading_at(self._place), None, units)
 
     def _has_waited_long(self) -> bool:
         since = self._waits_since
@@ -376,8 +384,13 @@ class SharedReading:
         ):
             fresh.append(one)
         if fresh:
+            self._blind_plans = 0
             self._ledger.ranges.offer(unit, fresh)
             offered += fresh
+        elif not offered:
+            self._blind_plans += 1
+            if self._blind_plans == MOST_BLIND_PLANS:
+                self._read_alone(unit)
 
     def _read_on(self, unit: Unit, own: _Own) -> AddOutcome:
         """Read one unit of the own range: add it if it is the next one, else put it ahead."""
