@@ -17,13 +17,19 @@ LINES = 150_000
 
 
 @pytest.fixture(autouse=True)
-def model_that_computes_as_fast_as_a_file_is_read(monkeypatch, tmp_path: Path):
+def model_that_computes_faster_than_a_file_is_read(monkeypatch, tmp_path: Path):
     folder = shutil.copytree(worker_fixtures.PLUGIN, tmp_path / "plugin")
     source = (folder / "seqd_light.py").read_text()
-    changed = source.replace("\nUNIT_ITEMS = 8\n", "\nUNIT_ITEMS = 512\n")
-    changed = changed.replace("time.sleep(parameters.delay_ms / 1000)", "pass")
-    assert changed.count("pass") > source.count("pass") and "UNIT_ITEMS = 512" in changed
-    (folder / "seqd_light.py").write_text(changed)
+    for before, after in (
+        ("\nUNIT_ITEMS = 8\n", "\nUNIT_ITEMS = 512\n"),
+        (
+            "self._label(item, items, parameters, context)",
+            "Classification(label=item.text, score=1.0, truncated=False)",
+        ),
+    ):
+        assert source.count(before) == 1
+        source = source.replace(before, after)
+    (folder / "seqd_light.py").write_text(source)
     monkeypatch.setattr(worker_fixtures, "PLUGIN", folder)
 
 
@@ -36,11 +42,12 @@ def test_each_line_comes_once_when_a_worker_that_reads_is_killed(
     for worker in workers:
         worker.wait_until_ready()
     path = tmp_path / "many.jsonl"
-    path.write_text(
-        "".join(
-            json.dumps({"custom_id": f"c{n}", "text": f"text {n}"}) + "\n" for n in range(LINES)
-        )
-    )
+    # Two workers compute three times what one reads.
+    note = "a field that nobody asks for " * 20
+    with path.open("w") as file:
+        for n in range(LINES):
+            record = {"custom_id": f"c{n}", "text": f"text {n}", "note": note}
+            file.write(json.dumps(record) + "\n")
     job = empty_cluster.client().classify(FileSource(path=str(path)), model="echo")
     holder, readers = who_reads(empty_cluster, job.job_id)
 
