@@ -4,8 +4,9 @@
 --       number of items, and where in the file the next one begins.
 -- Keys: job hash, todo, leases, in, sizes, ahead, those of the queue, limits, memory, tenant.
 -- Returns: {'added', 1 when a wakeup is due, number of units}, which are fewer where one is not there (any
---          more), or where MOST_MOVED_BYTES have been moved; {'full', ...} when no more may wait; {'behind', 0, 0} when units before the first are
---          missing; {'ended', 0, 0} when the job takes no more input, or takes it from another attempt.
+--          more), or where MOST_MOVED_BYTES have been moved; {'full', ...} when no more may wait;
+--          {'behind', 0, 0} when units before the first are missing; {'ended', 0, 0} when the job takes no
+--          more input, or takes it from another attempt.
 -- Guarantee: that of append.lua. No chunk goes through the caller, and what has become a unit is not read
 -- ahead any more. The caller names few units (seqd.ledger.ranges), so a call is short. Sent twice it adds
 -- each once.
