@@ -154,6 +154,12 @@ class Settings(BaseSettings):
         description="Input, not compressed, that a worker takes at once; a unit that alone has "
         "more comes alone. A worker needs up to ten times as much memory for it.",
     )
+    shared_file_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=0,
+        description="Bytes left of a plain file of lines from which on workers that have nothing "
+        "to compute read it side by side; 0: one worker reads a file alone.",
+    )
     model_cache_bytes: int = Field(
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
     )

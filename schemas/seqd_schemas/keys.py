@@ -83,6 +83,21 @@ class Keys:
         """HASH unit → digest of the request and all input up to it; of jobs that are uploaded."""
         return f"{self.job(job_id)}:digests"
 
+    def ranges(self, job_id: str) -> str:
+        """HASH with a TTL: first unit → a range of the job's file that a worker may read ahead.
+
+        `UNITS TAKEN_AT TAKES WORKER POSITION`; WORKER is `-` while nobody reads it.
+        """
+        return f"{self.job(job_id)}:ranges"
+
+    def ahead(self, job_id: str) -> str:
+        """HASH with a TTL: units that were read ahead, until it is their turn.
+
+        UNIT → JSON of its `ItemChunk`, compressed; `UNIT place` → where it begins and ends; `UNIT
+        ids` → digests of its identifiers; `bytes` → those of all chunks.
+        """
+        return f"{self.job(job_id)}:ahead"
+
     def events(self, job_id: str) -> str:
         """STREAM: field `e` holds an `Event` as JSON."""
         return f"{self.job(job_id)}:events"
@@ -118,6 +133,10 @@ class Keys:
     def quarantined(self) -> str:
         """STRING: number of jobs put in quarantine so far."""
         return f"{self.prefix}:quarantined"
+
+    def offered_ranges(self) -> str:
+        """ZSET job → milliseconds: jobs of whose files ranges may be read, since."""
+        return f"{self.prefix}:ranges"
 
     def uploads(self) -> str:
         """ZSET job → milliseconds of its client's last sign of life: jobs that are uploaded."""

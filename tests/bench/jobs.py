@@ -17,6 +17,7 @@ from bench.daemon import TESTS, Peer, running
 from bench.report import Side, in_turn, latencies, ratios, row, say, warm_up
 from bench.texts import TEST_FILE, Reviews, reviews_of
 from seqd.errors import SeqdError
+from seqd.ledger.wakeup import broker_settings
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
@@ -59,7 +60,8 @@ class Jobs(Case):
         say("starting the daemon, Celery's worker and the clients")
         _publish_echo(Settings(data_dir=self.folder / "data"))
         daemon = self.daemon(self.slots, python_path=str(PLUGIN))
-        address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), daemon.endpoint.url)
+        broker = broker_settings(daemon.endpoint.url, daemon.settings)["broker_url"]
+        address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), str(broker))
         options = (*_CELERY, str(len(daemon.slots)))
         self.stack.enter_context(running("celery", self.folder / "celery.log", address, *options))
 

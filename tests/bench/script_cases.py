@@ -5,6 +5,7 @@ noted. It may be run again, so what it makes has names of its own.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 
 from bench.script_world import ROUTE, UNIT_ITEMS, World
@@ -18,6 +19,8 @@ from builders import (
     some_results,
 )
 from seqd.ledger.inbox import Entry
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import Log, queue_of
 
@@ -387,6 +390,46 @@ def ingest_of_a_large_file(world: World) -> None:
     assert world.watched.ingests.resume(unit, worker) is True  # enough is claimable
     world.redis.delete(f"{key}:todo")
     assert isinstance(world.watched.ingests.resume(unit, worker), Unit)
+
+
+@case("a large file that others read ahead", "offer_ranges", "take_range", "release_range",
+      "read_ahead", "append_ahead")  # fmt: skip
+def ranges_of_a_large_file(world: World) -> None:
+    version = world.number()
+    name = world.large_job(version=version, sealed=0, state="running")
+    key, ranges = world.keys.job(name), world.watched.ranges
+    for _ in range(7):  # of which this worker can read nothing
+        other = world.large_job(sealed=0, state="running")
+        place = IngestPosition(world.units, world.units * UNIT_ITEMS, 0, 0, 1, 1, 0)
+        assert ranges.offer(_holds_ingest(world, other), [Range(place, 8)])
+    unit = _holds_ingest(world, name)
+    places = [
+        IngestPosition(world.units + at, (world.units + at) * UNIT_ITEMS, at, at, 1, 1, 0)
+        for at in range(0, 8 * 17, 8)
+    ]
+    assert ranges.offer(unit, [Range(place, 8) for place in places[:16]])
+    queues = [queue_of(ROUTE, version)]
+    taken = ranges.take("reads", queues)
+    assert taken is not None
+    ranges.release(taken, "reads")
+    taken = ranges.take("reads", queues)
+    assert taken is not None
+    blob, digests, rows = bytes(500_000), bytes(8 * UNIT_ITEMS), []
+    for at in range(8):
+        begins = replace(places[0], units=places[0].units + at)
+        ends = replace(begins, units=begins.units + 1, entries=begins.entries + UNIT_ITEMS)
+        assert ranges.put(taken, "reads", ReadUnit(begins, ends), blob, digests) == "read"
+        rows.append((UNIT_ITEMS, ends))
+    world.redis.hset(key, "pending_bytes", 0)
+    assert ranges.append(unit, world.units, rows)[0] == "added"
+    world.redis.unlink(world.keys.offered_ranges())
+
+
+def _holds_ingest(world: World, name: str) -> Unit:
+    """Let a worker hold the ingest of a job."""
+    world.redis.hset(f"{world.keys.job(name)}:leases", "ingest", "1 holds")
+    world.redis.hset(f"{world.keys.job(name)}:attempts", "ingest", 1)
+    return Unit(name, "ingest", 1, 0, b"", started_job=False)
 
 
 @case("256 jobs, all overdue; and all completed", "ended")

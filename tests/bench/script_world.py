@@ -229,7 +229,7 @@ class World:
         for name in self._large:
             self.redis.hset(self.keys.job(name), "held_by", "nobody")
             self.redis.unlink(self.keys.job(name))
-            for part in [*_CONTENTS, "leases", "events", "deltas", "crashes", "parts", "faults"]:
+            for part in [*_CONTENTS, *_OTHER_PARTS]:
                 self.redis.unlink(f"{self.keys.job(name)}:{part}")
             self.redis.zrem(self.keys.open_jobs(), name)
             self.redis.zrem(self.keys.deadlines(), name)
@@ -260,6 +260,9 @@ def _write_hash(value: str | int | bytes, redis: Redis, key: str, units: Sequenc
 def _write_ranks(redis: Redis, key: str, units: Sequence[str]) -> None:
     redis.zadd(key, {unit: int(unit) for unit in units})
 
+
+#: Keys of a job beside those.
+_OTHER_PARTS = ("leases", "events", "deltas", "crashes", "parts", "faults", "ranges", "ahead")
 
 #: What the keys of a large job hold.
 _CONTENTS: dict[str, Callable[[Redis, str, Sequence[str]], None]] = {

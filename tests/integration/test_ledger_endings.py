@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,7 +21,9 @@ from builders import (
 )
 from ledger_fixtures import BRIEFLY_S, CLASSIFY, GENERATE, ROUTES, Environment, queues_of
 from seqd.errors import UnknownJob
-from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.blobs import pack, split_chunk, unpack_items
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import (
     Cancelled,
@@ -352,6 +355,22 @@ def test_the_newest_jobs_come_first_and_those_that_are_gone_do_not_count(
     assert environment.ledger.jobs.newest(0) == []
 
 
+def read_ahead(environment: Environment) -> None:
+    """Have a worker read the first unit of a file that another worker ingests."""
+    job = a_generate_job(source=FileSource(path="/data/a.jsonl"))
+    environment.submit(job)
+    unit = environment.claim_unit(routes=(GENERATE,))
+    begins = IngestPosition(
+        units=0, entries=0, offset=0, line=0, file_bytes=9, modified_ns=1, checksum=0
+    )
+    ranges = environment.ledger.ranges
+    ranges.offer(unit, [Range(begins, 1)])
+    taken = ranges.take("worker-b", queues_of((GENERATE,)))
+    assert taken is not None
+    read = ReadUnit(begins, replace(begins, units=1, entries=2, offset=9, line=2))
+    assert ranges.put(taken, "worker-b", read, pack(a_chunk()), b"") == "read"
+
+
 def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment: Environment,
 ) -> None:
@@ -385,6 +404,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.queue_wakeup(CLASSIFY)
     environment.submit_units(1, a_classify_job(priority="bulk"))
     environment.claim()
+    read_ahead(environment)
     damaged = environment.submit_units(1, a_generate_job())
     environment.redis.set(environment.keys.job(damaged), "a string")
     environment.claim(routes=(GENERATE,))

@@ -5,7 +5,8 @@ every identifier, in sorted runs that grow by merging. Used wherever a job's ite
 from their start; knows nothing of where they come from.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from seqd.errors import DuplicateCustomId
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Identifiers that are kept as they are before they are hashed and sorted, all at once.
 BATCH_IDS = 65_536
+
+#: Bytes of the digest of an identifier that another process made.
+DIGEST_BYTES = 8
 
 #: Hashes in a run that is merged no further, so that merging needs 16 MiB at the most.
 MAX_RUN_HASHES = 2**20
@@ -47,7 +51,7 @@ class DuplicateGuard:
     def __init__(self, first_index: int = 0) -> None:
         """`first_index` is the number of entries in front of the first that is taken."""
         self._pending: dict[str, int] = {}
-        self._runs: list[Hashes] = []
+        self._runs = _Runs()
         self._count = first_index
         self._other = "an earlier entry"
 
@@ -79,22 +83,92 @@ class DuplicateGuard:
         count = len(self._pending)
         hashes = np.fromiter(map(hash, self._pending), dtype=np.int64, count=count)  # (batch,)
         hashes.sort()
-        for run in self._runs:
-            self._refuse_common(hashes, run)
-        self._runs.append(hashes)
+        if seen := self._runs.add(hashes):
+            custom_id = next(name for name in self._pending if hash(name) in seen)
+            raise _duplicate(custom_id, self._other, self._pending[custom_id])
         self._pending = {}
-        self._merge()
 
-    def _refuse_common(self, hashes: "Hashes", run: "Hashes") -> None:
-        """Look each new hash up in a run; both are sorted."""
-        places = run.searchsorted(hashes)  # (batch,) → place in the run
-        places[places == len(run)] = 0
-        common = hashes[run[places] == hashes]
-        if not len(common):
+
+class DigestGuard:
+    """Takes identifiers as digests, which are the same in every process, in any order.
+
+    Digests may be the same where identifiers are not, also since somebody made them so: `suspects`
+    are those that came twice, and `refuse_suspects` looks for what they stand for.
+    """
+
+    def __init__(self) -> None:
+        self._pending = list[bytes]()
+        self._pending_bytes = 0
+        self._runs = _Runs()
+        self.suspects = set[int]()
+
+    def add(self, digests: bytes) -> None:
+        """Take what `digests_of` returned."""
+        if digests:
+            self._pending.append(digests)
+        self._pending_bytes += len(digests)
+        if self._pending_bytes >= BATCH_IDS * DIGEST_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Check those that are still waiting."""
+        if not self._pending:
             return
-        seen = set(common.tolist())
-        custom_id = next(name for name in self._pending if hash(name) in seen)
-        raise _duplicate(custom_id, self._other, self._pending[custom_id])
+        import numpy as np
+
+        digests = np.frombuffer(b"".join(self._pending), dtype=np.int64)
+        self._pending, self._pending_bytes = [], 0
+        hashes = np.sort(digests)  # (batch,)
+        self.suspects |= set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        self.suspects |= self._runs.add(hashes)
+
+
+def digests_of(custom_ids: Iterable[str]) -> bytes:
+    """Return digests of identifiers, `DIGEST_BYTES` each, one behind the other."""
+    return b"".join(
+        blake2b(custom_id.encode(), digest_size=DIGEST_BYTES).digest() for custom_id in custom_ids
+    )
+
+
+def refuse_suspects(
+    custom_ids: Iterable[str], suspects: set[int], check: Callable[[], None]
+) -> None:
+    """Raise DuplicateCustomId where an identifier comes twice of which the digest is a suspect.
+
+    `custom_ids` are all from the start on. Calls `check` from time to time, which may raise.
+    """
+    import numpy as np
+
+    wanted = {np.int64(suspect).tobytes() for suspect in suspects}
+    seen = dict[str, int]()
+    for number, custom_id in enumerate(custom_ids, start=1):
+        if not number % 4_096:
+            check()
+        if digests_of((custom_id,)) in wanted:
+            first = seen.setdefault(custom_id, number)
+            if first != number:
+                raise _duplicate(custom_id, f"entry {first:,}", number)
+
+
+class _Runs:
+    """Sorted runs of hashes that grow by merging."""
+
+    def __init__(self) -> None:
+        self._runs: list[Hashes] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._runs)
+
+    def add(self, hashes: "Hashes") -> set[int]:
+        """Add hashes that are sorted; return those that were there before."""
+        seen = set[int]()
+        for run in self._runs:
+            places = run.searchsorted(hashes)  # (batch,) → place in the run
+            places[places == len(run)] = 0
+            seen |= set(hashes[run[places] == hashes].tolist())
+        self._runs.append(hashes)
+        self._merge()
+        return seen
 
     def _merge(self) -> None:
         """Join the last two runs as long as they are alike in size: log-structured."""

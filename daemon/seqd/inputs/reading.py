@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from seqd.errors import InvalidInput
 from seqd.inputs.items import ItemRules
-from seqd.inputs.paths import check_path, format_of, locate, shown
-from seqd.inputs.records import Value, reader_of
+from seqd.inputs.paths import check_path, compression_of, format_of, locate, shown
+from seqd.inputs.records import LinesReader, Value, entry_ends, reader_of
 from seqd.inputs.streams import START, FilePosition
 from seqd_schemas import FileSource, Item, RefusedItem
 
@@ -74,6 +74,20 @@ class FileItems:
     def position(self) -> FilePosition:
         """Where the entry behind the last one begins."""
         return self._reader.position
+
+    @property
+    def has_line_entries(self) -> bool:
+        """True where an entry is a line of a plain file, so that reading can begin at any."""
+        return isinstance(self._reader, LinesReader) and compression_of(self._path) is None
+
+    @property
+    def has_unique_ids(self) -> bool:
+        """True where no two entries can have the same identifier."""
+        return self._reader.has_unique_ids
+
+    def ends(self) -> Generator[FilePosition]:
+        """Yield where each entry behind `start` ends, and read no more of it; of lines only."""
+        return entry_ends(self._path, self._start)
 
     def state(self) -> FileState:
         """Return what is at the path now; all 0 where nothing is there any more."""

@@ -7,7 +7,7 @@ it.
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
@@ -195,6 +195,14 @@ class LinesReader(RecordReader[bytes | BadEntry]):
     def value(self, raw: bytes | BadEntry) -> str | Mapping[str, object]:
         """Decode the line, without its end."""
         return _decode(raw)
+
+
+def entry_ends(path: Path, start: FilePosition) -> Generator[FilePosition]:
+    """Yield where each entry of a file of lines ends, behind `start`."""
+    for line in read_lines(path, start):
+        number, content, end = line
+        if isinstance(content, BadEntry) or not content.isspace():
+            yield FilePosition(end, number)
 
 
 class JsonlReader(LinesReader):

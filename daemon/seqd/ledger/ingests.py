@@ -25,6 +25,9 @@ KEEP_S = 10.0
 #: Claimable units of a job that are enough for now, as many as a slice adds.
 ENOUGH_UNITS = 32
 
+#: Fewer say that units are computed as fast as they are read.
+FEW_UNITS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class IngestPosition:
@@ -46,6 +49,23 @@ class IngestPosition:
         """Return it as the field `ingest_position` of a job's hash has it."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
+    @classmethod
+    def parse(cls, text: bytes) -> "IngestPosition | None":
+        """Return what `to_stored` wrote; None for anything else."""
+        try:
+            return cls.of_row(json.loads(text))
+        except ValueError:
+            return None
+
+    @classmethod
+    def of_row(cls, row: object) -> "IngestPosition | None":
+        """Return the position that an object of JSON is; None for anything else."""
+        if not isinstance(row, dict):
+            return None
+        numbers = [row.get(field.name) for field in fields(cls)]
+        whole = [number for number in numbers if type(number) is int and number >= 0]
+        return cls(*whole) if len(whole) == len(numbers) else None
+
 
 class Ingests:
     """The workers' side of ingests, beside their claims and what they append."""
@@ -54,6 +74,8 @@ class Ingests:
         self._redis = redis
         self._scripts = scripts
         self._settings = settings
+        #: Claimable units of the job that `resume` leased last.
+        self.claimable_units = 0
 
     def keep(self, unit: Unit) -> bool:
         """Release an ingest and keep it for its worker; False when it was not ours any more."""
@@ -71,7 +93,7 @@ class Ingests:
         outcome = as_text(reply[0])
         if outcome != "leased":
             return outcome == "wait"
-        attempt, crashes = as_int(reply[1]), as_int(reply[2])
+        attempt, crashes, self.claimable_units = (as_int(number) for number in reply[1:])
         return replace(unit, attempt=attempt, crashes=crashes, started_job=False)
 
     def position(self, job_id: str) -> IngestPosition | None:
@@ -83,14 +105,4 @@ class Ingests:
         with redis_errors(self._redis):
             key = self._settings.keys.job(job_id)
             text = cast(bytes | None, self._redis.hget(key, "ingest_position"))
-        return _position(text) if text else None
-
-
-def _position(text: bytes) -> IngestPosition | None:
-    try:
-        row = json.loads(text)
-        numbers = [row[field.name] for field in fields(IngestPosition)]
-    except (ValueError, KeyError, TypeError):
-        return None
-    is_sound = all(type(number) is int and number >= 0 for number in numbers)
-    return IngestPosition(*numbers) if is_sound else None
+        return IngestPosition.parse(text) if text else None

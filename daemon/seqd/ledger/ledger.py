@@ -15,6 +15,7 @@ from seqd.ledger.submissions import Submissions
 if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
+    from seqd.ledger.ranges import Ranges
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
 
@@ -55,6 +56,13 @@ class Ledger:
         from seqd.ledger.ingests import Ingests
 
         return Ingests(self.redis, self._scripts, self._settings)
+
+    @cached_property
+    def ranges(self) -> "Ranges":
+        """Ranges of files that several workers read, which a client does not import."""
+        from seqd.ledger.ranges import Ranges
+
+        return Ranges(self.redis, self._scripts, self._settings, self._notify)
 
     @cached_property
     def inbox(self) -> "InboxStream":

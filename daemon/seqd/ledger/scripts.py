@@ -32,6 +32,7 @@ SHARED = (
     "fair_queueing",
     "events",
     "leases",
+    "input",
     "clock",
     "small_jobs",
     "warnings",

@@ -199,6 +199,8 @@ class Work:
         self._scripts = scripts
         self._settings = settings
         self._notify = notify
+        #: True where the last claim found nothing, and ranges of files are offered to be read.
+        self.are_ranges_offered = False
 
     def claim(self, worker: str, queues: Sequence[str]) -> Claim | None:
         """Lease the next units of the queues for `lease_s` seconds; None when there are none.
@@ -208,11 +210,13 @@ class Work:
         claim of several units inflates to `max_claim_bytes` at most, by what it states.
         """
         later, most_bytes = 0, self._settings.max_claim_bytes
+        self.are_ranges_offered = False
         while later < MOST_LATER:
             reply = as_list(self._call("claim", worker, self._lease_ms, most_bytes, *queues))
             for route in as_list(reply[0]):
                 self._notify(as_text(route))
-            if len(reply) == 1:
+            if len(reply) <= 2:
+                self.are_ranges_offered = len(reply) == 2
                 return None
             try:
                 return _claim(reply)

@@ -34,6 +34,7 @@ from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
 from seqd.worker.faults import sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
+from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
 from seqd.worker.liveness import start_heartbeats
 from seqd.worker.logs import (
@@ -79,6 +80,7 @@ class WorkLoop:
         self._items = ItemRunner(context)
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
+        self._ranges = RangeReader(context, settings)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
@@ -113,6 +115,9 @@ class WorkLoop:
                 self._ingest.close()
                 if self._has_new_versions():
                     continue
+                if self._has_read_range():
+                    is_idle = False
+                    continue
                 if self._ingest.has_kept:
                     # Nobody would wake this worker when it is time to read on.
                     sleep(INGEST_POLL_S)
@@ -134,6 +139,13 @@ class WorkLoop:
             self._enter(WorkerState.READY)
             if is_idle:
                 self._wakeups.pass_on()
+
+    def _has_read_range(self) -> bool:
+        """Read a range of a file that another worker ingests, where there is nothing to compute."""
+        if not self._context.ledger.work.are_ranges_offered:
+            return False
+        self._enter(WorkerState.BUSY)
+        return self._ranges.read_one()
 
     def _resumed_ingest(self) -> Claim | None:
         """Claim an ingest again that was kept for this worker, if it is time to read on."""

@@ -24,10 +24,12 @@ from seqd.errors import (
     UserError,
 )
 from seqd.inputs.paths import require_root
+from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import reading_fault, sentence_of
+from seqd.worker.ingest_ranges import AddOutcome, SharedReading
 from seqd.worker.ingest_reading import FileReading, Reading, SweepReading
 from seqd_schemas import FileSource, Job, SweepJob
 
@@ -64,8 +66,10 @@ class Ingest:
     def __init__(self, context: WorkerContext, settings: Settings) -> None:
         self._context = context
         self._settings = settings
-        self._readings: OrderedDict[str, Reading] = OrderedDict()
+        self._readings: OrderedDict[str, Reading | SharedReading] = OrderedDict()
         self._kept: dict[str, _Kept] = {}
+        #: The job that was resumed last, if its units are computed as fast as they are read.
+        self._dry_job = ""
 
     @property
     def has_kept(self) -> bool:
@@ -82,6 +86,8 @@ class Ingest:
             resumed = self._context.ledger.ingests.resume(unit, self._context.identity.name)
             if isinstance(resumed, Unit):
                 del self._kept[job_id]
+                is_dry = self._context.ledger.ingests.claimable_units < FEW_UNITS
+                self._dry_job = job_id if is_dry else ""
                 return replace(kept.claim, units=(resumed,))
             if resumed:
                 kept.ask_at = now + ASK_S
@@ -143,25 +149,20 @@ class Ingest:
             )
 
     def _run_slice(self, claim: Claim, unit: Unit) -> None:
-        ledger, job = self._context.ledger, claim.job
+        job = claim.job
         reading = self._open(job, unit)
         wait_s = 0.0
         for _ in range(SLICE_UNITS):
             if self._context.should_stop():
                 break
-            packed = reading.unit()
-            if packed is None:
+            outcome = self._add_next(job, unit, reading)
+            if outcome == "end":
                 if reading.check(self._context.should_stop) and self._sealed(job, unit, reading):
                     return
                 break
-            outcome = ledger.submissions.append(
-                job,
-                unit.job_id,
-                reading.next_unit,
-                packed,
-                ingest_attempt=unit.attempt,
-                position=reading.position(),
-            )
+            if outcome == "waits":
+                wait_s = ASK_S
+                break
             if outcome == "full":
                 wait_s = FULL_WAIT_S
                 break
@@ -172,19 +173,37 @@ class Ingest:
             if outcome == "ended":
                 self._forget(unit)
                 raise LeaseLost(f"Job {unit.job_id} takes no more input.")
-            reading.advance()
         self._keep_or_release(claim, unit, wait_s)
+
+    def _add_next(self, job: Job, unit: Unit, reading: Reading | SharedReading) -> AddOutcome:
+        """Add the next unit, or several that others have read; `end` where there is none."""
+        if isinstance(reading, SharedReading):
+            return reading.add_next(unit)
+        packed = reading.unit()
+        if packed is None:
+            return "end"
+        outcome = self._context.ledger.submissions.append(
+            job,
+            unit.job_id,
+            reading.next_unit,
+            packed,
+            ingest_attempt=unit.attempt,
+            position=reading.position(),
+        )
+        if outcome == "added":
+            reading.advance()
+        return outcome
 
     def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
         """Have the unit kept for this worker while the file is open here, else release it."""
         ledger = self._context.ledger
-        is_open = isinstance(self._readings.get(unit.job_id), FileReading)
+        is_open = isinstance(self._readings.get(unit.job_id), FileReading | SharedReading)
         if not is_open or len(self._kept) >= MAX_OPEN or self._context.should_stop():
             ledger.work.release_unit(unit, wait_s=wait_s)
         elif ledger.ingests.keep(unit):
             self._kept[unit.job_id] = _Kept(claim, monotonic() + wait_s)
 
-    def _sealed(self, job: Job, unit: Unit, reading: Reading) -> bool:
+    def _sealed(self, job: Job, unit: Unit, reading: Reading | SharedReading) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""
         self._forget(unit)
         submissions = self._context.ledger.submissions
@@ -197,7 +216,7 @@ class Ingest:
             self._context.job_finished(unit.job_id)
         return True
 
-    def _open(self, job: Job, unit: Unit) -> Reading:
+    def _open(self, job: Job, unit: Unit) -> Reading | SharedReading:
         """Go on in the input that is open; else open it at the first new unit."""
         record = self._context.ledger.jobs.get(unit.job_id)
         known = self._readings.pop(unit.job_id, None)
@@ -205,10 +224,27 @@ class Ingest:
             if known is not None:
                 known.close()
             known = self._opened(job, unit, record.unit_items, record.units)
+        is_dry, self._dry_job = unit.job_id == self._dry_job, ""
+        if is_dry and isinstance(known, FileReading) and self._can_be_shared(known):
+            known = self._shared(job, unit, known, record.unit_items)
         self._readings[unit.job_id] = known
         if len(self._readings) > MAX_OPEN:
             self._readings.popitem(last=False)[1].close()
         return known
+
+    def _can_be_shared(self, reading: FileReading) -> bool:
+        """Return True where others can read parts of a file, and enough of it is left."""
+        least = self._settings.shared_file_bytes
+        return (
+            reading.has_line_entries and reading.next_unit > 0 and 0 < least <= reading.bytes_left
+        )
+
+    def _shared(self, job: Job, unit: Unit, reading: FileReading, unit_items: int) -> SharedReading:
+        """Go on with the help of other workers, which have less to compute than they could."""
+        roots, worker = self._settings.input_roots or (), self._context.identity.name
+        return SharedReading(
+            self._context.ledger, worker, job, unit, reading, roots=roots, unit_items=unit_items
+        )
 
     def _opened(self, job: Job, unit: Unit, unit_items: int, units: int) -> Reading:
         if isinstance(job, SweepJob):

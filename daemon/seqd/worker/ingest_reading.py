@@ -7,6 +7,7 @@ their records, before the input is declared complete.
 
 import zlib
 from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import START, FilePosition
 from seqd.ledger.blobs import PackedChunk, chunks_of
 from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import ReadUnit, joined_checksum
 from seqd_schemas import FileSource, Item, ItemChunk, RefusedItem, SweepJob
 
 #: Identifiers that are read in one slice, in about half a second, and between two looks at whether
@@ -33,8 +35,9 @@ _CHECKED_BYTES = 4_096
 class Reading(Protocol):
     """Input that is open between two slices."""
 
-    #: Number of the unit that `unit` returns.
-    next_unit: int
+    @property
+    def next_unit(self) -> int:
+        """Number of the unit that `unit` returns."""
 
     def unit(self) -> PackedChunk | None:
         """Return the next unit, the same until `advance`; None at the end of the input."""
@@ -53,6 +56,19 @@ class Reading(Protocol):
 
     def close(self) -> None:
         """Close the file; nothing more is asked for."""
+
+
+class IdGuard(Protocol):
+    """Takes the identifiers of entries as they are read."""
+
+    def add(self, custom_id: str) -> None:
+        """Take one more."""
+
+    def finish(self) -> None:
+        """Take note that all were taken."""
+
+    def go_back(self) -> None:
+        """Take those in front of the others next."""
 
 
 class SweepReading:
@@ -100,20 +116,31 @@ class FileReading:
         allow_empty: bool,
         unit_items: int,
         start: IngestPosition | None = None,
+        guard: IdGuard | None = None,
     ) -> None:
-        """`start` is what was stored with the unit in front; None for the start of the file."""
-        place = START if start is None else FilePosition(start.offset, start.line)
+        """`start` is what was stored with the unit in front; None for the start of the file.
+
+        `guard` takes the identifiers; by default one that refuses what comes twice.
+        """
+        position = START if start is None else FilePosition(start.offset, start.line)
         self._source = source
-        self._items = FileItems(source, roots=roots, allow_empty=allow_empty, start=place)
+        self._items = FileItems(source, roots=roots, allow_empty=allow_empty, start=position)
         self._state = self._items.state()
-        self._entry_count = 0 if start is None else start.entries
-        self._guard = DuplicateGuard(self._entry_count)
+        #: What is in front of the next unit.
+        self.place = IngestPosition(
+            units=0 if start is None else start.units,
+            entries=0 if start is None else start.entries,
+            offset=position.offset,
+            line=position.line,
+            file_bytes=self._state.size_bytes,
+            modified_ns=self._state.modified_ns,
+            checksum=0 if start is None else start.checksum,
+        )
+        self._guard = guard or DuplicateGuard(self.place.entries)
         self._in_front: Generator[str] | None = None
-        self._begins_inside = place != START
-        self._chunks = chunks_of(self._guarded(), unit_items, self._entry_count)
+        self._begins_inside = position != START
+        self._chunks = chunks_of(self._guarded(), unit_items, self.place.entries)
         self._waiting: PackedChunk | None = None
-        self._checksum = 0 if start is None else start.checksum
-        self.next_unit = 0 if start is None else start.units
 
     @classmethod
     def opened(
@@ -145,7 +172,8 @@ class FileReading:
             return reading._skip_to(units)
         # Perhaps a copy on another machine, with a time of its own: its units tell.
         reading = at(None)._skip_to(stored.units)
-        if reading._checksum != stored.checksum or reading._entry_count != stored.entries:
+        place = reading.place
+        if place.checksum != stored.checksum or place.entries != stored.entries:
             raise changed(source)
         return reading._skip_to(units)
 
@@ -154,26 +182,47 @@ class FileReading:
         self._waiting = self._waiting or _packed(next(self._chunks, None))
         return self._waiting
 
-    def position(self) -> str:
-        """Return where the unit behind the next one begins."""
+    @property
+    def next_unit(self) -> int:
+        """Number of the next unit."""
+        return self.place.units
+
+    @property
+    def has_line_entries(self) -> bool:
+        """True where any part of the file can be read alone."""
+        return self._items.has_line_entries
+
+    @property
+    def has_unique_ids(self) -> bool:
+        """True where no two entries can have the same identifier."""
+        return self._items.has_unique_ids
+
+    @property
+    def bytes_left(self) -> int:
+        """Bytes of a plain file that are not in units yet."""
+        return self.place.file_bytes - self.place.offset
+
+    def read_unit(self) -> ReadUnit:
+        """Return where the next unit begins and ends."""
         assert self._waiting is not None, "there is a unit"
         offset, line = self._items.position
-        return IngestPosition(
-            units=self.next_unit + 1,
-            entries=self._entry_count + self._waiting.size,
+        ends = replace(
+            self.place,
+            units=self.place.units + 1,
+            entries=self.place.entries + self._waiting.size,
             offset=offset,
             line=line,
-            file_bytes=self._state.size_bytes,
-            modified_ns=self._state.modified_ns,
-            checksum=_checksum(self._checksum, self._waiting),
-        ).to_stored()
+            checksum=_checksum(self._waiting),
+        )
+        return ReadUnit(replace(self.place, checksum=0), ends)
+
+    def position(self) -> str:
+        """Return where the unit behind the next one begins."""
+        return self._end().to_stored()
 
     def advance(self) -> None:
         """Go on to the unit behind."""
-        assert self._waiting is not None, "there is a unit"
-        self._checksum = _checksum(self._checksum, self._waiting)
-        self._entry_count += self._waiting.size
-        self._waiting, self.next_unit = None, self.next_unit + 1
+        self.place, self._waiting = self._end(), None
 
     def check(self, should_stop: Callable[[], bool]) -> bool:
         """Check the identifiers in front, of which others saw the units come.
@@ -183,16 +232,10 @@ class FileReading:
         if self._in_front is None:
             self._in_front = self._items.identifiers_in_front()
             self._guard.go_back()
-        for _ in range(0, SLICE_IDS, _CHECK_IDS):
-            if should_stop():
-                return False
-            some = list(islice(self._in_front, _CHECK_IDS))
-            for custom_id in some:
-                self._guard.add(custom_id)
-            if len(some) < _CHECK_IDS:
-                self._guard.finish()
-                return True
-        return False
+        is_last = take_slice(self._in_front, self._take_ids, should_stop)
+        if is_last:
+            self._guard.finish()
+        return is_last
 
     def has_changed(self) -> bool:
         """Return True when the open file was written to.
@@ -207,6 +250,14 @@ class FileReading:
         self._chunks.close()
         if self._in_front is not None:
             self._in_front.close()
+
+    def _take_ids(self, custom_ids: list[str]) -> None:
+        for custom_id in custom_ids:
+            self._guard.add(custom_id)
+
+    def _end(self) -> IngestPosition:
+        ends = self.read_unit().ends
+        return replace(ends, checksum=joined_checksum(self.place.checksum, ends.checksum))
 
     def _skip_to(self, unit: int) -> "FileReading":
         while self.next_unit < unit:
@@ -232,11 +283,27 @@ def changed(source: FileSource) -> InvalidInput:
     )
 
 
+def take_slice(
+    custom_ids: Iterator[str],
+    take: Callable[[list[str]], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Hand over identifiers, as many as one slice reads; True when those were the last."""
+    for _ in range(0, SLICE_IDS, _CHECK_IDS):
+        if should_stop():
+            return False
+        some = list(islice(custom_ids, _CHECK_IDS))
+        take(some)
+        if len(some) < _CHECK_IDS:
+            return True
+    return False
+
+
 def _packed(chunk: ItemChunk | None) -> PackedChunk | None:
     return None if chunk is None else PackedChunk(chunk)
 
 
-def _checksum(before: int, unit: PackedChunk) -> int:
+def _checksum(unit: PackedChunk) -> int:
     content = unit.entries
     ends = content[:_CHECKED_BYTES] + content[-_CHECKED_BYTES:]
-    return zlib.crc32(b"%d %d " % (unit.size, len(content)) + ends, before)
+    return zlib.crc32(b"%d %d " % (unit.size, len(content)) + ends)

@@ -35,17 +35,8 @@ end
 local items = job[6] == 'train' and 0 or tonumber(size)
 if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
 
-redis.call('HSET', key .. ':in', unit, blob)
 if digest ~= '' then
   redis.call('HSET', key .. ':digests', unit, digest)
   redis.call('HSET', key, 'input_digest', digest)
 end
-redis.call('HINCRBY', key, 'units', 1)
-if position ~= '' then redis.call('HSET', key, 'ingest_position', position) end
-redis.call('HINCRBY', key, 'pending_bytes', #blob)
-charge(job[7], 0, items, #blob)
--- The chunks of a training set are not work of their own: they wait for the unit `train`.
-if job[6] == 'train' then return {'added', 0} end
-redis.call('HSET', key .. ':sizes', unit, size)
-redis.call('HINCRBY', key, 'total', size)
-return {'added', needs_wakeup(make_claimable(id, unit)) and 1 or 0}
+return {'added', add_unit(id, unit, blob, size, job[6], job[7], position) and 1 or 0}

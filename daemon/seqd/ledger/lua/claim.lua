@@ -3,11 +3,12 @@
 -- ARGV: prefix, worker, milliseconds of the lease, bytes that the input of a claim may inflate to, then
 --       the queues that the worker can run.
 -- Keys: queues, queue, groups, group, jobs, virtual times, worker's classes, job hash, todo, leases,
---       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, and
+--       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
 --          attempt, crashes, blob or '', 1 when it started its job, its faults or '', how its last
---          worker died or ''}, the last two where there are any; {routes to notify} for no work.
+--          worker died or ''}, the last two where there are any; {routes to notify} for no work, {routes to
+--          notify, 1} where ranges of files are offered meanwhile.
 -- Guarantee: a unit is with one worker at a time; its attempt number is higher than any before.
 -- Classes share a worker by weight, tenants of a class by fair queueing, a tenant's jobs by fair
 -- queueing among themselves: see shared/fair_queueing.lua. Small units of one group come together
@@ -435,7 +436,9 @@ if not ok then error(failure, 0) end
 
 -- Routes that have more claimable units: the caller notifies one more worker for each.
 local reply = {routes_to_notify(with_work)}
-if #claimed > 0 then
+if #claimed == 0 then
+  reply[2] = redis.call('EXISTS', offered_key()) == 1 and 1 or nil
+else
   reply[2], reply[3] = request, version
   for _, unit in ipairs(claimed) do reply[#reply + 1] = unit end
 end

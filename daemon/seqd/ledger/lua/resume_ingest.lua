@@ -3,7 +3,7 @@
 -- ARGV: prefix, job, worker, attempt that had it kept, milliseconds of the lease, claimable units of
 --       the job that are enough, milliseconds for which it is kept on where they are.
 -- Keys: job hash, todo, leases, attempts, crashes, timers, worker leases.
--- Returns: {'leased', attempt, crashes}; {'wait'} while enough is claimable, or the job has as many units
+-- Returns: {'leased', attempt, crashes, claimable units}; {'wait'} while enough is claimable, or the job has as many units
 --          under way as it may: the unit is kept on; {'lost'} when it is not kept for the worker any more,
 --          or the job is paused or ended.
 -- Guarantee: the attempt number is higher than any before. Sent twice it leases once.
@@ -11,7 +11,8 @@ local id, worker, attempt, lease_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonum
 local key, member = job_key(id), ARGV[2] .. ' ingest'
 local held, holder = lease_of(key, 'ingest')
 local function leased(number)
-  return {'leased', number, tonumber(redis.call('HGET', key .. ':crashes', 'ingest') or '0')}
+  return {'leased', number, tonumber(redis.call('HGET', key .. ':crashes', 'ingest') or '0'),
+    redis.call('ZCARD', key .. ':todo')}
 end
 if held then
   return held == attempt + 1 and holder == worker and leased(held) or {'lost'}

@@ -3,8 +3,8 @@
 -- ARGV: prefix, job, number of units that the caller added, digest of the request and of all its
 --       input ('' for none), token of the upload that sent it ('' for none), attempt of the unit
 --       `ingest` ('' for none).
--- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, those of the queue,
---       tenant.
+-- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, ranges, ahead, offered ranges, those
+--       of the queue, tenant.
 -- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
 --          acknowledged and lost; {'not_owner', 0} when another upload owns the job; {'ended', 0} when
 --          the job takes no more input, or takes it from another attempt of the ingest.
@@ -19,7 +19,10 @@ if job[2] == '1' then return {(job[6] or digest) == digest and 'sealed' or 'not_
 if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', 0} end
 if (job[5] or '') ~= owner then return {'not_owner', 0} end
 if job[3] ~= units then return {'behind', 0} end
-if ingest ~= '' then drop_lease(id, 'ingest') end
+if ingest ~= '' then
+  forget_ranges(id)
+  drop_lease(id, 'ingest')
+end
 redis.call('HSET', key, 'sealed', 1)
 redis.call('HDEL', key, 'owner', 'ingest_position', 'ingest_for')
 redis.call('ZREM', PREFIX .. ':uploads', id)

@@ -80,6 +80,7 @@ local function end_job(id, state, body, job, fields)
   dequeue_job(id, job)
   write_shared('ZREM', PREFIX .. ':jobs:open', id)
   if job.sealed ~= '1' then
+    forget_ranges(id)
     redis.call('ZREM', PREFIX .. ':uploads', id)
     redis.call('HDEL', key, 'owner')
   end

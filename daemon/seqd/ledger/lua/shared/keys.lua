@@ -7,7 +7,7 @@ local PREFIX = ARGV[1]
 local PRIORITIES = {'interactive', 'normal', 'bulk'}
 -- Keys of a job beside its hash.
 local JOB_PARTS = {'todo', 'leases', 'in', 'out', 'failed', 'parts', 'sizes', 'digests', 'attempts',
-  'crashes', 'faults', 'events', 'deltas'}
+  'crashes', 'faults', 'events', 'deltas', 'ranges', 'ahead'}
 -- Those of them that are kept after its end: those that most jobs have, and those that few have.
 local USUAL_PARTS, RARE_PARTS = {'out', 'attempts', 'events'}, {'in', 'failed', 'parts', 'crashes'}
 -- Seconds for which text deltas are kept after the last of them, unless they are deleted before.
@@ -34,6 +34,7 @@ local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
 local function worker_classes_key(worker) return PREFIX .. ':worker:' .. worker .. ':classes' end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
+local function offered_key() return PREFIX .. ':ranges' end
 local function deadlines_key() return PREFIX .. ':deadlines' end
 -- Some fields of a job's hash, by name; false for what is not there.
 local function read_fields(id, names)

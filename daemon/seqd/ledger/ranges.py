@@ -1,0 +1,201 @@
+"""Ranges of one file that several workers read side by side.
+
+The worker that holds a job's unit `ingest` offers ranges, each of whole units. Others take and read
+them, and put their units where the ingest finds them. It alone adds them to the job, in the order
+of the file, each only where the one in front of it ends at the place where it begins. So ranges
+promise nothing: a worker that dies, reads another file or is never seen again costs time.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Literal, cast
+from zlib import crc32
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from seqd.ledger.control import quarantine_after
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.scripts import (
+    Argument,
+    Notify,
+    Reply,
+    Scripts,
+    as_bytes,
+    as_int,
+    as_list,
+    as_text,
+)
+from seqd.ledger.work import Unit
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
+
+#: Units that one step adds of those that were read ahead: about a millisecond of the server's time.
+APPENDED_AT_ONCE = 8
+
+ReadOutcome = Literal["read", "full", "lost"]
+AppendAheadOutcome = Literal["added", "full", "behind", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Units of a file that one worker reads; a guess, which the units themselves confirm."""
+
+    begins: IngestPosition
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenRange:
+    """A range that a worker has taken, with what it has to know of its job."""
+
+    job_id: str
+    #: The job's request, as it is stored.
+    request: bytes
+    unit_items: int
+    range: Range
+
+
+@dataclass(frozen=True, slots=True)
+class ReadUnit:
+    """Where a unit begins and ends, by what the file was when it was read."""
+
+    begins: IngestPosition
+    #: Its checksum is that of this unit alone.
+    ends: IngestPosition
+
+    @property
+    def size(self) -> int:
+        """Number of its entries."""
+        return self.ends.entries - self.begins.entries
+
+    def end_behind(self, place: IngestPosition) -> IngestPosition | None:
+        """Return where it ends when it is added at `place`; None where it does not begin there."""
+        if replace(self.begins, checksum=place.checksum) != place:
+            return None
+        return replace(self.ends, checksum=joined_checksum(place.checksum, self.ends.checksum))
+
+    def to_stored(self) -> str:
+        """Return it as the field `UNIT place` has it."""
+        return json.dumps([asdict(self.begins), asdict(self.ends)], separators=(",", ":"))
+
+    @classmethod
+    def parse(cls, text: bytes) -> "ReadUnit | None":
+        """Return what `to_stored` wrote; None for anything else."""
+        try:
+            begins, ends = json.loads(text)
+        except (ValueError, TypeError):
+            return None
+        places = IngestPosition.of_row(begins), IngestPosition.of_row(ends)
+        return None if places[0] is None or places[1] is None else cls(places[0], places[1])
+
+
+def joined_checksum(before: int, unit: int) -> int:
+    """Return the checksum of all units up to and with one, by that of those before and its own."""
+    return crc32(b"%d" % unit, before)
+
+
+class Ranges:
+    """Offers, takes and reads ranges, and adds what was read."""
+
+    def __init__(
+        self, redis: Redis, scripts: Scripts, settings: "Settings", notify: Notify
+    ) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._settings = settings
+        self._notify = notify
+
+    def offer(self, unit: Unit, ranges: Sequence[Range], *, anew: bool = False) -> bool:
+        """Offer ranges of the file that `unit` ingests; False when it is not ours any more.
+
+        With `anew`, what was offered and read before is forgotten.
+        """
+        rows: list[Argument] = []
+        for one in ranges:
+            rows += (one.begins.units, one.units, one.begins.to_stored())
+        reply = as_list(self._call("offer_ranges", unit.job_id, unit.attempt, int(anew), *rows))
+        if route := as_text(reply[1]):
+            self._notify(route)
+        return as_int(reply[0]) == 1
+
+    def take(
+        self, worker: str, queues: Sequence[str], *, but_of: Collection[str] = ()
+    ) -> TakenRange | None:
+        """Take a range of a job of these queues, `but_of` those jobs; None when there is none."""
+        return self._taken(worker, "", len(but_of), *but_of, *queues)
+
+    def take_of(self, job_id: str, worker: str) -> TakenRange | None:
+        """Take the first free range of the job whose ingest the worker holds."""
+        return self._taken(worker, job_id, 0)
+
+    def release(self, taken: TakenRange, worker: str) -> None:
+        """Let another take a range that is not read on here."""
+        self._call("release_range", taken.job_id, taken.range.begins.units, worker)
+
+    def put(
+        self, taken: TakenRange, worker: str, unit: ReadUnit, blob: bytes, digests: bytes
+    ) -> ReadOutcome:
+        """Put a unit of a range where the ingest finds it; `digests` are its identifiers'."""
+        first, number = taken.range.begins.units, unit.begins.units
+        row = (taken.job_id, first, worker, number, blob, unit.to_stored(), digests)
+        reply = self._call("read_ahead", *row, self._settings.max_pending_bytes)
+        return cast(ReadOutcome, as_text(reply))
+
+    def ahead(self, job_id: str, first: int) -> list[tuple[ReadUnit, bytes]]:
+        """Return the next units that were read ahead, from number `first` on, with their digests.
+
+        Ends at the first that is not there.
+        """
+        names = [
+            name
+            for number in range(first, first + APPENDED_AT_ONCE)
+            for name in (f"{number} place", f"{number} ids")
+        ]
+        with redis_errors(self._redis):
+            values = cast(
+                list[bytes | None], self._redis.hmget(self._settings.keys.ahead(job_id), names)
+            )
+        found = []
+        for place, digests in zip(values[::2], values[1::2], strict=True):
+            unit = ReadUnit.parse(place) if place else None
+            if unit is None or digests is None:
+                break
+            found.append((unit, digests))
+        return found
+
+    def append(
+        self, unit: Unit, first: int, rows: Sequence[tuple[int, IngestPosition]]
+    ) -> tuple[AppendAheadOutcome, int]:
+        """Add units that were read ahead, from number `first` on; return how many were added.
+
+        Each row has a unit's number of items, and where the next one begins.
+        """
+        parts = [part for size, ends in rows for part in (size, ends.to_stored())]
+        most = self._settings.max_pending_bytes
+        reply = as_list(self._call("append_ahead", unit.job_id, unit.attempt, first, most, *parts))
+        return cast(AppendAheadOutcome, as_text(reply[0])), as_int(reply[2])
+
+    def _taken(self, *arguments: Argument) -> TakenRange | None:
+        row = as_list(self._call("take_range", *arguments))
+        if not row:
+            return None
+        if route := as_text(row[6]):
+            self._notify(route)
+        begins = IngestPosition.parse(as_bytes(row[5]))
+        if begins is None:
+            return None
+        chosen = Range(begins, as_int(row[4]))
+        return TakenRange(as_text(row[0]), as_bytes(row[1]), as_int(row[2]), chosen)
+
+    def _call(self, name: str, *arguments: Argument) -> Reply:
+        """Run a script, and again after quarantining the damaged jobs at which it failed."""
+        while True:
+            try:
+                return self._scripts.call(name, *arguments)
+            except ResponseError as error:
+                if not quarantine_after(self._scripts, error):
+                    raise

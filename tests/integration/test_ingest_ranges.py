@@ -1,0 +1,610 @@
+"""Several workers read one file side by side, and add what one reads alone."""
+
+import gzip
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders import a_classify_job
+from ledger_fixtures import CLASSIFY, Environment, queues_of
+from seqd.inputs import duplicates
+from seqd.inputs.reading import read_items
+from seqd.ledger import blobs, ingests
+from seqd.ledger.blobs import chunks_of, unpack_items
+from seqd.ledger.ingests import IngestPosition
+from seqd.ledger.ranges import Range, ReadUnit
+from seqd.settings import Settings
+from seqd.worker import ingest, ingest_ranges
+from seqd.worker.context import WorkerContext
+from seqd.worker.ingest import Ingest
+from seqd.worker.ingest_ranges import RangeReader
+from seqd_schemas import FileSource, Item, ItemChunk, JobState
+
+UNIT_ITEMS = 4
+
+
+class Reader:
+    """A worker that reads files, whoever ingests them, and computes nothing."""
+
+    def __init__(
+        self, environment: Environment, name: str, root: Path, shared_bytes: int = 1
+    ) -> None:
+        self.name = name
+        self.environment = environment
+        self.is_stopped = False
+        tools: dict[str, Any] = dict.fromkeys(("store", "cache"))
+        context = WorkerContext(
+            ledger=environment.ledger,
+            identity=SimpleNamespace(name=name),  # type: ignore[arg-type]
+            registry=SimpleNamespace(  # type: ignore[arg-type]
+                notify_job_finished=lambda job: None
+            ),
+            leases=SimpleNamespace(should_end=lambda: False),  # type: ignore[arg-type]
+            drain=SimpleNamespace(is_raised=lambda: self.is_stopped),  # type: ignore[arg-type]
+            max_attempts=3,
+            routes=(CLASSIFY,),
+            fitness=SimpleNamespace(  # type: ignore[arg-type]
+                queues=lambda: queues_of((CLASSIFY,))
+            ),
+            **tools,
+        )
+        self.settings = Settings(input_roots=(root,), shared_file_bytes=shared_bytes)
+        self.ingest = Ingest(context, self.settings)
+        self.ranges = RangeReader(context, self.settings)
+
+    def ingest_slice(self, job_id: str) -> bool:
+        """Do a slice of the ingest, where it is to be had: all units are out of the way."""
+        redis, todo = self.environment.redis, self.environment.keys.todo(job_id)
+        names = [name for name in redis.zrange(todo, 0, -1) if name != b"ingest"]
+        redis.zrem(todo, "", *names)
+        claim = self.ingest.resume() or self.environment.claim(self.name)
+        if claim is not None:
+            self.ingest.run(claim)
+        return claim is not None
+
+
+@pytest.fixture
+def readers(environment: Environment, tmp_path: Path) -> list[Reader]:
+    return [Reader(environment, f"worker-{name}", tmp_path) for name in "abc"]
+
+
+@pytest.fixture(autouse=True)
+def small_ranges(monkeypatch):
+    # Units are not computed here, so that all of a file waits, and none is too small to be shared.
+    monkeypatch.setattr(ingests, "ENOUGH_UNITS", 2**31)
+    monkeypatch.setattr(ingest, "FEW_UNITS", 2**31)
+    monkeypatch.setattr(ingest, "ASK_S", 0)
+    monkeypatch.setattr(ingest, "SLICE_UNITS", 3)
+    monkeypatch.setattr(ingest_ranges, "RANGE_UNITS", 2)
+    monkeypatch.setattr(ingest_ranges, "RANGES_AHEAD", 4)
+
+
+def submitted(environment: Environment, path: Path, unit_items: int = UNIT_ITEMS) -> str:
+    job = a_classify_job(source=FileSource(path=str(path)))
+    return environment.submit(job, unit_items=unit_items)
+
+
+def jsonl(count: int, first: int = 0) -> bytes:
+    lines = (
+        json.dumps({"custom_id": f"c{n}", "text": f"text {n}"}) for n in range(first, first + count)
+    )
+    return ("\n".join(lines) + "\n").encode()
+
+
+def shared(environment: Environment, readers: list[Reader], path: Path) -> str:
+    """Hand a job in and ingest it until its ranges are offered, by the first reader."""
+    job_id = submitted(environment, path)
+    for _ in range(2):
+        assert readers[0].ingest_slice(job_id)
+    assert environment.redis.exists(environment.keys.ranges(job_id))
+    return job_id
+
+
+def ingested(environment: Environment, readers: Iterator[Reader], job_id: str) -> None:
+    """Let the readers, in this order, ingest where they can, and read ranges where they cannot."""
+    for reader in itertools.islice(readers, 20_000):
+        reader.ingest_slice(job_id) or reader.ranges.read_one()
+        record = environment.record(job_id)
+        if record.sealed or record.state.is_terminal:
+            return
+    raise AssertionError("the file comes to no end")
+
+
+def chunks_in(environment: Environment, job_id: str) -> list[ItemChunk]:
+    stored = environment.redis.hgetall(environment.keys.input(job_id))
+    return [unpack_items(stored[str(number).encode()]) for number in range(len(stored))]
+
+
+def chunks_by_one(path: Path) -> list[ItemChunk]:
+    return list(chunks_of(read_items(FileSource(path=str(path))), UNIT_ITEMS))
+
+
+def test_others_read_ranges_of_a_file_and_one_adds_them_in_order(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    before = environment.record(job_id).units
+
+    read = [reader.ranges.read_one() for reader in readers[1:]]
+    ahead = environment.redis.hlen(environment.keys.ahead(job_id))
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert read == [True, True]
+    assert ahead == 2 * 2 * 3 + 1
+    assert environment.record(job_id).units > before
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+LINE = st.one_of(
+    st.just(b""),
+    st.just(b"  \r"),
+    st.just(b"not JSON"),
+    st.just(b"\xff"),
+    st.just(b'{"text": ""}'),
+    st.integers(1, 300).map(lambda n: json.dumps({"text": "x" * n}).encode()),
+    st.integers(1, 20).map(lambda n: json.dumps("text " * n).encode()),
+    st.integers(0, 10**9).map(lambda n: b'{"id": %d, "text": "a"}' % n),
+)
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    lines=st.lists(LINE, min_size=20, max_size=120),
+    ending=st.sampled_from([b"", b"\n", b"\n\n \n"]),
+    suffix=st.sampled_from(["jsonl", "txt"]),
+    turns=st.lists(st.integers(0, 2), min_size=1, max_size=12),
+    unit_chars=st.sampled_from([40, 200, 2**22]),
+)
+def test_ranges_make_the_units_that_one_reader_makes(
+    environment, tmp_path, lines, ending, suffix, turns, unit_chars
+):
+    readers = [Reader(environment, f"worker-{name}", tmp_path) for name in "abc"]
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b'{"text": "first"}\n' + b"\n".join(lines) + ending)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blobs, "UNIT_CHARS", unit_chars)
+        patch.setattr(ingest_ranges, "UNIT_CHARS", unit_chars)
+        job_id = submitted(environment, path)
+
+        # Whoever has no turn in the list comes last, or nobody would go on.
+        ingested(environment, itertools.cycle([readers[n] for n in [*turns, 0, 1, 2]]), job_id)
+
+        record = environment.record(job_id)
+        if record.state is JobState.FAILED:
+            identifiers = [e.custom_id for e in read_items(FileSource(path=str(path)))]
+            assert record.failure.code == "duplicate_custom_id"
+            assert len(set(identifiers)) < len(identifiers)
+        else:
+            assert chunks_in(environment, job_id) == chunks_by_one(path)
+            environment.ledger.control.cancel(job_id)  # nobody claims its units next time
+
+
+def test_a_line_that_is_longer_than_a_range_is_read_by_one(
+    environment, readers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ingest_ranges, "RANGE_BYTES", 200)
+    monkeypatch.setattr(ingest_ranges, "UNIT_CHARS", 1_000)
+    monkeypatch.setattr(blobs, "UNIT_CHARS", 1_000)
+    path = tmp_path / "a.jsonl"
+    long = json.dumps({"text": "long " * 1_000}).encode() + b"\n"
+    path.write_bytes(jsonl(100) + long + jsonl(100, first=100) + long + long)
+    job_id = shared(environment, readers, path)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_file_of_long_lines_alone_is_read_by_one(environment, readers, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_ranges, "UNIT_CHARS", 1_000)
+    monkeypatch.setattr(blobs, "UNIT_CHARS", 1_000)
+    path = tmp_path / "a.jsonl"
+    long = b"".join(json.dumps({"text": "long " * 300}).encode() + b"\n" for _ in range(100))
+    path.write_bytes(jsonl(100) + long)
+    job_id = shared(environment, readers, path)
+
+    while not environment.record(job_id).sealed:
+        readers[0].ingest_slice(job_id)
+        is_offered = environment.redis.exists(environment.keys.ranges(job_id))
+        assert not (is_offered and environment.record(job_id).units > 40)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+@pytest.mark.parametrize("first", [0, 40, 150])
+@pytest.mark.parametrize("batch", [16, 65_536])
+def test_an_identifier_that_comes_twice_is_found_whoever_read_it(
+    environment, readers, tmp_path, monkeypatch, first, batch
+):
+    monkeypatch.setattr(duplicates, "BATCH_IDS", batch)
+    path = tmp_path / "a.jsonl"
+    again = b'{"custom_id": "c%d", "text": "again"}\n' % first
+    path.write_bytes(jsonl(200) + again + jsonl(100, first=200))
+    job_id = shared(environment, readers, path)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    record = environment.record(job_id)
+    assert record.state is JobState.FAILED
+    assert record.failure.message == (
+        f"the identifier 'c{first}' is used twice: by entry {first + 1} and by entry 201. Each "
+        "item of a job needs one of its own. Leave the field out to number them by position"
+    )
+    assert_no_range_is_left(environment, job_id)
+
+
+def test_digests_that_are_the_same_by_chance_fail_no_job(
+    environment, readers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        ingest_ranges,
+        "digests_of",
+        lambda ids: b"".join(len(custom_id).to_bytes(8, "little") for custom_id in ids),
+    )
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(100))
+    job_id = shared(environment, readers, path)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_range_whose_reader_dies_is_read_by_another(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(200))
+    job_id = shared(environment, readers, path)
+    ranges = environment.ledger.ranges
+    taken = ranges.take("worker-z", queues_of((CLASSIFY,)))
+    assert taken is not None
+    now_ms = environment.ledger.fleet.now_ms()
+    key, field = environment.keys.ranges(job_id), str(taken.range.begins.units)
+    row = environment.redis.hget(key, field).decode().split(" ", 2)
+    assert abs(int(row[1]) - now_ms) < 1_000
+
+    # Its time is over.
+    environment.redis.hset(key, field, f"{row[0]} {now_ms - 4_000} {row[2]}")
+    again = ranges.take("worker-b", queues_of((CLASSIFY,)))
+
+    assert again is not None
+    assert again.range == taken.range
+    ranges.release(again, "worker-b")
+    ingested(environment, itertools.cycle(readers), job_id)
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(200))
+    job_id = shared(environment, readers, path)
+    key, late = environment.keys.ranges(job_id), environment.ledger.fleet.now_ms() - 4_000
+    for field, row in environment.redis.hgetall(key).items():
+        units, _, _, _, place = row.decode().split(" ", 4)
+        environment.redis.hset(key, field, f"{units} {late} 3 worker-z {place}")
+
+    of_another = environment.ledger.ranges.take("worker-b", queues_of((CLASSIFY,)))
+    of_the_ingest = environment.ledger.ranges.take_of(job_id, "worker-a")
+
+    assert of_another is None
+    assert of_the_ingest is not None
+
+
+def test_what_was_read_ahead_and_is_lost_is_read_again(environment, readers, tmp_path, monkeypatch):
+    monkeypatch.setattr(ingest_ranges, "LONGEST_WAIT_S", 0.01)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    environment.redis.delete(environment.keys.ahead(job_id), environment.keys.ranges(job_id))
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_another_goes_on_where_the_holder_of_the_ingest_dies(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    environment.ledger.work.release_worker(readers[0].name, crashed=True)
+
+    ingested(environment, itertools.cycle(readers[1:]), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_release_that_knows_no_ranges_may_hold_the_ingest_meanwhile(
+    environment, readers, tmp_path
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    environment.ledger.work.release_worker(readers[0].name, crashed=False)
+    unit = environment.claim_unit("worker-older")
+    while unit.name != "ingest":
+        unit = environment.claim_unit("worker-older")
+    first, by_one = environment.record(job_id).units, chunks_by_one(path)
+
+    for number in range(first, first + 5):
+        environment.ledger.submissions.append(
+            a_classify_job(), job_id, number, by_one[number], ingest_attempt=unit.attempt
+        )
+    environment.ledger.work.release_unit(unit)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+    assert chunks_in(environment, job_id) == by_one
+
+
+@pytest.mark.parametrize("characters", [100, 2_000_000])
+def test_units_that_were_read_ahead_are_added_in_steps_of_few_bytes(
+    environment, tmp_path, characters
+):
+    job = a_classify_job(source=FileSource(path="/data/a.jsonl"))
+    environment.submit(job)
+    unit = environment.claim_unit("worker-a")
+    places = [
+        IngestPosition(
+            units=n, entries=n, offset=n, line=n, file_bytes=9, modified_ns=1, checksum=0
+        )
+        for n in range(9)
+    ]
+    ranges = environment.ledger.ranges
+    ranges.offer(unit, [Range(places[0], 8)])
+    taken = ranges.take("worker-b", queues_of((CLASSIFY,)))
+    for begins, ends in itertools.pairwise(places):
+        blob = os.urandom(characters)
+        assert ranges.put(taken, "worker-b", ReadUnit(begins, ends), blob, b"") == "read"
+
+    counts = list[int]()
+    while sum(counts) < 8:
+        rows = [(1, place) for place in places[sum(counts) + 1 :]]
+        counts.append(ranges.append(unit, sum(counts), rows)[1])
+
+    assert counts == ([8] if characters == 100 else [1] * 8)
+    again = ranges.append(unit, 0, [(1, place) for place in places[1:]])
+    assert again == ("added", 8)  # as if the reply had been lost
+    assert environment.record(unit.job_id).units == 8
+
+
+def test_what_does_not_fit_together_is_read_alone(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    key = environment.keys.ahead(job_id)
+    for field in environment.redis.hkeys(key):
+        if field.endswith(b" place"):
+            places = json.loads(environment.redis.hget(key, field))
+            places[0]["offset"] += 1
+            environment.redis.hset(key, field, json.dumps(places))
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_a_file_that_changes_while_it_is_shared_fails_its_job(
+    environment, readers, tmp_path, same_size
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    content = jsonl(400).replace(b"text 0", b"text X" if same_size else b"longer text 0")
+    path.write_bytes(content)
+    os.utime(path, ns=(0, 0))
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    record = environment.record(job_id)
+    assert record.state is JobState.FAILED
+    assert record.failure.message.startswith(f"{path} was changed while it was read: ")
+    assert_no_range_is_left(environment, job_id)
+
+
+@pytest.mark.parametrize("is_moved", [True, False])
+def test_a_file_that_takes_anothers_place_does_not_disturb_who_has_that_open(
+    environment, readers, tmp_path, is_moved
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    by_one = chunks_by_one(path)
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    readers[0].ingest_slice(job_id)
+    if is_moved:
+        (tmp_path / "b.jsonl").write_bytes(jsonl(500, first=7))
+        (tmp_path / "b.jsonl").rename(path)
+    else:
+        path.unlink()
+
+    ingested(environment, itertools.cycle([readers[0]]), job_id)
+
+    assert chunks_in(environment, job_id) == by_one
+
+
+def test_an_identifier_that_comes_twice_is_found_in_a_file_that_was_replaced(
+    environment, readers, tmp_path
+):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(300) + jsonl(1, first=50))
+    job_id = shared(environment, readers, path)
+    for _ in range(8):
+        readers[1].ranges.read_one()
+        readers[0].ingest_slice(job_id)
+    path.unlink()
+
+    ingested(environment, itertools.cycle([readers[0]]), job_id)
+
+    failure = environment.record(job_id).failure
+    assert failure is not None
+    assert "'c50' is used twice" in failure.message
+
+
+def test_a_worker_that_cannot_read_the_file_releases_its_range(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    elsewhere = Reader(environment, "worker-z", tmp_path / "elsewhere")
+
+    read = [elsewhere.ranges.read_one() for _ in range(2)]
+
+    assert read == [True, False]
+    rows = environment.redis.hvals(environment.keys.ranges(job_id))
+    assert not any(b"worker-z" in row for row in rows)
+    ingested(environment, itertools.cycle([*readers, elsewhere]), job_id)
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_worker_that_drains_releases_its_range(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].is_stopped = True
+
+    readers[1].ranges.read_one()
+
+    rows = environment.redis.hvals(environment.keys.ranges(job_id))
+    assert not any(b"worker-b" in row for row in rows)
+
+
+def test_no_more_is_read_ahead_than_may_wait(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(4_000))
+    job_id = shared(environment, readers, path)
+    environment.redis.hset(environment.keys.job(job_id), "pending_bytes", 64 * 2**20)
+
+    readers[1].ranges.read_one()
+
+    assert environment.redis.hlen(environment.keys.ahead(job_id)) == 0
+
+
+def test_a_paused_job_is_not_read_ahead(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    environment.ledger.control.pause(job_id)
+
+    assert not readers[1].ranges.read_one()
+
+    environment.ledger.control.resume(job_id)
+    ingested(environment, itertools.cycle(readers), job_id)
+    assert chunks_in(environment, job_id) == chunks_by_one(path)
+
+
+def test_a_job_that_ends_leaves_no_range(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+
+    environment.ledger.control.cancel(job_id)
+
+    assert_no_range_is_left(environment, job_id)
+    assert not readers[1].ranges.read_one()
+
+
+def test_what_a_release_that_knows_no_ranges_left_is_removed(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = shared(environment, readers, path)
+    readers[1].ranges.read_one()
+    # Its script ends the job and nothing else.
+    environment.redis.hset(environment.keys.job(job_id), "state", "cancelled")
+    kept_s = environment.redis.ttl(environment.keys.ahead(job_id))
+
+    assert not readers[1].ranges.read_one()
+
+    assert 3_500 < kept_s <= 3_600
+    assert_no_range_is_left(environment, job_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "shared_bytes"), [("a.jsonl", 0), ("a.jsonl", 2**20), ("a.csv", 1), ("a.jsonl.gz", 1)]
+)
+def test_small_and_other_files_are_read_by_one(environment, tmp_path, name, shared_bytes):
+    path = tmp_path / name
+    content = jsonl(400) if "jsonl" in name else b"text\n" + b"a b\n" * 400
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    reader = Reader(environment, "worker-a", tmp_path, shared_bytes)
+    job_id = submitted(environment, path)
+
+    for _ in range(3):
+        reader.ingest_slice(job_id)
+
+    assert not environment.redis.exists(environment.keys.ranges(job_id))
+
+
+def test_ranges_of_another_models_file_are_not_read(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    shared(environment, readers, path)
+
+    assert environment.ledger.ranges.take("worker-z", queues_of(("generate.markov",))) is None
+
+
+def test_an_idle_claim_says_that_ranges_are_offered(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    work = environment.ledger.work
+    assert environment.claim("worker-z") is None
+    before = work.are_ranges_offered
+    job_id = shared(environment, readers, path)
+    environment.redis.delete(environment.keys.todo(job_id))
+
+    assert environment.claim("worker-z") is None
+
+    assert not before
+    assert work.are_ranges_offered
+
+
+def test_whoever_has_nothing_to_do_is_woken_for_a_range(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(400))
+    job_id = submitted(environment, path)
+    readers[0].ingest_slice(job_id)
+    environment.notified.clear()
+
+    readers[0].ingest_slice(job_id)
+    by_the_holder = list(environment.notified)
+    environment.notified.clear()
+    readers[1].ranges.read_one()
+
+    assert CLASSIFY in by_the_holder
+    assert environment.notified == [CLASSIFY]  # the next one, since there is more
+
+
+def assert_no_range_is_left(environment: Environment, job_id: str) -> None:
+    keys = environment.keys
+    names = (keys.ranges(job_id), keys.ahead(job_id))
+    assert environment.redis.exists(*names) == 0
+    assert environment.redis.zscore(keys.offered_ranges(), job_id) is None
+
+
+def test_each_entry_of_the_results_comes_once(environment, readers, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"".join(b"text %d\n\n" % number for number in range(300)))
+    job_id = shared(environment, readers, path)
+
+    ingested(environment, itertools.cycle(readers), job_id)
+
+    entries = [entry for chunk in chunks_in(environment, job_id) for entry in chunk.items]
+    assert [entry.text for entry in entries if isinstance(entry, Item)] == [
+        f"text {number}" for number in range(300)
+    ]
+    assert environment.record(job_id).counts.total == 300
