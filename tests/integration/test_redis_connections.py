@@ -97,6 +97,7 @@ def test_a_wakeup_reaches_the_workers_over_a_new_connection(proxy, private_serve
         assert redis.llen(settings.keys.wakeup("classify.echo")) == 2
 
 
+@pytest.mark.slow
 def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(cluster_behind, proxy):
     worker = cluster_behind.start_ready()
     client = cluster_behind.client()

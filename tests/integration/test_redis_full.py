@@ -115,6 +115,7 @@ def supervised(private_server: PrivateServer, tmp_path: Path) -> Iterator[Cluste
         cluster.close()
 
 
+@pytest.mark.slow
 def test_a_job_completes_when_a_full_redis_has_room_again(supervised, private_server):
     client = supervised.client()
     texts = [f"text {n}" for n in range(800)]

@@ -86,6 +86,7 @@ def test_a_worker_goes_on_working_on_a_full_disk_and_its_probe_stays_green(
     assert_it_works(on_disk)
 
 
+@pytest.mark.slow
 def test_the_next_child_on_a_full_disk_has_a_heartbeat_too(on_disk: Cluster, disk: Disk) -> None:
     worker = on_disk.start_ready()
     disk.fill()
