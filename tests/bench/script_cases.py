@@ -499,9 +499,9 @@ def full_inbox(world: World) -> None:
 def full_streams(world: World) -> None:
     version = world.number()
     names = world.small_jobs(256, version=version)
-    claim = world.claim(version=version)
-    assert claim is not None
-    units = {unit.job_id: unit for unit in claim.units}
+    units: dict[str, Unit] = {}
+    while claim := world.claim(version=version):
+        units |= {unit.job_id: unit for unit in claim.units}
     full = names[:8]
     for name in full:
         entries = world.settings.max_stream_bytes // 70

@@ -14,6 +14,14 @@ from seqd.ledger import connect
 from seqd.local.redis_server import EmbeddedServer
 from seqd.settings import Settings
 
+#: A script that only writes a mebibyte under new names: it shows what the machine alone takes for
+#: memory that a process touches for the first time.
+_FRESH_MEMORY = """
+local value = string.rep('x', 16384)
+for n = 1, 64 do redis.call('SET', 'fresh:' .. ARGV[1] .. ':' .. n, value) end
+"""
+_FRESH_CALLS = 200
+
 
 @dataclass
 class Scripts(Case):
@@ -43,8 +51,11 @@ class Scripts(Case):
                     for cost in world.watched_redis.costs:
                         costs[cost.script, what].append(cost)
             memory = world.redis.info("memory")["used_memory"]
+            fresh = [_fresh_memory_ms(world, number) for number in range(_FRESH_CALLS)]
         self.report.setup["memory at the end"] = f"{memory / 1e6:,.0f} MB"
         self._add(costs)
+        control = latencies("64 SETs of 16 KiB under new names", fresh)
+        self.report.add("the machine alone", latencies=[control])
 
     def _add(self, costs: dict[tuple[str, str], list[Cost]]) -> None:
         worst = dict[str, tuple[float, str]]()
@@ -67,6 +78,14 @@ class Scripts(Case):
             over = [name for name, ms in found.items() if ms > self.limit_ms]
             named = ", ".join(over) or "no script"
             self.report.notes.append(f"longer than {self.limit_ms:g} ms {what}: {named}")
+
+
+def _fresh_memory_ms(world: World, number: int) -> float:
+    """Return what a call of `_FRESH_MEMORY` took by the server's clock."""
+    world.redis.config_resetstat()
+    world.redis.eval(_FRESH_MEMORY, 0, str(number))
+    row = world.redis.info("commandstats")["cmdstat_eval"]
+    return float(row["usec"]) / 1000
 
 
 def _row(script: str, what: str, costs: dict[tuple[str, str], list[Cost]]) -> Figure:

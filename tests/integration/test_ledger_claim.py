@@ -300,12 +300,12 @@ def test_a_unit_that_states_less_than_it_has_counts_by_its_own_bytes(
     assert [len(small_worker.claim_names()) for _ in range(2)] == [2, 1]
 
 
-def test_many_small_jobs_come_in_claims_of_256(environment: Environment) -> None:
+def test_many_small_jobs_come_in_claims_of_200(environment: Environment) -> None:
     job = a_classify_job(source=inline("good"))
     for _ in range(257):
         environment.submit(job, unit_items=65_536)
 
-    assert [len(environment.claim_names()) for _ in range(3)] == [256, 1, 0]
+    assert [len(environment.claim_names()) for _ in range(3)] == [200, 57, 0]
 
 
 def test_an_ingest_is_never_taken_together_with_items(environment: Environment) -> None:

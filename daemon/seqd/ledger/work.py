@@ -63,6 +63,9 @@ COMMIT_ITEMS = 4_096
 COMMIT_BYTES = 4 * 1024 * 1024
 MAX_COMMIT_BYTES = 65 * 1024 * 1024
 
+#: Bytes of text deltas that one call of `publish_deltas.lua` writes: about 5 ms.
+DELTA_BYTES_AT_ONCE = 1024 * 1024
+
 #: Timers and warnings that one call of `expire.lua` looks at, so that it stays short.
 EXPIRE_UNITS = 100
 
@@ -372,14 +375,24 @@ class Work:
     def publish_deltas(
         self, worker: str, entries: "Sequence[tuple[Unit, TextDeltas]]"
     ) -> list[bool]:
-        """Publish text deltas in one step; False for each whose unit is not ours any more.
+        """Publish text deltas in their order; False for each whose unit is not ours any more.
 
         Also True where they were left out since Redis is short of memory: readers have the
-        results.
+        results. A call of the script takes `DELTA_BYTES_AT_ONCE` at most, or one entry.
         """
+        outcomes: list[bool] = []
         rows: list[Argument] = []
+        bytes_of_rows = 0
         for unit, deltas in entries:
-            rows += (unit.job_id, unit.name, unit.attempt, to_stored(deltas))
+            text = to_stored(deltas)
+            if rows and bytes_of_rows + len(text) > DELTA_BYTES_AT_ONCE:
+                outcomes += self._publish_rows(worker, rows)
+                rows, bytes_of_rows = [], 0
+            rows += (unit.job_id, unit.name, unit.attempt, text)
+            bytes_of_rows += len(text)
+        return outcomes + self._publish_rows(worker, rows)
+
+    def _publish_rows(self, worker: str, rows: "Sequence[Argument]") -> list[bool]:
         max_bytes, token = self._settings.max_stream_bytes, secrets.token_hex(4)
         reply = self._scripts.call("publish_deltas", worker, token, max_bytes, *rows)
         return [as_int(outcome) == 1 for outcome in as_list(reply)]

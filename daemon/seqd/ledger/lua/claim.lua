@@ -39,10 +39,10 @@ local TIE = 1
 -- units. Else these would wait for as long as other tenants' batches have room for the first.
 local MAX_AHEAD = 1
 
--- Limits of one claim beside `unit_items` and `most_bytes`: units, since one of 256 takes Redis 2,500
--- commands, or 13 ms. And of what it looks at: jobs, times in queues that are out of date, and tenants,
+-- Limits of one claim beside `unit_items` and `most_bytes`: units, since one of 200 takes Redis 2,000
+-- commands, or 10 ms. And of what it looks at: jobs, times in queues that are out of date, and tenants,
 -- times and jobs that it reads at once; and in how many queues it looks for the next tenant beside one job.
-local MAX_UNITS = 256
+local MAX_UNITS = 200
 local MAX_JOBS, MAX_MISFITS, MAX_MOVES, AT_ONCE, QUEUES_A_JOB = 640, 16, 100, 64, 25
 -- What counts as looking at as many jobs: to lease a unit, to charge a tenant for its units, and to end a
 -- job whose time has run out.

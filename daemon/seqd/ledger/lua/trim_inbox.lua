@@ -2,9 +2,9 @@
 --
 -- ARGV: prefix, most entries that may stay, failure as JSON, seconds to keep a rejection.
 -- Keys: inbox, its answers, its rejections, job hashes, events, memory, limits.
--- Returns: how many were refused: 64 at most, and no more after the first mebibyte of them.
+-- Returns: how many were refused: 32 at most, and no more after the first half mebibyte of them.
 -- Guarantee: as answer_entry.lua's for each of them; the oldest entries stay.
-local MOST_AT_ONCE, MOST_BYTES = 64, 1048576
+local MOST_AT_ONCE, MOST_BYTES = 32, 524288
 local most, failure, ttl_s = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 -- The identifier that an entry names, nil where no job may have it; and the bytes of the entry.
