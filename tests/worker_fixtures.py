@@ -68,7 +68,10 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE
 class LiveWorker:
     """One worker: a node and its pool child, in a process group of their own."""
 
-    def __init__(self, settings: Settings, name: str, log: Path) -> None:
+    def __init__(
+        self, settings: Settings, name: str, log: Path, release: Path | None = None
+    ) -> None:
+        """Start it, with the code of the checkout, or of a release that is installed in a folder."""
         assert settings.redis_url is not None
         self.name = name
         self._settings = settings
@@ -79,8 +82,11 @@ class LiveWorker:
             for name, value in worker_environment(settings, settings.redis_url, SLOT).items()
             if name in ours or not name.startswith("SEQD_")
         }
-        variables["PYTHONPATH"] = python_path(PLUGIN)
-        require_checkout(variables)
+        if release is None:
+            variables["PYTHONPATH"] = python_path(PLUGIN)
+            require_checkout(variables)
+        else:
+            variables["PYTHONPATH"] = f"{PLUGIN}{os.pathsep}{release}"
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(
@@ -200,17 +206,19 @@ class Cluster:
         self._logs = logs
         self.publish_echo(settings.store_dir)
 
-    def start(self, name: str = "", **settings: object) -> LiveWorker:
-        """Start a worker, some of its settings changed."""
+    def start(self, name: str = "", release: Path | None = None, **settings: object) -> LiveWorker:
+        """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
         name = name or f"w{len(self.workers) + 1}"
         changed = self.settings.model_copy(update=settings)
-        worker = LiveWorker(changed, name, self._logs / f"{name}.log")
+        worker = LiveWorker(changed, name, self._logs / f"{name}.log", release)
         self.workers.append(worker)
         return worker
 
-    def start_ready(self, name: str = "", **settings: object) -> LiveWorker:
+    def start_ready(
+        self, name: str = "", release: Path | None = None, **settings: object
+    ) -> LiveWorker:
         """Start a worker and wait until it takes work."""
-        return self.start(name, **settings).wait_until_ready()
+        return self.start(name, release, **settings).wait_until_ready()
 
     def start_apart(self, name: str, sick: str = "", **settings: object) -> LiveWorker:
         """Start a worker with a folder of data, and a store, of its own; see `light_plugin`."""
