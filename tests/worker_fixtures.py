@@ -71,7 +71,7 @@ class LiveWorker:
     def __init__(
         self, settings: Settings, name: str, log: Path, release: Path | None = None
     ) -> None:
-        """Start it, with the code of the checkout, or of a release that is installed in a folder."""
+        """Start it, with the code of the checkout or of a release installed in a folder."""
         assert settings.redis_url is not None
         self.name = name
         self._settings = settings
