@@ -75,6 +75,15 @@ class PrivateServer:
         return self._config.port
 
     @property
+    def password(self) -> str:
+        return self._config.password
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of its configuration and of what it writes."""
+        return self._config.folder
+
+    @property
     def pid(self) -> int:
         assert self._server is not None, "the server is not running"
         return self._server.pid
