@@ -41,6 +41,11 @@ def python_path(*folders: Path, after: str = "") -> str:
     return os.pathsep.join([*map(str, ours), *filter(None, [after])])
 
 
+def release_python_path(release: Path, *folders: Path) -> str:
+    """Return a `PYTHONPATH` with some folders and a release that is installed in another one."""
+    return os.pathsep.join([*map(str, folders), str(release)])
+
+
 def use_checkout() -> None:
     """Have this process and all that it starts import the checkout's packages.
 

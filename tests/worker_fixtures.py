@@ -23,7 +23,7 @@ from typing import Self
 
 import pytest
 
-from checkout import python_path, require_checkout
+from checkout import python_path, release_python_path, require_checkout
 from plugin_builders import a_registry_of
 from redis_fixtures import Server, forget_keys
 from seqd.client import Client
@@ -86,7 +86,7 @@ class LiveWorker:
             variables["PYTHONPATH"] = python_path(PLUGIN)
             require_checkout(variables)
         else:
-            variables["PYTHONPATH"] = f"{PLUGIN}{os.pathsep}{release}"
+            variables["PYTHONPATH"] = release_python_path(release, PLUGIN)
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout import ROOT
+from checkout import ROOT, release_python_path
 from seqd.client import JobHandle
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
@@ -43,7 +43,7 @@ class Release:
             "SEQD_REDIS_URL": settings.redis_url,
             "SEQD_PREFIX": settings.prefix,
             "SEQD_DATA_DIR": str(settings.data_dir),
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": release_python_path(self.folder),
         }
         others = {name: value for name, value in os.environ.items() if "SEQD_" not in name}
         done = subprocess.run(
