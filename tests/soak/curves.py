@@ -3,8 +3,9 @@
 Pure but for `read` and `write`. A curve is flat when it does not rise: its slope after the warm-up,
 times the length of that time, is within its tolerance. The slope is Theil and Sen's, the median of
 the slopes between all pairs of samples, which single peaks do not move. A curve that goes up and
-down by design, such as files that are rewritten when they are long, is judged by its peaks: the
-highest of the second half against the highest of the first.
+down by design, such as files that are rewritten when they are long, is judged by its peaks: those
+of the second half against those of the first. A single sample makes no peak, since one that falls
+into the start of a process counts what it holds for a moment; one of twenty does.
 """
 
 import json
@@ -17,6 +18,9 @@ from typing import Self
 
 #: Samples between which slopes are taken; more of them change the median by little.
 SLOPE_SAMPLES = 120
+
+#: Of so many samples one exceeds what counts as the peak.
+SAMPLES_A_PEAK = 20
 
 #: Samples after the warm-up without which there is no verdict.
 MIN_SAMPLES = 4
@@ -108,8 +112,13 @@ def verdict_of(curve: Curve, points: Sequence[tuple[float, float]]) -> Verdict:
 
 def _rise_of_peaks(points: Sequence[tuple[float, float]]) -> float:
     half = len(points) // 2
-    first, second = points[:half], points[half:]
-    return max(value for _, value in second) - max(value for _, value in first)
+    return _peak(points[half:]) - _peak(points[:half])
+
+
+def _peak(points: Sequence[tuple[float, float]]) -> float:
+    """Return the value that one of `SAMPLES_A_PEAK` samples exceeds."""
+    values = sorted(value for _, value in points)
+    return values[-1 - len(values) // SAMPLES_A_PEAK]
 
 
 def _rise_by_slope(points: Sequence[tuple[float, float]]) -> float:

@@ -74,3 +74,13 @@ def test_a_curve_that_is_only_drawn_gets_no_verdict():
         soak.add(5.0 * at, {"items a second": (rate, float(at))})
 
     assert soak.verdicts() == []
+
+
+def test_a_file_more_in_each_child_that_starts_rises_and_one_sample_of_a_start_does_not():
+    files = Curve("worker, open files", "open files", share=0.0, least=3.0, by_peaks=True)
+    steady = [(5.0 * n, 22.0) for n in range(200)]
+    start = [*steady[:150], (750.0, 27.0), *steady[151:]]
+    leak = [(5.0 * n, 22.0 + n // 25) for n in range(200)]
+
+    assert verdict_of(files, start).is_flat
+    assert not verdict_of(files, leak).is_flat
