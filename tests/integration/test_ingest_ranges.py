@@ -301,6 +301,21 @@ def test_a_range_that_others_have_died_of_is_left_to_the_ingest(environment, rea
     assert of_the_ingest is not None
 
 
+def test_a_range_that_is_released_counts_as_taken_no_time(environment, readers, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(jsonl(200))
+    job_id = shared(environment, readers, path)
+    ranges, key = environment.ledger.ranges, environment.keys.ranges(job_id)
+    before = environment.redis.hgetall(key)
+
+    for _ in range(4):
+        taken = ranges.take("worker-b", queues_of((CLASSIFY,)))
+        assert taken is not None
+        ranges.release(taken, "worker-b")
+
+    assert environment.redis.hgetall(key) == before
+
+
 def test_what_was_read_ahead_and_is_lost_is_read_again(environment, readers, tmp_path, monkeypatch):
     monkeypatch.setattr(ingest_ranges, "LONGEST_WAIT_S", 0.01)
     path = tmp_path / "a.jsonl"

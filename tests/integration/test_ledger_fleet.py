@@ -106,3 +106,32 @@ def test_the_catalog_has_what_was_last_said_of_each_model(environment: Environme
     assert (
         environment.redis.ttl(environment.keys.catalog()) == -1
     )  # jobs come in while no worker is up
+
+
+def test_a_recent_list_of_workers_is_read_again_when_it_is_too_old(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    fleet.publish_worker(a_worker_status(worker="a"))
+    first = fleet.recent_workers(60)
+    fleet.publish_worker(a_worker_status(worker="b"))
+
+    recent = fleet.recent_workers(60)
+    anew = fleet.recent_workers(0)
+
+    assert recent == first
+    assert [status.worker for status in anew] == ["a", "b"]
+
+
+def test_models_leave_the_catalog_that_were_published_before_a_time(
+    environment: Environment,
+) -> None:
+    fleet = environment.ledger.fleet
+    fleet.publish_catalog([a_catalog_entry(model="old", published_at_ms=1_000)])
+    fleet.publish_catalog([a_catalog_entry(model="new", published_at_ms=9_000)])
+
+    removed = fleet.remove_published(["old", "new"], 5_000)
+    nothing = fleet.remove_published(["new"], 5_000)
+
+    assert (removed, nothing) == (["old"], [])
+    assert fleet.published_models() == {"new"}

@@ -117,6 +117,19 @@ def test_a_long_back_off_keeps_its_length_when_the_clock_steps_back(
     assert timer_ms == pytest.approx(clocked.ledger.fleet.now_ms() + 100_000, abs=2_000)
 
 
+def test_a_timer_that_names_no_unit_goes_when_the_clock_steps_back(
+    clocked: Environment, clock_server: ClockServer
+):
+    before = a_reconciler(clocked)
+    before.run_once()
+    clocked.redis.zadd(clocked.keys.timers(), {"nonsense": clocked.ledger.fleet.now_ms() + 1_000})
+
+    clock_server.step(-HOUR_S)
+    before.run_once()
+
+    assert clocked.redis.zrange(clocked.keys.timers(), 0, -1) == []
+
+
 def test_a_lease_of_a_worker_with_longer_ones_is_left_alone_while_no_clock_steps(
     clocked: Environment, reconciler: Reconciler
 ):

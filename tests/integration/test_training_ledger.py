@@ -94,3 +94,12 @@ def test_a_training_that_gets_on_may_crash_as_often_as_it_likes(environment: Env
 
     assert crashes == [1] * 5
     assert environment.claim_unit().crashes == 2
+
+
+def test_a_checkpoint_takes_off_what_its_training_was_killed_before(environment: Environment):
+    unit = a_training(environment)
+    environment.redis.hset(environment.keys.crashes(unit.job_id), unit.name, 2)
+
+    save(environment, unit, 1)
+
+    assert environment.redis.hgetall(environment.keys.crashes(unit.job_id)) == {}
