@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqd.errors import SeqdError
 from seqd.ledger.redis import connect
 from seqd.ledger.wakeup import Wakeup, broker_settings
-from seqd.local.endpoint import check_redis_url
+from seqd.local.redis_address import check_redis_url
 from seqd.masking import mask_passwords, remember_address, without_password
 from seqd.settings import Settings, load_settings
 

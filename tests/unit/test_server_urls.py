@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.local.endpoint import check_redis_url
+from seqd.local.redis_address import check_redis_url
 from seqd.masking import without_password
 
 
@@ -26,7 +26,8 @@ def test_redis_cluster_is_refused_with_what_to_use_instead() -> None:
 
     assert str(refusal.value) == (
         "SEQD_REDIS_URL is 'redis+cluster://:***@host:7000/0': Redis Cluster cannot carry Celery's "
-        "queues. Use a single server (redis:// or rediss://)."
+        "queues. Use a single server (redis:// or rediss://), or one with replicas and Sentinels "
+        "(redis+sentinel://)."
     )
 
 
@@ -36,8 +37,8 @@ def test_another_scheme_is_refused_with_those_that_are_allowed(url: str) -> None
         check_redis_url(url)
 
     assert str(refusal.value) == (
-        f"SEQD_REDIS_URL is {url!r}: it must begin with redis://, rediss:// (TLS) or unix://, "
-        "such as redis://:password@host:6379/0."
+        f"SEQD_REDIS_URL is {url!r}: it must begin with redis://, rediss:// (TLS), "
+        "redis+sentinel://, rediss+sentinel:// (TLS) or unix://, such as redis://:password@host:6379/0."
     )
 
 

@@ -84,6 +84,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
 
 def _patch_kombu() -> None:
     redis.Transport.Channel = TolerantChannel
+    redis.SentinelTransport.Channel = TolerantSentinelChannel
     redis.Channel.QoS = TolerantQoS
     redis.GlobalKeyPrefixMixin.parse_response = _answer_of  # type: ignore[method-assign,assignment]
 
@@ -142,6 +143,10 @@ class TolerantChannel(redis.Channel):
                     log.warning("deleted %s, which is no queue but a %s", queue, kind)
                     removed = bool(client.delete(queue)) or removed
         return removed
+
+
+class TolerantSentinelChannel(TolerantChannel, redis.SentinelChannel):
+    """The same on the primary that Sentinels watch."""
 
 
 class TolerantQoS(redis.QoS):
