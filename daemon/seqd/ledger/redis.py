@@ -45,7 +45,7 @@ from seqd.errors import (
 )
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.sentinel import NoPrimary, PrimaryPool, UnknownPrimary, primary_pool
-from seqd.ledger.tls import tls_fault_of
+from seqd.ledger.tls import is_silent_at_tls, tls_fault_of
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import (
     HOW_TO_WRITE_IT,
@@ -357,6 +357,12 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
         return (
             f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
             "again when it is back, or set SEQD_REDIS_URL to a server that runs."
+        )
+    if is_silent_at_tls(error):
+        return (
+            f"Redis at {address} takes connections and does not answer as TLS does. Set "
+            "SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may go "
+            "unencrypted; if the address is right, it hangs: try again later."
         )
     if isinstance(redis.connection_pool, PrimaryPool):
         return (

@@ -8,6 +8,9 @@ _NOT_YET_VALID, _EXPIRED = 9, 10
 _UNSIGNED = frozenset({2, 18, 19, 20, 21})
 _OTHER_HOST = frozenset({62, 64})
 
+#: How Python begins to say that a handshake took too long.
+_HANDSHAKE_TIMEOUT = "handshake operation timed out"
+
 #: How OpenSSL names the alerts of a server that wants a certificate of the client, or another.
 _WANTS_CERTIFICATE = ("CERTIFICATE_REQUIRED", "ALERT_HANDSHAKE_FAILURE")
 _CERTIFICATE_EXPIRED = ("ALERT_CERTIFICATE_EXPIRED",)
@@ -36,6 +39,14 @@ def tls_fault_of(error: BaseException) -> str | None:
         if isinstance(cause, SSLError):
             return _handshake(cause.reason or "")
     return None
+
+
+def is_silent_at_tls(error: BaseException) -> bool:
+    """Return whether a server took the connection and then did not answer as TLS does.
+
+    It may hang. Redis on a port without TLS does the same: it waits for the end of the line.
+    """
+    return any(_HANDSHAKE_TIMEOUT in str(cause) for cause in _causes(error))
 
 
 def _certificate(error: SSLCertVerificationError) -> str:
