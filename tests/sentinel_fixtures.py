@@ -1,8 +1,9 @@
-"""A primary, its replica and three Sentinels, all real and on loopback; a plugin of `conftest`.
+"""A primary, two replicas and three Sentinels, all real and on loopback; a plugin of `conftest`.
 
     sentinels   such a group for this test alone, whose servers a test may kill, freeze and start
 
-The Sentinels take a server for dead that has been silent for `DOWN_AFTER_MS`. Every process of the
+They are set up as the operator's guide says: a primary takes writes while a replica confirms them,
+which needs two replicas, so that the next primary has one. The Sentinels take a server for dead that has been silent for `DOWN_AFTER_MS`. Every process of the
 group ends with its fixture.
 """
 
@@ -25,6 +26,10 @@ START_TIMEOUT_S = 20.0
 
 #: Milliseconds of silence after which a Sentinel takes a server for dead.
 DOWN_AFTER_MS = 1_000
+
+SERVERS = 3
+#: Seconds without a replica's word after which a primary takes no more writes.
+MAX_LAG_S = 10
 
 MASTER_NAME = "mymaster"
 PASSWORD = "primary-secret"
@@ -85,13 +90,13 @@ class Program:
 
 
 class SentinelGroup:
-    """Two servers, one of which is the primary, and three Sentinels that watch them."""
+    """Three servers, one of which is the primary, and three Sentinels that watch them."""
 
     def __init__(self, binary: ServerBinary, folder: Path, *, sentinel_password: str = "") -> None:
         self.binary = binary
         self._folder = folder
         self.sentinel_password = sentinel_password
-        self.servers = [self._a_server(number) for number in range(2)]
+        self.servers = [self._a_server(number) for number in range(SERVERS)]
         self.sentinels = [self._a_sentinel(number) for number in range(3)]
 
     @property
@@ -103,11 +108,12 @@ class SentinelGroup:
         return f"redis+sentinel://:{PASSWORD}@{hosts}/{name}/0"
 
     def start(self) -> None:
-        """Start all, and wait until each Sentinel knows the replica and the other Sentinels."""
+        """Start all, and wait until each Sentinel knows the replicas and the other Sentinels."""
         for server in self.servers:
             server.start()
-        with self.servers[1].client() as replica:
-            replica.replicaof(LOOPBACK, str(self.servers[0].port))
+        for server in self.servers[1:]:
+            with server.client() as replica:
+                replica.replicaof(LOOPBACK, str(self.servers[0].port))
         for sentinel in self.sentinels:
             sentinel.start()
         for sentinel in self.sentinels:
@@ -120,6 +126,11 @@ class SentinelGroup:
                 _, port = client.sentinel_get_master_addr_by_name(MASTER_NAME)
                 return next(server for server in self.servers if server.port == port)
         raise AssertionError("no Sentinel answers")
+
+    def replicas(self) -> list[Program]:
+        """Return the servers that are not the primary."""
+        primary = self.primary()
+        return [server for server in self.servers if server is not primary]
 
     def wait_for_failover(self, former: Program) -> None:
         """Wait until another than `former` is the primary and takes writes."""
@@ -147,6 +158,7 @@ class SentinelGroup:
             f"port {port}\nbind {LOOPBACK}\ndir {folder}\nrequirepass {PASSWORD}\n"
             f"masterauth {PASSWORD}\nappendonly yes\nmaxmemory 256mb\n"
             "maxmemory-policy noeviction\nrepl-diskless-sync-delay 0\n"
+            f"min-replicas-to-write 1\nmin-replicas-max-lag {MAX_LAG_S}\n"
         )
         return Program([str(self.binary.path), str(config)], port, PASSWORD, folder / "log")
 
@@ -171,8 +183,8 @@ def _is_ready(sentinel: Program) -> bool:
     with sentinel.client() as client, suppress(redis.RedisError):
         state = client.sentinel_masters()[MASTER_NAME]
         replicas = client.sentinel_slaves(MASTER_NAME)
-        is_linked = any(one["master-link-status"] == "ok" for one in replicas)
-        return state["num-other-sentinels"] == 2 and is_linked
+        linked = sum(one["master-link-status"] == "ok" for one in replicas)
+        return state["num-other-sentinels"] == 2 and linked == SERVERS - 1
     return False
 
 

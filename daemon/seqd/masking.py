@@ -34,8 +34,11 @@ _OPTION = re.compile(
 )
 _NAMED = re.compile(r"(?:username|password|sentinel_username|sentinel_password)(?==)")
 
-#: An address within a text: up to a blank, a quote or a bracket.
-_ADDRESS = re.compile(r"(?:redis|rediss|unix|valkey|valkeys|sentinel)(?:\+\w+)?://[^\s'\"<>]+")
+#: An address within a text: up to a blank, a quote or a bracket. A scheme that just ends a part of a
+#: sentence is none.
+_ADDRESS = re.compile(
+    r"(?:redis|rediss|unix|valkey|valkeys|sentinel)(?:\+\w+)?://(?![),.;]*(?:\s|$))[^\s'\"<>]+"
+)
 
 #: Shorter secrets are not looked for in texts: they would be found in every other word.
 _LEAST_SECRET_CHARS = 6

@@ -140,6 +140,7 @@ def sentinel_login(address: SentinelAddress, access: RedisAccess, url: str) -> d
         "socket_timeout": SENTINEL_TIMEOUT_S,
         "socket_connect_timeout": SENTINEL_TIMEOUT_S,
         "socket_keepalive": True,
+        "protocol": 2,  # as to the servers; of version 3 a Sentinel answers a missing login unclearly
         # redis-py's own default waits up to 10 s between tries, at a Sentinel that may be gone.
         "retry": Retry(NoBackoff(), 0),
         **({"ssl": True, **tls} if address.is_tls else {}),
