@@ -3,8 +3,8 @@
     sentinels   such a group for this test alone, whose servers a test may kill, freeze and start
 
 They are set up as the operator's guide says: a primary takes writes while a replica confirms them,
-which needs two replicas, so that the next primary has one. The Sentinels take a server for dead that has been silent for `DOWN_AFTER_MS`. Every process of the
-group ends with its fixture.
+which needs two replicas, so that the next primary has one. The Sentinels take a server for dead
+that has been silent for `DOWN_AFTER_MS`. Every process of the group ends with its fixture.
 """
 
 import signal
@@ -78,6 +78,16 @@ class Program:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def role(self) -> str:
+        """What it takes itself for: `master` or `slave`."""
+        with self.client() as client:
+            return client.role()[0].decode()
+
+    def good_replicas(self) -> int:
+        """How many replicas it has heard of lately; that counts for min-replicas-to-write."""
+        with self.client() as client:
+            return int(client.info("replication")["min_slaves_good_slaves"])
+
     def text(self) -> str:
         """What it has written."""
         return self.log.read_text(errors="replace")[-4_000:]
@@ -137,10 +147,7 @@ class SentinelGroup:
 
         def is_over() -> bool:
             now = self.primary()
-            if now is former:
-                return False
-            with now.client() as client:
-                return client.role()[0] == b"master"
+            return now is not former and now.role() == "master"
 
         wait_for(is_over, "another primary", self.sentinels[0].text)
 

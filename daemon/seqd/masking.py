@@ -34,8 +34,8 @@ _OPTION = re.compile(
 )
 _NAMED = re.compile(r"(?:username|password|sentinel_username|sentinel_password)(?==)")
 
-#: An address within a text: up to a blank, a quote or a bracket. A scheme that just ends a part of a
-#: sentence is none.
+#: An address within a text: up to a blank, a quote or a bracket. A scheme alone, with which a part
+#: of a sentence ends, is none.
 _ADDRESS = re.compile(
     r"(?:redis|rediss|unix|valkey|valkeys|sentinel)(?:\+\w+)?://(?![),.;]*(?:\s|$))[^\s'\"<>]+"
 )

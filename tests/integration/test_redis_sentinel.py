@@ -22,7 +22,7 @@ from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_binaries import find_server_binaries
 from seqd_schemas import Keys
 from tls_fixtures import TlsProxy, a_server_context
-from worker_fixtures import Cluster, live_settings
+from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -50,11 +50,14 @@ def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelG
 def test_a_primary_that_came_back_as_a_replica_is_left_for_the_new_one(sentinels: SentinelGroup):
     with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
         redis.set("before", 1)
+        redis.wait(1, 1_000)
         former = sentinels.primary()
         former.freeze()
         sentinels.wait_for_failover(former)
         former.thaw()
-        # Its connection is open, and it does not know yet. But it has heard of no replica lately.
+        # The connection to it is open, and it takes itself for the primary for seconds to come.
+        assert former.role() == "master"
+        wait_until(lambda: former.good_replicas() == 0, "it sees that its replicas have gone")
         for number in range(100):
             redis.set(f"after-{number}", 1)
 
@@ -204,6 +207,8 @@ def test_sentinels_and_their_primary_are_reached_over_tls_by_ledger_and_worker(
     try:
         primary.start()
         sentinel.start()
+        with primary.client() as client:
+            client.config_set("min-replicas-to-write", 0)  # it has none
         with TlsProxy(primary.port, context) as front, TlsProxy(sentinel.port, context) as door:
             _monitor(sentinel, front.port)
             url = f"rediss+sentinel://:primary-secret@127.0.0.1:{door.port}/tls/0"

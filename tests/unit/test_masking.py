@@ -127,3 +127,15 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
 def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) -> None:
     assert broker_settings(url, Settings())["broker_url"] == broker
     Wakeup(url, Settings())  # reads the same address
+
+
+def test_a_scheme_alone_at_the_end_of_a_phrase_is_no_address() -> None:
+    text = "Use a single server (redis:// or rediss://), or Sentinels (redis+sentinel://)."
+
+    assert mask_passwords(text) == text
+
+
+def test_the_password_of_the_sentinels_is_masked_wherever_it_stands() -> None:
+    load_settings(redis_sentinel_password="guard/secret")
+
+    assert mask_passwords("AUTH guard/secret failed") == "AUTH *** failed"

@@ -140,11 +140,34 @@ def sentinel_login(address: SentinelAddress, access: RedisAccess, url: str) -> d
         "socket_timeout": SENTINEL_TIMEOUT_S,
         "socket_connect_timeout": SENTINEL_TIMEOUT_S,
         "socket_keepalive": True,
-        "protocol": 2,  # as to the servers; of version 3 a Sentinel answers a missing login unclearly
+        "protocol": 2,  # as to the servers; by version 3 a missing login gets an unclear answer
         # redis-py's own default waits up to 10 s between tries, at a Sentinel that may be gone.
         "retry": Retry(NoBackoff(), 0),
         **({"ssl": True, **tls} if address.is_tls else {}),
     }
+
+
+class PrimaryConnection(SentinelManagedConnection):
+    """A connection that asks for the primary each time that it is made.
+
+    redis-py's own does so when a pool hands it out. One that breaks in the middle of a command it
+    makes anew to the host of before, which has gone: the command would be tried in vain for as
+    long as an outage is waited for.
+    """
+
+    def _connect_retry(self) -> None:
+        self.connect_check_health(
+            check_health=self.connection_pool.check_connection, retry_socket_connect=False
+        )
+
+    def _connect(self) -> object:
+        """Return a socket to the primary, whoever that is now."""
+        self.host, self.port = self.connection_pool.get_master_address()
+        return super()._connect()  # type: ignore[no-untyped-call]
+
+
+class PrimaryTlsConnection(PrimaryConnection, SentinelManagedSSLConnection):
+    """The same over TLS."""
 
 
 class PrimaryPool(SentinelConnectionPool):
@@ -168,7 +191,7 @@ def primary_pool(
 ) -> PrimaryPool:
     """Return a pool of connections to the primary; connects on first use."""
     sentinels = Sentinels(address, sentinel_login(address, access, url))
-    kind = SentinelManagedSSLConnection if address.is_tls else SentinelManagedConnection
+    kind = PrimaryTlsConnection if address.is_tls else PrimaryConnection
     return PrimaryPool(
         sentinels,
         connection_class=kind,

@@ -28,6 +28,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
 from seqd.ledger.redis import trouble_of
+from seqd.ledger.sentinel import PrimaryConnection, PrimaryTlsConnection
 from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
@@ -147,6 +148,9 @@ class TolerantChannel(redis.Channel):
 
 class TolerantSentinelChannel(TolerantChannel, redis.SentinelChannel):
     """The same on the primary that Sentinels watch."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimaryTlsConnection  # type: ignore[assignment] # kombu's is another
 
 
 class TolerantQoS(redis.QoS):
