@@ -178,6 +178,49 @@ def test_a_job_completes_though_its_primary_is_killed(sentinels: SentinelGroup, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_commits_that_no_replica_had_are_done_again_and_counted_once(
+    sentinels: SentinelGroup, tmp_path: Path
+):
+    for server in sentinels.servers:
+        with server.client() as client:
+            client.config_set("min-replicas-to-write", 0)
+    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
+    try:
+        cluster.start_ready()
+        client = cluster.client()
+        texts = [f"text {number}" for number in range(400)]
+        job = client.classify(texts, model="echo", parameters={"delay_ms": 15.0})
+
+        def done() -> int:
+            return job.record().counts.succeeded
+
+        wait_until(lambda: done() >= 50, "a part is done")
+        for replica in sentinels.replicas():
+            replica.freeze()
+        with sentinels.primary().client() as primary:
+            primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        before = done()
+        wait_until(lambda: done() >= before + 100, "more is done, which no replica gets")
+        seen = done()
+        former = sentinels.primary()
+        former.kill()
+        for server in sentinels.servers:
+            if server is not former:
+                server.thaw()
+
+        assert done() < seen
+        record = job.wait(timeout_s=90)
+
+        assert record.counts.succeeded == record.counts.total == 400
+        labels = {result.custom_id: result.output.label for result in job.results()}
+        assert labels == {f"row-{n}": f"text {n - 1}" for n in range(1, 401)}
+        assert max(cluster.starts_of_units(job.job_id)) <= 2
+    finally:
+        cluster.close()
+
+
+@pytest.mark.slow
 def test_a_worker_whose_sentinels_do_not_know_the_name_ends_with_78(
     sentinels: SentinelGroup, tmp_path: Path
 ):

@@ -117,6 +117,7 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
         ("redis://host/0?username=u&password=p&ssl_x=1", "redis://u:p@host/0?ssl_x=1"),
         ("redis://v:q@host/0?password=p", "redis://v:q@host/0"),
         ("redis://:p@host/0", "redis://:p@host/0"),
+        ("redis://:p@host?db=3", "redis://:p@host/3"),
         ("unix:///run/r.sock", "redis+socket:///run/r.sock?virtual_host=0"),
         (
             "unix:///run/r.sock?db=3&password=a%2Fb",

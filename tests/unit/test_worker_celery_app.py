@@ -53,7 +53,7 @@ def test_celery_listens_to_the_primary_of_the_sentinels_on_a_channel_of_ours():
 def test_celery_checks_certificate_and_host_of_a_tls_server_and_shows_the_workers_own(tmp_path):
     files = {name: tmp_path / name for name in ("redis_ca_file", "redis_cert_file")}
 
-    app = create_app("rediss://:p@host/0?db=1", Settings(**files))
+    app = create_app("rediss://:p@host?db=1", Settings(**files))
 
     assert app.connection_for_read().ssl == {
         "ssl_cert_reqs": "required",

@@ -146,7 +146,9 @@ def _kombu_url(redis_url: str) -> str:
     if parts.scheme == "unix":
         database = options.get("db", ["0"])[0]
         return f"redis+socket://{netloc}{parts.path}?virtual_host={database}"
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(options, doseq=True)))
+    path = f"/{options.pop('db')[0]}" if "db" in options else parts.path  # as redis-py reads it
+    query = urlencode(options, doseq=True)
+    return urlunsplit(parts._replace(netloc=netloc, path=path, query=query))
 
 
 def _kombu_sentinels(address: SentinelAddress) -> str:
