@@ -9,7 +9,7 @@ from redis_fixtures import PrivateServer
 from seqd.client import Client
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect, redis_errors
-from seqd.ledger.redis import check_server
+from seqd.ledger.topology import check_topology
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
@@ -41,7 +41,7 @@ def test_a_worker_is_told_at_its_start(cluster_server: PrivateServer, sentence: 
         connect(cluster_server.url) as redis,
         pytest.raises(InvalidSettings) as refusal,
     ):
-        check_server(redis, allow_eviction=False, allow_volatile=False)
+        check_topology(redis)
 
     assert str(refusal.value) == sentence
 

@@ -17,7 +17,8 @@ from sentinel_fixtures import (
 from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
 from seqd.ledger import connect, redis_errors
 from seqd.ledger.outage import Outage
-from seqd.ledger.redis import check_server, wait_until_durable
+from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.topology import check_topology
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_binaries import find_server_binaries
 from seqd_schemas import Keys
@@ -152,12 +153,12 @@ def test_a_worker_warns_of_a_primary_that_takes_writes_without_a_replica(
     sentinels: SentinelGroup, caplog
 ):
     with connect(sentinels.url) as redis:
-        check_server(redis, allow_eviction=False, allow_volatile=False)
+        check_topology(redis)
         assert caplog.records == []
         with sentinels.primary().client() as primary:
             primary.config_set("min-replicas-to-write", 0)
 
-        check_server(redis, allow_eviction=False, allow_volatile=False)
+        check_topology(redis)
 
     (warning,) = [record.getMessage() for record in caplog.records]
     hosts = ", ".join(f"127.0.0.1:{one.port}" for one in sentinels.sentinels)

@@ -17,12 +17,9 @@ from weakref import WeakSet
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
-    AskError,
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
-    ClusterCrossSlotError,
-    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
     MasterDownError,
     NoPermissionError,
@@ -41,11 +38,11 @@ from seqd.errors import (
     RedisFull,
     RedisRefused,
     RedisUnreachable,
-    SeqdError,
 )
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
-from seqd.ledger.sentinel import NoPrimary, PrimaryPool, UnknownPrimary, primary_pool
-from seqd.ledger.tls import is_silent_at_tls, tls_fault_of
+from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
+from seqd.ledger.sentinel import PrimaryPool, primary_pool
+from seqd.ledger.tls import is_silent_at_tls
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import (
     HOW_TO_WRITE_IT,
@@ -121,7 +118,7 @@ class _OutageRetry(Retry):
                 trouble = trouble_of(error)
                 if trouble is None or (is_retryable and not is_retryable(error)):
                     raise
-                if not self.outage.is_proven and _is_lasting(error):
+                if not self.outage.is_proven and is_lasting(error):
                     raise
                 attempts = attempts or Attempts(self.outage, self._retries)
                 failures += 1
@@ -147,7 +144,7 @@ def trouble_of(error: Exception) -> Trouble | None:
         is_break = isinstance(error, (ConnectionError, TimeoutError, SocketTimeout))
         return Trouble.BREAK if is_break else None
     text = str(error)
-    if text.startswith("seqd: ") or _is_of_a_cluster(error):
+    if text.startswith("seqd: ") or is_of_a_cluster(error):
         return None
     if transient_error(error):
         return Trouble.REFUSED
@@ -206,11 +203,11 @@ def connect(
         raise InvalidSettings(
             f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
         ) from None
-    outage.address = _address_of(redis)
+    outage.address = address_of(redis)
     return redis
 
 
-def _address_of(redis: Redis) -> str:
+def address_of(redis: Redis) -> str:
     """Return the address of a client's server for a message, without the password."""
     pool = redis.connection_pool
     if isinstance(pool, PrimaryPool):
@@ -240,17 +237,15 @@ def redis_errors(redis: Redis) -> Iterator[None]:
         raise RedisRefused(_refused(redis, error)) from error
     except OutOfMemoryError as error:
         raise RedisFull(_full(redis)) from error
-    except NoPrimary as error:
-        raise _without_primary(redis, error) from error
     except (ConnectionError, TimeoutError) as error:
-        if fault := tls_fault_of(error):
-            raise RedisRefused(f"Redis at {_address_of(redis)} {fault}.") from error
+        if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
+            raise refusal from error
         raise RedisUnreachable(_unreachable(redis, error)) from error
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
             raise
-        if _is_of_a_cluster(error):
-            raise InvalidSettings(_cluster(redis)) from error
+        if is_of_a_cluster(error):
+            raise InvalidSettings(cluster_sentence(address_of(redis))) from error
         if code := transient_error(error):
             if code == "READONLY":
                 # The name may stand for another server by now, which a new connection finds.
@@ -279,45 +274,27 @@ def transient_error(error: ResponseError) -> str | None:
     return match[1] if match else None
 
 
-def refuse_cluster(redis: Redis) -> None:
-    """Raise InvalidSettings for a server that is one of a Redis Cluster.
-
-    One that does not tell passes; it says so at the first command that a cluster refuses.
-    """
-    with redis_errors(redis):
-        try:
-            facts = cast(dict[str, object], redis.info("cluster"))
-        except NoPermissionError:
-            return
-    if facts.get("cluster_enabled") == 1:
-        raise InvalidSettings(_cluster(redis))
-
-
 def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
-    """Raise InvalidSettings for a server that evicts keys, writes nothing to disk or is a cluster.
+    """Raise InvalidSettings for a server that evicts keys, or that writes nothing to disk.
 
     Eviction silently loses parts of jobs, so it is refused unless `allow_eviction`. Without an
     append-only file and snapshots a restart loses all jobs, so that is refused unless
     `allow_volatile`. Logs a warning where either is allowed, where there are snapshots alone, which
     lose what came after the last one, and where maxmemory is not set, so that nothing is evicted or
-    refused yet; also of a primary with Sentinels that takes writes without any replica. A server
-    whose configuration may not be read passes. Changes nothing on the server.
+    refused yet. A server whose configuration may not be read passes. Changes nothing on the server.
     """
-    refuse_cluster(redis)
     try:
         with redis_errors(redis):
-            names = ("maxmemory-policy", "maxmemory", "appendonly", "save", "min-replicas-to-write")
-            policy, limit_bytes, append_only, rules, least = (
+            names = ("maxmemory-policy", "maxmemory", "appendonly", "save")
+            policy, limit_bytes, append_only, rules = (
                 _server_setting(redis, name) for name in names
             )
     except ResponseError as error:
         log.warning("Redis does not tell its configuration: %s", error)
         return
-    server = f"Redis at {_address_of(redis)}"
+    server = f"Redis at {address_of(redis)}"
     _check_memory(server, policy, limit_bytes, allow_eviction=allow_eviction)
     _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
-    if isinstance(redis.connection_pool, PrimaryPool):
-        _check_replicas(server, least)
 
 
 def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
@@ -348,21 +325,24 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
         log.info("the server cannot tell what is on its disk: %s", synced)
         _without_waitaof.add(redis)
         return False
-    return cast(list[int], synced)[0] >= 1 and replicas != 0
+    if replicas is not None and not (isinstance(replicas, int) and replicas >= 1):
+        log.info("not known to be on a replica: %s", replicas)
+        return False
+    return cast(list[int], synced)[0] >= 1
 
 
 def _unreachable(redis: Redis, error: RedisError) -> str:
-    address, outage = _address_of(redis), outage_of(redis)
-    if outage.limit_s > 0 and outage.has_answered and outage.seconds() >= SHORTEST_S:
-        return (
-            f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
-            "again when it is back, or set SEQD_REDIS_URL to a server that runs."
-        )
-    if is_silent_at_tls(error):
+    address, outage = address_of(redis), outage_of(redis)
+    if not outage.is_proven and is_silent_at_tls(error):
         return (
             f"Redis at {address} takes connections and does not answer as TLS does. Set "
             "SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may go "
             "unencrypted; if the address is right, it hangs: try again later."
+        )
+    if outage.limit_s > 0 and outage.has_answered and outage.seconds() >= SHORTEST_S:
+        return (
+            f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
+            "again when it is back, or set SEQD_REDIS_URL to a server that runs."
         )
     if isinstance(redis.connection_pool, PrimaryPool):
         return (
@@ -376,48 +356,14 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
     )
 
 
-def _without_primary(redis: Redis, error: NoPrimary) -> SeqdError:
-    if fault := tls_fault_of(error):
-        return RedisRefused(f"A Sentinel of {_address_of(redis)} {fault}.")
-    outage = outage_of(redis)
-    text = f"There is no Redis to use: {_reason(error)}"
-    if isinstance(error, UnknownPrimary) and not outage.is_proven:
-        return InvalidSettings(text)
-    if error.is_lasting and not isinstance(error, UnknownPrimary):
-        return RedisRefused(text)
-    return RedisUnreachable(f"{text} Try again later.")
-
-
-def _cluster(redis: Redis) -> str:
-    return (
-        f"Redis at {_address_of(redis)} is one of a Redis Cluster, which carries neither Celery's "
-        "queues nor all keys of a job. Set SEQD_REDIS_URL to a single server (redis:// or "
-        "rediss://), or to one with replicas and Sentinels (redis+sentinel://)."
-    )
-
-
-def _is_of_a_cluster(error: Exception) -> bool:
-    """Return whether an answer is one that only a Redis Cluster gives."""
-    if isinstance(error, MasterDownError):  # redis-py counts it among them; a replica gives it
-        return False
-    return isinstance(error, (AskError, ClusterCrossSlotError, ClusterDownError))
-
-
-def _is_lasting(error: Exception) -> bool:
-    """Return whether an error stays until somebody changes a setting or a certificate."""
-    if isinstance(error, NoPrimary):
-        return error.is_lasting or tls_fault_of(error) is not None
-    return isinstance(error, ConnectionError) and tls_fault_of(error) is not None
-
-
 def _not_now(redis: Redis, error: RedisError, code: str) -> str:
     advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
-    return f"Redis at {_address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
+    return f"Redis at {address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
 
 
 def _refused(redis: Redis, error: RedisError) -> str:
     return (
-        f"Redis at {_address_of(redis)} refused the user or password: {_reason(error)} Set "
+        f"Redis at {address_of(redis)} refused the user or password: {_reason(error)} Set "
         "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
     )
 
@@ -429,14 +375,14 @@ def _reason(error: RedisError) -> str:
 
 def _full(redis: Redis) -> str:
     return (
-        f"Redis at {_address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
+        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
         "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
     )
 
 
 def _unwritable(redis: Redis, error: RedisError) -> str:
     return (
-        f"Redis at {_address_of(redis)} takes no writes, since it cannot write to its disk: "
+        f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
         f"{_reason(error)} Nothing was written. Free its disk, or try again later."
     )
 
@@ -481,16 +427,6 @@ def _check_disk(server: str, append_only: str, rules: str, *, allow_volatile: bo
             "written since the last one. Set appendonly to yes there.",
             server,
             _save_rules_in_words(rules),
-        )
-
-
-def _check_replicas(server: str, least: str) -> None:
-    if least == "0":
-        log.warning(
-            "%s has min-replicas-to-write 0: a primary that is cut off goes on taking writes, and "
-            "a failover loses them. Set min-replicas-to-write to 1 and min-replicas-max-lag to 10 "
-            "on it and on its replicas.",
-            server,
         )
 
 

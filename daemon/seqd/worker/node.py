@@ -17,6 +17,7 @@ from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
+from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, check_device
@@ -133,6 +134,7 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
+        check_topology(self._ledger.redis)
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,
