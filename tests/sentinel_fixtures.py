@@ -1,13 +1,16 @@
 """A primary, two replicas and three Sentinels, all real and on loopback; a plugin of `conftest`.
 
-    sentinels   such a group for this test alone, whose servers a test may kill, freeze and start
+    sentinels       such a group for this test alone, which may kill, freeze and start its servers
+    lone_sentinel   one Sentinel, whose servers do not run
 
 They are set up as the operator's guide says: a primary takes writes while a replica confirms them,
 which needs two replicas, so that the next primary has one. The Sentinels take a server for dead
 that has been silent for `DOWN_AFTER_MS`. Every process of the group ends with its fixture.
 """
 
+import random
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ import redis
 
 from seqd.local.parent_death import launch_command
 from seqd.local.redis_binaries import ServerBinary, find_server_binaries
-from seqd.local.redis_server import LOOPBACK, choose_port
+from seqd.local.redis_server import LOOPBACK
 
 START_TIMEOUT_S = 20.0
 
@@ -28,6 +31,9 @@ START_TIMEOUT_S = 20.0
 DOWN_AFTER_MS = 1_000
 
 SERVERS = 3
+
+#: Below those that Linux gives to outgoing connections.
+PORTS = range(20_000, 32_000)
 #: Seconds without a replica's word after which a primary takes no more writes.
 MAX_LAG_S = 10
 
@@ -157,7 +163,7 @@ class SentinelGroup:
             program.kill()
 
     def _a_server(self, number: int) -> Program:
-        port = choose_port(0)
+        port = _a_port()
         folder = self._folder / f"server-{number}"
         folder.mkdir()
         config = folder / "server.conf"
@@ -170,7 +176,7 @@ class SentinelGroup:
         return Program([str(self.binary.path), str(config)], port, PASSWORD, folder / "log")
 
     def _a_sentinel(self, number: int) -> Program:
-        port = choose_port(0)
+        port = _a_port()
         folder = self._folder / f"sentinel-{number}"
         folder.mkdir()
         config = folder / "sentinel.conf"
@@ -184,6 +190,17 @@ class SentinelGroup:
         )
         command = [str(self.binary.path), str(config), "--sentinel"]
         return Program(command, port, self.sentinel_password, folder / "log")
+
+
+def _a_port() -> int:
+    """Return a port that is free, and stays so until its server starts.
+
+    One that the system chooses may go to any outgoing connection meanwhile.
+    """
+    for port in random.sample(PORTS, 100):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def _is_ready(sentinel: Program) -> bool:
@@ -208,6 +225,17 @@ def sentinels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGrou
     group = SentinelGroup(find_server_binaries()[0], tmp_path_factory.mktemp("sentinels"))
     try:
         group.start()
+        yield group
+    finally:
+        group.kill()
+
+
+@pytest.fixture
+def lone_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
+    group = SentinelGroup(find_server_binaries()[0], tmp_path_factory.mktemp("sentinel"))
+    del group.sentinels[1:]
+    try:
+        group.sentinels[0].start()
         yield group
     finally:
         group.kill()

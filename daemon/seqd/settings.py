@@ -301,6 +301,12 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
 
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @classmethod
+    def _is_absolute(cls, path: Path | None) -> Path | None:
+        # Workers run in other folders than the `seqd up` that hands it on to them.
+        return None if path is None else path.absolute()
+
     @field_validator("heartbeat_s")
     @classmethod
     def _fits_into_the_lease(cls, heartbeat_s: float, info: ValidationInfo) -> float:

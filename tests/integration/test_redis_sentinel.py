@@ -1,11 +1,16 @@
 """The primary that Sentinels watch: found, lost in a failover, and not there for reasons."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import trustme
 
+from checkout import python_path, require_checkout
 from drills.failover import kill_primary_under_load
 from redis_fixtures import PrivateServer, binary_of_kind
 from sentinel_fixtures import (
@@ -48,6 +53,7 @@ def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelG
     assert sentinels.primary() is not former
 
 
+@pytest.mark.slow
 def test_a_primary_that_came_back_as_a_replica_is_left_for_the_new_one(sentinels: SentinelGroup):
     with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
         redis.set("before", 1)
@@ -66,16 +72,16 @@ def test_a_primary_that_came_back_as_a_replica_is_left_for_the_new_one(sentinels
             assert primary.dbsize() == 101
 
 
-def test_a_name_that_no_sentinel_watches_is_a_wrong_setting(sentinels: SentinelGroup):
+def test_a_name_that_no_sentinel_watches_is_a_wrong_setting(lone_sentinel: SentinelGroup):
     began_at = time.monotonic()
 
     with pytest.raises(InvalidSettings) as refusal:
-        ping(sentinels.url_of("other"))
+        ping(lone_sentinel.url_of("other"))
 
-    hosts = ", ".join(f"127.0.0.1:{one.port}" for one in sentinels.sentinels)
+    (sentinel,) = lone_sentinel.sentinels
     assert str(refusal.value) == (
-        f"There is no Redis to use: the Sentinels {hosts} watch no primary 'other'; they watch "
-        "mymaster. End SEQD_REDIS_URL with /NAME/0, where NAME is what `sentinel monitor NAME …` "
+        f"There is no Redis to use: the Sentinels 127.0.0.1:{sentinel.port} watch no primary "
+        "'other'; they watch mymaster. End SEQD_REDIS_URL with /NAME/0, where NAME is what `sentinel monitor NAME …` "
         "calls it."
     )
     assert time.monotonic() - began_at < 5
@@ -167,6 +173,23 @@ def test_a_worker_warns_of_a_primary_that_takes_writes_without_a_replica(
         "off goes on taking writes, and a failover loses them. Set min-replicas-to-write to 1 and "
         "min-replicas-max-lag to 10 on it and on its replicas."
     )
+
+
+@pytest.mark.slow
+def test_commands_show_the_sentinels_without_the_password(sentinels: SentinelGroup, tmp_path: Path):
+    command = [sys.executable, "-P", "-m", "seqd", "status", "--json"]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": python_path(),
+        "SEQD_REDIS_URL": sentinels.url,
+        "SEQD_DATA_DIR": str(tmp_path),
+    }
+    require_checkout(variables)
+
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["server"] == sentinels.url.replace("primary-secret", "***")
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) ->
     Wakeup(url, Settings())  # reads the same address
 
 
-def test_a_scheme_alone_at_the_end_of_a_phrase_is_no_address() -> None:
+def test_a_scheme_without_an_address_is_left_as_it_is() -> None:
     text = "Use a single server (redis:// or rediss://), or Sentinels (redis+sentinel://)."
 
     assert mask_passwords(text) == text

@@ -63,9 +63,9 @@ class RedisAccess:
             _check_options(url)
             self._check_files()
             _warn_of_unchecked(url)
-        elif not url.startswith("unix://"):
+        elif not url.startswith("unix://"):  # that of an embedded server needs none of all this
             self._refuse_without_tls(url)
-        if not is_sentinel_url(url):
+        if not is_sentinel_url(url) and not url.startswith("unix://"):
             self._refuse_without_sentinels(url)
 
     def tls_options(self, url: str) -> dict[str, object]:
