@@ -6,13 +6,17 @@ Exits 1 where an item was lost, doubled or failed.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import drills
 from checkout import use_checkout
 from drills import failover
 from drills.result import DrillResult, table
 
-DRILLS: Mapping[str, Callable[[], DrillResult]] = {failover.NAME: failover.run}
+DRILLS: Mapping[str, Callable[[], DrillResult]] = {
+    failover.KILLED: failover.run,
+    failover.HANGS: partial(failover.run, hangs=True),
+}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,9 +1,10 @@
-"""The primary is killed under load, and its Sentinels put the replica in its place.
+"""The primary is lost under load, and its Sentinels put a replica in its place.
 
-A client sends a job while two workers do it. SIGKILL hits the primary in the middle of both. The
-stall is most of all what the Sentinels take: their down-after-milliseconds (here 1 s), the vote,
-and the replica's promotion. With `min_replicas=1` the primary takes no write that no replica has
-confirmed lately, as the operator's guide advises.
+A client sends a job while two workers do it. In the middle of both the primary is killed, or hangs
+(SIGSTOP), as one does whose machine or network has gone. The servers are set up as the operator's
+guide says. The stall of a killed one is most of all what the Sentinels take: their
+down-after-milliseconds (here 1 s), the vote, and the promotion. One that hangs leaves connections
+open, which are given up after SEQD_REDIS_TIMEOUT_S (10 s).
 """
 
 import tempfile
@@ -17,7 +18,8 @@ from seqd.client import Client, JobHandle
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings, wait_until
 
-NAME = "failover"
+KILLED = "failover"
+HANGS = "failover-hang"
 
 ITEMS = 1_500
 WORKERS = 2
@@ -25,24 +27,26 @@ WORKERS = 2
 #: Milliseconds that a worker takes for an item.
 ITEM_MS = 8.0
 
-#: Share of the items that are done, and sent, when the primary is killed.
-KILLED_AT = 0.25
+#: Share of the items that are done, and sent, when the primary is lost.
+LOST_AT = 0.25
 
 DEADLINE_S = 90.0
 
 
-def run(items: int = ITEMS) -> DrillResult:
-    """Kill the primary under load; return what came out."""
+def run(items: int = ITEMS, *, hangs: bool = False) -> DrillResult:
+    """Lose the primary under load; return what came out."""
     with tempfile.TemporaryDirectory(prefix="seqd-drill-") as folder:
         group = SentinelGroup(find_server_binaries()[0], Path(folder))
         try:
             group.start()
-            return kill_primary_under_load(group, Path(folder), items)
+            return lose_primary_under_load(group, Path(folder), items, hangs=hangs)
         finally:
             group.kill()
 
 
-def kill_primary_under_load(group: SentinelGroup, folder: Path, items: int) -> DrillResult:
+def lose_primary_under_load(
+    group: SentinelGroup, folder: Path, items: int, *, hangs: bool = False
+) -> DrillResult:
     """Do the drill on a group that runs."""
     cluster = Cluster(live_settings(group, folder), folder)
     try:
@@ -56,11 +60,14 @@ def kill_primary_under_load(group: SentinelGroup, folder: Path, items: int) -> D
             _texts(items), model="echo", parameters={"delay_ms": ITEM_MS}, durable=False
         )
         with StallClock(lambda: _done(watcher, job.job_id)) as clock:
-            wait_until(lambda: clock.value >= items * KILLED_AT, "a part is done", DEADLINE_S)
-            former.kill()
+            wait_until(lambda: clock.value >= items * LOST_AT, "a part is done", DEADLINE_S)
+            if hangs:
+                former.freeze()
+            else:
+                former.kill()
             clock.start_over()
             wait_until(lambda: clock.value >= items, "all is done", DEADLINE_S)
-        return counted(NAME, custom_ids, _results(client, job), clock.stall_s)
+        return counted(HANGS if hangs else KILLED, custom_ids, _results(client, job), clock.stall_s)
     finally:
         cluster.close()
 

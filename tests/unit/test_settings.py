@@ -3,7 +3,7 @@
 import pytest
 
 from cli_builders import here
-from seqd.settings import unknown_variables
+from seqd.settings import Settings, unknown_variables
 
 
 def test_a_variable_that_is_no_setting_is_told_with_what_was_probably_meant(
