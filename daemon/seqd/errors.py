@@ -20,7 +20,7 @@
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   ├── RedisUnreachable         no server answers
     │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
-    │   ├── RedisRefused             the server wants another password or user
+    │   ├── RedisRefused             the server wants another login, or one side's certificate fails
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
     ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
@@ -219,7 +219,7 @@ class JobOutOfReach(RedisUnreachable):
 
 
 class RedisRefused(UserError):
-    """The Redis server wants another password or user."""
+    """The Redis server wants another password or user, or a certificate is not accepted."""
 
     code = "redis_refused"
 

@@ -17,13 +17,16 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 _USER = re.compile(r"[A-Za-z0-9_.-]*")
 #: Host, port and database; or the path of a socket. A port that is no number is shown, too: it is
 #: what the operator has to mend.
-_PLACE = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]*)(?::[A-Za-z0-9_.-]*)?(?:/[\w./-]*)?")
+_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]*)(?::[A-Za-z0-9_.-]*)?"
+_PLACE = re.compile(rf"{_HOST}(?:/[\w./-]*)?")
+#: The same of Sentinels, of which there are several. A comma may else be one of a password.
+_PLACES = re.compile(rf"{_HOST}(?:,{_HOST}){{0,31}}(?:/[\w./-]*)?")
 
 #: The same where no @ stands before it: what looks like a port may be the password of an address
 #: whose host is missing.
-_SURE_PLACE = re.compile(
-    r"(?:(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?)?(?:/[\w./-]*)?"
-)
+_SURE_HOST = r"(?:\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{0,5})?"
+_SURE_PLACE = re.compile(rf"(?:{_SURE_HOST})?(?:/[\w./-]*)?")
+_SURE_PLACES = re.compile(rf"{_SURE_HOST}(?:,{_SURE_HOST}){{0,31}}/[\w./-]+")
 _OPTION = re.compile(
     r"(?:db|virtual_host|protocol|health_check_interval|max_connections|retry_on_timeout"
     r"|socket_timeout|socket_connect_timeout|socket_keepalive|ssl_cert_reqs|ssl_check_hostname"
@@ -31,8 +34,11 @@ _OPTION = re.compile(
 )
 _NAMED = re.compile(r"(?:username|password|sentinel_username|sentinel_password)(?==)")
 
-#: An address within a text: up to a blank, a quote or a bracket.
-_ADDRESS = re.compile(r"(?:redis|rediss|unix|valkey|valkeys|sentinel)(?:\+\w+)?://[^\s'\"<>]+")
+#: An address within a text: up to a blank, a quote or a bracket. A scheme alone, with which a part
+#: of a sentence ends, is none.
+_ADDRESS = re.compile(
+    r"(?:redis|rediss|unix|valkey|valkeys|sentinel)(?:\+\w+)?://(?![),.;]*(?:\s|$))[^\s'\"<>]+"
+)
 
 #: Shorter secrets are not looked for in texts: they would be found in every other word.
 _LEAST_SECRET_CHARS = 6
@@ -41,6 +47,9 @@ _LEAST_SECRET_CHARS = 6
 _MOST_ADDRESSES = 4
 _addresses: tuple[str, ...] = ()
 
+#: Passwords that stand in no address, such as that of the Sentinels.
+_passwords: tuple[str, ...] = ()
+
 
 def without_password(url: str) -> str:
     """Return an address for people: its password, and what may be one, shows as `***`."""
@@ -48,7 +57,9 @@ def without_password(url: str) -> str:
     if not separator:
         return _without_scheme(url)
     shown = scheme if _SCHEME.fullmatch(scheme) else MASK
-    return f"{shown}://{_masked_rest(rest)}"
+    if "sentinel" in shown:
+        return f"{shown}://{_masked_rest(rest, _PLACES, _SURE_PLACES)}"
+    return f"{shown}://{_masked_rest(rest, _PLACE, _SURE_PLACE)}"
 
 
 def remember_address(url: str) -> None:
@@ -61,11 +72,24 @@ def remember_address(url: str) -> None:
         _addresses = (*_addresses, url)[-_MOST_ADDRESSES:]
 
 
+def remember_password(password: str) -> None:
+    """Have `mask_passwords` mask this password, unless it is very short.
+
+    The last few are remembered.
+    """
+    global _passwords
+    if password not in _passwords and len(password) >= _LEAST_SECRET_CHARS:
+        _passwords = (*_passwords, password)[-_MOST_ADDRESSES:]
+
+
 def mask_passwords(text: str) -> str:
     """Return a text with the passwords of the addresses in it masked.
 
-    So are those of the addresses that were given to `remember_address`, wherever they stand.
+    So are those that were given to `remember_address` and `remember_password`, wherever they stand.
     """
+    for password in _passwords:
+        for form in _forms(password):
+            text = text.replace(form, MASK)
     for url in _addresses:
         for secret, shown in _replacements(url):
             text = text.replace(secret, shown)
@@ -92,7 +116,9 @@ def _secrets_of(url: str) -> set[str]:
     if "@" in rest:
         account = rest.rpartition("@")[0]
         found.add(account.partition(":")[2] or account)
-    elif not _SURE_PLACE.fullmatch(rest.partition("?")[0]):
+    elif not (_SURE_PLACES if "sentinel" in url.partition("://")[0] else _SURE_PLACE).fullmatch(
+        rest.partition("?")[0]
+    ):
         found.add(rest.partition(":")[2])
     return found
 
@@ -115,18 +141,18 @@ def _without_scheme(url: str) -> str:
     return _place(url, _SURE_PLACE)
 
 
-def _masked_rest(rest: str) -> str:
+def _masked_rest(rest: str, form: re.Pattern[str], sure: re.Pattern[str]) -> str:
     account, at, place = rest.rpartition("@")
     if not at:
-        return _place(rest, _SURE_PLACE)
+        return _place(rest, sure)
     if "?" in account:
         return MASK  # What stands behind the @ may be the end of `?password=…@…`.
     user, colon, _ = account.partition(":")
     if not colon:
         # Of `redis://secret@host` Redis takes the secret for a user; whoever wrote it did not.
-        return f"{MASK}@{_place(place)}"
+        return f"{MASK}@{_place(place, form)}"
     shown = user if _USER.fullmatch(user) else MASK
-    return f"{shown}:{MASK}@{_place(place)}"
+    return f"{shown}:{MASK}@{_place(place, form)}"
 
 
 def _place(place: str, form: re.Pattern[str] = _PLACE) -> str:

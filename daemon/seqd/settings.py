@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from seqd.errors import InvalidSettings
-from seqd.masking import remember_address
+from seqd.masking import remember_address, remember_password
 from seqd.validation import did_you_mean, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
@@ -34,6 +34,29 @@ class Settings(BaseSettings):
         repr=False,  # it holds a password
         description="Redis to use, such as redis://:password@host:6379/0. Without it, `seqd up` "
         "starts a server of its own and the other commands find that one.",
+    )
+    redis_ca_file: Path | None = Field(
+        default=None,
+        description="Certificates (PEM) of the authorities that may have signed those of Redis and "
+        "its Sentinels, beside the ones that the system trusts; for rediss:// and "
+        "rediss+sentinel://.",
+    )
+    redis_cert_file: Path | None = Field(
+        default=None,
+        description="Certificate (PEM) that is shown to a Redis that wants one of its clients.",
+    )
+    redis_key_file: Path | None = Field(
+        default=None,
+        description="Key (PEM, without a passphrase) of that certificate. Default: it is in the "
+        "same file.",
+    )
+    redis_sentinel_username: str | None = Field(
+        default=None, description="User at the Sentinels, where they have users of their own."
+    )
+    redis_sentinel_password: str | None = Field(
+        default=None,
+        repr=False,
+        description="Password at the Sentinels; that of the primary stands in SEQD_REDIS_URL.",
     )
     redis_port: int = Field(
         default=0,
@@ -278,6 +301,12 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
 
+    @field_validator("redis_ca_file", "redis_cert_file", "redis_key_file")
+    @classmethod
+    def _is_absolute(cls, path: Path | None) -> Path | None:
+        # Workers run in other folders than the `seqd up` that hands it on to them.
+        return None if path is None else path.absolute()
+
     @field_validator("heartbeat_s")
     @classmethod
     def _fits_into_the_lease(cls, heartbeat_s: float, info: ValidationInfo) -> float:
@@ -327,6 +356,8 @@ def load_settings(**overrides: object) -> Settings:
         ) from None
     if settings.redis_url is not None:
         remember_address(settings.redis_url)
+    if settings.redis_sentinel_password is not None:
+        remember_password(settings.redis_sentinel_password)
     return settings
 
 

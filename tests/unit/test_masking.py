@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seqd.errors import SeqdError
 from seqd.ledger.redis import connect
 from seqd.ledger.wakeup import Wakeup, broker_settings
-from seqd.local.endpoint import check_redis_url
+from seqd.local.redis_address import check_redis_url
 from seqd.masking import mask_passwords, remember_address, without_password
 from seqd.settings import Settings, load_settings
 
@@ -117,6 +117,7 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
         ("redis://host/0?username=u&password=p&ssl_x=1", "redis://u:p@host/0?ssl_x=1"),
         ("redis://v:q@host/0?password=p", "redis://v:q@host/0"),
         ("redis://:p@host/0", "redis://:p@host/0"),
+        ("redis://:p@host?db=3", "redis://:p@host/3"),
         ("unix:///run/r.sock", "redis+socket:///run/r.sock?virtual_host=0"),
         (
             "unix:///run/r.sock?db=3&password=a%2Fb",
@@ -127,3 +128,15 @@ def test_a_password_that_is_not_encoded_is_refused_with_how_to_write_it(url: str
 def test_celery_gets_the_password_where_it_can_read_it(url: str, broker: str) -> None:
     assert broker_settings(url, Settings())["broker_url"] == broker
     Wakeup(url, Settings())  # reads the same address
+
+
+def test_a_scheme_without_an_address_is_left_as_it_is() -> None:
+    text = "Use a single server (redis:// or rediss://), or Sentinels (redis+sentinel://)."
+
+    assert mask_passwords(text) == text
+
+
+def test_the_password_of_the_sentinels_is_masked_wherever_it_stands() -> None:
+    load_settings(redis_sentinel_password="guard/secret")
+
+    assert mask_passwords("AUTH guard/secret failed") == "AUTH *** failed"

@@ -3,7 +3,7 @@
 import pytest
 
 from seqd.errors import InvalidSettings
-from seqd.local.endpoint import check_redis_url
+from seqd.local.redis_address import SentinelAddress, check_redis_url, read_sentinel_url
 from seqd.masking import without_password
 
 
@@ -14,6 +14,9 @@ from seqd.masking import without_password
         "redis://:secret@host/3",
         "rediss://user:secret@host:6380/0?ssl_cert_reqs=required",
         "unix:///run/redis.sock",
+        "redis+sentinel://host/mymaster",
+        "redis+sentinel://user:secret@host:26379,host2/mymaster/3",
+        "rediss+sentinel://:secret@[::1]:26380,10.0.0.2/my-master.1/0?ssl_check_hostname=false",
     ],
 )
 def test_an_address_that_celery_can_use_is_returned_unchanged(url: str) -> None:
@@ -26,7 +29,8 @@ def test_redis_cluster_is_refused_with_what_to_use_instead() -> None:
 
     assert str(refusal.value) == (
         "SEQD_REDIS_URL is 'redis+cluster://:***@host:7000/0': Redis Cluster cannot carry Celery's "
-        "queues. Use a single server (redis:// or rediss://)."
+        "queues. Use a single server (redis:// or rediss://), or one with replicas and Sentinels "
+        "(redis+sentinel://)."
     )
 
 
@@ -36,8 +40,8 @@ def test_another_scheme_is_refused_with_those_that_are_allowed(url: str) -> None
         check_redis_url(url)
 
     assert str(refusal.value) == (
-        f"SEQD_REDIS_URL is {url!r}: it must begin with redis://, rediss:// (TLS) or unix://, "
-        "such as redis://:password@host:6379/0."
+        f"SEQD_REDIS_URL is {url!r}: it must begin with redis://, rediss:// (TLS), "
+        "redis+sentinel://, rediss+sentinel:// (TLS) or unix://, such as redis://:password@host:6379/0."
     )
 
 
@@ -56,4 +60,70 @@ def test_a_port_that_is_no_number_is_refused() -> None:
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_an_address_with_sentinels_says_who_they_are_and_what_they_watch():
+    address = read_sentinel_url("rediss+sentinel://u%40x:a%2Fb@host:1234,[::1]/mymaster/3")
+
+    assert address == SentinelAddress(
+        hosts=(("host", 1234), ("::1", 26379)),
+        master_name="mymaster",
+        database=3,
+        user="u@x",
+        password="a/b",
+        is_tls=True,
+    )
+    assert str(address) == "mymaster (Sentinels host:1234, [::1]:26379)"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://host:26379",
+        "redis+sentinel://host:26379/",
+        "redis+sentinel:///mymaster/0",
+        "redis+sentinel://host,/mymaster/0",
+        "redis+sentinel://host:port/mymaster/0",
+        "redis+sentinel://host:70000/mymaster/0",
+        "redis+sentinel://host/mymaster/many",
+        "redis+sentinel://secret@host/mymaster/0",
+        "redis+sentinel://:se/cret@host/mymaster/0",
+        "redis+sentinel://:se#cret@host/mymaster/0",
+    ],
+)
+def test_an_address_with_sentinels_that_cannot_be_read_is_refused(url: str):
+    with pytest.raises(InvalidSettings) as refusal:
+        check_redis_url(url)
+
+    said = str(refusal.value)
+    assert said.endswith(
+        ", which cannot be read. Form: redis+sentinel://user:password@host:26379,host2:26379/NAME/0"
+        ", where NAME is what `sentinel monitor NAME …` calls the primary. In a password each of "
+        "/ ? # @ % stands as %2F %3F %23 %40 %25."
+    )
+    assert "cret" not in said
+
+
+def test_an_option_that_means_nothing_to_sentinels_is_refused():
+    with pytest.raises(InvalidSettings) as refusal:
+        check_redis_url("redis+sentinel://:secret@host/mymaster/0?socket_timeout=1")
+
+    assert str(refusal.value) == (
+        "SEQD_REDIS_URL is 'redis+sentinel://:***@host/mymaster/0?socket_timeout=1': behind the ? "
+        "of an address with Sentinels there may be ssl_cert_reqs and ssl_check_hostname alone."
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis+sentinel://h1:1,h2/name/0", "redis+sentinel://h1:1,h2/name/0"),
+        ("redis+sentinel://u:secret@h1:1,[::1]/name/0", "redis+sentinel://u:***@h1:1,[::1]/name/0"),
+        ("redis+sentinel://u:1234,abc", "redis+sentinel://***"),
+        ("redis://u:1234,abc", "redis://***"),
+        ("redis://:pa@ss,word", "redis://:***@***"),
+    ],
+)
+def test_a_comma_divides_hosts_only_where_there_are_sentinels(url: str, shown: str) -> None:
     assert without_password(url) == shown

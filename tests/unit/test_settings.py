@@ -3,7 +3,7 @@
 import pytest
 
 from cli_builders import here
-from seqd.settings import unknown_variables
+from seqd.settings import Settings, unknown_variables
 
 
 def test_a_variable_that_is_no_setting_is_told_with_what_was_probably_meant(
@@ -59,3 +59,9 @@ def test_a_wrong_setting_ends_up_with_2_and_a_worker_with_78(
 
     assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon': ")
     assert ended.status == status
+
+
+def test_the_file_of_a_certificate_is_the_same_in_each_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    assert Settings(redis_ca_file="ca.pem").redis_ca_file == tmp_path / "ca.pem"

@@ -2,8 +2,9 @@
 
 import pytest
 
+from seqd.ledger.sentinel import PrimaryConnection
 from seqd.settings import Settings
-from seqd.worker.broker import TolerantQoS, create_app
+from seqd.worker.broker import TolerantChannel, TolerantQoS, create_app
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
@@ -29,3 +30,45 @@ def test_a_worker_keeps_no_results_and_gives_no_running_work_up_when_a_connectio
 
     assert (settings.result_backend, settings.task_ignore_result) == (None, True)
     assert settings.worker_cancel_long_running_tasks_on_connection_loss is False
+
+
+def test_celery_listens_to_the_primary_of_the_sentinels_on_a_channel_of_ours():
+    url = "redis+sentinel://u:p%2Fw@h1:1,[::1]/mymaster/3"
+    settings = Settings(redis_sentinel_username="s", redis_sentinel_password="sentinel-secret")
+
+    connection = create_app(url, settings).connection_for_read()
+
+    channel = connection.get_transport_cls().Channel
+    assert issubclass(channel, TolerantChannel)
+    assert channel.QoS is TolerantQoS
+    assert channel.connection_class is PrimaryConnection
+    # kombu goes on with the next Sentinel after a failure, and forgets the login of the one before.
+    assert connection.alt == ["sentinel://u:p%2Fw@h1:1/3", "sentinel://u:p%2Fw@[::1]:26379/3"]
+    login = connection.transport_options["sentinel_kwargs"]
+    assert connection.transport_options["master_name"] == "mymaster"
+    assert (login["username"], login["password"]) == ("s", "sentinel-secret")
+    assert "ssl" not in login
+
+
+def test_celery_checks_certificate_and_host_of_a_tls_server_and_shows_the_workers_own(tmp_path):
+    files = {name: tmp_path / name for name in ("redis_ca_file", "redis_cert_file")}
+
+    app = create_app("rediss://:p@host?db=1", Settings(**files))
+
+    assert app.connection_for_read().ssl == {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_ca_certs": str(files["redis_ca_file"]),
+        "ssl_certfile": str(files["redis_cert_file"]),
+        "ssl_keyfile": str(files["redis_cert_file"]),
+    }
+
+
+def test_celery_speaks_tls_to_the_sentinels_too():
+    app = create_app("rediss+sentinel://:p@h1/mymaster/0", Settings())
+
+    connection = app.connection_for_read()
+
+    assert connection.ssl["ssl_cert_reqs"] == "required"
+    login = connection.transport_options["sentinel_kwargs"]
+    assert (login["ssl"], login["ssl_check_hostname"]) == (True, True)

@@ -44,6 +44,7 @@ from seqd.ledger.outage import Outage
 from seqd.ledger.redis import outage_of, wait_until_durable
 from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
 from seqd.ledger.wakeup import Wakeup
+from seqd.local.redis_access import RedisAccess
 from seqd_schemas import (
     FileSource,
     Item,
@@ -102,6 +103,7 @@ class Client:
             redis_url,
             timeout_s=self._settings.redis_timeout_s,
             outage=Outage(limit_s=outage_s, promise=promise),
+            access=RedisAccess.of(self._settings),
         )
         self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.

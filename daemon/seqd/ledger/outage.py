@@ -79,11 +79,13 @@ class Outage:
         full_s: float = 0.0,
         promise: str = "",
         has_answered: bool = False,
+        is_proven: bool = False,
     ) -> None:
         """`limit_s` is how long an outage is waited for, `full_s` how long a full server is.
 
         `promise` goes into the log's line on the beginning of an outage; without one nothing is
-        logged. `has_answered` says that the address is known to be right.
+        logged. `has_answered` says that the address is known to be right, `is_proven` that a
+        connection was there already, if in another process.
         """
         self.limit_s = limit_s
         self.full_s = full_s
@@ -91,6 +93,9 @@ class Outage:
         self.address = ""
         #: False until the first answer: an address without a server may be a wrong one.
         self.has_answered = has_answered
+        #: False until the first answer: a certificate that is refused, or a name that no Sentinel
+        #: knows, may be a wrong setting. Later somebody mends it elsewhere, and it is waited for.
+        self.is_proven = is_proven
         #: Asked before each wait: True ends all waiting, such as when a worker drains.
         self.gives_up: Callable[[], bool] = lambda: False
         self._promise = promise

@@ -11,7 +11,7 @@ import re
 from builtins import TimeoutError as SocketTimeout
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self, TypeVar, cast
+from typing import Any, Self, TypeVar, cast
 from weakref import WeakSet
 
 from redis import Redis
@@ -20,8 +20,8 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     BusyLoadingError,
-    ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
+    MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -32,9 +32,24 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from seqd.errors import REDIS_ERRORS, InvalidSettings, RedisFull, RedisRefused, RedisUnreachable
+from seqd.errors import (
+    REDIS_ERRORS,
+    InvalidSettings,
+    RedisFull,
+    RedisRefused,
+    RedisUnreachable,
+)
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
-from seqd.local.endpoint import HOW_TO_WRITE_IT, check_redis_url
+from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
+from seqd.ledger.sentinel import PrimaryPool, primary_pool
+from seqd.ledger.tls import is_silent_at_tls
+from seqd.local.redis_access import RedisAccess, without_tls_options
+from seqd.local.redis_address import (
+    HOW_TO_WRITE_IT,
+    check_redis_url,
+    is_sentinel_url,
+    read_sentinel_url,
+)
 from seqd.masking import remember_address, without_password
 from seqd_schemas import Keys
 
@@ -53,7 +68,7 @@ _without_waitaof: WeakSet[Redis] = WeakSet()
 #: Error codes of a server that cannot do something just now. Alone a code begins the text; from a
 #: script of Redis 6.2 it stands behind the script's line and a hyphen.
 _TRANSIENT = re.compile(
-    r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
+    r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
     r"|UNBLOCKED|Script killed by user) "
 )
 
@@ -103,6 +118,8 @@ class _OutageRetry(Retry):
                 trouble = trouble_of(error)
                 if trouble is None or (is_retryable and not is_retryable(error)):
                     raise
+                if not self.outage.is_proven and is_lasting(error):
+                    raise
                 attempts = attempts or Attempts(self.outage, self._retries)
                 failures += 1
                 if trouble is not Trouble.FULL:
@@ -113,7 +130,7 @@ class _OutageRetry(Retry):
             else:
                 # A connection proves nothing: a frozen server still has them made.
                 if with_failure_count and getattr(do, "__self__", None) is None:
-                    self.outage.has_answered = True
+                    self.outage.has_answered = self.outage.is_proven = True
                     if self.outage.is_on:
                         self.outage.end(is_repeat=attempts is not None)
                 return result
@@ -127,7 +144,7 @@ def trouble_of(error: Exception) -> Trouble | None:
         is_break = isinstance(error, (ConnectionError, TimeoutError, SocketTimeout))
         return Trouble.BREAK if is_break else None
     text = str(error)
-    if text.startswith("seqd: "):
+    if text.startswith("seqd: ") or is_of_a_cluster(error):
         return None
     if transient_error(error):
         return Trouble.REFUSED
@@ -147,41 +164,55 @@ def connect(
     retries: int = 5,
     timeout_s: float = SOCKET_TIMEOUT_S,
     outage: Outage | None = None,
+    access: RedisAccess | None = None,
 ) -> Redis:
     """Return a client for `url`, which connects on first use and again after a break.
+
+    Of an address with Sentinels that is the primary, whoever it is when a connection is made.
+    `access` has the certificates, and the Sentinels' login.
 
     A connection without an answer for `timeout_s` seconds is closed, and a new one made. A command
     without an answer is sent again, `retries` times and for as long as `outage` allows, so writes
     must be idempotent; all scripts of the ledger are, but `claim`, whose first units are claimable
     again when their lease has run out. Without `outage` no outage is waited for. A refused password
-    is not tried again. Raises InvalidSettings for a URL that is not Redis's.
+    is not tried again, nor, before the first answer, a refused certificate, or a primary that no
+    Sentinel knows. Raises InvalidSettings for a URL that is not Redis's, and for certificates that
+    cannot be read.
     """
-    outage = outage or Outage()
+    outage, access = outage or Outage(), access or RedisAccess()
     remember_address(url)
-    # A Unix socket has none, and redis-py's connection to one takes no such option.
-    keepalive = {} if url.startswith("unix://") else {"socket_keepalive": True}
+    check_redis_url(url)
+    access.check(url)
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": min(5.0, timeout_s),
+        "health_check_interval": 15,
+        "protocol": 2,  # replies of one shape on every server, from Redis 6.2 on
+        "retry": _OutageRetry(retries, outage),
+        "retry_on_error": [ConnectionError, TimeoutError],
+    }
+    if not url.startswith("unix://"):
+        # A Unix socket has none, and redis-py's connection to one takes no such option.
+        options["socket_keepalive"] = True
     try:
-        redis = Redis.from_url(
-            check_redis_url(url),
-            socket_timeout=timeout_s,
-            socket_connect_timeout=min(5.0, timeout_s),
-            **keepalive,
-            health_check_interval=15,
-            protocol=2,  # replies of one shape on every server, from Redis 6.2 on
-            retry=_OutageRetry(retries, outage),
-            retry_on_error=[ConnectionError, TimeoutError],
-        )
+        if is_sentinel_url(url):
+            redis = Redis.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
+        else:
+            redis = Redis.from_url(without_tls_options(url), **access.tls_options(url), **options)
     except ValueError:
         raise InvalidSettings(
             f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
         ) from None
-    outage.address = _address_of(redis)
+    outage.address = address_of(redis)
     return redis
 
 
-def _address_of(redis: Redis) -> str:
+def address_of(redis: Redis) -> str:
     """Return the address of a client's server for a message, without the password."""
-    settings = redis.connection_pool.connection_kwargs
+    pool = redis.connection_pool
+    if isinstance(pool, PrimaryPool):
+        return str(pool.sentinels.address)
+    settings = pool.connection_kwargs
     if "path" in settings:
         return str(settings["path"])
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
@@ -197,7 +228,8 @@ def _timeout_s_of(redis: Redis) -> float:
 def redis_errors(redis: Redis) -> Iterator[None]:
     """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
 
-    Any other error of the server, such as one that a script of ours raises, stays a ResponseError.
+    InvalidSettings where the server is one of a Redis Cluster, or no Sentinel knows its name. Any
+    other error of the server, such as one that a script of ours raises, stays a ResponseError.
     """
     try:
         yield
@@ -206,10 +238,14 @@ def redis_errors(redis: Redis) -> Iterator[None]:
     except OutOfMemoryError as error:
         raise RedisFull(_full(redis)) from error
     except (ConnectionError, TimeoutError) as error:
+        if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
+            raise refusal from error
         raise RedisUnreachable(_unreachable(redis, error)) from error
     except ResponseError as error:
         if str(error).startswith("seqd: "):  # ours, with names of jobs and units in it
             raise
+        if is_of_a_cluster(error):
+            raise InvalidSettings(cluster_sentence(address_of(redis))) from error
         if code := transient_error(error):
             if code == "READONLY":
                 # The name may stand for another server by now, which a new connection finds.
@@ -231,7 +267,7 @@ def transient_error(error: ResponseError) -> str | None:
     """
     if isinstance(error, ReadOnlyError):  # redis-py takes the word off
         return "READONLY"
-    if isinstance(error, (ClusterDownError, TryAgainError)):
+    if isinstance(error, (MasterDownError, TryAgainError)):
         return "TRYAGAIN"
     # redis-py puts the command in front of the error of a command in a pipeline.
     match = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
@@ -256,7 +292,7 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
     except ResponseError as error:
         log.warning("Redis does not tell its configuration: %s", error)
         return
-    server = f"Redis at {_address_of(redis)}"
+    server = f"Redis at {address_of(redis)}"
     _check_memory(server, policy, limit_bytes, allow_eviction=allow_eviction)
     _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
 
@@ -266,7 +302,8 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
 
     Redis with `appendfsync everysec` answers before it has synced: a crash of the machine loses up
     to a second of acknowledged writes. `WAITAOF` (Redis 7.2, Valkey) waits for the sync, but only
-    of writes of its own connection; so a mark is written here, behind all that came before.
+    of writes of its own connection; so a mark is written here, behind all that came before. Of a
+    primary with Sentinels a replica must have it, too (`WAIT`): it may be the next primary.
 
     False when that took longer than `timeout_s` (or four fifths of the connection's own timeout),
     when Redis was away or full, and at once on a server that cannot tell: Redis before 7.2, one
@@ -278,7 +315,7 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
     timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * _timeout_s_of(redis))))  # 0 is for ever
     try:
         with redis_errors(redis), waiting_at_most(timeout_s):
-            marked, synced = _mark_and_wait(redis, keys.durability_mark(), timeout_ms)
+            marked, synced, replicas = _mark_and_wait(redis, keys.durability_mark(), timeout_ms)
             if isinstance(marked, RedisError):
                 raise marked
     except (*REDIS_ERRORS, ResponseError) as error:
@@ -288,15 +325,29 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
         log.info("the server cannot tell what is on its disk: %s", synced)
         _without_waitaof.add(redis)
         return False
+    if replicas is not None and not (isinstance(replicas, int) and replicas >= 1):
+        log.info("not known to be on a replica: %s", replicas)
+        return False
     return cast(list[int], synced)[0] >= 1
 
 
 def _unreachable(redis: Redis, error: RedisError) -> str:
-    address, outage = _address_of(redis), outage_of(redis)
+    address, outage = address_of(redis), outage_of(redis)
+    if not outage.is_proven and is_silent_at_tls(error):
+        return (
+            f"Redis at {address} takes connections and does not answer as TLS does. Set "
+            "SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may go "
+            "unencrypted; if the address is right, it hangs: try again later."
+        )
     if outage.limit_s > 0 and outage.has_answered and outage.seconds() >= SHORTEST_S:
         return (
             f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
             "again when it is back, or set SEQD_REDIS_URL to a server that runs."
+        )
+    if isinstance(redis.connection_pool, PrimaryPool):
+        return (
+            f"No answer from Redis at {address}: {_reason(error)} Try again when its Sentinels "
+            "have put another in its place, or set SEQD_REDIS_URL to a server that runs."
         )
     return (
         f"No answer from Redis at {address}: {_reason(error)} A running `seqd up` starts its own "
@@ -307,12 +358,12 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
 
 def _not_now(redis: Redis, error: RedisError, code: str) -> str:
     advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
-    return f"Redis at {_address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
+    return f"Redis at {address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
 
 
 def _refused(redis: Redis, error: RedisError) -> str:
     return (
-        f"Redis at {_address_of(redis)} refused the user or password: {_reason(error)} Set "
+        f"Redis at {address_of(redis)} refused the user or password: {_reason(error)} Set "
         "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
     )
 
@@ -324,14 +375,14 @@ def _reason(error: RedisError) -> str:
 
 def _full(redis: Redis) -> str:
     return (
-        f"Redis at {_address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
+        f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
         "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
     )
 
 
 def _unwritable(redis: Redis, error: RedisError) -> str:
     return (
-        f"Redis at {_address_of(redis)} takes no writes, since it cannot write to its disk: "
+        f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
         f"{_reason(error)} Nothing was written. Free its disk, or try again later."
     )
 
@@ -403,9 +454,16 @@ def _server_setting(redis: Redis, name: str) -> str:
 
 
 def _mark_and_wait(redis: Redis, mark: str, timeout_ms: int) -> list[object]:
+    """Return the answers to the mark, to `WAITAOF`, and to `WAIT` or None without Sentinels."""
+    is_replicated = isinstance(redis.connection_pool, PrimaryPool)
+    if is_replicated:
+        timeout_ms = max(1, timeout_ms // 2)  # the two waits come one after the other
     # One pipeline: one connection, and after a break both commands are sent again. `WAITAOF`
     # alone on a new connection would find nothing to wait for, and say yes.
     with redis.pipeline(transaction=False) as pipe:
         pipe.set(mark, 1, ex=MARK_TTL_S)
         pipe.waitaof(1, 0, timeout_ms)
-        return cast(list[object], pipe.execute(raise_on_error=False))
+        if is_replicated:
+            pipe.wait(1, timeout_ms)
+        answers = cast(list[object], pipe.execute(raise_on_error=False))
+    return answers if is_replicated else [*answers, None]

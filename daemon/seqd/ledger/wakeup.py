@@ -18,6 +18,9 @@ from redis import Redis
 
 from seqd.errors import SeqdError
 from seqd.ledger.redis import connect, redis_errors
+from seqd.ledger.sentinel import sentinel_login
+from seqd.local.redis_access import RedisAccess, without_tls_options
+from seqd.local.redis_address import SentinelAddress, is_sentinel_url, read_sentinel_url
 from seqd_schemas import wakeup_queue
 
 if TYPE_CHECKING:
@@ -40,8 +43,10 @@ _BODY: Final = base64.b64encode(json.dumps(_NO_ARGUMENTS).encode()).decode()
 def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
     """Return the Celery settings of a worker, which `wakeup_message` is written to fit."""
     timeout_s = settings.redis_timeout_s
+    access = RedisAccess.of(settings)
     return {
         "broker_url": _kombu_url(redis_url),
+        "broker_use_ssl": access.tls_options(redis_url) or None,
         "result_backend": None,
         "task_ignore_result": True,
         "task_serializer": "json",
@@ -61,6 +66,7 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
             # A worker whose connection is half open finds that out within twice this, and a
             # second: the longest that Celery's BRPOP waits.
             "health_check_interval": math.ceil(timeout_s),
+            **_sentinel_options(redis_url, access),
         },
     }
 
@@ -71,7 +77,8 @@ class Wakeup:
     def __init__(self, redis_url: str, settings: "Settings") -> None:
         self._keys = settings.keys
         timeout_s = min(settings.redis_timeout_s, NOTIFY_TIMEOUT_S)
-        self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s)
+        access = RedisAccess.of(settings)
+        self._redis: Redis = connect(redis_url, retries=1, timeout_s=timeout_s, access=access)
 
     def notify(self, route: str) -> None:
         """Wake one worker of a route.
@@ -125,15 +132,45 @@ def _kombu_url(redis_url: str) -> str:
     """Return a URL as Celery reads it.
 
     A Unix socket is `redis+socket://`, not `unix://`, and its database a virtual host. User and
-    password stand before the host: of those among the options kombu 5.7 makes a TypeError.
+    password stand before the host: of those among the options kombu 5.7 makes a TypeError. Options
+    of TLS are Celery's `broker_use_ssl`.
     """
-    parts = urlsplit(redis_url)
+    if is_sentinel_url(redis_url):
+        return _kombu_sentinels(read_sentinel_url(redis_url))
+    parts = urlsplit(without_tls_options(redis_url))
     options = parse_qs(parts.query)
     netloc = parts.netloc
     user, password = (options.pop(name, [""])[0] for name in ("username", "password"))
     if (user or password) and "@" not in netloc:  # else redis-py does not look among them either
-        netloc = f"{quote(user, safe='')}:{quote(password, safe='')}@{netloc}"
+        netloc = f"{_login(user, password)}{netloc}"
     if parts.scheme == "unix":
         database = options.get("db", ["0"])[0]
         return f"redis+socket://{netloc}{parts.path}?virtual_host={database}"
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(options, doseq=True)))
+    path = f"/{options.pop('db')[0]}" if "db" in options else parts.path  # as redis-py reads it
+    query = urlencode(options, doseq=True)
+    return urlunsplit(parts._replace(netloc=netloc, path=path, query=query))
+
+
+def _kombu_sentinels(address: SentinelAddress) -> str:
+    """Return all Sentinels, each with the login of the primary.
+
+    After a failure kombu goes on with the next of them, and knows nothing of the one before.
+    """
+    login = _login(address.user or "", address.password or "")
+    return ";".join(
+        f"sentinel://{login}{f'[{host}]' if ':' in host else host}:{port}/{address.database}"
+        for host, port in address.hosts
+    )
+
+
+def _sentinel_options(redis_url: str, access: RedisAccess) -> dict[str, object]:
+    """Return kombu's transport options for an address with Sentinels; none for another."""
+    if not is_sentinel_url(redis_url):
+        return {}
+    address = read_sentinel_url(redis_url)
+    login = sentinel_login(address, access, redis_url)
+    return {"master_name": address.master_name, "sentinel_kwargs": login}
+
+
+def _login(user: str, password: str) -> str:
+    return f"{quote(user, safe='')}:{quote(password, safe='')}@" if user or password else ""

@@ -5,7 +5,6 @@ import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import redis
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,61 +12,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from seqd.errors import InvalidSettings, RedisUnreachable
-from seqd.masking import without_password
+from seqd.local.redis_address import check_redis_url
 from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
-
-#: What both redis-py and Celery's transport can speak.
-SCHEMES = ("redis", "rediss", "unix")
-
-
-def check_redis_url(url: str) -> str:
-    """Return the address if seqd can use it.
-
-    Raises InvalidSettings, which says what is allowed; the password is not in the message.
-    """
-    scheme = url.partition("://")[0] if "://" in url else ""
-    if "cluster" in scheme:
-        raise InvalidSettings(
-            f"SEQD_REDIS_URL is {without_password(url)!r}: Redis Cluster cannot carry Celery's "
-            "queues. Use a single server (redis:// or rediss://)."
-        )
-    if scheme not in SCHEMES:
-        raise InvalidSettings(
-            f"SEQD_REDIS_URL is {without_password(url)!r}: it must begin with redis://, "
-            "rediss:// (TLS) or unix://, such as redis://:password@host:6379/0."
-        )
-    _check_form(url)
-    return url
-
-
-#: For an address that cannot be read. What is wrong is not quoted: it may be the password's end.
-HOW_TO_WRITE_IT = (
-    "Form: redis://user:password@host:6379/0, with a port from 0 to 65535. In a password each of "
-    "/ ? # @ % stands as %2F %3F %23 %40 %25"
-)
-
-
-def _check_form(url: str) -> None:
-    """Refuse what would be read otherwise than it is meant.
-
-    A `#`, or a `/` before the last `@`, ends the part with the password: what stands before it
-    would be taken for host and port.
-    """
-    scheme, _, rest = url.partition("://")
-    account = rest.partition("?")[0].rpartition("@")[0]
-    is_cut = "#" in rest or ("/" in account and scheme != "unix")
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        is_cut = True
-    if is_cut:
-        raise InvalidSettings(
-            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
-        )
-
 
 LOCK_NAME = "lock"
 

@@ -26,13 +26,13 @@ from seqd.local.endpoint import (
     LOG_NAME,
     Endpoint,
     FolderLock,
-    check_redis_url,
     server_folder,
     write_endpoint,
     write_private,
 )
 from seqd.local.log_file import log_limits, rotate_if_full
 from seqd.local.parent_death import launch_command
+from seqd.local.redis_address import check_redis_url
 from seqd.local.redis_binaries import ServerBinary, choose_binary
 from seqd.local.redis_socket import choose_socket, connect_to, remove_socket, socket_url
 from seqd.settings import Settings

@@ -28,6 +28,7 @@ from redis.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
 
 from seqd.ledger.redis import trouble_of
+from seqd.ledger.sentinel import PrimaryConnection, PrimaryTlsConnection
 from seqd.ledger.wakeup import broker_settings, wakeup_message
 from seqd.settings import Settings
 from seqd.worker.logs import configure_logging
@@ -84,6 +85,7 @@ def create_app(redis_url: str, settings: Settings) -> Celery:
 
 def _patch_kombu() -> None:
     redis.Transport.Channel = TolerantChannel
+    redis.SentinelTransport.Channel = TolerantSentinelChannel
     redis.Channel.QoS = TolerantQoS
     redis.GlobalKeyPrefixMixin.parse_response = _answer_of  # type: ignore[method-assign,assignment]
 
@@ -142,6 +144,13 @@ class TolerantChannel(redis.Channel):
                     log.warning("deleted %s, which is no queue but a %s", queue, kind)
                     removed = bool(client.delete(queue)) or removed
         return removed
+
+
+class TolerantSentinelChannel(TolerantChannel, redis.SentinelChannel):
+    """The same on the primary that Sentinels watch."""
+
+    connection_class = PrimaryConnection
+    connection_class_ssl = PrimaryTlsConnection  # type: ignore[assignment] # kombu's is another
 
 
 class TolerantQoS(redis.QoS):

@@ -23,6 +23,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
+from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
 from seqd.models.catalog import catalog_entry
@@ -335,8 +336,18 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
     # what is held is bounded: the units of one claim.
-    outage = Outage(limit_s=inf, full_s=settings.lease_s, has_answered=True)  # the parent's
-    redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=outage)
+    outage = Outage(
+        limit_s=inf,
+        full_s=settings.lease_s,
+        has_answered=True,  # the parent's
+        is_proven=True,
+    )
+    redis = connect(
+        settings.redis_url,
+        timeout_s=settings.redis_timeout_s,
+        outage=outage,
+        access=RedisAccess.of(settings),
+    )
     ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
     leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, deaths.die_of_silence)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)

@@ -17,7 +17,9 @@ from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
+from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
+from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, check_device
 from seqd.local.supervisor import DEVICE_EXIT_STATUS
 from seqd.models.registry import Registry
@@ -84,7 +86,12 @@ class Node:
             promise="workers keep what they have done, and go on when it is back",
             has_answered=True,
         )
-        redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=self._outage)
+        redis = connect(
+            settings.redis_url,
+            timeout_s=settings.redis_timeout_s,
+            outage=self._outage,
+            access=RedisAccess.of(settings),
+        )
         wakeup = Wakeup(settings.redis_url, settings)
         self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
@@ -117,7 +124,8 @@ class Node:
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on.
 
-        A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisFull.
+        A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisRefused,
+        RedisFull.
         """
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
@@ -126,6 +134,7 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
+        check_topology(self._ledger.redis)
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,

@@ -35,6 +35,7 @@ from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
 from seqd.local.child import last_lines
+from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import running_server
 from seqd.local.slots import Slot, parse_slots
 from seqd.local.supervisor import Change, WorkerChange
@@ -307,7 +308,7 @@ def _own_settings(settings: Settings, folder: Path) -> Settings:
 @contextmanager
 def _removing_keys(settings: Settings, url: str) -> Iterator[None]:
     """Raise where the server does not answer; at the end remove the demo's keys from it."""
-    with connect(url, retries=1) as redis:
+    with connect(url, retries=1, access=RedisAccess.of(settings)) as redis:
         with redis_errors(redis):
             redis.ping()
         try:

