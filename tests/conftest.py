@@ -49,7 +49,13 @@ for number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, lambda *_: None)
 
-pytest_plugins = ["redis_fixtures", "clock_fixtures", "ledger_fixtures", "worker_fixtures"]
+pytest_plugins = [
+    "redis_fixtures",
+    "clock_fixtures",
+    "ledger_fixtures",
+    "worker_fixtures",
+    "fake_gpu_fixtures",
+]
 
 
 def _numba_cache() -> Path:

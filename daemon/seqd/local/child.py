@@ -129,6 +129,8 @@ class Child:
         status = self.exit_status()
         if status == os.EX_UNAVAILABLE:
             return f"status {status}: its device is sick"
+        if status == os.EX_OSERR:
+            return f"status {status}: its device is lost"
         return end_in_words(status)
 
     def ask_to_end(self) -> None:

@@ -35,8 +35,9 @@ from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
 from seqd.local.child import last_lines
+from seqd.local.pinning import slots_here
 from seqd.local.redis_server import running_server
-from seqd.local.slots import Slot, parse_slots
+from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
 from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
@@ -251,7 +252,7 @@ def _command(screen: Screen, *parts: str) -> None:
 
 
 def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Environment]:
-    slots = parse_slots(settings.slots)
+    slots = slots_here(settings.slots)
     readiness = _Readiness(slots)
     began_s = time.monotonic()
     daemon = Daemon(settings, url, slots, readiness.update)
