@@ -29,7 +29,7 @@ from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
-from seqd.local.slots import parse_slot
+from seqd.local.slots import Slot, parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
@@ -68,7 +68,7 @@ def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE
 class LiveWorker:
     """One worker: a node and its pool child, in a process group of their own."""
 
-    def __init__(self, settings: Settings, name: str, log: Path) -> None:
+    def __init__(self, settings: Settings, name: str, log: Path, slot: Slot = SLOT) -> None:
         assert settings.redis_url is not None
         self.name = name
         self._settings = settings
@@ -76,15 +76,15 @@ class LiveWorker:
         ours = {f"SEQD_{field.upper()}" for field in settings.model_fields_set}
         variables = {
             name: value
-            for name, value in worker_environment(settings, settings.redis_url, SLOT).items()
-            if name in ours or not name.startswith("SEQD_")
+            for name, value in worker_environment(settings, settings.redis_url, slot).items()
+            if name in ours or name == "SEQD_DEVICE" or not name.startswith("SEQD_")
         }
         variables["PYTHONPATH"] = python_path(PLUGIN)
         require_checkout(variables)
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(worker_command(SLOT, name), signal.SIGKILL),
+                launch_command(worker_command(slot, name), signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -200,11 +200,11 @@ class Cluster:
         self._logs = logs
         self.publish_echo(settings.store_dir)
 
-    def start(self, name: str = "", **settings: object) -> LiveWorker:
+    def start(self, name: str = "", slot: Slot = SLOT, **settings: object) -> LiveWorker:
         """Start a worker, some of its settings changed."""
         name = name or f"w{len(self.workers) + 1}"
         changed = self.settings.model_copy(update=settings)
-        worker = LiveWorker(changed, name, self._logs / f"{name}.log")
+        worker = LiveWorker(changed, name, self._logs / f"{name}.log", slot)
         self.workers.append(worker)
         return worker
 

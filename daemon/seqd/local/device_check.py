@@ -62,7 +62,8 @@ def _check_free(slot: Slot, gpu: Gpu) -> None:
             f"{processes}: its compute mode is {gpu.mode}. End that process, or allow several: "
             f"nvidia-smi -i {gpu.index} -c DEFAULT."
         )
-    wanted = int((slot.share_bytes or MIN_SHARE_BYTES) * _FREE_PART)
+    share = slot.share_bytes
+    wanted = MIN_SHARE_BYTES if share is None else int(share * _FREE_PART)
     if gpu.free_bytes < wanted:
         raise DeviceUnavailable(
             f"Slot {slot.name} needs {_gib(wanted)} of {gpu.label}, of which {_gib(gpu.free_bytes)}"
