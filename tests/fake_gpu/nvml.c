@@ -35,6 +35,12 @@ static int device_of(Handle handle, Device **found) {
     return (*found)->error;
 }
 
+static int uuid_is(Handle handle, const char *uuid) {
+    Device *d = NULL;
+    device_of(handle, &d);
+    return d && !strcmp(d->uuid, uuid);
+}
+
 #define FIND(handle)                       \
     Device *d;                             \
     int status = device_of(handle, &d);    \
@@ -179,13 +185,12 @@ int nvmlDeviceRegisterEvents(Handle handle, unsigned long long types, Handle set
 int nvmlEventSetWait_v2(Handle set, EventData *data, unsigned timeout_ms) {
     unsigned waited_ms;
     int i;
-    Device *d;
     for (waited_ms = 0;; waited_ms += 20) {
         read_state(&s);
         while (seen < s.events) {
             Event event = s.event[seen++];
             for (i = 0; i < watches; i++)
-                if (!device_of(watched[i], &d) && !strcmp(d->uuid, event.uuid)) {
+                if (uuid_is(watched[i], event.uuid)) {
                     data->device = watched[i];
                     data->type = event.type;
                     data->data = event.data;

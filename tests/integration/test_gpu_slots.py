@@ -12,7 +12,7 @@ from cli_builders import clean_environment
 from fake_gpu_fixtures import ECC, LOST, XID, Machine, gpu_uuid, mig_uuid
 from seqd.client import Client
 from seqd.local.pinning import slots_here
-from seqd_schemas import DeviceStatus, JobState, WorkerState
+from seqd_schemas import DeviceStatus, WorkerState
 from up_builders import MODULE, running_up
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
@@ -63,45 +63,33 @@ def run_worker(machine: Machine, tmp_path: Path, slot: str, **variables: str) ->
     return ended.returncode, ended.stderr.strip().splitlines()[-1]
 
 
-def test_a_worker_says_which_device_it_computes_on(
-    empty_cluster: Cluster, machine: Machine
-) -> None:
-    machine.add(2)
-    worker = start(empty_cluster, "all@gpu:1=0.5", "w1").wait_until_ready()
-
-    status = worker.status()
-
-    assert status is not None
-    assert status.slot == "all@gpu:1=0.5"
-    assert status.device == DeviceStatus(
-        uuid=gpu_uuid(1), name=NAME, memory_bytes=MEMORY_BYTES, share_bytes=MEMORY_BYTES // 2
-    )
-    assert worker.stop() == 0, worker.log()
-
-
 def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_costs_no_item(
     empty_cluster: Cluster, machine: Machine
 ) -> None:
     cluster = empty_cluster
     machine.add(2)
-    lost = start(cluster, "all@gpu:0", "lost").wait_until_ready()
-    job = cluster.client().submit_classify("echo", texts(24), params=SLOWLY)
+    lost = start(cluster, "all@gpu:0=0.5", "lost").wait_until_ready()
+    status = lost.status()
+    job = cluster.client().classify(texts(24), model="echo", parameters=SLOWLY)
     wait_until_busy(lost)
     well = start(cluster, "all@gpu:1", "well")
 
-    machine.change(0, error=LOST).event(0, XID, 79)
+    machine.event(0, XID, 79).change(0, error=LOST)
 
     assert lost.wait_for_end() == os.EX_OSERR == 71
     assert lost.log().strip().splitlines()[-1] == (
-        f"error[device_lost]: Slot all@gpu:0: {NAME} ({gpu_uuid(0)}) is lost: XID 79, it has "
+        f"error[device_lost]: Slot all@gpu:0=0.5: {NAME} ({gpu_uuid(0)}) is lost: XID 79, it has "
         "fallen off the bus."
     ), lost.log()
     well.wait_until_ready()
-    job.wait(timeout_s=40)
-    assert [result.custom_id for result in job.results()] == [str(i) for i in range(24)]
-    assert job.state().counts.failed == 0
-    assert cluster.crashes(job.id) == 0
+    assert job.wait(timeout_s=40).counts.succeeded == 24
+    assert [result.output.label for result in job.results()] == texts(24)
+    assert cluster.crashes(job.job_id) == 0
     assert well.is_up()
+    assert status is not None
+    assert status.device == DeviceStatus(
+        uuid=gpu_uuid(0), name=NAME, memory_bytes=MEMORY_BYTES, share_bytes=MEMORY_BYTES // 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +144,7 @@ def test_a_child_that_dies_of_a_lost_device_is_no_crash_of_its_unit(
     cluster = empty_cluster
     machine.add(1)
     worker = start(cluster, "all@gpu:0", "w1").wait_until_ready()
-    job = cluster.client().submit_classify("echo", texts(8), params={"delay_ms": 2_000})
+    job = cluster.client().classify(texts(8), model="echo", parameters={"delay_ms": 2_000})
     wait_until_busy(worker)
     child = worker.child_pid()
 
@@ -164,19 +152,20 @@ def test_a_child_that_dies_of_a_lost_device_is_no_crash_of_its_unit(
     os.kill(child, signal.SIGABRT)
 
     assert worker.wait_for_end() == 71
-    assert cluster.crashes(job.id) == 0
+    assert cluster.crashes(job.job_id) == 0
 
 
+@pytest.mark.slow
 def test_up_goes_on_with_the_others_and_waits_until_the_driver_sees_a_lost_device_again(
     tmp_path: Path, machine: Machine
 ) -> None:
     machine.add(2)
     with running_up(tmp_path, slots="all@gpu:0,all@gpu:1") as up:
-        machine.change(1, error=LOST).event(1, XID, 79)
+        machine.event(1, XID, 79).change(1, error=LOST)
         up.wait_for("lost")
         line = next(line for line in up.screen().splitlines() if "lost" in line)
         with Client(settings=up.settings) as client:
-            done = client.classify("echo", texts(40))
+            done = client.classify(texts(40), model="echo").wait(timeout_s=30)
         starts_while_lost = up.screen().count("all@gpu:1  started")
         machine.change(1, error=0)
         up.wait_for("start 2")
@@ -187,7 +176,7 @@ def test_up_goes_on_with_the_others_and_waits_until_the_driver_sees_a_lost_devic
         f": status 71: its device is lost: Slot all@gpu:1: {NAME} ({gpu_uuid(1)}) is lost: XID 79,"
         " it has fallen off the bus. Starts again when the driver sees it (log: "
     ) in line
-    assert len(done) == 40
+    assert done.counts.succeeded == 40
     assert starts_while_lost == 1
 
 

@@ -214,17 +214,21 @@ class Node:
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name
+        if self._device_watch.has_lost_device():
+            # What a lost device takes with it is no fault of the units.
+            log.error("child ended with its device worker=%s pid=%d", name, pid)
+            log_and_continue(
+                "leases not released",
+                lambda: self._ledger.work.release_worker(name, crashed=False),
+            )
+            return
         death, stack = self._deaths.death_of(pid, exit_code)
         log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
         if stack:
             log.error("stack of pid=%d: %s", pid, one_line(stack))
-        # What a lost device takes with it is no fault of the units.
-        is_crash = not self._device_watch.has_lost_device()
         log_and_continue(
             "leases not released",
-            lambda: self._ledger.work.release_worker(
-                name, crashed=is_crash, death=death if is_crash else None
-            ),
+            lambda: self._ledger.work.release_worker(name, crashed=True, death=death),
         )
 
     def _end_for_lost_device(self, error: DeviceLost) -> None:
