@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ MEMORY_BYTES = 80_920 * 2**20
 FATAL_XIDS = (79, 95, 119)
 #: And those that end a program, or nothing at all.
 OTHER_XIDS = (13, 31, 43, 45, 63, 94)
+
+#: Seconds without a result while a device is lost: 0.3 s were measured on a machine at load 12.
+STALL_S = 5.0
 
 #: Eight items of 0.2 s, which a lost device interrupts.
 SLOWLY = {"delay_ms": 200}
@@ -90,6 +94,37 @@ def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_costs_no_item(
     assert status.device == DeviceStatus(
         uuid=gpu_uuid(0), name=NAME, memory_bytes=MEMORY_BYTES, share_bytes=MEMORY_BYTES // 2
     )
+
+
+@pytest.mark.slow
+def test_the_items_of_a_lost_device_go_on_elsewhere_without_a_stall(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    machine.add(2)
+    waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
+    (first,), (second,) = slots_here("all@gpu:0"), slots_here("all@gpu:1")
+    lost, well = (
+        empty_cluster.start("lost", first, **waits),
+        empty_cluster.start("well", second, **waits),
+    )
+    lost.wait_until_ready()
+    well.wait_until_ready()
+    job = empty_cluster.client().classify(texts(200), model="echo", parameters={"delay_ms": 20})
+    results = job.results()
+    got = [next(results)]
+    wait_until_busy(lost)
+
+    machine.event(0, XID, 79).change(0, error=LOST)
+    longest_s, last_s = 0.0, time.monotonic()
+    for result in results:
+        longest_s = max(longest_s, time.monotonic() - last_s)
+        last_s = time.monotonic()
+        got.append(result)
+
+    assert lost.wait_for_end() == 71
+    assert [result.output.label for result in got] == texts(200)
+    assert longest_s < STALL_S
+    assert empty_cluster.crashes(job.job_id) == 0
 
 
 @pytest.mark.parametrize(
