@@ -32,7 +32,7 @@ PARITY = 1e-4
 READY_S = 180.0
 
 WORDS = tuple(
-    "the a film movie was is good bad great awful plot actor scene boring funny love hate".split()  # noqa: SIM905
+    "the a film movie was is good bad great awful plot actor music boring funny love hate".split()  # noqa: SIM905
 )
 
 #: Prints how many devices each process of a slot would find.
