@@ -159,7 +159,8 @@ _NAMES = {
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
         "CatalogEntry DeviceStatus MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState "
-        "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
+        "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
+        "WorkerStatus"
     ),
     "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",

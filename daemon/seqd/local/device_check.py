@@ -12,7 +12,7 @@ import sys
 
 from seqd.errors import DeviceLost, DeviceUnavailable, SeqdError, UnusableSlot
 from seqd.local.cuda_probe import Outcome, ProbeReport
-from seqd.local.gpus import BrokenGpu, ComputeMode, Gpu, list_gpus
+from seqd.local.gpus import BrokenGpu, ComputeMode, Gpu, in_gib, list_gpus
 from seqd.local.slots import MIN_SHARE_BYTES, Slot
 
 #: Seconds that the kernel may take. A driver that starts without its daemon takes several; a sick
@@ -66,7 +66,7 @@ def _check_free(slot: Slot, gpu: Gpu) -> None:
     wanted = MIN_SHARE_BYTES if share is None else int(share * _FREE_PART)
     if gpu.free_bytes < wanted:
         raise DeviceUnavailable(
-            f"Slot {slot.name} needs {_gib(wanted)} of {gpu.label}, of which {_gib(gpu.free_bytes)}"
+            f"Slot {slot.name} needs {in_gib(wanted)} of {gpu.label}, of which {in_gib(gpu.free_bytes)}"
             f" are free: others use its memory{processes}. End them, or give the slot less."
         )
 
@@ -96,7 +96,3 @@ def _run_probe(slot: Slot, timeout_s: float) -> ProbeReport:
 def _digits(uuid: str) -> str:
     """Return the hexadecimal digits of a UUID behind `GPU-` or `MIG-`."""
     return re.sub(r"[^0-9a-f]", "", uuid.lower().removeprefix("mig-").removeprefix("gpu-"))
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

@@ -92,6 +92,11 @@ class GpuListing:
         return next((one for one in every if one.uuid == uuid), None)
 
 
+def in_gib(count: int) -> str:
+    """Return an amount of memory as people write it: `79.0 GiB`."""
+    return f"{count / 2**30:.1f} GiB"
+
+
 @dataclass(slots=True)
 class _Asking:
     """A question to the driver under way, in a thread that may hang for as long as the driver."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seqd.errors import DeviceLost, UnusableSlot
-from seqd.local.gpus import BrokenGpu, ComputeMode, Gpu, GpuListing, PinnedGpu, list_gpus
+from seqd.local.gpus import BrokenGpu, ComputeMode, Gpu, GpuListing, PinnedGpu, in_gib, list_gpus
 from seqd.local.slots import MIN_SHARE_BYTES, Slot, cores, parse_slot, parse_slots
 
 log = logging.getLogger(__name__)
@@ -168,8 +168,8 @@ class Devices:
         share = pinned.share_bytes
         if share is not None and share < MIN_SHARE_BYTES:
             raise UnusableSlot(
-                f"Slot {slot.name} has {_gib(share)} of {one.label}; allowed: at least "
-                f"{_gib(MIN_SHARE_BYTES)}, since a CUDA context alone takes half of that."
+                f"Slot {slot.name} has {in_gib(share)} of {one.label}; allowed: at least "
+                f"{in_gib(MIN_SHARE_BYTES)}, since a CUDA context alone takes half of that."
             )
         return pinned
 
@@ -237,10 +237,10 @@ def _check_together(gpu: Gpu, slots: Sequence[Slot]) -> None:
         )
     wanted = sum(slot.share_bytes or 0 for slot in slots)
     if wanted > gpu.memory_bytes:
-        shares = " + ".join(_gib(slot.share_bytes) for slot in slots if slot.share_bytes)
+        shares = " + ".join(in_gib(slot.share_bytes) for slot in slots if slot.share_bytes)
         raise UnusableSlot(
             f"{'Slots' if len(slots) > 1 else 'Slot'} {names} want {shares} of the "
-            f"{_gib(gpu.memory_bytes)} of {gpu.label}. Give them smaller shares."
+            f"{in_gib(gpu.memory_bytes)} of {gpu.label}. Give them smaller shares."
         )
 
 
@@ -250,7 +250,3 @@ def _label(one: Gpu | BrokenGpu) -> str:
 
 def _wanted(token: str) -> str:
     return f"GPU {token}" if token.isdigit() else token
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB"

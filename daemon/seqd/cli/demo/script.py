@@ -280,7 +280,7 @@ class _Readiness:
         """Note a change; runs in the supervisor's thread."""
         if change.change is Change.READY:
             self._missing.discard(change.slot)
-        elif change.change in (Change.GAVE_UP, Change.DIED):
+        elif change.change in (Change.GAVE_UP, Change.DIED, Change.LOST):
             end = "\n".join(last_lines(change.log, _LOG_LINES))
             self._fault = f"The one on {change.slot} {change.change}. Its log ends with:\n{end}"
         if not self._missing:
