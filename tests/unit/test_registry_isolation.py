@@ -26,8 +26,8 @@ REASONS = {
     "exits_on_import": "SystemExit: usage: exits_on_import FILE. It called sys.exit() while it was "
     "loaded; a plugin may only define things then.",
     "no_hooks": "it implements no hook of seqd. Hooks: seqd_claim_device, seqd_job_finished, "
-    "seqd_job_progress, seqd_job_started, seqd_register_models, seqd_worker_ready. Does its entry point name the "
-    "right module?",
+    "seqd_job_progress, seqd_job_started, seqd_register_models, seqd_worker_ready. Does its "
+    "entry point name the right module?",
     "unmarked_hook": "seqd_register_models is not marked as a hook. Put @hookimpl from "
     "seqd.hookspecs above it.",
     "unknown_hook": "it implements the unknown hook 'seqd_register_model'. Did you mean "

@@ -66,8 +66,8 @@ def _check_free(slot: Slot, gpu: Gpu) -> None:
     wanted = MIN_SHARE_BYTES if share is None else int(share * _FREE_PART)
     if gpu.free_bytes < wanted:
         raise DeviceUnavailable(
-            f"Slot {slot.name} needs {in_gib(wanted)} of {gpu.label}, of which {in_gib(gpu.free_bytes)}"
-            f" are free: others use its memory{processes}. End them, or give the slot less."
+            f"Slot {slot.name} needs {in_gib(wanted)} of {gpu.label}, of which "
+            f"{in_gib(gpu.free_bytes)} are free: others use its memory{processes}. End them, or give the slot less."
         )
 
 
