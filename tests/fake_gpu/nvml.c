@@ -17,9 +17,11 @@ typedef struct { unsigned version; unsigned long long total, reserved, free, use
 typedef struct { Handle device; unsigned long long type, data; unsigned gi, ci; } EventData;
 typedef struct { unsigned pid; unsigned long long used; unsigned gi, ci; } ProcessInfo;
 
-static State s;
-static Handle watched[MOST];
-static int watches, seen;
+/* A set of events has one device here, since seqd watches one. */
+typedef struct { Handle device; int seen; } EventSet;
+
+/* Of each thread: a watch and a listing may run side by side. */
+static __thread State s;
 
 /* A handle is 1 and the place of a GPU, or 1000 and that of an instance. */
 static int device_of(Handle handle, Device **found) {
@@ -170,38 +172,37 @@ int nvmlDeviceGetSupportedEventTypes(Handle handle, unsigned long long *types) {
     return OK;
 }
 
-int nvmlEventSetCreate(Handle *set) {
-    *set = (Handle)1;
+int nvmlEventSetCreate(EventSet **set) {
+    *set = calloc(1, sizeof **set);
     return OK;
 }
 
-int nvmlDeviceRegisterEvents(Handle handle, unsigned long long types, Handle set) {
+int nvmlDeviceRegisterEvents(Handle handle, unsigned long long types, EventSet *set) {
     FIND(handle);
-    watched[watches++ % MOST] = handle;
-    seen = s.events;
+    set->device = handle;
+    set->seen = s.events;
     return OK;
 }
 
-int nvmlEventSetWait_v2(Handle set, EventData *data, unsigned timeout_ms) {
+int nvmlEventSetWait_v2(EventSet *set, EventData *data, unsigned timeout_ms) {
     unsigned waited_ms;
-    int i;
     for (waited_ms = 0;; waited_ms += 20) {
         read_state(&s);
-        while (seen < s.events) {
-            Event event = s.event[seen++];
-            for (i = 0; i < watches; i++)
-                if (uuid_is(watched[i], event.uuid)) {
-                    data->device = watched[i];
-                    data->type = event.type;
-                    data->data = event.data;
-                    data->gi = event.gi;
-                    data->ci = event.gi;
-                    return OK;
-                }
+        while (set->seen < s.events) {
+            Event event = s.event[set->seen++];
+            if (!uuid_is(set->device, event.uuid)) continue;
+            data->device = set->device;
+            data->type = event.type;
+            data->data = event.data;
+            data->gi = data->ci = event.gi;
+            return OK;
         }
         if (waited_ms >= timeout_ms) return TIMEOUT;
         usleep(20 * 1000);
     }
 }
 
-int nvmlEventSetFree(Handle set) { return OK; }
+int nvmlEventSetFree(EventSet *set) {
+    free(set);
+    return OK;
+}

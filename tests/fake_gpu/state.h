@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define MOST 32
+#define MOST_EVENTS 4096
 #define MIB (1024ULL * 1024ULL)
 
 typedef struct {
@@ -48,7 +49,7 @@ typedef struct {
 typedef struct {
     int init, gpus, migs, events, programs, calls, is_wrong, hangs;
     Device gpu[MOST], mig[MOST];
-    Event event[MOST];
+    Event event[MOST_EVENTS];
     Program program[MOST];
     Call call[MOST];
 } State;
@@ -66,6 +67,9 @@ static int read_state(State *s) {
     memset(s, 0, sizeof *s);
     if (!file) return 0;
     while (fgets(line, sizeof line, file)) {
+        if (s->gpus == MOST || s->migs == MOST || s->events == MOST_EVENTS ||
+            s->programs == MOST || s->calls == MOST)
+            abort(); /* a test wants a larger machine: raise the limits */
         Device *g = &s->gpu[s->gpus], *m = &s->mig[s->migs];
         Event *e = &s->event[s->events];
         Program *p = &s->program[s->programs];

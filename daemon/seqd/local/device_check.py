@@ -67,7 +67,8 @@ def _check_free(slot: Slot, gpu: Gpu) -> None:
     if gpu.free_bytes < wanted:
         raise DeviceUnavailable(
             f"Slot {slot.name} needs {in_gib(wanted)} of {gpu.label}, of which "
-            f"{in_gib(gpu.free_bytes)} are free: others use its memory{processes}. End them, or give the slot less."
+            f"{in_gib(gpu.free_bytes)} are free: others use its memory{processes}. End them, or "
+            "give the slot less."
         )
 
 

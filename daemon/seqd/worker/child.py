@@ -103,6 +103,8 @@ class WorkLoop:
                 self._load(name)
         self._context.fitness.on_change(self._publish_fitness)
         self._context.leases.start(self._on_heartbeat)
+        if self._device.is_raised():
+            return  # a model has found no device: the worker ends, and is never ready
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)

@@ -77,9 +77,10 @@ class DeviceWatch:
             with nvml() as library:
                 reason = _Look(library, gpu, self._is_closed).until_lost()
         except pynvml.NVMLError as error:
-            # Such as a driver that is being replaced. The device's errors still reach the child.
-            log.error("the device is not watched: %s", error)
-            return
+            reason = _end_of(error.value, error)
+            if not reason:
+                # Such as a driver that is being replaced. The child still gets errors of its own.
+                log.error("the device is not watched: %s", error)
         if reason and not self._is_closed.is_set():
             self._is_lost.set()
             said = f"Slot {self._slot.name}: {gpu.name} ({gpu.uuid}) is lost: {reason}."
@@ -99,7 +100,6 @@ class _Look:
             self._instance = library.nvmlDeviceGetGpuInstanceId(self._handle)
             self._whole = library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self._handle)
         self._is_closed = is_closed
-        self._fatal = frozenset({library.NVML_ERROR_GPU_IS_LOST, library.NVML_ERROR_RESET_REQUIRED})
 
     def until_lost(self) -> str:
         """Return why the device is lost; nothing where the watch was closed first."""
@@ -140,8 +140,8 @@ class _Look:
         except library.NVMLError_Timeout:
             return ""
         except library.NVMLError as error:
-            if error.value in self._fatal:
-                return f"the driver says {error}"
+            if reason := _end_of(error.value, error):
+                return reason
             log.warning("no event of the device can be read: %s", error)
             self._is_closed.wait(_LOOK_MS / 1_000)  # else it would spin
             return ""
@@ -155,10 +155,18 @@ class _Look:
         try:
             self._nvml.nvmlDeviceGetMemoryInfo(self._handle)
         except self._nvml.NVMLError as error:
-            if error.value in self._fatal:
-                return f"the driver says {error}"
+            if reason := _end_of(error.value, error):
+                return reason
             log.warning("the device does not answer: %s", error)
         return ""
+
+
+def _end_of(status: int, error: Exception) -> str:
+    """Return why an answer of the driver is the end of a device; nothing for one that is not."""
+    import pynvml
+
+    fatal = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+    return f"the driver says {error}" if status in fatal else ""
 
 
 def _of_xid(number: int) -> str:
