@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV   := .venv$(if $(filter-out python3,$(PYTHON)),-$(notdir $(PYTHON)))
 BIN    := $(VENV)/bin
+GPU_VENV := .venv-gpu
 DATA   ?= ../shared/data
 BENCH  ?=
 SEED   ?= 1
@@ -28,7 +29,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -36,6 +37,7 @@ help:
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer or needs several Pythons; about 10 minutes"
 	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak"
+	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
 	@echo "make check     format, lint, types, import rules"
@@ -80,6 +82,10 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 
 test-long: SEEDS = 1 2 3 4 5
 test-long: chaos hostile soak
+
+# TensorFlow for GPUs and that for CPUs are one package, so each has an environment.
+test-gpu: $(GPU_VENV)/dev.stamp
+	$(GPU_VENV)/bin/python -P -m pytest --durations 10 -m gpu tests/gpu
 
 smoke: $(VENV)/dev.stamp
 	$(PYTEST) $(PARALLEL) --hypothesis-profile quick -m "smoke and not slow"
@@ -158,6 +164,11 @@ $(BIN)/python:
 	  echo "seqd needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)." \
 	       "Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+
+$(GPU_VENV)/dev.stamp: pyproject.toml
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/python -P -m pip install --quiet --disable-pip-version-check --editable '.[gpu,embedded,dev]'
+	@touch $@
 
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'

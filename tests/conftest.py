@@ -56,6 +56,7 @@ pytest_plugins = [
     "worker_fixtures",
     "sentinel_fixtures",
     "tls_fixtures",
+    "fake_gpu_fixtures",
 ]
 
 

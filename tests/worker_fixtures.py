@@ -29,7 +29,7 @@ from redis_fixtures import Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
-from seqd.local.slots import parse_slot
+from seqd.local.slots import Slot, parse_slot
 from seqd.local.supervisor import worker_command, worker_environment
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
@@ -69,7 +69,12 @@ class LiveWorker:
     """One worker: a node and its pool child, in a process group of their own."""
 
     def __init__(
-        self, settings: Settings, name: str, log: Path, release: Path | None = None
+        self,
+        settings: Settings,
+        name: str,
+        log: Path,
+        slot: Slot = SLOT,
+        release: Path | None = None,
     ) -> None:
         """Start it, with the code of the checkout or of a release installed in a folder."""
         assert settings.redis_url is not None
@@ -79,8 +84,8 @@ class LiveWorker:
         ours = {f"SEQD_{field.upper()}" for field in settings.model_fields_set}
         variables = {
             name: value
-            for name, value in worker_environment(settings, settings.redis_url, SLOT).items()
-            if name in ours or not name.startswith("SEQD_")
+            for name, value in worker_environment(settings, settings.redis_url, slot).items()
+            if name in ours or name == "SEQD_DEVICE" or not name.startswith("SEQD_")
         }
         if release is None:
             variables["PYTHONPATH"] = python_path(PLUGIN)
@@ -90,7 +95,7 @@ class LiveWorker:
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(
-                launch_command(worker_command(SLOT, name), signal.SIGKILL),
+                launch_command(worker_command(slot, name), signal.SIGKILL),
                 env=variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -206,11 +211,17 @@ class Cluster:
         self._logs = logs
         self.publish_echo(settings.store_dir)
 
-    def start(self, name: str = "", release: Path | None = None, **settings: object) -> LiveWorker:
+    def start(
+        self,
+        name: str = "",
+        slot: Slot = SLOT,
+        release: Path | None = None,
+        **settings: object,
+    ) -> LiveWorker:
         """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
         name = name or f"w{len(self.workers) + 1}"
         changed = self.settings.model_copy(update=settings)
-        worker = LiveWorker(changed, name, self._logs / f"{name}.log", release)
+        worker = LiveWorker(changed, name, self._logs / f"{name}.log", slot, release)
         self.workers.append(worker)
         return worker
 
@@ -218,7 +229,7 @@ class Cluster:
         self, name: str = "", release: Path | None = None, **settings: object
     ) -> LiveWorker:
         """Start a worker and wait until it takes work."""
-        return self.start(name, release, **settings).wait_until_ready()
+        return self.start(name, release=release, **settings).wait_until_ready()
 
     def start_apart(self, name: str, sick: str = "", **settings: object) -> LiveWorker:
         """Start a worker with a folder of data, and a store, of its own; see `light_plugin`."""

@@ -18,6 +18,7 @@
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
+    │   │   └── UnusableSlot         exit 78: a slot's device is not there, hidden, or too small
     │   ├── RedisUnreachable         no server answers
     │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another login, or one side's certificate fails
@@ -35,6 +36,8 @@
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── DeviceUnavailable            exit 69: a slot's device is busy or sick; that may pass
+    │   └── DeviceLost               exit 71: a slot's device fell off the bus
     ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
     ├── LeaseLost                    a unit now belongs to another worker; never leaves the worker
     └── Stopped                      work ended early because it was asked to
@@ -199,6 +202,14 @@ class InvalidSettings(UserError):
     code = "invalid_settings"
 
 
+class UnusableSlot(InvalidSettings):
+    """A slot's device is not there, is hidden, is too small, or lacks what computes on it."""
+
+    code = "unusable_slot"
+    #: EX_CONFIG: no restart can mend that.
+    exit_status = 78
+
+
 class RedisUnreachable(UserError):
     """No Redis server answers."""
 
@@ -310,6 +321,23 @@ class NoFitWorker(SeqdError):
 
     code = "no_fit_worker"
     retryable = True
+
+
+class DeviceUnavailable(SeqdError):
+    """A slot's device is there and cannot be computed on now: others have it, or it is sick."""
+
+    code = "device_unavailable"
+    #: EX_UNAVAILABLE: another start may find it well.
+    exit_status = 69
+    retryable = True
+
+
+class DeviceLost(DeviceUnavailable):
+    """A slot's device fell off the bus, or has errors that only a reset mends."""
+
+    code = "device_lost"
+    #: EX_OSERR: another start is of use only once the driver sees the device again.
+    exit_status = 71
 
 
 class WorkerUnfit(SeqdError):

@@ -296,6 +296,12 @@ class Settings(BaseSettings):
         default="", max_length=256, description="Name of this worker; `seqd worker` sets it."
     )
 
+    device: str = Field(
+        default="",
+        max_length=512,
+        description="Device of this worker: UUID, bytes of memory, name; who starts it sets it.",
+    )
+
     @field_validator("enabled_plugins", "disabled_plugins", "required_models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:

@@ -30,7 +30,13 @@ from seqd.hookspecs import (
 from seqd_char_lstm.parameters import PRESETS, GenerateParameters, TrainParameters
 from seqd_schemas import ParameterValue
 
-__all__ = ["CharLstm", "GenerateParameters", "TrainParameters", "seqd_register_models"]
+__all__ = [
+    "CharLstm",
+    "GenerateParameters",
+    "TrainParameters",
+    "seqd_claim_device",
+    "seqd_register_models",
+]
 
 
 class CharLstm(Model):
@@ -73,3 +79,11 @@ class CharLstm(Model):
 def seqd_register_models() -> list[Model]:
     """Hand over the one model of this plugin."""
     return [CharLstm()]
+
+
+@hookimpl
+def seqd_claim_device(device: Device) -> None:
+    """Have Keras's backend compute on the GPU; `network` builds its layers there."""
+    from seqd_modelkit import accelerator  # which imports the backend
+
+    accelerator.claim(device)

@@ -37,7 +37,13 @@ from seqd.hookspecs import (
 from seqd_imdb_lstm.parameters import KERAS_IMDB, PRESETS, ClassifyParameters, TrainParameters
 from seqd_schemas import ParameterValue, Task
 
-__all__ = ["ClassifyParameters", "ImdbLstm", "TrainParameters", "seqd_register_models"]
+__all__ = [
+    "ClassifyParameters",
+    "ImdbLstm",
+    "TrainParameters",
+    "seqd_claim_device",
+    "seqd_register_models",
+]
 
 
 class ImdbLstm(Model):
@@ -84,3 +90,11 @@ class ImdbLstm(Model):
 def seqd_register_models() -> Sequence[Model]:
     """Return the one model."""
     return [ImdbLstm()]
+
+
+@hookimpl
+def seqd_claim_device(device: Device) -> None:
+    """Have Keras's backend compute on the GPU; `network` builds its layers there."""
+    from seqd_modelkit import accelerator  # which imports the backend
+
+    accelerator.claim(device)

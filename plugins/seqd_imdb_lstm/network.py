@@ -25,6 +25,9 @@ from seqd_imdb_lstm.vocabulary import INDEX_FROM, PAD_ID, START_ID, Ids, clip_to
 #: ever compiled.
 PREDICT_REVIEWS: Final = 256
 
+#: And of one with so few: a claim that was halved for want of memory needs less.
+FEW_REVIEWS: Final = 32
+
 #: Lengths that masked batches are padded to, evenly spaced; each is compiled once. Of 25,000
 #: reviews cut at 500, sorted, 10 lengths make 241 tokens a review; each batch's own makes 221.
 _LENGTHS: Final = 10
@@ -181,7 +184,7 @@ class KerasLearner:
 
 
 class KerasEngine:
-    """See `engine.Engine`. Predicts with Keras, `PREDICT_REVIEWS` reviews at a time."""
+    """See `engine.Engine`. Predicts with Keras, `PREDICT_REVIEWS` reviews at a time or few."""
 
     def __init__(self, version: Version) -> None:
         self._config = version.config
@@ -205,7 +208,7 @@ class KerasEngine:
         for start in range(0, len(reviews), PREDICT_REVIEWS):
             rows = longest_first[start : start + PREDICT_REVIEWS]
             batch = padded([reviews[row] for row in rows], self._config)
-            filled = np.repeat(batch[:1], PREDICT_REVIEWS, axis=0)
+            filled = np.repeat(batch[:1], _filled_up(len(batch)), axis=0)
             filled[: len(batch)] = batch
             # predict_on_batch, not predict: that builds a data pipeline at each call
             predicted = np.asarray(self.network.predict_on_batch(filled))[: len(batch)]
@@ -218,7 +221,15 @@ class KerasEngine:
         """See `engine.Engine.computed_tokens`."""
         longest_first = sorted(reviews, key=len, reverse=True)
         longest = longest_first[::PREDICT_REVIEWS]
-        return sum(PREDICT_REVIEWS * padded([ids], self._config).shape[1] for ids in longest)
+        sizes = [PREDICT_REVIEWS] * (len(longest) - 1)
+        sizes.append(_filled_up(len(reviews) - len(sizes) * PREDICT_REVIEWS))
+        lengths = [padded([ids], self._config).shape[1] for ids in longest]
+        return sum(size * length for size, length in zip(sizes, lengths, strict=False))
+
+
+def _filled_up(reviews: int) -> int:
+    """Return the size of the batch that so many reviews are computed in."""
+    return FEW_REVIEWS if reviews <= FEW_REVIEWS else PREDICT_REVIEWS
 
 
 class BuiltinSet(Protocol):

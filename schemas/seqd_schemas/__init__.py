@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import DeviceStatus as DeviceStatus
     from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
@@ -157,8 +158,9 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState PluginStatus "
-        "TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
+        "CatalogEntry DeviceStatus MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState "
+        "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
+        "WorkerStatus"
     ),
     "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",

@@ -149,6 +149,17 @@ class WorkTotals(WirePart):
     )
 
 
+class DeviceStatus(WirePart):
+    """The GPU of a worker's slot, or the MIG instance of one."""
+
+    uuid: str = Field(max_length=128, description="`GPU-…` or `MIG-…`, as the driver has it.")
+    name: str = Field(default="", max_length=128, description="What it is, such as NVIDIA H100.")
+    memory_bytes: Count = Field(default=0, description="Its memory that programs may use.")
+    share_bytes: Count | None = Field(
+        default=None, description="Memory that the slot may take of it; not set: no limit."
+    )
+
+
 class WorkerStatus(WireModel):
     """One worker: one slot of one machine."""
 
@@ -177,6 +188,9 @@ class WorkerStatus(WireModel):
     )
     work: WorkTotals = Field(
         default_factory=WorkTotals, description="What it has done since it started."
+    )
+    device: DeviceStatus | None = Field(
+        default=None, description="The GPU that it computes on; not set on a CPU."
     )
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
     started_at_ms: EpochMs = Field(description="When it started.")

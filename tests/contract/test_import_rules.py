@@ -63,12 +63,20 @@ def test_plugins_come_in_by_the_authors_door(sources, plugin_packages):
     )
 
 
+ACCELERATOR = "seqd_modelkit.accelerator"
+
+
 def test_the_model_kit_knows_no_plugin_and_little_of_the_daemon(sources):
     libraries = ("numpy", "pydantic", "numba", "safetensors")
     allowed = (*sys.stdlib_module_names, *libraries, *DOOR)
 
     found = faults(
-        sources, lambda source, name: source.is_in("seqd_modelkit") and not is_under(name, allowed)
+        sources,
+        lambda source, name: (
+            source.is_in("seqd_modelkit")
+            and not is_under(name, allowed)
+            and not (source.is_in(ACCELERATOR) and is_under(name, DEEP))
+        ),
     )
 
     assert not found, told(found, "It is a library: hand in what it needs of the plugin.")
@@ -94,7 +102,8 @@ def test_celery_stays_behind_the_worker(sources):
 
 
 def test_deep_learning_libraries_stay_in_the_plugins_network_modules(sources, plugin_packages):
-    networks = tuple(f"{package}.network" for package in plugin_packages)
+    # Keras has no words for what it is held to on a device, so one module asks its backends.
+    networks = (ACCELERATOR, *(f"{package}.network" for package in plugin_packages))
 
     found = faults(
         sources, lambda source, name: is_under(name, DEEP) and not source.is_in(*networks)
@@ -154,7 +163,7 @@ def test_folders_are_not_import_names(sources, sources_of_tests):
 
 def test_only_the_settings_read_the_environment(sources):
     # Slots also see what the machine's own tools set, such as CUDA_VISIBLE_DEVICES.
-    readers = ("seqd.settings", "seqd.local.slots", "seqd.local.supervisor")
+    readers = ("seqd.settings", "seqd.local.pinning", "seqd.local.supervisor", ACCELERATOR)
     found = []
     for source in sources:
         if source.is_in(*readers):

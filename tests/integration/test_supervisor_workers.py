@@ -59,6 +59,7 @@ class Stage:
         self.settings = Settings(data_dir=folder)
         self.changes: list[WorkerChange] = []
         self.deaths: list[str] = []
+        self.is_back: Callable[[Slot], bool] = lambda slot: True
         self._reactions: dict[tuple[Change, int], Callable[[WorkerChange], None]] = {}
 
     def on(self, change: Change, nth: int, reaction: Callable[[WorkerChange], None]) -> None:
@@ -73,6 +74,7 @@ class Stage:
             on_change=self._note,
             on_worker_death=self.deaths.append,
             is_ready=lambda worker_id: self.has_written(worker_id.rpartition("@")[0]),
+            is_back=lambda slot: self.is_back(slot),
             command=lambda slot, worker_id: [sys.executable, "-S", "-c", script, worker_id],
             restarts=QUICK,
             grace_s=grace_s,
@@ -224,6 +226,51 @@ def test_one_worker_that_gave_up_leaves_the_others_running(stage: Stage) -> None
     assert status == 0
     ends = {change.slot: change.change for change in stage.changes}
     assert ends == {"cpu:0": Change.STOPPED, "cpu:1": Change.GAVE_UP}
+
+
+def test_a_slot_whose_device_is_lost_waits_until_it_is_back(stage: Stage) -> None:
+    answers, asked = iter([False, False, True]), []
+
+    def is_back(slot: Slot) -> bool:
+        asked.append(slot.name)
+        return next(answers)
+
+    stage.is_back = is_back
+    stage.on(Change.STARTED, 3, stage.stop)
+    loses = f"""
+import sys
+if sys.argv[1].startswith('cpu:1'):
+    print('error[device_lost]: Slot cpu:1: XID 79.', file=sys.stderr)
+    sys.exit({os.EX_OSERR})
+"""
+
+    status = stage.run(loses + OBEDIENT, slots="cpu:0,cpu:1")
+
+    lost = [change for change in stage.changes if change.change is Change.LOST]
+    assert status == 0
+    assert [(change.slot, change.detail) for change in lost] == [
+        (
+            "cpu:1",
+            "status 71: its device is lost: Slot cpu:1: XID 79. Starts again when the driver sees "
+            "it",
+        )
+    ]
+    assert asked == ["cpu:1", "cpu:1", "cpu:1"]
+    assert stage.deaths[0] == lost[0].worker_id
+
+
+def test_a_worker_whose_device_is_busy_says_so_and_is_tried_again(stage: Stage) -> None:
+    stage.on(Change.DIED, 1, stage.stop)
+
+    stage.run(
+        "print('error[device_unavailable]: Slot gpu:0 needs 1.0 GiB', flush=True)\n"
+        f"raise SystemExit({os.EX_UNAVAILABLE})"
+    )
+
+    died = next(change for change in stage.changes if change.change is Change.DIED)
+    assert died.detail == (
+        "status 69: its device is sick or busy: Slot gpu:0 needs 1.0 GiB; starts again in 0.05 s"
+    )
 
 
 def test_what_a_dead_worker_started_dies_too(stage: Stage) -> None:

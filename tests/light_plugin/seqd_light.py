@@ -177,6 +177,14 @@ def _needs_memory(items: Sequence[WorkItem]) -> None:
         raise MemoryError(f"no memory for {len(items)} items")
 
 
+def _fills_the_device(items: Sequence[WorkItem]) -> None:
+    """Take 256 MiB of a GPU for each item of the batch, as activations would."""
+    import keras  # only `tests/gpu` asks for this
+
+    blocks = keras.ops.ones((len(items), 64 * 2**20), dtype="float32")
+    assert float(keras.ops.sum(blocks[:, 0])) == len(items)
+
+
 def _prints(items: Sequence[WorkItem]) -> None:
     """Write all that a plugin may write, with what would forge a line of the log."""
     print("printed\x1b[2J", "x" * 10_000)
@@ -204,6 +212,7 @@ TRICKS: dict[str, Callable[[Sequence[WorkItem]], None]] = {
     "unreadable": _throws(Unreadable()),
     "hold": _holds_the_interpreter,
     "large": _needs_memory,
+    "fill": _fills_the_device,
     "print": _prints,
 }
 

@@ -156,7 +156,7 @@ def test_a_client_of_this_release_is_served_by_a_worker_of_the_previous_one(
 
 
 def test_workers_of_both_releases_share_a_job(empty_cluster: Cluster, previous: Release) -> None:
-    old = empty_cluster.start_ready("old", previous.folder)
+    old = empty_cluster.start_ready("old", release=previous.folder)
     new = empty_cluster.start_ready("new")
 
     job = submit_slow(empty_cluster)
@@ -170,8 +170,8 @@ def test_a_worker_is_replaced_by_one_of_the_other_release_in_mid_job_and_nothing
     empty_cluster: Cluster, previous: Release, upgrades: bool
 ) -> None:
     first, second = (previous.folder, None) if upgrades else (None, previous.folder)
-    before = empty_cluster.start_ready("before", first)
-    empty_cluster.start_ready("after", second)
+    before = empty_cluster.start_ready("before", release=first)
+    empty_cluster.start_ready("after", release=second)
     job = submit_slow(empty_cluster)
     wait_until(lambda: "before" in workers_of(empty_cluster), "it has begun")
 
@@ -187,12 +187,12 @@ def test_what_a_killed_worker_of_one_release_held_goes_to_the_other(
     empty_cluster: Cluster, previous: Release, upgrades: bool
 ) -> None:
     first, second = (previous.folder, None) if upgrades else (None, previous.folder)
-    killed = empty_cluster.start_ready("killed", first)
+    killed = empty_cluster.start_ready("killed", release=first)
     job = submit_slow(empty_cluster)
     wait_until(lambda: job.record().counts.done > 0, "the job has begun")
 
     killed.kill()
-    empty_cluster.start("other", second)
+    empty_cluster.start("other", release=second)
 
     assert_whole(job)
 
@@ -203,7 +203,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
 ) -> None:
     first, second = (previous.folder, None) if upgrades else (None, previous.folder)
     diary = tmp_path / "diary"
-    before = empty_cluster.start_ready("before", first)
+    before = empty_cluster.start_ready("before", release=first)
     job = empty_cluster.client().train(
         [{"text": "a", "label": "b"}] * 10,
         model="echo",
@@ -212,7 +212,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
     wait_until(lambda: diary.exists() and len(diary.read_text().splitlines()) > 20, "it trains")
 
     before.kill()
-    empty_cluster.start("after", second)
+    empty_cluster.start("after", release=second)
     record = job.wait(timeout_s=90)
 
     assert record.state is JobState.COMPLETED
@@ -224,7 +224,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
 def test_a_version_that_one_release_trained_is_served_by_the_other(
     empty_cluster: Cluster, previous: Release
 ) -> None:
-    old = empty_cluster.start_ready("old", previous.folder)
+    old = empty_cluster.start_ready("old", release=previous.folder)
     job = empty_cluster.client().train([{"text": "a", "label": "b"}] * 10, model="echo")
     training = job.wait(timeout_s=60).training
     assert training is not None

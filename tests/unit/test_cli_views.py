@@ -21,6 +21,7 @@ from seqd.local.slots import parse_slots
 from seqd.local.supervisor import Change, WorkerChange
 from seqd_schemas import (
     Counts,
+    DeviceStatus,
     Epoch,
     Event,
     JobState,
@@ -152,6 +153,21 @@ def test_a_worker_that_is_unfit_for_something_says_so_beside_its_plugins(
     assert lines[2:] == [
         "cpu:0@host-ab12 is unfit for imdb_lstm@3 since 1 min: damaged: a file.",
         "cpu:0@host-ab12 is unfit for trainings of markov since 0 s: unwritable: disk full.",
+    ]
+
+
+def test_a_worker_is_shown_with_the_device_that_it_computes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = DeviceStatus(uuid="GPU-5d5b", name="NVIDIA H100", memory_bytes=80 * 2**30)
+    shared = device.model_copy(update={"share_bytes": 20 * 2**30})
+    workers = [a_worker().model_copy(update={"device": one}) for one in (device, shared)]
+
+    print_workers(Screen(), workers)
+
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "cpu:0@host-ab12 computes on NVIDIA H100 (GPU-5d5b) with 80.0 GiB",
+        "cpu:0@host-ab12 computes on NVIDIA H100 (GPU-5d5b) with 20.0 GiB of 80.0 GiB",
     ]
 
 

@@ -25,13 +25,14 @@ REASONS = {
     "a_library_nobody_has here, or disable the plugin with SEQD_DISABLED_PLUGINS=misses_a_module.",
     "exits_on_import": "SystemExit: usage: exits_on_import FILE. It called sys.exit() while it was "
     "loaded; a plugin may only define things then.",
-    "no_hooks": "it implements no hook of seqd. Hooks: seqd_job_finished, seqd_job_progress, "
-    "seqd_job_started, seqd_register_models, seqd_worker_ready. Does its entry point name the "
-    "right module?",
+    "no_hooks": "it implements no hook of seqd. Hooks: seqd_claim_device, seqd_job_finished, "
+    "seqd_job_progress, seqd_job_started, seqd_register_models, seqd_worker_ready. Does its "
+    "entry point name the right module?",
     "unmarked_hook": "seqd_register_models is not marked as a hook. Put @hookimpl from "
     "seqd.hookspecs above it.",
     "unknown_hook": "it implements the unknown hook 'seqd_register_model'. Did you mean "
-    "'seqd_register_models'? Known hooks: seqd_job_finished, seqd_job_progress, seqd_job_started, "
+    "'seqd_register_models'? Known hooks: seqd_claim_device, seqd_job_finished, "
+    "seqd_job_progress, seqd_job_started, "
     "seqd_register_models, seqd_worker_ready.",
     "wrong_argument": "PluginValidationError: Plugin 'wrong_argument' for hook 'seqd_job_started' "
     "hookimpl definition: seqd_job_started(job, slot) Argument(s) {'slot'} are declared in the "
@@ -48,10 +49,10 @@ REASONS = {
     "bad_name": "the model BadName has the name 'IMDB-LSTM'. A name is 1 to 40 lower case letters, "
     "digits and underscores, and begins with a letter.",
     "newer_api": "model 'newer' is written for version 2 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.0. "
+    f"seqd {seqd.__version__} offers 1.1. "
     "Install an older version of the plugin, or the seqd that it was written for.",
     "older_api": "model 'older' is written for version 0 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.0. "
+    f"seqd {seqd.__version__} offers 1.1. "
     "Install a newer version of the plugin, or the seqd that it was written for.",
     "taken_name": "its model 'sound' is already brought by the plugin 'sound' of zoo-sound. Rename "
     "it, or disable one of the two plugins with SEQD_DISABLED_PLUGINS.",

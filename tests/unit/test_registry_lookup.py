@@ -8,7 +8,7 @@ import pytest
 
 from plugin_builders import a_registry_of
 from seqd.errors import InvalidSettings, UnknownModel
-from seqd.hookspecs import Model, PluginParameters, TaskSpec, hookimpl
+from seqd.hookspecs import Device, Model, PluginParameters, TaskSpec, hookimpl
 from seqd.models.job_log import JobLog
 from seqd.models.registry import Registry
 from seqd.settings import Settings
@@ -288,3 +288,33 @@ def test_the_job_log_warns_of_a_failed_job_with_its_reason(caplog):
     (line,) = caplog.records
     assert line.levelname == "WARNING"
     assert line.getMessage().endswith("seconds=2.5 reason=plugin_fault: it broke")
+
+
+class Claimant:
+    """Takes a GPU, or cannot."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.taken: list[Device] = []
+        self.fault = fault
+
+    @hookimpl
+    def seqd_claim_device(self, device):
+        self.taken.append(device)
+        if self.fault is not None:
+            raise self.fault
+
+
+def test_each_plugin_takes_the_device_of_its_process():
+    first, second = Claimant(), Claimant()
+    device = Device("gpu:0", "gpu")
+
+    a_registry_of([("a", first), ("b", second), ("c", Watcher())]).claim_device(device)
+
+    assert first.taken == second.taken == [device]
+
+
+def test_a_plugin_that_cannot_take_the_device_is_not_passed_over():
+    registry = a_registry_of([("a", Claimant(RuntimeError("no GPU")))])
+
+    with pytest.raises(RuntimeError, match="no GPU"):
+        registry.claim_device(Device("gpu:0", "gpu"))

@@ -1,24 +1,19 @@
-"""Slot specs, the environment that pins a worker, and what `auto` makes of a machine."""
-
-from pathlib import Path
+"""Slot specs, and the environment that pins a worker to its device."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.errors import InvalidSettings
-from seqd.local import slots
-from seqd.local.slots import (
-    auto_slots,
-    cores,
-    gpus_of_listing,
-    parse_slot,
-    parse_slots,
-)
+from seqd.local.gpus import PinnedGpu
+from seqd.local.slots import CONTEXT_BYTES, cores, parse_slot, parse_slots
+
+H100 = PinnedGpu("GPU-5d5b", 80 * 2**30, "NVIDIA H100")
 
 FORMS = (
     "A slot is cpu:0, gpu:0 or gpu:MIG-UUID; train@ in front takes training alone, all@ every "
-    "task. Such as cpu:0,cpu:1,train@cpu or gpu:0,train@gpu:0, or auto."
+    "task; =0.5 or =6GiB behind a GPU is the share of its memory. Such as cpu:0,cpu:1,train@cpu, "
+    "gpu:0,train@gpu:0 or gpu:0=0.3,train@gpu:0=0.7, or auto."
 )
 
 
@@ -29,6 +24,9 @@ FORMS = (
         ("gpu:0", "gpu", ("classify", "generate"), "0", 1),
         ("gpu:MIG-41b3-9", "gpu", ("classify", "generate"), "MIG-41b3-9", 1),
         ("gpu:GPU-41b3-9", "gpu", ("classify", "generate"), "GPU-41b3-9", 1),
+        ("gpu:MIG-GPU-41b3-9/3/0", "gpu", ("classify", "generate"), "MIG-GPU-41b3-9/3/0", 1),
+        ("gpu:0=0.25", "gpu", ("classify", "generate"), "0", 1),
+        ("train@gpu:0=6GiB", "gpu", ("train",), "0", 1),
         ("train@cpu", "cpu", ("train",), "-1", cores()),
         ("train@gpu:1", "gpu", ("train",), "1", 1),
         ("all@cpu:0", "cpu", ("classify", "generate", "train"), "-1", cores()),
@@ -52,6 +50,7 @@ def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_us
         "CUDA_VISIBLE_DEVICES": "-1",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
@@ -60,7 +59,12 @@ def test_the_environment_sets_every_thread_pool_and_leaves_the_backend_to_the_us
 
 
 @pytest.mark.parametrize(
-    "spec", ["gpu", "tpu:0", "cpu:", "cpu:x", "train@", "serve@cpu:0", "gpu:-1", "CPU:0", "cpu:0 x"]
+    "spec",
+    [
+        *("gpu", "tpu:0", "cpu:", "cpu:x", "train@", "serve@cpu:0", "gpu:-1", "CPU:0", "cpu:0 x"),
+        *("cpu:0=0.5", "gpu:0=", "gpu:0=1", "gpu:0=1.5", "gpu:0=50%", "gpu:0=6GB", "gpu:0=-1GiB"),
+        f"train@gpu:MIG-GPU-{'a' * 38}/13/0=0.125",
+    ],
 )
 def test_a_spec_that_is_no_slot_is_refused_with_examples(spec: str) -> None:
     with pytest.raises(InvalidSettings) as refusal:
@@ -93,56 +97,49 @@ def test_an_empty_list_is_refused(text: str) -> None:
     assert str(refusal.value) == f"SEQD_SLOTS is empty. {FORMS}"
 
 
-def test_auto_gives_each_core_a_serving_slot_and_trains_on_all() -> None:
-    made = auto_slots(cuda_visible_devices="-1")
-
-    serving = min(cores(), slots.MAX_AUTO_SERVING_SLOTS)
-    assert [slot.name for slot in made] == [*(f"cpu:{i}" for i in range(serving)), "train@cpu"]
-
-
 @pytest.mark.parametrize(
-    ("visible", "names"),
-    [
-        ("0", ["gpu:0", "train@gpu:0"]),
-        ("2,3", ["gpu:2", "gpu:3", "train@gpu:3"]),
-        ("0,-1,1", ["gpu:0", "train@gpu:0"]),  # CUDA hides what stands behind -1.
-        ("MIG-4-1, MIG-4-2", ["gpu:MIG-4-1", "gpu:MIG-4-2", "train@gpu:MIG-4-2"]),
-    ],
+    ("spec", "share_bytes"),
+    [("gpu:0=0.25", 20 * 2**30), ("gpu:0=6GiB", 6 * 2**30), ("gpu:0=1536MiB", 1_536 * 2**20)],
 )
-def test_auto_takes_the_gpus_that_cuda_visible_devices_leaves(
-    visible: str, names: list[str]
+def test_a_share_leaves_room_for_the_context_beside_what_a_framework_counts(
+    spec: str, share_bytes: int
 ) -> None:
-    made = auto_slots(cuda_visible_devices=visible)
+    slot = parse_slot(spec).pinned(H100)
 
-    assert [slot.name for slot in made] == names
-
-
-def test_auto_asks_nvidia_smi_where_the_variable_is_not_set(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100 (UUID: GPU-5d5b)'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-
-    made = parse_slots("auto")
-
-    assert [slot.name for slot in made] == ["gpu:0", "train@gpu:0"]
+    assert (slot.share_bytes, slot.framework_bytes) == (share_bytes, share_bytes - CONTEXT_BYTES)
+    fraction = float(slot.environment()["XLA_PYTHON_CLIENT_MEM_FRACTION"])
+    assert fraction == pytest.approx((share_bytes - CONTEXT_BYTES) / H100.memory_bytes, abs=1e-4)
 
 
-def test_a_gpu_that_is_cut_into_mig_shares_is_offered_as_its_shares() -> None:
-    listing = (
-        "GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5b-1)\n"
-        "  MIG 3g.20gb     Device  0: (UUID: MIG-c6d4-1)\n"
-        "  MIG 3g.20gb     Device  1: (UUID: MIG-c6d4-2)\n"
-        "GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5b-2)\n"
-    )
+def test_a_slot_without_a_share_sets_no_limit() -> None:
+    slot = parse_slot("gpu:0").pinned(H100)
 
-    assert gpus_of_listing(listing) == ["MIG-c6d4-1", "MIG-c6d4-2", "1"]
+    assert slot.framework_bytes is None
+    assert "XLA_PYTHON_CLIENT_MEM_FRACTION" not in slot.environment()
 
 
-@given(st.lists(st.sampled_from(["cpu:0", "cpu:1", "train@cpu", "gpu:0", "all@gpu:7"]), min_size=1))
+def test_a_pinned_slot_names_its_device_by_uuid_since_indexes_shift() -> None:
+    slot = parse_slot("gpu:1").pinned(H100)
+
+    assert slot.environment()["CUDA_VISIBLE_DEVICES"] == "GPU-5d5b"
+
+
+@pytest.mark.parametrize("name", ["NVIDIA H100", "", "with  two blanks"])
+def test_a_device_is_read_as_it_was_written(name: str) -> None:
+    gpu = PinnedGpu("MIG-GPU-5d5b/3/0", 7, name)
+
+    assert PinnedGpu.read(gpu.written()) == gpu
+
+
+def test_a_name_for_keys_has_no_sign_that_a_key_may_not_have() -> None:
+    slot = parse_slot("train@gpu:MIG-GPU-41b3-9/3/0=0.5")
+
+    assert slot.safe_name == "train@gpu:MIG-GPU-41b3-9-3-0-0.5"
+
+
+@given(
+    st.lists(st.sampled_from(["cpu:0", "cpu:1", "train@cpu", "gpu:0", "all@gpu:7=0.5"]), min_size=1)
+)
 def test_a_list_is_taken_exactly_when_no_slot_stands_twice(specs: list[str]) -> None:
     try:
         names = [slot.name for slot in parse_slots(",".join(specs))]

@@ -4,9 +4,12 @@
     1    a job failed, a plugin broke its contract: nothing that the caller could mend
     2    the caller can mend it: a wrong option, file or parameter, items without a result, a
          damaged model, a full Redis
+    69   a worker's device is busy or sick (EX_UNAVAILABLE); a later start may find it well
+    71   a worker's device fell off the bus (EX_OSERR)
     75   Redis was away for too long while the command waited for a job, which goes on
          (EX_TEMPFAIL)
-    78   a worker's settings are wrong (EX_CONFIG); no restart can mend that
+    78   a worker's settings are wrong, or a slot's device cannot be used (EX_CONFIG); no restart
+         can mend that
     130  Ctrl-C
 
 An exception that nobody foresaw keeps its traceback.

@@ -13,6 +13,7 @@ from seqd_schemas import ModelReference, PluginState, WorkerStatus
 _STYLES = {
     Change.READY: "green",
     Change.DIED: "red",
+    Change.LOST: "bold red",
     Change.GAVE_UP: "bold red",
     Change.KILLED: "red",
 }
@@ -120,6 +121,6 @@ class FleetLog:
         if change.detail and change.change is not Change.STOPPED:
             # Of the log of a worker that gave up, the last line has the reason.
             line += f": {change.detail.splitlines()[-1]}"
-        if change.change in (Change.DIED, Change.GAVE_UP):
+        if change.change in (Change.DIED, Change.LOST, Change.GAVE_UP):
             line += f" (log: {change.log})"
         return line

@@ -79,10 +79,10 @@ def worker(
 def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
     from seqd.cli.daemon import Daemon, watchdog_of
     from seqd.cli.fleet_log import FleetLog
+    from seqd.local.pinning import slots_here
     from seqd.local.redis_server import running_server
-    from seqd.local.slots import parse_slots
 
-    slots = parse_slots(settings.slots)
+    slots = slots_here(settings.slots)
     with running_server(settings) as server:
         log = FleetLog(slots)
         watchdog = watchdog_of(server.embedded, log.show_server)
@@ -129,18 +129,19 @@ def _probe(name: str) -> None:
 
 def _run_worker(slot: str, name: str) -> int:
     from seqd.local.endpoint import redis_url_of
+    from seqd.local.pinning import pin_worker
     from seqd.local.slots import parse_slot
     from seqd.worker.celery_environment import remove_celery_variables
 
     remove_celery_variables()
     from seqd.worker.node import run_node  # imports Celery
 
-    parsed = parse_slot(slot)
     settings = read_settings()
+    pinned = pin_worker(parse_slot(slot), settings.device)
     # By hand, beside `seqd up`, it joins the embedded server, which only its own user can reach
     # and name files to.
     roots = settings.input_roots
     if settings.redis_url is None and roots is None:
         roots = (Path("/"),)
     joined = {"slot": slot, "worker": name, "redis_url": redis_url_of(settings)}
-    return run_node(read_settings(**joined, input_roots=roots), parsed, name)
+    return run_node(read_settings(**joined, input_roots=roots), pinned, name)

@@ -24,6 +24,8 @@ class Device:
     kind: Literal["cpu", "gpu"]
     #: Threads that a numeric library may use.
     threads: int = 1
+    #: Memory of a GPU that a library may take for itself; None where the slot has no limit.
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The hook specifications: one hook that registers models, and hooks of observers.
+"""The hook specifications: registering models, claiming a GPU, and hooks of observers.
 
 The registry (`seqd.models`) collects all model descriptions once, and finds a model by its name,
 not by a hook. Observers are called one plugin at a time; one that raises is logged, and the others
@@ -10,11 +10,12 @@ from typing import Final
 
 import pluggy
 
+from seqd.hookspecs.contexts import Device
 from seqd.hookspecs.model import Model
 from seqd_schemas import Event, JobRecord, WorkerStatus
 
 #: Major grows when a plugin must change, minor when it may. A plugin states its major.
-PLUGIN_API_VERSION: Final = (1, 0)
+PLUGIN_API_VERSION: Final = (1, 1)
 
 #: The name of the pluggy project, and of the entry-point group that plugins register under.
 PROJECT: Final = "seqd"
@@ -34,6 +35,15 @@ class SeqdHooks:
         or anything else that is heavy: descriptions only.
         """
         raise NotImplementedError
+
+    @hookspec
+    def seqd_claim_device(self, device: Device) -> None:
+        """Called in the child of a GPU slot before any model is loaded or trained.
+
+        Take the device with the library that computes there: check that it sees it, and hold it
+        to `device.memory_bytes`. What this raises ends the worker, for a library that finds no
+        GPU computes on the CPU, and nobody is told. A plugin that uses no GPU leaves it out.
+        """
 
     @hookspec
     def seqd_worker_ready(self, worker: WorkerStatus) -> None:

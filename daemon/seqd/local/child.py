@@ -128,7 +128,9 @@ class Child:
         """How it ended, such as `killed by SIGKILL`."""
         status = self.exit_status()
         if status == os.EX_UNAVAILABLE:
-            return f"status {status}: its device is sick"
+            return f"status {status}: its device is sick or busy"
+        if status == os.EX_OSERR:
+            return f"status {status}: its device is lost"
         return end_in_words(status)
 
     def ask_to_end(self) -> None:

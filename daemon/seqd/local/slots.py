@@ -2,18 +2,13 @@
 
 import os
 import re
-import shutil
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 from seqd.errors import InvalidSettings
 from seqd.local.cgroups import quota_cores
+from seqd.local.gpus import PinnedGpu
 from seqd_schemas import Task
-
-#: Serving slots that `auto` makes at most; each one's TensorFlow takes 0.7 GB of memory.
-MAX_AUTO_SERVING_SLOTS = 8
 
 _SERVING: tuple[Task, ...] = ("classify", "generate")
 _TASKS: dict[str, tuple[Task, ...]] = {
@@ -21,31 +16,80 @@ _TASKS: dict[str, tuple[Task, ...]] = {
     "train": ("train",),
     "all": (*_SERVING, "train"),
 }
+#: A GPU by its index, or by a UUID or the first characters of one. The last part of a MIG
+#: instance's, `/3/0`, is of drivers before 470.
+_GPU = r"\d{1,4}|(?:GPU|MIG)-[0-9A-Za-z-]{1,44}(?:/\d{1,2}/\d{1,2})?"
+_SHARE = r"(?P<part>0?\.\d{1,4})|(?P<amount>\d{1,4}(?:\.\d{1,3})?)(?P<unit>GiB|MiB)"
 _SPEC = re.compile(
-    r"(?:(?P<tasks>train|all)@)?"
-    r"(?:(?P<cpu>cpu)(?::\d{1,4})?|gpu:(?P<gpu>\d{1,4}|(?:GPU|MIG)-[0-9A-Za-z-]{1,48}))"
+    rf"(?:(?P<tasks>train|all)@)?(?:(?P<cpu>cpu)(?::\d{{1,4}})?|gpu:(?P<gpu>{_GPU})(?:=(?:{_SHARE}))?)"
 )
-#: What the driver makes for its devices, on Linux and on WSL.
-_GPU_DEVICES = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"))
+#: As long as the published status of a worker can hold.
+_MAX_SPEC = 64
 _FORMS = (
     "A slot is cpu:0, gpu:0 or gpu:MIG-UUID; train@ in front takes training alone, all@ every "
-    "task. Such as cpu:0,cpu:1,train@cpu or gpu:0,train@gpu:0, or auto."
+    "task; =0.5 or =6GiB behind a GPU is the share of its memory. Such as cpu:0,cpu:1,train@cpu, "
+    "gpu:0,train@gpu:0 or gpu:0=0.3,train@gpu:0=0.7, or auto."
 )
-_SMI_GPU = re.compile(r"GPU (\d+): ")
-_SMI_MIG = re.compile(r"\s+MIG .*\(UUID: (MIG-[0-9A-Za-z-]+)\)")
+_UNITS = {"GiB": 2**30, "MiB": 2**20}
+
+#: Memory of a device that a CUDA context and the workspace of cuDNN take beside what a framework
+#: counts as its own: 0.5 GB and more (TensorFlow's issue 53822).
+CONTEXT_BYTES = 640 * 2**20
+
+#: Least share: the context, and something to compute with.
+MIN_SHARE_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryShare:
+    """How much of a device's memory a slot may take: a part of all, or an amount."""
+
+    part: float | None = None
+    amount_bytes: int | None = None
+
+    def of(self, memory_bytes: int) -> int:
+        """Return the share of a device with so much memory, in bytes."""
+        if self.amount_bytes is not None:
+            return self.amount_bytes
+        return int(memory_bytes * (self.part or 0.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One device share. `name` is its spec, such as `cpu:0` or `train@gpu:0`."""
+    """One device share. `name` is its spec, such as `cpu:0` or `train@gpu:0=0.5`."""
 
     name: str
     kind: Literal["cpu", "gpu"]
     tasks: tuple[Task, ...]
-    #: What CUDA calls the device: an index or a UUID; None on a CPU.
-    cuda_device: str | None
+    #: What the spec calls the device: an index or a UUID; None on a CPU.
+    wanted_gpu: str | None
     #: Threads that a numeric library may use.
     threads: int
+    #: None: whatever is free of a GPU's memory when it is needed.
+    share: MemoryShare | None = None
+    #: The device, once it was looked up.
+    gpu: PinnedGpu | None = None
+
+    @property
+    def safe_name(self) -> str:
+        """Its name with the characters alone that may stand in a key and in a worker's name."""
+        return re.sub(r"[^A-Za-z0-9_.:@-]", "-", self.name)
+
+    @property
+    def share_bytes(self) -> int | None:
+        """Memory of the device that it may take; None where there is no limit, or no device yet."""
+        if self.share is None or self.gpu is None:
+            return None
+        return self.share.of(self.gpu.memory_bytes)
+
+    @property
+    def framework_bytes(self) -> int | None:
+        """What is left of its share for a framework, which does not count the context."""
+        return None if self.share_bytes is None else self.share_bytes - CONTEXT_BYTES
+
+    def pinned(self, gpu: PinnedGpu) -> Self:
+        """Return the slot on a device."""
+        return replace(self, gpu=gpu)
 
     def environment(self) -> dict[str, str]:
         """Variables to set before the worker starts, and so before any library is imported."""
@@ -53,11 +97,12 @@ class Slot:
         return {
             # As nvidia-smi counts; CUDA's own order is the fastest first.
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            # -1 hides every GPU from a CPU slot, which else would take memory there.
-            "CUDA_VISIBLE_DEVICES": "-1" if self.cuda_device is None else self.cuda_device,
+            "CUDA_VISIBLE_DEVICES": self._visible(),
             # Without it the first of two slots on a GPU takes all of its memory.
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",
             "TF_CPP_MIN_LOG_LEVEL": "2",
+            "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            **self._share_variables(),
             "OMP_NUM_THREADS": threads,
             # Products of recurrent networks are too small to be shared out: two threads of OpenBLAS
             # on two busy cores took 10 times the processor time of one. Who has work for several
@@ -67,14 +112,25 @@ class Slot:
             "TF_NUM_INTRAOP_THREADS": threads,
         }
 
+    def _visible(self) -> str:
+        if self.gpu is not None:
+            return self.gpu.uuid  # an index counts anew when a device falls off the bus
+        # -1 hides every GPU from a CPU slot, which else would take memory there.
+        return self.wanted_gpu or "-1"
+
+    def _share_variables(self) -> dict[str, str]:
+        """Return what JAX reads; TensorFlow and torch read none, and are told in the process."""
+        if self.gpu is None or self.framework_bytes is None:
+            return {}
+        fraction = self.framework_bytes / self.gpu.memory_bytes
+        return {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{fraction:.4f}"}
+
 
 def parse_slots(text: str) -> tuple[Slot, ...]:
-    """Read slot specs that are joined by commas, or `auto`.
+    """Read slot specs that are joined by commas. Looks at no device.
 
     Raises InvalidSettings, which names the bad spec and shows good ones.
     """
-    if text.strip() == "auto":
-        return auto_slots()
     specs = [spec.strip() for spec in text.split(",") if spec.strip()]
     if not specs:
         raise InvalidSettings(f"SEQD_SLOTS is empty. {_FORMS}")
@@ -94,7 +150,7 @@ def parse_slot(spec: str) -> Slot:
     Raises InvalidSettings, which shows good ones.
     """
     match = _SPEC.fullmatch(spec)
-    if match is None:
+    if match is None or len(spec) > _MAX_SPEC:
         raise InvalidSettings(f"{spec!r} is no slot. {_FORMS}")
     tasks = _TASKS[match["tasks"] or ""]
     if match["cpu"]:
@@ -102,23 +158,15 @@ def parse_slot(spec: str) -> Slot:
         threads = cores() if "train" in tasks else 1
         return Slot(spec, "cpu", tasks, None, threads)
     # The CPU only feeds the device here.
-    return Slot(spec, "gpu", tasks, match["gpu"], threads=1)
+    return Slot(spec, "gpu", tasks, match["gpu"], threads=1, share=_share_of(match))
 
 
-def auto_slots(cuda_visible_devices: str | None = None) -> tuple[Slot, ...]:
-    """Make one serving slot for each GPU, or else for each core, and one training slot.
-
-    `cuda_visible_devices` is what CUDA_VISIBLE_DEVICES would be; None looks at the variable.
-    """
-    if cuda_visible_devices is None:
-        cuda_visible_devices = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = _visible_gpus(cuda_visible_devices)
-    if gpus:
-        specs = [*(f"gpu:{gpu}" for gpu in gpus), f"train@gpu:{gpus[-1]}"]
-    else:
-        serving = min(cores(), MAX_AUTO_SERVING_SLOTS)
-        specs = [*(f"cpu:{index}" for index in range(serving)), "train@cpu"]
-    return tuple(parse_slot(spec) for spec in specs)
+def _share_of(match: re.Match[str]) -> MemoryShare | None:
+    if match["part"]:
+        return MemoryShare(part=float(match["part"]))
+    if match["amount"]:
+        return MemoryShare(amount_bytes=int(float(match["amount"]) * _UNITS[match["unit"]]))
+    return None
 
 
 def cores() -> int:
@@ -128,53 +176,3 @@ def cores() -> int:
     else:
         allowed = os.cpu_count() or 1
     return max(1, min(allowed, quota_cores() or allowed))
-
-
-def check_device(slot: Slot) -> None:
-    """Raise InvalidSettings for a GPU slot where there is no sign of a GPU.
-
-    TensorFlow would not complain: it computes on the CPU, and the operator finds out by the
-    speed.
-    """
-    if slot.kind == "cpu" or _installed_gpus() or any(path.exists() for path in _GPU_DEVICES):
-        return
-    raise InvalidSettings(
-        f"Slot {slot.name} wants a GPU, and there is none here: `nvidia-smi -L` lists no device. "
-        "Allowed on this machine: CPU slots, such as cpu:0 or train@cpu."
-    )
-
-
-def _visible_gpus(cuda_visible_devices: str | None) -> list[str]:
-    if cuda_visible_devices is None:
-        return _installed_gpus()
-    names = [name.strip() for name in cuda_visible_devices.split(",")]
-    # As CUDA does: what stands behind the first -1, or empty name, is hidden.
-    hidden = next((i for i, name in enumerate(names) if name in ("", "-1")), len(names))
-    return names[:hidden]
-
-
-def _installed_gpus() -> list[str]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        listing = subprocess.run(  # noqa: S603 (found on PATH, no shell)
-            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []  # A driver that does not answer has no GPU to offer.
-    return gpus_of_listing(listing.stdout) if listing.returncode == 0 else []
-
-
-def gpus_of_listing(listing: str) -> list[str]:
-    """Read `nvidia-smi -L`: each GPU's index, or the UUIDs of its MIG shares where it has some."""
-    gpus: list[str] = []
-    for line in listing.splitlines():
-        if gpu := _SMI_GPU.match(line):
-            gpus.append(gpu[1])
-        elif share := _SMI_MIG.match(line):
-            # The first share takes the place of its GPU, which is not usable as a whole.
-            if gpus and gpus[-1].isdigit():
-                gpus.pop()
-            gpus.append(share[1])
-    return gpus

@@ -17,6 +17,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from seqd.local.child import Child, log_path, make_log_folder
+from seqd.local.gpus import Gpu, list_gpus
 from seqd.local.log_file import log_limits
 from seqd.local.restarts import RESTARTS, RestartPolicy
 from seqd.local.run_files import RunFolder
@@ -33,6 +34,8 @@ class Change(StrEnum):
     """It takes work."""
     DIED = "died"
     """It ended unasked; `detail` says how. A new one follows."""
+    LOST = "lost"
+    """It ended because its device did; `detail` says why. A new one follows when that is back."""
     GAVE_UP = "gave_up"
     """Its settings are wrong, so it is not started again; `detail` has the end of its log."""
     STOPPED = "stopped"
@@ -75,7 +78,7 @@ def worker_command(slot: Slot, worker_id: str) -> list[str]:
 def new_worker_id(slot: Slot) -> str:
     """Name a worker `SLOT@HOST-NONCE`; no two starts share a name."""
     host = socket.gethostname()[:128]
-    return f"{slot.name}@{host}-{secrets.token_hex(_NONCE_BYTES)}"
+    return f"{slot.safe_name}@{host}-{secrets.token_hex(_NONCE_BYTES)}"
 
 
 def worker_environment(settings: Settings, redis_url: str, slot: Slot) -> dict[str, str]:
@@ -86,6 +89,8 @@ def worker_environment(settings: Settings, redis_url: str, slot: Slot) -> dict[s
         **os.environ,
         **_settings_variables(settings, redis_url),
         **slot.environment(),
+        # Empty, too: a value from outside is of another slot.
+        "SEQD_DEVICE": "" if slot.gpu is None else slot.gpu.written(),
     }
 
 
@@ -196,6 +201,14 @@ CONFIG_EXIT_STATUS = os.EX_CONFIG
 #: A worker's status for a device that stays sick, which a new process may mend; EX_UNAVAILABLE.
 DEVICE_EXIT_STATUS = os.EX_UNAVAILABLE
 
+#: A worker's status for a device that fell off the bus; EX_OSERR.
+DEVICE_LOST_EXIT_STATUS = os.EX_OSERR
+
+_DEVICE_EXIT_STATUSES = (DEVICE_EXIT_STATUS, DEVICE_LOST_EXIT_STATUS)
+
+#: Seconds for which a driver may keep the supervisor waiting.
+_DRIVER_S = 2.0
+
 #: Seconds that workers have to finish their unit and release the rest.
 GRACE_S = 30.0
 
@@ -216,6 +229,13 @@ class _Place:
     deaths_in_a_row: int = 0
     #: When to start a worker again, on the monotonic clock; None while one runs, or for good.
     due_s: float | None = None
+    #: True while its device is gone: it is looked for before each start.
+    has_lost_device: bool = False
+
+
+def device_is_back(slot: Slot) -> bool:
+    """Return True where the driver sees a slot's device now."""
+    return slot.gpu is None or isinstance(list_gpus(_DRIVER_S).find(slot.gpu.uuid), Gpu)
 
 
 class Supervisor:
@@ -225,7 +245,8 @@ class Supervisor:
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
     by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `periodic_task()` is called a few times a second from the startup until the last
+    it takes work. `is_back(slot)` is asked, with back-off, before a slot whose device was lost gets
+    another worker. `periodic_task()` is called a few times a second from the startup until the last
     worker has ended, such as to look after an embedded server. What these raise ends the
     supervisor, after every worker was stopped.
     """
@@ -240,6 +261,7 @@ class Supervisor:
         on_worker_death: Callable[[str], None] = lambda worker_id: None,
         is_ready: Callable[[str], bool] = lambda worker_id: True,
         periodic_task: Callable[[], object] = lambda: None,
+        is_back: Callable[[Slot], bool] = device_is_back,
         command: CommandFactory = worker_command,
         restarts: RestartPolicy = RESTARTS,
         grace_s: float = GRACE_S,
@@ -251,6 +273,7 @@ class Supervisor:
         self._on_worker_death = on_worker_death
         self._is_ready = is_ready
         self._periodic_task = periodic_task
+        self._is_back = is_back
         self._command = command
         self._restarts = restarts
         self._grace_s = grace_s
@@ -335,6 +358,11 @@ class Supervisor:
 
     def _start_again(self, place: _Place) -> None:
         """Start a worker, or try later: there may be no process to have just now, or no file."""
+        if place.has_lost_device and not self._is_back(place.slot):
+            place.deaths_in_a_row += 1
+            place.due_s = time.monotonic() + self._restarts.wait_s(place.deaths_in_a_row)
+            return
+        place.has_lost_device = False
         try:
             self._start_worker(place)
         except OSError as error:
@@ -359,9 +387,20 @@ class Supervisor:
             wait_s = self._restarts.wait_s(deaths)
             place.deaths_in_a_row = deaths
             place.due_s = time.monotonic() + wait_s
-            self._tell(Change.DIED, place, f"{child.end_in_words()}; starts again in {wait_s:g} s")
+            self._tell_of_death(place, wait_s)
         self._forget(place)
         self._on_worker_death(child.worker_id)
+
+    def _tell_of_death(self, place: _Place, wait_s: float) -> None:
+        child = _child(place)
+        status = child.exit_status()
+        said = child.log_tail(1).partition("]: ")[2] if status in _DEVICE_EXIT_STATUSES else ""
+        how = f"{child.end_in_words()}{said and ': '}{said}"
+        place.has_lost_device = status == DEVICE_LOST_EXIT_STATUS
+        if place.has_lost_device:
+            self._tell(Change.LOST, place, f"{how} Starts again when the driver sees it")
+        else:
+            self._tell(Change.DIED, place, f"{how}; starts again in {wait_s:g} s")
 
     def _reap_stopped(self, place: _Place) -> None:
         child = _child(place)

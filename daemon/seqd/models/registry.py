@@ -8,7 +8,7 @@ from typing import Self
 import pluggy
 
 from seqd.errors import InvalidSettings, NameTaken, UnknownModel
-from seqd.hookspecs import Model, SeqdHooks
+from seqd.hookspecs import Device, Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
 from seqd.models.plugin_calls import PluginCall
@@ -69,6 +69,10 @@ class Registry:
     def observers_of(self, hook: str) -> list[str]:
         """Name the plugins that one of the observer hooks would tell, sorted."""
         return observers_of(self._manager, hook)
+
+    def claim_device(self, device: Device) -> None:
+        """Have each plugin take the GPU of this process. Raises what the first of them raises."""
+        self._manager.hook.seqd_claim_device(device=device)
 
     def notify_worker_ready(self, worker: WorkerStatus) -> None:
         """Tell observers that this process is warm and about to take work."""

@@ -17,22 +17,27 @@ from celery.signals import setup_logging, worker_process_init, worker_process_sh
 from seqd import __version__
 from seqd.errors import (
     REDIS_ERRORS,
+    DeviceUnavailable,
     LeaseLost,
     RedisFull,
     RedisUnreachable,
     SeqdError,
     Stopped,
+    UnusableSlot,
+    wire_text,
 )
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
 from seqd.local.parent_death import die_with_parent
+from seqd.local.slots import Slot
+from seqd.models.plugin_calls import PluginCall
 from seqd.settings import Settings, load_settings
 from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext, open_context
 from seqd.worker.deaths import DeathFile
-from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
-from seqd.worker.faults import sentence_of, unfit_code
+from seqd.worker.drain import DeviceFlag, end_for_device, ignore_end_signals
+from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
@@ -46,7 +51,7 @@ from seqd.worker.logs import (
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.training.train import TrainingRunner
-from seqd_schemas import SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
+from seqd_schemas import DeviceStatus, SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +93,7 @@ class WorkLoop:
         A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
         """
         _tune_garbage_collector()
+        self._claim_device()
         # Of a child that died while Redis was away, when the parent could not release it.
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
@@ -97,10 +103,27 @@ class WorkLoop:
                 self._load(name)
         self._context.fitness.on_change(self._publish_fitness)
         self._context.leases.start(self._on_heartbeat)
+        if self._device.is_raised():
+            return  # a model has found no device: the worker ends, and is never ready
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
         self._context.registry.notify_worker_ready(self.status())
+
+    def _claim_device(self) -> None:
+        """Have the plugins take the slot's GPU; where they cannot, the worker ends."""
+        device = self._context.identity.device
+        if device.kind == "cpu":
+            return
+        try:
+            with PluginCall():
+                self._context.registry.claim_device(device)
+        except Exception as error:
+            self._end_for(device_error(error))
+            raise
+
+    def _end_for(self, error: SeqdError) -> None:
+        end_for_device(error, self._device, self._context.drain)
 
     def run_slice(self) -> None:
         """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains."""
@@ -204,6 +227,7 @@ class WorkLoop:
             versions=dict(fitness.versions()),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
+            device=_device_status(identity.slot),
             seqd_version=__version__,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
@@ -252,6 +276,8 @@ class WorkLoop:
             if version is not None:
                 code = unfit_code(error, UnfitCode.LOAD_FAILED)
                 self._context.fitness.mark(name, version, code, sentence_of(error))
+                if code is UnfitCode.NO_DEVICE and self._context.identity.slot.kind == "gpu":
+                    self._end_for(UnusableSlot(sentence_of(error)))
 
     def _try_unfit_again(self) -> None:
         """Run what is unfit, and due again, on its warm-up input; come back where that works."""
@@ -268,7 +294,7 @@ class WorkLoop:
                 log.warning("still unfit for model=%s@%d code=%s: %s", name, version, code, error)
                 if was_sick and fitness.failures(name, version) > MAX_DEVICE_FAILURES:
                     log.critical("device still sick, so this worker ends: %s", error)
-                    start_anew(self._device, self._context.drain)
+                    self._end_for(DeviceUnavailable(sentence_of(error)))
                     return
             else:
                 log.info("fit again for model=%s@%d", name, version)
@@ -314,6 +340,17 @@ class WorkLoop:
                 log_and_continue(
                     "worker status not published", self.publish_status, is_repeated=True
                 )
+
+
+def _device_status(slot: Slot) -> DeviceStatus | None:
+    if slot.gpu is None:
+        return None
+    return DeviceStatus(
+        uuid=slot.gpu.uuid,
+        name=wire_text(slot.gpu.name)[:128],
+        memory_bytes=slot.gpu.memory_bytes,
+        share_bytes=slot.share_bytes,
+    )
 
 
 @dataclass(slots=True)

@@ -23,6 +23,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
+from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
@@ -64,13 +65,14 @@ class Identity:
     @property
     def device(self) -> Device:
         """The device share, as plugins see it."""
-        return Device(slot=self.slot.name, kind=self.slot.kind, threads=self.slot.threads)
+        slot = self.slot
+        return Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
 
 
 def identify(slot: Slot, name: str = "") -> Identity:
     """Return the identity of the worker `name`, or of a new name. Raises InvalidSettings."""
     host = socket.gethostname()
-    name = name or f"{slot.name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
+    name = name or f"{slot.safe_name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
     if _NAME.fullmatch(name) is None:
         raise InvalidSettings(
             f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
@@ -332,7 +334,7 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    identity = identify(parse_slot(settings.slot), settings.worker)
+    identity = identify(_slot_of(settings), settings.worker)
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
     # what is held is bounded: the units of one claim.
@@ -367,6 +369,12 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
         drain=drain,
         max_attempts=settings.max_attempts,
     )
+
+
+def _slot_of(settings: Settings) -> Slot:
+    """Return the slot of a child, on the device that its parent has looked up."""
+    slot = parse_slot(settings.slot)
+    return slot.pinned(PinnedGpu.read(settings.device)) if settings.device else slot
 
 
 def open_store(settings: Settings, registry: Registry) -> ModelStore:

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -21,6 +22,7 @@ from celery.apps.worker import Worker
 from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
+from seqd.errors import DeviceLost, DeviceUnavailable, SeqdError, UnusableSlot
 from seqd.local.run_files import DEVICE_FAULT, DRAINING, RunFolder
 from seqd.settings import Settings
 
@@ -65,18 +67,33 @@ class DrainFlag(Flag):
 
 
 class DeviceFlag(Flag):
-    """By which a child tells its node that the device is sick: the worker is to start anew."""
+    """By which a worker is to end because of its device; who ends it notes with what error."""
 
     def __init__(self, settings: Settings, worker: str) -> None:
         super().__init__(settings, worker, DEVICE_FAULT)
 
+    def raise_for(self, error: SeqdError) -> None:
+        """Create the file, with an error of a device in it. The first one counts."""
+        if self.is_raised():
+            return
+        self.raise_()
+        with suppress(OSError):  # the disk is full: an empty file says that the device is sick
+            self._path.write_text(f"{error.code} {error}", encoding="utf-8")
 
-def start_anew(device: DeviceFlag, drain: DrainFlag) -> None:
-    """Have the whole worker of this child end: its device is sick, and a new process may mend it.
+    def error(self) -> SeqdError:
+        """Return the error that the file holds."""
+        code, _, message = self._path.read_text(encoding="utf-8").partition(" ")
+        kinds = (UnusableSlot, DeviceLost)
+        kind = next((kind for kind in kinds if kind.code == code), DeviceUnavailable)
+        return kind(message or "The worker's device stays sick, and a new process may mend it.")
 
-    Its status says so, and whoever supervises it starts another.
+
+def end_for_device(error: SeqdError, device: DeviceFlag, drain: DrainFlag) -> None:
+    """Have the whole worker of this child end with the status of an error of its device.
+
+    A new process often finds a sick device well, and whoever supervises the worker starts one.
     """
-    device.raise_()
+    device.raise_for(error)
     drain.raise_()
     os.kill(os.getppid(), signal.SIGTERM)
 

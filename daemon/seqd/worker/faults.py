@@ -9,7 +9,16 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 
-from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel, UserError, WorkerUnfit
+from seqd.errors import (
+    ArtifactDamaged,
+    DeviceUnavailable,
+    SeqdError,
+    StoreUnwritable,
+    UnknownModel,
+    UnusableSlot,
+    UserError,
+    WorkerUnfit,
+)
 from seqd.models.disk import DISK_ERRNOS
 from seqd.models.plugin_calls import PluginCall
 from seqd_schemas import UnfitCode
@@ -82,6 +91,16 @@ def unfit_code(error: BaseException, otherwise: UnfitCode) -> UnfitCode:
     if isinstance(error, ArtifactDamaged) and not isinstance(error.__cause__, OSError):
         return UnfitCode.DAMAGED
     return machine_fault(error) or otherwise
+
+
+def device_error(error: BaseException) -> SeqdError:
+    """Return what a worker ends with whose plugin could not take the slot's device."""
+    if isinstance(error, UnusableSlot | DeviceUnavailable):
+        return error
+    code, said = machine_fault(error), sentence_of(error)
+    if code in (UnfitCode.NO_DEVICE, UnfitCode.NO_LIBRARY):
+        return UnusableSlot(said)
+    return DeviceUnavailable(said)
 
 
 def reading_fault(error: BaseException) -> UnfitCode | None:

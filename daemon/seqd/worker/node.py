@@ -8,20 +8,21 @@ import logging
 import os
 import signal
 from functools import partial
+from time import monotonic, sleep
 
 from billiard import active_children
 from celery import Celery
 from celery.signals import worker_ready
 
-from seqd.errors import InvalidSettings
+from seqd.errors import DeviceLost, InvalidSettings
 from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
 from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
+from seqd.local.device_check import check_device
 from seqd.local.redis_access import RedisAccess
-from seqd.local.slots import Slot, check_device
-from seqd.local.supervisor import DEVICE_EXIT_STATUS
+from seqd.local.slots import Slot
 from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
 from seqd.worker.background import Reconciler
@@ -35,6 +36,7 @@ from seqd.worker.context import (
     runnable_routes,
 )
 from seqd.worker.deaths import DeathFile, one_line
+from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
@@ -49,11 +51,17 @@ from seqd_schemas import wakeup_queue
 
 log = logging.getLogger(__name__)
 
+#: Seconds that a worker whose device is lost has to end by itself.
+LOST_END_S = 20.0
+
+_LOST_LOOK_S = 0.5
+
 
 def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
     """Run one worker until SIGTERM, SIGINT, SIGQUIT or SIGHUP; return the exit status.
 
-    `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing.
+    `settings.redis_url` must be set. Raises InvalidSettings when the slot can run nothing;
+    UnusableSlot, DeviceUnavailable and DeviceLost by what becomes of its device.
     """
     log_whatever_is_written("the worker")
     try:
@@ -112,6 +120,7 @@ class Node:
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
         self._deaths = DeathFile(settings, identity.name)
+        self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
         self._watchdog = Watchdog(
             settings,
             HeartbeatMemory.create() if has_memory() else self._heartbeat,
@@ -125,7 +134,7 @@ class Node:
         """Check that there is something to run and a server to listen on.
 
         A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisRefused,
-        RedisFull.
+        RedisFull, and what `check_device` does.
         """
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
@@ -151,10 +160,11 @@ class Node:
         self._outage.limit_s = 0.0
 
     def serve(self) -> int:
-        """Listen until a signal ends it; return the exit status."""
+        """Listen until a signal ends it; return the exit status. Raises what ends its device."""
         listener = _listener(self._app, self._identity, self._routes)
         EndSignals(listener, self._begin_drain).install()
         self._watchdog.start()
+        self._device_watch.start()
         self._run_garbage.start()
         worker_ready.connect(self._on_ready, weak=False)
         child_ended.connect(self._on_child_ended, weak=False)
@@ -162,7 +172,7 @@ class Node:
         self._inbox.start()
         listener.start()
         if self._device.is_raised():
-            return DEVICE_EXIT_STATUS
+            raise self._device.error()
         return int(listener.exitcode or 0)
 
     def _release_former(self) -> None:
@@ -176,6 +186,7 @@ class Node:
 
     def drain(self) -> None:
         """Release what the child still held, and remove the worker from the fleet."""
+        self._device_watch.close()
         _end_children()
         self._reconciler.close()
         self._inbox.close()
@@ -211,6 +222,14 @@ class Node:
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name
+        if self._device_watch.has_lost_device():
+            # What a lost device takes with it is no fault of the units.
+            log.error("child ended with its device worker=%s pid=%d", name, pid)
+            log_and_continue(
+                "leases not released",
+                lambda: self._ledger.work.release_worker(name, crashed=False),
+            )
+            return
         death, stack = self._deaths.death_of(pid, exit_code)
         log.error("child died worker=%s pid=%d: %s", name, pid, death.message)
         if stack:
@@ -219,6 +238,22 @@ class Node:
             "leases not released",
             lambda: self._ledger.work.release_worker(name, crashed=True, death=death),
         )
+
+    def _end_for_lost_device(self, error: DeviceLost) -> None:
+        """End this worker now: its child may hang in the driver, and computes nothing that counts.
+
+        Called in the thread of the watch, which a node that cannot end does not outlive.
+        """
+        log.critical("this worker ends: %s", error)
+        log_and_continue("the device flag is not raised", lambda: self._device.raise_for(error))
+        log_and_continue("the drain flag is not raised", self._drain.raise_)
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = monotonic() + LOST_END_S
+        while monotonic() < deadline:
+            _end_children()  # Celery may start another meanwhile
+            sleep(_LOST_LOOK_S)
+        log.critical("this worker did not end within %g s, and is ended", LOST_END_S)
+        os._exit(error.exit_status)
 
     def _begin_drain(self) -> None:
         log_and_continue("the drain flag is not raised", self._drain.raise_)
@@ -255,6 +290,7 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,
+        SEQD_DEVICE="" if identity.slot.gpu is None else identity.slot.gpu.written(),
     )
     if settings.input_roots is not None:
         os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))

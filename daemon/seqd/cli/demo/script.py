@@ -35,9 +35,10 @@ from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.ledger import connect
 from seqd.ledger.redis import redis_errors
 from seqd.local.child import last_lines
+from seqd.local.pinning import slots_here
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import running_server
-from seqd.local.slots import Slot, parse_slots
+from seqd.local.slots import Slot
 from seqd.local.supervisor import Change, WorkerChange
 from seqd.masking import without_password
 from seqd.settings import Settings, load_settings
@@ -252,7 +253,7 @@ def _command(screen: Screen, *parts: str) -> None:
 
 
 def _with_workers(settings: Settings, url: str, folder: Path) -> Iterator[Environment]:
-    slots = parse_slots(settings.slots)
+    slots = slots_here(settings.slots)
     readiness = _Readiness(slots)
     began_s = time.monotonic()
     daemon = Daemon(settings, url, slots, readiness.update)
@@ -280,7 +281,7 @@ class _Readiness:
         """Note a change; runs in the supervisor's thread."""
         if change.change is Change.READY:
             self._missing.discard(change.slot)
-        elif change.change in (Change.GAVE_UP, Change.DIED):
+        elif change.change in (Change.GAVE_UP, Change.DIED, Change.LOST):
             end = "\n".join(last_lines(change.log, _LOG_LINES))
             self._fault = f"The one on {change.slot} {change.change}. Its log ends with:\n{end}"
         if not self._missing:

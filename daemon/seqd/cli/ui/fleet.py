@@ -10,9 +10,11 @@ from pydantic import JsonValue
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.local.gpus import in_gib
 from seqd.parameters import allowed
 from seqd_schemas import (
     CatalogEntry,
+    DeviceStatus,
     PluginState,
     PluginStatus,
     TaskSchema,
@@ -32,8 +34,16 @@ def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
     now_ms = time.time_ns() // 1_000_000
     print_table(screen, _WORKER_COLUMNS, [_worker_row(worker, now_ms) for worker in workers])
     for worker in workers:
+        if worker.device is not None:
+            screen.say(_device_line(worker.worker, worker.device), "dim")
         for entry in worker.unfit:
             screen.say(_unfit_line(worker, entry, now_ms), "red")
+
+
+def _device_line(worker: str, device: DeviceStatus) -> str:
+    whole = in_gib(device.memory_bytes)
+    share = "" if device.share_bytes is None else f"{in_gib(device.share_bytes)} of "
+    return f"{worker} computes on {device.name} ({device.uuid}) with {share}{whole}"
 
 
 def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:

@@ -5,11 +5,11 @@ What they have learnt is in their checkpoints, so another worker, or this one la
 
 import logging
 
-from seqd.errors import NoFitWorker
+from seqd.errors import DeviceUnavailable, NoFitWorker
 from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd.worker.drain import DeviceFlag, start_anew
+from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import sentence_of
 from seqd.worker.training.run import Run
 from seqd.worker.unserved import LASTING, no_fit_worker
@@ -52,7 +52,8 @@ class TrainingFaults:
         log.error("unfit to train %s code=%s; job=%s released: %s", model, code, run.id, error)
         if code is UnfitCode.DEVICE_FAULT:
             # What a training has spoilt of the device goes with its process.
-            start_anew(DeviceFlag(self._settings, context.identity.name), context.drain)
+            flag = DeviceFlag(self._settings, context.identity.name)
+            end_for_device(DeviceUnavailable(sentence_of(error)), flag, context.drain)
         return None
 
     def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:

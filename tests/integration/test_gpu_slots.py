@@ -1,0 +1,281 @@
+"""Real workers on GPUs of a fake driver: what they say, and what a lost device takes with it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_builders import clean_environment
+from fake_gpu_fixtures import ECC, LOST, XID, Machine, gpu_uuid, mig_uuid
+from seqd.client import Client
+from seqd.local.pinning import slots_here
+from seqd_schemas import DeviceStatus, WorkerState
+from up_builders import MODULE, running_up
+from worker_fixtures import Cluster, LiveWorker, wait_until
+
+pytestmark = pytest.mark.processes
+
+NAME = "NVIDIA H100 80GB HBM3"
+MEMORY_BYTES = 80_920 * 2**20
+
+#: XID errors that end a device: fallen off the bus, an uncontained memory error, its firmware.
+FATAL_XIDS = (79, 95, 119)
+#: And those that end a program, or nothing at all.
+OTHER_XIDS = (13, 31, 43, 45, 63, 94)
+
+#: Seconds without a result while a device is lost: 0.3 s were measured on a machine at load 12.
+STALL_S = 5.0
+
+#: Eight items of 0.2 s, which a lost device interrupts.
+SLOWLY = {"delay_ms": 200}
+
+
+def start(cluster: Cluster, spec: str, name: str) -> LiveWorker:
+    (slot,) = slots_here(spec)
+    return cluster.start(name, slot)
+
+
+def texts(count: int) -> list[str]:
+    return [f"text {number}" for number in range(count)]
+
+
+def wait_until_busy(worker: LiveWorker) -> None:
+    def is_busy() -> bool:
+        status = worker.status()
+        return status is not None and status.state is WorkerState.BUSY
+
+    wait_until(is_busy, f"{worker.name} works")
+
+
+def run_worker(machine: Machine, tmp_path: Path, slot: str, **variables: str) -> tuple[int, str]:
+    """Run a worker that should end by itself; return its status and what it said last."""
+    environment = clean_environment(
+        SEQD_DATA_DIR=str(tmp_path), SEQD_REDIS_URL="redis://127.0.0.1:1/0", **variables
+    )
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "seqd", "worker", "--slot", slot],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stderr.strip().splitlines()[-1]
+
+
+def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_costs_no_item(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    cluster = empty_cluster
+    machine.add(2)
+    lost = start(cluster, "all@gpu:0=0.5", "lost").wait_until_ready()
+    status = lost.status()
+    job = cluster.client().classify(texts(24), model="echo", parameters=SLOWLY)
+    wait_until_busy(lost)
+    well = start(cluster, "all@gpu:1", "well")
+
+    machine.event(0, XID, 79).change(0, error=LOST)
+
+    assert lost.wait_for_end() == os.EX_OSERR == 71
+    assert lost.log().strip().splitlines()[-1] == (
+        f"error[device_lost]: Slot all@gpu:0=0.5: {NAME} ({gpu_uuid(0)}) is lost: XID 79, it has "
+        "fallen off the bus."
+    ), lost.log()
+    well.wait_until_ready()
+    assert job.wait(timeout_s=40).counts.succeeded == 24
+    assert [result.output.label for result in job.results()] == texts(24)
+    assert cluster.crashes(job.job_id) == 0
+    assert well.is_up()
+    assert status is not None
+    assert status.device == DeviceStatus(
+        uuid=gpu_uuid(0), name=NAME, memory_bytes=MEMORY_BYTES, share_bytes=MEMORY_BYTES // 2
+    )
+
+
+@pytest.mark.slow
+def test_the_items_of_a_lost_device_go_on_elsewhere_without_a_stall(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    machine.add(2)
+    waits = {"lease_s": 60.0, "heartbeat_s": 20.0, "reconcile_s": 30.0}
+    (first,), (second,) = slots_here("all@gpu:0"), slots_here("all@gpu:1")
+    lost, well = (
+        empty_cluster.start("lost", first, **waits),
+        empty_cluster.start("well", second, **waits),
+    )
+    lost.wait_until_ready()
+    well.wait_until_ready()
+    job = empty_cluster.client().classify(texts(200), model="echo", parameters={"delay_ms": 20})
+    results = job.results()
+    got = [next(results)]
+    wait_until_busy(lost)
+
+    machine.event(0, XID, 79).change(0, error=LOST)
+    longest_s, last_s = 0.0, time.monotonic()
+    for result in results:
+        longest_s = max(longest_s, time.monotonic() - last_s)
+        last_s = time.monotonic()
+        got.append(result)
+
+    assert lost.wait_for_end() == 71
+    assert [result.output.label for result in got] == texts(200)
+    assert longest_s < STALL_S
+    assert empty_cluster.crashes(job.job_id) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        (XID, 95, "XID 95, an uncontained memory error."),
+        (XID, 140, "XID 140, see docs.nvidia.com/deploy/xid-errors."),
+        (ECC, 0, "an uncorrectable ECC error of its memory."),
+        (0, 0, "the driver says GPU is lost."),
+    ],
+)
+@pytest.mark.slow
+def test_what_the_driver_reports_of_a_device_ends_an_idle_worker(
+    empty_cluster: Cluster, machine: Machine, kind: int, data: int, said: str
+) -> None:
+    machine.add(1)
+    worker = start(empty_cluster, "all@gpu:0", "w1").wait_until_ready()
+
+    if kind:
+        machine.event(0, kind, data)
+    else:
+        machine.change(0, error=LOST)
+
+    assert worker.wait_for_end() == 71
+    assert worker.log().strip().splitlines()[-1].endswith(f"is lost: {said}"), worker.log()
+
+
+@pytest.mark.slow
+def test_errors_of_programs_and_of_other_instances_end_no_worker(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    machine.add(2).cut(1, mig_uuid(1), mig_uuid(2))
+    whole = start(empty_cluster, "all@gpu:0", "whole").wait_until_ready()
+    first = start(empty_cluster, f"all@gpu:{mig_uuid(1)}", "first").wait_until_ready()
+    second = start(empty_cluster, f"all@gpu:{mig_uuid(2)}", "second").wait_until_ready()
+
+    for number in OTHER_XIDS:
+        machine.event(0, XID, number)
+    machine.event(1, XID, 95, instance=2)
+
+    assert second.wait_for_end() == 71
+    wait_until(lambda: f"XID {OTHER_XIDS[-1]}" in whole.log(), "the last event was read")
+    assert whole.is_up() and first.is_up()
+    assert all(f"XID {number}: an error of" in whole.log() for number in OTHER_XIDS)
+
+
+@pytest.mark.slow
+def test_a_child_that_dies_of_a_lost_device_is_no_crash_of_its_unit(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    """TensorFlow aborts when its device goes, which may come before the driver says so."""
+    cluster = empty_cluster
+    machine.add(1)
+    worker = start(cluster, "all@gpu:0", "w1").wait_until_ready()
+    job = cluster.client().classify(texts(8), model="echo", parameters={"delay_ms": 2_000})
+    wait_until_busy(worker)
+    child = worker.child_pid()
+
+    machine.change(0, error=LOST)
+    os.kill(child, signal.SIGABRT)
+
+    assert worker.wait_for_end() == 71
+    assert cluster.crashes(job.job_id) == 0
+
+
+@pytest.mark.slow
+def test_up_goes_on_with_the_others_and_waits_until_the_driver_sees_a_lost_device_again(
+    tmp_path: Path, machine: Machine
+) -> None:
+    machine.add(2)
+    with running_up(tmp_path, slots="all@gpu:0,all@gpu:1") as up:
+        machine.event(1, XID, 79).change(1, error=LOST)
+        up.wait_for("lost")
+        line = next(line for line in up.screen().splitlines() if "lost" in line)
+        with Client(settings=up.settings) as client:
+            done = client.classify(texts(40), model="echo").wait(timeout_s=30)
+        starts_while_lost = up.screen().count("all@gpu:1  started")
+        machine.change(1, error=0)
+        up.wait_for("start 2")
+        wait_until(lambda: up.screen().count("all@gpu:1  ready") == 2, "its slot is ready again")
+
+    assert line.startswith("all@gpu:1  lost ")
+    assert (
+        f": status 71: its device is lost: Slot all@gpu:1: {NAME} ({gpu_uuid(1)}) is lost: XID 79,"
+        " it has fallen off the bus. Starts again when the driver sees it (log: "
+    ) in line
+    assert done.counts.succeeded == 40
+    assert starts_while_lost == 1
+
+
+def test_up_refuses_a_device_that_is_not_there_before_it_starts_anything(
+    tmp_path: Path, machine: Machine
+) -> None:
+    machine.add(4)
+
+    ended = subprocess.run(
+        [*MODULE, "up", "--slots", "gpu:0,gpu:9"],
+        env=clean_environment(SEQD_DATA_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 78
+    assert ended.stderr.startswith(
+        "error[unusable_slot]: Slot gpu:9 wants GPU 9, which is not here. There: GPU 0 ("
+    )
+    assert list(tmp_path.glob("redis/*")) == []
+
+
+def test_a_worker_on_its_own_refuses_a_device_that_is_not_there(
+    tmp_path: Path, machine: Machine
+) -> None:
+    machine.add(1)
+
+    status, said = run_worker(machine, tmp_path, "gpu:9")
+
+    assert (status, said) == (
+        78,
+        "error[unusable_slot]: Slot gpu:9 wants GPU 9, which is not here. There: GPU 0 "
+        f"({NAME}, {gpu_uuid(0)}).",
+    )
+
+
+def test_a_worker_whose_device_does_not_compute_is_never_ready(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    machine.add(1).say("cuda cuModuleLoadData 209")
+
+    worker = start(empty_cluster, "all@gpu:0", "w1")
+
+    assert worker.wait_for_end() == 78
+    assert "this driver has no kernels for this card" in worker.log().strip().splitlines()[-1]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_worker_whose_framework_sees_no_gpu_ends_and_computes_nothing_on_the_cpu(
+    empty_cluster: Cluster, machine: Machine
+) -> None:
+    """The driver is fake and TensorFlow is not: this one is built for CPUs."""
+    machine.add(1)
+    (slot,) = slots_here("train@gpu:0")
+
+    worker = empty_cluster.start("w1", slot, enabled_plugins=("imdb_lstm",))
+
+    assert worker.wait_for_end(60) == 78
+    last = worker.log().strip().splitlines()[-1]
+    assert last.startswith("error[unusable_slot]: Slot train@gpu:0: tensorflow 2."), worker.log()
+    assert last.endswith(
+        "sees no GPU and would compute on the CPU, since it was built without CUDA: pip install "
+        "'seqd[gpu]'."
+    )

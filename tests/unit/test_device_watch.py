@@ -1,0 +1,158 @@
+"""What the driver reports of a device, and what of it is the end of the device."""
+
+import logging
+from queue import Empty, SimpleQueue
+
+import pytest
+
+from fake_gpu_fixtures import ECC, LOST, UNKNOWN, XID, Machine, gpu_uuid, mig_uuid
+from seqd.errors import DeviceLost
+from seqd.local.pinning import slots_here
+from seqd.local.slots import Slot, parse_slot
+from seqd.worker.device_watch import DeviceWatch
+from worker_fixtures import wait_until
+
+NAME = "NVIDIA H100 80GB HBM3"
+
+
+class Watched:
+    """A watch that notes what it is told."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.told: SimpleQueue[DeviceLost] = SimpleQueue()
+        self.watch = DeviceWatch(slot, self.told.put)
+        self.watch.start()
+
+    def reason(self) -> str:
+        return str(self.told.get(timeout=20)).partition(" is lost: ")[2]
+
+
+@pytest.fixture
+def watched():
+    made = []
+
+    def watched(slot: Slot) -> Watched:
+        made.append(Watched(slot))
+        return made[-1]
+
+    yield watched
+    for one in made:
+        one.watch.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "reason"),
+    [
+        (XID, 79, "XID 79, it has fallen off the bus."),
+        (XID, 48, "XID 48, an uncorrectable memory error."),
+        (XID, 119, "XID 119, its firmware does not answer."),
+        (ECC, 0, "an uncorrectable ECC error of its memory."),
+    ],
+)
+def test_what_ends_a_device_is_told_once_with_its_reason(
+    machine: Machine, watched, kind: int, data: int, reason: str
+) -> None:
+    machine.add(1)
+    one = watched(slots_here("gpu:0")[0])
+    wait_for_registration(machine, one)
+
+    machine.event(0, kind, data).event(0, kind, data)
+
+    assert one.reason() == reason
+    assert one.watch.has_lost_device()
+    with pytest.raises(Empty):
+        one.told.get(timeout=0.1)
+
+
+def wait_for_registration(machine: Machine, one: Watched) -> None:
+    """Wait until events reach the watch: one that ends nothing, said again and again."""
+    records: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("seqd.worker.device_watch")
+    logger.addHandler(handler)
+    try:
+        wait_until(lambda: machine.event(0, XID, 43) and bool(records), "the watch reads events")
+    finally:
+        logger.removeHandler(handler)
+
+
+@pytest.mark.parametrize("is_lost_before", [True, False])
+def test_a_device_that_is_lost_without_an_event_is_noticed(
+    machine: Machine, watched, is_lost_before: bool
+) -> None:
+    (slot,) = machine.add(1) and slots_here("gpu:0")
+    if is_lost_before:
+        machine.change(0, error=LOST)
+    one = watched(slot)
+
+    machine.change(0, error=LOST)
+
+    assert one.reason() == "the driver says GPU is lost."
+
+
+@pytest.mark.parametrize("number", [13, 31, 43, 45, 68, 109, 63, 92, 94])
+def test_an_error_that_the_device_survives_is_logged_alone(
+    machine: Machine, watched, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    machine.add(1)
+    one = watched(slots_here("gpu:0")[0])
+    wait_for_registration(machine, one)
+
+    machine.event(0, XID, number)
+
+    wait_until(lambda: f"XID {number}: an error of" in caplog.text, "it is logged")
+    assert one.told.empty()
+    assert not one.watch.has_lost_device()
+
+
+def test_a_driver_that_is_confused_for_a_while_ends_nothing(
+    machine: Machine, watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.add(1)
+    one = watched(slots_here("gpu:0")[0])
+    wait_for_registration(machine, one)
+
+    machine.change(0, error=UNKNOWN)
+
+    wait_until(lambda: "the device does not answer: Unknown Error" in caplog.text, "it is logged")
+    assert one.told.empty()
+
+
+def test_an_error_of_another_instance_is_not_told(machine: Machine, watched) -> None:
+    machine.add(1).cut(0, mig_uuid(1), mig_uuid(2))
+    one = watched(slots_here(f"gpu:{mig_uuid(1)}")[0])
+    wait_for_registration(machine, one)
+
+    machine.event(0, XID, 95, instance=2)
+    machine.event(0, XID, 48, instance=1)
+
+    assert one.reason() == "XID 48, an uncorrectable memory error."
+
+
+def test_a_watch_that_was_closed_says_nothing_more(machine: Machine, watched) -> None:
+    machine.add(1)
+    one = watched(slots_here("gpu:0")[0])
+    one.watch.close()
+
+    machine.change(0, error=LOST)
+
+    with pytest.raises(Empty):
+        one.told.get(timeout=1.5)
+
+
+def test_a_cpu_slot_has_no_device_to_lose(machine: Machine, watched) -> None:
+    one = watched(parse_slot("cpu:0"))
+
+    assert not one.watch.has_lost_device()
+
+
+def test_the_message_names_slot_and_device(machine: Machine, watched) -> None:
+    (slot,) = machine.add(1) and slots_here("gpu:0=0.5")
+    one = watched(slot)
+
+    machine.change(0, error=LOST)
+
+    assert str(one.told.get(timeout=20)) == (
+        f"Slot gpu:0=0.5: {NAME} ({gpu_uuid(0)}) is lost: the driver says GPU is lost."
+    )
