@@ -6,7 +6,7 @@ queue. `seqd.scaling` makes seconds of it.
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -90,6 +90,12 @@ class Backlog:
         """Count what is left anew, a few jobs in each call; True when that is done."""
         reply = self._scripts.call("recount_work", int(begins), RECOUNT_JOBS)
         return as_int(reply) == 1
+
+    def is_any_busy(self, workers: Iterable[str]) -> bool:
+        """Return True while one of these workers holds leases."""
+        keys = [self._keys.worker_leases(worker) for worker in workers]
+        with redis_errors(self._redis):
+            return bool(self._redis.exists(*keys))
 
     def routes(self, workers: "list[WorkerStatus]") -> list[RouteWork]:
         """Return what is left by task and model, of all that the catalog has."""
