@@ -93,7 +93,7 @@ def fleet(private_server: PrivateServer, tmp_path) -> Iterator[Environment]:
 
 
 def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server: PrivateServer):
-    fleet.ledger.fleet.publish_catalog([a_catalog_entry()])
+    fleet.ledger.fleet.publish_catalog([a_catalog_entry(), a_catalog_entry(model="idle")])
     fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"))
     fleet.ledger.backlog.note_rate("classify.imdb_lstm@3", 100, 50.0)
     fleet.submit_units(2)
@@ -108,7 +108,7 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     assert values["seqd_queue_items", *route] == 2
     assert values["seqd_leased_items", *route] == 2
     assert values["seqd_oldest_wait_seconds", *route] == 0
-    assert values["seqd_work_left_seconds", "train", "imdb_lstm"] == 0
+    assert values["seqd_work_left_seconds", "classify", "idle"] == 0
     assert values["seqd_workers", "ready"] == 1
     assert values["seqd_workers", "busy"] == 0
     assert values["seqd_jobs", "open"] == 1
