@@ -44,6 +44,8 @@ class QueueWork:
     items: int
     #: Those of them that workers hold.
     leased_items: int = 0
+    #: Workers that hold any.
+    busy_workers: int = 0
     #: Trainings in hand that say how long they will take, and the sum of what they say.
     reported: int = 0
     reported_s: float = 0.0
@@ -64,6 +66,8 @@ class RouteWork:
     unserved_s: float = 0.0
     items: int = 0
     leased_items: int = 0
+    #: Workers that hold any of it.
+    busy_workers: int = 0
     oldest_wait_s: float | None = None
     #: False where any of it is reckoned by `DEFAULT_ITEM_S`.
     is_measured: bool = True
@@ -141,6 +145,7 @@ def _route_work(
         unserved_s=unserved_s,
         items=sum(work.items for work in queues),
         leased_items=sum(min(work.leased_items, work.items) for work in queues),
+        busy_workers=sum(work.busy_workers for work in queues),
         oldest_wait_s=max(waits, default=None),
         is_measured=all(item_seconds(work.queue, rates)[1] for work in queues if work.items),
     )

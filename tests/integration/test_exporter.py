@@ -107,6 +107,7 @@ def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server:
     assert values["seqd_unserved_work_seconds", *route] == 2.0
     assert values["seqd_queue_items", *route] == 2
     assert values["seqd_leased_items", *route] == 2
+    assert values["seqd_busy_workers", *route] == 1
     assert values["seqd_oldest_wait_seconds", *route] == 0
     assert values["seqd_work_left_seconds", "classify", "idle"] == 0
     assert values["seqd_workers", "ready"] == 1

@@ -1,11 +1,13 @@
-"""KEDA and the Horizontal Pod Autoscaler, by their published rules, for one external metric.
+"""KEDA and the Horizontal Pod Autoscaler, by their published rules, for two external metrics.
 
 KEDA looks every `polling_s`: above the activation threshold it makes the first pod, and takes the
-last away when the metric has not been above it for `cooldown_s`. In between the HPA decides, every
-15 s: `ceil(metric / target)`, unless that is within its tolerance of what there is; a scale-down
-takes the highest wish of its window. A metric that cannot be read leaves the HPA where it is, until
-more than `failure_threshold` reads have failed: then the fallback's replicas are the wish. KEDA
-goes to these at once, so they are to be no fewer than there are. Sources: keda.sh "Scaling Deployments", kubernetes.io "Horizontal Pod Autoscaling", November 2026.
+last away when no metric has been above it for `cooldown_s`. In between the HPA decides, every
+15 s: for each metric `ceil(metric / target)`, unless that is within its tolerance of what there is,
+and of these the most; a scale-down takes the highest wish of its window. Metrics that cannot be
+read leave the HPA where it is, until more than `failure_threshold` reads have failed: then the
+fallback's replicas are the wish. KEDA goes to these at once, so they are to be no fewer than there
+are.
+Sources: keda.sh "Scaling Deployments", kubernetes.io "Horizontal Pod Autoscaling", November 2026.
 """
 
 import math
@@ -30,7 +32,10 @@ class Policy:
 class ScaledObject:
     """The fields of a KEDA ScaledObject that decide; defaults are those that the guide gives."""
 
+    #: Seconds of `seqd_work_left_seconds` for a pod.
     target_s: float = 120.0
+    #: `seqd_busy_workers` for a pod; None without that trigger.
+    busy_target: float | None = 1.0
     activation: float = 0.0
     max_replicas: int = 20
     polling_s: int = 15
@@ -46,6 +51,14 @@ class ScaledObject:
     down: tuple[Policy, ...] = (Policy(50, True, 60),)
 
 
+@dataclass(frozen=True)
+class Metrics:
+    """What a scrape has seen."""
+
+    work_left_s: float
+    busy_workers: int = 0
+
+
 @dataclass
 class Autoscaler:
     """What the two remember between looks."""
@@ -57,17 +70,17 @@ class Autoscaler:
     #: When how many pods there were, for the policies.
     _past: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def replicas(self, now_s: int, current: int, metric: float | None) -> int:
+    def replicas(self, now_s: int, current: int, metric: Metrics | None) -> int:
         """Return how many pods there are to be; `metric` is None where it cannot be read."""
         if metric is None and self.spec.ignore_null_values:
-            metric = 0.0
+            metric = Metrics(0.0)
         if now_s % self.spec.polling_s == 0:
             current = self._keda(now_s, current, metric)
         if now_s % SYNC_S == 0 and current > 0:
             current = self._hpa(now_s, current, metric)
         return current
 
-    def _keda(self, now_s: int, current: int, metric: float | None) -> int:
+    def _keda(self, now_s: int, current: int, metric: Metrics | None) -> int:
         """From none to one, and from what there is to none."""
         if metric is None:
             # KEDA itself goes to the fallback's replicas at the first error (keda#6659), and takes
@@ -75,7 +88,7 @@ class Autoscaler:
             self._failures += 1
             return self._fallback(current)
         self._failures = 0
-        if metric > self.spec.activation:
+        if self._is_active(metric):
             self._active_s = now_s
             return max(1, current)
         if current > 0 and (
@@ -85,7 +98,7 @@ class Autoscaler:
             return 0
         return current
 
-    def _hpa(self, now_s: int, current: int, metric: float | None) -> int:
+    def _hpa(self, now_s: int, current: int, metric: Metrics | None) -> int:
         wish = self._wish(current, metric)
         self._past.append((now_s, current))
         while self._past and self._past[0][0] < now_s - 600:
@@ -99,14 +112,25 @@ class Autoscaler:
             self._wishes.popleft()
         return self._limited(now_s, current, self._stabilized(now_s, current, wish))
 
-    def _wish(self, current: int, metric: float | None) -> int | None:
+    def _wish(self, current: int, metric: Metrics | None) -> int | None:
         if metric is None:
             if self._failures <= self.spec.failure_threshold:
                 return None
             return self._fallback(current)
-        if abs(1 - metric / (self.spec.target_s * current)) <= TOLERANCE:
+        wishes = [self._wish_of(current, metric.work_left_s, self.spec.target_s)]
+        if self.spec.busy_target is not None:
+            wishes.append(self._wish_of(current, metric.busy_workers, self.spec.busy_target))
+        return min(self.spec.max_replicas, max(1, *wishes))
+
+    def _wish_of(self, current: int, value: float, target: float) -> int:
+        if abs(1 - value / (target * current)) <= TOLERANCE:
             return current
-        return min(self.spec.max_replicas, max(1, math.ceil(metric / self.spec.target_s)))
+        return math.ceil(value / target)
+
+    def _is_active(self, metric: Metrics) -> bool:
+        if metric.work_left_s > self.spec.activation:
+            return True
+        return self.spec.busy_target is not None and metric.busy_workers > self.spec.activation
 
     def _fallback(self, current: int) -> int:
         fallback = self.spec.fallback_replicas

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from scale.autoscaler import ScaledObject
 from scale.simulation import Course
+from seqd.cli.ui.numbers import counted
 
 #: Colours that keep apart in grey, too.
 _WORK, _PODS, _BUSY = "#b04a2f", "#9db8d2", "#1f4e79"
@@ -19,33 +20,34 @@ def draw(courses: list[Course], spec: ScaledObject, path: Path) -> None:
     figure, axes = pyplot.subplots(
         len(courses), 1, figsize=(10, 2.3 * len(courses)), layout="constrained", squeeze=False
     )
-    for course, row in zip(courses, axes[:, 0], strict=True):
-        _draw_course(course, row)
+    works = [_draw_course(course, row) for course, row in zip(courses, axes[:, 0], strict=True)]
     axes[-1, 0].set_xlabel("minutes")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    work = axes[0, 0].child_axes_work.get_legend_handles_labels()
-    figure.legend(
-        handles + work[0], labels + work[1], loc="outside upper center", ncols=3, frameon=False
-    )
+    handles = [*axes[0, 0].get_legend_handles_labels()[0], *works[0].get_lines()]
+    figure.legend(handles=handles, loc="outside upper right", ncols=3, frameon=False)
     figure.suptitle(
-        f"Pods by seqd_work_left_seconds / {spec.target_s:g} s, at most {spec.max_replicas}",
+        f"A pod for {spec.target_s:g} s of seqd_work_left_seconds, or for a busy worker; at most "
+        f"{spec.max_replicas}",
         fontsize=11,
+        x=0.01,
+        ha="left",
     )
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def _draw_course(course: Course, axes) -> None:  # type: ignore[no-untyped-def]
+def _draw_course(course: Course, axes):  # type: ignore[no-untyped-def]
+    """Draw pods, and behind another axis the work; return that axis."""
     minutes = [second / 60 for second in range(len(course.replicas))]
     axes.fill_between(minutes, course.replicas, step="post", color=_PODS, label="pods")
     axes.fill_between(minutes, course.busy, step="post", color=_BUSY, label="busy pods")
     axes.set_ylabel("pods")
     axes.set_ylim(0, max(course.replicas) * 1.15 + 0.3)
     axes.yaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlim(0, minutes[-1])
+    last = max(second for second, pods in enumerate(course.replicas) if pods)
+    axes.set_xlim(0, min(len(minutes), last + 120) / 60)
     axes.set_title(
         f"{course.load.name}: {course.load.work_s / 3600:.1f} h of work in "
-        f"{course.pod_s / 3600:.1f} h of pods, {course.turns} turns, "
+        f"{course.pod_s / 3600:.1f} h of pods, {counted(course.turns, 'turn')}, "
         f"{course.wakes} from zero",
         loc="left",
         fontsize=10,
@@ -56,7 +58,6 @@ def _draw_course(course: Course, axes) -> None:  # type: ignore[no-untyped-def]
     )
     work.set_ylabel("work left, minutes", color=_WORK)
     work.set_ylim(bottom=0)
-    axes.child_axes_work = work
-    for side in ("top",):
-        axes.spines[side].set_visible(False)
-        work.spines[side].set_visible(False)
+    for one in (axes, work):
+        one.spines["top"].set_visible(False)
+    return work

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from scale.autoscaler import Autoscaler, ScaledObject
+from scale.autoscaler import Autoscaler, Metrics, ScaledObject
 from scale.fleet import Ending, Fleet
 from scale.loads import Load
 
@@ -80,13 +80,13 @@ def simulate(
     """Return the course of a load."""
     fleet = Fleet(load, start_s, grace_s, has_deletion_cost)
     scaler, course = Autoscaler(spec or ScaledObject()), Course(load)
-    scraped: float | None = None
+    scraped: Metrics | None = None
     for now_s in range(load.length_s):
         fleet.step(now_s)
         if any(span.holds(now_s) for span in outages):
             scraped = None
         elif now_s % SCRAPE_S == 0:
-            scraped = fleet.work_left_s()
+            scraped = Metrics(fleet.work_left_s(), fleet.busy())
         fleet.scale(scaler.replicas(now_s, fleet.replicas(), scraped), now_s)
         course.replicas.append(fleet.replicas())
         course.busy.append(fleet.busy())

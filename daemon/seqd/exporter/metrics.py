@@ -61,6 +61,7 @@ def bounded(routes: Iterable[RouteWork], most: int = MOST_ROUTES) -> list[RouteW
             unserved_s=known.unserved_s + route.unserved_s,
             items=known.items + route.items,
             leased_items=known.leased_items + route.leased_items,
+            busy_workers=known.busy_workers + route.busy_workers,
             oldest_wait_s=max(waits, default=None),
         )
     return sorted(kept.values(), key=lambda route: (route.task, route.model))
@@ -90,6 +91,12 @@ def _of_work(routes: list[RouteWork]) -> Iterator[Metric]:
         "seqd_leased_items",
         "Items that workers hold.",
         {(route.task, route.model): route.leased_items for route in routes},
+        _ROUTE,
+    )
+    yield _gauge(
+        "seqd_busy_workers",
+        "Workers that hold items of a task and model.",
+        {(route.task, route.model): route.busy_workers for route in routes},
         _ROUTE,
     )
     yield _gauge(

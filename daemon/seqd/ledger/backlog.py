@@ -5,7 +5,7 @@ queue. `seqd.scaling` makes seconds of it.
 """
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -56,6 +56,7 @@ class _Held:
     """What workers hold of one queue."""
 
     items: float = 0.0
+    workers: int = 0
     reported: int = 0
     reported_s: float = 0.0
 
@@ -158,15 +159,16 @@ class Backlog:
             QueueWork(
                 queue,
                 count,
-                leased_items=round(held[queue].items) if queue in held else 0,
-                reported=held[queue].reported if queue in held else 0,
-                reported_s=held[queue].reported_s if queue in held else 0.0,
+                leased_items=round(held[queue].items),
+                busy_workers=held[queue].workers,
+                reported=held[queue].reported,
+                reported_s=held[queue].reported_s,
                 oldest_wait_s=waits.get(queue),
             )
             for queue, count in items.items()
         ]
 
-    def _held(self, now_ms: int) -> dict[str, _Held]:
+    def _held(self, now_ms: int) -> defaultdict[str, _Held]:
         """Return what workers hold, by queue; also those that died, until their leases run out."""
         samples = self._samples()
         members = [member.rpartition(" ") for sample in samples for member in sample.members]
@@ -178,20 +180,25 @@ class Backlog:
                     pipe.xrevrange(self._keys.events(job_id), count=_LAST_EVENTS)
             # A damaged job, which the next claim puts into quarantine, stands in its place.
             replies = iter(pipe.execute(raise_on_error=False))
-        held: dict[str, _Held] = {}
+        held: defaultdict[str, _Held] = defaultdict(_Held)
         for sample in samples:
+            queues = set()
             for member in sample.members:
                 unit = member.rpartition(" ")[2]
                 row, size = next(replies), next(replies)
                 events = next(replies) if unit == "train" else []
                 if not isinstance(row, list) or not isinstance(row[0], bytes):
                     continue
-                of_queue = held.setdefault(row[0].decode(errors="replace"), _Held())
+                queue = row[0].decode(errors="replace")
+                queues.add(queue)
+                of_queue = held[queue]
                 of_queue.items += _items_of(unit, row, size) * sample.count / len(sample.members)
                 left_s = _seconds_left(events, now_ms)
                 if left_s is not None:
                     of_queue.reported += 1
                     of_queue.reported_s += left_s
+            for queue in queues:
+                held[queue].workers += 1
         return held
 
     def _samples(self) -> list[_Sample]:
