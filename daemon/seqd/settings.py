@@ -346,6 +346,16 @@ def load_settings(**overrides: object) -> Settings:
     return settings
 
 
+def pod_variables() -> dict[str, str]:
+    """Return what Kubernetes and a manifest say of this pod, '' for what they do not.
+
+    They are of Kubernetes, and no settings of seqd: the API server's host and port, then the pod's
+    name and namespace.
+    """
+    names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
+    return {name: os.environ.get(name, "") for name in names}
+
+
 def unknown_variables() -> list[str]:
     """Return a sentence on each variable `SEQD_…` that is no setting, with what was probably meant.
 

@@ -8,7 +8,6 @@ workers in one pod say the same: a pod is busy while one of them is.
 
 import json
 import logging
-import os
 import ssl
 import urllib.error
 import urllib.request
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from seqd.errors import REDIS_ERRORS, InvalidSettings
+from seqd.settings import pod_variables
 from seqd.worker.background import PeriodicTask
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ class PodApi:
 
         `POD_NAME` and `POD_NAMESPACE` are of the manifest, by the downward API.
         """
-        names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
-        missing = [name for name in names if not os.environ.get(name)]
+        pod = pod_variables()
+        missing = [name for name, value in pod.items() if not value]
         missing += [
             str(folder / name) for name in ("token", "ca.crt") if not (folder / name).is_file()
         ]
@@ -78,9 +78,9 @@ class PodApi:
                 f"{', no '.join(missing)}. Set POD_NAME and POD_NAMESPACE by fieldRef, mount the "
                 "service account's token, or leave SEQD_POD_DELETION_COST out"
             )
-        host, port, pod, namespace = (os.environ[name] for name in names)
+        host, port, name, namespace = pod.values()
         address = f"[{host}]" if ":" in host else host
-        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}"
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(name, safe='')}"
         return cls(f"https://{address}:{port}{path}", folder / "token", folder / "ca.crt")
 
     def patch(self, cost: int) -> None:
