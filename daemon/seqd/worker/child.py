@@ -243,7 +243,11 @@ class WorkLoop:
     def _note_rates(self, note: Callable[[], None]) -> None:
         """Write measured rates down, if that can be done now."""
         with waiting_at_most(0):
-            log_and_continue("measured rates not noted", note, is_repeated=True)
+            try:
+                note()
+            except REDIS_ERRORS as error:
+                # Others say that Redis is away, and the next seconds of work are as good.
+                log.debug("measured rates are lost: %s", error)
 
     def _run(self, claim: Claim) -> None:
         """Lead a claim to its commit, or release its units."""
