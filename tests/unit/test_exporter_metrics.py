@@ -1,13 +1,18 @@
 """The exporter's labels are bounded, and one read at a time is made for all who ask."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-from seqd.errors import RedisUnreachable
+import pytest
+
+from seqd.cli.exporter import _open
+from seqd.errors import InvalidSettings, RedisUnreachable
 from seqd.exporter.metrics import OTHER, bounded
 from seqd.exporter.reading import FleetReader
 from seqd.ledger.backlog import FleetState
 from seqd.scaling import RouteWork
+from seqd.settings import Settings
 
 A_STATE = FleetState([], [], {"open": 0}, None)
 
@@ -73,3 +78,18 @@ def test_what_a_late_read_found_is_not_shown_as_what_there_is():
     assert late.state is None
     assert after.state is None
     assert len(reads) == 2
+
+
+def test_without_its_library_the_exporter_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    for name in list(sys.modules):
+        if name.startswith(("prometheus_client", "seqd.exporter")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+
+    with pytest.raises(InvalidSettings) as refused:
+        _open(Settings(redis_url="redis://127.0.0.1:1/0"))
+
+    assert str(refused.value) == (
+        "seqd exporter needs prometheus-client, which is not installed: pip install "
+        "'seqd[exporter]'"
+    )
