@@ -101,3 +101,13 @@ def test_a_file_that_is_read_on_is_left_as_a_whole(empty_cluster: Cluster, tmp_p
     wait_until(lambda: left(empty_cluster).items == 0, "a cancelled job is no work")
 
     assert estimated == pytest.approx(20_000, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_wrong_count_is_mended_by_the_worker_that_reconciles(empty_cluster: Cluster):
+    ledger = empty_cluster.client()._ledger
+    ledger.redis.hset(ledger.keys.work_left(), "classify.echo@1", 5_000)
+
+    empty_cluster.start_ready()
+
+    wait_until(lambda: left(empty_cluster).items == 0, "it was counted anew")
