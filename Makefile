@@ -29,7 +29,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture scale-picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -63,6 +63,8 @@ help:
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
+	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
+	@echo "               pods over time: scale.png"
 	@echo "make clean     remove .venv and all caches"
 
 setup: $(VENV)/dev.stamp
@@ -154,6 +156,9 @@ release-records: $(VENV)/dev.stamp
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
+
+scale-picture: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -121,6 +121,8 @@ class StoredLedger:
     #: What each worker's index says that it holds: `JOB UNIT`.
     held: dict[str, set[str]]
     accounts: dict[str, dict[str, int]]
+    #: Queue → items that are left.
+    work_left: dict[str, int]
     jobs: list[StoredJob]
 
     def index(self, name: str) -> set[str]:
@@ -162,6 +164,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
             pipe.hgetall(keys.tenant_kept(tenant))
         for worker in workers:
             pipe.smembers(keys.worker_leases(worker))
+        pipe.hgetall(keys.work_left())
         replies = iter(pipe.execute())
     for_ever = _texts(next(replies))
     indexes = {name: _texts(next(replies)) for name in shared}
@@ -175,6 +178,7 @@ def read_ledger(redis: Redis, keys: Keys, job_ids: Iterable[str]) -> StoredLedge
             for tenant in tenants
         },
         held={worker: set(_texts(next(replies))) for worker in workers},
+        work_left=_numbers(next(replies)),
         jobs=_read_jobs(redis, keys, list(job_ids), indexes.get(keys.timers(), [])),
     )
 
@@ -267,6 +271,7 @@ def check_ledger(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
             _check_nothing_is_left_to_do(job, stored)
     _check_indexes(stored)
     _check_accounts(stored)
+    _check_work_left(stored)
 
 
 def _check_removed_jobs_left_nothing(stored: StoredLedger, known: Mapping[str, KnownJob]) -> None:
@@ -367,3 +372,13 @@ def _check_accounts(stored: StoredLedger) -> None:
     kept = {tenant: row for tenant, row in found.items() if any(row.values())}
     due = {tenant: row for tenant, row in due.items() if any(row.values())}
     assert kept == due, f"the tenants' accounts are {kept}; what they have open is {due}"
+
+
+def _check_work_left(stored: StoredLedger) -> None:
+    due: dict[str, int] = {}
+    for job in stored.jobs:
+        if job.is_open and job.state != "paused":
+            left = job.open_items + int(job.fields.get("unread", 0))
+            due[job.fields["queue"]] = due.get(job.fields["queue"], 0) + left
+    due = {queue: items for queue, items in due.items() if items}
+    assert stored.work_left == due, f"left are {stored.work_left} by queue; due are {due}"

@@ -269,6 +269,12 @@ class Steps:
         self.environment.redis.delete(self.environment.keys.memory())
         self.note(f"evict, memory short {is_short}: {evicted}")
 
+    def recount(self) -> None:
+        """Count what is left anew, one or two jobs at a time, beside all other steps."""
+        begins, most = self.random.random() < 0.2, self.random.randint(1, 2)
+        reply = self.ledger._scripts.call("recount_work", int(begins), most)
+        self.note(f"recount {most} jobs, from the first {begins}: done {reply}")
+
     # What people and time do.
 
     def pause(self) -> None:

@@ -20,7 +20,7 @@ MOST_TURNS = 1_000
 LAST_WORKER = "worker-z"
 
 #: What stays when all jobs are removed: what the whole fleet shares.
-STAYS = ("limits", "events", "memory", "jobs:small", "evicted", "evictions")
+STAYS = ("work_left:recount", "limits", "events", "memory", "jobs:small", "evicted", "evictions")
 
 
 class Walk(Steps):
@@ -57,6 +57,7 @@ class Walk(Steps):
             self.release_worker: 1,
             self.expire: 2,
             self.evict: 1,
+            self.recount: 2,
             self.pause: 1,
             self.resume: 2,
             self.cancel: 0.5,

@@ -289,6 +289,22 @@ class Settings(BaseSettings):
         description="Files kept of each log, the one that is written to among them.",
     )
 
+    exporter_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=253,
+        description="Address on which `seqd exporter` listens; 0.0.0.0 for all of the machine.",
+    )
+    exporter_port: int = Field(
+        default=9808, ge=0, le=65_535, description="Port of `seqd exporter`; 0: any that is free."
+    )
+    pod_deletion_cost: bool = Field(
+        default=False,
+        description="Have each worker say in Kubernetes, by its pod's annotation "
+        "controller.kubernetes.io/pod-deletion-cost, whether it is busy, so that idle pods go "
+        "first. It needs POD_NAME, POD_NAMESPACE and a service account that may patch its pod.",
+    )
+
     slot: str = Field(
         default="cpu:0", max_length=128, description="Slot of this worker; `seqd worker` sets it."
     )
@@ -365,6 +381,16 @@ def load_settings(**overrides: object) -> Settings:
     if settings.redis_sentinel_password is not None:
         remember_password(settings.redis_sentinel_password)
     return settings
+
+
+def pod_variables() -> dict[str, str]:
+    """Return what Kubernetes and a manifest say of this pod, '' for what they do not.
+
+    They are of Kubernetes, and no settings of seqd: the API server's host and port, then the pod's
+    name and namespace.
+    """
+    names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
+    return {name: os.environ.get(name, "") for name in names}
 
 
 def unknown_variables() -> list[str]:

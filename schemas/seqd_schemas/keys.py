@@ -248,6 +248,24 @@ class Keys:
         """LIST with a TTL: identifiers whose event stream holds a rejection, oldest first."""
         return f"{self.prefix}:inbox:rejections"
 
+    def work_left(self) -> str:
+        """HASH queue → items of open jobs that nobody has done; of paused jobs none.
+
+        With those that are estimated of files not read yet: `unread` of a job.
+        """
+        return f"{self.prefix}:work_left"
+
+    def work_left_recount(self) -> str:
+        """HASH with a TTL: the same, while it is counted anew; `:counted_to` says how far."""
+        return f"{self.work_left()}:recount"
+
+    def rates(self) -> str:
+        """HASH queue → `ITEMS SECONDS MILLISECONDS`: work of a busy slot, the recent counts more.
+
+        ITEMS in SECONDS, noted last at MILLISECONDS.
+        """
+        return f"{self.prefix}:rates"
+
     def worker(self, worker: str) -> str:
         """STRING with a TTL: a `WorkerStatus` as JSON."""
         return f"{self.prefix}:worker:{worker}"

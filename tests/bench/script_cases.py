@@ -379,13 +379,14 @@ def step_of_the_clock(world: World) -> None:
     world.redis.zrem(world.keys.timers(), *gone)
 
 
-@case("a large file that is read on", "keep_ingest", "resume_ingest")
+@case("a large file that is read on", "keep_ingest", "resume_ingest", "note_unread")
 def ingest_of_a_large_file(world: World) -> None:
     name = world.large_job(sealed=0, state="running")
     key, worker = world.keys.job(name), f"reads-{name}"
     world.redis.hset(f"{key}:leases", "ingest", f"1 {worker}")
     world.redis.hset(f"{key}:attempts", "ingest", 1)
     unit = Unit(name, "ingest", 1, 0, b"", started_job=False)
+    assert world.watched.backlog.note_unread(unit, 1_000_000)
     assert world.watched.ingests.keep(unit)
     assert world.watched.ingests.resume(unit, worker) is True  # enough is claimable
     world.redis.delete(f"{key}:todo")
@@ -520,6 +521,16 @@ def full_streams(world: World) -> None:
     event = Log(job_id=names[0], at_ms=0, level="info", message="here")
     for _ in range(5):
         world.watched.work.publish(units[names[0]], event)
+
+
+@case("what is left of all that is open, counted anew", "recount_work", "note_rate")
+def recount_of_many_jobs(world: World) -> None:
+    backlog, is_done = world.watched.backlog, False
+    is_done = backlog.recount(begins=True)
+    while not is_done:
+        is_done = backlog.recount(begins=False)
+    for queue in range(1_100):
+        backlog.note_rate(f"classify.model{queue}@{world.number()}", 64, 0.5)
 
 
 @case("a training's checkpoints", "checkpoint")

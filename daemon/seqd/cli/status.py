@@ -10,6 +10,7 @@ from seqd.cli.ui.tables import print_json
 if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
+    from seqd.scaling import RouteWork
     from seqd_schemas import JobRecord, WorkerStatus
 
 #: Open jobs that are shown at most; the newest.
@@ -33,6 +34,7 @@ def status(as_json: options.Json = False) -> None:
         jobs = client.open_jobs(_SHOWN_JOBS)
         quarantined = client.quarantined()
         inbox = client.inbox()
+        work_left = client.work_left()
         evictions = client.evictions()
     server = without_password(url)
     if as_json:
@@ -41,6 +43,7 @@ def status(as_json: options.Json = False) -> None:
                 "server": server,
                 "workers": workers,
                 "open_jobs": jobs,
+                "work_left": [asdict(route) for route in work_left],
                 "quarantined_jobs": quarantined,
                 "evicted_jobs": asdict(evictions),
                 "inbox": asdict(inbox),
@@ -49,6 +52,9 @@ def status(as_json: options.Json = False) -> None:
         return
     screen = Screen()
     _show(screen, server, workers, jobs)
+    for route in work_left:
+        if route.items:
+            screen.say(_work_line(route))
     if inbox.entries:
         screen.say(_inbox_line(inbox))
     if evictions != Evictions():
@@ -63,6 +69,22 @@ def _evictions_line(evictions: "Evictions") -> str:
         f"{evictions.tenant_kept_bytes:,} of tenants that kept too much, "
         f"{evictions.memory:,} when Redis was short of memory"
     )
+
+
+def _work_line(route: "RouteWork") -> str:
+    from seqd.cli.ui.numbers import count, counted, duration
+
+    reckoned = "" if route.is_measured else ", by a default: it was never measured"
+    unserved = ", and no worker that is up can run it" if _is_unserved(route) else ""
+    held = f", {count(route.leased_items)} in hand" if route.leased_items else ""
+    return (
+        f"Work left, {route.task} {route.model}: {duration(route.seconds)} of one slot"
+        f" ({counted(route.items, 'item')}{held}){reckoned}{unserved}"
+    )
+
+
+def _is_unserved(route: "RouteWork") -> bool:
+    return route.unserved_s > 0 and route.unserved_s >= route.seconds
 
 
 def _inbox_line(inbox: "InboxState") -> str:

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from seqd.client.completion import EndedJob
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
+    from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
 
@@ -348,6 +349,14 @@ class Client:
     def inbox(self) -> "InboxState":
         """Return how many entries wait in the inbox, and how old the oldest is."""
         return self._ledger.inbox.state()
+
+    def work_left(self) -> "list[RouteWork]":
+        """Return the work that is left by task and model, in seconds of one slot.
+
+        Leased work is part of it, paused jobs are not. Reading it costs the same however many jobs
+        are open.
+        """
+        return self._ledger.backlog.routes(self._ledger.fleet.workers())
 
     def workers(self) -> "list[WorkerStatus]":
         """Return the workers that are up, sorted by name."""

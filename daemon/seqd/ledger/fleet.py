@@ -81,6 +81,16 @@ class Fleet:
         records = _readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
 
+    def names_on(self, host: str) -> list[str]:
+        """Return the workers of one machine by their names, `SLOT@HOST-NONCE`, up or not.
+
+        Those that were given another name are not among them.
+        """
+        with redis_errors(self._redis):
+            names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
+        texts = (name.decode(errors="replace") for name in names)
+        return [name for name in texts if name.rpartition("-")[0].endswith(f"@{host}")]
+
     def recent_workers(self, max_age_s: float) -> "list[WorkerStatus]":
         """Return what `workers` does, or did within the last `max_age_s` seconds."""
         read_s, workers = self._recent

@@ -45,6 +45,15 @@ class IngestPosition:
     #: Of the units in front.
     checksum: int
 
+    def items_left(self, inflation: int = 1) -> int:
+        """Return how many items are probably behind it, by what those in front of it took.
+
+        At least one, since nobody has seen the end; `inflation` is how many bytes of content a byte
+        of the file holds.
+        """
+        left = self.file_bytes * inflation - self.offset
+        return max(1, round(left * self.entries / self.offset)) if self.offset else 1
+
     def to_stored(self) -> str:
         """Return it as the field `ingest_position` of a job's hash has it."""
         return json.dumps(asdict(self), separators=(",", ":"))

@@ -13,6 +13,7 @@ from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
+    from seqd.ledger.backlog import Backlog
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.ranges import Ranges
@@ -63,6 +64,13 @@ class Ledger:
         from seqd.ledger.ranges import Ranges
 
         return Ranges(self.redis, self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def backlog(self) -> "Backlog":
+        """The work that is left, which few clients import."""
+        from seqd.ledger.backlog import Backlog
+
+        return Backlog(self.redis, self._scripts, self.keys, self.fleet)
 
     @cached_property
     def inbox(self) -> "InboxStream":

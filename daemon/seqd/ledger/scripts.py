@@ -28,6 +28,7 @@ SHARED = (
     "keys",
     "batched_writes",
     "accounts",
+    "work_left",
     "blobs",
     "fair_queueing",
     "events",

@@ -7,6 +7,7 @@ the environment that `node` set before it spawned the child.
 import gc
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic, sleep
 
@@ -50,8 +51,20 @@ from seqd.worker.logs import (
 )
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.pool import START_LIMIT_S
+from seqd.worker.rates import RateMeter
 from seqd.worker.training.train import TrainingRunner
-from seqd_schemas import DeviceStatus, SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
+from seqd_schemas import (
+    DeviceStatus,
+    ModelReference,
+    SweepJob,
+    TrainJob,
+    UnfitCode,
+    WorkerState,
+    WorkerStatus,
+    queue_of,
+    route_of,
+    task_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +99,7 @@ class WorkLoop:
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
         self._ranges = RangeReader(context, settings)
+        self._rates = RateMeter(context.ledger.backlog.note_rate)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
@@ -149,10 +163,12 @@ class WorkLoop:
             is_idle = False
             context.stats.add("claim_s", monotonic() - began)
             self._enter(WorkerState.BUSY)
-            self._run(claim)
+            self._measure(claim, began)
             if monotonic() >= ends_at and not self._ingest.has_kept:
                 self._notify_where_due()
                 break
+        if not is_idle:
+            self._note_rates(self._rates.note_if_due)
         if context.drain.is_raised():
             log_and_continue("kept ingests not released", self._ingest.release_kept)
             # What was released does not wait for the reconciler: another worker goes on at once.
@@ -233,6 +249,31 @@ class WorkLoop:
             seen_at_ms=now_ms,
         )
 
+    def _measure(self, claim: Claim, began: float) -> None:
+        """Run a claim, and add what it took to the rate of its queue.
+
+        Not that of a training, which one claim need not bring to its end: its own events say how
+        long it will take, and the one that ends it notes what it took as a whole.
+        """
+        before = self._context.stats.items
+        self._run(claim)
+        job = claim.job
+        if isinstance(job, TrainJob | SweepJob):
+            return
+        queue = queue_of(
+            route_of(task_of(job.kind), ModelReference.parse(job.model).name), claim.version
+        )
+        self._rates.add(queue, self._context.stats.items - before, monotonic() - began)
+
+    def _note_rates(self, note: Callable[[], None]) -> None:
+        """Write measured rates down, if that can be done now."""
+        with waiting_at_most(0):
+            try:
+                note()
+            except REDIS_ERRORS as error:
+                # Others say that Redis is away, and the next seconds of work are as good.
+                log.debug("measured rates are lost: %s", error)
+
     def _run(self, claim: Claim) -> None:
         """Lead a claim to its commit, or release its units."""
         work = self._context.ledger.work
@@ -311,6 +352,7 @@ class WorkLoop:
         """Publish the status, and what has changed in the store; wake up for what is due again."""
         fitness = self._context.fitness
         self.publish_status()
+        self._note_rates(self._rates.note)
         if (
             fitness.refresh()
             or self._is_unpublished

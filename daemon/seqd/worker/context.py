@@ -119,6 +119,11 @@ class WorkerStats:
         """Return all of them, since the child started."""
         return WorkTotals(**self._counts, **self._tokens, **self._seconds)
 
+    @property
+    def items(self) -> int:
+        """Items of the units that were committed."""
+        return self._counts["items"]
+
     def committed(self, items: int) -> None:
         """Count a unit."""
         self._counts["units"] += 1

@@ -12,6 +12,7 @@ each.
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic
 
 from seqd.errors import (
@@ -23,7 +24,7 @@ from seqd.errors import (
     UploadLost,
     UserError,
 )
-from seqd.inputs.paths import require_root
+from seqd.inputs.paths import compression_of, require_root
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
@@ -50,6 +51,9 @@ MAX_OPEN = 8
 
 #: Seconds between two looks at whether it is time to read on in a file.
 ASK_S = 0.02
+
+#: Bytes of text that a byte of a compressed file holds, more or less: nobody knows before its end.
+INFLATION = 3
 
 
 @dataclass(slots=True)
@@ -197,11 +201,22 @@ class Ingest:
     def _keep_or_release(self, claim: Claim, unit: Unit, wait_s: float) -> None:
         """Have the unit kept for this worker while the file is open here, else release it."""
         ledger = self._context.ledger
+        if (unread := self._unread_items(claim.job, unit)) is not None:
+            ledger.backlog.note_unread(unit, unread)
         is_open = isinstance(self._readings.get(unit.job_id), FileReading | SharedReading)
         if not is_open or len(self._kept) >= MAX_OPEN or self._context.should_stop():
             ledger.work.release_unit(unit, wait_s=wait_s)
         elif ledger.ingests.keep(unit):
             self._kept[unit.job_id] = _Kept(claim, monotonic() + wait_s)
+
+    def _unread_items(self, job: Job, unit: Unit) -> int | None:
+        """Return how many items of the file are probably not read yet; None where it is closed."""
+        reading = self._readings.get(unit.job_id)
+        if not isinstance(reading, FileReading | SharedReading) or isinstance(job, SweepJob):
+            return None
+        source = job.source
+        is_packed = isinstance(source, FileSource) and compression_of(Path(source.path)) is not None
+        return reading.place.items_left(INFLATION if is_packed else 1)
 
     def _sealed(self, job: Job, unit: Unit, reading: Reading | SharedReading) -> bool:
         """Declare the input complete. Return False when Redis has lost units, to be read again."""

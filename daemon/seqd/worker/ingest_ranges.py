@@ -233,6 +233,11 @@ class SharedReading:
         ledger.ranges.offer(unit, (), anew=True)
 
     @property
+    def place(self) -> IngestPosition:
+        """Where the next unit begins."""
+        return self._place
+
+    @property
     def next_unit(self) -> int:
         """Number of the unit that is added next."""
         return self._place.units

@@ -36,6 +36,7 @@ from seqd.worker.context import (
     runnable_routes,
 )
 from seqd.worker.deaths import DeathFile, one_line
+from seqd.worker.deletion_cost import DeletionCost, PodApi, PodWork
 from seqd.worker.device_watch import DeviceWatch
 from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
 from seqd.worker.inbox import Inbox
@@ -128,6 +129,7 @@ class Node:
             partial(self._ledger.work.note_death, identity.name),
         )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
+        self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings)
 
     def boot(self) -> None:
@@ -166,6 +168,8 @@ class Node:
         self._watchdog.start()
         self._device_watch.start()
         self._run_garbage.start()
+        if self._deletion_cost is not None:
+            self._deletion_cost.start()
         worker_ready.connect(self._on_ready, weak=False)
         child_ended.connect(self._on_child_ended, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
@@ -192,6 +196,8 @@ class Node:
         self._inbox.close()
         self._watchdog.close()
         self._run_garbage.close()
+        if self._deletion_cost is not None:
+            self._deletion_cost.close()
         self._device.lower()
         self._heartbeat.remove()
         self._deaths.remove()
@@ -260,6 +266,13 @@ class Node:
         self._reconciler.request_stop()
         self._inbox.request_stop()
         log.info("draining worker=%s", self._identity.name)
+
+
+def _deletion_cost(settings: Settings, ledger: Ledger, identity: Identity) -> DeletionCost | None:
+    if not settings.pod_deletion_cost:
+        return None
+    work = PodWork(ledger, identity.name, identity.host)
+    return DeletionCost(PodApi.of_environment().patch, work.is_busy)
 
 
 def _listener(app: Celery, identity: Identity, routes: tuple[str, ...]) -> Listener:

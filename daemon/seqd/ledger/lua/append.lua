@@ -5,7 +5,7 @@
 --       sends it ('' for none), attempt of the unit `ingest` ('' for none), where in its file the next
 --       unit begins ('' or left out where that is not known).
 -- Keys: job hash, todo, leases, in, sizes, digests, uploads, those of the queue, limits, memory,
---       tenant.
+--       tenant, work_left, its recount.
 -- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
 --          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
 --          training set would not fit, {'behind', 0} when units before it are missing, which Redis

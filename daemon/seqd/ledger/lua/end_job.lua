@@ -3,7 +3,7 @@
 -- ARGV: prefix, job, state, failure as JSON ('' for none), unit and attempt that must hold the
 --       lease ('' and '' for anyone), token of the upload that must own the job ('' or none for anyone).
 -- Keys: job hash, leases, timers, todo, worker leases, jobs:open, uploads, deadlines, warnings,
---       tenant, idempotency, events, those of the queue.
+--       tenant, work_left, its recount, idempotency, events, those of the queue.
 -- Returns: 'ended' when it did, 'unknown' when there is no such job, 'fenced' when the attempt is
 --          not current or another upload owns the job, else the state in which it had ended before.
 -- Guarantee: no unit is claimed or committed afterwards; what was committed stays readable. It

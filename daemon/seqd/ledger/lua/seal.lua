@@ -4,7 +4,7 @@
 --       input ('' for none), token of the upload that sent it ('' for none), attempt of the unit
 --       `ingest` ('' for none).
 -- Keys: job hash, todo, leases, timers, jobs:open, uploads, events, ranges, ahead, offered ranges, those
---       of the queue, tenant.
+--       of the queue, tenant, work_left, its recount.
 -- Returns: {'sealed', 1 when a wakeup is due}; {'behind', 0} when units are missing, which Redis had
 --          acknowledged and lost; {'not_owner', 0} when another upload owns the job; {'ended', 0} when
 --          the job takes no more input, or takes it from another attempt of the ingest.
@@ -24,12 +24,14 @@ if ingest ~= '' then
   drop_lease(id, 'ingest')
 end
 redis.call('HSET', key, 'sealed', 1)
-redis.call('HDEL', key, 'owner', 'ingest_position', 'ingest_for')
+count_work_of(id, 0 - tonumber(redis.call('HGET', key, 'unread') or '0'))
+redis.call('HDEL', key, 'owner', 'ingest_position', 'ingest_for', 'unread')
 redis.call('ZREM', PREFIX .. ':uploads', id)
 if job[4] == 'train' then
   -- The training itself is one unit, the last; the chunks before it are its data.
   redis.call('HSET', key, 'total', 1, 'units', 1)
   charge(redis.call('HGET', key, 'tenant'), 0, 1, 0)
+  count_work_of(id, 1)
   return {'sealed', needs_wakeup(make_claimable(id, 'train')) and 1 or 0}
 end
 complete_if_done(id, read_job(id))

@@ -52,7 +52,17 @@ from seqd.worker.training.run import (
     state_of_run,
 )
 from seqd.worker.training.sweeps import CombinationCommit
-from seqd_schemas import Epoch, Event, Job, JobState, ModelManifest, SweepJob, TrainJob
+from seqd_schemas import (
+    Epoch,
+    Event,
+    Job,
+    JobState,
+    ModelManifest,
+    SweepJob,
+    TrainJob,
+    queue_of,
+    route_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +92,25 @@ class TrainingRunner:
             else:
                 manifest, epochs_s = self._version_of(commit.run)
                 self._context.fitness.worked(commit.run.job.model, None)
-                commit.succeed(Trained(manifest, monotonic() - began, epochs_s))
+                took_s = monotonic() - began
+                commit.succeed(Trained(manifest, took_s, epochs_s))
+                if unit.attempt == 1:  # else an earlier attempt did a part of it
+                    self._note_rate(commit.run.job.model, took_s)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
             self._fail_or_release(commit, error)
         finally:
             self._finalize(commit.run)
+
+    def _note_rate(self, model: str, took_s: float) -> None:
+        """Note what a training took, for autoscaling; that is worth no wait."""
+        queue = queue_of(route_of("train", model), None)
+        with waiting_at_most(0):
+            log_and_continue(
+                "what the training took is not noted",
+                lambda: self._context.ledger.backlog.note_rate(queue, 1, took_s),
+            )
 
     def _fail_or_release(self, commit: RunCommit, error: Exception) -> None:
         """Release a training that stopped for a fault of this worker; else fail it."""

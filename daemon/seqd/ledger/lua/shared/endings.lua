@@ -23,6 +23,7 @@ end
 local function begin_batch()
   deferred_writes, deferred_charges, deferred_completions, deferred_joins, deferred_kept =
     {}, {}, {}, {}, {}
+  deferred_work = {}
 end
 
 local function finish_batch()
@@ -30,6 +31,7 @@ local function finish_batch()
   apply_deferred_joins()
   trim_listed()
   apply_deferred_charges()
+  apply_deferred_work()
   apply_deferred_kept()
   for client, ids in pairs(deferred_completions) do add_completions(client, ids) end
   redis.call('XTRIM', PREFIX .. ':events', 'MAXLEN', '~', ALL_EVENTS_KEPT)
@@ -125,6 +127,9 @@ local function stop_job(id, state, failure)
   redis.call('HSET', key, state == 'expired' and 'expired' or 'cancelled', n[6])
   local job = read_job(id)
   charge(job.tenant, 0, 0 - n[6], 0)
+  local unread = tonumber(job.unread or '0')
+  if job.state ~= 'paused' then count_work(job.queue, job.created, 0 - n[6] - unread) end
+  if unread > 0 then redis.call('HDEL', key, 'unread') end
   drop_timers(id)
   local body = counts_json(key)
   if failure ~= '' then

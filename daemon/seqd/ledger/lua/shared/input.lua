@@ -50,5 +50,6 @@ local function add_unit(id, unit, blob, size, kind, tenant, position)
   if kind == 'train' then return false end
   redis.call('HSET', key .. ':sizes', unit, size)
   redis.call('HINCRBY', key, 'total', size)
+  count_work_of(id, tonumber(size))
   return needs_wakeup(make_claimable(id, unit))
 end

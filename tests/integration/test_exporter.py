@@ -1,0 +1,250 @@
+"""`seqd exporter` as it is run: a program that Prometheus asks, beside a real server."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from builders import a_catalog_entry, a_chunk, a_worker_status
+from cli_builders import clean_environment
+from ledger_fixtures import Environment, open_environment
+from redis_fixtures import PrivateServer
+from seqd.ledger import connect
+from seqd.local.parent_death import launch_command
+from seqd.settings import Settings
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+#: What Prometheus waits for by default is ten times as long.
+ANSWER_S = 1.5
+
+LABELS = ("task", "model", "state", "version")
+FLEET = ("seqd_work_left_seconds", "seqd_workers", "seqd_jobs")
+
+
+@dataclass
+class Exporter:
+    """The program, and the address that it has printed."""
+
+    program: "subprocess.Popen[str]"
+    url: str
+
+    def get(self, path: str = "/metrics") -> str:
+        with urllib.request.urlopen(self.url.removesuffix("/metrics") + path, timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def values(self) -> dict[tuple[str, ...], float]:
+        """Return what a scrape has, by name and label values."""
+        families = text_string_to_metric_families(self.get())
+        return {
+            (sample.name, *(sample.labels[name] for name in LABELS if name in sample.labels)): (
+                sample.value
+            )
+            for family in families
+            for sample in family.samples
+        }
+
+    def names(self) -> set[str]:
+        return {key[0] for key in self.values()}
+
+
+@contextmanager
+def exporter(redis_url: str, *options: str, prefix: str = "seqd") -> Iterator[Exporter]:
+    """Run an exporter on a free port until the block ends."""
+    environment = clean_environment(SEQD_REDIS_URL=redis_url, SEQD_PREFIX=prefix)
+    program = subprocess.Popen(
+        launch_command(
+            [sys.executable, "-m", "seqd", "exporter", "--port", "0", *options], signal.SIGKILL
+        ),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        line = program.stdout.readline().strip()
+        assert line.startswith("http://"), program.communicate(timeout=10)
+        yield Exporter(program, line)
+    finally:
+        program.kill()
+        program.communicate()
+
+
+@pytest.fixture
+def fleet(private_server: PrivateServer, tmp_path) -> Iterator[Environment]:
+    private_server.empty()
+    settings = Settings(redis_url=private_server.url, data_dir=tmp_path)
+    redis = connect(private_server.url)
+    yield open_environment(redis, settings)
+    redis.close()
+
+
+def test_a_scrape_has_the_work_and_the_fleet(fleet: Environment, private_server: PrivateServer):
+    fleet.ledger.fleet.publish_catalog([a_catalog_entry(), a_catalog_entry(model="idle")])
+    fleet.ledger.fleet.publish_worker(a_worker_status(worker="w"))
+    fleet.ledger.backlog.note_rate("classify.imdb_lstm@3", 100, 50.0)
+    fleet.submit_units(2)
+    fleet.claim_unit("w")
+
+    with exporter(private_server.url) as running:
+        values = running.values()
+
+    route = ("classify", "imdb_lstm")
+    assert values["seqd_work_left_seconds", *route] == 2.0
+    assert values["seqd_unserved_work_seconds", *route] == 2.0
+    assert values["seqd_queue_items", *route] == 2
+    assert values["seqd_leased_items", *route] == 2
+    assert values["seqd_busy_workers", *route] == 1
+    assert values["seqd_oldest_wait_seconds", *route] == 0
+    assert values["seqd_work_left_seconds", "classify", "idle"] == 0
+    assert values["seqd_workers", "ready"] == 1
+    assert values["seqd_workers", "busy"] == 0
+    assert values["seqd_jobs", "open"] == 1
+    assert 0 < values["seqd_redis_memory_ratio",] < 1
+    assert values["seqd_up",] == 1
+    assert "w" not in {label for key in values for label in key[1:]}
+
+
+@pytest.mark.slow
+def test_prometheus_finds_nothing_to_mend_in_the_metrics(
+    fleet: Environment, private_server: PrivateServer
+):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed: Debian has it in the package prometheus")
+    fleet.ledger.fleet.publish_catalog([a_catalog_entry()])
+    with exporter(private_server.url) as running:
+        text = running.get()
+
+    checked = subprocess.run(
+        [promtool, "check", "metrics"], input=text, capture_output=True, text=True, timeout=30
+    )
+
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+@pytest.mark.slow
+def test_every_metric_has_its_help_and_its_type(fleet: Environment, private_server: PrivateServer):
+    with exporter(private_server.url) as running:
+        text = running.get()
+
+    named = set(re.findall(r"^(seqd_\w+)", text, re.MULTILINE))
+    assert named
+    for name in named:
+        assert re.search(rf"^# HELP {name} \S", text, re.MULTILINE), name
+        assert re.search(rf"^# TYPE {name} gauge$", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("how", ["killed", pytest.param("frozen", marks=pytest.mark.slow)])
+def test_a_redis_that_is_away_leaves_no_metric_of_the_fleet_and_costs_no_time(
+    fleet: Environment, private_server: PrivateServer, how: str
+):
+    fleet.submit(chunk=a_chunk(), sealed=True)
+    with exporter(private_server.url) as running:
+        assert set(FLEET) <= running.names()
+
+        private_server.freeze() if how == "frozen" else private_server.kill()
+        try:
+            began = time.monotonic()
+            values = running.values()
+            took_s = time.monotonic() - began
+            health = running.get("/healthz")
+        finally:
+            private_server.thaw() if how == "frozen" else private_server.start()
+
+        assert values["seqd_up",] == 0
+        assert {key[0] for key in values} == {"seqd_up", "seqd_build_info", "seqd_read_seconds"}
+        assert took_s < ANSWER_S
+        assert health == "ok\n"
+        wait_until(lambda: running.values()["seqd_up",] == 1, "the fleet is known again", 10)
+        assert set(FLEET) <= running.names()
+
+
+@pytest.mark.slow
+def test_an_exporter_that_starts_before_redis_waits_for_it(private_server: PrivateServer):
+    private_server.kill()
+    try:
+        with exporter(private_server.url) as running:
+            before = running.values()["seqd_up",]
+            private_server.start()
+            wait_until(lambda: running.values()["seqd_up",] == 1, "it finds Redis", 10)
+    finally:
+        private_server.restart()
+
+    assert before == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(private_server: PrivateServer, number: signal.Signals):
+    with exporter(private_server.url) as running:
+        running.program.send_signal(number)
+
+        assert running.program.wait(10) == 0
+
+
+@pytest.mark.slow
+def test_another_path_is_not_found(private_server: PrivateServer):
+    with exporter(private_server.url) as running, pytest.raises(urllib.error.HTTPError) as refused:
+        running.get("/else")
+
+    refused.value.close()
+    assert refused.value.code == 404
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named(private_server: PrivateServer):
+    with exporter(private_server.url) as running:
+        port = running.url.rpartition(":")[2].partition("/")[0]
+        second = subprocess.run(
+            [sys.executable, "-m", "seqd", "exporter", "--port", port],
+            env=clean_environment(SEQD_REDIS_URL=private_server.url),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    assert second.returncode == 2
+    assert second.stderr == (
+        f"error[invalid_settings]: The exporter cannot listen on 127.0.0.1:{port} "
+        "(SEQD_EXPORTER_HOST, SEQD_EXPORTER_PORT): [Errno 98] Address already in use. Name an "
+        "address of this machine and a free port\n"
+    )
+
+
+@pytest.mark.slow
+def test_a_scrape_costs_the_same_with_a_hundred_thousand_jobs_open(
+    fleet: Environment, private_server: PrivateServer
+):
+    first = fleet.submit(chunk=a_chunk(1), sealed=True)
+    job, keys = fleet.redis.hgetall(fleet.keys.job(first)), fleet.keys
+    for start in range(1, 100_000, 1_000):
+        with fleet.redis.pipeline(transaction=False) as pipe:
+            for number in range(start, min(start + 1_000, 100_000)):
+                pipe.hset(keys.job(f"j{number}"), mapping=job)
+                pipe.zadd(keys.open_jobs(), {f"j{number}": int(job[b"created"]) + number})
+            pipe.execute()
+    while not fleet.ledger.backlog.recount(begins=not fleet.redis.exists(keys.work_left_recount())):
+        pass
+
+    with exporter(private_server.url) as running:
+        running.values()
+        began = time.monotonic()
+        values = running.values()
+        took_s = time.monotonic() - began
+
+    assert values["seqd_queue_items", "classify", "imdb_lstm"] == 100_000
+    assert took_s < 1.0

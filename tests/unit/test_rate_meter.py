@@ -1,0 +1,36 @@
+"""A slot's rates: summed by queue, and written down now and then."""
+
+import pytest
+
+from seqd.worker import rates
+from seqd.worker.rates import RateMeter
+
+
+def test_claims_of_a_queue_are_one_note():
+    notes: list[tuple[str, int, float]] = []
+    meter = RateMeter(lambda *note: notes.append(note))
+    meter.add("a", 8, 0.5)
+    meter.add("b", 1, 2.0)
+    meter.add("a", 4, 0.25)
+
+    meter.note()
+    meter.note()
+
+    assert notes == [("a", 12, 0.75), ("b", 1, 2.0)]
+
+
+def test_many_small_jobs_are_noted_once_a_second(monkeypatch: pytest.MonkeyPatch):
+    now = [100.0]
+    monkeypatch.setattr(rates, "monotonic", lambda: now[0])
+    notes: list[tuple[str, int, float]] = []
+    meter = RateMeter(lambda *note: notes.append(note))
+    for _ in range(30):
+        meter.add("a", 1, 0.1)
+        meter.note_if_due()
+        now[0] += 0.1
+
+    assert len(notes) == 2
+    # What was not noted yet waits for the next heartbeat.
+    assert sum(items for _, items, _ in notes) < 30
+    meter.note()
+    assert sum(items for _, items, _ in notes) == 30
