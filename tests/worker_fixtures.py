@@ -190,6 +190,20 @@ def probe(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def ask(worker: LiveWorker, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `seqd probe` as an orchestrator does beside the worker, with no Redis anywhere."""
+    variables = {name: value for name, value in worker.environment.items() if "REDIS" not in name}
+    command = [sys.executable, "-m", "seqd", "probe", *arguments]
+    return subprocess.run(
+        command,
+        env=variables | {"SEQD_WORKER": worker.name},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 class Cluster:
     """A ledger and a model store with `echo` version 1, and the workers that a test starts."""
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "demo": _Source("demo", "demo", _RUN),
     "up": _Source("up", "up", _RUN),
     "worker": _Source("up", "worker", _RUN),
+    "probe": _Source("probe", "app", _RUN),
     "classify": _Source("classify", "classify", _WORK),
     "train": _Source("train", "train", _WORK),
     "sweep": _Source("train", "sweep", _WORK),

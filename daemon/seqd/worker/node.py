@@ -18,6 +18,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.redis import check_server
 from seqd.ledger.wakeup import Wakeup
+from seqd.local.run_files import READINESS, RunFolder
 from seqd.local.slots import Slot, check_device
 from seqd.local.supervisor import DEVICE_EXIT_STATUS
 from seqd.models.registry import Registry
@@ -92,6 +93,7 @@ class Node:
         self._drain = DrainFlag(settings, identity.name)
         self._device = DeviceFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
+        self._readiness = RunFolder(settings.data_dir).file(identity.name, READINESS)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
@@ -138,6 +140,7 @@ class Node:
         self._drain.lower()
         self._device.lower()
         self._heartbeat.remove()
+        self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
         self._outage.limit_s = 0.0
 
@@ -174,6 +177,7 @@ class Node:
         self._run_garbage.close()
         self._device.lower()
         self._heartbeat.remove()
+        self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
@@ -199,6 +203,8 @@ class Node:
 
         It is called before the next child is started, so nothing of that one's.
         """
+        # Whatever it could run, it does not run now. Its successor says so anew.
+        log_and_continue("readiness not removed", lambda: self._readiness.unlink(missing_ok=True))
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name
