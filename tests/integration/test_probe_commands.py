@@ -1,14 +1,17 @@
 """`seqd probe` beside a real worker: it starts, is ready, breaks, drains, loses its Redis."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from checkout import python_path
 from redis_fixtures import PrivateServer
-from seqd.local.run_files import READINESS, RunFolder
+from seqd.local.heartbeat import Heartbeat
+from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
 from seqd.models.store import ModelStore
 from seqd_schemas import WorkerState
 from worker_fixtures import Cluster, LiveWorker, ask, live_settings, wait_until
@@ -153,16 +156,39 @@ def test_a_worker_takes_its_name_from_the_variable_that_the_probe_reads(
     assert other.stderr.startswith("No worker named-8 has a heartbeat in ")
 
 
-def test_a_probe_without_a_name_says_what_is_missing(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_probe_without_a_name_asks_all_workers_of_this_host_that_live(
+    empty_cluster: Cluster,
+) -> None:
+    host = os.uname().nodename
+    worker = empty_cluster.start_ready(f"cpu:0@{host}-1a2b3c")
+    # Of another host on the same folder, and of a container that was killed an hour ago.
+    folder = RunFolder(empty_cluster.settings.data_dir)
+    folder.file("cpu:0@elsewhere-1a2b3c", HEARTBEAT).write_text(str(Heartbeat(1, 0.0)))
+    folder.file(f"cpu:0@{host}-4d5e6f", HEARTBEAT).write_text(str(Heartbeat(1, 0.0)))
+
+    answer = ask(worker, "ready", name="")
+    again = ask(worker, "ready", "--models", "", name="")
+    assert worker.stop() == 0
+    none = ask(worker, "live", name="")
+
+    assert (answer.returncode, answer.stdout) == (0, f"Worker {worker.name} is ready.\n")
+    assert again.stdout == answer.stdout
+    assert none.returncode == 1
+    assert none.stderr.startswith(f"Worker cpu:0@{host}-4d5e6f, process 1, heartbeat ")
+
+
+def test_a_probe_where_no_worker_has_started_says_so(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "seqd", "probe", "ready"],
-        env={"PATH": "", "SEQD_DATA_DIR": str(tmp_path)},
+        env={"PYTHONPATH": python_path(), "SEQD_DATA_DIR": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert ended.returncode == 2
-    assert "Give the --name that the worker was started with, or set SEQD_WORKER." in (
-        " ".join(ended.stderr.replace("│", " ").split())
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        f"No worker of host {os.uname().nodename} has a heartbeat in {tmp_path / 'run'}: none has "
+        "started yet, or they have names of their own; then give --name or SEQD_WORKER.\n",
     )

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.escaping import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from seqd.local.probes import Answer, AskedModel
     from seqd.local.run_files import RunFolder
 
@@ -22,7 +25,11 @@ app = typer.Typer(
 
 _Name = Annotated[
     str,
-    typer.Option("--name", envvar="SEQD_WORKER", help="The name that the worker was started with."),
+    typer.Option(
+        "--name",
+        envvar="SEQD_WORKER",
+        help="The name that the worker was started with; else all workers of this host are asked.",
+    ),
 ]
 _DataDir = Annotated[
     Path | None,
@@ -32,14 +39,20 @@ _DataDir = Annotated[
 
 @app.command()
 def live(name: _Name = "", data_dir: _DataDir = None, as_json: options.Json = False) -> None:
-    """Say whether the worker lives: its process has given a sign of life within SEQD_LEASE_S.
+    """Say whether the worker lives: it has given a sign of life within SEQD_LEASE_S.
 
     For a liveness probe: who is not alive has to be started again.
     """
     from seqd.local.probes import liveness
 
-    folder = _folder(name, data_dir)
-    _say("live", name, liveness(folder, name, _lease_s(folder, name)), as_json)
+    folder = _folder(data_dir)
+    _say(
+        "live",
+        name,
+        folder,
+        lambda worker: liveness(folder, worker, _lease_s(folder, worker)),
+        as_json,
+    )
 
 
 @app.command()
@@ -90,17 +103,17 @@ def _say_readiness(
 ) -> None:
     from seqd.local.probes import readiness
 
-    folder = _folder(name, data_dir)
-    _say(probe, name, readiness(folder, name, _lease_s(folder, name), asked), as_json)
+    folder = _folder(data_dir)
+
+    def ask(worker: str) -> "Answer":
+        return readiness(folder, worker, _lease_s(folder, worker), asked)
+
+    _say(probe, name, folder, ask, as_json)
 
 
-def _folder(name: str, data_dir: Path | None) -> "RunFolder":
+def _folder(data_dir: Path | None) -> "RunFolder":
     from seqd.local.run_files import RunFolder
 
-    if not name:
-        raise typer.BadParameter(
-            "whose? Give the --name that the worker was started with, or set SEQD_WORKER."
-        )
     return RunFolder(options.read_settings().data_dir if data_dir is None else data_dir)
 
 
@@ -122,14 +135,25 @@ def _asked(texts: list[str]) -> "list[AskedModel]":
         raise typer.BadParameter(str(error)) from None
 
 
-def _say(probe: str, name: str, answer: "Answer", as_json: bool) -> None:
+def _say(
+    probe: str, name: str, folder: "RunFolder", ask: "Callable[[str], Answer]", as_json: bool
+) -> None:
+    from seqd.local.probes import all_of_host
+
+    if name:
+        answer = ask(name)
+    else:
+        answer = all_of_host(folder, lambda worker: _lease_s(folder, worker), ask)
     if as_json:
         import json
 
-        said = {"probe": probe, "worker": name, "ok": answer.is_yes, "reason": answer.sentence}
+        said = {
+            "probe": probe,
+            "worker": name or None,
+            "ok": answer.is_yes,
+            "reason": answer.sentence,
+        }
         typer.echo(json.dumps(said))
     else:
-        from seqd.escaping import printable
-
         typer.echo(printable(answer.sentence), err=not answer.is_yes)
     raise typer.Exit(0 if answer.is_yes else 1)

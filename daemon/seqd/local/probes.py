@@ -5,8 +5,9 @@ its models: one that is not ready is at work on it, or needs an operator. Neithe
 outage is no fault of a worker, and mends itself.
 """
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final
@@ -47,6 +48,32 @@ def asked_model(text: str) -> AskedModel:
     if match is None:
         raise ValueError(f"{text!r} is no model; allowed: a name, or name@3 (a version)")
     return AskedModel(match[1], None if match[2] is None else int(match[2]))
+
+
+def workers_of_host(folder: RunFolder) -> list[str]:
+    """Return the workers of this host that have their names from seqd, as `cpu:0@HOST-1a2b3c`."""
+    host = os.uname().nodename
+    return [name for name in folder.workers() if name.rpartition("@")[2].startswith(f"{host}-")]
+
+
+def all_of_host(
+    folder: RunFolder, lease_s: Callable[[str], float], ask: Callable[[str], Answer]
+) -> Answer:
+    """Return whether the answer is yes for each worker of this host that lives, and one does.
+
+    A container that was killed leaves files of workers that are no more, in a folder that outlives
+    it: those are not asked. `lease_s` says by how much a worker's heartbeat may be old.
+    """
+    names = workers_of_host(folder)
+    living = [name for name in names if liveness(folder, name, lease_s(name)).is_yes]
+    answers = [ask(name) for name in living or names]
+    if not answers:
+        return Answer(
+            False,
+            f"No worker of host {os.uname().nodename} has a heartbeat in {folder.path}: none has "
+            "started yet, or they have names of their own; then give --name or SEQD_WORKER.",
+        )
+    return min(answers, key=lambda answer: answer.is_yes)
 
 
 def liveness(folder: RunFolder, worker: str, lease_s: float) -> Answer:
