@@ -2,8 +2,8 @@
 
 They run every few seconds beside each worker, and these libraries take 0.2 s of processor time a
 call. So the plain forms `seqd probe live`, `ready` and `model NAME`, of the worker that the
-environment names, or of this host's, are answered here; with any option, or where something is missing or wrong,
-`seqd.cli.probe` does all of it, and says what is.
+environment names, or of this host's, are answered here. With any option, or where something is
+missing or wrong, `seqd.cli.probe` does all of it, and says what is.
 """
 
 from collections.abc import Mapping, Sequence
