@@ -4,13 +4,14 @@
 #
 #   docker/make_secrets.sh FOLDER [REDIS_HOST:PORT] [DATABASE]
 #
-# SEQD says how `seqd` is run here, such as SEQD='docker run --rm -i seqd:cpu'; its other settings
-# (SEQD_PREFIX) are those of the stack.
+# SEQD says how `seqd` is run here, such as SEQD='docker run --rm -i seqd:cpu', and REDIS_VERSION the
+# server's version where it is older than 7.2.
 set -eu
 folder=${1:?"name a folder for the secrets"}
 server=${2:-redis:6379}
 database=${3:-0}
 seqd=${SEQD:-seqd}
+version=${REDIS_VERSION:-7.2}
 
 umask 077
 mkdir "$folder"
@@ -31,7 +32,8 @@ for role in worker client exporter; do
   # A file that a container reads by a mount: as its user, who is none of this machine's.
   printf 'redis://%s:%s@%s/%s\n' "$role" "$password" "$server" "$database" > "$folder/$role-url"
   printf '%s' "$password" |
-    $seqd redis acl --role "$role" --file --password-file - >> "$folder/users.acl"
+    $seqd redis acl --role "$role" --server-version "$version" --file --password-file - \
+      >> "$folder/users.acl"
 done
 
 # For operators: back-ups, and whatever else Redis can do.

@@ -4,14 +4,18 @@ import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from configparser import RawConfigParser
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+from typer.main import get_command
+
+from seqd.cli.app import app
 
 ROOT = Path(__file__).parent.parent
 DOCKER = ROOT / "docker"
@@ -118,6 +122,26 @@ def settings() -> set[str]:
     return {name for name in names if name.startswith("SEQD_")}
 
 
+def unknown_in(words: Sequence[str]) -> set[str]:
+    """Return what of a call of `seqd` is no command, or no option of it."""
+    left = list(words)
+    command = get_command(app)
+    context = click.Context(command, info_name="seqd")  # type: ignore[arg-type]
+    while isinstance(getattr(command, "commands", None), dict):
+        name = left.pop(0)
+        found = command.get_command(context, name)  # type: ignore[attr-defined]
+        if found is None:
+            return {name}
+        command = found
+    options = {name for parameter in command.params for name in parameter.opts}
+    return {word for word in left if re.fullmatch(r"--[a-z-]+", word)} - options
+
+
+def known_commands() -> set[str]:
+    """Return the names of all commands."""
+    return set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
 def _commands_of_compose() -> Iterator[Command]:
     for where, service in services():
         if "redis" not in where and "command" in service:
@@ -150,8 +174,9 @@ def _commands_of_units() -> Iterator[Command]:
 
 def _of_scripts() -> Iterator[Command]:
     for path in sorted(DOCKER.glob("*.sh")):
-        for line in re.findall(r"^\s*\$seqd (.*?)(?: >>.*)?$", path.read_text("utf-8"), re.M):
-            yield Command(path.name, tuple(shlex.split(line.replace('"$role"', "worker"))))
+        text = path.read_text("utf-8").replace("\\\n", " ").replace('"$role"', "worker")
+        for line in re.findall(r"^\s*\$seqd (.*?)(?: >>.*)?$", text, re.M):
+            yield Command(path.name, tuple(shlex.split(line)))
 
 
 def labels_match(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

@@ -10,12 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from typer.main import get_command
 
 from checkout import python_path
-from deploy_files import DOCKER, run
+from deploy_files import DOCKER, known_commands, run
 from redis_fixtures import binary_of_kind
-from seqd.cli.app import app
 
 pytestmark = pytest.mark.processes
 
@@ -25,12 +23,17 @@ PORT_WAIT_S = 20.0
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
     """The folder that it makes, of a Redis on this machine."""
-    if "redis" not in get_command(app).commands:  # type: ignore[attr-defined]
+    if "redis" not in known_commands():
         pytest.skip("there is no `seqd redis acl` yet, which the script calls")
     folder = tmp_path / "secrets"
+    variables = {
+        "SEQD": f"{sys.executable} -m seqd",
+        "PYTHONPATH": python_path(),
+        "REDIS_VERSION": ".".join(map(str, binary_of_kind("redis").version[:2])),
+    }
     done = run(
         "sh", str(DOCKER / "make_secrets.sh"), str(folder), "redis:6379",
-        env=os.environ | {"SEQD": f"{sys.executable} -m seqd", "PYTHONPATH": python_path()},
+        env=os.environ | variables,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return folder
