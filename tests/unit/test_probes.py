@@ -109,8 +109,8 @@ def test_a_worker_that_requires_no_model_is_ready_when_it_takes_work(folder: Run
             ("echo@3",),
             "is not ready for echo@3: version 3 is not loaded; loaded: echo@1, echo@2.",
         ),
-        ({}, ("other",), "can run no other; its models: echo, tutor."),
-        ({"required": ("other",)}, (), "can run no other; its models: echo, tutor."),
+        ({}, ("other",), "has no model other; it has: echo, tutor."),
+        ({"required": ("other",)}, (), "has no model other; it has: echo, tutor."),
         (
             {"unfit": (Unfitness("echo", 2, "damaged", "weights.bin is cut"),)},
             ("echo",),

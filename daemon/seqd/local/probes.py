@@ -127,7 +127,7 @@ def _models_are_warm(worker: str, said: Readiness, models: Sequence[AskedModel])
         entry = said.models.get(asked.name)
         if entry is None:
             has = ", ".join(said.models) or "none"
-            return Answer(False, f"Worker {worker} can run no {asked.name}; its models: {has}.")
+            return Answer(False, f"Worker {worker} has no model {asked.name}; it has: {has}.")
         why_not = _why_not_warm(said, entry, asked)
         if why_not:
             return Answer(False, f"Worker {worker} is not ready for {asked}: {_sentence(why_not)}")

@@ -98,6 +98,7 @@ class WorkLoop:
         for name in self._readiness.serving_order():
             if self._context.store.versions(name):
                 self._load(name)
+                self._readiness.write(self._state)
         self._readiness.newly_in_service()  # all of them have just been loaded, or tried
         self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
