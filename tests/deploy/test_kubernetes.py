@@ -12,9 +12,13 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from deploy_files import DOCKER, OVERLAYS, Document, documents, labels_match, run, tool
+from seqd.settings import Settings
 
 #: The oldest and the newest Kubernetes that the files are for; DRA as it is used is of 1.34.
 VERSIONS = ("1.34", "1.37")
+
+#: A worker ends within this, as its guide says.
+DRAIN_S = 35
 
 WORKLOADS = ("Deployment", "StatefulSet")
 CUSTOM = ("ScaledObject", "ServiceMonitor")
@@ -130,6 +134,16 @@ def test_each_pod_is_what_the_restricted_standard_allows(overlay: str) -> None:
             assert "memory" in container["resources"]["limits"]
     namespace = named(overlay, "Namespace", "seqd")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_has_the_time_to_end(overlay: str) -> None:
+    goes_on_s = Settings.model_fields.get("drain_s")
+    least_s = DRAIN_S + (0 if goes_on_s is None else goes_on_s.default)
+
+    for name, kind in (("seqd-serving", "Deployment"), ("seqd-training", "StatefulSet")):
+        pod = pod_of(named(overlay, kind, name))
+        assert pod["terminationGracePeriodSeconds"] >= least_s
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -39,7 +39,9 @@ def for_gpus(root: Path) -> None:
     shutil.copy(FOLDER / "gpu.conf", folder)
 
 
-@pytest.mark.parametrize("name", ["seqd-worker@train@cpu", "seqd", "seqd-exporter"])
+@pytest.mark.parametrize(
+    "name", ["seqd-worker@train@cpu", r"seqd-worker@gpu\x3aMIG\x2dc6d4", "seqd", "seqd-exporter"]
+)
 def test_systemd_has_nothing_to_say_of_a_unit(root: Path, name: str) -> None:
     for_gpus(root)
 

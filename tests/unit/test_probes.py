@@ -16,7 +16,14 @@ from seqd.local.readiness import (
     read_readiness,
     write_readiness,
 )
-from seqd.local.run_files import DRAINING, HEARTBEAT, LEFT_BEHIND_S, READINESS, RunFolder
+from seqd.local.run_files import (
+    CORDONED,
+    DRAINING,
+    HEARTBEAT,
+    LEFT_BEHIND_S,
+    READINESS,
+    RunFolder,
+)
 
 LEASE_S = 30.0
 
@@ -152,6 +159,14 @@ def test_a_worker_that_was_asked_to_end_is_not_ready(folder: RunFolder) -> None:
     folder.file("w1", DRAINING).touch()
 
     assert answer(folder) == (False, "Worker w1 was asked to end, and claims nothing more.")
+
+
+def test_a_worker_that_is_cordoned_is_not_ready_and_alive(folder: RunFolder) -> None:
+    says(folder)
+    folder.file("w1", CORDONED).write_text("a rule of an operator")
+
+    assert answer(folder) == (False, "Worker w1 is cordoned, and claims nothing.")
+    assert liveness(folder, "w1", LEASE_S).is_yes
 
 
 def test_who_gives_no_sign_of_life_is_not_ready_whatever_its_file_says(folder: RunFolder) -> None:

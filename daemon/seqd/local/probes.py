@@ -14,7 +14,7 @@ from typing import Final
 
 from seqd.local.heartbeat import read_heartbeat
 from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, read_readiness
-from seqd.local.run_files import DRAINING, HEARTBEAT, READINESS, RunFolder
+from seqd.local.run_files import CORDONED, DRAINING, HEARTBEAT, READINESS, RunFolder
 
 #: A model that is asked for: its name, and a version unless the one in service is meant.
 _ASKED = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@([0-9]{1,9}))?")
@@ -108,6 +108,8 @@ def readiness(
         return alive
     if folder.file(worker, DRAINING).exists():
         return Answer(False, f"Worker {worker} was asked to end, and claims nothing more.")
+    if folder.file(worker, CORDONED).exists():
+        return Answer(False, f"Worker {worker} is cordoned, and claims nothing.")
     said = read_readiness(folder.file(worker, READINESS))
     if said is None:
         return Answer(False, f"Worker {worker} is starting: it has not said yet what it can run.")

@@ -12,12 +12,14 @@ from pathlib import Path
 HEARTBEAT = "heartbeat"
 DRAINING = "draining"
 DEVICE_FAULT = "device-fault"
+CORDONED = "cordoned"
 TRACE = "trace"
 READINESS = "readiness"
 
 #: Behind `heartbeat` release 0.2.0 put a process, while it wrote the file.
 _FILE = re.compile(
-    rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{TRACE}|{READINESS}(?:\.new)?)"
+    rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}"
+    rf"|{READINESS}(?:\.new)?)"
 )
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
@@ -43,7 +45,8 @@ class RunFolder:
 
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        for kind in (HEARTBEAT, DRAINING, DEVICE_FAULT, TRACE, READINESS, f"{READINESS}.new"):
+        kinds = (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE, READINESS, f"{READINESS}.new")
+        for kind in kinds:
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 
