@@ -193,24 +193,26 @@ def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_autoscaler_takes_no_figure_for_no_work(overlay: str) -> None:
     (scaled,) = of_kind(overlay, "ScaledObject")
-    (trigger,) = scaled["spec"]["triggers"]
 
-    assert trigger["metadata"]["ignoreNullValues"] == "false"
-    assert trigger["metadata"]["activationThreshold"] == "0"
+    for trigger in scaled["spec"]["triggers"]:
+        assert trigger["metadata"]["ignoreNullValues"] == "false"
+        assert trigger["metadata"]["activationThreshold"] == "0"
+        # KEDA's fallback is for average values alone.
+        assert trigger["metricType"] == "AverageValue"
     assert scaled["spec"]["fallback"]["replicas"] >= 1
+    # Else it takes busy pods away while nothing is known.
+    assert scaled["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher"
     assert scaled["spec"]["minReplicaCount"] == 0
-    # KEDA's fallback is for average values alone.
-    assert trigger["metricType"] == "AverageValue"
     target = named(overlay, "Deployment", scaled["spec"]["scaleTargetRef"]["name"])
     assert "replicas" not in target["spec"]
 
 
-def test_the_query_is_one_that_prometheus_understands(tmp_path: Path) -> None:
+def test_each_query_is_one_that_prometheus_understands(tmp_path: Path) -> None:
     (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
-    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+    queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
     rules = tmp_path / "rules.yaml"
-    rule = {"record": "asked", "expr": query}
-    rules.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": [rule]}]}))
+    asked = [{"record": f"asked{at}", "expr": query} for at, query in enumerate(queries)]
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": asked}]}))
 
     done = run(tool("promtool", "prometheus"), "check", "rules", str(rules))
 

@@ -28,7 +28,7 @@ from seqd.settings import Settings
 #: the last test here says so.
 AWAITED_COMMANDS = {"exporter", "redis"}
 AWAITED_SETTINGS = {"SEQD_EXPORTER_HOST", "SEQD_EXPORTER_PORT", "SEQD_POD_DELETION_COST"}
-AWAITED_METRICS = {"seqd_work_left_seconds"}
+AWAITED_METRICS = {"seqd_work_left_seconds", "seqd_busy_workers"}
 
 EXPORTER_PORT = 9808
 
@@ -134,7 +134,7 @@ def test_each_metric_is_one_that_the_exporter_has() -> None:
     queries = re.findall(r"query: (.*)", text)
     named = {name for query in queries for name in re.findall(r"seqd_[a-z_]+", query)}
 
-    assert named == {"seqd_work_left_seconds"}
+    assert named == {"seqd_work_left_seconds", "seqd_busy_workers"}
     assert named <= known_metrics()
 
 
