@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 from deploy_files import DOCKER, OVERLAYS, Document, documents, labels_match, run, tool
 from seqd.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 #: The oldest and the newest Kubernetes that the files are for; DRA as it is used is of 1.34.
 VERSIONS = ("1.34", "1.37")
 
@@ -47,7 +49,6 @@ def pod_of(workload: Document) -> Document:
     return pod
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_each_object_is_as_the_api_wants_it(overlay: str, version: str) -> None:
@@ -60,7 +61,6 @@ def test_each_object_is_as_the_api_wants_it(overlay: str, version: str) -> None:
             validator.validate(document, version, strict=True)
 
 
-@pytest.mark.slow
 def test_a_field_that_the_api_does_not_have_is_found() -> None:
     validator = pytest.importorskip(
         "kubernetes_validate", reason="pip install 'seqd[deploy]'", exc_type=ImportError

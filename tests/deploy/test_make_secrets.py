@@ -15,7 +15,7 @@ from checkout import python_path
 from deploy_files import DOCKER, known_commands, run
 from redis_fixtures import binary_of_kind
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 PORT_WAIT_S = 20.0
 

@@ -7,6 +7,8 @@ import pytest
 
 from deploy_files import DOCKER, UNITS, run, tool, unit, values
 
+pytestmark = pytest.mark.slow
+
 FOLDER = DOCKER / "systemd"
 
 #: What `systemd-analyze security` may say at most, times ten: 0 is closed, 100 open.

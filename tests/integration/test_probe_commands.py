@@ -32,6 +32,7 @@ def ready_file(cluster: Cluster, worker: LiveWorker) -> Path:
     return RunFolder(cluster.settings.data_dir).file(worker.name, READINESS)
 
 
+@pytest.mark.slow
 def test_a_worker_is_not_ready_while_it_starts_and_is_when_its_models_are_warm(
     empty_cluster: Cluster,
 ) -> None:
