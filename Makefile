@@ -180,7 +180,7 @@ $(VENV)/run.stamp: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp
-	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,bench]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded,bench,deploy]'
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

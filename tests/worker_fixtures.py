@@ -201,6 +201,25 @@ def probe(worker: LiveWorker) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def ask(
+    worker: LiveWorker, *arguments: str, name: str | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run `seqd probe` as an orchestrator does beside the worker, with no Redis anywhere.
+
+    `name` is what SEQD_WORKER says, where that is not the worker's.
+    """
+    variables = {name: value for name, value in worker.environment.items() if "REDIS" not in name}
+    command = [sys.executable, "-m", "seqd", "probe", *arguments]
+    return subprocess.run(
+        command,
+        env=variables | {"SEQD_WORKER": worker.name if name is None else name},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 class Cluster:
     """A ledger and a model store with `echo` version 1, and the workers that a test starts."""
 

@@ -40,12 +40,26 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"seqd {__version__}")  # noqa: T201 (what `seqd.cli.app` prints, without its imports)
         return
+    if sys.argv[1:2] == ["probe"]:
+        _answer_probe()
     gc.set_threshold(_COLLECT_AFTER)
     from seqd.cli.app import app
     from seqd.cli.exits import escape_stderr, run
 
     escape_stderr()
     sys.exit(run(lambda: app(prog_name="seqd")))
+
+
+def _answer_probe() -> None:
+    """Answer a probe that needs no library, and exit; return for any other."""
+    from seqd.cli.quick_probe import quick_answer
+    from seqd.escaping import printable
+
+    answer = quick_answer(sys.argv[2:], os.environ)
+    if answer is None:
+        return
+    print(printable(answer.sentence), file=sys.stdout if answer.is_yes else sys.stderr)
+    sys.exit(0 if answer.is_yes else 1)
 
 
 if __name__ == "__main__":

@@ -288,6 +288,12 @@ class Settings(BaseSettings):
         le=1_000,
         description="Files kept of each log, the one that is written to among them.",
     )
+    secrets_dir: Path | None = Field(
+        default=None,
+        description="Folder of files that each hold a setting and bear its name in small letters, "
+        "such as seqd_redis_url, as Docker, Kubernetes and systemd hand secrets over. A variable "
+        "goes before a file.",
+    )
 
     exporter_host: str = Field(
         default="127.0.0.1",
@@ -369,7 +375,7 @@ def load_settings(**overrides: object) -> Settings:
     Raises InvalidSettings, which names the variable, its value and what is allowed.
     """
     try:
-        settings = Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(_secrets_dir=_secrets_dir(), **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         fault = faults_of(error)[0]
         name = fault.field.replace(".", "_").upper()
@@ -391,6 +397,19 @@ def pod_variables() -> dict[str, str]:
     """
     names = ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
     return {name: os.environ.get(name, "") for name in names}
+
+
+def _secrets_dir() -> Path | None:
+    """Return the folder of SEQD_SECRETS_DIR, which has to be known before all else is read."""
+    name = f"{_PREFIX}SECRETS_DIR"
+    folder = next((text for key, text in os.environ.items() if key.upper() == name), "")
+    if not folder:
+        return None
+    if not Path(folder).is_dir():
+        raise InvalidSettings(
+            f"{name} is {folder!r}, which is no folder. `{_description('secrets_dir')}`"
+        )
+    return Path(folder)
 
 
 def unknown_variables() -> list[str]:

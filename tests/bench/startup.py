@@ -71,9 +71,18 @@ class Seqd:
                 self._python, "-c", "from seqd.client import Client",
             ],
             "seqd --version": [self._command, "--version"],
+            "seqd probe ready": [self._command, "probe", "ready"],
+            "seqd worker --alive --name": [
+                self._command, "worker", "--alive", "--name", self._worker(),
+            ],
             "seqd --help": [self._command, "--help"],
             'seqd classify --text "..."': [self._command, "classify", "--text", "A fine film."],
         }  # fmt: skip
+
+    def _worker(self) -> str:
+        """Return the name of the daemon's worker, by its files."""
+        folder = Path(self._environment["SEQD_DATA_DIR"]) / "run"
+        return next((path.stem for path in folder.glob("*.heartbeat")), "none yet")
 
     def _run_ms(self, command: list[str]) -> float:
         began = time.perf_counter()

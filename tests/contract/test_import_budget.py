@@ -7,6 +7,10 @@ import sys
 
 import pytest
 
+from seqd.local.heartbeat import Heartbeat
+from seqd.local.readiness import ModelReadiness, Readiness, write_readiness
+from seqd.local.run_files import HEARTBEAT, READINESS, RunFolder
+
 HEAVY = {"keras", "tensorflow", "torch", "jax", "onnxruntime"}
 CLIENT_BUDGET_S = 0.5
 
@@ -102,6 +106,25 @@ def test_help_imports_no_library_but_that_of_the_command_line(tmp_path):
     listed = {"rich", "seqd.cli.jobs", "seqd.cli.models"}
     assert listed <= modules
     assert not modules & (NOT_FOR_A_SUBMIT - listed | {"pydantic", "redis", "seqd_schemas.base"})
+
+
+@pytest.mark.parametrize("probe", [("live",), ("ready",), ("model", "echo")])
+def test_a_probe_imports_no_library_at_all(tmp_path, monkeypatch, probe):
+    """It runs every few seconds beside each worker, where the command line's take 0.2 s a call."""
+    folder = RunFolder(tmp_path)
+    folder.path.mkdir()
+    folder.file("w1", HEARTBEAT).write_text(str(Heartbeat.now()))
+    echo = ModelReadiness(serves=True, trains=False, in_service=1, loaded=(1,))
+    said = Readiness(1, "ready", 30.0, required=(), models={"echo": echo}, unfit=())
+    write_readiness(folder.file("w1", READINESS), said)
+    monkeypatch.setenv("SEQD_WORKER", "w1")
+
+    modules, printed = modules_of_command(tmp_path, "probe", *probe)
+
+    assert printed.startswith("Worker w1")
+    libraries = {"typer", "click", "rich", "pydantic", "pydantic_settings", "redis", "platformdirs"}
+    assert not modules & (NOT_FOR_A_SUBMIT | libraries)
+    assert not {"seqd.settings", "seqd.cli.app", "seqd_schemas"} & modules
 
 
 def test_the_client_is_imported_in_half_a_second():

@@ -1,9 +1,12 @@
 """Settings as operators write them: a variable that is none is told, and a wrong one refused."""
 
+from pathlib import Path
+
 import pytest
 
 from cli_builders import here
-from seqd.settings import Settings, unknown_variables
+from seqd.errors import InvalidSettings
+from seqd.settings import Settings, load_settings, unknown_variables
 
 
 def test_a_variable_that_is_no_setting_is_told_with_what_was_probably_meant(
@@ -65,3 +68,24 @@ def test_the_file_of_a_certificate_is_the_same_in_each_folder(monkeypatch, tmp_p
     monkeypatch.chdir(tmp_path)
 
     assert Settings(redis_ca_file="ca.pem").redis_ca_file == tmp_path / "ca.pem"
+
+
+def test_a_secret_is_read_from_a_file_and_a_variable_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seqd_redis_url").write_text("redis://:from-a-file@localhost:6379/0\n")
+    monkeypatch.setenv("SEQD_SECRETS_DIR", str(tmp_path))
+
+    assert load_settings().redis_url == "redis://:from-a-file@localhost:6379/0"
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://localhost:6380/1")
+    assert load_settings().redis_url == "redis://localhost:6380/1"
+    assert load_settings(redis_url="redis://localhost:1/2").redis_url == "redis://localhost:1/2"
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_SECRETS_DIR", str(tmp_path / "none"))
+
+    with pytest.raises(InvalidSettings, match=r"^SEQD_SECRETS_DIR is '.*none', which is no folder"):
+        load_settings()

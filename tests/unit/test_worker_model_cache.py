@@ -124,3 +124,17 @@ def test_a_model_for_which_there_is_no_memory_at_all_raises_that() -> None:
         a_cache(shelf, 100).get("a", 1)
 
     assert shelf.loads == ["a@1"]
+
+
+def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:
+    shelf = Shelf(must=40, a=30, b=30, c=70)
+    cache = shelf.cache = ModelCache(shelf, shelf, CPU, 100, required=("must",))  # type: ignore[arg-type]
+
+    for name in ("must", "a", "b"):
+        cache.get(name, 1)
+    assert cache.names() == ("must@1", "a@1", "b@1")
+
+    cache.get("must", 2)
+    assert cache.names() == ("must@1", "must@2")
+    cache.get("c", 1)
+    assert cache.names() == ("c@1",)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "up": _Source("up", "up", _RUN),
     "worker": _Source("up", "worker", _RUN),
     "exporter": _Source("exporter", "exporter", _RUN),
+    "probe": _Source("probe", "app", _RUN),
     "classify": _Source("classify", "classify", _WORK),
     "train": _Source("train", "train", _WORK),
     "sweep": _Source("train", "sweep", _WORK),

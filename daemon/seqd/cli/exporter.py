@@ -63,8 +63,14 @@ def _open(settings: "Settings") -> "ExporterServer":
     from seqd.exporter.reading import FleetReader
     from seqd.ledger import Ledger, connect
     from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
 
-    redis = connect(redis_url_of(settings), retries=1, timeout_s=_REDIS_TIMEOUT_S)
+    redis = connect(
+        redis_url_of(settings),
+        access=RedisAccess.of(settings),
+        retries=1,
+        timeout_s=_REDIS_TIMEOUT_S,
+    )
     ledger = Ledger(redis, settings, notify=lambda route: None)
     reader = FleetReader(ledger.backlog.state)
     return ExporterServer(settings.exporter_host, settings.exporter_port, reader)

@@ -56,7 +56,10 @@ def worker(
         str, typer.Option("--slot", help="Its device share: cpu:0, gpu:0, train@cpu, all@gpu:1.")
     ] = "cpu:0",
     name: Annotated[
-        str, typer.Option("--name", help="Its name, new at each start; made where it is missing.")
+        str,
+        typer.Option(
+            "--name", envvar="SEQD_WORKER", help="Its name; one is made where it is missing."
+        ),
     ] = "",
     alive: Annotated[
         bool, typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here.")

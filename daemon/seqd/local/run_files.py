@@ -12,10 +12,15 @@ from pathlib import Path
 HEARTBEAT = "heartbeat"
 DRAINING = "draining"
 DEVICE_FAULT = "device-fault"
+CORDONED = "cordoned"
 TRACE = "trace"
+READINESS = "readiness"
 
 #: Behind `heartbeat` release 0.2.0 put a process, while it wrote the file.
-_FILE = re.compile(rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{TRACE})")
+_FILE = re.compile(
+    rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE}"
+    rf"|{READINESS}(?:\.new)?)"
+)
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
 #: processes and its clock may be others than ours, for the folder may be shared: so it is a day, on
@@ -33,9 +38,15 @@ class RunFolder:
         """Return the path of a file of a worker."""
         return self.path / f"{worker.replace('/', '_')}.{kind}"
 
+    def workers(self) -> list[str]:
+        """Return the workers that have a heartbeat here, of all hosts that share the folder."""
+        ending = f".{HEARTBEAT}"
+        return sorted(path.name.removesuffix(ending) for path in self.path.glob(f"*{ending}"))
+
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        for kind in (HEARTBEAT, DRAINING, DEVICE_FAULT, TRACE):
+        kinds = (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE, READINESS, f"{READINESS}.new")
+        for kind in kinds:
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 

@@ -52,6 +52,7 @@ from seqd.worker.logs import (
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.rates import RateMeter
+from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
     DeviceStatus,
@@ -100,6 +101,7 @@ class WorkLoop:
         self._ingest = Ingest(context, settings)
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
+        self._readiness = ReadinessNotes(context, settings)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
@@ -108,13 +110,17 @@ class WorkLoop:
         """
         _tune_garbage_collector()
         self._claim_device()
+        self._readiness.look()
+        self._readiness.write(self._state)
         # Of a child that died while Redis was away, when the parent could not release it.
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
-        for route in self._context.routes:
-            task, _, name = route.partition(".")
-            if task != "train" and self._context.store.versions(name):
+        for name in self._readiness.serving_order():
+            if self._context.store.versions(name):
                 self._load(name)
+                self._readiness.write(self._state)
+        self._readiness.newly_in_service()  # all of them have just been loaded, or tried
+        self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
         self._context.leases.start(self._on_heartbeat)
         if self._device.is_raised():
@@ -146,6 +152,7 @@ class WorkLoop:
         is_idle = True
         while not context.drain.is_raised():
             self._try_unfit_again()
+            self._warm_up_required()
             began = monotonic()
             claim = self._resumed_ingest() or self._claim()
             if claim is None:
@@ -224,7 +231,8 @@ class WorkLoop:
             )
 
     def publish_status(self) -> None:
-        """Publish what this worker is doing."""
+        """Publish what this worker is doing: to probes, and then to the fleet."""
+        self._readiness.write(self._state)
         self._context.ledger.fleet.publish_worker(self.status())
 
     def status(self) -> WorkerStatus:
@@ -341,6 +349,25 @@ class WorkLoop:
                 log.info("fit again for model=%s@%d", name, version)
                 fitness.reopen(name, version)
 
+    def _warm_up_required(self) -> None:
+        """Load what has come into service of the models that this worker must have warm."""
+        if not self._readiness.has_new():
+            return
+        for name in self._readiness.newly_in_service():
+            with self._context.leases.watching():
+                self._load(name)
+        self._warn_of_cold()
+        self._readiness.write(self._state)
+
+    def _warn_of_cold(self) -> None:
+        cold = self._readiness.cold()
+        if cold:
+            log.warning(
+                "required, and not in memory: %s. Either it is unfit, or SEQD_MODEL_CACHE_BYTES is "
+                "too small for all that is required",
+                ", ".join(cold),
+            )
+
     def _has_new_versions(self) -> bool:
         """Return True when a version has come into the store that another process published."""
         if not self._context.fitness.refresh(0.0):
@@ -359,7 +386,8 @@ class WorkLoop:
             or lacks_any(self._context.ledger.fleet.catalog(), fitness.versions())
         ):
             self._publish_versions()
-        if fitness.due() and self._state is WorkerState.READY:
+        is_due = fitness.due() or self._readiness.has_new()
+        if is_due and self._state is WorkerState.READY:
             self._context.ledger.work.wake(self._context.routes[0])
 
     def _publish_fitness(self) -> None:
@@ -368,6 +396,7 @@ class WorkLoop:
 
     def _publish_versions(self) -> None:
         """Publish what has changed in the store, for the others and for clients."""
+        self._readiness.look()
         self._publish_fitness()
         if not self._context.fitness.is_away():  # else they come back, and jobs wait for them
             self._is_unpublished = not log_and_continue(

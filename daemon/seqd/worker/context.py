@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -168,12 +168,19 @@ class ModelCache:
     """
 
     def __init__(
-        self, registry: Registry, store: ModelStore, device: Device, budget_bytes: int
+        self,
+        registry: Registry,
+        store: ModelStore,
+        device: Device,
+        budget_bytes: int,
+        required: Collection[str] = (),
     ) -> None:
+        """The models of `required` are unloaded only when no other is left."""
         self._registry = registry
         self._store = store
         self._device = device
         self._budget_bytes = budget_bytes
+        self._required = frozenset(required)
         self._loaded: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
 
     def get(self, name: str, version: int) -> LoadedModel:
@@ -231,8 +238,13 @@ class ModelCache:
             held_bytes = sum(model.memory_bytes for model in self._loaded.values())
             if held_bytes + wanted_bytes <= self._budget_bytes:
                 return
-            (name, version), _ = self._loaded.popitem(last=False)
+            name, version = self._next_to_go()
+            del self._loaded[name, version]
             log.info("unloaded model=%s@%d", name, version)
+
+    def _next_to_go(self) -> tuple[str, int]:
+        others = (key for key in self._loaded if key[0] not in self._required)
+        return next(others, next(iter(self._loaded)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +373,13 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     registry = Registry.load(settings)
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
-    cache = ModelCache(registry, store, identity.device, settings.model_cache_bytes)
+    cache = ModelCache(
+        registry,
+        store,
+        identity.device,
+        settings.model_cache_bytes,
+        required=settings.required_models,
+    )
     return WorkerContext(
         identity=identity,
         routes=routes,

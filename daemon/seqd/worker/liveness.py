@@ -11,13 +11,14 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep, time
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 from seqd.ledger.work import Death
+from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
+from seqd.local.probes import liveness
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
@@ -26,35 +27,8 @@ from seqd.worker.logs import log_and_continue
 
 log = logging.getLogger(__name__)
 
-#: Bytes of the file, which are written in place: that takes no space on a disk that is full.
-_FILE_BYTES: Final = 64
-
 #: Seconds between two lines in the log on a file that cannot be written.
 WARN_EVERY_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """One heartbeat. Two are equal only if they are the same one."""
-
-    #: 0 where the disk had no room to say which process.
-    pid: int
-    #: On the monotonic clock, which all processes of a machine share, and no other machine does.
-    at_s: float
-
-    @classmethod
-    def now(cls) -> Self:
-        """Return a heartbeat of this process."""
-        return cls(os.getpid(), monotonic())
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Return what `str` wrote."""
-        pid, at_s = text.split()
-        return cls(int(pid), float(at_s))
-
-    def __str__(self) -> str:
-        return f"{self.pid} {self.at_s}"
 
 
 class Heartbeats(Protocol):
@@ -129,16 +103,7 @@ class HeartbeatFile:
 
     def last(self) -> Heartbeat | None:
         """Return the last heartbeat; None before the first one and after the worker's end."""
-        try:
-            with self.path.open("rb") as file:
-                text = file.read(_FILE_BYTES).decode("ascii", errors="replace")
-                written_s = os.fstat(file.fileno()).st_mtime
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            return Heartbeat.parse(text)
-        except ValueError:  # the disk had no room for it
-            return Heartbeat(0, monotonic() - (time() - written_s))
+        return read_heartbeat(self.path)
 
     def written_s(self) -> float | None:
         """Return when it was last written, on the file system's clock; None where it is missing."""
@@ -155,7 +120,7 @@ class HeartbeatFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.pwrite(descriptor, str(heartbeat).ljust(_FILE_BYTES).encode(), 0)
+            os.pwrite(descriptor, str(heartbeat).ljust(FILE_BYTES).encode(), 0)
         except OSError:
             # An empty file and its time need no room.
             os.ftruncate(descriptor, 0)
@@ -189,22 +154,9 @@ def _repeat(beat: Callable[[], None], every_s: float, name: str) -> None:
 
 
 def liveness_of(settings: Settings, worker: str) -> tuple[bool, str]:
-    """Return whether a worker of this machine lives, and a sentence for a person.
-
-    It does while its last heartbeat is at most `lease_s` old: later its work is another's anyway.
-    """
-    heartbeat = HeartbeatFile(settings, worker).last()
-    if heartbeat is None:
-        return False, (
-            f"No worker {worker} has a heartbeat in {RunFolder(settings.data_dir).path}: it has "
-            "not started yet, it has ended, or it has another SEQD_DATA_DIR or --name."
-        )
-    age_s = monotonic() - heartbeat.at_s
-    process = f", process {heartbeat.pid}" if heartbeat.pid else ""
-    said = f"Worker {worker}{process}, heartbeat {age_s:.1f} s ago"
-    if 0 <= age_s <= settings.lease_s:
-        return True, f"{said}."
-    return False, f"{said}; allowed: {settings.lease_s:g} s (SEQD_LEASE_S)."
+    """Return whether a worker of this machine lives, and a sentence for a person."""
+    answer = liveness(RunFolder(settings.data_dir), worker, settings.lease_s)
+    return answer.is_yes, answer.sentence
 
 
 class Watchdog(PeriodicTask):

@@ -22,6 +22,7 @@ from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
 from seqd.local.redis_access import RedisAccess
+from seqd.local.run_files import READINESS, RunFolder
 from seqd.local.slots import Slot
 from seqd.models.registry import Registry
 from seqd.settings import Settings, load_settings
@@ -108,6 +109,7 @@ class Node:
         self._drain = DrainFlag(settings, identity.name)
         self._device = DeviceFlag(settings, identity.name)
         self._heartbeat = HeartbeatFile(settings, identity.name)
+        self._readiness = RunFolder(settings.data_dir).file(identity.name, READINESS)
         self._registry = Registry.load(settings)
         self._store = open_store(settings, self._registry)
         self._routes = runnable_routes(identity.slot, self._registry.models)
@@ -158,6 +160,7 @@ class Node:
         self._drain.lower()
         self._device.lower()
         self._heartbeat.remove()
+        self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
         self._outage.limit_s = 0.0
 
@@ -200,6 +203,7 @@ class Node:
             self._deletion_cost.close()
         self._device.lower()
         self._heartbeat.remove()
+        self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
@@ -225,6 +229,8 @@ class Node:
 
         It is called before the next child is started, so nothing of that one's.
         """
+        # Whatever it could run, it does not run now. Its successor says so anew.
+        log_and_continue("readiness not removed", lambda: self._readiness.unlink(missing_ok=True))
         if exit_code == 0 and self._drain.is_raised():
             return
         name = self._identity.name

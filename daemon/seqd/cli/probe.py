@@ -1,0 +1,159 @@
+"""`seqd probe`: whether a worker of this machine lives, is ready, or has a model warm.
+
+It reads files and asks no Redis. `quick_probe` answers its plain forms at less cost.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.escaping import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from seqd.local.probes import Answer, AskedModel
+    from seqd.local.run_files import RunFolder
+
+app = typer.Typer(
+    help="Probe a worker of this machine: exit 0 for yes, 1 for no. Asks no Redis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+_Name = Annotated[
+    str,
+    typer.Option(
+        "--name",
+        envvar="SEQD_WORKER",
+        help="The name that the worker was started with; else all workers of this host are asked.",
+    ),
+]
+_DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", envvar="SEQD_DATA_DIR", help="The worker's folder of data."),
+]
+
+
+@app.command()
+def live(name: _Name = "", data_dir: _DataDir = None, as_json: options.Json = False) -> None:
+    """Say whether the worker lives: it has given a sign of life within SEQD_LEASE_S.
+
+    For a liveness probe: who is not alive has to be started again.
+    """
+    from seqd.local.probes import liveness
+
+    folder = _folder(data_dir)
+    _say(
+        "live",
+        name,
+        folder,
+        lambda worker: liveness(folder, worker, _lease_s(folder, worker)),
+        as_json,
+    )
+
+
+@app.command()
+def ready(
+    name: _Name = "",
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models",
+            help="Models that must be warm, joined by commas, such as imdb_lstm,markov@3; else "
+            "those of the worker's SEQD_REQUIRED_MODELS.",
+        ),
+    ] = None,
+    data_dir: _DataDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say whether the worker takes work and has its models warm: loaded, and run once.
+
+    For a readiness probe and a startup probe. It is no while a worker starts, drains, or has a
+    sick device.
+    """
+    asked = None if models is None else _asked(models.split(","))
+    _say_readiness("ready", name, data_dir, asked, as_json)
+
+
+@app.command()
+def model(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="A model, such as imdb_lstm, or one version of it: imdb_lstm@3."
+        ),
+    ],
+    name: _Name = "",
+    data_dir: _DataDir = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say whether the worker can run this model now, without loading it first."""
+    _say_readiness("model", name, data_dir, _asked([model]), as_json)
+
+
+def _say_readiness(
+    probe: str,
+    name: str,
+    data_dir: Path | None,
+    asked: "list[AskedModel] | None",
+    as_json: bool,
+) -> None:
+    from seqd.local.probes import readiness
+
+    folder = _folder(data_dir)
+
+    def ask(worker: str) -> "Answer":
+        return readiness(folder, worker, _lease_s(folder, worker), asked)
+
+    _say(probe, name, folder, ask, as_json)
+
+
+def _folder(data_dir: Path | None) -> "RunFolder":
+    from seqd.local.run_files import RunFolder
+
+    return RunFolder(options.read_settings().data_dir if data_dir is None else data_dir)
+
+
+def _lease_s(folder: "RunFolder", name: str) -> float:
+    """Return by how much a heartbeat may be old: as the worker says, or else as the settings do."""
+    from seqd.local.readiness import read_readiness
+    from seqd.local.run_files import READINESS
+
+    said = read_readiness(folder.file(name, READINESS))
+    return options.read_settings().lease_s if said is None else said.lease_s
+
+
+def _asked(texts: list[str]) -> "list[AskedModel]":
+    from seqd.local.probes import asked_model
+
+    try:
+        return [asked_model(text.strip()) for text in texts if text.strip()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _say(
+    probe: str, name: str, folder: "RunFolder", ask: "Callable[[str], Answer]", as_json: bool
+) -> None:
+    from seqd.local.probes import all_of_host
+
+    if name:
+        answer = ask(name)
+    else:
+        answer = all_of_host(folder, lambda worker: _lease_s(folder, worker), ask)
+    if as_json:
+        import json
+
+        said = {
+            "probe": probe,
+            "worker": name or None,
+            "ok": answer.is_yes,
+            "reason": answer.sentence,
+        }
+        typer.echo(json.dumps(said))
+    else:
+        typer.echo(printable(answer.sentence), err=not answer.is_yes)
+    raise typer.Exit(0 if answer.is_yes else 1)

@@ -1,0 +1,99 @@
+"""The compose files, as Docker Compose itself reads them, and what each container may do."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy_files import COMPOSE_FILES, Document, documents, run, services
+
+
+def compose() -> tuple[str, ...]:
+    """Return how Compose is called here, or skip: the check needs no daemon."""
+    alone, docker = shutil.which("docker-compose"), shutil.which("docker")
+    if alone:
+        return (alone,)
+    if docker and run("docker", "compose", "version").returncode == 0:
+        return (docker, "compose")
+    pytest.skip("Docker Compose is not installed here; `apt-get install docker-compose`")
+
+
+def read(folder: Path, *files: Path) -> Document:
+    """Return the files as Compose merges them; it refuses what its schema does not have."""
+    named = [word for file in files for word in ("-f", str(file))]
+    done = run(
+        *compose(), *named, "--profile", "cli", "config",
+        env={"PATH": "/usr/bin:/bin", "HOME": str(folder), "STACK_SECRETS": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    merged = yaml.safe_load(done.stdout)
+    assert isinstance(merged, dict)
+    return merged
+
+
+def test_compose_reads_the_stack_of_one_machine(tmp_path: Path) -> None:
+    stack = read(tmp_path, COMPOSE_FILES[0])
+
+    assert set(stack["services"]) == {"redis", "worker", "trainer", "exporter", "cli"}
+    assert stack["services"]["worker"]["deploy"]["replicas"] == 2
+    assert stack["services"]["worker"]["stop_grace_period"] == "45s"
+
+
+def test_compose_reads_the_stack_with_one_container_a_gpu(tmp_path: Path) -> None:
+    stack = read(tmp_path, *COMPOSE_FILES)["services"]
+
+    devices = [
+        device["device_ids"]
+        for service in stack.values()
+        for device in service.get("deploy", {})
+        .get("resources", {})
+        .get("reservations", {})
+        .get("devices", ())
+    ]
+    assert devices == [["0"], ["1"]]
+    assert stack["worker"]["deploy"]["replicas"] == 0
+    for name in ("gpu-0", "gpu-1"):
+        assert stack[name]["image"] == "seqd:gpu"
+        assert stack[name]["read_only"] and stack[name]["cap_drop"] == ["ALL"]
+        assert stack[name]["secrets"] == [{"source": "worker-url", "target": "seqd_redis_url"}]
+
+
+def test_compose_refuses_a_word_that_is_none(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(COMPOSE_FILES[0].read_text().replace("stop_grace_period", "stop_grace_time"))
+
+    done = run(*compose(), "-f", str(wrong), "config", "-q")
+
+    assert done.returncode != 0
+    assert "stop_grace_time" in done.stderr
+
+
+def test_each_container_is_closed(tmp_path: Path) -> None:
+    stack = read(tmp_path, *COMPOSE_FILES)["services"]
+
+    for name, service in stack.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not service["user"].startswith("0"), name
+        assert "privileged" not in service, name
+        for port in service.get("ports", ()):
+            assert port["host_ip"] == "127.0.0.1", name
+
+
+def test_no_password_is_in_a_variable_or_a_command() -> None:
+    for where, service in services():
+        said = str(service.get("environment", "")) + str(service.get("command", ""))
+        assert "://" not in said, where
+        assert "requirepass" not in said, where
+
+
+def test_redis_keeps_what_it_acknowledged_and_evicts_nothing() -> None:
+    command = documents(COMPOSE_FILES[0])[0]["services"]["redis"]["command"]
+    given = dict(zip(command[1::2], command[2::2], strict=True))
+
+    assert given["--appendonly"] == "yes"
+    assert given["--maxmemory-policy"] == "noeviction"
+    assert given["--maxmemory"]
+    assert given["--aclfile"] == "/run/secrets/users.acl"

@@ -1,0 +1,245 @@
+"""The Kubernetes files: built by kustomize, held against the schemas of the API and of the CRDs.
+
+`schemas/` has those of KEDA's and of the Prometheus Operator's kinds, and where they are from.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from deploy_files import DOCKER, OVERLAYS, Document, documents, labels_match, run, tool
+from seqd.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+#: The oldest and the newest Kubernetes that the files are for; DRA as it is used is of 1.34.
+VERSIONS = ("1.34", "1.37")
+
+#: A worker ends within this, as its guide says.
+DRAIN_S = 35
+
+WORKLOADS = ("Deployment", "StatefulSet")
+CUSTOM = ("ScaledObject", "ServiceMonitor")
+
+
+@cache
+def built(overlay: str) -> list[Document]:
+    """Return what `kubectl apply -k` would send."""
+    done = run(tool("kustomize", "kustomize"), "build", str(DOCKER / "k8s" / "overlays" / overlay))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Document]:
+    return [one for one in built(overlay) if one["kind"] in kinds]
+
+
+def named(overlay: str, kind: str, name: str) -> Document:
+    (found,) = [one for one in of_kind(overlay, kind) if one["metadata"]["name"] == name]
+    return found
+
+
+def pod_of(workload: Document) -> Document:
+    pod: Document = workload["spec"]["template"]["spec"]
+    return pod
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_object_is_as_the_api_wants_it(overlay: str, version: str) -> None:
+    validator = pytest.importorskip(
+        "kubernetes_validate", reason="pip install 'seqd[deploy]'", exc_type=ImportError
+    )
+
+    for document in built(overlay):
+        if document["kind"] not in CUSTOM:
+            validator.validate(document, version, strict=True)
+
+
+def test_a_field_that_the_api_does_not_have_is_found() -> None:
+    validator = pytest.importorskip(
+        "kubernetes_validate", reason="pip install 'seqd[deploy]'", exc_type=ImportError
+    )
+    wrong = {**named("cpu", "PodDisruptionBudget", "seqd-serving")}
+    wrong["spec"] = {**wrong["spec"], "maxUnavailible": 1}
+
+    with pytest.raises(validator.ValidationError, match="maxUnavailible"):
+        validator.validate(wrong, VERSIONS[0], strict=True)
+
+
+def crd_validator(kind: str) -> Draft202012Validator:
+    """Return the schema of a custom resource, which then refuses what it does not know."""
+    (path,) = (Path(__file__).parent / "schemas").glob(f"*-{kind.lower()}.json")
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    for part in (schema, *schema["$defs"].values()):
+        if "properties" in part:
+            part["additionalProperties"] = False
+    return Draft202012Validator(schema)
+
+
+def faults_of(document: Document) -> list[str]:
+    found = crd_validator(document["kind"]).iter_errors(document)
+    return [f"{'/'.join(map(str, error.path))}: {error.message}" for error in found]
+
+
+def test_each_custom_object_is_as_its_crd_wants_it() -> None:
+    checked = of_kind("cpu", *CUSTOM)
+
+    assert sorted(one["kind"] for one in checked) == sorted(CUSTOM)
+    assert [fault for document in checked for fault in faults_of(document)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "found"),
+    [
+        ("ScaledObject", {"cooldownPerod": 300}, "'cooldownPerod' was unexpected"),
+        ("ScaledObject", {"minReplicaCount": "none"}, "'none'"),
+        ("ScaledObject", {"fallback": {"replicas": 2}}, "fallback"),
+        ("ServiceMonitor", {"endpoint": []}, "'endpoint' was unexpected"),
+    ],
+)
+def test_what_a_crd_does_not_have_is_found(
+    kind: str, changed: dict[str, object], found: str
+) -> None:
+    (document,) = of_kind("cpu", kind)
+
+    faults = faults_of({**document, "spec": {**document["spec"], **changed}})
+
+    assert faults and found in str(faults)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_pod_is_what_the_restricted_standard_allows(overlay: str) -> None:
+    for workload in of_kind(overlay, *WORKLOADS):
+        pod = pod_of(workload)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] == 10_001
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert pod["enableServiceLinks"] is False
+        kinds = {key for volume in pod["volumes"] for key in volume} - {"name"}
+        assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
+            assert "memory" in container["resources"]["limits"]
+    namespace = named(overlay, "Namespace", "seqd")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_worker_has_the_time_to_end(overlay: str) -> None:
+    goes_on_s = Settings.model_fields.get("drain_s")
+    least_s = DRAIN_S + (0 if goes_on_s is None else goes_on_s.default)
+
+    for name, kind in (("seqd-serving", "Deployment"), ("seqd-training", "StatefulSet")):
+        pod = pod_of(named(overlay, kind, name))
+        assert pod["terminationGracePeriodSeconds"] >= least_s
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_serving_pods_have_a_token_and_it_patches_pods_alone(overlay: str) -> None:
+    tokens = {
+        workload["metadata"]["name"]: pod_of(workload)["automountServiceAccountToken"]
+        for workload in of_kind(overlay, *WORKLOADS)
+    }
+
+    assert tokens == {"seqd-serving": True, "seqd-training": False, "seqd-exporter": False}
+    (role,) = of_kind(overlay, "Role")
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+    (binding,) = of_kind(overlay, "RoleBinding")
+    account = pod_of(named(overlay, "Deployment", "seqd-serving"))["serviceAccountName"]
+    assert [subject["name"] for subject in binding["subjects"]] == [account]
+    assert not of_kind(overlay, "ClusterRole", "ClusterRoleBinding")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_each_selector_selects_the_pods_that_it_means(overlay: str) -> None:
+    labels = {
+        workload["metadata"]["name"]: workload["spec"]["template"]["metadata"]["labels"]
+        for workload in of_kind(overlay, *WORKLOADS)
+    }
+
+    def selected(selector: Document) -> list[str]:
+        return [name for name, has in labels.items() if labels_match(selector, has)]
+
+    for budget in of_kind(overlay, "PodDisruptionBudget"):
+        assert selected(budget["spec"]["selector"]["matchLabels"]) == [budget["metadata"]["name"]]
+    for service in of_kind(overlay, "Service"):
+        assert selected(service["spec"]["selector"]) == [service["metadata"]["name"]]
+    for policy in of_kind(overlay, "NetworkPolicy"):
+        name, found = (
+            policy["metadata"]["name"],
+            selected(policy["spec"]["podSelector"].get("matchLabels", {})),
+        )
+        assert found == (list(labels) if name == "seqd" else [name])
+    (monitor,) = of_kind(overlay, "ServiceMonitor")
+    service = named(overlay, "Service", "seqd-exporter")
+    assert labels_match(monitor["spec"]["selector"]["matchLabels"], service["metadata"]["labels"])
+    assert {one["port"] for one in monitor["spec"]["endpoints"]} == (
+        {port["name"] for port in service["spec"]["ports"]}
+    )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_autoscaler_takes_no_figure_for_no_work(overlay: str) -> None:
+    (scaled,) = of_kind(overlay, "ScaledObject")
+
+    for trigger in scaled["spec"]["triggers"]:
+        assert trigger["metadata"]["ignoreNullValues"] == "false"
+        assert trigger["metadata"]["activationThreshold"] == "0"
+        # KEDA's fallback is for average values alone.
+        assert trigger["metricType"] == "AverageValue"
+    assert scaled["spec"]["fallback"]["replicas"] >= 1
+    # Else it takes busy pods away while nothing is known.
+    assert scaled["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher"
+    assert scaled["spec"]["minReplicaCount"] == 0
+    target = named(overlay, "Deployment", scaled["spec"]["scaleTargetRef"]["name"])
+    assert "replicas" not in target["spec"]
+
+
+def test_each_query_is_one_that_prometheus_understands(tmp_path: Path) -> None:
+    (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
+    queries = [trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"]]
+    rules = tmp_path / "rules.yaml"
+    asked = [{"record": f"asked{at}", "expr": query} for at, query in enumerate(queries)]
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": asked}]}))
+
+    done = run(tool("promtool", "prometheus"), "check", "rules", str(rules))
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_gpu_is_asked_for_by_the_device_plugin_or_by_a_claim() -> None:
+    for overlay, kind, name in [
+        (overlay, kind, name)
+        for overlay in ("gpu", "gpu-dra")
+        for kind, name in (("Deployment", "seqd-serving"), ("StatefulSet", "seqd-training"))
+    ]:
+        pod = pod_of(named(overlay, kind, name))
+        (container,) = pod["containers"]
+        assert container["image"] == "seqd:gpu"
+        assert container["args"][-1].endswith("gpu:0")
+        limits = container["resources"]["limits"]
+        claims = container["resources"].get("claims", [])
+        if overlay == "gpu":
+            assert limits["nvidia.com/gpu"] == "1" and not claims
+        else:
+            assert "nvidia.com/gpu" not in limits
+            (claim,) = pod["resourceClaims"]
+            assert claims == [{"name": claim["name"]}]
+            template = named(overlay, "ResourceClaimTemplate", claim["resourceClaimTemplateName"])
+            (request,) = template["spec"]["spec"]["devices"]["requests"]
+            assert request["exactly"]["count"] == 1
+    for overlay in ("gpu", "gpu-dra"):
+        exporter = pod_of(named(overlay, "Deployment", "seqd-exporter"))
+        assert exporter["containers"][0]["image"] == "seqd:cpu"

@@ -1,0 +1,223 @@
+"""What a probe answers, from the files of a worker: made here, by real workers elsewhere."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from seqd.local.heartbeat import Heartbeat
+from seqd.local.probes import AskedModel, asked_model, liveness, readiness
+from seqd.local.readiness import (
+    ModelReadiness,
+    Readiness,
+    Unfitness,
+    read_readiness,
+    write_readiness,
+)
+from seqd.local.run_files import (
+    CORDONED,
+    DRAINING,
+    HEARTBEAT,
+    LEFT_BEHIND_S,
+    READINESS,
+    RunFolder,
+)
+
+LEASE_S = 30.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path)
+
+
+def says(folder: RunFolder, **changed: object) -> Readiness:
+    """Have worker w1 give a sign of life, and say how it is."""
+    path = folder.file("w1", HEARTBEAT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(Heartbeat.now()))
+    fields: dict[str, object] = {
+        "pid": 7,
+        "state": "ready",
+        "lease_s": LEASE_S,
+        "required": ("echo",),
+        "models": {
+            "echo": ModelReadiness(serves=True, trains=False, in_service=2, loaded=(1, 2)),
+            "tutor": ModelReadiness(serves=False, trains=True, in_service=None, loaded=()),
+        },
+        "unfit": (),
+    }
+    said = Readiness(**(fields | changed))  # type: ignore[arg-type]
+    write_readiness(folder.file("w1", READINESS), said)
+    return said
+
+
+def answer(folder: RunFolder, *models: str) -> tuple[bool, str]:
+    asked = [asked_model(text) for text in models] if models else None
+    said = readiness(folder, "w1", LEASE_S, asked)
+    return said.is_yes, said.sentence
+
+
+def test_what_a_worker_writes_is_what_a_probe_reads(folder: RunFolder) -> None:
+    said = says(folder, unfit=(Unfitness("echo", 3, "damaged", "weights.bin is cut"),))
+
+    assert read_readiness(folder.file("w1", READINESS)) == said
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "7", "null", '{"pid": "a"}', '{"models": {"echo": 1}}', "\ud800"]
+)
+def test_a_file_that_makes_no_sense_is_no_readiness(folder: RunFolder, text: str) -> None:
+    says(folder)
+    folder.file("w1", READINESS).write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    assert answer(folder) == (
+        False,
+        "Worker w1 is starting: it has not said yet what it can run.",
+    )
+
+
+def test_a_field_of_a_later_release_is_ignored(folder: RunFolder) -> None:
+    says(folder)
+    path = folder.file("w1", READINESS)
+    later = json.loads(path.read_text())
+    later["cordoned"] = True
+    later["models"]["echo"]["rate"] = 7.5
+    path.write_text(json.dumps(later))
+
+    assert answer(folder) == (True, "Worker w1 is ready; warm: echo@2.")
+
+
+def test_a_worker_is_ready_with_the_models_that_it_requires_warm(folder: RunFolder) -> None:
+    says(folder)
+
+    assert answer(folder) == (True, "Worker w1 is ready; warm: echo@2.")
+    assert answer(folder, "echo@1", "tutor") == (
+        True,
+        "Worker w1 is ready; warm: echo@1, tutor (trains).",
+    )
+
+
+def test_a_worker_that_requires_no_model_is_ready_when_it_takes_work(folder: RunFolder) -> None:
+    says(folder, required=())
+
+    assert answer(folder) == (True, "Worker w1 is ready.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked", "reason"),
+    [
+        ({"state": "starting"}, (), "is starting; loaded: echo@1, echo@2."),
+        ({"state": "draining"}, (), "is draining; loaded: echo@1, echo@2."),
+        (
+            {},
+            ("echo@3",),
+            "is not ready for echo@3: version 3 is not loaded; loaded: echo@1, echo@2.",
+        ),
+        ({}, ("other",), "has no model other; it has: echo, tutor."),
+        ({"required": ("other",)}, (), "has no model other; it has: echo, tutor."),
+        (
+            {"unfit": (Unfitness("echo", 2, "damaged", "weights.bin is cut"),)},
+            ("echo",),
+            "is not ready for echo: damaged: weights.bin is cut.",
+        ),
+        (
+            {"unfit": (Unfitness("tutor", None, "unwritable", "the disk is full"),)},
+            ("tutor",),
+            "is not ready for tutor: unwritable: the disk is full.",
+        ),
+        (
+            {"unfit": (Unfitness("tutor", 9, "device_fault", "CUDA error 719"),)},
+            ("echo",),
+            "claims nothing: CUDA error 719.",
+        ),
+        (
+            {"models": {"echo": ModelReadiness(True, False, None, ())}},
+            ("echo",),
+            "is not ready for echo: its store has no version of it.",
+        ),
+    ],
+)  # fmt: skip
+def test_a_worker_that_is_not_ready_says_why(
+    folder: RunFolder, changed: dict[str, object], asked: tuple[str, ...], reason: str
+) -> None:
+    says(folder, **changed)
+
+    assert answer(folder, *asked) == (False, f"Worker w1 {reason}")
+
+
+def test_a_version_that_is_unfit_leaves_another_ready(folder: RunFolder) -> None:
+    says(folder, unfit=(Unfitness("echo", 2, "damaged", "weights.bin is cut"),))
+
+    assert answer(folder, "echo@1") == (True, "Worker w1 is ready; warm: echo@1.")
+
+
+def test_a_worker_that_was_asked_to_end_is_not_ready(folder: RunFolder) -> None:
+    says(folder)
+    folder.file("w1", DRAINING).touch()
+
+    assert answer(folder) == (False, "Worker w1 was asked to end, and claims nothing more.")
+
+
+def test_a_worker_that_is_cordoned_is_not_ready_and_alive(folder: RunFolder) -> None:
+    says(folder)
+    folder.file("w1", CORDONED).write_text("a rule of an operator")
+
+    assert answer(folder) == (False, "Worker w1 is cordoned, and claims nothing.")
+    assert liveness(folder, "w1", LEASE_S).is_yes
+
+
+def test_who_gives_no_sign_of_life_is_not_ready_whatever_its_file_says(folder: RunFolder) -> None:
+    says(folder)
+    beat = Heartbeat(7, Heartbeat.now().at_s - LEASE_S - 1)
+    folder.file("w1", HEARTBEAT).write_text(str(beat))
+
+    is_ready, said = answer(folder)
+    assert not is_ready
+    assert re.fullmatch(
+        r"Worker w1, process 7, heartbeat 3[1-9]\.\d s ago; allowed: 30 s \(SEQD_LEASE_S\)\.", said
+    )
+    folder.file("w1", HEARTBEAT).unlink()
+    assert answer(folder) == (False, liveness(folder, "w1", LEASE_S).sentence)
+    assert answer(folder)[1].startswith(f"No worker w1 has a heartbeat in {folder.path}: ")
+
+
+@pytest.mark.parametrize("text", ["", "Echo", "echo@", "echo@x", "echo@-1", "echo@1@2", "../echo"])
+def test_what_is_no_model_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no model; allowed: a name, or name@3"):
+        asked_model(text)
+
+
+def test_a_model_is_asked_for_with_a_version_or_without() -> None:
+    assert asked_model("echo") == AskedModel("echo")
+    assert asked_model("echo@0") == AskedModel("echo", 0)
+
+
+def test_where_the_file_cannot_be_written_no_old_one_is_left(folder: RunFolder) -> None:
+    said = says(folder)
+    path = folder.file("w1", READINESS)
+    path.with_name(f"{path.name}.new").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        write_readiness(path, said)
+
+    assert not path.exists()
+
+
+def test_the_file_goes_with_the_others_of_its_worker(folder: RunFolder) -> None:
+    says(folder)
+    path = folder.file("w1", READINESS)
+    path.with_name(f"{path.name}.new").touch()
+    now_s = path.stat().st_mtime
+
+    assert folder.remove_left_behind(now_s + LEFT_BEHIND_S - 60) == []
+    for file in folder.path.iterdir():
+        os.utime(file, (now_s, now_s))
+    assert folder.remove_left_behind(now_s + LEFT_BEHIND_S + 60) == ["w1"]
+
+    assert list(folder.path.iterdir()) == []
+    says(folder)
+    folder.remove_files_of("w1")
+    assert list(folder.path.iterdir()) == []
