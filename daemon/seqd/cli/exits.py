@@ -4,8 +4,8 @@
     1    a job failed, a plugin broke its contract: nothing that the caller could mend
     2    the caller can mend it: a wrong option, file or parameter, items without a result, a
          damaged model, a full Redis
-    75   Redis was away for too long while the command waited for a job, which goes on
-         (EX_TEMPFAIL)
+    75   Redis was away for too long while the command waited for a job, or a worker had not drained
+         in the time given: it goes on (EX_TEMPFAIL)
     78   a worker's settings are wrong (EX_CONFIG); no restart can mend that
     130  Ctrl-C
 

@@ -13,6 +13,7 @@ from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
+    from seqd.ledger.cordons import Cordons
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.ranges import Ranges
@@ -63,6 +64,13 @@ class Ledger:
         from seqd.ledger.ranges import Ranges
 
         return Ranges(self.redis, self._scripts, self._settings, self._notify)
+
+    @cached_property
+    def cordons(self) -> "Cordons":
+        """The operators' rules on workers, which few clients import."""
+        from seqd.ledger.cordons import Cordons
+
+        return Cordons(self.redis, self._scripts, self.keys)
 
     @cached_property
     def inbox(self) -> "InboxStream":

@@ -12,10 +12,11 @@ from pathlib import Path
 HEARTBEAT = "heartbeat"
 DRAINING = "draining"
 DEVICE_FAULT = "device-fault"
+CORDONED = "cordoned"
 TRACE = "trace"
 
 #: Behind `heartbeat` release 0.2.0 put a process, while it wrote the file.
-_FILE = re.compile(rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{TRACE})")
+_FILE = re.compile(rf"(.+)\.(?:{HEARTBEAT}(?:\.\d+)?|{DRAINING}|{DEVICE_FAULT}|{CORDONED}|{TRACE})")
 
 #: Seconds without a heartbeat, after which a worker's files count as left behind. Its host, its
 #: processes and its clock may be others than ours, for the folder may be shared: so it is a day, on
@@ -35,7 +36,7 @@ class RunFolder:
 
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
-        for kind in (HEARTBEAT, DRAINING, DEVICE_FAULT, TRACE):
+        for kind in (HEARTBEAT, DRAINING, DEVICE_FAULT, CORDONED, TRACE):
             with suppress(OSError):  # what is left goes a day later
                 self.file(worker, kind).unlink(missing_ok=True)
 

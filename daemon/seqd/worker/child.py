@@ -7,7 +7,7 @@ the environment that `node` set before it spawned the child.
 import gc
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 
 from billiard.process import current_process
@@ -30,6 +30,7 @@ from seqd.local.parent_death import die_with_parent
 from seqd.settings import Settings, load_settings
 from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext, open_context
+from seqd.worker.cordon import CordonFile, cordon_of, watch_file
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DeviceFlag, ignore_end_signals, start_anew
 from seqd.worker.faults import sentence_of, unfit_code
@@ -46,7 +47,7 @@ from seqd.worker.logs import (
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.training.train import TrainingRunner
-from seqd_schemas import SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
+from seqd_schemas import Cordon, SweepJob, TrainJob, UnfitCode, WorkerState, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class WorkLoop:
         self._is_unpublished = False
         self._wakeups = PassedOn(context)
         self._device = DeviceFlag(settings, context.identity.name)
+        self._cordon = CordonFile(settings, context.identity.name)
+        self._is_supervised = settings.supervised
         self._items = ItemRunner(context)
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
@@ -100,6 +103,7 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
+        watch_file(self._cordon, self.publish_status)
         self._context.registry.notify_worker_ready(self.status())
 
     def run_slice(self) -> None:
@@ -107,7 +111,7 @@ class WorkLoop:
         context = self._context
         ends_at = monotonic() + self._slice_s
         is_idle = True
-        while not context.drain.is_raised():
+        while context.may_claim():
             self._try_unfit_again()
             began = monotonic()
             claim = self._resumed_ingest() or self._claim()
@@ -130,8 +134,9 @@ class WorkLoop:
             if monotonic() >= ends_at and not self._ingest.has_kept:
                 self._notify_where_due()
                 break
-        if context.drain.is_raised():
+        if not context.may_claim():
             log_and_continue("kept ingests not released", self._ingest.release_kept)
+        if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
             self._notify_where_due()
             self._enter(WorkerState.DRAINING)
@@ -139,6 +144,8 @@ class WorkLoop:
             self._enter(WorkerState.READY)
             if is_idle:
                 self._wakeups.pass_on()
+            elif context.is_cordoned():
+                self._notify_where_due()
 
     def _has_read_range(self) -> bool:
         """Read a range of a file that another worker ingests, where there is nothing to compute."""
@@ -192,22 +199,35 @@ class WorkLoop:
         """Return this worker as it is now."""
         identity, fitness = self._context.identity, self._context.fitness
         now_ms = self._context.ledger.fleet.now_ms()
+        cordon = self._cordon_now(now_ms)
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
             tasks=identity.slot.tasks,
             host=identity.host,
             pid=os.getpid(),
-            state=self._state,
+            state=self._state if cordon is None else WorkerState.DRAINING,
             models_loaded=self._context.cache.names(),
             plugins=self._context.registry.statuses,
             versions=dict(fitness.versions()),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
+            labels=dict(identity.labels),
+            cordon=cordon,
+            supervised=self._is_supervised,
             seqd_version=__version__,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
         )
+
+    def _cordon_now(self, now_ms: int) -> Cordon | None:
+        if self._state is WorkerState.STARTING or not self._cordon.is_there():
+            return None
+        is_ending = self._context.drain.is_raised()
+        phase = "draining" if is_ending else "cordoned"
+        rule = self._cordon.rule()
+        # A full disk had no room for the rule: the file alone says that there is one.
+        return cordon_of(rule, phase) if rule else Cordon(phase=phase, since_ms=now_ms)
 
     def _run(self, claim: Claim) -> None:
         """Lead a claim to its commit, or release its units."""
@@ -371,7 +391,11 @@ def wakeup() -> None:
 def _open_loop() -> WorkLoop:
     if _child.loop is None:
         settings = load_settings()
-        loop = WorkLoop(open_context(settings, _open_deaths(settings)), settings)
+        cordon = CordonFile(settings, settings.worker)
+        context = replace(
+            open_context(settings, _open_deaths(settings)), is_cordoned=cordon.is_there
+        )
+        loop = WorkLoop(context, settings)
         loop.warm_up()
         _child.loop = loop
     return _child.loop

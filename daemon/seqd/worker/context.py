@@ -31,6 +31,7 @@ from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.serving import can_run
 from seqd.settings import Settings
+from seqd.targets import Place
 from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DrainFlag, GivesUpInDrain
@@ -59,6 +60,12 @@ class Identity:
     name: str
     slot: Slot
     host: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """What operators' rules know the worker by."""
+        return Place(self.name, self.slot.name, self.host, self.labels)
 
     @property
     def device(self) -> Device:
@@ -66,7 +73,7 @@ class Identity:
         return Device(slot=self.slot.name, kind=self.slot.kind, threads=self.slot.threads)
 
 
-def identify(slot: Slot, name: str = "") -> Identity:
+def identify(slot: Slot, name: str = "", labels: Mapping[str, str] | None = None) -> Identity:
     """Return the identity of the worker `name`, or of a new name. Raises InvalidSettings."""
     host = socket.gethostname()
     name = name or f"{slot.name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
@@ -75,7 +82,7 @@ def identify(slot: Slot, name: str = "") -> Identity:
             f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
             "no space, since it becomes part of a key."
         )
-    return Identity(name=name, slot=slot, host=host)
+    return Identity(name=name, slot=slot, host=host, labels=labels or {})
 
 
 def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
@@ -244,6 +251,8 @@ class WorkerContext:
     max_attempts: int
     #: What can be run now.
     fitness: Fitness
+    #: True while a rule of an operator keeps this worker from claiming.
+    is_cordoned: Callable[[], bool] = lambda: False
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
 
@@ -259,6 +268,10 @@ class WorkerContext:
             for one in workers
             if one.worker != self.identity.name
         )
+
+    def may_claim(self) -> bool:
+        """Return False while this worker drains, or a rule of an operator keeps it from claiming."""
+        return not self.drain.is_raised() and not self.is_cordoned()
 
     def should_stop(self) -> bool:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
@@ -331,7 +344,7 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    identity = identify(parse_slot(settings.slot), settings.worker)
+    identity = identify(parse_slot(settings.slot), settings.worker, settings.labels)
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
     # what is held is bounded: the units of one claim.

@@ -142,6 +142,11 @@ class EndSignals:
         _start_semaphore_tracker()
         Thread(target=self._wait, name="seqd-signals", daemon=True).start()
 
+    def request(self, why: str) -> None:
+        """Do what a signal does; safe in any thread."""
+        log.info("asked to end: %s", why)
+        self._numbers.put(signal.SIGTERM)
+
     def _enqueue(self, number: int, frame: FrameType | None) -> None:
         self._numbers.put(number)
 
