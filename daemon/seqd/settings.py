@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         le=3_600,
         description="Seconds for which a worker goes on claiming work after one wakeup.",
     )
+    drain_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3_600,
+        description="Seconds for which a worker that is to end goes on with the items in hand; what "
+        "is not done by then is released and done again elsewhere.",
+    )
     max_silent_s: float = Field(
         default=600.0,
         gt=0,

@@ -16,7 +16,7 @@ from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
 from seqd.local.slots import Slot
-from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
+from seqd.local.supervisor import GRACE_S, Change, OnChange, Supervisor, WorkerChange
 from seqd.serving import is_listening
 from seqd.settings import Settings
 from seqd_schemas import WorkerStatus
@@ -79,6 +79,7 @@ class Daemon:
             is_ready=self._is_ready,
             held_by=self._held_by,
             periodic_task=self._look_around,
+            grace_s=GRACE_S + settings.drain_s,
         )
 
     def check_server(self) -> None:

@@ -121,13 +121,12 @@ class FleetLog:
 
     def _line(self, change: WorkerChange) -> str:
         line = f"{change.slot:<{self._width}}  {change.change:<8}"
-        if change.pid:
-            line += f" pid {change.pid}"
+        line = f"{line} pid {change.pid}" if change.pid else line.rstrip()
         if change.change is Change.STARTED and change.starts > 1:
             line += f", start {change.starts}"
         if change.detail and change.change not in (Change.STOPPED, Change.REPLACED):
             # Of the log of a worker that gave up, the last line has the reason.
             line += f": {change.detail.splitlines()[-1]}"
-        if change.change in (Change.DIED, Change.GAVE_UP):
+        if change.change in (Change.DIED, Change.GAVE_UP, Change.KEPT):
             line += f" (log: {change.log})"
         return line

@@ -29,6 +29,8 @@ app = typer.Typer(
 #: Seconds between two looks of a command that waits.
 _LOOK_S = 0.2
 
+_AHEAD_HINT = " With --ahead the rule is made for one that starts later."
+
 #: Age of a request to restart from which on it is removed with the next one.
 _OLD_RESTART_MS = 3_600_000
 
@@ -142,7 +144,7 @@ def uncordon(
             removed = rules
         else:
             workers = ledger.fleet.workers()
-            wanted = _targets_of(targets, host, label, workers, rules)
+            wanted = _targets_of(targets, host, label, workers, rules, ahead=True)
             removed = [rule for rule in rules if rule.target in wanted]
             for target in wanted:
                 if not any(rule.target == target for rule in removed):
@@ -176,7 +178,7 @@ def restart(
         workers, standing = ledger.fleet.workers(), ledger.cordons.rules()
         now_ms = ledger.fleet.now_ms()
         if targets or host or label:
-            wanted = _targets_of(targets, host, label, workers, [])
+            wanted = _targets_of(targets, host, label, workers, [], hint="")
         else:
             wanted = sorted({f"host:{one.host}" for one in workers if one.supervised})
         meant = _meant(wanted, workers)
@@ -240,6 +242,7 @@ def _targets_of(
     rules: "Sequence[CordonRule]",
     *,
     ahead: bool = False,
+    hint: str = _AHEAD_HINT,
 ) -> list[str]:
     """Return the targets of rules. Raises UnknownWorker for one that nobody has, with the nearest.
 
@@ -258,7 +261,7 @@ def _targets_of(
     for target in wanted:
         _check_form(target)
         if target not in known and not ahead and not _meant([target], workers):
-            raise _unknown(target, workers, known)
+            raise _unknown(target, workers, known, hint)
     return wanted
 
 
@@ -307,7 +310,9 @@ def _check_form(target: str) -> None:
         ) from None
 
 
-def _unknown(target: str, workers: "Sequence[WorkerStatus]", known: "set[str]") -> UnknownWorker:
+def _unknown(
+    target: str, workers: "Sequence[WorkerStatus]", known: "set[str]", hint: str
+) -> UnknownWorker:
     from seqd.validation import did_you_mean
 
     kind, _, value = target.partition(":")
@@ -322,7 +327,7 @@ def _unknown(target: str, workers: "Sequence[WorkerStatus]", known: "set[str]") 
     listed = ", ".join(sorted(names)[:10]) or "none"
     return UnknownWorker(
         f"No worker that is up has the {noun} {value!r}.{did_you_mean(value, names)} There are: "
-        f"{listed}. With --ahead the rule is made for one that starts later."
+        f"{listed}.{hint}"
     )
 
 

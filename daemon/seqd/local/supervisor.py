@@ -381,7 +381,7 @@ class Supervisor:
     def _look_after_successor(self, place: _Place, successor: Child) -> None:
         if successor.has_ended():
             place.successor = None
-            how = successor.log_tail(_LOG_LINES) or successor.end_in_words()
+            how = successor.log_tail(1) or successor.end_in_words()
             self._forget(place, successor)
             self._on_worker_death(successor.worker_id)
             if place.child is not None:

@@ -277,6 +277,13 @@ class WorkerContext:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
         return self.drain.is_raised() or self.leases.should_end()
 
+    def should_stop_items(self) -> bool:
+        """Return True as `should_stop` does, but in a drain not before `SEQD_DRAIN_S` are over.
+
+        Items in hand are done sooner than they are done again elsewhere.
+        """
+        return self.drain.is_over() or self.leases.should_end()
+
     def fail_job(self, unit: Unit, error: SeqdError) -> None:
         """Fail the job of a unit, if the unit is still ours, and notify the observers."""
         if self.ledger.work.fail_job(unit, failure_of(error)):
