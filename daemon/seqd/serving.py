@@ -166,8 +166,8 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     if held:
         return (
             f"All workers that {task} {model} are cordoned or drained by an operator: "
-            f"{', '.join(held[:_MOST_REASONS])}. `seqd workers list` shows the rules, `seqd workers "
-            "uncordon` ends them."
+            f"{', '.join(held[:_MOST_REASONS])}. `seqd workers list` shows the rules, `seqd "
+            "workers uncordon` ends them."
         )
     if any(serves(status, model) for status in workers):
         return (

@@ -126,8 +126,8 @@ class Settings(BaseSettings):
         default=1.0,
         ge=0,
         le=3_600,
-        description="Seconds for which a worker that is to end goes on with the items in hand; what "
-        "is not done by then is released and done again elsewhere.",
+        description="Seconds for which a worker that is to end goes on with the items in hand; "
+        "what is not done by then is released and done again elsewhere.",
     )
     max_silent_s: float = Field(
         default=600.0,
@@ -282,8 +282,8 @@ class Settings(BaseSettings):
     worker_labels: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         max_length=MAX_WORKER_LABELS,
-        description="Labels of the workers, joined by commas, such as pool=a,zone=b, by which `seqd "
-        "workers` means them.",
+        description="Labels of the workers, joined by commas, such as pool=a,zone=b, by which "
+        "`seqd workers` means them.",
     )
 
     slot: str = Field(

@@ -112,7 +112,7 @@ class CordonRule(WireModel):
     """A rule of an operator that keeps workers from claiming; it holds until it is removed."""
 
     target: RuleTarget = Field(
-        description="Whom it means: `worker:NAME`, `slot:SLOT@HOST`, `host:HOST` or `label:KEY=VALUE`."
+        description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE."
     )
     action: CordonAction = Field(description="What it asks for.")
     reason: RuleText = Field(default="", description="Why, in the operator's words.")
@@ -126,8 +126,8 @@ class Cordon(WirePart):
     # No closed list: a reader that refused a later release's word would miss the whole worker.
     phase: str = Field(
         pattern=r"^[a-z][a-z0-9_]{0,63}$",
-        description="`cordoned`: it stays up. `draining`: it is about to exit. `drained`: nothing of "
-        "it runs but what waits for the rule to be removed.",
+        description="`cordoned`: it stays up. `draining`: it is about to exit. `drained`: nothing "
+        "of it runs but what waits for the rule to be removed.",
     )
     target: str = Field(default="", max_length=300, description="The rule's target.")
     reason: RuleText = Field(default="", description="The rule's reason.")
@@ -237,8 +237,8 @@ class WorkerStatus(WireModel):
     )
     cordon: Cordon | None = Field(
         default=None,
-        description="Why it claims nothing, where a rule of an operator asks for that; its state is "
-        "then `draining`, as older readers know it.",
+        description="Why it claims nothing, where a rule of an operator asks for that; its state "
+        "is then `draining`, as older readers know it.",
     )
     supervised: bool = Field(
         default=False, description="True for a worker of `seqd up`, which starts the next one."

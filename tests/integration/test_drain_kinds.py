@@ -18,7 +18,7 @@ from seqd.ledger import Ledger, connect
 from seqd_schemas import CordonAction, CordonRule, Epoch, FileSource, JobState, WorkerState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 #: Far more than it takes on a busy machine, and far less than a lease or a look.
 AT_ONCE_S = 20.0
@@ -49,7 +49,7 @@ HOWS = pytest.mark.parametrize(
     "end",
     [
         pytest.param(by_signal, id="SIGTERM"),
-        pytest.param(by_rule, id="drain", marks=pytest.mark.slow),
+        pytest.param(by_rule, id="drain"),
     ],
 )
 
@@ -83,7 +83,6 @@ def ended(cluster: Cluster, worker: LiveWorker, end: End) -> float:
     return began
 
 
-@pytest.mark.slow
 @HOWS
 def test_a_training_writes_a_checkpoint_and_goes_on_elsewhere_at_once(
     empty_cluster: Cluster, tmp_path: Path, end: End

@@ -1,4 +1,4 @@
-"""`seqd up` and operators' rules: what is drained stays down, and workers are replaced one by one."""
+"""`seqd up` and operators' rules: what is drained stays down, workers are replaced one by one."""
 
 import json
 import shutil

@@ -7,8 +7,7 @@ import time
 import pytest
 
 from cli_builders import Ended, here
-from seqd_schemas import WorkerStatus
-from worker_fixtures import Cluster, LiveWorker, wait_until
+from worker_fixtures import LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -70,6 +69,7 @@ def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, 
     assert worker.is_up()
 
 
+@pytest.mark.slow
 def test_what_a_cordoned_worker_has_in_hand_it_finishes(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")
     job = empty_cluster.client().train(
@@ -87,6 +87,7 @@ def test_what_a_cordoned_worker_has_in_hand_it_finishes(empty_cluster, seqd):
     assert worker.is_up()
 
 
+@pytest.mark.slow
 def test_a_wakeup_that_reaches_a_cordoned_worker_reaches_the_other(empty_cluster, seqd):
     # No reconciler looks meanwhile: only the wakeup that is passed on explains it.
     waits = {"reconcile_s": 60.0}
@@ -103,6 +104,7 @@ def test_a_wakeup_that_reaches_a_cordoned_worker_reaches_the_other(empty_cluster
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncordoned(
     empty_cluster, seqd
 ):
@@ -132,6 +134,7 @@ def test_a_drained_worker_ends_in_order_and_starts_as_drained_until_it_is_uncord
     assert "Traceback" not in first.whole_log() + again.whole_log()
 
 
+@pytest.mark.slow
 def test_a_worker_that_waits_drained_ends_at_a_signal_and_is_alive_for_a_probe(empty_cluster, seqd):
     from worker_fixtures import probe
 
@@ -148,6 +151,7 @@ def test_a_worker_that_waits_drained_ends_at_a_signal_and_is_alive_for_a_probe(e
     assert list((empty_cluster.settings.data_dir / "run").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_label_means_all_who_have_it_and_rules_of_the_gone_stay_listed(empty_cluster, seqd):
     a = empty_cluster.start_ready("w1", worker_labels=("pool=a", "zone=x"))
     b = empty_cluster.start_ready("w2", worker_labels=("pool=b",))
@@ -162,9 +166,9 @@ def test_a_label_means_all_who_have_it_and_rules_of_the_gone_stay_listed(empty_c
 
     assert wrong.status == 2
     assert wrong.err == (
-        "error[unknown_worker]: No worker that is up has the label 'pool=aa'. Did you mean 'pool=a'? "
-        "There are: pool=a, pool=b, zone=x. With --ahead the rule is made for one that starts "
-        "later.\n"
+        "error[unknown_worker]: No worker that is up has the label 'pool=aa'. Did you mean "
+        "'pool=a'? There are: pool=a, pool=b, zone=x. With --ahead the rule is made for one that "
+        "starts later.\n"
     )
     assert narrower.err == (
         "error[unknown_worker]: No rule is for w1 itself. What means it: `seqd workers uncordon "
@@ -184,14 +188,15 @@ def test_the_last_worker_that_can_run_a_model_is_drained_only_with_yes(empty_clu
 
     assert refused.status == 2
     assert refused.err == (
-        "error[unconfirmed]: No other worker that is up can classify echo@1, generate echo@1, train "
-        "echo: such jobs wait until one can. Say --yes to drain all the same.\n"
+        "error[unconfirmed]: No other worker that is up can classify echo@1, generate echo@1, "
+        "train echo: such jobs wait until one can. Say --yes to drain all the same.\n"
     )
     assert phase_before == ""
     assert drained.status == 0
     assert worker.wait_for_end() == 0
 
 
+@pytest.mark.slow
 def test_a_drain_that_takes_too_long_is_told_and_goes_on(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")
     job = empty_cluster.client().classify(["sleep", *TEXTS[:3]], model="echo")
@@ -201,7 +206,7 @@ def test_a_drain_that_takes_too_long_is_told_and_goes_on(empty_cluster, seqd):
 
     assert ended.status == 75
     assert ended.err == (
-        "error[drain_unfinished]: w1 (1 units in hand): not drained after 1 s (--timeout-s). It goes "
-        "on; `seqd workers list` shows how far it is.\n"
+        "error[drain_unfinished]: w1 (1 units in hand): not drained after 1 s (--timeout-s). It "
+        "goes on; `seqd workers list` shows how far it is.\n"
     )
     assert worker.is_up()

@@ -266,7 +266,7 @@ def _targets_of(
 
 
 def _target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
-    """Return the target of a name: a slot's where the worker's own would be new at its next start."""
+    """Return the target of a name: its slot, where the worker's next start gets another name."""
     for one in workers:
         slot_at_host = f"{one.slot}@{one.host}"
         if name == slot_at_host:
@@ -373,9 +373,9 @@ def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:
     foreign = [one.worker for one in meant if not one.supervised]
     if foreign:
         raise InvalidRequest(
-            f"{', '.join(foreign[:5])}: not started by `seqd up`, so whoever starts it has to restart "
-            "it: `seqd workers drain … --wait`, then its supervisor's restart, then `seqd workers "
-            "uncordon …`"
+            f"{', '.join(foreign[:5])}: not started by `seqd up`, so whoever starts it has to "
+            "restart it: `seqd workers drain … --wait`, then its supervisor's restart, then `seqd "
+            "workers uncordon …`"
         )
     if not meant:
         raise UnknownWorker("No worker of `seqd up` is up. `seqd workers list` shows who is.")
@@ -405,8 +405,8 @@ def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]") -> list[str]:
     standing = ledger.cordons.rules()
     if old and any(rule not in standing for rule in rules):
         raise DrainUnfinished(
-            f"{', '.join(old)}: not replaced, since a new worker did not come up; the old ones go on. "
-            "The screen of `seqd up` and the log of the slot say why."
+            f"{', '.join(old)}: not replaced, since a new worker did not come up; the old ones go "
+            "on. The screen of `seqd up` and the log of the slot say why."
         )
     return old
 
@@ -417,8 +417,8 @@ def _wait_until(left: Callable[[], list[str]], what: str, timeout_s: float) -> N
     while names := left():
         if time.monotonic() >= deadline_s:
             raise DrainUnfinished(
-                f"{', '.join(names)}: {what} after {timeout_s:g} s (--timeout-s). It goes on; `seqd "
-                "workers list` shows how far it is."
+                f"{', '.join(names)}: {what} after {timeout_s:g} s (--timeout-s). It goes on; "
+                "`seqd workers list` shows how far it is."
             )
         time.sleep(_LOOK_S)
 

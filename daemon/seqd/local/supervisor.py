@@ -40,7 +40,7 @@ class Change(StrEnum):
     KILLED = "killed"
     """It was asked to end, did not in time, and was killed."""
     DRAINED = "drained"
-    """A rule of an operator keeps its slot empty, which `detail` tells; it is started after that."""
+    """A rule of an operator keeps its slot empty, which `detail` tells, until it is removed."""
     REPLACED = "replaced"
     """It ended once its successor took work, or, on a GPU, to make room for it."""
     KEPT = "kept"
@@ -250,10 +250,10 @@ class Supervisor:
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
     by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `held_by(slot, last_worker_id)` says why no worker may run on a slot: a worker that
-    ends by itself is then not started again before it says nothing. `periodic_task()` is called a few times a second from the startup until the last
-    worker has ended, such as to look after an embedded server. What these raise ends the
-    supervisor, after every worker was stopped.
+    it takes work. `held_by(slot, last_worker_id)` says why no worker may run on a slot: one that
+    ends by itself is then not started again before it says nothing. `periodic_task()` is called a
+    few times a second from the startup until the last worker has ended, such as to look after an
+    embedded server. What these raise ends the supervisor, after every worker was stopped.
     """
 
     def __init__(

@@ -270,7 +270,7 @@ class WorkerContext:
         )
 
     def may_claim(self) -> bool:
-        """Return False while this worker drains, or a rule of an operator keeps it from claiming."""
+        """Return False while this worker drains, or an operator keeps it from claiming."""
         return not self.drain.is_raised() and not self.is_cordoned()
 
     def should_stop(self) -> bool:

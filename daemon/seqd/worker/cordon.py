@@ -200,7 +200,7 @@ class DrainedWait:
         Its heartbeat goes on, so that nobody takes it for dead, and it is never ready.
         """
         log.warning(
-            "drained worker=%s: it starts when the rule is removed (`seqd workers uncordon %s`): %s",
+            "drained worker=%s: it starts after `seqd workers uncordon %s`: %s",
             self._identity.name,
             option_of(rule.target),
             in_words(rule),

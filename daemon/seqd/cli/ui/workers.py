@@ -34,7 +34,7 @@ def rows_of(
     silent: Mapping[str, int],
     now_ms: int,
 ) -> list[Row]:
-    """Return a row for each worker: those that are up, then those that are not heard of any more."""
+    """Return a row for each worker: those that are up, then those not heard of any more."""
     rows = [_row(one, *in_hand.get(one.worker, (0, 0)), now_ms) for one in workers]
     rows += [
         {
