@@ -3,16 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from drills.load import READY_S, SLOTS, Model, loaded, seqd
+from drills.load import READY_S, Model, loaded, seqd, two_slots
 from drills.result import DrillResult
 from seqd.client import Client
-from up_builders import running_up
+from up_builders import Up
 from worker_fixtures import wait_until
 
 NAME = "drain"
-
-#: So long that nothing that is lost would come back by itself in time.
-LEASE_S = 60.0
 
 
 def run(model: Model | None = None) -> DrillResult:
@@ -20,18 +17,16 @@ def run(model: Model | None = None) -> DrillResult:
     model = model or Model()
     with tempfile.TemporaryDirectory(prefix="seqd-drill-") as name:
         folder = Path(name)
-        plugins = "light" if model.reviews is None else model.name
-        with running_up(
-            folder, plugins=plugins, slots=SLOTS, ready_s=READY_S, lease_s=LEASE_S
-        ) as up:
-            with Client(settings=up.settings) as client:
-                slot = next(
-                    f"{one.slot}@{one.host}" for one in client.workers() if one.slot == "cpu:0"
-                )
-            with loaded(up, folder, model) as load:
-                seqd(up, "workers", "drain", slot, "--wait", "--reason", "a drill")
-                load.wait_for_more(200)
-                seqd(up, "workers", "uncordon", slot)
-                wait_until(lambda: up.screen().count("ready") == 3, "it is started again", READY_S)
-                load.wait_for_more(200)
-                return load.finish(NAME)
+        with two_slots(folder, model) as up, loaded(up, folder, model) as load:
+            slot = _first_slot(up)
+            seqd(up, "workers", "drain", slot, "--wait", "--reason", "a drill")
+            load.wait_for_more(200)
+            seqd(up, "workers", "uncordon", slot)
+            wait_until(lambda: up.screen().count("ready") == 3, "it is started again", READY_S)
+            load.wait_for_more(200)
+            return load.finish(NAME)
+
+
+def _first_slot(up: Up) -> str:
+    with Client(settings=up.settings) as client:
+        return next(f"{one.slot}@{one.host}" for one in client.workers() if one.slot == "cpu:0")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count, cycle
 from pathlib import Path
@@ -23,7 +23,7 @@ from seqd.client import Client
 from seqd.ledger import connect
 from seqd.local.endpoint import redis_url_of
 from seqd_schemas import Item
-from up_builders import Up
+from up_builders import Up, running_up
 from worker_fixtures import PLUGIN, wait_until
 
 #: Milliseconds that the light plugin takes for an item.
@@ -122,6 +122,13 @@ class Load:
             for unit, times in starts.items()
             if unit != b"ingest"
         )
+
+
+def two_slots(folder: Path, model: Model) -> AbstractContextManager[Up]:
+    """Run a `seqd up` with two slots for the model until the block ends."""
+    plugins = "light" if model.reviews is None else model.name
+    # Leases so long that nothing that is lost would come back by itself in time.
+    return running_up(folder, plugins=plugins, slots=SLOTS, ready_s=READY_S, lease_s=60.0)
 
 
 @contextmanager
