@@ -1,15 +1,22 @@
 """Operators' rules: a worker that is cordoned claims nothing, one that is drained ends in order."""
 
 import json
+import shlex
 import signal
+import subprocess
+import sys
 import time
+from threading import Event, Thread
 
 import pytest
 
 from cli_builders import Ended, here
+from readme_blocks import ROOT, blocks_of
 from worker_fixtures import LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
+
+GUIDE = ROOT / "docker" / "README.md"
 
 #: 25 units of 8 items; a unit takes 0.16 s.
 TEXTS = [f"text {number}" for number in range(200)]
@@ -197,6 +204,51 @@ def test_the_last_worker_that_can_run_a_model_is_drained_only_with_yes(empty_clu
 
 
 @pytest.mark.slow
+def test_the_guides_loop_replaces_each_worker_of_another_supervisor(empty_cluster, monkeypatch):
+    (loop,) = [block.text for block in blocks_of(GUIDE, "") if "for worker in" in block.text]
+    first = {name: empty_cluster.start_ready(name) for name in ("w1", "w2")}
+    stop = Event()
+    supervisors = [
+        Thread(target=supervise, args=(empty_cluster, worker, stop)) for worker in first.values()
+    ]
+    for thread in supervisors:
+        thread.start()
+    pids = {name: worker.child_pid() for name, worker in first.items()}
+    environment = first["w1"].environment
+    script = f'seqd() {{ "{sys.executable}" -P -m seqd "$@" || exit; }}\n{loop}'
+
+    try:
+        ended = subprocess.run(
+            ["bash", "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+    finally:
+        stop.set()
+        for thread in supervisors:
+            thread.join()
+    with empty_cluster.client() as client:
+        now = {one.worker: one for one in client.workers()}
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "".join(
+        f"drain {name}: {name}\nDrained.\nUncordoned {name}.\nReady.\n" for name in ("w1", "w2")
+    )
+    assert {name: one.cordon for name, one in now.items()} == {"w1": None, "w2": None}
+    assert all(one.pid != pids[name] for name, one in now.items())
+
+
+def supervise(cluster, worker: LiveWorker, stop: Event) -> None:
+    """Start a worker again whenever it ends, under its name, as Kubernetes does."""
+    while not stop.wait(0.1):
+        if not worker.is_up():
+            worker = cluster.start(worker.name)
+
+
+@pytest.mark.slow
 def test_a_drain_that_takes_too_long_is_told_and_goes_on(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")
     job = empty_cluster.client().classify(["sleep", *TEXTS[:3]], model="echo")
@@ -210,3 +262,17 @@ def test_a_drain_that_takes_too_long_is_told_and_goes_on(empty_cluster, seqd):
         "goes on; `seqd workers list` shows how far it is.\n"
     )
     assert worker.is_up()
+
+
+def test_every_command_on_workers_in_the_guide_is_one_with_these_options(capsys):
+    lines = [
+        line.strip().partition("  #")[0]
+        for block in blocks_of(GUIDE, "")
+        for line in block.text.splitlines()
+        if line.strip().startswith("seqd workers")
+    ]
+
+    statuses = {line: here(capsys, *shlex.split(line)[1:], "--help").status for line in lines}
+
+    assert len(lines) >= 9
+    assert set(statuses.values()) == {0}, statuses

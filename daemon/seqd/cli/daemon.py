@@ -107,7 +107,8 @@ class Daemon:
         if now_s - self._looked_at_s >= self._look_every_s and self._redis_is_up():
             self._look()
         if self._redis_is_up():
-            if self._rules.look() and self._rules.has_restarts():
+            self._rules.look()
+            if self._rules.have_changed() and self._rules.has_restarts():
                 self._look()
             self._replace_next()
 

@@ -48,24 +48,26 @@ class FleetRules:
         self._looked_s = self._published_s = float("-inf")
         #: Slots that a drain keeps empty, with their last workers.
         self._drained: dict[str, tuple[Slot, str]] = {}
+        self._has_changed = False
         self._has_turn = False
         #: Requests to restart that are not followed any more, since a new worker did not come up.
         self._given_up: set[CordonRule] = set()
 
-    def look(self) -> bool:
-        """Read the rules where they have changed, and publish which slots are drained.
-
-        True where they have changed.
-        """
-        now_s, before = time.monotonic(), self._version
+    def look(self) -> None:
+        """Read the rules where they have changed, and publish which slots are drained."""
+        now_s = time.monotonic()
         if now_s - self._looked_s < LOOK_S:
-            return False
+            return
         self._looked_s = now_s
         self._try(self._read)
         if self._drained and now_s - self._published_s >= self._settings.heartbeat_s:
             self._published_s = now_s
             self._try(self._publish)
-        return self._version != before
+
+    def have_changed(self) -> bool:
+        """Return True where the rules have changed since this was last asked."""
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
 
     def held_by(self, slot: Slot, worker_id: str) -> str:
         """Return the drain that keeps a slot empty, in words; '' where a worker may run."""
@@ -142,6 +144,7 @@ class FleetRules:
         if self._version != (version,):
             self._rules = self._ledger.cordons.rules()
             self._version = (version,)
+            self._has_changed = True
 
     def _publish(self) -> None:
         now_ms = self._ledger.fleet.now_ms()

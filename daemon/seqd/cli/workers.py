@@ -132,8 +132,13 @@ def uncordon(
     host: Hosts = None,
     label: Labels = None,
     every: Annotated[bool, typer.Option("--all", help="Remove all rules.")] = False,
+    wait: Wait = False,
+    timeout_s: Timeout = 600.0,
 ) -> None:
-    """Remove the rules for these targets: their workers claim again, and are started again."""
+    """Remove the rules for these targets: their workers claim again, and are started again.
+
+    With --wait, until each of these targets has a worker that takes work, and no other.
+    """
     from seqd.targets import option_of
 
     with options.open_ledger() as ledger:
@@ -157,6 +162,9 @@ def uncordon(
             screen.say("No rule stands.")
         left = [rule for rule in rules if rule not in removed]
         _say_who_is_held(screen, left, removed, ledger.fleet.workers())
+        if wait:
+            _wait_until(lambda: _not_ready(ledger, removed), "not ready", timeout_s)
+            screen.say("Ready.", "green")
 
 
 @app.command()
@@ -392,6 +400,19 @@ def _still_up(ledger: "Ledger", rules: "Sequence[CordonRule]") -> list[str]:
     ]
     held = ledger.fleet.in_hand(one.worker for one in up)
     return [f"{one.worker} ({held[one.worker][1]} units in hand)" for one in up]
+
+
+def _not_ready(ledger: "Ledger", removed: "Sequence[CordonRule]") -> list[str]:
+    """Return the workers that do not take work yet, and the targets that have none."""
+    from seqd.serving import is_listening
+    from seqd.targets import option_of
+
+    workers, waiting = ledger.fleet.workers(), list[str]()
+    for rule in removed:
+        meant = _meant([rule.target], workers)
+        late = [one.worker for one in meant if one.cordon is not None or not is_listening(one)]
+        waiting += late if meant else [option_of(rule.target)]
+    return waiting
 
 
 def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]") -> list[str]:
