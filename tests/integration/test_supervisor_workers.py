@@ -405,7 +405,11 @@ if marker.exists():
     sys.exit(print("no memory", flush=True) or 3)
 marker.touch()
 {OBEDIENT}"""
-    stage.is_up = lambda worker_id: worker_id == stage.changes[0].worker_id  # type: ignore[method-assign]
+
+    def first_is_up(worker_id: str) -> bool:
+        return worker_id == stage.changes[0].worker_id and stage.has_written("cpu:0")
+
+    stage.is_up = first_is_up  # type: ignore[method-assign]
     stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
     stage.on(Change.KEPT, 1, stage.stop)
 

@@ -122,7 +122,9 @@ def drain(
     with options.open_ledger() as ledger:
         rules = _set(ledger, CordonAction.DRAIN, targets, host, label, reason, yes=yes, ahead=ahead)
         if wait:
-            _wait_until(lambda: _still_up(ledger, rules), "not drained", timeout_s)
+            wanted = [rule.target for rule in rules]
+            names = {one.worker for one in _meant(wanted, ledger.fleet.workers())}
+            _wait_until(lambda: _still_up(ledger, wanted, names), "not drained", timeout_s)
             Screen().say("Drained.", "green")
 
 
@@ -204,7 +206,8 @@ def restart(
         screen.say(f"{len(meant)} workers are replaced, one at a time.")
         if wait:
             try:
-                _wait_until(lambda: _still_old(ledger, rules), "not replaced", timeout_s)
+                names = {one.worker for one in meant}
+                _wait_until(lambda: _still_old(ledger, rules, names), "not replaced", timeout_s)
             except KeyboardInterrupt:
                 screen.say("They are replaced all the same.")
                 raise
@@ -389,17 +392,17 @@ def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:
         raise UnknownWorker("No worker of `seqd up` is up. `seqd workers list` shows who is.")
 
 
-def _still_up(ledger: "Ledger", rules: "Sequence[CordonRule]") -> list[str]:
-    """Return the workers that have not drained, each with what it does."""
-    workers = ledger.fleet.workers()
-    wanted = [rule.target for rule in rules]
-    up = [
-        one
-        for one in _meant(wanted, workers)
-        if one.cordon is None or one.cordon.phase != "drained"
-    ]
-    held = ledger.fleet.in_hand(one.worker for one in up)
-    return [f"{one.worker} ({held[one.worker][1]} units in hand)" for one in up]
+def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[str]:
+    """Return the workers that have not drained, each with what it does; adds to `names`.
+
+    One of them that is not heard of just now has not ended: who ends in order says so.
+    """
+    meant = _meant(wanted, ledger.fleet.workers())
+    names |= {one.worker for one in meant}
+    drained = {one.worker for one in meant if one.cordon and one.cordon.phase == "drained"}
+    up = ({one.worker for one in meant} | (names & ledger.fleet.silent_workers().keys())) - drained
+    held = ledger.fleet.in_hand(up)
+    return [f"{name} ({held[name][1]} units in hand)" for name in sorted(up)]
 
 
 def _not_ready(ledger: "Ledger", removed: "Sequence[CordonRule]") -> list[str]:
@@ -415,14 +418,14 @@ def _not_ready(ledger: "Ledger", removed: "Sequence[CordonRule]") -> list[str]:
     return waiting
 
 
-def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]") -> list[str]:
-    """Return the workers that were not replaced. Raises DrainUnfinished where it was given up."""
-    workers = ledger.fleet.workers()
-    old = [
-        one.worker
-        for one in workers
-        if any(_is_meant(one, rule.target) and one.started_at_ms < rule.at_ms for rule in rules)
-    ]
+def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]", names: set[str]) -> list[str]:
+    """Return which of the workers were not replaced.
+
+    One that is not heard of just now has not ended: who ends in order says so. Raises
+    DrainUnfinished where `seqd up` has given it up.
+    """
+    up = {one.worker for one in ledger.fleet.workers()} | ledger.fleet.silent_workers().keys()
+    old = sorted(names & up)
     standing = ledger.cordons.rules()
     if old and any(rule not in standing for rule in rules):
         raise DrainUnfinished(
