@@ -60,7 +60,7 @@ def test_a_drained_slot_stays_down_and_starts_again_when_it_is_uncordoned(tmp_pa
     host = name.rpartition("-")[0]
     assert drained.out == f"drain {host}: {name}\nDrained.\n"
     assert f"(repair); `seqd workers uncordon {host}` starts it again" in screen
-    assert screen.count("started") == 2
+    assert screen.count(" started ") == 2
     assert uncordoned.out == f"Uncordoned {host}.\n"
 
 
@@ -85,7 +85,7 @@ def test_workers_are_replaced_one_at_a_time_while_jobs_go_on(tmp_path: Path) -> 
         before = workers_of(up)
         restarted = seqd(up, "workers", "restart", "--wait", "--timeout-s", "80")
         after = workers_of(up)
-        wait_until(lambda: up.screen().count("replaced") == 2, "the last old one has ended")
+        wait_until(lambda: up.screen().count(" replaced pid ") == 2, "the last old one has ended")
         screen = up.screen()
 
     assert (restarted.status, restarted.err) == (0, "")
@@ -109,7 +109,7 @@ def test_a_successor_that_does_not_come_up_leaves_the_old_worker_at_work(tmp_pat
     assert restarted.status == 75
     assert "not replaced, since a new worker did not come up; the old ones go on" in restarted.err
     assert after == before
-    assert screen.count("kept") == 1, "it was tried with the second worker, too"
+    assert screen.count(" kept ") == 1, "it was tried with the second worker, too"
     assert "its successor ended" in screen
 
 
