@@ -199,3 +199,19 @@ def test_a_classification_is_committed_or_released_within_its_unit(
     (other,) = (worker for worker in workers if worker is not ending)
     status = other.status()
     assert status is not None and status.state in (WorkerState.READY, WorkerState.BUSY)
+
+
+@HOWS
+def test_items_in_hand_are_finished_and_not_computed_twice(
+    empty_cluster: Cluster, end: End
+) -> None:
+    workers = two_workers(empty_cluster, drain_s=10.0)
+    job = empty_cluster.client().classify(
+        [f"text {number}" for number in range(8)], model="echo", parameters={"delay_ms": 300.0}
+    )
+    ending = holder_of(empty_cluster, workers, job)
+
+    ended(empty_cluster, ending, end)
+
+    assert job.record().state is JobState.COMPLETED
+    assert empty_cluster.starts_of_units(job.job_id) == [1]

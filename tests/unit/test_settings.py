@@ -3,7 +3,8 @@
 import pytest
 
 from cli_builders import here
-from seqd.settings import unknown_variables
+from seqd.errors import InvalidSettings
+from seqd.settings import load_settings, unknown_variables
 
 
 def test_a_variable_that_is_no_setting_is_told_with_what_was_probably_meant(
@@ -59,3 +60,28 @@ def test_a_wrong_setting_ends_up_with_2_and_a_worker_with_78(
 
     assert ended.err.startswith("error[invalid_settings]: SEQD_LEASE_S is 'soon': ")
     assert ended.status == status
+
+
+def test_labels_of_a_worker_are_read_by_key(monkeypatch):
+    monkeypatch.setenv("SEQD_WORKER_LABELS", "pool=a, example.org/zone=b,empty=")
+
+    assert load_settings().labels == {"pool": "a", "example.org/zone": "b", "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("pool", "'pool' is no label; allowed: KEY=VALUE of letters, digits"),
+        ("=a", "'=a' is no label"),
+        ("pool=a b", "'pool=a b' is no label"),
+        ("pool=a,pool=b", "'pool' is there 2 times; give each key once"),
+    ],
+)
+def test_labels_that_are_none_are_refused(monkeypatch, typed, reason):
+    monkeypatch.setenv("SEQD_WORKER_LABELS", typed)
+
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings()
+
+    assert "SEQD_WORKER_LABELS" in str(refused.value)
+    assert reason in str(refused.value)
