@@ -50,6 +50,7 @@ def running_up(
     plugins: str = "light",
     plugin_folders: Sequence[Path] = (PLUGIN,),
     slots: str = "cpu:0",
+    ready_s: float = 40.0,
     **changes: object,
 ) -> Iterator[Up]:
     """Run it until the block ends; `changes` are settings."""
@@ -77,7 +78,7 @@ def running_up(
         )
     up = Up(settings, process, output)
     try:
-        up.wait_for("Ready after")
+        up.wait_for("Ready after", ready_s)
         yield up
     finally:
         process.send_signal(signal.SIGTERM)

@@ -53,6 +53,8 @@ QUICK: dict[str, object] = {
     "reconcile_s": RECONCILE_S,
     "backoff_s": 0.1,
     "unfit_grace_s": 1.0,
+    # Units take so long here that one that ends in order is told from one that is released.
+    "drain_s": 0.0,
     "enabled_plugins": ("light",),
 }
 

@@ -10,6 +10,8 @@
     │   ├── UnknownModel             no such model, version or label
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
+    │   ├── UnknownWorker            no worker, slot, host or label of that name, and no rule
+    │   ├── Unconfirmed              it needs a confirmation, and nobody can be asked for one
     │   ├── IdempotencyConflict      the key already stands for another request
     │   │   └── IdInUse              the job's identifier already stands for another request
     │   ├── AlreadySubmitted         the key stands for a job that asks for the same
@@ -19,6 +21,7 @@
     │   ├── WrongState               the job is not in a state in which this can be done
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   │   └── UnusableSlot         exit 78: a slot's device is not there, hidden, or too small
+    │   ├── DrainUnfinished          exit 75: workers are still at it, and go on
     │   ├── RedisUnreachable         no server answers
     │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another login, or one side's certificate fails
@@ -116,6 +119,27 @@ class UnknownJob(UserError):
     """No such job."""
 
     code = "unknown_job"
+
+
+class UnknownWorker(UserError):
+    """No worker, slot, host or label of that name is there, nor a rule for it."""
+
+    code = "unknown_worker"
+
+
+class Unconfirmed(UserError):
+    """What was asked for needs a confirmation, and there is nobody to ask."""
+
+    code = "unconfirmed"
+
+
+class DrainUnfinished(UserError):
+    """Workers had not drained, or were not replaced, when the time was over; they go on with it."""
+
+    code = "drain_unfinished"
+    #: EX_TEMPFAIL: it goes on, and may be waited for again.
+    exit_status = 75
+    retryable = True
 
 
 class IdempotencyConflict(UserError):

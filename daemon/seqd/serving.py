@@ -3,7 +3,7 @@
 Pure: reads records, changes nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from seqd_schemas import (
     JobRecord,
@@ -28,6 +28,62 @@ def serves(status: WorkerStatus, model: str) -> bool:
     return any(
         plugin.state is PluginState.READY and model in plugin.models for plugin in status.plugins
     )
+
+
+def is_listening(status: WorkerStatus) -> bool:
+    """Return True for a worker that has begun and is there to stay, a cordoned one among them."""
+    if status.cordon is not None:
+        return status.cordon.phase == "cordoned"
+    return status.state in (WorkerState.READY, WorkerState.BUSY)
+
+
+def shown_state(status: WorkerStatus) -> str:
+    """Return what a worker is doing, as people are told it.
+
+    `starting`, `ready`, `busy`, `unfit`, `cordoned`, `draining` or `drained`.
+    """
+    if status.cordon is not None:
+        return status.cordon.phase
+    if status.state is WorkerState.READY and status.unfit and not _can_run_anything(status):
+        return "unfit"
+    return str(status.state)
+
+
+def only_there(
+    workers: Sequence[WorkerStatus], names: Collection[str]
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return what only the named workers can run: task, model and versions, () of trainings.
+
+    So nobody is left for it once they claim nothing more.
+    """
+    inside = [one for one in workers if one.worker in names]
+    outside = [one for one in workers if one.worker not in names]
+    found: list[tuple[str, str, tuple[int, ...]]] = []
+    for task, model in sorted({(t, m) for one in inside for t in one.tasks for m in one.versions}):
+        ours = _runnable(inside, task, model)
+        left = ours - _runnable(outside, task, model)
+        if left:
+            found.append((task, model, tuple(sorted(n for n in left if n is not None))))
+    return found
+
+
+def _runnable(workers: Iterable[WorkerStatus], task: str, model: str) -> set[int | None]:
+    """Return the versions that some of the workers can run; None for a training."""
+    versions = set[int | None]()
+    for one in workers:
+        if task == "train":
+            versions |= {None} if can_run(one, task, model, None) else set()
+        elif takes(one, task, model):
+            versions |= set(one.versions[model])
+    return versions
+
+
+def _can_run_anything(status: WorkerStatus) -> bool:
+    if any(entry.code == UnfitCode.DEVICE_FAULT for entry in status.unfit):
+        return False
+    if "train" in status.tasks and any(can_run(status, "train", m, None) for m in status.versions):
+        return True
+    return any(task != "train" for task in status.tasks) and any(status.versions.values())
 
 
 def takes(status: WorkerStatus, task: str, model: str) -> bool:
@@ -102,6 +158,17 @@ def _reason(status: WorkerStatus, model: str, version: int | None) -> tuple[str,
 
 
 def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
+    held = [
+        status.worker
+        for status in workers
+        if status.cordon is not None and task in status.tasks and _may_have(status, model)
+    ]
+    if held:
+        return (
+            f"All workers that {task} {model} are cordoned or drained by an operator: "
+            f"{', '.join(held[:_MOST_REASONS])}. `seqd workers list` shows the rules, `seqd "
+            "workers uncordon` ends them."
+        )
     if any(serves(status, model) for status in workers):
         return (
             f"No worker that is up takes jobs that {task} {model}, though its plugin is there: "
@@ -119,6 +186,11 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     if disabled:
         why += f" Plugins that settings disable there: {', '.join(disabled)}."
     return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def _may_have(status: WorkerStatus, model: str) -> bool:
+    """Return True where a worker has a model, or was drained before it could say so."""
+    return model in status.versions or serves(status, model) or not status.plugins
 
 
 def _disabled(workers: Sequence[WorkerStatus]) -> list[str]:

@@ -5,6 +5,7 @@ a `Settings` object; none reads the environment itself.
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,11 @@ from seqd.validation import did_you_mean, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
 _PREFIX = "SEQD_"
+
+#: As `seqd_schemas.fleet` has it, which a client need not import.
+MAX_WORKER_LABELS = 32
+_WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}")
+_LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
 def _default_data_dir() -> Path:
@@ -138,6 +144,13 @@ class Settings(BaseSettings):
         gt=0,
         le=3_600,
         description="Seconds for which a worker goes on claiming work after one wakeup.",
+    )
+    drain_s: float = Field(
+        default=1.0,
+        ge=0,
+        le=3_600,
+        description="Seconds for which a worker that is to end goes on with the items in hand; "
+        "what is not done by then is released and done again elsewhere.",
     )
     max_silent_s: float = Field(
         default=600.0,
@@ -311,6 +324,13 @@ class Settings(BaseSettings):
         "first. It needs POD_NAME, POD_NAMESPACE and a service account that may patch its pod.",
     )
 
+    worker_labels: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=MAX_WORKER_LABELS,
+        description="Labels of the workers, joined by commas, such as pool=a,zone=b, by which "
+        "`seqd workers` means them.",
+    )
+
     slot: str = Field(
         default="cpu:0", max_length=128, description="Slot of this worker; `seqd worker` sets it."
     )
@@ -323,8 +343,13 @@ class Settings(BaseSettings):
         max_length=512,
         description="Device of this worker: UUID, bytes of memory, name; who starts it sets it.",
     )
+    supervised: bool = Field(
+        default=False, description="True for the workers of `seqd up`, which sets it."
+    )
 
-    @field_validator("enabled_plugins", "disabled_plugins", "required_models", mode="before")
+    @field_validator(
+        "enabled_plugins", "disabled_plugins", "required_models", "worker_labels", mode="before"
+    )
     @classmethod
     def _split_commas(cls, value: object) -> object:
         return _split(value, ",")
@@ -334,6 +359,18 @@ class Settings(BaseSettings):
     def _is_absolute(cls, path: Path | None) -> Path | None:
         # Workers run in other folders than the `seqd up` that hands it on to them.
         return None if path is None else path.absolute()
+
+    @field_validator("worker_labels")
+    @classmethod
+    def _are_labels(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        keys = [label.partition("=")[0] for label in labels]
+        for label in labels:
+            if _WORKER_LABEL.fullmatch(label) is None:
+                raise ValueError(f"{label!r} is no label; allowed: {_LABEL_FORM}")
+            key = label.partition("=")[0]
+            if keys.count(key) > 1:
+                raise ValueError(f"{key!r} is there {keys.count(key)} times; give each key once")
+        return labels
 
     @field_validator("heartbeat_s")
     @classmethod
@@ -362,6 +399,11 @@ class Settings(BaseSettings):
     def keys(self) -> Keys:
         """Redis key names under the prefix."""
         return Keys(self.prefix)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """`worker_labels`, by key."""
+        return dict(label.split("=", 1) for label in self.worker_labels)
 
     @property
     def store_dir(self) -> Path:

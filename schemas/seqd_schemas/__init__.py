@@ -53,10 +53,15 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import Failure as Failure
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
+    from seqd_schemas.fleet import MAX_CORDON_RULES as MAX_CORDON_RULES
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
+    from seqd_schemas.fleet import MAX_WORKER_LABELS as MAX_WORKER_LABELS
     from seqd_schemas.fleet import CatalogEntry as CatalogEntry
+    from seqd_schemas.fleet import Cordon as Cordon
+    from seqd_schemas.fleet import CordonAction as CordonAction
+    from seqd_schemas.fleet import CordonRule as CordonRule
     from seqd_schemas.fleet import DeviceStatus as DeviceStatus
     from seqd_schemas.fleet import OutputBound as OutputBound
     from seqd_schemas.fleet import PluginState as PluginState
@@ -158,9 +163,9 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry DeviceStatus MAX_MODELS MAX_UNFIT MAX_VERSIONS OutputBound PluginState "
-        "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
-        "WorkerStatus"
+        "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES MAX_MODELS "
+        "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PluginState PluginStatus "
+        "TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
     ),
     "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",

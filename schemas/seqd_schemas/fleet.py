@@ -7,7 +7,7 @@ Clients validate against a `CatalogEntry` without having any plugin; `seqd statu
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from seqd_schemas.base import (
     Count,
@@ -33,6 +33,20 @@ MAX_VERSIONS = 1_000
 
 #: Entries of `WorkerStatus.unfit`.
 MAX_UNFIT = 64
+
+#: Rules of operators that stand at once.
+MAX_CORDON_RULES = 256
+
+RuleTarget = Annotated[
+    str, StringConstraints(pattern=r"^(worker|slot|host|label):[^\x00-\x20\x7f]{1,260}$")
+]
+RuleText = Annotated[str, StringConstraints(max_length=500)]
+#: Labels of a worker: a key as `pool` or `example.org/zone`, and its value.
+LabelKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,63}$")]
+
+#: Labels that one worker has at most.
+MAX_WORKER_LABELS = 32
 
 Versions = Annotated[tuple[Count, ...], Field(max_length=MAX_VERSIONS)]
 
@@ -81,6 +95,44 @@ class WorkerState(StrEnum):
     """It works on a unit."""
     DRAINING = "draining"
     """It takes no more work and is about to exit."""
+
+
+class CordonAction(StrEnum):
+    """What a rule of an operator asks of the workers that it means."""
+
+    CORDON = "cordon"
+    """Claim nothing new, finish what is in hand, and stay up."""
+    DRAIN = "drain"
+    """Claim nothing new, finish or release what is in hand, and end."""
+    RESTART = "restart"
+    """End once a new worker has taken its place; of workers that `seqd up` has started."""
+
+
+class CordonRule(WireModel):
+    """A rule of an operator that keeps workers from claiming; it holds until it is removed."""
+
+    target: RuleTarget = Field(
+        description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE."
+    )
+    action: CordonAction = Field(description="What it asks for.")
+    reason: RuleText = Field(default="", description="Why, in the operator's words.")
+    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    at_ms: EpochMs = Field(description="When it was made.")
+
+
+class Cordon(WirePart):
+    """How a worker stands that claims nothing for a rule of an operator."""
+
+    # No closed list: a reader that refused a later release's word would miss the whole worker.
+    phase: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="`cordoned`: it stays up. `draining`: it is about to exit. `drained`: nothing "
+        "of it runs but what waits for the rule to be removed.",
+    )
+    target: str = Field(default="", max_length=300, description="The rule's target.")
+    reason: RuleText = Field(default="", description="The rule's reason.")
+    by: RuleText = Field(default="", description="Who made it.")
+    since_ms: EpochMs = Field(description="When it was made.")
 
 
 class UnfitCode(StrEnum):
@@ -191,6 +243,19 @@ class WorkerStatus(WireModel):
     )
     device: DeviceStatus | None = Field(
         default=None, description="The GPU that it computes on; not set on a CPU."
+    )
+    labels: dict[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        max_length=MAX_WORKER_LABELS,
+        description="Its labels, by which operators mean it: SEQD_WORKER_LABELS.",
+    )
+    cordon: Cordon | None = Field(
+        default=None,
+        description="Why it claims nothing, where a rule of an operator asks for that; its state "
+        "is then `draining`, as older readers know it.",
+    )
+    supervised: bool = Field(
+        default=False, description="True for a worker of `seqd up`, which starts the next one."
     )
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
     started_at_ms: EpochMs = Field(description="When it started.")

@@ -290,6 +290,13 @@ class Keys:
         """ZSET worker → milliseconds: when it was last seen."""
         return f"{self.prefix}:workers"
 
+    def cordons(self) -> str:
+        """HASH target → `CordonRule` as JSON: operators' rules; `version` counts their changes.
+
+        A request to restart stands under `restart:TARGET`.
+        """
+        return f"{self.prefix}:cordons"
+
     def catalog(self) -> str:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"

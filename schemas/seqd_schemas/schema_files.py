@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, TypeAdapter
 
 from seqd_schemas.events import EVENT
-from seqd_schemas.fleet import CatalogEntry, PluginStatus, WorkerStatus
+from seqd_schemas.fleet import CatalogEntry, CordonRule, PluginStatus, WorkerStatus
 from seqd_schemas.inbox import InboxAnswer
 from seqd_schemas.items import ItemChunk, TextChunk
 from seqd_schemas.jobs import Job
@@ -21,6 +21,7 @@ from seqd_schemas.text_deltas import TextDeltas
 
 _MODELS: dict[str, type[BaseModel]] = {
     "catalog_entry": CatalogEntry,
+    "cordon_rule": CordonRule,
     "inbox_answer": InboxAnswer,
     "item_chunk": ItemChunk,
     "job_record": JobRecord,

@@ -22,7 +22,7 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.work import Death, Finished, Unit
-from seqd_schemas import Log, queue_of
+from seqd_schemas import MAX_CORDON_RULES, CordonAction, CordonRule, Log, queue_of
 
 #: A case: the scripts that it is about, and what they meet.
 CASES: list[tuple[tuple[str, ...], str, Callable[[World], None]]] = []
@@ -544,3 +544,21 @@ def checkpoints(world: World) -> None:
         for number in range(5):
             record = CheckpointRecord(f"c{number}", "0" * 64)
             world.watched.checkpoints.commit(unit, record)
+
+
+@case("as many rules on workers as may stand, changed at once", "cordon")
+def all_rules(world: World) -> None:
+    rules = [
+        CordonRule(
+            target=f"worker:{'w' * 200}{number}",
+            action=CordonAction.DRAIN,
+            reason="r" * 500,
+            by="b" * 500,
+            at_ms=number,
+        )
+        for number in range(MAX_CORDON_RULES)
+    ]
+    cordons = world.watched.cordons
+    cordons.change(add=rules)
+    cordons.change(add=[rule.model_copy(update={"at_ms": 7_000 + rule.at_ms}) for rule in rules])
+    cordons.change(remove=rules)

@@ -9,7 +9,7 @@ from readme_blocks import READMES, ROOT, blocks_of
 from seqd.settings import Settings
 
 #: Set by `seqd worker` for its child, not by people.
-INTERNAL_SETTINGS = {"slot", "worker", "device"}
+INTERNAL_SETTINGS = {"slot", "worker", "device", "supervised"}
 
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
 

@@ -10,12 +10,14 @@ from functools import partial
 
 import drills
 from checkout import use_checkout
-from drills import failover
+from drills import drain, failover, rolling_restart
 from drills.result import DrillResult, table
 
 DRILLS: Mapping[str, Callable[[], DrillResult]] = {
     failover.KILLED: failover.run,
     failover.HANGS: partial(failover.run, hangs=True),
+    drain.NAME: drain.run,
+    rolling_restart.NAME: rolling_restart.run,
 }
 
 

@@ -60,6 +60,9 @@ class Stage:
         self.changes: list[WorkerChange] = []
         self.deaths: list[str] = []
         self.is_back: Callable[[Slot], bool] = lambda slot: True
+        #: Slots that a rule keeps empty, and the rules in words.
+        self.held: dict[str, str] = {}
+        self.every_look: Callable[[], object] = lambda: None
         self._reactions: dict[tuple[Change, int], Callable[[WorkerChange], None]] = {}
 
     def on(self, change: Change, nth: int, reaction: Callable[[WorkerChange], None]) -> None:
@@ -73,8 +76,10 @@ class Stage:
             parse_slots(slots),
             on_change=self._note,
             on_worker_death=self.deaths.append,
-            is_ready=lambda worker_id: self.has_written(worker_id.rpartition("@")[0]),
+            is_ready=self.is_up,
             is_back=lambda slot: self.is_back(slot),
+            held_by=lambda slot, worker_id: self.held.get(slot.name, ""),
+            periodic_task=lambda: self.every_look(),
             command=lambda slot, worker_id: [sys.executable, "-S", "-c", script, worker_id],
             restarts=QUICK,
             grace_s=grace_s,
@@ -89,6 +94,9 @@ class Stage:
 
     def log(self, slot: str = "cpu:0") -> str:
         return log_path(self.settings.data_dir / "logs", slot).read_text()
+
+    def is_up(self, worker_id: str) -> bool:
+        return self.has_written(worker_id.rpartition("@")[0])
 
     def has_written(self, slot: str) -> bool:
         return self.log(slot) != ""
@@ -384,3 +392,94 @@ def test_a_program_that_cannot_be_started_is_a_death_with_a_reason(stage: Stage)
 
     assert stage.kinds() == [Change.STARTED, Change.READY, Change.DIED]
     assert "/nowhere/seqd cannot be started: [Errno 2]" in stage.log()
+
+
+def test_a_worker_that_a_rule_drains_is_started_again_when_the_rule_is_gone(stage: Stage) -> None:
+    stage.on(Change.READY, 1, lambda change: stage.held.update({"cpu:0": "by ops (repair)"}))
+    stage.on(Change.DRAINED, 1, lambda change: stage.held.clear())
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    status = stage.run("import time; print('up', flush=True); time.sleep(0.5)")
+
+    drained = next(change for change in stage.changes if change.change is Change.DRAINED)
+    assert status == 0
+    assert drained.detail == "by ops (repair)"
+    assert drained.worker_id == stage.changes[0].worker_id
+    assert stage.kinds()[:4] == [Change.STARTED, Change.READY, Change.DRAINED, Change.STARTED]
+    assert drained.worker_id not in stage.deaths
+
+
+def test_a_slot_that_a_rule_keeps_empty_is_not_started_and_the_supervisor_waits(
+    stage: Stage,
+) -> None:
+    stage.held = {"cpu:0": "by ops"}
+    looks: list[int] = []
+
+    def look() -> None:
+        looks.append(1)
+        if len(looks) == 3:
+            stage.supervisor.request_stop()
+
+    stage.every_look = look
+
+    assert stage.run(OBEDIENT) == 0
+    assert [(one.change, one.worker_id, one.pid) for one in stage.changes] == [
+        (Change.DRAINED, "", 0)
+    ]
+
+
+def test_a_worker_is_replaced_when_its_successor_takes_work(stage: Stage) -> None:
+    stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
+    stage.on(Change.REPLACED, 1, stage.stop)
+
+    assert stage.run(OBEDIENT) == 0
+
+    kinds = [Change.STARTED, Change.READY, Change.STARTED, Change.READY, Change.REPLACED]
+    assert stage.kinds() == [*kinds, Change.STOPPED]
+    first, second = stage.changes[0].worker_id, stage.changes[2].worker_id
+    names = [change.worker_id for change in stage.changes]
+    assert names == [first, first, second, second, first, second]
+    assert stage.deaths == []
+    assert stage.log().count("asked to end") == 2
+
+
+def test_a_worker_whose_successor_dies_goes_on(stage: Stage) -> None:
+    folder = stage.settings.data_dir
+    once = f"""
+import pathlib, signal, sys
+marker = pathlib.Path({str(folder / "first")!r})
+if marker.exists():
+    sys.exit(print("no memory", flush=True) or 3)
+marker.touch()
+{OBEDIENT}"""
+
+    def first_is_up(worker_id: str) -> bool:
+        return worker_id == stage.changes[0].worker_id and stage.has_written("cpu:0")
+
+    stage.is_up = first_is_up  # type: ignore[method-assign]
+    stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
+    stage.on(Change.KEPT, 1, stage.stop)
+
+    assert stage.run(once) == 0
+
+    kept = next(change for change in stage.changes if change.change is Change.KEPT)
+    assert stage.kinds() == [
+        Change.STARTED,
+        Change.READY,
+        Change.STARTED,
+        Change.KEPT,
+        Change.STOPPED,
+    ]
+    assert kept.worker_id == stage.changes[0].worker_id
+    assert kept.detail == "its successor ended: no memory"
+    assert stage.deaths == [stage.changes[2].worker_id]
+
+
+def test_on_a_gpu_the_old_worker_ends_before_the_new_one_starts(stage: Stage) -> None:
+    stage.on(Change.READY, 1, lambda change: stage.supervisor.replace(change.worker_id))
+    stage.on(Change.STARTED, 2, stage.stop)
+
+    assert stage.run(OBEDIENT, slots="gpu:0") == 0
+
+    assert stage.kinds()[:4] == [Change.STARTED, Change.READY, Change.REPLACED, Change.STARTED]
+    assert stage.changes[0].worker_id not in stage.deaths

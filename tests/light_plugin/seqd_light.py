@@ -68,6 +68,7 @@ WEIGHTS = "echo.json"
 class EchoParameters(PluginParameters):
     delay_ms: float = Field(default=0, ge=0, le=60_000, description="Milliseconds an item takes.")
     note: str = Field(default="", max_length=64, description="Tells groups of jobs apart.")
+    calls: str = Field(default="", max_length=256, description="File to note each item in.")
 
 
 class WriteParameters(EchoParameters):
@@ -290,6 +291,9 @@ class Echo(LoadedModel):
         if context.stop_requested():
             raise Stopped("asked to stop")
         time.sleep(parameters.delay_ms / 1000)
+        if parameters.calls:
+            with open(parameters.calls, "a", encoding="utf-8") as calls:
+                calls.write(f"{item.text}\n")
         trick = TRICKS.get(item.text)
         if trick is not None:
             trick(items)

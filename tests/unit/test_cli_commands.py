@@ -31,6 +31,11 @@ COMMANDS = [
     ("models", "show"),
     ("plugins", "list"),
     ("plugins", "show"),
+    ("workers", "list"),
+    ("workers", "cordon"),
+    ("workers", "drain"),
+    ("workers", "uncordon"),
+    ("workers", "restart"),
     ("schema",),
 ]
 

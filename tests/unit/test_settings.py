@@ -89,3 +89,28 @@ def test_a_folder_of_secrets_that_is_not_there_is_named(
 
     with pytest.raises(InvalidSettings, match=r"^SEQD_SECRETS_DIR is '.*none', which is no folder"):
         load_settings()
+
+
+def test_labels_of_a_worker_are_read_by_key(monkeypatch):
+    monkeypatch.setenv("SEQD_WORKER_LABELS", "pool=a, example.org/zone=b,empty=")
+
+    assert load_settings().labels == {"pool": "a", "example.org/zone": "b", "empty": ""}
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("pool", "'pool' is no label; allowed: KEY=VALUE of letters, digits"),
+        ("=a", "'=a' is no label"),
+        ("pool=a b", "'pool=a b' is no label"),
+        ("pool=a,pool=b", "'pool' is there 2 times; give each key once"),
+    ],
+)
+def test_labels_that_are_none_are_refused(monkeypatch, typed, reason):
+    monkeypatch.setenv("SEQD_WORKER_LABELS", typed)
+
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings()
+
+    assert "SEQD_WORKER_LABELS" in str(refused.value)
+    assert reason in str(refused.value)

@@ -31,6 +31,7 @@ _COMMANDS = {
     "sweep": _Source("train", "sweep", _WORK),
     "generate": _Source("generate", "generate", _WORK),
     "status": _Source("status", "status", _LOOK),
+    "workers": _Source("workers", "app", _LOOK),
     "schema": _Source("schema", "schema", _LOOK),
     "jobs": _Source("jobs", "app", _WORK),
     "models": _Source("models", "app", _LOOK),

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from seqd.cli.fleet_rules import FleetRules
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
 from seqd.ledger.wakeup import Wakeup
@@ -16,9 +17,10 @@ from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
 from seqd.local.slots import Slot
-from seqd.local.supervisor import Change, OnChange, Supervisor, WorkerChange
+from seqd.local.supervisor import GRACE_S, Change, OnChange, Supervisor, WorkerChange
+from seqd.serving import is_listening
 from seqd.settings import Settings
-from seqd_schemas import WorkerState, WorkerStatus
+from seqd_schemas import WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +68,8 @@ class Daemon:
         #: Workers of ours that run and have been ready.
         self._started: set[str] = set()
         self._workers: Mapping[str, WorkerStatus] = {}
+        self._rules = FleetRules(self._ledger, settings)
+        self._slots = {slot.name: slot for slot in slots}
         #: Workers that died and whose leases are to be released.
         self._dead: list[str] = []
         self._supervisor = Supervisor(
@@ -75,7 +79,9 @@ class Daemon:
             on_change=self._note_change,
             on_worker_death=self._note_death,
             is_ready=self._is_ready,
+            held_by=self._held_by,
             periodic_task=self._look_around,
+            grace_s=GRACE_S + settings.drain_s,
         )
 
     def check_server(self) -> None:
@@ -84,7 +90,11 @@ class Daemon:
 
     def run(self) -> int:
         """Run the workers until a signal or `stop`; return the exit status. See `Supervisor`."""
-        return self._supervisor.run()
+        try:
+            return self._supervisor.run()
+        finally:
+            if self._redis_is_up():
+                self._rules.close()
 
     def stop(self) -> None:
         """Request the end of all workers; safe from any thread."""
@@ -98,13 +108,36 @@ class Daemon:
             self._release_leases()
         if now_s - self._looked_at_s >= self._look_every_s and self._redis_is_up():
             self._look()
+        if self._redis_is_up():
+            self._rules.look()
+            if self._rules.have_changed() and self._rules.has_restarts():
+                self._look()
+            self._replace_next()
+
+    def _replace_next(self) -> None:
+        """Replace one worker, where an operator has asked for that and it is this host's turn."""
+        if self._supervisor.is_replacing():
+            self._rules.holds_turn()
+        elif self._rules.has_restarts():
+            worker_id = self._rules.due_to_restart(self._ours())
+            if worker_id is not None:
+                self._supervisor.replace(worker_id)
+
+    def _held_by(self, slot: Slot, worker_id: str) -> str:
+        return self._rules.held_by(slot, worker_id) if self._redis_is_up() else ""
 
     def _note_change(self, change: WorkerChange) -> None:
         if change.change is Change.READY:
             self._started.add(change.worker_id)
             self._on_look(self._ours())
-        else:
+        elif change.change is not Change.KEPT:
             self._started.discard(change.worker_id)
+        if change.change is Change.DRAINED:
+            self._rules.note_drained(self._slots[change.slot], change.worker_id)
+        elif change.change is Change.STARTED:
+            self._rules.note_started(change.slot)
+        elif change.change is Change.KEPT:
+            self._rules.give_up_restarts()
         self._on_change(change)
 
     def _redis_is_up(self) -> bool:
@@ -115,7 +148,7 @@ class Daemon:
         if now_s - self._looked_at_s >= _LOOK_S and self._redis_is_up():
             self._look()
         status = self._workers.get(worker_id)
-        return status is not None and status.state in (WorkerState.READY, WorkerState.BUSY)
+        return status is not None and is_listening(status)
 
     def _look(self) -> None:
         """Read what workers say of themselves, and pass on what ours do."""

@@ -6,8 +6,8 @@
          damaged model, a full Redis
     69   a worker's device is busy or sick (EX_UNAVAILABLE); a later start may find it well
     71   a worker's device fell off the bus (EX_OSERR)
-    75   Redis was away for too long while the command waited for a job, which goes on
-         (EX_TEMPFAIL)
+    75   Redis was away for too long while the command waited for a job, or a worker had not drained
+         in the time given: it goes on (EX_TEMPFAIL)
     78   a worker's settings are wrong, or a slot's device cannot be used (EX_CONFIG); no restart
          can mend that
     130  Ctrl-C

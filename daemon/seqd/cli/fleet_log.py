@@ -16,7 +16,13 @@ _STYLES = {
     Change.LOST: "bold red",
     Change.GAVE_UP: "bold red",
     Change.KILLED: "red",
+    Change.DRAINED: "yellow",
+    Change.KEPT: "red",
 }
+
+#: Changes after which nothing more is waited for on a slot.
+_SETTLED = (Change.READY, Change.DRAINED, Change.KEPT)
+
 
 _SERVER_STYLES = {
     ServerEvent.READY: "green",
@@ -86,7 +92,7 @@ class FleetLog:
     def show(self, change: WorkerChange) -> None:
         """Print a change, and once that each slot's worker has become ready."""
         self._screen.say(self._line(change), _STYLES.get(change.change, ""))
-        if change.change is Change.READY:
+        if change.change in _SETTLED:
             self._ready.add(change.slot)
             self._say_when_all_are_ready()
         else:
@@ -115,12 +121,13 @@ class FleetLog:
         self._began_s = None
 
     def _line(self, change: WorkerChange) -> str:
-        line = f"{change.slot:<{self._width}}  {change.change:<8} pid {change.pid}"
+        line = f"{change.slot:<{self._width}}  {change.change:<8}"
+        line = f"{line} pid {change.pid}" if change.pid else line.rstrip()
         if change.change is Change.STARTED and change.starts > 1:
             line += f", start {change.starts}"
-        if change.detail and change.change is not Change.STOPPED:
+        if change.detail and change.change not in (Change.STOPPED, Change.REPLACED):
             # Of the log of a worker that gave up, the last line has the reason.
             line += f": {change.detail.splitlines()[-1]}"
-        if change.change in (Change.DIED, Change.LOST, Change.GAVE_UP):
+        if change.change in (Change.DIED, Change.LOST, Change.GAVE_UP, Change.KEPT):
             line += f" (log: {change.log})"
         return line

@@ -5,7 +5,8 @@ Each option is described once, here.
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +18,7 @@ from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from seqd.client import Client
+    from seqd.ledger import Ledger
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
     from seqd.settings import Settings
@@ -126,6 +128,19 @@ def open_client() -> "Client":
     from seqd.client import Client
 
     return Client(settings=read_settings())
+
+
+@contextmanager
+def open_ledger() -> "Iterator[Ledger]":
+    """Open the ledger of the server that the settings name, or of the embedded one that runs."""
+    from seqd.ledger import Ledger, connect
+    from seqd.ledger.wakeup import Wakeup
+    from seqd.local.endpoint import redis_url_of
+
+    settings = read_settings()
+    url = redis_url_of(settings)
+    with connect(url, timeout_s=settings.redis_timeout_s) as redis:
+        yield Ledger(redis, settings, Wakeup(url, settings).notify)
 
 
 def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:

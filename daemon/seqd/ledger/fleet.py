@@ -28,6 +28,12 @@ _Record = TypeVar("_Record", bound="WireModel")
 #: Catalog entries that are cached as they were read, outdated ones among them.
 MAX_ENTRIES = 256
 
+#: Workers that are listed at most of those that are not heard of any more.
+MAX_SILENT = 1_000
+
+#: Units of a worker among which its jobs are counted.
+MAX_COUNTED = 1_000
+
 
 def record_ttl_ms(heartbeat_s: float) -> int:
     """Return the time to live of a worker's record: one that missed three heartbeats is gone."""
@@ -78,7 +84,7 @@ class Fleet:
             rows = cast(list[bytes | None], self._redis.mget(keys))
         from seqd_schemas import WorkerStatus
 
-        records = _readable(WorkerStatus, [row for row in rows if row is not None])
+        records = readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
 
     def names_on(self, host: str) -> list[str]:
@@ -90,6 +96,41 @@ class Fleet:
             names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
         texts = (name.decode(errors="replace") for name in names)
         return [name for name in texts if name.rpartition("-")[0].endswith(f"@{host}")]
+
+    def silent_workers(self) -> dict[str, int]:
+        """Return the workers of the last day that are not heard of any more, and when they were.
+
+        One that ended in order is not among them. At most `MAX_SILENT`, the last ones.
+        """
+        with redis_errors(self._redis):
+            names = self._keys.workers()
+            rows = cast(
+                list[tuple[bytes, float]],
+                self._redis.zrange(names, 0, MAX_SILENT - 1, desc=True, withscores=True),
+            )
+            if not rows:
+                return {}
+            keys = [self._keys.worker(name.decode()) for name, _ in rows]
+            records = cast(list[bytes | None], self._redis.mget(keys))
+        pairs = zip(rows, records, strict=True)
+        return {name.decode(): int(seen) for (name, seen), record in pairs if record is None}
+
+    def in_hand(self, workers: "Iterable[str]") -> dict[str, tuple[int, int]]:
+        """Return, by worker, how many jobs it holds units of, and how many units.
+
+        Jobs are counted among `MAX_COUNTED` of its units.
+        """
+        names = list(workers)
+        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.scard(self._keys.worker_leases(name))
+                pipe.srandmember(self._keys.worker_leases(name), MAX_COUNTED)
+            replies = pipe.execute()
+        held = {}
+        for name, units, members in zip(names, replies[::2], replies[1::2], strict=True):
+            jobs = {cast(bytes, member).partition(b" ")[0] for member in members}
+            held[name] = (len(jobs), int(units))
+        return held
 
     def recent_workers(self, max_age_s: float) -> "list[WorkerStatus]":
         """Return what `workers` does, or did within the last `max_age_s` seconds."""
@@ -187,11 +228,11 @@ class Fleet:
         if row not in self._entries:
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
-            self._entries[row] = _readable(CatalogEntry, [row])
+            self._entries[row] = readable(CatalogEntry, [row])
         return self._entries[row]
 
 
-def _readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
+def readable(kind: type[_Record], rows: Iterable[bytes]) -> list[_Record]:
     """Return records; those of a later version, or written by hand, are left out with a warning."""
     records = []
     for row in rows:

@@ -14,6 +14,7 @@ from seqd.ledger.submissions import Submissions
 
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
+    from seqd.ledger.cordons import Cordons
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.ranges import Ranges
@@ -71,6 +72,13 @@ class Ledger:
         from seqd.ledger.backlog import Backlog
 
         return Backlog(self.redis, self._scripts, self.keys, self.fleet)
+
+    @cached_property
+    def cordons(self) -> "Cordons":
+        """The operators' rules on workers, which few clients import."""
+        from seqd.ledger.cordons import Cordons
+
+        return Cordons(self.redis, self._scripts, self.keys)
 
     @cached_property
     def inbox(self) -> "InboxStream":

@@ -89,6 +89,9 @@ class RotatingLog:
         try:
             if self._file is None:
                 self._open()
+            elif self._was_exchanged():
+                self.close()
+                self._open()
             if self._lost_bytes:
                 self._write_all(b"seqd: %d bytes of log are lost\n" % self._lost_bytes)
                 self._lost_bytes = 0
@@ -120,6 +123,15 @@ class RotatingLog:
         rotate(self.path, self._limits)
         self.rotations += 1
         self._open()
+
+    def _was_exchanged(self) -> bool:
+        """Return True where another has set the file aside: two workers of a slot write to it."""
+        if self._file is None:
+            return False
+        try:
+            return self.path.stat().st_ino != os.fstat(self._file.fileno()).st_ino
+        except FileNotFoundError:
+            return True
 
     def _open(self) -> None:
         self._file = self.path.open("ab", buffering=0)

@@ -42,6 +42,12 @@ class Change(StrEnum):
     """It ended because it was asked to."""
     KILLED = "killed"
     """It was asked to end, did not in time, and was killed."""
+    DRAINED = "drained"
+    """A rule of an operator keeps its slot empty, which `detail` tells, until it is removed."""
+    REPLACED = "replaced"
+    """It ended once its successor took work, or, on a GPU, to make room for it."""
+    KEPT = "kept"
+    """It was to be replaced, but its successor died; `detail` says how. It goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,7 @@ def _settings_variables(settings: Settings, redis_url: str) -> dict[str, str]:
     values = {name: getattr(settings, name) for name in settings.model_fields_set}
     values["redis_url"] = redis_url
     values["data_dir"] = settings.data_dir.absolute()
+    values["supervised"] = True
     if settings.redis_url is None and settings.input_roots is None:
         # The server is embedded, so only its own user can name files; a worker sees a mere
         # address, and would take it for a shared server that may name none.
@@ -218,6 +225,9 @@ _LOG_LINES = 8
 
 CommandFactory = Callable[[Slot, str], Sequence[str]]
 
+#: Says why no worker may be started on a slot, whose last worker had this name; '' if one may.
+HeldBy = Callable[[Slot, str], str]
+
 
 @dataclass(slots=True)
 class _Place:
@@ -225,12 +235,27 @@ class _Place:
 
     slot: Slot
     child: Child | None = None
+    #: What takes the place of `child` once it takes work.
+    successor: Child | None = None
     starts: int = 0
     deaths_in_a_row: int = 0
     #: When to start a worker again, on the monotonic clock; None while one runs, or for good.
     due_s: float | None = None
     #: True while its device is gone: it is looked for before each start.
     has_lost_device: bool = False
+    #: The worker that ended for a rule of an operator, '' before any; None where there is no rule.
+    drained: str | None = None
+    #: True while `child` ends so that its successor can be started.
+    makes_room: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Retiring:
+    """A worker whose successor has its place, until it has ended."""
+
+    place: _Place
+    child: Child
+    kill_at_s: float
 
 
 def device_is_back(slot: Slot) -> bool:
@@ -245,10 +270,11 @@ class Supervisor:
     happens. `on_worker_death(worker_id)` is called after a worker ended in any other way than
     by itself on request, and its process group was killed: its leases can be released at
     once. `is_ready(worker_id)` is asked about a started worker, a few times a second, until
-    it takes work. `is_back(slot)` is asked, with back-off, before a slot whose device was lost gets
-    another worker. `periodic_task()` is called a few times a second from the startup until the last
-    worker has ended, such as to look after an embedded server. What these raise ends the
-    supervisor, after every worker was stopped.
+    it takes work. `held_by(slot, last_worker_id)` says why no worker may run on a slot: one that
+    ends by itself is then not started again before it says nothing. `is_back(slot)` is asked, with
+    back-off, before a slot whose device was lost gets another worker. `periodic_task()` is called a
+    few times a second from the startup until the last worker has ended, such as to look after an
+    embedded server. What these raise ends the supervisor, after every worker was stopped.
     """
 
     def __init__(
@@ -260,6 +286,7 @@ class Supervisor:
         on_change: OnChange = lambda change: None,
         on_worker_death: Callable[[str], None] = lambda worker_id: None,
         is_ready: Callable[[str], bool] = lambda worker_id: True,
+        held_by: HeldBy = lambda slot, worker_id: "",
         periodic_task: Callable[[], object] = lambda: None,
         is_back: Callable[[Slot], bool] = device_is_back,
         command: CommandFactory = worker_command,
@@ -272,6 +299,8 @@ class Supervisor:
         self._on_change = on_change
         self._on_worker_death = on_worker_death
         self._is_ready = is_ready
+        self._held_by = held_by
+        self._retiring: list[_Retiring] = []
         self._periodic_task = periodic_task
         self._is_back = is_back
         self._command = command
@@ -297,21 +326,45 @@ class Supervisor:
         """Do what a signal does; safe from any thread."""
         self._stop.add()
 
+    def replace(self, worker_id: str) -> None:
+        """Put a new worker in the place of one; call it from the supervisor's own callbacks.
+
+        On a CPU the new one is started first, and the old one is asked to end once it takes work. A
+        GPU has no memory for both: there the old one ends first.
+        """
+        for place in self._places:
+            child = place.child
+            if child is None or child.worker_id != worker_id or place.successor is not None:
+                continue
+            if place.slot.kind == "gpu":
+                place.makes_room = True
+                child.ask_to_end()
+            else:
+                place.successor = self._new_child(place)
+                self._tell(Change.STARTED, place, place.successor)
+
+    def is_replacing(self) -> bool:
+        """Return True while a worker is being replaced."""
+        return bool(self._retiring) or any(
+            place.successor is not None or place.makes_room for place in self._places
+        )
+
     def _start_up(self) -> None:
         make_log_folder(self._settings.data_dir / "logs")
         for place in self._places:
-            self._start_worker(place)
+            self._start_unless_held(place, "")
 
     def _main_loop(self) -> None:
         while not self._stop.count and any(map(_has_a_future, self._places)):
             for place in self._places:
                 self._look_after(place)
+            self._look_after_retiring()
             self._periodic_task()
             self._stop.wait(self._next_look_s())
 
     def _shut_down(self) -> None:
-        for place in self._running():
-            _child(place).ask_to_end()
+        for _, child in self._running():
+            child.ask_to_end()
         try:
             self._wait_for_ends(time.monotonic() + self._grace_s)
         finally:
@@ -322,39 +375,87 @@ class Supervisor:
             self._stop.wait(min(_LOOK_S, deadline - time.monotonic()))
             # Workers that end commit and release what they hold.
             self._periodic_task()
-            for place in self._running():
-                if _child(place).has_ended():
-                    self._reap_stopped(place)
+            for place, child in self._running():
+                if child.has_ended():
+                    self._reap_stopped(place, child)
 
     def _kill_the_rest(self) -> None:
         rest = self._running()
-        for place in rest:
-            _child(place).kill()
-        for place in rest:
-            self._reap_killed(place)
+        for _, child in rest:
+            child.kill()
+        forced = self._stop.count > 1
+        for place, child in rest:
+            self._reap_killed(place, child, forced=forced)
 
     def _look_after(self, place: _Place) -> None:
-        if place.child is None:
+        if place.successor is not None:
+            self._look_after_successor(place, place.successor)
+        if place.drained is not None:
+            self._start_unless_held(place, place.drained)
+        elif place.child is None:
             if place.due_s is not None and time.monotonic() >= place.due_s:
-                self._start_again(place)
+                self._start_unless_held(place, "")
         elif place.child.has_ended():
-            self._reap_dead(place)
+            self._reap_ended(place, place.child)
         elif not place.child.is_ready and self._is_ready(place.child.worker_id):
             place.child.is_ready = True
-            self._tell(Change.READY, place)
+            self._tell(Change.READY, place, place.child)
 
-    def _start_worker(self, place: _Place) -> None:
+    def _look_after_successor(self, place: _Place, successor: Child) -> None:
+        if successor.has_ended():
+            place.successor = None
+            how = successor.log_tail(1) or successor.end_in_words()
+            self._forget(place, successor)
+            self._on_worker_death(successor.worker_id)
+            if place.child is not None:
+                self._tell(Change.KEPT, place, place.child, f"its successor ended: {how}")
+        elif self._is_ready(successor.worker_id):
+            old, place.child, place.successor = place.child, successor, None
+            successor.is_ready = True
+            place.deaths_in_a_row = 0
+            self._tell(Change.READY, place, successor)
+            if old is not None:
+                old.ask_to_end()
+                self._retiring.append(_Retiring(place, old, time.monotonic() + self._grace_s))
+
+    def _look_after_retiring(self) -> None:
+        for one in list(self._retiring):
+            if one.child.has_ended():
+                self._tell(Change.REPLACED, one.place, one.child, one.child.end_in_words())
+                self._forget(one.place, one.child)
+                if one.child.exit_status() != 0:
+                    self._on_worker_death(one.child.worker_id)
+            elif time.monotonic() >= one.kill_at_s:
+                one.child.kill()
+                self._reap_killed(one.place, one.child, forced=False)
+
+    def _start_unless_held(self, place: _Place, last_worker: str) -> None:
+        why = self._held_by(place.slot, last_worker)
+        if not why:
+            if place.drained is None and place.starts == 0:
+                self._start_worker(place)  # the first start of all: what fails is the operator's
+            else:
+                self._start_again(place)
+        elif place.drained is None:
+            place.drained, place.due_s = last_worker, None
+            self._tell_of_slot(Change.DRAINED, place, why)
+
+    def _new_child(self, place: _Place) -> Child:
         worker_id = new_worker_id(place.slot)
-        place.child = Child.start(
+        child = Child.start(
             worker_id,
             self._command(place.slot, worker_id),
             worker_environment(self._settings, self._redis_url, place.slot),
             log_path(self._settings.data_dir / "logs", place.slot.name),
             log_limits(self._settings),
         )
-        place.due_s = None
         place.starts += 1
-        self._tell(Change.STARTED, place)
+        return child
+
+    def _start_worker(self, place: _Place) -> None:
+        place.child = self._new_child(place)
+        place.due_s = place.drained = None
+        self._tell(Change.STARTED, place, place.child)
 
     def _start_again(self, place: _Place) -> None:
         """Start a worker, or try later: there may be no process to have just now, or no file."""
@@ -366,17 +467,34 @@ class Supervisor:
         try:
             self._start_worker(place)
         except OSError as error:
+            place.drained = None
             place.deaths_in_a_row += 1
             wait_s = self._restarts.wait_s(place.deaths_in_a_row)
             place.due_s = time.monotonic() + wait_s
-            slot, log = place.slot.name, log_path(self._settings.data_dir / "logs", place.slot.name)
             why = f"cannot be started: {error}; starts again in {wait_s:g} s"
-            self._on_change(WorkerChange(Change.DIED, slot, "", 0, place.starts, log, why))
+            self._tell_of_slot(Change.DIED, place, why)
 
-    def _reap_dead(self, place: _Place) -> None:
-        child = _child(place)
+    def _reap_ended(self, place: _Place, child: Child) -> None:
+        why = self._held_by(place.slot, child.worker_id) if child.exit_status() == 0 else ""
+        if why:
+            place.drained = child.worker_id
+            self._tell(Change.DRAINED, place, child, why)
+            self._forget(place, child)
+        elif place.makes_room and child.exit_status() == 0:
+            self._tell(Change.REPLACED, place, child, child.end_in_words())
+            self._forget(place, child)
+            self._start_again(place)
+        else:
+            self._reap_dead(place, child)
+        place.makes_room = False
+        if place.child is None and place.successor is not None:
+            # Its place is free already.
+            place.child, place.successor = place.successor, None
+            place.due_s = place.drained = None
+
+    def _reap_dead(self, place: _Place, child: Child) -> None:
         if child.exit_status() == CONFIG_EXIT_STATUS:
-            self._tell(Change.GAVE_UP, place, child.log_tail(_LOG_LINES))
+            self._tell(Change.GAVE_UP, place, child, child.log_tail(_LOG_LINES))
         else:
             deaths = self._restarts.deaths_in_a_row(
                 place.deaths_in_a_row,
@@ -387,62 +505,67 @@ class Supervisor:
             wait_s = self._restarts.wait_s(deaths)
             place.deaths_in_a_row = deaths
             place.due_s = time.monotonic() + wait_s
-            self._tell_of_death(place, wait_s)
-        self._forget(place)
+            self._tell_of_death(place, child, wait_s)
+        self._forget(place, child)
         self._on_worker_death(child.worker_id)
 
-    def _tell_of_death(self, place: _Place, wait_s: float) -> None:
-        child = _child(place)
+    def _tell_of_death(self, place: _Place, child: Child, wait_s: float) -> None:
         status = child.exit_status()
         said = child.log_tail(1).partition("]: ")[2] if status in _DEVICE_EXIT_STATUSES else ""
         how = f"{child.end_in_words()}{said and ': '}{said}"
         place.has_lost_device = status == DEVICE_LOST_EXIT_STATUS
         if place.has_lost_device:
-            self._tell(Change.LOST, place, f"{how} Starts again when the driver sees it")
+            detail = f"{how} Starts again when the driver sees it"
+            self._tell(Change.LOST, place, child, detail)
         else:
-            self._tell(Change.DIED, place, f"{how}; starts again in {wait_s:g} s")
+            self._tell(Change.DIED, place, child, f"{how}; starts again in {wait_s:g} s")
 
-    def _reap_stopped(self, place: _Place) -> None:
-        child = _child(place)
-        self._tell(Change.STOPPED, place, child.end_in_words())
-        self._forget(place)
+    def _reap_stopped(self, place: _Place, child: Child) -> None:
+        self._tell(Change.STOPPED, place, child, child.end_in_words())
+        self._forget(place, child)
         if child.exit_status() != 0:
             self._on_worker_death(child.worker_id)
 
-    def _reap_killed(self, place: _Place) -> None:
-        forced = self._stop.count > 1
+    def _reap_killed(self, place: _Place, child: Child, *, forced: bool) -> None:
         detail = "forced" if forced else f"did not end within {self._grace_s:g} s"
-        child = _child(place)
-        self._tell(Change.KILLED, place, detail)
-        self._forget(place)
+        self._tell(Change.KILLED, place, child, detail)
+        self._forget(place, child)
         self._on_worker_death(child.worker_id)
 
-    def _forget(self, place: _Place) -> None:
-        """Remove what the worker of a place may have left: no other has its name."""
-        RunFolder(self._settings.data_dir).remove_files_of(_child(place).worker_id)
-        place.child = None
+    def _forget(self, place: _Place, child: Child) -> None:
+        """Remove what a worker of a place may have left: no other has its name."""
+        RunFolder(self._settings.data_dir).remove_files_of(child.worker_id)
+        if place.child is child:
+            place.child = None
+        if place.successor is child:
+            place.successor = None
+        self._retiring = [one for one in self._retiring if one.child is not child]
 
-    def _running(self) -> list[_Place]:
-        return [place for place in self._places if place.child is not None]
+    def _running(self) -> list[tuple[_Place, Child]]:
+        running = [
+            (place, child)
+            for place in self._places
+            for child in (place.child, place.successor)
+            if child is not None
+        ]
+        return running + [(one.place, one.child) for one in self._retiring]
 
     def _next_look_s(self) -> float:
         due = [place.due_s for place in self._places if place.due_s is not None]
         return min([_LOOK_S, *(at_s - time.monotonic() for at_s in due)])
 
-    def _tell(self, change: Change, place: _Place, detail: str = "") -> None:
-        child = _child(place)
+    def _tell(self, change: Change, place: _Place, child: Child, detail: str = "") -> None:
         self._on_change(
             WorkerChange(
                 change, place.slot.name, child.worker_id, child.pid, place.starts, child.log, detail
             )
         )
 
+    def _tell_of_slot(self, change: Change, place: _Place, detail: str) -> None:
+        """Tell of a change of a slot on which nothing runs."""
+        log = log_path(self._settings.data_dir / "logs", place.slot.name)
+        self._on_change(WorkerChange(change, place.slot.name, "", 0, place.starts, log, detail))
+
 
 def _has_a_future(place: _Place) -> bool:
-    return place.child is not None or place.due_s is not None
-
-
-def _child(place: _Place) -> Child:
-    if place.child is None:
-        raise RuntimeError(f"nothing runs on slot {place.slot.name}")
-    return place.child
+    return place.child is not None or place.due_s is not None or place.drained is not None

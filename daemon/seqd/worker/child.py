@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic, sleep
 
 from billiard.process import current_process
@@ -36,6 +36,7 @@ from seqd.models.plugin_calls import PluginCall
 from seqd.settings import Settings, load_settings
 from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext, open_context
+from seqd.worker.cordon import CordonFile, cordon_of, watch_file
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DeviceFlag, end_for_device, ignore_end_signals
 from seqd.worker.faults import device_error, sentence_of, unfit_code
@@ -55,6 +56,7 @@ from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
+    Cordon,
     DeviceStatus,
     ModelReference,
     SweepJob,
@@ -96,6 +98,8 @@ class WorkLoop:
         self._is_unpublished = False
         self._wakeups = PassedOn(context)
         self._device = DeviceFlag(settings, context.identity.name)
+        self._cordon = CordonFile(settings, context.identity.name)
+        self._is_supervised = settings.supervised
         self._items = ItemRunner(context)
         self._trainings = TrainingRunner(context, settings)
         self._ingest = Ingest(context, settings)
@@ -128,6 +132,7 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
+        watch_file(self._cordon, self.publish_status)
         self._context.registry.notify_worker_ready(self.status())
 
     def _claim_device(self) -> None:
@@ -150,7 +155,7 @@ class WorkLoop:
         context = self._context
         ends_at = monotonic() + self._slice_s
         is_idle = True
-        while not context.drain.is_raised():
+        while context.may_claim():
             self._try_unfit_again()
             self._warm_up_required()
             began = monotonic()
@@ -176,8 +181,9 @@ class WorkLoop:
                 break
         if not is_idle:
             self._note_rates(self._rates.note_if_due)
-        if context.drain.is_raised():
+        if not context.may_claim():
             log_and_continue("kept ingests not released", self._ingest.release_kept)
+        if context.drain.is_raised():
             # What was released does not wait for the reconciler: another worker goes on at once.
             self._notify_where_due()
             self._enter(WorkerState.DRAINING)
@@ -185,6 +191,8 @@ class WorkLoop:
             self._enter(WorkerState.READY)
             if is_idle:
                 self._wakeups.pass_on()
+            elif context.is_cordoned():
+                self._notify_where_due()
 
     def _has_read_range(self) -> bool:
         """Read a range of a file that another worker ingests, where there is nothing to compute."""
@@ -239,19 +247,23 @@ class WorkLoop:
         """Return this worker as it is now."""
         identity, fitness = self._context.identity, self._context.fitness
         now_ms = self._context.ledger.fleet.now_ms()
+        cordon = self._cordon_now(now_ms)
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
             tasks=identity.slot.tasks,
             host=identity.host,
             pid=os.getpid(),
-            state=self._state,
+            state=self._state if cordon is None else WorkerState.DRAINING,
             models_loaded=self._context.cache.names(),
             plugins=self._context.registry.statuses,
             versions=dict(fitness.versions()),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
             device=_device_status(identity.slot),
+            labels=dict(identity.labels),
+            cordon=cordon,
+            supervised=self._is_supervised,
             seqd_version=__version__,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
@@ -281,6 +293,15 @@ class WorkLoop:
             except REDIS_ERRORS as error:
                 # Others say that Redis is away, and the next seconds of work are as good.
                 log.debug("measured rates are lost: %s", error)
+
+    def _cordon_now(self, now_ms: int) -> Cordon | None:
+        if self._state is WorkerState.STARTING or not self._cordon.is_there():
+            return None
+        is_ending = self._context.drain.is_raised()
+        phase = "draining" if is_ending else "cordoned"
+        rule = self._cordon.rule()
+        # A full disk had no room for the rule: the file alone says that there is one.
+        return cordon_of(rule, phase) if rule else Cordon(phase=phase, since_ms=now_ms)
 
     def _run(self, claim: Claim) -> None:
         """Lead a claim to its commit, or release its units."""
@@ -479,7 +500,11 @@ def wakeup() -> None:
 def _open_loop() -> WorkLoop:
     if _child.loop is None:
         settings = load_settings()
-        loop = WorkLoop(open_context(settings, _open_deaths(settings)), settings)
+        cordon = CordonFile(settings, settings.worker)
+        context = replace(
+            open_context(settings, _open_deaths(settings)), is_cordoned=cordon.is_there
+        )
+        loop = WorkLoop(context, settings)
         loop.warm_up()
         _child.loop = loop
     return _child.loop

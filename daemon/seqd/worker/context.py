@@ -33,6 +33,7 @@ from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.serving import can_run
 from seqd.settings import Settings
+from seqd.targets import Place
 from seqd.worker.catalog import with_versions_elsewhere
 from seqd.worker.deaths import DeathFile
 from seqd.worker.drain import DrainFlag, GivesUpInDrain
@@ -61,6 +62,12 @@ class Identity:
     name: str
     slot: Slot
     host: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """What operators' rules know the worker by."""
+        return Place(self.name, self.slot.name, self.host, self.labels)
 
     @property
     def device(self) -> Device:
@@ -69,7 +76,7 @@ class Identity:
         return Device(slot.name, slot.kind, slot.threads, slot.framework_bytes)
 
 
-def identify(slot: Slot, name: str = "") -> Identity:
+def identify(slot: Slot, name: str = "", labels: Mapping[str, str] | None = None) -> Identity:
     """Return the identity of the worker `name`, or of a new name. Raises InvalidSettings."""
     host = socket.gethostname()
     name = name or f"{slot.safe_name.replace('@', '-')}@{host}-{secrets.token_hex(3)}"
@@ -78,7 +85,7 @@ def identify(slot: Slot, name: str = "") -> Identity:
             f"The worker's name is {name!r}; allowed: up to 200 letters, digits and `_.:@-`, and "
             "no space, since it becomes part of a key."
         )
-    return Identity(name=name, slot=slot, host=host)
+    return Identity(name=name, slot=slot, host=host, labels=labels or {})
 
 
 def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
@@ -264,6 +271,8 @@ class WorkerContext:
     max_attempts: int
     #: What can be run now.
     fitness: Fitness
+    #: True while a rule of an operator keeps this worker from claiming.
+    is_cordoned: Callable[[], bool] = lambda: False
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
 
@@ -280,9 +289,20 @@ class WorkerContext:
             if one.worker != self.identity.name
         )
 
+    def may_claim(self) -> bool:
+        """Return False while this worker drains, or an operator keeps it from claiming."""
+        return not self.drain.is_raised() and not self.is_cordoned()
+
     def should_stop(self) -> bool:
         """Return True when the work in hand should end: lost leases, a paused job, or a drain."""
         return self.drain.is_raised() or self.leases.should_end()
+
+    def should_stop_items(self) -> bool:
+        """Return True as `should_stop` does, but in a drain not before `SEQD_DRAIN_S` are over.
+
+        Items in hand are done sooner than they are done again elsewhere.
+        """
+        return self.drain.is_over() or self.leases.should_end()
 
     def fail_job(self, unit: Unit, error: SeqdError) -> None:
         """Fail the job of a unit, if the unit is still ours, and notify the observers."""
@@ -351,7 +371,7 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
     """Return the context of the worker that the settings name; connects on first use."""
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
-    identity = identify(_slot_of(settings), settings.worker)
+    identity = identify(_slot_of(settings), settings.worker, settings.labels)
     drain = DrainFlag(settings, identity.name)
     # Whatever a child has computed it holds until Redis takes it. Nothing is claimed meanwhile, so
     # what is held is bounded: the units of one claim.

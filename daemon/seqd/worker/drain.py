@@ -64,6 +64,21 @@ class DrainFlag(Flag):
 
     def __init__(self, settings: Settings, worker: str) -> None:
         super().__init__(settings, worker, DRAINING)
+        self._finish_s = settings.drain_s
+        self._seen_at_s: float | None = None
+
+    def is_over(self) -> bool:
+        """Return True once items in hand have had `SEQD_DRAIN_S` to be finished.
+
+        Counted from when this process first sees the flag here, which costs it a unit of some
+        milliseconds at most.
+        """
+        if not self.is_raised():
+            self._seen_at_s = None
+            return False
+        if self._seen_at_s is None:
+            self._seen_at_s = monotonic()
+        return monotonic() - self._seen_at_s >= self._finish_s
 
 
 class DeviceFlag(Flag):
@@ -158,6 +173,11 @@ class EndSignals:
             signal.signal(number, self._enqueue)
         _start_semaphore_tracker()
         Thread(target=self._wait, name="seqd-signals", daemon=True).start()
+
+    def request(self, why: str) -> None:
+        """Do what a signal does; safe in any thread."""
+        log.info("asked to end: %s", why)
+        self._numbers.put(signal.SIGTERM)
 
     def _enqueue(self, number: int, frame: FrameType | None) -> None:
         self._numbers.put(number)

@@ -211,6 +211,7 @@ class ItemRunner:
         worker = self._context
         device, stop, stats = worker.identity.device, worker.should_stop, worker.stats
         if not (isinstance(job, GenerateJob) and job.stream):
+            stop = worker.should_stop_items
             context = WorkerRunContext(device, stop, stats)
             call = call_of(model, job.kind, parameters, context)
             return compute(call, units, OUTPUTS[job.kind], faults, model.cost_tokens, stop)

@@ -36,6 +36,7 @@ from seqd.worker.context import (
     queues_of,
     runnable_routes,
 )
+from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
 from seqd.worker.deaths import DeathFile, one_line
 from seqd.worker.deletion_cost import DeletionCost, PodApi, PodWork
 from seqd.worker.device_watch import DeviceWatch
@@ -74,9 +75,11 @@ def run_node(settings: Settings, slot: Slot, name: str = "") -> int:
 
 
 def _run(settings: Settings, slot: Slot, name: str) -> int:
-    identity = identify(slot, name)
+    identity = identify(slot, name, settings.labels)
     _set_environment(settings, identity)
     node = Node(load_settings(), identity)
+    if not node.may_begin():
+        return os.EX_OK
     node.boot()
     try:
         return node.serve()
@@ -133,6 +136,32 @@ class Node:
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
         self._app = create_app(settings.redis_url, settings)
+        self._cordon = CordonFile(settings, identity.name)
+        self._signals: EndSignals | None = None
+        #: The rule that came while it booted, and has it end.
+        self._drain_reason = ""
+        self._cordon_watch = CordonWatch(
+            self._ledger,
+            identity.place,
+            self._cordon,
+            on_drain=self._drain_by_rule,
+            on_uncordon=self._wake_for_what_waits,
+        )
+
+    def may_begin(self) -> bool:
+        """Wait while an operator's drain means this worker; False when it is asked to end first.
+
+        Before anything is checked or loaded: its device may be out for repair.
+        """
+        rule = DrainedWait.rule(self._ledger, self._identity)
+        if rule is None:
+            return True
+        self._release_former()
+        self._drain.lower()
+        wait = DrainedWait(
+            self._ledger, self._settings, self._identity, self._registry, self._heartbeat
+        )
+        return wait.wait(rule)
 
     def boot(self) -> None:
         """Check that there is something to run and a server to listen on.
@@ -162,12 +191,18 @@ class Node:
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
         self._deaths.remove()
+        self._cordon.remove()
+        # Before the child starts: a cordon that stands holds from the first claim.
+        self._cordon_watch.run_once()
         self._outage.limit_s = 0.0
 
     def serve(self) -> int:
         """Listen until a signal ends it; return the exit status. Raises what ends its device."""
         listener = _listener(self._app, self._identity, self._routes)
-        EndSignals(listener, self._begin_drain).install()
+        self._signals = EndSignals(listener, self._begin_drain)
+        self._signals.install()
+        if self._drain_reason:
+            self._signals.request(self._drain_reason)
         self._watchdog.start()
         self._device_watch.start()
         self._run_garbage.start()
@@ -177,6 +212,7 @@ class Node:
         child_ended.connect(self._on_child_ended, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
         self._inbox.start()
+        self._cordon_watch.start()
         listener.start()
         if self._device.is_raised():
             raise self._device.error()
@@ -201,9 +237,11 @@ class Node:
         self._run_garbage.close()
         if self._deletion_cost is not None:
             self._deletion_cost.close()
+        self._cordon_watch.close()
         self._device.lower()
         self._heartbeat.remove()
         self._readiness.unlink(missing_ok=True)
+        self._cordon.remove()
         self._deaths.remove()
         with waiting_at_most(0):
             if log_and_continue("leases not released", self._leave_fleet):
@@ -215,6 +253,15 @@ class Node:
     def _on_ready(self, **_: object) -> None:
         self._reconciler.start()
         log.info("listening worker=%s routes=%s", self._identity.name, ",".join(self._routes))
+
+    def _drain_by_rule(self, why: str) -> None:
+        self._drain_reason = why
+        if self._signals is not None:  # else it boots, and the rule came a moment ago
+            self._signals.request(why)
+
+    def _wake_for_what_waits(self) -> None:
+        """Have this worker claim again at once, not at the reconciler's next round."""
+        self._ledger.work.notify_where_due(queues_of(self._routes, self._store))
 
     def _publish_catalog(self) -> None:
         publish_catalog(self._ledger, self._registry, self._store, self._identity.name)

@@ -1,12 +1,13 @@
 """Passes wakeups on which this worker can do nothing with.
 
-Wakeups are queued by route, work by version. One that reaches a worker without the version would
-be lost to the workers that have it, until a reconciler sends another.
+Wakeups are queued by route, work by version. One that reaches a worker without the version, or one
+that may claim nothing, would be lost to the workers that can, until a reconciler sends another.
 """
 
 from threading import Timer
 from time import monotonic
 
+from seqd.serving import takes
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import queue_of
@@ -26,13 +27,14 @@ class PassedOn:
         self._context = context
         self._queues: tuple[str, ...] = ()
         self._looked_s = self._passed_s = float("-inf")
+        self._could_claim = True
         self._timer: Timer | None = None
 
     def pass_on(self) -> None:
         """Send a wakeup to the routes with work that others can do and this worker cannot."""
-        now_s = monotonic()
-        if now_s - self._looked_s >= KNOWN_S:
-            self._looked_s = now_s
+        now_s, may_claim = monotonic(), self._context.may_claim()
+        if now_s - self._looked_s >= KNOWN_S or may_claim is not self._could_claim:
+            self._looked_s, self._could_claim = now_s, may_claim
             log_and_continue("workers not looked at", self._look)
         if not self._queues or (self._timer is not None and self._timer.is_alive()):
             return
@@ -46,13 +48,15 @@ class PassedOn:
 
     def _look(self) -> None:
         context = self._context
-        mine = set(context.queues())
+        mine = set(context.queues()) if context.may_claim() else set[str]()
         theirs = set[str]()
         for worker in context.ledger.fleet.workers():
             for route in context.routes:
                 task, _, model = route.partition(".")
-                if task in worker.tasks and worker.worker != context.identity.name:
-                    theirs |= {queue_of(route, one) for one in worker.versions.get(model, ())}
+                if takes(worker, task, model) and worker.worker != context.identity.name:
+                    theirs |= {queue_of(route, one) for one in worker.versions[model]}
+                    if task == "train":
+                        theirs.add(route)
         self._queues = tuple(sorted(theirs - mine))
 
     def _send(self) -> None:

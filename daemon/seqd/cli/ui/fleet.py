@@ -12,8 +12,11 @@ from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.local.gpus import in_gib
 from seqd.parameters import allowed
+from seqd.serving import shown_state
+from seqd.targets import option_of
 from seqd_schemas import (
     CatalogEntry,
+    Cordon,
     DeviceStatus,
     PluginState,
     PluginStatus,
@@ -38,6 +41,8 @@ def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
             screen.say(_device_line(worker.worker, worker.device), "dim")
         for entry in worker.unfit:
             screen.say(_unfit_line(worker, entry, now_ms), "red")
+        if worker.cordon is not None:
+            screen.say(_cordon_line(worker, worker.cordon, now_ms), "yellow")
 
 
 def _device_line(worker: str, device: DeviceStatus) -> str:
@@ -115,12 +120,20 @@ def _worker_row(worker: WorkerStatus, now_ms: int) -> tuple[str, ...]:
         plugins += f", {len(worker.unfit)} unfit"
     return (
         worker.worker,
-        str(worker.state),
+        shown_state(worker),
         ", ".join(worker.tasks),
         ", ".join(worker.models_loaded) or "-",
         plugins,
         age(worker.started_at_ms, now_ms),
     )
+
+
+def _cordon_line(worker: WorkerStatus, cordon: Cordon, now_ms: int) -> str:
+    since = f"since {age(cordon.since_ms, now_ms)}"
+    by = f" by {cordon.by}" if cordon.by else ""
+    why = f": {cordon.reason}" if cordon.reason else ""
+    option = f" (`seqd workers uncordon {option_of(cordon.target)}`)" if cordon.target else ""
+    return f"{worker.worker} is {cordon.phase} {since}{by}{why}{option}"
 
 
 def _unfit_line(worker: WorkerStatus, entry: UnfitVersion, now_ms: int) -> str:

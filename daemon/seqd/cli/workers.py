@@ -1,0 +1,498 @@
+"""`seqd workers`: list workers; cordon, drain, uncordon and restart them.
+
+Each command writes rules into the ledger, where they hold until they are removed: also while a
+worker is down, and for one that starts later. Workers follow within about half a second.
+"""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd_schemas import CordonAction, CordonRule, WorkerStatus
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List workers; keep them from claiming, drain and restart them.",
+)
+
+#: Seconds between two looks of a command that waits.
+_LOOK_S = 0.2
+
+_AHEAD_HINT = " With --ahead the rule is made for one that starts later."
+
+#: Age of a request to restart from which on it is removed with the next one.
+_OLD_RESTART_MS = 3_600_000
+
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Workers by name, or slots such as gpu:0@host.", metavar="TARGET…"),
+]
+Hosts = Annotated[
+    list[str] | None, typer.Option("--host", help="All workers of a host; may be given again.")
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="KEY=VALUE", help="All workers with a label; may be given again."
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for whoever looks at the workers.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Do not ask where nobody is left to run a model.")
+]
+Ahead = Annotated[
+    bool, typer.Option("--ahead", help="Also for a target that no worker has yet: one may start.")
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until it is done.")]
+Timeout = Annotated[
+    float,
+    typer.Option(
+        "--timeout-s", min=0.1, max=604_800, help="Seconds to wait at most; then exit 75."
+    ),
+]
+
+
+@app.command("list")
+def list_workers(as_json: options.Json = False) -> None:
+    """List the workers with their states and what they have in hand, and the rules that stand."""
+    from seqd.cli.ui.tables import print_json
+    from seqd.cli.ui.workers import print_rules, print_workers_list, rows_of
+
+    with options.open_ledger() as ledger:
+        workers, rules = ledger.fleet.workers(), _standing(ledger)
+        rows = rows_of(
+            workers,
+            ledger.fleet.in_hand(one.worker for one in workers),
+            ledger.fleet.silent_workers(),
+            ledger.fleet.now_ms(),
+        )
+    if as_json:
+        print_json({"workers": rows, "rules": rules})
+        return
+    screen = Screen()
+    print_workers_list(screen, rows)
+    print_rules(screen, rules, workers)
+
+
+@app.command()
+def cordon(
+    targets: Targets = None,
+    host: Hosts = None,
+    label: Labels = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    ahead: Ahead = False,
+) -> None:
+    """Have workers claim nothing new; they finish what they have in hand, and stay up."""
+    from seqd_schemas import CordonAction
+
+    with options.open_ledger() as ledger:
+        _set(ledger, CordonAction.CORDON, targets, host, label, reason, yes=yes, ahead=ahead)
+
+
+@app.command()
+def drain(
+    targets: Targets = None,
+    host: Hosts = None,
+    label: Labels = None,
+    reason: Reason = "",
+    yes: Yes = False,
+    ahead: Ahead = False,
+    wait: Wait = False,
+    timeout_s: Timeout = 600.0,
+) -> None:
+    """Have workers claim nothing new, finish or release what they have in hand, and end.
+
+    A training writes a checkpoint and goes on elsewhere. Nothing is started in their place before
+    `seqd workers uncordon`.
+    """
+    from seqd_schemas import CordonAction
+
+    with options.open_ledger() as ledger:
+        rules = _set(ledger, CordonAction.DRAIN, targets, host, label, reason, yes=yes, ahead=ahead)
+        if wait:
+            wanted = [rule.target for rule in rules]
+            names = {one.worker for one in _meant(wanted, ledger.fleet.workers())}
+            _wait_until(lambda: _still_up(ledger, wanted, names), "not drained", timeout_s)
+            Screen().say("Drained.", "green")
+
+
+@app.command()
+def uncordon(
+    targets: Targets = None,
+    host: Hosts = None,
+    label: Labels = None,
+    every: Annotated[bool, typer.Option("--all", help="Remove all rules.")] = False,
+    wait: Wait = False,
+    timeout_s: Timeout = 600.0,
+) -> None:
+    """Remove the rules for these targets: their workers claim again, and are started again.
+
+    With --wait, until each of these targets has a worker that takes work, and no other.
+    """
+    from seqd.targets import option_of
+
+    with options.open_ledger() as ledger:
+        rules = _standing(ledger)
+        if every:
+            if targets or host or label:
+                raise InvalidRequest("--all removes all rules; leave the targets away")
+            removed = rules
+        else:
+            workers = ledger.fleet.workers()
+            wanted = _targets_of(targets, host, label, workers, rules, ahead=True)
+            removed = [rule for rule in rules if rule.target in wanted]
+            for target in wanted:
+                if not any(rule.target == target for rule in removed):
+                    raise _no_rule(target, rules, workers)
+        ledger.cordons.change(remove=removed)
+        screen = Screen()
+        for rule in removed:
+            screen.say(f"Uncordoned {option_of(rule.target)}.", "green")
+        if not removed:
+            screen.say("No rule stands.")
+        left = [rule for rule in rules if rule not in removed]
+        _say_who_is_held(screen, left, removed, ledger.fleet.workers())
+        if wait:
+            _wait_until(lambda: _not_ready(ledger, removed), "not ready", timeout_s)
+            screen.say("Ready.", "green")
+
+
+@app.command()
+def restart(
+    targets: Targets = None,
+    host: Hosts = None,
+    label: Labels = None,
+    wait: Wait = False,
+    timeout_s: Timeout = 1_800.0,
+) -> None:
+    """Replace workers of `seqd up`, one at a time over all hosts; without a target, all of them.
+
+    The new one is started first, and the old one drains once it takes work. On a GPU, whose memory
+    may not hold both, the old one drains first.
+    """
+    from seqd_schemas import CordonAction
+
+    with options.open_ledger() as ledger:
+        workers, standing = ledger.fleet.workers(), ledger.cordons.rules()
+        now_ms = ledger.fleet.now_ms()
+        if targets or host or label:
+            wanted = _targets_of(targets, host, label, workers, [], hint="")
+        else:
+            wanted = sorted({f"host:{one.host}" for one in workers if one.supervised})
+        meant = _meant(wanted, workers)
+        _refuse_foreign(meant)
+        rules = [_rule(target, CordonAction.RESTART, "", now_ms) for target in wanted]
+        old = [
+            rule
+            for rule in standing
+            if rule.action is CordonAction.RESTART
+            and rule.at_ms < now_ms - _OLD_RESTART_MS
+            and rule.target not in wanted
+        ]
+        ledger.cordons.change(add=rules, remove=old)
+        screen = Screen()
+        screen.say(f"{len(meant)} workers are replaced, one at a time.")
+        if wait:
+            try:
+                names = {one.worker for one in meant}
+                _wait_until(lambda: _still_old(ledger, rules, names), "not replaced", timeout_s)
+            except KeyboardInterrupt:
+                screen.say("They are replaced all the same.")
+                raise
+            ledger.cordons.change(remove=rules)
+            screen.say("Replaced.", "green")
+
+
+def _set(
+    ledger: "Ledger",
+    action: "CordonAction",
+    targets: Sequence[str] | None,
+    hosts: Sequence[str] | None,
+    labels: Sequence[str] | None,
+    reason: str,
+    *,
+    yes: bool,
+    ahead: bool,
+) -> "list[CordonRule]":
+    """Set rules, and say what they do."""
+    from seqd.targets import option_of
+
+    workers, standing = ledger.fleet.workers(), _standing(ledger)
+    wanted = _targets_of(targets, hosts, labels, workers, standing, ahead=ahead)
+    meant = _meant(wanted, workers)
+    if not yes:
+        _confirm(action, meant, workers)
+    now_ms = ledger.fleet.now_ms()
+    rules = [_rule(target, action, reason, now_ms) for target in wanted]
+    ledger.cordons.change(add=rules)
+    screen = Screen()
+    for rule in rules:
+        names = [one.worker for one in meant if _is_meant(one, rule.target)]
+        who = ", ".join(names) or "no worker that is up"
+        screen.say(f"{action} {option_of(rule.target)}: {who}")
+    return rules
+
+
+def _targets_of(
+    names: Sequence[str] | None,
+    hosts: Sequence[str] | None,
+    labels: Sequence[str] | None,
+    workers: "Sequence[WorkerStatus]",
+    rules: "Sequence[CordonRule]",
+    *,
+    ahead: bool = False,
+    hint: str = _AHEAD_HINT,
+) -> list[str]:
+    """Return the targets of rules. Raises UnknownWorker for one that nobody has, with the nearest.
+
+    A rule that stands may be meant again though its workers are gone.
+    """
+    wanted = [_target_of_name(name, workers) for name in names or ()]
+    wanted += [f"host:{host}" for host in hosts or ()]
+    wanted += [f"label:{_label(label)}" for label in labels or ()]
+    wanted = list(dict.fromkeys(wanted))
+    if not wanted:
+        raise InvalidRequest(
+            "no worker is meant; allowed: names of workers, slots such as gpu:0@host, --host HOST, "
+            "--label KEY=VALUE. `seqd workers list` shows them"
+        )
+    known = {rule.target for rule in rules}
+    for target in wanted:
+        _check_form(target)
+        if target not in known and not ahead and not _meant([target], workers):
+            raise _unknown(target, workers, known, hint)
+    return wanted
+
+
+def _target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
+    """Return the target of a name: its slot, where the worker's next start gets another name."""
+    for one in workers:
+        slot_at_host = f"{one.slot}@{one.host}"
+        if name == slot_at_host:
+            return f"slot:{name}"
+        if name == one.worker:
+            is_given = not name.startswith(
+                (f"{slot_at_host}-", f"{slot_at_host.replace('@', '-', 1)}-")
+            )
+            return f"worker:{name}" if is_given and not one.supervised else f"slot:{slot_at_host}"
+    return f"slot:{name}" if _is_slot_at_host(name) else f"worker:{name}"
+
+
+def _is_slot_at_host(name: str) -> bool:
+    from seqd.errors import InvalidSettings
+    from seqd.local.slots import parse_slot
+
+    try:
+        parse_slot(name.rpartition("@")[0])
+    except InvalidSettings:
+        return False
+    return True
+
+
+def _label(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    if not key or not equals:
+        raise InvalidRequest(f"--label is {text!r}; allowed: KEY=VALUE, such as pool=a")
+    return text
+
+
+def _check_form(target: str) -> None:
+    from pydantic import ValidationError
+
+    from seqd_schemas import CordonAction
+
+    try:
+        _rule(target, CordonAction.CORDON, "", 0)
+    except ValidationError:
+        raise InvalidRequest(
+            f"{target.partition(':')[2]!r} names no worker; allowed: up to 260 characters, no space"
+        ) from None
+
+
+def _unknown(
+    target: str, workers: "Sequence[WorkerStatus]", known: "set[str]", hint: str
+) -> UnknownWorker:
+    from seqd.validation import did_you_mean
+
+    kind, _, value = target.partition(":")
+    there = {
+        "worker": {one.worker for one in workers} | {f"{one.slot}@{one.host}" for one in workers},
+        "host": {one.host for one in workers},
+        "label": {f"{key}={value}" for one in workers for key, value in one.labels.items()},
+    }
+    names = there["worker" if kind == "slot" else kind]
+    noun = {"host": "host", "label": "label"}.get(kind, "name or slot")
+    names |= {rule.partition(":")[2] for rule in known if rule.startswith(f"{kind}:")}
+    listed = ", ".join(sorted(names)[:10]) or "none"
+    return UnknownWorker(
+        f"No worker that is up has the {noun} {value!r}.{did_you_mean(value, names)} There are: "
+        f"{listed}.{hint}"
+    )
+
+
+def _no_rule(
+    target: str, rules: "Sequence[CordonRule]", workers: "Sequence[WorkerStatus]"
+) -> UnknownWorker:
+    from seqd.targets import Place, option_of, rule_for
+
+    meant = _meant([target], workers)
+    wider = [rule_for(rules, Place.of(one)) for one in meant]
+    options_ = sorted({option_of(rule.target) for rule in wider if rule is not None})
+    if options_:
+        return UnknownWorker(
+            f"No rule is for {option_of(target)} itself. What means it: `seqd workers uncordon "
+            f"{' '.join(options_)}`, which ends that for all whom the rule means."
+        )
+    standing = ", ".join(option_of(rule.target) for rule in rules) or "none"
+    return UnknownWorker(f"No rule is for {option_of(target)}. Rules stand for: {standing}.")
+
+
+def _confirm(
+    action: "CordonAction", meant: "Sequence[WorkerStatus]", workers: "Sequence[WorkerStatus]"
+) -> None:
+    """Ask where nobody is left to run something. Raises Unconfirmed where nobody can be asked."""
+    from seqd.serving import only_there
+
+    left = only_there(workers, {one.worker for one in meant})
+    if not left:
+        return
+    what = ", ".join(
+        f"{task} {model}" + (f"@{','.join(map(str, versions))}" if versions else "")
+        for task, model, versions in left[:10]
+    )
+    says = f"No other worker that is up can {what}: such jobs wait until one can."
+    if not sys.stdin.isatty():
+        raise Unconfirmed(f"{says} Say --yes to {action} all the same.")
+    typer.echo(says, err=True)
+    typer.confirm(f"{action} all the same?", abort=True, err=True)
+
+
+def _refuse_foreign(meant: "Sequence[WorkerStatus]") -> None:
+    """Raise InvalidRequest for workers that no `seqd up` has started, and when there are none."""
+    foreign = [one.worker for one in meant if not one.supervised]
+    if foreign:
+        raise InvalidRequest(
+            f"{', '.join(foreign[:5])}: not started by `seqd up`, so whoever starts it has to "
+            "restart it: `seqd workers drain … --wait`, then its supervisor's restart, then `seqd "
+            "workers uncordon …`"
+        )
+    if not meant:
+        raise UnknownWorker("No worker of `seqd up` is up. `seqd workers list` shows who is.")
+
+
+def _still_up(ledger: "Ledger", wanted: Sequence[str], names: set[str]) -> list[str]:
+    """Return the workers that have not drained, each with what it does; adds to `names`.
+
+    One of them that is not heard of just now has not ended: who ends in order says so.
+    """
+    meant = _meant(wanted, ledger.fleet.workers())
+    names |= {one.worker for one in meant}
+    drained = {one.worker for one in meant if one.cordon and one.cordon.phase == "drained"}
+    up = ({one.worker for one in meant} | (names & ledger.fleet.silent_workers().keys())) - drained
+    held = ledger.fleet.in_hand(up)
+    return [f"{name} ({held[name][1]} units in hand)" for name in sorted(up)]
+
+
+def _not_ready(ledger: "Ledger", removed: "Sequence[CordonRule]") -> list[str]:
+    """Return the workers that do not take work yet, and the targets that have none."""
+    from seqd.serving import is_listening
+    from seqd.targets import option_of
+
+    workers, waiting = ledger.fleet.workers(), list[str]()
+    for rule in removed:
+        meant = _meant([rule.target], workers)
+        late = [one.worker for one in meant if one.cordon is not None or not is_listening(one)]
+        waiting += late if meant else [option_of(rule.target)]
+    return waiting
+
+
+def _still_old(ledger: "Ledger", rules: "Sequence[CordonRule]", names: set[str]) -> list[str]:
+    """Return which of the workers were not replaced.
+
+    One that is not heard of just now has not ended: who ends in order says so. Raises
+    DrainUnfinished where `seqd up` has given it up.
+    """
+    up = {one.worker for one in ledger.fleet.workers()} | ledger.fleet.silent_workers().keys()
+    old = sorted(names & up)
+    standing = ledger.cordons.rules()
+    if old and any(rule not in standing for rule in rules):
+        raise DrainUnfinished(
+            f"{', '.join(old)}: not replaced, since a new worker did not come up; the old ones go "
+            "on. The screen of `seqd up` and the log of the slot say why."
+        )
+    return old
+
+
+def _wait_until(left: Callable[[], list[str]], what: str, timeout_s: float) -> None:
+    """Wait until nobody is left. Raises DrainUnfinished when the time is over."""
+    deadline_s = time.monotonic() + timeout_s
+    while names := left():
+        if time.monotonic() >= deadline_s:
+            raise DrainUnfinished(
+                f"{', '.join(names)}: {what} after {timeout_s:g} s (--timeout-s). It goes on; "
+                "`seqd workers list` shows how far it is."
+            )
+        time.sleep(_LOOK_S)
+
+
+def _say_who_is_held(
+    screen: Screen,
+    left: "Sequence[CordonRule]",
+    removed: "Sequence[CordonRule]",
+    workers: "Sequence[WorkerStatus]",
+) -> None:
+    """Say which of the workers that were uncordoned another rule means."""
+    from seqd.targets import Place, option_of, rule_for
+
+    for one in _meant([rule.target for rule in removed], workers):
+        rule = rule_for(left, Place.of(one))
+        if rule is not None:
+            screen.say(
+                f"{one.worker} stays as it is, by the {rule.action} of {option_of(rule.target)}.",
+                "yellow",
+            )
+
+
+def _standing(ledger: "Ledger") -> "list[CordonRule]":
+    from seqd_schemas import CordonAction
+
+    return [rule for rule in ledger.cordons.rules() if rule.action is not CordonAction.RESTART]
+
+
+def _meant(targets: Sequence[str], workers: "Sequence[WorkerStatus]") -> "list[WorkerStatus]":
+    return [one for one in workers if any(_is_meant(one, target) for target in targets)]
+
+
+def _is_meant(worker: "WorkerStatus", target: str) -> bool:
+    from seqd.targets import Place, is_meant
+
+    return is_meant(Place.of(worker), target)
+
+
+def _rule(target: str, action: "CordonAction", reason: str, at_ms: int) -> "CordonRule":
+    from seqd_schemas import CordonRule
+
+    return CordonRule(target=target, action=action, reason=reason[:500], by=_me(), at_ms=at_ms)
+
+
+def _me() -> str:
+    """Return who calls, as `user@host`."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,290 @@
+"""Operators' rules in a worker: its parent learns of them from the ledger, a file tells its child.
+
+`CordonWatch` looks twice a second, at one number as long as nothing changes. A cordon has the child
+claim nothing more, a drain ends the worker as SIGTERM does. `DrainedWait` is a worker that starts
+while a drain means it: it touches no device, says that it is drained, and begins once it may.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from threading import Thread
+from time import monotonic, sleep
+from types import FrameType
+from typing import Self
+
+from pydantic import ValidationError
+
+from seqd import __version__
+from seqd.ledger import Ledger
+from seqd.ledger.outage import waiting_at_most
+from seqd.local.run_files import CORDONED, RunFolder
+from seqd.models.registry import Registry
+from seqd.settings import Settings
+from seqd.targets import Place, drain_for, option_of, rule_for
+from seqd.worker.background import PeriodicTask
+from seqd.worker.context import Identity
+from seqd.worker.drain import END_SIGNALS
+from seqd.worker.liveness import HeartbeatFile
+from seqd.worker.logs import log_and_continue
+from seqd_schemas import (
+    Cordon,
+    CordonAction,
+    CordonRule,
+    WorkerState,
+    WorkerStatus,
+    from_stored,
+    to_stored,
+)
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks of a worker at the rules.
+LOOK_S = 0.5
+
+#: Seconds between two looks of a child at the file, and of a drained worker for a signal.
+FILE_LOOK_S = 0.2
+
+
+def cordon_of(rule: CordonRule, phase: str) -> Cordon:
+    """Return how a worker stands for a rule."""
+    return Cordon(
+        phase=phase, target=rule.target, reason=rule.reason, by=rule.by, since_ms=rule.at_ms
+    )
+
+
+def in_words(rule: CordonRule) -> str:
+    """Return a rule as a log tells it."""
+    why = f": {rule.reason}" if rule.reason else ""
+    return f"{rule.action} of {option_of(rule.target)} by {rule.by or 'somebody'}{why}"
+
+
+class CordonFile:
+    """By which a node tells its child that a rule of an operator keeps it from claiming."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        self._path = RunFolder(settings.data_dir).file(worker, CORDONED)
+        self._seen: tuple[int, int] | None = None
+        self._rule: CordonRule | None = None
+
+    def write(self, rule: CordonRule) -> None:
+        """Put a rule there, in the place of another. Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(to_stored(rule))
+
+    def remove(self) -> None:
+        """Remove it; at boot, without a rule, and when the node has stopped."""
+        self._path.unlink(missing_ok=True)
+
+    def is_there(self) -> bool:
+        """Return True while a rule keeps the worker from claiming."""
+        return self._path.exists()
+
+    def stamp(self) -> tuple[int, int] | None:
+        """Return what changes with the file; None without one."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_size
+
+    def rule(self) -> CordonRule | None:
+        """Return the rule; None without one, and where it cannot be read."""
+        stamp = self.stamp()
+        if stamp != self._seen:
+            self._seen, self._rule = stamp, None if stamp is None else self._read()
+        return self._rule
+
+    def _read(self) -> CordonRule | None:
+        try:
+            return from_stored(CordonRule, self._path.read_bytes())
+        except (OSError, ValidationError):  # removed just now, or a full disk had no room for it
+            return None
+
+
+def watch_file(file: CordonFile, on_change: Callable[[], None]) -> None:
+    """Call `on_change` from a thread of this child each time that the file has changed."""
+
+    def keep_looking() -> None:
+        seen = None
+        while True:  # for as long as the process
+            stamp = file.stamp()
+            if stamp != seen:
+                seen = stamp
+                log_and_continue("a rule's change is not published", on_change)
+            sleep(FILE_LOOK_S)
+
+    Thread(target=keep_looking, name="seqd-cordon", daemon=True).start()
+
+
+class CordonWatch(PeriodicTask):
+    """The look at the rules, in a worker's parent."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        place: Place,
+        file: CordonFile,
+        *,
+        on_drain: Callable[[str], None],
+        on_uncordon: Callable[[], None],
+    ) -> None:
+        """`on_drain` is called once, with the rule in words, when the worker is to end.
+
+        `on_uncordon` is called when it may claim again.
+        """
+        super().__init__("cordon watch", LOOK_S)
+        self._cordons = ledger.cordons
+        self._place = place
+        self._file = file
+        self._on_drain = on_drain
+        self._on_uncordon = on_uncordon
+        #: What was seen last; nothing before the first look.
+        self._version: tuple[bytes | None] | None = None
+        self._rule: CordonRule | None = None
+        self._is_draining = False
+
+    def run_once(self) -> None:
+        """Do what the rules ask, where they have changed."""
+        with waiting_at_most(0):
+            version = self._cordons.version()
+            if self._version == (version,):
+                return
+            rule = rule_for(self._cordons.rules(), self._place)
+        self._apply(rule)
+        self._version = (version,)
+
+    def _apply(self, rule: CordonRule | None) -> None:
+        before, self._rule = self._rule, rule
+        if rule is None:
+            self._file.remove()
+            if before is not None:
+                log.info("uncordoned worker=%s", self._place.worker)
+                self._on_uncordon()
+            return
+        self._file.write(rule)
+        if rule != before:
+            log.info("%s worker=%s", in_words(rule), self._place.worker)
+        if rule.action is CordonAction.DRAIN and not self._is_draining:
+            self._is_draining = True
+            self._on_drain(in_words(rule))
+
+
+class DrainedWait:
+    """A worker that starts while a drain means it, until it may begin or is asked to end."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        identity: Identity,
+        registry: Registry,
+        heartbeat: HeartbeatFile,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._identity = identity
+        self._registry = registry
+        self._heartbeat = heartbeat
+        self._signals: list[int] = []
+
+    @classmethod
+    def rule(cls, ledger: Ledger, identity: Identity) -> CordonRule | None:
+        """Return the drain that means a worker; None where it may begin."""
+        return drain_for(ledger.cordons.rules(), identity.place)
+
+    def wait(self, rule: CordonRule) -> bool:
+        """Wait while a drain means the worker; False when it was asked to end before that.
+
+        Its heartbeat goes on, so that nobody takes it for dead, and it is never ready.
+        """
+        log.warning(
+            "drained worker=%s: it starts after `seqd workers uncordon %s`: %s",
+            self._identity.name,
+            option_of(rule.target),
+            in_words(rule),
+        )
+        started_at_ms = self._ledger.fleet.now_ms()
+        looked_s = beaten_s = float("-inf")
+        current: CordonRule | None = rule
+        with _Noted(self._signals):
+            while current is not None and not self._signals:
+                now_s = monotonic()
+                if now_s - looked_s >= LOOK_S:
+                    looked_s = now_s
+                    current = self._look(current)
+                if current is not None and now_s - beaten_s >= self._settings.heartbeat_s:
+                    beaten_s = now_s
+                    self._beat(current, started_at_ms)
+                sleep(FILE_LOOK_S)
+        if current is None:
+            log.info("uncordoned worker=%s: it starts", self._identity.name)
+            return True
+        log.info("asked to end by %s", signal.Signals(self._signals[0]).name)
+        self._heartbeat.remove()
+        with waiting_at_most(0):
+            log_and_continue(
+                "worker not removed from the fleet",
+                lambda: self._ledger.fleet.forget_worker(self._identity.name),
+            )
+        return False
+
+    def _look(self, known: CordonRule) -> CordonRule | None:
+        found = [known] if known else []
+
+        def look() -> None:
+            rule = self.rule(self._ledger, self._identity)
+            found[:] = [] if rule is None else [rule]
+
+        with waiting_at_most(0):
+            log_and_continue("rules not looked at", look, is_repeated=True)
+        return found[0] if found else None
+
+    def _beat(self, rule: CordonRule, started_at_ms: int) -> None:
+        self._heartbeat.beat()
+
+        def publish() -> None:
+            self._ledger.fleet.publish_worker(self._status(rule, started_at_ms))
+
+        with waiting_at_most(0):
+            log_and_continue("worker status not published", publish, is_repeated=True)
+
+    def _status(self, rule: CordonRule, started_at_ms: int) -> WorkerStatus:
+        identity = self._identity
+        return WorkerStatus(
+            worker=identity.name,
+            slot=identity.slot.name,
+            tasks=identity.slot.tasks,
+            host=identity.host,
+            pid=os.getpid(),
+            state=WorkerState.DRAINING,
+            plugins=self._registry.statuses,
+            labels=dict(identity.labels),
+            cordon=cordon_of(rule, "drained"),
+            supervised=self._settings.supervised,
+            seqd_version=__version__,
+            started_at_ms=started_at_ms,
+            seen_at_ms=self._ledger.fleet.now_ms(),
+        )
+
+
+class _Noted:
+    """Signals that ask for an end, noted in a list for the time of a block."""
+
+    def __init__(self, numbers: list[int]) -> None:
+        self._numbers = numbers
+        self._before: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Self:
+        for number in END_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type] # what `signal` gave
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._numbers.append(number)

@@ -1,0 +1,125 @@
+"""`seqd up` and operators' rules: what is drained stays down, workers are replaced one by one."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checkout import python_path
+from cli_builders import Ended, clean_environment
+from seqd.client import Client
+from seqd_schemas import WorkerStatus
+from up_builders import Up, running_up
+from worker_fixtures import PLUGIN, wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+def seqd(up: Up, *arguments: str) -> Ended:
+    """Run a command on a `seqd up`."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "seqd", *arguments],
+        env=clean_environment(
+            SEQD_DATA_DIR=str(up.settings.data_dir),
+            COLUMNS="250",
+            PYTHONPATH=python_path(PLUGIN),
+        ),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def workers_of(up: Up) -> dict[str, WorkerStatus]:
+    """Return the workers by slot."""
+    with Client(settings=up.settings) as client:
+        return {one.slot: one for one in client.workers()}
+
+
+def states(up: Up) -> dict[str, str]:
+    rows = json.loads(seqd(up, "workers", "list", "--json").out)["workers"]
+    return {row["slot"]: row["state"] for row in rows}
+
+
+def test_a_drained_slot_stays_down_and_starts_again_when_it_is_uncordoned(tmp_path: Path) -> None:
+    with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
+        name = workers_of(up)["cpu:0"].worker
+
+        drained = seqd(up, "workers", "drain", name, "--wait", "--reason", "repair")
+        up.wait_for("drained")
+        wait_until(lambda: states(up).get("cpu:0") == "drained", "the fleet shows it")
+        screen = up.screen()
+        uncordoned = seqd(up, "workers", "uncordon", name.rpartition("-")[0])
+        wait_until(lambda: states(up).get("cpu:0") == "ready", "it is started again", 40)
+
+    host = name.rpartition("-")[0]
+    assert drained.out == f"drain {host}: {name}\nDrained.\n"
+    assert f"(repair); `seqd workers uncordon {host}` starts it again" in screen
+    assert screen.count(" started ") == 2
+    assert uncordoned.out == f"Uncordoned {host}.\n"
+
+
+def test_a_seqd_up_that_starts_leaves_a_drained_slot_empty(tmp_path: Path) -> None:
+    with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
+        host = workers_of(up)["cpu:0"].host
+        assert seqd(up, "workers", "drain", f"cpu:1@{host}", "--wait").status == 0
+
+    with running_up(tmp_path, slots="cpu:0,cpu:1") as up:
+        screen = up.screen()
+        now = states(up)
+        again = seqd(up, "workers", "uncordon", "--all")
+        wait_until(lambda: states(up).get("cpu:1") == "ready", "it is started", 40)
+
+    assert "cpu:1  drained: by " in screen
+    assert now == {"cpu:0": "ready", "cpu:1": "drained"}
+    assert again.out == f"Uncordoned cpu:1@{host}.\n"
+
+
+def test_workers_are_replaced_one_at_a_time_while_jobs_go_on(tmp_path: Path) -> None:
+    with running_up(tmp_path, slots="cpu:0,cpu:1", lease_s=60.0) as up:
+        before = workers_of(up)
+        restarted = seqd(up, "workers", "restart", "--wait", "--timeout-s", "80")
+        after = workers_of(up)
+        wait_until(lambda: up.screen().count(" replaced pid ") == 2, "the last old one has ended")
+        screen = up.screen()
+
+    assert (restarted.status, restarted.err) == (0, "")
+    assert restarted.out == "2 workers are replaced, one at a time.\nReplaced.\n"
+    assert {one.worker for one in before.values()} & {one.worker for one in after.values()} == set()
+    assert set(after) == {"cpu:0", "cpu:1"}
+    kinds = [line.split()[1] for line in screen.splitlines() if line.startswith("cpu:")]
+    assert kinds[4:] == 2 * ["started", "ready", "replaced"]
+
+
+def test_a_successor_that_does_not_come_up_leaves_the_old_worker_at_work(tmp_path: Path) -> None:
+    plugin = shutil.copytree(PLUGIN, tmp_path / "plugin")
+    with running_up(tmp_path, plugin_folders=[plugin], slots="cpu:0,cpu:1") as up:
+        before = {one.worker for one in workers_of(up).values()}
+        (plugin / "seqd_light.py").write_text("raise RuntimeError('a broken release')")
+
+        restarted = seqd(up, "workers", "restart", "--wait", "--timeout-s", "60")
+        after = {one.worker for one in workers_of(up).values()}
+        screen = up.screen()
+
+    assert restarted.status == 75
+    assert "not replaced, since a new worker did not come up; the old ones go on" in restarted.err
+    assert after == before
+    assert screen.count(" kept ") == 1, "it was tried with the second worker, too"
+    assert "its successor ended" in screen
+
+
+def test_a_worker_of_another_supervisor_is_not_restarted(tmp_path: Path) -> None:
+    with running_up(tmp_path) as up:
+        nobody = seqd(up, "workers", "restart", "--host", "elsewhere")
+        slot = workers_of(up)["cpu:0"]
+
+    assert nobody.status == 2
+    assert nobody.err == (
+        "error[unknown_worker]: No worker that is up has the host 'elsewhere'. There are: "
+        f"{slot.host}.\n"
+    )
