@@ -9,7 +9,7 @@ import pytest
 from redis_fixtures import PrivateServer
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect
-from seqd.ledger.redis import check_server
+from seqd.ledger.server_check import check_server
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from seqd.errors import RedisFull, RedisUnreachable
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_server import EmbeddedServer
 from seqd.local.redis_watchdog import RedisWatchdog, ServerChange
@@ -52,7 +53,7 @@ class Daemon:
         `on_look` gets the records of the workers that are ready here, each time they are read.
         """
         # One retry: while the server is away, signals and restarts must not wait for it.
-        redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S)
+        redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S, role=Role.WORKER)
         self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
         self._watchdog = watchdog
         self._on_change = on_change

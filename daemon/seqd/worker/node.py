@@ -15,8 +15,10 @@ from celery.signals import worker_ready
 
 from seqd.errors import InvalidSettings
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
-from seqd.ledger.redis import check_server
+from seqd.ledger.rights import check_rights
+from seqd.ledger.server_check import check_server
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.slots import Slot, check_device
 from seqd.local.supervisor import DEVICE_EXIT_STATUS
@@ -84,7 +86,12 @@ class Node:
             promise="workers keep what they have done, and go on when it is back",
             has_answered=True,
         )
-        redis = connect(settings.redis_url, timeout_s=settings.redis_timeout_s, outage=self._outage)
+        redis = connect(
+            settings.redis_url,
+            timeout_s=settings.redis_timeout_s,
+            outage=self._outage,
+            role=Role.WORKER,
+        )
         wakeup = Wakeup(settings.redis_url, settings)
         self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
@@ -112,12 +119,13 @@ class Node:
             partial(self._ledger.work.note_death, identity.name),
         )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
-        self._app = create_app(settings.redis_url, settings)
+        self._app = create_app(settings.redis_url, settings, self._outage)
 
     def boot(self) -> None:
-        """Check that there is something to run and a server to listen on.
+        """Check that there is something to run and a server to listen on, with all rights on it.
 
-        A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisFull.
+        A server that is away is waited for. Raises InvalidSettings, RedisNoPermission with all
+        rights that are missing, RedisRefused, RedisUnreachable, RedisFull.
         """
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
@@ -126,6 +134,8 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
+        # Before any script: one that is denied half-way has done one half.
+        check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,
@@ -140,6 +150,7 @@ class Node:
         self._heartbeat.remove()
         self._deaths.remove()
         self._outage.limit_s = 0.0
+        self._outage.bears_denial = True
 
     def serve(self) -> int:
         """Listen until a signal ends it; return the exit status."""
