@@ -1,28 +1,26 @@
-"""All that users of a ledger do, each as the user of Redis that it is, so that rights can be held
-against it.
+"""All that the users of a ledger do, each with the user of Redis that its role has.
 
-`Fleet` has a server with a user for each role, and a cluster whose workers and clients connect as
-these. Each function below is a part of the flow; none leaves anything behind that another needs.
+    Fleet           a server with a user for each role, and a cluster that works as these users
+    whole_flow      what clients, workers and a producer do, one after the other
+
+Each part says what must come of it, so that a right that is missing fails it.
 """
 
 import json
-import os
 import secrets
-import signal
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import redis
 
-from cli_builders import here  # noqa: F401 - re-exported for the command line's part
 from inbox_builders import Producer, a_request
 from redis_fixtures import LOOPBACK, PrivateServer
 from seqd.client import Client
-from seqd.ledger.acl import Role
+from seqd.errors import UnknownJob
+from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role, Version, rights_of
 from seqd.settings import Settings
 from seqd_schemas import FileSource, JobState
-from worker_fixtures import QUICK, Cluster, LiveWorker, wait_until
+from worker_fixtures import QUICK, Cluster, wait_until
 
 RECORDS = [{"text": "good", "label": "pos"}, {"text": "bad one", "label": "neg"}] * 4
 
@@ -51,6 +49,26 @@ class Fleet:
         """Return the address with a role's user, who is called like the role."""
         return f"redis://{role}:secret-{role}@{LOOPBACK}:{self.server.port}/{DATABASE}"
 
+    @property
+    def version(self) -> Version:
+        """The version of Redis that the server is compatible with."""
+        major, minor = str(self.admin.info("server")["redis_version"]).split(".")[:2]
+        return int(major), int(minor)
+
+    def rules(self, role: Role) -> list[str]:
+        """Return the rules that `seqd redis acl` prints for this server."""
+        return rights_of(role, self.settings.keys).rules(self.version)
+
+    def allow_exactly(self) -> None:
+        """Give each user the rights of its role, and have the server forget what it denied."""
+        for role in Role:
+            self.allow(role, *self.rules(role))
+        self.admin.execute_command("ACL", "LOG", "RESET")
+
+    def denials(self) -> list[tuple[str, str, str]]:
+        """Return what the server denied since: user, command or key, and the command's context."""
+        return [(row["username"], row["object"], row["context"]) for row in self.admin.acl_log()]
+
     def allow(self, role: Role, *rules: str) -> None:
         """Give a role's user these rights and no others."""
         self.admin.execute_command("ACL", "SETUSER", role, "reset", "on", f">secret-{role}", *rules)
@@ -70,6 +88,20 @@ class Fleet:
             client.close()
         self.cluster.close()
         self.admin.close()
+
+
+def whole_flow(fleet: Fleet) -> None:
+    """Start a worker and have everybody do what they do; the worker has ended after it."""
+    worker = fleet.cluster.start_ready()
+    client = fleet.client()
+    for part in (classify_and_read, steer, stream, train, look):
+        part(fleet, client)
+    use_inbox(fleet)
+    read_figures(fleet)
+    take_over(fleet, client)
+    lose_connections(fleet, client)
+    make_room(fleet, client)
+    assert worker.stop() == 0
 
 
 def classify_and_read(fleet: Fleet, client: Client) -> None:
@@ -152,21 +184,73 @@ def look(fleet: Fleet, client: Client) -> None:
 
 
 def use_inbox(fleet: Fleet) -> None:
-    """Hand jobs in by plain commands and read answers, events and results."""
-    producer, keys = fleet.producer(), fleet.settings.keys
+    """Hand jobs in by plain commands, and read answers, events and results, as the guide says."""
+    producer, keys, job_id = fleet.producer(), fleet.settings.keys, "from-the-inbox"
     producer.redis.ping()
-    entry = producer.add_job(a_request(["a", "b"]), "from-the-inbox")
-    assert producer.answer_to(entry).job_id == "from-the-inbox"
-    seen = "0-0"
-    while True:
-        (row,) = producer.redis.xread({keys.events("from-the-inbox"): seen}, block=20_000)
-        seen = row[1][-1][0].decode()
-        if json.loads(row[1][-1][1][b"e"])["event"] == "completed":
-            break
-    producer.redis.hexists(keys.output("from-the-inbox"), "0")
-    assert producer.redis.hget(keys.job("from-the-inbox"), "results")
-    refused = producer.add({"kind": "classify", "model": "nobody-has-this"}, "refused")
+    entry = producer.add_job(a_request(["a", "b"]), job_id)
+    assert producer.answer_to(entry).job_id == job_id
+    seen, last = "0-0", ""
+    while last != "completed":
+        ((_, rows),) = producer.redis.xread({keys.events(job_id): seen}, block=20_000)
+        seen, last = rows[-1][0].decode(), json.loads(rows[-1][1][b"e"])["event"]
+    assert not producer.redis.hexists(keys.output(job_id), "0")
+    assert producer.redis.hget(keys.job(job_id), "results")
+    refused = producer.add(a_request(["a"], model="nobody_has_this"))
     producer.rejection_of(refused)
-    producer.waiting()
-    producer.redis.hget(keys.limits(), "inbox_entries")
+    assert producer.waiting() == 0
+    assert producer.redis.hget(keys.limits(), "inbox_entries") == b"10000"
     producer.redis.close()
+
+
+def read_figures(fleet: Fleet) -> None:
+    """Read what `seqd status` shows, and the server's memory, as whoever makes metrics of it."""
+    reader = fleet.client(Role.EXPORTER)
+    assert reader.workers() != []
+    reader.open_jobs()
+    reader.quarantined()
+    reader.inbox()
+    reader.evictions()
+    with connect(fleet.url(Role.EXPORTER)) as connection:
+        connection.ping()
+        assert int(connection.info("memory")["used_memory"]) > 0
+        connection.time()
+
+
+def take_over(fleet: Fleet, client: Client) -> None:
+    """Kill the process that works: its work is released, and done by the next."""
+    (worker,) = fleet.cluster.workers
+    job = client.classify(["a", "exit", "b"], model="echo")
+    assert job.wait(timeout_s=60).counts.succeeded == 2
+    wait_until(lambda: worker.status() is not None, "it works again")
+
+
+def lose_connections(fleet: Fleet, client: Client) -> None:
+    """Cut all connections of workers and clients: work goes on."""
+    job = client.classify((f"c{n}" for n in range(80)), model="echo", parameters={"delay_ms": 5})
+    wait_until(lambda: job.record().counts.succeeded > 0, "it has begun")
+    for connection in fleet.admin.client_list():
+        if connection["user"] in (Role.WORKER, Role.CLIENT):
+            fleet.admin.client_kill_filter(_id=connection["id"])
+    assert job.wait(timeout_s=60).counts.succeeded == 80
+
+
+def make_room(fleet: Fleet, client: Client) -> None:
+    """End a job whose tenant keeps too much: its oldest one goes, and who asks for it is told."""
+    first = client.classify(["a"], model="echo")
+    first.wait(timeout_s=30)
+    with connect(fleet.url(Role.WORKER)) as connection:
+        ledger = Ledger(connection, fleet.settings, lambda route: None)
+        ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
+    for _ in range(2):
+        job = client.classify([f"c{n}" for n in range(80)], model="echo")
+        job.pause()
+        job.cancel()
+    reason = ""
+    try:
+        first.record()
+    except UnknownJob as error:
+        reason = str(error)
+    assert "removed before its time to make room" in reason
+    # As a connection does that was silent for 15 s.
+    with connect(fleet.url(Role.CLIENT)) as connection:
+        connection.ping()

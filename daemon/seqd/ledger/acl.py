@@ -1,10 +1,10 @@
-"""The least rights of each role on a Redis with users: commands and keys, as `ACL SETUSER` has them.
+"""The least rights of each role on a Redis with users, as `ACL SETUSER` takes them.
 
 What the scripts run is read from their own text, so a script that runs another command needs no
 entry here. What is called outside of scripts, and which keys a role uses, stands in this file. A
 script's commands are held against the rights of who calls it, on every server from Redis 6.2 on.
 
-    worker     all that there is under the prefix
+    worker     takes work, and keeps the ledger in order: all keys under the prefix
     client     hands jobs in, follows and steers them, and reads results, models and workers
     gateway    what a client may: an HTTP gateway that acts for many
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
@@ -118,7 +118,7 @@ _CLIENT = (
     "zrevrange",
 )
 
-#: Scripts that a client calls. A worker calls all that there are.
+#: Scripts that a client calls.
 CLIENT_SCRIPTS = (
     "append",
     "end_job",
@@ -159,20 +159,37 @@ _BROKER = (
     "zrem",
 )
 
-#: What a worker calls outside of scripts, beside what a client does.
+#: What a worker calls outside of scripts.
 _WORKER = (
-    *_CLIENT,
+    *_CONNECTION,
+    *_SCRIPTING,
     *_BROKER,
-    "hdel",
+    "exists",
+    "hgetall",
     "hkeys",
-    "hset",
+    "hmget",
     "info",
+    "lpos",
+    "mget",
+    "time",
     "xautoclaim",
+    "xread",
     "xreadgroup",
-    "zadd",
     "zrangebyscore",
     "zremrangebyscore",
     "zscan",
+)
+
+#: Scripts that workers do not call; they call all others.
+_CLIENTS_ALONE = (
+    "ended",
+    "follow",
+    "heartbeat",
+    "overdue",
+    "pause",
+    "remove",
+    "results",
+    "resume",
 )
 
 #: What reads the state of the fleet, for `seqd status` and for metrics.
@@ -194,12 +211,17 @@ _EXPORTER = (
 _INBOX = (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread")
 
 
+#: In the text of a client's scripts, for jobs of the inbox alone, which only workers take.
+_NOT_BY_CLIENTS = frozenset({"xack"})
+
+
 def rights_of(role: Role, keys: Keys) -> Rights:
     """Return the least rights of a role under a prefix."""
+    clients = {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)} - _NOT_BY_CLIENTS
     commands = {
-        Role.WORKER: {*_WORKER, *commands_of_scripts(all_scripts())},
-        Role.CLIENT: {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)},
-        Role.GATEWAY: {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)},
+        Role.WORKER: {*_WORKER, *commands_of_scripts(worker_scripts())},
+        Role.CLIENT: clients,
+        Role.GATEWAY: clients,
         Role.EXPORTER: {*_EXPORTER},
         Role.INBOX: {*_INBOX},
     }
@@ -242,7 +264,7 @@ def _without_covered(keys: Sequence[KeyPattern], version: Version) -> list[KeyPa
 
 
 def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of the figures of a fleet; of a job its hash, no key with input or results."""
+    """Return patterns of the figures of a fleet; of a job its hash, not its input and output."""
     return (
         keys.evictions(),
         keys.inbox(),
@@ -309,6 +331,11 @@ def all_scripts() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".lua") for name in names if name.endswith(".lua")))
 
 
+def worker_scripts() -> tuple[str, ...]:
+    """Return the names of the scripts that a worker calls."""
+    return tuple(name for name in all_scripts() if name not in _CLIENTS_ALONE)
+
+
 def commands_of_scripts(names: tuple[str, ...]) -> set[str]:
     """Return the commands that scripts run, in small letters."""
     return {command for name in names for command in commands_of_script(name)}
@@ -331,7 +358,7 @@ def commands_of_script(name: str) -> frozenset[str]:
 def setuser_line(user: str, role: Role, keys: Keys, version: Version = NEWEST) -> str:
     """Return the command that gives a user the rights of a role, and no others.
 
-    The user is switched on by it, and keeps its passwords. Quoted as `redis-cli` and shells read it.
+    The user is switched on by it, and keeps its passwords. Quoted as `redis-cli` reads it.
     """
     rules = [_quoted(rule) for rule in rights_of(role, keys).rules(version)]
     return " ".join(["ACL", "SETUSER", checked_user(user), "on", *rules])

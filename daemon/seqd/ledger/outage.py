@@ -33,7 +33,7 @@ FIRST_WAIT_S = 0.05
 #: was refused. Reads that succeed are no sign: a replica answers them.
 QUIET_S = 5.0
 
-#: The same of a right that was taken away. What a heartbeat alone may not do is refused that seldom.
+#: The same of a right that was taken away: what a heartbeat alone needs is refused seldom.
 QUIET_AFTER_DENIAL_S = 60.0
 
 

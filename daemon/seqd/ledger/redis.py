@@ -79,7 +79,7 @@ class _Client(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
-            return super().execute_command(*args, **options)
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except WrongPassword:
             raise
         except NoPermissionError as error:

@@ -6,6 +6,7 @@ a mark, of a type that most refuse, or with an argument that it does not take.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -105,7 +106,7 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
     RedisUnreachable.
     """
     rights = rights_of(role, keys)
-    with redis_errors(redis), redis.client() as connection:
+    with redis_errors(redis), _one_connection(redis) as connection:
         trial = _Trial(connection, _mark_of(role, keys))
         missing = [f"+{name}" for name in _in_order(rights.commands) if trial.is_denied(name)]
         missing += [
@@ -116,6 +117,10 @@ def missing_rights(redis: Redis, role: Role, keys: Keys) -> list[str]:
         if connection.connection is not None:
             connection.connection.disconnect()
     return sorted(missing)
+
+
+def _one_connection(redis: Redis) -> Redis:
+    return cast(Redis, redis.client())  # type: ignore[no-untyped-call]
 
 
 class _Trial:
@@ -145,7 +150,9 @@ class _Trial:
         arguments = _ARGUMENTS.get(name, (_KEY,))
         words = [key if argument == _KEY else argument for argument in arguments]
         try:
-            self._connection.execute_command(*name.upper().split("|"), *words)
+            self._connection.execute_command(  # type: ignore[no-untyped-call]
+                *name.upper().split("|"), *words
+            )
         except WrongPassword:
             raise
         except ResponseError as error:
@@ -158,7 +165,7 @@ def _mark_of(role: Role, keys: Keys) -> str:
 
 
 def _in_order(commands: tuple[str, ...]) -> list[str]:
-    """Return the commands: first the one that makes the mark, last what begins and ends a transaction."""
+    """Return the commands, the one that makes the mark first, those of transactions last."""
     first, last = ("set",), ("exec", "multi")
     # A connection to another database than 0 has chosen it before; to 0 none chooses any.
     rest = [name for name in commands if name not in (*first, *last, "select")]

@@ -6,6 +6,7 @@ passwords, too. So `INFO` is asked, and `CONFIG` only for what `INFO` does not s
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import cast
 
 from redis import Redis
@@ -71,7 +72,7 @@ class _Told:
         self.unknown: list[str] = []
         info: dict[str, object] = {}
         for section in ("memory", "persistence"):
-            info |= self._answer("INFO", lambda section=section: redis.info(section))
+            info |= self._answer("INFO", partial(redis.info, section))
         self._info = info
 
     def setting(self, name: str) -> str | None:
@@ -79,7 +80,7 @@ class _Told:
         value = self._info.get(_IN_INFO.get(name, ""))
         if value is not None:
             return {"0": "no", "1": "yes"}[str(value)] if name == "appendonly" else str(value)
-        row = self._answer("CONFIG", lambda: self._redis.config_get(name))
+        row = self._answer("CONFIG", partial(self._redis.config_get, name))
         for found in row.values():
             return found.decode() if isinstance(found, bytes) else str(found)
         self.unknown.append(name)
