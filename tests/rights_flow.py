@@ -97,11 +97,14 @@ def whole_flow(fleet: Fleet) -> None:
     for part in (classify_and_read, steer, stream, train, look):
         part(fleet, client)
     use_inbox(fleet)
-    read_figures(fleet)
+    read_figures(fleet, workers=1)
     take_over(fleet, client)
     lose_connections(fleet, client)
     make_room(fleet, client)
     assert worker.stop() == 0
+    client.classify(["waits"], model="echo")
+    fleet.producer().add(a_request(["waits"]))
+    read_figures(fleet, workers=0)
 
 
 def classify_and_read(fleet: Fleet, client: Client) -> None:
@@ -202,10 +205,10 @@ def use_inbox(fleet: Fleet) -> None:
     producer.redis.close()
 
 
-def read_figures(fleet: Fleet) -> None:
+def read_figures(fleet: Fleet, workers: int) -> None:
     """Read what `seqd status` shows, and the server's memory, as whoever makes metrics of it."""
     reader = fleet.client(Role.EXPORTER)
-    assert reader.workers() != []
+    assert len(reader.workers()) == workers
     reader.open_jobs()
     reader.quarantined()
     reader.inbox()
@@ -236,14 +239,14 @@ def lose_connections(fleet: Fleet, client: Client) -> None:
 
 def make_room(fleet: Fleet, client: Client) -> None:
     """End a job whose tenant keeps too much: its oldest one goes, and who asks for it is told."""
-    first = client.classify(["a"], model="echo")
+    first = client.classify(["a"], model="echo", tenant="keeps-much")
     first.wait(timeout_s=30)
     with connect(fleet.url(Role.WORKER)) as connection:
         ledger = Ledger(connection, fleet.settings, lambda route: None)
         ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
     for _ in range(2):
-        job = client.classify([f"c{n}" for n in range(80)], model="echo")
-        job.pause()
+        texts = [f"c{n}" for n in range(80)]
+        job = client.classify(texts, model="echo", tenant="keeps-much", parameters={"delay_ms": 9})
         job.cancel()
     reason = ""
     try:

@@ -93,7 +93,7 @@ class Recorder:
                 return
             if who != "lua" and who not in self._users:
                 self._note_users()
-            self._lines.append((who, words[:4]))
+            self._lines.append((who, words[:6]))
 
     def _note_users(self) -> None:
         for client in self._admin.client_list():
@@ -101,4 +101,4 @@ class Recorder:
 
 
 def _keys(words: list[str]) -> list[str]:
-    return [word for word in words[1:4] if ":" in word and len(word) < 200]
+    return [word for word in words[1:6] if ":" in word and len(word) < 200]

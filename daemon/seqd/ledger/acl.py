@@ -150,7 +150,6 @@ _BROKER = (
     "rpush",
     "sadd",
     "set",
-    "smembers",
     "type",
     "unwatch",
     "watch",
