@@ -1,9 +1,6 @@
 """Users of Redis with the least rights of their roles: enough for what they do, none to spare."""
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,33 +9,18 @@ from builders import a_chunk
 from cli_builders import here
 from ledger_fixtures import open_environment
 from redis_fixtures import PrivateServer, _server_kinds, binary_of_kind
-from rights_flow import Fleet, whole_flow
-from rights_recorder import Deeds, Recorder
+from rights_flow import Fleet
 from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import (
-    CLIENT_SCRIPTS,
     Role,
-    commands_of_scripts,
     rights_of,
-    worker_scripts,
 )
 from seqd.ledger.rights import OPTIONAL, missing_rights
-from seqd.ledger.scripts import source_of
 from seqd_schemas import JobState, Keys
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
-
-
-@dataclass(frozen=True)
-class Flow:
-    """What happened in a whole flow under exact rights."""
-
-    fleet: Fleet
-    deeds: Mapping[str, Deeds]
-    denials: list[tuple[str, str, str]]
-    log: str
 
 
 @pytest.fixture(scope="module", params=_server_kinds())
@@ -54,19 +36,6 @@ def server(
         running.stop()
 
 
-@pytest.fixture(scope="module")
-def flow(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    fleet = Fleet(server, tmp_path_factory.mktemp("flow"))
-    try:
-        fleet.allow_exactly()
-        with Recorder(server.url) as recorder:
-            whole_flow(fleet)
-        log = fleet.cluster.workers[0].whole_log()
-        yield Flow(fleet, recorder.deeds(), fleet.denials(), log)
-    finally:
-        fleet.close()
-
-
 @pytest.fixture
 def fleet(server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
     own = Fleet(server, tmp_path)
@@ -75,64 +44,6 @@ def fleet(server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
         yield own
     finally:
         own.close()
-
-
-def test_a_whole_flow_needs_no_more_than_the_rights_of_each_role(flow: Flow) -> None:
-    denied = [row for row in flow.denials if row[1] != "client|setinfo"]
-
-    assert denied == []
-    assert not re.search("denies|permission", flow.log)
-
-
-#: What a script does in a rare case no flow does each time; but its text shows that it does.
-IN_SCRIPTS = {Role.WORKER: worker_scripts(), Role.CLIENT: CLIENT_SCRIPTS}
-
-#: Called by kombu to queue what was not acknowledged, by redis-py for what 6.2 does not know, and
-#: by a training that another worker goes on with.
-RARELY_CALLED = {
-    Role.WORKER: {"watch", "unwatch", "hget", "rpush", "client|setinfo", "xread", "lpos"},
-    Role.CLIENT: {"client|setinfo"},
-    Role.EXPORTER: {"client|setinfo"},
-    Role.INBOX: {"client|setinfo"},
-}
-
-#: What small jobs share stands there, also of one that ends while the open jobs are listed.
-RARELY_READ = {Role.EXPORTER: ("template:*",)}
-
-
-@pytest.mark.parametrize("role", [Role.WORKER, Role.CLIENT, Role.EXPORTER, Role.INBOX])
-def test_a_role_has_no_command_that_it_does_not_use(flow: Flow, role: Role) -> None:
-    scripts = IN_SCRIPTS.get(role, ())
-    given = {rule[1:] for rule in flow.fleet.rules(role) if rule.startswith("+")}
-
-    unused = given - flow.deeds[role].commands - commands_of_scripts(scripts)
-
-    assert unused - RARELY_CALLED[role] == set()
-
-
-@pytest.mark.parametrize("role", [Role.WORKER, Role.CLIENT, Role.EXPORTER, Role.INBOX])
-def test_a_role_has_no_keys_that_it_does_not_use(flow: Flow, role: Role) -> None:
-    scripts = "\n".join(source_of(name) for name in IN_SCRIPTS.get(role, ()))
-    prefix = flow.fleet.settings.prefix
-    patterns = [key.pattern for key in rights_of(role, flow.fleet.settings.keys).keys]
-
-    unused = [
-        pattern
-        for pattern in patterns
-        if not any(fnmatchcase(key, pattern) for key in flow.deeds[role].keys)
-        and f"'{pattern.removeprefix(prefix).rstrip('*')}" not in scripts
-        and pattern.removeprefix(f"{prefix}:") not in RARELY_READ.get(role, ())
-    ]
-
-    assert unused == []
-
-
-def test_a_client_calls_no_script_but_those_that_it_has_the_rights_for(flow: Flow) -> None:
-    called = flow.deeds[Role.CLIENT].scripts
-
-    assert called <= set(CLIENT_SCRIPTS)
-    # Two serve uploads that take long or are sent by two clients at once.
-    assert set(CLIENT_SCRIPTS) - called <= {"follow", "heartbeat"}
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from seqd.errors import RedisFull, RedisUnreachable
+from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.wakeup import Wakeup
@@ -121,7 +121,7 @@ class Daemon:
         self._looked_at_s = time.monotonic()
         try:
             workers = self._ledger.fleet.workers()
-        except (RedisUnreachable, RedisFull) as error:
+        except REDIS_ERRORS as error:
             if self._is_reached:  # one line for an outage, however long it takes
                 log.warning("cannot see how the workers are: %s", error)
             self._is_reached = False
@@ -145,7 +145,7 @@ class Daemon:
             try:
                 self._ledger.work.release_worker(worker_id, crashed=True)
                 self._ledger.fleet.forget_worker(worker_id)
-            except (RedisUnreachable, RedisFull) as error:
+            except REDIS_ERRORS as error:
                 log.warning("leases of %s not released yet: %s", worker_id, error)
                 return
             self._dead.pop(0)

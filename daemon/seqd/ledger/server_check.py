@@ -51,14 +51,20 @@ def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) ->
         if rules is not None:
             _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
     if told.unknown:
-        reasons = "; ".join(f"{name}: {why}" for name, why in sorted(told.refusals.items()))
-        log.warning(
-            "%s does not tell %s (%s), so that was not checked. It must have maxmemory-policy "
-            "noeviction, and keep what it has on disk or on a replica.",
-            server,
-            _listed(told.unknown),
-            reasons,
+        log.warning("%s %s", server, _unknown_in_words(told))
+
+
+def _unknown_in_words(told: "_Told") -> str:
+    reasons = "; ".join(f"{name}: {why}" for name, why in sorted(told.refusals.items()))
+    if told.unknown == ["save"]:
+        return (
+            f"has appendonly no and does not tell its save rules ({reasons}): whether it writes "
+            "anything to disk, or its restart loses every job, was not checked."
         )
+    return (
+        f"does not tell {_listed(told.unknown)} ({reasons}): that was not checked. It must have "
+        "maxmemory-policy noeviction, a maxmemory, and what it holds on disk or on a replica."
+    )
 
 
 class _Told:
