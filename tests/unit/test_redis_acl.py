@@ -23,7 +23,7 @@ OPTIONS = {
 
 def test_a_producer_may_add_to_the_inbox_and_read_what_became_of_it():
     assert setuser_line("shop", Role.INBOX, KEYS) == (
-        "ACL SETUSER shop on clearselectors resetkeys resetchannels -@all '~seqd:inbox' "
+        "ACL SETUSER shop on clearselectors resetkeys resetchannels -@all '%W~seqd:inbox' "
         "'%R~seqd:inbox:answers' '%R~seqd:limits' '%R~seqd:job:{*}*' '+client|setinfo' +hexists "
         "+hget +ping +select +xadd +xlen +xread"
     )
@@ -80,7 +80,7 @@ def test_json_has_the_rules_one_by_one(capsys):
 
     shown = json.loads(ended.out)
     assert (shown["role"], shown["user"], shown["prefix"]) == ("inbox", "inbox", "mine")
-    assert "~mine:inbox" in shown["rules"] and "+xadd" in shown["rules"]
+    assert "%W~mine:inbox" in shown["rules"] and "+xadd" in shown["rules"]
     assert shown["line"] == setuser_line("inbox", Role.INBOX, Keys("mine"))
 
 

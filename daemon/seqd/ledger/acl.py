@@ -240,7 +240,7 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
         return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
     if role is Role.INBOX:
         return (
-            KeyPattern(keys.inbox(), Access.ALL),
+            KeyPattern(keys.inbox(), Access.WRITE),
             KeyPattern(keys.inbox_answers(), Access.READ),
             KeyPattern(keys.limits(), Access.READ),
             KeyPattern(f"{keys.job('*')}*", Access.READ),
