@@ -91,8 +91,8 @@ class Fleet:
 
 
 def whole_flow(fleet: Fleet) -> None:
-    """Start a worker and have everybody do what they do; the worker has ended after it."""
-    worker = fleet.cluster.start_ready()
+    """Start a worker and have everybody do what they do; no worker is up after it."""
+    fleet.cluster.start_ready()
     client = fleet.client()
     for part in (classify_and_read, steer, stream, train, look):
         part(fleet, client)
@@ -101,7 +101,8 @@ def whole_flow(fleet: Fleet) -> None:
     take_over(fleet, client)
     lose_connections(fleet, client)
     make_room(fleet, client)
-    assert worker.stop() == 0
+    lose_a_worker(fleet, client)
+    drain(fleet, client)
     client.classify(["waits"], model="echo")
     fleet.producer().add(a_request(["waits"]))
     read_figures(fleet, workers=0)
@@ -257,3 +258,23 @@ def make_room(fleet: Fleet, client: Client) -> None:
     # As a connection does that was silent for 15 s.
     with connect(fleet.url(Role.CLIENT)) as connection:
         connection.ping()
+
+
+def lose_a_worker(fleet: Fleet, client: Client) -> None:
+    """Kill a whole worker at work: another does its units when the leases have run out."""
+    (first,) = fleet.cluster.workers
+    job = client.classify((f"k{n}" for n in range(80)), model="echo", parameters={"delay_ms": 20})
+    wait_until(lambda: job.record().counts.succeeded > 0, "it has begun")
+    first.kill()
+    fleet.cluster.start_ready()
+    assert job.wait(timeout_s=60).counts.succeeded == 80
+
+
+def drain(fleet: Fleet, client: Client) -> None:
+    """End the last worker at work: what it holds waits for another."""
+    last = fleet.cluster.workers[-1]
+    job = client.classify((f"d{n}" for n in range(800)), model="echo", parameters={"delay_ms": 20})
+    wait_until(lambda: job.record().counts.succeeded > 0, "it has begun")
+    assert last.stop() == 0
+    assert not job.record().state.is_terminal
+    job.cancel()

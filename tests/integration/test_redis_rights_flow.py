@@ -48,7 +48,7 @@ def flow(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         fleet.allow_exactly()
         with Recorder(server.url) as recorder:
             whole_flow(fleet)
-        log = fleet.cluster.workers[0].whole_log()
+        log = "".join(worker.whole_log() for worker in fleet.cluster.workers)
         yield Flow(fleet, recorder.deeds(), fleet.denials(), log)
     finally:
         fleet.close()

@@ -344,7 +344,7 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
         outage=outage,
         role=Role.WORKER,
     )
-    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
     leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, deaths.die_of_silence)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = Registry.load(settings)

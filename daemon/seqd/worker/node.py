@@ -92,7 +92,7 @@ class Node:
             outage=self._outage,
             role=Role.WORKER,
         )
-        wakeup = Wakeup(settings.redis_url, settings)
+        wakeup = Wakeup(settings.redis_url, settings, self._outage)
         self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
         self._identity = identity
