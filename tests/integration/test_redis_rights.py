@@ -154,6 +154,23 @@ def test_a_missing_right_in_a_pipeline_is_named(fleet: Fleet) -> None:
     assert "does not permit the user 'worker' the command HSET." in str(refusal.value)
 
 
+def test_a_list_of_jobs_is_no_shorter_for_lack_of_a_right(fleet: Fleet) -> None:
+    with connect(fleet.url(Role.WORKER)) as redis:
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    assert len(fleet.client().jobs()) == 1
+    kept = [rule for rule in fleet.rules(Role.CLIENT) if rule != "+hgetall"]
+    fleet.allow(Role.CLIENT, *kept)
+
+    with pytest.raises(RedisNoPermission, match="the command HGETALL"):
+        fleet.client().jobs()
+
+    fleet.allow(Role.WORKER, *(rule for rule in fleet.rules(Role.WORKER) if rule != "+hmget"))
+    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
+        ledger = Ledger(redis, fleet.settings, lambda route: None)
+        with pytest.raises(RedisNoPermission, match="the command HMGET"):
+            ledger.control.open_queues(0, 10)
+
+
 def test_what_no_role_needs_is_refused_to_each(fleet: Fleet) -> None:
     other = "somebody-elses-key"
     fleet.admin.set(other, "theirs")

@@ -138,15 +138,13 @@ class Outage:
 
     def _say_when_due(self, trouble: Trouble, reason: str, seconds: float) -> None:
         if trouble is Trouble.DENIED:
-            if self.bears_denial:
-                self._is_said = True
-                log.error(
-                    "Redis at %s denies what worked before: %s; it is tried until it works again. "
-                    "%s",
-                    self.address,
-                    reason,
-                    HOW_TO_SEE_RIGHTS,
-                )
+            self._is_said = True
+            log.error(
+                "Redis at %s denies what worked before: %s; it is tried until it works again. %s",
+                self.address,
+                reason,
+                HOW_TO_SEE_RIGHTS,
+            )
         elif self._promise and seconds >= SHORTEST_S:
             self._is_said = True
             log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
@@ -179,6 +177,8 @@ class Attempts:
         """Wait, and return True; False at once where the step has had its time."""
         self._failures += 1
         outage, bounds = self._outage, _bounds.get()
+        if trouble is Trouble.DENIED and not outage.bears_denial:
+            return False  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
         retries = self._retries if bounds is None else min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):
@@ -197,7 +197,5 @@ class Attempts:
         if trouble is Trouble.FULL:
             return self._began_at + outage.full_s
         if trouble is Trouble.BREAK and not outage.has_answered:
-            return -inf
-        if trouble is Trouble.DENIED and not outage.bears_denial:
             return -inf
         return min(since, self._began_at) + outage.limit_s

@@ -246,6 +246,6 @@ def _answer_of(
 
 def _broken_by(error: ResponseError) -> ConnectionError:
     """Return the error for a connection that is of no use just now; a denial is logged once."""
-    if trouble_of(error) is Trouble.DENIED:
+    if trouble_of(error) is Trouble.DENIED and _denials.outage.bears_denial:
         _denials.outage.begin(Trouble.DENIED, error)
     return ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}")
