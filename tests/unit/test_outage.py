@@ -120,7 +120,7 @@ def test_a_denied_command_is_not_waited_for_and_is_no_outage() -> None:
     assert not outage.is_on
 
 
-def test_who_had_the_right_before_waits_until_it_is_given_back() -> None:
+def test_who_had_the_right_before_waits_until_it_has_it_again() -> None:
     outage = Outage(limit_s=0.3, has_answered=True)
     outage.bears_denial = True
 
