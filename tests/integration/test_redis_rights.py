@@ -210,6 +210,7 @@ def test_what_is_taken_away_costs_one_line_and_no_work(fleet: Fleet, taken: str)
     worker = fleet.cluster.start_ready()
     client = fleet.client()
     assert client.classify(["a"], model="echo").wait(timeout_s=30).state is JobState.COMPLETED
+    worker.wait_until_idle()
 
     if taken == "the password":
         fleet.admin.execute_command("ACL", "SETUSER", Role.WORKER, "resetpass", ">another")

@@ -19,6 +19,7 @@ from seqd.errors import (
     REDIS_ERRORS,
     LeaseLost,
     RedisFull,
+    RedisRefused,
     RedisUnreachable,
     SeqdError,
     Stopped,
@@ -172,6 +173,9 @@ class WorkLoop:
                 except REDIS_ERRORS as error:
                     log.warning("nothing is claimed: %s", error)
                     return None
+            except RedisRefused as error:
+                log.debug("nothing is claimed: %s", error)  # the outage has its line in the log
+                return None
             except REDIS_ERRORS as error:
                 log.warning("nothing is claimed: %s", error)
                 return None
