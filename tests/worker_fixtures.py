@@ -140,6 +140,15 @@ class LiveWorker:
             raise AssertionError(f"{error}\n{self.log()}") from None
         return self
 
+    def wait_until_idle(self) -> None:
+        """Wait until it has done all that it had taken, and what follows from that."""
+
+        def idle() -> bool:
+            status = self.status()
+            return status is not None and status.state is WorkerState.READY
+
+        wait_until(idle, f"{self.name} is idle")
+
     def ask_to_end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send SIGTERM, as `seqd up` and every service manager do, or another signal."""
         self._node.send_signal(number)

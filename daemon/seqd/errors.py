@@ -25,6 +25,7 @@
     │   ├── RedisUnreachable         no server answers
     │   │   └── JobOutOfReach        exit 75: while a job was waited for, which goes on
     │   ├── RedisRefused             the server wants another login, or one side's certificate fails
+    │   │   └── RedisNoPermission    the user lacks the right to a command or a key
     │   └── PortTaken                another program listens there
     ├── RedisFull                    exit 2: the server's memory is used up; try later
     ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
@@ -257,6 +258,12 @@ class RedisRefused(UserError):
     """The Redis server wants another password or user, or a certificate is not accepted."""
 
     code = "redis_refused"
+
+
+class RedisNoPermission(RedisRefused):
+    """The user of the Redis server lacks the right to a command or to a key."""
+
+    code = "redis_no_permission"
 
 
 class PortTaken(UserError):

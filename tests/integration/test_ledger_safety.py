@@ -9,7 +9,7 @@ import pytest
 from redis_fixtures import PrivateServer
 from seqd.errors import InvalidSettings
 from seqd.ledger import connect
-from seqd.ledger.redis import check_server
+from seqd.ledger.server_check import check_server
 from seqd.local.redis_binaries import find_server_binaries
 from worker_fixtures import Cluster, live_settings
 
@@ -136,9 +136,30 @@ def test_the_embedded_servers_configuration_is_fit(private_server, caplog):
 def test_a_server_that_does_not_tell_its_configuration_is_taken_as_it_is(start_server, caplog):
     server = start_server(*VOLATILE, 'rename-command CONFIG ""')
 
-    (warning,) = warnings_about(server, caplog)
+    assert warnings_about(server, caplog) == [
+        f"Redis at 127.0.0.1:{server.port} has appendonly no and does not tell its save rules "
+        "(CONFIG: unknown command `CONFIG`): whether it writes anything to disk, or its restart "
+        "loses every job, was not checked."
+    ]
 
-    assert warning.startswith("Redis does not tell its configuration: unknown command")
+
+def test_a_server_without_config_is_judged_by_what_else_it_tells(start_server):
+    server = start_server(*EVICTING, 'rename-command CONFIG ""')
+
+    assert "has maxmemory-policy allkeys-lru" in refusal_of(server)
+
+
+def test_a_server_that_tells_nothing_is_taken_as_it_is(start_server, caplog):
+    server = start_server(*VOLATILE, 'rename-command CONFIG ""', 'rename-command INFO ""')
+
+    assert warnings_about(server, caplog) == [
+        f"Redis at 127.0.0.1:{server.port} does not tell how much memory it uses (unknown command "
+        "`INFO`): SEQD_MAX_MEMORY_SHARE has no effect.",
+        f"Redis at 127.0.0.1:{server.port} does not tell maxmemory-policy, maxmemory and "
+        "appendonly (CONFIG: unknown command `CONFIG`; INFO: unknown command `INFO`): that was not "
+        "checked. It must have maxmemory-policy noeviction, a maxmemory, and what it holds on disk "
+        "or on a replica.",
+    ]
 
 
 def test_a_worker_ends_with_status_78_and_says_what_to_set(start_server, tmp_path):

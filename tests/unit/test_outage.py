@@ -111,3 +111,37 @@ def test_a_read_that_succeeds_ends_no_outage_of_writes() -> None:
     outage.end(is_repeat=True)
 
     assert (was_on, outage.is_on) == (True, False)
+
+
+def test_a_denied_command_is_not_waited_for_and_is_no_outage() -> None:
+    outage = Outage(limit_s=60.0, has_answered=True)
+
+    assert not Attempts(outage, 5).again(Trouble.DENIED, AWAY)
+    assert not outage.is_on
+
+
+def test_who_had_the_right_before_waits_until_it_has_it_again() -> None:
+    outage = Outage(limit_s=0.3, has_answered=True)
+    outage.bears_denial = True
+
+    assert 0.3 <= seconds_of(Attempts(outage, 0), Trouble.DENIED) < 0.6
+
+
+def test_a_right_that_is_taken_away_is_said_once_and_its_return_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outage = Outage(has_answered=True)
+    outage.address, outage.bears_denial = "h:1", True
+
+    with caplog.at_level(logging.INFO):
+        for _ in range(3):
+            outage.begin(Trouble.DENIED, PermissionError("no permissions to run 'xack'."))
+            outage.end(is_repeat=False)  # of another command, which is allowed
+        outage.end(is_repeat=True)
+
+    said, back = caplog.messages
+    assert said == (
+        "Redis at h:1 denies what worked before: no permissions to run 'xack'; it is tried until "
+        "it works again. `seqd redis acl --role worker --check` says which rights are missing"
+    )
+    assert back.startswith("Redis at h:1 is back after ")

@@ -36,6 +36,7 @@ _COMMANDS = {
     "jobs": _Source("jobs", "app", _WORK),
     "models": _Source("models", "app", _LOOK),
     "plugins": _Source("plugins", "app", _LOOK),
+    "redis": _Source("redis_users", "app", _LOOK),
 }
 
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from seqd.cli.fleet_rules import FleetRules
-from seqd.errors import RedisFull, RedisUnreachable
+from seqd.errors import REDIS_ERRORS
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_access import RedisAccess
 from seqd.local.redis_server import EmbeddedServer
@@ -56,7 +57,9 @@ class Daemon:
         """
         # One retry: while the server is away, signals and restarts must not wait for it.
         access = RedisAccess.of(settings)
-        redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S, access=access)
+        redis = connect(
+            redis_url, retries=1, timeout_s=_TIMEOUT_S, access=access, role=Role.WORKER
+        )
         self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
         self._watchdog = watchdog
         self._on_change = on_change
@@ -155,7 +158,7 @@ class Daemon:
         self._looked_at_s = time.monotonic()
         try:
             workers = self._ledger.fleet.workers()
-        except (RedisUnreachable, RedisFull) as error:
+        except REDIS_ERRORS as error:
             if self._is_reached:  # one line for an outage, however long it takes
                 log.warning("cannot see how the workers are: %s", error)
             self._is_reached = False
@@ -179,7 +182,7 @@ class Daemon:
             try:
                 self._ledger.work.release_worker(worker_id, crashed=True)
                 self._ledger.fleet.forget_worker(worker_id)
-            except (RedisUnreachable, RedisFull) as error:
+            except REDIS_ERRORS as error:
                 log.warning("leases of %s not released yet: %s", worker_id, error)
                 return
             self._dead.pop(0)

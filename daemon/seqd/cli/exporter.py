@@ -62,6 +62,7 @@ def _open(settings: "Settings") -> "ExporterServer":
         ) from error
     from seqd.exporter.reading import FleetReader
     from seqd.ledger import Ledger, connect
+    from seqd.ledger.acl import Role
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
 
@@ -70,6 +71,7 @@ def _open(settings: "Settings") -> "ExporterServer":
         access=RedisAccess.of(settings),
         retries=1,
         timeout_s=_REDIS_TIMEOUT_S,
+        role=Role.EXPORTER,
     )
     ledger = Ledger(redis, settings, notify=lambda route: None)
     reader = FleetReader(ledger.backlog.state)

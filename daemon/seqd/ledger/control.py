@@ -12,9 +12,10 @@ from typing import cast
 
 from pydantic import ValidationError
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
-from seqd.ledger.redis import redis_errors
+from seqd.ledger.redis import redis_errors, trouble_of
 from seqd.ledger.scripts import Notify, ScriptError, Scripts, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
 
@@ -119,6 +120,9 @@ class Control:
                 replies = pipe.execute(raise_on_error=False)
         queues = []
         for job_id, reply in zip(ids, replies, strict=True):
+            if isinstance(reply, ResponseError) and trouble_of(reply) is not None:
+                with redis_errors(self._redis):
+                    raise reply
             queue, state = reply if isinstance(reply, list) else (None, None)
             if isinstance(queue, bytes) and state != b"paused":
                 queues.append((job_id, queue.decode(errors="replace")))

@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
 from seqd.ledger.control import Control, damaged_job
-from seqd.ledger.redis import redis_errors, transient_error
+from seqd.ledger.redis import redis_errors, trouble_of
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
@@ -474,7 +474,7 @@ class Jobs:
             if not isinstance(row, ResponseError):
                 sound[job_id] = row
                 continue
-            if transient_error(row) is not None:
+            if trouble_of(row) is not None:
                 with redis_errors(self._redis):
                     raise row
             log.warning("job %s was left out of a list: %s", job_id.decode(), row)

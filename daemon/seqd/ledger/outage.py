@@ -19,6 +19,9 @@ from time import monotonic, sleep
 
 log = logging.getLogger(__name__)
 
+#: What the log says to do about a right that is missing.
+HOW_TO_SEE_RIGHTS = "`seqd redis acl --role worker --check` says which rights are missing"
+
 #: Seconds after which an outage is one: a connection that broke is made anew within less.
 SHORTEST_S = 0.5
 
@@ -30,6 +33,9 @@ FIRST_WAIT_S = 0.05
 #: was refused. Reads that succeed are no sign: a replica answers them.
 QUIET_S = 5.0
 
+#: The same of a right that was taken away: what a heartbeat alone needs is refused seldom.
+QUIET_AFTER_DENIAL_S = 60.0
+
 
 class Trouble(Enum):
     """Why a command could not be done, where the reason passes by itself."""
@@ -39,6 +45,8 @@ class Trouble(Enum):
     REFUSED = "refused"
     #: No memory, or no disk. It may take long, and whoever waits holds up what could make room.
     FULL = "full"
+    #: The user's password or rights were changed. It lasts until somebody gives them back.
+    DENIED = "denied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +106,15 @@ class Outage:
         self.is_proven = is_proven
         #: Asked before each wait: True ends all waiting, such as when a worker drains.
         self.gives_up: Callable[[], bool] = lambda: False
+        #: True of who has worked with the rights of its user, and goes on when it has them again.
+        self.bears_denial = False
         self._promise = promise
         self._lock = Lock()
         self._since: float | None = None
         self._refused_at = -inf
         self._is_break = True
         self._is_said = False
+        self._quiet_s = QUIET_S
 
     @property
     def is_on(self) -> bool:
@@ -120,22 +131,36 @@ class Outage:
         with self._lock:
             now = monotonic()
             if self._since is None:
-                self._since, self._is_said = now, False
+                self._since, self._is_said, self._quiet_s = now, False, QUIET_S
             self._is_break = trouble is Trouble.BREAK
             if not self._is_break:
                 self._refused_at = now
-            if self._promise and not self._is_said and now - self._since >= SHORTEST_S:
-                self._is_said = True
-                reason = str(error).rstrip(".")
-                log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
+            if trouble is Trouble.DENIED:
+                self._quiet_s = QUIET_AFTER_DENIAL_S
+            if not self._is_said:
+                self._say_when_due(trouble, str(error).rstrip("."), now - self._since)
             return self._since
+
+    def _say_when_due(self, trouble: Trouble, reason: str, seconds: float) -> None:
+        if trouble is Trouble.DENIED:
+            self._is_said = True
+            log.error(
+                "Redis at %s denies what worked before: %s; it is tried until it works again. %s",
+                self.address,
+                reason,
+                HOW_TO_SEE_RIGHTS,
+            )
+        elif self._promise and seconds >= SHORTEST_S:
+            self._is_said = True
+            log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
 
     def end(self, *, is_repeat: bool) -> None:
         """Note a success; of what had failed before where `is_repeat`."""
         with self._lock:
             if self._since is None:
                 return
-            if not (is_repeat or self._is_break or monotonic() - self._refused_at > QUIET_S):
+            quiet_s = monotonic() - self._refused_at
+            if not (is_repeat or self._is_break or quiet_s > self._quiet_s):
                 return
             if self._is_said:
                 seconds = monotonic() - self._since
@@ -157,6 +182,8 @@ class Attempts:
         """Wait, and return True; False at once where the step has had its time."""
         self._failures += 1
         outage, bounds = self._outage, _bounds.get()
+        if trouble is Trouble.DENIED and not outage.bears_denial:
+            return False  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
         retries = self._retries if bounds is None else min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):

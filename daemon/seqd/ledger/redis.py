@@ -1,9 +1,8 @@
 """Connections to Redis: how they are made, what their errors mean, whether the server keeps data.
 
 `connect` makes a client, whose commands are sent again until an outage is over (see `outage`),
-`redis_errors` turns Redis's errors into ours, `check_server` refuses a server that evicts keys or
-writes nothing to disk, and `wait_until_durable` waits until what was written is on the server's
-disk.
+`redis_errors` turns Redis's errors into ours, and `wait_until_durable` waits until what was written
+is on the server's disk.
 """
 
 import logging
@@ -39,6 +38,7 @@ from seqd.errors import (
     RedisRefused,
     RedisUnreachable,
 )
+from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
 from seqd.ledger.sentinel import PrimaryPool, primary_pool
@@ -85,15 +85,33 @@ _TRANSIENT_ADVICE = {
 _T = TypeVar("_T")
 
 
+class WrongPassword(NoPermissionError):
+    """The server refused the user or password of a new connection."""
+
+
+class _Client(Redis):
+    """A client whose denied commands say what they were: Redis names the command, but no key."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WrongPassword:
+            raise
+        except NoPermissionError as error:
+            raise DeniedCommand(str(error), args) from None
+
+
 class _OutageRetry(Retry):
     """Sends a command again while its connection breaks, or an outage lasts that is waited for.
 
-    Not after a refused password, which stays wrong. The same object serves all connections.
+    Not after a refused password or a denied command, unless the outage bears with that: it stays
+    refused until somebody changes it. The same object serves all connections.
     """
 
-    def __init__(self, retries: int, outage: Outage) -> None:
+    def __init__(self, retries: int, outage: Outage, role: str) -> None:
         super().__init__(NoBackoff(), retries)
         self.outage = outage
+        self.role = role
 
     def __deepcopy__(self, memo: object) -> Self:
         # redis-py gives each connection a copy; an outage is that of all of them.
@@ -113,7 +131,9 @@ class _OutageRetry(Retry):
                 result = do()
             except (AuthenticationError, AuthorizationError) as error:
                 # redis-py counts these among the broken connections, which are tried again.
-                raise NoPermissionError(str(error)) from error
+                attempts = attempts or Attempts(self.outage, self._retries)
+                if not attempts.again(Trouble.DENIED, error):
+                    raise WrongPassword(str(error)) from error
             except (ConnectionError, TimeoutError, SocketTimeout, ResponseError) as error:
                 trouble = trouble_of(error)
                 if trouble is None or (is_retryable and not is_retryable(error)):
@@ -148,6 +168,8 @@ def trouble_of(error: Exception) -> Trouble | None:
         return None
     if transient_error(error):
         return Trouble.REFUSED
+    if denial_of(error):
+        return Trouble.DENIED
     is_full = isinstance(error, OutOfMemoryError) or _FULL.search(text) is not None
     return Trouble.FULL if is_full else None
 
@@ -165,6 +187,7 @@ def connect(
     timeout_s: float = SOCKET_TIMEOUT_S,
     outage: Outage | None = None,
     access: RedisAccess | None = None,
+    role: str = "client",
 ) -> Redis:
     """Return a client for `url`, which connects on first use and again after a break.
 
@@ -175,9 +198,10 @@ def connect(
     without an answer is sent again, `retries` times and for as long as `outage` allows, so writes
     must be idempotent; all scripts of the ledger are, but `claim`, whose first units are claimable
     again when their lease has run out. Without `outage` no outage is waited for. A refused password
-    is not tried again, nor, before the first answer, a refused certificate, or a primary that no
-    Sentinel knows. Raises InvalidSettings for a URL that is not Redis's, and for certificates that
-    cannot be read.
+    is not tried again, unless `outage` bears with it, nor, before the first answer, a refused
+    certificate, or a primary that no Sentinel knows. `role` is whose rights a message about a
+    missing one names. Raises InvalidSettings for a URL that is not Redis's, and for certificates
+    that cannot be read.
     """
     outage, access = outage or Outage(), access or RedisAccess()
     remember_address(url)
@@ -188,7 +212,7 @@ def connect(
         "socket_connect_timeout": min(5.0, timeout_s),
         "health_check_interval": 15,
         "protocol": 2,  # replies of one shape on every server, from Redis 6.2 on
-        "retry": _OutageRetry(retries, outage),
+        "retry": _OutageRetry(retries, outage, role),
         "retry_on_error": [ConnectionError, TimeoutError],
     }
     if not url.startswith("unix://"):
@@ -196,9 +220,9 @@ def connect(
         options["socket_keepalive"] = True
     try:
         if is_sentinel_url(url):
-            redis = Redis.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
+            redis = _Client.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
         else:
-            redis = Redis.from_url(without_tls_options(url), **access.tls_options(url), **options)
+            redis = _Client.from_url(without_tls_options(url), **access.tls_options(url), **options)
     except ValueError:
         raise InvalidSettings(
             f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
@@ -218,6 +242,17 @@ def address_of(redis: Redis) -> str:
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
 
+def user_of(redis: Redis) -> str:
+    """Return the name of the user as which a client connects."""
+    return str(redis.connection_pool.connection_kwargs.get("username") or "default")
+
+
+def role_of(redis: Redis) -> str:
+    """Return the role whose rights a client needs."""
+    retry = redis.connection_pool.connection_kwargs.get("retry")
+    return retry.role if isinstance(retry, _OutageRetry) else "client"
+
+
 def _timeout_s_of(redis: Redis) -> float:
     """Return the seconds for which a client waits for an answer."""
     timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
@@ -228,12 +263,17 @@ def _timeout_s_of(redis: Redis) -> float:
 def redis_errors(redis: Redis) -> Iterator[None]:
     """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
 
-    InvalidSettings where the server is one of a Redis Cluster, or no Sentinel knows its name. Any
-    other error of the server, such as one that a script of ours raises, stays a ResponseError.
+    For a denied command or key it is RedisNoPermission; InvalidSettings where the server is one of
+    a Redis Cluster, or no Sentinel knows its name. Any other error of the server, such as one that
+    a script of ours raises, stays a ResponseError.
     """
     try:
         yield
     except (AuthenticationError, AuthorizationError, NoPermissionError) as error:
+        if denial := denial_of(error):
+            raise no_permission(
+                address_of(redis), user_of(redis), role_of(redis), denial
+            ) from error
         raise RedisRefused(_refused(redis, error)) from error
     except OutOfMemoryError as error:
         raise RedisFull(_full(redis)) from error
@@ -251,6 +291,10 @@ def redis_errors(redis: Redis) -> Iterator[None]:
                 # The name may stand for another server by now, which a new connection finds.
                 redis.connection_pool.disconnect(inuse_connections=False)
             raise RedisUnreachable(_not_now(redis, error, code)) from error
+        if denial := denial_of(error):  # in a script, where redis-py does not recognise it
+            raise no_permission(
+                address_of(redis), user_of(redis), role_of(redis), denial
+            ) from error
         if "NOAUTH" in str(error) or "WRONGPASS" in str(error):
             raise RedisRefused(_refused(redis, error)) from error
         if "OOM" in str(error):  # raised inside a script, where redis-py does not recognise it
@@ -272,29 +316,6 @@ def transient_error(error: ResponseError) -> str | None:
     # redis-py puts the command in front of the error of a command in a pipeline.
     match = _TRANSIENT.search(str(error).rpartition(" of pipeline caused error: ")[2])
     return match[1] if match else None
-
-
-def check_server(redis: Redis, *, allow_eviction: bool, allow_volatile: bool) -> None:
-    """Raise InvalidSettings for a server that evicts keys, or that writes nothing to disk.
-
-    Eviction silently loses parts of jobs, so it is refused unless `allow_eviction`. Without an
-    append-only file and snapshots a restart loses all jobs, so that is refused unless
-    `allow_volatile`. Logs a warning where either is allowed, where there are snapshots alone, which
-    lose what came after the last one, and where maxmemory is not set, so that nothing is evicted or
-    refused yet. A server whose configuration may not be read passes. Changes nothing on the server.
-    """
-    try:
-        with redis_errors(redis):
-            names = ("maxmemory-policy", "maxmemory", "appendonly", "save")
-            policy, limit_bytes, append_only, rules = (
-                _server_setting(redis, name) for name in names
-            )
-    except ResponseError as error:
-        log.warning("Redis does not tell its configuration: %s", error)
-        return
-    server = f"Redis at {address_of(redis)}"
-    _check_memory(server, policy, limit_bytes, allow_eviction=allow_eviction)
-    _check_disk(server, append_only, rules, allow_volatile=allow_volatile)
 
 
 def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
@@ -385,72 +406,6 @@ def _unwritable(redis: Redis, error: RedisError) -> str:
         f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
         f"{_reason(error)} Nothing was written. Free its disk, or try again later."
     )
-
-
-def _check_memory(server: str, policy: str, limit_bytes: str, *, allow_eviction: bool) -> None:
-    evicts, is_bounded = policy != "noeviction", limit_bytes != "0"
-    if evicts and is_bounded:
-        _refuse_or_warn(
-            f"{server} has maxmemory-policy {policy} and maxmemory {limit_bytes}: when its memory "
-            "is used up it throws away parts of jobs without a word. Set maxmemory-policy to "
-            "noeviction there",
-            "SEQD_ALLOW_EVICTION",
-            allowed=allow_eviction,
-        )
-    elif evicts:
-        log.warning(
-            "%s has maxmemory-policy %s and maxmemory 0: it throws nothing away yet, but parts of "
-            "jobs once a maxmemory is set. Set maxmemory-policy to noeviction there, then "
-            "maxmemory.",
-            server,
-            policy,
-        )
-    elif not is_bounded:
-        log.warning(
-            "%s has maxmemory 0: nothing is refused before the memory of its machine is full, and "
-            "then it may be killed. Set maxmemory there.",
-            server,
-        )
-
-
-def _check_disk(server: str, append_only: str, rules: str, *, allow_volatile: bool) -> None:
-    if append_only == "no" and not rules:
-        _refuse_or_warn(
-            f"{server} has appendonly no and no save rule: it writes nothing to disk, and its "
-            "restart loses every job. Set appendonly to yes there",
-            "SEQD_ALLOW_VOLATILE",
-            allowed=allow_volatile,
-        )
-    elif append_only == "no":
-        log.warning(
-            "%s has appendonly no and keeps snapshots only (%s): a crash loses whatever was "
-            "written since the last one. Set appendonly to yes there.",
-            server,
-            _save_rules_in_words(rules),
-        )
-
-
-def _refuse_or_warn(message: str, variable: str, *, allowed: bool) -> None:
-    if not allowed:
-        raise InvalidSettings(f"{message}, or {variable}=true here to run all the same.")
-    log.warning("%s.", message)
-
-
-def _save_rules_in_words(rules: str) -> str:
-    """Return `save`'s pairs in words: `3600 1` is `3600 s after 1 change`."""
-    words = rules.split()
-    pairs = zip(words[::2], words[1::2], strict=False)
-    return ", ".join(
-        f"{seconds} s after {changes} {'change' if changes == '1' else 'changes'}"
-        for seconds, changes in pairs
-    )
-
-
-def _server_setting(redis: Redis, name: str) -> str:
-    values = cast(dict[str | bytes, str | bytes], redis.config_get(name))
-    for value in values.values():
-        return value.decode() if isinstance(value, bytes) else value
-    return ""
 
 
 def _mark_and_wait(redis: Redis, mark: str, timeout_ms: int) -> list[object]:

@@ -14,6 +14,7 @@ from redis import Redis
 from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
+from seqd.ledger.denials import ScriptDenied, denied_in_script
 from seqd.ledger.outage import Attempts, Trouble
 from seqd.ledger.redis import outage_of, redis_errors, trouble_of
 
@@ -106,7 +107,7 @@ class Scripts:
         """Run a script and return its reply.
 
         Raises RedisUnreachable, RedisRefused or RedisFull, and ScriptError where keys are not what
-        the script expects.
+        the script expects. A right that is missing is named by RedisNoPermission.
         """
         script = self._loaded.get(name)
         if script is None:
@@ -115,6 +116,9 @@ class Scripts:
             try:
                 return cast(Reply, script(args=[self._prefix, *arguments]))
             except ResponseError as error:
+                if denial := denied_in_script(error, name, source_of):
+                    # Nothing of the job is damaged: the user lacks a right.
+                    raise ScriptDenied(str(error), denial) from None
                 raise _with_job(error) from None
 
     def attempts(self) -> Attempts:

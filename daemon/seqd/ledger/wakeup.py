@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from redis import Redis
 
-from seqd.errors import SeqdError
+from seqd.errors import RedisRefused, SeqdError
+from seqd.ledger.outage import Outage, Trouble
 from seqd.ledger.redis import connect, redis_errors
 from seqd.ledger.sentinel import sentinel_login
 from seqd.local.redis_access import RedisAccess, without_tls_options
@@ -74,7 +75,9 @@ def broker_settings(redis_url: str, settings: "Settings") -> dict[str, object]:
 class Wakeup:
     """Sends wakeups. Safe to share between threads; connects on the first `notify`."""
 
-    def __init__(self, redis_url: str, settings: "Settings") -> None:
+    def __init__(self, redis_url: str, settings: "Settings", outage: Outage | None = None) -> None:
+        """`outage` is that of a worker, whose log has one line on a right that is taken away."""
+        self._outage = outage or Outage()
         self._keys = settings.keys
         timeout_s = min(settings.redis_timeout_s, NOTIFY_TIMEOUT_S)
         access = RedisAccess.of(settings)
@@ -90,7 +93,11 @@ class Wakeup:
             with redis_errors(self._redis):
                 self._redis.lpush(self._keys.wakeup(route), wakeup_message(route))
         except SeqdError as error:
-            log.warning("could not notify route=%s: %s", route, error)
+            is_said = isinstance(error, RedisRefused) and self._outage.bears_denial
+            if is_said:
+                self._outage.begin(Trouble.DENIED, error)
+            level = logging.DEBUG if is_said else logging.WARNING
+            log.log(level, "could not notify route=%s: %s", route, error)
         except Exception:
             # The job is in the ledger: a fault in here must not look like the job's.
             log.exception("could not notify route=%s", route)

@@ -15,6 +15,7 @@ worker that should cost one message or one connection; they are changed here:
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
@@ -25,8 +26,13 @@ from kombu.transport import redis, virtual
 from redis import Redis
 from redis.client import Pipeline
 from redis.connection import AbstractConnection
-from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's
+from redis.exceptions import (
+    ConnectionError,  # noqa: A004 - redis-py's
+    NoPermissionError,
+    ResponseError,
+)
 
+from seqd.ledger.outage import Outage, Trouble
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.sentinel import PrimaryConnection, PrimaryTlsConnection
 from seqd.ledger.wakeup import broker_settings, wakeup_message
@@ -41,11 +47,25 @@ log = logging.getLogger(__name__)
 #: What kombu raises over an unacknowledged message that it cannot read.
 _UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
+
+@dataclass(slots=True)
+class _Denials:
+    """The outage of the worker, which has the lines of the log on rights that are missing."""
+
+    outage: Outage
+
+
+_denials = _Denials(Outage())
+
 _parse_response = redis.GlobalKeyPrefixMixin.parse_response
 
 
-def create_app(redis_url: str, settings: Settings) -> Celery:
-    """Return the application that a node listens with; changes kombu in this process."""
+def create_app(redis_url: str, settings: Settings, outage: Outage | None = None) -> Celery:
+    """Return the application that a node listens with; changes kombu in this process.
+
+    `outage` logs when a right is missing.
+    """
+    _denials.outage = outage or Outage()
     setup_logging.connect(configure_logging)
     _patch_kombu()
     silence_repeats()
@@ -106,8 +126,29 @@ class PathLoader(AppLoader):  # type: ignore[misc] # Celery has no types
         return (imp or import_module)(module, package=package)
 
 
+class TolerantConnection:
+    """A connection that counts as broken while the user may not choose its database."""
+
+    def connect(self) -> None:
+        """Connect, and wait for the right to do so like for a server that is away."""
+        try:
+            super().connect()  # type: ignore[misc]
+        except NoPermissionError as error:
+            raise _broken_by(error) from error
+
+
 class TolerantChannel(redis.Channel):
     """A channel on which a queue that is none costs itself only."""
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, object]:
+        """Return how to connect: with the protocol that the ledger's connections have, too.
+
+        The newer one begins with HELLO, which Redis 6.2 permits by the rights of the default user.
+        """
+        settings = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        kind = settings["connection_class"]
+        tolerant = type(kind.__name__, (TolerantConnection, kind), {})
+        return {**settings, "protocol": 2, "connection_class": tolerant}
 
     def _brpop_read(self, **options: object) -> bool | None:
         """Deliver the message that has come."""
@@ -205,8 +246,15 @@ def _answer_of(
         if trouble_of(error) is None:
             raise
         connection.disconnect()  # type: ignore[no-untyped-call]
-        raise ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}") from error
+        raise _broken_by(error) from error
     if command_name == "BRPOP" and isinstance(answer, tuple):
         queue = answer[0]
         return queue, wakeup_message(queue.decode().removeprefix(wakeup_queue("")))
     return answer
+
+
+def _broken_by(error: ResponseError) -> ConnectionError:
+    """Return the error for a connection that is of no use just now; a denial is logged once."""
+    if trouble_of(error) is Trouble.DENIED and _denials.outage.bears_denial:
+        _denials.outage.begin(Trouble.DENIED, error)
+    return ConnectionError(f"Redis cannot do this just now: {str(error).rstrip('.')}")

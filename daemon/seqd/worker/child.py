@@ -21,6 +21,7 @@ from seqd.errors import (
     DeviceUnavailable,
     LeaseLost,
     RedisFull,
+    RedisRefused,
     RedisUnreachable,
     SeqdError,
     Stopped,
@@ -226,6 +227,9 @@ class WorkLoop:
                 except REDIS_ERRORS as error:
                     log.warning("nothing is claimed: %s", error)
                     return None
+            except RedisRefused as error:
+                log.debug("nothing is claimed: %s", error)  # the outage has its line in the log
+                return None
             except REDIS_ERRORS as error:
                 log.warning("nothing is claimed: %s", error)
                 return None

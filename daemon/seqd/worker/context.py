@@ -20,6 +20,7 @@ from typing import Literal
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
 from seqd.ledger.wakeup import Wakeup
 from seqd.ledger.work import Unit
@@ -381,13 +382,15 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
         has_answered=True,  # the parent's
         is_proven=True,
     )
+    outage.bears_denial = True  # its parent has had all rights
     redis = connect(
         settings.redis_url,
         timeout_s=settings.redis_timeout_s,
         outage=outage,
         access=RedisAccess.of(settings),
+        role=Role.WORKER,
     )
-    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings).notify)
+    ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
     leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, deaths.die_of_silence)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
     registry = Registry.load(settings)

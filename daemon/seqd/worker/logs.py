@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-from seqd.errors import REDIS_ERRORS, RedisUnreachable
+from seqd.errors import REDIS_ERRORS, RedisRefused, RedisUnreachable
 from seqd.log_lines import FORMAT, LineFormatter
 from seqd.log_repeats import BoundedHandler
 from seqd.worker.printed import PRINTED, capture_prints, end_lines, release_prints
@@ -106,12 +106,12 @@ def log_and_continue(
     """Take a step and log its error, if any. Return False when there was one.
 
     Redis away or full is expected and costs a line; anything else is a bug and costs a traceback.
-    A step that `is_repeated` loses nothing while Redis is away, and an outage has its own two lines
-    in the log.
+    A step that `is_repeated` loses nothing while Redis is away or denies it, and an outage has its
+    own two lines in the log.
     """
     try:
         step()
-    except RedisUnreachable as error:
+    except (RedisUnreachable, RedisRefused) as error:
         level = logging.DEBUG if is_repeated else logging.WARNING
         log.log(level, "%s: %s", what_failed, error)
         return False

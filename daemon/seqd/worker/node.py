@@ -16,8 +16,10 @@ from celery.signals import worker_ready
 
 from seqd.errors import DeviceLost, InvalidSettings
 from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
-from seqd.ledger.redis import check_server
+from seqd.ledger.rights import check_rights
+from seqd.ledger.server_check import check_server
 from seqd.ledger.topology import check_topology
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.device_check import check_device
@@ -104,8 +106,9 @@ class Node:
             timeout_s=settings.redis_timeout_s,
             outage=self._outage,
             access=RedisAccess.of(settings),
+            role=Role.WORKER,
         )
-        wakeup = Wakeup(settings.redis_url, settings)
+        wakeup = Wakeup(settings.redis_url, settings, self._outage)
         self._ledger = Ledger(redis, settings, wakeup.notify)
         self._settings = settings
         self._identity = identity
@@ -135,7 +138,7 @@ class Node:
         )
         self._run_garbage = RunGarbage(settings, self._heartbeat)
         self._deletion_cost = _deletion_cost(settings, self._ledger, identity)
-        self._app = create_app(settings.redis_url, settings)
+        self._app = create_app(settings.redis_url, settings, self._outage)
         self._cordon = CordonFile(settings, identity.name)
         self._signals: EndSignals | None = None
         #: The rule that came while it booted, and has it end.
@@ -164,10 +167,11 @@ class Node:
         return wait.wait(rule)
 
     def boot(self) -> None:
-        """Check that there is something to run and a server to listen on.
+        """Check that there is something to run and a server to listen on, with all rights on it.
 
-        A server that is away is waited for. Raises InvalidSettings, RedisUnreachable, RedisRefused,
-        RedisFull, and what `check_device` does.
+        A server that is away is waited for. Raises InvalidSettings, RedisNoPermission with all
+        rights that are missing, RedisRefused, RedisUnreachable, RedisFull, and what `check_device`
+        does.
         """
         if not self._routes:
             tasks = ", ".join(self._identity.slot.tasks)
@@ -177,6 +181,8 @@ class Node:
             )
         check_device(self._identity.slot)
         check_topology(self._ledger.redis)
+        # Before any script: one that is denied half-way has done one half.
+        check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,
@@ -195,6 +201,7 @@ class Node:
         # Before the child starts: a cordon that stands holds from the first claim.
         self._cordon_watch.run_once()
         self._outage.limit_s = 0.0
+        self._outage.bears_denial = True
 
     def serve(self) -> int:
         """Listen until a signal ends it; return the exit status. Raises what ends its device."""

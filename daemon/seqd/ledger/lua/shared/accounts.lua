@@ -59,9 +59,11 @@ local function memory_is_short()
   if not share then return false end
   memory_state = memory_state or redis.call('GET', PREFIX .. ':memory')
   if not memory_state then
-    local info = redis.call('INFO', 'memory')
-    local used = tonumber(string.match(info, 'used_memory:(%d+)'))
-    local most = tonumber(string.match(info, 'maxmemory:(%d+)'))
+    -- A server that does not tell, or not this user, counts as one with room; workers warn of it.
+    local info = redis.pcall('INFO', 'memory')
+    if type(info) ~= 'string' then info = '' end
+    local used = tonumber(string.match(info, 'used_memory:(%d+)')) or 0
+    local most = tonumber(string.match(info, 'maxmemory:(%d+)')) or 0
     memory_state = (most > 0 and used > most * share) and 'short' or 'enough'
     -- Not when it is short: a full Redis would refuse to note that down.
     if memory_state == 'enough' then

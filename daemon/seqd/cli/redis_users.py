@@ -1,0 +1,151 @@
+"""`seqd redis`: what a user of Redis needs to do its part, and nothing beyond."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.tables import print_json
+from seqd.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd.ledger.acl import Role, Version
+
+app = typer.Typer(no_args_is_help=True, help="Rights of users on a Redis server.")
+
+#: Longest password that is read, in bytes.
+_MAX_PASSWORD_BYTES = 4_096
+
+
+@app.callback()
+def redis() -> None:
+    """Rights of users on a Redis server."""
+
+
+@app.command()
+def acl(
+    role: Annotated[
+        str, typer.Option("--role", help="worker, client, gateway, exporter or inbox.")
+    ],
+    user: Annotated[
+        str, typer.Option("--user", help="Name of the user; that of the role where it is missing.")
+    ] = "",
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", help="Prefix of the keys, in place of SEQD_PREFIX.")
+    ] = None,
+    server_version: Annotated[
+        str,
+        typer.Option("--server-version", help="Of the server, such as 6.2; of Valkey say 7.2."),
+    ] = "7.2",
+    file: Annotated[
+        bool, typer.Option("--file", help="Print a line of the file that `aclfile` names.")
+    ] = False,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", help="File with the user's password, for --file; - reads."),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Print which rights the user of SEQD_REDIS_URL lacks."),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Print the least rights of a role, as the command of Redis that gives them to a user.
+
+    `seqd redis acl --role worker | redis-cli` gives them. A password is given by --file, or by
+    hand: nothing here prints one.
+
+    With --check the exit status is 1 where a right is missing that the role cannot do without.
+    """
+    from seqd.ledger import acl as rights
+
+    settings = options.read_settings(prefix=prefix)
+    named = _role(role)
+    if check:
+        raise typer.Exit(_check(named, as_json=as_json, prefix=prefix))
+    version, name = _version(server_version), rights.checked_user(user or named.value)
+    if password_file is not None and not file:
+        raise InvalidRequest("--password-file is for --file; without it no password is printed.")
+    if file:
+        line = rights.users_acl_line(name, named, settings.keys, _password(password_file), version)
+    else:
+        line = rights.setuser_line(name, named, settings.keys, version)
+    if not as_json:
+        typer.echo(line)
+        return
+    given = rights.rights_of(named, settings.keys)
+    print_json(
+        {
+            "role": named.value,
+            "user": name,
+            "prefix": settings.prefix,
+            "rules": given.rules(version),
+            "line": line,
+        }
+    )
+
+
+def _check(role: "Role", *, as_json: bool, prefix: str | None) -> int:
+    from seqd.ledger.redis import connect
+    from seqd.ledger.rights import OPTIONAL, missing_rights
+    from seqd.local.endpoint import redis_url_of
+
+    settings = options.read_settings(prefix=prefix)
+    with connect(redis_url_of(settings), role=role) as connection:
+        lacking = missing_rights(connection, role, settings.keys)
+    missing = [right for right in lacking if right[1:] not in OPTIONAL]
+    optional = [right for right in lacking if right[1:] in OPTIONAL]
+    if as_json:
+        print_json({"role": role.value, "missing": missing, "missing_optional": optional})
+    else:
+        typer.echo(f"Missing: {' '.join(missing) or 'none'}")
+        if optional:
+            typer.echo(f"Missing, and not needed: {' '.join(optional)}")
+    return 1 if missing else 0
+
+
+def _role(name: str) -> "Role":
+    from seqd.ledger.acl import Role
+
+    try:
+        return Role(name)
+    except ValueError:
+        known = ", ".join(Role)
+        raise InvalidRequest(f"--role is {name!r}; there are {known}.") from None
+
+
+def _version(text: str) -> "Version":
+    parts = text.split(".")
+    if not 2 <= len(parts) <= 3 or not all(part.isascii() and part.isdigit() for part in parts):
+        raise InvalidRequest(f"--server-version is {text!r}; write it like 6.2 or 7.2.4.")
+    version = (int(parts[0]), int(parts[1]))
+    if version < (6, 2):
+        raise InvalidRequest(f"--server-version is {text}; seqd needs 6.2 or newer.")
+    return version
+
+
+def _password(path: Path | None) -> str:
+    if path is None:
+        raise InvalidRequest(
+            "--file needs --password-file: a file with the user's password, or - to read it from "
+            "standard input. Only its hash is printed."
+        )
+    try:
+        if str(path) == "-":
+            found = sys.stdin.buffer.read(_MAX_PASSWORD_BYTES + 1)
+        else:
+            with path.open("rb") as opened:
+                found = opened.read(_MAX_PASSWORD_BYTES + 1)
+        password = found.decode().rstrip("\r\n")
+    except OSError as error:
+        raise InvalidRequest(f"--password-file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"--password-file {path} is no text in UTF-8.") from None
+    if not password or len(found) > _MAX_PASSWORD_BYTES or "\n" in password:
+        raise InvalidRequest(
+            f"--password-file {path} must hold one password on one line, of "
+            f"{_MAX_PASSWORD_BYTES:,} bytes at most."
+        )
+    return password

@@ -1,0 +1,385 @@
+"""The least rights of each role on a Redis with users, as `ACL SETUSER` takes them.
+
+What the scripts run is read from their own text, so a script that runs another command needs no
+entry here. What is called outside of scripts, and which keys a role uses, stands in this file. A
+script's commands are held against the rights of who calls it, on every server from Redis 6.2 on.
+
+    worker     takes work, and keeps the ledger in order: all keys under the prefix
+    client     hands jobs in, follows and steers them, and reads results, models and workers
+    gateway    what a client may: an HTTP gateway that acts for many
+    exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
+    inbox      adds jobs to the inbox and reads what became of them, without any script
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import resources
+
+from seqd.errors import InvalidSettings
+from seqd.ledger.scripts import source_of
+from seqd_schemas import Keys
+
+Version = tuple[int, int]
+
+#: What the rights are written for, unless another version is named.
+NEWEST: Version = (7, 2)
+
+#: From this version on a pattern of keys may be for reading or for writing alone.
+KEY_ACCESS_SINCE: Version = (7, 0)
+
+#: Commands that a server before this version does not know; all others are older than 6.2. What
+#: cannot be called is not missed: see `wait_until_durable`.
+_SINCE: Mapping[str, Version] = {"waitaof": (7, 2), "client|setinfo": (7, 2)}
+
+
+#: Commands that do one thing or another by their first argument; a rule names both.
+_CONTAINERS = ("XGROUP", "XINFO", "SCRIPT", "CLIENT")
+
+
+class Role(StrEnum):
+    """Who connects to Redis."""
+
+    WORKER = "worker"
+    CLIENT = "client"
+    GATEWAY = "gateway"
+    EXPORTER = "exporter"
+    INBOX = "inbox"
+
+
+class Access(StrEnum):
+    """What may be done with keys."""
+
+    ALL = "~"
+    READ = "%R~"
+    WRITE = "%W~"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPattern:
+    """Keys, with what may be done with them."""
+
+    pattern: str
+    access: Access = Access.ALL
+
+    def rule(self, version: Version) -> str:
+        """Return the rule; a server before 7.0 has none for reading or writing alone."""
+        access = self.access if version >= KEY_ACCESS_SINCE else Access.ALL
+        return f"{access.value}{self.pattern}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a role may do; commands in small letters, sorted."""
+
+    commands: tuple[str, ...]
+    keys: tuple[KeyPattern, ...]
+
+    def rules(self, version: Version) -> list[str]:
+        """Return the rules of a user, who has no other rights."""
+        keys = [key.rule(version) for key in _without_covered(self.keys, version)]
+        commands = [f"+{name}" for name in self.commands if _may_be_named(name, version)]
+        selectors = ["clearselectors"] if version >= KEY_ACCESS_SINCE else []
+        return [*selectors, "resetkeys", "resetchannels", "-@all", *keys, *commands]
+
+
+#: Of every connection: `select` where the address names another database than 0.
+_CONNECTION = ("ping", "select", "client|setinfo")
+
+#: To run scripts, and to load them into a server that has been started anew.
+_SCRIPTING = ("evalsha", "script|load")
+
+#: What a client calls outside of scripts.
+_CLIENT = (
+    *_CONNECTION,
+    *_SCRIPTING,
+    "exists",
+    "get",
+    "hexists",
+    "hget",
+    "hgetall",
+    "hmget",
+    "lpos",
+    "lpush",
+    "mget",
+    "set",
+    "time",
+    "waitaof",
+    "xlen",
+    "xrange",
+    "xread",
+    "xrevrange",
+    "zrange",
+    "zrem",
+    "zrevrange",
+)
+
+#: Scripts that a client calls.
+CLIENT_SCRIPTS = (
+    "append",
+    "end_job",
+    "ended",
+    "follow",
+    "heartbeat",
+    "overdue",
+    "pause",
+    "remove",
+    "results",
+    "resume",
+    "seal",
+    "submit",
+)
+
+#: What Celery and kombu call on a worker's connections: the queues of wakeups, what of them is not
+#: acknowledged, and the lock of who looks for that.
+_BROKER = (
+    "brpop",
+    "del",
+    "exec",
+    "get",
+    "hdel",
+    "hget",
+    "hset",
+    "llen",
+    "lpush",
+    "multi",
+    "rpush",
+    "sadd",
+    "set",
+    "type",
+    "unwatch",
+    "watch",
+    "zadd",
+    "zrange",
+    "zrem",
+)
+
+#: What a worker calls outside of scripts.
+_WORKER = (
+    *_CONNECTION,
+    *_SCRIPTING,
+    *_BROKER,
+    "exists",
+    "hgetall",
+    "hkeys",
+    "hmget",
+    "info",
+    "lpos",
+    "mget",
+    "time",
+    "xautoclaim",
+    "xread",
+    "xreadgroup",
+    "zrangebyscore",
+    "zremrangebyscore",
+    "zscan",
+)
+
+#: Scripts that workers do not call; they call all others.
+_CLIENTS_ALONE = (
+    "ended",
+    "follow",
+    "heartbeat",
+    "overdue",
+    "pause",
+    "remove",
+    "results",
+    "resume",
+)
+
+#: What reads the state of the fleet, for `seqd status` and for metrics.
+_EXPORTER = (
+    *_CONNECTION,
+    "get",
+    "hget",
+    "hgetall",
+    "info",
+    "mget",
+    "time",
+    "xlen",
+    "xrange",
+    "zrange",
+    "zrevrange",
+)
+
+#: What schemas/README.md tells a program of another language to call.
+_INBOX = (*_CONNECTION, "hexists", "hget", "xadd", "xlen", "xread")
+
+
+#: In the text of a client's scripts, for jobs of the inbox alone, which only workers take.
+_NOT_BY_CLIENTS = frozenset({"xack"})
+
+
+def rights_of(role: Role, keys: Keys) -> Rights:
+    """Return the least rights of a role under a prefix."""
+    clients = {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)} - _NOT_BY_CLIENTS
+    commands = {
+        Role.WORKER: {*_WORKER, *commands_of_scripts(worker_scripts())},
+        Role.CLIENT: clients,
+        Role.GATEWAY: clients,
+        Role.EXPORTER: {*_EXPORTER},
+        Role.INBOX: {*_INBOX},
+    }
+    return Rights(tuple(sorted(commands[role])), _keys_of(role, keys))
+
+
+def _may_be_named(command: str, version: Version) -> bool:
+    """Return True where a rule may name a command; before 7.0 a subcommand may be any word."""
+    is_subcommand_of_any_word = "|" in command and version < KEY_ACCESS_SINCE
+    return is_subcommand_of_any_word or _SINCE.get(command, version) <= version
+
+
+def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
+    if role is Role.WORKER:
+        return (KeyPattern(f"{keys.prefix}:*"),)
+    if role is Role.EXPORTER:
+        return tuple(KeyPattern(pattern, Access.READ) for pattern in _read_for_metrics(keys))
+    if role is Role.INBOX:
+        return (
+            KeyPattern(keys.inbox(), Access.WRITE),
+            KeyPattern(keys.inbox_answers(), Access.READ),
+            KeyPattern(keys.limits(), Access.READ),
+            KeyPattern(f"{keys.job('*')}*", Access.READ),
+        )
+    written = [KeyPattern(pattern) for pattern in _written_by_clients(keys)]
+    read = [KeyPattern(pattern, Access.READ) for pattern in _read_by_clients(keys)]
+    return tuple(sorted([*written, *read], key=lambda key: key.pattern))
+
+
+def _without_covered(keys: Sequence[KeyPattern], version: Version) -> list[KeyPattern]:
+    """Leave out what another pattern covers where patterns of a version know no read or write."""
+    if version >= KEY_ACCESS_SINCE:
+        return list(keys)
+    samples = {key.pattern: key.pattern.replace("*", "x") for key in keys}
+    return [
+        key
+        for key in keys
+        if not any(fnmatchcase(samples[key.pattern], o.pattern) for o in keys if o is not key)
+    ]
+
+
+def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
+    """Return patterns of the figures of a fleet; of a job its hash, not its input and output."""
+    return (
+        keys.evictions(),
+        keys.inbox(),
+        keys.job("*"),
+        keys.limits(),
+        keys.open_jobs(),
+        keys.quarantined(),
+        keys.template("*"),
+        keys.worker("*"),
+        keys.workers(),
+    )
+
+
+def _written_by_clients(keys: Keys) -> tuple[str, ...]:
+    """Return patterns of what the scripts of a client, and its wakeups, change."""
+    return (
+        f"{keys.job('*')}*",
+        keys.template("*"),
+        keys.jobs(),
+        keys.small_jobs(),
+        keys.open_jobs(),
+        keys.all_events(),
+        keys.offered_ranges(),
+        keys.uploads(),
+        keys.timers(),
+        keys.deadlines(),
+        keys.warnings(),
+        keys.tenant("*"),
+        keys.tenants(),
+        keys.kept(),
+        keys.evictions(),
+        keys.evicted(),
+        keys.memory(),
+        keys.idempotency("*", "*"),
+        keys.queues("*"),
+        keys.queue("*", "*"),
+        keys.group("*"),
+        keys.virtual_times("*"),
+        keys.wakeup("*"),
+        keys.completions("*"),
+        keys.worker_leases("*"),
+        f"{keys.ended_leases()}*",
+        keys.durability_mark(),
+    )
+
+
+def _read_by_clients(keys: Keys) -> tuple[str, ...]:
+    """Return patterns of what a client reads of workers and operators."""
+    return (
+        keys.catalog(),
+        keys.inbox(),
+        keys.limits(),
+        keys.quarantined(),
+        keys.worker("*"),
+        keys.workers(),
+    )
+
+
+@cache
+def all_scripts() -> tuple[str, ...]:
+    """Return the names of all scripts."""
+    folder = resources.files("seqd.ledger") / "lua"
+    names = (file.name for file in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".lua") for name in names if name.endswith(".lua")))
+
+
+def worker_scripts() -> tuple[str, ...]:
+    """Return the names of the scripts that a worker calls."""
+    return tuple(name for name in all_scripts() if name not in _CLIENTS_ALONE)
+
+
+def commands_of_scripts(names: tuple[str, ...]) -> set[str]:
+    """Return the commands that scripts run, in small letters."""
+    return {command for name in names for command in commands_of_script(name)}
+
+
+@cache
+def commands_of_script(name: str) -> frozenset[str]:
+    """Return the commands that a script runs: the quoted capitals behind an opening bracket.
+
+    Of one with subcommands, such as XGROUP, the one that is run: `xgroup|create`.
+    """
+    code = re.sub(r"--.*", "", source_of(name))
+    found = re.findall(r"\(\s*'([A-Z]{3,})'(?:, '([A-Z]+)')?", code)
+    return frozenset(
+        f"{command}|{second}".lower() if command in _CONTAINERS else command.lower()
+        for command, second in found
+    )
+
+
+def setuser_line(user: str, role: Role, keys: Keys, version: Version = NEWEST) -> str:
+    """Return the command that gives a user the rights of a role, and no others.
+
+    The user is switched on by it, and keeps its passwords. Quoted as `redis-cli` reads it.
+    """
+    rules = [_quoted(rule) for rule in rights_of(role, keys).rules(version)]
+    return " ".join(["ACL", "SETUSER", checked_user(user), "on", *rules])
+
+
+def users_acl_line(
+    user: str, role: Role, keys: Keys, password: str, version: Version = NEWEST
+) -> str:
+    """Return a user's line of the file that Redis's `aclfile` names; it has the password's hash."""
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    rules = rights_of(role, keys).rules(version)
+    return " ".join(["user", checked_user(user), "on", f"#{digest}", *rules])
+
+
+def checked_user(user: str) -> str:
+    """Return the name of a user; raises InvalidSettings for one that a rule cannot hold."""
+    if not re.fullmatch(r"[A-Za-z0-9_.@-]{1,64}", user):
+        raise InvalidSettings(
+            f"The name of the user is {user!r}; allowed are 1 to 64 letters, digits and _ . @ -."
+        )
+    return user
+
+
+def _quoted(rule: str) -> str:
+    return f"'{rule}'" if re.search(r"[~*{}|]", rule) else rule

@@ -1,0 +1,270 @@
+"""Users of Redis with the least rights of their roles: enough for what they do, none to spare."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_chunk
+from cli_builders import here
+from ledger_fixtures import open_environment
+from redis_fixtures import PrivateServer, server_binaries
+from rights_flow import Fleet
+from seqd.errors import RedisNoPermission
+from seqd.ledger import Ledger, connect
+from seqd.ledger.acl import (
+    Role,
+    rights_of,
+)
+from seqd.ledger.rights import OPTIONAL, missing_rights
+from seqd_schemas import JobState, Keys
+from worker_fixtures import wait_until
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module", params=server_binaries())
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def fleet(server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
+    own = Fleet(server, tmp_path)
+    try:
+        own.allow_exactly()
+        yield own
+    finally:
+        own.close()
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
+    found = {}
+    rules = fleet.rules(role)
+    with connect(fleet.url(role), role=role) as redis:
+        for rule in rules:
+            # Without the right to choose it, there is no connection to this database at all.
+            if rule.startswith("+") and rule != "+select":
+                fleet.allow(role, *(other for other in rules if other != rule))
+                found[rule] = missing_rights(redis, role, fleet.settings.keys)
+
+        assert found == {rule: [rule] for rule in found}
+        assert {rule[1:] for rule in found} <= set(rights_of(role, fleet.settings.keys).commands)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_pattern_of_keys_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
+    rules = fleet.rules(role)
+    patterns = [rule for rule in rules if rule.startswith(("~", "%"))]
+    with connect(fleet.url(role), role=role) as redis:
+        for rule in patterns:
+            fleet.allow(role, *(other for other in rules if other != rule))
+
+            missing = missing_rights(redis, role, fleet.settings.keys)
+
+            assert f"~{rule.partition('~')[2]}" in missing
+
+
+def test_looking_for_rights_changes_nothing(fleet: Fleet) -> None:
+    with connect(fleet.url(Role.WORKER)) as redis:
+        assert missing_rights(redis, Role.WORKER, fleet.settings.keys) == []
+
+    left = set(fleet.admin.scan_iter(f"{fleet.prefix}*"))
+    assert left <= {fleet.settings.keys.durability_mark().encode()}
+
+
+def test_a_worker_without_a_right_ends_with_78_and_names_all_that_are_missing(
+    fleet: Fleet,
+) -> None:
+    kept = [rule for rule in fleet.rules(Role.WORKER) if rule not in ("+xack", "+brpop")]
+    fleet.allow(Role.WORKER, *kept)
+
+    worker = fleet.cluster.start()
+
+    assert worker.wait_for_end() == 78
+    assert worker.whole_log().splitlines()[-1] == (
+        f"error[redis_no_permission]: The user 'worker' of Redis at 127.0.0.1:{fleet.server.port} "
+        "lacks rights of the role worker: +brpop +xack. Give the user those that `seqd redis acl "
+        "--role worker --user worker` prints."
+    )
+
+
+def test_a_missing_right_to_a_command_is_named(fleet: Fleet) -> None:
+    fleet.allow(Role.CLIENT, *(rule for rule in fleet.rules(Role.CLIENT) if rule != "+hgetall"))
+
+    with pytest.raises(RedisNoPermission) as refusal:
+        fleet.client().catalog()
+
+    assert str(refusal.value) == (
+        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user 'client' the command "
+        "HGETALL. Give the user the rights that `seqd redis acl --role client --user client` "
+        "prints."
+    )
+    assert (refusal.value.code, refusal.value.exit_status) == ("redis_no_permission", 2)
+
+
+def test_a_missing_right_inside_a_script_is_named_and_damages_no_job(fleet: Fleet) -> None:
+    worker = connect(fleet.url(Role.WORKER))
+    environment = open_environment(worker, fleet.settings)
+    job_id = environment.submit(chunk=a_chunk(), sealed=True)
+    fleet.allow(Role.CLIENT, *(rule for rule in fleet.rules(Role.CLIENT) if rule != "+hmget"))
+
+    with connect(fleet.url(Role.CLIENT)) as redis, pytest.raises(RedisNoPermission) as refusal:
+        Ledger(redis, fleet.settings, lambda route: None).control.cancel(job_id)
+
+    assert str(refusal.value).startswith(
+        f"Redis at 127.0.0.1:{fleet.server.port} does not permit the user 'client' the command "
+        "HMGET in the script 'end_job'. "
+    )
+    assert environment.record(job_id).state is JobState.QUEUED
+    assert environment.ledger.jobs.quarantined() == 0
+    worker.close()
+
+
+def test_a_missing_right_to_a_key_is_named(fleet: Fleet) -> None:
+    fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT), "resetkeys", "~other:*")
+    catalog = fleet.settings.keys.catalog()
+
+    with pytest.raises(RedisNoPermission) as refusal:
+        fleet.client().catalog()
+
+    assert f"does not permit the user 'client' the key '{catalog}' for HGETALL." in str(
+        refusal.value
+    )
+
+
+def test_a_missing_right_in_a_pipeline_is_named(fleet: Fleet) -> None:
+    fleet.allow(Role.WORKER, *(rule for rule in fleet.rules(Role.WORKER) if rule != "+hset"))
+
+    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
+        ledger = Ledger(redis, fleet.settings, lambda route: None)
+        with pytest.raises(RedisNoPermission) as refusal:
+            ledger.fleet.publish_limits(fleet.settings)
+
+    assert "does not permit the user 'worker' the command HSET." in str(refusal.value)
+
+
+def test_a_list_of_jobs_is_no_shorter_for_lack_of_a_right(fleet: Fleet) -> None:
+    with connect(fleet.url(Role.WORKER)) as redis:
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    assert len(fleet.client().jobs()) == 1
+    kept = [rule for rule in fleet.rules(Role.CLIENT) if rule != "+hgetall"]
+    fleet.allow(Role.CLIENT, *kept)
+
+    with pytest.raises(RedisNoPermission, match="the command HGETALL"):
+        fleet.client().jobs()
+
+    fleet.allow(Role.WORKER, *(rule for rule in fleet.rules(Role.WORKER) if rule != "+hmget"))
+    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
+        ledger = Ledger(redis, fleet.settings, lambda route: None)
+        with pytest.raises(RedisNoPermission, match="the command HMGET"):
+            ledger.control.open_queues(0, 10)
+
+
+def test_what_no_role_needs_is_refused_to_each(fleet: Fleet) -> None:
+    other = "somebody-elses-key"
+    fleet.admin.set(other, "theirs")
+    commands = [
+        ["KEYS", "*"], ["FLUSHALL"], ["FLUSHDB"], ["CONFIG", "GET", "requirepass"],
+        ["ACL", "LIST"], ["EVAL", "return 1", "0"], ["SCRIPT", "FLUSH"], ["SHUTDOWN"], ["MONITOR"],
+        ["CLIENT", "LIST"], ["PUBLISH", "a", "b"], ["GET", other], ["SWAPDB", "0", "1"],
+    ]  # fmt: skip
+
+    allowed = []
+    for role in Role:
+        for command in commands:
+            with connect(fleet.url(role)) as redis:
+                try:
+                    redis.execute_command(*command)
+                except Exception as error:  # noqa: BLE001 - its kind differs among the servers
+                    assert "permission" in str(error)
+                else:
+                    allowed.append((role, command))
+    assert allowed == []
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_no_role_has_a_command_that_administers_the_server(role: Role) -> None:
+    given = set(rights_of(role, Keys("seqd")).commands)
+
+    assert not given & {
+        "acl", "bgsave", "client", "config", "debug", "eval", "flushall", "flushdb", "function",
+        "keys", "monitor", "module", "publish", "replicaof", "save", "script", "shutdown", "swapdb",
+    }  # fmt: skip
+    assert not any(name.startswith(("config|", "acl|")) for name in given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("taken", ["all rights", "the broker's alone", "the password"])
+def test_what_is_taken_away_costs_one_line_and_no_work(fleet: Fleet, taken: str) -> None:
+    worker = fleet.cluster.start_ready()
+    client = fleet.client()
+    assert client.classify(["a"], model="echo").wait(timeout_s=30).state is JobState.COMPLETED
+    worker.wait_until_idle()
+
+    if taken == "the password":
+        fleet.admin.execute_command("ACL", "SETUSER", Role.WORKER, "resetpass", ">another")
+    elif taken == "all rights":
+        fleet.allow(Role.WORKER)
+    else:
+        fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER), "-brpop")
+    for connection in fleet.admin.client_list():
+        if connection["user"] == Role.WORKER:
+            fleet.admin.client_kill_filter(_id=connection["id"])
+    job = client.classify(["b", "c"], model="echo")
+    wait_until(lambda: "denies what worked before" in worker.whole_log(), "the log says it")
+    fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))
+
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert worker.is_up()
+    said = re.findall(r".*(?:permission|denies|password).*", worker.whole_log())
+    # One of each process: the parent, which listens, and the child, which works.
+    assert 1 <= len(said) <= 2, "\n".join(said)
+    assert all("`seqd redis acl --role worker --check` says which" in line for line in said)
+
+
+def test_the_command_says_which_rights_are_missing(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(Role.CLIENT))
+    monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
+
+    whole = here(capsys, "redis", "acl", "--role", "client", "--check")
+    kept = [rule for rule in fleet.rules(Role.CLIENT) if rule not in ("+hget", "+info")]
+    fleet.allow(Role.CLIENT, *kept)
+    lacking = here(capsys, "redis", "acl", "--role", "client", "--check")
+
+    assert (whole.status, whole.out) == (0, "Missing: none\n")
+    assert (lacking.status, lacking.out) == (
+        1,
+        "Missing: +hget\nMissing, and not needed: +info\n",
+    )
+    assert "info" in OPTIONAL
+
+
+def test_the_printed_command_gives_a_user_these_rights(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = ".".join(map(str, fleet.version))
+    for role in Role:
+        printed = here(
+            capsys, "redis", "acl", "--role", role, "--user", f"{role}-2", "--prefix", fleet.prefix,
+            "--server-version", version,
+        )  # fmt: skip
+
+        fleet.admin.execute_command(*shlex.split(printed.out))
+        fleet.admin.execute_command("ACL", "SETUSER", f"{role}-2", ">secret")
+
+        url = fleet.url(role).replace(f"{role}:secret-{role}", f"{role}-2:secret")
+        with connect(url, role=role) as redis:
+            assert missing_rights(redis, role, fleet.settings.keys) == []

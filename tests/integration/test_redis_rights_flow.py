@@ -1,0 +1,112 @@
+"""All that users of Redis do, under exactly the rights of their roles: enough, and none to spare.
+
+Sixty seconds on a busy machine, on each kind of server; `test_redis_rights.py` is the quick part.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import pytest
+
+from redis_fixtures import PrivateServer, server_binaries
+from rights_flow import Fleet, whole_flow
+from rights_recorder import Deeds, Recorder
+from seqd.ledger.acl import CLIENT_SCRIPTS, Role, commands_of_scripts, rights_of, worker_scripts
+from seqd.ledger.scripts import source_of
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What happened in a whole flow under exact rights."""
+
+    fleet: Fleet
+    deeds: Mapping[str, Deeds]
+    denials: list[tuple[str, str, str]]
+    log: str
+
+
+@pytest.fixture(scope="module", params=server_binaries())
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def flow(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    fleet = Fleet(server, tmp_path_factory.mktemp("flow"))
+    try:
+        fleet.allow_exactly()
+        with Recorder(server.url) as recorder:
+            whole_flow(fleet)
+        log = "".join(worker.whole_log() for worker in fleet.cluster.workers)
+        yield Flow(fleet, recorder.deeds(), fleet.denials(), log)
+    finally:
+        fleet.close()
+
+
+def test_a_whole_flow_needs_no_more_than_the_rights_of_each_role(flow: Flow) -> None:
+    denied = [row for row in flow.denials if row[1] != "client|setinfo"]
+
+    assert denied == []
+    assert not re.search("denies|permission", flow.log)
+
+
+#: What a script does in a rare case no flow does each time; but its text shows that it does.
+IN_SCRIPTS = {Role.WORKER: worker_scripts(), Role.CLIENT: CLIENT_SCRIPTS}
+
+#: Called by kombu to queue what was not acknowledged, by redis-py for what 6.2 does not know, and
+#: by a training that another worker goes on with.
+RARELY_CALLED = {
+    Role.WORKER: {"watch", "unwatch", "hget", "rpush", "client|setinfo", "xread", "lpos"},
+    Role.CLIENT: {"client|setinfo"},
+    Role.EXPORTER: {"client|setinfo"},
+    Role.INBOX: {"client|setinfo"},
+}
+
+#: What small jobs share stands there, also of one that ends while the open jobs are listed.
+RARELY_READ = {Role.EXPORTER: ("template:*",)}
+
+
+@pytest.mark.parametrize("role", [Role.WORKER, Role.CLIENT, Role.EXPORTER, Role.INBOX])
+def test_a_role_has_no_command_that_it_does_not_use(flow: Flow, role: Role) -> None:
+    scripts = IN_SCRIPTS.get(role, ())
+    given = {rule[1:] for rule in flow.fleet.rules(role) if rule.startswith("+")}
+
+    unused = given - flow.deeds[role].commands - commands_of_scripts(scripts)
+
+    assert unused - RARELY_CALLED[role] == set()
+
+
+@pytest.mark.parametrize("role", [Role.WORKER, Role.CLIENT, Role.EXPORTER, Role.INBOX])
+def test_a_role_has_no_keys_that_it_does_not_use(flow: Flow, role: Role) -> None:
+    scripts = "\n".join(source_of(name) for name in IN_SCRIPTS.get(role, ()))
+    prefix = flow.fleet.settings.prefix
+    patterns = [key.pattern for key in rights_of(role, flow.fleet.settings.keys).keys]
+
+    unused = [
+        pattern
+        for pattern in patterns
+        if not any(fnmatchcase(key, pattern) for key in flow.deeds[role].keys)
+        and f"'{pattern.removeprefix(prefix).rstrip('*')}" not in scripts
+        and pattern.removeprefix(f"{prefix}:") not in RARELY_READ.get(role, ())
+    ]
+
+    assert unused == []
+
+
+def test_a_client_calls_no_script_but_those_that_it_has_the_rights_for(flow: Flow) -> None:
+    called = flow.deeds[Role.CLIENT].scripts
+
+    assert called <= set(CLIENT_SCRIPTS)
+    # Two serve uploads that take long or are sent by two clients at once.
+    assert set(CLIENT_SCRIPTS) - called <= {"follow", "heartbeat"}

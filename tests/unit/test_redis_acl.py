@@ -1,0 +1,136 @@
+"""The printed rights: for people, for a file of users, for programs."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.ledger.acl import Role, all_scripts, commands_of_script, rights_of, setuser_line
+from seqd.ledger.rights import _ARGUMENTS
+from seqd.ledger.scripts import source_of
+from seqd_schemas import Keys
+
+KEYS = Keys("seqd")
+
+#: Words in capitals that a script hands to a command as its arguments.
+OPTIONS = {
+    "BUSYGROUP", "COUNT", "CREATE", "GROUP", "IDLE", "JUSTID", "LIMIT", "MAXLEN", "MKSTREAM",
+    "STREAMS", "WITHSCORES", "WITHVALUES", "WRONGTYPE",
+}  # fmt: skip
+
+
+def test_a_producer_may_add_to_the_inbox_and_read_what_became_of_it():
+    assert setuser_line("shop", Role.INBOX, KEYS) == (
+        "ACL SETUSER shop on clearselectors resetkeys resetchannels -@all '%W~seqd:inbox' "
+        "'%R~seqd:inbox:answers' '%R~seqd:limits' '%R~seqd:job:{*}*' '+client|setinfo' +hexists "
+        "+hget +ping +select +xadd +xlen +xread"
+    )
+
+
+def test_redis_6_gets_no_rule_that_it_does_not_know():
+    rules = rights_of(Role.CLIENT, KEYS).rules((6, 2))
+
+    assert not [rule for rule in rules if rule.startswith("%") or "waitaof" in rule]
+    assert "clearselectors" not in rules
+    # One that another covers, since there is none for reading alone.
+    assert "~seqd:worker:*" in rules and "~seqd:worker:*:leases" not in rules
+
+
+def test_a_gateway_may_do_what_a_client_may():
+    assert rights_of(Role.GATEWAY, KEYS) == rights_of(Role.CLIENT, KEYS)
+
+
+def test_every_word_in_capitals_of_a_script_is_a_command_or_a_known_option():
+    for name in all_scripts():
+        words = {word.upper().partition("|")[0] for word in commands_of_script(name)}
+        quoted = set(_quoted_capitals(source_of(name)))
+
+        assert quoted - words <= OPTIONS, f"{name}.lua: is it a command? Then see seqd.ledger.acl"
+
+
+def test_every_command_of_a_role_can_be_tried():
+    with_a_key_alone = {
+        "del", "exists", "get", "hgetall", "hkeys", "hlen", "hrandfield", "incr", "llen", "lpop",
+        "mget", "persist", "pttl", "srandmember", "type", "unlink", "watch", "xlen", "zcard",
+    }  # fmt: skip
+    for role in Role:
+        commands = set(rights_of(role, KEYS).commands) - {"select"}
+
+        assert commands - with_a_key_alone <= set(_ARGUMENTS)
+
+
+def test_a_line_of_the_file_of_users_has_the_hash_of_the_password(tmp_path: Path, capsys):
+    secret = tmp_path / "secret"
+    secret.write_text("pass word\n")
+
+    ended = here(
+        capsys, "redis", "acl", "--role", "exporter", "--user", "metrics", "--file",
+        "--password-file", str(secret),
+    )  # fmt: skip
+
+    digest = hashlib.sha256(b"pass word").hexdigest()
+    assert ended.out.startswith(f"user metrics on #{digest} clearselectors resetkeys ")
+    assert "'" not in ended.out
+
+
+def test_json_has_the_rules_one_by_one(capsys):
+    ended = here(capsys, "redis", "acl", "--role", "inbox", "--prefix", "mine", "--json")
+
+    shown = json.loads(ended.out)
+    assert (shown["role"], shown["user"], shown["prefix"]) == ("inbox", "inbox", "mine")
+    assert "%W~mine:inbox" in shown["rules"] and "+xadd" in shown["rules"]
+    assert shown["line"] == setuser_line("inbox", Role.INBOX, Keys("mine"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--role", "boss"],
+            "--role is 'boss'; there are worker, client, gateway, exporter, inbox.",
+        ),
+        (
+            ["--role", "inbox", "--user", "a b"],
+            "The name of the user is 'a b'; allowed are 1 to 64 letters, digits and _ . @ -.",
+        ),
+        (
+            ["--role", "inbox", "--server-version", "6.0"],
+            "--server-version is 6.0; seqd needs 6.2 or newer.",
+        ),
+        (
+            ["--role", "inbox", "--server-version", "new"],
+            "--server-version is 'new'; write it like 6.2 or 7.2.4.",
+        ),
+        (
+            ["--role", "inbox", "--file"],
+            "--file needs --password-file: a file with the user's password, or - to read it from "
+            "standard input. Only its hash is printed.",
+        ),
+        (
+            ["--role", "inbox", "--password-file", "x"],
+            "--password-file is for --file; without it no password is printed.",
+        ),
+        (
+            ["--role", "inbox", "--file", "--password-file", "/nowhere/at/all"],
+            "--password-file /nowhere/at/all cannot be read: No such file or directory.",
+        ),
+        (
+            ["--role", "inbox", "--file", "--password-file", "/dev/null"],
+            "--password-file /dev/null must hold one password on one line, of 4,096 bytes at most.",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_printed_is_refused_with_what_to_do(capsys, options, message):
+    ended = here(capsys, "redis", "acl", *options)
+
+    assert ended.status == 2
+    assert message in ended.err
+
+
+def _quoted_capitals(source: str) -> list[str]:
+    import re
+
+    return re.findall(r"'([A-Z]{3,})'", re.sub(r"--.*", "", source))
