@@ -28,7 +28,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -59,6 +59,7 @@ help:
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
+	@echo "make settings  write the table of settings in docker/README.md again, from the class"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make clean     remove .venv and all caches"
@@ -142,6 +143,9 @@ starters: $(VENV)/run.stamp
 
 schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json
+
+settings: $(VENV)/run.stamp
+	$(BIN)/python tests/contract/write_settings_table.py
 
 release-records: $(VENV)/dev.stamp
 	$(BIN)/python tests/contract/record_release.py $(VERSION)

@@ -33,6 +33,8 @@ _COMMANDS = {
     "jobs": _Source("jobs", "app", _WORK),
     "models": _Source("models", "app", _LOOK),
     "plugins": _Source("plugins", "app", _LOOK),
+    "settings": _Source("settings", "settings", _LOOK),
+    "tenants": _Source("tenants", "app", _RUN),
 }
 
 

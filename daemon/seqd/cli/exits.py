@@ -6,7 +6,7 @@
          damaged model, a full Redis
     75   Redis was away for too long while the command waited for a job, which goes on
          (EX_TEMPFAIL)
-    78   a worker's settings are wrong (EX_CONFIG); no restart can mend that
+    78   settings of `seqd up` or a worker are wrong (EX_CONFIG); no restart can mend that
     130  Ctrl-C
 
 An exception that nobody foresaw keeps its traceback.

@@ -116,6 +116,11 @@ class WorkerStats:
         """Return all of them, since the child started."""
         return WorkTotals(**self._counts, **self._tokens, **self._seconds)
 
+    @property
+    def real_tokens(self) -> int:
+        """Tokens of all items so far, as plugins have counted them."""
+        return self._tokens["real_tokens"]
+
     def committed(self, items: int) -> None:
         """Count a unit."""
         self._counts["units"] += 1

@@ -1,10 +1,11 @@
 -- Record the results of units; the last unit's commit ends its job.
 --
--- ARGV: prefix, then for each unit: job, unit, attempt, succeeded, errored, fenced (0 or 1), training
---       result as JSON ('' for none), blob of the items that have errors ('' for none), number of rows
---       of results, the rows' blobs.
+-- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), then for each unit: job,
+--       unit, attempt, succeeded, errored, fenced (0 or 1), training result as JSON ('' for none), blob of
+--       the items that have errors ('' for none), tokens, milliseconds of computing, number of rows of
+--       results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, those of the queue, tenant, client's completions, and those of end_job.lua.
+--       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
 --          done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
 --          current; 'error ' and what is wrong where it is not the only one, else that error.
@@ -13,8 +14,24 @@
 -- attempt that holds the lease. Results that are no larger than the input they replace are taken
 -- even when Redis is full, so that work in hand makes room. A part's results wait until all parts of
 -- its unit are there, and then become the unit's; a unit or part that has been split since is taken
--- from its parts alone. The items that have errors are kept, to be tried again.
-local ARGUMENTS = 9  -- of a unit, without its rows
+-- from its parts alone. The items that have errors are kept, to be tried again. What a tenant has used
+-- counts in the step that counts its results, so once, whoever computed them how often.
+local USAGE_DAYS = tonumber(ARGV[2])
+local FIRST_UNIT = 3
+local ARGUMENTS = 11  -- of a unit, without its rows
+
+-- What this call has to add to the use of tenants; see `add_use`.
+local used = {}
+local function note_use(tenant, kind, count, tokens, busy_ms)
+  local sums = used[tenant]
+  if not sums then
+    sums = {items = 0, trainings = 0, tokens = 0, busy_ms = 0}
+    used[tenant] = sums
+  end
+  local what = (kind == 'train' or kind == 'sweep') and 'trainings' or 'items'
+  sums[what] = sums[what] + count
+  sums.tokens, sums.busy_ms = sums.tokens + tokens, sums.busy_ms + busy_ms
+end
 
 -- Make the rows of a unit's parts its own, in order, when all are there. True if it did.
 local function join_parts(key, parent)
@@ -139,6 +156,7 @@ local function commit(at)
       size .. ' items'
   end
   local fields = record(id, unit, job, at, succeeded, errored, failed)
+  note_use(job.tenant, job.kind, succeeded + errored, ARGV[at + 8], ARGV[at + 9])
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
     job.training = training
@@ -153,17 +171,19 @@ end
 -- Where the arguments of the unit behind the one at `at` begin.
 local function behind(at) return at + ARGUMENTS + ARGV[at + ARGUMENTS - 1] end
 
-if behind(2) > #ARGV then
-  local outcome = commit(2)
+if behind(FIRST_UNIT) > #ARGV then
+  local outcome = commit(FIRST_UNIT)
+  if USAGE_DAYS > 0 then add_use(used, USAGE_DAYS) end
   local wrong = string.match(outcome, '^error (.*)$')
   return wrong and redis.error_reply(wrong) or {outcome}
 end
 begin_batch()
-local outcomes, at = {}, 2
+local outcomes, at = {}, FIRST_UNIT
 while at <= #ARGV do
   local ok, outcome = pcall(commit, at)
   outcomes[#outcomes + 1] = ok and outcome or 'error ' .. text_of(outcome)
   at = behind(at)
 end
 finish_batch()
+if USAGE_DAYS > 0 then add_use(used, USAGE_DAYS) end
 return outcomes

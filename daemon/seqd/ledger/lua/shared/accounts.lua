@@ -44,10 +44,74 @@ local limits
 local function limit(name)
   if not limits then
     limits = {}
-    local row = redis.call('HMGET', PREFIX .. ':limits', unpack(LIMITS))
+    local row = redis.call('HMGET', limits_key(), unpack(LIMITS))
     for i, known in ipairs(LIMITS) do limits[known] = tonumber(row[i] or nil) end
   end
   return limits[name]
+end
+
+-- What an operator has set for single tenants, by the names of the limits that it stands in front of.
+-- Read once a call for each of them. What is none that `seqd tenants` writes somebody has written by hand: it
+-- is not heeded, and `seqd tenants` names it.
+local OWN_LIMITS = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
+local LEAST_LIMIT = {jobs = 0, items = 1, bytes = 65536, kept_bytes = 65536, results_ttl_s = 60}
+local OWN_LIMIT = {tenant_jobs = 'jobs', tenant_items = 'items', tenant_bytes = 'bytes',
+  tenant_kept_bytes = 'kept_bytes', results_ttl_s = 'results_ttl_s'}
+local own_limits = {}
+local function own_limits_of(tenant)
+  local own = own_limits[tenant]
+  if not own then
+    local row = redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(OWN_LIMITS))
+    own = {}
+    if not row.err then
+      for i, name in ipairs(OWN_LIMITS) do own[name] = row[i] or nil end
+    end
+    own_limits[tenant] = own
+  end
+  return own
+end
+
+-- A limit that holds for a tenant, and 1 where it is its own.
+local function limit_of(tenant, name)
+  local own_name = OWN_LIMIT[name]
+  local own = tonumber(string.match(own_limits_of(tenant)[own_name] or '', '^%d+$') or nil)
+  if own and own >= LEAST_LIMIT[own_name] and own < 2 ^ 53 then return own, 1 end
+  return limit(name), 0
+end
+
+-- The priorities that a tenant may use, joined by spaces; nil where it may use all.
+local function priorities_of(tenant)
+  local written, allowed = own_limits_of(tenant).priorities, {}
+  if not written then return nil end
+  for _, priority in ipairs(PRIORITIES) do
+    if string.find(' ' .. written .. ' ', ' ' .. priority .. ' ', 1, true) then
+      allowed[#allowed + 1] = priority
+    end
+  end
+  return allowed[1] and table.concat(allowed, ' ')
+end
+
+-- Count what tenants have used today (UTC): {what, count, tokens, busy milliseconds} by tenant, `what`
+-- being items or trainings. Tenants beyond the first of a day are counted together, so that a day has a
+-- bounded number of fields. What cannot be counted, since somebody has written something else there, is
+-- left out: results are worth more, and `seqd tenants usage` names what it cannot read.
+local MOST_USE_FIELDS = 40000  -- four of each tenant
+local DAY_MS = 86400000
+local function add_use(used, days)
+  local key = usage_key(math.floor(NOW / DAY_MS))
+  for tenant, sums in pairs(used) do
+    for what, count in pairs(sums) do
+      local field = tenant .. ' ' .. what
+      -- Its first of the day: the counter says so, without another command for all others.
+      if count > 0 and redis.pcall('HINCRBY', key, field, count) == count then
+        redis.call('EXPIRE', key, (days + 1) * DAY_MS / 1000)
+        if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
+          redis.call('HDEL', key, field)
+          redis.call('HINCRBY', key, '* ' .. what, count)
+        end
+      end
+    end
+  end
 end
 
 -- True when Redis has used more than its share of memory for new work. Measured four times a second
@@ -71,16 +135,16 @@ local function memory_is_short()
   return memory_state == 'short'
 end
 
--- The quota that a tenant would exceed with so much more: {'tenant_jobs', waiting, allowed}, or nil.
+-- The quota that a tenant would exceed with so much more, or nil: {'tenant_jobs', waiting, allowed, 1 where
+-- it is the tenant's own}.
 local function over_quota(tenant, jobs, items, bytes)
   local account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
   local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or {0, 0, 0}
   for i, name in ipairs({'tenant_jobs', 'tenant_items', 'tenant_bytes'}) do
-    local waiting, most = tonumber(account[i] or '0') + deferred[i], limit(name)
+    local waiting, most, is_own = tonumber(account[i] or '0') + deferred[i], limit_of(tenant, name)
     -- What is larger than the whole quota may come alone, or it could never come.
-    if most and more[i] > 0 and waiting > 0 and waiting + more[i] > most then
-      return {name, waiting, most}
-    end
+    local is_over = most and more[i] > 0 and waiting + more[i] > most
+    if is_over and (waiting > 0 or most == 0) then return {name, waiting, most, is_own} end
   end
   return nil
 end

@@ -17,6 +17,9 @@
 -- queue, so that nobody saves up a share by being away; and not before its own, so that nobody gains
 -- one by coming and going.
 --
+-- A tenant's virtual time moves on by its work divided by its weight, 1 where no operator has set another:
+-- of tenants that always have work, each gets of it in proportion.
+--
 -- A tenant has one virtual time a class, whatever queues it uses. Times in a queue may be behind it,
 -- since the tenant was served from another; they are looked at again when they come first. The queues
 -- of a class move on at different speeds where workers differ. One that is more than MAX_LAG behind
@@ -40,6 +43,19 @@ local function read_index(command, key, ...)
   if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply, 0) end
   redis.call('UNLINK', key)
   return {}
+end
+
+-- The weights of tenants, in their order. What is no weight somebody has written by hand; it counts as 1,
+-- and `seqd tenants` names it.
+local LEAST_WEIGHT, MOST_WEIGHT = 0.01, 1000
+local function weights_of(tenants)
+  local written = redis.pcall('HMGET', weights_key(), unpack(tenants))
+  local weights = {}
+  for i = 1, #tenants do
+    local weight = tonumber(string.match(written[i] or '1', '^%d*%.?%d+$') or nil)
+    weights[i] = weight and weight >= LEAST_WEIGHT and weight <= MOST_WEIGHT and weight or 1
+  end
+  return weights
 end
 
 -- Move a queue on that is too far behind its class; returns what is to be added to its times.
