@@ -11,7 +11,7 @@
 local tenant, most, weight = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key = limits_key() .. ':' .. tenant
 -- Queues of a class in which its place is changed at once; in others it is right once it has been served.
-local MOST_QUEUES = 1000
+local MOST_QUEUES = 250
 
 -- Change how far the tenant is ahead of its class by the ratio of its old weight and its new one.
 local function rescale(priority, ratio)
