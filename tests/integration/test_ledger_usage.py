@@ -216,3 +216,25 @@ def test_what_was_written_by_hand_is_named_and_left_out(
     assert found == [used(environment, tenant="alice", items=2)]
     for field in ("'alice tokens' is 'many'", "'bob items' is '-3'", "'carol coffee' is '1'"):
         assert f"{field}, which seqd has not written." in caplog.text
+
+
+def test_what_the_units_of_a_job_took_is_counted_at_its_end_at_the_latest(
+    environment: Environment,
+) -> None:
+    """Between two progress events it stands in the job, whose end may come by any script."""
+    ended = {
+        "cancelled": environment.ledger.control.cancel,
+        "completed": lambda job_id: environment.commit(environment.claim_unit()),
+    }
+    for tenant, end in ended.items():
+        job_id = environment.submit_units(6, a_classify_job(tenant=tenant))
+        for _ in range(5):
+            unit = environment.claim_unit()
+            results = some_results(first=2 * int(unit.name))
+            environment.ledger.work.commit(unit, results, use=Use(tokens=10, busy_ms=1_000))
+        end(job_id)
+
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="cancelled", items=10, tokens=50, busy_s=5.0),
+        used(environment, tenant="completed", items=12, tokens=50, busy_s=5.0),
+    ]

@@ -50,21 +50,17 @@ local function limit(name)
   return limits[name]
 end
 
--- What an operator has set for single tenants, by the names of the limits that it stands in front of.
--- Read once a call for each of them. What is none that `seqd tenants` writes somebody has written by hand: it
--- is not heeded, and `seqd tenants` names it.
-local OWN_LIMITS = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
-local LEAST_LIMIT = {jobs = 0, items = 1, bytes = 65536, kept_bytes = 65536, results_ttl_s = 60}
-local OWN_LIMIT = {tenant_jobs = 'jobs', tenant_items = 'items', tenant_bytes = 'bytes',
-  tenant_kept_bytes = 'kept_bytes', results_ttl_s = 'results_ttl_s'}
+-- What an operator has set for single tenants, by its names there. Read once a call for each of them.
+-- What is no whole number somebody has written by hand: it is not heeded, and `seqd tenants` names it.
 local own_limits = {}
 local function own_limits_of(tenant)
   local own = own_limits[tenant]
   if not own then
-    local row = redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(OWN_LIMITS))
+    local names = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
+    local row = redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(names))
     own = {}
     if not row.err then
-      for i, name in ipairs(OWN_LIMITS) do own[name] = row[i] or nil end
+      for i, name in ipairs(names) do own[name] = row[i] or nil end
     end
     own_limits[tenant] = own
   end
@@ -73,9 +69,9 @@ end
 
 -- A limit that holds for a tenant, and 1 where it is its own.
 local function limit_of(tenant, name)
-  local own_name = OWN_LIMIT[name]
-  local own = tonumber(string.match(own_limits_of(tenant)[own_name] or '', '^%d+$') or nil)
-  if own and own >= LEAST_LIMIT[own_name] and own < 2 ^ 53 then return own, 1 end
+  local written = own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name]
+  local own = written and string.match(written, '^%d+$') and tonumber(written)
+  if own and own < 2 ^ 53 and (own > 0 or name == 'tenant_jobs') then return own, 1 end
   return limit(name), 0
 end
 
@@ -91,27 +87,24 @@ local function priorities_of(tenant)
   return allowed[1] and table.concat(allowed, ' ')
 end
 
--- Count what tenants have used today (UTC): {what, count, tokens, busy milliseconds} by tenant, `what`
--- being items or trainings. Tenants beyond the first of a day are counted together, so that a day has a
--- bounded number of fields. What cannot be counted, since somebody has written something else there, is
--- left out: results are worth more, and `seqd tenants usage` names what it cannot read.
+-- Add to what a tenant has used today (UTC): `what` is items or trainings; tokens; milliseconds of
+-- computing. Tenants beyond the first of a day are counted together, as `*`, so that a day has a bounded
+-- number of fields. What cannot be counted, since somebody has written something else there, is left out:
+-- results are worth more, and `seqd tenants usage` names what it cannot read.
 local MOST_USE_FIELDS = 40000  -- four of each tenant
-local DAY_MS = 86400000
-local function add_use(used, days)
-  local key = usage_key(math.floor(NOW / DAY_MS))
-  for tenant, sums in pairs(used) do
-    for what, count in pairs(sums) do
-      local field = tenant .. ' ' .. what
-      -- Its first of the day: the counter says so, without another command for all others.
-      if count > 0 and redis.pcall('HINCRBY', key, field, count) == count then
-        redis.call('EXPIRE', key, (days + 1) * DAY_MS / 1000)
-        if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
-          redis.call('HDEL', key, field)
-          redis.call('HINCRBY', key, '* ' .. what, count)
-        end
-      end
+local function add_use(tenant, what, count, tokens, busy_ms, days)
+  local day_ms = 86400000
+  local key = usage_key(math.floor(NOW / day_ms))
+  -- Its first of the day: the counter says so, without another command for all others.
+  if redis.pcall('HINCRBY', key, tenant .. ' ' .. what, count) == count then
+    redis.call('EXPIRE', key, (days + 1) * day_ms / 1000)
+    if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
+      redis.call('HDEL', key, tenant .. ' ' .. what)
+      return add_use('*', what, count, tokens, busy_ms, days)
     end
   end
+  redis.pcall('HINCRBY', key, tenant .. ' tokens', tokens)
+  redis.pcall('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
 end
 
 -- True when Redis has used more than its share of memory for new work. Measured four times a second

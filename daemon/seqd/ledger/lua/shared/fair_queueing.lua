@@ -52,7 +52,8 @@ local function weights_of(tenants)
   local written = redis.pcall('HMGET', weights_key(), unpack(tenants))
   local weights = {}
   for i = 1, #tenants do
-    local weight = tonumber(string.match(written[i] or '1', '^%d*%.?%d+$') or nil)
+    local text = written[i]
+    local weight = text and string.match(text, '^%d*%.?%d+$') and tonumber(text)
     weights[i] = weight and weight >= LEAST_WEIGHT and weight <= MOST_WEIGHT and weight or 1
   end
   return weights
@@ -191,9 +192,10 @@ local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) 
 
 -- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with what is
 -- added to its virtual times. 500 at a time, since `unpack` puts them on the stack.
+local FEW_QUEUES = 16  -- of so many, looking them up costs as little as asking whether any has work
 local function claimable_queues(priority, first)
   local found, key = {}, queues_key(priority)
-  if redis.call('EXISTS', key) == 0 then return found end
+  if #ARGV - first >= FEW_QUEUES and redis.call('EXISTS', key) == 0 then return found end
   for i = first, #ARGV, 500 do
     local last = math.min(i + 499, #ARGV)
     for at, shift in ipairs(read_index('ZMSCORE', key, unpack(ARGV, i, last))) do

@@ -50,7 +50,7 @@ end
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
   'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
-  'started', 'kept_bytes'}
+  'started', 'kept_bytes', 'event_at', 'expected'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.
