@@ -310,7 +310,9 @@ def _record(
     counts, damaged = _account(account)
     in_force = {field: _whole(fleet.get(limit)) for field, limit in _DEFAULTS.items()}
     # Not validated: the settings have other bounds.
-    defaults = TenantLimits.model_construct(None, **in_force, weight=1.0, priorities=tuple(Priority))
+    defaults = TenantLimits.model_construct(
+        None, **in_force, weight=1.0, priorities=tuple(Priority)
+    )
     return TenantRecord(
         tenant=name,
         own=own.limits,
