@@ -64,16 +64,14 @@ def test_an_operator_sets_limits_and_splits_a_bill(
     assert shown["tenant"]["own"]["weight"] == 3
     assert shown["usage"][0]["items"] == 300
     listed = here(capsys, "tenants", "list").out
-    assert re.search(r"^alice +0 +0 .* priorities=bulk,normal$", listed, re.MULTILINE) or (
-        "priorities=normal,bulk" in listed
-    )
+    assert "priorities=normal,bulk" in listed
     alone = json.loads(here(capsys, "tenants", "usage", "--tenant", "bob", "--json").out)
     assert [row["tenant"] for row in alone] == ["bob"]
 
     assert here(capsys, "tenants", "set", "alice", "--unset", "all").status == 0
-    assert json.loads(here(capsys, "tenants", "show", "alice", "--json").out)["tenant"]["own"] == {
-        name: None for name in shown["tenant"]["own"]
-    }
+    assert json.loads(here(capsys, "tenants", "show", "alice", "--json").out)["tenant"]["own"] == (
+        dict.fromkeys(shown["tenant"]["own"])
+    )
 
 
 def test_every_command_of_the_guide_is_one(

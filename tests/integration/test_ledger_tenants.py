@@ -30,8 +30,8 @@ pytestmark = pytest.mark.processes
 FULL = 8
 
 #: Full units, divided by the least weight of all, by which the work of tenants that always have
-#: some may differ when that of each is divided by its own weight; see `test_ledger_fairness`. It was
-#: 2.0 in 120 random mixes.
+#: some may differ when that of each is divided by its own weight; see `test_ledger_fairness`. It
+#: was 2.0 in 120 random mixes.
 WEIGHTED_BOUND = 3.0
 
 

@@ -25,6 +25,41 @@ app = typer.Typer(
 _ALL = "all"
 
 _Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
+_Jobs = Annotated[
+    str | None,
+    typer.Option("--jobs", metavar="N", help="Open jobs at once; 0: no new one is taken."),
+]
+_Items = Annotated[
+    str | None, typer.Option("--items", metavar="N", help="Items that may wait at once.")
+]
+_Bytes = Annotated[
+    str | None,
+    typer.Option("--bytes", metavar="N", help="Compressed input that may wait in Redis."),
+]
+_KeptBytes = Annotated[
+    str | None,
+    typer.Option("--kept-bytes", metavar="N", help="Results and ended jobs that are kept."),
+]
+_ResultsTtl = Annotated[
+    str | None,
+    typer.Option("--results-ttl", metavar="SECONDS", help="Largest results_ttl_s of a job."),
+]
+_Weight = Annotated[
+    str | None,
+    typer.Option("--weight", metavar="W", help="Share of the workers, beside others with 1."),
+]
+_Priorities = Annotated[
+    str | None,
+    typer.Option("--priorities", metavar="P,P", help="Priorities of its jobs, by commas."),
+]
+_Unset = Annotated[
+    list[str] | None,
+    typer.Option("--unset", metavar="LIMIT", help="A limit to take away, such as jobs; or all."),
+]
+_Evict = Annotated[
+    bool,
+    typer.Option("--evict", help="Remove its oldest ended jobs where --kept-bytes asks for it."),
+]
 
 
 @app.command("list")
@@ -57,45 +92,15 @@ def show(tenant: _Tenant, as_json: options.Json = False) -> None:
 @app.command("set")
 def set_tenant(
     tenant: _Tenant,
-    jobs: Annotated[
-        str | None,
-        typer.Option("--jobs", metavar="N", help="Open jobs at once; 0: no new one is taken."),
-    ] = None,
-    items: Annotated[
-        str | None, typer.Option("--items", metavar="N", help="Items that may wait at once.")
-    ] = None,
-    waiting_bytes: Annotated[
-        str | None,
-        typer.Option("--bytes", metavar="N", help="Compressed input that may wait in Redis."),
-    ] = None,
-    kept_bytes: Annotated[
-        str | None,
-        typer.Option("--kept-bytes", metavar="N", help="Results and ended jobs that are kept."),
-    ] = None,
-    ttl: Annotated[
-        str | None,
-        typer.Option("--results-ttl", metavar="SECONDS", help="Largest results_ttl_s of a job."),
-    ] = None,
-    weight: Annotated[
-        str | None,
-        typer.Option("--weight", metavar="W", help="Share of the workers, beside others with 1."),
-    ] = None,
-    priorities: Annotated[
-        str | None,
-        typer.Option("--priorities", metavar="P,P", help="Priorities of its jobs, by commas."),
-    ] = None,
-    unset: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--unset", metavar="LIMIT", help="A limit to take away, such as jobs; or all."
-        ),
-    ] = None,
-    evict: Annotated[
-        bool,
-        typer.Option(
-            "--evict", help="Remove its oldest ended jobs where --kept-bytes asks for it."
-        ),
-    ] = False,
+    jobs: _Jobs = None,
+    items: _Items = None,
+    waiting_bytes: _Bytes = None,
+    kept_bytes: _KeptBytes = None,
+    ttl: _ResultsTtl = None,
+    weight: _Weight = None,
+    priorities: _Priorities = None,
+    unset: _Unset = None,
+    evict: _Evict = False,
     as_json: options.Json = False,
 ) -> None:
     """Set limits of a tenant, in place of those of the settings. They hold at once.
