@@ -44,7 +44,10 @@ def keys_of(environment: Environment, job_id: str) -> list[bytes]:
 
 
 def all_keys(environment: Environment) -> set[str]:
-    return {key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")}
+    """Return all keys but those of what tenants have used, which belong to no job."""
+    prefix = environment.keys.prefix
+    names = {key.decode() for key in environment.redis.scan_iter(f"{prefix}:*")}
+    return {name for name in names if not name.startswith(f"{prefix}:usage:")}
 
 
 def reconcile(environment: Environment) -> None:
