@@ -29,7 +29,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture scale-picture clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -61,6 +61,7 @@ help:
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
+	@echo "make settings  write the table of settings in docker/README.md again, from the class"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
@@ -150,6 +151,9 @@ starters: $(VENV)/run.stamp
 
 schemas: $(VENV)/run.stamp
 	$(BIN)/seqd schema --out schemas/json
+
+settings: $(VENV)/run.stamp
+	$(BIN)/python tests/contract/write_settings_table.py
 
 release-records: $(VENV)/dev.stamp
 	$(BIN)/python tests/contract/record_release.py $(VERSION)

@@ -16,6 +16,8 @@
     │   │   └── IdInUse              the job's identifier already stands for another request
     │   ├── AlreadySubmitted         the key stands for a job that asks for the same
     │   ├── QuotaExceeded            the tenant has as much waiting as it may; try later
+    │   ├── NotAllowed               the operator does not allow it to the tenant
+    │   ├── UnknownTenant            nothing is known of the tenant
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
@@ -176,6 +178,18 @@ class QuotaExceeded(UserError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class NotAllowed(UserError):
+    """The operator does not allow the tenant what it asks for; the message says what is allowed."""
+
+    code = "not_allowed"
+
+
+class UnknownTenant(UserError):
+    """Nothing is known of the tenant."""
+
+    code = "unknown_tenant"
 
 
 class JobsRefused(UserError):

@@ -1,24 +1,43 @@
 """All settings of the daemon and its clients: one class, the only reader of the environment.
 
 Each field is set by `SEQD_` and its name in capitals, such as `SEQD_REDIS_URL`. Modules take
-a `Settings` object; none reads the environment itself.
+a `Settings` object; none reads the environment itself. Which variables are none of them, and what
+was meant by these, is for `seqd.variables`.
 """
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import platformdirs
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from seqd.errors import InvalidSettings
-from seqd.masking import remember_address, remember_password
-from seqd.validation import did_you_mean, faults_of
+from seqd.masking import MASK, remember_address, remember_password
+from seqd.validation import Fault, faults_of
 from seqd_schemas.keys import DEFAULT_PREFIX, Keys
 
-_PREFIX = "SEQD_"
+#: What the name of each variable begins with.
+PREFIX = "SEQD_"
+
+#: Settings that seqd sets for the processes that it starts, and people do not.
+INTERNAL = frozenset({"slot", "worker", "device", "supervised"})
+
+#: What Kubernetes sets a variable to that tells the address of a service.
+SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
+
+#: Settings of which an empty value is a value: no folder, rather than the default, which may be
+#: every folder.
+_MAY_BE_EMPTY = frozenset({"input_roots"})
 
 #: As `seqd_schemas.fleet` has it, which a client need not import.
 MAX_WORKER_LABELS = 32
@@ -33,7 +52,7 @@ def _default_data_dir() -> Path:
 class Settings(BaseSettings):
     """Settings; every field is described, bounded and has a default that works."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     redis_url: str | None = Field(
         default=None,
@@ -281,6 +300,14 @@ class Settings(BaseSettings):
         description="Units of one job that may be worked on at once, by all workers together.",
     )
 
+    usage_days: int = Field(
+        default=90,
+        ge=0,
+        le=3_660,
+        description="Days for which it is kept what each tenant has used on a day; 0: it is not "
+        "counted.",
+    )
+
     max_inbox_entries: int = Field(
         default=10_000,
         ge=1,
@@ -347,6 +374,18 @@ class Settings(BaseSettings):
         default=False, description="True for the workers of `seqd up`, which sets it."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where values come from: a caller, the environment, then files of secrets."""
+        return init_settings, _Environment(settings_cls), file_secret_settings
+
     @field_validator(
         "enabled_plugins", "disabled_plugins", "required_models", "worker_labels", mode="before"
     )
@@ -390,6 +429,24 @@ class Settings(BaseSettings):
             )
         return silence_s
 
+    @field_validator("min_kept_s")
+    @classmethod
+    def _is_no_longer_than_any_job_is_kept(cls, kept_s: int, info: ValidationInfo) -> int:
+        most_s = info.data.get("max_results_ttl_s")  # absent where it is wrong itself
+        if most_s is not None and kept_s > most_s:
+            raise ValueError(f"allowed: at most SEQD_MAX_RESULTS_TTL_S, which is {most_s}")
+        return kept_s
+
+    @field_validator("disabled_plugins")
+    @classmethod
+    def _are_not_enabled_as_well(
+        cls, disabled: tuple[str, ...], info: ValidationInfo
+    ) -> tuple[str, ...]:
+        both = sorted(set(disabled) & set(info.data.get("enabled_plugins") or ()))
+        if both:
+            raise ValueError(f"SEQD_ENABLED_PLUGINS names {', '.join(both)}, too; allowed: one")
+        return disabled
+
     @field_validator("input_roots", mode="before")
     @classmethod
     def _split_colons(cls, value: object) -> object:
@@ -411,6 +468,35 @@ class Settings(BaseSettings):
         return self.data_dir / "models"
 
 
+class _Environment(EnvSettingsSource):
+    """Reads the environment as operators fill it, by files of variables and templates.
+
+    Spaces around a value, and one pair of quotes, as `docker run --env-file` leaves them there, are
+    no part of it. A value that is empty then counts as not set.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if isinstance(value, str):
+            value = bare_value(value)
+            if not value and field_name not in _MAY_BE_EMPTY:
+                value = None
+        return value, key, is_complex
+
+
+def variables_of_seqd() -> dict[str, str]:
+    """Return the variables of this process whose name begins with `SEQD_`, in any case."""
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+
+
+def bare_value(text: str) -> str:
+    """Return a value without the spaces around it and without one pair of quotes."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1].strip()
+    return text
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the environment, with `overrides` on top of it.
 
@@ -420,9 +506,12 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(_secrets_dir=_secrets_dir(), **overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         fault = faults_of(error)[0]
-        name = fault.field.replace(".", "_").upper()
+        name = fault.field.partition(".")[0]
+        field = Settings.model_fields.get(name)
+        value = MASK if field is not None and not field.repr else fault.value
+        meant = "no such setting" if field is None else field.description
         raise InvalidSettings(
-            f"SEQD_{name} is {fault.value}: {fault.allowed}. `{_description(name)}`"
+            f"{PREFIX}{name.upper()} is {value}: {fault.allowed}. `{meant}`{_of_kubernetes(fault)}"
         ) from None
     if settings.redis_url is not None:
         remember_address(settings.redis_url)
@@ -443,39 +532,28 @@ def pod_variables() -> dict[str, str]:
 
 def _secrets_dir() -> Path | None:
     """Return the folder of SEQD_SECRETS_DIR, which has to be known before all else is read."""
-    name = f"{_PREFIX}SECRETS_DIR"
-    folder = next((text for key, text in os.environ.items() if key.upper() == name), "")
+    name = f"{PREFIX}SECRETS_DIR"
+    given = next((text for key, text in os.environ.items() if key.upper() == name), "")
+    folder = bare_value(given)
     if not folder:
         return None
     if not Path(folder).is_dir():
-        raise InvalidSettings(
-            f"{name} is {folder!r}, which is no folder. `{_description('secrets_dir')}`"
-        )
+        meant = Settings.model_fields["secrets_dir"].description
+        raise InvalidSettings(f"{name} is {folder!r}, which is no folder. `{meant}`")
     return Path(folder)
 
 
-def unknown_variables() -> list[str]:
-    """Return a sentence on each variable `SEQD_…` that is no setting, with what was probably meant.
-
-    Sorted by name, without the values, which may be secrets. They cannot be refused: one may be
-    that of another version, or Kubernetes' own for a service that is called `seqd`.
-    """
-    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    ours = sorted(name for name in os.environ if name.upper().startswith(_PREFIX))
-    return [
-        f"{name} is no setting and changes nothing."
-        + did_you_mean(name.upper(), known, prefix=_PREFIX)
-        for name in ours
-        if name.upper() not in known
-    ]
+def _of_kubernetes(fault: Fault) -> str:
+    """Return what to do where a value is the address that Kubernetes sets for a service."""
+    if fault.value is None or SERVICE_ADDRESS.match(fault.value.strip("'\"")) is None:
+        return ""
+    return (
+        " Kubernetes has set it, for a service of that name: give the pod `enableServiceLinks: "
+        "false`, or the service another name."
+    )
 
 
 def _split(value: object, separator: str) -> object:
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(separator) if part.strip())
-
-
-def _description(name: str) -> str:
-    field = Settings.model_fields.get(name.lower())
-    return "no such setting" if field is None else str(field.description)

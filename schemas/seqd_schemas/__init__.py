@@ -144,6 +144,13 @@ if TYPE_CHECKING:
     from seqd_schemas.stored import from_stored as from_stored
     from seqd_schemas.stored import is_later as is_later
     from seqd_schemas.stored import to_stored as to_stored
+    from seqd_schemas.tenants import MAX_WEIGHT as MAX_WEIGHT
+    from seqd_schemas.tenants import MIN_WEIGHT as MIN_WEIGHT
+    from seqd_schemas.tenants import OTHER_TENANTS as OTHER_TENANTS
+    from seqd_schemas.tenants import Day as Day
+    from seqd_schemas.tenants import TenantLimits as TenantLimits
+    from seqd_schemas.tenants import TenantRecord as TenantRecord
+    from seqd_schemas.tenants import TenantUsage as TenantUsage
     from seqd_schemas.text_deltas import MAX_DELTA_CHARS as MAX_DELTA_CHARS
     from seqd_schemas.text_deltas import MAX_DELTAS as MAX_DELTAS
     from seqd_schemas.text_deltas import TextDelta as TextDelta
@@ -180,6 +187,7 @@ _NAMES = {
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"
     ),
+    "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "

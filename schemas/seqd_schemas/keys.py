@@ -193,6 +193,25 @@ class Keys:
         """HASH: the operator's limits, from the settings of the worker that booted last."""
         return f"{self.prefix}:limits"
 
+    def tenant_limits(self, tenant: str) -> str:
+        """HASH: what an operator has set for one tenant, but for its weight; see `TenantLimits`.
+
+        `priorities` are joined by spaces.
+        """
+        return f"{self.limits()}:{tenant}"
+
+    def weights(self) -> str:
+        """HASH tenant → weight: the tenants for which an operator has set something."""
+        return f"{self.prefix}:weights"
+
+    def usage(self, day: int) -> str:
+        """HASH with a TTL: what tenants have used on a day, counted from 1970-01-01 in UTC.
+
+        `TENANT items`, `TENANT trainings`, `TENANT tokens` and `TENANT busy_ms` → number. The
+        tenants beyond the first 10,000 are counted together, as `*`.
+        """
+        return f"{self.prefix}:usage:{day}"
+
     def memory(self) -> str:
         """STRING with a TTL: `short` when Redis has too little memory left for new work."""
         return f"{self.prefix}:memory"

@@ -17,6 +17,7 @@ from seqd_schemas.jobs import Job
 from seqd_schemas.manifests import ModelManifest
 from seqd_schemas.results import ITEM_RESULT, TrainingResult
 from seqd_schemas.states import JobRecord
+from seqd_schemas.tenants import TenantRecord, TenantUsage
 from seqd_schemas.text_deltas import TextDeltas
 
 _MODELS: dict[str, type[BaseModel]] = {
@@ -27,6 +28,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "job_record": JobRecord,
     "model_manifest": ModelManifest,
     "plugin_status": PluginStatus,
+    "tenant_record": TenantRecord,
+    "tenant_usage": TenantUsage,
     "text_chunk": TextChunk,
     "text_deltas": TextDeltas,
     "training_result": TrainingResult,

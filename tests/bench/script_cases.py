@@ -22,7 +22,14 @@ from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
 from seqd.ledger.work import Death, Finished, Unit
-from seqd_schemas import MAX_CORDON_RULES, CordonAction, CordonRule, Log, queue_of
+from seqd_schemas import (
+    MAX_CORDON_RULES,
+    CordonAction,
+    CordonRule,
+    Log,
+    TenantLimits,
+    queue_of,
+)
 
 #: A case: the scripts that it is about, and what they meet.
 CASES: list[tuple[tuple[str, ...], str, Callable[[World], None]]] = []
@@ -134,6 +141,26 @@ def claim_from_many_queues(world: World) -> None:
     world.watched.work.notify_where_due(queues)
     for _ in range(5):
         world.watched.work.claim("worker", queues)
+
+
+@case(
+    "1,000 tenants with limits of their own; one of them waits in 250 queues", "set_tenant", "claim"
+)
+def claim_by_weights(world: World) -> None:
+    request = a_classify_job(tenant="heavy")
+    for tenant in range(1_000):
+        name, weight = f"weighted{tenant}", 1 + tenant % 7
+        world.ledger.tenants.set_limits(name, TenantLimits(weight=weight, jobs=1_000))
+    queues = []
+    for _ in range(250):
+        queues.append(queue_of(ROUTE, version := world.number()))
+        world.small_jobs(2, request, version=version)
+    for tenant in range(1_000):
+        world.small_jobs(1, a_classify_job(tenant=f"weighted{tenant}"), version=version)
+    world.watched.work.claim("worker", queues)
+    for weight in (0.01, 3):
+        world.watched.tenants.set_limits("heavy", TenantLimits(weight=weight))
+    assert world.watched.work.claim("worker", queues[-1:]) is not None
 
 
 @case("4,096 items of 64 units; 64 jobs that end, each of a tenant over its limit", "commit")

@@ -34,6 +34,7 @@ from seqd_schemas import (
     JobState,
     Keys,
     Rejected,
+    TenantLimits,
 )
 
 pytestmark = pytest.mark.processes
@@ -43,8 +44,11 @@ def keys_of(environment: Environment, job_id: str) -> list[bytes]:
     return list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
 
 
-def all_keys(environment: Environment) -> set[str]:
-    return {key.decode() for key in environment.redis.scan_iter(f"{environment.keys.prefix}:*")}
+def all_keys(environment: Environment, *, but: str = "usage:") -> set[str]:
+    """Return all keys but those of what tenants have used, which belong to no job."""
+    prefix = environment.keys.prefix
+    names = {key.decode() for key in environment.redis.scan_iter(f"{prefix}:*")}
+    return {name for name in names if not (but and name.startswith(f"{prefix}:{but}"))}
 
 
 def reconcile(environment: Environment) -> None:
@@ -413,8 +417,9 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     leases = {str(unit): "1 worker-a" for unit in range(600)}
     environment.redis.hset(environment.keys.leases(held), mapping=leases)
     environment.ledger.control.cancel(held)
+    environment.ledger.tenants.set_limits("default", TenantLimits(jobs=1_000, weight=2))
 
-    found = all_keys(environment)
+    found = all_keys(environment, but="")
     without_delay = environment.with_settings(min_kept_s=0).settings
     environment.ledger.fleet.publish_limits(without_delay)
     environment.redis.set(environment.keys.memory(), "short")

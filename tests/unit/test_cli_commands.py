@@ -37,6 +37,11 @@ COMMANDS = [
     ("workers", "uncordon"),
     ("workers", "restart"),
     ("schema",),
+    ("settings",),
+    ("tenants", "list"),
+    ("tenants", "show"),
+    ("tenants", "set"),
+    ("tenants", "usage"),
 ]
 
 
@@ -283,7 +288,7 @@ def test_a_port_to_start_on_and_a_server_that_runs_exclude_each_other(
 
     ended = here(capsys, "up", "--redis-port", "7000")
 
-    assert ended.status == 2
+    assert ended.status == 78
     assert "--redis-port is 7000, the port of a server to start" in ended.err
 
 

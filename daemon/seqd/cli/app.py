@@ -37,6 +37,8 @@ _COMMANDS = {
     "models": _Source("models", "app", _LOOK),
     "plugins": _Source("plugins", "app", _LOOK),
     "redis": _Source("redis_users", "app", _LOOK),
+    "settings": _Source("settings", "settings", _LOOK),
+    "tenants": _Source("tenants", "app", _RUN),
 }
 
 

@@ -57,9 +57,7 @@ class Daemon:
         """
         # One retry: while the server is away, signals and restarts must not wait for it.
         access = RedisAccess.of(settings)
-        redis = connect(
-            redis_url, retries=1, timeout_s=_TIMEOUT_S, access=access, role=Role.WORKER
-        )
+        redis = connect(redis_url, retries=1, timeout_s=_TIMEOUT_S, access=access, role=Role.WORKER)
         self._ledger = Ledger(redis, settings, Wakeup(redis_url, settings).notify)
         self._watchdog = watchdog
         self._on_change = on_change

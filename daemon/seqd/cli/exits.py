@@ -8,8 +8,8 @@
     71   a worker's device fell off the bus (EX_OSERR)
     75   Redis was away for too long while the command waited for a job, or a worker had not drained
          in the time given: it goes on (EX_TEMPFAIL)
-    78   a worker's settings are wrong, or a slot's device cannot be used (EX_CONFIG); no restart
-         can mend that
+    78   settings of `seqd up` or a worker are wrong, or a slot's device cannot be used (EX_CONFIG);
+         no restart can mend that
     130  Ctrl-C
 
 An exception that nobody foresaw keeps its traceback.

@@ -30,7 +30,7 @@ def exporter(
     It needs `pip install 'seqd[exporter]'`, and no plugin. While Redis is away it answers all the
     same: `seqd_up 0`, and nothing of the fleet.
     """
-    options.warn_of_unknown_variables()
+    options.tell_unknown_variables()
     given = {"exporter_host": host, "exporter_port": port}
     settings = options.read_settings(**{k: v for k, v in given.items() if v is not None})
     server = _open(settings)

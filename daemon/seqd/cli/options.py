@@ -109,18 +109,36 @@ def open_local_models(settings: "Settings") -> LocalModels:
 
 
 def read_settings(**overrides: object) -> "Settings":
-    """Read the settings, with the overrides that are not None on top."""
+    """Read the settings, with the overrides that are not None on top.
+
+    A variable `SEQD_…` that is no setting is told on stderr, once.
+    """
     from seqd.settings import load_settings
 
+    tell_unknown_variables()
     return load_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
-def warn_of_unknown_variables() -> None:
-    """Print a line on stderr for each `SEQD_…` variable that is no setting, as a slip makes."""
-    from seqd.settings import unknown_variables
+#: Variables that this process has told of.
+_told: set[str] = set()
 
-    for sentence in unknown_variables():
-        typer.echo(f"warning: {printable(sentence)}", err=True)
+
+def tell_unknown_variables(*, refuses_slips: bool = False) -> None:
+    """Print a line on stderr for each `SEQD_…` variable that is no setting, the first time.
+
+    With `refuses_slips` it raises InvalidSettings for those that resemble a setting, in place of
+    the line: what starts workers must not go on without what was meant.
+    """
+    from seqd.variables import refuse_slips, unknown_variables
+
+    unknown = unknown_variables()
+    for variable in unknown:
+        if variable.name in _told or (refuses_slips and variable.meant is not None):
+            continue
+        _told.add(variable.name)
+        typer.echo(f"warning: {printable(variable.sentence)}", err=True)
+    if refuses_slips:
+        refuse_slips(unknown)
 
 
 def open_client() -> "Client":

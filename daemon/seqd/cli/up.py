@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli.exits import BAD_CONFIG, print_error
-from seqd.cli.options import read_settings, warn_of_unknown_variables
+from seqd.cli.options import read_settings, tell_unknown_variables
 from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from seqd.cli.fleet_log import FleetLog
     from seqd.local.redis_server import RunningServer
+    from seqd.local.slots import Slot
     from seqd.settings import Settings
 
 
@@ -39,16 +42,14 @@ def up(
 
     Jobs that had not ended go on at the next start.
     """
-    warn_of_unknown_variables()
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
-    settings = read_settings(slots=slots, redis_port=redis_port, data_dir=folder)
-    if redis_port is not None and settings.redis_url is not None:
-        raise InvalidSettings(
-            f"--redis-port is {redis_port}, the port of a server to start, but SEQD_REDIS_URL "
-            "names one that runs. Leave one of the two away"
-        )
-    raise typer.Exit(_run_all(settings, is_elsewhere=data_dir is not None))
+    try:
+        settings, parsed = _plan(slots, redis_port, folder)
+    except InvalidSettings as error:
+        print_error(error)
+        raise typer.Exit(BAD_CONFIG) from None
+    raise typer.Exit(_run_all(settings, parsed, is_elsewhere=data_dir is not None))
 
 
 def worker(
@@ -69,8 +70,8 @@ def worker(
     if alive:
         _probe(name)
         return
-    warn_of_unknown_variables()
     try:
+        tell_unknown_variables(refuses_slips=True)
         status = _run_worker(slot, name)
     except UserError as error:
         # This status says to whoever restarts workers: do not. An absent Redis may come back.
@@ -79,13 +80,31 @@ def worker(
     raise typer.Exit(status)
 
 
-def _run_all(settings: "Settings", *, is_elsewhere: bool) -> int:
+def _plan(
+    slots: str | None, redis_port: int | None, data_dir: Path | None
+) -> "tuple[Settings, Sequence[Slot]]":
+    """Return what is to run. Raises InvalidSettings for what no restart can mend."""
+    from seqd.local.pinning import slots_here
+    from seqd.local.redis_address import check_redis_url
+
+    tell_unknown_variables(refuses_slips=True)
+    settings = read_settings(slots=slots, redis_port=redis_port, data_dir=data_dir)
+    if settings.redis_url is not None:
+        check_redis_url(settings.redis_url)
+        if settings.redis_port:
+            given = "SEQD_REDIS_PORT" if redis_port is None else "--redis-port"
+            raise InvalidSettings(
+                f"{given} is {settings.redis_port}, the port of a server to start, but "
+                "SEQD_REDIS_URL names one that runs. Leave one of the two away"
+            )
+    return settings, slots_here(settings.slots)
+
+
+def _run_all(settings: "Settings", slots: "Sequence[Slot]", *, is_elsewhere: bool) -> int:
     from seqd.cli.daemon import Daemon, watchdog_of
     from seqd.cli.fleet_log import FleetLog
-    from seqd.local.pinning import slots_here
     from seqd.local.redis_server import running_server
 
-    slots = slots_here(settings.slots)
     with running_server(settings) as server:
         log = FleetLog(slots)
         watchdog = watchdog_of(server.embedded, log.show_server)

@@ -4,7 +4,7 @@ Each checks the request against what workers publish, writes it into the ledger,
 handle at once. An input of more than one unit is uploaded by a thread while the job runs.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain, islice
 from threading import Lock
@@ -61,12 +61,21 @@ from seqd_schemas import (
 )
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from seqd.client.completion import EndedJob
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
-    from seqd_schemas import CatalogEntry, JobRecord, WorkerStatus
+    from seqd_schemas import (
+        CatalogEntry,
+        JobRecord,
+        TenantLimits,
+        TenantRecord,
+        TenantUsage,
+        WorkerStatus,
+    )
 
 #: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
 DURABLE_WAIT_S = 2.0
@@ -357,6 +366,43 @@ class Client:
         are open.
         """
         return self._ledger.backlog.routes(self._ledger.fleet.workers())
+
+    def tenants(self) -> "list[TenantRecord]":
+        """Return the tenants with limits of their own, with work that waits, or that keep most."""
+        return self._ledger.tenants.all()
+
+    def tenant(self, name: str) -> "TenantRecord":
+        """Return a tenant's limits and what it has in Redis; raises UnknownTenant."""
+        return self._ledger.tenants.show(name)
+
+    def set_tenant(
+        self,
+        name: str,
+        limits: "TenantLimits | None" = None,
+        *,
+        unset: Collection[str] = (),
+        evicts: bool = False,
+    ) -> "TenantRecord":
+        """Set a tenant's limits that are not None, and take those named in `unset` away.
+
+        They hold at once, for all clients and workers. Raises InvalidRequest where there is
+        nothing to set, and WrongState where `kept_bytes` are fewer than the tenant keeps now,
+        unless it `evicts`: then the oldest of its ended jobs are removed.
+        """
+        return self._ledger.tenants.set_limits(name, limits, unset=unset, evicts=evicts)
+
+    def tenant_usage(
+        self,
+        *,
+        since: "date | None" = None,
+        until: "date | None" = None,
+        tenant: str | None = None,
+    ) -> "list[TenantUsage]":
+        """Return what tenants have used, by day (UTC) and name; all days that are kept by default.
+
+        `since` and `until` are the first and the last day.
+        """
+        return self._ledger.tenants.usage(since=since, until=until, tenant=tenant)
 
     def workers(self) -> "list[WorkerStatus]":
         """Return the workers that are up, sorted by name."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.ranges import Ranges
+    from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
 
@@ -79,6 +80,13 @@ class Ledger:
         from seqd.ledger.cordons import Cordons
 
         return Cordons(self.redis, self._scripts, self.keys)
+
+    @cached_property
+    def tenants(self) -> "Tenants":
+        """The tenants' limits, accounts and use, which few clients import."""
+        from seqd.ledger.tenants import Tenants
+
+        return Tenants(self.redis, self._scripts, self.keys)
 
     @cached_property
     def inbox(self) -> "InboxStream":

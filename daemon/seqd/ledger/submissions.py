@@ -29,6 +29,7 @@ from seqd.errors import (
     IdInUse,
     InvalidRequest,
     JobDamaged,
+    NotAllowed,
     QuotaExceeded,
     RedisFull,
     SeqdError,
@@ -364,13 +365,21 @@ def refusal(job: Job, reply: list[Reply]) -> SeqdError:
             "before it ended, or is not kept any more. Hand the training in again with all of it."
         )
     if reason == "results_ttl_s":
+        whose = _whose(job.tenant, "SEQD_MAX_RESULTS_TTL_S", is_own=as_int(reply[3]) == 1)
         return InvalidRequest(
             f"results_ttl_s is {as_int(reply[1]):,}; allowed: at most {as_int(reply[2]):,} "
-            "(SEQD_MAX_RESULTS_TTL_S of the workers). Fetch the results within that time."
+            f"({whose}). Fetch the results within that time."
+        )
+    if reason == "priority":
+        allowed = as_text(reply[1]).replace(" ", ", ")
+        return NotAllowed(
+            f"Tenant {job.tenant!r} may not use the priority {job.priority.value}; allowed: "
+            f"{allowed} ({_whose(job.tenant)}). Hand the job in with another priority."
         )
     if reason == "continues":
         return _unfit(job, state=as_text(reply[1]), other=as_text(reply[2]))
-    return _over_quota(job.tenant, reason, waiting=as_int(reply[1]), allowed=as_int(reply[2]))
+    waiting, most, is_own = (as_int(part) for part in reply[1:4])
+    return _over_quota(job.tenant, reason, waiting=waiting, allowed=most, is_own=is_own == 1)
 
 
 def conflict(job: Job, job_id: str, known_id: str, difference: str) -> IdempotencyConflict:
@@ -544,14 +553,27 @@ def _without_items(job: Job) -> Job:
     return job.model_copy(update={"source": source})
 
 
-def _over_quota(tenant: str, reason: str, *, waiting: int, allowed: int) -> QuotaExceeded:
+def _over_quota(
+    tenant: str, reason: str, *, waiting: int, allowed: int, is_own: bool
+) -> QuotaExceeded | NotAllowed:
+    if allowed == 0:
+        return NotAllowed(
+            f"Tenant {tenant!r} may hand in no job now ({_whose(tenant)}). Nothing was written. "
+            "The operator has to allow it."
+        )
     one, several, setting = _QUOTAS[reason]
     what = one if waiting == 1 else several
     return QuotaExceeded(
-        f"Tenant {tenant!r} has {waiting:,} {what}; allowed: {allowed:,} ({setting} of the "
-        f"workers). Nothing was written. Try again in {QUOTA_RETRY_S:g} s, when some are done.",
+        f"Tenant {tenant!r} has {waiting:,} {what}; allowed: {allowed:,} "
+        f"({_whose(tenant, setting, is_own=is_own)}). Nothing was written. Try again in "
+        f"{QUOTA_RETRY_S:g} s, when some are done.",
         QUOTA_RETRY_S,
     )
+
+
+def _whose(tenant: str, setting: str = "", *, is_own: bool = True) -> str:
+    """Return who has set a limit: the workers' settings, or the operator for the tenant alone."""
+    return f"seqd tenants show {tenant}" if is_own else f"{setting} of the workers"
 
 
 def _unfit(job: Job, *, state: str, other: str) -> WrongState:

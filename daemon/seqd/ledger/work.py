@@ -181,6 +181,17 @@ NotCommitted = MiscountedResults | OversizedResults
 
 
 @dataclass(frozen=True, slots=True)
+class Use:
+    """What a unit took, for the account of its tenant."""
+
+    tokens: int = 0
+    busy_ms: int = 0
+
+
+NO_USE = Use()
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A unit, its results in the items' order, and its input, whose failed items are kept."""
 
@@ -189,6 +200,7 @@ class Finished:
     chunk: ItemChunk | None = None
     #: True where the results count only while the lease is held.
     fenced: bool = False
+    use: Use = NO_USE
 
 
 #: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
@@ -244,6 +256,7 @@ class Work:
         chunk: ItemChunk | None = None,
         *,
         fenced: bool = False,
+        use: Use = NO_USE,
     ) -> CommitOutcome:
         """Record a unit's results, in the items' order. The first commit of a unit wins.
 
@@ -252,7 +265,7 @@ class Work:
         where the number of results is not the unit's, and OversizedResults for more than
         `MAX_COMMIT_BYTES`.
         """
-        (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced)])
+        (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced, use)])
         return _raised(outcome)
 
     def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | NotCommitted]:
@@ -268,10 +281,13 @@ class Work:
                 outcomes += self._commit(batch)
         return outcomes
 
-    def commit_training(self, unit: Unit, result: TrainingResult) -> CommitOutcome:
+    def commit_training(
+        self, unit: Unit, result: TrainingResult, use: Use = NO_USE
+    ) -> CommitOutcome:
         """Record the version that a training made; counts only while the lease is held."""
         text = to_stored(result)
-        (outcome,) = self._commit([(unit, (1, 0, 1, text, b"", 1, pack_line(text)))])
+        row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, 1, pack_line(text))
+        (outcome,) = self._commit([(unit, row)])
         return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
@@ -443,7 +459,7 @@ class Work:
 
     def _commit_replies(self, rows: _Batch) -> list[Reply]:
         """Commit units in one step; return the reply of each."""
-        arguments: list[Argument] = []
+        arguments: list[Argument] = [self._settings.usage_days]
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
@@ -621,7 +637,8 @@ def _commit_row(done: Finished, rows: Sequence[bytes]) -> Sequence[Argument]:
     errored = len(done.results) - succeeded
     failed = errored_items(done.chunk, done.results) if done.chunk and errored else None
     blob = b"" if failed is None else pack(failed)
-    return (succeeded, errored, int(done.fenced), "", blob, len(rows), *rows)
+    tokens, busy_ms = done.use.tokens, done.use.busy_ms
+    return (succeeded, errored, int(done.fenced), "", blob, tokens, busy_ms, len(rows), *rows)
 
 
 def _error_of(reply: Reply) -> str:

@@ -132,6 +132,11 @@ class WorkerStats:
         """Items of the units that were committed."""
         return self._counts["items"]
 
+    @property
+    def real_tokens(self) -> int:
+        """Tokens of all items so far, as plugins have counted them."""
+        return self._tokens["real_tokens"]
+
     def committed(self, items: int) -> None:
         """Count a unit."""
         self._counts["units"] += 1

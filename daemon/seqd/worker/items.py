@@ -11,8 +11,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain
+from itertools import chain, repeat
 from operator import index
+from time import monotonic
 from typing import SupportsFloat, SupportsIndex
 
 from pydantic import ValidationError
@@ -30,12 +31,14 @@ from seqd.errors import (
 from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.work import (
+    NO_USE,
     Claim,
     CommitOutcome,
     Finished,
     MiscountedResults,
     OversizedResults,
     Unit,
+    Use,
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
@@ -51,6 +54,7 @@ from seqd.worker.faults import (
 )
 from seqd.worker.outcomes import OUTPUTS, Outcome, OutputKind, Results, results_of
 from seqd.worker.streaming import DeltaPublisher, StreamedItem
+from seqd.worker.use import uses_of
 from seqd_schemas import (
     GenerateJob,
     Item,
@@ -101,12 +105,18 @@ class ItemRunner:
         try:
             model = self._loaded(name, version)
             faults = self._faults_of(model, units, name, version, claim.job)
+            tokens, began = self._context.stats.real_tokens, monotonic()
             results = self._computed(claim.job, model, parameters, units, faults)
         except Unfit as fault:
             self._release(units, name, version, fault)
             return
+        uses = uses_of(
+            [unit.characters for unit in units],
+            tokens=self._context.stats.real_tokens - tokens,
+            busy_s=monotonic() - began,
+        )
         self._context.fitness.worked(name, version)
-        self._commit(list(zip(units, results, strict=True)))
+        self._commit(list(zip(units, results, strict=True)), uses)
 
     def _unpacked(self, units: tuple[Unit, ...]) -> "list[UnitItems]":
         unpacked = []
@@ -265,8 +275,13 @@ class ItemRunner:
         for unit in units:
             self._context.fail_job(unit.unit, error)
 
-    def _commit(self, done: "Sequence[tuple[UnitItems, Results]]") -> None:
-        finished = [Finished(items.unit, results, items.chunk) for items, results in done]
+    def _commit(
+        self, done: "Sequence[tuple[UnitItems, Results]]", uses: Sequence[Use] = ()
+    ) -> None:
+        finished = [
+            Finished(items.unit, results, items.chunk, use=use)
+            for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
+        ]
         with self._context.stats.timing("commit_s"):
             outcomes = self._context.ledger.work.commit_batch(finished)
         ended: list[str] = []
@@ -365,6 +380,11 @@ class UnitItems:
             for place, entry in enumerate(self.chunk.items)
             if isinstance(entry, Item)
         ]
+
+    @property
+    def characters(self) -> int:
+        """Length of all texts that are to be computed; of an empty one, 1."""
+        return sum(max(1, len(item.text)) for item in self.work)
 
     def streamed(self) -> Iterator[StreamedItem]:
         """Yield each of `work` with its unit and the caller's name for it."""

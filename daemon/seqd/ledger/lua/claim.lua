@@ -2,7 +2,7 @@
 --
 -- ARGV: prefix, worker, milliseconds of the lease, bytes that the input of a claim may inflate to, then
 --       the queues that the worker can run.
--- Keys: queues, queue, groups, group, jobs, virtual times, worker's classes, job hash, todo, leases,
+-- Keys: queues, queue, groups, group, jobs, virtual times, weights, worker's classes, job hash, todo, leases,
 --       attempts, crashes, faults, sizes, in, timers, events, worker leases, wakeup, deadlines, offered ranges, and
 --       those of end_job.lua.
 -- Returns: {routes to notify, request, version or '', unit, unit, ...} with unit = {job, unit,
@@ -153,9 +153,10 @@ local function add_tenants(name)
   if #fresh == 0 then return false end
   local standing = redis.call('ZMSCORE', queue_key(batch.queue, batch.priority), unpack(fresh))
   local own = redis.call('ZMSCORE', virtual_times_key(batch.priority), unpack(fresh))
+  local weights = weights_of(fresh)
   for i, name in ipairs(fresh) do
     local time = math.max((tonumber(standing[i]) or 0) + batch.shift, tonumber(own[i]) or 0)
-    local tenant = {name = name, time = time, work = 0, rows = {}, at = 1,
+    local tenant = {name = name, time = time, weight = weights[i], work = 0, rows = {}, at = 1,
       is_read = false, done = {}}
     tenant.jobs = jobs_key(batch.group, name)
     -- Where its jobs of other groups stand, which this batch may bring it ahead of.
@@ -231,7 +232,7 @@ local function serve(tenant)
     return true
   end
   if tenant.work == 0 then jobs_seen = jobs_seen + CHARGED_AS_JOBS end
-  tenant.time, tenant.work = tenant.time + work, tenant.work + work
+  tenant.time, tenant.work = tenant.time + work / tenant.weight, tenant.work + work
   if todo[2] then
     move_job(tenant, id, time + work)
   else
@@ -280,7 +281,8 @@ local function charge_tenants()
   for _, tenant in ipairs(batch.tenants) do total = total + tenant.work end
   if #claimed > 0 and total < MIN_COST then
     local first = batch.tenants[1]
-    first.time, first.work, total = first.time + MIN_COST - total, MIN_COST, MIN_COST
+    first.time = first.time + (MIN_COST - total) / first.weight
+    first.work, total = MIN_COST, MIN_COST
   end
   local own = {batch.time, CLASS_TIME, batch.time, ':' .. queue}
   local in_queue, in_group, leaving = {}, {}, {}

@@ -1,10 +1,11 @@
 -- Record the results of units; the last unit's commit ends its job.
 --
--- ARGV: prefix, then for each unit: job, unit, attempt, succeeded, errored, fenced (0 or 1), training
---       result as JSON ('' for none), blob of the items that have errors ('' for none), number of rows
---       of results, the rows' blobs.
+-- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), then for each unit: job,
+--       unit, attempt, succeeded, errored, fenced (0 or 1), training result as JSON ('' for none), blob of
+--       the items that have errors ('' for none), tokens, milliseconds of computing, number of rows of
+--       results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
---       uploads, idempotency, events, those of the queue, tenant, client's completions, and those of end_job.lua.
+--       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
 --          done or split already, 'ended' when the job had ended, 'fenced' when the attempt is not
 --          current; 'error ' and what is wrong where it is not the only one, else that error.
@@ -13,8 +14,29 @@
 -- attempt that holds the lease. Results that are no larger than the input they replace are taken
 -- even when Redis is full, so that work in hand makes room. A part's results wait until all parts of
 -- its unit are there, and then become the unit's; a unit or part that has been split since is taken
--- from its parts alone. The items that have errors are kept, to be tried again.
-local ARGUMENTS = 9  -- of a unit, without its rows
+-- from its parts alone. The items that have errors are kept, to be tried again. What a tenant has used
+-- counts in the step that counts its results, so once, whoever computed them how often.
+local USAGE_DAYS = tonumber(ARGV[2])
+local FIRST_UNIT = 3
+local ARGUMENTS = 11  -- of a unit, without its rows
+
+-- Count what a unit took to its tenant; in a batch, behind it, since many units are of one tenant.
+local deferred_use  -- tenant and kind → {tenant, what, count, tokens, milliseconds}; nil outside a batch
+local function note_use(job, count, tokens, busy_ms)
+  if USAGE_DAYS == 0 then return end
+  local what = (job.kind == 'train' or job.kind == 'sweep') and 'trainings' or 'items'
+  if not deferred_use then return add_use(job.tenant, what, count, tokens, busy_ms, USAGE_DAYS) end
+  local name = job.tenant .. ' ' .. what
+  local sum = deferred_use[name]
+  if not sum then
+    deferred_use[name] = {job.tenant, what, count, tokens, busy_ms}
+  else
+    sum[3], sum[4], sum[5] = sum[3] + count, sum[4] + tokens, sum[5] + busy_ms
+  end
+end
+local function apply_deferred_use()
+  for _, sum in pairs(deferred_use) do add_use(sum[1], sum[2], sum[3], sum[4], sum[5], USAGE_DAYS) end
+end
 
 -- Make the rows of a unit's parts its own, in order, when all are there. True if it did.
 local function join_parts(key, parent)
@@ -38,30 +60,32 @@ local function join_parts(key, parent)
   return true
 end
 
-local function is_done_or_split(key, unit)
-  if redis.call('EXISTS', key .. ':out', key .. ':parts') == 0 then return false end
-  local parts = redis.call('HGET', key .. ':parts', unit_of(unit))
+local function is_done_or_split(key, unit, job)
+  if job.units_done == '0' and redis.call('EXISTS', key .. ':out', key .. ':parts') == 0 then
+    return false
+  end
+  local whole = unit_of(unit)
+  local parts = redis.call('HGET', key .. ':parts', whole)
   return (parts and not string.find(' ' .. parts .. ' ', ' ' .. unit .. ' ', 1, true))
     or redis.call('HEXISTS', key .. ':out', unit) == 1
-    or redis.call('HEXISTS', key .. ':out', unit_of(unit)) == 1
+    or (whole ~= unit and redis.call('HEXISTS', key .. ':out', whole) == 1)
 end
 
 -- Emit a progress event, at most four times a second.
 local function emit_progress(id, job)
-  local pace = read_fields(id, {'event_at', 'started', 'expected'})
-  local since_ms = NOW - tonumber(pace.event_at or '0')
+  local since_ms = NOW - tonumber(job.event_at or '0')
   -- Below 0 the clock has stepped back: the last one was told at a time that is still to come.
   if since_ms >= 0 and since_ms < PROGRESS_EVERY_MS then return end
   redis.call('HSET', job_key(id), 'event_at', NOW)
   local n = counts_of(job)
-  local started = tonumber(pace.started or NOW)
+  local started = tonumber(job.started or NOW)
   -- A rate cannot be told of a job that was started later than now.
   local rate = NOW < started and 0 or (n[2] + n[3]) * 1000 / math.max(NOW - started, 1)
   local body = counts_as_json(n) .. string.format(',"rate_per_s":%.3f', rate)
   -- While the input grows, only what the client expects says how much is left.
   local is_whole = job.sealed == '1'
-  if rate > 0 and (is_whole or pace.expected) then
-    local total = is_whole and n[1] or math.max(n[1], tonumber(pace.expected))
+  if rate > 0 and (is_whole or job.expected) then
+    local total = is_whole and n[1] or math.max(n[1], tonumber(job.expected))
     body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
   end
   emit(id, 'progress', body, false)
@@ -127,7 +151,7 @@ local function commit(at)
   local succeeded, errored, fenced = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local training, failed = ARGV[at + 6], ARGV[at + 7]
   local key, job = job_key(id), read_job(id)
-  if is_small(job) or is_done_or_split(key, unit) then return 'duplicate' end
+  if is_small(job) or is_done_or_split(key, unit, job) then return 'duplicate' end
   if not job.state or not is_open(job.state) then return 'ended' end
   -- A damaged job fails here, before anything is changed or charged.
   if not (job.group and job.tenant and can_be_counted(job)) then
@@ -140,6 +164,7 @@ local function commit(at)
       size .. ' items'
   end
   local fields = record(id, unit, job, at, succeeded, errored, failed)
+  note_use(job, succeeded + errored, ARGV[at + 8], ARGV[at + 9])
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
     job.training = training
@@ -154,17 +179,19 @@ end
 -- Where the arguments of the unit behind the one at `at` begin.
 local function behind(at) return at + ARGUMENTS + ARGV[at + ARGUMENTS - 1] end
 
-if behind(2) > #ARGV then
-  local outcome = commit(2)
+if behind(FIRST_UNIT) > #ARGV then
+  local outcome = commit(FIRST_UNIT)
   local wrong = string.match(outcome, '^error (.*)$')
   return wrong and redis.error_reply(wrong) or {outcome}
 end
 begin_batch()
-local outcomes, at = {}, 2
+deferred_use = {}
+local outcomes, at = {}, FIRST_UNIT
 while at <= #ARGV do
   local ok, outcome = pcall(commit, at)
   outcomes[#outcomes + 1] = ok and outcome or 'error ' .. text_of(outcome)
   at = behind(at)
 end
 finish_batch()
+apply_deferred_use()
 return outcomes

@@ -1,14 +1,15 @@
 -- Take expired jobs off their tenants' accounts, and remove ended jobs where there is no room.
 --
--- ARGV: prefix, most buckets and tenants to look at.
--- Keys: kept, tenants, tenant and its kept and ended, evicted, evictions, limits, memory, template, and
---       all keys of the jobs that it removes.
+-- ARGV: prefix, most buckets and tenants to look at; the only tenant to look at, where there is one.
+-- Keys: kept, tenants, tenant and its kept, ended and limits, evicted, evictions, limits, memory, template,
+--       and all keys of the jobs that it removes.
 -- Returns: number of jobs removed. Where it is not 0, there may be more to remove.
 -- Guarantee: an open job is never removed, nor one that a job continues which has not ended. A
 -- tenant that keeps more than it may loses its oldest ended jobs, but for the last one; when memory is
 -- short, those that keep most lose theirs, but for those that ended within the operator's `kept_s`.
 -- Holds when Redis is full.
 local most = tonumber(ARGV[2])
+if ARGV[3] then return enforce_kept(ARGV[3]) end
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', PREFIX .. ':kept', '-inf', NOW, 'LIMIT', 0, most)) do
   local tenant, bucket = string.match(member, '^(%S+) (%S+)$')
   if tenant then forget_bucket(tenant, bucket) else redis.call('ZREM', PREFIX .. ':kept', member) end

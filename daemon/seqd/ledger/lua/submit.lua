@@ -5,10 +5,12 @@
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
 -- Keys: job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
---       queue, limits, memory, tenant, work_left, its recount, deadlines, warnings; hash and in of the job that ended.
+--       queue, limits, those of the tenant, memory, tenant, work_left, its recount, deadlines, warnings; hash
+--       and in of the job that ended.
 -- Returns: for each job {'created', job, 1 when a wakeup is due}; what `existing` says of one that exists;
---          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed};
---          {'refused', 'results_ttl_s', seconds, allowed};
+--          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed,
+--          1 where the limit is the tenant's own}; {'refused', 'results_ttl_s', seconds, allowed, the same};
+--          {'refused', 'priority', those that the tenant may use, joined by spaces};
 --          {'refused', 'continues', state of the ended job or '', the job that continues it or ''};
 --          {'refused', 'incomplete'} when the ended training's upload never was, or is gone;
 --          {'error', what is wrong} where it is not the only one, else that error.
@@ -122,11 +124,16 @@ local function submit(first)
     return existing(id)
   end
 
-  local ttl_s, most_s = tonumber(shared_fields['ttl']), limit('results_ttl_s')
-  if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s} end
+  local tenant = shared_fields['tenant']
+  local ttl_s, most_s, is_own = tonumber(shared_fields['ttl']), limit_of(tenant, 'results_ttl_s')
+  if most_s and ttl_s > most_s then return {'refused', 'results_ttl_s', ttl_s, most_s, is_own} end
+  local priorities = priorities_of(tenant)
+  if priorities and not string.find(' ' .. priorities .. ' ', ' ' .. place.priority .. ' ', 1, true) then
+    return {'refused', 'priority', priorities}
+  end
   if not entry_makes_room(blob) and not has_room() then return {'refused', 'memory'} end
-  local over = over_quota(shared_fields['tenant'], 1, size, #blob)
-  if over then return {'refused', over[1], over[2], over[3]} end
+  local over = over_quota(tenant, 1, size, #blob)
+  if over then return {'refused', unpack(over)} end
   if continues ~= '' then
     local refusal = unfit_to_continue(continues, shared_fields['kind'])
     if refusal then return refusal end
@@ -155,7 +162,7 @@ local function submit(first)
   write_shared('ZADD', PREFIX .. ':jobs', NOW_TEXT, id)
   write_shared('ZADD', PREFIX .. ':jobs:open', NOW_TEXT, id)
   if sealed == '0' and unit ~= 'ingest' then redis.call('ZADD', PREFIX .. ':uploads', NOW, id) end
-  charge(shared_fields['tenant'], 1, total, bytes, 0)
+  charge(tenant, 1, total, bytes, 0)
   -- Of a file nobody knows yet how much it holds: a unit, until a worker has opened it.
   local unread = unit == 'ingest' and tonumber(shared_fields['unit_items']) or 0
   if unread > 0 then redis.call('HSET', key, 'unread', unread) end

@@ -18,10 +18,10 @@ from typing import Protocol, TypeVar
 from seqd.analysis.curves import LearningCurve
 from seqd.errors import LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
-from seqd.ledger.work import CommitOutcome, Renewal, Unit
+from seqd.ledger.work import CommitOutcome, Renewal, Unit, Use
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
-from seqd.worker.training.run import Run, WorkerTrainContext, state_of_run
+from seqd.worker.training.run import Run, WorkerTrainContext, earlier_epochs_s, state_of_run
 from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult
 
 log = logging.getLogger(__name__)
@@ -165,6 +165,11 @@ class Trained:
     epochs_s: float
 
 
+def use_of_training(trained: Trained, earlier_epochs_s: float) -> Use:
+    """Return what a training took: this attempt, and the epochs that earlier ones finished."""
+    return Use(busy_ms=round(1000 * (trained.seconds + earlier_epochs_s)))
+
+
 class RunCommit(Protocol):
     """Commits what came of one run to the ledger."""
 
@@ -187,6 +192,7 @@ class TrainingCommit:
         self.run = run
         self._context = context
         self._publisher = publisher
+        self._epochs_before_s = earlier_epochs_s(run, context.ledger.jobs)
 
     def succeed(self, trained: Trained) -> None:
         """Move the job's labels and complete it, if the unit is still ours. Raises LeaseLost."""
@@ -200,7 +206,8 @@ class TrainingCommit:
         if run.job.labels:
             self._publisher.move_labels(run, run.job.labels, manifest.version, run.id)
         self._context.publish_catalog()
-        outcome = self._context.ledger.work.commit_training(run.unit, result)
+        use = use_of_training(trained, self._epochs_before_s)
+        outcome = self._context.ledger.work.commit_training(run.unit, result, use)
         if outcome is CommitOutcome.COMPLETED:
             self._context.job_finished(run.unit.job_id)
         else:

@@ -105,6 +105,14 @@ def events_so_far(job_id: str, jobs: Jobs) -> Iterator[Event]:
         after = events[-1].id or after
 
 
+def earlier_epochs_s(run: Run, jobs: Jobs) -> float:
+    """Return the seconds of the epochs that earlier attempts at a training finished."""
+    if run.unit.attempt == 1:
+        return 0.0
+    events = events_so_far(run.unit.job_id, jobs)
+    return sum(one.seconds for one in events if isinstance(one, Epoch) and one.run == run.name)
+
+
 def reported_in(events: Iterable[Event], run: str | None = None) -> frozenset[_Reported]:
     """Return the epochs and samples among a job's events, of one combination of a sweep."""
     reported: set[_Reported] = set()

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from seqd.analysis.sweeps import best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.work import CommitOutcome, Unit
+from seqd.ledger.work import NO_USE, CommitOutcome, Unit, Use
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import unpack
 from seqd.worker.logs import log_and_continue
-from seqd.worker.training.publish import Publisher, Trained, how_it_died
-from seqd.worker.training.run import Run, events_so_far
+from seqd.worker.training.publish import Publisher, Trained, how_it_died, use_of_training
+from seqd.worker.training.run import Run, earlier_epochs_s
 from seqd_schemas import (
-    Epoch,
     ItemError,
     ItemErrorCode,
     ItemFailure,
@@ -67,7 +66,7 @@ class CombinationCommit:
         self.run = Run(training_of(job, self._combination), unit, job, name)
         self._context = context
         self._labels = BestLabels(context, publisher, job, unit.job_id)
-        self._epochs_before_s = self._earlier_epochs_s()
+        self._epochs_before_s = earlier_epochs_s(self.run, context.ledger.jobs)
 
     def succeed(self, trained: Trained) -> None:
         """Commit the version, if the unit is still ours. Raises LeaseLost."""
@@ -83,7 +82,8 @@ class CombinationCommit:
         )
         self._labels.move_if_last(self.run, manifest)
         self._context.publish_catalog()
-        self._commit(ItemSuccess(custom_id=self._combination.name, output=output))
+        success = ItemSuccess(custom_id=self._combination.name, output=output)
+        self._commit(success, use_of_training(trained, self._epochs_before_s))
 
     def fail(self, error: SeqdError) -> None:
         """Commit why there is no version."""
@@ -103,23 +103,15 @@ class CombinationCommit:
         name, attempts = self._combination.name, self.run.unit.attempt
         self._commit(ItemFailure(custom_id=name, error=error, attempts=attempts))
 
-    def _commit(self, result: ItemSuccess | ItemFailure) -> None:
-        unit = self.run.unit
-        outcome = self._context.ledger.work.commit(unit, [result], self._chunk, fenced=True)
+    def _commit(self, result: ItemSuccess | ItemFailure, use: Use = NO_USE) -> None:
+        unit, work = self.run.unit, self._context.ledger.work
+        outcome = work.commit(unit, [result], self._chunk, fenced=True, use=use)
         if outcome is CommitOutcome.COMPLETED:
             log_and_continue(f"labels of job={unit.job_id} not moved", self._labels.move_at_end)
             self._context.job_finished(unit.job_id)
         elif outcome is not CommitOutcome.COMMITTED:
             # As of a training of its own: `Publisher.finalize` rolls it back, or it is adopted.
             log.info("commit of training job=%s: %s", self.run.id, outcome)
-
-    def _earlier_epochs_s(self) -> float:
-        """Return the seconds of the epochs that earlier attempts finished."""
-        unit, name = self.run.unit, self.run.name
-        if unit.attempt == 1:
-            return 0.0
-        events = events_so_far(unit.job_id, self._context.ledger.jobs)
-        return sum(one.seconds for one in events if isinstance(one, Epoch) and one.run == name)
 
 
 class BestLabels:

@@ -44,10 +44,67 @@ local limits
 local function limit(name)
   if not limits then
     limits = {}
-    local row = redis.call('HMGET', PREFIX .. ':limits', unpack(LIMITS))
+    local row = redis.call('HMGET', limits_key(), unpack(LIMITS))
     for i, known in ipairs(LIMITS) do limits[known] = tonumber(row[i] or nil) end
   end
   return limits[name]
+end
+
+-- What an operator has set for single tenants, by its names there. Read once a call for each of them.
+-- What is no whole number somebody has written by hand: it is not heeded, and `seqd tenants` names it.
+local own_limits = {}
+local function own_limits_of(tenant)
+  local own = own_limits[tenant]
+  if not own then
+    local names = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
+    local row = redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(names))
+    own = {}
+    if not row.err then
+      for i, name in ipairs(names) do own[name] = row[i] or nil end
+    end
+    own_limits[tenant] = own
+  end
+  return own
+end
+
+-- A limit that holds for a tenant, and 1 where it is its own.
+local function limit_of(tenant, name)
+  local written = own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name]
+  local own = written and string.match(written, '^%d+$') and tonumber(written)
+  if own and own < 2 ^ 53 and (own > 0 or name == 'tenant_jobs') then return own, 1 end
+  return limit(name), 0
+end
+
+-- The priorities that a tenant may use, joined by spaces; nil where it may use all.
+local function priorities_of(tenant)
+  local written, allowed = own_limits_of(tenant).priorities, {}
+  if not written then return nil end
+  for _, priority in ipairs(PRIORITIES) do
+    if string.find(' ' .. written .. ' ', ' ' .. priority .. ' ', 1, true) then
+      allowed[#allowed + 1] = priority
+    end
+  end
+  return allowed[1] and table.concat(allowed, ' ')
+end
+
+-- Add to what a tenant has used today (UTC): `what` is items or trainings; tokens; milliseconds of
+-- computing. Tenants beyond the first of a day are counted together, as `*`, so that a day has a bounded
+-- number of fields. What cannot be counted, since somebody has written something else there, is left out:
+-- results are worth more, and `seqd tenants usage` names what it cannot read.
+local MOST_USE_FIELDS = 40000  -- four of each tenant
+local function add_use(tenant, what, count, tokens, busy_ms, days)
+  local day_ms = 86400000
+  local key = usage_key(math.floor(NOW / day_ms))
+  -- Its first of the day: the counter says so, without another command for all others.
+  if redis.pcall('HINCRBY', key, tenant .. ' ' .. what, count) == count then
+    redis.call('EXPIRE', key, (days + 1) * day_ms / 1000)
+    if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
+      redis.call('HDEL', key, tenant .. ' ' .. what)
+      return add_use('*', what, count, tokens, busy_ms, days)
+    end
+  end
+  redis.pcall('HINCRBY', key, tenant .. ' tokens', tokens)
+  redis.pcall('HINCRBY', key, tenant .. ' busy_ms', busy_ms)
 end
 
 -- True when Redis has used more than its share of memory for new work. Measured four times a second
@@ -73,16 +130,16 @@ local function memory_is_short()
   return memory_state == 'short'
 end
 
--- The quota that a tenant would exceed with so much more: {'tenant_jobs', waiting, allowed}, or nil.
+-- The quota that a tenant would exceed with so much more, or nil: {'tenant_jobs', waiting, allowed, 1 where
+-- it is the tenant's own}.
 local function over_quota(tenant, jobs, items, bytes)
   local account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
   local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or {0, 0, 0}
   for i, name in ipairs({'tenant_jobs', 'tenant_items', 'tenant_bytes'}) do
-    local waiting, most = tonumber(account[i] or '0') + deferred[i], limit(name)
+    local waiting, most, is_own = tonumber(account[i] or '0') + deferred[i], limit_of(tenant, name)
     -- What is larger than the whole quota may come alone, or it could never come.
-    if most and more[i] > 0 and waiting > 0 and waiting + more[i] > most then
-      return {name, waiting, most}
-    end
+    local is_over = most and more[i] > 0 and waiting + more[i] > most
+    if is_over and (waiting > 0 or most == 0) then return {name, waiting, most, is_own} end
   end
   return nil
 end

@@ -17,6 +17,9 @@
 -- queue, so that nobody saves up a share by being away; and not before its own, so that nobody gains
 -- one by coming and going.
 --
+-- A tenant's virtual time moves on by its work divided by its weight, 1 where no operator has set another:
+-- of tenants that always have work, each gets of it in proportion.
+--
 -- A tenant has one virtual time a class, whatever queues it uses. Times in a queue may be behind it,
 -- since the tenant was served from another; they are looked at again when they come first. The queues
 -- of a class move on at different speeds where workers differ. One that is more than MAX_LAG behind
@@ -40,6 +43,20 @@ local function read_index(command, key, ...)
   if not string.find(reply.err, 'WRONGTYPE', 1, true) then error(reply, 0) end
   redis.call('UNLINK', key)
   return {}
+end
+
+-- The weights of tenants, in their order. What is no weight somebody has written by hand; it counts as 1,
+-- and `seqd tenants` names it.
+local LEAST_WEIGHT, MOST_WEIGHT = 0.01, 1000
+local function weights_of(tenants)
+  local written = redis.pcall('HMGET', weights_key(), unpack(tenants))
+  local weights = {}
+  for i = 1, #tenants do
+    local text = written[i]
+    local weight = text and string.match(text, '^%d*%.?%d+$') and tonumber(text)
+    weights[i] = weight and weight >= LEAST_WEIGHT and weight <= MOST_WEIGHT and weight or 1
+  end
+  return weights
 end
 
 -- Move a queue on that is too far behind its class; returns what is to be added to its times.
@@ -175,9 +192,10 @@ local function needs_wakeup(route) return redis.call('LLEN', wakeup_key(route)) 
 
 -- Those queues of ARGV[first..] that have claimable units of a class, in their order, each with what is
 -- added to its virtual times. 500 at a time, since `unpack` puts them on the stack.
+local FEW_QUEUES = 16  -- of so many, looking them up costs as little as asking whether any has work
 local function claimable_queues(priority, first)
   local found, key = {}, queues_key(priority)
-  if redis.call('EXISTS', key) == 0 then return found end
+  if #ARGV - first >= FEW_QUEUES and redis.call('EXISTS', key) == 0 then return found end
   for i = first, #ARGV, 500 do
     local last = math.min(i + 499, #ARGV)
     for at, shift in ipairs(read_index('ZMSCORE', key, unpack(ARGV, i, last))) do

@@ -34,6 +34,9 @@ local function wakeup_key(route) return PREFIX .. ':wakeup.' .. route end
 local function worker_classes_key(worker) return PREFIX .. ':worker:' .. worker .. ':classes' end
 local function worker_leases_key(worker) return PREFIX .. ':worker:' .. worker .. ':leases' end
 local function tenant_key(tenant) return PREFIX .. ':tenant:' .. tenant end
+local function limits_key() return PREFIX .. ':limits' end
+local function weights_key() return PREFIX .. ':weights' end
+local function usage_key(day) return string.format('%s:usage:%d', PREFIX, day) end
 local function offered_key() return PREFIX .. ':ranges' end
 local function deadlines_key() return PREFIX .. ':deadlines' end
 -- Some fields of a job's hash, by name; false for what is not there.
@@ -47,7 +50,7 @@ end
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
   'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
-  'started', 'kept_bytes', 'queue', 'unread'}
+  'started', 'kept_bytes', 'queue', 'unread', 'event_at', 'expected'}
 local function read_job(id) return read_fields(id, JOB_FIELDS) end
 
 -- Message of an error: text before Redis 7, a table since.

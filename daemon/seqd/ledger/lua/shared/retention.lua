@@ -199,7 +199,7 @@ end
 
 -- Remove the oldest ended jobs of a tenant that keeps more than it may, but for the last one.
 local function enforce_kept(tenant)
-  local allowed = limit('tenant_kept_bytes')
+  local allowed = limit_of(tenant, 'tenant_kept_bytes')
   if not allowed then return 0 end
   local function is_enough()
     return tonumber(redis.call('HGET', tenant_key(tenant), 'kept_bytes') or '0') <= allowed

@@ -1,0 +1,91 @@
+"""`seqd settings`: every setting with its value and where that comes from; needs no daemon."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+#: What stands in the guide for a default that depends on the machine.
+_DEFAULTS = {"data_dir": "`platformdirs` user data folder"}
+
+
+def settings(
+    as_json: options.Json = False,
+    as_table: Annotated[
+        bool,
+        typer.Option("--table", help="Print the guide's table of names, defaults and meanings."),
+    ] = False,
+) -> None:
+    """Show every setting: its value here, where that comes from, and what it is.
+
+    Secrets are masked. Exit status 2 where one is wrong.
+    """
+    from seqd.cli.ui.screen import Screen
+    from seqd.cli.ui.stdout import stdout
+    from seqd.cli.ui.tables import print_json, print_table
+
+    if as_table:
+        print(settings_table(), file=stdout(), end="")
+        return
+    rows = list(_rows())
+    if as_json:
+        print_json(rows)
+        return
+    table = [(row["name"], row["value"], row["origin"], row["description"]) for row in rows]
+    columns = ("setting", "value", "from", "what it is")
+    print_table(Screen(), columns, ((name, _shown(value), *rest) for name, value, *rest in table))
+
+
+def settings_table() -> str:
+    """Return the table of the operators' guide, as Markdown."""
+    from seqd.settings import INTERNAL, PREFIX, Settings
+
+    lines = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, field in Settings.model_fields.items():
+        if name not in INTERNAL:
+            default = _DEFAULTS.get(name) or _shown(field.default)
+            lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _rows() -> "Iterator[dict[str, object]]":
+    from seqd.settings import INTERNAL, PREFIX, Settings
+
+    found = options.read_settings()
+    for name, field in Settings.model_fields.items():
+        if name not in INTERNAL:
+            yield {
+                "name": f"{PREFIX}{name.upper()}",
+                "value": _value(name, field, getattr(found, name)),
+                "origin": "environment" if name in found.model_fields_set else "default",
+                "description": field.description,
+            }
+
+
+def _value(name: str, field: "FieldInfo", value: object) -> object:
+    """Return a value for JSON: a folder as text, a secret masked."""
+    from seqd.masking import MASK, without_password
+
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, tuple):
+        return [str(part) for part in value]
+    if field.repr:
+        return str(value)
+    return without_password(str(value)) if name.endswith("url") else MASK
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,197 @@
+"""`seqd tenants`: limits of single tenants, how they stand, and what they have used.
+
+What is set is kept in Redis and holds at once, for all clients and workers.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.stdout import stdout
+from seqd.cli.ui.tables import print_json
+from seqd.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from datetime import date
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List and show tenants, set their limits, and tell what they have used.",
+)
+
+#: What `--unset all` stands for.
+_ALL = "all"
+
+_Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
+_Jobs = Annotated[
+    str | None,
+    typer.Option("--jobs", metavar="N", help="Open jobs at once; 0: no new one is taken."),
+]
+_Items = Annotated[
+    str | None, typer.Option("--items", metavar="N", help="Items that may wait at once.")
+]
+_Bytes = Annotated[
+    str | None,
+    typer.Option("--bytes", metavar="N", help="Compressed input that may wait in Redis."),
+]
+_KeptBytes = Annotated[
+    str | None,
+    typer.Option("--kept-bytes", metavar="N", help="Results and ended jobs that are kept."),
+]
+_ResultsTtl = Annotated[
+    str | None,
+    typer.Option("--results-ttl", metavar="SECONDS", help="Largest results_ttl_s of a job."),
+]
+_Weight = Annotated[
+    str | None,
+    typer.Option("--weight", metavar="W", help="Share of the workers, beside others with 1."),
+]
+_Priorities = Annotated[
+    str | None,
+    typer.Option("--priorities", metavar="P,P", help="Priorities of its jobs, by commas."),
+]
+_Unset = Annotated[
+    list[str] | None,
+    typer.Option("--unset", metavar="LIMIT", help="A limit to take away, such as jobs; or all."),
+]
+_Evict = Annotated[
+    bool,
+    typer.Option("--evict", help="Remove its oldest ended jobs where --kept-bytes asks for it."),
+]
+
+
+@app.command("list")
+def list_tenants(as_json: options.Json = False) -> None:
+    """List the tenants that have limits of their own, work that waits, or results."""
+    from seqd.cli.ui.tenants import print_tenants
+
+    with options.open_client() as client:
+        records = client.tenants()
+    if as_json:
+        print_json(records)
+    else:
+        print_tenants(Screen(), records)
+
+
+@app.command()
+def show(tenant: _Tenant, as_json: options.Json = False) -> None:
+    """Show a tenant's limits, what it has in Redis now, and what it has used of late."""
+    from seqd.cli.ui.tenants import print_tenant
+
+    with options.open_client() as client:
+        record = client.tenant(tenant)
+        usage = client.tenant_usage(tenant=tenant)
+    if as_json:
+        print_json({"tenant": record, "usage": usage})
+    else:
+        print_tenant(Screen(), record, usage)
+
+
+@app.command("set")
+def set_tenant(
+    tenant: _Tenant,
+    jobs: _Jobs = None,
+    items: _Items = None,
+    waiting_bytes: _Bytes = None,
+    kept_bytes: _KeptBytes = None,
+    ttl: _ResultsTtl = None,
+    weight: _Weight = None,
+    priorities: _Priorities = None,
+    unset: _Unset = None,
+    evict: _Evict = False,
+    as_json: options.Json = False,
+) -> None:
+    """Set limits of a tenant, in place of those of the settings. They hold at once.
+
+    Of what is open nothing is lost. A weight also changes the share of jobs that run.
+    """
+    from seqd.cli.ui.tenants import print_tenant
+    from seqd.ledger.tenants import checked_limits
+    from seqd_schemas import TenantLimits
+
+    given: dict[str, object] = {
+        "jobs": jobs,
+        "items": items,
+        "bytes": waiting_bytes,
+        "kept_bytes": kept_bytes,
+        "results_ttl_s": ttl,
+        "weight": weight,
+        "priorities": None if priorities is None else _listed(priorities),
+    }
+    limits = checked_limits({name: value for name, value in given.items() if value is not None})
+    removed = [_field_of(name) for name in unset or ()]
+    if _ALL in removed:
+        removed = [name for name in TenantLimits.model_fields if given[name] is None]
+    with options.open_client() as client:
+        record = client.set_tenant(tenant, limits, unset=removed, evicts=evict)
+    if as_json:
+        print_json(record)
+    else:
+        print_tenant(Screen(), record)
+
+
+@app.command()
+def usage(
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="TENANT", help="One tenant alone.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="First day, such as 2026-11-01, in UTC."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Last day; today without it.")
+    ] = None,
+    as_json: options.Json = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, a line a day and tenant.")
+    ] = False,
+) -> None:
+    """Tell what tenants have used by day: items, trainings, tokens, seconds of computing.
+
+    What was committed counts, each unit once. Days are kept for SEQD_USAGE_DAYS.
+    """
+    from seqd.cli.ui.tenants import print_usage, usage_as_csv
+    from seqd.ledger.tenants import checked_name
+
+    if as_json and as_csv:
+        raise InvalidRequest("--json and --csv are both given; say one of the two")
+    first, last = _day("--from", since), _day("--to", until)
+    if first is not None and last is not None and first > last:
+        raise InvalidRequest(f"--from is {first}, which is after --to, {last}; swap the two")
+    name = None if tenant is None else checked_name(tenant)
+    with options.open_client() as client:
+        rows = client.tenant_usage(since=first, until=last, tenant=name)
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        print(usage_as_csv(rows), file=stdout(), end="")
+    else:
+        print_usage(Screen(), rows)
+
+
+def _field_of(typed: str) -> str:
+    """Return the limit that is meant by the name of its option."""
+    name = typed.removeprefix("--").replace("-", "_")
+    return "results_ttl_s" if name == "results_ttl" else name
+
+
+def _listed(typed: str) -> list[str]:
+    """Return the parts between commas, each once."""
+    return list(dict.fromkeys(part.strip() for part in typed.split(",") if part.strip()))
+
+
+def _day(option: str, typed: str | None) -> "date | None":
+    """Return a day. Raises InvalidRequest."""
+    from datetime import date
+
+    if typed is None:
+        return None
+    try:
+        return date.fromisoformat(typed)
+    except ValueError:
+        raise InvalidRequest(
+            f"{option} is {typed!r}; allowed: a day as YYYY-MM-DD, such as 2026-11-01"
+        ) from None

@@ -1,0 +1,144 @@
+"""Tenants as a table, one tenant in full, and what tenants have used."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+
+from seqd.cli.ui.numbers import count, counted, duration, size
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd_schemas import OTHER_TENANTS, Priority, TenantLimits, TenantRecord, TenantUsage
+
+#: Days that are shown of one tenant.
+_SHOWN_DAYS = 14
+
+_USED = ("items", "trainings", "tokens", "busy_s")
+
+
+def print_tenants(screen: Screen, records: Sequence[TenantRecord]) -> None:
+    """Print a table of tenants, or that there are none."""
+    if not records:
+        screen.say("No tenants.")
+        return
+    rows = [
+        (
+            record.tenant,
+            record.open_jobs,
+            record.waiting_items,
+            size(record.waiting_bytes),
+            size(record.kept_bytes),
+            f"{record.limits.weight or 1:g}",
+            _own(record.own),
+        )
+        for record in records
+    ]
+    columns = ("tenant", "open jobs", "items", "input", "keeps", "weight", "limits of its own")
+    print_table(screen, columns, rows)
+    for record in records:
+        _say_damaged(screen, record)
+
+
+def print_tenant(
+    screen: Screen, record: TenantRecord, usage: Sequence[TenantUsage] | None = None
+) -> None:
+    """Print one tenant in full, with what it has used where that is given."""
+    limits, own = record.limits, record.own
+    print_facts(
+        screen,
+        {
+            "tenant": record.tenant,
+            "open jobs": _of(record.open_jobs, limits.jobs, own.jobs),
+            "items waiting": _of(record.waiting_items, limits.items, own.items),
+            "input waiting": _of(record.waiting_bytes, limits.bytes, own.bytes, "bytes"),
+            "results kept": _of(record.kept_bytes, limits.kept_bytes, own.kept_bytes, "bytes"),
+            "results_ttl_s": _most(limits.results_ttl_s, own.results_ttl_s),
+            "weight": f"{limits.weight or 1:g}{_whose(own.weight)}",
+            "priorities": f"{_names(limits.priorities)}{_whose(own.priorities)}",
+        },
+    )
+    _say_damaged(screen, record)
+    if usage is not None:
+        screen.say()
+        print_usage(screen, usage[-_SHOWN_DAYS:])
+        if len(usage) > _SHOWN_DAYS:
+            screen.say(f"All days: seqd tenants usage --tenant {record.tenant}", "dim")
+
+
+def print_usage(screen: Screen, usage: Sequence[TenantUsage]) -> None:
+    """Print a table of days and tenants, and the sums of each tenant where there are several."""
+    if not usage:
+        screen.say("Nothing was used on these days.")
+        return
+    columns = ("day", "tenant", "items", "trainings", "tokens", "busy")
+    rows = [
+        (row.day, row.tenant, row.items, row.trainings, row.tokens, duration(row.busy_s))
+        for row in usage
+    ]
+    print_table(screen, columns, rows)
+    days = {row.day for row in usage}
+    if len(days) > 1:
+        screen.say()
+        _print_sums(screen, usage, len(days))
+    if any(row.tenant == OTHER_TENANTS for row in usage):
+        screen.say(f"{OTHER_TENANTS} stands for the tenants beyond the first 10,000 of a day.")
+
+
+def usage_as_csv(usage: Sequence[TenantUsage]) -> str:
+    """Return a line a day and tenant, behind one of names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("day", "tenant", *_USED))
+    for row in usage:
+        writer.writerow((row.day, row.tenant, *(getattr(row, name) for name in _USED)))
+    return text.getvalue()
+
+
+def _print_sums(screen: Screen, usage: Sequence[TenantUsage], days: int) -> None:
+    sums = {name: Counter[str]() for name in _USED}
+    for row in usage:
+        for name in _USED:
+            sums[name][row.tenant] += getattr(row, name)
+    rows = [
+        (
+            tenant,
+            sums["items"][tenant],
+            sums["trainings"][tenant],
+            sums["tokens"][tenant],
+            duration(sums["busy_s"][tenant]),
+        )
+        for tenant in sorted({row.tenant for row in usage})
+    ]
+    columns = ("tenant", "items", "trainings", "tokens", "busy")
+    print_table(screen, columns, rows, title=f"In all, of {counted(days, 'day')}")
+
+
+def _say_damaged(screen: Screen, record: TenantRecord) -> None:
+    for sentence in record.damaged:
+        screen.say(f"Tenant {record.tenant}, damaged in Redis and not heeded: {sentence}", "yellow")
+
+
+def _own(own: TenantLimits) -> str:
+    given = own.model_dump(exclude_none=True, exclude={"weight"}, mode="json")
+    parts = [
+        f"{name}={','.join(value) if isinstance(value, list) else value}"
+        for name, value in given.items()
+    ]
+    return " ".join(parts) or "none"
+
+
+def _of(used: int, allowed: int | None, own: int | None, unit: str = "") -> str:
+    of = "" if allowed is None else f" of {count(allowed)}"
+    return f"{count(used)}{of}{' ' + unit if unit else ''}{_whose(own)}"
+
+
+def _most(allowed: int | None, own: int | None) -> str:
+    return "" if allowed is None else f"at most {count(allowed)}{_whose(own)}"
+
+
+def _names(priorities: Sequence[Priority] | None) -> str:
+    return ", ".join(priority.value for priority in priorities or Priority)
+
+
+def _whose(own: object) -> str:
+    return "" if own is None else " (its own)"

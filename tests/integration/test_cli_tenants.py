@@ -1,0 +1,127 @@
+"""`seqd tenants` as an operator uses it, beside a worker that computes."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from cli_builders import Ended, here
+from readme_blocks import ROOT
+from seqd.client import Client
+from seqd.errors import NotAllowed
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def busy_cluster(empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A worker, whose server and keys the commands of this process use."""
+    settings = empty_cluster.settings
+    assert settings.redis_url is not None
+    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+    empty_cluster.start_ready()
+    yield empty_cluster
+
+
+def classify(client: Client, tenant: str, texts: int) -> None:
+    job = client.classify(["good"] * texts, model="echo", tenant=tenant)
+    assert job.wait(timeout_s=60).counts.succeeded == texts
+
+
+def rows_of(ended: Ended) -> dict[str, dict[str, str]]:
+    rows = csv.DictReader(io.StringIO(ended.out))
+    return {row["tenant"]: row for row in rows}
+
+
+def test_an_operator_sets_limits_and_splits_a_bill(
+    busy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = busy_cluster.client()
+    assert here(capsys, "tenants", "list").out == "No tenants.\n"
+
+    told = here(capsys, "tenants", "set", "alice", "--weight", "3", "--priorities", "normal,bulk")
+    assert told.status == 0
+    assert "weight         3 (its own)" in told.out
+    with pytest.raises(NotAllowed, match="may not use the priority interactive; allowed: normal, "):
+        client.classify(["good"], model="echo", tenant="alice", priority="interactive")
+    classify(client, "alice", 300)
+    classify(client, "bob", 100)
+    training = client.train([{"text": "a", "label": "pos"}], model="echo", tenant="bob")
+    assert training.wait(timeout_s=60).training is not None
+
+    bill = rows_of(here(capsys, "tenants", "usage", "--csv"))
+    assert {name: row["items"] for name, row in bill.items()} == {"alice": "300", "bob": "100"}
+    assert (bill["alice"]["trainings"], bill["bob"]["trainings"]) == ("0", "1")
+    assert int(bill["alice"]["tokens"]) == 3 * int(bill["bob"]["tokens"]) > 0
+    assert float(bill["bob"]["busy_s"]) > 0
+    shown = json.loads(here(capsys, "tenants", "show", "alice", "--json").out)
+    assert shown["tenant"]["own"]["weight"] == 3
+    assert shown["usage"][0]["items"] == 300
+    listed = here(capsys, "tenants", "list").out
+    assert "priorities=normal,bulk" in listed
+    alone = json.loads(here(capsys, "tenants", "usage", "--tenant", "bob", "--json").out)
+    assert [row["tenant"] for row in alone] == ["bob"]
+
+    assert here(capsys, "tenants", "set", "alice", "--unset", "all").status == 0
+    assert json.loads(here(capsys, "tenants", "show", "alice", "--json").out)["tenant"]["own"] == (
+        dict.fromkeys(shown["tenant"]["own"])
+    )
+
+
+def test_every_command_of_the_guide_is_one(
+    busy_cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## Tenants\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^seqd (tenants [^#\n]*)", section, re.MULTILINE)
+    assert len(lines) == 7
+
+    statuses = {line: here(capsys, *line.split()).status for line in lines}
+
+    assert set(statuses.values()) == {0}, statuses
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("show", "nobody"), "error[unknown_tenant]: No tenant 'nobody' has limits, jobs or "),
+        (("show", "no body"), "error[invalid_request]: The tenant is 'no body'; allowed: 1 to 64"),
+        (("set", "alice"), "error[invalid_request]: There is nothing to set. Name a limit: "),
+        (("set", "alice", "--weight", "0"), "error[invalid_request]: limit 'weight' is '0': "),
+        (("set", "alice", "--jobs", "many"), "error[invalid_request]: limit 'jobs' is 'many': "),
+        (
+            ("set", "alice", "--priorities", "urgent"),
+            "error[invalid_request]: limit 'priorities.0' is 'urgent': Input should be ",
+        ),
+        (("set", "alice", "--unset", "job"), "error[invalid_request]: 'job' is no limit of a"),
+        (("usage", "--from", "soon"), "error[invalid_request]: --from is 'soon'; allowed: a day "),
+        (
+            ("usage", "--from", "2026-02-01", "--to", "2026-01-01"),
+            "error[invalid_request]: --from is 2026-02-01, which is after --to, 2026-01-01",
+        ),
+        (("usage", "--json", "--csv"), "error[invalid_request]: --json and --csv are both given"),
+        (("usage", "--tenant", "a b"), "error[invalid_request]: The tenant is 'a b'; allowed: "),
+    ],
+)
+def test_a_mistake_exits_with_2_and_says_what_is_allowed(
+    empty_cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    settings = empty_cluster.settings
+    assert settings.redis_url is not None
+    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+
+    ended = here(capsys, "tenants", *arguments)
+
+    assert ended.status == 2
+    assert ended.err.startswith(message)

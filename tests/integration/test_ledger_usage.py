@@ -1,0 +1,240 @@
+"""What tenants have used is counted once for each unit, by day, whoever computed it how often."""
+
+import logging
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from builders import (
+    a_chunk,
+    a_classify_job,
+    a_sweep_job,
+    a_train_job,
+    a_training_result,
+    some_results,
+)
+from ledger_fixtures import Environment
+from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.ledger.work import CommitOutcome, Finished, Use
+from seqd_schemas import TenantUsage
+
+pytestmark = pytest.mark.processes
+
+DAY_MS = 86_400_000
+
+
+def today(environment: Environment) -> date:
+    return datetime.fromtimestamp(environment.ledger.fleet.now_ms() / 1000, UTC).date()
+
+
+def used(environment: Environment, **fields: object) -> TenantUsage:
+    return TenantUsage.model_validate({"day": today(environment).isoformat()} | fields)
+
+
+def write_day(environment: Environment, days_ago: int, **fields: str) -> str:
+    """Write what was used on a day; `alice_items` is the field of that tenant's items."""
+    number = environment.ledger.fleet.now_ms() // DAY_MS - days_ago
+    key = environment.keys.usage(number)
+    rows = {name.replace("_", " ", 1): value for name, value in fields.items()}
+    if rows:
+        environment.redis.hset(key, mapping=rows)
+    return key
+
+
+def test_a_unit_counts_with_its_items_tokens_and_time(environment: Environment) -> None:
+    environment.submit_units(2, a_classify_job(tenant="alice"))
+    environment.submit_units(1, a_classify_job(tenant="bob"))
+    work = environment.ledger.work
+    for _ in range(3):
+        unit = environment.claim_unit()
+        work.commit(unit, some_results(first=2 * int(unit.name)), use=Use(30, 1_500))
+
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="alice", items=4, tokens=60, busy_s=3.0),
+        used(environment, tenant="bob", items=2, tokens=30, busy_s=1.5),
+    ]
+
+
+def test_units_that_are_committed_together_count_for_their_tenants(
+    environment: Environment,
+) -> None:
+    for tenant in ("alice", "bob", "alice"):
+        job = a_classify_job(tenant=tenant)
+        environment.submit(job, chunk=a_chunk(1), sealed=True, unit_items=8)
+    claim = environment.claim()
+    assert claim is not None
+
+    outcomes = environment.ledger.work.commit_batch(
+        Finished(unit, some_results(1), use=Use(tokens=5, busy_ms=10)) for unit in claim.units
+    )
+
+    assert outcomes == [CommitOutcome.COMPLETED] * 3
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="alice", items=2, tokens=10, busy_s=0.02),
+        used(environment, tenant="bob", items=1, tokens=5, busy_s=0.01),
+    ]
+
+
+def test_a_unit_that_two_workers_computed_counts_once_as_the_first_has_committed_it(
+    environment: Environment,
+) -> None:
+    environment.submit_units(2)
+    slow = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+    quick = environment.claim_unit("worker-b")
+    assert (quick.job_id, quick.name) == (slow.job_id, slow.name)
+    commit = environment.ledger.work.commit
+
+    assert commit(quick, some_results(), use=Use(7, 1_000)) == "committed"
+    assert commit(slow, some_results(), use=Use(8, 9_000)) == "duplicate"
+    assert commit(quick, some_results(), use=Use(7, 1_000)) == "duplicate"
+
+    (found,) = environment.ledger.tenants.usage()
+    assert (found.items, found.tokens, found.busy_s) == (2, 7, 1.0)
+
+
+def test_what_does_not_count_as_a_result_counts_for_no_tenant(environment: Environment) -> None:
+    cancelled = environment.submit_units(1)
+    unit = environment.claim_unit()
+    environment.ledger.control.cancel(cancelled)
+    assert environment.ledger.work.commit(unit, some_results(), use=Use(7, 1)) == "ended"
+
+    environment.submit(a_train_job(), version=None, unit_items=1)
+    first = environment.claim_unit("worker-a")
+    environment.ledger.work.release_worker("worker-a", crashed=False)
+    environment.claim_unit("worker-b")
+    outcome = environment.ledger.work.commit_training(first, a_training_result(), Use(0, 9))
+
+    assert outcome is CommitOutcome.FENCED
+    assert environment.ledger.tenants.usage() == []
+
+
+def test_items_with_errors_count_as_well(environment: Environment) -> None:
+    environment.submit_units(1)
+
+    environment.commit(environment.claim_unit(), errored=1)
+
+    assert [usage.items for usage in environment.ledger.tenants.usage()] == [2]
+
+
+def test_the_parts_of_a_split_unit_count_once_together(environment: Environment) -> None:
+    environment.submit(chunk=a_chunk(4), sealed=True)
+    unit = environment.claim_unit()
+    parts = split_chunk(unpack_items(unit.blob))
+    assert parts is not None
+    environment.ledger.work.split(unit, parts)
+    for _ in range(2):
+        part = environment.claim_unit()
+        first = unpack_items(part.blob).first_index
+        results = some_results(2, first=first)
+        environment.ledger.work.commit(part, results, use=Use(tokens=3, busy_ms=500))
+
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="default", items=4, tokens=6, busy_s=1.0)
+    ]
+
+
+def test_trainings_and_those_of_sweeps_count_as_trainings(environment: Environment) -> None:
+    environment.submit(a_train_job(tenant="alice"), version=None, unit_items=1)
+    work = environment.ledger.work
+    work.commit_training(environment.claim_unit(), a_training_result(), Use(busy_ms=60_000))
+    sweep = a_sweep_job(tenant="alice")
+    environment.submit(sweep, chunk=a_chunk(1), sealed=True, version=None, unit_items=1)
+    work.commit(environment.claim_unit(), some_results(1), use=Use(busy_ms=30_000))
+
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="alice", trainings=2, busy_s=90.0)
+    ]
+
+
+def test_a_day_is_kept_for_as_many_days_as_the_setting_says(environment: Environment) -> None:
+    short = environment.with_settings(usage_days=2)
+    short.submit_units(1)
+    short.commit(short.claim_unit())
+
+    key = environment.keys.usage(environment.ledger.fleet.now_ms() // DAY_MS)
+    left_s = environment.redis.ttl(key)
+
+    assert 2 * 86_400 < left_s <= 3 * 86_400
+
+
+def test_nothing_is_counted_for_no_days(environment: Environment) -> None:
+    off = environment.with_settings(usage_days=0)
+    off.submit_units(1)
+    off.commit(off.claim_unit())
+
+    assert environment.ledger.tenants.usage() == []
+
+
+def test_the_days_that_are_asked_for_come_in_order(environment: Environment) -> None:
+    for days_ago in (1, 40, 3):
+        write_day(environment, days_ago, alice_items=str(days_ago), bob_items="1")
+    now = today(environment)
+    usage = environment.ledger.tenants.usage
+
+    assert [row.items for row in usage(tenant="alice")] == [40, 3, 1]
+    since = now - timedelta(days=3)
+    assert [row.items for row in usage(since=since, tenant="alice")] == [3, 1]
+    until = now - timedelta(days=2)
+    assert [row.items for row in usage(until=until, tenant="alice")] == [40, 3]
+    assert [(row.tenant, row.items) for row in usage(since=since, until=until)] == [
+        ("alice", 3),
+        ("bob", 1),
+    ]
+    assert usage(since=now + timedelta(days=1)) == []
+
+
+def test_the_tenants_of_a_day_are_bounded_and_the_others_counted_together(
+    environment: Environment,
+) -> None:
+    key = write_day(environment, 0)
+    for what in ("items", "trainings", "tokens", "busy_ms"):
+        environment.redis.hset(key, mapping={f"t{number} {what}": 1 for number in range(10_000)})
+
+    for tenant in ("late", "later", "t5"):
+        environment.submit_units(1, a_classify_job(tenant=tenant))
+        environment.ledger.work.commit(environment.claim_unit(), some_results(), use=Use(3, 4))
+
+    found = {usage.tenant: usage for usage in environment.ledger.tenants.usage()}
+    assert len(found) == 10_001
+    assert (found["*"].items, found["*"].tokens, found["*"].busy_s) == (4, 6, 0.008)
+    assert (found["t5"].items, found["t5"].tokens) == (3, 4)
+
+
+def test_what_was_written_by_hand_is_named_and_left_out(
+    environment: Environment, caplog: pytest.LogCaptureFixture
+) -> None:
+    environment.submit_units(1, a_classify_job(tenant="alice"))
+    write_day(
+        environment, 0, alice_tokens="many", bob_items="-3", carol_coffee="1", dave_items="9" * 40
+    )
+
+    with caplog.at_level(logging.WARNING):
+        assert environment.commit(environment.claim_unit()) == "completed"
+        found = environment.ledger.tenants.usage()
+
+    assert found == [used(environment, tenant="alice", items=2)]
+    for field in ("'alice tokens' is 'many'", "'bob items' is '-3'", "'carol coffee' is '1'"):
+        assert f"{field}, which seqd has not written." in caplog.text
+
+
+def test_what_the_units_of_a_job_took_is_counted_at_its_end_at_the_latest(
+    environment: Environment,
+) -> None:
+    """Between two progress events it stands in the job, whose end may come by any script."""
+    ended = {
+        "cancelled": environment.ledger.control.cancel,
+        "completed": lambda job_id: environment.commit(environment.claim_unit()),
+    }
+    for tenant, end in ended.items():
+        job_id = environment.submit_units(6, a_classify_job(tenant=tenant))
+        for _ in range(5):
+            unit = environment.claim_unit()
+            results = some_results(first=2 * int(unit.name))
+            environment.ledger.work.commit(unit, results, use=Use(tokens=10, busy_ms=1_000))
+        end(job_id)
+
+    assert environment.ledger.tenants.usage() == [
+        used(environment, tenant="cancelled", items=10, tokens=50, busy_s=5.0),
+        used(environment, tenant="completed", items=12, tokens=50, busy_s=5.0),
+    ]
