@@ -159,8 +159,9 @@ $(BIN)/python:
 	       "Name another one: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# Without TensorFlow, which the demo does not need and which is two gigabytes.
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded]'
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp

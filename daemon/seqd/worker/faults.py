@@ -9,7 +9,14 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 
-from seqd.errors import ArtifactDamaged, StoreUnwritable, UnknownModel, UserError, WorkerUnfit
+from seqd.errors import (
+    ArtifactDamaged,
+    LibraryMissing,
+    StoreUnwritable,
+    UnknownModel,
+    UserError,
+    WorkerUnfit,
+)
 from seqd.models.disk import DISK_ERRNOS
 from seqd.models.plugin_calls import PluginCall
 from seqd_schemas import UnfitCode
@@ -216,7 +223,7 @@ def _says_no_device(error: BaseException) -> bool:
 def _by_type(error: BaseException) -> UnfitCode | None:
     if isinstance(error, StoreUnwritable):
         return UnfitCode.UNWRITABLE
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError | LibraryMissing):
         return UnfitCode.NO_LIBRARY
     if isinstance(error, OSError):
         return UnfitCode.UNWRITABLE if error.errno in DISK_ERRNOS else UnfitCode.UNREADABLE
