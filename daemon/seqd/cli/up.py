@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli.exits import BAD_CONFIG, print_error
-from seqd.cli.options import read_settings, warn_of_unknown_variables
+from seqd.cli.options import (
+    read_settings,
+    warn_of_the_container,
+    warn_of_unknown_variables,
+)
 from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ def up(
     Jobs that had not ended go on at the next start.
     """
     warn_of_unknown_variables()
+    warn_of_the_container()
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
     settings = read_settings(slots=slots, redis_port=redis_port, data_dir=folder)
@@ -59,7 +64,10 @@ def worker(
         str, typer.Option("--name", help="Its name, new at each start; made where it is missing.")
     ] = "",
     alive: Annotated[
-        bool, typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here.")
+        bool,
+        typer.Option(
+            "--alive", help="Run none: exit 0 if that of --name lives here, or one of this host."
+        ),
     ] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
@@ -67,6 +75,7 @@ def worker(
         _probe(name)
         return
     warn_of_unknown_variables()
+    warn_of_the_container()
     try:
         status = _run_worker(slot, name)
     except UserError as error:
@@ -118,11 +127,11 @@ def _greet(
 
 
 def _probe(name: str) -> None:
-    from seqd.worker.liveness import liveness_of
+    from seqd.worker.liveness import liveness_of, liveness_of_host
 
-    if not name:
-        raise typer.BadParameter("--alive needs the --name that the worker was started with.")
-    is_alive, reason = liveness_of(read_settings(), name)
+    settings = read_settings()
+    name = name or settings.worker
+    is_alive, reason = liveness_of(settings, name) if name else liveness_of_host(settings)
     typer.echo(reason, err=not is_alive)
     raise typer.Exit(0 if is_alive else 1)
 

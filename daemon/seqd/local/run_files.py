@@ -33,6 +33,11 @@ class RunFolder:
         """Return the path of a file of a worker."""
         return self.path / f"{worker.replace('/', '_')}.{kind}"
 
+    def workers(self) -> list[str]:
+        """Return the workers that have a heartbeat here, of all hosts that share the folder."""
+        ending = f".{HEARTBEAT}"
+        return sorted(path.name.removesuffix(ending) for path in self.path.glob(f"*{ending}"))
+
     def remove_files_of(self, worker: str) -> None:
         """Remove all files of a worker that has ended and whose name is not used again."""
         for kind in (HEARTBEAT, DRAINING, DEVICE_FAULT, TRACE):
