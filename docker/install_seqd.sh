@@ -4,8 +4,10 @@
 set -eu
 target=$1 version=$2
 
-pip="/tools/bin/pip --python /opt/seqd/bin/python"
-$pip install --no-deps --no-index --root /added /wheels/seqd-*.whl
+pip() {
+    /tools/bin/pip --python /opt/seqd/bin/python "$@"
+}
+pip install --quiet --no-warn-script-location --no-deps --no-index --root /added /wheels/seqd-*.whl
 # Beside its libraries, for the check and the list.
 cp -a /added/. /
 
@@ -14,9 +16,9 @@ if [ "$built" != "$version" ]; then
     echo "VERSION is $version, and the sources are seqd $built: leave VERSION away, or mend it" >&2
     exit 1
 fi
-$pip check
+pip check
 
-/tools/bin/pip install 'cyclonedx-bom>=7,<8'
+/tools/bin/pip install --quiet 'cyclonedx-bom>=7,<8'
 mkdir -p /added/usr/share/sbom /added/usr/share/seqd
 /tools/bin/cyclonedx-py environment --pyproject /src/pyproject.toml --mc-type application \
     --output-reproducible --output-format JSON --output-file /added/usr/share/sbom/seqd.cdx.json \
