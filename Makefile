@@ -13,6 +13,8 @@ HOSTILE_CASES ?= 500
 MINUTES ?= 30
 PLACES ?= 200
 MUTATE ?=
+BUILDER ?= docker
+BASE_IMAGE ?=
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 # The Pythons that seqd supports; `make test-all` runs the smoke tests on each that is installed.
@@ -28,7 +30,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture clean
+.PHONY: help setup demo test test-all test-long smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas release-records picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -38,7 +40,7 @@ help:
 	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
-	@echo "make check     format, lint, types, import rules"
+	@echo "make check     format, lint, types, import rules, Dockerfile and shell scripts"
 	@echo "make chaos     pull plugs while 1,000,000 items are worked on, then while DATA's reviews"
 	@echo "               are; about 5 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
 	@echo "make chaos-light chaos-reviews     one of the two"
@@ -61,6 +63,8 @@ help:
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
+	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
+	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/README.md"
 	@echo "make clean     remove .venv and all caches"
 
 setup: $(VENV)/dev.stamp
@@ -102,6 +106,8 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check schemas daemon plugins tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck .ci/run docker/*.sh
 
 chaos: chaos-light
 	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews SEEDS="$(SEEDS)"; else \
@@ -148,6 +154,11 @@ release-records: $(VENV)/dev.stamp
 
 picture: $(VENV)/dev.stamp
 	$(BIN)/python tests/picture.py daemon/terminal.svg
+
+images:
+	$(BUILDER) build --file docker/Dockerfile --target cpu --tag seqd:cpu \
+	  --build-arg REVISION=$(shell git rev-parse HEAD) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE),) .
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -28,7 +28,7 @@ STATED_BYTES = 560_000_000
 #: As an operator closes it: of the file system only the volume and /tmp can be written to.
 CLOSED = ("--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp", "--cap-drop=ALL")
 REVIEWS = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
-LABELS = ("pos", "neg")
+LABELS = ("positive", "negative")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_it_runs_as_a_user_and_says_what_it_is(storage: Storage, cpu: str):
         "org.opencontainers.image.version": seqd.__version__,
     }
     # By the exec form: no shell takes part.
-    assert known["HealthCheck"]["Test"][:2] == ["CMD", "seqd"]
+    assert known["Healthcheck"]["Test"][:2] == ["CMD", "seqd"]
     assert known["Size"] < STATED_BYTES
 
 
@@ -128,7 +128,7 @@ def test_a_closed_container_classifies_a_mounted_file(
     options = [*CLOSED, *_settings(redis_server, "seqd-image"), f"--volume={folder}:/data:ro"]
 
     with storage.running("closed", cpu, "up", "--slots", "cpu:0", options=options) as log:
-        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 90)
+        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 400)
         command = ("classify", "/data/reviews.jsonl", "--out", "/tmp/results.jsonl")
         storage.podman("exec", "closed", "seqd", *command)
         results = storage.podman("exec", "closed", "cat", "/tmp/results.jsonl").out
@@ -164,11 +164,11 @@ def test_as_root_and_with_a_root_that_can_be_written_to_it_works_and_says_so(
     options = ["--user=0:0", *_settings(redis_server, "seqd-image-root")]
 
     with storage.running("open", cpu, "up", "--slots", "cpu:0", options=options) as log:
-        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 90)
+        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 400)
         text = "A wonderful film."
         said = storage.podman("exec", "open", "seqd", "classify", "--text", text, "--json").out
 
-    assert '"pos"' in said
+    assert '"positive"' in said
     warnings = [line for line in log.read_text().splitlines() if line.startswith("warning: ")]
     assert [line[:40] for line in warnings] == [
         "warning: this container runs as root. It",

@@ -98,7 +98,7 @@ def environment(
             command, env=variables, cwd=data, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        wait_until(lambda: "Ready after" in log.read_text(), "workers that are ready", 90)
+        wait_until(lambda: "Ready after" in log.read_text(), "workers that are ready", 300)
         yield variables
     finally:
         up.terminate()
@@ -154,7 +154,10 @@ def test_a_daemon_from_it_classifies_and_generates_with_the_starters(
     ]
 
     assert classified.status == 0, classified.err
-    assert [label for label in ("pos", "neg") if label in classified.out] == ["pos", "neg"]
+    assert [label for label in ("positive", "negative") if label in classified.out] == [
+        "positive",
+        "negative",
+    ]
     assert [one.status for one in written] == [0, 0, 0], written
 
 
