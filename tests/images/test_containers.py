@@ -26,7 +26,7 @@ REVISION = "0123456789abcdef"
 STATED_BYTES = 560_000_000
 
 #: As an operator closes it: of the file system only the volume and /tmp can be written to.
-CLOSED = ("--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp", "--cap-drop=ALL")
+CLOSED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 REVIEWS = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
 LABELS = ("positive", "negative")
 
@@ -144,6 +144,22 @@ def test_a_closed_container_classifies_a_mounted_file(
     assert health.status == 0, health
     assert took_s < 30, "it was killed"
     assert "warning" not in log.read_text()
+
+
+def test_without_shared_memory_a_worker_says_what_to_mount(
+    storage: Storage, cpu: str, redis_server: Server
+):
+    options = [*CLOSED, "--read-only-tmpfs=false", *_settings(redis_server, "seqd-image-shm")]
+
+    with storage.running("bare", cpu, "worker", "--slot", "cpu:0", options=options) as log:
+        ended = storage.podman("wait", "bare").out
+
+    assert ended.split() == ["78"]
+    assert log.read_text().splitlines()[-1] == (
+        "error[invalid_settings]: No semaphore can be made here (Read-only file system): a "
+        "worker's processes share some in /dev/shm. Mount a tmpfs there; Podman does unless told "
+        "--read-only-tmpfs=false"
+    )
 
 
 def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_server: Server):

@@ -5,6 +5,7 @@
 """
 
 import logging
+import multiprocessing
 import os
 import signal
 from functools import partial
@@ -72,6 +73,17 @@ def _run(settings: Settings, slot: Slot, name: str) -> int:
         node.drain()
 
 
+def _check_semaphores() -> None:
+    """Raise InvalidSettings where no semaphore can be made, which a parent and its child share."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise InvalidSettings(
+            f"No semaphore can be made here ({error.strerror}): a worker's processes share some in "
+            "/dev/shm. Mount a tmpfs there; Podman does unless told --read-only-tmpfs=false"
+        ) from error
+
+
 class Node:
     """The parent of one worker."""
 
@@ -126,6 +138,7 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
+        _check_semaphores()
         check_server(
             self._ledger.redis,
             allow_eviction=self._settings.allow_eviction,
