@@ -73,17 +73,6 @@ def _run(settings: Settings, slot: Slot, name: str) -> int:
         node.drain()
 
 
-def _check_semaphores() -> None:
-    """Raise InvalidSettings where no semaphore can be made, which a parent and its child share."""
-    try:
-        multiprocessing.get_context("spawn").Lock()
-    except OSError as error:
-        raise InvalidSettings(
-            f"No semaphore can be made here ({error.strerror}): a worker's processes share some in "
-            "/dev/shm. Mount a tmpfs there; Podman does unless told --read-only-tmpfs=false"
-        ) from error
-
-
 class Node:
     """The parent of one worker."""
 
@@ -262,3 +251,14 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
     )
     if settings.input_roots is not None:
         os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))
+
+
+def _check_semaphores() -> None:
+    """Raise InvalidSettings where no semaphore can be made, which a parent and its child share."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise InvalidSettings(
+            f"No semaphore can be made here ({error.strerror}): a worker's processes share some "
+            "in /dev/shm. Mount a tmpfs there; Podman does unless told --read-only-tmpfs=false"
+        ) from error
