@@ -88,6 +88,11 @@ class Storage:
         options = ["run", "--rm", "--network=host", *_limits(), "--read-only"]
         return self.podman(*options, "--entrypoint", "sh", image, "-c", script, check=False)
 
+    def run(self, image: str, *command: str, options: Sequence[str]) -> Ended:
+        """Run a container to its end."""
+        arguments = ["run", "--rm", "--network=host", *_limits(), *options, image, *command]
+        return self.podman(*arguments, check=False)
+
     @contextmanager
     def running(
         self, name: str, image: str, *command: str, options: Sequence[str]
@@ -97,7 +102,7 @@ class Storage:
         arguments = ["run", "--name", name, "--network=host", *_limits(), *options, image, *command]
         with log.open("w") as output:
             running = subprocess.Popen(
-                self._podman(*arguments), stdout=output, stderr=subprocess.STDOUT
+                self._podman(*arguments), env=_quiet(), stdout=output, stderr=subprocess.STDOUT
             )
         try:
             yield log
@@ -148,15 +153,18 @@ def _limits() -> list[str]:
     return [f"--ulimit={name}={soft}:{hard}" for name, (soft, hard) in limits.items()]
 
 
+def _quiet() -> dict[str, str]:
+    return os.environ | {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
+
+
 def _has_overlay() -> bool:
     return "overlay" in Path("/proc/filesystems").read_text()
 
 
 def _run(command: Sequence[str], *, check: bool = True, timeout_s: float = 300) -> Ended:
-    quiet = os.environ | {"PODMAN_IGNORE_CGROUPSV1_WARNING": "1"}
     done = subprocess.run(
         command,
-        env=quiet,
+        env=_quiet(),
         capture_output=True,
         text=True,
         timeout=timeout_s,
