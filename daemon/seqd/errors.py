@@ -41,6 +41,7 @@
     │   └── NameTaken                another plugin has the name of its model, or its own
     ├── ArtifactDamaged              exit 2: a stored model is not what its manifest says
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
+    ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
     ├── DeviceUnavailable            exit 69: a slot's device is busy or sick; that may pass
     │   └── DeviceLost               exit 71: a slot's device fell off the bus
@@ -359,6 +360,12 @@ class StoreUnwritable(SeqdError):
 
     code = "store_unwritable"
     retryable = True
+
+
+class LibraryMissing(SeqdError):
+    """A library that this needs is not installed here, such as Keras."""
+
+    code = "no_library"
 
 
 class NoFitWorker(SeqdError):

@@ -17,6 +17,7 @@ import numpy as np
 
 from seqd_char_lstm.artifact import Version
 from seqd_char_lstm.chains import Characters, Doubles, Engine, Ids, Network, NetworkChains, Places
+from seqd_modelkit.keras_import import importing_keras
 from seqd_modelkit.ngrams import NgramModel
 from seqd_modelkit.ngrams.model import MAX_TABLE_CELLS
 from seqd_modelkit.numba_probe import can_compile
@@ -26,7 +27,10 @@ from seqd_modelkit.sampling import RECENT, SamplingRules, draw, log_probabilitie
 def engine_for(version: Version) -> Engine:
     """Choose the engine of a version: compiled where Numba can be imported, else Keras."""
     if not can_compile():
-        from seqd_char_lstm.network import KerasNetwork
+        with importing_keras(
+            "char_lstm is served by Keras where there is no Numba", advice="Install seqd[serve]"
+        ):
+            from seqd_char_lstm.network import KerasNetwork
 
         return SteppedEngine(version, KerasNetwork(version.weights, version.config.window))
     from seqd_char_lstm.compiled_chains import CompiledEngine

@@ -22,6 +22,7 @@ from seqd.hookspecs import Device, check_arrays
 from seqd_char_lstm.artifact import Floats, Weights, as_weights
 from seqd_char_lstm.parameters import TrainParameters
 from seqd_char_lstm.weights import first_weights
+from seqd_modelkit.keras_import import importing_keras
 from seqd_modelkit.numba_probe import can_compile
 from seqd_modelkit.optimizers import AdamW, ExponentialMovingAverage, clip_scale, warmup_cosine
 
@@ -71,7 +72,11 @@ def learner_for(ids: int, parameters: TrainParameters, device: Device) -> Stream
     """
     if device.kind != "gpu" and can_compile():
         return CompiledLearner(ids, parameters, device.threads)
-    from seqd_char_lstm.network import KerasLearner
+    with importing_keras(
+        "char_lstm learns with Keras on a GPU, and where there is no Numba",
+        advice="Install seqd[serve] for a CPU, seqd[gpu] for a GPU",
+    ):
+        from seqd_char_lstm.network import KerasLearner
 
     return KerasLearner(ids, parameters)
 

@@ -26,6 +26,7 @@ from seqd_char_lstm.engine import engine_for
 from seqd_char_lstm.evaluation import ValidationText
 from seqd_char_lstm.learner import learner_for, learning_rate
 from seqd_char_lstm.parameters import TrainParameters
+from seqd_modelkit.keras_import import importing_keras
 from seqd_modelkit.ngrams import NgramModel, Smoothing, count, fit
 from seqd_modelkit.sampling import SamplingRules
 from seqd_modelkit.training import Sample, StepMetrics, TrainingLoop, TrainingResult, TrainingTask
@@ -174,7 +175,12 @@ class WindowTask(TextTask):
                 f"{parameters.window + 1}. Give a longer text or a smaller window."
             )
         super().__init__(parameters, context, corpus)
-        from seqd_char_lstm.network import WindowNetwork, libraries
+        with importing_keras(
+            "char_lstm learns from windows with Keras, on any device",
+            advice="Install seqd[cpu] for this worker, or train in mode 'stream', as the presets "
+            "fast and best do",
+        ):
+            from seqd_char_lstm.network import WindowNetwork, libraries
 
         self._windows = Windows(corpus.ids, parameters.window, parameters.step)
         self._libraries = libraries

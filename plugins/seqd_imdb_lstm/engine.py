@@ -22,6 +22,7 @@ from seqd.hookspecs import Device
 from seqd_imdb_lstm.artifact import Floats, Probabilities, Version, Weights
 from seqd_imdb_lstm.ngrams import NgramTable
 from seqd_imdb_lstm.vocabulary import PAD_ID, START_ID, Ids, clip_to_vocabulary
+from seqd_modelkit.keras_import import importing_keras
 from seqd_modelkit.numba_probe import can_compile
 
 if TYPE_CHECKING:
@@ -75,7 +76,11 @@ def lstm_engine_for(version: Version, device: Device) -> Engine:
     """Choose the engine of the LSTM alone."""
     if device.kind != "gpu" and can_compile():
         return CompiledEngine(version)
-    from seqd_imdb_lstm.network import KerasEngine
+    with importing_keras(
+        "imdb_lstm is served by Keras on a GPU, and where there is no Numba",
+        advice="Install seqd[serve] for a CPU, seqd[gpu] for a GPU",
+    ):
+        from seqd_imdb_lstm.network import KerasEngine
 
     return KerasEngine(version)
 

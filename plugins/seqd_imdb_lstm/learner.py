@@ -25,6 +25,7 @@ from seqd_imdb_lstm.batches import Batch
 from seqd_imdb_lstm.parameters import TrainParameters
 from seqd_imdb_lstm.vocabulary import PAD_ID
 from seqd_modelkit.initializers import glorot_uniform, lstm_bias, orthogonal
+from seqd_modelkit.keras_import import importing_keras
 from seqd_modelkit.numba_probe import can_compile
 from seqd_modelkit.optimizers import AdamW, clip_scale
 
@@ -66,7 +67,11 @@ def learner_for(config: VersionConfig, parameters: TrainParameters, device: Devi
     first = first_weights(config, parameters.seed)
     if device.kind != "gpu" and can_compile():
         return CompiledLearner(config, parameters, first, device.threads)
-    from seqd_imdb_lstm.network import KerasLearner
+    with importing_keras(
+        "imdb_lstm learns with Keras on a GPU, and where there is no Numba",
+        advice="Install seqd[serve] for a CPU, seqd[gpu] for a GPU",
+    ):
+        from seqd_imdb_lstm.network import KerasLearner
 
     return KerasLearner(config, parameters, first)
 

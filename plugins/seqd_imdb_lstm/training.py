@@ -34,6 +34,7 @@ from seqd_imdb_lstm.ngrams import WeightedReviews, fit_table
 from seqd_imdb_lstm.parameters import KERAS_IMDB, Tokenizer, TrainParameters
 from seqd_imdb_lstm.tokenizer import KERAS_LEGACY, LabelledWords, tokenize_all
 from seqd_imdb_lstm.vocabulary import INDEX_FROM, Vocabulary
+from seqd_modelkit.keras_import import importing_keras
 
 #: Reviews read between two checks of the stop request; 20 ms of work.
 _READ_REVIEWS: Final = 512
@@ -181,7 +182,11 @@ def _all_words(dataset: Dataset, half: int, tokenizer: Tokenizer) -> Iterator[La
                 f"cannot be {tokenizer!r}. Leave it at {KERAS_LEGACY!r}, or train from the raw "
                 "reviews."
             )
-        from seqd_imdb_lstm import network
+        with importing_keras(
+            f"The data set {KERAS_IMDB} comes with Keras",
+            advice="Install seqd[cpu] for this worker, or train from a file of reviews",
+        ):
+            from seqd_imdb_lstm import network
 
         yield from network.builtin_imdb(half)
     else:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,13 @@ import pytest
 from seqd.local.run_files import LEFT_BEHIND_S, RunFolder
 from seqd.settings import Settings
 from seqd.worker import liveness
-from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, has_memory, liveness_of
+from seqd.worker.liveness import (
+    HeartbeatFile,
+    HeartbeatMemory,
+    has_memory,
+    liveness_of,
+    liveness_of_host,
+)
 from seqd.worker.run_garbage import RunGarbage
 
 
@@ -33,6 +40,28 @@ def test_a_heartbeat_is_written_in_place_and_read_by_the_probe(settings: Setting
     assert heartbeat is not None and heartbeat.pid == os.getpid()
     is_alive, said = liveness_of(settings, "w1")
     assert is_alive and said == f"Worker w1, process {os.getpid()}, heartbeat 0.0 s ago."
+
+
+def test_a_host_lives_while_one_of_its_workers_does(settings: Settings) -> None:
+    host = socket.gethostname()
+    dead = HeartbeatFile(settings, f"cpu:0@{host}-1a2b3c")
+
+    HeartbeatFile(settings, "cpu:0@another-1a2b3c").beat()
+    HeartbeatFile(settings, "w1").beat()
+    assert liveness_of_host(settings) == (
+        False,
+        f"No worker of host {host} has a heartbeat in {settings.data_dir}/run: none has started "
+        "yet, or they have names of their own; then give --name or SEQD_WORKER.",
+    )
+    dead.beat()
+    dead.path.write_text(f"4711 {time.monotonic() - 31}")
+    assert liveness_of_host(settings) == (
+        False,
+        f"Worker cpu:0@{host}-1a2b3c, process 4711, heartbeat 31.0 s ago; allowed: 30 s "
+        "(SEQD_LEASE_S).",
+    )
+    HeartbeatFile(settings, f"cpu:1@{host}-4d5e6f").beat()
+    assert liveness_of_host(settings)[0] is True
 
 
 def test_a_heartbeat_of_release_0_2_0_is_read(settings: Settings) -> None:

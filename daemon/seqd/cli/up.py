@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli.exits import BAD_CONFIG, print_error
-from seqd.cli.options import read_settings, tell_unknown_variables
+from seqd.cli.options import read_settings, tell_unknown_variables, warn_of_the_container
 from seqd.errors import InvalidSettings, UserError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def up(
 
     Jobs that had not ended go on at the next start.
     """
+    warn_of_the_container()
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
     try:
@@ -63,13 +64,17 @@ def worker(
         ),
     ] = "",
     alive: Annotated[
-        bool, typer.Option("--alive", help="Run none: exit 0 if the one of that --name lives here.")
+        bool,
+        typer.Option(
+            "--alive", help="Run none: exit 0 if that of --name lives here, or one of this host."
+        ),
     ] = False,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
     if alive:
         _probe(name)
         return
+    warn_of_the_container()
     try:
         tell_unknown_variables(refuses_slips=True)
         status = _run_worker(slot, name)
@@ -140,11 +145,11 @@ def _greet(
 
 
 def _probe(name: str) -> None:
-    from seqd.worker.liveness import liveness_of
+    from seqd.worker.liveness import liveness_of, liveness_of_host
 
-    if not name:
-        raise typer.BadParameter("--alive needs the --name that the worker was started with.")
-    is_alive, reason = liveness_of(read_settings(), name)
+    settings = read_settings()
+    name = name or settings.worker
+    is_alive, reason = liveness_of(settings, name) if name else liveness_of_host(settings)
     typer.echo(reason, err=not is_alive)
     raise typer.Exit(0 if is_alive else 1)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from seqd.errors import (
     ArtifactDamaged,
     DeviceUnavailable,
+    LibraryMissing,
     SeqdError,
     StoreUnwritable,
     UnknownModel,
@@ -235,7 +236,7 @@ def _says_no_device(error: BaseException) -> bool:
 def _by_type(error: BaseException) -> UnfitCode | None:
     if isinstance(error, StoreUnwritable):
         return UnfitCode.UNWRITABLE
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError | LibraryMissing):
         return UnfitCode.NO_LIBRARY
     if isinstance(error, OSError):
         return UnfitCode.UNWRITABLE if error.errno in DISK_ERRNOS else UnfitCode.UNREADABLE

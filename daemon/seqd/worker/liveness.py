@@ -8,6 +8,7 @@ and needs no Redis; it says nothing of progress, which is for `leases` to judge.
 
 import logging
 import os
+import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -157,6 +158,23 @@ def liveness_of(settings: Settings, worker: str) -> tuple[bool, str]:
     """Return whether a worker of this machine lives, and a sentence for a person."""
     answer = liveness(RunFolder(settings.data_dir), worker, settings.lease_s)
     return answer.is_yes, answer.sentence
+
+
+def liveness_of_host(settings: Settings) -> tuple[bool, str]:
+    """Return whether a worker of this host lives, of those that have their names from seqd.
+
+    One is enough: `seqd up` restarts those that die or hang, and a container that was killed leaves
+    files of workers that are no more.
+    """
+    host, folder = socket.gethostname(), RunFolder(settings.data_dir)
+    names = [name for name in folder.workers() if name.rpartition("@")[2].startswith(f"{host}-")]
+    said = [liveness_of(settings, name) for name in names]
+    if not said:
+        return False, (
+            f"No worker of host {host} has a heartbeat in {folder.path}: none has started yet, or "
+            "they have names of their own; then give --name or SEQD_WORKER."
+        )
+    return max(said, key=lambda one: one[0])
 
 
 class Watchdog(PeriodicTask):

@@ -5,6 +5,7 @@
 """
 
 import logging
+import multiprocessing
 import os
 import signal
 from functools import partial
@@ -180,6 +181,7 @@ class Node:
                 f"a {self._identity.slot.kind}. `seqd plugins list` shows the plugins and reasons."
             )
         check_device(self._identity.slot)
+        _check_semaphores()
         check_topology(self._ledger.redis)
         # Before any script: one that is denied half-way has done one half.
         check_rights(self._ledger.redis, Role.WORKER, self._settings.keys)
@@ -367,3 +369,14 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
     )
     if settings.input_roots is not None:
         os.environ["SEQD_INPUT_ROOTS"] = os.pathsep.join(map(str, settings.input_roots))
+
+
+def _check_semaphores() -> None:
+    """Raise InvalidSettings where no semaphore can be made, which a parent and its child share."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise InvalidSettings(
+            f"No semaphore can be made here ({error.strerror}): a worker's processes share some "
+            "in /dev/shm. Mount a tmpfs there; Podman does unless told --read-only-tmpfs=false"
+        ) from error

@@ -61,7 +61,7 @@ def print_plugins(screen: Screen, statuses: Sequence[PluginStatus]) -> None:
     if rows:
         print_table(screen, columns, rows)
     else:
-        screen.say("No plugins here. `pip install 'seqd[cpu]'` brings three.")
+        screen.say("No plugins here. `pip install 'seqd[serve]'` brings three.")
 
 
 def print_fleet(

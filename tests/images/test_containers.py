@@ -1,0 +1,225 @@
+"""The image, built and run for real: what is in it, and that a container of it classifies reviews.
+
+A minute or more for the base and five for the two builds, most of it for downloads.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import seqd
+from container_builders import Storage, index_url, missing_tools
+from redis_fixtures import Server
+from seqd.local.image import MARKER
+from worker_fixtures import wait_until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1_800)]
+
+CPU = "localhost/seqd:cpu"
+GPU = "localhost/seqd:gpu"
+REVISION = "0123456789abcdef"
+STATED_BYTES = 560_000_000
+
+#: As an operator closes it: of the file system only the volume and /tmp can be written to.
+CLOSED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
+REVIEWS = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
+LABELS = ("positive", "negative")
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    if why := missing_tools():
+        pytest.skip(why)
+    storage = Storage(tmp_path_factory.mktemp("containers"))
+    try:
+        storage.make_base()
+        yield storage
+    finally:
+        storage.remove()
+
+
+@pytest.fixture(scope="module")
+def cpu(storage: Storage) -> str:
+    storage.build("cpu", CPU, REVISION=REVISION)
+    return CPU
+
+
+def test_it_runs_as_a_user_and_says_what_it_is(storage: Storage, cpu: str):
+    known = storage.inspect(cpu)
+
+    config = known["Config"]
+    assert config["User"] == "10001:10001"
+    assert (config["Entrypoint"], config["Cmd"]) == (["seqd"], ["up"])
+    assert config["Volumes"] == {"/var/lib/seqd": {}}
+    assert config["WorkingDir"] == "/var/lib/seqd"
+    labels = {name: text for name, text in config["Labels"].items() if "buildah" not in name}
+    assert labels == {
+        "io.seqd.sbom": "/usr/share/sbom/seqd.cdx.json",
+        "io.seqd.target": "cpu",
+        "org.opencontainers.image.description": "A plugin-based batch processing daemon for "
+        "sequence models",
+        "org.opencontainers.image.revision": REVISION,
+        "org.opencontainers.image.title": "seqd",
+        "org.opencontainers.image.version": seqd.__version__,
+    }
+    # By the exec form: no shell takes part.
+    assert known["Healthcheck"]["Test"][:2] == ["CMD", "seqd"]
+    assert known["Size"] < STATED_BYTES
+
+
+def test_nothing_of_it_names_the_package_index(storage: Storage, cpu: str):
+    history = storage.podman("history", "--no-trunc", "--format", "json", cpu).out
+    known = json.dumps(storage.inspect(cpu))
+
+    found = storage.sh(cpu, "find / -xdev -name 'pip.conf' -o -xdev -name '*.pip' ; env")
+
+    assert "org.opencontainers.image.title" in history
+    for text in (history, known, found.out):
+        assert index_url() not in text
+        assert "PIP_" not in text
+        assert "pip.conf" not in text
+
+
+def test_it_has_no_compiler_no_pip_and_no_tensorflow(storage: Storage, cpu: str):
+    tools = "gcc cc c++ g++ clang tcc ld as make pip pip3"
+
+    found = storage.sh(cpu, f"command -v {tools.replace(' ', '; command -v ')}; true")
+    packages = storage.sh(cpu, "ls /opt/seqd/lib/python3*/site-packages")
+
+    assert found.out == ""
+    assert {"numba", "safetensors", "seqd", "seqd_imdb_lstm"} <= set(packages.out.split())
+    assert not {"keras", "tensorflow", "pip", "torch"} & set(packages.out.split())
+
+
+def test_its_user_can_change_nothing_of_the_program(storage: Storage, cpu: str):
+    ours = storage.sh(cpu, "id -u; find / -xdev -writable -not -path '/proc/*' -not -type l")
+
+    assert ours.out.splitlines()[0] == "10001"
+    kept = ("/var/lib/seqd", "/tmp", "/var/tmp", "/run", "/dev")
+    strange = [path for path in ours.out.splitlines()[1:] if not path.startswith(kept)]
+    assert strange == []
+
+
+def test_its_list_of_contents_names_seqd_and_its_libraries(storage: Storage, cpu: str):
+    text = storage.sh(cpu, "cat /usr/share/sbom/seqd.cdx.json").out
+
+    bom = json.loads(text)
+    assert bom["bomFormat"] == "CycloneDX"
+    assert bom["metadata"]["component"]["name"] == "seqd"
+    listed = {one["name"]: one["version"] for one in bom["components"]}
+    installed = storage.sh(cpu, "ls -d /opt/seqd/lib/python3*/site-packages/*.dist-info").out
+    assert {"numba", "numpy", "celery", "redis"} <= set(listed)
+    # All that is installed; seqd itself is what the list is of, or is in it.
+    assert len(listed) >= len(installed.split()) - 1
+    assert storage.sh(cpu, f"cat {MARKER}").out == f"cpu {seqd.__version__}\n"
+
+
+def test_a_closed_container_classifies_a_mounted_file(
+    storage: Storage, cpu: str, redis_server: Server, tmp_path: Path
+):
+    folder = _readable(tmp_path / "data")
+    lines = [{"id": f"r{n}", "text": REVIEWS[n % 2]} for n in range(500)]
+    (folder / "reviews.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = [*CLOSED, *_settings(redis_server, "seqd-image"), f"--volume={folder}:/data:ro"]
+
+    with storage.running("closed", cpu, "up", "--slots", "cpu:0", options=options) as log:
+        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 400)
+        command = ("classify", "/data/reviews.jsonl", "--out", "/tmp/results.jsonl")
+        storage.podman("exec", "closed", "seqd", *command)
+        results = storage.podman("exec", "closed", "cat", "/tmp/results.jsonl").out
+        health = storage.podman("healthcheck", "run", "closed", check=False)
+        began_s = time.monotonic()
+        storage.podman("stop", "--time", "40", "closed")
+        took_s = time.monotonic() - began_s
+        wait_until(lambda: "Stopped." in log.read_text(), "an end in order", 10)
+
+    outcomes = [json.loads(line) for line in results.splitlines()]
+    assert [one["custom_id"] for one in outcomes] == [f"r{n}" for n in range(500)]
+    assert [one["output"]["label"] for one in outcomes] == list(LABELS) * 250
+    assert health.status == 0, health
+    assert took_s < 30, "it was killed"
+    assert "warning" not in log.read_text()
+
+
+def test_without_shared_memory_a_worker_says_what_to_mount(
+    storage: Storage, cpu: str, redis_server: Server
+):
+    options = [*CLOSED, "--read-only-tmpfs=false", *_settings(redis_server, "seqd-image-shm")]
+
+    ended = storage.run(cpu, "worker", "--slot", "cpu:0", options=options)
+
+    assert ended.status == 78, ended
+    assert ended.err.splitlines()[-1] == (
+        "error[invalid_settings]: No semaphore can be made here (Read-only file system): a "
+        "worker's processes share some in /dev/shm. Mount a tmpfs there; Podman does unless told "
+        "--read-only-tmpfs=false"
+    )
+
+
+def test_health_fails_while_no_worker_lives(storage: Storage, cpu: str, redis_server: Server):
+    options = [*CLOSED, *_settings(redis_server, "seqd-image-idle"), "--entrypoint=sleep"]
+
+    with storage.running("idle", cpu, "600", options=options):
+        wait_until(
+            lambda: storage.podman("exec", "idle", "true", check=False).status == 0, "it runs", 30
+        )
+        health = storage.podman("healthcheck", "run", "idle", check=False)
+
+    assert health.status == 1
+
+
+def test_as_root_and_with_a_root_that_can_be_written_to_it_works_and_says_so(
+    storage: Storage, cpu: str, redis_server: Server
+):
+    options = ["--user=0:0", *_settings(redis_server, "seqd-image-root")]
+
+    with storage.running("open", cpu, "up", "--slots", "cpu:0", options=options) as log:
+        wait_until(lambda: "Ready after" in log.read_text(), "a worker that is ready", 400)
+        text = "A wonderful film."
+        said = storage.podman("exec", "open", "seqd", "classify", "--text", text, "--json").out
+
+    assert '"positive"' in said
+    warnings = [line for line in log.read_text().splitlines() if line.startswith("warning: ")]
+    assert [line[:40] for line in warnings] == [
+        "warning: this container runs as root. It",
+        "warning: the root file system of this co",
+    ]
+
+
+def test_a_version_that_is_not_the_sources_is_refused(storage: Storage, cpu: str):
+    with pytest.raises(
+        AssertionError, match=rf"VERSION is 9\.9, and the sources are seqd {seqd.__version__}"
+    ):
+        storage.build("cpu", "localhost/seqd:wrong", VERSION="9.9")
+
+
+def test_the_gpu_target_is_made_by_the_same_steps(storage: Storage, cpu: str):
+    # With the libraries of `cpu`: those of a GPU are 5 GB, and there is none here to run them on.
+    storage.build("gpu", GPU, GPU_EXTRA="serve")
+
+    config = storage.inspect(GPU)["Config"]
+    assert config["User"] == "10001:10001"
+    assert config["Labels"]["io.seqd.target"] == "gpu"
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in config["Env"]
+    assert not any(one.startswith("NVIDIA_VISIBLE_DEVICES") for one in config["Env"])
+    assert storage.sh(GPU, f"cat {MARKER}; seqd --help > /tmp/help; echo $?").out.split() == [
+        "gpu",
+        seqd.__version__,
+        "0",
+    ]
+
+
+def _settings(server: Server, prefix: str) -> list[str]:
+    return [f"--env=SEQD_REDIS_URL={server.url}", f"--env=SEQD_PREFIX={prefix}-{os.getpid()}"]
+
+
+def _readable(folder: Path) -> Path:
+    """Return a folder, made so that another user can read it from within a container."""
+    folder.mkdir()
+    shutil.chown(folder, 10001, 10001)
+    return folder
