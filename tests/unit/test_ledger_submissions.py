@@ -16,7 +16,7 @@ from seqd.ledger.submissions import refusal
     ],
 )
 def test_a_quota_counts_one_thing_as_one(reason: bytes, waiting: int, said: str) -> None:
-    error = refusal(a_classify_job(tenant="shop"), [reason, waiting, 1])
+    error = refusal(a_classify_job(tenant="shop"), [reason, waiting, 1, 0])
 
     assert str(error) == (
         f"Tenant 'shop' {said} the workers). Nothing was written. Try again in 5 s, when some are "
