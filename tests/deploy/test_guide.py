@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy_files import DOCKER, ROOT, documents, unknown_in
 from readme_blocks import OPERATORS_GUIDE, blocks_of
@@ -79,6 +80,20 @@ def test_each_variable_of_the_compose_files_is_explained() -> None:
     for name, default in re.findall(r"\$\{(STACK_\w+):-([^}]+)\}", text):
         if not by_kind.match(name) and (name, default) != ("STACK_WORKERS", "0"):
             assert default in explained, name
+
+
+def test_the_scaled_object_of_the_guide_is_that_of_the_files() -> None:
+    (block,) = blocks_of(DOCKER / "scaling.md", "text")
+    told = yaml.safe_load(block.text)
+    (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
+    made = scaled["spec"]
+
+    triggers = zip(told.pop("triggers"), made["triggers"], strict=True)
+
+    assert told == {name: made[name] for name in told}
+    for one, other in triggers:
+        assert one["type"] == other["type"]
+        assert one["metadata"] == {name: other["metadata"][name] for name in one["metadata"]}
 
 
 def check_compose(words: list[str]) -> None:
