@@ -64,14 +64,14 @@ help:
 	@echo "make bench-startup     what an import and a command cost before they do anything"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
-	@echo "make settings  write the table of settings in docker/README.md again, from the class"
+	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
 	@echo "               pods over time: scale.png"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
-	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/README.md"
+	@echo "               BASE_IMAGE=NAME@sha256:DIGEST where one is given; see docker/images.md"
 	@echo "make clean     remove .venv and all caches"
 
 setup: $(VENV)/dev.stamp
@@ -172,7 +172,7 @@ picture: $(VENV)/dev.stamp
 scale-picture: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m scale --picture scale.png
 
-# Each counts what was lost, doubled or failed, and the longest stall; docker/README.md has the table.
+# Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
 

@@ -5,9 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+#: The pages of the operators' guide.
+OPERATORS_GUIDE = sorted((ROOT / "docker").glob("*.md"))
+
 READMES = sorted(
     path
-    for path in [ROOT / "README.md", *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+    for path in {
+        ROOT / "README.md",
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("*/*/README.md"),
+        *OPERATORS_GUIDE,
+    }
     if not path.parent.name.startswith(".")
 )
 

@@ -5,44 +5,99 @@ from pathlib import Path
 
 import pytest
 
-from readme_blocks import READMES, ROOT, blocks_of
+from readme_blocks import OPERATORS_GUIDE, READMES, ROOT, blocks_of
 from seqd.cli.settings import settings_table
 from seqd.settings import Settings
 
-_LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
+
+_FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """Return what GitHub makes of the headings of a page."""
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def links_of(page: Path) -> list[tuple[Path, str]]:
+    """Return the path and the anchor, or "", to which each link of a page leads."""
+    links = _LINK.findall(page.read_text(encoding="utf-8"))
+    return [(page.parent / path if path else page, anchor) for path, anchor in links]
 
 
 def test_the_operators_guide_has_the_table_of_settings_that_the_class_makes():
     """`make settings` writes it again."""
-    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docker" / "settings.md").read_text(encoding="utf-8")
 
-    (found,) = re.findall(r"^\| variable \| default \|.*\n(?:\|.*\n)+", guide, re.MULTILINE)
+    (found,) = re.findall(r"^\| variable \| default \|.*\n(?:\|.*\n)+", page, re.MULTILINE)
 
     assert found == settings_table()
 
 
-def test_the_operators_guide_names_no_setting_that_there_is_not():
-    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
+def test_the_operators_guide_names_no_setting_and_no_test_that_there_is_not(page: Path):
+    text = page.read_text(encoding="utf-8")
+    sources = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/**/test_*.py"))
 
-    named = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", guide)}
+    settings = {name.lower() for name in re.findall(r"`SEQD_([A-Z_]+)`", text)}
+    tests = set(re.findall(r"`(test_\w+)`", text))
 
-    assert named <= set(Settings.model_fields)
+    assert settings <= set(Settings.model_fields)
+    assert {name for name in tests if f"def {name}(" not in sources} == set()
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
-def test_every_link_of_a_readme_leads_somewhere(readme: Path):
-    links = _LINK.findall(readme.read_text(encoding="utf-8"))
+def test_the_operators_guide_leads_from_its_first_page_to_every_other():
+    first = ROOT / "docker" / "README.md"
 
-    broken = [link for link in links if not (readme.parent / link).exists()]
+    reached = {path.resolve() for path, _ in links_of(first)}
 
+    assert [page.name for page in OPERATORS_GUIDE if page not in {first, *reached}] == []
+
+
+@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=name_of)
+def test_a_page_of_the_operators_guide_has_one_title_and_its_tables_are_whole(page: Path):
+    text = _FENCED.sub("", page.read_text(encoding="utf-8"))
+
+    titles = re.findall(r"^# .+$", text, re.M)
+    tables = [table.splitlines() for table in re.findall(r"(?:^\|.*\n?)+", text, re.M)]
+    broken = [
+        table[0]
+        for table in tables
+        if not re.fullmatch(r"(?:\| --- )+\|", table[1:2][0] if table[1:] else "")
+        or len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) != 1
+    ]
+
+    assert titles == [text.splitlines()[0]]
     assert broken == []
 
 
-@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("readme", READMES, ids=name_of)
+def test_every_link_of_a_readme_leads_somewhere(readme: Path):
+    links = links_of(readme)
+
+    broken = [path for path, _ in links if not path.exists()]
+    lost = [
+        (path.name, anchor)
+        for path, anchor in links
+        if anchor and path.suffix == ".md" and anchor not in anchors_of(path)
+    ]
+
+    assert broken == []
+    assert lost == []
+
+
+@pytest.mark.parametrize("readme", READMES, ids=name_of)
 def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path):
     run = {
         "README.md": {"python", "sh"},
-        "docker/README.md": {"sh"},
+        "docker/backup.md": {"sh"},
+        "docker/security.md": {"sh"},
         "schemas/README.md": {"python", "sh"},
         "plugins/README.md": {"python", "sh", "toml"},
         "plugins/seqd_imdb_lstm/README.md": {"jsonl", "sh"},
@@ -50,9 +105,8 @@ def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path)
         "plugins/seqd_modelkit/README.md": {"python"},
         "plugins/seqd_char_lstm/README.md": {"sh"},
     }
-    name = str(readme.relative_to(ROOT))
 
     languages = set(re.findall(r"^```(\w+)", readme.read_text(encoding="utf-8"), re.M))
 
-    assert languages - {"text"} <= run.get(name, set())
-    assert len(blocks_of(readme, "python")) > 0 or "python" not in run.get(name, set())
+    assert languages - {"text"} <= run.get(name_of(readme), set())
+    assert len(blocks_of(readme, "python")) > 0 or "python" not in run.get(name_of(readme), set())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seqd.cli.settings import settings_table
 
-GUIDE = Path(__file__).parents[2] / "docker" / "README.md"
+GUIDE = Path(__file__).parents[2] / "docker" / "settings.md"
 
 if __name__ == "__main__":
     text = GUIDE.read_text(encoding="utf-8")

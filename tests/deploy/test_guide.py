@@ -1,41 +1,48 @@
-"""What the operators' guide shows of probes, Compose, Kubernetes and systemd can be typed so."""
+"""What the operators' guide shows can be typed so: commands, options, files, variables."""
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
+import yaml
 
 from deploy_files import DOCKER, ROOT, documents, unknown_in
+from readme_blocks import OPERATORS_GUIDE, blocks_of
+from seqd.settings import Settings
 
-SECTIONS = ("Probes", "Compose", "Kubernetes", "systemd")
+#: Pages that show commands: blocks of no language, or of `sh`, which other tests also run.
+PAGES = [page for page in OPERATORS_GUIDE if blocks_of(page, "")]
 
 #: Programs that are not ours, and with which a line may begin.
-OTHERS = {"docker", "kubectl", "install", "systemctl", "python3"}
+OTHERS = {"docker", "kubectl", "install", "systemctl", "python3", "pip"}
+
+#: Words of the shell.
+SHELL = {"for", "done"}
 
 
-def section(title: str) -> str:
-    guide = (DOCKER / "README.md").read_text(encoding="utf-8")
-    match = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", guide, re.M | re.S)
-    assert match is not None, f"docker/README.md has no section {title}"
-    return match[1]
-
-
-def lines_of(title: str) -> list[list[str]]:
-    """Return each line of the section's blocks as words, without comments and variables."""
+def lines_of(page: Path) -> list[list[str]]:
+    """Return each line of the page's blocks as words, without comments and variables."""
     lines = []
-    for block in re.findall(r"^```\n(.*?)^```$", section(title), re.M | re.S):
-        for line in block.splitlines():
+    for block in blocks_of(page, ""):
+        for line in block.text.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 words.pop(0)
-            if words:
+            if words and words[0] not in SHELL:
                 lines.append(words)
     return lines
 
 
-@pytest.mark.parametrize("title", SECTIONS)
-def test_each_line_calls_what_there_is(title: str) -> None:
-    lines = lines_of(title)
+def test_the_pages_that_show_commands_are_found() -> None:
+    names = {page.stem for page in PAGES}
+
+    assert names >= {"README", "compose", "kubernetes", "systemd", "probes", "up", "workers", "tls"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_each_line_calls_what_there_is(page: Path) -> None:
+    lines = lines_of(page)
 
     assert lines
     for words in lines:
@@ -43,14 +50,20 @@ def test_each_line_calls_what_there_is(title: str) -> None:
             assert unknown_in(words[1:]) == set(), words
         elif words[:2] == ["docker", "compose"]:
             check_compose(words[2:])
+        elif words[0] == "export":
+            name = words[1].partition("=")[0].removeprefix("SEQD_").lower()
+            assert name in Settings.model_fields, words
+        elif words[0] == "make":
+            assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(encoding="utf-8"), words
         else:
             assert words[0] in OTHERS or (ROOT / words[0]).is_file(), words
 
 
-@pytest.mark.parametrize("title", SECTIONS)
-def test_each_file_of_ours_that_is_named_is_there(title: str) -> None:
-    text = section(title)
-    named = re.findall(r"\bdocker/(?!secrets)[\w./*@-]*[\w*]", text)
+@pytest.mark.parametrize("page", OPERATORS_GUIDE, ids=lambda path: path.stem)
+def test_each_file_of_ours_that_is_named_is_there(page: Path) -> None:
+    named = re.findall(
+        r"\bdocker/(?!secrets|input)[\w./*@-]*[\w*]", page.read_text(encoding="utf-8")
+    )
 
     missing = [path for path in named if not list(ROOT.glob(path))]
     assert missing == []
@@ -58,7 +71,7 @@ def test_each_file_of_ours_that_is_named_is_there(title: str) -> None:
 
 def test_each_variable_of_the_compose_files_is_explained() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in DOCKER.glob("compose*.yaml"))
-    explained = section("Compose")
+    explained = (DOCKER / "compose.md").read_text(encoding="utf-8")
 
     names = set(re.findall(r"\$\{(STACK_\w+)", text))
     by_kind = re.compile(r"STACK_(TRAINER|GPU)_(CPUS|MEMORY)")  # told in one row with WORKER
@@ -67,6 +80,20 @@ def test_each_variable_of_the_compose_files_is_explained() -> None:
     for name, default in re.findall(r"\$\{(STACK_\w+):-([^}]+)\}", text):
         if not by_kind.match(name) and (name, default) != ("STACK_WORKERS", "0"):
             assert default in explained, name
+
+
+def test_the_scaled_object_of_the_guide_is_that_of_the_files() -> None:
+    (block,) = blocks_of(DOCKER / "scaling.md", "text")
+    told = yaml.safe_load(block.text)
+    (scaled,) = documents(DOCKER / "k8s" / "components" / "keda" / "scaledobject.yaml")
+    made = scaled["spec"]
+
+    triggers = zip(told.pop("triggers"), made["triggers"], strict=True)
+
+    assert told == {name: made[name] for name in told}
+    for one, other in triggers:
+        assert one["type"] == other["type"]
+        assert one["metadata"] == {name: other["metadata"][name] for name in one["metadata"]}
 
 
 def check_compose(words: list[str]) -> None:

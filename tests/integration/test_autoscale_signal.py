@@ -59,7 +59,7 @@ def test_what_is_left_is_about_what_it_takes(empty_cluster: Cluster):
     took_s = time.monotonic() - began
 
     assert predicted.is_measured
-    # Within a third on a machine with other work; `docker/README.md` has what was measured.
+    # Within a third on a machine with other work; `docker/scaling.md` has what was measured.
     assert predicted.seconds == pytest.approx(took_s, rel=0.33)
 
 

@@ -18,7 +18,7 @@ from worker_fixtures import Cluster, live_settings, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-GUIDE = ROOT / "docker" / "README.md"
+GUIDE = ROOT / "docker" / "backup.md"
 BACK_UP, RESTORE = "back-up.sh", "restore.sh"
 TEXTS = [f"text {number}" for number in range(400)]
 

@@ -14,7 +14,7 @@ from seqd.ledger.acl import Access, Role, rights_of
 from seqd.ledger.rights import missing_rights
 from seqd_schemas import Keys
 
-GUIDE = ROOT / "docker" / "README.md"
+GUIDE = ROOT / "docker" / "security.md"
 KEYS = Keys("seqd")
 
 

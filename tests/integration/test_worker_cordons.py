@@ -16,7 +16,7 @@ from worker_fixtures import LiveWorker, wait_until
 
 pytestmark = pytest.mark.processes
 
-GUIDE = ROOT / "docker" / "README.md"
+GUIDE = ROOT / "docker" / "workers.md"
 
 #: 25 units of 8 items; a unit takes 0.16 s.
 TEXTS = [f"text {number}" for number in range(200)]

@@ -11,7 +11,7 @@ from scale.loads import Load
 SCRAPE_S = 15
 
 #: Seconds from a pod's creation to its worker being ready, with an image that is on the node: 2 s
-#: of the container, 7 s of imports and kernels (`docker/README.md`), and room.
+#: of the container, 7 s of imports and kernels (`docker/up.md`), and room.
 START_S = 20.0
 
 #: The grace period that the guide gives.
