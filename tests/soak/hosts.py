@@ -6,6 +6,7 @@ followed from the start to the end.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import psutil
 from checkout import python_path
 from seqd.client import Client
 from seqd.local.endpoint import ENDPOINT_NAME, read_endpoint, server_folder
+from seqd.local.parent_death import launch_command
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.settings import Settings
@@ -113,7 +115,10 @@ def _host(
     }
     with (folder / f"{name}.log").open("wb") as log:
         up = subprocess.Popen(
-            [sys.executable, "-P", "-m", "seqd", "up", "--slots", slots],
+            # It ends with the soak, also when that is killed.
+            launch_command(
+                [sys.executable, "-P", "-m", "seqd", "up", "--slots", slots], signal.SIGTERM
+            ),
             env={**os.environ, **variables},
             stdout=log,
             stderr=log,
