@@ -323,7 +323,7 @@ def test_the_crashes_of_a_coalesced_claim_are_counted_for_each_unit(
 def test_all_of_a_fleet_that_died_is_woken_in_one_look(hasty: Environment) -> None:
     for _ in range(210):
         hasty.submit(a_classify_job(source=inline("good")), unit_items=300)
-    assert len(hasty.claim_names()) == 210
+    assert [len(hasty.claim_names()) for _ in range(2)] == [200, 10]
     hasty.wait_for_clock(hasty.ledger.fleet.now_ms() + 2)
 
     assert [hasty.ledger.work.expire() for _ in range(2)] == [210, 0]
