@@ -422,6 +422,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.tenants.set_limits("default", TenantLimits(jobs=1_000, weight=2))
     rule = CordonRule(target="host:h1", action=CordonAction.CORDON, by="ops@h1", at_ms=1)
     environment.ledger.cordons.change(add=[rule])
+    environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 1.0)
 
     found = all_keys(environment, but="")
     without_delay = environment.with_settings(min_kept_s=0).settings
