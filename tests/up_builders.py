@@ -71,7 +71,7 @@ def running_up(
     with output.open("wb") as screen:
         process = subprocess.Popen(
             [*command, "up", "--slots", slots],
-            env=clean_environment(**variables, **(others or {})),
+            env=clean_environment(**variables | dict(others or {})),
             cwd=working_folder,
             stdin=subprocess.DEVNULL,
             stdout=screen,

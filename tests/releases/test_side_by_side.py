@@ -13,21 +13,13 @@ import pytest
 
 import seqd
 from cli_builders import clean_environment
-from previous_release import NoSuchCommit, Release, build_previous_release
+from previous_release import Release
 from seqd.client import JobHandle
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-
-
-@pytest.fixture(scope="session")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    try:
-        return build_previous_release(tmp_path_factory.mktemp("previous"))
-    except NoSuchCommit as error:
-        pytest.skip(str(error))
 
 
 TEXTS = [f"text {number}" for number in range(600)]
