@@ -1,4 +1,4 @@
-"""The operators' guide on upgrades: its commands are run, on two releases of workers and `seqd up`."""
+"""The guide on upgrades: its commands are run, on workers and `seqd up` of two releases."""
 
 import os
 import re
