@@ -113,12 +113,15 @@ class Machine:
         return self
 
 
-@pytest.fixture(scope="session")
-def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+class NoCompiler(Exception):
+    """There is no C compiler here."""
+
+
+def compile_driver(folder: Path) -> Path:
+    """Compile the fake libraries into a folder, and return it. Raises NoCompiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("there is no C compiler, so no fake driver")
-    folder = tmp_path_factory.mktemp("driver")
+        raise NoCompiler("there is no C compiler, so no fake driver")
     for source, library in LIBRARIES.items():
         target, name = folder / library, f"-Wl,-soname,{library}"
         subprocess.run(
@@ -128,6 +131,22 @@ def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
             timeout=60,
         )
     return folder
+
+
+def fake_machine(folder: Path) -> Machine:
+    """Return a machine without GPUs, for programs that are started with its `variables`."""
+    driver, described = folder / "driver", folder / "machine"
+    driver.mkdir()
+    described.mkdir()
+    return Machine(described, compile_driver(driver)).write()
+
+
+@pytest.fixture(scope="session")
+def fake_driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    try:
+        return compile_driver(tmp_path_factory.mktemp("driver"))
+    except NoCompiler as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

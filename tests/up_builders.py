@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,10 @@ def running_up(
     plugin_folders: Sequence[Path] = (PLUGIN,),
     slots: str = "cpu:0",
     ready_s: float = 40.0,
+    others: Mapping[str, str] | None = None,
     **changes: object,
 ) -> Iterator[Up]:
-    """Run it until the block ends; `changes` are settings."""
+    """Run it until the block ends; `changes` are settings, `others` variables that are none."""
     settings = Settings(data_dir=folder / "data", **QUICK | changes)
     if not settings.store_dir.exists():
         Cluster(settings, folder)  # makes the model
@@ -70,7 +71,7 @@ def running_up(
     with output.open("wb") as screen:
         process = subprocess.Popen(
             [*command, "up", "--slots", slots],
-            env=clean_environment(**variables),
+            env=clean_environment(**variables | dict(others or {})),
             cwd=working_folder,
             stdin=subprocess.DEVNULL,
             stdout=screen,

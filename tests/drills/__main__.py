@@ -1,6 +1,6 @@
 """`python -m drills NAME …`, with `tests` on PYTHONPATH: run drills and print their table.
 
-Exits 1 where an item was lost, doubled or failed.
+Each row is printed when its drill is over. Exits 1 where an item was lost, doubled or failed.
 """
 
 import argparse
@@ -10,14 +10,24 @@ from functools import partial
 
 import drills
 from checkout import use_checkout
-from drills import drain, failover, rolling_restart
-from drills.result import DrillResult, table
+from drills import (
+    device_lost,
+    device_out_of_memory,
+    drain,
+    failover,
+    other_release,
+    rolling_restart,
+)
+from drills.result import HEAD, DrillResult
 
 DRILLS: Mapping[str, Callable[[], DrillResult]] = {
     failover.KILLED: failover.run,
     failover.HANGS: partial(failover.run, hangs=True),
     drain.NAME: drain.run,
     rolling_restart.NAME: rolling_restart.run,
+    other_release.NAME: other_release.run,
+    device_lost.NAME: device_lost.run,
+    device_out_of_memory.NAME: device_out_of_memory.run,
 }
 
 
@@ -30,9 +40,13 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [name for name in names if name not in DRILLS]
     if unknown:
         parser.error(f"no drill {unknown[0]!r}; there are: {', '.join(DRILLS)}")
-    results = [DRILLS[name]() for name in names]
-    print(table(results))
-    return 0 if all(result.passed for result in results) else 1
+    print(HEAD, flush=True)
+    has_passed = True
+    for name in names:
+        result = DRILLS[name]()
+        print(result.row(), flush=True)
+        has_passed = has_passed and result.passed
+    return 0 if has_passed else 1
 
 
 if __name__ == "__main__":

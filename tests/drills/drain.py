@@ -17,7 +17,7 @@ def run(model: Model | None = None) -> DrillResult:
     model = model or Model()
     with tempfile.TemporaryDirectory(prefix="seqd-drill-") as name:
         folder = Path(name)
-        with two_slots(folder, model) as up, loaded(up, folder, model) as load:
+        with two_slots(folder, model) as up, loaded(up.settings, folder, model) as load:
             slot = _first_slot(up)
             seqd(up, "workers", "drain", slot, "--wait", "--reason", "a drill")
             load.wait_for_more(200)

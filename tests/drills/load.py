@@ -1,7 +1,9 @@
-"""Load for drills on `seqd up`: a job that lasts until the drill is over, watched all the time.
+"""Load for drills: a job that lasts until the drill is over, watched all the time.
 
-`doubled` counts items that came twice and items that were computed twice: of the light plugin by
-what it notes of each call, of a real model by the units that were started more than once.
+`doubled` counts items that came twice. Where nothing breaks, as in a drain or a rolling restart, it
+counts items that were computed twice as well: of the light plugin by what it notes of each call, of
+a real model by the units that were started more than once. What a worker has in hand when it breaks
+can only be computed again.
 """
 
 import gzip
@@ -19,9 +21,11 @@ from threading import Event
 from checkout import python_path
 from cli_builders import clean_environment
 from drills.result import DrillResult, StallClock, counted
+from fake_gpu_fixtures import Machine, fake_machine
 from seqd.client import Client
 from seqd.ledger import connect
 from seqd.local.endpoint import redis_url_of
+from seqd.settings import Settings
 from seqd_schemas import Item
 from up_builders import Up, running_up
 from worker_fixtures import PLUGIN, wait_until
@@ -33,6 +37,10 @@ DEADLINE_S = 240.0
 
 #: Two slots; real models take long to load on a busy machine.
 SLOTS, READY_S = "cpu:0,cpu:1", 150.0
+GPU_SLOTS = "all@gpu:0,all@gpu:1"
+
+#: So long that nothing that is lost would come back by itself in time.
+LEASE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -58,14 +66,14 @@ class Model:
 class Load:
     """A job that goes on until it is finished, and what is seen of it."""
 
-    def __init__(self, up: Up, folder: Path, model: Model) -> None:
-        self._up = up
+    def __init__(self, settings: Settings, folder: Path, model: Model) -> None:
+        self._settings = settings
         self._calls = folder / "calls"
         self._model = model
         self._is_over = Event()
         self._sent = 0
-        self._client = Client(settings=up.settings)
-        self._watcher = Client(settings=up.settings)
+        self._client = Client(settings=settings)
+        self._watcher = Client(settings=settings)
         self.clock = StallClock(lambda: self.done())
         parameters = {"delay_ms": ITEM_MS, "calls": str(self._calls)}
         self._job = self._client.classify(
@@ -84,12 +92,17 @@ class Load:
         wanted = self.clock.value + items
         wait_until(lambda: self.clock.value >= wanted, f"{items} more are done", DEADLINE_S)
 
-    def finish(self, name: str) -> DrillResult:
-        """Send no more, wait for the end of the job, and count what came."""
+    def finish(self, name: str, *, is_breakdown: bool = False) -> DrillResult:
+        """Send no more, wait for the end of the job, and count what came.
+
+        After a breakdown items may have been computed twice, if only they came once.
+        """
         self._is_over.set()
         self._job.wait(timeout_s=DEADLINE_S)
         sent = [f"row-{number}" for number in range(1, self._sent + 1)]
         result = counted(name, sent, self._job.results(), self.clock.stall_s)
+        if is_breakdown:
+            return result
         return replace(result, doubled=result.doubled + self._computed_twice())
 
     def close(self) -> None:
@@ -112,8 +125,8 @@ class Load:
         if self._model.reviews is None:
             calls = Counter(self._calls.read_text(encoding="utf-8").splitlines())
             return sum(times - 1 for times in calls.values())
-        keys = self._up.settings.keys
-        with connect(redis_url_of(self._up.settings)) as redis:
+        keys = self._settings.keys
+        with connect(redis_url_of(self._settings)) as redis:
             starts = redis.hgetall(keys.attempts(self._job.job_id))
             sizes = redis.hgetall(keys.sizes(self._job.job_id))
         unit_items = self._job.record().unit_items
@@ -127,14 +140,23 @@ class Load:
 def two_slots(folder: Path, model: Model) -> AbstractContextManager[Up]:
     """Run a `seqd up` with two slots for the model until the block ends."""
     plugins = "light" if model.reviews is None else model.name
-    # Leases so long that nothing that is lost would come back by itself in time.
-    return running_up(folder, plugins=plugins, slots=SLOTS, ready_s=READY_S, lease_s=60.0)
+    return running_up(folder, plugins=plugins, slots=SLOTS, ready_s=READY_S, lease_s=LEASE_S)
 
 
 @contextmanager
-def loaded(up: Up, folder: Path, model: Model) -> Iterator[Load]:
-    """Put load on a `seqd up`; yields when its workers are well under way."""
-    load = Load(up, folder, model)
+def two_gpus(folder: Path) -> Iterator[tuple[Up, Machine]]:
+    """Run a `seqd up` on two GPUs of a fake driver until the block ends."""
+    machine = fake_machine(folder).add(2)
+    with running_up(
+        folder, slots=GPU_SLOTS, ready_s=READY_S, lease_s=LEASE_S, others=machine.variables
+    ) as up:
+        yield up, machine
+
+
+@contextmanager
+def loaded(settings: Settings, folder: Path, model: Model | None = None) -> Iterator[Load]:
+    """Put load on a fleet; yields when its workers are well under way."""
+    load = Load(settings, folder, model or Model())
     try:
         with load.clock:
             load.wait_for_more(200)

@@ -12,6 +12,9 @@ from seqd_schemas import ItemFailure, ItemSuccess
 
 HEADINGS = ("drill", "items", "stall s", "lost", "doubled", "failed")
 
+#: The first two lines of the table, as Markdown.
+HEAD = f"| {' | '.join(HEADINGS)} |\n|{' --- |' * len(HEADINGS)}"
+
 LOOK_S = 0.02
 
 
@@ -40,8 +43,7 @@ class DrillResult:
 
 def table(results: Iterable[DrillResult]) -> str:
     """Return the table of drills as Markdown."""
-    lines = [f"| {' | '.join(HEADINGS)} |", f"|{' --- |' * len(HEADINGS)}"]
-    return "\n".join([*lines, *(result.row() for result in results)])
+    return "\n".join([HEAD, *(result.row() for result in results)])
 
 
 def counted(

@@ -9,6 +9,7 @@ and keeps a diary that a test can count steps in.
 
 A worker whose folder of data holds a file `sick`, or `sick-` with its name, is sick: each line
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
+`classify fits-2` is a device whose memory holds two items at a time.
 
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
@@ -148,6 +149,10 @@ class CudaError(RuntimeError):
     """Named as the libraries of devices name theirs."""
 
 
+class ResourceExhaustedError(Exception):
+    """Named as TensorFlow names its own, when the memory of a device does not hold a tensor."""
+
+
 #: What a sick worker raises; `nan` raises nothing and gives numbers that are none.
 SICKNESSES: dict[str, Callable[[], BaseException]] = {
     "cuda": lambda: CudaError("CUDA error: an illegal memory access was encountered"),
@@ -159,7 +164,7 @@ SICKNESSES: dict[str, Callable[[], BaseException]] = {
 }
 
 
-def _be_sick(place: str) -> bool:
+def _be_sick(place: str, items: int = 1) -> bool:
     """Raise what the worker is to raise there; return True where it is to give NaN."""
     gives_nan = False
     folder, worker = os.environ.get("SEQD_DATA_DIR"), os.environ.get("SEQD_WORKER", "")
@@ -167,10 +172,18 @@ def _be_sick(place: str) -> bool:
         file = Path(folder or "") / name
         for line in file.read_text().splitlines() if file.exists() else ():
             where, what = line.split()
-            if where == place and what != "nan":
+            if where == place and what.startswith("fits-"):
+                _hold(int(what.removeprefix("fits-")), items)
+            elif where == place and what != "nan":
                 raise SICKNESSES[what]()
-            gives_nan = gives_nan or where == place
+            gives_nan = gives_nan or (where, what) == (place, "nan")
     return gives_nan
+
+
+def _hold(fit: int, items: int) -> None:
+    """Do as TensorFlow does on a device whose memory holds no more than `fit` items at once."""
+    if items > fit:
+        raise ResourceExhaustedError(f"OOM when allocating tensor with shape[{items},512]")
 
 
 def _needs_memory(items: Sequence[WorkItem]) -> None:
@@ -238,7 +251,7 @@ class Echo(LoadedModel):
         self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
     ) -> Sequence[Classification | ItemError]:
         assert isinstance(parameters, EchoParameters)
-        if _be_sick("classify"):
+        if _be_sick("classify", len(items)):
             nan = float("nan")
             return [Classification.model_construct(label="a", score=nan) for _ in items]
         outcomes = [self._label(item, items, parameters, context) for item in items]

@@ -5,83 +5,21 @@ held by `contract/test_release_records.py`; here both programs run.
 """
 
 import json
-import os
 import subprocess
 import sys
-import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from checkout import ROOT, release_python_path
+import seqd
+from cli_builders import clean_environment
+from previous_release import Release
 from seqd.client import JobHandle
 from seqd.settings import Settings
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
-
-#: Which release it is.
-NAMED = Path(__file__).with_name("previous.toml")
-
-#: Seconds for `git archive` and `pip`, and for a command of a release.
-_BUILD_S, _COMMAND_S = 120.0, 60.0
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release of seqd without its dependencies, which are those of the environment."""
-
-    version: str
-    folder: Path
-
-    def command(self, settings: Settings, *arguments: str) -> str:
-        """Run `seqd …` of this release as a service would, and return what it prints."""
-        assert settings.redis_url is not None
-        own = {
-            "SEQD_REDIS_URL": settings.redis_url,
-            "SEQD_PREFIX": settings.prefix,
-            "SEQD_DATA_DIR": str(settings.data_dir),
-            "PYTHONPATH": release_python_path(self.folder),
-        }
-        others = {name: value for name, value in os.environ.items() if "SEQD_" not in name}
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "seqd", *arguments],
-            env={**others, **own},
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-@pytest.fixture(scope="session")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Release:
-    """Build the previous release's wheel from its commit, and install it."""
-    named = tomllib.loads(NAMED.read_text())
-    folder = tmp_path_factory.mktemp("previous")
-    source, wheels, installed = (folder / name for name in ("source", "wheels", "installed"))
-    source.mkdir()
-    archive = subprocess.run(
-        ["git", "-C", str(ROOT), "archive", named["commit"]],
-        capture_output=True,
-        timeout=_BUILD_S,
-        check=False,
-    )
-    if archive.returncode != 0:
-        pytest.skip(f"the history has no commit {named['commit']}: {archive.stderr.decode()}")
-    subprocess.run(["tar", "-x", "-C", str(source)], input=archive.stdout, check=True)
-    pip = [sys.executable, "-P", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    offline = ["--no-deps", "--no-index"]
-    building = ["wheel", *offline, "--no-build-isolation", "--wheel-dir", str(wheels), str(source)]
-    subprocess.run([*pip, *building], check=True, timeout=_BUILD_S)
-    (wheel,) = wheels.glob("*.whl")
-    installing = ["install", *offline, "--target", str(installed), str(wheel)]
-    subprocess.run([*pip, *installing], check=True, timeout=_BUILD_S)
-    return Release(named["version"], installed)
 
 
 TEXTS = [f"text {number}" for number in range(600)]
@@ -234,6 +172,38 @@ def test_a_version_that_one_release_trained_is_served_by_the_other(
 
     with empty_cluster.client() as client:
         assert_whole(client.classify(TEXTS, model=f"echo@{training.version}"))
+
+
+def test_status_says_that_workers_of_both_releases_are_up(
+    empty_cluster: Cluster, previous: Release, tmp_path: Path
+) -> None:
+    empty_cluster.start_ready("old", release=previous.folder)
+    empty_cluster.start_ready("new")
+    environment = clean_environment(
+        SEQD_REDIS_URL=str(empty_cluster.settings.redis_url),
+        SEQD_PREFIX=empty_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(tmp_path),
+    )
+
+    told, data = (
+        subprocess.run(
+            [sys.executable, "-P", "-m", "seqd", "status", *options],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        ).stdout
+        for options in ([], ["--json"])
+    )
+
+    both = {previous.version: 1, seqd.__version__: 1}
+    assert previous.version != seqd.__version__
+    assert (
+        f"Workers of 2 releases of seqd are up: {previous.version} (1), {seqd.__version__} (1)."
+        in told
+    )
+    assert json.loads(data)["releases"] == both
 
 
 def test_status_of_the_previous_release_shows_a_worker_of_this_one(

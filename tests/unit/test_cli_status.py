@@ -1,7 +1,9 @@
-"""The line of `seqd status` on the work that is left."""
+"""The lines of `seqd status` on the work that is left and on the releases of the workers."""
 
 import pytest
 
+from builders import a_worker_status
+from seqd.cli.releases import releases_line, releases_of
 from seqd.cli.status import _work_line
 from seqd.scaling import RouteWork
 
@@ -22,3 +24,31 @@ from seqd.scaling import RouteWork
 )
 def test_it_says_how_long_one_slot_would_work_and_whether_any_can(route: RouteWork, line: str):
     assert _work_line(route) == line
+
+
+SIDE_BY_SIDE = (
+    "They work side by side. Replace workers before the services that hand jobs in: a worker of an "
+    "older release refuses a request with what only a later one knows."
+)
+
+
+@pytest.mark.parametrize(
+    ("versions", "line"),
+    [
+        ([], ""),
+        (["0.3.0", "0.3.0"], ""),
+        (
+            ["0.3.0", "0.2.0", "0.3.0"],
+            "Workers of 2 releases of seqd are up: 0.2.0 (1), 0.3.0 (2). " + SIDE_BY_SIDE,
+        ),
+        (
+            ["0.2.0", "0.2.0"],
+            "The workers are of seqd 0.2.0 (2), this command of 0.3.0. " + SIDE_BY_SIDE,
+        ),
+    ],
+    ids=["no worker", "all of one", "of two", "none of this command's"],
+)
+def test_it_says_when_workers_are_not_all_of_the_commands_release(versions: list[str], line: str):
+    workers = [a_worker_status(seqd_version=version) for version in versions]
+
+    assert releases_line(releases_of(workers), "0.3.0") == line

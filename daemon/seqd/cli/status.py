@@ -22,6 +22,8 @@ def status(as_json: options.Json = False) -> None:
 
     Exit status 2 when no server answers.
     """
+    from seqd import __version__
+    from seqd.cli.releases import releases_line, releases_of
     from seqd.client import Client
     from seqd.ledger.retention import Evictions
     from seqd.local.endpoint import redis_url_of
@@ -37,11 +39,13 @@ def status(as_json: options.Json = False) -> None:
         work_left = client.work_left()
         evictions = client.evictions()
     server = without_password(url)
+    releases = releases_of(workers)
     if as_json:
         print_json(
             {
                 "server": server,
                 "workers": workers,
+                "releases": releases,
                 "open_jobs": jobs,
                 "work_left": [asdict(route) for route in work_left],
                 "quarantined_jobs": quarantined,
@@ -52,6 +56,8 @@ def status(as_json: options.Json = False) -> None:
         return
     screen = Screen()
     _show(screen, server, workers, jobs)
+    if line := releases_line(releases, __version__):
+        screen.say(line, "yellow")
     for route in work_left:
         if route.items:
             screen.say(_work_line(route))
