@@ -162,10 +162,12 @@ def open_ledger() -> "Iterator[Ledger]":
     from seqd.ledger import Ledger, connect
     from seqd.ledger.wakeup import Wakeup
     from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
 
     settings = read_settings()
     url = redis_url_of(settings)
-    with connect(url, timeout_s=settings.redis_timeout_s) as redis:
+    access = RedisAccess.of(settings)
+    with connect(url, timeout_s=settings.redis_timeout_s, access=access) as redis:
         yield Ledger(redis, settings, Wakeup(url, settings).notify)
 
 

@@ -27,7 +27,8 @@ def redis() -> None:
 @app.command()
 def acl(
     role: Annotated[
-        str, typer.Option("--role", help="worker, client, gateway, exporter or inbox.")
+        str,
+        typer.Option("--role", help="worker, client, gateway, operator, exporter or inbox."),
     ],
     user: Annotated[
         str, typer.Option("--user", help="Name of the user; that of the role where it is missing.")
@@ -91,9 +92,11 @@ def _check(role: "Role", *, as_json: bool, prefix: str | None) -> int:
     from seqd.ledger.redis import connect
     from seqd.ledger.rights import OPTIONAL, missing_rights
     from seqd.local.endpoint import redis_url_of
+    from seqd.local.redis_access import RedisAccess
 
     settings = options.read_settings(prefix=prefix)
-    with connect(redis_url_of(settings), role=role) as connection:
+    access = RedisAccess.of(settings)
+    with connect(redis_url_of(settings), access=access, role=role) as connection:
         lacking = missing_rights(connection, role, settings.keys)
     missing = [right for right in lacking if right[1:] not in OPTIONAL]
     optional = [right for right in lacking if right[1:] in OPTIONAL]
