@@ -280,9 +280,7 @@ def set_limits(fleet: Fleet, client: Client) -> None:
     operator, tenant = Role.OPERATOR, "alice"
     slow = {"delay_ms": 20}
     texts = [secrets.token_hex(2_000) for _ in range(20)]  # 40 kB, which no compression makes less
-    ended = [
-        client.classify(texts, model="echo", tenant=tenant, parameters=slow) for _ in range(3)
-    ]
+    ended = [client.classify(texts, model="echo", tenant=tenant, parameters=slow) for _ in range(3)]
     for job in ended:
         job.cancel()
     jobs = [
@@ -318,11 +316,10 @@ def cordon(fleet: Fleet, client: Client) -> None:
 
 def scrape(fleet: Fleet, client: Client) -> None:
     """Serve metrics while work is in hand, a training among it, and read them."""
-    job = client.train(RECORDS, model="echo", parameters={"epochs": 500, "step_ms": 10})
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 500, "step_ms": 100})
     wait_until(lambda: job.record().state is JobState.RUNNING, "it is in hand")
-    with metrics(fleet) as address:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            text = answer.read().decode()
+    with metrics(fleet) as address, urllib.request.urlopen(address, timeout=10) as answer:
+        text = answer.read().decode()
     with fleet.ledger(Role.EXPORTER) as ledger:
         assert ledger.backlog.state().memory_ratio is not None
     job.cancel()
@@ -335,9 +332,7 @@ def scrape(fleet: Fleet, client: Client) -> None:
 def metrics(fleet: Fleet) -> Iterator[str]:
     """Run an exporter until the block ends; its address."""
     program = subprocess.Popen(
-        launch_command(
-            [sys.executable, "-m", "seqd", "exporter", "--port", "0"], signal.SIGKILL
-        ),
+        launch_command([sys.executable, "-m", "seqd", "exporter", "--port", "0"], signal.SIGKILL),
         env=fleet.variables(Role.EXPORTER),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

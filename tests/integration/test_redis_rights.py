@@ -17,7 +17,7 @@ from ledger_fixtures import open_environment
 from readme_blocks import ROOT
 from redis_fixtures import PrivateServer, server_binaries
 from rights_flow import Fleet, running_up
-from seqd.errors import QuotaExceeded, RedisNoPermission
+from seqd.errors import NotAllowed, RedisNoPermission
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import (
     Role,
@@ -185,9 +185,8 @@ def test_work_whose_use_may_not_be_counted_is_not_committed(fleet: Fleet) -> Non
         environment = open_environment(redis, fleet.settings)
         for units in (1, 2):  # of two a commit is a batch
             job_id = environment.submit_units(units)
-            claim = environment.claim()
-            assert claim is not None and len(claim.units) == units
-            done = [Finished(unit, some_results(first=2 * int(unit.name))) for unit in claim.units]
+            claimed = [environment.claim_unit() for _ in range(units)]
+            done = [Finished(unit, some_results(first=2 * int(unit.name))) for unit in claimed]
             fleet.allow(Role.WORKER, *given, but_use)
 
             with pytest.raises(RedisNoPermission) as refusal:
@@ -214,7 +213,7 @@ def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> No
 
     assert "in the script 'submit'" in str(refusal.value)
     fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
-    with fleet.ledger(Role.CLIENT) as ledger, pytest.raises(QuotaExceeded):
+    with fleet.ledger(Role.CLIENT) as ledger, pytest.raises(NotAllowed):
         open_environment(ledger.redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
 
 
@@ -243,14 +242,14 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
 
 
-def test_a_user_for_backups_needs_no_more_than_the_guide_says(
-    fleet: Fleet, tmp_path: Path
-) -> None:
+def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:
     tool = shutil.which("redis-cli", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert tool is not None, "the extra `dev` brings one"
     guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
     (rights,) = re.findall(r"A user of its own needs the rights `([^`]+)`", guide)
-    fleet.admin.execute_command("ACL", "SETUSER", "backup", "reset", "on", ">secret", *rights.split())
+    fleet.admin.execute_command(
+        "ACL", "SETUSER", "backup", "reset", "on", ">secret", *rights.split()
+    )
     fleet.admin.set("kept", 1)
     target = tmp_path / "ledger.rdb"
 

@@ -127,4 +127,6 @@ def test_an_operator_calls_the_scripts_that_only_an_operator_has_the_rights_for(
     # `?` is a command that had ended before the recorder could ask whose it was.
     called = flow.deeds[Role.OPERATOR].scripts | flow.deeds["?"].scripts
 
-    assert called & set(OPERATOR_SCRIPTS) - set(CLIENT_SCRIPTS) == set(OPERATOR_SCRIPTS) - set(CLIENT_SCRIPTS)
+    assert called & set(OPERATOR_SCRIPTS) - set(CLIENT_SCRIPTS) == set(OPERATOR_SCRIPTS) - set(
+        CLIENT_SCRIPTS
+    )

@@ -73,7 +73,8 @@ def test_every_word_in_capitals_of_a_script_is_a_command_or_a_known_option():
 def test_every_command_of_a_role_can_be_tried():
     with_a_key_alone = {
         "del", "exists", "get", "hgetall", "hkeys", "hlen", "hrandfield", "incr", "llen", "lpop",
-        "mget", "persist", "pttl", "scard", "srandmember", "type", "unlink", "watch", "xlen", "zcard",
+        "mget", "persist", "pttl", "scard", "srandmember", "type", "unlink", "watch",
+        "xlen", "zcard",
     }  # fmt: skip
     for role in Role:
         commands = set(rights_of(role, KEYS).commands) - {"select"}

@@ -141,8 +141,8 @@ CLIENT_SCRIPTS = (
     "submit",
 )
 
-#: Scripts that an operator calls: those of a client, and what changes rules and limits. A tenant whose
-#: limit falls may lose its oldest ended jobs at once.
+#: Scripts that an operator calls: those of a client, and what changes rules and limits. A tenant
+#: whose limit falls may lose its oldest ended jobs at once.
 OPERATOR_SCRIPTS = (*CLIENT_SCRIPTS, *OPERATORS_SCRIPTS, "evict")
 
 #: What Celery and kombu call on a worker's connections: the queues of wakeups, what of them is not
