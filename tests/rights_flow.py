@@ -28,7 +28,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role, Version, rights_of
 from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
-from seqd_schemas import FileSource, JobState
+from seqd_schemas import FileSource, JobState, TenantLimits
 from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
 
 RECORDS = [{"text": "good", "label": "pos"}, {"text": "bad one", "label": "neg"}] * 4
@@ -49,6 +49,7 @@ class Fleet:
         self.folder = folder
         self.cluster = Cluster(self._settings, folder)
         self._clients: list[Client] = []
+        self._ledgers: dict[Role, Ledger] = {}
 
     @property
     def settings(self) -> Settings:
@@ -92,11 +93,15 @@ class Fleet:
         connection = redis.Redis.from_url(self.url(Role.INBOX), protocol=2)
         return Producer(connection, self._settings.keys)
 
-    @contextmanager
-    def ledger(self, role: Role) -> Iterator[Ledger]:
-        """Open the ledger as a role's user."""
-        with connect(self.url(role), role=role) as connection:
-            yield Ledger(connection, self.settings, lambda route: None)
+    def ledger(self, role: Role) -> Ledger:
+        """Return the ledger as a role's user has it; closed with the fleet.
+
+        A recorder cannot tell who it was that connected for a moment, as a command does.
+        """
+        if role not in self._ledgers:
+            connection = connect(self.url(role), role=role)
+            self._ledgers[role] = Ledger(connection, self.settings, lambda route: None)
+        return self._ledgers[role]
 
     def seqd(self, role: Role, *arguments: str, timeout_s: float = 90.0) -> Ended:
         """Run a command as a role's user; it ends in order."""
@@ -126,6 +131,8 @@ class Fleet:
     def close(self) -> None:
         for client in self._clients:
             client.close()
+        for ledger in self._ledgers.values():
+            ledger.redis.close()
         self.cluster.close()
         self.admin.close()
 
@@ -233,9 +240,9 @@ def look(fleet: Fleet, client: Client) -> None:
     client.work_left()
     client.tenants()
     client.tenant_usage()
-    with fleet.ledger(Role.CLIENT) as ledger:  # as `seqd workers list`
-        ledger.cordons.rules()
-        ledger.fleet.in_hand(worker.worker for worker in client.workers())
+    ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`
+    ledger.cordons.rules()
+    ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 
 def use_inbox(fleet: Fleet) -> None:
@@ -291,6 +298,8 @@ def set_limits(fleet: Fleet, client: Client) -> None:
     fleet.seqd(operator, "tenants", "set", tenant, "--kept-bytes", "65536", "--evict")
     assert [job.job_id for job in client.jobs() if job.tenant == tenant].count(ended[0].job_id) == 0
     assert client.tenant(tenant).own.weight == 3
+    own = fleet.ledger(Role.OPERATOR).tenants
+    own.set_limits(tenant, TenantLimits(weight=2, kept_bytes=10**6), evicts=True)
     for job in jobs:
         assert job.wait(timeout_s=60).counts.succeeded == 64
     usage = json.loads(fleet.seqd(operator, "tenants", "usage", "--json").out)
@@ -308,6 +317,7 @@ def cordon(fleet: Fleet, client: Client) -> None:
 
     wait_until(is_cordoned, "it is cordoned")
     job = client.classify(["waits"], model="echo")
+    fleet.ledger(Role.OPERATOR).cordons.change(remove=[])
     assert "repair" in fleet.seqd(Role.OPERATOR, "workers", "list").out
     assert job.record().state is JobState.QUEUED
     fleet.seqd(Role.OPERATOR, "workers", "uncordon", worker.name, "--wait")
@@ -320,8 +330,7 @@ def scrape(fleet: Fleet, client: Client) -> None:
     wait_until(lambda: job.record().state is JobState.RUNNING, "it is in hand")
     with metrics(fleet) as address, urllib.request.urlopen(address, timeout=10) as answer:
         text = answer.read().decode()
-    with fleet.ledger(Role.EXPORTER) as ledger:
-        assert ledger.backlog.state().memory_ratio is not None
+    assert fleet.ledger(Role.EXPORTER).backlog.state().memory_ratio is not None
     job.cancel()
     assert "seqd_up 1.0" in text
     assert 'seqd_busy_workers{model="echo",task="train"} 1.0' in text
@@ -411,8 +420,8 @@ def make_room(fleet: Fleet, client: Client) -> None:
     """End a job whose tenant keeps too much: its oldest one goes, and who asks for it is told."""
     first = client.classify(["a"], model="echo", tenant="keeps-much")
     first.wait(timeout_s=30)
-    with fleet.ledger(Role.WORKER) as ledger:
-        ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
+    ledger = fleet.ledger(Role.WORKER)
+    ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
     for _ in range(2):
         texts = [f"c{n}" for n in range(80)]
         job = client.classify(texts, model="echo", tenant="keeps-much", parameters={"delay_ms": 9})

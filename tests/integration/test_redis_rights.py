@@ -203,18 +203,18 @@ def test_work_whose_use_may_not_be_counted_is_not_committed(fleet: Fleet) -> Non
 
 
 def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> None:
-    with fleet.ledger(Role.OPERATOR) as operator:
-        operator.tenants.set_limits("default", TenantLimits(jobs=0))
+    fleet.ledger(Role.OPERATOR).tenants.set_limits("default", TenantLimits(jobs=0))
     lacking = [rule for rule in fleet.rules(Role.CLIENT) if ":limits:" not in rule]
     fleet.allow(Role.CLIENT, *lacking)
 
-    with fleet.ledger(Role.CLIENT) as ledger, pytest.raises(RedisNoPermission) as refusal:
-        open_environment(ledger.redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    redis = fleet.ledger(Role.CLIENT).redis
+    with pytest.raises(RedisNoPermission) as refusal:
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
 
     assert "in the script 'submit'" in str(refusal.value)
     fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
-    with fleet.ledger(Role.CLIENT) as ledger, pytest.raises(NotAllowed):
-        open_environment(ledger.redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+    with pytest.raises(NotAllowed):
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
 
 
 @pytest.mark.parametrize("script", ["cordon", "set_tenant"])
@@ -237,8 +237,8 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
     assert (refused.status, done.status) == (2, 0)
     assert f"in the script '{script}'. " in refused.err
     assert "`seqd redis acl --role operator --user client`" in refused.err
-    with fleet.ledger(Role.CLIENT) as ledger:
-        rules, records = ledger.cordons.rules(), ledger.tenants.all()
+    ledger = fleet.ledger(Role.CLIENT)
+    rules, records = ledger.cordons.rules(), ledger.tenants.all()
     assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
 
 
