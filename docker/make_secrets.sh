@@ -27,7 +27,7 @@ new_password() {
   echo 'user probe on nopass resetkeys resetchannels -@all +ping'
 } > "$folder/users.acl"
 
-for role in worker client exporter; do
+for role in worker client operator exporter; do
   password=$(new_password)
   # A file that a container reads by a mount: as its user, who is none of this machine's.
   printf 'redis://%s:%s@%s/%s\n' "$role" "$password" "$server" "$database" > "$folder/$role-url"
@@ -36,7 +36,7 @@ for role in worker client exporter; do
       >> "$folder/users.acl"
 done
 
-# For operators: back-ups, and whatever else Redis can do.
+# For whoever keeps Redis: back-ups, and whatever else it can do.
 password=$(new_password)
 printf '%s\n' "$password" > "$folder/admin-password"
 printf 'user admin on #%s ~* &* +@all\n' \

@@ -8,19 +8,28 @@ Each part says what must come of it, so that a right that is missing fails it.
 
 import json
 import secrets
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import redis
 
+from checkout import python_path
+from cli_builders import Ended, clean_environment
 from inbox_builders import Producer, a_request
 from redis_fixtures import LOOPBACK, PrivateServer
 from seqd.client import Client
 from seqd.errors import UnknownJob
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role, Version, rights_of
+from seqd.local.parent_death import launch_command
 from seqd.settings import Settings
-from seqd_schemas import FileSource, JobState
-from worker_fixtures import QUICK, Cluster, wait_until
+from seqd_schemas import FileSource, JobState, TenantLimits
+from worker_fixtures import PLUGIN, QUICK, Cluster, wait_until
 
 RECORDS = [{"text": "good", "label": "pos"}, {"text": "bad one", "label": "neg"}] * 4
 
@@ -40,6 +49,7 @@ class Fleet:
         self.folder = folder
         self.cluster = Cluster(self._settings, folder)
         self._clients: list[Client] = []
+        self._ledgers: dict[Role, Ledger] = {}
 
     @property
     def settings(self) -> Settings:
@@ -83,9 +93,46 @@ class Fleet:
         connection = redis.Redis.from_url(self.url(Role.INBOX), protocol=2)
         return Producer(connection, self._settings.keys)
 
+    def ledger(self, role: Role) -> Ledger:
+        """Return the ledger as a role's user has it; closed with the fleet.
+
+        A recorder cannot tell who it was that connected for a moment, as a command does.
+        """
+        if role not in self._ledgers:
+            connection = connect(self.url(role), role=role)
+            self._ledgers[role] = Ledger(connection, self.settings, lambda route: None)
+        return self._ledgers[role]
+
+    def seqd(self, role: Role, *arguments: str, timeout_s: float = 90.0) -> Ended:
+        """Run a command as a role's user; it ends in order."""
+        ended = subprocess.run(
+            [sys.executable, "-m", "seqd", *arguments],
+            env=self.variables(role),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert ended.returncode == 0, f"{arguments}: {ended.stderr}"
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def variables(self, role: Role) -> dict[str, str]:
+        """Return the environment of a command that connects as a role's user."""
+        given = {
+            "redis_url": self.url(role),
+            "prefix": self.prefix,
+            "data_dir": self.settings.data_dir,
+            "enabled_plugins": "light",
+            **{name: value for name, value in QUICK.items() if isinstance(value, float)},
+        }
+        named = {f"SEQD_{name.upper()}": str(value) for name, value in given.items()}
+        return clean_environment(COLUMNS="250", PYTHONPATH=python_path(PLUGIN), **named)
+
     def close(self) -> None:
         for client in self._clients:
             client.close()
+        for ledger in self._ledgers.values():
+            ledger.redis.close()
         self.cluster.close()
         self.admin.close()
 
@@ -98,6 +145,9 @@ def whole_flow(fleet: Fleet) -> None:
         part(fleet, client)
     use_inbox(fleet)
     read_figures(fleet, workers=1)
+    set_limits(fleet, client)
+    cordon(fleet, client)
+    scrape(fleet, client)
     take_over(fleet, client)
     lose_connections(fleet, client)
     make_room(fleet, client)
@@ -106,6 +156,7 @@ def whole_flow(fleet: Fleet) -> None:
     client.classify(["waits"], model="echo")
     fleet.producer().add(a_request(["waits"]))
     read_figures(fleet, workers=0)
+    replace_workers(fleet)
 
 
 def classify_and_read(fleet: Fleet, client: Client) -> None:
@@ -134,6 +185,7 @@ def steer(fleet: Fleet, client: Client) -> None:
     assert slow.record().state is JobState.PAUSED
     client.resume(slow.job_id)
     wait_until(lambda: slow.record().counts.succeeded > 0, "it goes on")
+    assert [route.model for route in client.work_left() if route.items] == ["echo"]
     slow.cancel()
     assert slow.record().state is JobState.CANCELLED
     mixed = client.classify(["good", "bad", "fine"], model="echo")
@@ -185,6 +237,12 @@ def look(fleet: Fleet, client: Client) -> None:
     client.quarantined()
     client.inbox()
     client.evictions()
+    client.work_left()
+    client.tenants()
+    client.tenant_usage()
+    ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`
+    ledger.cordons.rules()
+    ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 
 def use_inbox(fleet: Fleet) -> None:
@@ -214,10 +272,130 @@ def read_figures(fleet: Fleet, workers: int) -> None:
     reader.quarantined()
     reader.inbox()
     reader.evictions()
+    reader.work_left()
     with connect(fleet.url(Role.EXPORTER)) as connection:
         connection.ping()
         assert int(connection.info("memory")["used_memory"]) > 0
         connection.time()
+
+
+def set_limits(fleet: Fleet, client: Client) -> None:
+    """Set a tenant's limits and weight beside one that waits, have them heeded, and split a bill.
+
+    A limit below what the tenant keeps removes its oldest jobs.
+    """
+    operator, tenant = Role.OPERATOR, "alice"
+    slow = {"delay_ms": 20}
+    texts = [secrets.token_hex(2_000) for _ in range(20)]  # 40 kB, which no compression makes less
+    ended = [client.classify(texts, model="echo", tenant=tenant, parameters=slow) for _ in range(3)]
+    for job in ended:
+        job.cancel()
+    jobs = [
+        client.classify((f"w{n}" for n in range(64)), model="echo", tenant=name, parameters=slow)
+        for name in (tenant, "bob")
+    ]
+    fleet.seqd(operator, "tenants", "set", tenant, "--weight", "3", "--jobs", "2", "--items", "900")
+    fleet.seqd(operator, "tenants", "set", tenant, "--kept-bytes", "65536", "--evict")
+    assert [job.job_id for job in client.jobs() if job.tenant == tenant].count(ended[0].job_id) == 0
+    assert client.tenant(tenant).own.weight == 3
+    own = fleet.ledger(Role.OPERATOR).tenants
+    own.set_limits(tenant, TenantLimits(weight=2, kept_bytes=10**6), evicts=True)
+    for job in jobs:
+        assert job.wait(timeout_s=60).counts.succeeded == 64
+    usage = json.loads(fleet.seqd(operator, "tenants", "usage", "--json").out)
+    assert {row["tenant"]: row["items"] for row in usage}["bob"] == 64
+
+
+def cordon(fleet: Fleet, client: Client) -> None:
+    """Cordon the worker, which then claims nothing; then have it go on."""
+    (worker,) = fleet.cluster.workers
+    fleet.seqd(Role.OPERATOR, "workers", "cordon", worker.name, "--yes", "--reason", "repair")
+
+    def is_cordoned() -> bool:
+        status = worker.status()
+        return status is not None and status.cordon is not None
+
+    wait_until(is_cordoned, "it is cordoned")
+    job = client.classify(["waits"], model="echo")
+    fleet.ledger(Role.OPERATOR).cordons.change(remove=[])
+    assert "repair" in fleet.seqd(Role.OPERATOR, "workers", "list").out
+    assert job.record().state is JobState.QUEUED
+    fleet.seqd(Role.OPERATOR, "workers", "uncordon", worker.name, "--wait")
+    assert job.wait(timeout_s=30).state is JobState.COMPLETED
+
+
+def scrape(fleet: Fleet, client: Client) -> None:
+    """Serve metrics while work is in hand, a training among it, and read them."""
+    job = client.train(RECORDS, model="echo", parameters={"epochs": 500, "step_ms": 100})
+    wait_until(lambda: job.record().state is JobState.RUNNING, "it is in hand")
+    with metrics(fleet) as address, urllib.request.urlopen(address, timeout=10) as answer:
+        text = answer.read().decode()
+    assert fleet.ledger(Role.EXPORTER).backlog.state().memory_ratio is not None
+    job.cancel()
+    assert "seqd_up 1.0" in text
+    assert 'seqd_busy_workers{model="echo",task="train"} 1.0' in text
+    assert "seqd_redis_memory_ratio" in text
+
+
+@contextmanager
+def metrics(fleet: Fleet) -> Iterator[str]:
+    """Run an exporter until the block ends; its address."""
+    program = subprocess.Popen(
+        launch_command([sys.executable, "-m", "seqd", "exporter", "--port", "0"], signal.SIGKILL),
+        env=fleet.variables(Role.EXPORTER),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert program.stdout is not None
+        address = program.stdout.readline().strip()
+        assert address.startswith("http://"), program.communicate(timeout=10)
+        yield address
+    finally:
+        program.terminate()
+        program.communicate(timeout=30)
+
+
+@contextmanager
+def running_up(fleet: Fleet) -> Iterator[Path]:
+    """Run `seqd up` as a worker's user until the block ends; its screen."""
+    screen = fleet.folder / "up.log"
+    with screen.open("wb") as output:
+        program = subprocess.Popen(
+            launch_command(
+                [sys.executable, "-m", "seqd", "up", "--slots", "cpu:0"], signal.SIGTERM
+            ),
+            env=fleet.variables(Role.WORKER),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        wait_until(lambda: "Ready after" in screen.read_text(), "it is ready", 40)
+        yield screen
+    finally:
+        program.terminate()
+        try:
+            program.wait(40)
+        finally:
+            program.kill()
+            program.wait()
+    assert program.returncode == 0, screen.read_text()
+
+
+def replace_workers(fleet: Fleet) -> None:
+    """Drain, uncordon and restart the worker of `seqd up`, and kill it: its leases are released."""
+    with running_up(fleet) as screen:
+        reader = fleet.client(Role.EXPORTER)
+        (first,) = reader.workers()
+        fleet.seqd(Role.OPERATOR, "workers", "drain", first.worker, "--yes", "--wait")
+        wait_until(lambda: "drained" in screen.read_text(), "it says so")
+        fleet.seqd(Role.OPERATOR, "workers", "uncordon", "--all", "--wait")
+        fleet.seqd(Role.OPERATOR, "workers", "restart", "--wait", "--timeout-s", "80")
+        (second,) = reader.workers()
+        assert first.worker != second.worker
 
 
 def take_over(fleet: Fleet, client: Client) -> None:
@@ -242,9 +420,8 @@ def make_room(fleet: Fleet, client: Client) -> None:
     """End a job whose tenant keeps too much: its oldest one goes, and who asks for it is told."""
     first = client.classify(["a"], model="echo", tenant="keeps-much")
     first.wait(timeout_s=30)
-    with connect(fleet.url(Role.WORKER)) as connection:
-        ledger = Ledger(connection, fleet.settings, lambda route: None)
-        ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
+    ledger = fleet.ledger(Role.WORKER)
+    ledger.fleet.publish_limits(fleet.settings.model_copy(update={"max_tenant_kept_bytes": 1}))
     for _ in range(2):
         texts = [f"c{n}" for n in range(80)]
         job = client.classify(texts, model="echo", tenant="keeps-much", parameters={"delay_ms": 9})

@@ -14,7 +14,6 @@ from deploy_files import (
     Command,
     commands,
     documents,
-    known_commands,
     kubernetes_files,
     pods,
     services,
@@ -23,12 +22,6 @@ from deploy_files import (
     values,
 )
 from seqd.settings import Settings
-
-#: What the files name and other parts of the same work bring. An entry goes when that is there:
-#: the last test here says so.
-AWAITED_COMMANDS = {"exporter", "redis"}
-AWAITED_SETTINGS = {"SEQD_EXPORTER_HOST", "SEQD_EXPORTER_PORT", "SEQD_POD_DELETION_COST"}
-AWAITED_METRICS = {"seqd_work_left_seconds", "seqd_busy_workers"}
 
 EXPORTER_PORT = 9808
 
@@ -41,10 +34,9 @@ def known_settings() -> set[str]:
 
 
 def known_metrics() -> set[str]:
-    """Return the names that stand in the exporter's sources; those awaited while there is none."""
+    """Return the names that stand in the exporter's sources."""
     found = find_spec("seqd.exporter")
-    if found is None or found.submodule_search_locations is None:
-        return AWAITED_METRICS
+    assert found is not None and found.submodule_search_locations is not None
     constants = [
         node.value
         for folder in found.submodule_search_locations
@@ -57,9 +49,6 @@ def known_metrics() -> set[str]:
 
 @pytest.mark.parametrize("command", commands(), ids=lambda one: f"{one.where}: {one.words[0]}")
 def test_a_command_and_each_of_its_options_exist(command: Command) -> None:
-    if command.words[0] in AWAITED_COMMANDS - known_commands():
-        return
-
     unknown = unknown_in(command.words)
 
     assert unknown == set(), f"{command.where}: seqd {' '.join(command.words)}"
@@ -74,7 +63,7 @@ def test_there_are_commands_of_each_kind_of_file() -> None:
 
 
 def test_each_setting_exists() -> None:
-    assert settings() - known_settings() - AWAITED_SETTINGS == set()
+    assert settings() - known_settings() == set()
     assert "SEQD_SECRETS_DIR" in settings()
 
 
@@ -83,7 +72,7 @@ def test_a_variable_of_the_compose_files_is_a_setting_or_is_not_called_like_one(
     named = set(re.findall(r"\$\{(\w+)", text))
 
     ours = {name for name in named if name.startswith("SEQD_")}
-    assert ours - known_settings() - AWAITED_SETTINGS == set()
+    assert ours - known_settings() == set()
     assert {name for name in named - ours if not name.startswith("STACK_")} == set()
 
 
@@ -112,7 +101,6 @@ def test_a_secret_has_the_name_of_its_setting_and_is_one_that_the_script_writes(
 
 
 def test_the_port_is_the_exporters() -> None:
-    field = Settings.model_fields.get("exporter_port")
     ports = set()
     for where, pod in pods():
         for container in pod["containers"]:
@@ -126,7 +114,7 @@ def test_the_port_is_the_exporters() -> None:
                 ports |= {port["port"] for port in document["spec"].get("ports", ())}
 
     assert ports == {EXPORTER_PORT}
-    assert field is None or field.default == EXPORTER_PORT
+    assert Settings.model_fields["exporter_port"].default == EXPORTER_PORT
 
 
 def test_each_metric_is_one_that_the_exporter_has() -> None:
@@ -157,14 +145,3 @@ def test_paths_and_user_are_those_of_the_image() -> None:
         assert str(Path(PROGRAM).parent) in text
         assert 'ENTRYPOINT ["seqd"]' in text
         assert set(re.findall(r"^FROM .* AS (cpu|gpu)$", text, re.M)) == {"cpu", "gpu"}
-
-
-def test_what_is_awaited_is_still_missing() -> None:
-    exporter = find_spec("seqd.exporter") is not None
-    arrived = {
-        *(AWAITED_COMMANDS & known_commands()),
-        *(AWAITED_SETTINGS & known_settings()),
-        *(AWAITED_METRICS if exporter else ()),
-    }
-
-    assert not arrived, f"take {sorted(arrived)} out of AWAITED_… at the head of this file"

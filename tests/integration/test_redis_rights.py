@@ -1,25 +1,31 @@
 """Users of Redis with the least rights of their roles: enough for what they do, none to spare."""
 
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builders import a_chunk
+from builders import a_chunk, some_results
 from cli_builders import here
 from ledger_fixtures import open_environment
+from readme_blocks import ROOT
 from redis_fixtures import PrivateServer, server_binaries
-from rights_flow import Fleet
-from seqd.errors import RedisNoPermission
+from rights_flow import Fleet, running_up
+from seqd.errors import NotAllowed, RedisNoPermission
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import (
     Role,
     rights_of,
 )
 from seqd.ledger.rights import OPTIONAL, missing_rights
-from seqd_schemas import JobState, Keys
+from seqd.ledger.work import Finished
+from seqd_schemas import JobState, Keys, TenantLimits
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -169,6 +175,109 @@ def test_a_list_of_jobs_is_no_shorter_for_lack_of_a_right(fleet: Fleet) -> None:
         ledger = Ledger(redis, fleet.settings, lambda route: None)
         with pytest.raises(RedisNoPermission, match="the command HMGET"):
             ledger.control.open_queues(0, 10)
+
+
+def test_work_whose_use_may_not_be_counted_is_not_committed(fleet: Fleet) -> None:
+    # All keys but those that begin with `u`, as an operator may have written them by hand.
+    given = [rule for rule in fleet.rules(Role.WORKER) if "~" not in rule]
+    but_use = f"~{fleet.prefix}:[^u]*"
+    with connect(fleet.url(Role.WORKER), role=Role.WORKER) as redis:
+        environment = open_environment(redis, fleet.settings)
+        for units in (1, 2):  # of two a commit is a batch
+            job_id = environment.submit_units(units)
+            claimed = [environment.claim_unit() for _ in range(units)]
+            done = [Finished(unit, some_results(first=2 * int(unit.name))) for unit in claimed]
+            fleet.allow(Role.WORKER, *given, but_use)
+
+            with pytest.raises(RedisNoPermission) as refusal:
+                environment.ledger.work.commit_batch(done)
+
+            assert re.search("a key of seqd's.* in the script 'commit'", str(refusal.value))
+            assert environment.record(job_id).counts.succeeded == 0
+            fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))
+            environment.ledger.work.commit_batch(done)
+            assert environment.record(job_id).counts.succeeded == 2 * units
+
+        (usage,) = environment.ledger.tenants.usage()
+        assert usage.items == 6
+
+
+def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> None:
+    fleet.ledger(Role.OPERATOR).tenants.set_limits("default", TenantLimits(jobs=0))
+    lacking = [rule for rule in fleet.rules(Role.CLIENT) if ":limits:" not in rule]
+    fleet.allow(Role.CLIENT, *lacking)
+
+    redis = fleet.ledger(Role.CLIENT).redis
+    with pytest.raises(RedisNoPermission) as refusal:
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+
+    assert "in the script 'submit'" in str(refusal.value)
+    fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
+    with pytest.raises(NotAllowed):
+        open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+
+
+@pytest.mark.parametrize("script", ["cordon", "set_tenant"])
+def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
+    fleet: Fleet, script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if fleet.version < (7, 0):
+        pytest.skip("this server knows no keys for reading alone")
+    arguments = {
+        "cordon": ("workers", "cordon", "gpu:0@host7", "--ahead", "--yes"),
+        "set_tenant": ("tenants", "set", "alice", "--weight", "3"),
+    }[script]
+    monkeypatch.setenv("SEQD_PREFIX", fleet.prefix)
+    monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(Role.CLIENT))
+
+    refused = here(capsys, *arguments)
+    monkeypatch.setenv("SEQD_REDIS_URL", fleet.url(Role.OPERATOR))
+    done = here(capsys, *arguments)
+
+    assert (refused.status, done.status) == (2, 0)
+    assert f"in the script '{script}'. " in refused.err
+    assert "`seqd redis acl --role operator --user client`" in refused.err
+    ledger = fleet.ledger(Role.CLIENT)
+    rules, records = ledger.cordons.rules(), ledger.tenants.all()
+    assert (len(rules), len(records)) == ((1, 0) if script == "cordon" else (0, 1))
+
+
+def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:
+    tool = shutil.which("redis-cli", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert tool is not None, "the extra `dev` brings one"
+    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
+    (rights,) = re.findall(r"A user of its own needs the rights `([^`]+)`", guide)
+    fleet.admin.execute_command(
+        "ACL", "SETUSER", "backup", "reset", "on", ">secret", *rights.split()
+    )
+    fleet.admin.set("kept", 1)
+    target = tmp_path / "ledger.rdb"
+
+    done = subprocess.run(
+        [tool, "-p", str(fleet.server.port), "--user", "backup", "--rdb", str(target)],
+        env=os.environ | {"REDISCLI_AUTH": "secret"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert target.read_bytes()[:5] in (b"REDIS", b"VALKE")
+
+
+@pytest.mark.slow
+def test_a_seqd_up_whose_rights_are_taken_away_goes_on(fleet: Fleet) -> None:
+    with running_up(fleet) as screen:
+        fleet.allow(Role.WORKER)
+        wait_until(lambda: "rules of operators not followed" in screen.read_text(), "it says so")
+        fleet.allow(Role.WORKER, *fleet.rules(Role.WORKER))
+
+        job = fleet.client().classify(["a"], model="echo")
+        assert job.wait(timeout_s=60).state is JobState.COMPLETED
+        said = screen.read_text().count("rules of operators not followed")
+
+    assert said == 1
 
 
 def test_what_no_role_needs_is_refused_to_each(fleet: Fleet) -> None:

@@ -1,6 +1,6 @@
 """All that users of Redis do, under exactly the rights of their roles: enough, and none to spare.
 
-Sixty seconds on a busy machine, on each kind of server; `test_redis_rights.py` is the quick part.
+Two minutes on a busy machine, on each kind of server; `test_redis_rights.py` is the quick part.
 """
 
 import re
@@ -13,10 +13,17 @@ import pytest
 from redis_fixtures import PrivateServer, server_binaries
 from rights_flow import Fleet, whole_flow
 from rights_recorder import Deeds, Recorder
-from seqd.ledger.acl import CLIENT_SCRIPTS, Role, commands_of_scripts, rights_of, worker_scripts
+from seqd.ledger.acl import (
+    CLIENT_SCRIPTS,
+    OPERATOR_SCRIPTS,
+    Role,
+    commands_of_scripts,
+    rights_of,
+    worker_scripts,
+)
 from seqd.ledger.scripts import source_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,17 @@ def test_a_whole_flow_needs_no_more_than_the_rights_of_each_role(flow: Flow) -> 
 
 
 #: What a script does in a rare case no flow does each time; but its text shows that it does.
-IN_SCRIPTS = {Role.WORKER: worker_scripts(), Role.CLIENT: CLIENT_SCRIPTS}
+IN_SCRIPTS = {
+    Role.WORKER: worker_scripts(),
+    Role.CLIENT: CLIENT_SCRIPTS,
+    Role.OPERATOR: OPERATOR_SCRIPTS,
+}
 
-#: Called by kombu to queue what was not acknowledged, by redis-py for what 6.2 does not know, and
-#: by a training that another worker goes on with.
+#: Called by kombu to queue what was not acknowledged, by redis-py for what 6.2 does not know, by a
+#: training that another worker goes on with, and with Sentinels to know of replicas (`wait`).
 RARELY_CALLED = {
     Role.WORKER: {"watch", "unwatch", "hget", "rpush", "client|setinfo", "xread", "lpos"},
-    Role.CLIENT: {"client|setinfo"},
+    Role.CLIENT: {"client|setinfo", "wait"},
     Role.EXPORTER: {"client|setinfo"},
     Role.INBOX: {"client|setinfo"},
 }
@@ -110,3 +121,11 @@ def test_a_client_calls_no_script_but_those_that_it_has_the_rights_for(flow: Flo
     assert called <= set(CLIENT_SCRIPTS)
     # Two serve uploads that take long or are sent by two clients at once.
     assert set(CLIENT_SCRIPTS) - called <= {"follow", "heartbeat"}
+
+
+def test_an_operator_calls_the_scripts_that_only_an_operator_has_the_rights_for(flow: Flow) -> None:
+    called = flow.deeds[Role.OPERATOR].scripts
+
+    assert called & set(OPERATOR_SCRIPTS) - set(CLIENT_SCRIPTS) == set(OPERATOR_SCRIPTS) - set(
+        CLIENT_SCRIPTS
+    )

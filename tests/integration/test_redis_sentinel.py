@@ -12,20 +12,23 @@ import trustme
 
 from checkout import python_path, require_checkout
 from drills.failover import lose_primary_under_load
-from redis_fixtures import PrivateServer, binary_of_kind
+from redis_fixtures import PrivateServer, binary_of_kind, server_binaries
 from sentinel_fixtures import (
     DOWN_AFTER_MS,
     MASTER_NAME,
     SENTINEL_PASSWORD,
     SentinelGroup,
 )
+from seqd.client import Client
 from seqd.errors import InvalidSettings, RedisRefused, RedisUnreachable
 from seqd.ledger import connect, redis_errors
+from seqd.ledger.acl import Role, rights_of
 from seqd.ledger.outage import Outage
 from seqd.ledger.redis import wait_until_durable
+from seqd.ledger.rights import missing_rights
 from seqd.ledger.topology import check_topology
 from seqd.local.redis_access import RedisAccess
-from seqd.local.redis_binaries import find_server_binaries
+from seqd.local.redis_binaries import ServerBinary, find_server_binaries
 from seqd_schemas import Keys
 from tls_fixtures import TlsProxy, a_server_context
 from worker_fixtures import Cluster, live_settings, wait_until
@@ -245,6 +248,49 @@ def test_commits_that_no_replica_had_are_done_again_and_counted_once(
         assert max(cluster.starts_of_units(job.job_id)) <= 2
     finally:
         cluster.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("binary", server_binaries())
+def test_workers_and_clients_with_the_rights_of_their_roles_work_behind_sentinels(
+    binary: ServerBinary, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    group = SentinelGroup(binary, tmp_path)
+    group.start()
+    settings = live_settings(group, tmp_path)
+    version = (6, 2) if binary.version < (7, 0) else (7, 2)
+    urls = {}
+    for role in (Role.WORKER, Role.CLIENT):
+        urls[role] = group.url.replace("://:primary-secret", f"://{role}:secret-{role}")
+        rules = rights_of(role, settings.keys).rules(version)
+        for server in group.servers:  # a primary does not pass its users on
+            with server.client() as admin:
+                admin.execute_command("ACL", "SETUSER", role, "on", f">secret-{role}", *rules)
+                # Whoever begins with HELLO is asked for the rights of the default user.
+                admin.execute_command("ACL", "SETUSER", "default", "-hello")
+    cluster = Cluster(settings.model_copy(update={"redis_url": urls[Role.WORKER]}), tmp_path)
+    client = Client(settings=settings.model_copy(update={"redis_url": urls[Role.CLIENT]}))
+    try:
+        worker = cluster.start_ready()
+        job = client.classify([f"text {n}" for n in range(40)], model="echo", durable=True)
+        assert job.wait(timeout_s=30).counts.succeeded == 40
+        with connect(urls[Role.WORKER], role=Role.WORKER) as redis:
+            caplog.clear()
+            check_topology(redis)  # it may not ask for a setting, and passes quietly
+            assert caplog.records == []
+            assert missing_rights(redis, Role.WORKER, settings.keys) == []
+
+        group.primary().kill()
+        after = client.classify([f"text {n}" for n in range(40)], model="echo")
+
+        assert after.wait(timeout_s=90).counts.succeeded == 40
+        assert worker.is_up()
+        assert "denies" not in worker.whole_log() and "permission" not in worker.whole_log()
+        assert job.durable == (version >= (7, 2))  # of 6.2 nobody can tell
+    finally:
+        client.close()
+        cluster.close()
+        group.kill()
 
 
 @pytest.mark.slow

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.ledger.acl import Role, all_scripts, commands_of_script, rights_of, setuser_line
+from seqd.ledger.acl import (
+    Access,
+    Role,
+    all_scripts,
+    commands_of_script,
+    rights_of,
+    setuser_line,
+)
 from seqd.ledger.rights import _ARGUMENTS
 from seqd.ledger.scripts import source_of
 from seqd_schemas import Keys
@@ -42,6 +49,19 @@ def test_a_gateway_may_do_what_a_client_may():
     assert rights_of(Role.GATEWAY, KEYS) == rights_of(Role.CLIENT, KEYS)
 
 
+def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_and_weights():
+    client, operator = rights_of(Role.CLIENT, KEYS), rights_of(Role.OPERATOR, KEYS)
+
+    assert set(client.commands) <= set(operator.commands)
+    changed = set(operator.keys) - set(client.keys)
+    assert {(key.pattern, key.access) for key in changed} == {
+        ("seqd:cordons", Access.ALL),
+        ("seqd:limits:*", Access.ALL),
+        ("seqd:weights", Access.ALL),
+    }
+    assert {key.pattern for key in client.keys} == {key.pattern for key in operator.keys}
+
+
 def test_every_word_in_capitals_of_a_script_is_a_command_or_a_known_option():
     for name in all_scripts():
         words = {word.upper().partition("|")[0] for word in commands_of_script(name)}
@@ -53,7 +73,8 @@ def test_every_word_in_capitals_of_a_script_is_a_command_or_a_known_option():
 def test_every_command_of_a_role_can_be_tried():
     with_a_key_alone = {
         "del", "exists", "get", "hgetall", "hkeys", "hlen", "hrandfield", "incr", "llen", "lpop",
-        "mget", "persist", "pttl", "srandmember", "type", "unlink", "watch", "xlen", "zcard",
+        "mget", "persist", "pttl", "scard", "srandmember", "type", "unlink", "watch",
+        "xlen", "zcard",
     }  # fmt: skip
     for role in Role:
         commands = set(rights_of(role, KEYS).commands) - {"select"}
@@ -89,7 +110,7 @@ def test_json_has_the_rules_one_by_one(capsys):
     [
         (
             ["--role", "boss"],
-            "--role is 'boss'; there are worker, client, gateway, exporter, inbox.",
+            "--role is 'boss'; there are worker, client, gateway, operator, exporter, inbox.",
         ),
         (
             ["--role", "inbox", "--user", "a b"],

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from seqd import __version__
-from seqd.errors import RedisFull, RedisUnreachable
+from seqd.errors import REDIS_ERRORS, RedisRefused
 from seqd.local.slots import Slot
 from seqd.settings import Settings
 from seqd.targets import Place, drain_for, is_meant, option_of
@@ -50,6 +50,8 @@ class FleetRules:
         self._drained: dict[str, tuple[Slot, str]] = {}
         self._has_changed = False
         self._has_turn = False
+        #: True since a look was refused, for lack of a right or for another password.
+        self._is_refused = False
         #: Requests to restart that are not followed any more, since a new worker did not come up.
         self._given_up: set[CordonRule] = set()
 
@@ -184,8 +186,16 @@ class FleetRules:
         return self._settings.labels
 
     def _try(self, step: Callable[[], object]) -> None:
-        """Take a step that a Redis which is away just now puts off, to the next look."""
+        """Take a step that a Redis which is away or refuses us puts off, to the next look.
+
+        What it refuses somebody has to change, so that is logged, once.
+        """
         try:
             step()
-        except (RedisUnreachable, RedisFull) as error:
-            log.debug("rules of operators not followed just now: %s", error)
+        except REDIS_ERRORS as error:
+            is_refused = isinstance(error, RedisRefused)
+            level = logging.WARNING if is_refused and not self._is_refused else logging.DEBUG
+            log.log(level, "rules of operators not followed just now: %s", error)
+            self._is_refused = self._is_refused or is_refused
+        else:
+            self._is_refused = False

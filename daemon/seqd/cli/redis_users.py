@@ -27,7 +27,8 @@ def redis() -> None:
 @app.command()
 def acl(
     role: Annotated[
-        str, typer.Option("--role", help="worker, client, gateway, exporter or inbox.")
+        str,
+        typer.Option("--role", help="worker, client, gateway, operator, exporter or inbox."),
     ],
     user: Annotated[
         str, typer.Option("--user", help="Name of the user; that of the role where it is missing.")

@@ -7,6 +7,7 @@ script's commands are held against the rights of who calls it, on every server f
     worker     takes work, and keeps the ledger in order: all keys under the prefix
     client     hands jobs in, follows and steers them, and reads results, models and workers
     gateway    what a client may: an HTTP gateway that acts for many
+    operator   what a client may; and sets rules on workers, and limits and weights of tenants
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
@@ -21,6 +22,7 @@ from functools import cache
 from importlib import resources
 
 from seqd.errors import InvalidSettings
+from seqd.ledger.denials import OPERATORS_SCRIPTS
 from seqd.ledger.scripts import source_of
 from seqd_schemas import Keys
 
@@ -47,6 +49,7 @@ class Role(StrEnum):
     WORKER = "worker"
     CLIENT = "client"
     GATEWAY = "gateway"
+    OPERATOR = "operator"
     EXPORTER = "exporter"
     INBOX = "inbox"
 
@@ -103,11 +106,15 @@ _CLIENT = (
     "hget",
     "hgetall",
     "hmget",
+    "hscan",
     "lpos",
     "lpush",
     "mget",
+    "scard",
     "set",
+    "srandmember",
     "time",
+    "wait",
     "waitaof",
     "xlen",
     "xrange",
@@ -133,6 +140,10 @@ CLIENT_SCRIPTS = (
     "seal",
     "submit",
 )
+
+#: Scripts that an operator calls: those of a client, and what changes rules and limits. A tenant
+#: whose limit falls may lose its oldest ended jobs at once.
+OPERATOR_SCRIPTS = (*CLIENT_SCRIPTS, *OPERATORS_SCRIPTS, "evict")
 
 #: What Celery and kombu call on a worker's connections: the queues of wakeups, what of them is not
 #: acknowledged, and the lock of who looks for that.
@@ -179,8 +190,9 @@ _WORKER = (
     "zscan",
 )
 
-#: Scripts that workers do not call; they call all others.
-_CLIENTS_ALONE = (
+#: Scripts that workers do not call; they call all others, `cordon` among them: `seqd up` takes back
+#: a request to restart workers when a new one does not come up.
+_NOT_BY_WORKERS = (
     "ended",
     "follow",
     "heartbeat",
@@ -189,6 +201,7 @@ _CLIENTS_ALONE = (
     "remove",
     "results",
     "resume",
+    "set_tenant",
 )
 
 #: What reads the state of the fleet, for `seqd status` and for metrics.
@@ -197,11 +210,16 @@ _EXPORTER = (
     "get",
     "hget",
     "hgetall",
+    "hmget",
     "info",
     "mget",
+    "scard",
+    "srandmember",
     "time",
     "xlen",
     "xrange",
+    "xrevrange",
+    "zcard",
     "zrange",
     "zrevrange",
 )
@@ -217,10 +235,12 @@ _NOT_BY_CLIENTS = frozenset({"xack"})
 def rights_of(role: Role, keys: Keys) -> Rights:
     """Return the least rights of a role under a prefix."""
     clients = {*_CLIENT, *commands_of_scripts(CLIENT_SCRIPTS)} - _NOT_BY_CLIENTS
+    operators = {*_CLIENT, *commands_of_scripts(OPERATOR_SCRIPTS)} - _NOT_BY_CLIENTS
     commands = {
         Role.WORKER: {*_WORKER, *commands_of_scripts(worker_scripts())},
         Role.CLIENT: clients,
         Role.GATEWAY: clients,
+        Role.OPERATOR: operators,
         Role.EXPORTER: {*_EXPORTER},
         Role.INBOX: {*_INBOX},
     }
@@ -245,9 +265,16 @@ def _keys_of(role: Role, keys: Keys) -> tuple[KeyPattern, ...]:
             KeyPattern(keys.limits(), Access.READ),
             KeyPattern(f"{keys.job('*')}*", Access.READ),
         )
-    written = [KeyPattern(pattern) for pattern in _written_by_clients(keys)]
-    read = [KeyPattern(pattern, Access.READ) for pattern in _read_by_clients(keys)]
-    return tuple(sorted([*written, *read], key=lambda key: key.pattern))
+    is_operator = role is Role.OPERATOR
+    own = _written_by_operators(keys)
+    written = [*_written_by_clients(keys), *(own if is_operator else ())]
+    return _sorted(written, [name for name in _read_by_clients(keys) if name not in written])
+
+
+def _sorted(written: Sequence[str], read: Sequence[str]) -> tuple[KeyPattern, ...]:
+    patterns = [KeyPattern(pattern) for pattern in written]
+    patterns += [KeyPattern(pattern, Access.READ) for pattern in read]
+    return tuple(sorted(patterns, key=lambda key: key.pattern))
 
 
 def _without_covered(keys: Sequence[KeyPattern], version: Version) -> list[KeyPattern]:
@@ -263,15 +290,24 @@ def _without_covered(keys: Sequence[KeyPattern], version: Version) -> list[KeyPa
 
 
 def _read_for_metrics(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of the figures of a fleet; of a job its hash, not its input and output."""
+    """Return patterns of the figures of a fleet; of a job no input and no output, but its hash.
+
+    The sizes of its units say what a worker has in hand, and its events how long a training takes.
+    """
     return (
+        keys.catalog(),
         keys.evictions(),
+        keys.events("*"),
         keys.inbox(),
         keys.job("*"),
         keys.limits(),
         keys.open_jobs(),
         keys.quarantined(),
+        keys.rates(),
+        keys.sizes("*"),
         keys.template("*"),
+        keys.uploads(),
+        keys.work_left(),
         keys.worker("*"),
         keys.workers(),
     )
@@ -307,16 +343,28 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.worker_leases("*"),
         f"{keys.ended_leases()}*",
         keys.durability_mark(),
+        keys.work_left(),
+        keys.work_left_recount(),
     )
 
 
+def _written_by_operators(keys: Keys) -> tuple[str, ...]:
+    """Return patterns of what operators change beside that: rules, limits and weights."""
+    return (keys.cordons(), keys.tenant_limits("*"), keys.weights())
+
+
 def _read_by_clients(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of what a client reads of workers and operators."""
+    """Return patterns of what a client reads of workers and operators, and of what was used."""
     return (
         keys.catalog(),
+        keys.cordons(),
         keys.inbox(),
         keys.limits(),
         keys.quarantined(),
+        keys.rates(),
+        keys.tenant_limits("*"),
+        f"{keys.prefix}:usage:*",
+        keys.weights(),
         keys.worker("*"),
         keys.workers(),
     )
@@ -332,7 +380,7 @@ def all_scripts() -> tuple[str, ...]:
 
 def worker_scripts() -> tuple[str, ...]:
     """Return the names of the scripts that a worker calls."""
-    return tuple(name for name in all_scripts() if name not in _CLIENTS_ALONE)
+    return tuple(name for name in all_scripts() if name not in _NOT_BY_WORKERS)
 
 
 def commands_of_scripts(names: tuple[str, ...]) -> set[str]:

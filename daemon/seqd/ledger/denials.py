@@ -12,6 +12,10 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from seqd.errors import RedisNoPermission
 
+#: Scripts that change what operators set. A client that lacks the rights for one lacks those of an
+#: operator.
+OPERATORS_SCRIPTS = ("cordon", "set_tenant")
+
 #: Longest key in a message, in characters.
 _MAX_KEY_CHARS = 120
 
@@ -92,6 +96,8 @@ def denied_in_script(
 def no_permission(address: str, user: str, role: str, denial: Denial) -> RedisNoPermission:
     """Return the error for a missing right, which says what it is and how to give it."""
     what = _what_of(denial)
+    if role == "client" and denial.script in OPERATORS_SCRIPTS:
+        role = "operator"
     where = f" in the script {denial.script!r}" if denial.script else ""
     return RedisNoPermission(
         f"Redis at {address} does not permit the user {user!r} {what}{where}. Give the user the "

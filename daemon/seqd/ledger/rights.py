@@ -18,8 +18,9 @@ from seqd.ledger.redis import MARK_TTL_S, WrongPassword, address_of, redis_error
 from seqd_schemas import Keys
 
 #: Of use, and nothing that a role needs. Who lacks `info` does without SEQD_MAX_MEMORY_SHARE, who
-#: lacks `waitaof` does not know what is on disk; a client names its library by `client|setinfo`.
-OPTIONAL = frozenset({"client|setinfo", "info", "waitaof"})
+#: lacks `waitaof` does not know what is on disk, and without `wait` not what is on a replica; a
+#: client names its library by `client|setinfo`.
+OPTIONAL = frozenset({"client|setinfo", "info", "wait", "waitaof"})
 
 #: What stands in the place of the key.
 _KEY = "KEY"
@@ -57,6 +58,7 @@ _ARGUMENTS: Mapping[str, tuple[str | int, ...]] = {
     "srem": (_KEY, "v"),
     "time": (),
     "unwatch": (),
+    "wait": (0, 1),
     "waitaof": (0, 0, 1),
     "xack": (_KEY, "g", "0-1"),
     "xadd": (_KEY, "0-0", "f", "v"),

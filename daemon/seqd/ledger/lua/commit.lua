@@ -15,8 +15,11 @@
 -- even when Redis is full, so that work in hand makes room. A part's results wait until all parts of
 -- its unit are there, and then become the unit's; a unit or part that has been split since is taken
 -- from its parts alone. The items that have errors are kept, to be tried again. What a tenant has used
--- counts in the step that counts its results, so once, whoever computed them how often.
+-- counts in the step that counts its results, so once, whoever computed them how often. A user that may
+-- not count it commits nothing.
 local USAGE_DAYS = tonumber(ARGV[2])
+-- It is denied here, before anything is changed, to whom it would be denied when results are recorded.
+if USAGE_DAYS > 0 then redis.call('EXISTS', use_of_today_key()) end
 local FIRST_UNIT = 3
 local ARGUMENTS = 11  -- of a unit, without its rows
 

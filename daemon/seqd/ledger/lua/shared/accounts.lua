@@ -57,7 +57,7 @@ local function own_limits_of(tenant)
   local own = own_limits[tenant]
   if not own then
     local names = {'jobs', 'items', 'bytes', 'kept_bytes', 'results_ttl_s', 'priorities'}
-    local row = redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(names))
+    local row = unless_denied(redis.pcall('HMGET', limits_key() .. ':' .. tenant, unpack(names)))
     own = {}
     if not row.err then
       for i, name in ipairs(names) do own[name] = row[i] or nil end
@@ -92,12 +92,13 @@ end
 -- number of fields. What cannot be counted, since somebody has written something else there, is left out:
 -- results are worth more, and `seqd tenants usage` names what it cannot read.
 local MOST_USE_FIELDS = 40000  -- four of each tenant
+local DAY_MS = 86400000
+local function use_of_today_key() return usage_key(math.floor(NOW / DAY_MS)) end
 local function add_use(tenant, what, count, tokens, busy_ms, days)
-  local day_ms = 86400000
-  local key = usage_key(math.floor(NOW / day_ms))
+  local key = use_of_today_key()
   -- Its first of the day: the counter says so, without another command for all others.
-  if redis.pcall('HINCRBY', key, tenant .. ' ' .. what, count) == count then
-    redis.call('EXPIRE', key, (days + 1) * day_ms / 1000)
+  if unless_denied(redis.pcall('HINCRBY', key, tenant .. ' ' .. what, count)) == count then
+    redis.call('EXPIRE', key, (days + 1) * DAY_MS / 1000)
     if tenant ~= '*' and redis.call('HLEN', key) > MOST_USE_FIELDS then
       redis.call('HDEL', key, tenant .. ' ' .. what)
       return add_use('*', what, count, tokens, busy_ms, days)

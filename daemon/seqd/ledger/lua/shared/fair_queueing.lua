@@ -49,7 +49,7 @@ end
 -- and `seqd tenants` names it.
 local LEAST_WEIGHT, MOST_WEIGHT = 0.01, 1000
 local function weights_of(tenants)
-  local written = redis.pcall('HMGET', weights_key(), unpack(tenants))
+  local written = unless_denied(redis.pcall('HMGET', weights_key(), unpack(tenants)))
   local weights = {}
   for i = 1, #tenants do
     local text = written[i]
