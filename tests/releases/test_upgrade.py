@@ -24,7 +24,7 @@ from worker_fixtures import PLUGIN, Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
-GUIDE = ROOT / "docker" / "README.md"
+GUIDE = ROOT / "docker" / "upgrade.md"
 TEXTS = [f"text {number}" for number in range(1_000)]
 #: 10 s of work for one worker, which is more than it takes to replace one.
 SLOWLY = {"delay_ms": 10.0}
