@@ -116,7 +116,9 @@ class _Load:
         self.clock.start_over()
         act()
         self.wait_for_more(200)
-        return DrillResult(name, self.clock.stall_s, 0, 0, 0, self.clock.value - before)
+        row = DrillResult(name, self.clock.stall_s, 0, 0, 0, self.clock.value - before)
+        print(row.row(), flush=True)
+        return row
 
     def finish(self, name: str) -> DrillResult:
         """Send what is left of the wanted number, and count what came."""
@@ -195,7 +197,8 @@ def _kill_all_amid_a_job(stack: Stack, tmp_path: Path) -> DrillResult:
         watch.clock.start_over()
         killed = [one.name for one in stack.containers()]
         stack.storage.podman("kill", *killed)
-        stack.storage.podman("rm", *killed)
+        # Redis last: the others depend on it.
+        stack.storage.podman("rm", *reversed(killed))
         done = watch.clock.value
         assert done < WANTED, "the job was over before the stack was killed"
         stack.compose("up", "-d", "--wait", timeout_s=READY_S)
