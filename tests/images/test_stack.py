@@ -33,7 +33,7 @@ REVIEWS = ROOT.parent / "shared" / "data" / "imdb" / "train.jsonl.gz"
 MADE_UP = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
 
 #: Reviews of each of the two jobs at least.
-WANTED = int(os.environ.get("STACK_REVIEWS", "2000"))
+WANTED = int(os.environ.get("STACK_REVIEWS", "6000"))
 
 #: Items that wait at most: enough for two workers, and so few that a fault does not outlast them.
 AHEAD = 6_000
