@@ -15,6 +15,7 @@ MINUTES ?= 30
 PLACES ?= 200
 MUTATE ?=
 DRILLS ?=
+STACK_REVIEWS ?= 25000
 BUILDER ?= docker
 BASE_IMAGE ?=
 REVIEWS = $(DATA)/imdb/train.jsonl.gz
@@ -32,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -68,6 +69,8 @@ help:
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
+	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
+	@echo "               STACK_REVIEWS=$(STACK_REVIEWS) reviews twice amid drain, kill, upgrade: stack.txt"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
 	@echo "               pods over time: scale.png"
 	@echo "make images    build the image, target cpu, by BUILDER=docker, podman or buildah, from"
@@ -175,6 +178,10 @@ scale-picture: $(VENV)/dev.stamp
 # Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
+
+# As root, with Debian's podman; see tests/images/test_stack.py.
+drill-stack: $(VENV)/dev.stamp
+	STACK_REVIEWS=$(STACK_REVIEWS) STACK_TABLE=stack.txt $(PYTEST) -m slow -s tests/images/test_stack.py
 
 images:
 	$(BUILDER) build --file docker/Dockerfile --target cpu --tag seqd:cpu \

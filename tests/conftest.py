@@ -13,6 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from checkout import use_checkout
 from seqd.local.slots import cores
@@ -22,6 +24,9 @@ ROOT = Path(__file__).parent.parent
 
 #: Test processes for each core. Most tests wait for a lease, a signal or another process.
 PROCESSES_PER_CORE = 2
+
+#: What runs in one process beside the files: tests of the image.
+IMAGES = "tests/images"
 
 # A test of a property is no test of time: a busy machine must not fail it. The cases are the same
 # in each run, so that no run fails by chance; `make hostile` draws new ones.
@@ -90,6 +95,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files whose tests start processes: they last longest, and mostly wait."""
     slow_files = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+class _FilesAndImages(LoadFileScheduling):
+    """A file stays in one process, and so do all that need the images, which are built once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return IMAGES if Path(file).stem in ("test_containers", "test_stack") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return _FilesAndImages(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)

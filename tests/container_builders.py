@@ -1,13 +1,15 @@
 """Images and containers for tests: `mmdebstrap` makes a base, `buildah` builds, `podman` runs.
 
 All that they store is below one folder, which `Storage.remove` takes away. Nothing of the machine's
-own images and containers is seen or changed, no service is started and no network made: containers
-share the machine's. It works as root inside of a virtual machine or a container.
+own images and containers is seen or changed, and no service is started. Containers share the
+machine's network; a `Stack` makes networks of its own, and removes them. It works as root inside of
+a virtual machine or a container.
 """
 
 import json
 import os
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,11 @@ from checkout import ROOT
 TOOLS = ("mmdebstrap", "buildah", "podman", "runc")
 
 BASE = "localhost/base:trixie"
+CPU = "localhost/seqd:cpu"
+REDIS = "localhost/redis:trixie"
+
+#: The label of the commit, in images that tests build.
+REVISION = "0123456789abcdef"
 
 #: Where Debian has the certificates that a build trusts, besides those of an index of one's own.
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -55,14 +62,20 @@ class Storage:
             *("--root", str(folder / "storage"), "--runroot", str(folder / "run")),
             *("--storage-driver", "overlay" if _has_overlay() else "vfs"),
         ]
+        self._networks = folder / "networks"
 
     def make_base(self) -> None:
         """Make the image `BASE`: Debian with its Python, and nothing else."""
-        root = self.folder / "base.tar"
-        packages = "--include=python3,python3-venv"
-        _run(["mmdebstrap", "--quiet", "--variant=minbase", packages, "trixie", str(root)])
-        self.podman("import", "--quiet", str(root), BASE)
-        root.unlink()
+        self._import(BASE, "python3,python3-venv")
+
+    def make_redis(self) -> None:
+        """Make the image `REDIS`: Debian's Redis, with user and volume of the official one."""
+        owned = '--customize-hook=install -d -o 999 -g 999 "$1/data"'
+        self._import(REDIS, "redis-server", owned, change="VOLUME /data")
+
+    def has(self, image: str) -> bool:
+        """Return whether an image is there."""
+        return self.podman("image", "exists", image, check=False).status == 0
 
     def build(self, target: str, tag: str, **arguments: str) -> None:
         """Build a target of docker/Dockerfile, with what pip is told on this machine."""
@@ -76,6 +89,24 @@ class Storage:
     def podman(self, *arguments: str, check: bool = True) -> Ended:
         """Run podman on this storage."""
         return _run(self._podman(*arguments), check=check)
+
+    def write_podman(self) -> Path:
+        """Return a program that is podman on this storage, with the limits of this process."""
+        script = self.folder / "podman"
+        own = shlex.join(self._podman())
+        limits = shlex.join(_limits())
+        lines = (
+            "#!/bin/sh",
+            "export PODMAN_IGNORE_CGROUPSV1_WARNING=1",
+            "command=$1; shift",
+            "case $command in",
+            f'create|run) exec {own} "$command" {limits} "$@";;',
+            f'*) exec {own} "$command" "$@";;',
+            "esac",
+        )
+        script.write_text("\n".join(lines) + "\n")
+        script.chmod(0o755)
+        return script
 
     def inspect(self, image: str) -> dict[str, object]:
         """Return what podman knows of an image."""
@@ -113,6 +144,7 @@ class Storage:
     def remove(self) -> None:
         """Remove all of it, and what is mounted there."""
         self.podman("rm", "--all", "--force", "--volumes", check=False)
+        self.podman("network", "prune", "--force", check=False)
         self.podman("rmi", "--all", "--force", check=False)
         for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
             mounted = line.split()[1]
@@ -123,7 +155,18 @@ class Storage:
     def _podman(self, *arguments: str) -> list[str]:
         # By runc, since crun cannot run on the first version of control groups.
         engine = ["--cgroup-manager", "cgroupfs", "--runtime", "runc"]
-        return ["podman", *self._global, *engine, *arguments]
+        networks = ["--network-config-dir", str(self._networks)]
+        return ["podman", *self._global, *engine, *networks, *arguments]
+
+    def _import(self, image: str, packages: str, *hooks: str, change: str = "") -> None:
+        if self.has(image):
+            return
+        root = self.folder / "root.tar"
+        include = f"--include={packages}"
+        _run(["mmdebstrap", "--quiet", "--variant=minbase", include, *hooks, "trixie", str(root)])
+        changes = ["--change", change] if change else []
+        self.podman("import", "--quiet", *changes, str(root), image)
+        root.unlink()
 
     def _secrets(self) -> list[str]:
         """Return options that give a build this machine's certificates, and keep none."""

@@ -7,46 +7,25 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import seqd
-from container_builders import Storage, index_url, missing_tools
+from container_builders import REVISION, Storage, index_url
 from redis_fixtures import Server
 from seqd.local.image import MARKER
 from worker_fixtures import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(1_800)]
 
-CPU = "localhost/seqd:cpu"
 GPU = "localhost/seqd:gpu"
-REVISION = "0123456789abcdef"
 STATED_BYTES = 560_000_000
 
 #: As an operator closes it: of the file system only the volume and /tmp can be written to.
 CLOSED = ("--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 REVIEWS = ("A wonderful film, moving and beautifully acted.", "Dull, badly written, a waste.")
 LABELS = ("positive", "negative")
-
-
-@pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    if why := missing_tools():
-        pytest.skip(why)
-    storage = Storage(tmp_path_factory.mktemp("containers"))
-    try:
-        storage.make_base()
-        yield storage
-    finally:
-        storage.remove()
-
-
-@pytest.fixture(scope="module")
-def cpu(storage: Storage) -> str:
-    storage.build("cpu", CPU, REVISION=REVISION)
-    return CPU
 
 
 def test_it_runs_as_a_user_and_says_what_it_is(storage: Storage, cpu: str):
