@@ -13,7 +13,7 @@ from cli_builders import Installation, running_daemon
 from readme_blocks import ROOT, blocks_of
 
 #: The first training on a machine also compiles what it learns and writes with.
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
 README = ROOT / "plugins" / "seqd_char_lstm" / "README.md"
 

@@ -11,7 +11,7 @@ import pytest
 from cli_builders import Installation, running_daemon
 from readme_blocks import ROOT, blocks_of
 
-pytestmark = [pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 
 README = ROOT / "plugins" / "seqd_markov" / "README.md"
 

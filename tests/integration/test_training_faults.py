@@ -172,6 +172,7 @@ def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(
     assert environment.store.numbers("echo") == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_training_longer_than_the_visibility_timeout_is_entered_once(environment: Environment):
     for name in ("w1", "w2", "w3"):
         environment.cluster.start(name, visibility_timeout_s=2)

@@ -62,6 +62,7 @@ def test_a_training_that_hangs_fails_with_where_it_stood(empty_cluster: Cluster)
     )
 
 
+@pytest.mark.slow
 def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_still(
     empty_cluster: Cluster,
 ) -> None:

@@ -168,6 +168,7 @@ def test_a_worker_that_starts_without_a_redis_ends_when_it_has_waited(
     assert "error[redis_unreachable]: Redis at 127.0.0.1:" in worker.log()
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_killed_has_its_units_counted_at_its_next_start(
     cluster_on: Cluster,
 ) -> None:

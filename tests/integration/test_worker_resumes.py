@@ -83,6 +83,7 @@ def test_an_idle_worker_takes_a_dead_ones_unit_over_when_its_lease_has_run_out(
     assert crashes == 1
 
 
+@pytest.mark.slow
 def test_a_child_that_starts_slowly_is_waited_for_after_a_kill(
     empty_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ):
