@@ -107,4 +107,4 @@ def test_only_its_owner_may_look_into_the_folder_and_none_holds_a_bare_password_
     assert secrets.stat().st_mode & 0o777 == 0o700
     assert (secrets / "admin-password").stat().st_mode & 0o777 == 0o600
     assert ">" not in users
-    assert users.splitlines()[0] == "user default off"
+    assert users.splitlines()[0] == "user default off resetpass ~* &* +@all"
