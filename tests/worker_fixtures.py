@@ -38,7 +38,7 @@ from seqd.worker.context import publish_catalog
 from seqd_schemas import DataFingerprint, WorkerState, WorkerStatus
 
 #: A worker with the light plugin is ready in 2 s on an idle core.
-READY_S = 40.0
+READY_S = 120.0
 DEADLINE_S = 30.0
 LEASE_S = 2.0
 RECONCILE_S = 0.3

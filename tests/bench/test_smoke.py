@@ -167,7 +167,7 @@ def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
     options = ("--jobs", "200", "--items", "2000", "--repeats", "1", "--only", "checkpoint")
     report = report_of(tmp_path, "scripts", *options)
 
-    times, counts = report["sections"]
+    times, counts, _ = report["sections"]
     assert [one["name"] for one in times["latencies"]] == ["checkpoint: a training's checkpoints"]
     assert counts["facts"][0]["value"] == 4
     assert report["notes"][0].startswith("longer than 20 ms by the clock: ")

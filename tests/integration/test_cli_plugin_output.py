@@ -173,6 +173,16 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "plugins list": (),
             "plugins show": ("light",),
             "jobs list": (),
+            "probe live": (),
+            "probe ready": (),
+            "probe model": ("echo",),
+            "redis acl": ("--role", "client"),
+            "settings": (),
+            "tenants list": (),
+            "tenants show": ("default",),
+            "tenants set": ("default", "--weight", "2"),
+            "tenants usage": (),
+            "workers list": (),
         }
         answers = {words: _json_of(environment, words, *calls[words]) for words in calls}
         failed = next(job["job_id"] for job in answers["jobs list"][0] if job["counts"]["errored"])

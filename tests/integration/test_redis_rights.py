@@ -245,8 +245,8 @@ def test_a_client_that_would_do_what_an_operator_does_is_told_of_that_role(
 def test_a_user_for_backups_needs_no_more_than_the_guide_says(fleet: Fleet, tmp_path: Path) -> None:
     tool = shutil.which("redis-cli", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert tool is not None, "the extra `dev` brings one"
-    guide = (ROOT / "docker" / "README.md").read_text(encoding="utf-8")
-    (rights,) = re.findall(r"A user of its own needs the rights `([^`]+)`", guide)
+    guide = (ROOT / "docker" / "backup.md").read_text(encoding="utf-8")
+    (rights,) = re.findall(r"a user of its own with the rights `([^`]+)`", guide)
     fleet.admin.execute_command(
         "ACL", "SETUSER", "backup", "reset", "on", ">secret", *rights.split()
     )
