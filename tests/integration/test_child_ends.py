@@ -24,8 +24,8 @@ from seqd.worker import node
 
 create_app = node.create_app
 
-def create_limited_app(redis_url, settings):
-    app = create_app(redis_url, settings)
+def create_limited_app(*arguments):
+    app = create_app(*arguments)
     app.conf.task_time_limit = 1
     return app
 
