@@ -8,7 +8,6 @@ and needs no Redis; it says nothing of progress, which is for `leases` to judge.
 
 import logging
 import os
-import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +18,7 @@ from typing import Protocol, Self
 
 from seqd.ledger.work import Death
 from seqd.local.heartbeat import FILE_BYTES, Heartbeat, read_heartbeat
-from seqd.local.probes import liveness
+from seqd.local.probes import liveness, workers_of_host
 from seqd.local.run_files import HEARTBEAT, RunFolder
 from seqd.settings import Settings
 from seqd.worker.background import PeriodicTask
@@ -166,12 +165,11 @@ def liveness_of_host(settings: Settings) -> tuple[bool, str]:
     One is enough: `seqd up` restarts those that die or hang, and a container that was killed leaves
     files of workers that are no more.
     """
-    host, folder = socket.gethostname(), RunFolder(settings.data_dir)
-    names = [name for name in folder.workers() if name.rpartition("@")[2].startswith(f"{host}-")]
-    said = [liveness_of(settings, name) for name in names]
+    folder = RunFolder(settings.data_dir)
+    said = [liveness_of(settings, name) for name in workers_of_host(folder)]
     if not said:
         return False, (
-            f"No worker of host {host} has a heartbeat in {folder.path}: none has started yet, or "
+            f"No worker of host {os.uname().nodename} has a heartbeat in {folder.path}: none has started yet, or "
             "they have names of their own; then give --name or SEQD_WORKER."
         )
     return max(said, key=lambda one: one[0])
