@@ -169,8 +169,8 @@ def liveness_of_host(settings: Settings) -> tuple[bool, str]:
     said = [liveness_of(settings, name) for name in workers_of_host(folder)]
     if not said:
         return False, (
-            f"No worker of host {os.uname().nodename} has a heartbeat in {folder.path}: none has started yet, or "
-            "they have names of their own; then give --name or SEQD_WORKER."
+            f"No worker of host {os.uname().nodename} has a heartbeat in {folder.path}: none has "
+            "started yet, or they have names of their own; then give --name or SEQD_WORKER."
         )
     return max(said, key=lambda one: one[0])
 
