@@ -279,13 +279,14 @@ class Cluster:
         self._clients.append(client)
         return client
 
-    def publish_catalog(self) -> None:
+    def publish_catalog(self, is_away: Callable[[], bool] = lambda: False) -> None:
         """Say what workers of this cluster can run, as one that has gone since would have."""
         assert self.settings.redis_url is not None
         registry = a_registry_of([("light", light_plugin())], settings=self.settings)
         redis = connect(self.settings.redis_url)
         ledger = Ledger(redis, self.settings, lambda route: None)
-        publish_catalog(ledger, registry, ModelStore(self.settings.store_dir, {}))
+        store = ModelStore(self.settings.store_dir, {})
+        publish_catalog(ledger, registry, store, is_away=is_away)
         redis.close()
 
     def starts_of_units(self, job_id: str) -> list[int]:

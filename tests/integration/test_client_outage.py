@@ -6,7 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
 
 import pytest
 from redis import Redis
@@ -15,7 +18,7 @@ from checkout import python_path
 from cli_builders import clean_environment
 from redis_fixtures import PrivateServer
 from seqd.client import Client, JobHandle
-from seqd.errors import JobOutOfReach, RedisUnreachable
+from seqd.errors import InvalidSettings, JobOutOfReach, RedisUnreachable
 from seqd_schemas import Completed, JobState
 from tcp_proxy import TcpProxy
 from worker_fixtures import PLUGIN, QUICK, Cluster, live_settings, wait_until
@@ -206,6 +209,58 @@ def test_a_server_that_never_answered_is_not_waited_for(tmp_path: Path) -> None:
         client.catalog()
 
     assert time.monotonic() - began < 10.0
+
+
+@contextmanager
+def a_web_server(port: int = 0) -> Iterator[int]:
+    """A web server on a port, which it yields: it answers as one does to what is not HTTP."""
+
+    class Answer(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1)
+            self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    class Server(ThreadingTCPServer):
+        allow_reuse_address = True
+
+    with Server(("127.0.0.1", port), Answer) as server:
+        Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
+def test_an_address_at_which_something_else_answers_is_named_at_once() -> None:
+    with (
+        a_web_server() as port,
+        Client(f"redis://127.0.0.1:{port}/0") as client,
+        pytest.raises(InvalidSettings) as refusal,
+    ):
+        client.catalog()
+
+    assert str(refusal.value) == (
+        f"What answers at 127.0.0.1:{port} is not Redis: it sent b'HTTP/1.1 400 Bad Request'. Set "
+        "SEQD_REDIS_URL to the host and port of Redis."
+    )
+
+
+def test_an_outage_in_which_something_else_has_the_address_is_waited_for(
+    cluster_on: Cluster, private_server: PrivateServer
+) -> None:
+    cluster_on.publish_catalog()
+    client = cluster_on.client()
+    before = client.catalog()
+    private_server.kill()
+
+    with ThreadPoolExecutor(1) as threads:
+        with a_web_server(private_server.port):
+            asked = threads.submit(client.catalog)
+            with pytest.raises(TimeoutError):
+                asked.result(timeout=1.0)
+        private_server.start()
+
+        assert asked.result(timeout=30) == before
 
 
 def environment_of(cluster: Cluster, **variables: str) -> dict[str, str]:

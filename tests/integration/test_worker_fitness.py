@@ -4,12 +4,15 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from seqd.client import Client, JobHandle
 from seqd.errors import JobFailed
+from seqd.models.store import ModelStore
+from seqd.worker.fitness import Fitness
 from seqd_schemas import FileSource, ItemFailure, JobState, UnfitCode, WorkerState
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
@@ -237,7 +240,8 @@ def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cl
     worker = cluster.start_apart("w1", unfit_grace_s=30.0).wait_until_ready()
     store = cluster.folder_of("w1") / "models"
     version = cluster.publish_echo(store)
-    wait_until(lambda: list_versions(worker) == [1, version], "the new version is noticed")
+    published = partial(versions_in_catalog, cluster.client())
+    wait_until(lambda: published() == [1, version], "the new version is published")
     store.rename(store.with_name("away"))
     wait_until(lambda: codes_of(worker) == {UnfitCode.UNREADABLE}, "it says that it is away")
     job = cluster.client().classify(["a"], model=f"echo@{version}")
@@ -286,6 +290,25 @@ def list_versions(worker: LiveWorker) -> list[int]:
     status = worker.status()
     assert status is not None
     return list(status.versions["echo"])
+
+
+def versions_in_catalog(client: Client) -> list[int]:
+    return [one.version for one in client.catalog()["echo"].versions]
+
+
+def test_versions_stay_in_the_catalog_when_their_folder_goes_away_while_it_is_published(
+    empty_cluster: Cluster,
+):
+    cluster = empty_cluster
+    folder = cluster.settings.store_dir
+    version = cluster.publish_echo(folder)
+    cluster.publish_catalog()
+    fitness = Fitness(["classify.echo"], ModelStore(folder, {}))
+    folder.rename(folder.with_name("away"))
+
+    cluster.publish_catalog(fitness.is_away_now)
+
+    assert version in versions_in_catalog(cluster.client())
 
 
 def test_a_version_that_one_of_two_workers_lacks_stays_in_the_catalog(empty_cluster: Cluster):

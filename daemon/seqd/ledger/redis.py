@@ -20,6 +20,7 @@ from redis.exceptions import (
     AuthorizationError,
     BusyLoadingError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
+    InvalidResponse,
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
@@ -71,6 +72,10 @@ _TRANSIENT = re.compile(
     r"(?:^|: -?)(READONLY|NOREPLICAS|MASTERDOWN|TRYAGAIN|LOADING|BUSY|UNKILLABLE"
     r"|UNBLOCKED|Script killed by user) "
 )
+
+#: How a command fails whose server is away. Also another program at its address: for a moment, such
+#: as after the end of a container whose address the next one gets.
+_BREAKS = (ConnectionError, TimeoutError, SocketTimeout, InvalidResponse)
 
 #: Error texts of a server without memory, and of one that cannot write to its disk.
 _FULL = re.compile(r"(?:^|\W)(?:OOM command|MISCONF )")
@@ -134,7 +139,7 @@ class _OutageRetry(Retry):
                 attempts = attempts or Attempts(self.outage, self._retries)
                 if not attempts.again(Trouble.DENIED, error):
                     raise WrongPassword(str(error)) from error
-            except (ConnectionError, TimeoutError, SocketTimeout, ResponseError) as error:
+            except (*_BREAKS, ResponseError) as error:
                 trouble = trouble_of(error)
                 if trouble is None or (is_retryable and not is_retryable(error)):
                     raise
@@ -161,8 +166,7 @@ def trouble_of(error: Exception) -> Trouble | None:
     if isinstance(error, BusyLoadingError):
         return Trouble.REFUSED
     if not isinstance(error, ResponseError):
-        is_break = isinstance(error, (ConnectionError, TimeoutError, SocketTimeout))
-        return Trouble.BREAK if is_break else None
+        return Trouble.BREAK if isinstance(error, _BREAKS) else None
     text = str(error)
     if text.startswith("seqd: ") or is_of_a_cluster(error):
         return None
@@ -264,8 +268,8 @@ def redis_errors(redis: Redis) -> Iterator[None]:
     """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
 
     For a denied command or key it is RedisNoPermission; InvalidSettings where the server is one of
-    a Redis Cluster, or no Sentinel knows its name. Any other error of the server, such as one that
-    a script of ours raises, stays a ResponseError.
+    a Redis Cluster or no Redis, or no Sentinel knows its name. Any other error of the server, such
+    as one that a script of ours raises, stays a ResponseError.
     """
     try:
         yield
@@ -277,7 +281,7 @@ def redis_errors(redis: Redis) -> Iterator[None]:
         raise RedisRefused(_refused(redis, error)) from error
     except OutOfMemoryError as error:
         raise RedisFull(_full(redis)) from error
-    except (ConnectionError, TimeoutError) as error:
+    except (ConnectionError, TimeoutError, InvalidResponse) as error:
         if refusal := refusal_of(error, address_of(redis), is_proven=outage_of(redis).is_proven):
             raise refusal from error
         raise RedisUnreachable(_unreachable(redis, error)) from error

@@ -1,7 +1,7 @@
 """Why a server cannot be used at all, told from one that is away: what stays until it is changed.
 
 A certificate that is not accepted, a primary that no Sentinel knows, a login that the Sentinels
-refuse, and a server of a Redis Cluster.
+refuse, a server of a Redis Cluster, and one that is no Redis.
 """
 
 from redis.exceptions import (
@@ -9,6 +9,7 @@ from redis.exceptions import (
     ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's, not the built-in
+    InvalidResponse,
     MasterDownError,
 )
 
@@ -19,6 +20,8 @@ from seqd.ledger.tls import tls_fault_of
 
 def is_lasting(error: Exception) -> bool:
     """Return whether an error stays until somebody changes a setting or a certificate."""
+    if isinstance(error, InvalidResponse):
+        return True
     if not isinstance(error, ConnectionError):
         return False
     is_fixed = isinstance(error, NoPrimary) and error.is_lasting
@@ -30,6 +33,8 @@ def refusal_of(error: Exception, address: str, *, is_proven: bool) -> SeqdError 
 
     `is_proven` says that the address was good before: then it is not the setting that is wrong.
     """
+    if isinstance(error, InvalidResponse):
+        return _no_redis(error, address, is_proven=is_proven)
     fault = tls_fault_of(error)
     if not isinstance(error, NoPrimary):
         return RedisRefused(f"Redis at {address} {fault}.") if fault else None
@@ -39,6 +44,15 @@ def refusal_of(error: Exception, address: str, *, is_proven: bool) -> SeqdError 
     if not error.is_lasting or (is_proven and isinstance(error, UnknownPrimary)):
         return RedisUnreachable(f"{text} Try again later.")
     return InvalidSettings(text) if isinstance(error, UnknownPrimary) else RedisRefused(text)
+
+
+def _no_redis(error: InvalidResponse, address: str, *, is_proven: bool) -> SeqdError:
+    """Return our error for an answer that is not Redis's; redis-py puts the answer in its text."""
+    answer = str(error).partition("Protocol Error: ")[2]
+    text = f"What answers at {address} is not Redis: it sent {answer[:80]}."
+    if is_proven:  # Redis is away, and something else has its address until it is back
+        return RedisUnreachable(f"{text} Try again when Redis is back.")
+    return InvalidSettings(f"{text} Set SEQD_REDIS_URL to the host and port of Redis.")
 
 
 def is_of_a_cluster(error: Exception) -> bool:

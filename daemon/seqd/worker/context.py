@@ -331,8 +331,14 @@ class WorkerContext:
         self._notify_all("finished", job_ids, self.registry.notify_job_finished)
 
     def publish_catalog(self) -> None:
-        """Publish which models and versions can be run here."""
-        publish_catalog(self.ledger, self.registry, self.store, self.identity.name)
+        """Publish which models and versions can be run here, unless their folders are away."""
+        publish_catalog(
+            self.ledger,
+            self.registry,
+            self.store,
+            self.identity.name,
+            self.fitness.is_away_now,
+        )
 
     def _notify_all(
         self, what: str, job_ids: Sequence[str], notify: Callable[[JobRecord], None]
@@ -436,16 +442,26 @@ def open_store(settings: Settings, registry: Registry) -> ModelStore:
 
 
 def publish_catalog(
-    ledger: Ledger, registry: Registry, store: ModelStore, worker: str = ""
+    ledger: Ledger,
+    registry: Registry,
+    store: ModelStore,
+    worker: str = "",
+    is_away: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Publish which models and versions `worker` can run, beside those that others can."""
+    """Publish which models and versions `worker` can run, beside those that others can.
+
+    Nothing where `is_away` says, after the store was read, that a folder of it was away: its
+    versions come back, and jobs that name them wait for that.
+    """
     fleet = ledger.fleet
     published, now_ms = fleet.catalog(), fleet.now_ms()
     others = [one for one in fleet.workers() if one.worker != worker]
-    entries = (
+    entries = [
         catalog_entry(model, registry.plugin_of(name), store, now_ms)
         for name, model in registry.models.items()
-    )
+    ]
+    if is_away():
+        return
     fleet.publish_catalog(
         with_versions_elsewhere(entry, published.get(entry.model), others) for entry in entries
     )

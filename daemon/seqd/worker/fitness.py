@@ -95,6 +95,12 @@ class Fitness:
         """Return True while versions that were there have gone with their folder."""
         return bool(self._away)
 
+    def is_away_now(self) -> bool:
+        """Return as `is_away` does, by a look at the folders at this moment."""
+        with self._lock:
+            self._look(0.0)
+            return bool(self._away)
+
     def versions(self) -> Mapping[str, tuple[int, ...]]:
         """Return the versions that can be run, by model; of a model without any, none."""
         with self._lock:
