@@ -17,7 +17,7 @@ from seqd.ledger import Ledger, connect
 from seqd.ledger.blobs import unpack_items, unpack_results
 from seqd.ledger.work import Claim, CommitOutcome, Unit
 from seqd.settings import Settings
-from seqd_schemas import ItemChunk, Job, JobRecord, Keys, queue_of
+from seqd_schemas import Item, ItemChunk, Job, JobRecord, Keys, queue_of
 
 CLASSIFY = "classify.imdb_lstm"
 GENERATE = "generate.markov"
@@ -31,6 +31,14 @@ VERSIONS = range(6)
 BRIEFLY_S = 0.001
 
 DEADLINE_S = 10.0
+
+
+def failed_items(ledger: Ledger, job_id: str) -> list[Item]:
+    """Return an ended job's items that a retry sends again."""
+    blobs = [
+        ledger.jobs.retryable_input(job_id, unit) for unit in ledger.jobs.retryable_units(job_id)
+    ]
+    return [item for blob in blobs for item in unpack_items(blob).items if isinstance(item, Item)]
 
 
 @dataclass
@@ -130,7 +138,7 @@ class Environment:
 
     def events(self, job_id: str) -> list[str]:
         """Return the names of a job's events."""
-        return [event.event for event in self.ledger.jobs.events(job_id, block=False)]
+        return [event.event for event in self.ledger.jobs.events(job_id, longest_wait_s=0)]
 
     def queue_wakeup(self, route: str) -> None:
         """Queue a wakeup that no worker has taken yet, as Celery does."""

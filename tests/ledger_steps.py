@@ -9,10 +9,9 @@ import random
 from collections.abc import Callable
 
 from builders import a_chunk, a_classify_job, a_failure, some_deltas
-from ledger_fixtures import BRIEFLY_S, Environment
+from ledger_fixtures import BRIEFLY_S, Environment, failed_items
 from ledger_invariants import STREAM_BYTES, KnownJob, StoredLedger, read_ledger
 from seqd.client.requests import retry_of
-from seqd.client.results import failed_items
 from seqd.errors import InvalidRequest, QuotaExceeded, WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd.ledger.work import CommitOutcome, Renewal, Unit

@@ -7,9 +7,9 @@ the order in which Redis 6 lists a dead worker's units is its own.
 
 from collections.abc import Callable
 
+from ledger_fixtures import failed_items
 from ledger_invariants import StoredLedger, check_ledger
 from ledger_steps import WORKERS, Steps
-from seqd.client.results import failed_items
 from seqd.ledger.blobs import unpack_results
 from seqd_schemas import JobState
 

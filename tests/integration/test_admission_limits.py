@@ -28,7 +28,7 @@ def hand_in(settings: Settings, job_id: str, job: str) -> None:
 def so_far(client: Client, job: JobHandle) -> list[str]:
     """Names of the events of a job, without waiting for more."""
     ledger = client._ledger
-    return [event.event for event in ledger.jobs.events(job.job_id, block=False)]
+    return [event.event for event in ledger.jobs.events(job.job_id, longest_wait_s=0)]
 
 
 def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_cluster: Cluster):

@@ -178,8 +178,9 @@ def test_an_open_job_says_that_nobody_is_up_once_it_is_a_second_old(
     record = environment.record(environment.submit_units(1))
     older = record.model_copy(update={"created_at_ms": record.created_at_ms - 1_000})
 
-    young, old = with_waiting(environment.ledger, [record, older])
-    (alone,) = with_waiting(environment.ledger, [record])
+    ledger = environment.ledger
+    young, old = ledger.driver.run(with_waiting(ledger, [record, older]))
+    (alone,) = ledger.driver.run(with_waiting(ledger, [record]))
 
     assert old.waiting is not None and old.waiting.code is WaitingCode.NO_WORKER
     assert alone == record

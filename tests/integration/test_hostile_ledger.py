@@ -120,7 +120,7 @@ def test_a_damaged_job_says_why_it_failed(environment: Environment, name: str):
     assert record.failure is not None
     assert record.failure.code == "job_damaged"
     assert HAND_IN_AGAIN in record.failure.message
-    last = environment.ledger.jobs.events(job_id, block=False)[-1]
+    last = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
     assert isinstance(last, Failed)
     assert last.failure == record.failure
     assert [job.job_id for job in environment.ledger.jobs.newest(10)] == [job_id]

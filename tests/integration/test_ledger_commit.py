@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.smoke]
 
 
 def progress_of(environment: Environment, job_id: str) -> list[Progress]:
-    events = environment.ledger.jobs.events(job_id, block=False)
+    events = environment.ledger.jobs.events(job_id, longest_wait_s=0)
     return [event for event in events if isinstance(event, Progress)]
 
 
@@ -71,7 +71,7 @@ def test_the_last_commit_completes_the_job(environment: Environment) -> None:
     record = environment.record(job_id)
     assert record.state is JobState.COMPLETED
     assert record.counts == Counts(total=4, succeeded=4)
-    completed = environment.ledger.jobs.events(job_id, block=False)[-1]
+    completed = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
     assert isinstance(completed, Completed)
     assert completed.counts == record.counts
     assert completed.at_ms == record.ended_at_ms
@@ -177,7 +177,7 @@ def test_a_training_is_recorded_with_the_version_that_it_made(environment: Envir
     assert outcome is CommitOutcome.COMPLETED
     assert environment.record(job_id).training == result
     assert environment.record(job_id).counts == Counts(total=1, succeeded=1)
-    completed = environment.ledger.jobs.events(job_id, block=False)[-1]
+    completed = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
     assert isinstance(completed, Completed)
     assert completed.training == result
 

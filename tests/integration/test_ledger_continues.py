@@ -10,7 +10,7 @@ from builders import (
     a_training_result,
     some_results,
 )
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, failed_items
 from seqd.errors import WrongState
 from seqd.ledger.blobs import split_chunk, unpack_items
 from seqd_schemas import ItemChunk, ItemError, ItemErrorCode, JobState, RefusedItem, UploadSource
@@ -20,8 +20,7 @@ pytestmark = pytest.mark.processes
 
 def failed_ids(environment: Environment, job_id: str) -> list[str]:
     """Names of the items that are kept to be tried again."""
-    blobs = environment.ledger.jobs.retryable_inputs(job_id)
-    return [item.custom_id for blob in blobs for item in unpack_items(blob).items]
+    return [item.custom_id for item in failed_items(environment.ledger, job_id)]
 
 
 def cancelled_training(environment: Environment) -> str:

@@ -55,7 +55,7 @@ def test_whoever_reads_an_overdue_job_finds_it_expired_though_no_worker_is_up(
         "more time."
     )
     (event,) = [
-        e for e in environment.ledger.jobs.events(job_id, block=False) if e.event == "expired"
+        e for e in environment.ledger.jobs.events(job_id, longest_wait_s=0) if e.event == "expired"
     ]
     assert isinstance(event, Expired)
     assert (event.counts, event.failure) == (record.counts, record.failure)
@@ -127,7 +127,7 @@ def test_a_job_and_then_its_results_are_warned_of_once_before_they_go(
         environment.ledger.work.expire()
 
     record = environment.record(job_id)
-    events = environment.ledger.jobs.events(job_id, block=False)
+    events = environment.ledger.jobs.events(job_id, longest_wait_s=0)
     warnings = [event for event in events if isinstance(event, Expiring)]
     assert [warning.what for warning in warnings] == ["job", "results"]
     assert [w.expires_at_ms for w in warnings] == [record.expires_at_ms, record.kept_until_ms]

@@ -129,7 +129,7 @@ def test_a_job_is_cancelled_with_no_worker_up(environment: Environment) -> None:
     record = environment.record(job_id)
     assert record.state is JobState.CANCELLED
     assert record.counts == Counts(total=4, cancelled=4)
-    event = environment.ledger.jobs.events(job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
     assert isinstance(event, Cancelled)
     assert (event.counts, event.at_ms) == (record.counts, record.ended_at_ms)
 
@@ -193,7 +193,7 @@ def test_a_worker_that_holds_a_unit_can_fail_the_job(environment: Environment) -
 
     record = environment.record(job_id)
     assert (record.state, record.failure) == (JobState.FAILED, failure)
-    event = environment.ledger.jobs.events(job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(job_id, longest_wait_s=0)[-1]
     assert isinstance(event, Failed)
     assert event.failure == failure
 
@@ -213,7 +213,7 @@ def test_a_refused_request_is_answered_in_the_stream_that_its_producer_watches(
 ) -> None:
     reject(environment, "theirs", a_failure(code="unknown_model"))
 
-    (event,) = environment.ledger.jobs.events("theirs", block=False)
+    (event,) = environment.ledger.jobs.events("theirs", longest_wait_s=0)
 
     assert isinstance(event, Rejected)
     assert event.failure == a_failure(code="unknown_model")

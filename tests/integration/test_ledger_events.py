@@ -27,7 +27,7 @@ def test_an_event_gets_its_time_from_the_server(environment: Environment) -> Non
 
     environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=2))
 
-    event = environment.ledger.jobs.events(unit.job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)[-1]
     assert isinstance(event, Epoch)
     assert event.epoch == 2
     assert before_ms <= event.at_ms <= environment.ledger.fleet.now_ms()
@@ -42,7 +42,7 @@ def test_a_text_that_looks_like_the_time_is_left_alone(environment: Environment)
 
     environment.ledger.work.publish(unit, sample)
 
-    event = environment.ledger.jobs.events(unit.job_id, block=False)[-1]
+    event = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)[-1]
     assert isinstance(event, Sample)
     assert event.at_ms > 0
     assert (event.prompt, event.text) == ('"at_ms":0', text)
@@ -80,16 +80,16 @@ def test_nobody_publishes_for_a_job_that_has_ended(environment: Environment) -> 
 
 def test_a_reader_goes_on_where_it_left_off(environment: Environment) -> None:
     unit = a_training(environment)
-    first = environment.ledger.jobs.events(unit.job_id, block=False)
+    first = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)
     for epoch in (1, 2):
         environment.ledger.work.publish(unit, an_epoch(unit.job_id, epoch=epoch))
 
-    rest = environment.ledger.jobs.events(unit.job_id, first[-1].id, block=False)
+    rest = environment.ledger.jobs.events(unit.job_id, first[-1].id, longest_wait_s=0)
 
     assert [event.event for event in first] == ["queued", "started"]
     assert [event.epoch for event in rest if isinstance(event, Epoch)] == [1, 2]
     assert environment.ledger.jobs.last_event_id(unit.job_id) == rest[-1].id
-    assert environment.ledger.jobs.events(unit.job_id, rest[-1].id, block=False) == []
+    assert environment.ledger.jobs.events(unit.job_id, rest[-1].id, longest_wait_s=0) == []
 
 
 def test_a_reader_that_waits_is_woken_by_the_next_event(environment: Environment) -> None:
@@ -106,7 +106,7 @@ def test_a_reader_that_waits_is_woken_by_the_next_event(environment: Environment
 
 def test_a_job_without_events_has_no_last_one(environment: Environment) -> None:
     assert environment.ledger.jobs.last_event_id("nowhere") == "0-0"
-    assert environment.ledger.jobs.events("nowhere", block=False) == []
+    assert environment.ledger.jobs.events("nowhere", longest_wait_s=0) == []
 
 
 def a_step(job_id: str, done: int = 1) -> Step:
@@ -160,7 +160,7 @@ def test_who_follows_a_long_training_late_has_all_of_its_epochs_and_samples(
 def test_who_has_missed_steps_is_told_before_the_next_event(environment: Environment):
     unit = a_training(environment)
     train(environment, unit, epochs=1, steps=1)
-    (*_, epoch, _) = environment.ledger.jobs.events(unit.job_id, block=False)
+    (*_, epoch, _) = environment.ledger.jobs.events(unit.job_id, longest_wait_s=0)
     train(environment, unit, epochs=20, steps=60, first=2)
     end(environment, unit)
 
@@ -221,7 +221,7 @@ def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(environment:
         environment.redis.hdel(environment.keys.job(job_id), "event_at")  # as after a second
         environment.ledger.work.commit(claimed, some_results(1, first=unit))
 
-    events = environment.ledger.jobs.events(job_id, block=False)
+    events = environment.ledger.jobs.events(job_id, longest_wait_s=0)
 
     assert [event.event for event in events[:3]] == ["queued", "started", "progress"]
     assert environment.redis.xlen(environment.keys.events(job_id)) <= 1_018

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from builders import a_chunk, a_classify_job, a_failure, a_text_chunk, a_train_job, some_items
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer
+from seqd.client.sources import Entries
 from seqd.client.upload import Upload
 from seqd.errors import IdempotencyConflict
 from seqd.ledger import connect
@@ -211,11 +212,12 @@ class Sender:
         )
         self.job_id = accepted.job_id
         self._items, self._waits = items, waits
+        self._run = environment.ledger.transport.run
         self._upload = Upload(
             environment.ledger,
             JOB,
             self.job_id,
-            chunks_of(self._draw(), 1),  # type: ignore[arg-type]
+            self._source(),
             token=f"token-{id(self)}",
             owns=accepted.created,
             silence_s=silence_s,
@@ -226,15 +228,20 @@ class Sender:
             time.sleep(self._waits[number % len(self._waits)] / 2_000)
             yield item
 
+    def _source(self) -> Entries:
+        source = Entries(self._draw())
+        source.begin(1)
+        return source
+
     def start(self) -> None:
-        self._upload.start()
+        self._run(self._upload.start())
 
     def is_refused(self) -> bool:
         """Wait for its end; True when it was told that its input is another."""
-        self._upload.join(20)
+        self._run(self._upload.join(20))
         assert not self._upload.is_running
         try:
-            self._upload.raise_error()
+            self._run(self._upload.raise_error())
         except IdempotencyConflict:
             return True
         return False

@@ -17,7 +17,7 @@ from builders import (
 )
 from ledger_fixtures import Environment
 from seqd.client import JobHandle
-from seqd.client.completion import Completion
+from seqd.client.completion import EndedJob, ended_handles
 from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
@@ -68,12 +68,17 @@ def test_a_unit_that_writes_more_than_64_mib_is_read_back(environment: Environme
     assert list(JobHandle(environment.ledger, unit.job_id).results()) == results
 
 
+def all_ended(environment: Environment, handles: list[JobHandle]) -> list[EndedJob]:
+    ledger = environment.ledger
+    return list(ledger.transport.read(ended_handles(ledger, "none", handles, timeout_s=5)))
+
+
 def test_as_completed_gives_results_of_more_than_one_row(environment: Environment) -> None:
     unit = submit_prompts(environment, 5)
     environment.ledger.work.commit(unit, written(0, 5, chars=2_000_000))
 
     handle = JobHandle(environment.ledger, unit.job_id)
-    (ended,) = Completion(environment.ledger, "none", [handle], timeout_s=5)
+    (ended,) = all_ended(environment, [handle])
 
     assert [result.custom_id for result in ended.results()] == [f"item-{n}" for n in range(5)]
 
@@ -94,7 +99,7 @@ def test_as_completed_fetches_no_more_results_at_once_than_fit_into_a_reply(
         handles.append(JobHandle(environment.ledger, unit.job_id))
 
     rows = environment.ledger.jobs.ended([handle.job_id for handle in handles])
-    ended = list(Completion(environment.ledger, "none", handles, timeout_s=5))
+    ended = all_ended(environment, handles)
 
     assert [row.blob is not None for row in rows] == [True, False]
     read = [result.output for done in ended for result in done.results()]

@@ -6,7 +6,6 @@ from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job
 from ledger_fixtures import Environment
 from seqd.client.handle import JobHandle
 from seqd.client.requests import retry_of
-from seqd.client.results import ResultReader
 from seqd.errors import InvalidRequest, RedisFull, UnknownJob, WrongState
 from seqd.ledger.retention import Evictions
 from seqd_schemas import UploadSource
@@ -145,7 +144,7 @@ def test_who_reads_a_job_that_has_to_make_room_is_told_so(environment: Environme
     job_id = environment.submit_units(40)
     for _ in range(40):
         environment.commit(environment.claim_unit())
-    lines = iter(ResultReader(environment.ledger, job_id, lambda: None, lambda: None))
+    lines = JobHandle(environment.ledger, job_id).result_lines()
     next(lines)
     with_limits(environment, max_tenant_kept_bytes=1)
     a_small_job(environment)

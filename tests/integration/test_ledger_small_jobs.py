@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from builders import a_chunk, a_classify_job, some_results
-from ledger_fixtures import Environment, open_environment
+from ledger_fixtures import Environment, failed_items, open_environment
 from redis_fixtures import PrivateServer
 from seqd.client.handle import JobHandle
 from seqd.client.requests import retry_of
-from seqd.client.results import failed_items
 from seqd.ledger import connect
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import CommitOutcome, Finished

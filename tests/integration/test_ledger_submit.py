@@ -35,7 +35,7 @@ def test_a_job_that_comes_in_is_announced_once_with_its_counts(environment: Envi
     job_id = environment.submit(chunk=a_chunk(2))
     environment.submit(job_id=job_id, chunk=a_chunk(2))
 
-    events = environment.ledger.jobs.events(job_id, block=False)
+    events = environment.ledger.jobs.events(job_id, longest_wait_s=0)
 
     assert [type(event) for event in events] == [Queued]
     assert events[0].counts == Counts(total=2, processing=2)

@@ -199,7 +199,9 @@ def test_progress_is_told_after_the_clock_stepped_back(
     clock_server.step(-HOUR_S)
     clocked.commit(clocked.claim_unit())
 
-    told = [e for e in clocked.ledger.jobs.events(job_id, block=False) if e.event == "progress"]
+    told = [
+        e for e in clocked.ledger.jobs.events(job_id, longest_wait_s=0) if e.event == "progress"
+    ]
     assert [event.counts.succeeded for event in told] == [2, 4]  # type: ignore[union-attr]
     assert told[-1].rate_per_s == 0  # type: ignore[union-attr]
 

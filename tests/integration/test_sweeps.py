@@ -65,7 +65,7 @@ class Environment:
 
     def wait_for_epoch(self, job: JobHandle, run: str, epoch: int) -> None:
         def told() -> bool:
-            events = self.ledger.jobs.events(job.job_id, block=False)
+            events = self.ledger.jobs.events(job.job_id, longest_wait_s=0)
             epochs = [event for event in events if isinstance(event, Epoch) and event.run == run]
             return any(event.epoch == epoch for event in epochs)
 

@@ -1,15 +1,29 @@
 """What a job that continues an ended one asks for, and how the two sets of results join."""
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import a_classify_job, a_train_job, some_results
-from seqd.client.handle import expiry_of
+from seqd.client.job_steps import expiry_of
 from seqd.client.requests import resumption_of, retry_of
 from seqd.client.results import merged_results
 from seqd.errors import InvalidRequest, WrongState
+from seqd.ledger.exchange import Give, Reading
+from seqd.ledger.transport import Transport
 from seqd_schemas import Counts, InlineSource, JobRecord, JobState, UploadSource
+
+T = TypeVar("T")
+
+#: Reads readings that send nothing.
+DRIVER = Transport(None, None, None)  # type: ignore[arg-type]
+
+
+def giving(values: Iterable[T]) -> Reading[T]:
+    yield Give(values)
 
 
 def a_record(**changes: object) -> JobRecord:
@@ -190,7 +204,7 @@ def test_each_error_that_was_answered_is_replaced_and_nothing_else(
     retried = [number for number in retried if data.draw(st.booleans())]
     answers = [some_results(1, first=number, label="again")[0] for number in retried]
 
-    together = list(merged_results(iter(first), iter(answers)))
+    together = list(DRIVER.read(merged_results(giving(first), giving(answers))))
 
     expected = list(first)
     for number, answer in zip(retried, answers, strict=True):

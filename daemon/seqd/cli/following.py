@@ -10,7 +10,7 @@ from seqd.cli.exits import INTERRUPTED
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.client import Client, JobHandle
-from seqd.client.handle import expiry_of, things_of
+from seqd.client.job_steps import expiry_of, things_of
 from seqd.client.requests import has_its_input
 from seqd.errors import RedisUnreachable, SeqdError
 from seqd.ledger.outage import waiting_at_most

@@ -364,6 +364,6 @@ def _say_it_had_ended(record: "JobRecord") -> None:
 
 
 def _done(record: "JobRecord") -> str:
-    from seqd.client.handle import things_of
+    from seqd.client.job_steps import things_of
 
     return f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)}"

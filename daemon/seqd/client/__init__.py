@@ -15,18 +15,33 @@ from typing import TYPE_CHECKING
 from seqd.deferred import deferred
 
 if TYPE_CHECKING:
+    from seqd.client.async_client import AsyncClient
+    from seqd.client.async_completion import AsyncEndedJob
+    from seqd.client.async_handle import AsyncJobHandle
     from seqd.client.client import Client
     from seqd.client.completion import EndedJob
     from seqd.client.handle import JobHandle
     from seqd.client.requests import JobOptions
     from seqd.client.streaming import StreamedText
 
-__all__ = ["Client", "EndedJob", "JobHandle", "JobOptions", "StreamedText"]
+__all__ = [
+    "AsyncClient",
+    "AsyncEndedJob",
+    "AsyncJobHandle",
+    "Client",
+    "EndedJob",
+    "JobHandle",
+    "JobOptions",
+    "StreamedText",
+]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = deferred(
         globals(),
         {
+            "AsyncClient": "async_client",
+            "AsyncEndedJob": "async_completion",
+            "AsyncJobHandle": "async_handle",
             "Client": "client",
             "EndedJob": "completion",
             "JobHandle": "handle",

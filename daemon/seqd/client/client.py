@@ -4,59 +4,43 @@ Each checks the request against what workers publish, writes it into the ledger,
 handle at once. An input of more than one unit is uploaded by a thread while the job runs.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from itertools import chain, islice
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack
 
-from seqd.admission import admit
 from seqd.client.handle import JobHandle
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
     checked_id,
-    inputs_of,
     job_of,
-    refusal_of,
     refuse_options_of_one,
     resumption_of,
-    retry_of,
     sweep_of,
+    upload_job,
 )
-from seqd.client.results import failed_items
-from seqd.client.upload import Upload
+from seqd.client.sending import Sender, Sent
+from seqd.client.sources import Record, Source, entries_of, listed, records_of
 from seqd.client.waiting import with_waiting
-from seqd.errors import (
-    IdempotencyConflict,
-    InvalidRequest,
-    JobOutOfReach,
-    RedisUnreachable,
-    WrongState,
-)
-from seqd.inputs.duplicates import refuse_duplicates
+from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
-from seqd.inputs.training import texts_of
 from seqd.ledger import Ledger, connect
-from seqd.ledger.blobs import PackedChunk, chunks_of, text_chunks_of
-from seqd.ledger.outage import Outage
-from seqd.ledger.redis import outage_of, wait_until_durable
-from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
+from seqd.ledger.exchange import Exchange
+from seqd.ledger.outage import outage_to_wait_for
+from seqd.ledger.redis import outage_of
+from seqd.ledger.submissions import new_job_id
+from seqd.ledger.transport import Stream
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_access import RedisAccess
 from seqd_schemas import (
     FileSource,
     Item,
-    ItemChunk,
     Job,
-    LabelledText,
     NamedSource,
     ParameterValue,
     RefusedItem,
-    SweepJob,
-    TextChunk,
-    TrainJob,
     UploadSource,
 )
 
@@ -77,12 +61,20 @@ if TYPE_CHECKING:
         WorkerStatus,
     )
 
-#: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
-DURABLE_WAIT_S = 2.0
-
-Record = str | Mapping[str, object]
 Items = Iterable[Record | Item | RefusedItem] | FileSource
 T = TypeVar("T")
+
+
+def find_server(redis_url: str | None, settings: "Settings | None") -> "tuple[Settings, str]":
+    """Return the settings and the address of Redis; raises RedisUnreachable without one."""
+    from seqd.settings import load_settings  # here: a module that only names `Client` needs none
+
+    settings = settings or load_settings()
+    if not redis_url:
+        from seqd.local.endpoint import redis_url_of
+
+        redis_url = redis_url_of(settings)
+    return settings, redis_url
 
 
 class Client:
@@ -98,26 +90,17 @@ class Client:
         Without `redis_url`: SEQD_REDIS_URL, else the server of a running `seqd up`. Raises
         RedisUnreachable when there is neither.
         """
-        from seqd.settings import (
-            load_settings,  # here: a module that only names `Client` needs none
-        )
-
-        self._settings = settings or load_settings()
-        if not redis_url:
-            from seqd.local.endpoint import redis_url_of
-
-            redis_url = redis_url_of(self._settings)
-        outage_s = self._settings.outage_s
-        promise = f"waiting for it, for {outage_s:g} s at most (SEQD_OUTAGE_S)" if outage_s else ""
+        self._settings, redis_url = find_server(redis_url, settings)
         self._redis = connect(
             redis_url,
             timeout_s=self._settings.redis_timeout_s,
-            outage=Outage(limit_s=outage_s, promise=promise),
+            outage=outage_to_wait_for(self._settings),
             access=RedisAccess.of(self._settings),
         )
         self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
+        self._sender = Sender(self._ledger, self._completions)
         self._lock = Lock()
         self._handles: list[JobHandle] = []
 
@@ -180,9 +163,8 @@ class Client:
         """
         if isinstance(items, FileSource):
             return self._send(job_of("classify", model, options, source=items), options)
-        source = UploadSource(expected_items=_expected(items, expected_items))
-        job = job_of("classify", model, options, source=source)
-        return self._send(job, options, _entries(items, id_field, text_field, job.kind))
+        job = upload_job("classify", model, options, items, expected_items)
+        return self._send(job, options, entries_of(items, id_field, text_field, job.kind))
 
     def classify_each(
         self,
@@ -206,21 +188,14 @@ class Client:
         were refused: it knows which, why, and which were not.
         """
         refuse_options_of_one(options)
-        source = UploadSource(expected_items=1)
-        job = job_of("classify", model, options, source=source)
-        admitted = admit(job, self._ledger.fleet.catalog())
-        entries = items_of(_listed(items), id_field=id_field, text_field=text_field)
-        inputs = list(inputs_of(entries, job_ids))
-        template = BatchTemplate(job, admitted.version, admitted.unit_items, self._completions)
-        outcomes = self._ledger.submissions.submit_each(template, inputs)
-        if refusal := refusal_of(inputs, outcomes):
-            raise refusal
-        durable = self._is_durable(options.get("durable"), is_whole=True)
-        return [JobHandle(self._ledger, job_id, durable=durable) for job_id, _ in inputs]
+        job = upload_job("classify", model, options, (), 1)
+        entries = items_of(listed(items), id_field=id_field, text_field=text_field)
+        sent = self._run(self._sender.send_each(job, entries, job_ids, options))
+        return [self._handle(one) for one in sent]
 
     def as_completed(
         self, jobs: Iterable[JobHandle], timeout_s: float | None = None
-    ) -> "Iterator[EndedJob]":
+    ) -> "Stream[EndedJob]":
         """Yield each of many jobs as soon as it has ended, with one wait for all of them.
 
         Quick for jobs that this client's `classify_each` handed in: the results of a completed
@@ -229,9 +204,11 @@ class Client:
         when not all have ended after `timeout_s` seconds, and UnknownJob for one that is not kept
         (any more).
         """
-        from seqd.client.completion import Completion
+        from seqd.client.completion import ended_handles
 
-        return iter(Completion(self._ledger, self._completions, jobs, timeout_s))
+        return self._ledger.transport.read(
+            ended_handles(self._ledger, self._completions, jobs, timeout_s)
+        )
 
     def generate(
         self,
@@ -251,9 +228,8 @@ class Client:
         if isinstance(prompts, FileSource):
             job = job_of("generate", model, options, source=prompts, stream=stream)
             return self._send(job, options)
-        source = UploadSource(expected_items=_expected(prompts, expected_items))
-        job = job_of("generate", model, options, source=source, stream=stream)
-        return self._send(job, options, _entries(prompts, id_field, text_field, job.kind))
+        job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
+        return self._send(job, options, entries_of(prompts, id_field, text_field, job.kind))
 
     def train(
         self,
@@ -278,8 +254,7 @@ class Client:
         if isinstance(data, FileSource | NamedSource):
             return self._send(job_of("train", model, options, source=data, **ours), options)
         job = job_of("train", model, options, source=UploadSource(), **ours)
-        texts = texts_of(_listed(data), text_field=text_field, label_field=label_field)
-        return self._send(job, options, texts=texts)
+        return self._send(job, options, records_of(data, text_field, label_field))
 
     def sweep(
         self,
@@ -307,19 +282,7 @@ class Client:
         text that could be read are not sent again. Raises WrongState when the job has not ended,
         has nothing to send again, or was already continued.
         """
-        record = self.job(job_id).record()
-        job = retry_of(record)
-        items = failed_items(self._ledger, job_id)
-        first = next(items, None)
-        if first is None:
-            raise WrongState(
-                f"No failed item of job {job_id} has a text that could be read: there is nothing "
-                "to retry. Mend the input, and hand it in as a new job."
-            )
-        if isinstance(job, SweepJob):
-            only = tuple(item.custom_id for item in chain((first,), items))
-            return self._send(job.model_copy(update={"only": only}), {})
-        return self._send(job, {}, chain((first,), items))
+        return self._begun(self._sender.retry(self.job(job_id).record()))
 
     def resume(self, job_id: str) -> JobHandle:
         """Let a paused job go on, or continue an ended training from its last checkpoint.
@@ -341,11 +304,13 @@ class Client:
 
     def jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that are kept, newest first."""
-        return with_waiting(self._ledger, self._ledger.jobs.newest(limit))
+        records = self._ledger.jobs.newest(limit)
+        return self._run(with_waiting(self._ledger, records))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        return with_waiting(self._ledger, self._ledger.jobs.newest_open(limit))
+        records = self._ledger.jobs.newest_open(limit)
+        return self._run(with_waiting(self._ledger, records))
 
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""
@@ -412,146 +377,21 @@ class Client:
         """Return the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
 
-    def _send(
-        self,
-        job: Job,
-        options: JobOptions,
-        entries: Iterable[Item | RefusedItem] = (),
-        texts: Iterable[LabelledText] = (),
-    ) -> JobHandle:
+    def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
-        asked_id = checked_id(options.get("job_id") or new_job_id())
-        admitted = admit(job, self._ledger.fleet.catalog())
-        entries = iter(entries)
-        chunks = chain[ItemChunk | TextChunk](
-            chunks_of(entries, admitted.unit_items), text_chunks_of(texts)
-        )
-        head = list(islice(chunks, 2))
-        is_upload = isinstance(job.source, UploadSource) and not _has_its_data(job)
-        if is_upload and not head:
-            raise InvalidRequest("There are no items; at least one is due.")
-        first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
-        is_whole = first is not None and len(head) == 1
-        token = new_token() if is_upload else ""
-        with _naming_what_was_sent(asked_id):
-            accepted = self._ledger.submissions.submit(
-                job,
-                job_id=asked_id,
-                version=admitted.version,
-                unit_items=admitted.unit_items,
-                chunk=first,
-                sealed=is_whole,
-                owner=token,
-            )
-        upload: Upload | None = None
-        if existing := accepted.existing:
-            whole = chain(head, chunks)
-            if existing.unit_items != admitted.unit_items and first is not None:
-                # Cut as the job was, whose worker may have been of another release.
-                whole = _cut_anew(head, entries, existing.unit_items)
-            upload = self._upload(job, asked_id, accepted, whole, token)
-        elif accepted.created and is_upload and not is_whole:
-            rest = chain(head[1:] if first else head, chunks)
-            upload = self._upload(job, asked_id, accepted, rest, token, sent=first)
-        handle = JobHandle(self._ledger, accepted.job_id, upload)
-        if upload is not None:
-            self._keep(handle)
-        # Last, so that the upload is under way meanwhile.
-        handle.durable = self._is_durable(options.get("durable"), is_whole=is_whole)
+        return self._begun(self._sender.send(job, options, source))
+
+    def _begun(self, sending: Exchange[Sent]) -> JobHandle:
+        sent = self._run(sending)
+        handle = self._handle(sent)
+        if sent.steps.upload is not None:
+            with self._lock:
+                self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _is_durable(self, asked: bool | None, *, is_whole: bool) -> bool:
-        """Wait until the disk has what was handed in, if that is wanted; see JobOptions."""
-        if asked is False or (asked is None and is_whole):
-            return False
-        return wait_until_durable(self._redis, self._settings.keys, DURABLE_WAIT_S)
+    def _handle(self, sent: Sent) -> JobHandle:
+        steps = sent.steps
+        return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
 
-    def _upload(
-        self,
-        job: Job,
-        asked_id: str,
-        accepted: Accepted,
-        chunks: Iterator[ItemChunk | TextChunk],
-        token: str,
-        *,
-        sent: PackedChunk | None = None,
-    ) -> Upload | None:
-        """Begin to send the input of a new job, or to compare it with that of one that is there.
-
-        Of one that takes no more it is compared at once: None, or IdempotencyConflict.
-        """
-        upload = Upload(
-            self._ledger,
-            job,
-            accepted.job_id,
-            chunks,
-            token=token,
-            owns=accepted.created,
-            silence_s=self._settings.upload_silence_s,
-            asked_id="" if accepted.created else asked_id,
-        )
-        if accepted.existing is not None and accepted.existing.has_all:
-            upload.compare_now()
-            return None
-        if sent is not None:
-            upload.skip(sent)
-        upload.start()
-        return upload
-
-    def _keep(self, handle: JobHandle) -> None:
-        with self._lock:
-            self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
-
-
-def _cut_anew(
-    head: Sequence[ItemChunk | TextChunk], entries: Iterator[Item | RefusedItem], unit_items: int
-) -> "chain[ItemChunk | TextChunk]":
-    """Cut an input, of which `head` has been read, into units of another size."""
-    read = (entry for chunk in head if isinstance(chunk, ItemChunk) for entry in chunk.items)
-    return chain[ItemChunk | TextChunk](chunks_of(chain(read, entries), unit_items))
-
-
-@contextmanager
-def _naming_what_was_sent(job_id: str) -> Iterator[None]:
-    """Raise JobOutOfReach for a Redis that went away while a job was written."""
-    try:
-        yield
-    except RedisUnreachable as error:
-        raise JobOutOfReach(
-            job_id,
-            f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
-            f"{job_id} says so. Sent again with that job_id, it is made once.",
-        ) from error
-
-
-def _has_its_data(job: Job) -> bool:
-    """True for a training that continues another: the ledger gives it that one's upload."""
-    return isinstance(job, TrainJob) and job.continues is not None
-
-
-def _entries(
-    values: Iterable[Record | Item | RefusedItem], id_field: str, text_field: str, kind: str
-) -> Iterator[Item | RefusedItem]:
-    return refuse_duplicates(
-        items_of(
-            _listed(values),
-            id_field=id_field,
-            text_field=text_field,
-            # A text can be continued from nothing; nothing cannot be classified.
-            allow_empty=kind == "generate",
-        )
-    )
-
-
-def _listed(values: Iterable[T]) -> Iterable[T]:
-    """Refuse one string or record: it would be taken for its letters, or its fields' names."""
-    if isinstance(values, str | bytes | Mapping):
-        raise InvalidRequest(
-            f"The items are one {type(values).__name__}; allowed: an iterable of texts or records. "
-            "Put it into a list."
-        )
-    return values
-
-
-def _expected(values: object, stated: int | None) -> int | None:
-    return len(values) if stated is None and isinstance(values, Sequence) else stated
+    def _run(self, exchange: Exchange[T]) -> T:
+        return self._ledger.transport.run(exchange)

@@ -5,17 +5,19 @@ one blocking read waits for all of them, and their results are fetched many at a
 is a hint: all jobs are read at the start, and again when it has been silent for a while.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
 
 from seqd.client.handle import JobHandle
+from seqd.client.job_steps import JobSteps
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import RedisUnreachable, UnknownJob
-from seqd.ledger import Ledger
+from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
+from seqd.ledger.exchange import Exchange, Give, Reading, mapped
 from seqd.ledger.outage import waiting_at_most
 from seqd_schemas import ItemFailure, ItemSuccess, JobState
 
@@ -49,37 +51,70 @@ class EndedJob:
         return unpack_results(self._blob)
 
 
-class Completion:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that has ended, how, and its results where they are one row."""
+
+    job_id: str
+    state: JobState
+    blob: bytes | None
+
+
+def ended_handles(
+    ledger: LedgerParts,
+    completion_stream: str,
+    handles: Iterable[JobHandle],
+    timeout_s: float | None,
+) -> Reading[EndedJob]:
+    """Give the jobs of handles in the order in which they end; see `Client.as_completed`."""
+    by_id = {handle.job_id: handle for handle in handles}
+    steps = {job_id: handle.steps for job_id, handle in by_id.items()}
+    ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
+    return mapped(ended, lambda row: (EndedJob(by_id[row.job_id], row.state, row.blob),))
+
+
+def ended_jobs(
+    ledger: LedgerParts,
+    completion_stream: str,
+    jobs: Mapping[str, JobSteps],
+    timeout_s: float | None,
+) -> Reading[Ended]:
+    """Give jobs in the order in which they end; see `Client.as_completed`."""
+    return _Wait(ledger, completion_stream, jobs, timeout_s).ended()
+
+
+class _Wait:
     """One wait for a set of jobs."""
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: LedgerParts,
         completion_stream: str,
-        handles: Iterable[JobHandle],
+        jobs: Mapping[str, JobSteps],
         timeout_s: float | None,
     ) -> None:
         self._ledger = ledger
         self._completion_stream = completion_stream
-        self._pending = {handle.job_id: handle for handle in handles}
+        self._pending = dict(jobs)
         self._notice = WaitingNotice(ledger)
         self._total = len(self._pending)
         self._timeout_s = timeout_s
         self._deadline = monotonic() + (inf if timeout_s is None else timeout_s)
 
-    def __iter__(self) -> Iterator[EndedJob]:
-        """Yield the jobs in the order in which they end; see `Client.as_completed`."""
+    def ended(self) -> Reading[Ended]:
+        """Give the jobs in the order in which they end."""
         if not self._pending:
             return
+        jobs, stream = self._ledger.jobs, self._completion_stream
         # Read before the jobs: who ends after that is announced after this id.
         with self._in_reach():
-            place = self._ledger.jobs.last_completion_id(self._completion_stream)
+            place = yield from jobs.last_completion_id.steps(stream)
         yield from self._ended_among(list(self._pending))
         heard_at = monotonic()
         while self._pending:
             with self._in_reach():
-                place, announced = self._ledger.jobs.completions(
-                    self._completion_stream, place, longest_wait_s=self._longest_wait_s()
+                place, announced = yield from jobs.completions.steps(
+                    stream, place, longest_wait_s=self._longest_wait_s()
                 )
             ours = [job_id for job_id in announced if job_id in self._pending]
             if ours:
@@ -88,27 +123,30 @@ class Completion:
             elif monotonic() - heard_at >= LONGEST_SILENCE_S or monotonic() >= self._deadline:
                 yield from self._ended_among(list(self._pending))
                 self._check_time()
-                self._look_why_one_waits()
+                yield from self._look_why_one_waits()
                 heard_at = monotonic()
 
-    def _ended_among(self, job_ids: list[str]) -> Iterator[EndedJob]:
-        """Yield those that have ended, and wait for them no longer. Raises UnknownJob."""
+    def _ended_among(self, job_ids: list[str]) -> Reading[Ended]:
+        """Give those that have ended, and wait for them no longer. Raises UnknownJob."""
         for first in range(0, len(job_ids), LOOK_AT):
             names = job_ids[first : first + LOOK_AT]
             with self._in_reach():
-                rows = self._ledger.jobs.ended(names)
+                rows = yield from self._ledger.jobs.ended.steps(names)
             for job_id, row in zip(names, rows, strict=True):
                 if not row.is_kept:
-                    raise self._gone(job_id)
+                    del self._pending[job_id]
+                    raise (yield from self._ledger.retention.unknown_job.steps(job_id))
                 if row.state is not None:
-                    yield EndedJob(self._pending.pop(job_id), row.state, row.blob)
+                    del self._pending[job_id]
+                    yield Give((Ended(job_id, row.state, row.blob),))
 
-    def _look_why_one_waits(self) -> None:
+    def _look_why_one_waits(self) -> Exchange[None]:
         """Tell why the first that is left waits; most jobs of one call are for one model."""
         if self._pending:
-            handle = next(iter(self._pending.values()))
+            job_id = next(iter(self._pending))
             with self._in_reach(), suppress(UnknownJob):  # removed just now: told of next time
-                self._notice.look(self._ledger.jobs.get(handle.job_id))
+                record = yield from self._ledger.jobs.get.steps(job_id)
+                yield from self._notice.look(record)
 
     @contextmanager
     def _in_reach(self) -> Iterator[None]:
@@ -129,7 +167,3 @@ class Completion:
                 f"{len(self._pending):,} of {self._total:,} jobs have not ended after "
                 f"{self._timeout_s:g} s, job {next(iter(self._pending))} among them."
             )
-
-    def _gone(self, job_id: str) -> UnknownJob:
-        del self._pending[job_id]
-        return self._ledger.retention.unknown_job(job_id)

@@ -124,6 +124,21 @@ def job_of(kind: str, model: str, options: JobOptions, **fields: object) -> Job:
         ) from None
 
 
+def upload_job(
+    kind: str,
+    model: str,
+    options: JobOptions,
+    values: object,
+    expected_items: int | None,
+    **fields: object,
+) -> Job:
+    """Make a job of items that are uploaded; their number is stated, or that of `values`."""
+    if expected_items is None and isinstance(values, Sequence):
+        expected_items = len(values)
+    source = UploadSource(expected_items=expected_items)
+    return job_of(kind, model, options, source=source, **fields)
+
+
 def checked_id(job_id: str) -> str:
     """Return the identifier if a job may have it; raises InvalidRequest."""
     try:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobDamaged
-from seqd.ledger import Ledger
+from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
+from seqd.ledger.exchange import Exchange, Give, Reading, Taken
 from seqd.ledger.jobs import Jobs, ResultPosition
 from seqd_schemas import (
     Item,
@@ -22,68 +23,62 @@ from seqd_schemas import (
 )
 
 
-class ResultReader:
-    """One pass over a job's results, each with the line of JSON that it is."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        job_id: str,
-        check_upload: Callable[[], None],
-        notice: WaitingNotice,
-    ) -> None:
-        self._ledger = ledger
-        self._job_id = job_id
-        self._check_upload = check_upload
-        self._notice = notice
-
-    def __iter__(self) -> Iterator[ResultLine]:
-        position = ResultPosition(0)
-        after = self._ledger.jobs.last_event_id(self._job_id)
-        while True:
-            # Read before the results: once it is terminal, nothing is committed any more.
-            record = self._ledger.jobs.get(self._job_id)
-            rows, position = self._ledger.jobs.results(self._job_id, position)
-            for row in rows:
-                yield from unpack_lines(row)
-            if rows:
-                continue
-            if record.state.is_terminal:
-                yield from self._rest(record, position.unit)
-                return
-            self._check_upload()
-            events = self._ledger.jobs.events(self._job_id, after)
-            if events:
-                after = events[-1].id
-            else:
-                self._notice.look(record)
-
-    def _rest(self, record: JobRecord, unit: int) -> Iterator[ResultLine]:
-        """Yield what a job that ended early still has: late results, and the undone items."""
-        if record.state is JobState.COMPLETED:
-            if unit < record.units:
-                self._ledger.jobs.get(self._job_id)  # unless it was removed since
-            raise_where_missing(record, unit)
+def result_lines(
+    ledger: LedgerParts,
+    job_id: str,
+    check_upload: Callable[[], Exchange[None]],
+    notice: WaitingNotice,
+) -> Reading[ResultLine]:
+    """Give a job's results in input order, each with the line of JSON that it is."""
+    jobs = ledger.jobs
+    position = ResultPosition(0)
+    after = yield from jobs.last_event_id.steps(job_id)
+    while True:
+        # Read before the results: once it is terminal, nothing is committed any more.
+        record = yield from jobs.get.steps(job_id)
+        rows, position = yield from jobs.results.steps(job_id, position)
+        for row in rows:
+            yield Give(unpack_lines(row))
+        if rows:
+            continue
+        if record.state.is_terminal:
+            yield from _rest(jobs, record, position.unit)
             return
-        for number in range(unit, record.units):
-            yield from rest_of_unit(self._ledger.jobs, record, number)
+        yield from check_upload()
+        events = yield from jobs.events.steps(job_id, after)
+        if events:
+            after = events[-1].id
+        else:
+            yield from notice.look(record)
+
+
+def _rest(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
+    """Give what a job that ended early still has: late results, and the undone items."""
+    if record.state is JobState.COMPLETED:
+        if unit < record.units:
+            yield from jobs.get.steps(record.job_id)  # unless it was removed since
+        raise_where_missing(record, unit)
+        return
+    for number in range(unit, record.units):
+        yield from rest_of_unit(jobs, record, number)
 
 
 def merged_results(
-    first: Iterator[ItemSuccess | ItemFailure], retried: Iterator[ItemSuccess | ItemFailure]
-) -> Iterator[ItemSuccess | ItemFailure]:
+    first: Reading[ItemSuccess | ItemFailure], retried: Reading[ItemSuccess | ItemFailure]
+) -> Reading[ItemSuccess | ItemFailure]:
     """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
 
     Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged
     for an answer to an item that the first job does not have.
     """
-    answer = next(retried, None)
-    for result in first:
+    results, answers = Taken(first), Taken(retried)
+    answer = yield from answers.take()
+    while (result := (yield from results.take())) is not None:
         if answer is not None and answer.custom_id == result.custom_id:
-            yield answer
-            answer = next(retried, None)
+            yield Give((answer,))
+            answer = yield from answers.take()
         else:
-            yield result
+            yield Give((result,))
     if answer is not None:
         raise JobDamaged(
             f"A retry has a result of {answer.custom_id!r}, and the job that it continues none in "
@@ -92,22 +87,15 @@ def merged_results(
         )
 
 
-def results_by_now(ledger: Ledger, record: JobRecord) -> dict[str, ItemSuccess | ItemFailure]:
+def results_by_now(
+    ledger: LedgerParts, record: JobRecord
+) -> Exchange[dict[str, ItemSuccess | ItemFailure]]:
     """Return the results that a sweep has, by combination, in order, those between them missing."""
-    blobs = ledger.jobs.outputs(record.job_id, range(record.units)) if record.units else []
+    if not record.units:
+        return {}
+    blobs = yield from ledger.jobs.outputs.steps(record.job_id, range(record.units))
     results = [result for blob in blobs if blob is not None for result in unpack_results(blob)]
     return {result.custom_id: result for result in results}
-
-
-def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
-    """Yield an ended job's items that have no output, in the job's order, lazily.
-
-    Entries that never were readable hold no text and are left out.
-    """
-    for blob in ledger.jobs.retryable_inputs(job_id):
-        for entry in unpack_items(blob).items:
-            if isinstance(entry, Item):
-                yield entry
 
 
 def raise_where_missing(record: JobRecord, unit: int) -> None:
@@ -119,19 +107,20 @@ def raise_where_missing(record: JobRecord, unit: int) -> None:
         )
 
 
-def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Iterator[ResultLine]:
-    """Yield what there is of a unit of a job that ended early; undone items come as errors."""
-    for name in jobs.parts(record.job_id, unit):
-        is_committed = False
-        for row in jobs.rows(record.job_id, name):
-            is_committed = True
-            yield from unpack_lines(row)
-        if is_committed:
+def rest_of_unit(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
+    """Give what there is of a unit of a job that ended early; undone items come as errors."""
+    job_id = record.job_id
+    for name in (yield from jobs.parts.steps(job_id, unit)):
+        number = 0
+        while (row := (yield from jobs.row.steps(job_id, name, number))) is not None:
+            yield Give(unpack_lines(row))
+            number += 1
+        if number:
             continue
-        blob = jobs.inputs(record.job_id, [name])[0]
+        (blob,) = yield from jobs.inputs.steps(job_id, [name])
         if blob is None:
-            raise jobs.missing(record.job_id, f"unit {name} of the results")
-        yield from _undone(blob, record.state)
+            raise (yield from jobs.missing.steps(job_id, f"unit {name} of the results"))
+        yield Give(_undone(blob, record.state))
 
 
 def _undone(blob: bytes, state: JobState) -> Iterator[ResultLine]:

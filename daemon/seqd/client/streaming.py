@@ -8,15 +8,17 @@ missing, the sample waits for its result.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 from zlib import crc32
 
 from seqd.client.results import raise_where_missing, rest_of_unit
 from seqd.client.waiting import WaitingNotice
-from seqd.ledger import Ledger
-from seqd.ledger.blobs import unpack_lines
-from seqd.ledger.jobs import StreamPosition
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import ResultLine, unpack_lines
+from seqd.ledger.exchange import Exchange, Give, Reading, mapped
+from seqd.ledger.jobs import LOOK_S, StreamPosition
 from seqd_schemas import (
     GeneratedSample,
     Generation,
@@ -71,9 +73,9 @@ class StreamReader:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: LedgerParts,
         job_id: str,
-        check_upload: Callable[[], None],
+        check_upload: Callable[[], Exchange[None]],
         notice: WaitingNotice,
     ) -> None:
         self._jobs = ledger.jobs
@@ -86,26 +88,32 @@ class StreamReader:
         #: Unit → item and sample → what was given of it.
         self._open: dict[int, dict[tuple[str, int], _Given]] = {}
 
-    def __iter__(self) -> Iterator[StreamedText]:
-        place = StreamPosition("0-0", self._jobs.last_event_id(self._job_id))
-        read_at, block = -RESULTS_EVERY_S, False
+    def texts(self) -> Reading[StreamedText]:
+        """Give the texts."""
+        place = StreamPosition("0-0", (yield from self._jobs.last_event_id.steps(self._job_id)))
+        read_at, wait_s = -RESULTS_EVERY_S, 0.0
         while True:
-            entries, reached = self._jobs.deltas(self._job_id, place, block=block)
+            entries, reached = yield from self._deltas(place, wait_s)
             for entry in entries:
-                yield from self._live(entry)
+                yield Give(self._live(entry))
             is_time = monotonic() - read_at >= RESULTS_EVERY_S
             if not entries or is_time or reached.event != place.event:
                 # Read before the results: once it is terminal, nothing is committed any more.
-                record = self._jobs.get(self._job_id)
+                record = yield from self._jobs.get.steps(self._job_id)
                 yield from self._done()
                 if record.state.is_terminal:
                     yield from self._to_the_end(record, reached)
                     return
-                self._check_upload()
-                if block and not entries:
-                    self._notice.look(record)
+                yield from self._check_upload()
+                if wait_s and not entries:
+                    yield from self._notice.look(record)
                 read_at = monotonic()
-            place, block = reached, True
+            place, wait_s = reached, LOOK_S
+
+    def _deltas(
+        self, place: StreamPosition, wait_s: float
+    ) -> "Exchange[tuple[list[TextDeltas], StreamPosition]]":
+        return (yield from self._jobs.deltas.steps(self._job_id, place, longest_wait_s=wait_s))
 
     def _live(self, entry: "TextDeltas") -> Iterator[StreamedText]:
         unit = int(entry.unit.partition(":")[0])
@@ -117,37 +125,42 @@ class StreamReader:
             if text:
                 yield StreamedText(delta.custom_id, delta.sample, text)
 
-    def _done(self) -> Iterator[StreamedText]:
-        """Yield the rest of the units that were committed since the last read."""
+    def _done(self) -> Reading[StreamedText]:
+        """Give the rest of the units that were committed since the last read."""
         while True:
             first = self._next
             window = range(first, first + WINDOW_UNITS)
             later = [unit for unit in self._open if unit not in window]
             units = [unit for unit in (*window, *later) if not self._is_done(unit)]
-            for unit in self._jobs.committed(self._job_id, units):
-                for row in self._jobs.rows(self._job_id, unit):
+            for unit in (yield from self._jobs.committed.steps(self._job_id, units)):
+                number = 0
+                while row := (yield from self._jobs.row.steps(self._job_id, unit, number)):
                     for line in unpack_lines(row):
-                        yield from self._rest_of(unit, line.result)
+                        yield Give(self._rest_of(unit, line.result))
+                    number += 1
                 self._close(unit)
             if self._next == first:
                 return
 
-    def _to_the_end(self, record: JobRecord, place: StreamPosition) -> Iterator[StreamedText]:
-        """Yield what a job that has ended still has: last deltas, late results, undone items."""
+    def _to_the_end(self, record: JobRecord, place: StreamPosition) -> Reading[StreamedText]:
+        """Give what a job that has ended still has: last deltas, late results, undone items."""
         if record.state is JobState.COMPLETED:
             raise_where_missing(record, self._next)
             return
         while True:
-            entries, place = self._jobs.deltas(self._job_id, place, block=False)
+            entries, place = yield from self._deltas(place, 0)
             for entry in entries:
-                yield from self._live(entry)
+                yield Give(self._live(entry))
             if not entries:
                 break
         for unit in range(self._next, record.units):
             if not self._is_done(unit):
-                for line in rest_of_unit(self._jobs, record, unit):
-                    yield from self._rest_of(unit, line.result)
+                rest = rest_of_unit(self._jobs, record, unit)
+                yield from mapped(rest, partial(self._rest_of_line, unit))
                 self._close(unit)
+
+    def _rest_of_line(self, unit: int, line: ResultLine) -> Iterator[StreamedText]:
+        return self._rest_of(unit, line.result)
 
     def _rest_of(self, unit: int, result: ItemSuccess | ItemFailure) -> Iterator[StreamedText]:
         """Yield what a result has beyond what was given live."""

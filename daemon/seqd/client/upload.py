@@ -1,8 +1,8 @@
-"""Sends an input of any length into the ledger, chunk by chunk, from a thread of its own.
+"""Sends an input of any length into the ledger, chunk by chunk, beside whoever reads results.
 
-Holds one chunk at a time. When the workers are behind, the ledger says `full` and the upload
-waits; when the job ends, it stops. An exception of the caller's own iterable fails the job and
-is raised again in whoever waits for it.
+In a thread of its own, or in a task of asyncio. Holds one chunk at a time. When the workers are
+behind, the ledger says `full` and the upload waits; when the job ends, it stops. An exception of
+the caller's own iterable fails the job and is raised again in whoever waits for it.
 
 A job is owned by the upload that created it. An upload for a job that was there already, since
 its idempotency key or identifier was used before, only follows: it compares its input with that of
@@ -12,12 +12,13 @@ rest.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
-from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Literal
 
+from seqd.client.sources import Source
 from seqd.errors import (
     IdempotencyConflict,
     InvalidData,
@@ -27,9 +28,10 @@ from seqd.errors import (
     SeqdError,
     failure_of,
 )
-from seqd.ledger import Ledger
+from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
+from seqd.ledger.exchange import Exchange, Start, Until
 from seqd.ledger.submissions import Followed, conflict, lost_units
 from seqd_schemas import Failure, ItemChunk, Job, TextChunk
 
@@ -62,17 +64,18 @@ class Upload:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: LedgerParts,
         job: Job,
         job_id: str,
-        chunks: Iterator[ItemChunk | TextChunk],
+        source: Source,
         *,
         token: str,
         owns: bool,
         silence_s: float,
+        head: Sequence[ItemChunk | TextChunk] = (),
         asked_id: str = "",
     ) -> None:
-        """`chunks` is the whole input, but for what `skip` is told of.
+        """`head` and then `source` are the whole input, but for what `skip` is told of.
 
         `token` is what the ledger knows this upload by. After `silence_s` without a sign of life,
         an owner counts as dead. `asked_id` is the identifier that the caller
@@ -82,7 +85,8 @@ class Upload:
         self._job = job
         self._job_id = job_id
         self._asked_id = asked_id
-        self._chunks = chunks
+        self._head = deque(head)
+        self._source = source
         self._token = token
         self._owns = owns
         self._silence_s = silence_s
@@ -96,140 +100,158 @@ class Upload:
         self._compares = not owns
         #: True when all of the input is in the ledger: the job goes on without this upload.
         self._is_complete = False
-        self._ended = Event()
-        self._finished = Event()
-        self._progress = Condition()
+        #: True when nothing more is to be sent, and when nothing is sent any more.
+        self._is_ended = False
+        self._is_finished = False
+        self._signal = ledger.driver.signal()
         self._error: BaseException | None = None
         self._is_told = False
-        # Not a daemon thread: leaving the program before the input is complete would leave
-        # a job behind that can never end.
-        self._thread = Thread(target=self._run, name=f"seqd-upload-{job_id}")
 
-    def start(self) -> None:
+    def start(self) -> Exchange[None]:
         """Begin."""
-        self._thread.start()
-        Thread(target=self._show_life, name=f"seqd-heartbeat-{self._job_id}", daemon=True).start()
+        # Not a daemon: leaving the program before the input is complete would leave a job behind
+        # that can never end.
+        yield Start(self._run(), f"seqd-upload-{self._job_id}")
+        yield Start(self._show_life(), f"seqd-heartbeat-{self._job_id}", is_daemon=True)
 
     def skip(self, packed: PackedChunk) -> None:
         """Take a chunk as sent: the first, which came into the ledger with the job."""
         self._digest.add(packed)
         self._advance(packed.size)
 
-    def compare_now(self) -> None:
+    def compare_now(self) -> Exchange[None]:
         """Compare the input with that of a job that takes no more; raises IdempotencyConflict."""
-        self._send_all()
-        self._finish()
+        yield from self._send_all()
+        yield from self._finish()
 
-    def give_up(self, error: BaseException | None = None) -> None:
+    def give_up(self, error: BaseException | None = None) -> Exchange[None]:
         """Stop as soon as possible: the job is about to be cancelled, or fails with `error`.
 
         Of a job that this upload does not own, it only stops to be compared.
         """
-        self._ended.set()
+        self._stop()
         if error is not None:
             # An iterable of the caller's that never gives another item must not hold it up.
-            self.join(GIVE_UP_S)
+            yield from self.join(GIVE_UP_S)
             if not self._is_complete:
-                self._fail(error)
+                yield from self._fail(error)
 
-    def join(self, timeout_s: float | None = None) -> None:
+    def join(self, timeout_s: float | None = None) -> Exchange[None]:
         """Wait until the input is complete or compared, or the job has ended."""
-        self._thread.join(timeout_s)
+        yield Until(self._signal, lambda: self._is_finished, timeout_s)
 
     @property
     def is_running(self) -> bool:
         """True while there is more to send or to compare."""
-        return self._thread.is_alive()
+        return not self._is_finished
 
     @property
     def has_untold_conflict(self) -> bool:
         """True when the input differs from that of the job and nobody has been told."""
         return isinstance(self._error, IdempotencyConflict) and not self._is_told
 
-    def raise_error(self) -> None:
+    def raise_error(self) -> Exchange[None]:
         """Raise what the caller's iterable, or the sending, raised; an owner's job has ended."""
         if self._error is not None:
-            self._thread.join()
+            yield from self.join()
             self._is_told = True
             raise self._error
 
-    def raise_untold_conflict(self) -> None:
+    def raise_untold_conflict(self) -> Exchange[None]:
         """Raise an IdempotencyConflict that nobody has been told of."""
         if self.has_untold_conflict:
-            self.raise_error()
+            yield from self.raise_error()
 
-    def wait_until_compared(self, entries: int | None, timeout_s: float | None = None) -> bool:
+    def is_compared(self, entries: int | None) -> bool:
+        """Return True when so many entries, or all, are known to be those of the job."""
+        return not self._compares or (entries is not None and self._entries >= entries)
+
+    def is_clear(self, entries: int) -> bool:
+        """Return True when so many entries are known to be the job's, and nothing was raised."""
+        return self._error is None and self.is_compared(entries)
+
+    def wait_until_compared(
+        self, entries: int | None, timeout_s: float | None = None
+    ) -> Exchange[bool]:
         """Wait until so many entries, or all, are known to be those of the job; False if not yet.
 
         An owner's are. Raises what `raise_error` does.
         """
 
         def known() -> bool:
-            return not self._compares or (entries is not None and self._entries >= entries)
+            return self.is_compared(entries)
 
-        with self._progress:
-            is_known = self._progress.wait_for(known, timeout_s)
-        self.raise_error()
+        is_known = known() or bool((yield Until(self._signal, known, timeout_s)))
+        yield from self.raise_error()
         return is_known
 
-    def _run(self) -> None:
+    def _run(self) -> Exchange[None]:
         try:
-            self._send_all()
-            self._finish()
+            yield from self._send_all()
+            yield from self._finish()
         except BaseException as error:  # noqa: BLE001
-            # Kept for the thread that waits: a thread's own traceback would reach nobody. Before
-            # the job ends, or that thread would be told of the failed job alone.
+            # Kept for whoever waits: a thread's own traceback would reach nobody. Before the job
+            # ends, or they would be told of the failed job alone.
             self._error = error
             if isinstance(error, IdempotencyConflict):
                 log.warning("job=%s: %s", self._job_id, error)
-            self._fail(error)
+            yield from self._fail(error)
         finally:
-            self._finished.set()
+            self._is_finished = True
             self._note_progress(compares=False)
 
-    def _send_all(self) -> None:
+    def _stop(self) -> None:
+        self._is_ended = True
+        self._signal.notify_all()
+
+    def _send_all(self) -> Exchange[None]:
         """Send or compare chunk after chunk, until the input ends or nothing more is to be sent."""
-        for chunk in self._chunks:
+        while (chunk := (yield from self._next())) is not None:
             packed = PackedChunk(chunk)
             self._digest.add(packed)
-            if not self._take(partial(self._send, packed)):
-                self._ended.set()
+            if not (yield from self._take(partial(self._send, packed))):
+                self._stop()
                 return
             self._advance(packed.size)
-            if self._ended.is_set():
+            if self._is_ended:
                 return
+
+    def _next(self) -> Exchange[ItemChunk | TextChunk | None]:
+        return self._head.popleft() if self._head else (yield from self._source.next())
 
     def _advance(self, entries: int) -> None:
         self._unit += 1
         self._note_progress(entries)
 
-    def _finish(self) -> None:
+    def _finish(self) -> Exchange[None]:
         """Say that the input is complete, or find that the job's is the same."""
-        if not self._ended.is_set():
-            self._is_complete = self._take(self._seal)
+        if not self._is_ended:
+            self._is_complete = yield from self._take(self._seal)
 
-    def _take(self, step: Callable[[], Step]) -> bool:
+    def _take(self, step: Callable[[], Exchange[Step]]) -> Exchange[bool]:
         """Take a step until it is done; False when it need not be, or the upload was given up."""
         wait_s = FIRST_WAIT_S
         deadline = monotonic() + PATIENCE_S
-        while not self._ended.is_set():
-            outcome = self._patiently(step)
+        while not self._is_ended:
+            outcome = yield from self._patiently(step)
             if outcome in ("done", "stop"):
                 return outcome == "done"
             if outcome == "wait":
                 self._refuse_to_wait_in_vain(deadline)
-                self._ended.wait(wait_s)
+                yield Until(self._signal, lambda: self._is_ended, wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         return False
 
-    def _patiently(self, step: Callable[[], Step]) -> Step:
+    def _patiently(self, step: Callable[[], Exchange[Step]]) -> Exchange[Step]:
         """Take a step again while Redis is away; a step that was taken already does nothing."""
         deadline = monotonic() + self._ledger.outage_s
         while True:
             try:
-                return step()
+                return (yield from step())
             except (RedisUnreachable, RedisFull) as error:
-                if monotonic() >= deadline or self._ended.wait(OUTAGE_WAIT_S):
+                if monotonic() >= deadline:
+                    raise
+                if (yield Until(self._signal, lambda: self._is_ended, OUTAGE_WAIT_S)):
                     raise
                 log.warning("job=%s: upload waits: %s", self._job_id, error)
 
@@ -246,13 +268,13 @@ class Upload:
                 PATIENCE_S,
             )
 
-    def _send(self, packed: PackedChunk) -> Step:
+    def _send(self, packed: PackedChunk) -> Exchange[Step]:
         """Add the next unit to a job of this upload's own, or compare it with that of another."""
         if self._target is not None:
             return self._compare(self._target)
         if not self._owns:
-            return self._follow(self._digest.hex(), packed.size)
-        outcome = self._ledger.submissions.append(
+            return (yield from self._follow(self._digest.hex(), packed.size))
+        outcome = yield from self._ledger.submissions.append.steps(
             self._job,
             self._job_id,
             self._unit,
@@ -273,13 +295,13 @@ class Upload:
             raise lost_units(self._job_id, self._unit)
         return self._lose()
 
-    def _seal(self) -> Step:
+    def _seal(self) -> Exchange[Step]:
         """Seal a job of this upload's own, or find that another's has no more units than this."""
         if self._target is not None:
             return self._compare_end(self._target)
         if not self._owns:
-            return self._follow("", 0)
-        is_sealed = self._ledger.submissions.seal(
+            return (yield from self._follow("", 0))
+        is_sealed = yield from self._ledger.submissions.seal.steps(
             self._job, self._job_id, self._unit, digest=self._digest.hex(), owner=self._token
         )
         return "done" if is_sealed else self._lose()
@@ -290,9 +312,9 @@ class Upload:
         self._note_progress(compares=True)
         return "again"
 
-    def _follow(self, digest: str, size: int) -> Step:
+    def _follow(self, digest: str, size: int) -> Exchange[Step]:
         """Compare the next unit, or with digest '' the end, with what the job has."""
-        found = self._ledger.submissions.follow(
+        found = yield from self._ledger.submissions.follow.steps(
             self._job_id, self._unit, digest, self._token, self._silence_s
         )
         match found.outcome:
@@ -344,25 +366,25 @@ class Upload:
         return conflict(self._job, self._asked_id, self._job_id, difference)
 
     def _note_progress(self, entries: int = 0, *, compares: bool | None = None) -> None:
-        with self._progress:
-            if self._target is None:  # else nothing is known before the end
-                self._entries += entries
-            if compares is not None:
-                self._compares = compares
-            self._progress.notify_all()
+        if self._target is None:  # else nothing is known before the end
+            self._entries += entries
+        if compares is not None:
+            self._compares = compares
+        self._signal.notify_all()
 
-    def _show_life(self) -> None:
+    def _show_life(self) -> Exchange[None]:
         """Let other clients know that this one is alive, while its input is slow or has to wait."""
-        while not self._finished.wait(self._silence_s / HEARTBEATS_OF_SILENCE):
+        pause_s = self._silence_s / HEARTBEATS_OF_SILENCE
+        while not (yield Until(self._signal, lambda: self._is_finished, pause_s)):
             if not self._owns:
                 continue
             try:
-                self._ledger.submissions.heartbeat(self._job_id, self._token)
+                yield from self._ledger.submissions.heartbeat.steps(self._job_id, self._token)
             except SeqdError as error:
                 # The next one may come through; if not, another client goes on with the job.
                 log.debug("job=%s: no sign of life: %s", self._job_id, error)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> Exchange[None]:
         """End a job of this upload's own whose input is not complete; any other goes on."""
         if not self._owns:
             return
@@ -372,7 +394,7 @@ class Upload:
             reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
             failure = Failure(code="upload_failed", message=reason[:4_096])
         try:
-            self._ledger.control.fail_upload(self._job_id, failure, self._token)
+            yield from self._ledger.control.fail_upload.steps(self._job_id, failure, self._token)
         except SeqdError as also:
             # The reconciler ends the job when no chunk has come for long enough.
             log.warning("job=%s could not be ended: %s", self._job_id, also)

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Sequence
 from time import time
 
-from seqd.ledger import Ledger
+from seqd.ledger import LedgerParts
+from seqd.ledger.exchange import Exchange
 from seqd_schemas import JobRecord
 
 log = logging.getLogger(__name__)
@@ -20,14 +21,14 @@ _WORKERS_AGE_S = 2.0
 _YOUNG_S = 1.0
 
 
-def with_waiting(ledger: Ledger, records: Sequence[JobRecord]) -> list[JobRecord]:
+def with_waiting(ledger: LedgerParts, records: Sequence[JobRecord]) -> Exchange[list[JobRecord]]:
     """Return the records, those of open jobs with the reason why nobody can go on with them."""
     now_s = time()
     if all(record.state.is_terminal or _is_young(record, now_s) for record in records):
         return list(records)
     from seqd.serving import waiting_of
 
-    workers = ledger.fleet.recent_workers(_WORKERS_AGE_S)
+    workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
     reasons = [waiting_of(record, workers) for record in records]
     return [
         record if reason is None else record.model_copy(update={"waiting": reason})
@@ -38,13 +39,13 @@ def with_waiting(ledger: Ledger, records: Sequence[JobRecord]) -> list[JobRecord
 class WaitingNotice:
     """Tells in the log why a job waits that somebody waits for: each reason once."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: LedgerParts) -> None:
         self._ledger = ledger
         self._told = ""
 
-    def look(self, record: JobRecord) -> None:
+    def look(self, record: JobRecord) -> Exchange[None]:
         """Tell what is new; called when nothing has been heard of the job for a while."""
-        (record,) = with_waiting(self._ledger, [record])
+        (record,) = yield from with_waiting(self._ledger, [record])
         if record.waiting is not None and record.waiting.message != self._told:
             self._told = record.waiting.message
             log.warning("job=%s waits: %s", record.job_id, self._told)

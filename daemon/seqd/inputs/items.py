@@ -60,10 +60,7 @@ def items_of(
     """
     rules = ItemRules(id_field=id_field, text_field=text_field, allow_empty=allow_empty)
     for number, value in enumerate(values, start=1):
-        if isinstance(value, Item | RefusedItem):
-            yield value
-        else:
-            yield rules.entry(value, f"row-{number}", f"row {number}")
+        yield rules.item(value, number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +70,12 @@ class ItemRules:
     id_field: str = "custom_id"
     text_field: str = "text"
     allow_empty: bool = False
+
+    def item(self, value: object, number: int) -> Item | RefusedItem:
+        """Return value number `number`, from 1, as an entry; one that is one already as it is."""
+        if isinstance(value, Item | RefusedItem):
+            return value
+        return self.entry(value, f"row-{number}", f"row {number}")
 
     def entry(self, value: object, position: str, where: str) -> Item | RefusedItem:
         """Make an item of a string or record, or of anything else its refusal.

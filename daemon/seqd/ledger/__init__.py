@@ -6,7 +6,7 @@ events), `inbox` (entries that other languages write) and `fleet` (what workers 
 nothing of Celery, plugins or Keras: whoever opens it hands in the callable that sends a wakeup.
 """
 
-from seqd.ledger.ledger import Ledger
+from seqd.ledger.ledger import Ledger, LedgerParts
 from seqd.ledger.redis import connect, redis_errors
 
-__all__ = ["Ledger", "connect", "redis_errors"]
+__all__ = ["Ledger", "LedgerParts", "connect", "redis_errors"]

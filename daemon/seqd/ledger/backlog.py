@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from redis import Redis
-
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int
+from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.scripts import as_int
 from seqd.scaling import QueueWork, Rate, RouteWork, work_left
 from seqd_schemas import Keys
 
@@ -37,6 +35,10 @@ OLDEST_JOBS = 500
 
 #: Last events of a training among which the one is that says how long it will take.
 _LAST_EVENTS = 8
+
+
+#: Replies to what `Backlog.state` asks.
+_State = tuple[int, int, bytes | None, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,65 +74,70 @@ class _Sample:
 class Backlog:
     """Counts what is left, and keeps the rates by which it becomes seconds."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, fleet: "Fleet") -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys, fleet: "Fleet") -> None:
+        self.driver = driver
         self._keys = keys
         self._fleet = fleet
 
-    def note_rate(self, queue: str, items: int, seconds: float) -> None:
+    @exchange
+    def note_rate(self, queue: str, items: int, seconds: float) -> Exchange[None]:
         """Note that a slot was busy for `seconds` with a queue, and did so many items of it."""
         fade_s = max(FADE_S, 5 * seconds)
-        self._scripts.call("note_rate", queue, items, f"{seconds:.6f}", fade_s)
+        yield from script("note_rate", queue, items, f"{seconds:.6f}", fade_s)
 
-    def note_unread(self, unit: "Unit", items: int) -> bool:
+    @exchange
+    def note_unread(self, unit: "Unit", items: int) -> Exchange[bool]:
         """Note how many items of a job's file are not read yet; False when `unit` is not ours."""
-        return as_int(self._scripts.call("note_unread", unit.job_id, unit.attempt, items)) == 1
+        return as_int((yield from script("note_unread", unit.job_id, unit.attempt, items))) == 1
 
-    def recount(self, *, begins: bool) -> bool:
+    @exchange
+    def recount(self, *, begins: bool) -> Exchange[bool]:
         """Count what is left anew, a few jobs in each call; True when that is done."""
-        reply = self._scripts.call("recount_work", int(begins), RECOUNT_JOBS)
-        return as_int(reply) == 1
+        return as_int((yield from script("recount_work", int(begins), RECOUNT_JOBS))) == 1
 
-    def is_any_busy(self, workers: Iterable[str]) -> bool:
+    @exchange
+    def is_any_busy(self, workers: Iterable[str]) -> Exchange[bool]:
         """Return True while one of these workers holds leases."""
         keys = [self._keys.worker_leases(worker) for worker in workers]
-        with redis_errors(self._redis):
-            return bool(self._redis.exists(*keys))
+        return bool((yield from command("EXISTS", *keys)))
 
-    def routes(self, workers: "list[WorkerStatus]") -> list[RouteWork]:
+    @exchange
+    def routes(self, workers: "list[WorkerStatus]") -> Exchange[list[RouteWork]]:
         """Return what is left by task and model, of all that the catalog has."""
-        known = [
-            (str(task), model)
-            for model, entry in self._fleet.catalog().items()
-            for task in entry.tasks
-        ]
-        return work_left(self._queues(), self.rates(), workers, known)
+        catalog = yield from self._fleet.catalog.steps()
+        known = [(str(task), model) for model, entry in catalog.items() for task in entry.tasks]
+        queues = yield from self._queues()
+        rates = yield from self.rates.steps()
+        return work_left(queues, rates, workers, known)
 
-    def state(self) -> FleetState:
+    @exchange
+    def state(self) -> Exchange[FleetState]:
         """Return what is left, who is up, how many jobs there are, and the memory."""
-        workers = self._fleet.workers()
-        routes = self.routes(workers)
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(self._keys.open_jobs())
-            pipe.zcard(self._keys.uploads())
-            pipe.get(self._keys.quarantined())
-            pipe.info("memory")
-            opened, uploading, quarantined, memory = pipe.execute()
-        text = bytes(quarantined or b"0")
+        workers = yield from self._fleet.workers.steps()
+        routes = yield from self.routes.steps(workers)
+        replies = yield from pipeline(
+            (
+                Command(("ZCARD", self._keys.open_jobs())),
+                Command(("ZCARD", self._keys.uploads())),
+                Command(("GET", self._keys.quarantined())),
+                Command(("INFO", "memory")),
+            )
+        )
+        opened, uploading, quarantined, memory = cast(_State, replies)
+        text = quarantined or b"0"
         jobs = {
-            "open": int(opened),
-            "uploading": int(uploading),
+            "open": opened,
+            "uploading": uploading,
             "quarantined": int(text) if text.isdigit() else 0,
         }
-        most = int(memory.get("maxmemory", 0))
-        ratio = int(memory["used_memory"]) / most if most else None
+        most = memory.get("maxmemory", 0)
+        ratio = memory["used_memory"] / most if most else None
         return FleetState(routes, workers, jobs, ratio)
 
-    def rates(self) -> dict[str, Rate]:
+    @exchange
+    def rates(self) -> Exchange[dict[str, Rate]]:
         """Return the rates that were measured, by queue."""
-        with redis_errors(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.rates()))
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.rates())))
         rates = {}
         for queue, row in rows.items():
             parts = row.decode(errors="replace").split()
@@ -143,9 +150,8 @@ class Backlog:
                 continue  # written by hand, or by a release that keeps another kind
         return rates
 
-    def _queues(self) -> list[QueueWork]:
-        with redis_errors(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.work_left()))
+    def _queues(self) -> Exchange[list[QueueWork]]:
+        rows = cast(dict[bytes, bytes], (yield from command("HGETALL", self._keys.work_left())))
         items = {
             queue.decode(errors="replace"): int(count)
             for queue, count in rows.items()
@@ -153,8 +159,9 @@ class Backlog:
         }
         if not items:
             return []
-        now_ms = self._fleet.now_ms()
-        held, waits = self._held(now_ms), self._oldest_waits(now_ms)
+        now_ms = yield from self._fleet.now_ms.steps()
+        held = yield from self._held(now_ms)
+        waits = yield from self._oldest_waits(now_ms)
         return [
             QueueWork(
                 queue,
@@ -168,18 +175,20 @@ class Backlog:
             for queue, count in items.items()
         ]
 
-    def _held(self, now_ms: int) -> defaultdict[str, _Held]:
+    def _held(self, now_ms: int) -> Exchange[defaultdict[str, _Held]]:
         """Return what workers hold, by queue; also those that died, until their leases run out."""
-        samples = self._samples()
+        samples = yield from self._samples()
         members = [member.rpartition(" ") for sample in samples for member in sample.members]
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for job_id, _, unit in members:
-                pipe.hmget(self._keys.job(job_id), "queue", "total", "units", "sealed")
-                pipe.hget(self._keys.sizes(job_id), unit)
-                if unit == "train":
-                    pipe.xrevrange(self._keys.events(job_id), count=_LAST_EVENTS)
-            # A damaged job, which the next claim puts into quarantine, stands in its place.
-            replies = iter(pipe.execute(raise_on_error=False))
+        asked = []
+        for job_id, _, unit in members:
+            fields = ("queue", "total", "units", "sealed")
+            asked.append(Command(("HMGET", self._keys.job(job_id), *fields)))
+            asked.append(Command(("HGET", self._keys.sizes(job_id), unit)))
+            if unit == "train":
+                last = ("+", "-", "COUNT", _LAST_EVENTS)
+                asked.append(Command(("XREVRANGE", self._keys.events(job_id), *last)))
+        # A damaged job, which the next claim puts into quarantine, stands in its place.
+        replies = iter((yield from pipeline(asked, raises=False)))
         held: defaultdict[str, _Held] = defaultdict(_Held)
         for sample in samples:
             queues = set()
@@ -192,7 +201,11 @@ class Backlog:
                 queue = row[0].decode(errors="replace")
                 queues.add(queue)
                 of_queue = held[queue]
-                of_queue.items += _items_of(unit, row, size) * sample.count / len(sample.members)
+                of_queue.items += (
+                    _items_of(unit, row, cast(bytes | None, size))
+                    * sample.count
+                    / len(sample.members)
+                )
                 left_s = _seconds_left(events, now_ms)
                 if left_s is not None:
                     of_queue.reported += 1
@@ -201,30 +214,27 @@ class Backlog:
                 held[queue].workers += 1
         return held
 
-    def _samples(self) -> list[_Sample]:
-        with redis_errors(self._redis):
-            names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
-            with self._redis.pipeline(transaction=False) as pipe:
-                for name in names:
-                    key = self._keys.worker_leases(name.decode(errors="replace"))
-                    pipe.scard(key)
-                    pipe.srandmember(key, LEASES_LOOKED_AT)
-                rows = pipe.execute()
+    def _samples(self) -> Exchange[list[_Sample]]:
+        names = cast(list[bytes], (yield from command("ZRANGE", self._keys.workers(), 0, -1)))
+        asked = []
+        for name in names:
+            key = self._keys.worker_leases(name.decode(errors="replace"))
+            asked.append(Command(("SCARD", key)))
+            asked.append(Command(("SRANDMEMBER", key, LEASES_LOOKED_AT)))
+        rows = yield from pipeline(asked)
+        counts, leases = cast(list[int], rows[::2]), cast(list[list[bytes]], rows[1::2])
         return [
-            _Sample(int(count), [member.decode(errors="replace") for member in some])
-            for count, some in zip(rows[::2], rows[1::2], strict=True)
+            _Sample(count, [member.decode(errors="replace") for member in some])
+            for count, some in zip(counts, leases, strict=True)
             if count and some
         ]
 
-    def _oldest_waits(self, now_ms: int) -> dict[str, float]:
+    def _oldest_waits(self, now_ms: int) -> Exchange[dict[str, float]]:
         """Return by queue the seconds since its oldest job was made that nobody has begun."""
-        with redis_errors(self._redis):
-            ids = cast(list[bytes], self._redis.zrange(self._keys.open_jobs(), 0, OLDEST_JOBS - 1))
-            with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in ids:
-                    key = self._keys.job(job_id.decode(errors="replace"))
-                    pipe.hmget(key, "queue", "state", "created")
-                rows = pipe.execute(raise_on_error=False)
+        listed = yield from command("ZRANGE", self._keys.open_jobs(), 0, OLDEST_JOBS - 1)
+        keys = [self._keys.job(one.decode(errors="replace")) for one in cast(list[bytes], listed)]
+        asked = (Command(("HMGET", key, "queue", "state", "created")) for key in keys)
+        rows = yield from pipeline(asked, raises=False)
         waits: dict[str, float] = {}
         for row in rows:
             queue, state, created = row if isinstance(row, list) else (None, None, None)

@@ -123,24 +123,47 @@ class ResultLine(NamedTuple):
     json: bytes
 
 
+class ItemCutter:
+    """Cuts entries into chunks of at most `unit_items`, in order; takes one entry at a time."""
+
+    def __init__(self, unit_items: int, first_index: int = 0) -> None:
+        """`first_index` is the number of entries in front, which end with a chunk."""
+        self._unit_items = unit_items
+        self._first_index = first_index
+        self._held = list[Item | RefusedItem]()
+        self._chars = 0
+
+    def add(self, entry: Item | RefusedItem) -> ItemChunk | None:
+        """Take one more entry; return the chunk that is full with it, if one is."""
+        self._held.append(entry)
+        said = entry.text if isinstance(entry, Item) else entry.refused.message
+        self._chars += len(said) + len(entry.custom_id)
+        is_full = len(self._held) >= self._unit_items or self._chars >= UNIT_CHARS
+        return self.rest() if is_full else None
+
+    def rest(self) -> ItemChunk | None:
+        """Return a chunk of the entries that are in none; None where there are none."""
+        if not self._held:
+            return None
+        chunk = _item_chunk(self._first_index, self._held)
+        self._first_index += len(self._held)
+        self._held, self._chars = [], 0
+        return chunk
+
+
 def chunks_of(
     entries: Iterable[Item | RefusedItem], unit_items: int, first_index: int = 0
 ) -> Generator[ItemChunk]:
-    """Cut entries into chunks of at most `unit_items`, lazily and in order.
+    """Cut entries into chunks as an `ItemCutter` does, lazily.
 
-    No entry behind a full chunk is asked for before the next chunk is. `first_index` is the number
-    of entries in front, which end with a chunk.
+    No entry behind a full chunk is asked for before the next chunk is.
     """
-    held, chars = list[Item | RefusedItem](), 0
+    cutter = ItemCutter(unit_items, first_index)
     for entry in entries:
-        held.append(entry)
-        said = entry.text if isinstance(entry, Item) else entry.refused.message
-        chars += len(said) + len(entry.custom_id)
-        if len(held) >= unit_items or chars >= UNIT_CHARS:
-            yield _item_chunk(first_index, held)
-            first_index, held, chars = first_index + len(held), [], 0
-    if held:
-        yield _item_chunk(first_index, held)
+        if (chunk := cutter.add(entry)) is not None:
+            yield chunk
+    if (chunk := cutter.rest()) is not None:
+        yield chunk
 
 
 def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:

@@ -11,12 +11,22 @@ import logging
 from typing import cast
 
 from pydantic import ValidationError
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import JobDamaged, UnknownJob, WrongState, failure_of
-from seqd.ledger.redis import redis_errors, trouble_of
-from seqd.ledger.scripts import Notify, ScriptError, Scripts, as_int, as_list, as_text
+from seqd.ledger.exchange import (
+    Command,
+    Driver,
+    Exchange,
+    Fault,
+    Notify,
+    command,
+    exchange,
+    pipeline,
+    script,
+)
+from seqd.ledger.redis import trouble_of
+from seqd.ledger.scripts import ScriptError, Scripts, as_int, as_list, as_text
 from seqd_schemas import Failure, JobState, Keys, to_stored
 
 log = logging.getLogger(__name__)
@@ -28,48 +38,52 @@ ABANDONED = 1_000
 class Control:
     """Changes the course of jobs. Methods that return a state return the one afterwards."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys, notify: Notify) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
         self._keys = keys
-        self._notify = notify
 
-    def cancel(self, job_id: str) -> JobState:
+    @exchange
+    def cancel(self, job_id: str) -> Exchange[JobState]:
         """Cancel a job. One that had ended keeps its state. Raises UnknownJob."""
-        return self._end(job_id, JobState.CANCELLED, "")
+        return (yield from _end(job_id, JobState.CANCELLED, ""))
 
-    def fail(self, job_id: str, failure: Failure) -> JobState:
+    @exchange
+    def fail(self, job_id: str, failure: Failure) -> Exchange[JobState]:
         """End a job as failed, whoever holds its units. Raises UnknownJob."""
-        return self._end(job_id, JobState.FAILED, to_stored(failure))
+        return (yield from _end(job_id, JobState.FAILED, to_stored(failure)))
 
-    def fail_upload(self, job_id: str, failure: Failure, owner: str) -> bool:
+    @exchange
+    def fail_upload(self, job_id: str, failure: Failure, owner: str) -> Exchange[bool]:
         """End a job as failed whose input broke off; False unless the upload `owner` owns it."""
         state = JobState.FAILED.value
-        reply = self._scripts.call("end_job", job_id, state, to_stored(failure), "", "", owner)
+        reply = yield from script("end_job", job_id, state, to_stored(failure), "", "", owner)
         return as_text(reply) == "ended"
 
-    def pause(self, job_id: str) -> JobState:
+    @exchange
+    def pause(self, job_id: str) -> Exchange[JobState]:
         """Let no further unit of a job be claimed.
 
         Units in hand are finished; a training stops at its next checkpoint. A job that had ended
         keeps its state. Raises UnknownJob.
         """
-        return JobState(_known(job_id, as_text(self._scripts.call("pause", job_id))))
+        return JobState(_known(job_id, as_text((yield from script("pause", job_id)))))
 
-    def resume(self, job_id: str) -> JobState:
+    @exchange
+    def resume(self, job_id: str) -> Exchange[JobState]:
         """Let a paused job go on. One that is not paused keeps its state. Raises UnknownJob."""
-        reply = as_list(self._scripts.call("resume", job_id))
+        reply = as_list((yield from script("resume", job_id)))
         state = JobState(_known(job_id, as_text(reply[0])))
         if route := as_text(reply[1]):
-            self._notify(route)
+            yield Notify(route)
         return state
 
-    def remove(self, job_id: str) -> None:
+    @exchange
+    def remove(self, job_id: str) -> Exchange[None]:
         """Delete an ended job and its results.
 
         Raises UnknownJob, and WrongState while it, or the job that continues it, has not ended.
         """
-        outcome = _known(job_id, as_text(self._scripts.call("remove", job_id)))
+        outcome = _known(job_id, as_text((yield from script("remove", job_id))))
         what, _, other = outcome.partition(" ")
         if what == "continued":
             raise WrongState(
@@ -83,19 +97,20 @@ class Control:
                 f"first: seqd jobs cancel {job_id}"
             )
 
-    def end_if_overdue(self, job_id: str) -> bool:
+    @exchange
+    def end_if_overdue(self, job_id: str) -> Exchange[bool]:
         """End a job whose time has run out; False when it has time left or had ended."""
-        return as_int(self._scripts.call("overdue", job_id)) == 1
+        return as_int((yield from script("overdue", job_id))) == 1
 
-    def fail_abandoned(self, silence_s: float, now_ms: int) -> None:
+    @exchange
+    def fail_abandoned(self, silence_s: float, now_ms: int) -> Exchange[None]:
         """End jobs whose upload's client has shown no sign of life for `silence_s` seconds.
 
         At most `ABANDONED` in a call, the longest silent first.
         """
-        with redis_errors(self._redis):
-            latest_ms = now_ms - int(silence_s * 1000)
-            uploads = self._keys.uploads()
-            rows = self._redis.zrangebyscore(uploads, "-inf", latest_ms, start=0, num=ABANDONED)
+        latest_ms = now_ms - int(silence_s * 1000)
+        uploads, limit = self._keys.uploads(), ("LIMIT", 0, ABANDONED)
+        rows = yield from command("ZRANGEBYSCORE", uploads, "-inf", latest_ms, *limit)
         for job_id in cast(list[bytes], rows):
             message = (
                 f"The client showed no sign of life for {silence_s:g} s and had not said that its "
@@ -103,35 +118,28 @@ class Control:
             )
             failure = Failure(code="upload_abandoned", message=message, retryable=True)
             # Not `fail`: a job that somebody has deleted by hand is no error here.
-            self._scripts.call("end_job", job_id, JobState.FAILED.value, to_stored(failure), "", "")
+            state = JobState.FAILED.value
+            yield from script("end_job", job_id, state, to_stored(failure), "", "")
 
-    def open_queues(self, first: int, most: int) -> list[tuple[str, str]]:
+    @exchange
+    def open_queues(self, first: int, most: int) -> Exchange[list[tuple[str, str]]]:
         """Return open jobs by age, from a place in their order, each with its queue.
 
         Those that are paused are left out.
         """
-        with redis_errors(self._redis):
-            rows = self._redis.zrange(self._keys.open_jobs(), first, first + most - 1)
-            ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
-            with self._redis.pipeline(transaction=False) as pipe:
-                for job_id in ids:
-                    pipe.hmget(self._keys.job(job_id), "queue", "state")
-                # Errors of damaged jobs, which a claim puts into quarantine, stand in their places.
-                replies = pipe.execute(raise_on_error=False)
+        rows = yield from command("ZRANGE", self._keys.open_jobs(), first, first + most - 1)
+        ids = [job_id.decode(errors="replace") for job_id in cast(list[bytes], rows)]
+        asked = (Command(("HMGET", self._keys.job(one), "queue", "state")) for one in ids)
+        # Errors of damaged jobs, which a claim puts into quarantine, stand in their places.
+        replies = yield from pipeline(asked, raises=False)
         queues = []
         for job_id, reply in zip(ids, replies, strict=True):
             if isinstance(reply, ResponseError) and trouble_of(reply) is not None:
-                with redis_errors(self._redis):
-                    raise reply
+                yield Fault(reply)
             queue, state = reply if isinstance(reply, list) else (None, None)
             if isinstance(queue, bytes) and state != b"paused":
                 queues.append((job_id, queue.decode(errors="replace")))
         return queues
-
-    def _end(self, job_id: str, state: JobState, failure: str) -> JobState:
-        reply = as_text(self._scripts.call("end_job", job_id, state.value, failure, "", ""))
-        outcome = _known(job_id, reply)
-        return state if outcome == "ended" else JobState(outcome)
 
 
 def unknown_job(job_id: str) -> UnknownJob:
@@ -169,6 +177,12 @@ def quarantine_after(scripts: Scripts, error: Exception) -> bool:
     if not isinstance(error, ScriptError):
         return False
     return quarantine_if_damaged(scripts, error.job_id, error)
+
+
+def _end(job_id: str, state: JobState, failure: str) -> Exchange[JobState]:
+    reply = yield from script("end_job", job_id, state.value, failure, "", "")
+    outcome = _known(job_id, as_text(reply))
+    return state if outcome == "ended" else JobState(outcome)
 
 
 def _known(job_id: str, outcome: str) -> str:

@@ -6,15 +6,22 @@ none of the workers that are up serves.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from pydantic import ValidationError
-from redis import Redis
 
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int
+from seqd.ledger.exchange import (
+    Command,
+    Driver,
+    Exchange,
+    command,
+    exchange,
+    pipeline,
+    script,
+)
+from seqd.ledger.scripts import as_int
 from seqd_schemas import from_stored, to_stored
 
 if TYPE_CHECKING:
@@ -43,9 +50,8 @@ def record_ttl_ms(heartbeat_s: float) -> int:
 class Fleet:
     """Worker records, the catalog of models, the limits, and locks of periodic tasks."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, settings: "Settings") -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, settings: "Settings") -> None:
+        self.driver = driver
         self._keys = settings.keys
         self._max_output_characters = settings.max_output_characters
         self._entries: dict[bytes, list[CatalogEntry]] = {}
@@ -53,118 +59,123 @@ class Fleet:
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
         self._ttl_ms = record_ttl_ms(settings.heartbeat_s)
 
-    def now_ms(self) -> int:
+    @exchange
+    def now_ms(self) -> Exchange[int]:
         """Return the time on the server's clock in milliseconds."""
-        with redis_errors(self._redis):
-            seconds, micros = self._redis.time()
+        seconds, micros = cast(tuple[int, int], (yield from command("TIME")))
         return seconds * 1000 + micros // 1000
 
-    def publish_worker(self, status: "WorkerStatus") -> None:
+    @exchange
+    def publish_worker(self, status: "WorkerStatus") -> Exchange[None]:
         """Write a worker's record."""
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            key = self._keys.worker(status.worker)
-            pipe.set(key, to_stored(status), px=self._ttl_ms)
-            pipe.zadd(self._keys.workers(), {status.worker: status.seen_at_ms})
-            pipe.execute()
+        key, names = self._keys.worker(status.worker), self._keys.workers()
+        yield from pipeline(
+            (
+                Command(("SET", key, to_stored(status), "PX", self._ttl_ms)),
+                Command(("ZADD", names, status.seen_at_ms, status.worker)),
+            )
+        )
 
-    def forget_worker(self, worker: str) -> None:
+    @exchange
+    def forget_worker(self, worker: str) -> Exchange[None]:
         """Delete the record of a worker that has stopped."""
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.delete(self._keys.worker(worker))
-            pipe.zrem(self._keys.workers(), worker)
-            pipe.execute()
+        yield from pipeline(
+            (
+                Command(("DEL", self._keys.worker(worker))),
+                Command(("ZREM", self._keys.workers(), worker)),
+            )
+        )
 
-    def workers(self) -> "list[WorkerStatus]":
+    @exchange
+    def workers(self) -> "Exchange[list[WorkerStatus]]":
         """Return the workers that are up, sorted by name."""
-        with redis_errors(self._redis):
-            names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
-            if not names:
-                return []
-            keys = [self._keys.worker(name.decode()) for name in names]
-            rows = cast(list[bytes | None], self._redis.mget(keys))
+        names = yield from self._names()
+        rows = yield from self._records(names)
+        if not names:
+            return []
         from seqd_schemas import WorkerStatus
 
         records = readable(WorkerStatus, [row for row in rows if row is not None])
         return sorted(records, key=lambda status: status.worker)
 
-    def names_on(self, host: str) -> list[str]:
+    @exchange
+    def names_on(self, host: str) -> Exchange[list[str]]:
         """Return the workers of one machine by their names, `SLOT@HOST-NONCE`, up or not.
 
         Those that were given another name are not among them.
         """
-        with redis_errors(self._redis):
-            names = cast(list[bytes], self._redis.zrange(self._keys.workers(), 0, -1))
+        names = yield from self._names()
         texts = (name.decode(errors="replace") for name in names)
         return [name for name in texts if name.rpartition("-")[0].endswith(f"@{host}")]
 
-    def silent_workers(self) -> dict[str, int]:
+    @exchange
+    def silent_workers(self) -> Exchange[dict[str, int]]:
         """Return the workers of the last day that are not heard of any more, and when they were.
 
         One that ended in order is not among them. At most `MAX_SILENT`, the last ones.
         """
-        with redis_errors(self._redis):
-            names = self._keys.workers()
-            rows = cast(
-                list[tuple[bytes, float]],
-                self._redis.zrange(names, 0, MAX_SILENT - 1, desc=True, withscores=True),
-            )
-            if not rows:
-                return {}
-            keys = [self._keys.worker(name.decode()) for name, _ in rows]
-            records = cast(list[bytes | None], self._redis.mget(keys))
+        last = ("ZREVRANGE", self._keys.workers(), 0, MAX_SILENT - 1, "WITHSCORES")
+        found = cast(list[bytes], (yield from command(*last)))  # names and scores in turn
+        rows = list(zip(found[::2], map(float, found[1::2]), strict=True))
+        records = yield from self._records([name for name, _ in rows])
         pairs = zip(rows, records, strict=True)
         return {name.decode(): int(seen) for (name, seen), record in pairs if record is None}
 
-    def in_hand(self, workers: "Iterable[str]") -> dict[str, tuple[int, int]]:
+    @exchange
+    def in_hand(self, workers: "Iterable[str]") -> Exchange[dict[str, tuple[int, int]]]:
         """Return, by worker, how many jobs it holds units of, and how many units.
 
         Jobs are counted among `MAX_COUNTED` of its units.
         """
         names = list(workers)
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.scard(self._keys.worker_leases(name))
-                pipe.srandmember(self._keys.worker_leases(name), MAX_COUNTED)
-            replies = pipe.execute()
+        asked = []
+        for name in names:
+            key = self._keys.worker_leases(name)
+            asked += [Command(("SCARD", key)), Command(("SRANDMEMBER", key, MAX_COUNTED))]
+        replies = yield from pipeline(asked)
         held = {}
         for name, units, members in zip(names, replies[::2], replies[1::2], strict=True):
-            jobs = {cast(bytes, member).partition(b" ")[0] for member in members}
-            held[name] = (len(jobs), int(units))
+            jobs = {member.partition(b" ")[0] for member in cast(list[bytes], members)}
+            held[name] = (len(jobs), cast(int, units))
         return held
 
-    def recent_workers(self, max_age_s: float) -> "list[WorkerStatus]":
+    @exchange
+    def recent_workers(self, max_age_s: float) -> "Exchange[list[WorkerStatus]]":
         """Return what `workers` does, or did within the last `max_age_s` seconds."""
         read_s, workers = self._recent
         if monotonic() - read_s > max_age_s:
-            workers = self.workers()
+            workers = yield from self.workers.steps()
             self._recent = (monotonic(), workers)
         return workers
 
-    def prune(self) -> None:
+    @exchange
+    def prune(self) -> Exchange[None]:
         """Delete names of workers that have not been seen for a day."""
-        day_ago_ms = self.now_ms() - 24 * 3600 * 1000
-        with redis_errors(self._redis):
-            self._redis.zremrangebyscore(self._keys.workers(), "-inf", day_ago_ms)
+        day_ago_ms = (yield from self.now_ms.steps()) - 24 * 3600 * 1000
+        yield from command("ZREMRANGEBYSCORE", self._keys.workers(), "-inf", day_ago_ms)
 
-    def take_lock(self, name: str, holder: str, ttl_s: float) -> bool:
+    @exchange
+    def take_lock(self, name: str, holder: str, ttl_s: float) -> Exchange[bool]:
         """Take or keep a periodic task's lock for `ttl_s` seconds; False when another holds it."""
-        return as_int(self._scripts.call("take_lock", name, holder, int(ttl_s * 1000))) == 1
+        return as_int((yield from script("take_lock", name, holder, int(ttl_s * 1000)))) == 1
 
-    def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> None:
+    @exchange
+    def publish_catalog(self, entries: "Iterable[CatalogEntry]") -> Exchange[None]:
         """Write catalog entries; each replaces the one of the same model.
 
         Each says what one item may make the model write: a client reads it without another call.
         """
         limit = {"max_output_characters": self._max_output_characters}
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for entry in entries:
-                row = to_stored(entry.model_copy(update=limit))
-                pipe.hset(self._keys.catalog(), entry.model, row)
-            pipe.execute()
+        key = self._keys.catalog()
+        yield from pipeline(
+            Command(("HSET", key, entry.model, to_stored(entry.model_copy(update=limit))))
+            for entry in entries
+        )
 
-    def publish_limits(self, settings: "Settings") -> None:
+    @exchange
+    def publish_limits(self, settings: "Settings") -> Exchange[None]:
         """Write the limits on tenants and jobs, which hold for every client at once."""
-        limits = {
+        limits: dict[str, object] = {
             "tenant_jobs": settings.max_tenant_jobs,
             "tenant_items": settings.max_tenant_items,
             "tenant_bytes": settings.max_tenant_bytes,
@@ -175,51 +186,60 @@ class Fleet:
             "kept_s": settings.min_kept_s,
             "inbox_entries": settings.max_inbox_entries,
         }
-        with redis_errors(self._redis):
-            self._redis.hset(self._keys.limits(), mapping={k: str(v) for k, v in limits.items()})
+        pairs = [part for name, value in limits.items() for part in (name, str(value))]
+        yield from command("HSET", self._keys.limits(), *pairs)
 
-    def is_published(self, models: Collection[str]) -> bool:
+    @exchange
+    def is_published(self, models: Collection[str]) -> Exchange[bool]:
         """Return True when the catalog has all of these models; False after Redis has lost it."""
         if not models:
             return True
-        with redis_errors(self._redis):
-            rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), list(models)))
-        return None not in rows
+        rows = yield from command("HMGET", self._keys.catalog(), *models)
+        return None not in cast(list[bytes | None], rows)
 
-    def published_models(self) -> frozenset[str]:
+    @exchange
+    def published_models(self) -> Exchange[frozenset[str]]:
         """Return the names of the models in the catalog."""
-        with redis_errors(self._redis):
-            names = cast(list[bytes], self._redis.hkeys(self._keys.catalog()))
+        names = cast(list[bytes], (yield from command("HKEYS", self._keys.catalog())))
         return frozenset(name.decode(errors="replace") for name in names)
 
-    def remove_published(self, models: Collection[str], older_than_ms: int) -> list[str]:
+    @exchange
+    def remove_published(self, models: Collection[str], older_than_ms: int) -> Exchange[list[str]]:
         """Remove models from the catalog that were published before a time; return their names.
 
         A worker that publishes one of them at this very moment does so again within
         `SEQD_RECONCILE_S`.
         """
         names = sorted(models)
-        with redis_errors(self._redis):
-            rows = cast(list[bytes | None], self._redis.hmget(self._keys.catalog(), names))
+        rows = yield from command("HMGET", self._keys.catalog(), *names)
         recent = {
             entry.model
-            for row in rows
+            for row in cast(list[bytes | None], rows)
             if row is not None
             for entry in self._entry(row)
             if entry.published_at_ms >= older_than_ms
         }
         old = [name for name in names if name not in recent]
         if old:
-            with redis_errors(self._redis):
-                self._redis.hdel(self._keys.catalog(), *old)
+            yield from command("HDEL", self._keys.catalog(), *old)
         return old
 
-    def catalog(self) -> "dict[str, CatalogEntry]":
+    @exchange
+    def catalog(self) -> "Exchange[dict[str, CatalogEntry]]":
         """Return the models that workers have published, sorted by name."""
-        with redis_errors(self._redis):
-            rows = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.catalog()))
+        found = yield from command("HGETALL", self._keys.catalog())
+        rows = cast(dict[bytes, bytes], found)
         entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
+
+    def _names(self) -> Exchange[list[bytes]]:
+        return cast(list[bytes], (yield from command("ZRANGE", self._keys.workers(), 0, -1)))
+
+    def _records(self, names: Sequence[bytes]) -> Exchange[list[bytes | None]]:
+        if not names:
+            return []
+        keys = [self._keys.worker(name.decode()) for name in names]
+        return cast(list[bytes | None], (yield from command("MGET", *keys)))
 
     def _entry(self, row: bytes) -> "list[CatalogEntry]":
         """Return an entry, or none; cached, since a client reads the same bytes for each job."""

@@ -9,12 +9,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import InboxFull, failure_of, wire_text
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Argument, Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.ledger.exchange import (
+    Argument,
+    Command,
+    Driver,
+    Exchange,
+    Reply,
+    StreamEntry,
+    T,
+    command,
+    exchange,
+    pipeline,
+    script,
+)
+from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd_schemas import INBOX_GROUP, MAX_GIVEN_ID_CHARS, InboxAnswer, to_stored
 
 if TYPE_CHECKING:
@@ -83,56 +94,51 @@ class InboxState:
 class InboxStream:
     """Reads and answers entries of the inbox."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: "Keys") -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: "Keys") -> None:
+        self.driver = driver
         self._keys = keys
 
-    def read_new(self, worker: str, block_ms: int | None) -> list[Entry]:
+    @exchange
+    def read_new(self, worker: str, block_ms: int | None) -> Exchange[list[Entry]]:
         """Return entries that no worker has read, and note that `worker` has.
 
         Waits at most `block_ms` for one; None does not wait.
         """
         if block_ms is None:
-            return self._read(worker, ">", BATCH, BATCH_BYTES)
-        reply = self._in_group(
-            lambda: self._redis.xreadgroup(
-                INBOX_GROUP, worker, {self._keys.inbox(): ">"}, count=1, block=block_ms
-            )
-        )
-        rows = cast(list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]], reply or [])
+            return (yield from self._read(worker, ">", BATCH, BATCH_BYTES))
+        group = ("GROUP", INBOX_GROUP, worker)
+        read = ("BLOCK", block_ms, "COUNT", 1, "STREAMS", self._keys.inbox(), ">")
+        reply = yield from _in_group(lambda: command("XREADGROUP", *group, *read))
+        rows = cast(list[tuple[bytes, list[StreamEntry]]], reply or [])
         first = [Entry(name.decode(), fields) for _, part in rows for name, fields in part]
         left_bytes = BATCH_BYTES - sum(entry.size for entry in first)
         if not first or left_bytes <= 0:
             return first
-        return first + self._read(worker, ">", BATCH - 1, left_bytes)
+        return first + (yield from self._read(worker, ">", BATCH - 1, left_bytes))
 
-    def read_own(self, worker: str) -> list[Entry]:
+    @exchange
+    def read_own(self, worker: str) -> Exchange[list[Entry]]:
         """Return entries that `worker` has read and not answered."""
-        return self._read(worker, "0", BATCH, BATCH_BYTES)
+        return (yield from self._read(worker, "0", BATCH, BATCH_BYTES))
 
-    def claim_idle(self, worker: str) -> bool:
+    @exchange
+    def claim_idle(self, worker: str) -> Exchange[bool]:
         """Make entries that another worker has read long ago `worker`'s own; False for none."""
-        claimed = self._in_group(
-            lambda: self._redis.xautoclaim(
-                self._keys.inbox(),
-                INBOX_GROUP,
-                worker,
-                min_idle_time=CLAIM_IDLE_MS,
-                count=BATCH,
-                justid=True,  # also of an entry that its producer has deleted
-            )
-        )
-        return bool(claimed)
+        # Their ids alone: also of an entry that its producer has deleted.
+        words = ("XAUTOCLAIM", self._keys.inbox(), INBOX_GROUP, worker, CLAIM_IDLE_MS, "0-0")
+        reply = yield from _in_group(lambda: command(*words, "COUNT", BATCH, "JUSTID"))
+        return bool(cast(list[list[bytes]], reply)[1])
 
-    def accept_again(self, entry: Entry, job_id: str) -> None:
+    @exchange
+    def accept_again(self, entry: Entry, job_id: str) -> Exchange[None]:
         """Answer that job `job_id` is there already, as an entry with the same content made it."""
         answer = entry._accepted(job_id, created=False)
-        self._scripts.call("answer_entry", entry.id, _json_of(answer))
+        yield from script("answer_entry", entry.id, _json_of(answer))
 
+    @exchange
     def reject(
         self, entry: Entry, job_id: str | None, failure: "Failure", existing_job_id: str | None
-    ) -> None:
+    ) -> Exchange[None]:
         """Refuse an entry, among the answers and in the event stream of `job_id`.
 
         `job_id` is None where the entry names none that a job may have. A stream that belongs to a
@@ -147,11 +153,12 @@ class InboxStream:
         )
         rejection: list[Argument]
         rejection = [job_id or "", to_stored(failure), existing_job_id or "", _ttl(failure)]
-        self._scripts.call("answer_entry", entry.id, _json_of(answer), *rejection)
+        yield from script("answer_entry", entry.id, _json_of(answer), *rejection)
 
-    def refuse_excess(self) -> int:
+    @exchange
+    def refuse_excess(self) -> Exchange[int]:
         """Refuse some of the newest entries beyond the limit; return how many there were."""
-        entries, allowed = self._length()
+        entries, allowed = yield from self._length()
         if allowed is None or entries <= allowed:
             return 0
         error = InboxFull(
@@ -162,49 +169,49 @@ class InboxStream:
             INBOX_RETRY_S,
         )
         failure = failure_of(error)
-        return as_int(self._scripts.call("trim_inbox", allowed, to_stored(failure), _ttl(failure)))
+        refused = yield from script("trim_inbox", allowed, to_stored(failure), _ttl(failure))
+        return as_int(refused)
 
-    def memory_is_short(self) -> bool:
+    @exchange
+    def memory_is_short(self) -> Exchange[bool]:
         """Return True when Redis has used up the share of its memory that new work may take."""
-        return as_int(self._scripts.call("memory_is_short")) == 1
+        return as_int((yield from script("memory_is_short"))) == 1
 
-    def state(self) -> InboxState:
+    @exchange
+    def state(self) -> Exchange[InboxState]:
         """Return how long the inbox is, and how old its oldest entry."""
-        entries, allowed = self._length()
+        entries, allowed = yield from self._length()
         if not entries:
             return InboxState(0, allowed, None)
-        inbox = self._keys.inbox()
-        with redis_errors(self._redis):
-            oldest = cast(list[tuple[bytes, object]], self._redis.xrange(inbox, count=1))
-            seconds, micros = self._redis.time()
+        first = Command(("XRANGE", self._keys.inbox(), "-", "+", "COUNT", 1))
+        replies = yield from pipeline((first, Command(("TIME",))))
+        oldest, (seconds, micros) = cast(tuple[list[StreamEntry], tuple[int, int]], replies)
         if not oldest:
             return InboxState(0, allowed, None)
         added_s = int(oldest[0][0].partition(b"-")[0]) / 1000
         return InboxState(entries, allowed, max(0.0, round(seconds + micros / 1e6 - added_s, 3)))
 
-    def _length(self) -> tuple[int, int | None]:
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.xlen(self._keys.inbox())
-            pipe.hget(self._keys.limits(), "inbox_entries")
-            entries, allowed = cast(tuple[int, bytes | None], pipe.execute())
+    def _length(self) -> Exchange[tuple[int, int | None]]:
+        length = Command(("XLEN", self._keys.inbox()))
+        limit = Command(("HGET", self._keys.limits(), "inbox_entries"))
+        replies = yield from pipeline((length, limit))
+        entries, allowed = cast(tuple[int, bytes | None], replies)
         return entries, int(allowed) if allowed is not None and allowed.isdigit() else None
 
-    def _read(self, worker: str, after: str, most: int, most_bytes: int) -> list[Entry]:
-        rows = self._in_group(
-            lambda: self._scripts.call("read_inbox", worker, after, most, most_bytes)
-        )
-        return [_entry_of(*as_list(row)) for row in as_list(cast(Reply, rows))]
+    def _read(self, worker: str, after: str, most: int, most_bytes: int) -> Exchange[list[Entry]]:
+        rows = yield from _in_group(lambda: script("read_inbox", worker, after, most, most_bytes))
+        return [_entry_of(*as_list(row)) for row in as_list(rows)]
 
-    def _in_group(self, read: Callable[[], object]) -> object:
-        """Return what `read` does; makes the group that a new or emptied Redis does not have."""
-        with redis_errors(self._redis):
-            try:
-                return read()
-            except ResponseError as error:
-                if "NOGROUP" not in str(error):
-                    raise
-            self._scripts.call("open_inbox")
-            return read()
+
+def _in_group(read: Callable[[], Exchange[T]]) -> Exchange[T]:
+    """Return what `read` does; makes the group that a new or emptied Redis does not have."""
+    try:
+        return (yield from read())
+    except ResponseError as error:
+        if "NOGROUP" not in str(error):
+            raise
+    yield from script("open_inbox")
+    return (yield from read())
 
 
 def _entry_of(entry_id: Reply, content: Reply) -> Entry:

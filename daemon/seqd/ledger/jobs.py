@@ -13,15 +13,28 @@ from time import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
 from seqd.ledger.control import Control, damaged_job
-from seqd.ledger.redis import redis_errors, trouble_of
+from seqd.ledger.exchange import (
+    Command,
+    Driver,
+    Exchange,
+    Fault,
+    Heard,
+    Listen,
+    Reply,
+    StreamEntry,
+    command,
+    exchange,
+    pipeline,
+    script,
+)
+from seqd.ledger.redis import trouble_of
 from seqd.ledger.retention import Retention
-from seqd.ledger.scripts import Reply, Scripts, as_bytes, as_int, as_list, as_text
+from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
 from seqd.validation import fault_sentence
 from seqd_schemas import (
     Counts,
@@ -43,8 +56,8 @@ log = logging.getLogger(__name__)
 #: Reads any kind of job.
 JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
 
-#: Longest blocking read in milliseconds; shorter than the socket timeout of the connection.
-BLOCK_MS = 2_000
+#: Seconds after which whoever follows a job looks at it, also where nothing was heard of it.
+LOOK_S = 2.0
 
 #: Templates that are kept in memory as they were read; one never changes.
 MAX_TEMPLATES = 256
@@ -66,10 +79,7 @@ READ_ROWS = 16
 READ_BYTES = 1024 * 1024
 
 _STATES = frozenset(JobState)
-_Entry = tuple[bytes, dict[bytes, bytes]]
 _Row = dict[bytes, bytes]
-#: Replies to what `Jobs.follow` asks.
-_Followed = tuple[bytes | None, list[_Entry], list[tuple[bytes, list[_Entry]]] | None]
 
 #: Events with which a job's stream begins. One that begins with another was cut in front.
 _FIRST_EVENTS = (b"queued", b"completed", b"failed", b"cancelled", b"expired", b"rejected")
@@ -114,6 +124,13 @@ class EventsGone:
         return _stream_order(after) < _stream_order(self.before)
 
 
+class RetryableUnit(NamedTuple):
+    """Where the input is of a unit, or of its failed items: a key of Redis, and a field of it."""
+
+    key: str
+    name: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
     """How far a reader has come in a job's text deltas and events: two stream ids."""
@@ -125,11 +142,8 @@ class StreamPosition:
 class Jobs:
     """Reads jobs, results, events and text deltas."""
 
-    def __init__(
-        self, redis: Redis, scripts: Scripts, keys: Keys, control: Control, retention: Retention
-    ) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys, control: Control, retention: Retention) -> None:
+        self.driver = driver
         self._keys = keys
         self._control = control
         self._retention = retention
@@ -137,63 +151,68 @@ class Jobs:
         self._cursor = 0
         self._templates: dict[bytes, _Row] = {}
 
-    def get(self, job_id: str) -> JobRecord:
+    @exchange
+    def get(self, job_id: str) -> Exchange[JobRecord]:
         """Return a job as it is now. Raises UnknownJob, JobDamaged and LaterVersion."""
-        record = self._get(job_id)
+        record = yield from self._get(job_id)
         expires_at_ms = record.expires_at_ms
         if expires_at_ms is None or record.state.is_terminal or time() * 1000 < expires_at_ms:
             return record
         # Its time has run out, and no worker was there to end it.
-        self._control.end_if_overdue(job_id)
-        return self._get(job_id)
+        yield from self._control.end_if_overdue.steps(job_id)
+        return (yield from self._get(job_id))
 
-    def exists(self, job_id: str) -> bool:
+    @exchange
+    def exists(self, job_id: str) -> Exchange[bool]:
         """Return True while a job is kept."""
-        with redis_errors(self._redis):
-            return bool(self._redis.exists(self._keys.job(job_id)))
+        return bool((yield from command("EXISTS", self._keys.job(job_id))))
 
-    def missing(self, job_id: str, what: str) -> SeqdError:
+    @exchange
+    def missing(self, job_id: str, what: str) -> Exchange[SeqdError]:
         """Return the error for a part of a job that is not there, as `unit 3 of the results`."""
-        if self.exists(job_id):
+        if (yield from self.exists.steps(job_id)):
             return damaged_job(f"job {job_id}", f"there is no {what}")
-        if self._retention.was_evicted(job_id):
-            return self._retention.unknown_job(job_id)
+        if (yield from self._retention.was_evicted.steps(job_id)):
+            return (yield from self._retention.unknown_job.steps(job_id))
         return UnknownJob(
             f"Job {job_id} went while it was read, and with it {what}: its time to live has "
             "passed, or somebody has removed it. Hand its input in again as a new job."
         )
 
-    def continued(self, job_id: str) -> str | None:
+    @exchange
+    def continued(self, job_id: str) -> Exchange[str | None]:
         """Return the job that one continues, also one that is not kept any more; None for none.
 
         One that somebody has removed is not continued by any.
         """
-        with redis_errors(self._redis):
-            earlier = cast(bytes | None, self._redis.hget(self._keys.job(job_id), "continues"))
-        return None if earlier is None else earlier.decode()
+        earlier = yield from command("HGET", self._keys.job(job_id), "continues")
+        return None if earlier is None else cast(bytes, earlier).decode()
 
-    def kept(self, job_ids: Sequence[str]) -> Iterator[JobRecord]:
-        """Yield those of some jobs that are kept and readable, with one round trip for all."""
-        return self._kept([job_id.encode() for job_id in job_ids]) if job_ids else iter(())
+    @exchange
+    def kept(self, job_ids: Sequence[str]) -> Exchange[list[JobRecord]]:
+        """Return those of some jobs that are kept and readable, with one round trip for all."""
+        return (yield from self._kept([job_id.encode() for job_id in job_ids]))
 
-    def newest(self, limit: int) -> list[JobRecord]:
+    @exchange
+    def newest(self, limit: int) -> Exchange[list[JobRecord]]:
         """Return the newest `limit` jobs that are kept, newest first."""
-        return self._newest_of(self._keys.jobs(), limit)
+        return (yield from self._newest_of(self._keys.jobs(), limit))
 
-    def newest_open(self, limit: int) -> list[JobRecord]:
+    @exchange
+    def newest_open(self, limit: int) -> Exchange[list[JobRecord]]:
         """Return the newest `limit` jobs that have not ended, newest first."""
-        records = self._newest_of(self._keys.open_jobs(), limit)
+        records = yield from self._newest_of(self._keys.open_jobs(), limit)
         return [record for record in records if not record.state.is_terminal]
 
-    def quarantined(self) -> int:
+    @exchange
+    def quarantined(self) -> Exchange[int]:
         """Return the number of jobs put in quarantine so far.
 
         0, and a warning in the log, where somebody has written something else over it.
         """
         name = self._keys.quarantined()
         try:
-            with redis_errors(self._redis):
-                return int(cast(bytes | None, self._redis.get(name)) or b"0")
+            return int(cast(bytes | None, (yield from command("GET", name))) or b"0")
         except (ValueError, ResponseError) as error:
             log.warning(
                 "the number of jobs in quarantine is unknown: %s is no number (%s). Delete it, and "
@@ -203,202 +222,214 @@ class Jobs:
             )
             return 0
 
-    def forget_expired(self, batch: int = 1_000) -> None:
+    @exchange
+    def forget_expired(self, batch: int = 1_000) -> Exchange[None]:
         """Take jobs off the list whose time to live has passed.
 
         Looks at about `batch` jobs and continues from there at the next call; at once while many of
         them are gone, so that the list never holds much more than the jobs that are kept.
         """
         while True:
-            with redis_errors(self._redis):
-                reply = self._redis.zscan(self._keys.jobs(), cursor=self._cursor, count=batch)
-                self._cursor, rows = cast(tuple[int, list[tuple[bytes, float]]], reply)
-                gone = self._forget_gone([job_id for job_id, _ in rows])
+            reply = yield from command("ZSCAN", self._keys.jobs(), self._cursor, "COUNT", batch)
+            self._cursor, rows = cast(tuple[int, list[tuple[bytes, float]]], reply)
+            gone = yield from self._forget_gone([job_id for job_id, _ in rows])
             if self._cursor == 0 or gone * 10 < len(rows):
                 return
 
-    def ended(self, job_ids: Sequence[str]) -> list[EndedRow]:
+    @exchange
+    def ended(self, job_ids: Sequence[str]) -> Exchange[list[EndedRow]]:
         """Return whether each job has ended, and how; end those whose time has run out."""
-        reply = as_list(self._scripts.call("ended", *job_ids))
+        reply = as_list((yield from script("ended", *job_ids)))
         return [_ended_row(as_list(row)) for row in reply]
 
+    @exchange
     def completions(
-        self, client: str, after: str, *, longest_wait_s: float = BLOCK_MS / 1000
-    ) -> tuple[str, list[str]]:
+        self, client: str, after: str, *, longest_wait_s: float = LOOK_S
+    ) -> Exchange[tuple[str, list[str]]]:
         """Wait for entries of a client's completion stream behind stream id `after`.
 
         Returns the id to continue from, and the jobs that have ended. The stream is bounded and has
         a time to live: a job may have ended though it is not among them.
         """
-        block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))
         stream = self._keys.completions(client)
-        with redis_errors(self._redis):
-            reply = self._redis.xread({stream: after}, count=500, block=block_ms)
-        for _, entries in cast(list[tuple[bytes, list[_Entry]]], reply or []):
-            jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
-            return entries[-1][0].decode(), jobs
-        return after, []
+        heard = cast(Heard, (yield Listen({stream: after}, max(0.001, longest_wait_s))))
+        entries = heard.entries.get(stream, [])
+        if not entries:
+            return after, []
+        jobs = [name for _, fields in entries for name in fields[b"jobs"].decode().split()]
+        return entries[-1][0].decode(), jobs
 
-    def last_completion_id(self, client: str) -> str:
+    @exchange
+    def last_completion_id(self, client: str) -> Exchange[str]:
         """Return the newest stream id of a client's completion stream, `0-0` when it is empty."""
-        return self._last_id(self._keys.completions(client))
+        return (yield from _last_id(self._keys.completions(client)))
 
-    def results(self, job_id: str, position: ResultPosition) -> tuple[list[bytes], ResultPosition]:
+    @exchange
+    def results(
+        self, job_id: str, position: ResultPosition
+    ) -> Exchange[tuple[list[bytes], ResultPosition]]:
         """Return the next rows of results without a gap, and the position to continue from.
 
         At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
         No row: the unit of the position is not committed.
         """
-        reply = as_list(self._scripts.call("results", job_id, *position, READ_ROWS, READ_BYTES))
+        called = yield from script("results", job_id, *position, READ_ROWS, READ_BYTES)
+        reply = as_list(called)
         rows = [as_bytes(row) for row in as_list(reply[2])]
         return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
 
     def rows(self, job_id: str, unit: int | str) -> Iterator[bytes]:
         """Yield the rows of results of a unit or part, one at a time; none before its commit."""
-        row = 0
-        while True:
-            name = f"{unit}+{row}" if row else str(unit)
-            with redis_errors(self._redis):
-                blob = cast(bytes | None, self._redis.hget(self._keys.output(job_id), name))
-            if blob is None and name == "0":
-                blob = self._small_results(job_id)
-            if blob is None:
-                return
-            yield blob
-            row += 1
+        number = 0
+        while (row := self.row(job_id, unit, number)) is not None:
+            yield row
+            number += 1
 
-    def committed(self, job_id: str, units: Sequence[int]) -> list[int]:
+    @exchange
+    def row(self, job_id: str, unit: int | str, number: int) -> Exchange[bytes | None]:
+        """Return a row of results of a unit or part, counted from 0; None where there is none."""
+        name = f"{unit}+{number}" if number else str(unit)
+        blob = yield from command("HGET", self._keys.output(job_id), name)
+        if blob is None and name == "0":
+            return (yield from self._small_results(job_id))
+        return cast(bytes | None, blob)
+
+    @exchange
+    def committed(self, job_id: str, units: Sequence[int]) -> Exchange[list[int]]:
         """Return those of some units that are committed, in order."""
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for unit in units:
-                pipe.hexists(self._keys.output(job_id), str(unit))
-            pipe.hexists(self._keys.job(job_id), "results")  # behind `out`, which they leave
-            *found, is_small = cast(list[bool], pipe.execute())
+        key = self._keys.output(job_id)
+        asked = [Command(("HEXISTS", key, str(unit))) for unit in units]
+        # Behind `out`, which the results of a small job leave.
+        asked.append(Command(("HEXISTS", self._keys.job(job_id), "results")))
+        *found, is_small = yield from pipeline(asked)
         return [
             unit
             for unit, is_there in zip(units, found, strict=True)
             if is_there or (unit == 0 and is_small)
         ]
 
-    def outputs(self, job_id: str, units: Sequence[int]) -> list[bytes | None]:
+    @exchange
+    def outputs(self, job_id: str, units: Sequence[int]) -> Exchange[list[bytes | None]]:
         """Return the first row of results of units, None for each that is not committed.
 
         Units of one item, such as those of a sweep, have no other row.
         """
-        blobs = self._blobs(self._keys.output(job_id), units)
+        blobs = yield from _blobs(self._keys.output(job_id), units)
         if 0 in units and blobs[units.index(0)] is None:
-            blobs[units.index(0)] = self._small_results(job_id)
+            blobs[units.index(0)] = yield from self._small_results(job_id)
         return blobs
 
-    def inputs(self, job_id: str, units: Sequence[int | str]) -> list[bytes | None]:
+    @exchange
+    def inputs(self, job_id: str, units: Sequence[int | str]) -> Exchange[list[bytes | None]]:
         """Return the input blobs of units, None for each that is done or unknown."""
-        return self._blobs(self._keys.input(job_id), units)
+        return (yield from _blobs(self._keys.input(job_id), units))
 
-    def retryable_inputs(self, job_id: str) -> Iterator[bytes]:
-        """Yield the input blobs of an ended job's items without an output, in the items' order.
+    @exchange
+    def retryable_units(self, job_id: str) -> Exchange[list[RetryableUnit]]:
+        """Return where the inputs are of an ended job's items without an output, in their order.
 
         Those of units that were done hold the failed items alone. Raises UnknownJob when the job
-        goes meanwhile, and JobDamaged where one of them is missing.
+        has gone.
         """
         kept = (self._keys.failed(job_id), self._keys.input(job_id))
-        with redis_errors(self._redis):
-            names = {cast(bytes, name): key for key in kept for name in self._redis.hkeys(key)}
-        if not names and not self.exists(job_id):
-            raise self.missing(job_id, "all of the items to try again")
-        for name in sorted(names, key=_unit_order):
-            with redis_errors(self._redis):
-                blob = cast(bytes | None, self._redis.hget(names[name], name))
-            if blob is None:
-                raise self.missing(job_id, f"unit {name.decode()} of the items to try again")
-            yield blob
+        names: dict[bytes, str] = {}
+        for key in kept:
+            found = cast(list[bytes], (yield from command("HKEYS", key)))
+            names |= dict.fromkeys(found, key)
+        if not names and not (yield from self.exists.steps(job_id)):
+            raise (yield from self.missing.steps(job_id, "all of the items to try again"))
+        return [RetryableUnit(names[name], name) for name in sorted(names, key=_unit_order)]
 
-    def parts(self, job_id: str, unit: int) -> list[str]:
+    @exchange
+    def retryable_input(self, job_id: str, unit: RetryableUnit) -> Exchange[bytes]:
+        """Return the input blob of one of `retryable_units`.
+
+        Raises UnknownJob when the job has gone meanwhile, and JobDamaged where it is missing.
+        """
+        blob = yield from command("HGET", unit.key, unit.name)
+        if blob is None:
+            what = f"unit {unit.name.decode()} of the items to try again"
+            raise (yield from self.missing.steps(job_id, what))
+        return cast(bytes, blob)
+
+    @exchange
+    def parts(self, job_id: str, unit: int) -> Exchange[list[str]]:
         """Return the names of a unit's parts in order; of one that was not split, its own."""
-        with redis_errors(self._redis):
-            names = cast(bytes | None, self._redis.hget(self._keys.parts(job_id), str(unit)))
-        return [str(unit)] if names is None else names.decode().split()
+        names = yield from command("HGET", self._keys.parts(job_id), str(unit))
+        return [str(unit)] if names is None else cast(bytes, names).decode().split()
 
-    def input_units(self, job_id: str) -> int:
+    @exchange
+    def input_units(self, job_id: str) -> Exchange[int]:
         """Return the number of input chunks that are kept."""
-        with redis_errors(self._redis):
-            return self._redis.hlen(self._keys.input(job_id))
+        return cast(int, (yield from command("HLEN", self._keys.input(job_id))))
 
+    @exchange
     def events(
-        self,
-        job_id: str,
-        after: str = "0-0",
-        *,
-        block: bool = True,
-        longest_wait_s: float = BLOCK_MS / 1000,
-    ) -> "list[Event]":
-        """Return the events behind stream id `after`; `block` waits up to two seconds for one.
+        self, job_id: str, after: str = "0-0", *, longest_wait_s: float = LOOK_S
+    ) -> "Exchange[list[Event]]":
+        """Return the events behind stream id `after`; waits for one as long as it may.
 
         The events of a small job go soon after its end: then its last one is made from its record.
         """
-        block_ms = min(BLOCK_MS, max(1, int(longest_wait_s * 1000)))  # 0 would wait for ever
-        with redis_errors(self._redis):
-            reply = self._redis.xread(
-                {self._keys.events(job_id): after}, count=500, block=block_ms if block else None
-            )
-        streams = cast(list[tuple[bytes, list[_Entry]]], reply or [])
-        if not streams:
-            return self._last_event_of_small(job_id, after)
-        return [event for _, entries in streams for event in read_events(entries)]
+        key = self._keys.events(job_id)
+        heard = cast(Heard, (yield Listen({key: after}, longest_wait_s)))
+        if not heard.entries:
+            return (yield from self._last_event_of_small(job_id, after))
+        return list(read_events(heard.entries[key]))
 
+    @exchange
     def follow(
-        self, job_id: str, after: str = "0-0", *, block: bool = True
-    ) -> "tuple[list[Event], EventsGone]":
+        self, job_id: str, after: str = "0-0", *, longest_wait_s: float = LOOK_S
+    ) -> "Exchange[tuple[list[Event], EventsGone]]":
         """Return what `events` does, and what the stream does not hold any more.
 
-        With one round trip for both. What is gone was looked up first, so that none of the events
-        that are returned is among it.
+        What is gone was looked up first, so that none of the events that are returned is among it.
         """
         key = self._keys.events(job_id)
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(self._keys.job(job_id), "trimmed")
-            pipe.xrange(key, count=1)
-            pipe.xread({key: after}, count=500, block=BLOCK_MS if block else None)
-            trimmed, first, streams = cast(_Followed, pipe.execute())
-        gone = EventsGone(_last_passing(trimmed), _first_of_trimmed(first))
-        if not streams:
-            return self._last_event_of_small(job_id, after), gone
-        return [event for _, entries in streams for event in read_events(entries)], gone
+        trimmed = Command(("HGET", self._keys.job(job_id), "trimmed"))
+        first = Command(("XRANGE", key, "-", "+", "COUNT", 1))
+        heard = cast(Heard, (yield Listen({key: after}, longest_wait_s, before=(trimmed, first))))
+        last, earliest = heard.before
+        gone = EventsGone(
+            _last_passing(cast(bytes | None, last)),
+            _first_of_trimmed(cast(list[StreamEntry], earliest)),
+        )
+        if not heard.entries:
+            return (yield from self._last_event_of_small(job_id, after)), gone
+        return list(read_events(heard.entries[key])), gone
 
+    @exchange
     def deltas(
-        self, job_id: str, after: StreamPosition, *, block: bool = True
-    ) -> "tuple[list[TextDeltas], StreamPosition]":
+        self, job_id: str, after: StreamPosition, *, longest_wait_s: float = LOOK_S
+    ) -> "Exchange[tuple[list[TextDeltas], StreamPosition]]":
         """Return a job's text deltas behind a position, and the position to continue from.
 
-        `block` waits up to two seconds for a delta or for an event of the job; whether there was an
-        event, the position tells.
+        Waits for a delta or for an event of the job, as long as it may; whether there was an event,
+        the position tells.
         """
         delta_key, event_key = self._keys.deltas(job_id), self._keys.events(job_id)
-        block_ms = BLOCK_MS if block else None
-        with redis_errors(self._redis):
-            reply = self._redis.xread(
-                {delta_key: after.delta, event_key: after.event}, count=100, block=block_ms
-            )
-        streams = dict(cast(list[tuple[bytes, list[_Entry]]], reply or []))
-        deltas, events = streams.get(delta_key.encode(), []), streams.get(event_key.encode(), [])
+        streams = {delta_key: after.delta, event_key: after.event}
+        heard = cast(Heard, (yield Listen(streams, longest_wait_s, count=100)))
+        deltas, events = heard.entries.get(delta_key, []), heard.entries.get(event_key, [])
         position = StreamPosition(
             delta=deltas[-1][0].decode() if deltas else after.delta,
             event=events[-1][0].decode() if events else after.event,
         )
         return list(_read_deltas(deltas)), position
 
-    def last_event_id(self, job_id: str) -> str:
+    @exchange
+    def last_event_id(self, job_id: str) -> Exchange[str]:
         """Return the stream id of a job's newest event, `0-0` when it has none."""
-        return self._last_id(self._keys.events(job_id))
+        return (yield from _last_id(self._keys.events(job_id)))
 
-    def _get(self, job_id: str) -> JobRecord:
-        with redis_errors(self._redis):
-            row = cast(_Row, self._redis.hgetall(self._keys.job(job_id)))
-            (row,) = self._whole([row])
+    def _get(self, job_id: str) -> Exchange[JobRecord]:
+        row = cast(_Row, (yield from command("HGETALL", self._keys.job(job_id))))
+        (row,) = yield from self._whole([row])
         if not row:
-            raise self._retention.unknown_job(job_id)
+            raise (yield from self._retention.unknown_job.steps(job_id))
         return _read_record(job_id, row)
 
-    def _whole(self, rows: Sequence[_Row]) -> list[_Row]:
+    def _whole(self, rows: Sequence[_Row]) -> Exchange[list[_Row]]:
         """Return jobs' hashes, those of small jobs with what their template and `_SMALL` have.
 
         One whose template is gone, as it is when the job was removed meanwhile, comes out empty.
@@ -406,10 +437,9 @@ class Jobs:
         digests = {row[b"template"] for row in rows if _is_small(row)}
         unknown = [digest for digest in digests if digest not in self._templates]
         if unknown:
-            with self._redis.pipeline(transaction=False) as pipe:
-                for digest in unknown:
-                    pipe.hgetall(self._keys.template(digest.decode()))
-                found = cast(list[_Row], pipe.execute())
+            keys = [self._keys.template(digest.decode()) for digest in unknown]
+            replies = yield from pipeline(Command(("HGETALL", key)) for key in keys)
+            found = cast(list[_Row], replies)
             if len(self._templates) + len(found) > MAX_TEMPLATES:
                 self._templates = {}
             self._templates |= {
@@ -423,16 +453,15 @@ class Jobs:
         template = self._templates.get(row[b"template"])
         return {} if template is None else {**_SMALL, **template, **row}
 
-    def _small_results(self, job_id: str) -> bytes | None:
+    def _small_results(self, job_id: str) -> Exchange[bytes | None]:
         """Return the results of a small job that has completed; None of any other."""
-        parts = self._blobs(self._keys.job(job_id), _SMALL_RESULTS)
+        parts = yield from _blobs(self._keys.job(job_id), _SMALL_RESULTS)
         return b"".join(part for part in parts if part is not None) or None
 
-    def _last_event_of_small(self, job_id: str, after: str) -> "list[Event]":
+    def _last_event_of_small(self, job_id: str, after: str) -> "Exchange[list[Event]]":
         """Return the last event of a small job whose events are gone, if `after` is before it."""
         fields = ["template", "group", "ended", "last_event", "total", "succeeded", "errored"]
-        with redis_errors(self._redis):
-            row = cast(list[bytes | None], self._redis.hmget(self._keys.job(job_id), fields))
+        row = yield from _blobs(self._keys.job(job_id), fields)
         template, group, ended, last, total, succeeded, errored = row
         if template is None or group is not None or ended is None:
             return []
@@ -451,61 +480,60 @@ class Jobs:
         )
         return [Completed(id=event_id, job_id=job_id, at_ms=int(ended), counts=counts)]
 
-    def _newest_of(self, key: str, limit: int) -> list[JobRecord]:
+    def _newest_of(self, key: str, limit: int) -> Exchange[list[JobRecord]]:
         records: list[JobRecord] = []
         first = 0
         while len(records) < limit:
-            with redis_errors(self._redis):
-                ids = cast(list[bytes], self._redis.zrevrange(key, first, first + limit - 1))
+            listed = yield from command("ZREVRANGE", key, first, first + limit - 1)
+            ids = cast(list[bytes], listed)
             if not ids:
                 break
-            records += self._kept(ids)
+            records += yield from self._kept(ids)
             first += len(ids)
         return records[:limit]
 
-    def _kept(self, ids: Sequence[bytes]) -> Iterator[JobRecord]:
-        """Yield jobs, but those whose time to live has passed since, and damaged ones."""
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.hgetall(self._keys.job(job_id.decode()))
-            rows = cast(list[_Row | ResponseError], pipe.execute(raise_on_error=False))
+    def _kept(self, ids: Sequence[bytes]) -> Exchange[list[JobRecord]]:
+        """Return jobs, but those whose time to live has passed since, and damaged ones."""
+        keys = [self._keys.job(job_id.decode()) for job_id in ids]
+        replies = yield from pipeline((Command(("HGETALL", key)) for key in keys), raises=False)
         sound = {}
-        for job_id, row in zip(ids, rows, strict=True):
+        for job_id, row in zip(ids, cast(list[_Row | ResponseError], replies), strict=True):
             if not isinstance(row, ResponseError):
                 sound[job_id] = row
                 continue
             if trouble_of(row) is not None:
-                with redis_errors(self._redis):
-                    raise row
+                yield Fault(row)
             log.warning("job %s was left out of a list: %s", job_id.decode(), row)
-        with redis_errors(self._redis):
-            whole = self._whole(list(sound.values()))
+        records = []
+        whole = yield from self._whole(list(sound.values()))
         for job_id, row in zip(sound, whole, strict=True):
             if row:
                 try:
-                    yield _read_record(job_id.decode(), row)
+                    records.append(_read_record(job_id.decode(), row))
                 except (JobDamaged, LaterVersion) as error:
                     log.warning("job left out of a list: %s", error)
+        return records
 
-    def _forget_gone(self, ids: Sequence[bytes]) -> int:
-        with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.exists(self._keys.job(job_id.decode()))
-            kept = cast(list[int], pipe.execute())
+    def _forget_gone(self, ids: Sequence[bytes]) -> Exchange[int]:
+        keys = [self._keys.job(job_id.decode()) for job_id in ids]
+        kept = yield from pipeline(Command(("EXISTS", key)) for key in keys)
         gone = [job_id for job_id, exists in zip(ids, kept, strict=True) if not exists]
         if gone:
-            self._redis.zrem(self._keys.jobs(), *gone)
-            self._redis.zrem(self._keys.warnings(), *(job_id + b" results" for job_id in gone))
+            yield from command("ZREM", self._keys.jobs(), *gone)
+            warned = (job_id + b" results" for job_id in gone)
+            yield from command("ZREM", self._keys.warnings(), *warned)
         return len(gone)
 
-    def _blobs(self, key: str, units: Sequence[int | str]) -> list[bytes | None]:
-        with redis_errors(self._redis):
-            return cast(list[bytes | None], self._redis.hmget(key, [str(unit) for unit in units]))
 
-    def _last_id(self, stream: str) -> str:
-        with redis_errors(self._redis):
-            rows = cast(list[tuple[bytes, object]], self._redis.xrevrange(stream, count=1))
-        return rows[0][0].decode() if rows else "0-0"
+def _blobs(key: str, names: Sequence[int | str]) -> Exchange[list[bytes | None]]:
+    found = yield from command("HMGET", key, *(str(name) for name in names))
+    return cast(list[bytes | None], found)
+
+
+def _last_id(stream: str) -> Exchange[str]:
+    rows = yield from command("XREVRANGE", stream, "+", "-", "COUNT", 1)
+    found = cast(list[StreamEntry], rows)
+    return found[0][0].decode() if found else "0-0"
 
 
 def _unit_order(name: bytes) -> tuple[int, int]:
@@ -592,7 +620,7 @@ def _counts(row: dict[str, bytes]) -> Counts:
     return Counts(total=total, processing=total - sum(done.values()), **done)
 
 
-def read_events(entries: Iterable[_Entry]) -> "Iterator[Event]":
+def read_events(entries: Iterable[StreamEntry]) -> "Iterator[Event]":
     """Yield the events of stream entries, each with its id."""
     from seqd_schemas import EVENT  # here: there are sixteen kinds of event
 
@@ -611,7 +639,7 @@ def _last_passing(trimmed: bytes | None) -> str:
     return found[1].decode() if found else "0-0"
 
 
-def _first_of_trimmed(first: list[_Entry]) -> str:
+def _first_of_trimmed(first: list[StreamEntry]) -> str:
     """Return the id of a stream's first entry where others have been cut off in front of it.
 
     Also by a release before 0.3, which notes nothing of it.
@@ -623,7 +651,7 @@ def _first_of_trimmed(first: list[_Entry]) -> str:
     return "0-0"
 
 
-def _read_deltas(entries: Iterable[_Entry]) -> "Iterator[TextDeltas]":
+def _read_deltas(entries: Iterable[StreamEntry]) -> "Iterator[TextDeltas]":
     """Yield the text deltas of stream entries."""
     from seqd_schemas import TextDeltas
 

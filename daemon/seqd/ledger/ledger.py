@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 from redis import Redis
 
 from seqd.ledger.control import Control
+from seqd.ledger.exchange import Driver
 from seqd.ledger.fleet import Fleet
 from seqd.ledger.jobs import Jobs
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import Notify, Scripts
 from seqd.ledger.submissions import Submissions
+from seqd.ledger.transport import Transport
 
 if TYPE_CHECKING:
     from seqd.ledger.backlog import Backlog
@@ -23,56 +25,87 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
 
 
-class Ledger:
-    """The ledger on one server under one key prefix.
+class LedgerParts:
+    """What clients need of the ledger, whatever drives its exchanges."""
 
-    Safe to share between threads; connects on first use.
-    """
-
-    def __init__(self, redis: Redis, settings: "Settings", notify: Notify) -> None:
-        self._scripts = Scripts(redis, settings.prefix)
-        self._settings = settings
-        self._notify = notify
-        self.redis = redis
+    def __init__(self, driver: Driver, settings: "Settings") -> None:
+        self.driver = driver
+        self.settings = settings
         self.keys = settings.keys
-        self.submissions = Submissions(self._scripts, settings, notify)
-        self.control = Control(redis, self._scripts, settings.keys, notify)
-        self.retention = Retention(redis, self._scripts, settings.keys)
-        self.jobs = Jobs(redis, self._scripts, settings.keys, self.control, self.retention)
-        self.fleet = Fleet(redis, self._scripts, settings)
+        self.submissions = Submissions(driver, settings)
+        self.control = Control(driver, settings.keys)
+        self.retention = Retention(driver, settings.keys)
+        self.jobs = Jobs(driver, settings.keys, self.control, self.retention)
+        self.fleet = Fleet(driver, settings)
 
     @property
     def outage_s(self) -> float:
         """Seconds for which a client waits for a Redis that is away."""
-        return self._settings.outage_s
-
-    @cached_property
-    def work(self) -> "Work":
-        """The workers' side, which a client does not import."""
-        from seqd.ledger.work import Work
-
-        return Work(self._scripts, self._settings, self._notify)
-
-    @cached_property
-    def ingests(self) -> "Ingests":
-        """Where ingests stand in their files, which a client does not import."""
-        from seqd.ledger.ingests import Ingests
-
-        return Ingests(self.redis, self._scripts, self._settings)
-
-    @cached_property
-    def ranges(self) -> "Ranges":
-        """Ranges of files that several workers read, which a client does not import."""
-        from seqd.ledger.ranges import Ranges
-
-        return Ranges(self.redis, self._scripts, self._settings, self._notify)
+        return self.settings.outage_s
 
     @cached_property
     def backlog(self) -> "Backlog":
         """The work that is left, which few clients import."""
         from seqd.ledger.backlog import Backlog
 
-        return Backlog(self.redis, self._scripts, self.keys, self.fleet)
+        return Backlog(self.driver, self.keys, self.fleet)
+
+    @cached_property
+    def tenants(self) -> "Tenants":
+        """The tenants' limits, accounts and use, which few clients import."""
+        from seqd.ledger.tenants import Tenants
+
+        return Tenants(self.driver, self.keys)
+
+    @cached_property
+    def inbox(self) -> "InboxStream":
+        """The inbox, which few clients import."""
+        from seqd.ledger.inbox import InboxStream
+
+        return InboxStream(self.driver, self.keys)
+
+    @cached_property
+    def checkpoints(self) -> "CheckpointRecords":
+        """The records of checkpoints, which few clients import."""
+        from seqd.ledger.work import CheckpointRecords
+
+        return CheckpointRecords(self.driver, self.keys)
+
+
+class Ledger(LedgerParts):
+    """The whole ledger, over a connection that blocks.
+
+    Safe to share between threads; connects on first use.
+    """
+
+    def __init__(self, redis: Redis, settings: "Settings", notify: Notify) -> None:
+        self._scripts = Scripts(redis, settings.prefix)
+        self._notify = notify
+        self.redis = redis
+        #: Runs exchanges, and reads readings.
+        self.transport = Transport(redis, self._scripts, notify)
+        super().__init__(self.transport, settings)
+
+    @cached_property
+    def work(self) -> "Work":
+        """The workers' side, which a client does not import."""
+        from seqd.ledger.work import Work
+
+        return Work(self._scripts, self.settings, self._notify)
+
+    @cached_property
+    def ingests(self) -> "Ingests":
+        """Where ingests stand in their files, which a client does not import."""
+        from seqd.ledger.ingests import Ingests
+
+        return Ingests(self.redis, self._scripts, self.settings)
+
+    @cached_property
+    def ranges(self) -> "Ranges":
+        """Ranges of files that several workers read, which a client does not import."""
+        from seqd.ledger.ranges import Ranges
+
+        return Ranges(self.redis, self._scripts, self.settings, self._notify)
 
     @cached_property
     def cordons(self) -> "Cordons":
@@ -80,24 +113,3 @@ class Ledger:
         from seqd.ledger.cordons import Cordons
 
         return Cordons(self.redis, self._scripts, self.keys)
-
-    @cached_property
-    def tenants(self) -> "Tenants":
-        """The tenants' limits, accounts and use, which few clients import."""
-        from seqd.ledger.tenants import Tenants
-
-        return Tenants(self.redis, self._scripts, self.keys)
-
-    @cached_property
-    def inbox(self) -> "InboxStream":
-        """The inbox, which few clients import."""
-        from seqd.ledger.inbox import InboxStream
-
-        return InboxStream(self.redis, self._scripts, self.keys)
-
-    @cached_property
-    def checkpoints(self) -> "CheckpointRecords":
-        """The records of checkpoints, which few clients import."""
-        from seqd.ledger.work import CheckpointRecords
-
-        return CheckpointRecords(self.redis, self._scripts, self.keys)

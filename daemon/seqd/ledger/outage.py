@@ -16,6 +16,10 @@ from math import inf
 from random import random
 from threading import Lock
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seqd.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +172,13 @@ class Outage:
             self._since = None
 
 
+def outage_to_wait_for(settings: "Settings") -> Outage:
+    """Return the outage of a client that waits for its end as long as the settings say."""
+    limit_s = settings.outage_s
+    promise = f"waiting for it, for {limit_s:g} s at most (SEQD_OUTAGE_S)" if limit_s else ""
+    return Outage(limit_s=limit_s, promise=promise)
+
+
 class Attempts:
     """The attempts at one step in an outage: whether there is another, and the wait before it."""
 
@@ -180,10 +191,18 @@ class Attempts:
 
     def again(self, trouble: Trouble, error: Exception) -> bool:
         """Wait, and return True; False at once where the step has had its time."""
+        wait_s = self.wait_s(trouble, error)
+        if wait_s is None:
+            return False
+        sleep(wait_s)
+        return True
+
+    def wait_s(self, trouble: Trouble, error: Exception) -> float | None:
+        """Return the seconds until the next attempt; None where the step has had its time."""
         self._failures += 1
         outage, bounds = self._outage, _bounds.get()
         if trouble is Trouble.DENIED and not outage.bears_denial:
-            return False  # no outage: it has never worked, and stays so
+            return None  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
         retries = self._retries if bounds is None else min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):
@@ -191,11 +210,10 @@ class Attempts:
             if bounds is not None:
                 deadline = min(deadline, bounds.deadline)
             if monotonic() >= deadline or outage.gives_up():
-                return False
+                return None
         # At random: all that an outage has stopped must not come back at the same moment.
         wait_s = FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10) * random()
-        sleep(min(LONGEST_WAIT_S, wait_s))
-        return True
+        return min(LONGEST_WAIT_S, wait_s)
 
     def _deadline(self, trouble: Trouble, since: float) -> float:
         outage = self._outage

@@ -16,12 +16,11 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.ledger.control import quarantine_after
+from seqd.ledger.exchange import Argument, Reply
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.scripts import (
-    Argument,
     Notify,
-    Reply,
     Scripts,
     as_bytes,
     as_int,

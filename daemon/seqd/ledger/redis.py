@@ -10,7 +10,7 @@ import re
 from builtins import TimeoutError as SocketTimeout
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from weakref import WeakSet
 
 from redis import Redis
@@ -40,9 +40,10 @@ from seqd.errors import (
     RedisUnreachable,
 )
 from seqd.ledger.denials import DeniedCommand, denial_of, no_permission
+from seqd.ledger.exchange import Command
 from seqd.ledger.outage import SHORTEST_S, Attempts, Outage, Trouble, waiting_at_most
 from seqd.ledger.refusals import cluster_sentence, is_lasting, is_of_a_cluster, refusal_of
-from seqd.ledger.sentinel import PrimaryPool, primary_pool
+from seqd.ledger.sentinel import primary_pool
 from seqd.ledger.tls import is_silent_at_tls
 from seqd.local.redis_access import RedisAccess, without_tls_options
 from seqd.local.redis_address import (
@@ -54,6 +55,11 @@ from seqd.local.redis_address import (
 from seqd.masking import remember_address, without_password
 from seqd_schemas import Keys
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis as AsyncRedis
+
+    AnyRedis = Redis | AsyncRedis
+
 log = logging.getLogger(__name__)
 
 #: Seconds without an answer, after which a connection is taken for dead. A blocking read asks
@@ -64,7 +70,7 @@ SOCKET_TIMEOUT_S = 10.0
 MARK_TTL_S = 60
 
 #: Clients whose server has no `WAITAOF`; they are not asked again.
-_without_waitaof: WeakSet[Redis] = WeakSet()
+_without_waitaof: "WeakSet[AnyRedis]" = WeakSet()
 
 #: Error codes of a server that cannot do something just now. Alone a code begins the text; from a
 #: script of Redis 6.2 it stands behind the script's line and a hyphen.
@@ -75,7 +81,7 @@ _TRANSIENT = re.compile(
 
 #: How a command fails whose server is away. Also another program at its address: for a moment, such
 #: as after the end of a container whose address the next one gets.
-_BREAKS = (ConnectionError, TimeoutError, SocketTimeout, InvalidResponse)
+BREAKS = (ConnectionError, TimeoutError, SocketTimeout, InvalidResponse)
 
 #: Error texts of a server without memory, and of one that cannot write to its disk.
 _FULL = re.compile(r"(?:^|\W)(?:OOM command|MISCONF )")
@@ -106,7 +112,30 @@ class _Client(Redis):
             raise DeniedCommand(str(error), args) from None
 
 
-class _OutageRetry(Retry):
+class OutagePolicy:
+    """What a retry policy of ours knows, of connections that block or of asyncio."""
+
+    outage: Outage
+    #: Whose rights the client needs.
+    role: str
+
+    def trouble_in(
+        self, error: Exception, is_retryable: Callable[[Exception], bool] | None
+    ) -> Trouble | None:
+        """Return why a command failed that is to be tried again; None where it is not."""
+        trouble = trouble_of(error)
+        if is_retryable and not is_retryable(error):
+            return None
+        return None if not self.outage.is_proven and is_lasting(error) else trouble
+
+    def note_answer(self, *, is_repeat: bool) -> None:
+        """Note that the server has answered; `is_repeat` where it did not before."""
+        self.outage.has_answered = self.outage.is_proven = True
+        if self.outage.is_on:
+            self.outage.end(is_repeat=is_repeat)
+
+
+class _OutageRetry(OutagePolicy, Retry):
     """Sends a command again while its connection breaks, or an outage lasts that is waited for.
 
     Not after a refused password or a denied command, unless the outage bears with that: it stays
@@ -139,11 +168,9 @@ class _OutageRetry(Retry):
                 attempts = attempts or Attempts(self.outage, self._retries)
                 if not attempts.again(Trouble.DENIED, error):
                     raise WrongPassword(str(error)) from error
-            except (*_BREAKS, ResponseError) as error:
-                trouble = trouble_of(error)
-                if trouble is None or (is_retryable and not is_retryable(error)):
-                    raise
-                if not self.outage.is_proven and is_lasting(error):
+            except (*BREAKS, ResponseError) as error:
+                trouble = self.trouble_in(error, is_retryable)
+                if trouble is None:
                     raise
                 attempts = attempts or Attempts(self.outage, self._retries)
                 failures += 1
@@ -155,9 +182,7 @@ class _OutageRetry(Retry):
             else:
                 # A connection proves nothing: a frozen server still has them made.
                 if with_failure_count and getattr(do, "__self__", None) is None:
-                    self.outage.has_answered = self.outage.is_proven = True
-                    if self.outage.is_on:
-                        self.outage.end(is_repeat=attempts is not None)
+                    self.note_answer(is_repeat=attempts is not None)
                 return result
 
 
@@ -166,7 +191,7 @@ def trouble_of(error: Exception) -> Trouble | None:
     if isinstance(error, BusyLoadingError):
         return Trouble.REFUSED
     if not isinstance(error, ResponseError):
-        return Trouble.BREAK if isinstance(error, _BREAKS) else None
+        return Trouble.BREAK if isinstance(error, BREAKS) else None
     text = str(error)
     if text.startswith("seqd: ") or is_of_a_cluster(error):
         return None
@@ -178,10 +203,10 @@ def trouble_of(error: Exception) -> Trouble | None:
     return Trouble.FULL if is_full else None
 
 
-def outage_of(redis: Redis) -> Outage:
+def outage_of(redis: "AnyRedis") -> Outage:
     """Return the outage that all connections of a client of `connect` share."""
     retry = redis.connection_pool.connection_kwargs.get("retry")
-    return retry.outage if isinstance(retry, _OutageRetry) else Outage()
+    return retry.outage if isinstance(retry, OutagePolicy) else Outage()
 
 
 def connect(
@@ -208,63 +233,83 @@ def connect(
     that cannot be read.
     """
     outage, access = outage or Outage(), access or RedisAccess()
+    policy = _OutageRetry(retries, outage, role)
+    with reading_address(url, access):
+        options = connection_options(url, policy, timeout_s)
+        if is_sentinel_url(url):
+            redis = _Client.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
+        else:
+            redis = _Client.from_url(without_tls_options(url), **access.tls_options(url), **options)
+    outage.address = address_of(redis)
+    return redis
+
+
+@contextmanager
+def reading_address(url: str, access: RedisAccess) -> Iterator[None]:
+    """Raise InvalidSettings for an address that cannot be read, or certificates."""
     remember_address(url)
     check_redis_url(url)
     access.check(url)
+    try:
+        yield
+    except ValueError:
+        raise InvalidSettings(
+            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
+        ) from None
+
+
+def connection_options(url: str, policy: OutagePolicy, timeout_s: float) -> dict[str, Any]:
+    """Return redis-py's options for connections, whether they block or not."""
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": min(5.0, timeout_s),
         "health_check_interval": 15,
         "protocol": 2,  # replies of one shape on every server, from Redis 6.2 on
-        "retry": _OutageRetry(retries, outage, role),
+        "retry": policy,
         "retry_on_error": [ConnectionError, TimeoutError],
     }
     if not url.startswith("unix://"):
         # A Unix socket has none, and redis-py's connection to one takes no such option.
         options["socket_keepalive"] = True
-    try:
-        if is_sentinel_url(url):
-            redis = _Client.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
-        else:
-            redis = _Client.from_url(without_tls_options(url), **access.tls_options(url), **options)
-    except ValueError:
-        raise InvalidSettings(
-            f"SEQD_REDIS_URL is {without_password(url)!r}, which cannot be read. {HOW_TO_WRITE_IT}."
-        ) from None
-    outage.address = address_of(redis)
-    return redis
+    return options
 
 
-def address_of(redis: Redis) -> str:
+def address_of(redis: "AnyRedis") -> str:
     """Return the address of a client's server for a message, without the password."""
     pool = redis.connection_pool
-    if isinstance(pool, PrimaryPool):
-        return str(pool.sentinels.address)
+    sentinels = getattr(pool, "sentinels", None)
+    if sentinels is not None:
+        return str(sentinels.address)
     settings = pool.connection_kwargs
     if "path" in settings:
         return str(settings["path"])
     return f"{settings.get('host', 'localhost')}:{settings.get('port', 6379)}"
 
 
-def user_of(redis: Redis) -> str:
+def has_sentinels(redis: "AnyRedis") -> bool:
+    """Return whether Sentinels say which server is asked."""
+    return hasattr(redis.connection_pool, "sentinels")
+
+
+def user_of(redis: "AnyRedis") -> str:
     """Return the name of the user as which a client connects."""
     return str(redis.connection_pool.connection_kwargs.get("username") or "default")
 
 
-def role_of(redis: Redis) -> str:
+def role_of(redis: "AnyRedis") -> str:
     """Return the role whose rights a client needs."""
     retry = redis.connection_pool.connection_kwargs.get("retry")
-    return retry.role if isinstance(retry, _OutageRetry) else "client"
+    return retry.role if isinstance(retry, OutagePolicy) else "client"
 
 
-def _timeout_s_of(redis: Redis) -> float:
+def timeout_s_of(redis: "AnyRedis") -> float:
     """Return the seconds for which a client waits for an answer."""
     timeout_s = redis.connection_pool.connection_kwargs.get("socket_timeout")
     return SOCKET_TIMEOUT_S if timeout_s is None else float(timeout_s)
 
 
 @contextmanager
-def redis_errors(redis: Redis) -> Iterator[None]:
+def redis_errors(redis: "AnyRedis") -> Iterator[None]:
     """Raise RedisRefused, RedisFull or RedisUnreachable for Redis's errors in the block.
 
     For a denied command or key it is RedisNoPermission; InvalidSettings where the server is one of
@@ -291,7 +336,7 @@ def redis_errors(redis: Redis) -> Iterator[None]:
         if is_of_a_cluster(error):
             raise InvalidSettings(cluster_sentence(address_of(redis))) from error
         if code := transient_error(error):
-            if code == "READONLY":
+            if code == "READONLY" and isinstance(redis, Redis):
                 # The name may stand for another server by now, which a new connection finds.
                 redis.connection_pool.disconnect(inuse_connections=False)
             raise RedisUnreachable(_not_now(redis, error, code)) from error
@@ -335,28 +380,53 @@ def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
     without an append-only file, or a user without the right to `WAITAOF`. Such a server is not
     asked again through the same client. Raises nothing: what was written stands.
     """
-    if redis in _without_waitaof:
+    if lacks_waitaof(redis):
         return False
-    timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * _timeout_s_of(redis))))  # 0 is for ever
+    asked = durability_commands(redis, keys.durability_mark(), timeout_s)
     try:
         with redis_errors(redis), waiting_at_most(timeout_s):
-            marked, synced, replicas = _mark_and_wait(redis, keys.durability_mark(), timeout_ms)
-            if isinstance(marked, RedisError):
-                raise marked
+            # One pipeline: one connection, and after a break all are sent again. `WAITAOF` alone
+            # on a new connection would find nothing to wait for, and say yes.
+            with redis.pipeline(transaction=False) as pipe:
+                for one in asked:
+                    pipe.execute_command(*one)  # type: ignore[no-untyped-call]
+                replies = pipe.execute(raise_on_error=False)
+            return is_durable(redis, replies)
     except (*REDIS_ERRORS, ResponseError) as error:
         log.info("not known to be on disk: %s", error)
         return False
+
+
+def lacks_waitaof(redis: "AnyRedis") -> bool:
+    """Return whether a client's server is known to have no `WAITAOF`."""
+    return redis in _without_waitaof
+
+
+def durability_commands(redis: "AnyRedis", mark: str, timeout_s: float) -> list[Command]:
+    """Return the commands of one wait for the disk, with Sentinels also for a replica."""
+    timeout_ms = max(1, int(1000 * min(timeout_s, 0.8 * timeout_s_of(redis))))  # 0 is for ever
+    if has_sentinels(redis):
+        timeout_ms = max(1, timeout_ms // 2)  # the two waits come one after the other
+    asked = [Command(("SET", mark, 1, "EX", MARK_TTL_S)), Command(("WAITAOF", 1, 0, timeout_ms))]
+    return [*asked, Command(("WAIT", 1, timeout_ms))] if has_sentinels(redis) else asked
+
+
+def is_durable(redis: "AnyRedis", replies: list[object]) -> bool:
+    """Return what the replies to `durability_commands` say; raises what the first one is."""
+    marked, synced, *replicas = replies
+    if isinstance(marked, RedisError):
+        raise marked
     if isinstance(synced, ResponseError):
         log.info("the server cannot tell what is on its disk: %s", synced)
         _without_waitaof.add(redis)
         return False
-    if replicas is not None and not (isinstance(replicas, int) and replicas >= 1):
-        log.info("not known to be on a replica: %s", replicas)
+    if replicas and not (isinstance(replicas[0], int) and replicas[0] >= 1):
+        log.info("not known to be on a replica: %s", replicas[0])
         return False
     return cast(list[int], synced)[0] >= 1
 
 
-def _unreachable(redis: Redis, error: RedisError) -> str:
+def _unreachable(redis: "AnyRedis", error: RedisError) -> str:
     address, outage = address_of(redis), outage_of(redis)
     if not outage.is_proven and is_silent_at_tls(error):
         return (
@@ -369,7 +439,7 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
             f"Redis at {address} has been away for {outage.seconds():.0f} s: {_reason(error)} Try "
             "again when it is back, or set SEQD_REDIS_URL to a server that runs."
         )
-    if isinstance(redis.connection_pool, PrimaryPool):
+    if has_sentinels(redis):
         return (
             f"No answer from Redis at {address}: {_reason(error)} Try again when its Sentinels "
             "have put another in its place, or set SEQD_REDIS_URL to a server that runs."
@@ -381,12 +451,12 @@ def _unreachable(redis: Redis, error: RedisError) -> str:
     )
 
 
-def _not_now(redis: Redis, error: RedisError, code: str) -> str:
+def _not_now(redis: "AnyRedis", error: RedisError, code: str) -> str:
     advice = _TRANSIENT_ADVICE.get(code, "Try again later.")
     return f"Redis at {address_of(redis)} cannot do this just now: {_reason(error)} {advice}"
 
 
-def _refused(redis: Redis, error: RedisError) -> str:
+def _refused(redis: "AnyRedis", error: RedisError) -> str:
     return (
         f"Redis at {address_of(redis)} refused the user or password: {_reason(error)} Set "
         "SEQD_REDIS_URL to redis://user:password@host:port/0 with the right ones."
@@ -398,31 +468,15 @@ def _reason(error: RedisError) -> str:
     return f"{str(error).rstrip('.')}."
 
 
-def _full(redis: Redis) -> str:
+def _full(redis: "AnyRedis") -> str:
     return (
         f"Redis at {address_of(redis)} has reached its maxmemory. Nothing was written. Raise "
         "maxmemory, wait until old jobs have outlived their results_ttl_s, or try again later."
     )
 
 
-def _unwritable(redis: Redis, error: RedisError) -> str:
+def _unwritable(redis: "AnyRedis", error: RedisError) -> str:
     return (
         f"Redis at {address_of(redis)} takes no writes, since it cannot write to its disk: "
         f"{_reason(error)} Nothing was written. Free its disk, or try again later."
     )
-
-
-def _mark_and_wait(redis: Redis, mark: str, timeout_ms: int) -> list[object]:
-    """Return the answers to the mark, to `WAITAOF`, and to `WAIT` or None without Sentinels."""
-    is_replicated = isinstance(redis.connection_pool, PrimaryPool)
-    if is_replicated:
-        timeout_ms = max(1, timeout_ms // 2)  # the two waits come one after the other
-    # One pipeline: one connection, and after a break both commands are sent again. `WAITAOF`
-    # alone on a new connection would find nothing to wait for, and say yes.
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.set(mark, 1, ex=MARK_TTL_S)
-        pipe.waitaof(1, 0, timeout_ms)
-        if is_replicated:
-            pipe.wait(1, timeout_ms)
-        answers = cast(list[object], pipe.execute(raise_on_error=False))
-    return answers if is_replicated else [*answers, None]

@@ -7,13 +7,12 @@ what they remove, and remember the last 10,000 identifiers, so that a reader can
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import UnknownJob
 from seqd.ledger.control import unknown_job
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int
+from seqd.ledger.exchange import Driver, Exchange, command, exchange, script
+from seqd.ledger.scripts import as_int
 from seqd_schemas import Keys
 
 #: Buckets and tenants that one call of `evict.lua` looks at, and such calls in a row at most:
@@ -35,41 +34,43 @@ class Evictions:
 class Retention:
     """Removes ended jobs where there is no room, and says which were removed."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
         self._keys = keys
 
-    def evict(self) -> int:
+    @exchange
+    def evict(self) -> Exchange[int]:
         """Remove ended jobs until there is room, or none may go; return how many were removed."""
         evicted = 0
         for _ in range(MAX_EVICT_CALLS):
-            step = as_int(self._scripts.call("evict", EVICT_LOOKS))
+            step = as_int((yield from script("evict", EVICT_LOOKS)))
             evicted += step
             if step == 0:
                 break
         return evicted
 
-    def evictions(self) -> Evictions:
+    @exchange
+    def evictions(self) -> Exchange[Evictions]:
         """Return how many ended jobs were removed so far, by reason."""
-        with redis_errors(self._redis):
-            row = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.evictions()))
+        found = yield from command("HGETALL", self._keys.evictions())
+        row = cast(dict[bytes, bytes], found)
         return Evictions(
             tenant_kept_bytes=int(row.get(b"tenant_kept_bytes", 0)),
             memory=int(row.get(b"memory", 0)),
         )
 
-    def was_evicted(self, job_id: str) -> bool:
+    @exchange
+    def was_evicted(self, job_id: str) -> Exchange[bool]:
         """Return True for one of the last 10,000 jobs that had to make room."""
         try:
-            with redis_errors(self._redis):
-                return self._redis.lpos(self._keys.evicted(), job_id) is not None
+            return (yield from command("LPOS", self._keys.evicted(), job_id)) is not None
         except ResponseError:  # somebody has written something else there
             return False
 
-    def unknown_job(self, job_id: str) -> UnknownJob:
+    @exchange
+    def unknown_job(self, job_id: str) -> Exchange[UnknownJob]:
         """Return the error for a job that is not there, which says so if it had to make room."""
-        if not self.was_evicted(job_id):
+        if not (yield from self.was_evicted.steps(job_id)):
             return unknown_job(job_id)
         return UnknownJob(
             f"No job {job_id!r} any more. It had ended, and was removed before its time to make "

@@ -15,11 +15,9 @@ from redis.commands.core import Script
 from redis.exceptions import ResponseError
 
 from seqd.ledger.denials import ScriptDenied, denied_in_script
+from seqd.ledger.exchange import Argument, Reply
 from seqd.ledger.outage import Attempts, Trouble
 from seqd.ledger.redis import outage_of, redis_errors, trouble_of
-
-Argument = str | int | float | bytes
-Reply = bytes | int | list["Reply"]
 
 #: Wakes a worker of a route, such as `classify.imdb_lstm`. A lost wakeup costs time, never work.
 Notify = Callable[[str], None]
@@ -116,10 +114,7 @@ class Scripts:
             try:
                 return cast(Reply, script(args=[self._prefix, *arguments]))
             except ResponseError as error:
-                if denial := denied_in_script(error, name, source_of):
-                    # Nothing of the job is damaged: the user lacks a right.
-                    raise ScriptDenied(str(error), denial) from None
-                raise _with_job(error) from None
+                raise script_error(error, name) from None
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
@@ -127,13 +122,26 @@ class Scripts:
 
     def again(self, attempts: Attempts, reason: str) -> bool:
         """Wait for the end of an outage that a reply told of; False where that took too long."""
-        error = ResponseError(reason)
-        return attempts.again(trouble_of(error) or Trouble.REFUSED, error)
+        return attempts.again(*refusal_in(reason))
 
     def raise_error(self, reason: str) -> NoReturn:
         """Raise what `call` does for an error of this text, which a script replied."""
         with redis_errors(self._redis):
             raise ResponseError(reason)
+
+
+def refusal_in(reason: str) -> tuple[Trouble, ResponseError]:
+    """Return what a reply means that says why something was refused."""
+    error = ResponseError(reason)
+    return trouble_of(error) or Trouble.REFUSED, error
+
+
+def script_error(error: ResponseError, name: str) -> ResponseError:
+    """Return an error that a script of ours has ended with, as what it means."""
+    if denial := denied_in_script(error, name, source_of):
+        # Nothing of the job is damaged: the user lacks a right.
+        return ScriptDenied(str(error), denial)
+    return _with_job(error)
 
 
 def _with_job(error: ResponseError) -> ResponseError:

@@ -38,8 +38,19 @@ from seqd.errors import (
 )
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
+from seqd.ledger.exchange import (
+    Again,
+    Argument,
+    Driver,
+    Exchange,
+    Fault,
+    Notify,
+    Reply,
+    exchange,
+    script,
+)
 from seqd.ledger.redis import trouble_of
-from seqd.ledger.scripts import Argument, Notify, Reply, Scripts, as_int, as_list, as_text
+from seqd.ledger.scripts import as_int, as_list, as_text
 from seqd_schemas import (
     FileSource,
     GenerateJob,
@@ -136,11 +147,11 @@ class BatchTemplate:
 class Submissions:
     """Submits jobs."""
 
-    def __init__(self, scripts: Scripts, settings: "Settings", notify: Notify) -> None:
-        self._scripts = scripts
+    def __init__(self, driver: Driver, settings: "Settings") -> None:
+        self.driver = driver
         self._settings = settings
-        self._notify = notify
 
+    @exchange
     def submit(
         self,
         job: Job,
@@ -152,13 +163,15 @@ class Submissions:
         sealed: bool = False,
         owner: str = "",
         entry: "Entry | None" = None,
-    ) -> Accepted:
+        client: str = "",
+    ) -> Exchange[Accepted]:
         """Write a job into the ledger, with its first unit of items where there is one.
 
         `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
         brings the rest. A caller that gives one can compare its input with that of a job that is
         there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
         asks for the job: it is removed and answered in the same step, if the job is created.
+        `client` names the completion stream to which its end is appended.
 
         Raises IdempotencyConflict when the identifier (IdInUse) or the idempotency key stands for
         something else, or for an upload under way and the caller gave no token; QuotaExceeded and
@@ -174,21 +187,23 @@ class Submissions:
         row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
         fields = _fields(job, version, unit_items)
+        fields += ["client", client] if client else []
         if owner and not is_whole:
             fields += ["owner", owner]
             fields += [] if packed is None else ["input_digest", digests.so_far]
-        script = "submit"
+        name = "submit"
         if entry is not None:
-            script, row = "take_entry", [*row, *entry.arguments(job_id)]
-        (reply,) = as_list(self._scripts.call(script, len(fields), *fields, *row))
+            name, row = "take_entry", [*row, *entry.arguments(job_id)]
+        (reply,) = as_list((yield from script(name, len(fields), *fields, *row)))
         accepted, is_due = _accepted(job, job_id, digests, as_list(reply))
         if is_due:
-            self._notify(_route(job))
+            yield Notify(_route(job))
         return accepted
 
+    @exchange
     def submit_each(
         self, template: BatchTemplate, inputs: Iterable[tuple[str, ItemChunk]]
-    ) -> list[Accepted | SeqdError]:
+    ) -> Exchange[list[Accepted | SeqdError]]:
         """Write jobs that differ in their items alone, many in one step.
 
         `inputs` has an identifier and the whole input for each. Jobs do not depend on each other:
@@ -200,7 +215,7 @@ class Submissions:
         for batch in _batches(template, inputs):
             if redis_error is None:
                 try:
-                    outcomes += self._submit_batch(template, batch)
+                    outcomes += yield from self._submit_batch(template, batch)
                     continue
                 except REDIS_ERRORS as error:
                     redis_error = error
@@ -209,41 +224,27 @@ class Submissions:
 
     def _submit_batch(
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
-    ) -> list[Accepted | SeqdError]:
+    ) -> Exchange[list[Accepted | SeqdError]]:
         rows = [part for row in batch for part in row]
-        head = (len(template.fields), *template.fields)
-        attempts = self._scripts.attempts()
+        attempts = self.driver.attempts()
         is_due = False
         while True:
-            reply = as_list(self._scripts.call("submit", *head, *rows))
-            replies = [as_list(part) for part in reply]
+            called = yield from script("submit", len(template.fields), *template.fields, *rows)
+            replies = [as_list(part) for part in as_list(called)]
             is_due |= any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies)
             refused = next((text for part in replies if (text := _passing_error(part))), "")
             # All of them again: those that are there are not made twice.
-            if not refused or not self._scripts.again(attempts, refused):
+            if not refused or not (yield Again(attempts, refused)):
                 break
         if is_due:
-            self._notify(_route(template.job))
-        return [
-            self._outcome(template.job, str(row[0]), str(row[1]), part)
-            for row, part in zip(batch, replies, strict=True)
-        ]
+            yield Notify(_route(template.job))
+        outcomes = []
+        for row, reply in zip(batch, replies, strict=True):
+            outcome = yield from _outcome(template.job, str(row[0]), str(row[1]), reply)
+            outcomes.append(outcome)
+        return outcomes
 
-    def _outcome(
-        self, job: Job, job_id: str, digest: str, reply: list[Reply]
-    ) -> Accepted | SeqdError:
-        if reply[0] == b"created":  # nearly always
-            return Accepted(job_id, created=True)
-        try:
-            if as_text(reply[0]) == "error":
-                self._scripts.raise_error(as_text(reply[1]))
-            accepted, _ = _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
-        except SeqdError as error:
-            return error
-        except ResponseError as error:
-            return JobDamaged(f"Redis holds something else of job {job_id}: {error}")
-        return accepted
-
+    @exchange
     def append(
         self,
         job: Job,
@@ -255,7 +256,7 @@ class Submissions:
         owner: str = "",
         ingest_attempt: int | None = None,
         position: str = "",
-    ) -> AppendOutcome:
+    ) -> Exchange[AppendOutcome]:
         """Add unit number `unit`; sent twice it adds one. `full` asks to come again later.
 
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
@@ -266,11 +267,12 @@ class Submissions:
         attempt = "" if ingest_attempt is None else ingest_attempt
         most = self._settings.max_pending_bytes
         arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt, position)
-        reply = as_list(self._scripts.call("append", *arguments))
+        reply = as_list((yield from script("append", *arguments)))
         if as_int(reply[1]):
-            self._notify(_route(job))
+            yield Notify(_route(job))
         return cast(AppendOutcome, as_text(reply[0]))
 
+    @exchange
     def seal(
         self,
         job: Job,
@@ -280,7 +282,7 @@ class Submissions:
         digest: str = "",
         owner: str = "",
         ingest_attempt: int | None = None,
-    ) -> bool:
+    ) -> Exchange[bool]:
         """Declare the input complete after `units` units; False when the caller may not any more.
 
         Only the upload with the token `owner` may, or with `ingest_attempt` that attempt of the
@@ -288,15 +290,18 @@ class Submissions:
         ledger has fewer units: Redis has lost some.
         """
         attempt = "" if ingest_attempt is None else ingest_attempt
-        reply = as_list(self._scripts.call("seal", job_id, units, digest, owner, attempt))
+        reply = as_list((yield from script("seal", job_id, units, digest, owner, attempt)))
         if as_int(reply[1]):
-            self._notify(_route(job))
+            yield Notify(_route(job))
         outcome = as_text(reply[0])
         if outcome == "behind":
             raise lost_units(job_id, units)
         return outcome == "sealed"
 
-    def follow(self, job_id: str, unit: int, digest: str, owner: str, silence_s: float) -> Followed:
+    @exchange
+    def follow(
+        self, job_id: str, unit: int, digest: str, owner: str, silence_s: float
+    ) -> Exchange[Followed]:
         """Compare a unit with that of the job, or own the job from here on: `taken`.
 
         `digest` is that of the request and of all input up to and with this unit, '' at the end of
@@ -304,7 +309,7 @@ class Submissions:
         shown no sign of life for `silence_s`.
         """
         silence_ms = int(silence_s * 1000)
-        reply = as_list(self._scripts.call("follow", job_id, unit, digest, owner, silence_ms))
+        reply = as_list((yield from script("follow", job_id, unit, digest, owner, silence_ms)))
         outcome = cast(FollowOutcome, as_text(reply[0]))
         if outcome == "complete":
             return Followed(outcome, digest=as_text(reply[1]))
@@ -312,14 +317,31 @@ class Submissions:
             return Followed(outcome, units=as_int(reply[1]), digest=as_text(reply[2]))
         return Followed(outcome)
 
-    def heartbeat(self, job_id: str, owner: str) -> bool:
+    @exchange
+    def heartbeat(self, job_id: str, owner: str) -> Exchange[bool]:
         """Show that the client of an upload is alive; False when it does not own the job."""
-        return as_int(self._scripts.call("heartbeat", job_id, owner)) == 1
+        return as_int((yield from script("heartbeat", job_id, owner))) == 1
 
     def _idempotency_key(self, job: Job) -> str:
         if job.idempotency_key is None:
             return ""
         return self._settings.keys.idempotency(job.tenant, job.idempotency_key)
+
+
+def _outcome(
+    job: Job, job_id: str, digest: str, reply: list[Reply]
+) -> Exchange[Accepted | SeqdError]:
+    if reply[0] == b"created":  # nearly always
+        return Accepted(job_id, created=True)
+    try:
+        if as_text(reply[0]) == "error":
+            yield Fault(ResponseError(as_text(reply[1])))
+        accepted, _ = _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
+    except SeqdError as error:
+        return error
+    except ResponseError as error:
+        return JobDamaged(f"Redis holds something else of job {job_id}: {error}")
+    return accepted
 
 
 def _passing_error(reply: list[Reply]) -> str:

@@ -11,12 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, cast
 
 from pydantic import TypeAdapter, ValidationError
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import InvalidRequest, QuotaExceeded, UnknownTenant, WrongState
-from seqd.ledger.redis import redis_errors
-from seqd.ledger.scripts import Scripts, as_int
+from seqd.ledger.exchange import Command, Driver, Exchange, command, exchange, pipeline, script
+from seqd.ledger.scripts import as_int
 from seqd.validation import did_you_mean, fault_sentence, shown
 from seqd_schemas import (
     OTHER_TENANTS,
@@ -65,11 +64,11 @@ class _Own:
 class Tenants:
     """The tenants' limits, accounts and use."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
         self._keys = keys
 
+    @exchange
     def set_limits(
         self,
         name: str,
@@ -77,7 +76,7 @@ class Tenants:
         *,
         unset: Collection[str] = (),
         evicts: bool = False,
-    ) -> TenantRecord:
+    ) -> Exchange[TenantRecord]:
         """Set those of a tenant's limits that are not None, and take those named in `unset` away.
 
         Return how it stands then. Raises InvalidRequest where there is nothing to set, and
@@ -89,7 +88,7 @@ class Tenants:
         _check_changes(changes, unset)
         kept_bytes = cast(int | None, changes.get("kept_bytes"))
         if kept_bytes is not None and not evicts:
-            self._check_kept(name, kept_bytes)
+            yield from self._check_kept(name, kept_bytes)
         weight = 1.0 if "weight" in unset else changes.pop("weight", "")
         row: list[str] = []
         for field, value in changes.items():
@@ -97,81 +96,91 @@ class Tenants:
         for field in unset:
             row += [] if field == "weight" else [field, ""]
         written = "" if weight == "" else f"{weight:g}"
-        if as_int(self._scripts.call("set_tenant", name, MAX_TENANTS, written, *row)) == 0:
+        if as_int((yield from script("set_tenant", name, MAX_TENANTS, written, *row))) == 0:
             raise QuotaExceeded(
                 f"{MAX_TENANTS:,} tenants have limits of their own, which is as many as may. Take "
                 "those of another away with `--unset all`.",
                 retry_after_s=60.0,
             )
         if kept_bytes is not None:
-            self._evict(name)
-        return self.record(name)
+            yield from _evict(name)
+        return (yield from self.record.steps(name))
 
-    def record(self, name: str) -> TenantRecord:
+    @exchange
+    def record(self, name: str) -> Exchange[TenantRecord]:
         """Return how a tenant stands; also of one of which nothing is known."""
         checked_name(name)
-        return self._records([name])[0]
+        return (yield from self._records([name]))[0]
 
-    def show(self, name: str) -> TenantRecord:
+    @exchange
+    def show(self, name: str) -> Exchange[TenantRecord]:
         """Return how a tenant stands. Raises UnknownTenant where nothing is known of it."""
-        record = self.record(name)
+        record = yield from self.record.steps(name)
         is_known = record.own != TenantLimits() or record.damaged
         if is_known or any((record.open_jobs, record.kept_bytes)):
             return record
-        if any(usage.tenant == name for usage in self.usage(tenant=name)):
+        used = yield from self.usage.steps(tenant=name)
+        if any(usage.tenant == name for usage in used):
             return record
+        known = yield from self.names.steps()
         raise UnknownTenant(
             f"No tenant {name!r} has limits, jobs or results, or has used anything that is still "
-            f"counted.{did_you_mean(name, self.names())} `seqd tenants list` lists those that "
+            f"counted.{did_you_mean(name, known)} `seqd tenants list` lists those that "
             "there are; `seqd tenants set` sets limits for one before its first job."
         )
 
-    def all(self) -> list[TenantRecord]:
+    @exchange
+    def all(self) -> Exchange[list[TenantRecord]]:
         """Return the tenants with limits of their own, with work that waits, or that keep most."""
-        return self._records(sorted(self.names()))
+        names = yield from self.names.steps()
+        return (yield from self._records(sorted(names)))
 
-    def names(self) -> frozenset[str]:
+    @exchange
+    def names(self) -> Exchange[frozenset[str]]:
         """Return the names of those that `all` returns."""
-        with redis_errors(self._redis):
-            names = set(self._scanned(self._keys.weights()))
-            names |= set(self._members(self._keys.tenants()))
-            for priority in Priority:
-                for queue in self._members(self._keys.queues(priority.value)):
-                    names |= set(self._members(self._keys.queue(queue.decode(), priority.value)))
+        names = set((yield from _scanned(self._keys.weights())))
+        names |= set((yield from _members(self._keys.tenants())))
+        for priority in Priority:
+            for queue in (yield from _members(self._keys.queues(priority.value))):
+                key = self._keys.queue(queue.decode(), priority.value)
+                names |= set((yield from _members(key)))
         decoded = {name.decode(errors="replace") for name in names}
         return frozenset(name for name in decoded if _is_name(name))
 
+    @exchange
     def usage(
         self, *, since: date | None = None, until: date | None = None, tenant: str | None = None
-    ) -> list[TenantUsage]:
+    ) -> Exchange[list[TenantUsage]]:
         """Return what tenants have used, by day and then by name; of days from `since` on.
 
         `until` is the last day; without one it is today, in UTC by the server's clock. Without a
         `since` these are all days that are kept. Days of which nothing is kept are left out.
         """
-        today = self._today()
+        today = yield from _today()
         until = min(until or today, today)
         days = [] if since is None else list(_days(since, until))
         if since is None:
-            days = [day for day in self._kept_days() if day <= until]
-        return [usage for day in days for usage in self._usage_of(day, tenant)]
+            days = [day for day in (yield from self._kept_days(today)) if day <= until]
+        used = []
+        for day in days:
+            used += yield from self._usage_of(day, tenant)
+        return used
 
-    def _records(self, names: list[str]) -> list[TenantRecord]:
+    def _records(self, names: list[str]) -> Exchange[list[TenantRecord]]:
         keys = self._keys
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(keys.limits())
-            for name in names:
-                pipe.hgetall(keys.tenant_limits(name))
-                pipe.hget(keys.weights(), name)
-                pipe.hgetall(keys.tenant(name))
-            replies = cast(list[object], pipe.execute(raise_on_error=False))
+        asked = [Command(("HGETALL", keys.limits()))]
+        for name in names:
+            asked.append(Command(("HGETALL", keys.tenant_limits(name))))
+            asked.append(Command(("HGET", keys.weights(), name)))
+            asked.append(Command(("HGETALL", keys.tenant(name))))
+        replies = yield from pipeline(asked, raises=False)
         fleet = replies[0] if isinstance(replies[0], dict) else {}
         return [
             _record(name, fleet, *replies[1 + 3 * at : 4 + 3 * at]) for at, name in enumerate(names)
         ]
 
-    def _check_kept(self, name: str, kept_bytes: int) -> None:
-        kept = self.record(name).kept_bytes
+    def _check_kept(self, name: str, kept_bytes: int) -> Exchange[None]:
+        kept = (yield from self.record.steps(name)).kept_bytes
         if kept > kept_bytes:
             raise WrongState(
                 f"Tenant {name!r} keeps {kept:,} bytes of results and ended jobs; with a limit of "
@@ -179,42 +188,15 @@ class Tenants:
                 "time. Nothing was changed. Say --evict to have that, or set a higher limit."
             )
 
-    def _evict(self, name: str) -> None:
-        for _ in range(_EVICT_CALLS):
-            if as_int(self._scripts.call("evict", 0, name)) == 0:
-                return
-
-    def _scanned(self, key: str) -> Iterator[bytes]:
-        try:
-            for field, _ in self._redis.hscan_iter(key, count=_SCAN_COUNT):
-                yield cast(bytes, field)
-        except ResponseError as error:  # somebody has written something else there
-            log.warning("%s was left out: %s", key, error)
-
-    def _members(self, key: str) -> list[bytes]:
-        try:
-            return cast(list[bytes], self._redis.zrevrange(key, 0, _LISTED - 1))
-        except ResponseError as error:
-            log.warning("%s was left out: %s", key, error)
-            return []
-
-    def _today(self) -> date:
-        with redis_errors(self._redis):
-            seconds, _ = self._redis.time()
-        return datetime.fromtimestamp(seconds, UTC).date()
-
-    def _kept_days(self) -> list[date]:
+    def _kept_days(self, today: date) -> Exchange[list[date]]:
         """Return the days on which something was used, oldest first, as far as any is kept."""
-        today = self._today()
-        with redis_errors(self._redis), self._redis.pipeline(transaction=False) as pipe:
-            days = list(_days(today - timedelta(days=MAX_USAGE_DAYS + 1), today))
-            for day in days:
-                pipe.exists(self._keys.usage(_number_of(day)))
-            replies = pipe.execute()
+        days = list(_days(today - timedelta(days=MAX_USAGE_DAYS + 1), today))
+        keys = (self._keys.usage(_number_of(day)) for day in days)
+        replies = yield from pipeline(Command(("EXISTS", key)) for key in keys)
         return [day for day, is_there in zip(days, replies, strict=True) if is_there]
 
-    def _usage_of(self, day: date, tenant: str | None) -> list[TenantUsage]:
-        rows, damaged = self._day(day)
+    def _usage_of(self, day: date, tenant: str | None) -> Exchange[list[TenantUsage]]:
+        rows, damaged = yield from self._day(day)
         for sentence in damaged:
             log.warning("%s", sentence)
         return [
@@ -230,17 +212,16 @@ class Tenants:
             if tenant is None or name == tenant
         ]
 
-    def _day(self, day: date) -> tuple[dict[str, dict[str, int]], list[str]]:
+    def _day(self, day: date) -> Exchange[tuple[dict[str, dict[str, int]], list[str]]]:
         """Return the numbers of a day by tenant, and sentences on what is no such number."""
         key = self._keys.usage(_number_of(day))
         rows: dict[str, dict[str, int]] = {}
         try:
-            with redis_errors(self._redis):
-                found = list(self._redis.hscan_iter(key, count=_SCAN_COUNT))
+            found = yield from _fields(key)
         except ResponseError as error:
             return {}, [f"The use of {day} cannot be read, {key} is not what seqd writes: {error}."]
         damaged = []
-        for field, value in found:
+        for field, value in found.items():
             name, _, what = field.decode(errors="replace").partition(" ")
             number = _whole(value)
             is_sound = (name == OTHER_TENANTS or _is_name(name)) and what in _USED
@@ -382,3 +363,42 @@ def _days(first: date, last: date) -> Iterator[date]:
     while day <= last:
         yield day
         day += timedelta(days=1)
+
+
+def _evict(name: str) -> Exchange[None]:
+    for _ in range(_EVICT_CALLS):
+        if as_int((yield from script("evict", 0, name))) == 0:
+            return
+
+
+def _fields(key: str) -> Exchange[dict[bytes, bytes]]:
+    """Return a hash that may be large, read a part at a time."""
+    fields: dict[bytes, bytes] = {}
+    cursor = 0
+    while True:
+        reply = yield from command("HSCAN", key, cursor, "COUNT", _SCAN_COUNT)
+        cursor, part = cast(tuple[int, dict[bytes, bytes]], reply)
+        fields |= part
+        if cursor == 0:
+            return fields
+
+
+def _scanned(key: str) -> Exchange[list[bytes]]:
+    try:
+        return list((yield from _fields(key)))
+    except ResponseError as error:  # somebody has written something else there
+        log.warning("%s was left out: %s", key, error)
+        return []
+
+
+def _members(key: str) -> Exchange[list[bytes]]:
+    try:
+        return cast(list[bytes], (yield from command("ZREVRANGE", key, 0, _LISTED - 1)))
+    except ResponseError as error:
+        log.warning("%s was left out: %s", key, error)
+        return []
+
+
+def _today() -> Exchange[date]:
+    seconds, _ = cast(tuple[int, int], (yield from command("TIME")))
+    return datetime.fromtimestamp(seconds, UTC).date()

@@ -96,11 +96,15 @@ class Wakeup:
             is_said = isinstance(error, RedisRefused) and self._outage.bears_denial
             if is_said:
                 self._outage.begin(Trouble.DENIED, error)
-            level = logging.DEBUG if is_said else logging.WARNING
-            log.log(level, "could not notify route=%s: %s", route, error)
+            log_lost_wakeup(route, error, logging.DEBUG if is_said else logging.WARNING)
         except Exception:
             # The job is in the ledger: a fault in here must not look like the job's.
             log.exception("could not notify route=%s", route)
+
+
+def log_lost_wakeup(route: str, error: Exception, level: int = logging.WARNING) -> None:
+    """Say in the log that a route was not notified: the reconciler does so within seconds."""
+    log.log(level, "could not notify route=%s: %s", route, error)
 
 
 def wakeup_message(route: str) -> str:

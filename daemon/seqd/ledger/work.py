@@ -14,19 +14,25 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, Self, cast
 
-from redis import Redis
 from redis.exceptions import ResponseError
 
 from seqd.errors import LeaseLost, RedisUnreachable
 from seqd.ledger.blobs import errored_items, pack, pack_line, pack_results
 from seqd.ledger.control import quarantine, quarantine_after, quarantine_if_damaged
+from seqd.ledger.exchange import (
+    Argument,
+    Driver,
+    Exchange,
+    Reply,
+    command,
+    exchange,
+    script,
+)
 from seqd.ledger.fleet import record_ttl_ms
 from seqd.ledger.jobs import JOB
-from seqd.ledger.redis import redis_errors, trouble_of
+from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import (
-    Argument,
     Notify,
-    Reply,
     Scripts,
     as_argument,
     as_bytes,
@@ -518,42 +524,36 @@ class CheckpointRecord:
 class CheckpointRecords:
     """Commits and reads the records of a training's checkpoints."""
 
-    def __init__(self, redis: Redis, scripts: Scripts, keys: Keys) -> None:
-        self._redis = redis
-        self._scripts = scripts
+    def __init__(self, driver: Driver, keys: Keys) -> None:
+        self.driver = driver
         self._keys = keys
 
-    def commit(self, unit: Unit, record: CheckpointRecord) -> list[str]:
+    @exchange
+    def commit(self, unit: Unit, record: CheckpointRecord) -> Exchange[list[str]]:
         """Commit a checkpoint; return the names of those that are committed, newest first.
 
         None of them when the unit is not ours any more: then nothing was changed.
         """
-        reply = self._scripts.call(
-            "checkpoint",
-            unit.job_id,
-            unit.name,
-            unit.attempt,
-            record.name,
-            record.sha256,
-            KEPT_CHECKPOINTS,
-        )
+        held = (unit.job_id, unit.name, unit.attempt)
+        saved = (record.name, record.sha256, KEPT_CHECKPOINTS)
+        reply = yield from script("checkpoint", *held, *saved)
         return [as_text(name) for name in as_list(reply)]
 
-    def of(self, run_id: str) -> list[CheckpointRecord]:
+    @exchange
+    def of(self, run_id: str) -> Exchange[list[CheckpointRecord]]:
         """Return a training's committed checkpoints, newest first; of a job that is gone, none.
 
         `run_id` is the job's, or `JOB.UNIT` for a training of a sweep.
         """
         key, field = self._key_and_field(run_id)
-        with redis_errors(self._redis):
-            text = cast(bytes | None, self._redis.hget(key, field)) or b""
+        text = cast(bytes | None, (yield from command("HGET", key, field))) or b""
         return [CheckpointRecord(*entry.split(":", 1)) for entry in text.decode().split()]
 
-    def forget(self, run_id: str) -> None:
+    @exchange
+    def forget(self, run_id: str) -> Exchange[None]:
         """Delete the records of a training's checkpoints: it is done."""
         key, field = self._key_and_field(run_id)
-        with redis_errors(self._redis):
-            self._redis.hdel(key, field)
+        yield from command("HDEL", key, field)
 
     def _key_and_field(self, run_id: str) -> tuple[str, str]:
         job_id, number = job_of_run(run_id)

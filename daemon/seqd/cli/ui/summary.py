@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from seqd.cli.ui.numbers import count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
-from seqd.client.handle import expiry_of
+from seqd.client.job_steps import expiry_of
 from seqd_schemas import (
     Classification,
     ItemErrorCode,

@@ -100,7 +100,7 @@ def state_of_run(run_id: str, jobs: Jobs) -> JobState | None:
 def events_so_far(job_id: str, jobs: Jobs) -> Iterator[Event]:
     """Yield the events of a job up to now, in order."""
     after = "0-0"
-    while events := jobs.events(job_id, after, block=False):
+    while events := jobs.events(job_id, after, longest_wait_s=0):
         yield from events
         after = events[-1].id or after
 

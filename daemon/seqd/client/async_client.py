@@ -1,0 +1,328 @@
+"""`AsyncClient`: what `Client` is, for asyncio."""
+
+from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+
+from seqd.client.announcements import Announcements
+from seqd.client.async_handle import AsyncJobHandle
+from seqd.client.client import find_server
+from seqd.client.job_steps import JobSteps
+from seqd.client.requests import (
+    JobOptions,
+    SweepOptions,
+    checked_id,
+    job_of,
+    refuse_options_of_one,
+    resumption_of,
+    sweep_of,
+    upload_job,
+)
+from seqd.client.sending import Sender, Sent
+from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, records_of
+from seqd.client.waiting import with_waiting
+from seqd.errors import IdempotencyConflict
+from seqd.inputs.items import items_of
+from seqd.ledger import LedgerParts
+from seqd.ledger.async_redis import connect_async
+from seqd.ledger.async_transport import AsyncDriver, AsyncStream, AsyncTransport
+from seqd.ledger.exchange import Exchange
+from seqd.ledger.outage import outage_to_wait_for
+from seqd.ledger.redis import outage_of
+from seqd.ledger.submissions import new_job_id
+from seqd.local.redis_access import RedisAccess
+from seqd_schemas import FileSource, Item, Job, NamedSource, ParameterValue, RefusedItem
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from seqd.client.async_completion import AsyncEndedJob
+    from seqd.ledger.inbox import InboxState
+    from seqd.ledger.retention import Evictions
+    from seqd.scaling import RouteWork
+    from seqd.settings import Settings
+    from seqd_schemas import (
+        CatalogEntry,
+        JobRecord,
+        TenantLimits,
+        TenantRecord,
+        TenantUsage,
+        WorkerStatus,
+    )
+
+Value = Record | Item | RefusedItem
+AsyncItems = Iterable[Value] | AsyncIterable[Value] | FileSource
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """A connection to a daemon for the tasks of one event loop, of asyncio or uvloop.
+
+    It has the methods of `Client`, which see. Those that ask Redis are coroutines, those that read
+    on give asynchronous iterators, and inputs may be asynchronous iterables. Use it as an
+    asynchronous context manager. All tasks that wait share one connection. A task that is cancelled
+    in the middle of a call leaves no reply behind for the next one; what it asked for may have been
+    done.
+    """
+
+    def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
+        """Find the server, as `Client` does; connects on first use."""
+        self._settings, redis_url = find_server(redis_url, settings)
+        self._redis = connect_async(
+            redis_url,
+            timeout_s=self._settings.redis_timeout_s,
+            outage=outage_to_wait_for(self._settings),
+            access=RedisAccess.of(self._settings),
+        )
+        keys, stream = self._settings.keys, new_job_id()
+        self._ledger = LedgerParts(AsyncDriver(self._redis), self._settings)
+        self._transport = AsyncTransport(
+            self._redis, keys, self._settings.prefix, wake_key=keys.completions(f"{stream}-wake")
+        )
+        self._completions = stream
+        self._sender = Sender(self._ledger, stream, Announcements(self._ledger, stream))
+        self._handles: list[AsyncJobHandle] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            # The caller is on its way out; the rest of its input may never come.
+            outage_of(self._redis).gives_up = lambda: True
+            for handle in self._handles:
+                await handle.give_up(error)
+            self._transport.cancel()
+            with suppress(IdempotencyConflict):  # the caller's own error says why it leaves
+                await self.aclose()
+            return
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Wait until every upload is complete or its job has ended, then disconnect.
+
+        See `Client.close`.
+        """
+        conflict: IdempotencyConflict | None = None
+        try:
+            for handle in self._handles:
+                try:
+                    await handle.close()
+                except IdempotencyConflict as error:
+                    conflict = conflict or error
+        finally:
+            await self._transport.close()
+        if conflict is not None:
+            raise conflict
+
+    async def classify(
+        self,
+        items: AsyncItems,
+        *,
+        model: str = "imdb_lstm",
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Classify each text; returns the job at once, before it has run. See `Client.classify`."""
+        if isinstance(items, FileSource):
+            return await self._send(job_of("classify", model, options, source=items), options)
+        job = upload_job("classify", model, options, items, expected_items)
+        return await self._send(job, options, _source_of(items, id_field, text_field, job.kind))
+
+    async def classify_each(
+        self,
+        items: Iterable[Value],
+        *,
+        model: str = "imdb_lstm",
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        job_ids: Iterable[str] | None = None,
+        **options: Unpack[JobOptions],
+    ) -> list[AsyncJobHandle]:
+        """Hand each text in as a job of its own, many in one round trip.
+
+        See `Client.classify_each`.
+        """
+        refuse_options_of_one(options)
+        job = upload_job("classify", model, options, (), 1)
+        entries = items_of(listed(items), id_field=id_field, text_field=text_field)
+        sent = await self._run(self._sender.send_each(job, entries, job_ids, options))
+        return [self._handle(one) for one in sent]
+
+    def as_completed(
+        self, jobs: Iterable[AsyncJobHandle], timeout_s: float | None = None
+    ) -> "AsyncStream[AsyncEndedJob]":
+        """Yield each of many jobs as soon as it has ended. See `Client.as_completed`."""
+        from seqd.client.async_completion import ended_handles
+
+        return self._transport.read(ended_handles(self._ledger, self._completions, jobs, timeout_s))
+
+    async def generate(
+        self,
+        prompts: AsyncItems,
+        *,
+        model: str = "char_lstm",
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Continue each prompt. See `Client.generate`."""
+        if isinstance(prompts, FileSource):
+            job = job_of("generate", model, options, source=prompts, stream=stream)
+            return await self._send(job, options)
+        job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
+        return await self._send(job, options, _source_of(prompts, id_field, text_field, job.kind))
+
+    async def train(
+        self,
+        data: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource,
+        *,
+        model: str,
+        preset: str | None = None,
+        held_out: FileSource | NamedSource | None = None,
+        labels: Sequence[str] = (),
+        text_field: str = "text",
+        label_field: str = "label",
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle:
+        """Train a new version of a model. See `Client.train`.
+
+        An asynchronous iterable is read to its end first.
+        """
+        ours = {"preset": preset, "held_out": held_out, "labels": tuple(labels)}
+        if isinstance(data, FileSource | NamedSource):
+            return await self._send(job_of("train", model, options, source=data, **ours), options)
+        if isinstance(data, AsyncIterable):
+            data = [record async for record in data]
+        job = upload_job("train", model, options, None, None, **ours)
+        return await self._send(job, options, records_of(data, text_field, label_field))
+
+    async def sweep(
+        self,
+        data: FileSource | NamedSource,
+        *,
+        model: str,
+        grid: Mapping[str, Sequence[ParameterValue]],
+        **options: Unpack[SweepOptions],
+    ) -> AsyncJobHandle:
+        """Train a model once for each combination of values. See `Client.sweep`."""
+        return await self._send(sweep_of(data, model, grid, options), options)
+
+    async def retry(self, job_id: str) -> AsyncJobHandle:
+        """Hand an ended job's failed items in again. See `Client.retry`."""
+        record = await self.job(job_id).record()
+        return await self._begun(self._sender.retry(record))
+
+    async def resume(self, job_id: str) -> AsyncJobHandle:
+        """Let a paused job go on, or continue an ended training. See `Client.resume`."""
+        handle = self.job(job_id)
+        record = await handle.record()
+        if not record.state.is_terminal:
+            await handle.resume()
+            return handle
+        return await self._send(resumption_of(record), {})
+
+    def job(self, job_id: str) -> AsyncJobHandle:
+        """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
+        return AsyncJobHandle(self._transport, JobSteps(self._ledger, checked_id(job_id)))
+
+    async def jobs(self, limit: int = 20) -> "list[JobRecord]":
+        """Return the newest jobs that are kept, newest first."""
+        records = await self._run(self._ledger.jobs.newest.steps(limit))
+        return await self._run(with_waiting(self._ledger, records))
+
+    async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
+        """Return the newest jobs that have not ended, newest first."""
+        records = await self._run(self._ledger.jobs.newest_open.steps(limit))
+        return await self._run(with_waiting(self._ledger, records))
+
+    async def quarantined(self) -> int:
+        """Return the number of damaged jobs that were put aside so far."""
+        return await self._run(self._ledger.jobs.quarantined.steps())
+
+    async def evictions(self) -> "Evictions":
+        """Return how many ended jobs were removed before their time so far, by reason."""
+        return await self._run(self._ledger.retention.evictions.steps())
+
+    async def inbox(self) -> "InboxState":
+        """Return how many entries wait in the inbox, and how old the oldest is."""
+        return await self._run(self._ledger.inbox.state.steps())
+
+    async def work_left(self) -> "list[RouteWork]":
+        """Return the work that is left by task and model. See `Client.work_left`."""
+        return await self._run(self._ledger.backlog.routes.steps(await self.workers()))
+
+    async def tenants(self) -> "list[TenantRecord]":
+        """Return the tenants with limits of their own, with work that waits, or that keep most."""
+        return await self._run(self._ledger.tenants.all.steps())
+
+    async def tenant(self, name: str) -> "TenantRecord":
+        """Return a tenant's limits and what it has in Redis; raises UnknownTenant."""
+        return await self._run(self._ledger.tenants.show.steps(name))
+
+    async def set_tenant(
+        self,
+        name: str,
+        limits: "TenantLimits | None" = None,
+        *,
+        unset: Collection[str] = (),
+        evicts: bool = False,
+    ) -> "TenantRecord":
+        """Set a tenant's limits, and take some away. See `Client.set_tenant`."""
+        change = self._ledger.tenants.set_limits
+        return await self._run(change.steps(name, limits, unset=unset, evicts=evicts))
+
+    async def tenant_usage(
+        self,
+        *,
+        since: "date | None" = None,
+        until: "date | None" = None,
+        tenant: str | None = None,
+    ) -> "list[TenantUsage]":
+        """Return what tenants have used, by day and name. See `Client.tenant_usage`."""
+        usage = self._ledger.tenants.usage
+        return await self._run(usage.steps(since=since, until=until, tenant=tenant))
+
+    async def workers(self) -> "list[WorkerStatus]":
+        """Return the workers that are up, sorted by name."""
+        return await self._run(self._ledger.fleet.workers.steps())
+
+    async def catalog(self) -> "dict[str, CatalogEntry]":
+        """Return the models that the fleet can run, by name."""
+        return await self._run(self._ledger.fleet.catalog.steps())
+
+    async def _send(
+        self, job: Job, options: JobOptions, source: Source | None = None
+    ) -> AsyncJobHandle:
+        return await self._begun(self._sender.send(job, options, source))
+
+    async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle:
+        sent = await self._run(sending)
+        handle = self._handle(sent)
+        if sent.steps.upload is not None:
+            self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
+        return handle
+
+    def _handle(self, sent: Sent) -> AsyncJobHandle:
+        return AsyncJobHandle(self._transport, sent.steps, durable=sent.durable)
+
+    async def _run(self, exchange: Exchange[T]) -> T:
+        return await self._transport.run(exchange)
+
+
+def _source_of(
+    values: Iterable[Value] | AsyncIterable[Value], id_field: str, text_field: str, kind: str
+) -> Source:
+    if isinstance(values, AsyncIterable):
+        return AsyncEntries(values, id_field, text_field, kind)
+    return entries_of(values, id_field, text_field, kind)

@@ -1,0 +1,48 @@
+"""Jobs that have ended, as `AsyncClient.as_completed` gives them."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from seqd.client.async_handle import AsyncJobHandle
+from seqd.client.completion import ended_jobs
+from seqd.client.job_steps import Result
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import unpack_results
+from seqd.ledger.exchange import Reading, mapped
+from seqd_schemas import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncEndedJob:
+    """A job that has ended, and how; see `EndedJob`."""
+
+    handle: AsyncJobHandle
+    state: JobState
+    _blob: bytes | None = None
+
+    @property
+    def job_id(self) -> str:
+        """The job's identifier."""
+        return self.handle.job_id
+
+    async def results(self) -> AsyncIterator[Result]:
+        """Read the results in input order, as `JobHandle.results` does and raises."""
+        if self._blob is None:
+            async for result in self.handle.results():
+                yield result
+        else:
+            for result in unpack_results(self._blob):
+                yield result
+
+
+def ended_handles(
+    ledger: LedgerParts,
+    completion_stream: str,
+    handles: Iterable[AsyncJobHandle],
+    timeout_s: float | None,
+) -> Reading[AsyncEndedJob]:
+    """Give the jobs of handles in the order in which they end."""
+    by_id = {handle.job_id: handle for handle in handles}
+    steps = {job_id: handle.steps for job_id, handle in by_id.items()}
+    ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
+    return mapped(ended, lambda row: (AsyncEndedJob(by_id[row.job_id], row.state, row.blob),))

@@ -1,0 +1,155 @@
+"""`AsyncJobHandle`: what `JobHandle` is, for asyncio."""
+
+from typing import TYPE_CHECKING
+
+from seqd.client.job_steps import JobSteps, Result
+from seqd.ledger.async_transport import AsyncStream, AsyncTransport
+from seqd.ledger.blobs import ResultLine
+from seqd_schemas import JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seqd.client.streaming import StreamedText
+    from seqd_schemas import Event, Rejected
+
+
+class AsyncJobHandle:
+    """A job in the ledger, as a `JobHandle` is, and with the same methods.
+
+    Those that wait are coroutines, those that read give asynchronous iterators. Any number of tasks
+    may wait for jobs: all of them share one connection. Cancelling one leaves the job alone.
+    """
+
+    def __init__(
+        self, transport: AsyncTransport, steps: JobSteps, *, durable: bool = False
+    ) -> None:
+        #: The job's identifier; `AsyncClient.job` makes a new handle from it, anywhere.
+        self.job_id = steps.job_id
+        #: True when the server has said that the job is on its disk; see `JobOptions.durable`.
+        self.durable = durable
+        #: What the handle does, as exchanges.
+        self.steps = steps
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"AsyncJobHandle({self.job_id!r})"
+
+    @property
+    def is_uploading(self) -> bool:
+        """True while this handle's input is on its way, or a conflict of it is to be told."""
+        return self.steps.is_uploading
+
+    async def record(self) -> JobRecord:
+        """Read the job as it is now. See `JobHandle.record`."""
+        return await self._transport.run(self.steps.record())
+
+    def events(self, after: str = "0-0", *, timeout_s: float | None = None) -> "AsyncStream[Event]":
+        """Follow the job: events behind stream id `after`, live, up to the terminal one.
+
+        See `JobHandle.events`.
+        """
+        return self._transport.read(self.steps.events(after, timeout_s))
+
+    async def wait(self, timeout_s: float | None = None) -> JobRecord:
+        """Wait for the end of the job, without polling; returns its record.
+
+        See `JobHandle.wait`.
+        """
+        return await self._transport.run(self.steps.wait(timeout_s))
+
+    def results(self) -> AsyncStream[Result]:
+        """Read the results in input order, each as soon as it and all before it are there.
+
+        See `JobHandle.results`.
+        """
+        return self._transport.read(self.steps.results())
+
+    def stream(self) -> "AsyncStream[StreamedText]":
+        """Yield the texts of a generation while they are written, those of all items at once.
+
+        See `JobHandle.stream`.
+        """
+        return self._transport.read(self.steps.stream())
+
+    def result_lines(self) -> AsyncStream[ResultLine]:
+        """Read what `results` gives, each with its JSON: what a file of results holds.
+
+        See `JobHandle.result_lines`.
+        """
+        return self._transport.read(self.steps.result_lines())
+
+    async def results_by_now(self) -> dict[str, Result]:
+        """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
+
+        See `JobHandle.results_by_now`.
+        """
+        return await self._transport.run(self.steps.results_by_now())
+
+    def merged_results(self) -> AsyncStream[Result]:
+        """Read the results with those of later retries in the place of the errors they answer.
+
+        See `JobHandle.merged_results`.
+        """
+        return self._transport.read(self.steps.merged_results())
+
+    async def continuation(self) -> "AsyncJobHandle | None":
+        """Return the job that continues this one; None without one, or when it has been removed.
+
+        See `JobHandle.continuation`.
+        """
+        found = await self._transport.run(self.steps.continuation())
+        return None if found is None else AsyncJobHandle(self._transport, found)
+
+    async def origin(self) -> "AsyncJobHandle":
+        """Return the first job of those that this one continues; of no others, this one.
+
+        See `JobHandle.origin`.
+        """
+        found = await self._transport.run(self.steps.origin())
+        return self if found is self.steps else AsyncJobHandle(self._transport, found)
+
+    async def has_checkpoint(self) -> bool:
+        """True when a training, or one of those that it continues, has saved a checkpoint.
+
+        See `JobHandle.has_checkpoint`.
+        """
+        return await self._transport.run(self.steps.has_checkpoint())
+
+    async def pause(self) -> JobState:
+        """Let no further unit be begun, with or without a worker up; returns the state afterwards.
+
+        See `JobHandle.pause`.
+        """
+        return await self._transport.run(self.steps.pause())
+
+    async def resume(self) -> JobState:
+        """Let the paused job go on; returns its state afterwards. See `JobHandle.resume`."""
+        return await self._transport.run(self.steps.resume())
+
+    async def remove(self) -> None:
+        """Forget the ended job with its results and events. See `JobHandle.remove`."""
+        await self._transport.run(self.steps.remove())
+
+    async def cancel(self) -> JobState:
+        """Cancel the job, with or without a worker up; returns its state afterwards.
+
+        See `JobHandle.cancel`.
+        """
+        return await self._transport.run(self.steps.cancel())
+
+    async def give_up(self, error: BaseException) -> None:
+        """Fail the job if its input is not complete yet; `error` is why it never will be.
+
+        See `JobHandle.give_up`.
+        """
+        await self._transport.run(self.steps.give_up(error))
+
+    async def close(self) -> None:
+        """Wait until the input is complete or the job has ended. See `JobHandle.close`."""
+        await self._transport.run(self.steps.close())
+
+    async def rejection(self) -> "Rejected | None":
+        """Return the inbox's refusal of a job that another program handed in, if there is one.
+
+        See `JobHandle.rejection`.
+        """
+        return await self._transport.run(self.steps.rejection())

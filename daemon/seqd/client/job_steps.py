@@ -1,0 +1,405 @@
+"""`JobSteps`: following a job, waiting for it, reading its results, controlling it, as exchanges.
+
+Both faces of a job, `JobHandle` and `AsyncJobHandle`, run these. They keep no state of their own
+beyond the upload: any number of handles, in any process, can stand for one job.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from seqd.client.requests import has_its_input
+from seqd.client.results import merged_results, result_lines, results_by_now
+from seqd.client.waiting import WaitingNotice, with_waiting
+from seqd.errors import (
+    InvalidRequest,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    JobOutOfReach,
+    RedisUnreachable,
+    UnknownJob,
+)
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import ResultLine
+from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
+from seqd.ledger.jobs import LOOK_S, EventsGone
+from seqd.ledger.outage import waiting_at_most
+from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seqd.client.announcements import Announcements
+    from seqd.client.streaming import StreamedText
+    from seqd.client.upload import Upload
+    from seqd_schemas import Event, Missed, Rejected
+
+Result = ItemSuccess | ItemFailure
+
+
+class JobSteps:
+    """A job in the ledger; what each method does stands at that of `JobHandle`."""
+
+    def __init__(
+        self,
+        ledger: LedgerParts,
+        job_id: str,
+        upload: "Upload | None" = None,
+        announcements: "Announcements | None" = None,
+    ) -> None:
+        """`announcements` hear of the job's end, where its client sent it."""
+        self.job_id = job_id
+        self.ledger = ledger
+        self.upload = upload
+        self._announcements = announcements
+
+    @cached_property
+    def notice(self) -> WaitingNotice:
+        """What tells, once for all that wait here, why the job waits."""
+        return WaitingNotice(self.ledger)
+
+    def record(self) -> Exchange[JobRecord]:
+        """Read the job as it is now."""
+        with self._in_reach():
+            try:
+                record = yield from self.ledger.jobs.get.steps(self.job_id)
+                return (yield from with_waiting(self.ledger, [record]))[0]
+            except UnknownJob:
+                rejected = yield from self.rejection()
+                if rejected is None:
+                    raise
+        raise JobFailed(self.job_id, rejected.failure)
+
+    def events(self, after: str = "0-0", timeout_s: float | None = None) -> "Reading[Event]":
+        """Give the events behind stream id `after`, up to the terminal one."""
+        with self._in_reach():
+            yield from self._events(after, inf if timeout_s is None else monotonic() + timeout_s)
+
+    def _events(self, after: str, deadline: float) -> "Reading[Event]":
+        from seqd_schemas import TERMINAL_EVENTS
+
+        jobs = self.ledger.jobs
+        # There may be no event to wait for any more: look before waiting.
+        wait_s, is_told = 0.0, False
+        while True:
+            events, gone = yield from jobs.follow.steps(self.job_id, after, longest_wait_s=wait_s)
+            # Of steps and progress once: whoever is so far behind misses some again and again.
+            if gone.has_lasting(after) or (gone.has_passing(after) and not is_told):
+                is_told = True
+                yield Give((_missed(self.job_id, after, gone),))
+            for event in events:
+                after = event.id
+                yield Give((event,))
+                if event.event in TERMINAL_EVENTS:
+                    return
+            if not events:
+                yield from self.raise_upload_error()
+                if not wait_s and after == "0-0" and not (yield from self._exists()):
+                    wait_s = LOOK_S  # it may be on its way through the inbox
+                    continue
+                record = yield from self.record()
+                yield from self.notice.look(record)
+                if record.state.is_terminal:
+                    # The terminal event came between the two reads, or is behind `after`.
+                    yield Give((yield from jobs.events.steps(self.job_id, after, longest_wait_s=0)))
+                    return
+                if monotonic() >= deadline:
+                    raise TimeoutError(f"Job {self.job_id} is {record.state}, and has no news.")
+            wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
+
+    def _exists(self) -> Exchange[bool]:
+        return (yield from self.ledger.jobs.exists.steps(self.job_id))
+
+    def wait(self, timeout_s: float | None = None) -> Exchange[JobRecord]:
+        """Wait for the end of the job, without polling; return its record."""
+        limit_s = inf if timeout_s is None else timeout_s
+        deadline = monotonic() + limit_s
+        try:
+            with waiting_at_most(limit_s):
+                return (yield from self._wait(limit_s, deadline))
+        except RedisUnreachable as error:
+            if monotonic() < deadline:
+                raise self.out_of_reach(error) from error
+            raise TimeoutError(
+                f"Job {self.job_id} could not be looked at after {timeout_s:g} s: {error}"
+            ) from error
+
+    def _wait(self, timeout_s: float, deadline: float) -> Exchange[JobRecord]:
+        after = "" if self._announcements else (yield from self._last_event_id())
+        while not (record := (yield from self.record())).state.is_terminal:
+            yield from self.raise_upload_error()
+            yield from self.notice.look(record)
+            left_s = deadline - monotonic()
+            if left_s <= 0:
+                why = "" if record.waiting is None else f" It waits: {record.waiting.message}"
+                raise TimeoutError(
+                    f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
+                    f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
+                    f"{why}"
+                )
+            after = yield from self._hear(after, min(left_s, LOOK_S))
+        yield from self._settle(deadline - monotonic(), timeout_s)
+        return _ended_well(record)
+
+    def _last_event_id(self) -> Exchange[str]:
+        return (yield from self.ledger.jobs.last_event_id.steps(self.job_id))
+
+    def _hear(self, after: str, wait_s: float) -> Exchange[str]:
+        """Wait for news of the job behind an event; return the last event that was heard."""
+        if self._announcements is not None:
+            yield from self._announcements.wait(self.job_id, wait_s)
+            return after
+        for event in (
+            yield from self.ledger.jobs.events.steps(self.job_id, after, longest_wait_s=wait_s)
+        ):
+            after = event.id
+        return after
+
+    def results(self) -> Reading[Result]:
+        """Give the results in input order, each as soon as it and all before it are there."""
+        return mapped(self.result_lines(), lambda line: (line.result,))
+
+    def result_lines(self) -> Reading[ResultLine]:
+        """Give what `results` does, each with its JSON."""
+        if (yield from self.record()).kind == "train":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
+            )
+        with self._in_reach():
+            yield from self._lines()
+            yield from self._settle()
+        yield from self._raise_if_failed()
+
+    def stream(self) -> "Reading[StreamedText]":
+        """Give the texts of a generation while they are written, those of all items at once."""
+        kind = (yield from self.record()).kind
+        if kind != "generate":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a job of kind {kind}: it writes no texts. `generate` does."
+            )
+        from seqd.client.streaming import StreamReader
+
+        with self._in_reach():
+            yield from self._settle()
+            yield from StreamReader(
+                self.ledger, self.job_id, self.raise_upload_error, self.notice
+            ).texts()
+        yield from self._raise_if_failed()
+
+    def results_by_now(self) -> Exchange[dict[str, Result]]:
+        """Return a sweep's results that are there, by `custom_id`, in order; wait for none."""
+        record = yield from self.record()
+        if record.kind != "sweep":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
+            )
+        with self._in_reach():
+            return (yield from results_by_now(self.ledger, record))
+
+    def merged_results(self) -> Reading[Result]:
+        """Give the results with those of later retries in the place of the errors."""
+        first = self._all_results()
+        retry = yield from self.continuation()
+        if retry is None:
+            yield from first
+        else:
+            yield from merged_results(first, retry.merged_results())
+
+    def _all_results(self) -> Reading[Result]:
+        """Give the results, also those of a job that failed as a whole."""
+        with self._in_reach():
+            yield from mapped(self._lines(), lambda line: (line.result,))
+
+    def continuation(self) -> "Exchange[JobSteps | None]":
+        """Return the job that continues this one; None without one, or when it was removed."""
+        other = (yield from self.record()).continued_by
+        if other is None:
+            return None
+        if not (yield from self.ledger.jobs.exists.steps(other)):
+            raise _half_of_a_whole(gone=other, kept=self.job_id, verb="continues")
+        return JobSteps(self.ledger, other)
+
+    def origin(self) -> "Exchange[JobSteps]":
+        """Return the first job of those that this one continues; of no others, this one."""
+        found = self
+        while (earlier := (yield from found._continued())) is not None:
+            found = earlier
+        return found
+
+    def has_checkpoint(self) -> Exchange[bool]:
+        """Return True when a training, or one that it continues, has saved a checkpoint."""
+        found: JobSteps | None = self
+        with suppress(UnknownJob):  # of a job that is not kept, nothing is
+            while found is not None:
+                if (yield from self.ledger.checkpoints.of.steps(found.job_id)):
+                    return True
+                found = yield from found._continued()
+        return False
+
+    def pause(self) -> Exchange[JobState]:
+        """Let no further unit be begun; return the state afterwards."""
+        return (yield from self.ledger.control.pause.steps(self.job_id))
+
+    def resume(self) -> Exchange[JobState]:
+        """Let the paused job go on; return its state afterwards."""
+        return (yield from self.ledger.control.resume.steps(self.job_id))
+
+    def remove(self) -> Exchange[None]:
+        """Forget the ended job with its results and events."""
+        yield from self.ledger.control.remove.steps(self.job_id)
+
+    def cancel(self) -> Exchange[JobState]:
+        """Cancel the job; return its state afterwards."""
+        if self.upload is not None:
+            yield from self.upload.give_up()
+        return (yield from self.ledger.control.cancel.steps(self.job_id))
+
+    def give_up(self, error: BaseException) -> Exchange[None]:
+        """Fail the job if its input is not complete yet; `error` is why it never will be."""
+        if self.upload is not None:
+            yield from self.upload.give_up(error)
+
+    def close(self) -> Exchange[None]:
+        """Wait until the input is complete or the job has ended."""
+        if self.upload is not None:
+            yield from self.upload.join()
+            yield from self.upload.raise_untold_conflict()
+
+    @property
+    def is_uploading(self) -> bool:
+        """True while this handle's input is on its way, or a conflict of it is to be told."""
+        upload = self.upload
+        return upload is not None and (upload.is_running or upload.has_untold_conflict)
+
+    def rejection(self) -> "Exchange[Rejected | None]":
+        """Return the inbox's refusal of a job that another program handed in, if there is one."""
+        from seqd_schemas import Rejected
+
+        events = yield from self.ledger.jobs.events.steps(self.job_id, longest_wait_s=0)
+        return next((event for event in events if isinstance(event, Rejected)), None)
+
+    def out_of_reach(self, error: RedisUnreachable) -> JobOutOfReach:
+        """Return the error for a Redis that was away for too long, with how to go on."""
+        if isinstance(error, JobOutOfReach):
+            return error
+        job_id = self.job_id
+        goes_on = (
+            "did not have all of its input by then, and fails without it: send the same input again"
+            if self.is_uploading
+            else "goes on by itself"
+        )
+        return JobOutOfReach(
+            job_id,
+            f"{error} Job {job_id} {goes_on}. Watch it: seqd jobs watch {job_id}. Its results: "
+            f"seqd jobs results {job_id}",
+        )
+
+    def raise_upload_error(self) -> Exchange[None]:
+        """Raise what the input's own iterable, or sending it, has raised."""
+        if self.upload is not None:
+            yield from self.upload.raise_error()
+
+    @contextmanager
+    def _in_reach(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisUnreachable as error:
+            raise self.out_of_reach(error) from error
+
+    def _continued(self) -> "Exchange[JobSteps | None]":
+        """Return the job that this one continues, if there is one that nobody has removed."""
+        earlier_id = yield from self.ledger.jobs.continued.steps(self.job_id)
+        if earlier_id is None:
+            return None
+        earlier = JobSteps(self.ledger, earlier_id)
+        # Else another job has its identifier by now; this also ends a circle of such jobs.
+        is_kept = yield from self.ledger.jobs.exists.steps(earlier_id)
+        if not is_kept or (yield from earlier.record()).continued_by != self.job_id:
+            raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
+        return earlier
+
+    def _lines(self) -> Reading[ResultLine]:
+        """Give results; of a job of another sender only those of items known to be the same."""
+        lines = result_lines(self.ledger, self.job_id, self.raise_upload_error, self.notice)
+        if self.upload is None:
+            yield from lines
+            return
+        taken, number = Taken(lines), 0
+        while (line := (yield from taken.take())) is not None:
+            number += 1
+            if not self.upload.is_clear(number):
+                yield from self.upload.wait_until_compared(number)
+            yield Give((line,))
+
+    def _settle(
+        self, left_s: float | None = None, timeout_s: float | None = None
+    ) -> Exchange[None]:
+        """Wait until the input is known to be that of the job, where another sender owns it."""
+        if self.upload is None:
+            return
+        wait_s = None if left_s is None or left_s == inf else max(0.0, left_s)
+        if not (yield from self.upload.wait_until_compared(None, wait_s)):
+            raise TimeoutError(
+                f"Job {self.job_id} has ended, and after {timeout_s or 0:g} s it is not known yet "
+                "whether it had the input that was handed in here: that goes on."
+            )
+
+    def _raise_if_failed(self) -> Exchange[None]:
+        yield from self.raise_upload_error()
+        record = yield from self.record()
+        if record.state is JobState.FAILED:
+            _ended_well(record)
+
+
+def _missed(job_id: str, after: str, gone: EventsGone) -> "Missed":
+    from seqd_schemas import Missed
+
+    lasting = gone.has_lasting(after)
+    # The milliseconds of a stream id are the time of its event.
+    at_ms = int((gone.before if lasting else gone.passing).partition("-")[0])
+    return Missed(id=after, job_id=job_id, at_ms=at_ms, lasting=lasting)
+
+
+def _half_of_a_whole(*, gone: str, kept: str, verb: str) -> UnknownJob:
+    return UnknownJob(
+        f"Job {gone}, which {verb} {kept}, is not kept any more, so the results of both cannot be "
+        f"read as one. Those that are left: seqd jobs results {kept}"
+    )
+
+
+def expiry_of(record: JobRecord) -> str:
+    """Say of an expired job when that was, how far it had come, and how to continue it."""
+    job_id, counts = record.job_id, record.counts
+    expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
+    if record.kind == "train":
+        said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
+    else:
+        said = f"{expired} with {counts.done:,} of {counts.total:,} {things_of(record)} done."
+        rest = f"seqd jobs retry {job_id}"
+    if not has_its_input(record):
+        return f"{said} Its input was not complete by then: hand it in again with more time."
+    return f"{said} The rest: {rest}"
+
+
+def things_of(record: JobRecord) -> str:
+    """Name what a job counts, of several."""
+    return "combinations" if record.kind == "sweep" else "items"
+
+
+def _ended_well(record: JobRecord) -> JobRecord:
+    if record.state is JobState.EXPIRED:
+        raise JobExpired(expiry_of(record))
+    if record.failure is not None:
+        raise JobFailed(record.job_id, record.failure)
+    if record.state is JobState.CANCELLED:
+        done, total = record.counts.done, record.counts.total
+        how_far = (
+            "before it had made a version."
+            if record.kind == "train"
+            else f"with {done:,} of {total:,} {things_of(record)} done; their results stay "
+            "readable."
+        )
+        raise JobCancelled(f"Job {record.job_id} was cancelled {how_far}")
+    return record

@@ -1,0 +1,211 @@
+"""Sends a job: checks it against what workers publish, writes it, begins to upload its input."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from seqd.admission import admit
+from seqd.client.announcements import Announcements
+from seqd.client.job_steps import JobSteps
+from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
+from seqd.client.sources import FailedItems, Source
+from seqd.client.upload import Upload
+from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, WrongState
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import PackedChunk
+from seqd.ledger.exchange import Durable, Exchange
+from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
+from seqd_schemas import (
+    Item,
+    ItemChunk,
+    Job,
+    JobRecord,
+    RefusedItem,
+    SweepJob,
+    TextChunk,
+    TrainJob,
+    UploadSource,
+)
+
+#: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
+DURABLE_WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A job that is in the ledger."""
+
+    steps: JobSteps
+    #: True when the server has said that the job is on its disk.
+    durable: bool
+
+
+class Sender:
+    """Sends jobs for one client."""
+
+    def __init__(
+        self,
+        ledger: LedgerParts,
+        completions: str,
+        announcements: Announcements | None = None,
+    ) -> None:
+        """`completions` names the client's completion stream, `announcements` read it."""
+        self._ledger = ledger
+        self._completions = completions
+        self._announcements = announcements
+
+    def send(
+        self,
+        job: Job,
+        options: JobOptions,
+        source: Source | None = None,
+    ) -> Exchange[Sent]:
+        """Send a job whose input is `source`, where it is uploaded; see `Client.classify`."""
+        asked_id = checked_id(options.get("job_id") or new_job_id())
+        admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
+        is_upload = isinstance(job.source, UploadSource) and not _has_its_data(job)
+        head: list[ItemChunk | TextChunk] = []
+        if source is not None:
+            source.begin(admitted.unit_items)
+            head = yield from _first_two(source)
+        if is_upload and not head:
+            raise InvalidRequest("There are no items; at least one is due.")
+        first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
+        is_whole = first is not None and len(head) == 1
+        token = new_token() if is_upload else ""
+        if self._announcements is not None:
+            yield from self._announcements.expect(asked_id)
+        with _naming_what_was_sent(asked_id):
+            accepted = yield from self._ledger.submissions.submit.steps(
+                job,
+                job_id=asked_id,
+                version=admitted.version,
+                unit_items=admitted.unit_items,
+                chunk=first,
+                sealed=is_whole,
+                owner=token,
+                client=self._completions if self._announcements else "",
+            )
+        upload: Upload | None = None
+        if source is not None and (existing := accepted.existing):
+            if existing.unit_items != admitted.unit_items and first is not None:
+                # Cut as the job was, whose worker may have been of another release.
+                source.begin(existing.unit_items, head)
+                head = []
+            upload = self._upload(job, asked_id, accepted, head, source, token)
+            if existing.has_all:
+                yield from upload.compare_now()
+                upload = None
+        elif source is not None and accepted.created and is_upload and not is_whole:
+            rest = head[1:] if first else head
+            upload = self._upload(job, asked_id, accepted, rest, source, token)
+            if first is not None:
+                upload.skip(first)
+        if upload is not None:
+            yield from upload.start()
+        # Last, so that the upload is under way meanwhile.
+        durable = yield from self._is_durable(options.get("durable"), is_whole=is_whole)
+        return Sent(self._steps(accepted, upload), durable)
+
+    def send_each(
+        self,
+        job: Job,
+        entries: Iterable[Item | RefusedItem],
+        job_ids: Iterable[str] | None,
+        options: JobOptions,
+    ) -> Exchange[list[Sent]]:
+        """Send each entry as a job of its own; see `Client.classify_each`."""
+        admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
+        inputs = list(inputs_of(entries, job_ids))
+        template = BatchTemplate(job, admitted.version, admitted.unit_items, self._completions)
+        if self._announcements is not None:
+            for job_id, _ in inputs:
+                yield from self._announcements.expect(job_id)
+        outcomes = yield from self._ledger.submissions.submit_each.steps(template, inputs)
+        if refusal := refusal_of(inputs, outcomes):
+            raise refusal
+        durable = yield from self._is_durable(options.get("durable"), is_whole=True)
+        return [
+            Sent(self._steps(outcome, None), durable)
+            for outcome in outcomes
+            if isinstance(outcome, Accepted)
+        ]
+
+    def _steps(self, accepted: Accepted, upload: Upload | None) -> JobSteps:
+        """Return the steps of a job; of one that was there already nothing is announced."""
+        announcements = self._announcements if accepted.created else None
+        if announcements is None and self._announcements is not None:
+            self._announcements.forget(accepted.job_id)
+        return JobSteps(self._ledger, accepted.job_id, upload, announcements)
+
+    def retry(self, record: JobRecord) -> Exchange[Sent]:
+        """Send an ended job's failed items again; see `Client.retry`."""
+        job, jobs = retry_of(record), self._ledger.jobs
+        units = yield from jobs.retryable_units.steps(record.job_id)
+        items = FailedItems(jobs, record.job_id, units)
+        if not (yield from items.find()):
+            raise WrongState(
+                f"No failed item of job {record.job_id} has a text that could be read: there is "
+                "nothing to retry. Mend the input, and hand it in as a new job."
+            )
+        if isinstance(job, SweepJob):
+            only = yield from items.names()
+            return (yield from self.send(job.model_copy(update={"only": only}), {}))
+        return (yield from self.send(job, {}, items))
+
+    def _is_durable(self, asked: bool | None, *, is_whole: bool) -> Exchange[bool]:
+        """Wait until the disk has what was handed in, if that is wanted; see JobOptions."""
+        if asked is False or (asked is None and is_whole):
+            return False
+        return bool((yield Durable(self._ledger.keys, DURABLE_WAIT_S)))
+
+    def _upload(
+        self,
+        job: Job,
+        asked_id: str,
+        accepted: Accepted,
+        head: list[ItemChunk | TextChunk],
+        source: Source,
+        token: str,
+    ) -> Upload:
+        """Return what sends the input of a new job, or compares it with that of one that is."""
+        return Upload(
+            self._ledger,
+            job,
+            accepted.job_id,
+            source,
+            token=token,
+            owns=accepted.created,
+            silence_s=self._ledger.settings.upload_silence_s,
+            head=head,
+            asked_id="" if accepted.created else asked_id,
+        )
+
+
+def _first_two(source: Source) -> Exchange[list[ItemChunk | TextChunk]]:
+    """Return the first two chunks, as far as there are so many."""
+    head = []
+    for _ in range(2):
+        chunk = yield from source.next()
+        if chunk is None:
+            break
+        head.append(chunk)
+    return head
+
+
+@contextmanager
+def _naming_what_was_sent(job_id: str) -> Iterator[None]:
+    """Raise JobOutOfReach for a Redis that went away while a job was written."""
+    try:
+        yield
+    except RedisUnreachable as error:
+        raise JobOutOfReach(
+            job_id,
+            f"{error} It is not known whether job {job_id} was written by then; seqd jobs show "
+            f"{job_id} says so. Sent again with that job_id, it is made once.",
+        ) from error
+
+
+def _has_its_data(job: Job) -> bool:
+    """True for a training that continues another: the ledger gives it that one's upload."""
+    return isinstance(job, TrainJob) and job.continues is not None

@@ -1,0 +1,185 @@
+"""Sources of a job's input: each gives it chunk by chunk, as the job's units are cut."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Protocol, TypeVar, cast
+
+from seqd.errors import InvalidRequest
+from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
+from seqd.inputs.items import ItemRules
+from seqd.inputs.training import texts_of
+from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
+from seqd.ledger.exchange import Exchange, Next
+from seqd.ledger.jobs import Jobs, RetryableUnit
+from seqd_schemas import Item, ItemChunk, LabelledText, RefusedItem, TextChunk
+
+Record = str | Mapping[str, object]
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """An input, from its first chunk to its last."""
+
+    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
+        """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
+
+    def next(self) -> Exchange[ItemChunk | TextChunk | None]:
+        """Return the next chunk; None at the end."""
+
+
+class Entries:
+    """Items of an iterable, which is read lazily."""
+
+    def __init__(self, entries: Iterable[Item | RefusedItem]) -> None:
+        self._entries = iter(entries)
+        self._chunks: Iterator[ItemChunk] = iter(())
+
+    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
+        """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
+        self._chunks = chunks_of(chain(entries_in(read), self._entries), unit_items)
+
+    def next(self) -> Exchange[ItemChunk | None]:
+        """Return the next chunk; None at the end."""
+        return cast(ItemChunk | None, (yield Next(self._chunks)))
+
+
+class AsyncEntries:
+    """Items of an asynchronous iterable, which is read lazily."""
+
+    def __init__(
+        self,
+        values: AsyncIterable[Record | Item | RefusedItem],
+        id_field: str,
+        text_field: str,
+        kind: str,
+    ) -> None:
+        self._values = values
+        self._rules = rules_of(id_field, text_field, kind)
+        self._entries = self._read()
+        self._chunks: AsyncIterator[ItemChunk] = self._cut(ItemCutter(1), ())
+
+    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
+        """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
+        self._chunks = self._cut(ItemCutter(unit_items), entries_in(read))
+
+    def next(self) -> Exchange[ItemChunk | None]:
+        """Return the next chunk; None at the end."""
+        return cast(ItemChunk | None, (yield Next(self._chunks)))
+
+    async def _cut(
+        self, cutter: ItemCutter, read: Iterable[Item | RefusedItem]
+    ) -> AsyncIterator[ItemChunk]:
+        for entry in read:
+            if (chunk := cutter.add(entry)) is not None:
+                yield chunk
+        async for entry in self._entries:
+            if (chunk := cutter.add(entry)) is not None:
+                yield chunk
+        if (chunk := cutter.rest()) is not None:
+            yield chunk
+
+    async def _read(self) -> AsyncIterator[Item | RefusedItem]:
+        guard, number = DuplicateGuard(), 0
+        async for value in self._values:
+            number += 1
+            entry = self._rules.item(value, number)
+            guard.add(entry.custom_id)
+            yield entry
+        guard.finish()
+
+
+class Texts:
+    """A training set."""
+
+    def __init__(self, texts: Iterable[LabelledText]) -> None:
+        self._chunks = text_chunks_of(texts)
+
+    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
+        """Do nothing: a training set has chunks of its own size."""
+
+    def next(self) -> Exchange[TextChunk | None]:
+        """Return the next chunk; None at the end."""
+        return cast(TextChunk | None, (yield Next(self._chunks)))
+
+
+class FailedItems:
+    """An ended job's items that have no output, in the job's order, a unit of them at a time.
+
+    Entries that never were readable hold no text and are left out.
+    """
+
+    def __init__(self, jobs: Jobs, job_id: str, units: Sequence[RetryableUnit]) -> None:
+        self._jobs = jobs
+        self._job_id = job_id
+        self._units = iter(units)
+        self._found: list[Item | RefusedItem] = []
+        self._cutter = ItemCutter(1)
+
+    def find(self) -> Exchange[bool]:
+        """Read on until there is an item; False where there is none."""
+        while not self._found:
+            unit = next(self._units, None)
+            if unit is None:
+                return False
+            blob = yield from self._jobs.retryable_input.steps(self._job_id, unit)
+            entries = unpack_items(blob).items[::-1]
+            self._found = [entry for entry in entries if isinstance(entry, Item)]
+        return True
+
+    def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
+        """Cut into chunks of at most `unit_items`; once more what was `read` of it before."""
+        self._found += list(entries_in(read))[::-1]
+        self._cutter = ItemCutter(unit_items)
+
+    def next(self) -> Exchange[ItemChunk | None]:
+        """Return the next chunk; None at the end."""
+        while (yield from self.find()):
+            if (chunk := self._cutter.add(self._found.pop())) is not None:
+                return chunk
+        return self._cutter.rest()
+
+    def names(self) -> Exchange[tuple[str, ...]]:
+        """Return the identifiers of all that are left."""
+        names = []
+        while (yield from self.find()):
+            names.append(self._found.pop().custom_id)
+        return tuple(names)
+
+
+def entries_in(read: Iterable[ItemChunk | TextChunk]) -> Iterator[Item | RefusedItem]:
+    """Yield the entries of chunks of items."""
+    return (entry for chunk in read if isinstance(chunk, ItemChunk) for entry in chunk.items)
+
+
+def entries_of(
+    values: Iterable[Record | Item | RefusedItem], id_field: str, text_field: str, kind: str
+) -> Entries:
+    """Return the items that values are, each with an identifier of its own."""
+    rules = rules_of(id_field, text_field, kind)
+    return Entries(
+        refuse_duplicates(
+            rules.item(value, number) for number, value in enumerate(listed(values), start=1)
+        )
+    )
+
+
+def rules_of(id_field: str, text_field: str, kind: str) -> ItemRules:
+    """Return the rules by which a job's values become items."""
+    # A text can be continued from nothing; nothing cannot be classified.
+    is_empty_allowed = kind == "generate"
+    return ItemRules(id_field=id_field, text_field=text_field, allow_empty=is_empty_allowed)
+
+
+def records_of(values: Iterable[Record], text_field: str, label_field: str) -> Texts:
+    """Return the training set that values are."""
+    return Texts(texts_of(listed(values), text_field=text_field, label_field=label_field))
+
+
+def listed(values: Iterable[T]) -> Iterable[T]:
+    """Refuse one string or record: it would be taken for its letters, or its fields' names."""
+    if isinstance(values, str | bytes | Mapping):
+        raise InvalidRequest(
+            f"The items are one {type(values).__name__}; allowed: an iterable of texts or records. "
+            "Put it into a list."
+        )
+    return values

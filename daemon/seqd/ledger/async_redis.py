@@ -1,0 +1,203 @@
+"""Connections to Redis of asyncio: how they are made, with what `seqd.ledger.redis` knows of them.
+
+Outages, errors and Sentinels mean the same as of connections that block.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Self, TypeVar, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    ResponseError,
+)
+
+from seqd.errors import REDIS_ERRORS
+from seqd.ledger.denials import DeniedCommand
+from seqd.ledger.outage import Attempts, Outage, Trouble, waiting_at_most
+from seqd.ledger.redis import (
+    BREAKS,
+    SOCKET_TIMEOUT_S,
+    OutagePolicy,
+    WrongPassword,
+    address_of,
+    connection_options,
+    durability_commands,
+    is_durable,
+    lacks_waitaof,
+    reading_address,
+    redis_errors,
+)
+from seqd.ledger.sentinel import Sentinels, sentinel_login
+from seqd.local.redis_access import RedisAccess, without_tls_options
+from seqd.local.redis_address import SentinelAddress, is_sentinel_url, read_sentinel_url
+from seqd_schemas import Keys
+
+log = logging.getLogger(__name__)
+
+#: Connections that a client makes at most, one of them for all that waits.
+MAX_CONNECTIONS = 8
+
+_T = TypeVar("_T")
+
+
+class _AsyncClient(Redis):
+    """A client whose denied commands say what they were, as `seqd.ledger.redis._Client`."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except WrongPassword:
+            raise
+        except NoPermissionError as error:
+            raise DeniedCommand(str(error), args) from None
+
+
+class _AsyncOutageRetry(OutagePolicy, Retry):
+    """Sends a command again while its connection breaks, or an outage lasts that is waited for."""
+
+    def __init__(self, retries: int, outage: Outage, role: str) -> None:
+        super().__init__(NoBackoff(), retries)
+        self.outage = outage
+        self.role = role
+
+    def __deepcopy__(self, memo: object) -> Self:
+        # redis-py gives each connection a copy; an outage is that of all of them.
+        return self
+
+    async def call_with_retry(
+        self,
+        do: Callable[[], Awaitable[_T]],
+        fail: Callable[..., Awaitable[object]],
+        is_retryable: Callable[[Exception], bool] | None = None,
+        with_failure_count: bool = False,
+    ) -> _T:
+        attempts: Attempts | None = None
+        failures = 0
+        while True:
+            try:
+                result = await do()
+            except (AuthenticationError, AuthorizationError) as error:
+                attempts = attempts or Attempts(self.outage, self._retries)
+                if not await _again(attempts, Trouble.DENIED, error):
+                    raise WrongPassword(str(error)) from error
+            except (*BREAKS, ResponseError) as error:
+                trouble = self.trouble_in(error, is_retryable)
+                if trouble is None:
+                    raise
+                attempts = attempts or Attempts(self.outage, self._retries)
+                failures += 1
+                if trouble is not Trouble.FULL:
+                    await (fail(error, failures) if with_failure_count else fail(error))
+                if not await _again(attempts, trouble, error):
+                    raise
+            else:
+                # A connection has an answer, too, as it is made here: to its login and its ping.
+                self.note_answer(is_repeat=attempts is not None)
+                return result
+
+
+async def _again(attempts: Attempts, trouble: Trouble, error: Exception) -> bool:
+    wait_s = attempts.wait_s(trouble, error)
+    if wait_s is None:
+        return False
+    await asyncio.sleep(wait_s)
+    return True
+
+
+class _PrimaryPool(BlockingConnectionPool):
+    """Connections to the primary, whoever that is when one is made."""
+
+    def __init__(self, sentinels: Sentinels, **options: Any) -> None:
+        #: They are asked in a thread, at each new connection: their connections block.
+        self.sentinels = sentinels
+        super().__init__(sentinels=sentinels, **options)
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections, and those to the Sentinels where all are closed."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            self.sentinels.close()
+
+
+class _PrimaryConnection(Connection):
+    """A connection that asks for the primary each time that it is made."""
+
+    def __init__(self, *, sentinels: Sentinels, **options: Any) -> None:
+        self._sentinels = sentinels
+        super().__init__(**options)
+
+    async def _connect(self) -> None:
+        name = self._sentinels.address.master_name
+        self.host, self.port = await asyncio.to_thread(self._sentinels.discover_master, name)
+        await super()._connect()  # type: ignore[no-untyped-call]
+
+
+class _PrimaryTlsConnection(_PrimaryConnection, SSLConnection):
+    """The same over TLS."""
+
+
+def connect_async(
+    url: str,
+    *,
+    retries: int = 5,
+    timeout_s: float = SOCKET_TIMEOUT_S,
+    outage: Outage | None = None,
+    access: RedisAccess | None = None,
+    role: str = "client",
+) -> Redis:
+    """Return a client for `url`; see `seqd.ledger.connect`."""
+    outage, access = outage or Outage(), access or RedisAccess()
+    policy = _AsyncOutageRetry(retries, outage, role)
+    with reading_address(url, access):
+        options = connection_options(url, policy, timeout_s)
+        # Whoever finds none free waits for one.
+        options |= {"max_connections": MAX_CONNECTIONS, "timeout": None}
+        if is_sentinel_url(url):
+            pool: BlockingConnectionPool = _primary_pool(
+                url, read_sentinel_url(url), access, options
+            )
+        else:
+            options |= access.tls_options(url)
+            pool = BlockingConnectionPool.from_url(without_tls_options(url), **options)
+        redis = _AsyncClient.from_pool(pool)
+    outage.address = address_of(redis)
+    return redis
+
+
+def _primary_pool(
+    url: str, address: SentinelAddress, access: RedisAccess, options: dict[str, Any]
+) -> _PrimaryPool:
+    return _PrimaryPool(
+        Sentinels(address, sentinel_login(address, access, url)),
+        connection_class=_PrimaryTlsConnection if address.is_tls else _PrimaryConnection,
+        db=address.database,
+        username=address.user,
+        password=address.password,
+        **access.tls_options(url),
+        **options,
+    )
+
+
+async def wait_until_durable(redis: Redis, keys: Keys, timeout_s: float) -> bool:
+    """Wait until the server's disk has what was written; see `seqd.ledger.redis`."""
+    if lacks_waitaof(redis):
+        return False
+    asked = durability_commands(redis, keys.durability_mark(), timeout_s)
+    try:
+        with redis_errors(redis), waiting_at_most(timeout_s):
+            async with redis.pipeline(transaction=False) as pipe:
+                for one in asked:
+                    pipe.execute_command(*one)
+                replies = cast(list[object], await pipe.execute(raise_on_error=False))
+            return is_durable(redis, replies)
+    except (*REDIS_ERRORS, ResponseError) as error:
+        log.info("not known to be on disk: %s", error)
+        return False

@@ -1,0 +1,309 @@
+"""Exchanges with Redis without a connection: requests as data, replies as values.
+
+What a part of the ledger does is a generator: it yields requests, is sent the reply to each, and
+returns what came of them. It sends nothing itself. A `Transport` drives it over a connection that
+blocks, an `AsyncTransport` over one of asyncio, so both faces of the client share all of it.
+
+A `Reading` is an exchange that gives values on its way, such as the results of a job.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from redis.exceptions import ResponseError
+
+from seqd.ledger.outage import Attempts
+from seqd_schemas import Keys
+
+Argument = str | int | float | bytes
+Reply = bytes | int | list["Reply"]
+
+#: An entry of a stream: its id and its fields.
+StreamEntry = tuple[bytes, dict[bytes, bytes]]
+
+
+class Command(tuple[Argument, ...]):
+    """One command of Redis, word by word; its reply is what redis-py makes of it."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Commands in one round trip, without a transaction; the reply is the list of theirs.
+
+    Unless it `raises`, an error stands in the place of its reply.
+    """
+
+    commands: tuple[Command, ...]
+    raises: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCall:
+    """A call of `lua/NAME.lua`; the reply is a `Reply`."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Wait for entries of streams, each behind an id; the reply is what was `Heard`.
+
+    Not longer than `wait_s`, nor than the transport's own limit, and not at all for 0.
+    """
+
+    streams: Mapping[str, str]
+    wait_s: float
+    count: int = 500
+    #: Commands that are sent in front of it.
+    before: tuple[Command, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a `Listen` came to."""
+
+    #: New entries by stream; one without any is left out.
+    entries: dict[str, list[StreamEntry]]
+    #: Replies to the commands in front.
+    before: list[object] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Wake a worker of a route; no reply. A lost wakeup costs time, never work."""
+
+    route: str
+
+
+class Signal(Protocol):
+    """Wakes those that wait on it (`Until`)."""
+
+    def notify_all(self) -> None:
+        """Have all of them look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Wait until `holds` returns True, asked at first and after each signal; the reply is whether.
+
+    Not longer than `timeout_s`, or for ever with None.
+    """
+
+    signal: Signal
+    holds: Callable[[], bool]
+    timeout_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Wait for the end of an outage that a reply told of; False where that took too long."""
+
+    attempts: Attempts
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Raise what an error of Redis means that stood in the place of a reply."""
+
+    error: ResponseError
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Wait for so many seconds; no reply."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Ask a source for its next value; the reply is that, or None at its end."""
+
+    source: object
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """Wait until the server's disk has what was written; the reply is whether it has.
+
+    See `seqd.ledger.redis.wait_until_durable`.
+    """
+
+    keys: Keys
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Run an exchange beside this one; the reply is the `Running` one."""
+
+    exchange: "Exchange[None]"
+    name: str
+    #: True lets the program end before the exchange does.
+    is_daemon: bool = False
+
+
+class Running(Protocol):
+    """An exchange that runs beside others."""
+
+    @property
+    def is_running(self) -> bool:
+        """True until it has ended."""
+
+
+Request = (
+    Command
+    | Pipeline
+    | ScriptCall
+    | Listen
+    | Notify
+    | Until
+    | Again
+    | Fault
+    | Pause
+    | Durable
+    | Next
+    | Start
+)
+
+T = TypeVar("T")
+V = TypeVar("V")
+W = TypeVar("W")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Give(Generic[V]):
+    """Values that a `Reading` gives, in order; no reply. They may be made while they are taken."""
+
+    values: Iterable[V]
+
+
+Exchange = Generator[Request, object, T]
+Reading = Generator[Request | Give[V], object, None]
+
+
+def command(*words: Argument) -> Exchange[object]:
+    """Send one command; return its reply."""
+    return (yield Command(words))
+
+
+def pipeline(commands: Iterable[Command], *, raises: bool = True) -> Exchange[list[object]]:
+    """Send commands in one round trip, where there are any; return their replies."""
+    sent = tuple(commands)
+    return cast(list[object], (yield Pipeline(sent, raises))) if sent else []
+
+
+def script(name: str, *arguments: Argument) -> Exchange[Reply]:
+    """Call a script; return its reply."""
+    return cast(Reply, (yield ScriptCall(name, arguments)))
+
+
+class Driver(Protocol):
+    """Runs exchanges over a connection that blocks."""
+
+    def run(self, exchange: Exchange[T]) -> T:
+        """Return what an exchange returns, and raise what it raises."""
+
+    def attempts(self) -> Attempts:
+        """Return the attempts at a step whose reply may say that it was refused just now."""
+
+    def signal(self) -> Signal:
+        """Return a new signal, on which exchanges wait that this driver runs."""
+
+
+class Part(Protocol):
+    """A part of the ledger."""
+
+    @property
+    def driver(self) -> Driver:
+        """What runs its exchanges when they are called."""
+
+
+S = TypeVar("S", bound=Part)
+
+
+class exchange(Generic[S, P, T]):  # noqa: N801 - a decorator
+    """A method that is an exchange: called, it runs on the part's driver and blocks.
+
+    `part.method.steps(…)` is the exchange itself, to be run by another driver or as a step of
+    another exchange.
+    """
+
+    def __init__(self, steps: Callable[Concatenate[S, P], Exchange[T]]) -> None:
+        self._steps = steps
+        self.__doc__ = steps.__doc__
+
+    @overload
+    def __get__(self, part: None, owner: type) -> "exchange[S, P, T]": ...
+
+    @overload
+    def __get__(self, part: S, owner: type) -> "BoundExchange[S, P, T]": ...
+
+    def __get__(self, part: S | None, owner: type) -> "exchange[S, P, T] | BoundExchange[S, P, T]":
+        """Return the method of a part."""
+        return self if part is None else BoundExchange(part, self._steps)
+
+
+class BoundExchange(Generic[S, P, T]):
+    """A method of a part of the ledger; see `exchange`."""
+
+    __slots__ = ("_part", "_steps")
+
+    def __init__(self, part: S, steps: Callable[Concatenate[S, P], Exchange[T]]) -> None:
+        self._part = part
+        self._steps = steps
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it, and return what it returns."""
+        return self._part.driver.run(self._steps(self._part, *args, **kwargs))
+
+    def steps(self, *args: P.args, **kwargs: P.kwargs) -> Exchange[T]:
+        """Return the exchange, which has sent nothing yet."""
+        return self._steps(self._part, *args, **kwargs)
+
+
+def mapped(reading: Reading[V], change: Callable[[V], Iterable[W]]) -> Reading[W]:
+    """Give what `change` makes of each value of a reading."""
+    taken = Taken(reading)
+    while (values := (yield from taken.take_some())) is not None:
+        yield Give(chain.from_iterable(map(change, values)))
+
+
+class Taken(Generic[V]):
+    """A reading whose values another one takes."""
+
+    def __init__(self, reading: Reading[V]) -> None:
+        self._reading = reading
+        self._values: Iterator[V] = iter(())
+
+    def take(self) -> Exchange[V | None]:
+        """Return the next value; None at the end."""
+        while True:
+            for value in self._values:
+                return value
+            values = yield from self.take_some()
+            if values is None:
+                return None
+            self._values = iter(values)
+
+    def take_some(self) -> Exchange[Iterable[V] | None]:
+        """Return the next values that are given together; None at the end."""
+        try:
+            asked = next(self._reading)
+            while not isinstance(asked, Give):
+                try:
+                    reply = yield asked
+                except Exception as error:  # noqa: BLE001 - raised again, where it was asked
+                    asked = self._reading.throw(error)
+                else:
+                    asked = self._reading.send(reply)
+        except StopIteration:
+            return None
+        return asked.values

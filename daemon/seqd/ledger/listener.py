@@ -1,0 +1,159 @@
+"""`Listener`: waits for entries of any number of streams over one connection.
+
+One read of Redis (`XREAD BLOCK`) waits for all streams that somebody waits for. Who asks for
+another one, or from an earlier place, wakes it by an entry in a stream of this client's own, and
+the next read has that stream, too.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from seqd.ledger.exchange import Listen, StreamEntry
+from seqd.ledger.redis import redis_errors
+from seqd.ledger.transport import entries_of, read_command
+
+#: Longest read; shorter than the socket timeout of the connection.
+READ_MS = 2_000
+
+#: Seconds for which the stream is kept by which a listener is woken, and its entries at most.
+WAKE_TTL_S = 60
+WAKE_ENTRIES = 16
+
+#: Seconds between two reads at least: with thousands of streams a read is dear, and entries that
+#: come close together are read together.
+PAUSE_S = 0.002
+
+Found = dict[str, list[StreamEntry]]
+
+
+@dataclass(eq=False, slots=True)
+class _Wait:
+    """Somebody who waits for entries behind a place in each of some streams."""
+
+    places: dict[str, tuple[int, int]]
+    found: "asyncio.Future[Found]"
+    timer: asyncio.TimerHandle | None = field(default=None)
+
+
+class Listener:
+    """Waits for all tasks of one event loop."""
+
+    def __init__(self, redis: Redis, wake_key: str) -> None:
+        self._redis = redis
+        self._wake_key = wake_key
+        self._woken_at = "$"
+        self._waits: dict[str, set[_Wait]] = {}
+        #: What the read under way waits for: the place in each stream.
+        self._reading: dict[str, tuple[int, int]] = {}
+        self._is_woken = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def listen(self, request: Listen) -> Found:
+        """Return the entries of streams, each behind its id; none after `wait_s` seconds."""
+        if request.wait_s <= 0:
+            return await self._read(request.streams, request.count, None)
+        loop = asyncio.get_running_loop()
+        places = {stream: order_of(after) for stream, after in request.streams.items()}
+        wait = _Wait(places, loop.create_future())
+        wait.timer = loop.call_later(request.wait_s, _resolve, wait, {})
+        for stream in places:
+            self._waits.setdefault(stream, set()).add(wait)
+        try:
+            await self._have_read(places)
+            return await wait.found
+        finally:
+            wait.timer.cancel()
+            for stream in places:
+                self._forget(stream, wait)
+
+    async def close(self) -> None:
+        """End the read, and whoever waits for it."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _have_read(self, places: dict[str, tuple[int, int]]) -> None:
+        """See to it that a read has these places, now or next."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="seqd-listener")
+            return
+        is_read = all(
+            stream in self._reading and self._reading[stream] <= place
+            for stream, place in places.items()
+        )
+        if self._reading and not is_read and not self._is_woken:
+            self._is_woken = True
+            with redis_errors(self._redis):
+                await self._wake()
+
+    async def _wake(self) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            entry = ("MAXLEN", "~", WAKE_ENTRIES, "*", "jobs", "")
+            pipe.execute_command("XADD", self._wake_key, *entry)
+            pipe.execute_command("EXPIRE", self._wake_key, WAKE_TTL_S)
+            await pipe.execute()
+
+    async def _run(self) -> None:
+        """Read as long as somebody waits."""
+        try:
+            while self._waits:
+                self._is_woken = False
+                self._reading = {
+                    stream: min(wait.places[stream] for wait in waits)
+                    for stream, waits in self._waits.items()
+                }
+                places = {name: f"{ms}-{number}" for name, (ms, number) in self._reading.items()}
+                found = await self._read({**places, self._wake_key: self._woken_at}, 500, READ_MS)
+                if woken := found.pop(self._wake_key, None):
+                    self._woken_at = woken[-1][0].decode()
+                self._reading = {}
+                self._hand_out(found)
+                await asyncio.sleep(PAUSE_S)
+        except Exception as error:  # noqa: BLE001 - raised in whoever waits
+            for waits in self._waits.values():
+                for wait in waits:
+                    if not wait.found.done():
+                        wait.found.set_exception(error)
+        finally:
+            self._reading = {}
+
+    async def _read(self, streams: Mapping[str, str], count: int, block_ms: int | None) -> Found:
+        read = read_command(streams, count, block_ms)
+        with redis_errors(self._redis):
+            reply = await self._redis.execute_command(*read)  # type: ignore[no-untyped-call]
+        return entries_of(reply)
+
+    def _hand_out(self, found: Found) -> None:
+        for stream, entries in found.items():
+            for wait in self._waits.get(stream, ()):
+                new = [one for one in entries if order_of(one[0].decode()) > wait.places[stream]]
+                if new:
+                    others = {
+                        name: [one for one in found[name] if order_of(one[0].decode()) > place]
+                        for name, place in wait.places.items()
+                        if name in found
+                    }
+                    _resolve(wait, {name: some for name, some in others.items() if some})
+
+    def _forget(self, stream: str, wait: _Wait) -> None:
+        waits = self._waits.get(stream)
+        if waits is not None:
+            waits.discard(wait)
+            if not waits:
+                del self._waits[stream]
+
+
+def _resolve(wait: _Wait, found: Found) -> None:
+    if not wait.found.done():
+        wait.found.set_result(found)
+
+
+def order_of(stream_id: str) -> tuple[int, int]:
+    """Return the sort key of a stream id."""
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
