@@ -33,12 +33,12 @@ BRIEFLY_S = 0.001
 DEADLINE_S = 10.0
 
 
-def failed_items(ledger: Ledger, job_id: str) -> list[Item]:
-    """Return an ended job's items that a retry sends again."""
-    blobs = [
-        ledger.jobs.retryable_input(job_id, unit) for unit in ledger.jobs.retryable_units(job_id)
-    ]
-    return [item for blob in blobs for item in unpack_items(blob).items if isinstance(item, Item)]
+def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
+    """Yield an ended job's items that a retry sends again, a unit of them at a time."""
+    for unit in ledger.jobs.retryable_units(job_id):
+        for entry in unpack_items(ledger.jobs.retryable_input(job_id, unit)).items:
+            if isinstance(entry, Item):
+                yield entry
 
 
 @dataclass

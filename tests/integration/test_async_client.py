@@ -63,7 +63,11 @@ def test_a_thousand_tasks_wait_for_jobs_of_their_own(cluster: Cluster) -> None:
 
 def test_a_handle_of_another_client_follows_the_job_to_its_end(cluster: Cluster) -> None:
     async def use() -> list[str]:
-        async with asyncio.timeout(LIMIT_S), a_client(cluster) as sender, a_client(cluster) as other:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            a_client(cluster) as sender,
+            a_client(cluster) as other,
+        ):
             job = await sender.classify(["a", "b"], model="echo")
             return [event.event async for event in other.job(job.job_id).events()]
 

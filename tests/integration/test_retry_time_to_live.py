@@ -3,9 +3,9 @@
 import pytest
 
 from builders import a_chunk, a_classify_job, a_text_chunk, a_train_job
-from ledger_fixtures import Environment
+from ledger_fixtures import Environment, failed_items
 from seqd.client import Client
-from seqd.client.results import failed_items, rest_of_unit
+from seqd.client.results import rest_of_unit
 from seqd.errors import JobDamaged, UnknownJob, WrongState
 from seqd_schemas import UploadSource
 from worker_fixtures import Cluster, wait_until
@@ -208,15 +208,15 @@ def test_results_of_a_cancelled_job_that_are_missing_are_an_error(
     environment: Environment,
 ) -> None:
     ended = cancelled(environment)
-    record = environment.record(ended)
+    record, read = environment.record(ended), environment.ledger.transport.read
     environment.redis.hdel(environment.keys.input(ended), "2")
 
     with pytest.raises(JobDamaged, match="there is no unit 2 of the results"):
-        list(rest_of_unit(environment.ledger.jobs, record, 2))
+        list(read(rest_of_unit(environment.ledger.jobs, record, 2)))
 
     lose(environment, ended)
     with pytest.raises(UnknownJob, match="and with it unit 1 of the results"):
-        list(rest_of_unit(environment.ledger.jobs, record, 1))
+        list(read(rest_of_unit(environment.ledger.jobs, record, 1)))
 
 
 def test_a_retry_of_a_job_that_is_gone_is_refused(environment: Environment) -> None:

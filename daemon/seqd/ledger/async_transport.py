@@ -160,7 +160,7 @@ class AsyncTransport:
         match request:
             case Command():
                 with redis_errors(self._redis):
-                    return await self._redis.execute_command(*request)  # type: ignore[no-untyped-call]
+                    return await self._redis.execute_command(*request, **request.options)  # type: ignore[no-untyped-call]
             case ScriptCall(name, arguments):
                 return await self._call(name, arguments)
             case Pipeline(commands, raises):

@@ -10,6 +10,7 @@ A `Reading` is an exchange that gives values on its way, such as the results of 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from types import MappingProxyType
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from redis.exceptions import ResponseError
@@ -27,7 +28,8 @@ StreamEntry = tuple[bytes, dict[bytes, bytes]]
 class Command(tuple[Argument, ...]):
     """One command of Redis, word by word; its reply is what redis-py makes of it."""
 
-    __slots__ = ()
+    #: What redis-py is told of how to read the reply.
+    options: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +191,12 @@ Exchange = Generator[Request, object, T]
 Reading = Generator[Request | Give[V], object, None]
 
 
-def command(*words: Argument) -> Exchange[object]:
-    """Send one command; return its reply."""
-    return (yield Command(words))
+def command(*words: Argument, **options: object) -> Exchange[object]:
+    """Send one command; return its reply, as redis-py reads it with these options."""
+    sent = Command(words)
+    if options:
+        sent.options = options
+    return (yield sent)
 
 
 def pipeline(commands: Iterable[Command], *, raises: bool = True) -> Exchange[list[object]]:

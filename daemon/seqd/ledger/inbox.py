@@ -126,8 +126,9 @@ class InboxStream:
         """Make entries that another worker has read long ago `worker`'s own; False for none."""
         # Their ids alone: also of an entry that its producer has deleted.
         words = ("XAUTOCLAIM", self._keys.inbox(), INBOX_GROUP, worker, CLAIM_IDLE_MS, "0-0")
-        reply = yield from _in_group(lambda: command(*words, "COUNT", BATCH, "JUSTID"))
-        return bool(cast(list[list[bytes]], reply)[1])
+        some = ("COUNT", BATCH, "JUSTID")
+        reply = yield from _in_group(lambda: command(*words, *some, parse_justid=True))
+        return bool(reply)
 
     @exchange
     def accept_again(self, entry: Entry, job_id: str) -> Exchange[None]:

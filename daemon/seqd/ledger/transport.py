@@ -157,7 +157,7 @@ class Transport:
         match request:
             case Command():
                 with redis_errors(self._redis):
-                    return self._redis.execute_command(*request)  # type: ignore[no-untyped-call]
+                    return self._redis.execute_command(*request, **request.options)  # type: ignore[no-untyped-call]
             case ScriptCall(name, arguments):
                 return self._scripts.call(name, *arguments)
             case Pipeline(commands, raises):
