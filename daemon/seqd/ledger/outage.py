@@ -154,6 +154,8 @@ class Outage:
                 reason,
                 HOW_TO_SEE_RIGHTS,
             )
+        elif trouble is Trouble.BREAK and not self.has_answered:
+            return  # nobody waits: whoever asked is told at once
         elif self._promise and seconds >= SHORTEST_S:
             self._is_said = True
             log.warning("Redis at %s is away: %s; %s", self.address, reason, self._promise)
