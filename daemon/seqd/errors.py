@@ -21,6 +21,7 @@
     │   ├── JobsRefused              some of many jobs were refused; it knows which and why
     │   ├── LaterVersion             a later version of seqd wrote it; this one cannot read it
     │   ├── WrongState               the job is not in a state in which this can be done
+    │   ├── ClientMisused            the client is closed, or another process's or event loop's
     │   ├── InvalidSettings          a setting, slot or port is wrong
     │   │   └── UnusableSlot         exit 78: a slot's device is not there, hidden, or too small
     │   ├── DrainUnfinished          exit 75: workers are still at it, and go on
@@ -234,6 +235,12 @@ class WrongState(UserError):
     """The job is not in a state in which this can be done."""
 
     code = "wrong_state"
+
+
+class ClientMisused(UserError):
+    """A client, or an iterator of it, cannot be used here or any more."""
+
+    code = "client_misused"
 
 
 class InvalidSettings(UserError):

@@ -1,5 +1,6 @@
 """`AsyncClient`: what `Client` is, for asyncio."""
 
+import asyncio
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -22,7 +23,7 @@ from seqd.client.requests import (
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, records_of
 from seqd.client.waiting import with_waiting
-from seqd.errors import IdempotencyConflict
+from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import items_of
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
@@ -60,10 +61,11 @@ class AsyncClient:
     """A connection to a daemon for the tasks of one event loop, of asyncio or uvloop.
 
     It has the methods of `Client`, which see. Those that ask Redis are coroutines, those that read
-    on give asynchronous iterators, and inputs may be asynchronous iterables. Use it as an
-    asynchronous context manager. All tasks that wait share one connection. A task that is cancelled
-    in the middle of a call leaves no reply behind for the next one; what it asked for may have been
-    done.
+    on give asynchronous iterators, and inputs may be asynchronous iterables; any other iterable is
+    read in the event loop, and must not block. Use it as an asynchronous context manager. All tasks
+    that wait share one connection. A task that is cancelled in the middle of a call leaves no reply
+    behind for the next one; what it asked for may have been done. Raises ClientMisused in another
+    event loop or process than the one in which it was used first, and when it is closed.
     """
 
     def __init__(self, redis_url: str | None = None, *, settings: "Settings | None" = None) -> None:
@@ -76,9 +78,14 @@ class AsyncClient:
             access=RedisAccess.of(self._settings),
         )
         keys, stream = self._settings.keys, new_job_id()
-        self._ledger = LedgerParts(AsyncDriver(self._redis), self._settings)
+        driver = AsyncDriver(self._redis)
+        self._ledger = LedgerParts(driver, self._settings)
         self._transport = AsyncTransport(
-            self._redis, keys, self._settings.prefix, wake_key=keys.completions(f"{stream}-wake")
+            driver,
+            self._redis,
+            keys,
+            self._settings.prefix,
+            wake_key=keys.completions(f"{stream}-wake"),
         )
         self._completions = stream
         self._sender = Sender(self._ledger, stream, Announcements(self._ledger, stream))
@@ -96,19 +103,28 @@ class AsyncClient:
         if error is not None:
             # The caller is on its way out; the rest of its input may never come.
             outage_of(self._redis).gives_up = lambda: True
-            for handle in self._handles:
-                await handle.give_up(error)
-            self._transport.cancel()
-            with suppress(IdempotencyConflict):  # the caller's own error says why it leaves
+            with suppress(SeqdError):  # the caller's own error says why it leaves
+                await self._give_up(error)
                 await self.aclose()
             return
         await self.aclose()
 
+    async def _give_up(self, error: BaseException) -> None:
+        """Fail the jobs whose input is not complete."""
+        given_up = [asyncio.ensure_future(handle.give_up(error)) for handle in self._handles]
+        await asyncio.sleep(0)  # they have told the uploads by now, which may wait for a value
+        self._transport.end_sources()
+        await asyncio.gather(*given_up)
+
     async def aclose(self) -> None:
         """Wait until every upload is complete or its job has ended, then disconnect.
 
-        See `Client.close`.
+        See `Client.close`. A task that is cancelled meanwhile fails the jobs whose input is not
+        complete.
         """
+        if self._transport.is_closed:
+            return
+        self._transport.check_use()
         conflict: IdempotencyConflict | None = None
         try:
             for handle in self._handles:

@@ -1,14 +1,15 @@
 """Jobs that have ended, as `AsyncClient.as_completed` gives them."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.completion import ended_jobs
 from seqd.client.job_steps import Result
 from seqd.ledger import LedgerParts
+from seqd.ledger.async_transport import AsyncStream
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.exchange import Reading, mapped
+from seqd.ledger.exchange import Give, Reading, mapped
 from seqd_schemas import JobState
 
 
@@ -25,14 +26,15 @@ class AsyncEndedJob:
         """The job's identifier."""
         return self.handle.job_id
 
-    async def results(self) -> AsyncIterator[Result]:
+    def results(self) -> AsyncStream[Result]:
         """Read the results in input order, as `JobHandle.results` does and raises."""
         if self._blob is None:
-            async for result in self.handle.results():
-                yield result
-        else:
-            for result in unpack_results(self._blob):
-                yield result
+            return self.handle.results()
+        return self.handle.read(_given(self._blob))
+
+
+def _given(blob: bytes) -> Reading[Result]:
+    yield Give(unpack_results(blob))
 
 
 def ended_handles(

@@ -1,15 +1,20 @@
 """`AsyncJobHandle`: what `JobHandle` is, for asyncio."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from seqd.client.job_steps import JobSteps, Result
+from seqd.client.waiting import WaitingNotice
+from seqd.errors import JobOutOfReach, RedisUnreachable
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.blobs import ResultLine
+from seqd.ledger.exchange import Reading
 from seqd_schemas import JobRecord, JobState
 
 if TYPE_CHECKING:
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
+
+V = TypeVar("V")
 
 
 class AsyncJobHandle:
@@ -34,6 +39,11 @@ class AsyncJobHandle:
         return f"AsyncJobHandle({self.job_id!r})"
 
     @property
+    def notice(self) -> WaitingNotice:
+        """What tells, once for all that wait here, why the job waits."""
+        return self.steps.notice
+
+    @property
     def is_uploading(self) -> bool:
         """True while this handle's input is on its way, or a conflict of it is to be told."""
         return self.steps.is_uploading
@@ -47,7 +57,7 @@ class AsyncJobHandle:
 
         See `JobHandle.events`.
         """
-        return self._transport.read(self.steps.events(after, timeout_s))
+        return self.read(self.steps.events(after, timeout_s))
 
     async def wait(self, timeout_s: float | None = None) -> JobRecord:
         """Wait for the end of the job, without polling; returns its record.
@@ -61,21 +71,21 @@ class AsyncJobHandle:
 
         See `JobHandle.results`.
         """
-        return self._transport.read(self.steps.results())
+        return self.read(self.steps.results())
 
     def stream(self) -> "AsyncStream[StreamedText]":
         """Yield the texts of a generation while they are written, those of all items at once.
 
         See `JobHandle.stream`.
         """
-        return self._transport.read(self.steps.stream())
+        return self.read(self.steps.stream())
 
     def result_lines(self) -> AsyncStream[ResultLine]:
         """Read what `results` gives, each with its JSON: what a file of results holds.
 
         See `JobHandle.result_lines`.
         """
-        return self._transport.read(self.steps.result_lines())
+        return self.read(self.steps.result_lines())
 
     async def results_by_now(self) -> dict[str, Result]:
         """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
@@ -89,7 +99,7 @@ class AsyncJobHandle:
 
         See `JobHandle.merged_results`.
         """
-        return self._transport.read(self.steps.merged_results())
+        return self.read(self.steps.merged_results())
 
     async def continuation(self) -> "AsyncJobHandle | None":
         """Return the job that continues this one; None without one, or when it has been removed.
@@ -153,3 +163,11 @@ class AsyncJobHandle:
         See `JobHandle.rejection`.
         """
         return await self._transport.run(self.steps.rejection())
+
+    def out_of_reach(self, error: RedisUnreachable) -> JobOutOfReach:
+        """Return the error for a Redis that was away for too long, with how to go on."""
+        return self.steps.out_of_reach(error)
+
+    def read(self, reading: Reading[V]) -> AsyncStream[V]:
+        """Return an iterator over what a reading of the ledger gives."""
+        return self._transport.read(reading)

@@ -26,12 +26,12 @@ from seqd.errors import (
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
-from seqd.ledger.jobs import LOOK_S, EventsGone
+from seqd.ledger.jobs import EventsGone
 from seqd.ledger.outage import waiting_at_most
 from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
 
 if TYPE_CHECKING:
-    from seqd.client.announcements import Announcements
+    from seqd.client.announcements import Announced
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
     from seqd_schemas import Event, Missed, Rejected
@@ -47,13 +47,13 @@ class JobSteps:
         ledger: LedgerParts,
         job_id: str,
         upload: "Upload | None" = None,
-        announcements: "Announcements | None" = None,
+        announced: "Announced | None" = None,
     ) -> None:
-        """`announcements` hear of the job's end, where its client sent it."""
+        """`announced` hears of the job's end, where its client sent it and listens for that."""
         self.job_id = job_id
         self.ledger = ledger
         self.upload = upload
-        self._announcements = announcements
+        self._announced = announced
 
     @cached_property
     def notice(self) -> WaitingNotice:
@@ -97,7 +97,7 @@ class JobSteps:
             if not events:
                 yield from self.raise_upload_error()
                 if not wait_s and after == "0-0" and not (yield from self._exists()):
-                    wait_s = LOOK_S  # it may be on its way through the inbox
+                    wait_s = self.ledger.look_s  # it may be on its way through the inbox
                     continue
                 record = yield from self.record()
                 yield from self.notice.look(record)
@@ -107,7 +107,7 @@ class JobSteps:
                     return
                 if monotonic() >= deadline:
                     raise TimeoutError(f"Job {self.job_id} is {record.state}, and has no news.")
-            wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
+            wait_s = max(0.001, min(self.ledger.look_s, deadline - monotonic()))
 
     def _exists(self) -> Exchange[bool]:
         return (yield from self.ledger.jobs.exists.steps(self.job_id))
@@ -127,7 +127,7 @@ class JobSteps:
             ) from error
 
     def _wait(self, timeout_s: float, deadline: float) -> Exchange[JobRecord]:
-        after = "" if self._announcements else (yield from self._last_event_id())
+        after = "" if self._announced else (yield from self._last_event_id())
         while not (record := (yield from self.record())).state.is_terminal:
             yield from self.raise_upload_error()
             yield from self.notice.look(record)
@@ -139,7 +139,7 @@ class JobSteps:
                     f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
                     f"{why}"
                 )
-            after = yield from self._hear(after, min(left_s, LOOK_S))
+            after = yield from self._hear(after, min(left_s, self.ledger.look_s))
         yield from self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
 
@@ -148,8 +148,8 @@ class JobSteps:
 
     def _hear(self, after: str, wait_s: float) -> Exchange[str]:
         """Wait for news of the job behind an event; return the last event that was heard."""
-        if self._announcements is not None:
-            yield from self._announcements.wait(self.job_id, wait_s)
+        if self._announced is not None:
+            yield from self._announced.wait(wait_s)
             return after
         for event in (
             yield from self.ledger.jobs.events.steps(self.job_id, after, longest_wait_s=wait_s)
@@ -322,7 +322,9 @@ class JobSteps:
 
     def _lines(self) -> Reading[ResultLine]:
         """Give results; of a job of another sender only those of items known to be the same."""
-        lines = result_lines(self.ledger, self.job_id, self.raise_upload_error, self.notice)
+        lines = result_lines(
+            self.ledger, self.job_id, self.raise_upload_error, self.notice, self._announced
+        )
         if self.upload is None:
             yield from lines
             return

@@ -4,6 +4,7 @@ Waits on the job's event stream instead of polling.
 """
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobDamaged
@@ -22,14 +23,21 @@ from seqd_schemas import (
     to_stored,
 )
 
+if TYPE_CHECKING:
+    from seqd.client.announcements import Announced
+
 
 def result_lines(
     ledger: LedgerParts,
     job_id: str,
     check_upload: Callable[[], Exchange[None]],
     notice: WaitingNotice,
+    announced: "Announced | None" = None,
 ) -> Reading[ResultLine]:
-    """Give a job's results in input order, each with the line of JSON that it is."""
+    """Give a job's results in input order, each with the line of JSON that it is.
+
+    Those of a job of one unit come at its end, which may be `announced`.
+    """
     jobs = ledger.jobs
     position = ResultPosition(0)
     after = yield from jobs.last_event_id.steps(job_id)
@@ -45,10 +53,12 @@ def result_lines(
             yield from _rest(jobs, record, position.unit)
             return
         yield from check_upload()
-        events = yield from jobs.events.steps(job_id, after)
-        if events:
-            after = events[-1].id
+        if announced is not None and record.sealed and record.units == 1:
+            is_news = yield from announced.wait(ledger.look_s)
         else:
+            events = yield from jobs.events.steps(job_id, after, longest_wait_s=ledger.look_s)
+            after, is_news = (events[-1].id, True) if events else (after, False)
+        if not is_news:
             yield from notice.look(record)
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from seqd.admission import admit
-from seqd.client.announcements import Announcements
+from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
 from seqd.client.sources import FailedItems, Source
@@ -73,8 +73,7 @@ class Sender:
         first = PackedChunk(head[0]) if head and isinstance(head[0], ItemChunk) else None
         is_whole = first is not None and len(head) == 1
         token = new_token() if is_upload else ""
-        if self._announcements is not None:
-            yield from self._announcements.expect(asked_id)
+        announced = yield from self._expected(asked_id)
         with _naming_what_was_sent(asked_id):
             accepted = yield from self._ledger.submissions.submit.steps(
                 job,
@@ -105,7 +104,7 @@ class Sender:
             yield from upload.start()
         # Last, so that the upload is under way meanwhile.
         durable = yield from self._is_durable(options.get("durable"), is_whole=is_whole)
-        return Sent(self._steps(accepted, upload), durable)
+        return Sent(self._steps(accepted, upload, announced), durable)
 
     def send_each(
         self,
@@ -118,25 +117,31 @@ class Sender:
         admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
         inputs = list(inputs_of(entries, job_ids))
         template = BatchTemplate(job, admitted.version, admitted.unit_items, self._completions)
-        if self._announcements is not None:
-            for job_id, _ in inputs:
-                yield from self._announcements.expect(job_id)
+        expected = []
+        for job_id, _ in inputs:
+            expected.append((yield from self._expected(job_id)))
         outcomes = yield from self._ledger.submissions.submit_each.steps(template, inputs)
         if refusal := refusal_of(inputs, outcomes):
             raise refusal
         durable = yield from self._is_durable(options.get("durable"), is_whole=True)
         return [
-            Sent(self._steps(outcome, None), durable)
-            for outcome in outcomes
+            Sent(self._steps(outcome, None, announced), durable)
+            for outcome, announced in zip(outcomes, expected, strict=True)
             if isinstance(outcome, Accepted)
         ]
 
-    def _steps(self, accepted: Accepted, upload: Upload | None) -> JobSteps:
-        """Return the steps of a job; of one that was there already nothing is announced."""
-        announcements = self._announcements if accepted.created else None
-        if announcements is None and self._announcements is not None:
-            self._announcements.forget(accepted.job_id)
-        return JobSteps(self._ledger, accepted.job_id, upload, announcements)
+    def _expected(self, job_id: str) -> Exchange[Announced | None]:
+        """Begin to listen for the end of a job, where this client listens for ends."""
+        if self._announcements is None:
+            return None
+        return (yield from self._announcements.expect(job_id))
+
+    def _steps(
+        self, accepted: Accepted, upload: Upload | None, announced: Announced | None
+    ) -> JobSteps:
+        """Return the steps of a job; the end of one that was there already is not announced."""
+        announced = announced if accepted.created else None
+        return JobSteps(self._ledger, accepted.job_id, upload, announced)
 
     def retry(self, record: JobRecord) -> Exchange[Sent]:
         """Send an ended job's failed items again; see `Client.retry`."""

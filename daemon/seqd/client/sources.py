@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from types import AsyncGeneratorType, GeneratorType
 from typing import Protocol, TypeVar, cast
 
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
 from seqd.inputs.items import ItemRules
 from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
-from seqd.ledger.exchange import Exchange, Next
+from seqd.ledger.exchange import Exchange, Finish, Next
 from seqd.ledger.jobs import Jobs, RetryableUnit
 from seqd_schemas import Item, ItemChunk, LabelledText, RefusedItem, TextChunk
 
@@ -25,6 +26,9 @@ class Source(Protocol):
 
     def next(self) -> Exchange[ItemChunk | TextChunk | None]:
         """Return the next chunk; None at the end."""
+
+    def finish(self) -> Exchange[None]:
+        """Close what is read, of which nothing more is wanted."""
 
 
 class Entries:
@@ -42,6 +46,10 @@ class Entries:
         """Return the next chunk; None at the end."""
         return cast(ItemChunk | None, (yield Next(self._chunks)))
 
+    def finish(self) -> Exchange[None]:
+        """Do nothing: the iterable is its owner's."""
+        yield from ()
+
 
 class AsyncEntries:
     """Items of an asynchronous iterable, which is read lazily."""
@@ -53,7 +61,7 @@ class AsyncEntries:
         text_field: str,
         kind: str,
     ) -> None:
-        self._values = values
+        self._values = aiter(values)
         self._rules = rules_of(id_field, text_field, kind)
         self._entries = self._read()
         self._chunks: AsyncIterator[ItemChunk] = self._cut(ItemCutter(1), ())
@@ -65,6 +73,10 @@ class AsyncEntries:
     def next(self) -> Exchange[ItemChunk | None]:
         """Return the next chunk; None at the end."""
         return cast(ItemChunk | None, (yield Next(self._chunks)))
+
+    def finish(self) -> Exchange[None]:
+        """Close what is read: a generator that nobody asks any more would end with its loop."""
+        yield Finish((self._chunks, self._entries, self._values))
 
     async def _cut(
         self, cutter: ItemCutter, read: Iterable[Item | RefusedItem]
@@ -80,7 +92,13 @@ class AsyncEntries:
 
     async def _read(self) -> AsyncIterator[Item | RefusedItem]:
         guard, number = DuplicateGuard(), 0
-        async for value in self._values:
+        while True:
+            is_closed = isinstance(self._values, AsyncGeneratorType) and not self._values.ag_frame
+            try:
+                value = await anext(self._values)
+            except StopAsyncIteration:
+                refuse_if_closed(number, is_closed=is_closed)
+                break
             number += 1
             entry = self._rules.item(value, number)
             guard.add(entry.custom_id)
@@ -100,6 +118,10 @@ class Texts:
     def next(self) -> Exchange[TextChunk | None]:
         """Return the next chunk; None at the end."""
         return cast(TextChunk | None, (yield Next(self._chunks)))
+
+    def finish(self) -> Exchange[None]:
+        """Do nothing: the iterable is its owner's."""
+        yield from ()
 
 
 class FailedItems:
@@ -138,6 +160,10 @@ class FailedItems:
                 return chunk
         return self._cutter.rest()
 
+    def finish(self) -> Exchange[None]:
+        """Do nothing: the ledger has them."""
+        yield from ()
+
     def names(self) -> Exchange[tuple[str, ...]]:
         """Return the identifiers of all that are left."""
         names = []
@@ -158,7 +184,7 @@ def entries_of(
     rules = rules_of(id_field, text_field, kind)
     return Entries(
         refuse_duplicates(
-            rules.item(value, number) for number, value in enumerate(listed(values), start=1)
+            rules.item(value, number) for number, value in enumerate(whole(values), start=1)
         )
     )
 
@@ -173,6 +199,29 @@ def rules_of(id_field: str, text_field: str, kind: str) -> ItemRules:
 def records_of(values: Iterable[Record], text_field: str, label_field: str) -> Texts:
     """Return the training set that values are."""
     return Texts(texts_of(listed(values), text_field=text_field, label_field=label_field))
+
+
+def whole(values: Iterable[T]) -> Iterator[T]:
+    """Yield values; raise InvalidInput where somebody else has closed their generator half-way."""
+    iterator, number = iter(listed(values)), 0
+    while True:
+        is_closed = isinstance(iterator, GeneratorType) and iterator.gi_frame is None
+        try:
+            value = next(iterator)
+        except StopIteration:
+            refuse_if_closed(number, is_closed=is_closed)
+            return
+        number += 1
+        yield value
+
+
+def refuse_if_closed(number: int, *, is_closed: bool) -> None:
+    """Raise InvalidInput for a generator that had ended before it was asked for its end."""
+    if is_closed and number:
+        raise InvalidInput(
+            f"The generator of the items was closed after {number:,} of them, by somebody else: "
+            "whether there are more is not known. Hand the job in again with all of its items."
+        )
 
 
 def listed(values: Iterable[T]) -> Iterable[T]:

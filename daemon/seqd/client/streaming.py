@@ -18,7 +18,7 @@ from seqd.client.waiting import WaitingNotice
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_lines
 from seqd.ledger.exchange import Exchange, Give, Reading, mapped
-from seqd.ledger.jobs import LOOK_S, StreamPosition
+from seqd.ledger.jobs import StreamPosition
 from seqd_schemas import (
     GeneratedSample,
     Generation,
@@ -78,6 +78,7 @@ class StreamReader:
         check_upload: Callable[[], Exchange[None]],
         notice: WaitingNotice,
     ) -> None:
+        self._ledger = ledger
         self._jobs = ledger.jobs
         self._job_id = job_id
         self._check_upload = check_upload
@@ -108,7 +109,7 @@ class StreamReader:
                 if wait_s and not entries:
                     yield from self._notice.look(record)
                 read_at = monotonic()
-            place, wait_s = reached, LOOK_S
+            place, wait_s = reached, self._ledger.look_s
 
     def _deltas(
         self, place: StreamPosition, wait_s: float

@@ -12,6 +12,8 @@ rest.
 """
 
 import logging
+import os
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -106,6 +108,7 @@ class Upload:
         self._signal = ledger.driver.signal()
         self._error: BaseException | None = None
         self._is_told = False
+        self._pid = os.getpid()
 
     def start(self) -> Exchange[None]:
         """Begin."""
@@ -127,8 +130,11 @@ class Upload:
     def give_up(self, error: BaseException | None = None) -> Exchange[None]:
         """Stop as soon as possible: the job is about to be cancelled, or fails with `error`.
 
-        Of a job that this upload does not own, it only stops to be compared.
+        Of a job that this upload does not own, it only stops to be compared. In a process that was
+        forked meanwhile nothing is done: the upload is the other one's.
         """
+        if not self._is_here():
+            return
         self._stop()
         if error is not None:
             # An iterable of the caller's that never gives another item must not hold it up.
@@ -138,12 +144,13 @@ class Upload:
 
     def join(self, timeout_s: float | None = None) -> Exchange[None]:
         """Wait until the input is complete or compared, or the job has ended."""
-        yield Until(self._signal, lambda: self._is_finished, timeout_s)
+        if self._is_here():
+            yield Until(self._signal, lambda: self._is_finished, timeout_s)
 
     @property
     def is_running(self) -> bool:
         """True while there is more to send or to compare."""
-        return not self._is_finished
+        return not self._is_finished and self._is_here()
 
     @property
     def has_untold_conflict(self) -> bool:
@@ -189,16 +196,24 @@ class Upload:
         try:
             yield from self._send_all()
             yield from self._finish()
+        except GeneratorExit:  # nothing can be sent any more
+            raise
         except BaseException as error:  # noqa: BLE001
             # Kept for whoever waits: a thread's own traceback would reach nobody. Before the job
             # ends, or they would be told of the failed job alone.
-            self._error = error
+            if not isinstance(error, CancelledError):  # else nobody who waits is cancelled
+                self._error = error
             if isinstance(error, IdempotencyConflict):
                 log.warning("job=%s: %s", self._job_id, error)
             yield from self._fail(error)
         finally:
             self._is_finished = True
             self._note_progress(compares=False)
+        yield from self._source.finish()
+
+    def _is_here(self) -> bool:
+        """Return False in a process that was forked from the one that sends."""
+        return os.getpid() == self._pid
 
     def _stop(self) -> None:
         self._is_ended = True
@@ -392,6 +407,8 @@ class Upload:
             failure = failure_of(error)
         else:
             reason = f"The input broke off after unit {self._unit}: {type(error).__name__}: {error}"
+            if isinstance(error, CancelledError):
+                reason = f"The input broke off after unit {self._unit}: its upload was cancelled."
             failure = Failure(code="upload_failed", message=reason[:4_096])
         try:
             yield from self._ledger.control.fail_upload.steps(self._job_id, failure, self._token)

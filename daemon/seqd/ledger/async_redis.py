@@ -5,16 +5,18 @@ Outages, errors and Sentinels mean the same as of connections that block.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.connection import Connection, SSLConnection
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
+    ConnectionError,  # noqa: A004 - redis-py's, not the built-in
     NoPermissionError,
     ResponseError,
 )
@@ -34,6 +36,7 @@ from seqd.ledger.redis import (
     lacks_waitaof,
     reading_address,
     redis_errors,
+    transient_error,
 )
 from seqd.ledger.sentinel import Sentinels, sentinel_login
 from seqd.local.redis_access import RedisAccess, without_tls_options
@@ -67,6 +70,7 @@ class _AsyncOutageRetry(OutagePolicy, Retry):
         super().__init__(NoBackoff(), retries)
         self.outage = outage
         self.role = role
+        self.pool: Pool | None = None
 
     def __deepcopy__(self, memo: object) -> Self:
         # redis-py gives each connection a copy; an outage is that of all of them.
@@ -96,12 +100,27 @@ class _AsyncOutageRetry(OutagePolicy, Retry):
                 failures += 1
                 if trouble is not Trouble.FULL:
                     await (fail(error, failures) if with_failure_count else fail(error))
+                self._leave_replica(error)
                 if not await _again(attempts, trouble, error):
+                    self._give_up(trouble, error)
                     raise
             else:
                 # A connection has an answer, too, as it is made here: to its login and its ping.
                 self.note_answer(is_repeat=attempts is not None)
                 return result
+
+    def _leave_replica(self, error: Exception) -> None:
+        """Close idle connections to a server that has become a replica: the name has moved on."""
+        is_replica = isinstance(error, ResponseError) and transient_error(error) == "READONLY"
+        if is_replica and self.pool is not None:
+            self.pool.close_idle()
+
+    def _give_up(self, trouble: Trouble, error: Exception) -> None:
+        """Tell those that wait for a connection of an outage that has lasted for too long."""
+        outage = self.outage
+        is_over = not outage.has_answered or outage.seconds() >= outage.limit_s
+        if trouble is Trouble.BREAK and is_over and self.pool is not None:
+            self.pool.refuse(error)
 
 
 async def _again(attempts: Attempts, trouble: Trouble, error: Exception) -> bool:
@@ -112,7 +131,75 @@ async def _again(attempts: Attempts, trouble: Trouble, error: Exception) -> bool
     return True
 
 
-class _PrimaryPool(BlockingConnectionPool):
+class Pool(ConnectionPool):
+    """Connections that tasks have in turn, first come first served.
+
+    A task may be cancelled at any moment, also while it waits for its turn or gives it back:
+    redis-py's own pool that waits then loses a connection for good.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._free = MAX_CONNECTIONS
+        self._queue = deque[asyncio.Future[None]]()
+
+    async def get_connection(
+        self, command_name: str | None = None, *keys: Any, **options: Any
+    ) -> AbstractConnection:
+        """Return a connection that is made, as soon as one is free."""
+        await self._take_turn()
+        connection = cast(AbstractConnection, self.get_available_connection())  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """Take a connection back."""
+        # Nothing in here waits, so that no cancel comes between.
+        self._in_use_connections.remove(connection)
+        if connection.should_reconnect():  # type: ignore[no-untyped-call]
+            connection._close()  # type: ignore[no-untyped-call]
+        self._available_connections.append(connection)
+        self._pass_turn()
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses just now; they are made anew when needed."""
+        for connection in self._available_connections:
+            connection._close()  # type: ignore[no-untyped-call]
+
+    def refuse(self, error: Exception) -> None:
+        """Raise what an error says in all that wait for their turn."""
+        queue, self._queue = self._queue, deque()
+        for turn in queue:
+            if not turn.done():
+                turn.set_exception(ConnectionError(str(error)))
+
+    async def _take_turn(self) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._pass_turn()
+            raise
+
+    def _pass_turn(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+
+class _PrimaryPool(Pool):
     """Connections to the primary, whoever that is when one is made."""
 
     def __init__(self, sentinels: Sentinels, **options: Any) -> None:
@@ -158,15 +245,12 @@ def connect_async(
     policy = _AsyncOutageRetry(retries, outage, role)
     with reading_address(url, access):
         options = connection_options(url, policy, timeout_s)
-        # Whoever finds none free waits for one.
-        options |= {"max_connections": MAX_CONNECTIONS, "timeout": None}
         if is_sentinel_url(url):
-            pool: BlockingConnectionPool = _primary_pool(
-                url, read_sentinel_url(url), access, options
-            )
+            pool: Pool = _primary_pool(url, read_sentinel_url(url), access, options)
         else:
             options |= access.tls_options(url)
-            pool = BlockingConnectionPool.from_url(without_tls_options(url), **options)
+            pool = Pool.from_url(without_tls_options(url), **options)
+        policy.pool = pool
         redis = _AsyncClient.from_pool(pool)
     outage.address = address_of(redis)
     return redis

@@ -6,23 +6,38 @@ waited for. Cancelling a task closes the connection of a command that it has not
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+import os
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+)
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self, cast
+from random import uniform
+from typing import Any, Self, TypeVar, cast
+from weakref import WeakSet
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as NoAnswerInTime
 
-from seqd.errors import SeqdError
+from seqd.errors import ClientMisused, SeqdError
 from seqd.ledger.async_redis import wait_until_durable
 from seqd.ledger.exchange import (
+    LOOK_S,
     Again,
     Argument,
     Command,
     Durable,
     Exchange,
     Fault,
+    Finish,
     Give,
     Heard,
     Listen,
@@ -40,13 +55,22 @@ from seqd.ledger.exchange import (
     V,
 )
 from seqd.ledger.listener import Listener
-from seqd.ledger.outage import Attempts, waiting_at_most
+from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
 from seqd.ledger.redis import outage_of, redis_errors
 from seqd.ledger.scripts import refusal_in, script_error, source_of
+from seqd.ledger.transport import entries_of, read_command
 from seqd.ledger.wakeup import NOTIFY_TIMEOUT_S, log_lost_wakeup, wakeup_message
 from seqd_schemas import Keys
 
 log = logging.getLogger(__name__)
+
+#: Looks of all that wait at their jobs, together. Each is about two reads.
+LOOKS_A_SECOND = 100
+
+#: Seconds that an answer has at least, of whoever wants to wait for less.
+SHORTEST_ANSWER_S = 2.0
+
+W = TypeVar("W")
 
 
 class TaskSignal:
@@ -95,6 +119,8 @@ class AsyncDriver:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
+        #: Tasks that wait for news just now.
+        self.waiting = 0
 
     def run(self, exchange: Exchange[T]) -> T:
         """Raise RuntimeError: nothing of this ledger may block."""
@@ -108,12 +134,22 @@ class AsyncDriver:
         """Return a new signal between tasks."""
         return TaskSignal()
 
+    @property
+    def look_s(self) -> float:
+        """Seconds after which whoever waits looks at its job: together so often at most."""
+        seconds = self.waiting / LOOKS_A_SECOND
+        # At random: tasks that began together must not look together for ever.
+        return LOOK_S if seconds <= LOOK_S else seconds * uniform(0.75, 1.25)
+
 
 class AsyncTransport:
     """Runs exchanges, each in the task that asks. For the tasks of one event loop."""
 
-    def __init__(self, redis: "Redis", keys: Keys, prefix: str, wake_key: str) -> None:
+    def __init__(
+        self, driver: AsyncDriver, redis: "Redis", keys: Keys, prefix: str, wake_key: str
+    ) -> None:
         """`wake_key` is a stream of this client's own, by which its listener is woken."""
+        self._driver = driver
         self._redis = redis
         self._keys = keys
         self._prefix = prefix
@@ -122,9 +158,24 @@ class AsyncTransport:
         #: Exchanges that run beside others; one that may be left behind is cancelled at the end.
         self._tasks = set[asyncio.Task[None]]()
         self._daemons = set[asyncio.Task[None]]()
+        #: What several tasks wait for together.
+        self._shared = set[asyncio.Task[Any]]()
+        self._in_front: dict[tuple[Command, ...], asyncio.Task[list[object]]] = {}
+        self._disk = asyncio.Lock()
+        self._next_on_disk: asyncio.Task[bool] | None = None
+        #: Values that uploads wait for.
+        self._asked_sources = set[asyncio.Future[object]]()
+        self._signals = WeakSet[TaskSignal]()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self.is_closed = False
 
     async def run(self, exchange: Exchange[T]) -> T:
-        """Return what an exchange returns, and raise what it raises; see `Transport.run`."""
+        """Return what an exchange returns, and raise what it raises; see `Transport.run`.
+
+        Raises ClientMisused in another process or event loop than before, and after `close`.
+        """
+        self.check_use()
         try:
             asked = next(exchange)
             while True:
@@ -141,46 +192,80 @@ class AsyncTransport:
         """Return an iterator over what a reading gives; it raises what the reading does."""
         return AsyncStream(reading, self)
 
-    async def close(self) -> None:
-        """Wait for what runs beside others, and close all connections."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        for task in self._daemons:
-            task.cancel()
-        await self._listener.close()
-        await self._redis.aclose()
+    def check_use(self) -> None:
+        """Raise ClientMisused where the client cannot be used."""
+        if (pid := os.getpid()) != self._pid:
+            raise ClientMisused(
+                f"This AsyncClient was made in process {self._pid}, and process {pid} was forked "
+                "from that one. Make a client in each process."
+            )
+        loop = asyncio.get_running_loop()
+        if self.is_closed:
+            raise _is_closed()
+        if self._loop is None:
+            self._loop = loop
+        if loop is not self._loop:
+            raise ClientMisused(
+                "This AsyncClient was used in another event loop before. Make one client for each "
+                "loop, in a coroutine that runs there."
+            )
 
-    def cancel(self) -> None:
-        """Cancel what runs beside others."""
-        for task in self._tasks:
-            task.cancel()
+    async def close(self) -> None:
+        """Wait for what runs beside others, and close all connections.
+
+        Whoever is cancelled meanwhile waits no longer: uploads that are left fail their jobs.
+        """
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        except asyncio.CancelledError:
+            outage_of(self._redis).gives_up = lambda: True
+            raise
+        finally:
+            await _ended(self._tasks)
+            self.is_closed = True
+            for signal in self._signals:
+                signal.notify_all()
+            await _ended({*self._daemons, *self._shared})
+            await self._listener.close()
+            await self._redis.aclose()
+
+    def end_sources(self) -> None:
+        """Have uploads wait no longer for the next value of an asynchronous iterable."""
+        for asked in self._asked_sources:
+            asked.cancel()
 
     async def send(self, request: Request) -> object:
         """Return the reply to one request."""
+        if self.is_closed:
+            raise _is_closed()
         match request:
             case Command():
                 with redis_errors(self._redis):
-                    return await self._redis.execute_command(*request, **request.options)  # type: ignore[no-untyped-call]
+                    return await _in_time(self._redis.execute_command(*request))  # type: ignore[no-untyped-call]
             case ScriptCall(name, arguments):
                 return await self._call(name, arguments)
             case Pipeline(commands, raises):
                 return await self._pipeline(commands, raises=raises)
             case Listen():
-                return await self.listen(request)
+                return await self._listen(request)
             case Notify(route):
                 await self._notify(route)
                 return None
             case Until(signal, holds, timeout_s):
-                return await cast(TaskSignal, signal).wait_for(holds, timeout_s)
+                return await self._until(cast(TaskSignal, signal), holds, timeout_s)
             case Next(source):
-                return await _next_of(source)
+                return await self._next_of(source)
+            case Finish(sources):
+                await _finish(sources)
+                return None
             case Start(exchange, name, is_daemon):
                 return self._start(exchange, name, is_daemon=is_daemon)
             case Pause(seconds):
                 await asyncio.sleep(seconds)
                 return None
             case Durable(keys, timeout_s):
-                return await wait_until_durable(self._redis, keys, timeout_s)
+                return await self._until_on_disk(keys, timeout_s)
             case Again(attempts, reason):
                 wait_s = attempts.wait_s(*refusal_in(reason))
                 if wait_s is not None:
@@ -190,20 +275,46 @@ class AsyncTransport:
                 with redis_errors(self._redis):
                     raise error
 
-    async def listen(self, request: Listen) -> Heard:
+    async def _listen(self, request: Listen) -> Heard:
         """Wait for entries of streams, with all others that wait for any."""
-        before = list[object]()
-        if request.before:
-            before = await self._pipeline(request.before, raises=True)
-        with redis_errors(self._redis):
+        if request.wait_s <= 0 and request.before:
+            read = read_command(request.streams, request.count, None)
+            *before, reply = await self._pipeline((*request.before, read), raises=True)
+            return Heard(entries_of(reply), before)
+        before = await self._look_in_front(request.before) if request.before else []
+        with redis_errors(self._redis), self._waiting():
             return Heard(await self._listener.listen(request), before)
+
+    async def _look_in_front(self, commands: tuple[Command, ...]) -> list[object]:
+        """Return the replies to commands; who asks for the same at the same time shares them."""
+        asked = self._in_front.get(commands)
+        if asked is None:
+            asked = self._share(self._pipeline(commands, raises=True))
+            self._in_front[commands] = asked
+            asked.add_done_callback(lambda _: self._in_front.pop(commands, None))
+        return await self._shared_result(asked)
+
+    async def _until(
+        self, signal: TaskSignal, holds: Callable[[], bool], timeout_s: float | None
+    ) -> bool:
+        self._signals.add(signal)
+        with self._waiting():
+            return await signal.wait_for(lambda: self.is_closed or holds(), timeout_s)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self._driver.waiting += 1
+        try:
+            yield
+        finally:
+            self._driver.waiting -= 1
 
     async def _pipeline(self, commands: tuple[Command, ...], *, raises: bool) -> list[object]:
         with redis_errors(self._redis):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for one in commands:
                     pipe.execute_command(*one)
-                return cast(list[object], await pipe.execute(raise_on_error=raises))
+                return cast(list[object], await _in_time(pipe.execute(raise_on_error=raises)))
 
     async def _call(self, name: str, arguments: tuple[Argument, ...]) -> Reply:
         script = self._scripts.get(name)
@@ -211,26 +322,72 @@ class AsyncTransport:
             script = self._scripts[name] = self._redis.register_script(source_of(name))
         with redis_errors(self._redis):
             try:
-                return cast(Reply, await script(args=[self._prefix, *arguments]))
+                return cast(Reply, await _in_time(script(args=[self._prefix, *arguments])))
             except ResponseError as error:
                 raise script_error(error, name) from None
 
     async def _notify(self, route: str) -> None:
         """Wake one worker of a route; see `Wakeup.notify`."""
+        words = ("LPUSH", self._keys.wakeup(route), wakeup_message(route))
         try:
             with waiting_at_most(NOTIFY_TIMEOUT_S), redis_errors(self._redis):
-                message = wakeup_message(route)
-                words = ("LPUSH", self._keys.wakeup(route), message)
-                await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]
+                await _in_time(self._redis.execute_command(*words))  # type: ignore[no-untyped-call]
         except SeqdError as error:
             log_lost_wakeup(route, error)
+        except Exception:
+            # The job is in the ledger: a fault in here must not look like the job's.
+            log.exception("could not notify route=%s", route)
+
+    async def _until_on_disk(self, keys: Keys, timeout_s: float) -> bool:
+        """Wait for the disk with all that were written before the wait begins: one at a time."""
+        if self._next_on_disk is None:
+            self._next_on_disk = self._share(self._wait_for_disk(keys, timeout_s))
+        return await self._shared_result(self._next_on_disk)
+
+    async def _wait_for_disk(self, keys: Keys, timeout_s: float) -> bool:
+        async with self._disk:
+            self._next_on_disk = None  # who comes from now on was written later
+            return await wait_until_durable(self._redis, keys, timeout_s)
+
+    async def _next_of(self, source: object) -> object:
+        if not isinstance(source, AsyncIterator):
+            return next(cast(Iterator[object], source), None)
+        if asyncio.current_task() not in self._tasks:
+            return await anext(source, None)
+        asked = asyncio.ensure_future(anext(source, None))
+        self._asked_sources.add(asked)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            if asked.cancelled() and not _is_cancelled():
+                return None  # by `end_sources`: the upload was given up
+            raise
+        finally:
+            self._asked_sources.discard(asked)
 
     def _start(self, exchange: Exchange[None], name: str, *, is_daemon: bool) -> RunningTask:
-        task = asyncio.create_task(self.run(exchange), name=name)
+        task = asyncio.create_task(self.run(exchange), name=name, context=unbounded_context())
         tasks = self._daemons if is_daemon else self._tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        task.add_done_callback(_log_error)
         return RunningTask(task)
+
+    def _share(self, work: Coroutine[object, object, W]) -> "asyncio.Task[W]":
+        """Run something for several tasks, which goes on when one of them is cancelled."""
+        task = asyncio.create_task(work, context=unbounded_context())
+        self._shared.add(task)
+        task.add_done_callback(self._shared.discard)
+        task.add_done_callback(_retrieve)
+        return task
+
+    async def _shared_result(self, task: "asyncio.Task[W]") -> W:
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and self.is_closed and not _is_cancelled():
+                raise _is_closed() from None
+            raise
 
 
 class AsyncStream(AsyncIterator[V]):
@@ -243,7 +400,8 @@ class AsyncStream(AsyncIterator[V]):
         self._reading: Reading[V] | None = reading
         self._transport = transport
         self._values: Iterator[V] = iter(())
-        self._listening: asyncio.Task[Heard] | None = None
+        #: What the task waits for that asks for values.
+        self._asked: asyncio.Future[object] | None = None
         self._is_begun = False
 
     def __aiter__(self) -> Self:
@@ -268,15 +426,23 @@ class AsyncStream(AsyncIterator[V]):
     async def aclose(self) -> None:
         """End it: there is no other value."""
         reading, self._reading, self._values = self._reading, None, iter(())
-        if self._listening is not None:
-            self._listening.cancel()
+        if self._asked is not None:
+            self._asked.cancel()  # whoever waits for it closes the reading
         elif reading is not None:
             reading.close()
 
     async def _take_more(self) -> None:
         """Read on until there are values, or there is nothing more."""
         reading = self._reading
-        assert reading is not None
+        if reading is None:
+            return
+        if self._asked is not None:
+            raise ClientMisused(
+                "Another task waits for a value of this iterator. Let one task read it, or give "
+                "each an iterator of its own."
+            )
+        self._transport.check_use()
+        cancels = _cancels()
         try:
             asked = reading.send(None) if self._is_begun else next(reading)
             self._is_begun = True
@@ -290,28 +456,78 @@ class AsyncStream(AsyncIterator[V]):
         except StopIteration:
             self._reading = None
         except asyncio.CancelledError:
-            if self._reading is not None:  # the task, and not `aclose`
-                self._reading = None
+            is_by_aclose = self._reading is None and _cancels() == cancels
+            self._reading = None
+            if not is_by_aclose:
                 raise
         except BaseException:
             self._reading = None
             raise
         else:
-            self._values = iter(asked.values)
+            if self._reading is None:  # closed as the reply came
+                reading.close()
+            else:
+                self._values = iter(asked.values)
 
     async def _answer(self, asked: Request) -> object:
-        if not isinstance(asked, Listen):
-            return await self._transport.send(asked)
-        self._listening = asyncio.ensure_future(self._transport.listen(asked))
+        self._asked = asyncio.ensure_future(self._transport.send(asked))
         try:
-            return await self._listening
+            return await self._asked
         finally:
-            if not self._listening.done():
-                self._listening.cancel()
-            self._listening = None
+            self._asked = None
 
 
-async def _next_of(source: object) -> object:
-    if isinstance(source, AsyncIterator):
-        return await anext(source, None)
-    return next(cast(Iterator[object], source), None)
+async def _in_time(work: Awaitable[W]) -> W:
+    """Wait for an answer no longer than a block of `waiting_at_most` allows.
+
+    A server that hangs is not waited for to the end of the socket's time, nor is a connection that
+    others use. What is asked gets a moment in any case.
+    """
+    left_s = seconds_left()
+    if left_s is None:
+        return await work
+    try:
+        async with asyncio.timeout(max(left_s, SHORTEST_ANSWER_S)):
+            return await work
+    except TimeoutError:
+        raise NoAnswerInTime("Timeout waiting for an answer") from None
+
+
+async def _finish(sources: tuple[object, ...]) -> None:
+    for source in sources:
+        if isinstance(source, AsyncGenerator):
+            with suppress(Exception):  # nobody asks it for anything any more
+                await source.aclose()
+
+
+async def _ended(tasks: "Collection[asyncio.Task[Any]]") -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _cancels() -> int:
+    """Return how often the current task was asked to end, and is on its way."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _is_cancelled() -> bool:
+    return _cancels() > 0
+
+
+def _is_closed() -> ClientMisused:
+    return ClientMisused("This AsyncClient is closed. Make another one.")
+
+
+def _retrieve(task: "asyncio.Task[Any]") -> None:
+    """Take note of a task's error, which those that wait raise, if there are any left."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _log_error(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("%s has ended: %s", task.get_name(), error, exc_info=error)

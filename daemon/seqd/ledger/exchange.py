@@ -18,6 +18,9 @@ from redis.exceptions import ResponseError
 from seqd.ledger.outage import Attempts
 from seqd_schemas import Keys
 
+#: Seconds after which whoever waits looks at its job, also where nothing was heard of it.
+LOOK_S = 2.0
+
 Argument = str | int | float | bytes
 Reply = bytes | int | list["Reply"]
 
@@ -131,6 +134,16 @@ class Next:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """Close sources that are asked for nothing more, in this order; no reply.
+
+    Of one that is no asynchronous generator nothing is done.
+    """
+
+    sources: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Durable:
     """Wait until the server's disk has what was written; the reply is whether it has.
 
@@ -171,6 +184,7 @@ Request = (
     | Pause
     | Durable
     | Next
+    | Finish
     | Start
 )
 
@@ -221,6 +235,10 @@ class Driver(Protocol):
 
     def signal(self) -> Signal:
         """Return a new signal, on which exchanges wait that this driver runs."""
+
+    @property
+    def look_s(self) -> float:
+        """Seconds after which whoever waits looks at its job: `LOOK_S`, or more where many do."""
 
 
 class Part(Protocol):
@@ -305,7 +323,10 @@ class Taken(Generic[V]):
             while not isinstance(asked, Give):
                 try:
                     reply = yield asked
-                except Exception as error:  # noqa: BLE001 - raised again, where it was asked
+                except GeneratorExit:
+                    self._reading.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
                     asked = self._reading.throw(error)
                 else:
                     asked = self._reading.send(reply)

@@ -19,6 +19,7 @@ from seqd import __version__
 from seqd.errors import JobDamaged, LaterVersion, SeqdError, UnknownJob
 from seqd.ledger.control import Control, damaged_job
 from seqd.ledger.exchange import (
+    LOOK_S,
     Command,
     Driver,
     Exchange,
@@ -55,9 +56,6 @@ log = logging.getLogger(__name__)
 
 #: Reads any kind of job.
 JOB: TypeAdapter[Job] = TypeAdapter(Job, config=ConfigDict(defer_build=True))
-
-#: Seconds after which whoever follows a job looks at it, also where nothing was heard of it.
-LOOK_S = 2.0
 
 #: Templates that are kept in memory as they were read; one never changes.
 MAX_TEMPLATES = 256

@@ -43,6 +43,11 @@ class LedgerParts:
         """Seconds for which a client waits for a Redis that is away."""
         return self.settings.outage_s
 
+    @property
+    def look_s(self) -> float:
+        """Seconds after which whoever waits for a job looks at it, though nothing was heard."""
+        return self.driver.look_s
+
     @cached_property
     def backlog(self) -> "Backlog":
         """The work that is left, which few clients import."""

@@ -6,27 +6,40 @@ the next read has that stream, too.
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from seqd.errors import SeqdError
 from seqd.ledger.exchange import Listen, StreamEntry
+from seqd.ledger.outage import unbounded_context, waiting_at_most
 from seqd.ledger.redis import redis_errors
 from seqd.ledger.transport import entries_of, read_command
 
-#: Longest read; shorter than the socket timeout of the connection.
+log = logging.getLogger(__name__)
+
+#: Longest read; shorter than the socket timeout of the connection. The other is that of a listener
+#: which cannot be woken, since the server is full or takes no writes.
 READ_MS = 2_000
+UNWOKEN_READ_MS = 200
 
 #: Seconds for which the stream is kept by which a listener is woken, and its entries at most.
 WAKE_TTL_S = 60
 WAKE_ENTRIES = 16
 
-#: Seconds between two reads at least: with thousands of streams a read is dear, and entries that
-#: come close together are read together.
+#: Seconds between two reads at least, and for each stream: entries that come close together are
+#: read together, and a read of 10,000 streams keeps the server busy for milliseconds.
 PAUSE_S = 0.002
+PAUSE_OF_STREAM_S = 10e-6
 
+#: Entries of one stream that a read fetches.
+READ_ENTRIES = 500
+
+Place = tuple[int, int]
 Found = dict[str, list[StreamEntry]]
 
 
@@ -34,7 +47,7 @@ Found = dict[str, list[StreamEntry]]
 class _Wait:
     """Somebody who waits for entries behind a place in each of some streams."""
 
-    places: dict[str, tuple[int, int]]
+    places: dict[str, Place]
     found: "asyncio.Future[Found]"
     timer: asyncio.TimerHandle | None = field(default=None)
 
@@ -45,12 +58,14 @@ class Listener:
     def __init__(self, redis: Redis, wake_key: str) -> None:
         self._redis = redis
         self._wake_key = wake_key
-        self._woken_at = "$"
+        self._woken_at = "0-0"
         self._waits: dict[str, set[_Wait]] = {}
         #: What the read under way waits for: the place in each stream.
-        self._reading: dict[str, tuple[int, int]] = {}
+        self._reading: dict[str, Place] = {}
         self._is_woken = False
+        self._can_wake = True
         self._task: asyncio.Task[None] | None = None
+        self._waking: asyncio.Task[None] | None = None
 
     async def listen(self, request: Listen) -> Found:
         """Return the entries of streams, each behind its id; none after `wait_s` seconds."""
@@ -63,24 +78,33 @@ class Listener:
         for stream in places:
             self._waits.setdefault(stream, set()).add(wait)
         try:
-            await self._have_read(places)
+            self._have_read(places)
             return await wait.found
         finally:
             wait.timer.cancel()
+            if wait.found.done() and not wait.found.cancelled():
+                wait.found.exception()  # it is known, also to a task that was cancelled
             for stream in places:
                 self._forget(stream, wait)
 
     async def close(self) -> None:
-        """End the read, and whoever waits for it."""
-        if self._task is not None:
-            self._task.cancel()
+        """End the read; whoever waits for it hears of nothing."""
+        tasks = [task for task in (self._task, self._waking) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
             with suppress(asyncio.CancelledError):
-                await self._task
+                await task
+        for waits in self._waits.values():
+            for wait in waits:
+                _resolve(wait, {})
 
-    async def _have_read(self, places: dict[str, tuple[int, int]]) -> None:
+    def _have_read(self, places: dict[str, Place]) -> None:
         """See to it that a read has these places, now or next."""
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="seqd-listener")
+            self._task = asyncio.create_task(
+                self._run(), name="seqd-listener", context=unbounded_context()
+            )
             return
         is_read = all(
             stream in self._reading and self._reading[stream] <= place
@@ -88,15 +112,25 @@ class Listener:
         )
         if self._reading and not is_read and not self._is_woken:
             self._is_woken = True
-            with redis_errors(self._redis):
-                await self._wake()
+            # In a task of its own: that of whoever waits may be cancelled.
+            self._waking = asyncio.create_task(
+                self._wake(), name="seqd-listener-wake", context=unbounded_context()
+            )
 
     async def _wake(self) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            entry = ("MAXLEN", "~", WAKE_ENTRIES, "*", "jobs", "")
-            pipe.execute_command("XADD", self._wake_key, *entry)
-            pipe.execute_command("EXPIRE", self._wake_key, WAKE_TTL_S)
-            await pipe.execute()
+        """End the read under way; a server that cannot write ends it a little later by itself."""
+        entry = ("MAXLEN", "~", WAKE_ENTRIES, "*", "jobs", "")
+        try:
+            with waiting_at_most(0), redis_errors(self._redis):
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    pipe.execute_command("XADD", self._wake_key, *entry)
+                    pipe.execute_command("EXPIRE", self._wake_key, WAKE_TTL_S)
+                    await pipe.execute()
+        except (SeqdError, RedisError) as error:
+            self._can_wake = False
+            log.debug("the listener was not woken: %s", error)
+        else:
+            self._can_wake = True
 
     async def _run(self) -> None:
         """Read as long as somebody waits."""
@@ -108,12 +142,16 @@ class Listener:
                     for stream, waits in self._waits.items()
                 }
                 places = {name: f"{ms}-{number}" for name, (ms, number) in self._reading.items()}
-                found = await self._read({**places, self._wake_key: self._woken_at}, 500, READ_MS)
+                block_ms = READ_MS if self._can_wake else UNWOKEN_READ_MS
+                found = await self._read(
+                    {**places, self._wake_key: self._woken_at}, READ_ENTRIES, block_ms
+                )
                 if woken := found.pop(self._wake_key, None):
                     self._woken_at = woken[-1][0].decode()
+                pause_s = PAUSE_S + PAUSE_OF_STREAM_S * len(self._reading)
                 self._reading = {}
                 self._hand_out(found)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(pause_s)
         except Exception as error:  # noqa: BLE001 - raised in whoever waits
             for waits in self._waits.values():
                 for wait in waits:
@@ -129,16 +167,21 @@ class Listener:
         return entries_of(reply)
 
     def _hand_out(self, found: Found) -> None:
-        for stream, entries in found.items():
+        ordered = {
+            name: [(order_of(one[0].decode()), one) for one in entries]
+            for name, entries in found.items()
+        }
+        for stream in ordered:
             for wait in self._waits.get(stream, ()):
-                new = [one for one in entries if order_of(one[0].decode()) > wait.places[stream]]
-                if new:
-                    others = {
-                        name: [one for one in found[name] if order_of(one[0].decode()) > place]
-                        for name, place in wait.places.items()
-                        if name in found
-                    }
-                    _resolve(wait, {name: some for name, some in others.items() if some})
+                if wait.found.done():
+                    continue
+                new = {
+                    name: [one for order, one in ordered[name] if order > place]
+                    for name, place in wait.places.items()
+                    if name in ordered
+                }
+                if new[stream]:
+                    _resolve(wait, {name: some for name, some in new.items() if some})
 
     def _forget(self, stream: str, wait: _Wait) -> None:
         waits = self._waits.get(stream)
@@ -153,7 +196,7 @@ def _resolve(wait: _Wait, found: Found) -> None:
         wait.found.set_result(found)
 
 
-def order_of(stream_id: str) -> tuple[int, int]:
+def order_of(stream_id: str) -> Place:
     """Return the sort key of a stream id."""
     milliseconds, _, number = stream_id.partition("-")
     return int(milliseconds), int(number or 0)

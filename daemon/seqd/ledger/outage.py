@@ -9,7 +9,7 @@ client share it: an outage has one beginning, one end, and one line in the log f
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -59,9 +59,17 @@ class _Bounds:
 
     deadline: float
     retries: int
+    gives_up: Callable[[], bool]
 
 
 _bounds: ContextVar[_Bounds | None] = ContextVar("seqd_outage_bounds", default=None)
+
+#: Retries of a command that nothing bounds: its policy says how many.
+_MANY = 1_000
+
+
+def _never() -> bool:
+    return False
 
 
 @contextmanager
@@ -72,13 +80,39 @@ def waiting_at_most(seconds: float, *, retries: int = 1) -> Iterator[None]:
     is made anew all the same, `retries` times; with 0 no command is sent twice.
     """
     outer, deadline = _bounds.get(), monotonic() + seconds
+    gives_up = _never if outer is None else outer.gives_up
     if outer is not None:
         deadline, retries = min(deadline, outer.deadline), min(retries, outer.retries)
-    token = _bounds.set(_Bounds(deadline, retries))
+    token = _bounds.set(_Bounds(deadline, retries, gives_up))
     try:
         yield
     finally:
         _bounds.reset(token)
+
+
+@contextmanager
+def waiting_unless(gives_up: Callable[[], bool]) -> Iterator[None]:
+    """Wait for the end of an outage, in this thread during the block, until `gives_up` is True."""
+    outer = _bounds.get()
+    deadline, retries = (inf, _MANY) if outer is None else (outer.deadline, outer.retries)
+    token = _bounds.set(_Bounds(deadline, retries, gives_up))
+    try:
+        yield
+    finally:
+        _bounds.reset(token)
+
+
+def seconds_left() -> float | None:
+    """Return the seconds that a block of `waiting_at_most` has left; None outside of one."""
+    bounds = _bounds.get()
+    return None if bounds is None or bounds.deadline == inf else bounds.deadline - monotonic()
+
+
+def unbounded_context() -> Context:
+    """Return a copy of the context for a task that others share: no block bounds its waits."""
+    context = copy_context()
+    context.run(_bounds.set, None)
+    return context
 
 
 class Outage:
@@ -206,6 +240,8 @@ class Attempts:
         if trouble is Trouble.DENIED and not outage.bears_denial:
             return None  # no outage: it has never worked, and stays so
         since = outage.begin(trouble, error)
+        if bounds is not None and bounds.gives_up():
+            return None
         retries = self._retries if bounds is None else min(self._retries, bounds.retries)
         if not (trouble is Trouble.BREAK and self._failures <= retries):
             deadline = self._deadline(trouble, since)

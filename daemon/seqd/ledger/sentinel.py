@@ -106,7 +106,8 @@ class Sentinels(Sentinel):
 
     def _prefer(self, sentinel: Redis) -> None:
         """Have the Sentinel that knew be the first to be asked next."""
-        rest = [one for one in self.sentinels if one is not sentinel]
+        # A copy: other threads may do the same, each for a connection of its own.
+        rest = [one for one in tuple(self.sentinels) if one is not sentinel]
         self.sentinels[:] = [sentinel, *rest]
 
     def _unknown(self, name: str, others: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Condition, Thread
 from time import sleep
 from typing import Self, cast
@@ -11,11 +11,13 @@ from redis import Redis
 from redis.client import Pipeline as RedisPipeline
 
 from seqd.ledger.exchange import (
+    LOOK_S,
     Again,
     Command,
     Durable,
     Exchange,
     Fault,
+    Finish,
     Give,
     Heard,
     Listen,
@@ -26,13 +28,14 @@ from seqd.ledger.exchange import (
     Reading,
     Request,
     ScriptCall,
+    Signal,
     Start,
     StreamEntry,
     T,
     Until,
     V,
 )
-from seqd.ledger.outage import Attempts
+from seqd.ledger.outage import Attempts, waiting_unless
 from seqd.ledger.redis import redis_errors, wait_until_durable
 from seqd.ledger.scripts import Scripts
 
@@ -68,18 +71,27 @@ class Stream(Iterator[V]):
     """What a reading gives, one value at a time, in the thread that asks.
 
     `close` ends it, also for another thread that waits for a value: within the two seconds for
-    which a read blocks.
+    which a read blocks, or when a server that hangs has had its time to answer.
     """
 
     def __init__(self, reading: Reading[V], send: Callable[[Request], object]) -> None:
         self._is_closed = False
+        #: What the thread that asks waits on, where that is no reply of the server.
+        self._signal: Signal | None = None
         self._values = self._read(reading, send)
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> V:
-        return next(self._values)
+        if self._is_closed:
+            raise StopIteration
+        try:
+            return next(self._values)
+        except ValueError:
+            if self._is_closed:  # by another thread, at this moment
+                raise StopIteration from None
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +102,9 @@ class Stream(Iterator[V]):
     def close(self) -> None:
         """End it: there is no other value."""
         self._is_closed = True
+        signal = self._signal
+        if signal is not None:
+            signal.notify_all()
         with suppress(ValueError):  # another thread is in it, and ends it
             self._values.close()
 
@@ -104,8 +119,10 @@ class Stream(Iterator[V]):
                     asked = reading.send(None)
                     continue
                 try:
-                    reply = send(asked)
+                    reply = self._reply(asked, send)
                 except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
+                    if self._is_closed and isinstance(error, Exception):
+                        return
                     asked = reading.throw(error)
                 else:
                     asked = reading.send(reply)
@@ -113,6 +130,20 @@ class Stream(Iterator[V]):
             return
         finally:
             reading.close()
+
+    def _reply(self, asked: Request, send: Callable[[Request], object]) -> object:
+        """Return the reply to a request, which `close` cuts short."""
+        if isinstance(asked, Until):
+            holds = asked.holds
+            asked, self._signal = (
+                replace(asked, holds=lambda: self._is_closed or holds()),
+                asked.signal,
+            )
+        try:
+            with waiting_unless(lambda: self._is_closed):
+                return send(asked)
+        finally:
+            self._signal = None
 
 
 class Transport:
@@ -126,6 +157,11 @@ class Transport:
     def signal(self) -> ThreadSignal:
         """Return a new signal between threads."""
         return ThreadSignal()
+
+    @property
+    def look_s(self) -> float:
+        """Seconds after which whoever waits looks at its job."""
+        return LOOK_S
 
     def attempts(self) -> Attempts:
         """Return the attempts at a step whose reply may say that it was refused just now."""
@@ -177,6 +213,8 @@ class Transport:
                 thread = Thread(target=self.run, args=(exchange,), name=name, daemon=is_daemon)
                 thread.start()
                 return RunningThread(thread)
+            case Finish():
+                return None
             case Pause(seconds):
                 sleep(seconds)
                 return None
