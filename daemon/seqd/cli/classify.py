@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqd.cli.bulk import Result
+    from seqd.client import JobOptions
 
 
+@takes_job_options()
 def classify(
     file: Annotated[
         str | None,
@@ -32,10 +35,15 @@ def classify(
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
     param: options.Parameters = None,
-    priority: options.PriorityName = "normal",
-    expires_in: options.ExpiresIn = None,
+    probabilities: Annotated[
+        bool | None,
+        typer.Option("--probabilities", help="Give the probability of each class as well."),
+    ] = None,
+    expected_items: options.ExpectedItems = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
+    *,
+    given: "JobOptions",
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
 
@@ -49,17 +57,14 @@ def classify(
     texts = text or []
     screen = Screen(to_stderr=out is None or as_json or detach)
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
-    rank = options.read_priority(priority)
-    parameters = options.read_parameters(param or [])
-    seconds = options.read_expires_in(expires_in)
+    given["parameters"] = options.named_parameters(param, {"probabilities": probabilities})
+    expected = options.read_expected_items(expected_items)
     with (
         feed_of(file, texts, fields, label_field=None if detach else label_field) as feed,
         result_files(None if detach else out, file) as files,
         options.open_client() as client,
     ):
-        handle = client.classify(
-            feed, model=model, parameters=parameters, priority=rank, expires_in_s=seconds
-        )
+        handle = client.classify(feed, model=model, expected_items=expected, **given)
         if detach:
             detach_from(handle, screen, as_json=as_json)
             return

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
     from seqd.cli.bulk import Result
     from seqd.cli.ui.texts import GenerationPrinter
-    from seqd.client import Client, JobHandle, StreamedText
-    from seqd_schemas import CatalogEntry, ParameterValue, Priority
+    from seqd.client import Client, JobHandle, JobOptions, StreamedText
+    from seqd_schemas import CatalogEntry, ParameterValue
 
 Prompts = Annotated[
     list[str] | None,
@@ -31,7 +32,14 @@ PromptOption = Annotated[
 PromptFile = Annotated[
     str | None, typer.Option("--prompts", help="File of prompts; - is standard input.")
 ]
-NoStream = Annotated[bool, typer.Option("--no-stream", help="Print each text when it is whole.")]
+Stream = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--no-stream",
+        help="Publish texts while they are written, also with --detach, --out or --json, for "
+        "whoever reads the job's stream; or print each when it is whole.",
+    ),
+]
 Length = Annotated[
     int | None,
     typer.Option("--length", help="Characters of each sample, or words of a model of words."),
@@ -61,6 +69,7 @@ Samples = Annotated[
 ]
 
 
+@takes_job_options(priority="interactive")
 def generate(
     model: Annotated[
         str, typer.Argument(help="A model, name@3 (a version) or name@label.")
@@ -81,11 +90,12 @@ def generate(
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
     param: options.Parameters = None,
-    priority: options.PriorityName = "interactive",
-    expires_in: options.ExpiresIn = None,
-    no_stream: NoStream = False,
+    expected_items: options.ExpectedItems = None,
+    stream: Stream = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
+    *,
+    given: "JobOptions",
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
 
@@ -96,14 +106,16 @@ def generate(
     named |= {"top_k": top_k, "top_p": top_p, "repetition_penalty": repetition_penalty}
     named |= {"temperature": _one_or_all(temperature), "stop": _one_or_all(stop)}
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
-    given = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
+    typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
+    given["parameters"] = options.named_parameters(param, named)
+    is_live = bool(typed) and stream is not False and not (as_json or detach or out)
     request = _Request(
-        prompts=given,
+        prompts=typed,
         model=model,
-        parameters=_merged_parameters(param or [], named),
-        priority=options.read_priority(priority),
-        expires_in_s=options.read_expires_in(expires_in),
-        is_live=bool(given) and not (no_stream or as_json or detach or out),
+        options=given,
+        expected_items=options.read_expected_items(expected_items),
+        is_streamed=is_live or stream is True,
+        is_live=is_live,
         as_json=as_json,
     )
     _run(request, prompts, fields, out, detach=detach)
@@ -218,10 +230,11 @@ class _Request:
     #: Those of the command line; none where a file has them.
     prompts: list[str]
     model: str
-    parameters: "dict[str, ParameterValue]"
-    priority: "Priority"
-    expires_in_s: int | None
-    #: True where texts are printed while they are written.
+    options: "JobOptions"
+    expected_items: int | None
+    #: True where text deltas are published.
+    is_streamed: bool
+    #: True where they are printed as well.
     is_live: bool
     as_json: bool
 
@@ -243,10 +256,9 @@ def _run(
         handle = client.generate(
             feed,
             model=request.model,
-            parameters=request.parameters,
-            priority=request.priority,
-            expires_in_s=request.expires_in_s,
-            stream=request.is_live,
+            expected_items=request.expected_items,
+            stream=request.is_streamed,
+            **request.options,
         )
         if detach:
             detach_from(handle, screen, as_json=request.as_json)
@@ -271,7 +283,7 @@ def _live_texts(client: "Client", handle: "JobHandle", request: _Request) -> "It
     return LiveTexts(
         GenerationPrinter(Screen()),
         dict(zip(names, request.prompts, strict=True)),
-        expected_temperatures(entry, request.parameters),
+        expected_temperatures(entry, request.options.get("parameters") or {}),
     ).results_of(handle)
 
 
@@ -282,14 +294,6 @@ def _printer(request: _Request) -> "Callable[[Result], None]":
     if request.is_live:
         return lambda result: None  # printed by then
     return print_line if request.as_json else GenerationPrinter(Screen()).show
-
-
-def _merged_parameters(
-    pairs: list[str], typed: "Mapping[str, ParameterValue]"
-) -> "dict[str, ParameterValue]":
-    """Return those of `--param` with the options that stand for common parameters over them."""
-    given = {name: value for name, value in typed.items() if value is not None}
-    return options.read_parameters(pairs) | given
 
 
 def _one_or_all(values: list[float] | list[str] | None) -> "ParameterValue":

@@ -30,33 +30,83 @@ app = typer.Typer(
 
 @app.command("list")
 def list_jobs(
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state",
+            help="Only jobs in this state: queued, running, paused, completed, failed, cancelled "
+            "or expired; may be given again.",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", help="Only these: classify, generate, train or sweep."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", help="Only of this model, or version: name@3."),
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="NAME", help="Only on this account.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+        ),
+    ] = None,
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
+        ),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
     ] = 20,
     as_json: options.Json = False,
 ) -> None:
-    """List the newest jobs that are kept, newest first."""
-    from seqd.cli.ui.jobs import print_jobs
+    """List the newest jobs that are kept and match all that is given, newest first.
+
+    A search says where it stopped, when it has looked at too many others.
+    """
+    from seqd.cli.job_options import read_metadata
+    from seqd.cli.ui.jobs import print_jobs, say_where_it_stopped
 
     with options.open_client() as client:
-        records = client.jobs(limit)
+        records = client.jobs(
+            limit,
+            states=state or (),
+            kind=kind,
+            model=model,
+            tenant=tenant,
+            since=options.read_since(since),
+            metadata=read_metadata(metadata),
+        )
     if as_json:
         print_json(records)
     else:
         print_jobs(Screen(), records)
+    say_where_it_stopped(Screen(to_stderr=True), records)
 
 
 @app.command()
 def show(job: options.JobIdArgument, as_json: options.Json = False) -> None:
-    """Show one job: its state, its counts, its request, and why it failed if it did."""
+    """Show one job: its state, counts and times, its request, its workers and how fast it goes.
+
+    And why it waits, or failed. With --json what goes on in it is its `activity`.
+    """
     from seqd.cli.ui.jobs import print_job
 
     with options.open_client() as client:
-        record = client.job(job).record()
+        handle = client.job(job)
+        record, activity = handle.record(), handle.activity()
     if as_json:
-        print_json(record)
+        print_json(record.model_dump(mode="json") | {"activity": activity.as_json()})
     else:
-        print_job(Screen(), record)
+        print_job(Screen(), record, activity)
 
 
 @app.command()

@@ -4,10 +4,12 @@ Each option is described once, here.
 """
 
 import json
+import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,13 +27,22 @@ if TYPE_CHECKING:
     from seqd_schemas import CatalogEntry, ParameterValue, Priority
 
 #: The longest time that a job may be given to end: 366 days, as in the schema.
-_MOST_SECONDS = 366 * 24 * 3600
+MOST_SECONDS = 366 * 24 * 3600
+#: The largest number of items that can be stated.
+MOST_ITEMS = 2**53
+
+#: What `--since` takes for so long ago.
+_AGO = re.compile(r"([0-9]{1,6})([smhd])")
+_SPANS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON for programs; what is for people goes to stderr.")
 ]
 Detach = Annotated[
-    bool, typer.Option("--detach", help="Hand the job in, print its id, and do not wait for it.")
+    bool,
+    typer.Option(
+        "--detach", "--no-wait", help="Hand the job in, print its id, and do not wait for it."
+    ),
 ]
 Parameters = Annotated[
     list[str] | None,
@@ -41,9 +52,6 @@ Parameters = Annotated[
         metavar="NAME=VALUE",
         help="A parameter of the plugin; may be given again. `seqd plugins show` lists them.",
     ),
-]
-PriorityName = Annotated[
-    str, typer.Option("--priority", help="Which work goes first: interactive, normal or bulk.")
 ]
 FormatName = Annotated[
     str,
@@ -62,12 +70,12 @@ Out = Annotated[
         "--out", "-o", help="File for the results, as JSON lines; errors go beside it. Else stdout."
     ),
 ]
-ExpiresIn = Annotated[
+ExpectedItems = Annotated[
     str | None,
     typer.Option(
-        "--expires-in",
-        metavar="SECONDS",
-        help="Seconds in which the job must end; then what is undone gets the error `expired`.",
+        "--expected-items",
+        metavar="N",
+        help="Number of items, where a pipe does not tell; for the time left alone.",
     ),
 ]
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.")]
@@ -189,6 +197,19 @@ def read_parameters(pairs: Iterable[str]) -> dict[str, "ParameterValue"]:
     return values
 
 
+def named_parameters(
+    pairs: Iterable[str] | None, named: "Mapping[str, ParameterValue]"
+) -> dict[str, "ParameterValue"]:
+    """Return parameters of `--set`, with options over them that stand for one and are not None."""
+    given = {name: value for name, value in named.items() if value is not None}
+    return read_parameters(pairs or []) | given
+
+
+def read_expected_items(typed: str | None) -> int | None:
+    """Return the number of `--expected-items`; None without it. Raises InvalidRequest."""
+    return read_whole("--expected-items", typed, 0, MOST_ITEMS)
+
+
 def read_priority(name: str) -> "Priority":
     """Return the priority of a name. Raises InvalidRequest, which lists the names."""
     from seqd_schemas import Priority
@@ -198,15 +219,43 @@ def read_priority(name: str) -> "Priority":
 
 def read_expires_in(typed: str | None) -> int | None:
     """Return the seconds of `--expires-in`; None without it. Raises InvalidRequest."""
+    return read_whole("--expires-in", typed, 1, MOST_SECONDS, " seconds", " (366 days)")
+
+
+def read_whole(
+    option: str, typed: object, least: int, most: int, unit: str = " numbers", in_words: str = ""
+) -> int | None:
+    """Return a whole number of an option; None without it. Raises InvalidRequest."""
     if typed is None:
         return None
+    text = str(typed)
     # At most as many digits as the largest: Python refuses to read some thousands.
-    is_whole = typed.isascii() and typed.isdigit() and len(typed) <= len(str(_MOST_SECONDS))
-    if not is_whole or not 1 <= int(typed) <= _MOST_SECONDS:
+    is_whole = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_whole or not least <= int(text) <= most:
         raise InvalidRequest(
-            f"--expires-in is {typed!r}; allowed: whole seconds, 1 to {_MOST_SECONDS:,} (366 days)"
+            f"{option} is {text!r}; allowed: whole{unit}, {least:,} to {most:,}{in_words}"
         )
-    return int(typed)
+    return int(text)
+
+
+def read_since(typed: str | None) -> datetime | None:
+    """Return the moment of `--since`: so long ago, or a day or time; None without it.
+
+    Raises InvalidRequest.
+    """
+    if typed is None:
+        return None
+    ago = _AGO.fullmatch(typed)
+    try:
+        if ago is not None:
+            span = timedelta(**{_SPANS[ago[2]]: int(ago[1])})
+            return datetime.now().astimezone() - span
+        return datetime.fromisoformat(typed).astimezone()
+    except (ValueError, OverflowError):
+        raise InvalidRequest(
+            f"--since is {typed!r}; allowed: so long ago (30m, 2h, 7d), or a day or time "
+            "(2026-11-26, 2026-11-26T10:00)"
+        ) from None
 
 
 def choice(option: str, value: str, allowed: Iterable[str]) -> str:

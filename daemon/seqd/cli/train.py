@@ -14,13 +14,14 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.exits import MISTAKE, OK
+from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidParameters, InvalidRequest
 
 if TYPE_CHECKING:
     from seqd.analysis.sweeps import SweepReport
-    from seqd.client import Client, JobHandle
+    from seqd.client import Client, JobHandle, JobOptions
     from seqd_schemas import ParameterValue
 
 #: Seconds between two looks at the results that are there, but for progress and the end.
@@ -59,6 +60,7 @@ Plot = Annotated[
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 
 
+@takes_job_options()
 def train(
     model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
     data: Data,
@@ -77,9 +79,10 @@ def train(
     upload: Annotated[
         bool, typer.Option("--upload", help="Send the data, when workers cannot read the file.")
     ] = False,
-    expires_in: options.ExpiresIn = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
+    *,
+    given: "JobOptions",
 ) -> None:
     """Train a model from data into a new version in the model store.
 
@@ -91,18 +94,16 @@ def train(
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
-    parameters = options.read_parameters(param or [])
-    seconds = options.read_expires_in(expires_in)
+    given["parameters"] = options.read_parameters(param or [])
     screen = Screen(to_stderr=as_json or detach)
     with options.open_client() as client:
         handle = client.train(
             records_of(source) if upload and isinstance(source, FileSource) else source,
             model=model,
             preset=preset,
-            parameters=parameters,
             held_out=None if held_out is None else data_of(held_out, **fields),
-            expires_in_s=seconds,
-            labels=[name.strip() for given in label or [] for name in given.split(",")],
+            labels=_label_names(label),
+            **given,
         )
         if detach:
             detach_from(handle, screen, as_json=as_json)
@@ -111,6 +112,7 @@ def train(
             follow_training(client, handle, screen, as_json=as_json)
 
 
+@takes_job_options()
 def sweep(
     model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
     data: Data,
@@ -125,9 +127,10 @@ def sweep(
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
-    expires_in: options.ExpiresIn = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
+    *,
+    given: "JobOptions",
 ) -> None:
     """Train a model for each combination of values, on all slots that train, as one job.
 
@@ -141,17 +144,17 @@ def sweep(
     if plot is not None and not no_plot:
         # Before hours of training, not after them.
         check_plot(plot)
+    given["parameters"] = options.read_parameters(param or [])
     with options.open_client() as client:
         handle = client.sweep(
             data_of(data, **fields),
             model=model,
             grid=read_grid(swept),
-            parameters=options.read_parameters(param or []),
             preset=preset,
             held_out=None if held_out is None else data_of(held_out, **fields),
             metric=metric,
-            labels=[name.strip() for given in label or [] for name in given.split(",")],
-            expires_in_s=options.read_expires_in(expires_in),
+            labels=_label_names(label),
+            **given,
         )
         picture = None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
         status = _follow_or_detach(client, handle, picture, as_json=as_json, detach=detach)
@@ -246,6 +249,10 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
             )
         grid[name] = _values(name, text)
     return grid
+
+
+def _label_names(typed: list[str] | None) -> list[str]:
+    return [name.strip() for joined in typed or [] for name in joined.split(",")]
 
 
 def _follow_or_detach(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seqd.client.handle import JobHandle
     from seqd.client.requests import JobOptions
     from seqd.client.streaming import StreamedText
+    from seqd.ledger.job_filter import FoundJobs, JobFilters
 
 __all__ = [
     "AsyncClient",
@@ -30,6 +31,8 @@ __all__ = [
     "AsyncJobHandle",
     "Client",
     "EndedJob",
+    "FoundJobs",
+    "JobFilters",
     "JobHandle",
     "JobOptions",
     "StreamedText",
@@ -44,6 +47,8 @@ if not TYPE_CHECKING:
             "AsyncJobHandle": "async_handle",
             "Client": "client",
             "EndedJob": "completion",
+            "FoundJobs": "waiting",
+            "JobFilters": "waiting",
             "JobHandle": "handle",
             "JobOptions": "requests",
             "StreamedText": "streaming",

@@ -22,13 +22,14 @@ from seqd.client.requests import (
 )
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, records_of
-from seqd.client.waiting import with_waiting
+from seqd.client.waiting import jobs_found, with_waiting
 from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import items_of
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
 from seqd.ledger.async_transport import AsyncDriver, AsyncStream, AsyncTransport
 from seqd.ledger.exchange import Exchange
+from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of
 from seqd.ledger.submissions import new_job_id
@@ -252,10 +253,9 @@ class AsyncClient:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
         return AsyncJobHandle(self._transport, JobSteps(self._ledger, checked_id(job_id)))
 
-    async def jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Return the newest jobs that are kept, newest first."""
-        records = await self._run(self._ledger.jobs.newest.steps(limit))
-        return await self._run(with_waiting(self._ledger, records))
+    async def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
+        """Return the newest `limit` jobs that are kept and match all `filters`, newest first."""
+        return await self._run(jobs_found(self._ledger, limit, filters))
 
     async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 from seqd.client.job_steps import JobSteps, Result
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobOutOfReach, RedisUnreachable
+from seqd.ledger.activity import JobActivity
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Reading
@@ -51,6 +52,10 @@ class AsyncJobHandle:
     async def record(self) -> JobRecord:
         """Read the job as it is now. See `JobHandle.record`."""
         return await self._transport.run(self.steps.record())
+
+    async def activity(self) -> JobActivity:
+        """Read who works on the job; see `JobHandle.activity`."""
+        return await self._transport.run(self.steps.activity())
 
     def events(self, after: str = "0-0", *, timeout_s: float | None = None) -> "AsyncStream[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.

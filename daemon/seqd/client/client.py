@@ -23,11 +23,12 @@ from seqd.client.requests import (
 )
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import Record, Source, entries_of, listed, records_of
-from seqd.client.waiting import with_waiting
+from seqd.client.waiting import jobs_found, with_waiting
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
 from seqd.ledger.exchange import Exchange
+from seqd.ledger.job_filter import FoundJobs, JobFilters
 from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of
 from seqd.ledger.submissions import new_job_id
@@ -302,10 +303,13 @@ class Client:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
         return JobHandle(self._ledger, checked_id(job_id))
 
-    def jobs(self, limit: int = 20) -> "list[JobRecord]":
-        """Return the newest jobs that are kept, newest first."""
-        records = self._ledger.jobs.newest(limit)
-        return self._run(with_waiting(self._ledger, records))
+    def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
+        """Return the newest `limit` jobs that are kept and match all `filters`, newest first.
+
+        A search looks at some ten thousand others at most: `stopped_at_ms` of the list says how far
+        it came. Raises InvalidRequest for a filter that nothing can match.
+        """
+        return self._run(jobs_found(self._ledger, limit, filters))
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""

@@ -10,6 +10,7 @@ from seqd.client.job_steps import JobSteps, Result
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import JobOutOfReach, RedisUnreachable
 from seqd.ledger import Ledger
+from seqd.ledger.activity import JobActivity
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Reading
 from seqd.ledger.transport import Stream
@@ -67,6 +68,13 @@ class JobHandle:
         the inbox rejected it, so that there is no record.
         """
         return self._run(self.steps.record())
+
+    def activity(self) -> JobActivity:
+        """Read who works on the job, how often its units were claimed, and how fast it goes.
+
+        Raises what `record` does.
+        """
+        return self._run(self.steps.activity())
 
     def events(self, after: str = "0-0", *, timeout_s: float | None = None) -> "Stream[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.

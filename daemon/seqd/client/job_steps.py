@@ -24,6 +24,7 @@ from seqd.errors import (
     UnknownJob,
 )
 from seqd.ledger import LedgerParts
+from seqd.ledger.activity import JobActivity, activity_of
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
 from seqd.ledger.jobs import EventsGone
@@ -71,6 +72,12 @@ class JobSteps:
                 if rejected is None:
                     raise
         raise JobFailed(self.job_id, rejected.failure)
+
+    def activity(self) -> Exchange[JobActivity]:
+        """Read who works on the job, how often its units were claimed, and how fast it goes."""
+        record = yield from self.record()
+        with self._in_reach():
+            return (yield from activity_of(self.ledger.keys, record))
 
     def events(self, after: str = "0-0", timeout_s: float | None = None) -> "Reading[Event]":
         """Give the events behind stream id `after`, up to the terminal one."""

@@ -9,6 +9,7 @@ from time import time
 
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
+from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter
 from seqd_schemas import JobRecord
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,13 @@ def with_waiting(ledger: LedgerParts, records: Sequence[JobRecord]) -> Exchange[
         record if reason is None else record.model_copy(update={"waiting": reason})
         for record, reason in zip(records, reasons, strict=True)
     ]
+
+
+def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange[FoundJobs]:
+    """Return the newest jobs that match; see `Client.jobs`."""
+    found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
+    found[:] = yield from with_waiting(ledger, found)
+    return found
 
 
 class WaitingNotice:

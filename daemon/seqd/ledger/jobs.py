@@ -33,6 +33,7 @@ from seqd.ledger.exchange import (
     pipeline,
     script,
 )
+from seqd.ledger.job_filter import ANY_JOB, MAX_SEARCHED, STEP_JOBS, FoundJobs, JobFilter
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.retention import Retention
 from seqd.ledger.scripts import as_bytes, as_int, as_list, as_text
@@ -192,14 +193,18 @@ class Jobs:
         return (yield from self._kept([job_id.encode() for job_id in job_ids]))
 
     @exchange
-    def newest(self, limit: int) -> Exchange[list[JobRecord]]:
-        """Return the newest `limit` jobs that are kept, newest first."""
-        return (yield from self._newest_of(self._keys.jobs(), limit))
+    def newest(self, limit: int, wanted: JobFilter = ANY_JOB) -> Exchange[FoundJobs]:
+        """Return the newest `limit` jobs that are kept and match, newest first.
+
+        Looks at `MAX_SEARCHED` others at most, then says where it stopped.
+        """
+        key = self._keys.open_jobs() if wanted.is_of_open_jobs else self._keys.jobs()
+        return (yield from self._newest_of(key, limit, wanted))
 
     @exchange
     def newest_open(self, limit: int) -> Exchange[list[JobRecord]]:
         """Return the newest `limit` jobs that have not ended, newest first."""
-        records = yield from self._newest_of(self._keys.open_jobs(), limit)
+        records = yield from self._newest_of(self._keys.open_jobs(), limit, ANY_JOB)
         return [record for record in records if not record.state.is_terminal]
 
     @exchange
@@ -478,20 +483,31 @@ class Jobs:
         )
         return [Completed(id=event_id, job_id=job_id, at_ms=int(ended), counts=counts)]
 
-    def _newest_of(self, key: str, limit: int) -> Exchange[list[JobRecord]]:
-        records: list[JobRecord] = []
-        first = 0
-        while len(records) < limit:
-            listed = yield from command("ZREVRANGE", key, first, first + limit - 1)
-            ids = cast(list[bytes], listed)
-            if not ids:
+    def _newest_of(self, key: str, limit: int, wanted: JobFilter) -> Exchange[FoundJobs]:
+        found, seen, since_ms = FoundJobs(), 0, wanted.since_ms or 0
+        names: set[str] = set()
+        at_once = min(limit, STEP_JOBS) if wanted == ANY_JOB else STEP_JOBS
+        while len(found) < limit:
+            page = ("ZREVRANGE", key, seen, seen + at_once - 1, "WITHSCORES")
+            flat = cast(list[bytes], (yield from command(*page)))  # names and scores in turn
+            rows = list(zip(flat[::2], map(int, map(float, flat[1::2])), strict=True))
+            ids = [job_id for job_id, created_ms in rows if created_ms >= since_ms]
+            records = yield from self._kept(ids, wanted)
+            # New jobs move those down that were looked at before.
+            found += [record for record in records if record.job_id not in names]
+            names |= {record.job_id for record in records}
+            seen += len(rows)
+            if len(ids) < at_once:  # the list ends here, or only older ones follow
                 break
-            records += yield from self._kept(ids)
-            first += len(ids)
-        return records[:limit]
+            if seen - len(found) >= MAX_SEARCHED and len(found) < limit:
+                found.stopped_at_ms = rows[-1][1]
+                break
+            at_once = STEP_JOBS
+        del found[limit:]
+        return found
 
-    def _kept(self, ids: Sequence[bytes]) -> Exchange[list[JobRecord]]:
-        """Return jobs, but those whose time to live has passed since, and damaged ones."""
+    def _kept(self, ids: Sequence[bytes], wanted: JobFilter = ANY_JOB) -> Exchange[list[JobRecord]]:
+        """Return jobs that match, but those whose time to live has passed, and damaged ones."""
         keys = [self._keys.job(job_id.decode()) for job_id in ids]
         replies = yield from pipeline((Command(("HGETALL", key)) for key in keys), raises=False)
         sound = {}
@@ -505,7 +521,7 @@ class Jobs:
         records = []
         whole = yield from self._whole(list(sound.values()))
         for job_id, row in zip(sound, whole, strict=True):
-            if row:
+            if row and wanted.matches(row):
                 try:
                     records.append(_read_record(job_id.decode(), row))
                 except (JobDamaged, LaterVersion) as error:

@@ -4,11 +4,13 @@ import json
 import time
 from collections.abc import Sequence
 
-from seqd.cli.ui.numbers import age, clock, count, counted, duration, metric
+from seqd.cli.ui.numbers import age, clock, count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.client.requests import has_its_input
+from seqd.ledger.activity import MAX_COUNTED, JobActivity
+from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
 from seqd_schemas import Counts, JobRecord, JobState, ModelReference
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
@@ -23,6 +25,16 @@ def print_jobs(screen: Screen, records: Sequence[JobRecord]) -> None:
     print_table(screen, _COLUMNS, [_row(record, now_ms) for record in records])
 
 
+def say_where_it_stopped(screen: Screen, found: FoundJobs) -> None:
+    """Say how far a search of jobs came, where it did not look at all of them."""
+    if found.stopped_at_ms is not None:
+        screen.say(
+            f"The search stopped at jobs of {clock(found.stopped_at_ms)}: it has looked at "
+            f"{count(MAX_SEARCHED)} others. There may be older ones that match.",
+            "yellow",
+        )
+
+
 def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
     """Print why open jobs wait that no worker can run, each reason once."""
     jobs: dict[str, list[str]] = {}
@@ -34,7 +46,7 @@ def print_waiting(screen: Screen, records: Sequence[JobRecord]) -> None:
         screen.say(f"Job {job_ids[0]}{more} waits: {message}", "yellow")
 
 
-def print_job(screen: Screen, record: JobRecord) -> None:
+def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
     """Print one job in full, and how to go on with it."""
     seconds = seconds_of(record)
     failure, training = record.failure, record.training
@@ -56,7 +68,11 @@ def print_job(screen: Screen, record: JobRecord) -> None:
             "created": clock(record.created_at_ms),
             "started": None if record.started_at_ms is None else clock(record.started_at_ms),
             "ended": None if record.ended_at_ms is None else clock(record.ended_at_ms),
+            "waited": _waited(record),
             "took": None if seconds is None else duration(seconds),
+            "rate": _rate(activity),
+            "workers": _workers(activity),
+            "attempts": _attempts(activity),
             "expires": None if record.expires_at_ms is None else clock(record.expires_at_ms),
             "kept until": None if record.kept_until_ms is None else clock(record.kept_until_ms),
             "continues": record.job.continues,
@@ -71,6 +87,45 @@ def print_job(screen: Screen, record: JobRecord) -> None:
     if what_next:
         screen.say()
         screen.say(what_next, "dim")
+
+
+def _waited(record: JobRecord) -> str:
+    """Return the time from a job's acceptance to the claim of its first unit."""
+    if record.started_at_ms is None:
+        return ""
+    return duration(max(0, record.started_at_ms - record.created_at_ms) / 1000)
+
+
+def _rate(activity: JobActivity) -> str:
+    per_second = activity.rate_per_s
+    if not per_second:
+        return ""
+    if per_second >= 1:
+        return f"{rate(per_second)} items a second"
+    return f"an item in {duration(1 / per_second)}"
+
+
+def _workers(activity: JobActivity) -> str:
+    """Return who holds units, or else who claimed the first."""
+    holding = [
+        f"{worker} ({counted(units, 'unit')})" for worker, units in sorted(activity.workers.items())
+    ]
+    if holding:
+        return ", ".join(holding)
+    return f"{activity.first_worker} claimed the first unit" if activity.first_worker else ""
+
+
+def _attempts(activity: JobActivity) -> str:
+    if not activity.attempts:
+        return ""
+    parts = [count(activity.attempts)]
+    if activity.units_tried_again:
+        parts.append(f"{counted(activity.units_tried_again, 'unit')} more than once")
+    if activity.crashes:
+        parts.append(f"{counted(activity.crashes, 'worker')} died or went silent")
+    if activity.is_partial:
+        parts.append(f"of {count(MAX_COUNTED)} units alone")
+    return ", ".join(parts)
 
 
 def _row(record: JobRecord, now_ms: int) -> tuple[str, ...]:

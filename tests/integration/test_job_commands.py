@@ -1,0 +1,125 @@
+"""Commands that hand jobs in with all options of the client, and list and show them."""
+
+import json
+
+import pytest
+
+from cli_builders import Ended, here
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+ALL = (
+    *("--tenant", "shop", "--idempotency-key", "k1", "--priority", "bulk"),
+    *("--metadata", "batch=7", "--metadata", "by=me=you", "--expires-in", "600"),
+    *("--max-running-units", "2", "--results-ttl", "3600", "--job-id", "from-a-shell"),
+    *("--no-durable", "--expected-items", "1"),
+)
+
+
+@pytest.fixture(autouse=True)
+def _of_the_cluster(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+def ids_of(ended: Ended) -> list[str]:
+    return [record["job_id"] for record in json.loads(ended.out)]
+
+
+def test_each_option_of_a_command_is_in_the_request(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    ended = here(capsys, "classify", "--text", "a", "--model", "echo", "--no-wait", *ALL)
+
+    assert (ended.status, ended.out) == (0, "from-a-shell\n")
+    job = cluster.client().job("from-a-shell").record().job
+    assert job.model_dump(exclude={"kind", "model", "source", "continues", "schema_version"}) == {
+        "parameters": {},
+        "priority": "bulk",
+        "tenant": "shop",
+        "idempotency_key": "k1",
+        "metadata": {"batch": "7", "by": "me=you"},
+        "expires_in_s": 600,
+        "max_running_units": 2,
+        "results_ttl_s": 3600,
+    }
+    assert job.source.model_dump() == {"type": "upload", "expected_items": 1}
+
+
+def test_the_same_command_with_the_same_key_is_the_same_job(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ("classify", "--text", "b", "--model", "echo", "--idempotency-key", "again")
+
+    first = here(capsys, *command, "--detach")
+    second = here(capsys, *command, "--detach")
+    read = here(capsys, *command)
+
+    assert second.out == first.out
+    assert json.loads(read.out)["output"]["label"] == "b"
+
+
+def test_probabilities_are_the_parameter_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = here(capsys, "classify", "--text", "a", "--model", "echo", "--probabilities")
+
+    assert ended.status == 2
+    assert "parameter 'probabilities' is unknown" in ended.err
+
+
+def test_a_job_that_nobody_waits_for_may_be_streamed(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    ended = here(capsys, "generate", "echo", "abc", "--stream", "--no-wait")
+
+    job = cluster.client().job(ended.out.strip())
+    assert job.record().job.stream  # type: ignore[union-attr]
+    assert "".join(delta.text for delta in job.stream()) == "cba"
+
+
+def test_jobs_are_listed_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:
+    notes = ("--metadata", "list=one", "--tenant", "lister")
+    here(capsys, "classify", "--text", "a", "-m", "echo", "--job-id", "one", *notes)
+    here(capsys, "generate", "echo", "a", "--job-id", "two", *notes)
+
+    both = here(capsys, "jobs", "list", "--tenant", "lister", "--since", "1h", "--json")
+    one = here(
+        capsys, "jobs", "list", "--kind", "classify", "--model", "echo", "--state", "completed",
+        "--metadata", "list=one", "--since", "2026-01-01", "--json",
+    )  # fmt: skip
+    none = here(capsys, "jobs", "list", "--tenant", "lister", "--state", "paused")
+
+    assert ids_of(both) == ["two", "one"]
+    assert ids_of(one) == ["one"]
+    assert none.out == "No jobs.\n"
+
+
+def test_a_wrong_filter_says_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = here(capsys, "jobs", "list", "--state", "done")
+
+    assert ended.status == 2
+    assert ended.err == (
+        "error[invalid_request]: A state is 'done'; allowed: queued, running, paused, completed, "
+        "failed, cancelled, expired.\n"
+    )
+
+
+def test_a_job_is_shown_with_its_times_attempts_worker_and_rate(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    texts = [part for number in range(100) for part in ("--text", f"text {number}")]
+    here(capsys, "classify", *texts, "--model", "echo", "--job-id", "shown")
+
+    lines = here(capsys, "jobs", "show", "shown").out.splitlines()
+    shown = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if " " in line}
+    record = json.loads(here(capsys, "jobs", "show", "shown", "--json").out)
+
+    (worker,) = (status.worker for status in cluster.client().workers())
+    assert shown["workers"] == f"{worker} claimed the first unit"
+    assert {"created", "started", "ended", "waited", "took"} <= set(shown)
+    assert shown["rate"].endswith(" items a second")
+    assert int(shown["attempts"]) == record["activity"]["attempts"] > 0
+    assert record["activity"]["first_worker"] == worker
+    assert record["job_id"] == "shown"

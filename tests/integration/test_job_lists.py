@@ -1,0 +1,172 @@
+"""Lists of jobs by what they have in common, and what goes on in a job."""
+
+import asyncio
+import re
+from datetime import datetime, timedelta
+
+import pytest
+
+from builders import a_classify_job, a_generate_job
+from ledger_fixtures import Environment
+from seqd.client import AsyncClient, Client, FoundJobs
+from seqd.errors import InvalidRequest
+from seqd.ledger.activity import JobActivity, activity_of
+from seqd.ledger.job_filter import MAX_SEARCHED, JobFilters, job_filter
+from seqd_schemas import JobState
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+
+def listed(environment: Environment, filters: JobFilters, limit: int = 20) -> list[str]:
+    found = environment.ledger.jobs.newest(limit, job_filter(filters))
+    return [record.job_id for record in found]
+
+
+@pytest.fixture
+def three(environment: Environment) -> Environment:
+    """Three jobs, `first` (a small one that has completed), `second` (running) and `third`."""
+    notes = {"batch": "a", "by": "me"}
+    first = a_classify_job(tenant="shop", metadata=notes)
+    environment.submit_units(1, first, job_id="first")
+    environment.commit(environment.claim_unit())
+    environment.submit_units(2, a_classify_job(metadata={"batch": "b"}), job_id="second")
+    environment.claim_unit()
+    environment.submit_units(1, a_generate_job(), job_id="third", version=2)
+    # A millisecond each: Redis lists those of the same one by name.
+    for at, name in enumerate(("first", "second", "third"), start=1_000):
+        for key in (environment.keys.jobs(), environment.keys.open_jobs()):
+            environment.redis.zadd(key, {name: at}, xx=True)
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, ["third", "second", "first"]),
+        ({"states": ["queued", JobState.COMPLETED]}, ["third", "first"]),
+        ({"states": ["queued", "running"]}, ["third", "second"]),
+        ({"states": ["failed"]}, []),
+        ({"kind": "classify"}, ["second", "first"]),
+        ({"model": "imdb_lstm"}, ["second", "first"]),
+        ({"model": "markov@2"}, ["third"]),
+        ({"model": "markov@3"}, []),
+        ({"tenant": "shop"}, ["first"]),
+        ({"metadata": {"batch": "a"}}, ["first"]),
+        ({"metadata": {"batch": "a", "by": "you"}}, []),
+        ({"since": datetime.fromtimestamp(1.001)}, ["third", "second"]),
+        ({"since": datetime.fromtimestamp(1.001), "kind": "classify"}, ["second"]),
+    ],
+    ids=str,
+)
+def test_a_list_has_the_jobs_that_match_all_of_its_filters(
+    three: Environment, filters: JobFilters, expected: list[str]
+) -> None:
+    assert listed(three, filters) == expected
+
+
+def test_a_list_has_no_more_jobs_than_were_asked_for(three: Environment) -> None:
+    found = three.ledger.jobs.newest(1, job_filter({"kind": "classify"}))
+
+    assert [record.job_id for record in found] == ["second"]
+    assert found.stopped_at_ms is None
+
+
+def test_a_search_that_has_looked_at_too_many_others_says_where_it_stopped(
+    three: Environment,
+) -> None:
+    gone = {f"gone-{number}": 2_000_000 + number for number in range(MAX_SEARCHED + 500)}
+    three.redis.zadd(three.keys.jobs(), gone)
+
+    found = three.ledger.jobs.newest(20, job_filter({"kind": "classify"}))
+    of_open_jobs = three.ledger.jobs.newest(20, job_filter({"states": ["running"]}))
+
+    assert found == []
+    assert found.stopped_at_ms == 2_000_000 + 500
+    assert [record.job_id for record in of_open_jobs] == ["second"]
+    assert of_open_jobs.stopped_at_ms is None
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        ({"states": ["done"]}, "A state is 'done'; allowed: queued, running, paused, completed, "),
+        ({"kind": "predict"}, "kind is 'predict'; allowed: classify, generate, train, sweep."),
+        ({"model": "echo@best"}, "model is 'echo@best'; allowed: NAME, or NAME@3 (a version)."),
+        ({"colour": "red"}, "There is no filter 'colour'. Known filters: kind, metadata, model, "),
+    ],
+    ids=str,
+)
+def test_a_filter_that_nothing_can_match_is_refused(filters: JobFilters, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=re.escape(message)):
+        job_filter(filters)
+
+
+def test_both_clients_list_the_same_jobs(cluster: Cluster) -> None:
+    client = cluster.client()
+    job = client.classify(["a"], model="echo", metadata={"test": "both"}, tenant="lister")
+    job.wait(timeout_s=30)
+    filters: JobFilters = {
+        "metadata": {"test": "both"},
+        "tenant": "lister",
+        "since": datetime.now() - timedelta(minutes=5),
+    }
+
+    async def use() -> FoundJobs:
+        async with AsyncClient(settings=cluster.settings) as asynchronous:
+            return await asynchronous.jobs(5, **filters)
+
+    found = client.jobs(5, **filters)
+
+    assert [record.job_id for record in found] == [job.job_id]
+    assert asyncio.run(use()) == found
+
+
+def activity(environment: Environment, job_id: str) -> JobActivity:
+    record = environment.ledger.jobs.get(job_id)
+    return environment.ledger.transport.run(activity_of(environment.keys, record))
+
+
+def test_the_activity_of_a_job_names_who_holds_its_units(environment: Environment) -> None:
+    environment.submit_units(3, job_id="j1")
+    done = environment.claim_unit("worker-a")
+    environment.commit(done)
+    environment.claim_unit("worker-b")
+    environment.redis.hset(environment.keys.attempts("j1"), "2", 2)
+    environment.redis.hset(environment.keys.crashes("j1"), "2", 1)
+
+    found = activity(environment, "j1")
+
+    assert found.workers == {"worker-b": 1}
+    assert found.first_worker == "worker-a"
+    assert (found.attempts, found.units_tried_again, found.crashes) == (4, 1, 1)
+    assert found.rate_per_s is not None and found.rate_per_s > 0
+    assert not found.is_partial
+
+
+def test_a_job_that_waits_has_no_activity(environment: Environment) -> None:
+    environment.submit_units(2, job_id="j1")
+
+    assert activity(environment, "j1") == JobActivity({}, None, 0, 0, 0, False, None)
+
+
+def test_what_somebody_wrote_over_the_attempts_counts_as_none(environment: Environment) -> None:
+    environment.submit_units(2, job_id="j1")
+    environment.redis.hset(environment.keys.attempts("j1"), "0", "many")
+
+    assert activity(environment, "j1").attempts == 0
+
+
+def test_both_handles_tell_the_activity(cluster: Cluster) -> None:
+    with Client(settings=cluster.settings) as client:
+        job = client.classify(["a"] * 3, model="echo")
+        job.wait(timeout_s=30)
+        found = job.activity()
+
+    async def use() -> JobActivity:
+        async with AsyncClient(settings=cluster.settings) as asynchronous:
+            return await asynchronous.job(job.job_id).activity()
+
+    assert found.first_worker is not None
+    assert found.workers == {}
+    assert asyncio.run(use()) == found

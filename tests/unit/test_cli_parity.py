@@ -1,0 +1,121 @@
+"""The commands have the options of the client: none of them can be forgotten."""
+
+import inspect
+from collections.abc import Iterable
+
+import pytest
+from typer.main import get_group
+
+from cli_builders import here
+from seqd.cli.app import app
+from seqd.client import AsyncClient, Client, JobFilters, JobOptions
+from seqd.client.requests import SweepOptions
+
+#: What a client's option is called in a shell, where not `--` and its name without its unit.
+NAMES = {
+    "parameters": "--param",
+    "items": "file",
+    "prompts": "texts",
+    "states": "--state",
+    "grid": "--set",
+}
+#: Options that no command has, and why.
+NOT_IN_A_SHELL: dict[str, str] = {}
+
+METHODS = ["classify", "generate", "train", "sweep"]
+
+
+def options_of(*command: str) -> set[str]:
+    """Return what a command takes: its options as they are typed, its arguments by name."""
+    found = get_group(app)
+    with found.make_context("seqd", ["--help"], resilient_parsing=True) as context:
+        for name in command:
+            found = found.get_command(context, name)  # type: ignore[attr-defined,assignment]
+    return {
+        name
+        for part in found.params
+        for name in ([*part.opts] if part.param_type_name == "option" else [part.name])
+    }
+
+
+def in_a_shell(names: Iterable[str]) -> set[str]:
+    def typed(name: str) -> str:
+        return "--" + name.removesuffix("_s").replace("_", "-")
+
+    return {NAMES.get(name, typed(name)) for name in names if name not in NOT_IN_A_SHELL}
+
+
+def own_options(method: str) -> set[str]:
+    """Return what a method takes itself, beside `JobOptions`."""
+    parts = inspect.signature(getattr(Client, method)).parameters.values()
+    return {part.name for part in parts if part.kind != part.VAR_KEYWORD} - {"self", "model"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_command_has_all_options_of_the_client(method: str) -> None:
+    shared = SweepOptions if method == "sweep" else JobOptions
+    # Not `get_type_hints`, which wants the names of the annotations.
+    expected = in_a_shell(own_options(method) | set(inspect.get_annotations(shared)))
+
+    missing = expected - options_of(method)
+
+    assert missing == set(), "give the command the option, or say in NOT_IN_A_SHELL why not"
+
+
+def test_jobs_list_has_all_filters_of_the_client() -> None:
+    expected = in_a_shell([*inspect.get_annotations(JobFilters), "limit", "model"])
+
+    assert expected <= options_of("jobs", "list")
+
+
+@pytest.mark.parametrize("method", [*METHODS, "jobs"])
+def test_the_client_of_asyncio_has_the_same_options(method: str) -> None:
+    def names(client: type) -> list[str]:
+        return list(inspect.signature(getattr(client, method)).parameters)
+
+    assert names(Client) == names(AsyncClient)
+
+
+@pytest.mark.parametrize("command", METHODS)
+def test_no_wait_is_another_name_of_detach(command: str) -> None:
+    assert {"--detach", "--no-wait"} <= options_of(command)
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (
+            ("--results-ttl", "5"),
+            "--results-ttl is '5'; allowed: whole seconds, 60 to 31,622,400 (366 days)",
+        ),
+        (
+            ("--max-running-units", "few"),
+            "--max-running-units is 'few'; allowed: whole numbers, 1 to 1,000,000",
+        ),
+        (("--metadata", "x"), "--metadata is 'x'; allowed: KEY=VALUE, such as batch=2026-11"),
+        (("--metadata", "x=1", "--metadata", "x=2"), "--metadata has 'x' twice; give it once"),
+        (("--priority", "high"), "--priority is 'high'; allowed: interactive, normal, bulk"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_an_option_that_cannot_be_read_says_what_is_allowed(
+    capsys: pytest.CaptureFixture[str], typed: tuple[str, ...], message: str
+) -> None:
+    ended = here(capsys, "classify", "--text", "a", *typed)
+
+    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
+
+
+@pytest.mark.parametrize("typed", ["soon", "2x", "2026-13-01", "9" * 7 + "d"])
+def test_a_wrong_time_says_what_is_allowed(
+    capsys: pytest.CaptureFixture[str], typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", "redis://127.0.0.1:1/0")
+
+    ended = here(capsys, "jobs", "list", "--since", typed)
+
+    assert ended.status == 2
+    assert ended.err == (
+        f"error[invalid_request]: --since is '{typed}'; allowed: so long ago (30m, 2h, 7d), or a "
+        "day or time (2026-11-26, 2026-11-26T10:00)\n"
+    )
