@@ -1,7 +1,7 @@
 """Sends a job: checks it against what workers publish, writes it, begins to upload its input."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from seqd.admission import admit
@@ -10,12 +10,13 @@ from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
 from seqd.client.sources import FailedItems, Source
 from seqd.client.upload import Upload
-from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, WrongState
+from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdError, WrongState
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
 from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
 from seqd_schemas import (
+    Failure,
     Item,
     ItemChunk,
     Job,
@@ -74,17 +75,24 @@ class Sender:
         is_whole = first is not None and len(head) == 1
         token = new_token() if is_upload else ""
         announced = yield from self._expected(asked_id)
-        with _naming_what_was_sent(asked_id):
-            accepted = yield from self._ledger.submissions.submit.steps(
-                job,
-                job_id=asked_id,
-                version=admitted.version,
-                unit_items=admitted.unit_items,
-                chunk=first,
-                sealed=is_whole,
-                owner=token,
-                client=self._completions if self._announcements else "",
-            )
+        try:
+            with _naming_what_was_sent(asked_id):
+                accepted = yield from self._ledger.submissions.submit.steps(
+                    job,
+                    job_id=asked_id,
+                    version=admitted.version,
+                    unit_items=admitted.unit_items,
+                    chunk=first,
+                    sealed=is_whole,
+                    owner=token,
+                    client=self._completions if self._announcements else "",
+                )
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:  # cancelled or interrupted: the job may be there, with nobody to send
+            if is_upload and not is_whole:
+                yield from self._fail_what_was_begun(asked_id, token)
+            raise
         upload: Upload | None = None
         if source is not None and (existing := accepted.existing):
             if existing.unit_items != admitted.unit_items and first is not None:
@@ -157,6 +165,12 @@ class Sender:
             only = yield from items.names()
             return (yield from self.send(job.model_copy(update={"only": only}), {}))
         return (yield from self.send(job, {}, items))
+
+    def _fail_what_was_begun(self, job_id: str, token: str) -> Exchange[None]:
+        """End a job, if it was made, whose input nobody will send."""
+        failure = Failure(code="upload_failed", message="Its sender was cancelled as it sent it.")
+        with suppress(SeqdError):
+            yield from self._ledger.control.fail_upload.steps(job_id, failure, token)
 
     def _is_durable(self, asked: bool | None, *, is_whole: bool) -> Exchange[bool]:
         """Wait until the disk has what was handed in, if that is wanted; see JobOptions."""
