@@ -93,8 +93,12 @@ local function record_leases()
 end
 
 -- Fields of a job that a claim reads.
-local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'tenant', 'units', 'sealed', 'total',
-  'faulted'}
+local CLAIM_FIELDS = {'state', 'max_units', 'expires_at', 'units', 'sealed', 'total', 'faulted'}
+local function read_claimed(id)
+  local row = redis.call('HMGET', job_key(id), unpack(CLAIM_FIELDS))
+  return {state = row[1], max_units = row[2], expires_at = row[3], units = row[4], sealed = row[5],
+    total = row[6], faulted = row[7]}
+end
 -- True when none of a job's units may be leased, so that it leaves its tenant's: it is not there, its
 -- time has run out, it has no claimable unit, or as many under way as it may have.
 local function is_idle(id, job, todo)
@@ -220,7 +224,7 @@ local function serve(tenant)
   local id, time = row[1], row[2]
   if #claimed > 0 and time > tenant.most_time then return false end
   jobs_seen = jobs_seen + 1
-  local job, todo = read_fields(id, CLAIM_FIELDS), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
+  local job, todo = read_claimed(id), redis.call('ZRANGE', job_key(id) .. ':todo', 0, 1)
   if is_idle(id, job, todo) then
     tenant.done[#tenant.done + 1] = id
     return true

@@ -24,21 +24,22 @@ local FIRST_UNIT = 3
 local ARGUMENTS = 11  -- of a unit, without its rows
 
 -- Count what a unit took to its tenant; in a batch, behind it, since many units are of one tenant.
-local deferred_use  -- tenant and kind → {tenant, what, count, tokens, milliseconds}; nil outside a batch
+local deferred_use  -- items or trainings → tenant → {count, tokens, milliseconds}; nil outside a batch
 local function note_use(job, count, tokens, busy_ms)
   if USAGE_DAYS == 0 then return end
   local what = (job.kind == 'train' or job.kind == 'sweep') and 'trainings' or 'items'
   if not deferred_use then return add_use(job.tenant, what, count, tokens, busy_ms, USAGE_DAYS) end
-  local name = job.tenant .. ' ' .. what
-  local sum = deferred_use[name]
+  local sum = deferred_use[what][job.tenant]
   if not sum then
-    deferred_use[name] = {job.tenant, what, count, tokens, busy_ms}
+    deferred_use[what][job.tenant] = {count, tokens, busy_ms}
   else
-    sum[3], sum[4], sum[5] = sum[3] + count, sum[4] + tokens, sum[5] + busy_ms
+    sum[1], sum[2], sum[3] = sum[1] + count, sum[2] + tokens, sum[3] + busy_ms
   end
 end
 local function apply_deferred_use()
-  for _, sum in pairs(deferred_use) do add_use(sum[1], sum[2], sum[3], sum[4], sum[5], USAGE_DAYS) end
+  for what, sums in pairs(deferred_use) do
+    for tenant, sum in pairs(sums) do add_use(tenant, what, sum[1], sum[2], sum[3], USAGE_DAYS) end
+  end
 end
 
 -- Make the rows of a unit's parts its own, in order, when all are there. True if it did.
@@ -76,7 +77,8 @@ end
 
 -- Emit a progress event, at most four times a second.
 local function emit_progress(id, job)
-  local since_ms = NOW - tonumber(job.event_at or '0')
+  local pace = read_fields(id, {'event_at', 'expected'})
+  local since_ms = NOW - tonumber(pace.event_at or '0')
   -- Below 0 the clock has stepped back: the last one was told at a time that is still to come.
   if since_ms >= 0 and since_ms < PROGRESS_EVERY_MS then return end
   redis.call('HSET', job_key(id), 'event_at', NOW)
@@ -87,8 +89,8 @@ local function emit_progress(id, job)
   local body = counts_as_json(n) .. string.format(',"rate_per_s":%.3f', rate)
   -- While the input grows, only what the client expects says how much is left.
   local is_whole = job.sealed == '1'
-  if rate > 0 and (is_whole or job.expected) then
-    local total = is_whole and n[1] or math.max(n[1], tonumber(job.expected))
+  if rate > 0 and (is_whole or pace.expected) then
+    local total = is_whole and n[1] or math.max(n[1], tonumber(pace.expected))
     body = body .. string.format(',"eta_s":%.1f', (total - n[2] - n[3]) / rate)
   end
   emit(id, 'progress', body, false)
@@ -188,7 +190,7 @@ if behind(FIRST_UNIT) > #ARGV then
   return wrong and redis.error_reply(wrong) or {outcome}
 end
 begin_batch()
-deferred_use = {}
+deferred_use = {items = {}, trainings = {}}
 local outcomes, at = {}, FIRST_UNIT
 while at <= #ARGV do
   local ok, outcome = pcall(commit, at)

@@ -67,12 +67,24 @@ local function own_limits_of(tenant)
   return own
 end
 
--- A limit that holds for a tenant, and 1 where it is its own.
+-- A limit that holds for a tenant, nil where there is none, and 1 where it is its own. Worked out once a
+-- call for each of them, since a call may bring many jobs of a tenant.
+local held_limits = {}  -- tenant → name → {limit, 1 or 0}
 local function limit_of(tenant, name)
-  local written = own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name]
-  local own = written and string.match(written, '^%d+$') and tonumber(written)
-  if own and own < 2 ^ 53 and (own > 0 or name == 'tenant_jobs') then return own, 1 end
-  return limit(name), 0
+  local held = held_limits[tenant]
+  if not held then
+    held = {}
+    held_limits[tenant] = held
+  end
+  local found = held[name]
+  if not found then
+    local written = own_limits_of(tenant)[string.match(name, '^tenant_(.*)') or name]
+    local own = written and string.match(written, '^%d+$') and tonumber(written)
+    local is_own = own and own < 2 ^ 53 and (own > 0 or name == 'tenant_jobs')
+    found = is_own and {own, 1} or {limit(name), 0}
+    held[name] = found
+  end
+  return found[1], found[2]
 end
 
 -- The priorities that a tenant may use, joined by spaces; nil where it may use all.
@@ -131,13 +143,25 @@ local function memory_is_short()
   return memory_state == 'short'
 end
 
+-- Open jobs, waiting items and waiting bytes of a tenant's account. Read once a batch, at whose end it changes.
+local accounts_of_batch = {}
+local function account_of(tenant)
+  local account = deferred_charges and accounts_of_batch[tenant]
+  if account then return account end
+  account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
+  for i = 1, 3 do account[i] = tonumber(account[i] or '0') end
+  accounts_of_batch[tenant] = account
+  return account
+end
+
 -- The quota that a tenant would exceed with so much more, or nil: {'tenant_jobs', waiting, allowed, 1 where
 -- it is the tenant's own}.
+local QUOTAS, NOTHING = {'tenant_jobs', 'tenant_items', 'tenant_bytes'}, {0, 0, 0}
 local function over_quota(tenant, jobs, items, bytes)
-  local account = redis.call('HMGET', tenant_key(tenant), 'jobs', 'items', 'bytes')
-  local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or {0, 0, 0}
-  for i, name in ipairs({'tenant_jobs', 'tenant_items', 'tenant_bytes'}) do
-    local waiting, most, is_own = tonumber(account[i] or '0') + deferred[i], limit_of(tenant, name)
+  local account = account_of(tenant)
+  local more, deferred = {jobs, items, bytes}, deferred_charges and deferred_charges[tenant] or NOTHING
+  for i, name in ipairs(QUOTAS) do
+    local waiting, most, is_own = account[i] + deferred[i], limit_of(tenant, name)
     -- What is larger than the whole quota may come alone, or it could never come.
     local is_over = most and more[i] > 0 and waiting + more[i] > most
     if is_over and (waiting > 0 or most == 0) then return {name, waiting, most, is_own} end

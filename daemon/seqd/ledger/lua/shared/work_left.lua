@@ -13,26 +13,28 @@ local function recount_key() return PREFIX .. ':work_left:recount' end
 local counted_to
 local function is_recounted(created)
   counted_to = counted_to or tonumber(redis.call('HGET', recount_key(), ':counted_to') or '-1')
-  return (tonumber(created) or math.huge) <= counted_to
+  return counted_to >= 0 and (tonumber(created) or math.huge) <= counted_to
 end
 
+local deferred_work  -- key → queue → items, added behind a batch; nil outside one
 local function add_work(key, queue, items)
-  if redis.call('HINCRBY', key, queue, items) <= 0 then redis.call('HDEL', key, queue) end
+  if not deferred_work then
+    if redis.call('HINCRBY', key, queue, items) <= 0 then redis.call('HDEL', key, queue) end
+    return
+  end
+  local sums = deferred_work[key]
+  if not sums then
+    sums = {}
+    deferred_work[key] = sums
+  end
+  sums[queue] = (sums[queue] or 0) + items
 end
 
 -- Add items of a job to what is left of its queue.
-local deferred_work  -- key → queue → items, added behind a batch; nil outside one
 local function count_work(queue, created, items)
   if items == 0 or not queue or queue == '' then return end
-  local keys = is_recounted(created) and {work_left_key(), recount_key()} or {work_left_key()}
-  for _, key in ipairs(keys) do
-    if deferred_work then
-      deferred_work[key] = deferred_work[key] or {}
-      deferred_work[key][queue] = (deferred_work[key][queue] or 0) + items
-    else
-      add_work(key, queue, items)
-    end
-  end
+  add_work(work_left_key(), queue, items)
+  if is_recounted(created) then add_work(recount_key(), queue, items) end
 end
 
 -- Add items to what is left of a job's queue, unless the job is paused. Its fields are read.
