@@ -25,7 +25,7 @@ MEMORY_BYTES = 80_920 * 2**20
 #: XID errors that end a device: fallen off the bus, an uncontained memory error, its firmware.
 FATAL_XIDS = (79, 95, 119)
 #: And those that end a program, or nothing at all.
-OTHER_XIDS = (13, 31, 43, 45, 63, 94)
+OTHER_XIDS = (8, 11, 13, 31, 43, 45, 63, 94)
 
 #: Seconds without a result while a device is lost: 0.3 s were measured on a machine at load 12.
 STALL_S = 5.0

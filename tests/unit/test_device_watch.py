@@ -91,7 +91,7 @@ def test_a_device_that_is_lost_without_an_event_is_noticed(
     assert one.reason() == "the driver says GPU is lost."
 
 
-@pytest.mark.parametrize("number", [13, 31, 43, 45, 68, 109, 63, 92, 94])
+@pytest.mark.parametrize("number", [8, 11, 13, 31, 43, 45, 68, 109, 63, 92, 94])
 def test_an_error_that_the_device_survives_is_logged_alone(
     machine: Machine, watched, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:

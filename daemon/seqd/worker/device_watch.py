@@ -23,8 +23,9 @@ _LOOK_MS = 1_000
 _ASK_S = 2.0
 
 #: Of a program rather than of the device: a fault of its kernel, its page fault, its end. The list
-#: of NVIDIA's device plugin for Kubernetes (internal/rm/health.go).
-_OF_PROGRAMS = frozenset({13, 31, 43, 45, 68, 109})
+#: of NVIDIA's device plugin for Kubernetes (internal/rm/health.go), and two more for which NVIDIA's
+#: catalog has the program started anew: its kernel ran too long (8), its commands are damaged (11).
+_OF_PROGRAMS = frozenset({8, 11, 13, 31, 43, 45, 68, 109})
 
 #: Of the device, which goes on: a row remapped, many corrected errors, an error that was contained
 #: and ended the one program that it hit (docs.nvidia.com/deploy/xid-errors).
