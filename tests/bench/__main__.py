@@ -33,6 +33,9 @@ CASES: tuple[type[Case], ...] = (
     Scripts,
 )
 
+#: Seconds after which an exit that got lost is tried again.
+_AGAIN_S = 0.05
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run a case and print its report; returns the exit status."""
@@ -49,17 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     # A daemon of its own: what the caller has set for another one must not reach it.
     for variable in [name for name in os.environ if name.startswith("SEQD_")]:
         del os.environ[variable]
-    ended_by: list[int] = []
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        """End what was started on the way out; a second signal waits."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        ended_by.append(number)
-        sys.exit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
+    ended_by = _leave_by_signal()
     try:
         report = case.run()
     except BaseException as error:
@@ -72,6 +65,33 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     print(json.dumps(vars(report), indent=2)) if case.json else show(report)
     return 0
+
+
+def _leave_by_signal() -> list[int]:
+    """Exit at SIGTERM and Ctrl-C; return where the first signal is noted.
+
+    What was started is ended on the way out; a second signal waits.
+    """
+    ended_by: list[int] = []
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ended_by.append(number)
+        sys.exit(128 + number)
+
+    def leave_again(lost: "sys.UnraisableHookArgs") -> None:
+        # A finaliser in which a signal comes loses the exit, and the benchmark would go on.
+        if ended_by and lost.exc_type is SystemExit:
+            signal.signal(signal.SIGALRM, lambda number, frame: sys.exit(128 + ended_by[0]))
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            sys.__unraisablehook__(lost)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    sys.unraisablehook = leave_again
+    return ended_by
 
 
 if __name__ == "__main__":
