@@ -5,6 +5,8 @@
     any_server      runs the test on Redis and on Valkey; `make test` runs it on the first of
                     them that is installed, and only the smoke tests on the other
     private_server  one for this test alone, which may kill and restart it
+    own_server      the same, of either kind, as `any_server`
+    each_server     one for the tests of a file, of each kind and version that is installed
     proxy           a TCP proxy in front of `private_server`, which breaks connections
     settings        Settings on `redis_server`, under a prefix of the test's own
     any_settings    the same on `any_server`
@@ -233,6 +235,20 @@ def any_server(
 @pytest.fixture
 def private_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateServer]:
     yield from _running(find_server_binaries()[0], tmp_path_factory.mktemp("private"))
+
+
+@pytest.fixture(params=_server_kinds())
+def own_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    yield from _running(binary_of_kind(request.param), tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture(scope="module", params=server_binaries())
+def each_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateServer]:
+    yield from _running(request.param, tmp_path_factory.mktemp("each"))
 
 
 @pytest.fixture

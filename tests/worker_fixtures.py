@@ -2,6 +2,7 @@
 
     cluster          a ledger, a store and one worker for the whole run; leave its worker alone
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
+    own_cluster      the same on `own_server`, which a test may kill and fill
 
 A worker is started as `seqd up` starts it, with the plugin of `light_plugin/` and no other,
 short leases, and a log that is shown when something does not come in time. Whatever a test
@@ -25,7 +26,7 @@ import pytest
 
 from checkout import python_path, release_python_path, require_checkout
 from plugin_builders import a_registry_of
-from redis_fixtures import Server, forget_keys
+from redis_fixtures import PrivateServer, Server, forget_keys
 from seqd.client import Client
 from seqd.ledger import Ledger, connect
 from seqd.local.parent_death import launch_command
@@ -378,6 +379,15 @@ def cluster(_shared_cluster: Cluster) -> Cluster:
     (worker,) = _shared_cluster.workers
     worker.wait_until_ready()
     return _shared_cluster
+
+
+@pytest.fixture
+def own_cluster(own_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
+    own = Cluster(live_settings(own_server, tmp_path), tmp_path)
+    try:
+        yield own
+    finally:
+        own.close()
 
 
 @pytest.fixture

@@ -4,44 +4,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from readme_blocks import ROOT, blocks_of
-from redis_fixtures import PrivateServer, _server_kinds, binary_of_kind
+from redis_fixtures import PrivateServer
 from seqd.client import JobHandle
 from seqd.ledger import connect
 from seqd_schemas import ItemSuccess, JobState
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 GUIDE = ROOT / "docker" / "backup.md"
 BACK_UP, RESTORE = "back-up.sh", "restore.sh"
 TEXTS = [f"text {number}" for number in range(400)]
-
-
-@pytest.fixture(params=_server_kinds())
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    server = PrivateServer(binary_of_kind(request.param), tmp_path_factory.mktemp("server"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def cluster(server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(live_settings(server, tmp_path), tmp_path)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
 
 
 def run_block(name: str, server: PrivateServer, cluster: Cluster, backup: Path) -> None:
@@ -70,10 +48,10 @@ def assert_whole(job: JobHandle) -> None:
 
 
 def test_a_ledger_and_its_store_that_were_lost_go_on_from_their_backup(
-    server: PrivateServer, cluster: Cluster, tmp_path: Path
+    own_server: PrivateServer, own_cluster: Cluster, tmp_path: Path
 ) -> None:
-    worker = cluster.start_ready()
-    client = cluster.client()
+    worker = own_cluster.start_ready()
+    client = own_cluster.client()
     ended = client.classify(TEXTS, model="echo")
     assert_whole(ended)
     open_job = client.classify(TEXTS, model="echo", parameters={"delay_ms": 10.0})
@@ -81,23 +59,23 @@ def test_a_ledger_and_its_store_that_were_lost_go_on_from_their_backup(
     wait_until(lambda: open_job.record().counts.done > 0, "it has begun")
     backup = tmp_path / "backup"
     backup.mkdir()
-    run_block(BACK_UP, server, cluster, backup)
+    run_block(BACK_UP, own_server, own_cluster, backup)
     wait_until(lambda: open_job.record().counts.done > 100, "it went on behind the backup")
 
     worker.kill()
-    server.kill()
-    for lost in (server.folder, cluster.settings.data_dir):
+    own_server.kill()
+    for lost in (own_server.folder, own_cluster.settings.data_dir):
         for path in lost.iterdir():
             if path.name != "redis.conf":
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    run_block(RESTORE, server, cluster, backup)
-    server.start()
-    cluster.start("restored")
+    run_block(RESTORE, own_server, own_cluster, backup)
+    own_server.start()
+    own_cluster.start("restored")
 
-    again = cluster.client()
+    again = own_cluster.client()
     assert_whole(again.job(ended.job_id))
     assert_whole(again.job(open_job.job_id))
-    with connect(server.url) as redis:
+    with connect(own_server.url) as redis:
         assert redis.config_get("appendonly") == {"appendonly": "yes"}
-    server.restart()
-    assert_whole(cluster.client().job(ended.job_id))
+    own_server.restart()
+    assert_whole(own_cluster.client().job(ended.job_id))

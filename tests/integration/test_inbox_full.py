@@ -4,7 +4,6 @@ import random
 import string
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from redis import Redis
@@ -13,11 +12,11 @@ from redis.exceptions import OutOfMemoryError
 from builders import a_catalog_entry
 from inbox_builders import Producer, a_request
 from ledger_fixtures import Environment
-from redis_fixtures import PrivateServer, Server, _server_kinds, binary_of_kind
+from redis_fixtures import PrivateServer
 from seqd.errors import RedisFull
 from seqd.ledger import connect
 from seqd.worker.inbox import Inbox
-from worker_fixtures import Cluster, live_settings, wait_until
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -26,30 +25,9 @@ MIB = 2**20
 TEXT = "".join(random.Random(7).choices(string.ascii_lowercase[:8] + " ", k=20_000))
 
 
-@pytest.fixture(params=_server_kinds())
-def tight_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    server = PrivateServer(binary_of_kind(request.param), tmp_path_factory.mktemp("tight"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-
-
 @pytest.fixture
-def tight(tight_server: PrivateServer, tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(live_settings(tight_server, tmp_path), tmp_path)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
-
-
-@pytest.fixture
-def redis(tight_server: Server) -> Iterator[Redis]:
-    with connect(tight_server.url) as client:
+def redis(own_server: PrivateServer) -> Iterator[Redis]:
+    with connect(own_server.url) as client:
         yield client
 
 
@@ -114,15 +92,17 @@ def add_until(producer: Producer, text_chars: int, used: int) -> list[str]:
     [pytest.param(4_000, id="small", marks=pytest.mark.slow), pytest.param(20_000, id="large")],
 )
 def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
-    tight: Cluster, redis: Redis, text_chars: int
+    own_cluster: Cluster, redis: Redis, text_chars: int
 ) -> None:
-    worker = tight.start_ready()
-    client, producer = tight.client(), Producer(redis, tight.settings.keys)
+    worker = own_cluster.start_ready()
+    client, producer = own_cluster.client(), Producer(redis, own_cluster.settings.keys)
     most = used_bytes(redis) + 8 * MIB
     redis.config_set("maxmemory", most)
     worker.freeze()
     added = add_until(producer, text_chars, int(0.9 * most))
-    redis.delete(tight.settings.keys.memory())  # measured less than 250 ms ago, with less in it
+    redis.delete(
+        own_cluster.settings.keys.memory()
+    )  # measured less than 250 ms ago, with less in it
     with pytest.raises(RedisFull):
         client.classify(["a client's"], model="echo")
 
@@ -145,13 +125,15 @@ def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
     assert client.classify(["a client's"], model="echo").wait(timeout_s=30).counts.succeeded == 1
 
 
-def test_a_worker_begins_on_a_redis_that_the_inbox_has_filled(tight: Cluster, redis: Redis) -> None:
-    tight.publish_catalog()
-    producer = Producer(redis, tight.settings.keys)
+def test_a_worker_begins_on_a_redis_that_the_inbox_has_filled(
+    own_cluster: Cluster, redis: Redis
+) -> None:
+    own_cluster.publish_catalog()
+    producer = Producer(redis, own_cluster.settings.keys)
     redis.config_set("maxmemory", used_bytes(redis) + 8 * MIB)
     added = add_until(producer, 20_000, 2**62)
 
-    tight.start_ready()
+    own_cluster.start_ready()
 
     wait_until(lambda: producer.waiting() == 0, "an empty inbox")
     assert [answer.id for answer in producer.all_answers() if answer.created] == added

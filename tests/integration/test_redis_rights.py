@@ -15,7 +15,7 @@ from builders import a_chunk, some_results
 from cli_builders import here
 from ledger_fixtures import open_environment
 from readme_blocks import ROOT
-from redis_fixtures import PrivateServer, server_binaries
+from redis_fixtures import PrivateServer
 from rights_flow import Fleet, running_up
 from seqd.errors import NotAllowed, RedisNoPermission
 from seqd.ledger import Ledger, connect
@@ -31,21 +31,9 @@ from worker_fixtures import wait_until
 pytestmark = pytest.mark.processes
 
 
-@pytest.fixture(scope="module", params=server_binaries())
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
 @pytest.fixture
-def fleet(server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
-    own = Fleet(server, tmp_path)
+def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
+    own = Fleet(each_server, tmp_path)
     try:
         own.allow_exactly()
         yield own

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from redis_fixtures import PrivateServer, server_binaries
+from redis_fixtures import PrivateServer
 from rights_flow import Fleet, whole_flow
 from rights_recorder import Deeds, Recorder
 from seqd.ledger.acl import (
@@ -36,24 +36,12 @@ class Flow:
     log: str
 
 
-@pytest.fixture(scope="module", params=server_binaries())
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[PrivateServer]:
-    running = PrivateServer(request.param, tmp_path_factory.mktemp("server"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
-
-
 @pytest.fixture(scope="module")
-def flow(server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    fleet = Fleet(server, tmp_path_factory.mktemp("flow"))
+def flow(each_server: PrivateServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    fleet = Fleet(each_server, tmp_path_factory.mktemp("flow"))
     try:
         fleet.allow_exactly()
-        with Recorder(server.url) as recorder:
+        with Recorder(each_server.url) as recorder:
             whole_flow(fleet)
         log = "".join(worker.whole_log() for worker in fleet.cluster.workers)
         yield Flow(fleet, recorder.deeds(), fleet.denials(), log)
