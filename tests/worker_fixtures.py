@@ -60,6 +60,14 @@ QUICK: dict[str, object] = {
 }
 
 
+#: Keys that a daemon has whatever is asked of it: what workers publish, Celery's queues, and what
+#: all jobs together have used. Those of a job, of its client, or of what a tenant keeps are none.
+STANDING_KEYS = (
+    *("catalog", "events", "evictions", "limits", "locks", "memory", "rates", "unacked"),
+    *("usage", "wakeup", "work_left", "worker"),
+)
+
+
 def wait_until(holds: Callable[[], bool], what: str, timeout_s: float = DEADLINE_S) -> None:
     """Wait for something that must come; fails with `what` when it does not."""
     deadline = time.monotonic() + timeout_s
@@ -297,6 +305,14 @@ class Cluster:
     def crashes(self, job_id: str) -> int:
         """How many ends of a worker are counted against the units of a job."""
         return sum(self._figures(self.settings.keys.crashes(job_id)))
+
+    def keys_of_jobs(self) -> set[str]:
+        """Return all keys but those that a daemon has whatever is asked of it."""
+        assert self.settings.redis_url is not None
+        redis, prefix = connect(self.settings.redis_url), f"{self.settings.prefix}:"
+        found = {key.decode().removeprefix(prefix) for key in redis.keys(f"{prefix}*")}
+        redis.close()
+        return {key for key in found if not key.startswith(STANDING_KEYS)}
 
     def close(self) -> None:
         """End whatever still runs."""

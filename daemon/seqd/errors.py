@@ -325,6 +325,17 @@ class JobFailed(SeqdError):
         self.failure = failure
 
 
+class ItemFailed(SeqdError):
+    """An item has an error in the place of an output; `code` is that of the item."""
+
+    code = "item_failed"
+
+    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
+        super().__init__(message)
+        # Its own: what is stable about an item's error is the item's code.
+        self.code, self.retryable = str(code), retryable  # type: ignore[misc]
+
+
 class JobCancelled(SeqdError):
     """A job was cancelled while somebody waited for it."""
 

@@ -18,6 +18,7 @@ from builders import (
     some_deltas,
     some_results,
 )
+from seqd.client.async_prediction import TAKE_JOBS
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
@@ -470,6 +471,16 @@ def look_at_many_jobs(world: World) -> None:
     while claim := world.claim(version=version):
         world.complete(claim)
     world.watched.jobs.ended(names)
+
+
+@case("64 jobs, all to be cancelled; and all completed", "take_ended")
+def take_many_jobs(world: World) -> None:
+    version = world.number()
+    world.watched.jobs.take_ended(world.small_jobs(TAKE_JOBS, version=version), cancels=True)
+    names = world.small_jobs(TAKE_JOBS, version=version)
+    while claim := world.claim(version=version):
+        world.complete(claim)
+    world.watched.jobs.take_ended(names, client="watched")
 
 
 @case("accounts of 1,000 tenants, a bucket of all jobs among them", "evict")

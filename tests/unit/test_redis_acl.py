@@ -24,7 +24,7 @@ KEYS = Keys("seqd")
 #: Words in capitals that a script hands to a command as its arguments.
 OPTIONS = {
     "BUSYGROUP", "COUNT", "CREATE", "GROUP", "IDLE", "JUSTID", "LIMIT", "MAXLEN", "MKSTREAM",
-    "STREAMS", "WITHSCORES", "WITHVALUES", "WRONGTYPE",
+    "RANK", "STREAMS", "WITHSCORES", "WITHVALUES", "WRONGTYPE",
 }  # fmt: skip
 
 

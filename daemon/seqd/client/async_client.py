@@ -40,12 +40,15 @@ if TYPE_CHECKING:
     from datetime import date
 
     from seqd.client.async_completion import AsyncEndedJob
+    from seqd.client.async_prediction import AsyncPredictor
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
     from seqd.settings import Settings
     from seqd_schemas import (
         CatalogEntry,
+        Classification,
+        Generation,
         JobRecord,
         TenantLimits,
         TenantRecord,
@@ -89,8 +92,10 @@ class AsyncClient:
             wake_key=keys.completions(f"{stream}-wake"),
         )
         self._completions = stream
-        self._sender = Sender(self._ledger, stream, Announcements(self._ledger, stream))
+        self._announcements = Announcements(self._ledger, stream)
+        self._sender = Sender(self._ledger, stream, self._announcements)
         self._handles: list[AsyncJobHandle] = []
+        self._made_predictor: AsyncPredictor | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,6 +139,8 @@ class AsyncClient:
                 except IdempotencyConflict as error:
                     conflict = conflict or error
         finally:
+            if self._made_predictor is not None:
+                await self._made_predictor.close()
             await self._transport.close()
         if conflict is not None:
             raise conflict
@@ -153,6 +160,42 @@ class AsyncClient:
             return await self._send(job_of("classify", model, options, source=items), options)
         job = upload_job("classify", model, options, items, expected_items)
         return await self._send(job, options, _source_of(items, id_field, text_field, job.kind))
+
+    async def predict(
+        self,
+        text: str,
+        *,
+        model: str = "imdb_lstm",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> "Classification":
+        """Classify one text, and return its classification. See `Client.predict`.
+
+        The texts of tasks that ask at the same time travel together. The job of a task that is
+        cancelled is cancelled and removed.
+        """
+        from seqd.client.prediction import classification, request_of, single_job
+
+        job = single_job("classify", model, parameters, tenant, timeout_s)
+        output = await self._predictor.answer(request_of(job, text), timeout_s)
+        return classification(output, model)
+
+    async def complete(
+        self,
+        prompt: str,
+        *,
+        model: str = "char_lstm",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> "Generation":
+        """Continue one prompt, and return its generation. See `predict`."""
+        from seqd.client.prediction import generation, request_of, single_job
+
+        job = single_job("generate", model, parameters, tenant, timeout_s)
+        output = await self._predictor.answer(request_of(job, prompt), timeout_s)
+        return generation(output, model)
 
     async def classify_each(
         self,
@@ -331,6 +374,16 @@ class AsyncClient:
 
     def _handle(self, sent: Sent) -> AsyncJobHandle:
         return AsyncJobHandle(self._transport, sent.steps, durable=sent.durable)
+
+    @property
+    def _predictor(self) -> "AsyncPredictor":
+        if self._made_predictor is None:
+            from seqd.client.async_prediction import AsyncPredictor
+
+            self._made_predictor = AsyncPredictor(
+                self._ledger, self._transport, self._completions, self._announcements
+            )
+        return self._made_predictor
 
     async def _run(self, exchange: Exchange[T]) -> T:
         return await self._transport.run(exchange)

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
     from seqd_schemas import (
         CatalogEntry,
+        Classification,
+        Generation,
         JobRecord,
         TenantLimits,
         TenantRecord,
@@ -166,6 +168,45 @@ class Client:
             return self._send(job_of("classify", model, options, source=items), options)
         job = upload_job("classify", model, options, items, expected_items)
         return self._send(job, options, entries_of(items, id_field, text_field, job.kind))
+
+    def predict(
+        self,
+        text: str,
+        *,
+        model: str = "imdb_lstm",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> "Classification":
+        """Classify one text, and return its classification: for who waits for one answer.
+
+        It is a job of priority `interactive`, of which nothing is left in Redis afterwards. Raises
+        TimeoutError when there is no answer after `timeout_s` seconds; the job is cancelled and
+        removed then. Raises ItemFailed, with the code of the item's error, for a text that has an
+        error in the place of a classification, JobFailed for a job that failed as a whole, and what
+        `classify` raises.
+        """
+        from seqd.client.prediction import classification, predicted, request_of, single_job
+
+        job = single_job("classify", model, parameters, tenant, timeout_s)
+        request = request_of(job, text)
+        return classification(self._run(predicted(self._ledger, request, timeout_s)), model)
+
+    def complete(
+        self,
+        prompt: str,
+        *,
+        model: str = "char_lstm",
+        parameters: Mapping[str, ParameterValue] | None = None,
+        tenant: str = "default",
+        timeout_s: float | None = 30.0,
+    ) -> "Generation":
+        """Continue one prompt, and return its generation; takes and raises what `predict` does."""
+        from seqd.client.prediction import generation, predicted, request_of, single_job
+
+        job = single_job("generate", model, parameters, tenant, timeout_s)
+        request = request_of(job, prompt)
+        return generation(self._run(predicted(self._ledger, request, timeout_s)), model)
 
     def classify_each(
         self,

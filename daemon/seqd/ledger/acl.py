@@ -139,6 +139,7 @@ CLIENT_SCRIPTS = (
     "resume",
     "seal",
     "submit",
+    "take_ended",
 )
 
 #: Scripts that an operator calls: those of a client, and what changes rules and limits. A tenant
@@ -202,6 +203,7 @@ _NOT_BY_WORKERS = (
     "results",
     "resume",
     "set_tenant",
+    "take_ended",
 )
 
 #: What reads the state of the fleet, for `seqd status` and for metrics.

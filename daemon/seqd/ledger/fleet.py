@@ -22,11 +22,11 @@ from seqd.ledger.exchange import (
     script,
 )
 from seqd.ledger.scripts import as_int
-from seqd_schemas import from_stored, to_stored
+from seqd_schemas import ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
     from seqd.settings import Settings
-    from seqd_schemas import CatalogEntry, WireModel, WorkerStatus
+    from seqd_schemas import CatalogEntry, Job, WireModel, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +231,16 @@ class Fleet:
         rows = cast(dict[bytes, bytes], found)
         entries = [entry for row in rows.values() for entry in self._entry(row)]
         return {entry.model: entry for entry in sorted(entries, key=lambda entry: entry.model)}
+
+    @exchange
+    def catalog_for(self, job: "Job") -> "Exchange[dict[str, CatalogEntry]]":
+        """Return the entry of a job's model; the whole catalog where that cannot do the job."""
+        name = ModelReference.parse(job.model).name
+        row = cast(bytes | None, (yield from command("HGET", self._keys.catalog(), name)))
+        for entry in [] if row is None else self._entry(row):
+            if task_of(job.kind) in entry.tasks:
+                return {name: entry}
+        return (yield from self.catalog.steps())
 
     def _names(self) -> Exchange[list[bytes]]:
         return cast(list[bytes], (yield from command("ZRANGE", self._keys.workers(), 0, -1)))

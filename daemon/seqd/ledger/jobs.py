@@ -98,6 +98,14 @@ class EndedRow:
     blob: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class TakenRow(EndedRow):
+    """What `EndedRow` says of a job that is removed by now, unless it completed without a blob."""
+
+    #: Why it failed or was cancelled, where that is known.
+    failure: Failure | None
+
+
 class ResultPosition(NamedTuple):
     """How far a reader has come in a job's results: a unit, and a row of it, counted from 0."""
 
@@ -244,6 +252,18 @@ class Jobs:
         """Return whether each job has ended, and how; end those whose time has run out."""
         reply = as_list((yield from script("ended", *job_ids)))
         return [_ended_row(as_list(row)) for row in reply]
+
+    @exchange
+    def take_ended(
+        self, job_ids: Sequence[str], *, cancels: bool = False, client: str = ""
+    ) -> Exchange[list[TakenRow]]:
+        """Return what `ended` does, and remove the jobs that have ended.
+
+        Those of which it has no blob though they completed are kept. `cancels` ends those that have
+        not ended. The completion stream of `client` goes with them.
+        """
+        reply = as_list((yield from script("take_ended", int(cancels), client, *job_ids)))
+        return [_taken_row(as_list(row)) for row in reply]
 
     @exchange
     def completions(
@@ -561,6 +581,12 @@ def _ended_row(row: list[Reply]) -> EndedRow:
     state = JobState(text) if text in _STATES else None
     has_ended = state is not None and state.is_terminal
     return EndedRow(state if has_ended else None, text != "", as_bytes(row[1]) or None)
+
+
+def _taken_row(row: list[Reply]) -> TakenRow:
+    ended, failure = _ended_row(row), as_bytes(row[2])
+    known = from_stored(Failure, failure) if failure else None
+    return TakenRow(ended.state, ended.is_kept, ended.blob, known)
 
 
 def _is_small(row: _Row) -> bool:

@@ -45,6 +45,7 @@ _ARGUMENTS: Mapping[str, tuple[str | int, ...]] = {
     "lindex": (_KEY, 0),
     "lpos": (_KEY, "v"),
     "lpush": (_KEY, "v"),
+    "lrem": (_KEY, 0, "v"),
     "ltrim": (_KEY, 0, -1),
     "multi": (),
     "pexpire": (_KEY, 1000 * MARK_TTL_S),

@@ -1,0 +1,170 @@
+"""`AsyncPredictor`: one text, one answer, for many tasks of an event loop at a time.
+
+Each text is a job of its own. The jobs of tasks that ask at the same time travel together: to the
+ledger, and back with their results. Their ends are heard in one completion stream.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from math import inf
+from time import monotonic
+
+from seqd.admission import admit
+from seqd.client.announcements import Announcements
+from seqd.client.prediction import (
+    TRIES,
+    Output,
+    TextRequest,
+    answer_in,
+    cancelled_late,
+    in_time,
+    look,
+    lost,
+)
+from seqd.client.together import Together
+from seqd.client.waiting import WaitingNotice
+from seqd.errors import SeqdError
+from seqd.ledger import LedgerParts
+from seqd.ledger.async_transport import AsyncTransport
+from seqd.ledger.exchange import Exchange
+from seqd.ledger.jobs import LOOK_S, TakenRow
+from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.submissions import (
+    SUBMIT_JOBS,
+    Accepted,
+    BatchTemplate,
+    new_job_id,
+)
+from seqd_schemas import ItemChunk, Job
+
+log = logging.getLogger(__name__)
+
+#: Jobs that are taken, or cancelled, in one step: about 2 ms of the server's time.
+TAKE_JOBS = 64
+
+_Sent = tuple[str, TextRequest]
+
+
+class AsyncPredictor:
+    """Answers texts for one client."""
+
+    def __init__(
+        self,
+        ledger: LedgerParts,
+        transport: AsyncTransport,
+        completions: str,
+        announcements: Announcements,
+    ) -> None:
+        """`completions` names the client's completion stream, `announcements` read it."""
+        self._ledger = ledger
+        self._transport = transport
+        self._completions = completions
+        self._announcements = announcements
+        self._sending = Together[_Sent, Accepted](self._send, SUBMIT_JOBS)
+        self._taking = Together[str, TakenRow](self._take, TAKE_JOBS)
+        self._cancelling = Together[str, TakenRow](self._cancel, TAKE_JOBS)
+        #: What still goes on for tasks that were cancelled.
+        self._leaving = set[asyncio.Task[None]]()
+
+    async def answer(self, request: TextRequest, timeout_s: float | None) -> Output:
+        """Return the answer to a request; see `Client.predict`."""
+        deadline = monotonic() + (inf if timeout_s is None else timeout_s)
+        with in_time(timeout_s, deadline):
+            for _ in range(TRIES):
+                job_id = new_job_id()
+                row = await self._answered(request, job_id, timeout_s, deadline)
+                if row.is_kept:
+                    return await self._transport.run(answer_in(self._ledger, job_id, row))
+        raise lost(job_id)
+
+    async def close(self) -> None:
+        """Wait until the jobs of tasks that were cancelled are removed, and remove the stream."""
+        while self._leaving:
+            await asyncio.wait(self._leaving)
+        await self._cancelling.finish()
+        with waiting_at_most(0), suppress(SeqdError):
+            forgotten = self._ledger.jobs.take_ended.steps([], client=self._completions)
+            await self._transport.run(forgotten)
+
+    async def _answered(
+        self, request: TextRequest, job_id: str, timeout_s: float | None, deadline: float
+    ) -> TakenRow:
+        """Send a request, wait for its end, and take what is there of it then."""
+        sent = self._sending.ask((job_id, request))
+        try:
+            async with asyncio.timeout(None if timeout_s is None else deadline - monotonic()):
+                # Though the task is cancelled, what was asked goes on.
+                await asyncio.shield(sent)
+            return await self._ended(job_id, timeout_s, deadline)
+        except BaseException:
+            self._leave(job_id, sent)
+            raise
+        finally:
+            self._announcements.forget(job_id)
+
+    async def _ended(self, job_id: str, timeout_s: float | None, deadline: float) -> TakenRow:
+        notice: WaitingNotice | None = None
+        while True:
+            wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
+            await self._transport.run(self._announcements.wait(job_id, wait_s))
+            row = await self._taking.ask(job_id)
+            if not row.is_kept or row.state is not None:
+                return row
+            if monotonic() >= deadline:
+                late = cancelled_late(self._ledger, job_id, timeout_s)
+                return await self._transport.run(late)
+            notice = notice or WaitingNotice(self._ledger)
+            await self._transport.run(look(self._ledger, notice, job_id))
+
+    def _leave(self, job_id: str, sent: "asyncio.Future[Accepted]") -> None:
+        """Cancel and remove a job that nobody waits for any more, once it is written."""
+        task = asyncio.create_task(self._remove(job_id, sent), name="seqd-leaving")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _remove(self, job_id: str, sent: "asyncio.Future[Accepted]") -> None:
+        with suppress(SeqdError):
+            await sent
+        try:
+            await self._cancelling.ask(job_id)
+        except SeqdError as error:
+            log.info("job=%s is not removed: %s", job_id, error)
+
+    async def _send(self, asked: Sequence[_Sent]) -> list[Accepted | Exception]:
+        return await self._transport.run(self._sent(asked))
+
+    def _sent(self, asked: Sequence[_Sent]) -> Exchange[list[Accepted | Exception]]:
+        """Write jobs; those that ask the same of the same model together."""
+        outcomes = dict[str, Accepted | Exception]()
+        for job, inputs in _alike(asked):
+            try:
+                admitted = admit(job, (yield from self._ledger.fleet.catalog_for.steps(job)))
+                for job_id, _ in inputs:
+                    yield from self._announcements.expect(job_id)
+                template = BatchTemplate(
+                    job, admitted.version, admitted.unit_items, self._completions
+                )
+                written = yield from self._ledger.submissions.submit_each.steps(template, inputs)
+                outcomes |= {one: how for (one, _), how in zip(inputs, written, strict=True)}
+            except SeqdError as error:
+                outcomes |= dict.fromkeys((job_id for job_id, _ in inputs), error)
+        return [outcomes[job_id] for job_id, _ in asked]
+
+    async def _take(self, job_ids: Sequence[str]) -> list[TakenRow | Exception]:
+        return [*await self._transport.run(self._ledger.jobs.take_ended.steps(job_ids))]
+
+    async def _cancel(self, job_ids: Sequence[str]) -> list[TakenRow | Exception]:
+        taken = self._ledger.jobs.take_ended.steps(job_ids, cancels=True)
+        return [*await self._transport.run(taken)]
+
+
+def _alike(asked: Sequence[_Sent]) -> list[tuple[Job, list[tuple[str, ItemChunk]]]]:
+    """Return the inputs of each job by which several texts are asked for."""
+    found = dict[int, tuple[Job, list[tuple[str, ItemChunk]]]]()
+    for job_id, request in asked:
+        # Of one request `single_job` gives one and the same job.
+        _, inputs = found.setdefault(id(request.job), (request.job, []))
+        inputs.append((job_id, request.chunk))
+    return list(found.values())

@@ -1,0 +1,264 @@
+"""One text, one answer: a job that is sent, waited for, read and forgotten in one call.
+
+Its end is announced in a completion stream, which wakes whoever waits; its result comes in the step
+that removes it. Where that reply is lost, the text is sent again.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, inf
+from time import monotonic
+from typing import Final, NoReturn, cast
+
+from seqd.admission import admit
+from seqd.client.job_steps import JobSteps, Result
+from seqd.client.requests import JobOptions, job_of
+from seqd.client.waiting import WaitingNotice, with_waiting
+from seqd.errors import (
+    InvalidRequest,
+    ItemFailed,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    RedisUnreachable,
+    SeqdError,
+    UnknownJob,
+    wire_text,
+)
+from seqd.inputs.items import BadEntry, check_text
+from seqd.ledger import LedgerParts
+from seqd.ledger.blobs import unpack_results
+from seqd.ledger.exchange import Exchange, Taken
+from seqd.ledger.jobs import LOOK_S, TakenRow
+from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.submissions import new_job_id
+from seqd_schemas import (
+    Classification,
+    Generation,
+    Item,
+    ItemChunk,
+    ItemFailure,
+    Job,
+    JobState,
+    ParameterValue,
+    Priority,
+    UploadSource,
+)
+
+Output = Classification | Generation
+
+#: Seconds for which a result is kept that nobody fetched, as of a client that died: the shortest.
+KEPT_S: Final = 60
+
+#: Longest time that a job may state for its end.
+_MAX_EXPIRES_S: Final = 366 * 24 * 3600
+
+#: Times that a text is sent whose job has gone without its result.
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TextRequest:
+    """One text, and what is asked of it."""
+
+    job: Job
+    chunk: ItemChunk
+
+
+def single_job(
+    kind: str,
+    model: str,
+    parameters: Mapping[str, ParameterValue] | None,
+    tenant: str,
+    timeout_s: float | None,
+) -> Job:
+    """Return the job of one text; raises InvalidRequest.
+
+    It is `interactive`, and expires soon after `timeout_s`: nobody computes what nobody waits for.
+    """
+    expires_in_s = None
+    if timeout_s is not None and 0 <= timeout_s < _MAX_EXPIRES_S:
+        expires_in_s = ceil(timeout_s) + 1
+    try:
+        asked = json.dumps(dict(parameters or {}))
+    except (TypeError, ValueError):  # what is wrong with them is said there
+        return _job(kind, model, parameters or {}, tenant, expires_in_s)
+    return _known_job(kind, model, asked, tenant, expires_in_s)
+
+
+@lru_cache(maxsize=256)
+def _known_job(
+    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None
+) -> Job:
+    # To validate one takes as long as to send it, and a service asks the same again and again.
+    return _job(kind, model, json.loads(parameters), tenant, expires_in_s)
+
+
+def _job(
+    kind: str,
+    model: str,
+    parameters: Mapping[str, ParameterValue],
+    tenant: str,
+    expires_in_s: int | None,
+) -> Job:
+    options: JobOptions = {
+        "parameters": parameters,
+        "priority": Priority.INTERACTIVE,
+        "tenant": tenant,
+        "results_ttl_s": KEPT_S,
+        "expires_in_s": expires_in_s,
+    }
+    return job_of(kind, model, options, source=UploadSource(expected_items=1))
+
+
+def request_of(job: Job, text: str) -> TextRequest:
+    """Return a job with its text; raises ItemFailed for a text that no item may hold."""
+    try:
+        checked = check_text(text, allow_empty=job.kind == "generate")
+    except BadEntry as bad:
+        raise ItemFailed(bad.code, wire_text(f"The item was not sent: {bad.reason}.")) from None
+    item = Item.model_construct(custom_id="row-1", text=checked)
+    # What is in it was checked above.
+    chunk = ItemChunk.model_construct(type="items", first_index=0, items=(item,))
+    return TextRequest(job, chunk)
+
+
+def predicted(
+    ledger: LedgerParts, request: TextRequest, timeout_s: float | None
+) -> Exchange[Output]:
+    """Return the answer to a request, by a completion stream of its own; see `Client.predict`."""
+    deadline = monotonic() + (inf if timeout_s is None else timeout_s)
+    with in_time(timeout_s, deadline):
+        for _ in range(TRIES):
+            job_id = new_job_id()
+            try:
+                row = yield from _answered(ledger, request, job_id, timeout_s, deadline)
+            except (Exception, KeyboardInterrupt):
+                with waiting_at_most(0), suppress(SeqdError):
+                    yield from ledger.jobs.take_ended.steps([job_id], cancels=True, client=job_id)
+                raise
+            if row.is_kept:
+                return (yield from answer_in(ledger, job_id, row))
+    raise lost(job_id)
+
+
+def _answered(
+    ledger: LedgerParts,
+    request: TextRequest,
+    job_id: str,
+    timeout_s: float | None,
+    deadline: float,
+) -> Exchange[TakenRow]:
+    """Send a request, wait for its end, and take what is there of it then."""
+    job, jobs = request.job, ledger.jobs
+    admitted = admit(job, (yield from ledger.fleet.catalog_for.steps(job)))
+    yield from ledger.submissions.submit.steps(
+        job,
+        job_id=job_id,
+        version=admitted.version,
+        unit_items=admitted.unit_items,
+        chunk=request.chunk,
+        sealed=True,
+        client=job_id,
+    )
+    notice = WaitingNotice(ledger)
+    while True:
+        wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
+        yield from jobs.completions.steps(job_id, "0-0", longest_wait_s=wait_s)
+        (row,) = yield from jobs.take_ended.steps([job_id], client=job_id)
+        if not row.is_kept or row.state is not None:
+            return row
+        if monotonic() >= deadline:
+            return (yield from cancelled_late(ledger, job_id, timeout_s))
+        yield from look(ledger, notice, job_id)
+
+
+def look(ledger: LedgerParts, notice: WaitingNotice, job_id: str) -> Exchange[None]:
+    """Tell in the log why a job waits of which nothing was heard for a while."""
+    with suppress(UnknownJob):  # removed just now
+        yield from notice.look((yield from ledger.jobs.get.steps(job_id)))
+
+
+def cancelled_late(ledger: LedgerParts, job_id: str, timeout_s: float | None) -> Exchange[TakenRow]:
+    """Cancel and remove a job that took too long; return how it ended if it just has.
+
+    Else raises TimeoutError, with what it waited for.
+    """
+    state, why = "unknown", ""
+    with suppress(UnknownJob):
+        record = yield from ledger.jobs.get.steps(job_id)
+        (record,) = yield from with_waiting(ledger, [record])
+        state = record.state.value
+        why = "" if record.waiting is None else f" It waited: {record.waiting.message}"
+    (row,) = yield from ledger.jobs.take_ended.steps([job_id], cancels=True, client=job_id)
+    if row.state in (JobState.COMPLETED, JobState.FAILED):
+        return row
+    raise TimeoutError(
+        f"Job {job_id} was {state} after {timeout_s or 0:g} s, and is cancelled and removed.{why}"
+    )
+
+
+def answer_in(ledger: LedgerParts, job_id: str, row: TakenRow) -> Exchange[Output]:
+    """Return the answer that a job which was taken has; raises why there is none."""
+    if row.state is not JobState.COMPLETED:
+        _raise_end(job_id, row)
+    if row.blob is not None:
+        (result,) = unpack_results(row.blob)
+        return output_of(result)
+    # Larger than what comes that way.
+    steps = JobSteps(ledger, job_id)
+    read = yield from Taken(steps.results()).take()
+    yield from steps.remove()
+    return output_of(cast(Result, read))
+
+
+def output_of(result: Result) -> Output:
+    """Return what a result has; raises ItemFailed for an error."""
+    if isinstance(result, ItemFailure):
+        raise ItemFailed(result.error.code, result.error.message, result.error.retryable)
+    return cast(Output, result.output)
+
+
+def lost(job_id: str) -> UnknownJob:
+    """Return the error for a text whose job has gone each time without its result."""
+    return UnknownJob(
+        f"The text was sent {TRIES} times, and each time its job had gone before its result was "
+        f"read, as job {job_id}: somebody removes jobs, or their Redis is lost. Send it again."
+    )
+
+
+@contextmanager
+def in_time(timeout_s: float | None, deadline: float) -> Iterator[None]:
+    """Wait for a Redis that is away no longer than for the answer."""
+    try:
+        with waiting_at_most(deadline - monotonic()):
+            yield
+    except RedisUnreachable as error:
+        if timeout_s is None or monotonic() < deadline:
+            raise
+        raise TimeoutError(f"There is no answer after {timeout_s:g} s: {error}") from error
+
+
+def _raise_end(job_id: str, row: TakenRow) -> NoReturn:
+    if row.state is JobState.FAILED and row.failure is not None:
+        raise JobFailed(job_id, row.failure)
+    if row.state is JobState.EXPIRED:
+        raise JobExpired(f"Job {job_id} expired before it had its turn. Send the text again.")
+    raise JobCancelled(f"Job {job_id} was cancelled before it had its turn. Send the text again.")
+
+
+def classification(output: Output, model: str) -> Classification:
+    """Return an output that is a classification; raises InvalidRequest for another."""
+    if isinstance(output, Classification):
+        return output
+    raise InvalidRequest(f"Model {model} gave a {output.type} and no classification.")
+
+
+def generation(output: Output, model: str) -> Generation:
+    """Return an output that is a generation; raises InvalidRequest for another."""
+    if isinstance(output, Generation):
+        return output
+    raise InvalidRequest(f"Model {model} gave a {output.type} and no generation.")
