@@ -46,6 +46,11 @@ def main() -> None:
     from seqd.cli.app import app
     from seqd.cli.exits import escape_stderr, run
 
+    if "_SEQD_COMPLETE" in os.environ:
+        from seqd.cli.completion import answer
+
+        # Not by `sys.exit`, which waits for what has not answered in time.
+        os._exit(answer(lambda: app(prog_name="seqd"), os.environ))
     escape_stderr()
     sys.exit(run(lambda: app(prog_name="seqd")))
 

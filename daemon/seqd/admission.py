@@ -50,7 +50,7 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     named data set. Says what there is.
     """
     name, wanted = ModelReference.parse(job.model)
-    entry = _find(name, catalog)
+    entry = find_model(name, catalog)
     _check_task(job, entry, catalog)
     version = None
     if isinstance(job, TrainJob | SweepJob):
@@ -129,7 +129,8 @@ def _is_gone(version: int, versions: Sequence[int]) -> bool:
     return version not in versions and (is_all or version > versions[0])
 
 
-def _find(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntry":
+def find_model(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntry":
+    """Return a published model. Raises UnknownModel, which names those that there are."""
     if not catalog:
         raise UnknownModel(
             f"no model named {name!r}: no worker has published a model yet. "

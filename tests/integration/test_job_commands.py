@@ -123,3 +123,50 @@ def test_a_job_is_shown_with_its_times_attempts_worker_and_rate(
     assert int(shown["attempts"]) == record["activity"]["attempts"] > 0
     assert record["activity"]["first_worker"] == worker
     assert record["job_id"] == "shown"
+
+
+def test_the_parameters_of_a_model_are_those_that_its_workers_publish(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = here(capsys, "models", "params", "echo@production", "--task", "train")
+    lines = [line.split() for line in shown.out.splitlines()]
+
+    assert shown.status == 0
+    assert lines[0] == ["echo", "train"]
+    assert lines[1] == ["parameter", "type", "default", "allowed", "what", "it", "is"]
+    assert lines[2] == ["epochs", "whole", "number", "2", "1", "to", "1000", "Epochs."]
+    assert shown.out.splitlines()[-1] == "preset quick: epochs=1"
+
+
+def test_the_parameters_of_a_model_are_json_for_programs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown = json.loads(here(capsys, "models", "params", "echo", "--json").out)
+
+    assert shown["model"] == "echo"
+    assert set(shown["tasks"]) == {"classify", "generate", "train"}
+    assert shown["tasks"]["classify"][0] == {
+        "name": "delay_ms",
+        "type": "number",
+        "default": 0,
+        "required": False,
+        "allowed": "0 to 60000",
+        "description": "Milliseconds an item takes.",
+    }
+    assert shown["presets"] == {"quick": {"epochs": 1}}
+
+
+def test_parameters_of_a_model_that_nobody_has_published_are_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unknown = here(capsys, "models", "params", "ecko")
+    wrong_task = here(capsys, "models", "params", "echo", "--task", "predict")
+
+    assert unknown.status == wrong_task.status == 2
+    assert unknown.err == (
+        "error[unknown_model]: no model named 'ecko'. Known models: echo. Did you mean 'echo'? "
+        "`seqd plugins list` shows plugins that failed to load.\n"
+    )
+    assert wrong_task.err == (
+        "error[invalid_request]: --task is 'predict'; allowed for echo: classify, generate, train\n"
+    )

@@ -29,6 +29,7 @@ COMMANDS = [
     ("jobs", "cancel"),
     ("models", "list"),
     ("models", "show"),
+    ("models", "params"),
     ("plugins", "list"),
     ("plugins", "show"),
     ("workers", "list"),
@@ -112,6 +113,19 @@ def test_schemas_are_written_one_file_a_record(
     assert ended.status == 0
     assert {"job.schema.json", "event.schema.json", "item_result.schema.json"} <= names
     assert json.loads((folder / "job.schema.json").read_text())["discriminator"]
+
+
+def test_the_parameters_of_a_model_of_this_machine_need_no_daemon(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ended = here(capsys, "models", "params", "imdb_lstm", "--local", "--task", "classify")
+
+    assert ended.status == 0
+    assert ended.out.splitlines()[0] == "imdb_lstm classify"
+    assert " ".join(ended.out.splitlines()[2].split()) == (
+        "probabilities true or false false true or false True: the output has the probability of "
+        "each class."
+    )
 
 
 def test_a_model_without_states_shows_none(capsys: pytest.CaptureFixture[str]) -> None:

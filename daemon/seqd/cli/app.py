@@ -73,7 +73,6 @@ app = typer.Typer(
     cls=_Group,
     help="The sequence-model daemon: bulk classification, training and generation.",
     no_args_is_help=True,
-    add_completion=False,
     # An unforeseen error shows Python's own traceback, which can be reported as it is.
     pretty_exceptions_enable=False,
     rich_markup_mode=_MARKUP,

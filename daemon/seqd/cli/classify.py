@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
@@ -27,7 +27,13 @@ def classify(
         list[str] | None, typer.Option("--text", help="A text, in place of a file; repeatable.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="A model, name@3 (a version) or name@label.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            help="A model, name@3 (a version) or name@label.",
+            autocompletion=completion.models,
+        ),
     ] = "imdb_lstm",
     out: options.Out = None,
     format_name: options.FormatName = "auto",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
 
@@ -72,7 +72,10 @@ Samples = Annotated[
 @takes_job_options(priority="interactive")
 def generate(
     model: Annotated[
-        str, typer.Argument(help="A model, name@3 (a version) or name@label.")
+        str,
+        typer.Argument(
+            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
+        ),
     ] = "char_lstm",
     texts: Prompts = None,
     prompt: PromptOption = None,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, cast
 
 import typer
 
+from seqd.cli import completion
+from seqd.cli.completion import Offer
 from seqd.cli.options import MOST_SECONDS, read_expires_in, read_priority, read_whole
 from seqd.errors import InvalidRequest
 
@@ -67,15 +69,28 @@ def read_metadata(value: object) -> "dict[str, str] | None":
     return notes or None
 
 
-def _option(kind: object, *names: str, metavar: str | None = None, help: str) -> object:  # noqa: A002 - typer's word
-    described = typer.Option(*names, metavar=metavar, help=help, rich_help_panel=_PANEL)
+def _option(
+    kind: object,
+    *names: str,
+    metavar: str | None = None,
+    help: str,  # noqa: A002 - typer's word
+    offers: Callable[[str], list[Offer]] | None = None,
+) -> object:
+    described = typer.Option(
+        *names, metavar=metavar, help=help, rich_help_panel=_PANEL, autocompletion=offers
+    )
     return Annotated[kind, described]
 
 
 #: By their names in `JobOptions`, in the order of the help.
 _OPTIONS: Mapping[str, _JobOption] = {
     "priority": _JobOption(
-        _option(str, "--priority", help="Which work goes first: interactive, normal or bulk."),
+        _option(
+            str,
+            "--priority",
+            help="Which work goes first: interactive, normal or bulk.",
+            offers=completion.priorities,
+        ),
         "normal",
         _priority,
     ),
@@ -85,6 +100,7 @@ _OPTIONS: Mapping[str, _JobOption] = {
             "--tenant",
             metavar="NAME",
             help="On whose account the job runs; `default` when left out.",
+            offers=completion.tenants,
         ),
         None,
         _as_typed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK, print_error
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -28,44 +28,69 @@ app = typer.Typer(
 )
 
 
+_States = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--state",
+        help="Only jobs in this state: queued, running, paused, completed, failed, cancelled or "
+        "expired; may be given again.",
+        autocompletion=completion.states,
+    ),
+]
+_Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="Only these: classify, generate, train or sweep.",
+        autocompletion=completion.kinds,
+    ),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Only of this model, or version: name@3.",
+        autocompletion=completion.models,
+    ),
+]
+_Tenant = Annotated[
+    str | None,
+    typer.Option(
+        "--tenant",
+        metavar="NAME",
+        help="Only on this account.",
+        autocompletion=completion.tenants,
+    ),
+]
+_Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
+    ),
+]
+_Metadata = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
+    ),
+]
+_Limit = Annotated[
+    int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
+]
+
+
 @app.command("list")
 def list_jobs(
-    state: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--state",
-            help="Only jobs in this state: queued, running, paused, completed, failed, cancelled "
-            "or expired; may be given again.",
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--kind", help="Only these: classify, generate, train or sweep."),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", help="Only of this model, or version: name@3."),
-    ] = None,
-    tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="NAME", help="Only on this account.")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            help="Only accepted since: 30m, 2h or 7d ago, or a day or time, 2026-11-26T10:00.",
-        ),
-    ] = None,
-    metadata: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metadata", metavar="KEY=VALUE", help="Only with this note; may be given again."
-        ),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, max=10_000, help="Jobs to list at most.")
-    ] = 20,
+    state: _States = None,
+    kind: _Kind = None,
+    model: _Model = None,
+    tenant: _Tenant = None,
+    since: _Since = None,
+    metadata: _Metadata = None,
+    limit: _Limit = 20,
     as_json: options.Json = False,
 ) -> None:
     """List the newest jobs that are kept and match all that is given, newest first.
@@ -293,7 +318,12 @@ def retry(
 
 
 @app.command("rm")
-def remove(jobs: Annotated[list[str], typer.Argument(help="Ids of jobs that have ended.")]) -> None:
+def remove(
+    jobs: Annotated[
+        list[str],
+        typer.Argument(help="Ids of jobs that have ended.", autocompletion=completion.jobs),
+    ],
+) -> None:
     """Forget jobs that have ended, with their results and events. Model versions stay.
 
     Exit status 2 when one of them could not be removed; the others are.

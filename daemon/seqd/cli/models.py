@@ -7,6 +7,7 @@ import typer
 
 from seqd.cli import options
 from seqd.cli.evaluate import evaluate
+from seqd.cli.model_params import params
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -82,6 +83,7 @@ def show(
 
 
 app.command()(evaluate)
+app.command()(params)
 
 
 def _inspect(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seqd.cli import completion
 from seqd.errors import InvalidParameters, InvalidRequest
 from seqd.escaping import printable
 
@@ -50,13 +51,16 @@ Parameters = Annotated[
         "--param",
         "--set",
         metavar="NAME=VALUE",
-        help="A parameter of the plugin; may be given again. `seqd plugins show` lists them.",
+        help="A parameter of the model; may be given again. `seqd models params` lists them.",
+        autocompletion=completion.parameters,
     ),
 ]
 FormatName = Annotated[
     str,
     typer.Option(
-        "--format", help="How the file holds its records: auto, jsonl, csv, lines or folder."
+        "--format",
+        help="How the file holds its records: auto, jsonl, csv, lines or folder.",
+        autocompletion=completion.formats,
     ),
 ]
 IdField = Annotated[
@@ -78,7 +82,7 @@ ExpectedItems = Annotated[
         help="Number of items, where a pipe does not tell; for the time left alone.",
     ),
 ]
-JobIdArgument = Annotated[str, typer.Argument(help="The job's id.")]
+JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompletion=completion.jobs)]
 
 
 @dataclass(frozen=True, slots=True)

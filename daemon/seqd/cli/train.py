@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK
 from seqd.cli.job_options import takes_job_options
 from seqd.cli.ui.screen import Screen
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the results that are there, but for progress and the end.
 _LOOK_EVERY_S = 1.0
 
+Model = Annotated[
+    str,
+    typer.Argument(help="The model to train, such as imdb_lstm.", autocompletion=completion.models),
+]
 Data = Annotated[
     str, typer.Option("--data", help="A file or folder, or a data set of the plugin: keras:imdb.")
 ]
@@ -37,13 +41,26 @@ Swept = Annotated[
         metavar="NAME=V1,V2,...",
         help="Values to try of a parameter: embedding_dim=8,16,32. Given again for another "
         "parameter, each value goes with each.",
+        autocompletion=completion.parameters,
     ),
 ]
 Fixed = Annotated[
     list[str] | None,
-    typer.Option("--param", metavar="NAME=VALUE", help="A parameter that stays as it is."),
+    typer.Option(
+        "--param",
+        metavar="NAME=VALUE",
+        help="A parameter that stays as it is.",
+        autocompletion=completion.parameters,
+    ),
 ]
-Preset = Annotated[str | None, typer.Option("--preset", help="Named parameters, such as tutorial.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        help="Named parameters, such as tutorial.",
+        autocompletion=completion.presets,
+    ),
+]
 HeldOut = Annotated[str | None, typer.Option("--held-out", help="File or data set to validate on.")]
 Metric = Annotated[
     str | None,
@@ -62,7 +79,7 @@ NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 
 @takes_job_options()
 def train(
-    model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
+    model: Model,
     data: Data,
     preset: Preset = None,
     held_out: HeldOut = None,
@@ -114,7 +131,7 @@ def train(
 
 @takes_job_options()
 def sweep(
-    model: Annotated[str, typer.Argument(help="The model to train, such as imdb_lstm.")],
+    model: Model,
     data: Data,
     swept: Swept,
     param: Fixed = None,

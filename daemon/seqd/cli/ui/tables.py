@@ -23,6 +23,7 @@ _MAY_WRAP = frozenset(
         "loaded",
         "plugins",
         "done",
+        "allowed",
     }
 )
 

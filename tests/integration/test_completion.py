@@ -1,0 +1,246 @@
+"""What bash offers at the Tab key, and what any shell is answered, whatever Redis does."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_catalog_entry, a_classify_job
+from cli_builders import clean_environment
+from ledger_fixtures import Environment, open_environment
+from redis_fixtures import Server, forget_keys
+from seqd.ledger import connect
+from seqd.settings import Settings
+from seqd_schemas import TaskSchema, VersionSummary
+from shell_fixtures import Bash, interactive_bash, shell_environment
+
+pytestmark = pytest.mark.processes
+
+#: Longest that an answer may take on a machine that does other things as well.
+ANSWER_S = 5.0
+
+PARAMETERS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "units": {"type": "integer", "default": 100, "description": "Hidden units: [1] of them."},
+        "until": {"type": "string", "description": "$(touch owned) `touch owned`; 'touch owned'"},
+        "padding": {"type": "string", "enum": ["front", "masked", "$(touch owned)"]},
+        "$(touch owned)": {"type": "integer"},
+        "shuffle": {"type": "boolean", "default": True},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def ledger(redis_server: Server) -> Iterator[Environment]:
+    """A ledger with two models and two jobs, and no worker."""
+    prefix = f"test-{secrets.token_hex(6)}"
+    settings = Settings(redis_url=redis_server.url, prefix=prefix)
+    train = {"train": TaskSchema(parameters=PARAMETERS, unit_items=1)}
+    versions = tuple(
+        VersionSummary(version=number, created_at_ms=1, metrics={}) for number in (1, 2)
+    )
+    with connect(redis_server.url) as redis:
+        environment = open_environment(redis, settings)
+        environment.ledger.fleet.publish_catalog(
+            [
+                a_catalog_entry(versions=versions, labels={"production": 1}, tasks=train
+                                | a_catalog_entry().tasks, presets={"tutorial": {}, "fast": {}}),
+                a_catalog_entry(model="markov", tasks=train),
+            ]
+        )  # fmt: skip
+        environment.submit_units(1, a_classify_job(tenant="shop"), job_id="abc-1")
+        environment.submit_units(1, a_classify_job(), job_id="abd-2")
+        environment.ledger.control.cancel("abd-2")
+        yield environment
+    forget_keys(redis_server.url, prefix)
+
+
+@pytest.fixture(scope="module")
+def bash(ledger: Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
+    """A shell in which `seqd --install-completion` was run once."""
+    home = tmp_path_factory.mktemp("home")
+    installed = subprocess.run(
+        ["bash", "-c", "seqd --install-completion; exit $?"],
+        env=clean_environment() | shell_environment(home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert installed.returncode == 0, installed.stderr
+    assert installed.stdout.startswith("bash completion installed in ")
+    with interactive_bash(home, **variables_of(ledger)) as shell:
+        yield shell
+
+
+def variables_of(ledger: Environment) -> dict[str, str]:
+    return {
+        "SEQD_REDIS_URL": str(ledger.settings.redis_url),
+        "SEQD_PREFIX": ledger.settings.prefix,
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("seqd cla", "seqd classify "),
+        ("seqd jobs sh", "seqd jobs show "),
+        ("seqd classify --ten", "seqd classify --tenant "),
+        ("seqd classify --tenant sh", "seqd classify --tenant shop "),
+        ("seqd classify --model imdb", "seqd classify --model imdb_lstm "),
+        ("seqd classify --model imdb_lstm@pro", "seqd classify --model imdb_lstm@production "),
+        ("seqd classify --model=imdb", "seqd classify --model=imdb_lstm "),
+        ("seqd train imdb_lstm --preset tu", "seqd train imdb_lstm --preset tutorial "),
+        ("seqd train imdb_lstm --set uni", "seqd train imdb_lstm --set units="),
+        ("seqd train imdb_lstm --set units=1", "seqd train imdb_lstm --set units=100 "),
+        ("seqd train imdb_lstm --set padding=ma", "seqd train imdb_lstm --set padding=masked "),
+        ("seqd sweep imdb_lstm --param shuffle=f", "seqd sweep imdb_lstm --param shuffle=false "),
+        ("seqd jobs show abc", "seqd jobs show abc-1 "),
+        ("seqd jobs cancel ab", "seqd jobs cancel abc-1 "),
+        ("seqd jobs list --state pau", "seqd jobs list --state paused "),
+        ("seqd models params mar", "seqd models params markov "),
+    ],
+)
+def test_bash_completes_a_word(bash: Bash, typed: str, completed: str) -> None:
+    assert bash.completed(typed) == completed
+
+
+@pytest.mark.parametrize(
+    ("typed", "offers"),
+    [
+        ("seqd jobs show ab", ["abc-1", "abd-2"]),
+        ("seqd train imdb_lstm --set un", ["units=", "until="]),
+        ("seqd classify --model imdb_lstm@", ["@2", "@production", "imdb_lstm@1"]),
+        ("seqd train ", ["imdb_lstm", "markov"]),
+        ("seqd train imdb_lstm --set padding=", ["masked", "padding=front"]),
+        ("seqd classify --priority ", ["bulk", "interactive", "normal"]),
+    ],
+)
+def test_bash_lists_what_a_word_may_become(bash: Bash, typed: str, offers: list[str]) -> None:
+    assert bash.offers(typed) == offers
+
+
+def answered(words: list[str], **variables: str) -> "subprocess.CompletedProcess[str]":
+    """Ask as bash's function does, with the last word incomplete."""
+    asked = {"COMP_WORDS": "\n".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return subprocess.run(
+        ["seqd"],
+        env=clean_environment(**{"_SEQD_COMPLETE": "complete_bash"} | asked | variables)
+        | {"PATH": shell_environment(Path.home())["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+VALUES = [
+    ["seqd", "train", ""],
+    ["seqd", "train", "imdb_lstm", "--set", ""],
+    ["seqd", "jobs", "show", ""],
+    ["seqd", "classify", "--tenant", ""],
+]
+
+
+@pytest.mark.parametrize("words", VALUES, ids=" ".join)
+def test_where_redis_is_away_nothing_is_offered(words: list[str]) -> None:
+    ended = answered(words, SEQD_REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("words", VALUES[:1], ids=" ".join)
+@pytest.mark.parametrize("url", ["nonsense", "redis://no-such-host.invalid:1/0", "rediss://"])
+def test_an_address_that_leads_nowhere_is_told_to_nobody(words: list[str], url: str) -> None:
+    ended = answered(words, SEQD_REDIS_URL=url)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        began = time.monotonic()
+        ended = answered(VALUES[0], SEQD_REDIS_URL=url)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert time.monotonic() - began < ANSWER_S
+
+
+@pytest.mark.parametrize(
+    "words", [["seqd", "nonsense", ""], ["seqd", "jobs", "show", "--nonsense", ""], ["seqd"], [""]]
+)
+def test_a_line_that_means_nothing_is_told_to_nobody(words: list[str]) -> None:
+    ended = answered(words, SEQD_REDIS_URL="redis://127.0.0.1:1/0", COMP_CWORD="many")
+
+    assert ended.stderr == ""
+    assert "Traceback" not in ended.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_what_a_plugin_has_published_runs_in_no_shell(
+    ledger: Environment, tmp_path: Path, shell: str
+) -> None:
+    line = "seqd train imdb_lstm --set "
+    asked = {
+        "_SEQD_COMPLETE": f"complete_{shell}",
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+
+    ended = answered(line.split(" "), **variables_of(ledger), **asked)
+
+    assert "units=" in ended.stdout
+    assert "until=" in ended.stdout
+    assert ended.stderr == ""
+    assert not set("$`;\\") & set(ended.stdout.replace("\\\\:", ""))
+
+
+def test_an_explanation_stands_beside_a_value_where_a_shell_shows_it(ledger: Environment) -> None:
+    line = "seqd train imdb_lstm --set uni"
+    asked = {
+        "_SEQD_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_ARGS": line,
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+
+    ended = answered([""], **variables_of(ledger), **asked)
+
+    assert ended.stdout == "units=\tHidden units 1 of them.\nunits=100\n"
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
+def test_fish_completes_a_word(ledger: Environment, tmp_path: Path) -> None:
+    script = 'seqd --show-completion | source; complete -C "seqd jobs show abc"'
+
+    ended = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        env=clean_environment(**variables_of(ledger)) | shell_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.stdout.split("\t")[0].strip() == "abc-1"
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+@pytest.mark.skipif(os.name != "posix", reason="the shells are those of Unix")
+def test_the_function_of_a_shell_is_printed(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    ended = subprocess.run(
+        [shell, "-c", "seqd --show-completion; exit $status"],
+        env=clean_environment() | shell_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "_SEQD_COMPLETE=complete_" in ended.stdout
