@@ -12,7 +12,7 @@ from math import inf
 from time import monotonic
 
 from seqd.admission import admit
-from seqd.client.announcements import Announcements
+from seqd.client.announcements import Announced, Announcements
 from seqd.client.prediction import (
     TRIES,
     Output,
@@ -28,8 +28,8 @@ from seqd.client.waiting import WaitingNotice
 from seqd.errors import SeqdError
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncTransport
-from seqd.ledger.exchange import Exchange
-from seqd.ledger.jobs import LOOK_S, TakenRow
+from seqd.ledger.exchange import LOOK_S, Exchange
+from seqd.ledger.jobs import TakenRow
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.submissions import (
     SUBMIT_JOBS,
@@ -92,23 +92,25 @@ class AsyncPredictor:
         self, request: TextRequest, job_id: str, timeout_s: float | None, deadline: float
     ) -> TakenRow:
         """Send a request, wait for its end, and take what is there of it then."""
+        announced = await self._transport.run(self._announcements.expect(job_id))
         sent = self._sending.ask((job_id, request))
         try:
             async with asyncio.timeout(None if timeout_s is None else deadline - monotonic()):
                 # Though the task is cancelled, what was asked goes on.
                 await asyncio.shield(sent)
-            return await self._ended(job_id, timeout_s, deadline)
+            return await self._ended(announced, timeout_s, deadline)
         except BaseException:
             self._leave(job_id, sent)
             raise
-        finally:
-            self._announcements.forget(job_id)
 
-    async def _ended(self, job_id: str, timeout_s: float | None, deadline: float) -> TakenRow:
+    async def _ended(
+        self, announced: Announced, timeout_s: float | None, deadline: float
+    ) -> TakenRow:
+        job_id = announced.job_id
         notice: WaitingNotice | None = None
         while True:
             wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
-            await self._transport.run(self._announcements.wait(job_id, wait_s))
+            await self._transport.run(announced.wait(wait_s))
             row = await self._taking.ask(job_id)
             if not row.is_kept or row.state is not None:
                 return row
@@ -141,8 +143,6 @@ class AsyncPredictor:
         for job, inputs in _alike(asked):
             try:
                 admitted = admit(job, (yield from self._ledger.fleet.catalog_for.steps(job)))
-                for job_id, _ in inputs:
-                    yield from self._announcements.expect(job_id)
                 template = BatchTemplate(
                     job, admitted.version, admitted.unit_items, self._completions
                 )

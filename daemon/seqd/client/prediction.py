@@ -31,8 +31,8 @@ from seqd.errors import (
 from seqd.inputs.items import BadEntry, check_text
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
-from seqd.ledger.exchange import Exchange, Taken
-from seqd.ledger.jobs import LOOK_S, TakenRow
+from seqd.ledger.exchange import LOOK_S, Exchange, Taken
+from seqd.ledger.jobs import TakenRow
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.submissions import new_job_id
 from seqd_schemas import (
