@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import redis
@@ -233,6 +234,8 @@ def look(fleet: Fleet, client: Client) -> None:
     assert client.workers() != []
     assert "echo" in client.catalog()
     client.open_jobs()
+    newest = client.jobs(states=["completed"], metadata={}, since=datetime(2026, 1, 1))
+    client.job(newest[0].job_id).activity()
     assert client.jobs() != []
     client.quarantined()
     client.inbox()

@@ -80,16 +80,16 @@ def test_a_job_that_nobody_waits_for_may_be_streamed(
 
 
 def test_jobs_are_listed_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:
-    notes = ("--metadata", "list=one", "--tenant", "lister")
+    notes = ("--metadata", "list=one", "--tenant", "shell-lister")
     here(capsys, "classify", "--text", "a", "-m", "echo", "--job-id", "one", *notes)
     here(capsys, "generate", "echo", "a", "--job-id", "two", *notes)
 
-    both = here(capsys, "jobs", "list", "--tenant", "lister", "--since", "1h", "--json")
+    both = here(capsys, "jobs", "list", "--tenant", "shell-lister", "--since", "1h", "--json")
     one = here(
         capsys, "jobs", "list", "--kind", "classify", "--model", "echo", "--state", "completed",
         "--metadata", "list=one", "--since", "2026-01-01", "--json",
     )  # fmt: skip
-    none = here(capsys, "jobs", "list", "--tenant", "lister", "--state", "paused")
+    none = here(capsys, "jobs", "list", "--tenant", "shell-lister", "--state", "paused")
 
     assert ids_of(both) == ["two", "one"]
     assert ids_of(one) == ["one"]

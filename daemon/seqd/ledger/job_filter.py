@@ -14,12 +14,14 @@ from seqd.errors import InvalidRequest
 from seqd.validation import shown
 from seqd_schemas import JobKind, JobRecord, JobState
 
-#: Jobs that one search looks at, beyond those that it finds. Ten thousand take about a second.
+#: Jobs that one search looks at, beyond those that it finds. It takes a client a second of work.
 MAX_SEARCHED: Final = 20_000
 
 #: Jobs that one step of a search fetches.
 STEP_JOBS: Final = 500
 
+#: The last two say whether the others stand in a template.
+_FIELDS: Final = (b"state", b"kind", b"model", b"version", b"tenant", b"template", b"group")
 _VERSION = re.compile(r"[0-9]{1,15}")
 _KINDS: tuple[str, ...] = get_args(JobKind)
 _STATES = tuple(state.value for state in JobState)
@@ -67,6 +69,11 @@ class JobFilter:
     def is_of_open_jobs(self) -> bool:
         """True when no job can match that has ended."""
         return bool(self.states) and self.states <= _OPEN_STATES
+
+    @property
+    def fields(self) -> tuple[bytes, ...]:
+        """The fields of a job's hash that tell whether it matches."""
+        return (*_FIELDS, b"spec") if self.metadata else _FIELDS
 
     def matches(self, row: Mapping[bytes, bytes]) -> bool:
         """Return whether the hash of a job, completed by its template, matches; but for its age."""

@@ -512,12 +512,15 @@ class Jobs:
             flat = cast(list[bytes], (yield from command(*page)))  # names and scores in turn
             rows = list(zip(flat[::2], map(int, map(float, flat[1::2])), strict=True))
             ids = [job_id for job_id, created_ms in rows if created_ms >= since_ms]
+            is_last = len(ids) < at_once  # the list ends here, or only older ones follow
+            if wanted != ANY_JOB:
+                ids = yield from self._matching(ids, wanted)
             records = yield from self._kept(ids, wanted)
             # New jobs move those down that were looked at before.
             found += [record for record in records if record.job_id not in names]
             names |= {record.job_id for record in records}
             seen += len(rows)
-            if len(ids) < at_once:  # the list ends here, or only older ones follow
+            if is_last:
                 break
             if seen - len(found) >= MAX_SEARCHED and len(found) < limit:
                 found.stopped_at_ms = rows[-1][1]
@@ -525,6 +528,23 @@ class Jobs:
             at_once = STEP_JOBS
         del found[limit:]
         return found
+
+    def _matching(self, ids: Sequence[bytes], wanted: JobFilter) -> Exchange[list[bytes]]:
+        """Return the jobs that match, or cannot be read, by the fields that tell."""
+        names = wanted.fields
+        keys = [self._keys.job(job_id.decode()) for job_id in ids]
+        asked = (Command(("HMGET", key, *names)) for key in keys)
+        replies = yield from pipeline(asked, raises=False)
+        rows: list[_Row] = []
+        for reply in cast(list[list[bytes | None] | ResponseError], replies):
+            values = [] if isinstance(reply, ResponseError) else reply
+            rows.append({n: v for n, v in zip(names, values, strict=False) if v is not None})
+        whole = yield from self._whole(rows)
+        return [
+            job_id
+            for job_id, row, reply in zip(ids, whole, replies, strict=True)
+            if isinstance(reply, ResponseError) or (row and wanted.matches(row))
+        ]
 
     def _kept(self, ids: Sequence[bytes], wanted: JobFilter = ANY_JOB) -> Exchange[list[JobRecord]]:
         """Return jobs that match, but those whose time to live has passed, and damaged ones."""
