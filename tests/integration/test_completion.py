@@ -105,6 +105,8 @@ def variables_of(ledger: Environment) -> dict[str, str]:
         ("seqd jobs show abc", "seqd jobs show abc-1 "),
         ("seqd jobs cancel ab", "seqd jobs cancel abc-1 "),
         ("seqd jobs list --state pau", "seqd jobs list --state paused "),
+        ("seqd models show mar", "seqd models show markov "),
+        ("seqd tenants show sh", "seqd tenants show shop "),
         ("seqd models params mar", "seqd models params markov "),
     ],
 )

@@ -22,6 +22,9 @@ NAMES = {
 #: Options that no command has, and why.
 NOT_IN_A_SHELL: dict[str, str] = {}
 
+#: Methods that take `JobOptions` and have no command of their own, and why.
+WITHOUT_A_COMMAND = {"classify_each": "a command hands one job in"}
+
 METHODS = ["classify", "generate", "train", "sweep"]
 
 
@@ -49,6 +52,17 @@ def own_options(method: str) -> set[str]:
     """Return what a method takes itself, beside `JobOptions`."""
     parts = inspect.signature(getattr(Client, method)).parameters.values()
     return {part.name for part in parts if part.kind != part.VAR_KEYWORD} - {"self", "model"}
+
+
+def test_each_method_that_hands_work_in_has_a_command_or_a_reason() -> None:
+    takes_options = {
+        name
+        for name, method in inspect.getmembers(Client, inspect.isfunction)
+        if any(part.name == "options" for part in inspect.signature(method).parameters.values())
+        and not name.startswith("_")
+    }
+
+    assert takes_options == {*METHODS, *WITHOUT_A_COMMAND}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -32,7 +32,12 @@ _HELD_OUT_SHARE = "validation_split"
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model, name@3 (a version) or name@label.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
+        ),
+    ],
     data: Annotated[
         str,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.evaluate import evaluate
 from seqd.cli.model_params import params
 from seqd.cli.ui.numbers import counted
@@ -37,7 +37,12 @@ def list_models(as_json: options.Json = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model, name@3 (a version) or name@label.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
+        ),
+    ],
     state: Annotated[
         str | None,
         typer.Option("--state", help="Look at one thing: a character of markov, a word or text."),

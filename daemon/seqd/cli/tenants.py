@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import options
+from seqd.cli import completion, options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.stdout import stdout
 from seqd.cli.ui.tables import print_json
@@ -24,7 +24,10 @@ app = typer.Typer(
 #: What `--unset all` stands for.
 _ALL = "all"
 
-_Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's name.")]
+_Tenant = Annotated[
+    str,
+    typer.Argument(metavar="TENANT", help="The tenant's name.", autocompletion=completion.tenants),
+]
 _Jobs = Annotated[
     str | None,
     typer.Option("--jobs", metavar="N", help="Open jobs at once; 0: no new one is taken."),
