@@ -175,6 +175,12 @@ def test_a_redis_that_does_not_answer_is_waited_for_half_a_second() -> None:
     assert time.monotonic() - began < ANSWER_S
 
 
+def test_settings_that_are_wrong_are_told_to_nobody() -> None:
+    ended = answered(VALUES[0], SEQD_LEASE_S="soon", SEQD_REDIS_UR="x")
+
+    assert (ended.stdout, ended.stderr) == ("", "")
+
+
 @pytest.mark.parametrize(
     "words", [["seqd", "nonsense", ""], ["seqd", "jobs", "show", "--nonsense", ""], ["seqd"], [""]]
 )

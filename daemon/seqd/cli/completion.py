@@ -250,17 +250,17 @@ def _catalog() -> "dict[str, CatalogEntry]":
 
 
 def _ask(read: "Callable[[Ledger], T]", nothing: T) -> T:
-    """Return what is read from Redis, or else nothing, after `LOOKUP_S` at the latest."""
+    """Return what is read from Redis, or else nothing: it is waited for `LOOKUP_S` at most."""
     from seqd.ledger import Ledger, connect
     from seqd.local.endpoint import redis_url_of
     from seqd.local.redis_access import RedisAccess
     from seqd.settings import load_settings
 
     found: list[T] = []
+    settings = load_settings()
 
     def look() -> None:
         with suppress(Exception):
-            settings = load_settings()
             url = redis_url_of(settings, patience_s=0.0)
             access = RedisAccess.of(settings)
             with connect(url, retries=0, timeout_s=LOOKUP_S, access=access) as redis:
