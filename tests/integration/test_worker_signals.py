@@ -12,7 +12,7 @@ SCRIPT = """
 import os, signal, time
 from pathlib import Path
 from threading import Event
-from seqd.worker import drain
+from seqd.worker import end_signals
 
 is_asked = Event()
 
@@ -22,16 +22,16 @@ class Listener:
     def replace_ended_child(self):
         print("the tracker has ended")
 
-start_tracker = drain.ensure_running
+start_tracker = end_signals.ensure_running
 
 def start_tracker_and_be_signalled():
     start_tracker()
     os.kill(os.getpid(), signal.SIGTERM)
 
-drain.ensure_running = start_tracker_and_be_signalled
-drain.EndSignals(Listener(), lambda: None).install()
+end_signals.ensure_running = start_tracker_and_be_signalled
+end_signals.EndSignals(Listener(), lambda: None).install()
 (tracker,) = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-for number in drain.END_SIGNALS:
+for number in end_signals.END_SIGNALS:
     os.kill(int(tracker), number)
 print("asked to end:", is_asked.wait(5))
 time.sleep(0.3)

@@ -1,4 +1,4 @@
-"""For tests of plugins: contexts in memory, and `train_to_artifact`, which trains to an artifact.
+"""For tests: of plugins, contexts in memory; of services, a daemon in the test's own process.
 
     from seqd.inputs.datasets import TextDataset
     from seqd.testing import train_to_artifact
@@ -10,31 +10,65 @@
 
         assert artifact.manifest.metrics["states"] == 2
 
-Needs no Redis and no worker.
+What a plugin is tested by needs no Redis and no worker. `running_services` has both; its fixtures
+for pytest are in `seqd.testing.services`.
 """
 
-from seqd.testing.contexts import (
-    CPU,
-    BatchReport,
-    EpochReport,
-    MemoryCheckpoints,
-    MemoryRunContext,
-    MemoryTrainContext,
-    SampleReport,
-    StepReport,
-    StreamedDelta,
-)
-from seqd.testing.training import train_to_artifact
+from typing import TYPE_CHECKING
+
+from seqd.deferred import deferred
+
+if TYPE_CHECKING:
+    from seqd.testing.contexts import (
+        CPU,
+        BatchReport,
+        EpochReport,
+        MemoryCheckpoints,
+        MemoryRunContext,
+        MemoryTrainContext,
+        SampleReport,
+        StepReport,
+        StreamedDelta,
+    )
+    from seqd.testing.in_process.models import StubModel
+    from seqd.testing.in_process.orders import Held
+    from seqd.testing.in_process.running import RunningServices, running_services
+    from seqd.testing.training import train_to_artifact
 
 __all__ = [
     "CPU",
     "BatchReport",
     "EpochReport",
+    "Held",
     "MemoryCheckpoints",
     "MemoryRunContext",
     "MemoryTrainContext",
+    "RunningServices",
     "SampleReport",
     "StepReport",
     "StreamedDelta",
+    "StubModel",
+    "running_services",
     "train_to_artifact",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = deferred(
+        globals(),
+        {
+            "CPU": "contexts",
+            "BatchReport": "contexts",
+            "EpochReport": "contexts",
+            "Held": "in_process.orders",
+            "MemoryCheckpoints": "contexts",
+            "MemoryRunContext": "contexts",
+            "MemoryTrainContext": "contexts",
+            "RunningServices": "in_process.running",
+            "SampleReport": "contexts",
+            "StepReport": "contexts",
+            "StreamedDelta": "contexts",
+            "StubModel": "in_process.models",
+            "running_services": "in_process.running",
+            "train_to_artifact": "training",
+        },
+    )

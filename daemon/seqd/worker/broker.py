@@ -73,7 +73,7 @@ def create_app(redis_url: str, settings: Settings, outage: Outage | None = None)
     app = Celery("seqd", loader=PathLoader)
     app.conf.update(broker_settings(redis_url, settings))
     app.conf.update(
-        imports=["seqd.worker.child"],
+        imports=["seqd.worker.wakeups"],
         # A busy worker hoards nothing: a wakeup that it cannot answer goes to another.
         task_acks_late=True,
         worker_prefetch_multiplier=1,

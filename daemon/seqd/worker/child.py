@@ -1,19 +1,13 @@
-"""A worker's pool child: loads and warms up its models, then claims and runs units at each wakeup.
+"""The work of a worker's pool child: it warms its models up, then claims and runs units.
 
-Celery imports this module in the parent and in the child; only the child makes a `WorkLoop`, from
-the environment that `node` set before it spawned the child.
+Knows nothing of Celery: `wakeups` has what that calls.
 """
 
-import gc
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from threading import Event
 from time import monotonic, sleep
-
-from billiard.process import current_process
-from celery import shared_task
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 
 from seqd import __version__
 from seqd.errors import (
@@ -29,30 +23,20 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.ledger.outage import waiting_at_most
-from seqd.ledger.wakeup import WAKEUP_TASK
 from seqd.ledger.work import Claim
-from seqd.local.parent_death import die_with_parent
 from seqd.local.slots import Slot
 from seqd.models.plugin_calls import PluginCall
-from seqd.settings import Settings, load_settings
+from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any
-from seqd.worker.context import WorkerContext, open_context
+from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
-from seqd.worker.deaths import DeathFile
-from seqd.worker.drain import DeviceFlag, end_for_device, ignore_end_signals
+from seqd.worker.drain import DeviceFlag, end_for_device
 from seqd.worker.faults import device_error, sentence_of, unfit_code
 from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
-from seqd.worker.liveness import start_heartbeats
-from seqd.worker.logs import (
-    configure_logging,
-    flush_log,
-    log_and_continue,
-    log_whatever_is_written,
-)
+from seqd.worker.logs import log_and_continue
 from seqd.worker.passing_on import PassedOn
-from seqd.worker.pool import START_LIMIT_S
 from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.training.train import TrainingRunner
@@ -77,10 +61,6 @@ FULL_WAIT_S = 5.0
 
 #: Seconds between two looks for work while a file is open here of which enough is waiting.
 INGEST_POLL_S = 0.05
-
-#: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
-#: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
-COLLECT_AFTER = 10_000
 
 #: Times in a row that a sick device fails at the warm-up input, before the worker starts anew.
 MAX_DEVICE_FAILURES = 3
@@ -107,13 +87,18 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
+        self._closed = Event()
+
+    def close(self) -> None:
+        """End its threads, which a process that ends need not do."""
+        self._closed.set()
+        self._context.leases.close()
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
 
         A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
         """
-        _tune_garbage_collector()
         self._claim_device()
         self._readiness.look()
         self._readiness.write(self._state)
@@ -133,7 +118,7 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
-        watch_file(self._cordon, self.publish_status)
+        watch_file(self._cordon, self.publish_status, self._closed)
         self._context.registry.notify_worker_ready(self.status())
 
     def _claim_device(self) -> None:
@@ -149,7 +134,8 @@ class WorkLoop:
             raise
 
     def _end_for(self, error: SeqdError) -> None:
-        end_for_device(error, self._device, self._context.drain)
+        context = self._context
+        end_for_device(error, self._device, context.drain, context.end_node)
 
     def run_slice(self) -> None:
         """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains."""
@@ -447,86 +433,3 @@ def _device_status(slot: Slot) -> DeviceStatus | None:
         memory_bytes=slot.gpu.memory_bytes,
         share_bytes=slot.share_bytes,
     )
-
-
-@dataclass(slots=True)
-class _Child:
-    """The child's loop, made when its process starts."""
-
-    loop: WorkLoop | None = None
-    deaths: DeathFile | None = None
-
-
-_child = _Child()
-
-
-setup_logging.connect(configure_logging)
-
-
-@worker_process_init.connect  # type: ignore[untyped-decorator] # Celery has no types
-def start_child(**_: object) -> None:
-    """Warm the models up, before the child takes its first wakeup.
-
-    Celery logs what this raises and carries on; the first wakeup then tries again.
-    """
-    ignore_end_signals()
-    log_whatever_is_written("the child")
-    # Celery has asked for the same, but not looked whether the parent was gone by then.
-    die_with_parent(current_process()._parent_pid)
-    settings = load_settings()
-    deaths = _open_deaths(settings)
-    start_heartbeats(settings)
-    with deaths.starting(START_LIMIT_S):
-        _open_loop()
-
-
-@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
-def end_child(exitcode: int, **_: object) -> None:
-    """End now. All is said by here, and billiard would sleep a second before it does the same."""
-    flush_log()
-    os._exit(exitcode)
-
-
-@shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
-def wakeup() -> None:
-    """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
-    try:
-        _open_loop().run_slice()
-    except REDIS_ERRORS as error:
-        # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
-        # them, and the reconciler sends another wakeup.
-        log.warning("work stops: %s", error)
-    except Exception:
-        # Celery ends the whole worker at a MemoryError.
-        log.exception("work stops")
-
-
-def _open_loop() -> WorkLoop:
-    if _child.loop is None:
-        settings = load_settings()
-        cordon = CordonFile(settings, settings.worker)
-        context = replace(
-            open_context(settings, _open_deaths(settings)), is_cordoned=cordon.is_there
-        )
-        loop = WorkLoop(context, settings)
-        loop.warm_up()
-        _child.loop = loop
-    return _child.loop
-
-
-def _open_deaths(settings: Settings) -> DeathFile:
-    """Return the file for the parent, opened; due before the first heartbeat."""
-    if _child.deaths is None:
-        _child.deaths = DeathFile(settings, settings.worker)
-        _child.deaths.open()
-    return _child.deaths
-
-
-def _tune_garbage_collector() -> None:
-    """Keep the garbage collector away from what stays: 1 to 6 us of 25 that a review took.
-
-    Called before models are loaded, which may be unloaded again.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)

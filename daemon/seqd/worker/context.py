@@ -36,8 +36,7 @@ from seqd.serving import can_run
 from seqd.settings import Settings
 from seqd.targets import Place
 from seqd.worker.catalog import with_versions_elsewhere
-from seqd.worker.deaths import DeathFile
-from seqd.worker.drain import DrainFlag, GivesUpInDrain
+from seqd.worker.drain import DrainFlag, GivesUpInDrain, ask_parent_to_end
 from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
@@ -279,6 +278,8 @@ class WorkerContext:
     fitness: Fitness
     #: True while a rule of an operator keeps this worker from claiming.
     is_cordoned: Callable[[], bool] = lambda: False
+    #: Has the whole worker end, once it drains.
+    end_node: Callable[[], None] = ask_parent_to_end
     #: What the child has done since it started.
     stats: WorkerStats = field(default_factory=WorkerStats)
 
@@ -379,8 +380,16 @@ class WorkerContext:
             log_and_continue(f"observers not notified of job={job_id}", read_and_notify)
 
 
-def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
-    """Return the context of the worker that the settings name; connects on first use."""
+def open_context(
+    settings: Settings,
+    die_of_silence: Callable[[float], None],
+    registry: Registry | None = None,
+) -> WorkerContext:
+    """Return the context of the worker that the settings name; connects on first use.
+
+    `die_of_silence` is called with the seconds for which a plugin has given no sign of life.
+    Without a `registry` all installed plugins are loaded.
+    """
     if settings.redis_url is None:
         raise InvalidSettings("a worker needs SEQD_REDIS_URL; `seqd worker` sets it for its child")
     identity = identify(_slot_of(settings), settings.worker, settings.labels)
@@ -402,9 +411,9 @@ def open_context(settings: Settings, deaths: DeathFile) -> WorkerContext:
         role=Role.WORKER,
     )
     ledger = Ledger(redis, settings, Wakeup(settings.redis_url, settings, outage).notify)
-    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, deaths.die_of_silence)
+    leases = LeaseKeeper(ledger, settings.heartbeat_s, settings.max_silent_s, die_of_silence)
     outage.gives_up = GivesUpInDrain(drain, leases.note_waiting)
-    registry = Registry.load(settings)
+    registry = registry or Registry.load(settings)
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
     cache = ModelCache(

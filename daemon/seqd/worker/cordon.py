@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic, sleep
 from types import FrameType
 from typing import Self
@@ -103,17 +103,17 @@ class CordonFile:
             return None
 
 
-def watch_file(file: CordonFile, on_change: Callable[[], None]) -> None:
+def watch_file(file: CordonFile, on_change: Callable[[], None], closed: Event) -> None:
     """Call `on_change` from a thread of this child each time that the file has changed."""
 
     def keep_looking() -> None:
         seen = None
-        while True:  # for as long as the process
+        while not closed.is_set():
             stamp = file.stamp()
             if stamp != seen:
                 seen = stamp
                 log_and_continue("a rule's change is not published", on_change)
-            sleep(FILE_LOOK_S)
+            closed.wait(FILE_LOOK_S)
 
     Thread(target=keep_looking, name="seqd-cordon", daemon=True).start()
 

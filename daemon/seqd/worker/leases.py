@@ -9,8 +9,8 @@ of one that does not ask whether to stop.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from threading import Lock, Thread
-from time import monotonic, sleep
+from threading import Event, Lock, Thread
+from time import monotonic
 
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
@@ -50,11 +50,20 @@ class LeaseKeeper:
         self._is_revoked = False
         self._is_reached = True
         self._checked_at = monotonic()
+        self._closed = Event()
 
     def start(self, on_heartbeat: Callable[[], None]) -> None:
-        """Renew from now to the end of the process, and call `on_heartbeat` each time."""
+        """Renew from now on, to the end of the process or until it is closed.
+
+        Calls `on_heartbeat` each time.
+        """
         self._silence.start()
         Thread(target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True).start()
+
+    def close(self) -> None:
+        """Renew no more; does not wait for a renewal that is under way."""
+        self._closed.set()
+        self._silence.close()
 
     @contextmanager
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:
@@ -94,13 +103,14 @@ class LeaseKeeper:
             self._lost |= {_lease(unit) for unit in units if unit in self._units}
 
     def _run(self, on_heartbeat: Callable[[], None]) -> None:
-        while True:  # for as long as the process
-            wait_s = self._heartbeat_s
-            sleep(wait_s if self._is_reached else min(wait_s, OUTAGE_RETRY_S))
+        while not self._closed.wait(self._wait_s()):
             self._try_to_renew()
             if self._is_reached:
                 with waiting_at_most(0):
                     log_and_continue("worker status not published", on_heartbeat, is_repeated=True)
+
+    def _wait_s(self) -> float:
+        return self._heartbeat_s if self._is_reached else min(self._heartbeat_s, OUTAGE_RETRY_S)
 
     def _try_to_renew(self) -> None:
         """Renew, unless Redis is away: then it is tried again soon."""

@@ -43,7 +43,8 @@ from seqd.worker.cordon import CordonFile, CordonWatch, DrainedWait
 from seqd.worker.deaths import DeathFile, one_line
 from seqd.worker.deletion_cost import DeletionCost, PodApi, PodWork
 from seqd.worker.device_watch import DeviceWatch
-from seqd.worker.drain import DeviceFlag, DrainFlag, EndSignals, Listener
+from seqd.worker.drain import DeviceFlag, DrainFlag
+from seqd.worker.end_signals import EndSignals, Listener
 from seqd.worker.inbox import Inbox
 from seqd.worker.liveness import HeartbeatFile, HeartbeatMemory, Watchdog, has_memory
 from seqd.worker.logs import (

@@ -9,8 +9,8 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Thread
-from time import monotonic, sleep
+from threading import Event, Thread
+from time import monotonic
 
 #: Seconds between two looks, at most; fewer for a limit of less than four of them.
 LOOK_EVERY_S = 1.0
@@ -35,10 +35,15 @@ class Silence:
         self._look_every_s = min(LOOK_EVERY_S, max_silent_s / 4)
         self._computing = 0
         self._is_heard = False
+        self._closed = Event()
 
     def start(self) -> None:
-        """Look from now to the end of the process."""
+        """Look from now on, to the end of the process or until it is closed."""
         Thread(target=self._keep_looking, name="seqd-silence", daemon=True).start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._closed.set()
 
     def hear(self) -> None:
         """Take a sign of life."""
@@ -56,8 +61,7 @@ class Silence:
 
     def _keep_looking(self) -> None:
         silent_s, looked_at = 0.0, monotonic()
-        while True:
-            sleep(self._look_every_s)
+        while not self._closed.wait(self._look_every_s):
             now = monotonic()
             if self._is_heard or not self._computing:
                 self._is_heard, silent_s = False, 0.0

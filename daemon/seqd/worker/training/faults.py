@@ -53,7 +53,8 @@ class TrainingFaults:
         if code is UnfitCode.DEVICE_FAULT:
             # What a training has spoilt of the device goes with its process.
             flag = DeviceFlag(self._settings, context.identity.name)
-            end_for_device(DeviceUnavailable(sentence_of(error)), flag, context.drain)
+            error = DeviceUnavailable(sentence_of(error))
+            end_for_device(error, flag, context.drain, context.end_node)
         return None
 
     def _may_be_tried_again(self, run: Run, code: UnfitCode, another_can: bool) -> bool:

@@ -1,0 +1,329 @@
+"""Models whose outputs small functions decide: a plugin that the worker loads like any other.
+
+A model of a name that an installed plugin brings has that one's tasks, parameters and presets, so
+that a request is checked as it is in production. Any other takes all tasks, and no parameters.
+"""
+
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar, Protocol, cast
+
+from pydantic import JsonValue
+
+from seqd import __version__
+from seqd.errors import Stopped, wire_text
+from seqd.hookspecs import (
+    Artifact,
+    Device,
+    LabelledRecord,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    TrainContext,
+    TrainedModel,
+    WorkItem,
+    hookimpl,
+)
+from seqd.models.loading import UNPACKAGED, Candidate, discover
+from seqd.models.registry import Registry
+from seqd.models.store import ModelStore
+from seqd.models.version_files import VersionDraft
+from seqd.settings import Settings
+from seqd.testing.in_process.orders import FailedByOrder, Orders
+from seqd_schemas import (
+    Classification,
+    DataFingerprint,
+    GeneratedSample,
+    Generation,
+    ItemError,
+    ItemErrorCode,
+    ParameterValue,
+    Task,
+)
+
+#: A function of a text, or of a text and the job's parameters.
+TextFunction = Callable[..., object]
+
+#: The file of a version, which holds nothing that matters.
+_FILE = "stub.json"
+
+_SHA256_OF_NOTHING = "0" * 64
+
+
+class TrainFunction(Protocol):
+    """Returns the figures of a new version by the records of its data."""
+
+    def __call__(self, records: Sequence[LabelledRecord], /) -> Mapping[str, float]:
+        """Return figures by name, such as `validation_accuracy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StubModel:
+    """What a model does, where one function for classifying and generating is not enough.
+
+    `classify` returns a label, a Classification or an ItemError. `generate` returns a text, a
+    Generation, an ItemError, or an iterator of texts, which are streamed. What either raises is
+    the item's error. `train` returns figures; what it raises fails the training. A function may
+    take the job's parameters as its second argument.
+    """
+
+    classify: TextFunction | None = None
+    generate: TextFunction | None = None
+    train: TrainFunction | None = None
+    #: Of classifying and generating, where no installed plugin brings a model of this name.
+    parameters: type[PluginParameters] = PluginParameters
+
+
+ModelFunction = TextFunction | StubModel
+
+
+def stub_of(model: ModelFunction) -> StubModel:
+    """Return what a function stands for. Raises TypeError for what is none."""
+    if isinstance(model, StubModel):
+        return model
+    if callable(model):
+        return StubModel(classify=model, generate=model)
+    raise TypeError(
+        f"A model is a function of a text, or a StubModel; this is {model!r:.80}. Such as "
+        '{"imdb_lstm": lambda text: "positive"}.'
+    )
+
+
+def registry_of(
+    stubs: MutableMapping[str, StubModel], orders: Orders, settings: Settings
+) -> Registry:
+    """Return a registry with these models. Raises InvalidSettings where one cannot be loaded.
+
+    What stands in `stubs` at the time of a call counts, so a model may be exchanged.
+    """
+    models = [_description(name, stubs, orders) for name in sorted(stubs)]
+    candidate = Candidate(
+        name="stubs", load=lambda: _Plugin(models), version=__version__, address=__name__
+    )
+    return Registry([candidate], settings)
+
+
+def publish_first_version(name: str, store: ModelStore) -> None:
+    """Publish version 1 of a model."""
+    folder = store.new_folder(name, "stub")
+    (folder / _FILE).write_text("{}")
+    data = DataFingerprint(description="none", records=0, sha256=_SHA256_OF_NOTHING)
+    draft = VersionDraft(
+        model=name,
+        plugin_version=__version__,
+        parameters={},
+        metrics={},
+        data=data,
+        created_at_ms=time.time_ns() // 1_000_000,
+    )
+    store.publish(folder, draft)
+
+
+class _Plugin:
+    """The plugin that brings the models."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        self._models = models
+
+    @hookimpl
+    def seqd_register_models(self) -> Sequence[Model]:
+        """Return the models."""
+        return self._models
+
+
+@cache
+def _installed() -> Mapping[str, Model]:
+    """Return the models of installed plugins, by name; of plugins that are broken, none."""
+    settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
+    return Registry([one for one in discover() if one.distribution != UNPACKAGED], settings).models
+
+
+def _description(name: str, stubs: Mapping[str, StubModel], orders: Orders) -> Model:
+    installed, stub = _installed().get(name), stubs[name]
+    fields = {
+        "name": name,
+        "summary": "A model of a test.",
+        "tasks": _tasks_of(stub) if installed is None else dict(installed.tasks),
+        "presets": {} if installed is None else installed.presets,
+        "datasets": () if installed is None else installed.datasets,
+    }
+    # A model's name and tasks are its class's.
+    kind = cast(type[_StubDescription], type("StubDescription", (_StubDescription,), fields))
+    return kind(stubs, orders)
+
+
+def _tasks_of(stub: StubModel) -> dict[Task, TaskSpec]:
+    tasks: dict[Task, TaskSpec] = {"train": TaskSpec(PluginParameters)}
+    if stub.classify is not None:
+        tasks["classify"] = TaskSpec(stub.parameters)
+    if stub.generate is not None:
+        tasks["generate"] = TaskSpec(stub.parameters)
+    return tasks
+
+
+class _StubDescription(Model):
+    """A model's description; a subclass has its name and tasks."""
+
+    name: ClassVar[str] = "stub"
+
+    def __init__(self, stubs: Mapping[str, StubModel], orders: Orders) -> None:
+        self._stubs = stubs
+        self._orders = orders
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        return _LoadedStub(self.name, self._stubs, self._orders)
+
+    def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
+        began = time.monotonic()
+        self._orders.apply(None, context.stop_requested)
+        records = self._records(context)
+        train = self._stubs[self.name].train
+        metrics = dict(train(records)) if train is not None else {}
+        context.step(1, 1)
+        context.epoch(1, 1, time.monotonic() - began, **metrics)
+        (context.folder / _FILE).write_text(json.dumps({"records": len(records)}))
+        return TrainedModel(metrics=metrics)
+
+    def _records(self, context: TrainContext) -> list[LabelledRecord]:
+        if context.data.named is None:
+            return list(context.data.records())
+        context.fingerprint(0, _SHA256_OF_NOTHING)
+        return []
+
+
+class _LoadedStub(LoadedModel):
+    """A model in memory: calls the function that the test has given it, item by item."""
+
+    memory_bytes = 1
+
+    def __init__(self, name: str, stubs: Mapping[str, StubModel], orders: Orders) -> None:
+        self._name = name
+        self._stubs = stubs
+        self._orders = orders
+
+    def warm_up(self) -> None:
+        """Do nothing: a test's function should see what the test sends, and nothing else."""
+
+    def classify(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Classification | ItemError]:
+        function = self._function("classify")
+        given = parameters.model_dump(mode="json")
+
+        def label(item: WorkItem) -> object:
+            return _classification(_call(function, item.text, given))
+
+        return cast(
+            Sequence[Classification | ItemError],
+            [self._outcome(item, label, context) for item in items],
+        )
+
+    def generate(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Generation | ItemError]:
+        function = self._function("generate")
+        given = parameters.model_dump(mode="json")
+
+        def write(item: WorkItem) -> object:
+            return _generation(function, item, given, context)
+
+        return cast(
+            Sequence[Generation | ItemError],
+            [self._outcome(item, write, context) for item in items],
+        )
+
+    def _function(self, task: str) -> TextFunction:
+        function: TextFunction | None = getattr(self._stubs[self._name], task)
+        if function is None:
+            raise NotImplementedError(
+                f"the test's model {self._name} has no function to {task}; give its StubModel one"
+            )
+        return function
+
+    def _outcome(
+        self, item: WorkItem, make: Callable[[WorkItem], object], context: RunContext
+    ) -> object:
+        """Return what a function makes of an item; anything it should not is the worker's."""
+        if context.stop_requested():
+            raise Stopped("asked to stop")
+        try:
+            self._orders.apply(item.text, context.stop_requested)
+            return make(item)
+        except Stopped:
+            raise
+        except FailedByOrder as order:
+            return order.error
+        except Exception as error:  # noqa: BLE001  a test's function may raise anything
+            # As the worker says it of a plugin, which it would call a second time for each item.
+            return ItemError(
+                code=ItemErrorCode.PLUGIN_ERROR,
+                message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
+            )
+
+
+def _call(function: TextFunction, text: str, parameters: Mapping[str, JsonValue]) -> object:
+    return function(text, parameters) if _takes_parameters(function) else function(text)
+
+
+def _takes_parameters(function: TextFunction) -> bool:
+    """Return True for a function of two arguments."""
+    try:
+        arguments = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # such as of a function in C
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    due = [one for one in arguments if one.kind in positional and one.default is one.empty]
+    return len(due) > 1
+
+
+def _classification(made: object) -> object:
+    if isinstance(made, str):
+        return Classification(label=made, score=1.0, truncated=False)
+    return made
+
+
+def _generation(
+    function: TextFunction,
+    item: WorkItem,
+    parameters: Mapping[str, JsonValue],
+    context: RunContext,
+) -> object:
+    """Return the generation of a prompt, with as many samples as the parameters ask for."""
+    samples = []
+    for number, temperature in enumerate(_temperatures(parameters)):
+        made = _call(function, item.text, parameters)
+        if isinstance(made, Generation):
+            for at, sample in enumerate(made.samples):
+                context.stream(item, at, sample.text)
+            return made
+        if not isinstance(made, str | Iterator):
+            return made
+        text = ""
+        for delta in [made] if isinstance(made, str) else made:
+            context.stream(item, number, delta)
+            text += delta
+        seed = parameters.get("seed", 0)
+        samples.append(
+            GeneratedSample(
+                text=text, temperature=temperature, seed=seed if isinstance(seed, int) else 0
+            )
+        )
+    return Generation(prompt=item.text, samples=tuple(samples))
+
+
+def _temperatures(parameters: Mapping[str, ParameterValue | JsonValue]) -> list[float]:
+    """Return the temperature of each sample, in the order that a generation has them."""
+    given, samples = parameters.get("temperature", 1.0), parameters.get("samples", 1)
+    temperatures = given if isinstance(given, list) else [given]
+    each = samples if isinstance(samples, int) else 1
+    return [
+        float(one) if isinstance(one, int | float) else 1.0
+        for one in temperatures
+        for _ in range(each)
+    ]

@@ -1,0 +1,235 @@
+"""Runs what a service's tests need: a server, a worker in a thread, and clients of them."""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Final, Self
+from unittest.mock import patch
+
+from seqd.client import AsyncClient, Client
+from seqd.errors import UnknownJob
+from seqd.ledger import Ledger, connect
+from seqd.models.store import ModelStore
+from seqd.settings import Settings
+from seqd.testing.in_process.models import (
+    ModelFunction,
+    StubModel,
+    publish_first_version,
+    registry_of,
+    stub_of,
+)
+from seqd.testing.in_process.orders import Held, Orders
+from seqd.testing.in_process.server import server_for_tests
+from seqd.testing.in_process.worker import ThreadWorker
+from seqd_schemas import ItemErrorCode
+
+log = logging.getLogger(__name__)
+
+#: What makes waits short: a test has no other machine to wait for.
+QUICK: Final[Mapping[str, object]] = {
+    "reconcile_s": 0.1,
+    "heartbeat_s": 1.0,
+    "backoff_s": 0.01,
+    "drain_s": 0.0,
+    "unfit_grace_s": 1.0,
+    "outage_s": 5.0,
+    "max_silent_s": 86_400.0,
+    # Of whoever runs the tests, and not of the service.
+    "enabled_plugins": None,
+    "disabled_plugins": (),
+    "required_models": (),
+    "slot": "all@cpu:0",
+    "supervised": False,
+    "device": "",
+}
+
+_OPEN_AT_ONCE = 1_000
+
+
+class RunningServices:
+    """A worker of a test's models on a server, and what the test may order of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start nothing yet; `serve` does."""
+        self.settings = settings
+        self._stubs: dict[str, StubModel] = {}
+        self._store = ModelStore(settings.store_dir, {})
+        self._orders = Orders(self._die)
+        self._worker: ThreadWorker | None = None
+
+    @property
+    def redis_url(self) -> str:
+        """The server's address, for what takes one; `SEQD_REDIS_URL` has it too."""
+        assert self.settings.redis_url is not None
+        return self.settings.redis_url
+
+    def client(self) -> Client:
+        """Return a new client; close it, or use it as a context manager."""
+        return Client(settings=self.settings)
+
+    def async_client(self) -> AsyncClient:
+        """Return a new client for the running event loop; use it as a context manager."""
+        return AsyncClient(settings=self.settings)
+
+    def serve(self, models: Mapping[str, ModelFunction]) -> None:
+        """Have the worker serve these models, beside those that it serves, or in their place.
+
+        A model is a function of a text, or a StubModel.
+        """
+        stubs = {name: stub_of(model) for name, model in models.items()}
+        new = sorted(stubs.keys() - self._stubs.keys())
+        self._stubs.update(stubs)
+        for name in new:
+            publish_first_version(name, self._store)
+        if new and self._worker is not None:
+            self.stop_worker()
+        if self._stubs and self._worker is None:
+            self.start_worker()
+
+    def fail_item(
+        self,
+        text: str | None = None,
+        message: str = "The test had this item fail.",
+        *,
+        code: ItemErrorCode = ItemErrorCode.PLUGIN_ERROR,
+        times: int | None = None,
+    ) -> None:
+        """Give items with this text an error in the place of an output; without a text, all.
+
+        With `times` only so often, so that a retry succeeds.
+        """
+        self._orders.fail_item(text, message, code, times)
+
+    def slow(self, seconds: float, text: str | None = None, *, times: int | None = None) -> None:
+        """Delay each item with this text by so many seconds; without a text, each item."""
+        self._orders.slow(seconds, text, times)
+
+    def hold(self, text: str | None = None) -> Held:
+        """Have the worker stand still at items with this text; without a text, at the next one.
+
+        What is given says when it stands there, and lets it go on: by `release`, or at the end
+        of a `with` block.
+        """
+        return self._orders.hold(text)
+
+    def kill_worker(self, text: str | None = None, *, times: int | None = 1) -> None:
+        """Have the worker die at an item with this text; without a text, at the next one.
+
+        What it held is claimed again at once, and counts as crashed. With `times=None` it dies
+        each time: its unit is split, and the item gets the error `worker_crashed` in the end.
+        """
+        self._orders.kill_worker(text, times)
+
+    def no_worker(self) -> "WithoutWorker":
+        """Have no worker be up, until the end of a `with` block or the end of the test.
+
+        Jobs are taken all the same, since the catalog stays, and wait.
+        """
+        self.stop_worker()
+        return WithoutWorker(self)
+
+    def start_worker(self) -> None:
+        """Start the worker, unless it is up; wait until it takes work."""
+        if self._worker is None:
+            name = f"test-{secrets.token_hex(4)}"
+            settings = self.settings.model_copy(update={"worker": name})
+            worker = ThreadWorker(settings, registry_of(self._stubs, self._orders, settings))
+            try:
+                worker.start()
+            except BaseException:
+                worker.close()
+                raise
+            self._worker = worker
+
+    def stop_worker(self) -> None:
+        """Have the worker release what it holds and end; one that is not up stays so."""
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            worker.close()
+
+    def cancel_open_jobs(self) -> None:
+        """Cancel all jobs that have not ended, so that no client waits for their end."""
+        with connect(self.redis_url) as redis:
+            ledger = Ledger(redis, self.settings, lambda route: None)
+            while open_jobs := ledger.jobs.newest_open(_OPEN_AT_ONCE):
+                for job in open_jobs:
+                    try:
+                        ledger.control.cancel(job.job_id)
+                    except UnknownJob:
+                        log.debug("job=%s was removed meanwhile", job.job_id)
+
+    def _die(self) -> None:
+        if self._worker is not None:
+            self._worker.die()
+
+
+class WithoutWorker:
+    """No worker is up; at the end of a `with` block there is one again."""
+
+    def __init__(self, services: RunningServices) -> None:
+        self._services = services
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._services.start_worker()
+
+
+@contextmanager
+def running_services(
+    models: Mapping[str, ModelFunction] | None = None, *, redis_url: str | None = None
+) -> Iterator[RunningServices]:
+    """Run a worker of these models, on a server of its own or on the one at `redis_url`.
+
+    In the block `Client()` and `AsyncClient()` find it: `SEQD_REDIS_URL`, `SEQD_PREFIX` and
+    `SEQD_DATA_DIR` are set for it. All names in Redis have a prefix of their own, and are removed
+    at the end, as all files are. Raises InvalidSettings where no server can be had.
+    """
+    with ExitStack() as stack:
+        url = redis_url or stack.enter_context(server_for_tests())
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="seqd-")))
+        settings = _settings(url, f"test-{secrets.token_hex(6)}", folder)
+        stack.enter_context(patch.dict(os.environ, _variables(settings)))
+        stack.callback(_remove_keys, settings)
+        services = RunningServices(settings)
+        stack.callback(services.stop_worker)
+        services.serve(models or {})
+        yield services
+
+
+def _settings(redis_url: str, prefix: str, folder: Path) -> Settings:
+    given = {
+        **QUICK,
+        "redis_url": redis_url,
+        "prefix": prefix,
+        "data_dir": folder,
+        # As of an embedded server elsewhere: its user alone can reach it.
+        "input_roots": (Path("/"),),
+    }
+    return Settings.model_validate(given)
+
+
+def _variables(settings: Settings) -> dict[str, str]:
+    """Return what has a client without arguments find this server."""
+    return {
+        "SEQD_REDIS_URL": settings.redis_url or "",
+        "SEQD_PREFIX": settings.prefix,
+        "SEQD_DATA_DIR": str(settings.data_dir),
+    }
+
+
+def _remove_keys(settings: Settings) -> None:
+    with connect(settings.redis_url or "") as redis:
+        for key in list(redis.scan_iter(f"{settings.prefix}:*", count=1_000)):
+            redis.unlink(key)

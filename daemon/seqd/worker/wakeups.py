@@ -1,0 +1,116 @@
+"""What Celery calls in a worker's pool child: its start, each wakeup, and its end.
+
+Celery imports this module in the parent and in the child; only the child makes a `WorkLoop`, from
+the environment that `node` set before it spawned the child.
+"""
+
+import gc
+import logging
+import os
+from dataclasses import dataclass, replace
+
+from billiard.process import current_process
+from celery import shared_task
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+
+from seqd.errors import REDIS_ERRORS
+from seqd.ledger.wakeup import WAKEUP_TASK
+from seqd.local.parent_death import die_with_parent
+from seqd.settings import Settings, load_settings
+from seqd.worker.child import WorkLoop
+from seqd.worker.context import open_context
+from seqd.worker.cordon import CordonFile
+from seqd.worker.deaths import DeathFile
+from seqd.worker.drain import ignore_end_signals
+from seqd.worker.liveness import start_heartbeats
+from seqd.worker.logs import configure_logging, flush_log, log_whatever_is_written
+from seqd.worker.pool import START_LIMIT_S
+
+log = logging.getLogger(__name__)
+
+#: Objects made, and not yet freed, after which the garbage collector looks for cycles among them:
+#: a few units' items. At Python's own 700 it looks at each batch while all of it is still in use.
+COLLECT_AFTER = 10_000
+
+
+@dataclass(slots=True)
+class _Child:
+    """The child's loop, made when its process starts."""
+
+    loop: WorkLoop | None = None
+    deaths: DeathFile | None = None
+
+
+_child = _Child()
+
+
+setup_logging.connect(configure_logging)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator] # Celery has no types
+def start_child(**_: object) -> None:
+    """Warm the models up, before the child takes its first wakeup.
+
+    Celery logs what this raises and carries on; the first wakeup then tries again.
+    """
+    ignore_end_signals()
+    log_whatever_is_written("the child")
+    # Celery has asked for the same, but not looked whether the parent was gone by then.
+    die_with_parent(current_process()._parent_pid)
+    settings = load_settings()
+    deaths = _open_deaths(settings)
+    start_heartbeats(settings)
+    with deaths.starting(START_LIMIT_S):
+        _open_loop()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def end_child(exitcode: int, **_: object) -> None:
+    """End now. All is said by here, and billiard would sleep a second before it does the same."""
+    flush_log()
+    os._exit(exitcode)
+
+
+@shared_task(name=WAKEUP_TASK)  # type: ignore[untyped-decorator]
+def wakeup() -> None:
+    """Work for a slice. What is done depends on the ledger alone: the message carries nothing."""
+    try:
+        _open_loop().run_slice()
+    except REDIS_ERRORS as error:
+        # Such as in a drain that could not wait for Redis. Leases run out, or the parent releases
+        # them, and the reconciler sends another wakeup.
+        log.warning("work stops: %s", error)
+    except Exception:
+        # Celery ends the whole worker at a MemoryError.
+        log.exception("work stops")
+
+
+def _open_loop() -> WorkLoop:
+    if _child.loop is None:
+        settings = load_settings()
+        cordon = CordonFile(settings, settings.worker)
+        opened = open_context(settings, _open_deaths(settings).die_of_silence)
+        context = replace(opened, is_cordoned=cordon.is_there)
+        loop = WorkLoop(context, settings)
+        _tune_garbage_collector()
+        loop.warm_up()
+        _child.loop = loop
+    return _child.loop
+
+
+def _open_deaths(settings: Settings) -> DeathFile:
+    """Return the file for the parent, opened; due before the first heartbeat."""
+    if _child.deaths is None:
+        _child.deaths = DeathFile(settings, settings.worker)
+        _child.deaths.open()
+    return _child.deaths
+
+
+def _tune_garbage_collector() -> None:
+    """Keep the garbage collector away from what stays: 1 to 6 us of 25 that a review took.
+
+    Called before models are loaded, which may be unloaded again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)

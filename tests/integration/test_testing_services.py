@@ -1,0 +1,430 @@
+"""What a service's own tests get of `seqd.testing.services`: our promises, and failures to order.
+
+The fixtures are those of the plugin; the server is that of this run.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from redis_fixtures import Server
+from seqd.client import Client
+from seqd.errors import (
+    IdempotencyConflict,
+    InvalidParameters,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    UnknownModel,
+)
+from seqd.testing import RunningServices, StubModel, running_services
+from seqd_schemas import (
+    Classification,
+    FileSource,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    JobState,
+    NamedSource,
+    WorkerState,
+)
+from worker_fixtures import wait_until
+
+pytest_plugins = ["seqd.testing.services"]
+
+pytestmark = pytest.mark.processes
+
+
+def sentiment(text: str) -> str:
+    if text == "raise":
+        raise ValueError("not a review")
+    return "positive" if "fine" in text else "negative"
+
+
+def write(prompt: str) -> Iterator[str]:
+    yield f"{prompt} and "
+    yield "so on"
+
+
+@pytest.fixture
+def seqd_server(redis_server: Server) -> str:
+    return redis_server.url
+
+
+@pytest.fixture
+def seqd_models():
+    return {"imdb_lstm": sentiment, "char_lstm": write}
+
+
+def labels_of(job) -> list[str]:
+    return [
+        result.output.label if isinstance(result, ItemSuccess) else result.error.code.value
+        for result in job.results()
+    ]
+
+
+def test_each_item_has_one_result_in_input_order(seqd_client: Client):
+    texts = ["a fine film", "raise", "dreadful", ""] * 300
+
+    job = seqd_client.classify(texts)
+
+    results = list(job.results())
+    assert [result.custom_id for result in results] == [f"row-{n + 1}" for n in range(1_200)]
+    assert labels_of(job)[:4] == ["positive", "plugin_error", "negative", "invalid_input"]
+    assert job.wait().counts.model_dump() == {
+        "total": 1_200,
+        "succeeded": 600,
+        "errored": 600,
+        "cancelled": 0,
+        "expired": 0,
+        "processing": 0,
+    }
+
+
+def test_what_a_function_raises_is_its_items_error(seqd_client: Client):
+    (failed,) = seqd_client.classify(["raise"]).results()
+
+    assert isinstance(failed, ItemFailure)
+    assert failed.error.code is ItemErrorCode.PLUGIN_ERROR
+    assert failed.error.message == "The model plugin raised ValueError: not a review"
+
+
+def test_a_function_may_give_an_output_or_an_error_of_its_own(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    sure = Classification(label="positive", score=0.75, truncated=True)
+    refused = ItemError(code=ItemErrorCode.TOO_LONG, message="too long for me")
+    seqd_services.serve({"imdb_lstm": lambda text: refused if text == "long" else sure})
+
+    first, second = seqd_client.classify(["a", "long"]).results()
+
+    assert isinstance(first, ItemSuccess) and first.output == sure
+    assert isinstance(second, ItemFailure) and second.error == refused
+
+
+def test_what_no_result_can_hold_is_an_error_that_says_so(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.serve({"imdb_lstm": lambda text: 5})
+
+    (result,) = seqd_client.classify(["a"]).results()
+
+    assert isinstance(result, ItemFailure)
+    assert result.error.message == (
+        "The model plugin gave int as an outcome; its contract (B1) allows Classification and "
+        "ItemError."
+    )
+
+
+def test_a_request_is_checked_as_the_installed_plugin_would(seqd_client: Client):
+    with pytest.raises(InvalidParameters, match="temprature"):
+        seqd_client.generate(["x"], parameters={"temprature": 1.0})
+    with pytest.raises(UnknownModel, match="imdb_lst"):
+        seqd_client.classify(["x"], model="imdb_lst")
+
+
+def test_a_function_of_two_arguments_gets_the_jobs_parameters(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.serve({"char_lstm": lambda prompt, given: f"{given['length']} characters"})
+
+    job = seqd_client.generate(["x"], parameters={"length": 7, "temperature": [0.5, 1.0]})
+
+    (result,) = job.results()
+    assert isinstance(result, ItemSuccess)
+    written = [(sample.temperature, sample.text) for sample in result.output.samples]
+    assert written == [(0.5, "7 characters"), (1.0, "7 characters")]
+
+
+def test_a_generators_texts_are_streamed(seqd_client: Client):
+    job = seqd_client.generate(["one", "two"], stream=True)
+
+    texts = dict.fromkeys(["row-1", "row-2"], "")
+    for delta in job.stream():
+        texts[delta.custom_id] += delta.text
+    assert texts == {"row-1": "one and so on", "row-2": "two and so on"}
+
+
+def test_events_tell_of_a_job_from_its_begin_to_its_end(seqd_client: Client):
+    job = seqd_client.classify(["a"])
+
+    assert [event.event for event in job.events()][::2] == ["queued", "completed"]
+
+
+def test_an_item_fails_as_often_as_ordered_and_a_retry_succeeds(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.fail_item("a fine film", "the disk is full", times=1)
+
+    job = seqd_client.classify(["a fine film", "b"])
+
+    assert labels_of(job) == ["plugin_error", "negative"]
+    retried = seqd_client.retry(job.job_id)
+    assert labels_of(retried) == ["positive"]
+    merged = list(job.merged_results())
+    assert [type(result) for result in merged] == [ItemSuccess, ItemSuccess]
+
+
+def test_an_item_fails_with_the_code_that_is_ordered(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.fail_item(code=ItemErrorCode.INVALID_INPUT, message="not in this language")
+
+    (result,) = seqd_client.classify(["a"]).results()
+
+    assert isinstance(result, ItemFailure)
+    assert (result.error.code.value, result.error.message) == (
+        "invalid_input",
+        "not in this language",
+    )
+
+
+def test_a_worker_that_is_killed_once_loses_and_doubles_nothing(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.kill_worker("a fine film")
+
+    job = seqd_client.classify(["b", "a fine film", "c"])
+
+    assert labels_of(job) == ["negative", "positive", "negative"]
+
+
+def test_an_item_that_kills_each_worker_is_found_and_the_others_are_computed(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.kill_worker("a fine film", times=None)
+
+    job = seqd_client.classify(["b", "a fine film", "c"])
+
+    assert labels_of(job) == ["negative", "worker_crashed", "negative"]
+    failed = list(job.results())[1]
+    assert isinstance(failed, ItemFailure)
+    assert failed.error.message == (
+        "The worker died while it worked on this item alone, and each time before when it was "
+        "among others. The test had this worker killed."
+    )
+
+
+def test_a_job_waits_while_no_worker_is_up_and_is_done_once_there_is_one(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    with seqd_services.no_worker():
+        job = seqd_client.classify(["a fine film"])
+
+        assert seqd_client.workers() == []
+        with pytest.raises(TimeoutError):
+            job.wait(timeout_s=0.05)
+        assert job.record().state is JobState.QUEUED
+
+    assert labels_of(job) == ["positive"]
+
+
+def test_a_job_is_cancelled_at_an_item_that_is_held(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    with seqd_services.hold("b") as held:
+        job = seqd_client.classify(["a", "b"])
+        held.wait_until_reached()
+
+        job.cancel()
+
+        with pytest.raises(JobCancelled):
+            job.wait()
+
+
+def test_who_waits_for_a_held_item_in_vain_is_told(seqd_services: RunningServices):
+    held = seqd_services.hold("b")
+
+    with pytest.raises(TimeoutError, match=r"^no worker has come to the item within 0.01 s$"):
+        held.wait_until_reached(0.01)
+
+
+def test_a_paused_job_waits_until_it_is_resumed(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    with seqd_services.no_worker():
+        job = seqd_client.classify(["a fine film"])
+        job.pause()
+    with pytest.raises(TimeoutError):
+        job.wait(timeout_s=0.2)
+
+    job.resume()
+
+    assert labels_of(job) == ["positive"]
+
+
+def test_a_pause_at_an_item_that_is_held_has_the_worker_release_it(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    with seqd_services.hold("a fine film") as held:
+        job = seqd_client.classify(["a fine film"])
+        held.wait_until_reached()
+
+        job.pause()
+
+        wait_until(
+            lambda: seqd_client.workers()[0].state is WorkerState.READY, "the worker released it"
+        )
+        assert labels_of(seqd_client.classify(["b"])) == ["negative"]
+    job.resume()
+    assert labels_of(job) == ["positive"]
+
+
+def test_an_item_is_as_slow_as_ordered(seqd_services: RunningServices, seqd_client: Client):
+    seqd_services.slow(0.15, "b", times=1)
+    began = time.monotonic()
+
+    labels_of(seqd_client.classify(["a", "b"]))
+
+    assert time.monotonic() - began >= 0.15
+
+
+def test_a_job_that_takes_too_long_expires(seqd_services: RunningServices, seqd_client: Client):
+    seqd_services.hold("b")
+
+    job = seqd_client.classify(["b"], expires_in_s=1)
+
+    with pytest.raises(JobExpired):
+        job.wait(timeout_s=10)
+
+
+def test_the_same_key_gives_the_same_job_and_computes_nothing_twice(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seen: list[str] = []
+    seqd_services.serve({"imdb_lstm": lambda text: seen.append(text) or "positive"})
+
+    first = seqd_client.classify(["a"], idempotency_key="k")
+    first.wait()
+    second = seqd_client.classify(["a"], idempotency_key="k")
+
+    assert second.job_id == first.job_id
+    assert labels_of(second) == ["positive"]
+    assert seen == ["a"]
+    with pytest.raises(IdempotencyConflict):
+        seqd_client.classify(["b"], idempotency_key="k")
+
+
+def test_a_training_makes_a_version_with_the_figures_that_its_function_gives(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    model = StubModel(
+        classify=sentiment,
+        train=lambda records: {"validation_accuracy": 0.5, "records": float(len(records))},
+    )
+    seqd_services.serve({"imdb_lstm": model})
+    data = [{"text": "a", "label": "positive"}, {"text": "b", "label": "negative"}]
+
+    job = seqd_client.train(data, model="imdb_lstm", preset="fast", labels=["production"])
+
+    training = job.wait().training
+    assert training is not None
+    assert (training.version, training.metrics["records"]) == (2, 2.0)
+    assert [event.event for event in job.events() if event.event == "epoch"] == ["epoch"]
+    assert seqd_client.catalog()["imdb_lstm"].labels["production"] == 2
+    assert labels_of(seqd_client.classify(["fine"], model="imdb_lstm@2")) == ["positive"]
+
+
+def test_a_training_on_data_that_a_plugin_knows_by_name_is_taken(seqd_client: Client):
+    job = seqd_client.train(NamedSource(name="keras:imdb"), model="imdb_lstm")
+
+    assert job.wait().training is not None
+
+
+def test_what_a_trainings_function_raises_fails_the_job(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    def train(records):
+        raise ValueError("nothing to learn")
+
+    seqd_services.serve({"imdb_lstm": StubModel(train=train)})
+
+    job = seqd_client.train([{"text": "a", "label": "x"}], model="imdb_lstm")
+
+    with pytest.raises(JobFailed, match="Training imdb_lstm failed: ValueError: nothing to learn"):
+        job.wait()
+
+
+def test_a_training_whose_worker_is_killed_goes_on(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.kill_worker()
+
+    job = seqd_client.train([{"text": "a", "label": "x"}], model="imdb_lstm")
+
+    assert job.wait().training is not None
+
+
+def test_a_file_that_workers_read_is_read(seqd_client: Client, tmp_path):
+    file = tmp_path / "reviews.txt"
+    file.write_text("a fine film\ndreadful\n")
+
+    job = seqd_client.classify(FileSource(path=str(file)))
+
+    assert labels_of(job) == ["positive", "negative"]
+
+
+def test_a_model_that_no_plugin_brings_takes_all_tasks_of_its_functions(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    seqd_services.serve({"mine": StubModel(classify=str.upper)})
+
+    assert labels_of(seqd_client.classify(["a"], model="mine")) == ["A"]
+    assert sorted(seqd_client.catalog()["mine"].tasks) == ["classify", "train"]
+    assert labels_of(seqd_client.classify(["fine"])) == ["positive"]
+
+
+def test_what_is_no_function_is_refused_with_an_example(seqd_services: RunningServices):
+    with pytest.raises(TypeError) as raised:
+        seqd_services.serve({"imdb_lstm": "positive"})  # type: ignore[dict-item]
+
+    assert str(raised.value) == (
+        "A model is a function of a text, or a StubModel; this is 'positive'. Such as "
+        '{"imdb_lstm": lambda text: "positive"}.'
+    )
+
+
+def test_a_client_without_arguments_finds_the_tests_server(seqd_services: RunningServices):
+    with Client() as client:
+        assert labels_of(client.classify(["fine"])) == ["positive"]
+
+
+def test_nothing_is_left_behind(redis_server: Server):
+    threads, variables = threading.active_count(), dict(os.environ)
+    with redis.Redis.from_url(redis_server.url) as connection:
+        before = set(connection.scan_iter("*"))
+        with running_services({"imdb_lstm": sentiment}, redis_url=redis_server.url) as services:
+            with services.client() as client:
+                labels_of(client.classify(["a"] * 2_000))
+            folder = services.settings.data_dir
+
+        assert set(connection.scan_iter("*")) == before
+    assert not folder.exists()
+    assert dict(os.environ) == variables
+    wait_until(lambda: threading.active_count() <= threads, "the threads have ended")
+
+
+def test_two_at_once_do_not_see_each_other(redis_server: Server):
+    with (
+        running_services({"imdb_lstm": lambda text: "one"}, redis_url=redis_server.url) as one,
+        running_services({"imdb_lstm": lambda text: "two"}, redis_url=redis_server.url) as two,
+        one.client() as first,
+        two.client() as second,
+    ):
+        assert labels_of(first.classify(["a"])) == ["one"]
+        assert labels_of(second.classify(["a"])) == ["two"]
+        assert len(first.jobs()) == 1
+
+
+def test_a_server_of_its_own_is_started_and_ends_with_it():
+    with running_services({"imdb_lstm": sentiment}) as services, services.client() as client:
+        assert labels_of(client.classify(["fine"])) == ["positive"]
+        url = services.redis_url
+
+    with pytest.raises(redis.exceptions.ConnectionError), redis.Redis.from_url(url) as connection:
+        connection.ping()
