@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -63,6 +63,7 @@ help:
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
 	@echo "make bench-presets     how good each training preset is; about half an hour"
 	@echo "make bench-startup     what an import and a command cost before they do anything"
+	@echo "make bench-service-tests   what seqd.testing costs a service's test: ready, and per job"
 	@echo "make starters  train the models that ship with the plugins again, from DATA"
 	@echo "make schemas   write the JSON Schemas of the wire format again"
 	@echo "make settings  write the table of settings in docker/settings.md again, from the class"
@@ -152,6 +153,9 @@ bench-classify bench-jobs bench-train bench-generate bench-scale bench-interacti
 
 bench-startup: $(VENV)/run.stamp
 	$(BIN)/python tests/bench/startup.py $(BENCH)
+
+bench-service-tests: $(VENV)/dev.stamp
+	$(BIN)/python tests/bench/service_tests.py $(BENCH)
 
 starters: $(VENV)/run.stamp
 	$(BIN)/python -P -m seqd.starters markov --preset best --data $(DATA)/nietzsche.txt

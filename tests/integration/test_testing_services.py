@@ -1,6 +1,6 @@
 """What a service's own tests get of `seqd.testing.services`: our promises, and failures to order.
 
-The fixtures are those of the plugin; the server is that of this run.
+The fixtures are those of the plugin.
 """
 
 import os
@@ -16,9 +16,11 @@ from seqd.client import Client
 from seqd.errors import (
     IdempotencyConflict,
     InvalidParameters,
+    InvalidRequest,
     JobCancelled,
     JobExpired,
     JobFailed,
+    RedisUnreachable,
     UnknownModel,
 )
 from seqd.testing import RunningServices, StubModel, running_services
@@ -31,7 +33,6 @@ from seqd_schemas import (
     ItemSuccess,
     JobState,
     NamedSource,
-    WorkerState,
 )
 from worker_fixtures import wait_until
 
@@ -49,11 +50,6 @@ def sentiment(text: str) -> str:
 def write(prompt: str) -> Iterator[str]:
     yield f"{prompt} and "
     yield "so on"
-
-
-@pytest.fixture
-def seqd_server(redis_server: Server) -> str:
-    return redis_server.url
 
 
 @pytest.fixture
@@ -258,21 +254,49 @@ def test_a_paused_job_waits_until_it_is_resumed(
     assert labels_of(job) == ["positive"]
 
 
-def test_a_pause_at_an_item_that_is_held_has_the_worker_release_it(
+def test_a_pause_lets_the_unit_in_hand_be_finished_and_no_other_be_begun(
+    seqd_services: RunningServices, seqd_client: Client
+):
+    unit_items = 512
+    with seqd_services.hold("a fine film") as held:
+        job = seqd_client.classify(["a fine film"] + ["b"] * 599)
+        held.wait_until_reached()
+        wait_until(lambda: job.record().sealed, "all of the input is there")
+
+        job.pause()
+
+    wait_until(lambda: job.record().counts.succeeded == unit_items, "the unit is finished")
+    assert job.record().state is JobState.PAUSED
+    job.resume()
+    assert job.wait().counts.succeeded == 600
+
+
+def test_work_in_hand_outlives_a_server_that_goes_away(
     seqd_services: RunningServices, seqd_client: Client
 ):
     with seqd_services.hold("a fine film") as held:
         job = seqd_client.classify(["a fine film"])
         held.wait_until_reached()
+        with seqd_services.no_redis():
+            held.release()
+            with pytest.raises(RedisUnreachable), seqd_services.client(outage_s=0) as client:
+                client.classify(["b"])
 
-        job.pause()
-
-        wait_until(
-            lambda: seqd_client.workers()[0].state is WorkerState.READY, "the worker released it"
-        )
-        assert labels_of(seqd_client.classify(["b"])) == ["negative"]
-    job.resume()
     assert labels_of(job) == ["positive"]
+
+
+def test_a_server_that_the_tests_have_not_started_cannot_be_away(redis_server: Server):
+    with (
+        running_services(redis_url=redis_server.url) as services,
+        pytest.raises(InvalidRequest) as raised,
+        services.no_redis(),
+    ):
+        pass
+
+    assert str(raised.value) == (
+        "Only a server that the tests have started can be away, and this one was named by "
+        "--seqd-redis-url or `redis_url`."
+    )
 
 
 def test_an_item_is_as_slow_as_ordered(seqd_services: RunningServices, seqd_client: Client):

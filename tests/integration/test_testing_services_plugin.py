@@ -199,7 +199,7 @@ def test_processes_of_xdist_have_a_server_each_and_leave_none(suite: Path, tmp_p
         "import pytest\n"
         "@pytest.mark.parametrize('n', range(8))\n"
         "def test_it(n, seqd_client, seqd_server):\n"
-        "    print('server', seqd_server)\n"
+        "    print('server', seqd_server.url)\n"
         "    assert seqd_client.classify(['a']).wait().counts.succeeded == 1\n"
         "    assert len(seqd_client.jobs()) == 1\n"
     )
@@ -218,7 +218,7 @@ def test_a_run_may_name_its_server(suite: Path, redis_server):
     (suite / "conftest.py").write_text(NAMES_THE_PLUGIN + MODELS)
     (suite / "test_it.py").write_text(
         "def test_it(seqd_server, seqd_client):\n"
-        f"    assert seqd_server == {redis_server.url!r}\n"
+        f"    assert seqd_server.url == {redis_server.url!r}\n"
         "    assert seqd_client.classify(['a']).wait().counts.succeeded == 1\n"
     )
 

@@ -20,6 +20,7 @@ one brings a worker. Tests without pytest use `seqd.testing.running_services`.
 import functools
 import inspect
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 
 import pytest
 
@@ -27,7 +28,7 @@ from seqd.client import AsyncClient, Client
 from seqd.errors import SeqdError
 from seqd.testing.in_process.models import ModelFunction
 from seqd.testing.in_process.running import RunningServices, running_services
-from seqd.testing.in_process.server import server_for_tests
+from seqd.testing.in_process.server import ServerForTests, server_for_tests
 
 _ASYNC_CLIENT = "seqd_async_client"
 
@@ -42,22 +43,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def seqd_server(pytestconfig: pytest.Config) -> Iterator[str]:
-    """The address of the server of this run; each process of pytest-xdist has one."""
+def seqd_server(pytestconfig: pytest.Config) -> Iterator[ServerForTests]:
+    """The server of this run; each process of pytest-xdist has one."""
     # Not there where a test module names the plugin: the command line has been read by then.
     given: str | None = pytestconfig.getoption("seqd_redis_url", default=None)
     if given:
-        yield given
+        yield ServerForTests(given)
         return
-    server = server_for_tests()
-    try:
-        url = server.__enter__()
-    except SeqdError as error:
-        pytest.fail(str(error), pytrace=False)
-    try:
-        yield url
-    finally:
-        server.__exit__(None, None, None)
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(server_for_tests())
+        except SeqdError as error:
+            pytest.fail(str(error), pytrace=False)
+        yield server
 
 
 @pytest.fixture
@@ -68,10 +66,10 @@ def seqd_models() -> Mapping[str, ModelFunction]:
 
 @pytest.fixture
 def seqd_services(
-    seqd_server: str, seqd_models: Mapping[str, ModelFunction]
+    seqd_server: ServerForTests, seqd_models: Mapping[str, ModelFunction]
 ) -> Iterator[RunningServices]:
     """The worker of this test, and what may be ordered of it; see `RunningServices`."""
-    with running_services(seqd_models, redis_url=seqd_server) as services:
+    with running_services(seqd_models, server=seqd_server) as services:
         yield services
 
 

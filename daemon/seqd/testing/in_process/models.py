@@ -30,7 +30,7 @@ from seqd.hookspecs import (
     WorkItem,
     hookimpl,
 )
-from seqd.models.loading import UNPACKAGED, Candidate, discover
+from seqd.models.loading import Candidate, discover
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
@@ -138,14 +138,25 @@ class _Plugin:
 
 
 @cache
-def _installed() -> Mapping[str, Model]:
-    """Return the models of installed plugins, by name; of plugins that are broken, none."""
+def _installed(name: str) -> Model | None:
+    """Return the model of this name that an installed plugin brings; None where none does."""
+    namesakes = [one for one in discover() if one.name == name]
+    return _models_of(namesakes).get(name) or _all_installed().get(name)
+
+
+@cache
+def _all_installed() -> Mapping[str, Model]:
+    """Return all models of installed plugins, which takes longer to import."""
+    return _models_of(discover())
+
+
+def _models_of(candidates: Sequence[Candidate]) -> Mapping[str, Model]:
     settings = Settings(enabled_plugins=None, disabled_plugins=(), required_models=())
-    return Registry([one for one in discover() if one.distribution != UNPACKAGED], settings).models
+    return Registry(candidates, settings).models
 
 
 def _description(name: str, stubs: Mapping[str, StubModel], orders: Orders) -> Model:
-    installed, stub = _installed().get(name), stubs[name]
+    installed, stub = _installed(name), stubs[name]
     fields = {
         "name": name,
         "summary": "A model of a test.",

@@ -97,7 +97,7 @@ class Orders:
         self._add(fail, text, times)
 
     def slow(self, seconds: float, text: str | None, times: int | None) -> None:
-        """Delay items; a job that is cancelled or paused does not wait for the end of it."""
+        """Delay items; a job that is cancelled does not wait for the end of it."""
 
         def wait(stop: Stop) -> None:
             ends_at, never = monotonic() + seconds, Event()

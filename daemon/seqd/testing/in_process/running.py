@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -24,7 +24,7 @@ from seqd.testing.in_process.models import (
     stub_of,
 )
 from seqd.testing.in_process.orders import Held, Orders
-from seqd.testing.in_process.server import server_for_tests
+from seqd.testing.in_process.server import ServerForTests, server_for_tests
 from seqd.testing.in_process.worker import ThreadWorker
 from seqd_schemas import ItemErrorCode
 
@@ -54,9 +54,10 @@ _OPEN_AT_ONCE = 1_000
 class RunningServices:
     """A worker of a test's models on a server, and what the test may order of it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, server: ServerForTests) -> None:
         """Start nothing yet; `serve` does."""
         self.settings = settings
+        self._server = server
         self._stubs: dict[str, StubModel] = {}
         self._store = ModelStore(settings.store_dir, {})
         self._orders = Orders(self._die)
@@ -65,16 +66,18 @@ class RunningServices:
     @property
     def redis_url(self) -> str:
         """The server's address, for what takes one; `SEQD_REDIS_URL` has it too."""
-        assert self.settings.redis_url is not None
-        return self.settings.redis_url
+        return self._server.url
 
-    def client(self) -> Client:
-        """Return a new client; close it, or use it as a context manager."""
-        return Client(settings=self.settings)
+    def client(self, **settings: object) -> Client:
+        """Return a new client; close it, or use it as a context manager.
 
-    def async_client(self) -> AsyncClient:
+        `settings` are changed for it, such as `outage_s=0`.
+        """
+        return Client(settings=self.settings.model_copy(update=settings))
+
+    def async_client(self, **settings: object) -> AsyncClient:
         """Return a new client for the running event loop; use it as a context manager."""
-        return AsyncClient(settings=self.settings)
+        return AsyncClient(settings=self.settings.model_copy(update=settings))
 
     def serve(self, models: Mapping[str, ModelFunction]) -> None:
         """Have the worker serve these models, beside those that it serves, or in their place.
@@ -133,6 +136,13 @@ class RunningServices:
         self.stop_worker()
         return WithoutWorker(self)
 
+    def no_redis(self) -> AbstractContextManager[None]:
+        """Have the server be away, until the end of a `with` block; then all is there again.
+
+        Raises InvalidRequest at its begin for a server that the tests have not started.
+        """
+        return self._server.away()
+
     def start_worker(self) -> None:
         """Start the worker, unless it is up; wait until it takes work."""
         if self._worker is None:
@@ -188,21 +198,26 @@ class WithoutWorker:
 
 @contextmanager
 def running_services(
-    models: Mapping[str, ModelFunction] | None = None, *, redis_url: str | None = None
+    models: Mapping[str, ModelFunction] | None = None,
+    *,
+    redis_url: str | None = None,
+    server: ServerForTests | None = None,
 ) -> Iterator[RunningServices]:
-    """Run a worker of these models, on a server of its own or on the one at `redis_url`.
+    """Run a worker of these models, on a server of its own, the one at `redis_url` or `server`.
 
     In the block `Client()` and `AsyncClient()` find it: `SEQD_REDIS_URL`, `SEQD_PREFIX` and
     `SEQD_DATA_DIR` are set for it. All names in Redis have a prefix of their own, and are removed
     at the end, as all files are. Raises InvalidSettings where no server can be had.
     """
     with ExitStack() as stack:
-        url = redis_url or stack.enter_context(server_for_tests())
+        if server is None:
+            own = ServerForTests(redis_url) if redis_url else None
+            server = own or stack.enter_context(server_for_tests())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="seqd-")))
-        settings = _settings(url, f"test-{secrets.token_hex(6)}", folder)
+        settings = _settings(server.url, f"test-{secrets.token_hex(6)}", folder)
         stack.enter_context(patch.dict(os.environ, _variables(settings)))
         stack.callback(_remove_keys, settings)
-        services = RunningServices(settings)
+        services = RunningServices(settings, server)
         stack.callback(services.stop_worker)
         services.serve(models or {})
         yield services
