@@ -17,6 +17,7 @@ from seqd.errors import (
     IdempotencyConflict,
     InvalidParameters,
     InvalidRequest,
+    ItemFailed,
     JobCancelled,
     JobExpired,
     JobFailed,
@@ -144,6 +145,14 @@ def test_a_generators_texts_are_streamed(seqd_client: Client):
     for delta in job.stream():
         texts[delta.custom_id] += delta.text
     assert texts == {"row-1": "one and so on", "row-2": "two and so on"}
+
+
+def test_one_text_is_answered_in_one_call(seqd_services: RunningServices, seqd_client: Client):
+    seqd_services.fail_item("dreadful", "not in this language")
+
+    assert seqd_client.predict("a fine film").label == "positive"
+    with pytest.raises(ItemFailed, match="not in this language"):
+        seqd_client.predict("dreadful")
 
 
 def test_events_tell_of_a_job_from_its_begin_to_its_end(seqd_client: Client):
