@@ -24,7 +24,7 @@ from seqd.errors import (
     RedisUnreachable,
     UnknownModel,
 )
-from seqd.testing import RunningServices, StubModel, running_services
+from seqd.testing import RunningServices, ServerForTests, StubModel, running_services
 from seqd_schemas import (
     Classification,
     FileSource,
@@ -440,6 +440,19 @@ def test_nothing_is_left_behind(redis_server: Server):
     assert not folder.exists()
     assert dict(os.environ) == variables
     wait_until(lambda: threading.active_count() <= threads, "the threads have ended")
+
+
+def test_a_variable_that_is_set_meanwhile_stays(
+    seqd_server: ServerForTests, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SEQD_PREFIX", "mine")
+    monkeypatch.delenv("ANOTHER", raising=False)
+
+    with running_services(server=seqd_server) as services:
+        assert os.environ["SEQD_PREFIX"] == services.settings.prefix
+        monkeypatch.setenv("ANOTHER", "1")
+
+    assert (os.environ["SEQD_PREFIX"], os.environ["ANOTHER"]) == ("mine", "1")
 
 
 def test_two_at_once_do_not_see_each_other(redis_server: Server):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from seqd.testing.in_process.models import StubModel
     from seqd.testing.in_process.orders import Held
     from seqd.testing.in_process.running import RunningServices, running_services
+    from seqd.testing.in_process.server import ServerForTests, server_for_tests
     from seqd.testing.training import train_to_artifact
 
 __all__ = [
@@ -45,10 +46,12 @@ __all__ = [
     "MemoryTrainContext",
     "RunningServices",
     "SampleReport",
+    "ServerForTests",
     "StepReport",
     "StreamedDelta",
     "StubModel",
     "running_services",
+    "server_for_tests",
     "train_to_artifact",
 ]
 
@@ -65,10 +68,12 @@ if not TYPE_CHECKING:
             "MemoryTrainContext": "contexts",
             "RunningServices": "in_process.running",
             "SampleReport": "contexts",
+            "ServerForTests": "in_process.server",
             "StepReport": "contexts",
             "StreamedDelta": "contexts",
             "StubModel": "in_process.models",
             "running_services": "in_process.running",
+            "server_for_tests": "in_process.server",
             "train_to_artifact": "training",
         },
     )

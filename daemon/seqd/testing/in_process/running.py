@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
-from unittest.mock import patch
 
 from seqd.client import AsyncClient, Client
 from seqd.errors import UnknownJob
@@ -215,7 +214,7 @@ def running_services(
             server = own or stack.enter_context(server_for_tests())
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="seqd-")))
         settings = _settings(server.url, f"test-{secrets.token_hex(6)}", folder)
-        stack.enter_context(patch.dict(os.environ, _variables(settings)))
+        stack.enter_context(_set_in_environment(_variables(settings)))
         stack.callback(_remove_keys, settings)
         services = RunningServices(settings, server)
         stack.callback(services.stop_worker)
@@ -242,6 +241,19 @@ def _variables(settings: Settings) -> dict[str, str]:
         "SEQD_PREFIX": settings.prefix,
         "SEQD_DATA_DIR": str(settings.data_dir),
     }
+
+
+@contextmanager
+def _set_in_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for the time of the block, and touch no other."""
+    before = {name: value for name, value in os.environ.items() if name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _remove_keys(settings: Settings) -> None:
