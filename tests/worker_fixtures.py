@@ -151,10 +151,13 @@ class LiveWorker:
 
     def wait_until_idle(self) -> None:
         """Wait until it has done all that it had taken, and what follows from that."""
+        from_ms = 1000 * time.time()
 
         def idle() -> bool:
             status = self.status()
-            return status is not None and status.state is WorkerState.READY
+            # That it is busy is published a moment after it is.
+            is_new = status is not None and status.seen_at_ms > from_ms
+            return status is not None and is_new and status.state is WorkerState.READY
 
         wait_until(idle, f"{self.name} is idle")
 

@@ -99,11 +99,12 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert "r2 negative" in printed[0]
     assert printed[1].splitlines()[0] == "queued"
     assert "completed" in printed[1]
-    assert "succeeded positive A wonderful film." in printed[2]
-    assert sorted(printed[3].splitlines()) == [
+    assert [line.split()[0] for line in printed[2].splitlines()] == ["positive", "invalid_input"]
+    assert "succeeded positive A wonderful film." in printed[3]
+    assert sorted(printed[4].splitlines()) == [
         f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
     ]
-    assert [line.split()[0] for line in printed[4].splitlines()] == [
+    assert [line.split()[0] for line in printed[5].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]

@@ -102,3 +102,25 @@ def test_of_a_few_jobs_each_is_told():
     told = told_of_many(a_context(lambda job_id: f"record of {job_id}"), ["job_log"], 2)
 
     assert told == ["record of j0", "record of j1"]
+
+
+def test_of_interactive_jobs_the_log_gets_one_line_at_their_end_and_none_is_read(caplog):
+    caplog.set_level("INFO")
+    context = a_context(failing(ValueError("read")))
+    context.registry.observers_of = lambda hook: ["job_log"]  # type: ignore[method-assign]
+
+    context.jobs_started(["j1", "j2"], is_waited_for=True)
+    context.jobs_finished(["j1", "j2"], is_waited_for=True)
+
+    assert context.registry.told == []  # type: ignore[attr-defined]
+    assert caplog.messages == ["interactive jobs finished: job=j1 job=j2"]
+
+
+def test_an_observer_that_somebody_has_installed_is_told_of_interactive_jobs_too():
+    context = a_context(lambda job_id: f"record of {job_id}")
+    context.registry.observers_of = lambda hook: ["job_log", "mine"]  # type: ignore[method-assign]
+
+    context.jobs_started(["j1"], is_waited_for=True)
+    context.jobs_finished(["j1"], is_waited_for=True)
+
+    assert context.registry.told == [("record of j1", "w1"), "record of j1"]  # type: ignore[attr-defined]

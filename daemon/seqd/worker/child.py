@@ -36,6 +36,7 @@ from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
 from seqd.worker.logs import log_and_continue
+from seqd.worker.news import StateNews
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
@@ -44,6 +45,7 @@ from seqd_schemas import (
     Cordon,
     DeviceStatus,
     ModelReference,
+    Priority,
     SweepJob,
     TrainJob,
     UnfitCode,
@@ -87,11 +89,13 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
+        self._news = StateNews(self.publish_status)
         self._closed = Event()
 
     def close(self) -> None:
         """End its threads, which a process that ends need not do."""
         self._closed.set()
+        self._news.close()
         self._context.leases.close()
 
     def warm_up(self) -> None:
@@ -298,7 +302,9 @@ class WorkLoop:
         work = self._context.ledger.work
         try:
             with self._context.leases.holding(claim.units):
-                self._context.jobs_started([u.job_id for u in claim.units if u.started_job])
+                started = [unit.job_id for unit in claim.units if unit.started_job]
+                is_waited_for = claim.job.priority is Priority.INTERACTIVE
+                self._context.jobs_started(started, is_waited_for=is_waited_for)
                 self._runner_of(claim).run(claim)
         except Stopped:
             for unit in claim.units:
@@ -415,9 +421,14 @@ class WorkLoop:
             )
 
     def _enter(self, state: WorkerState) -> None:
-        """Publish a new state, which must cost no claim: the next heartbeat publishes it again."""
-        if state is not self._state:
-            self._state = state
+        """Publish a new state, which must cost no claim: the next heartbeat publishes it again.
+
+        That it takes work, which changes with each claim, is published a moment later.
+        """
+        before, self._state = self._state, state
+        if {before, state} == {WorkerState.READY, WorkerState.BUSY}:
+            self._news.note()
+        elif state is not before:
             with waiting_at_most(0):
                 log_and_continue(
                     "worker status not published", self.publish_status, is_repeated=True

@@ -320,15 +320,29 @@ class WorkerContext:
         """Notify the observers that this worker ended a job, if that can be done."""
         self._notify(job_id, self.registry.notify_job_finished)
 
-    def jobs_started(self, job_ids: Sequence[str]) -> None:
-        """Notify the observers that this worker claimed the first unit of jobs, if possible."""
+    def jobs_started(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
+        """Notify the observers that this worker claimed the first unit of jobs, if possible.
+
+        `is_waited_for` says that their priority is `interactive`: the daemon's own log tells of
+        those once, at their end.
+        """
+        if is_waited_for and self.registry.observers_of("seqd_job_started") == [JOB_LOG]:
+            return
         name = self.identity.name
         self._notify_all(
             "started", job_ids, lambda job: self.registry.notify_job_started(job, name)
         )
 
-    def jobs_finished(self, job_ids: Sequence[str]) -> None:
-        """Notify the observers as `job_finished` does, of jobs that ended together."""
+    def jobs_finished(self, job_ids: Sequence[str], *, is_waited_for: bool = False) -> None:
+        """Notify the observers as `job_finished` does, of jobs that ended together.
+
+        Of those that somebody waits for (see `jobs_started`) the log has the names alone: often
+        they are removed by now.
+        """
+        if is_waited_for and self.registry.observers_of("seqd_job_finished") == [JOB_LOG]:
+            if job_ids:
+                job_log.LOG.info("interactive jobs finished: job=%s", " job=".join(job_ids))
+            return
         self._notify_all("finished", job_ids, self.registry.notify_job_finished)
 
     def publish_catalog(self) -> None:

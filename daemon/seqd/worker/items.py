@@ -65,6 +65,7 @@ from seqd_schemas import (
     ItemSuccess,
     Job,
     ModelReference,
+    Priority,
     UnfitCode,
     task_of,
 )
@@ -116,7 +117,8 @@ class ItemRunner:
             busy_s=monotonic() - began,
         )
         self._context.fitness.worked(name, version)
-        self._commit(list(zip(units, results, strict=True)), uses)
+        is_waited_for = claim.job.priority is Priority.INTERACTIVE
+        self._commit(list(zip(units, results, strict=True)), uses, is_waited_for=is_waited_for)
 
     def _unpacked(self, units: tuple[Unit, ...]) -> "list[UnitItems]":
         unpacked = []
@@ -276,7 +278,11 @@ class ItemRunner:
             self._context.fail_job(unit.unit, error)
 
     def _commit(
-        self, done: "Sequence[tuple[UnitItems, Results]]", uses: Sequence[Use] = ()
+        self,
+        done: "Sequence[tuple[UnitItems, Results]]",
+        uses: Sequence[Use] = (),
+        *,
+        is_waited_for: bool = False,
     ) -> None:
         finished = [
             Finished(items.unit, results, items.chunk, use=use)
@@ -301,7 +307,7 @@ class ItemRunner:
                 log.info(
                     "commit of unit=%s job=%s: %s", items.unit.name, items.unit.job_id, outcome
                 )
-        self._context.jobs_finished(ended)
+        self._context.jobs_finished(ended, is_waited_for=is_waited_for)
 
 
 @dataclass(frozen=True, slots=True)
