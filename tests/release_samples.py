@@ -121,7 +121,7 @@ def sample_records() -> dict[str, list[BaseModel]]:
         "item_result": _results(),
         "job": _jobs(),
         "model_manifest": _manifests(),
-        "text_chunk": [a_text_chunk()],
+        "text_chunk": [a_text_chunk(), a_text_chunk().model_copy(update={"held_out": True})],
         "text_deltas": [some_deltas("it was", offset=3)],
         "training_result": [a_training_result()],
         "worker_status": [a_worker_status(), _a_full_status()],
@@ -149,6 +149,7 @@ def _jobs() -> list[BaseModel]:
         a_generate_job(stream=True, parameters={"length": 20, "temperatures": [0.5, 1.0]}),
         a_train_job(),
         a_train_job(preset="small", labels=("candidate",), held_out=named, **options),
+        a_train_job(source=file, held_out=UploadSource(), schema_version=2),
         a_sweep_job(),
         a_sweep_job(preset="small", held_out=named, metric="loss", labels=("best",), only=("a=1",)),
     ]

@@ -130,7 +130,7 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     takers = [status for status in workers if takes(status, task, model)]
     if not takers:
         return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
-    why = reasons(takers, task, model, version)
+    why = {**reasons(takers, task, model, version), **_of_older_releases(takers, record)}
     if len(why) < len(takers) or any(one.state is WorkerState.STARTING for one in takers):
         return None
     what = model if version is None else f"{model}@{version}"
@@ -138,6 +138,21 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     return Waiting(
         code=WaitingCode.UNFIT, message=f"No worker that is up can {task} {what} now. {told}"
     )
+
+
+def _of_older_releases(
+    takers: Iterable[WorkerStatus], record: JobRecord
+) -> dict[str, tuple[str, str]]:
+    """Return, by worker, why those leave a job alone that are of a release before it."""
+    return {
+        status.worker: (
+            "later_version",
+            f"it is of seqd {status.seqd_version}, which cannot read what this job asks for: "
+            "upgrade it",
+        )
+        for status in takers
+        if status.reads < record.job.schema_version
+    }
 
 
 def _unfit_of(status: WorkerStatus, model: str, version: int | None) -> UnfitVersion | None:

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from seqd_schemas.items import TextChunk as TextChunk
     from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
     from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
+    from seqd_schemas.jobs import UPLOADED_HELD_OUT_VERSION as UPLOADED_HELD_OUT_VERSION
     from seqd_schemas.jobs import ClassifyJob as ClassifyJob
     from seqd_schemas.jobs import DatasetName as DatasetName
     from seqd_schemas.jobs import DataSource as DataSource
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from seqd_schemas.jobs import Task as Task
     from seqd_schemas.jobs import TrainJob as TrainJob
     from seqd_schemas.jobs import UploadSource as UploadSource
+    from seqd_schemas.jobs import has_upload as has_upload
     from seqd_schemas.jobs import task_of as task_of
     from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
     from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
@@ -179,7 +181,8 @@ _NAMES = {
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
         "HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS MAX_SWEPT NamedSource "
-        "Priority SweepJob SweptValues Task TrainJob UploadSource task_of"
+        "Priority SweepJob SweptValues Task TrainJob UPLOADED_HELD_OUT_VERSION UploadSource "
+        "has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
     "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue queue_of route_of",

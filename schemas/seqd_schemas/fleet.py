@@ -258,6 +258,11 @@ class WorkerStatus(WireModel):
         default=False, description="True for a worker of `seqd up`, which starts the next one."
     )
     seqd_version: str = Field(max_length=64, description="Version of the daemon.")
+    reads: int = Field(
+        default=1,
+        ge=1,
+        description="Highest `schema_version` of a job that it can read; it leaves later ones.",
+    )
     started_at_ms: EpochMs = Field(description="When it started.")
     seen_at_ms: EpochMs = Field(description="When it last said so.")
 

@@ -54,4 +54,7 @@ class TextChunk(WirePart):
     """A share of an uploaded training set; stored as JSON that zstd or zlib has compressed."""
 
     type: Literal["texts"] = Field(default="texts", description="What the chunk holds.")
+    held_out: bool = Field(
+        default=False, description="True of data to validate on, which stands behind what to learn."
+    )
     texts: tuple[LabelledText, ...] = Field(max_length=65_536, description="The records, in order.")

@@ -9,7 +9,7 @@ from enum import StrEnum
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
@@ -35,6 +35,8 @@ DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}:[
 MAX_COMBINATIONS = 256
 #: Parameters that one sweep may vary.
 MAX_SWEPT = 8
+#: What a training states as its `schema_version` whose held-out data is uploaded.
+UPLOADED_HELD_OUT_VERSION = 2
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
@@ -181,12 +183,26 @@ class TrainJob(_JobBase):
         default=None, description="Named set of parameters, which `parameters` then override."
     )
     source: DataSource = Field(description="What to learn from.")
-    held_out: HeldOutSource | None = Field(
-        default=None, description="Data to validate on; without it the plugin holds some out."
+    held_out: DataSource | None = Field(
+        default=None,
+        description="Data to validate on; without it the plugin holds some out. An upload needs "
+        "readers of `schema_version` 2.",
     )
     labels: tuple[Label, ...] = Field(
         default=(), max_length=8, description="Labels to move to the new version."
     )
+
+    @field_validator("held_out")
+    @classmethod
+    def _check_held_out(cls, held_out: DataSource | None, given: ValidationInfo) -> object:
+        # An older reader would train without it.
+        version = given.data.get("schema_version", 0)
+        if isinstance(held_out, UploadSource) and version < UPLOADED_HELD_OUT_VERSION:
+            raise ValueError(
+                f"it is uploaded, and schema_version is {version}; allowed: "
+                f"{UPLOADED_HELD_OUT_VERSION}"
+            )
+        return held_out
 
 
 class SweepJob(_JobBase):
@@ -243,6 +259,12 @@ Job = Annotated[ClassifyJob | GenerateJob | TrainJob | SweepJob, Field(discrimin
 JobKind = Literal["classify", "generate", "train", "sweep"]
 #: What a model can do, and a slot can take.
 Task = Literal["classify", "generate", "train"]
+
+
+def has_upload(job: Job) -> bool:
+    """Return True for a job whose input, or whose held-out data, a client uploads."""
+    sources = (job.source, job.held_out if isinstance(job, TrainJob) else None)
+    return any(isinstance(source, UploadSource) for source in sources)
 
 
 def task_of(kind: JobKind) -> Task:

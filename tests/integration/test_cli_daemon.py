@@ -89,6 +89,19 @@ def test_a_training_as_json_is_its_record(installation: Installation) -> None:
     assert manifest["version"] == result["version"]
 
 
+def test_a_training_uploads_held_out_data_too(installation: Installation) -> None:
+    held_out = ("--held-out", "text.txt")
+
+    ended = installation.seqd(
+        "train", "markov", "--data", "text.txt", *held_out, "--upload", "--detach"
+    )
+
+    shown = installation.seqd("jobs", "show", ended.out.strip(), "--json").json()
+    request = cast(dict[str, dict[str, object]], shown)["job"]
+    assert request["source"] == request["held_out"] == {"type": "upload", "expected_items": None}
+    assert installation.seqd("jobs", "watch", ended.out.strip()).status == 0
+
+
 def test_transition_probabilities_of_a_state_are_printed(installation: Installation) -> None:
     ended = installation.seqd("models", "show", "markov", "--state", "w")
 

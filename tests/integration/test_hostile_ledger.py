@@ -355,7 +355,7 @@ def test_no_job_fails_for_damage_outside_of_it(environment: Environment):
 def a_later_job(environment: Environment, units: int) -> str:
     """Hand in what a client of the next version of seqd would."""
     job_id = environment.submit_units(units)
-    spec = a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":2')
+    spec = a_classify_job().model_dump_json().replace('"schema_version":1', '"schema_version":9')
     environment.redis.hset(environment.keys.job(job_id), "spec", spec)
     return job_id
 
@@ -396,7 +396,7 @@ def test_looking_for_damage_changes_no_sound_job(environment: Environment):
     assert environment.record(sound) == before
 
 
-@pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"schema_version": 2}', b"[" * 100_000])
+@pytest.mark.parametrize("row", [b"garbage", b"{}", b'{"schema_version": 9}', b"[" * 100_000])
 def test_a_catalog_entry_that_cannot_be_read_hides_no_other(environment: Environment, row: bytes):
     environment.ledger.fleet.publish_catalog([a_catalog_entry(model="markov")])
     environment.redis.hset(environment.keys.catalog(), "later", row)
@@ -407,7 +407,7 @@ def test_a_catalog_entry_that_cannot_be_read_hides_no_other(environment: Environ
 def test_a_worker_that_cannot_be_read_hides_no_other(environment: Environment):
     now_ms = environment.ledger.fleet.now_ms()
     environment.ledger.fleet.publish_worker(a_worker_status(worker="sound", seen_at_ms=now_ms))
-    environment.redis.set(environment.keys.worker("later"), b'{"schema_version": 2}')
+    environment.redis.set(environment.keys.worker("later"), b'{"schema_version": 9}')
     environment.redis.zadd(environment.keys.workers(), {"later": now_ms})
 
     assert [status.worker for status in environment.ledger.fleet.workers()] == ["sound"]

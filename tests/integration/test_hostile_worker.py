@@ -194,7 +194,7 @@ def test_entries_of_the_inbox_that_are_none_hold_nothing_up(cluster: Cluster, st
         b"",
         b"\xff" * 100,
         b"[" * 200_000,
-        b'{"schema_version": 2, "kind": "classify", "model": "echo"}',
+        b'{"schema_version": 9, "kind": "classify", "model": "echo"}',
         b" " * (4 * 2**20 + 1),
         pickle.dumps({"kind": "classify"}),
         json.dumps({"__type__": "datetime", "__value__": "x"}).encode(),
@@ -229,7 +229,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "weights": plant("more.safetensors", b"\xff" * 8),
     "link": lambda folder: (folder / "link.json").symlink_to("/etc/passwd"),
     "folder": lambda folder: (folder / "inner").mkdir(),
-    "manifest": plant("manifest.json", b'{"schema_version": 2}'),
+    "manifest": plant("manifest.json", b'{"schema_version": 9}'),
 }
 
 

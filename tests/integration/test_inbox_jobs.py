@@ -89,6 +89,12 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
             "'delay_ms' is \"x\"",
         ),
         (a_request(["a"], source={"type": "upload"}), "invalid_request", "nobody would upload"),
+        (
+            '{"kind": "train", "model": "echo", "source": {"type": "file", "path": "/a.jsonl"}, '
+            '"held_out": {"type": "upload"}, "schema_version": 2}',
+            "invalid_request",
+            "nobody would upload",
+        ),
         (a_request([]), "invalid_request", "at least 1 item"),
         (TWICE, "duplicate_custom_id", "'c0' is used twice: by entry 1 and by entry 2"),
     ],
@@ -100,6 +106,7 @@ def test_the_same_entry_twice_makes_one_job(producer, client):
         "version",
         "parameter",
         "upload",
+        "held-out upload",
         "empty",
         "duplicate",
     ],

@@ -54,7 +54,7 @@ def test_an_event_of_a_kind_that_is_not_known_is_left_out(environment: Environme
 
 def test_a_job_that_states_a_later_version_is_not_called_damaged(environment: Environment):
     job_id = environment.submit_units(1)
-    stored = with_field(to_stored(a_classify_job()), schema_version=2)
+    stored = with_field(to_stored(a_classify_job()), schema_version=9)
     environment.redis.hset(environment.keys.job(job_id), "spec", stored)
 
     with pytest.raises(LaterVersion) as refused:

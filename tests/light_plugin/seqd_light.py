@@ -360,6 +360,9 @@ class EchoModel(Model):
             context.sample(epoch, 0.5, records[0].text, records[0].text[::-1])
             self._save(epoch, parameters, context)
         context.log(f"learnt {len(records)} records")
+        if context.held_out is not None:
+            texts = [record.text for record in context.held_out.records()]
+            context.log(f"validated on {texts} of the {context.held_out.description}")
         if parameters.trick == "disk":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         content = {"records": len(records), "epochs": parameters.epochs}

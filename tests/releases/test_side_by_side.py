@@ -16,7 +16,7 @@ from cli_builders import clean_environment
 from previous_release import Release
 from seqd.client import JobHandle
 from seqd.settings import Settings
-from seqd_schemas import ItemSuccess, JobState
+from seqd_schemas import ItemSuccess, JobState, Log
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -157,6 +157,27 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
     assert record.training is not None
     steps = diary.read_text().splitlines()
     assert len(steps) < 2 * len(set(steps)), "it did not begin anew"
+
+
+def test_a_training_with_uploaded_held_out_data_waits_for_a_worker_that_can_read_it(
+    empty_cluster: Cluster, previous: Release
+) -> None:
+    empty_cluster.start_ready("old", release=previous.folder)
+    client = empty_cluster.client()
+    record = {"text": "a", "label": "b"}
+    job = client.train([record] * 10, held_out=[record] * 3, model="echo")
+
+    # The old one goes on with what it can read, and says nothing bad of the other.
+    assert_whole(client.classify(TEXTS, model="echo"))
+    wait_until(lambda: job.record().waiting is not None, "its client says why it waits")
+    waiting = job.record().waiting
+    assert not job.record().state.is_terminal
+    assert waiting is not None and f"it is of seqd {previous.version}" in waiting.message
+    empty_cluster.start("new")
+    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+
+    told = [event.message for event in job.events() if isinstance(event, Log)]
+    assert told[-1] == "validated on ['a', 'a', 'a'] of the held-out upload"
 
 
 def test_a_version_that_one_release_trained_is_served_by_the_other(

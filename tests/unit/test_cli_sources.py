@@ -4,12 +4,13 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from seqd.cli.sources import data_of, feed_of, file_source, records_of
+from seqd.cli.sources import data_of, feed_of, file_source, records_here, records_of
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
@@ -178,6 +179,14 @@ def test_a_running_text_is_sent_without_the_loss_of_a_character(tmp_path: Path) 
 
     assert len(records) == 4
     assert "\n".join(str(record["text"]) for record in records) == text
+
+
+def test_what_only_the_workers_have_is_not_sent(tmp_path: Path) -> None:
+    elsewhere, named = data_of("/nowhere/test.jsonl"), data_of("keras:imdb")
+    here = data_of(str(a_file(tmp_path, {"text": "fine"})))
+
+    assert (records_here(elsewhere), records_here(named)) == (elsewhere, named)
+    assert list(cast(Iterator[object], records_here(here))) == [{"text": "fine", "label": None}]
 
 
 def test_labelled_records_are_sent_with_their_labels(tmp_path: Path) -> None:

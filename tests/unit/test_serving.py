@@ -2,7 +2,7 @@
 
 import pytest
 
-from builders import a_worker_status
+from builders import a_train_job, a_worker_status
 from cli_builders import a_record
 from seqd.serving import waiting_of
 from seqd_schemas import (
@@ -12,6 +12,7 @@ from seqd_schemas import (
     PluginStatus,
     UnfitCode,
     UnfitVersion,
+    UploadSource,
     Waiting,
     WaitingCode,
     WorkerState,
@@ -105,6 +106,19 @@ def test_a_job_whose_version_no_worker_can_run_has_each_workers_reason() -> None
         message="No worker that is up can classify imdb_lstm@0 now. a: damaged: "
         "weights.safetensors is damaged. b: missing: its store has no such version (it can run 3).",
     )
+
+
+def test_a_job_that_only_a_later_release_can_read_says_whom_to_upgrade() -> None:
+    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
+    record = a_queued_job(kind="train", version=None, job=job)
+    old = a_worker("a", tasks=("train",), seqd_version="0.2.0")
+
+    assert waiting_of(record, [old]) == Waiting(
+        code=WaitingCode.UNFIT,
+        message="No worker that is up can train imdb_lstm now. a: later_version: it is of seqd "
+        "0.2.0, which cannot read what this job asks for: upgrade it.",
+    )
+    assert waiting_of(record, [old, a_worker("b", tasks=("train",), reads=2)]) is None
 
 
 def test_a_worker_that_starts_is_given_the_benefit_of_the_doubt() -> None:

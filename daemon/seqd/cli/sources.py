@@ -132,6 +132,15 @@ def dataset_of(file: str, **fields: str) -> "Iterator[FileDataset]":
         yield FileDataset(file_source(path, **fields))
 
 
+def records_here(
+    source: FileSource | NamedSource,
+) -> Iterator[Mapping[str, object]] | FileSource | NamedSource:
+    """Return the records of a file that is here, to be uploaded; what workers find, as it is."""
+    if isinstance(source, FileSource) and Path(source.path).exists():
+        return records_of(source)
+    return source
+
+
 def records_of(source: FileSource) -> Iterator[Mapping[str, object]]:
     """Yield the records of training data, to be uploaded; a running text in blocks of lines."""
     from seqd.inputs.datasets import FileDataset

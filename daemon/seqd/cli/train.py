@@ -94,7 +94,10 @@ def train(
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
     upload: Annotated[
-        bool, typer.Option("--upload", help="Send the data, when workers cannot read the file.")
+        bool,
+        typer.Option(
+            "--upload", help="Send data and held-out data, when workers cannot read the files."
+        ),
     ] = False,
     as_json: options.Json = False,
     detach: options.Detach = False,
@@ -103,22 +106,23 @@ def train(
 ) -> None:
     """Train a model from data into a new version in the model store.
 
-    The worker reads the file itself; --upload sends it, to a daemon on another machine.
+    The worker reads the files itself; --upload sends those that are here, to a daemon on another
+    machine.
     """
     from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.sources import data_of, records_of
-    from seqd_schemas import FileSource
+    from seqd.cli.sources import data_of, records_here
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
     source = data_of(data, **fields)
+    validating = None if held_out is None else data_of(held_out, **fields)
     given["parameters"] = options.read_parameters(param or [])
     screen = Screen(to_stderr=as_json or detach)
     with options.open_client() as client:
         handle = client.train(
-            records_of(source) if upload and isinstance(source, FileSource) else source,
+            records_here(source) if upload else source,
             model=model,
             preset=preset,
-            held_out=None if held_out is None else data_of(held_out, **fields),
+            held_out=records_here(validating) if upload and validating else validating,
             labels=_label_names(label),
             **given,
         )

@@ -18,10 +18,11 @@ from seqd.client.requests import (
     refuse_options_of_one,
     resumption_of,
     sweep_of,
+    training_of,
     upload_job,
 )
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, records_of
+from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, training_set_of
 from seqd.client.waiting import jobs_found, with_waiting
 from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import items_of
@@ -249,7 +250,7 @@ class AsyncClient:
         *,
         model: str,
         preset: str | None = None,
-        held_out: FileSource | NamedSource | None = None,
+        held_out: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource | None = None,
         labels: Sequence[str] = (),
         text_field: str = "text",
         label_field: str = "label",
@@ -259,13 +260,13 @@ class AsyncClient:
 
         An asynchronous iterable is read to its end first.
         """
-        ours = {"preset": preset, "held_out": held_out, "labels": tuple(labels)}
-        if isinstance(data, FileSource | NamedSource):
-            return await self._send(job_of("train", model, options, source=data, **ours), options)
         if isinstance(data, AsyncIterable):
             data = [record async for record in data]
-        job = upload_job("train", model, options, None, None, **ours)
-        return await self._send(job, options, records_of(data, text_field, label_field))
+        if isinstance(held_out, AsyncIterable):
+            held_out = [record async for record in held_out]
+        job = training_of(data, model, options, preset=preset, held_out=held_out, labels=labels)
+        texts = training_set_of(data, held_out, text_field, label_field)
+        return await self._send(job, options, texts)
 
     async def sweep(
         self,

@@ -19,10 +19,11 @@ from seqd.client.requests import (
     refuse_options_of_one,
     resumption_of,
     sweep_of,
+    training_of,
     upload_job,
 )
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import Record, Source, entries_of, listed, records_of
+from seqd.client.sources import Record, Source, entries_of, listed, training_set_of
 from seqd.client.waiting import jobs_found, with_waiting
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
@@ -42,7 +43,6 @@ from seqd_schemas import (
     NamedSource,
     ParameterValue,
     RefusedItem,
-    UploadSource,
 )
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ class Client:
         *,
         model: str,
         preset: str | None = None,
-        held_out: FileSource | NamedSource | None = None,
+        held_out: Iterable[Record] | FileSource | NamedSource | None = None,
         labels: Sequence[str] = (),
         text_field: str = "text",
         label_field: str = "label",
@@ -288,15 +288,13 @@ class Client:
         """Train a new version of a model; `wait().training` tells which.
 
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
-        iterable of texts or records, which is uploaded and must fit into the ledger. `labels`
-        are moved to the new version. Raises what `classify` does; data that cannot be learnt
-        from fails the job.
+        iterable of texts or records, which is uploaded and must fit into the ledger. So is
+        `held_out`, what to validate on; it is read behind `data`, and workers of 0.2 leave a
+        training whose held-out data is uploaded to later ones. `labels` are moved to the new
+        version. Raises what `classify` does; data that cannot be learnt from fails the job.
         """
-        ours = {"preset": preset, "held_out": held_out, "labels": tuple(labels)}
-        if isinstance(data, FileSource | NamedSource):
-            return self._send(job_of("train", model, options, source=data, **ours), options)
-        job = job_of("train", model, options, source=UploadSource(), **ours)
-        return self._send(job, options, records_of(data, text_field, label_field))
+        job = training_of(data, model, options, preset=preset, held_out=held_out, labels=labels)
+        return self._send(job, options, training_set_of(data, held_out, text_field, label_field))
 
     def sweep(
         self,

@@ -16,6 +16,7 @@ from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
 from seqd.validation import faults_of, shown
 from seqd_schemas import (
+    UPLOADED_HELD_OUT_VERSION,
     FileSource,
     Item,
     ItemChunk,
@@ -31,6 +32,7 @@ from seqd_schemas import (
     SweepJob,
     TrainJob,
     UploadSource,
+    has_upload,
 )
 
 _JOB_ID: TypeAdapter[str] = TypeAdapter(JobId, config=ConfigDict(defer_build=True))
@@ -84,6 +86,7 @@ _NOT_SENT = ("job_id", "durable")
 _ALLOWED = {
     "model": "NAME, NAME@3 (a version) or NAME@production (a label); for a training or a sweep, "
     "NAME alone",
+    "held_out": "an iterable of texts or records, a FileSource or a NamedSource",
     "labels": "names of lower-case letters, digits, `_` and `-`",
     "grid": "1 to 8 parameters, each with values that differ, of 256 combinations at most",
     "metric": "the name of a figure, such as validation_accuracy",
@@ -137,6 +140,23 @@ def upload_job(
         expected_items = len(values)
     source = UploadSource(expected_items=expected_items)
     return job_of(kind, model, options, source=source, **fields)
+
+
+def training_of(
+    data: object,
+    model: str,
+    options: JobOptions,
+    *,
+    preset: str | None,
+    held_out: object,
+    labels: Sequence[str],
+) -> Job:
+    """Make the request of a training; data that is no source travels by upload."""
+    ours: dict[str, object] = {"preset": preset, "labels": tuple(labels)}
+    validating = None if held_out is None else _as_source(held_out)
+    if isinstance(validating, UploadSource):
+        ours["schema_version"] = UPLOADED_HELD_OUT_VERSION
+    return job_of("train", model, options, source=_as_source(data), held_out=validating, **ours)
 
 
 def checked_id(job_id: str) -> str:
@@ -268,7 +288,7 @@ def resumption_of(record: JobRecord) -> Job:
 
 def has_its_input(record: JobRecord) -> bool:
     """True unless an upload was cut off, or still is under way: such a job cannot be continued."""
-    return record.sealed or not isinstance(record.job.source, UploadSource)
+    return record.sealed or not has_upload(record.job)
 
 
 def _of_a_training(record: JobRecord) -> str:
@@ -294,6 +314,10 @@ def _continuing(record: JobRecord, **changes: object) -> Job:
     # Its idempotency key stands for the ended job, and its time for that one's time.
     fields = {"model": model, "continues": record.job_id, "idempotency_key": None}
     return record.job.model_copy(update={**fields, "expires_in_s": None, **changes})
+
+
+def _as_source(data: object) -> object:
+    return data if isinstance(data, FileSource | NamedSource) else UploadSource()
 
 
 def _only(entry: Item | RefusedItem) -> ItemChunk:

@@ -25,7 +25,7 @@ from seqd_schemas import (
     SweepJob,
     TextChunk,
     TrainJob,
-    UploadSource,
+    has_upload,
 )
 
 #: Longest wait for the server's disk. With `appendfsync everysec` it answers within about one.
@@ -64,7 +64,7 @@ class Sender:
         """Send a job whose input is `source`, where it is uploaded; see `Client.classify`."""
         asked_id = checked_id(options.get("job_id") or new_job_id())
         admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
-        is_upload = isinstance(job.source, UploadSource) and not _has_its_data(job)
+        is_upload = has_upload(job) and not _has_its_data(job)
         head: list[ItemChunk | TextChunk] = []
         if source is not None:
             source.begin(admitted.unit_items)

@@ -12,7 +12,15 @@ from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
 from seqd.ledger.exchange import Exchange, Finish, Next
 from seqd.ledger.jobs import Jobs, RetryableUnit
-from seqd_schemas import Item, ItemChunk, LabelledText, RefusedItem, TextChunk
+from seqd_schemas import (
+    FileSource,
+    Item,
+    ItemChunk,
+    LabelledText,
+    NamedSource,
+    RefusedItem,
+    TextChunk,
+)
 
 Record = str | Mapping[str, object]
 T = TypeVar("T")
@@ -107,10 +115,12 @@ class AsyncEntries:
 
 
 class Texts:
-    """A training set."""
+    """A training set, and behind it what is held out of it to validate on."""
 
-    def __init__(self, texts: Iterable[LabelledText]) -> None:
-        self._chunks = text_chunks_of(texts)
+    def __init__(
+        self, texts: Iterable[LabelledText], held_out: Iterable[LabelledText] = ()
+    ) -> None:
+        self._chunks = chain(text_chunks_of(texts), text_chunks_of(held_out, held_out=True))
 
     def begin(self, unit_items: int, read: Sequence[ItemChunk | TextChunk] = ()) -> None:
         """Do nothing: a training set has chunks of its own size."""
@@ -196,9 +206,22 @@ def rules_of(id_field: str, text_field: str, kind: str) -> ItemRules:
     return ItemRules(id_field=id_field, text_field=text_field, allow_empty=is_empty_allowed)
 
 
-def records_of(values: Iterable[Record], text_field: str, label_field: str) -> Texts:
-    """Return the training set that values are."""
-    return Texts(texts_of(listed(values), text_field=text_field, label_field=label_field))
+def training_set_of(
+    data: Iterable[Record] | FileSource | NamedSource,
+    held_out: Iterable[Record] | FileSource | NamedSource | None,
+    text_field: str,
+    label_field: str,
+) -> Texts | None:
+    """Return what of a training's data is to be uploaded; None where workers find all of it."""
+    fields = {"text_field": text_field, "label_field": label_field}
+    texts: Iterable[LabelledText] = ()
+    validating: Iterable[LabelledText] = ()
+    if is_data_here := not isinstance(data, FileSource | NamedSource):
+        texts = _some(texts_of(listed(data), **fields), "There are no items; at least one is due.")
+    if is_held_out_here := not isinstance(held_out, FileSource | NamedSource | None):
+        rows = texts_of(listed(held_out), row="held-out row", **fields)
+        validating = _some(rows, "The held-out data has no records; at least one is due.")
+    return Texts(texts, validating) if is_data_here or is_held_out_here else None
 
 
 def whole(values: Iterable[T]) -> Iterator[T]:
@@ -232,3 +255,12 @@ def listed(values: Iterable[T]) -> Iterable[T]:
             "Put it into a list."
         )
     return values
+
+
+def _some(texts: Iterable[LabelledText], otherwise: str) -> Iterator[LabelledText]:
+    """Yield the texts; raise InvalidRequest where there are none."""
+    text = None
+    for text in texts:
+        yield text
+    if text is None:
+        raise InvalidRequest(otherwise)

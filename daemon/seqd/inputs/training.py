@@ -57,14 +57,18 @@ def _of_float(value: float) -> str | None:
 
 
 def texts_of(
-    values: Iterable[str | Mapping[str, object]], *, text_field: str, label_field: str
+    values: Iterable[str | Mapping[str, object]],
+    *,
+    text_field: str,
+    label_field: str,
+    row: str = "row",
 ) -> Iterator[LabelledText]:
-    """Yield one record per value, lazily and in order; raises InvalidData naming the row."""
+    """Yield one record per value, lazily and in order; raises InvalidData naming the `row`."""
     for number, value in enumerate(values, start=1):
         try:
             yield _text(value, text_field, label_field)
         except BadEntry as bad:
-            raise InvalidData(f"row {number}: {bad.reason}. Mend it or take it out.") from None
+            raise InvalidData(f"{row} {number}: {bad.reason}. Mend it or take it out.") from None
 
 
 def _text(value: object, text_field: str, label_field: str) -> LabelledText:

@@ -89,7 +89,7 @@ _TEXTS: TypeAdapter[tuple[LabelledText, ...]] = TypeAdapter(
 class PackedChunk:
     """A chunk of input as JSON, compressed when that is first asked for."""
 
-    __slots__ = ("_blob", "_head", "entries", "size")
+    __slots__ = ("_blob", "_head", "entries", "is_held_out", "size")
 
     def __init__(self, chunk: ItemChunk | TextChunk) -> None:
         if isinstance(chunk, ItemChunk):
@@ -97,11 +97,15 @@ class PackedChunk:
             self.size = len(chunk.items)
             #: All of them as a JSON array; fields that are at their defaults are left out.
             self.entries = _ITEMS.serializer.to_json(chunk.items, exclude_defaults=True)
+            #: True of records to validate on.
+            self.is_held_out = False
             self._head = b'{"type":"items","first_index":%d,"items":' % chunk.first_index
         else:
             self.size = len(chunk.texts)
             self.entries = _TEXTS.serializer.to_json(chunk.texts, exclude_defaults=True)
-            self._head = b'{"type":"texts","texts":'
+            self.is_held_out = chunk.held_out
+            marked = b'"held_out":true,' if chunk.held_out else b""
+            self._head = b'{"type":"texts",%b"texts":' % marked
         self._blob = b""
 
     @property
@@ -166,17 +170,17 @@ def chunks_of(
         yield chunk
 
 
-def text_chunks_of(texts: Iterable[LabelledText]) -> Iterator[TextChunk]:
-    """Cut a training set into chunks, lazily and in order."""
+def text_chunks_of(texts: Iterable[LabelledText], *, held_out: bool = False) -> Iterator[TextChunk]:
+    """Cut a training set, or what is `held_out` of it, into chunks, lazily and in order."""
     held, chars = list[LabelledText](), 0
     for text in texts:
         held.append(text)
         chars += len(text.text) + len(text.label or "")
         if len(held) >= TEXTS_IN_CHUNK or chars >= UNIT_CHARS:
-            yield TextChunk(texts=tuple(held))
+            yield TextChunk(texts=tuple(held), held_out=held_out)
             held, chars = [], 0
     if held:
-        yield TextChunk(texts=tuple(held))
+        yield TextChunk(texts=tuple(held), held_out=held_out)
 
 
 def split_chunk(chunk: ItemChunk) -> tuple[ItemChunk, ItemChunk] | None:

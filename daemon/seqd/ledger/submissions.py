@@ -62,6 +62,7 @@ from seqd_schemas import (
     TextChunk,
     TrainJob,
     UploadSource,
+    has_upload,
     queue_of,
     route_of,
     task_of,
@@ -517,7 +518,7 @@ def _first_unit(job: Job, chunk: PackedChunk | None, sealed: bool) -> tuple[str,
     if chunk is not None:
         return "0", chunk.size, sealed or isinstance(job.source, InlineSource)
     if isinstance(job, TrainJob):
-        if isinstance(job.source, UploadSource) and not _inherits(job):
+        if has_upload(job) and not _inherits(job):
             return "", 0, False
         return "train", 1, True
     if isinstance(job.source, FileSource) or isinstance(job, SweepJob):
@@ -528,8 +529,7 @@ def _first_unit(job: Job, chunk: PackedChunk | None, sealed: bool) -> tuple[str,
 
 def _inherits(job: Job) -> bool:
     """Return True for a training that continues another with the data that was uploaded for it."""
-    is_upload = isinstance(job.source, UploadSource)
-    return isinstance(job, TrainJob) and is_upload and job.continues is not None
+    return isinstance(job, TrainJob) and has_upload(job) and job.continues is not None
 
 
 def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:

@@ -42,6 +42,7 @@ from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
+    SCHEMA_VERSION,
     Cordon,
     DeviceStatus,
     ModelReference,
@@ -259,6 +260,7 @@ class WorkLoop:
             cordon=cordon,
             supervised=self._is_supervised,
             seqd_version=__version__,
+            reads=SCHEMA_VERSION,
             started_at_ms=self._started_at_ms,
             seen_at_ms=now_ms,
         )

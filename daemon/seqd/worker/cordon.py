@@ -29,6 +29,7 @@ from seqd.worker.drain import END_SIGNALS
 from seqd.worker.liveness import HeartbeatFile
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import (
+    SCHEMA_VERSION,
     Cordon,
     CordonAction,
     CordonRule,
@@ -264,6 +265,7 @@ class DrainedWait:
             cordon=cordon_of(rule, "drained"),
             supervised=self._settings.supervised,
             seqd_version=__version__,
+            reads=SCHEMA_VERSION,
             started_at_ms=started_at_ms,
             seen_at_ms=self._ledger.fleet.now_ms(),
         )

@@ -38,7 +38,7 @@ from seqd_schemas import (
     InlineSource,
     Job,
     JobId,
-    UploadSource,
+    has_upload,
 )
 
 log = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ def read_job(raw: bytes) -> Job:
             f"The field `job` is not a job: {fault}. Its JSON Schema is what `seqd schema` writes "
             "as job.schema.json."
         ) from None
-    if isinstance(job.source, UploadSource):
+    if has_upload(job):
         raise InvalidRequest(
             "A job in the inbox cannot have an `upload` source, since nobody would upload. "
             "Allowed: `inline`, or `file` with a path that the workers can read."

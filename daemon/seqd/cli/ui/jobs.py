@@ -11,7 +11,7 @@ from seqd.cli.ui.tables import print_facts, print_table
 from seqd.client.requests import has_its_input
 from seqd.ledger.activity import MAX_COUNTED, JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
-from seqd_schemas import Counts, JobRecord, JobState, ModelReference
+from seqd_schemas import Counts, DataSource, ItemSource, JobRecord, JobState, ModelReference
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
 
@@ -58,7 +58,8 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
             "model": _model(record),
             "state": record.state,
             "items": _items(record.counts) if record.kind != "train" else "",
-            "input": _source(record),
+            "input": _source(record, record.job.source),
+            "held out": _held_out(record),
             "preset": getattr(record.job, "preset", None),
             "sweeps": _compact(getattr(record.job, "grid", None)),
             "parameters": _compact(record.job.parameters),
@@ -159,8 +160,12 @@ def _items(counts: Counts) -> str:
     return f"{count(counts.total)}: {', '.join(parts)}" if parts else count(counts.total)
 
 
-def _source(record: JobRecord) -> str:
-    source = record.job.source
+def _held_out(record: JobRecord) -> str:
+    source = getattr(record.job, "held_out", None)
+    return "" if source is None else _source(record, source)
+
+
+def _source(record: JobRecord, source: ItemSource | DataSource) -> str:
     if source.type == "file":
         return f"file {source.path}"
     if source.type == "named":

@@ -38,6 +38,7 @@ from seqd_schemas import (
     SweepJob,
     TrainJob,
     UploadSource,
+    has_upload,
     job_of_run,
     run_id_of,
 )
@@ -161,10 +162,19 @@ def open_data(job: TrainJob, job_id: str, jobs: Jobs, settings: Settings) -> Tra
 
     Raises InvalidData, InvalidInput, and FileNotFoundError where a folder open to jobs is away.
     """
-    held_out = None if job.held_out is None else _open_source(job.held_out, settings)
-    if isinstance(job.source, UploadSource):
-        return TrainingData(ListDataset(_uploaded(job_id, jobs), "upload"), held_out)
-    return TrainingData(_open_source(job.source, settings), held_out)
+    uploaded = _uploaded(job_id, jobs) if has_upload(job) else _Uploaded()
+
+    def opened(
+        source: FileSource | NamedSource | UploadSource, records: list[LabelledRecord], name: str
+    ) -> AnyDataset:
+        if isinstance(source, UploadSource):
+            return ListDataset(records, name)
+        return _open_source(source, settings)
+
+    training = opened(job.source, uploaded.training, "upload")
+    if job.held_out is None:
+        return TrainingData(training, None)
+    return TrainingData(training, opened(job.held_out, uploaded.held_out, "held-out upload"))
 
 
 def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDataset:
@@ -175,19 +185,28 @@ def _open_source(source: FileSource | NamedSource, settings: Settings) -> AnyDat
     return FileDataset(source, check_path(source.path, roots))
 
 
-def _uploaded(job_id: str, jobs: Jobs) -> list[LabelledRecord]:
-    records = []
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    """What a client has uploaded for a training, in order."""
+
+    training: list[LabelledRecord] = field(default_factory=list)
+    held_out: list[LabelledRecord] = field(default_factory=list)
+
+
+def _uploaded(job_id: str, jobs: Jobs) -> _Uploaded:
+    found = _Uploaded()
     for number in range(jobs.input_units(job_id)):
         blob = jobs.inputs(job_id, [number])[0]
         if blob is None:
             raise InvalidData(f"chunk {number} of the upload is gone; send the job again")
         try:
-            texts = unpack_texts(blob).texts
+            chunk = unpack_texts(blob)
         except ValidationError as error:
             fault = fault_sentence(error, shows_value=False)
             raise InvalidInput(f"chunk {number} of the upload is no chunk: {fault}") from None
-        records += [LabelledRecord(text=text.text, label=text.label) for text in texts]
-    return records
+        records = found.held_out if chunk.held_out else found.training
+        records += [LabelledRecord(text=text.text, label=text.label) for text in chunk.texts]
+    return found
 
 
 @dataclass(slots=True)

@@ -1,0 +1,173 @@
+"""Held-out data that travels by upload, to workers that share no disk with the client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from builders import a_train_job
+from ledger_fixtures import Environment
+from seqd.client import AsyncClient, Client, JobHandle
+from seqd.errors import IdempotencyConflict, InvalidData, InvalidRequest
+from seqd.ledger.blobs import unpack_texts
+from seqd_schemas import FileSource, Log, TextChunk, UploadSource
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+LEARNT = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}]
+HELD_OUT = [{"text": "good", "label": "pos"}]
+
+
+@pytest.fixture
+def client(cluster: Cluster) -> Iterator[Client]:
+    with Client(settings=cluster.settings) as client:
+        yield client
+
+
+def lines_of(job: JobHandle) -> list[str]:
+    """Wait for a training; return what its plugin says of its data."""
+    job.wait(timeout_s=30)
+    return [event.message for event in job.events() if isinstance(event, Log)]
+
+
+def test_a_training_validates_on_what_was_uploaded_behind_its_data(client: Client) -> None:
+    job = client.train(LEARNT, held_out=iter(HELD_OUT), model="echo")
+
+    assert lines_of(job) == ["learnt 2 records", "validated on ['good'] of the held-out upload"]
+
+
+def test_data_that_workers_read_goes_with_held_out_data_that_is_uploaded(
+    cluster: Cluster, client: Client
+) -> None:
+    file = Path(str(cluster.settings.data_dir)) / "data.jsonl"
+    file.write_text('{"text": "fine", "label": "pos"}\n' * 3)
+
+    job = client.train(FileSource(path=str(file)), held_out=["good"], model="echo")
+
+    assert lines_of(job) == ["learnt 3 records", "validated on ['good'] of the held-out upload"]
+
+
+def test_large_parts_are_cut_where_the_one_ends_and_the_other_begins(client: Client) -> None:
+    many = ({"text": f"text {number}", "label": "a"} for number in range(5_000))
+
+    job = client.train(many, held_out=(str(number) for number in range(2_100)), model="echo")
+
+    learnt, validated = lines_of(job)
+    assert learnt == "learnt 5000 records"
+    expected = [str(number) for number in range(2_100)]
+    assert validated == f"validated on {expected} of the held-out upload"[: len(validated)]
+
+
+def test_a_client_of_asyncio_uploads_held_out_data_too(cluster: Cluster) -> None:
+    async def validating() -> AsyncIterator[str]:
+        yield "good"
+        yield "bad"
+
+    async def use() -> list[str]:
+        async with asyncio.timeout(30), AsyncClient(settings=cluster.settings) as client:
+            job = await client.train(LEARNT, held_out=validating(), model="echo")
+            return [event.message async for event in job.events() if isinstance(event, Log)]
+
+    assert asyncio.run(use())[1] == "validated on ['good', 'bad'] of the held-out upload"
+
+
+@pytest.mark.parametrize(
+    ("held_out", "kind", "message"),
+    [
+        (
+            ["good", 7],
+            InvalidData,
+            "held-out row 2: it is of type int; allowed: a string, or a record with a text field. "
+            "Mend it or take it out.",
+        ),
+        ([], InvalidRequest, "The held-out data has no records; at least one is due."),
+        (
+            "good",
+            InvalidRequest,
+            "The items are one str; allowed: an iterable of texts or records. Put it into a list.",
+        ),
+    ],
+    ids=["a number", "nothing", "one text"],
+)
+def test_held_out_data_that_is_none_is_refused_before_anything_is_sent(
+    client: Client, held_out: list[object], kind: type[Exception], message: str
+) -> None:
+    before = len(client.jobs())
+
+    with pytest.raises(kind) as raised:
+        client.train(LEARNT, held_out=held_out, model="echo")  # type: ignore[arg-type]
+
+    assert str(raised.value) == message
+    assert len(client.jobs()) == before
+
+
+def test_no_data_at_all_is_refused_though_some_is_held_out(client: Client) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        client.train([], held_out=HELD_OUT, model="echo")
+
+    assert str(raised.value) == "There are no items; at least one is due."
+
+
+def test_a_key_stands_for_the_data_and_for_where_the_held_out_part_begins(client: Client) -> None:
+    first = client.train(LEARNT, held_out=HELD_OUT, model="echo", idempotency_key="both")
+    first.wait(timeout_s=30)
+
+    again = client.train(LEARNT, held_out=HELD_OUT, model="echo", idempotency_key="both")
+
+    assert again.job_id == first.job_id
+    moved = LEARNT + HELD_OUT
+    with pytest.raises(IdempotencyConflict, match="has another input"):
+        client.train(moved[:1], held_out=moved[1:], model="echo", idempotency_key="both")
+    with pytest.raises(IdempotencyConflict, match="asks for something else"):
+        client.train(moved, model="echo", idempotency_key="both")
+
+
+def test_a_training_that_was_cancelled_goes_on_with_its_held_out_data(
+    client: Client, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    parameters = {"epochs": 20, "step_ms": 50, "diary": str(diary)}
+    job = client.train(LEARNT, held_out=HELD_OUT, model="echo", parameters=parameters)
+    wait_until(lambda: diary.exists() and "saved 1" in diary.read_text(), "it has a checkpoint")
+    job.cancel()
+
+    resumed = client.resume(job.job_id)
+
+    told = lines_of(resumed)
+    assert told[0] == f"The training goes on from a checkpoint of {job.job_id}."
+    assert told[-1] == "validated on ['good'] of the held-out upload"
+
+
+def a_job(environment: Environment) -> tuple[str, TextChunk]:
+    """Submit a training whose held-out data is to be uploaded; return it and a chunk of that."""
+    job = a_train_job(source=UploadSource(), held_out=UploadSource(), schema_version=2)
+    job_id = environment.submit(job, version=None, unit_items=1)
+    chunk = TextChunk.model_validate({"texts": HELD_OUT, "held_out": True})
+    environment.ledger.submissions.append(job, job_id, 0, chunk)
+    return job_id, chunk
+
+
+def test_a_held_out_part_is_charged_to_its_tenant_as_data_is(environment: Environment) -> None:
+    job_id, chunk = a_job(environment)
+
+    (blob,) = environment.ledger.jobs.inputs(job_id, [0])
+
+    assert blob is not None
+    assert unpack_texts(blob) == chunk
+    account = environment.redis.hgetall(environment.keys.tenant("default"))
+    assert int(account[b"bytes"]) == len(blob)
+
+
+def test_a_held_out_part_counts_towards_what_may_wait_in_redis(
+    cluster: Cluster, client: Client
+) -> None:
+    small = Client(settings=cluster.settings.model_copy(update={"max_pending_bytes": 1_000}))
+    large = [f"{number:0200}" for number in range(20_000)]
+
+    with (
+        small,
+        pytest.raises(InvalidData, match=r"does not fit into the ledger \(SEQD_MAX_PENDING"),
+    ):
+        small.train(LEARNT, held_out=large, model="echo").wait(timeout_s=30)
