@@ -4,6 +4,7 @@ Pure: reads records, changes nothing.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
 
 from seqd_schemas import (
     JobRecord,
@@ -47,6 +48,39 @@ def shown_state(status: WorkerStatus) -> str:
     if status.state is WorkerState.READY and status.unfit and not _can_run_anything(status):
         return "unfit"
     return str(status.state)
+
+
+class ServingWorker(NamedTuple):
+    """A worker that has a model, and what of it."""
+
+    worker: str
+    #: What `shown_state` returns.
+    state: str
+    tasks: tuple[str, ...]
+    #: Those that it can run now, ascending.
+    versions: tuple[int, ...]
+    #: What of the model it cannot run, each with the reason.
+    unfit: tuple[str, ...]
+
+
+def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[ServingWorker]:
+    """Return the workers that have a model, in their order, those that leave it alone too."""
+    return [
+        ServingWorker(
+            status.worker,
+            shown_state(status),
+            status.tasks,
+            status.versions[model],
+            tuple(_told(entry) for entry in status.unfit if entry.model in (model, None)),
+        )
+        for status in workers
+        if model in status.versions
+    ]
+
+
+def _told(entry: UnfitVersion) -> str:
+    what = "train" if entry.version is None else str(entry.version)
+    return f"{what}: {entry.code}: {entry.message}"
 
 
 def only_there(

@@ -84,7 +84,8 @@ def test_a_training_as_json_is_its_record(installation: Installation) -> None:
 
     result = cast(dict[str, object], ended.json())
     assert result["model"] == "markov"
-    shown = installation.seqd("models", "show", "markov@production", "--json").json()
+    show = ("models", "show", "markov@production", "--local", "--json")
+    shown = installation.seqd(*show).json()
     manifest = cast(dict[str, dict[str, object]], shown)["manifest"]
     assert manifest["version"] == result["version"]
 

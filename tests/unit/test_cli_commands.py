@@ -212,7 +212,7 @@ def test_an_unknown_plugin_lists_those_there_are(capsys: pytest.CaptureFixture[s
 def test_a_model_of_a_plugin_is_listed_with_what_it_can_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    models = json.loads(here(capsys, "models", "list", "--json").out)
+    models = json.loads(here(capsys, "models", "list", "--local", "--json").out)
 
     tasks = {model["model"]: sorted(model["tasks"]) for model in models}
     assert tasks["imdb_lstm"] == ["classify", "train"]

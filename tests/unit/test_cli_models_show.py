@@ -54,7 +54,7 @@ def test_the_epochs_of_a_version_are_its_curve(
     picture = tmp_path / "curve.png"
 
     shown = here(capsys, "models", "show", "imdb_lstm@1", "--plot", str(picture))
-    as_json = here(capsys, "models", "show", "imdb_lstm@1", "--json")
+    as_json = here(capsys, "models", "show", "imdb_lstm@1", "--local", "--json")
 
     assert shown.status == 0, shown.err
     assert "training 0.250" in shown.out

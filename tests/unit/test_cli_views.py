@@ -250,7 +250,7 @@ def test_epochs_that_are_not_kept_are_told_of_and_steps_are_not(
     told = capsys.readouterr()
     assert " ".join((told.out + told.err).split()) == (
         "The first epochs and samples are not kept any more. The version has all of its epochs: "
-        "seqd models show"
+        "seqd models show --local"
     )
 
 

@@ -1,4 +1,8 @@
-"""`seqd models`: the versions in the model store, and what one of them has learnt."""
+"""`seqd models`: what the fleet can run; with --local, this machine's own store.
+
+A machine without plugins and without a store sees what workers publish. What a version has learnt
+its plugin alone can tell, so that is shown where plugin and store are.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,14 +24,27 @@ if TYPE_CHECKING:
     from seqd.hookspecs import Inspection
     from seqd_schemas import ModelManifest
 
+Local = Annotated[
+    bool,
+    typer.Option("--local", help="Look into this machine's own store; needs no daemon."),
+]
+
 app = typer.Typer(no_args_is_help=True, help="List, show and evaluate models and their versions.")
 
 
 @app.command("list")
-def list_models(as_json: options.Json = False) -> None:
-    """List the models of this machine with their versions and labels. Needs no daemon."""
+def list_models(is_local: Local = False, as_json: options.Json = False) -> None:
+    """List the models of the fleet with their versions, labels and workers.
+
+    --local lists those of this machine's plugins and store, and needs no daemon.
+    """
     from seqd.cli.ui.models import print_models
 
+    if not is_local:
+        from seqd.cli.fleet_models import list_fleet_models
+
+        list_fleet_models(as_json=as_json)
+        return
     entries = list(options.open_local_models(options.read_settings()).catalog().values())
     if as_json:
         print_json(entries)
@@ -53,12 +70,19 @@ def show(
             "--plot", help="File for a picture (PNG): the learning curve, or what --state shows."
         ),
     ] = None,
+    is_local: Local = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show a version: where it came from, how good it is, and what it has learnt.
+    """Show a version: where it came from, how good it is, and which workers can run it.
 
-    `seqd models show markov --state a` prints the transition probabilities from `a`.
+    What it has learnt stands in the store: --local, --state and --plot look into this machine's
+    own. `seqd models show markov --state a` prints the transition probabilities from `a`.
     """
+    if not is_local and state is None and plot is None:
+        from seqd.cli.fleet_models import show_fleet_model
+
+        show_fleet_model(model, as_json=as_json)
+        return
     from seqd.analysis.plots import check_plot
     from seqd.cli.ui.models import print_inspections, print_version, print_versions
 

@@ -31,7 +31,7 @@ def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
         (
             entry.model,
             ", ".join(entry.tasks),
-            ", ".join(_with_labels(one.version, entry.labels) for one in entry.versions) or "none",
+            ", ".join(with_labels(one.version, entry.labels) for one in entry.versions) or "none",
             entry.summary,
         )
         for entry in entries
@@ -45,7 +45,7 @@ def print_models(screen: Screen, entries: Sequence[CatalogEntry]) -> None:
 def print_version(screen: Screen, manifest: ModelManifest, labels: Mapping[str, int]) -> None:
     """Print a version's manifest."""
     facts = {
-        "version": f"{manifest.model}@{_with_labels(manifest.version, labels)}",
+        "version": f"{manifest.model}@{with_labels(manifest.version, labels)}",
         "made": clock(manifest.created_at_ms)
         + (f" by job {manifest.job_id}" if manifest.job_id else ""),
         "preset": manifest.preset,
@@ -77,7 +77,7 @@ def print_versions(
     now_ms = time.time_ns() // 1_000_000
     rows = [
         (
-            _with_labels(one.version, labels),
+            with_labels(one.version, labels),
             one.preset or "",
             age(one.created_at_ms, now_ms),
             ", ".join(f"{name} {metric(value)}" for name, value in one.metrics.items()),
@@ -109,6 +109,12 @@ def bars_of(table: Inspection) -> list[str]:
     shares = [float(row[column]) for row in table.rows]
     longest = max(shares)
     return [_bar(share / longest if longest > 0 else 0.0) for share in shares]
+
+
+def with_labels(version: int, labels: Mapping[str, int]) -> str:
+    """Return a version with its labels, such as `3 (production)`."""
+    names = sorted(label for label, number in labels.items() if number == version)
+    return f"{version} ({', '.join(names)})" if names else str(version)
 
 
 def print_evaluation(
@@ -144,11 +150,6 @@ def print_text_figures(
 def _bar(share: float) -> str:
     eighths = round(share * _BAR_CHARS * 8)
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
-
-
-def _with_labels(version: int, labels: Mapping[str, int]) -> str:
-    names = sorted(label for label, number in labels.items() if number == version)
-    return f"{version} ({', '.join(names)})" if names else str(version)
 
 
 def _print_figures(screen: Screen, report: EvaluationReport, model: str, data: str) -> None:

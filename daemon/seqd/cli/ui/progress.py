@@ -19,7 +19,7 @@ LINE_EVERY_S = 3.0
 #: What is said in the place of epochs that the event stream does not hold any more.
 EPOCHS_GONE = (
     "The first epochs and samples are not kept any more. The version has all of its epochs: "
-    "seqd models show"
+    "seqd models show --local"
 )
 
 

@@ -1,0 +1,77 @@
+"""The models of the fleet: what workers publish of them, and which workers can run them.
+
+Needs Redis alone: no plugin and no store.
+"""
+
+from typing import TYPE_CHECKING
+
+from seqd.cli import options
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
+from seqd.errors import RedisUnreachable
+
+if TYPE_CHECKING:
+    from seqd.serving import ServingWorker
+    from seqd_schemas import CatalogEntry, WorkerStatus
+
+
+def list_fleet_models(*, as_json: bool) -> None:
+    """Print the models of the fleet, each with its workers."""
+    from seqd.cli.ui.fleet_models import print_fleet_models
+    from seqd.serving import workers_of_model
+
+    catalog, workers = _read_fleet("list")
+    rows = [
+        (entry, workers_of_model(workers, entry.model))
+        for entry in sorted(catalog.values(), key=lambda entry: entry.model)
+    ]
+    if as_json:
+        print_json([_as_record(entry, serving) for entry, serving in rows])
+    else:
+        print_fleet_models(Screen(), rows)
+
+
+def show_fleet_model(reference: str, *, as_json: bool) -> None:
+    """Print a model of the fleet, and the version that is meant. Raises UnknownModel."""
+    from seqd.admission import find_model, resolve_version
+    from seqd.cli.ui.fleet_models import print_fleet_model
+    from seqd.serving import workers_of_model
+    from seqd_schemas import ModelReference
+
+    name, wanted = ModelReference.parse(reference)
+    catalog, workers = _read_fleet(f"show {reference}")
+    entry = find_model(name, catalog)
+    # Bare, a model may be looked at that nobody has trained yet.
+    is_untrained = wanted is None and not entry.versions
+    version = None if is_untrained else resolve_version(entry, wanted)
+    serving = workers_of_model(workers, name)
+    if as_json:
+        print_json(_as_record(entry, serving) | {"version": version})
+    else:
+        print_fleet_model(Screen(), entry, version, serving)
+
+
+def _read_fleet(words: str) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus]]":
+    """Return the catalog and the workers that are up; `words` are those of the command."""
+    try:
+        with options.open_client() as client:
+            return client.catalog(), client.workers()
+    except RedisUnreachable as error:
+        raise RedisUnreachable(
+            f"{error} The models of this machine's own store, without a fleet: seqd models {words} "
+            "--local"
+        ) from None
+
+
+def _as_record(entry: "CatalogEntry", serving: "list[ServingWorker]") -> dict[str, object]:
+    workers = [
+        {
+            "worker": one.worker,
+            "state": one.state,
+            "tasks": one.tasks,
+            "versions": one.versions,
+            "unfit": one.unfit,
+        }
+        for one in serving
+    ]
+    return entry.model_dump(mode="json") | {"workers": workers}

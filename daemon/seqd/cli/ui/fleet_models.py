@@ -1,0 +1,113 @@
+"""The fleet's models as people see them: a table, and a model in full with its workers."""
+
+import time
+from collections.abc import Sequence
+
+from seqd.cli.ui.models import with_labels
+from seqd.cli.ui.numbers import age, clock, counted, metric
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd.serving import ServingWorker
+from seqd_schemas import CatalogEntry, VersionSummary
+
+#: Versions of one worker that a table names, the newest.
+_MOST_VERSIONS = 8
+
+
+def print_fleet_models(
+    screen: Screen, rows: Sequence[tuple[CatalogEntry, Sequence[ServingWorker]]]
+) -> None:
+    """Print a table of models with the workers that can run each."""
+    if not rows:
+        screen.say(
+            "No worker has published a model yet: start workers with `seqd up`. The models of this "
+            "machine's own store: seqd models list --local"
+        )
+        return
+    columns = ("model", "tasks", "versions", "workers", "what it is")
+    print_table(screen, columns, [_row(entry, serving) for entry, serving in rows])
+
+
+def print_fleet_model(
+    screen: Screen, entry: CatalogEntry, version: int | None, serving: Sequence[ServingWorker]
+) -> None:
+    """Print a model, a version of it, and the workers that have it."""
+    shown = next((one for one in entry.versions if one.version == version), None)
+    print_facts(screen, _facts(entry, shown))
+    if entry.labels_fault is not None:
+        screen.say(f"Its labels mean nothing now: {entry.labels_fault}", "yellow")
+    if len(entry.versions) > 1:
+        screen.say()
+        _print_versions(screen, entry)
+    screen.say()
+    _print_workers(screen, entry, serving)
+    if shown is not None:
+        screen.say()
+        screen.say(
+            "What it has learnt, on a machine that has the store: seqd models show "
+            f"{entry.model}@{version} --local",
+            "dim",
+        )
+
+
+def _row(entry: CatalogEntry, serving: Sequence[ServingWorker]) -> tuple[object, ...]:
+    versions = ", ".join(with_labels(one.version, entry.labels) for one in entry.versions)
+    workers = counted(len(serving), "worker") if serving else "none is up"
+    return (entry.model, ", ".join(entry.tasks), versions or "none", workers, entry.summary)
+
+
+def _facts(entry: CatalogEntry, version: VersionSummary | None) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "model": entry.model,
+        "what it is": entry.summary,
+        "plugin": f"{entry.plugin} {entry.plugin_version}",
+        "tasks": ", ".join(entry.tasks),
+        "presets": ", ".join(entry.presets),
+        "data sets": ", ".join(entry.datasets),
+        "version": "none yet: seqd train " + entry.model,
+    }
+    if version is not None:
+        facts |= {
+            "version": with_labels(version.version, entry.labels),
+            "made": clock(version.created_at_ms),
+            "preset": version.preset,
+            "metrics": _metrics(version),
+        }
+    return facts
+
+
+def _print_versions(screen: Screen, entry: CatalogEntry) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    rows = [
+        (
+            with_labels(one.version, entry.labels),
+            one.preset or "",
+            age(one.created_at_ms, now_ms),
+            _metrics(one),
+        )
+        for one in entry.versions
+    ]
+    print_table(screen, ("version", "preset", "age", "metrics"), rows)
+
+
+def _print_workers(screen: Screen, entry: CatalogEntry, serving: Sequence[ServingWorker]) -> None:
+    if not serving:
+        screen.say(
+            f"No worker that is up has {entry.model}: `seqd status` shows the workers.", "yellow"
+        )
+        return
+    rows = [
+        (
+            one.worker,
+            one.state,
+            ", ".join(one.tasks),
+            ", ".join(map(str, one.versions[-_MOST_VERSIONS:])) or "none",
+            "; ".join(one.unfit),
+        )
+        for one in serving
+    ]
+    print_table(screen, ("worker", "state", "takes", "versions", "what it cannot run"), rows)
+
+
+def _metrics(version: VersionSummary) -> str:
+    return ", ".join(f"{name} {metric(value)}" for name, value in version.metrics.items())

@@ -1,0 +1,148 @@
+"""`seqd models list` and `show` where there is no plugin and no store: the fleet's catalog."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cli_builders import Ended, clean_environment, here
+from seqd.models.store import ModelStore
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def elsewhere(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Settings of a machine that shares the cluster's Redis, and nothing else."""
+    for name, value in clean_environment(
+        SEQD_REDIS_URL=str(cluster.settings.redis_url),
+        SEQD_PREFIX=cluster.settings.prefix,
+        SEQD_DATA_DIR=str(tmp_path),
+    ).items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def records_of(ended: Ended) -> list[dict[str, object]]:
+    assert ended.status == 0, ended.err
+    return cast(list[dict[str, object]], ended.json())
+
+
+def test_a_machine_without_the_plugin_lists_what_workers_can_run(
+    cluster: Cluster, elsewhere: Path, capsys: Capture
+) -> None:
+    (entry,) = records_of(here(capsys, "models", "list", "--json"))
+
+    assert (entry["model"], sorted(cast(dict[str, object], entry["tasks"]))) == (
+        "echo",
+        ["classify", "generate", "train"],
+    )
+    (worker,) = cast(list[dict[str, object]], entry["workers"])
+    assert worker["worker"] == cluster.workers[0].name
+    assert worker["versions"][:1] == [1]  # type: ignore[index]
+    assert worker["unfit"] == []
+    assert not (elsewhere / "models").exists()
+
+
+def test_the_table_names_each_models_versions_and_how_many_workers_have_it(
+    elsewhere: Path, capsys: Capture
+) -> None:
+    ended = here(capsys, "models", "list")
+
+    heading, row = ended.out.splitlines()[:2]
+    assert heading.split() == ["model", "tasks", "versions", "workers", "what", "it", "is"]
+    assert row.split()[0] == "echo"
+    assert "1 worker " in row
+
+
+def test_this_machines_own_store_has_other_models(elsewhere: Path, capsys: Capture) -> None:
+    entries = records_of(here(capsys, "models", "list", "--local", "--json"))
+
+    names = [entry["model"] for entry in entries]
+    assert "markov" in names and "echo" not in names
+
+
+def test_a_model_is_shown_with_the_version_that_is_meant_and_its_workers(
+    cluster: Cluster, elsewhere: Path, capsys: Capture
+) -> None:
+    shown = here(capsys, "models", "show", "echo@1")
+    record = here(capsys, "models", "show", "echo@1", "--json").json()
+
+    facts = dict(line.split(maxsplit=1) for line in shown.out.splitlines() if "  " in line)
+    assert (facts["model"], facts["version"][:1]) == ("echo", "1")
+    assert cluster.workers[0].name in shown.out
+    assert shown.out.endswith(
+        "What it has learnt, on a machine that has the store: seqd models show echo@1 --local\n"
+    )
+    assert cast(dict[str, object], record)["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("ecko", "no model named 'ecko'. Known models: echo. Did you mean 'echo'?"),
+        ("echo@999", "model 'echo' has no version 999. Versions: 1"),
+        ("echo@best", "model 'echo' has no label 'best'. Versions: 1"),
+    ],
+)
+def test_what_the_fleet_does_not_have_is_named_with_what_it_has(
+    elsewhere: Path, capsys: Capture, reference: str, message: str
+) -> None:
+    ended = here(capsys, "models", "show", reference)
+
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[unknown_model]: {message}"), ended.err
+
+
+def test_a_version_that_no_worker_can_read_says_so_in_its_worker_row(
+    empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    (store.open("echo", 1).folder / "echo.json").write_text("{")
+    worker = empty_cluster.start_ready()
+    monkeypatch.setenv("SEQD_REDIS_URL", str(empty_cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", empty_cluster.settings.prefix)
+    with empty_cluster.client() as client:
+        client.classify(["a"], model="echo@1")
+        wait_until(lambda: any(one.unfit for one in client.workers()), "the worker says so")
+
+    ended = here(capsys, "models", "show", "echo@1", "--json")
+
+    (row,) = cast(dict[str, list[dict[str, object]]], ended.json())["workers"]
+    assert (row["worker"], row["versions"]) == (worker.name, [])
+    assert str(row["unfit"]).startswith("['1: damaged: ")
+
+
+def test_where_no_worker_was_ever_up_both_ways_on_are_named(
+    empty_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("SEQD_REDIS_URL", str(empty_cluster.settings.redis_url))
+    monkeypatch.setenv("SEQD_PREFIX", empty_cluster.settings.prefix)
+
+    ended = here(capsys, "models", "list")
+
+    assert (ended.status, ended.out) == (
+        0,
+        "No worker has published a model yet: start workers with `seqd up`. The models of this "
+        "machine's own store: seqd models list --local\n",
+    )
+
+
+@pytest.mark.parametrize("words", ["list", "show echo@1"])
+def test_where_no_fleet_is_reachable_the_way_to_the_own_store_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, words: str
+) -> None:
+    monkeypatch.delenv("SEQD_REDIS_URL", raising=False)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+    ended = here(capsys, "models", *words.split())
+
+    assert ended.status == 2
+    assert ended.err == (
+        f"error[redis_unreachable]: No Redis server runs for {tmp_path}: start one with `seqd up`, "
+        "or set SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0. The models of this machine's own "
+        f"store, without a fleet: seqd models {words} --local\n"
+    )
