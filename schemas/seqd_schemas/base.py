@@ -1,5 +1,6 @@
 """Base classes and bounded types that all wire models share. Records have modules of their own."""
 
+from collections.abc import Mapping
 from threading import RLock
 from typing import Annotated, Any, NamedTuple, Self, get_args
 
@@ -43,7 +44,7 @@ class _BuiltOnFirstUse(BaseModel):
         """Return pydantic's schema, by which tags are written even with `exclude_defaults`."""
         schema = handler(source)
         for field in _fields_of(schema):
-            if _is_tag(field):
+            if is_tag(field):
                 # A default with a serializer of its own is not looked at.
                 field["serialization"] = core_schema.simple_ser_schema("str")
         return schema
@@ -74,7 +75,7 @@ def _fields_of(schema: Any) -> "list[dict[str, Any]]":
     return [field["schema"] for field in schema["fields"].values()]
 
 
-def _is_tag(field: "dict[str, Any]") -> bool:
+def is_tag(field: "Mapping[str, Any]") -> bool:
     """Return True for a field that has one text at all times, such as `kind`."""
     if field["type"] != "default" or field["schema"]["type"] != "literal":
         return False

@@ -1,6 +1,7 @@
 """The wire contract: every field described and bounded, every change of the format seen."""
 
 import inspect
+import json
 
 import pytest
 from pydantic import BaseModel
@@ -113,3 +114,24 @@ def test_keys_of_two_prefixes_never_meet():
     ours, theirs = keys("seqd"), keys("other")
     assert len(set(ours)) == len(ours) > 15
     assert not set(ours) & set(theirs)
+
+
+def test_the_schemas_name_each_record_part_and_union_and_nothing_else() -> None:
+    """A generator makes a type of each title, and of each reference with something beside it."""
+    for name, text in json_schemas().items():
+        schema = json.loads(text)
+        named = [schema, *schema.get("$defs", {}).values()]
+
+        assert all("title" in part or part == {} for part in named), name
+        fields = [field for part in named for field in part.get("properties", {}).values()]
+        assert [field for field in fields if "title" in field] == []
+        assert [field for field in fields if "$ref" in field and len(field) > 1] == []
+
+
+def test_what_tells_the_members_of_a_union_apart_is_required_in_each() -> None:
+    for name in ("event", "item_result", "job"):
+        schema = json.loads(json_schemas()[name])
+        tag = schema["discriminator"]["propertyName"]
+        members = [schema["$defs"][part["$ref"].rpartition("/")[2]] for part in schema["oneOf"]]
+
+        assert [member["title"] for member in members if tag not in member["required"]] == []
