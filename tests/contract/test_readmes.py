@@ -111,3 +111,22 @@ def test_every_block_that_could_be_run_is_of_a_kind_that_tests_run(readme: Path)
 
     assert languages - {"text"} <= run.get(name_of(readme), set())
     assert len(blocks_of(readme, "python")) > 0 or "python" not in run.get(name_of(readme), set())
+
+
+def test_each_line_of_what_a_service_expects_is_held_by_tests_that_there_are():
+    page = (ROOT / "schemas" / "README.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| a service expects \| tests \|\n.*\n((?:\|.*\n)+)", page, re.M)
+    rows = [re.findall(r"`(test_\w+\.py)::(test_\w+)`", row) for row in table.splitlines()]
+
+    missing = [
+        f"{file}::{test}"
+        for row in rows
+        for file, test in row
+        if not any(
+            f"def {test}(" in path.read_text(encoding="utf-8")
+            for path in ROOT.glob(f"tests/*/{file}")
+        )
+    ]
+
+    assert rows and all(rows)
+    assert missing == []
