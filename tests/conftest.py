@@ -4,6 +4,7 @@ It also arranges a run: how many processes there are (`pytest -n auto`), which t
 where Numba keeps what it has compiled, and how many cases hypothesis draws.
 """
 
+import gc
 import hashlib
 import os
 import shutil
@@ -78,6 +79,7 @@ def _numba_cache() -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # Until all tests are known: what is made by then stays to the end.
     # Numba reads the variable when it is first imported, here and in every process started here.
     folder = _numba_cache()
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
@@ -95,6 +97,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files whose tests start processes: they last longest, and mostly wait."""
     slow_files = {item.path for item in items if item.get_closest_marker("processes")}
     items.sort(key=lambda item: item.path not in slow_files)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from now on, but not among some million objects of the tests themselves."""
+    gc.freeze()
+    gc.enable()
 
 
 class _FilesAndImages(LoadFileScheduling):

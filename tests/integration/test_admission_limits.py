@@ -89,6 +89,7 @@ def test_what_an_item_could_make_a_model_write_is_bounded_when_its_job_is_handed
     assert unit_items == 8
 
 
+@pytest.mark.slow
 def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_cluster: Cluster):
     empty_cluster.start_ready()
     client = empty_cluster.client()

@@ -68,6 +68,7 @@ def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wa
             client.classify(["a"], model="echo")
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_warmed_up_is_on_the_screen_and_again_when_it_can(
     tmp_path: Path,
 ) -> None:

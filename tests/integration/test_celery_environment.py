@@ -31,6 +31,7 @@ task_always_eager = True
 """
 
 
+@pytest.mark.slow
 def test_a_broker_url_of_celery_changes_neither_a_worker_nor_a_client(
     empty_cluster: Cluster, private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -313,6 +313,7 @@ def test_a_command_that_gives_up_says_how_to_go_on_and_the_job_does(
     assert cluster_on.client().job(job_id).record().state is JobState.QUEUED
 
 
+@pytest.mark.slow
 def test_a_command_that_is_interrupted_in_an_outage_names_its_job(
     cluster_on: Cluster, private_server: PrivateServer
 ) -> None:

@@ -67,6 +67,7 @@ def run_worker(machine: Machine, tmp_path: Path, slot: str, **variables: str) ->
     return ended.returncode, ended.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_device_that_falls_off_the_bus_ends_its_slot_alone_and_costs_no_item(
     empty_cluster: Cluster, machine: Machine
 ) -> None:

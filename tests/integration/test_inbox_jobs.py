@@ -202,6 +202,7 @@ def test_a_repeated_idempotency_key_is_answered_on_the_new_stream(producer, clie
     assert producer.rejected_event_of(second)["existing_job_id"] == first
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_takes_entries_over_answers_each_once(
     empty_cluster: Cluster,
 ):

@@ -123,9 +123,9 @@ def bytes_read() -> int:
 @pytest.mark.parametrize(
     ("name", "written"),
     [
-        ("a.jsonl", jsonl()),
+        pytest.param("a.jsonl", jsonl(), marks=pytest.mark.slow),
         ("a.jsonl.gz", gzip.compress(jsonl())),
-        ("a.jsonl.zst", zstd.compress(jsonl())),
+        pytest.param("a.jsonl.zst", zstd.compress(jsonl()), marks=pytest.mark.slow),
         ("a.txt", b"\xef\xbb\xbf" + b"".join(b"text %d\n\n" % n for n in range(LINES))),
         ("a.csv", b"text,id\n" + b"".join(b'"a\n""b"" %d",%d\r\n' % (n, n) for n in range(LINES))),
         ("b.csv", b"text,id\n" + b'x","\n' * 200 + b"".join(b"a,%d\n" % n for n in range(400))),

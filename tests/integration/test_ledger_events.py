@@ -213,6 +213,7 @@ def test_who_reads_a_stream_that_an_older_release_has_cut_is_told(environment: E
     assert epochs_of(events) == [3, 4]
 
 
+@pytest.mark.slow
 def test_a_long_bulk_jobs_progress_is_bounded_and_its_begin_is_kept(environment: Environment):
     job_id = environment.submit(chunk=a_chunk(1))
     for unit in range(1_100):

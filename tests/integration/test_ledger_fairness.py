@@ -276,6 +276,7 @@ mixes = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(mix=mixes, workers=st.integers(1, 3))
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tenants_that_always_have_work_get_the_same_whatever_the_mix(

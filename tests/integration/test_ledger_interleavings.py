@@ -297,6 +297,7 @@ def fresh_environments(redis: Redis, settings: Settings) -> Iterator[Environment
         )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # on a failure Hypothesis takes up to five minutes to shorten the walk
 def test_the_promises_hold_in_every_order(any_settings: Settings) -> None:
     assert any_settings.redis_url is not None

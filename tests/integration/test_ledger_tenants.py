@@ -289,6 +289,7 @@ mixes = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(mix=mixes, each=weights)
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_tenants_that_always_have_work_get_it_by_weight_whatever_the_mix(

@@ -140,6 +140,7 @@ def test_a_job_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
     assert cluster_on.crashes(job.job_id) == 0
 
 
+@pytest.mark.slow
 def test_a_job_goes_on_soon_after_a_failover(
     private_server: PrivateServer, replica: PrivateServer, proxy: TcpProxy, tmp_path: Path
 ) -> None:

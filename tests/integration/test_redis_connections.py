@@ -123,6 +123,7 @@ def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(clu
     assert custom_ids(results) == [f"row-{n}" for n in range(1, 161)]
 
 
+@pytest.mark.slow
 def test_a_job_comes_out_once_though_all_connections_are_killed_every_two_seconds(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_plugin_that_asks_whether_to_stop_hears_nothing_of_redis(moody: Enviro
     assert answers == [False, False]
 
 
+@pytest.mark.slow
 def test_a_job_comes_out_whole_over_two_seconds_without_replicas(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:

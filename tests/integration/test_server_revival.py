@@ -58,6 +58,7 @@ def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path
         assert re.search(rf"{before.pid}:seqd .* # died: killed by SIGKILL", up.server_log())
 
 
+@pytest.mark.slow
 def test_what_a_worker_held_that_died_with_the_server_is_released_before_its_lease_ends(
     tmp_path: Path,
 ) -> None:

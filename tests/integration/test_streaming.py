@@ -248,6 +248,7 @@ def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cl
     assert sum(delta.finished is None for delta in after) > 2, "it was not live any more"
 
 
+@pytest.mark.slow
 def test_what_was_trimmed_comes_with_the_result(empty_cluster: Cluster) -> None:
     empty_cluster.start_ready(max_stream_bytes=1_024)
     client = empty_cluster.client()

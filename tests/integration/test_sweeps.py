@@ -199,6 +199,7 @@ def test_a_combination_that_fails_is_one_error_and_the_others_are_trained(runnin
     assert (fine.custom_id, fine.status) == ('trick=""', "succeeded")
 
 
+@pytest.mark.slow
 def test_a_combination_that_kills_its_worker_each_time_is_given_up(environment: Environment):
     environment.start("w1", max_attempts=2).wait_until_ready()
     job = environment.sweep({"trick": ["", "exit"]}, parameters={"epochs": 1}, labels=["alive"])

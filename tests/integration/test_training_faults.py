@@ -141,6 +141,7 @@ def test_a_training_goes_on_from_its_last_checkpoint_when_its_worker_is_killed(
     environment.wait_until_nothing_is_left_of(job)
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_a_worker_that_was_frozen_past_its_lease_is_refused(
     environment: Environment,
 ):
@@ -295,6 +296,7 @@ def test_where_all_checkpoints_are_damaged_the_training_fails_and_says_what_to_d
     assert running.store.find_by_run("echo", resumed.job_id) is None
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_a_checkpoint_fails_the_training_which_goes_on_later(
     environment: Environment,
 ):
@@ -352,6 +354,7 @@ def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_become
     assert environment.cluster.crashes(job.job_id) == 0
 
 
+@pytest.mark.slow
 def test_a_training_waits_for_a_lone_worker_whose_disk_is_away_for_a_moment(
     environment: Environment,
 ):
@@ -405,6 +408,7 @@ def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running:
     wait_until(lambda: running.staged(job) == [], "half the version is cleared away")
 
 
+@pytest.mark.slow
 def test_a_store_that_may_not_be_written_fails_the_training_and_stays_as_it_was(
     environment: Environment,
 ):

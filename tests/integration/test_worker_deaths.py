@@ -175,6 +175,7 @@ def test_a_frozen_worker_that_wakes_up_changes_nothing(empty_cluster: Cluster):
     assert list(job.results()) == results
 
 
+@pytest.mark.slow
 def test_what_a_frozen_worker_commits_while_its_job_still_runs_counts_once(empty_cluster: Cluster):
     settings = empty_cluster.settings
     assert settings.redis_url is not None
@@ -221,6 +222,7 @@ def the_busy_one(workers: list[LiveWorker]) -> LiveWorker:
     return found[0]
 
 
+@pytest.mark.slow
 def test_a_frozen_training_that_wakes_up_publishes_nothing(empty_cluster: Cluster):
     frozen = empty_cluster.start_ready("frozen")
     records = [{"text": "a", "label": "pos"}]

@@ -100,6 +100,7 @@ def test_a_worker_whose_store_is_harmed_costs_no_job_beside_a_healthy_one(
     assert of_harmed is not None and of_harmed.versions["echo"] == ()
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_library_says_so_and_costs_no_job_beside_a_healthy_one(
     empty_cluster: Cluster,
 ):
@@ -130,6 +131,7 @@ def test_a_worker_with_a_sick_device_costs_no_item_of_a_job_beside_a_healthy_one
     assert cluster.crashes(job.job_id) == 0
 
 
+@pytest.mark.slow
 def test_a_device_that_gives_numbers_that_are_none_costs_no_item_beside_a_healthy_one(
     empty_cluster: Cluster,
 ):
@@ -191,6 +193,7 @@ def test_a_plugin_that_raises_for_everything_ends_the_jobs_of_a_lone_worker(
     assert [record.counts.errored for record in records] == [40] + [1] * 10
 
 
+@pytest.mark.slow
 def test_items_that_raise_on_every_worker_are_tried_elsewhere_and_then_get_their_error(
     empty_cluster: Cluster,
 ):
@@ -311,6 +314,7 @@ def test_versions_stay_in_the_catalog_when_their_folder_goes_away_while_it_is_pu
     assert version in versions_in_catalog(cluster.client())
 
 
+@pytest.mark.slow
 def test_a_version_that_one_of_two_workers_lacks_stays_in_the_catalog(empty_cluster: Cluster):
     cluster = empty_cluster
     first = cluster.start_apart("w1").wait_until_ready()

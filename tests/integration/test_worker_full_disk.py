@@ -103,6 +103,7 @@ def test_the_next_child_on_a_full_disk_has_a_heartbeat_too(on_disk: Cluster, dis
     assert_it_works(on_disk)
 
 
+@pytest.mark.slow
 def test_a_worker_starts_and_ends_in_order_on_a_full_disk(on_disk: Cluster, disk: Disk) -> None:
     disk.fill()
     worker = on_disk.start_ready()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.processes
     ("trick", "who_ended_it", "function"),
     [
         ("spin", "plugin hung: no sign of life", "_spins"),
-        ("hold", "child hung: pid=", "_holds_the_interpreter"),
+        pytest.param("hold", "child hung: pid=", "_holds_the_interpreter", marks=pytest.mark.slow),
         pytest.param("sleep", "plugin hung: no sign of life", "_sleeps", marks=pytest.mark.slow),
     ],
 )
@@ -103,6 +103,7 @@ def test_the_probe_says_where_it_looked_when_there_is_no_such_worker(
     )
 
 
+@pytest.mark.slow
 def test_a_worker_that_was_frozen_longer_than_a_hang_is_allowed_keeps_its_child(
     empty_cluster: Cluster,
 ) -> None:

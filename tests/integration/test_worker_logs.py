@@ -87,6 +87,7 @@ def test_what_a_plugin_prints_is_logged_line_by_line_escaped_and_bounded(
     assert "\n  ZeroDivisionError: division by zero\n" in log
 
 
+@pytest.mark.slow
 def test_a_plugin_that_prints_without_an_end_does_not_fill_the_disk(
     empty_cluster: Cluster,
 ) -> None:

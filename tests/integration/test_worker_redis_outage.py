@@ -60,6 +60,7 @@ def test_a_job_completes_exactly_once_over_a_crash_of_redis(cluster_on, private_
     assert custom_ids(results) == [f"row-{n}" for n in range(1, 201)]
 
 
+@pytest.mark.slow
 def test_an_upload_waits_for_a_redis_that_comes_back(cluster_on, private_server):
     cluster_on.start_ready()
     client = cluster_on.client()
@@ -85,6 +86,7 @@ def test_an_upload_waits_for_a_redis_that_comes_back(cluster_on, private_server)
     assert record.counts.succeeded == 160
 
 
+@pytest.mark.slow
 def test_reading_a_file_goes_on_after_a_crash_of_redis(cluster_on, private_server, tmp_path):
     path = tmp_path / "input.txt"
     path.write_text("\n".join(f"text {number}" for number in range(320)))
@@ -103,6 +105,7 @@ def test_reading_a_file_goes_on_after_a_crash_of_redis(cluster_on, private_serve
     assert custom_ids(results) == [f"line-{n}" for n in range(1, 321)]
 
 
+@pytest.mark.slow
 def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
     worker = cluster_on.start_ready(lease_s=60.0, heartbeat_s=20.0)
     client = cluster_on.client()
@@ -120,6 +123,7 @@ def test_a_training_outlives_a_crash_of_redis(cluster_on, private_server):
     assert "made claimable units=" not in worker.whole_log()
 
 
+@pytest.mark.slow
 def test_a_child_that_died_while_redis_was_away_is_replaced(cluster_on, private_server):
     worker = cluster_on.start_ready(lease_s=60.0)
     child = worker.child_pid()

@@ -26,6 +26,7 @@ def labels(job) -> list[str]:
     return [result.output.label for result in job.results() if isinstance(result, ItemSuccess)]
 
 
+@pytest.mark.slow
 def test_what_a_dead_worker_has_committed_is_not_done_again(empty_cluster: Cluster):
     dying = empty_cluster.start_ready("dying")
     job = empty_cluster.client().classify(TEXTS, model="echo", parameters=SLOWLY)
@@ -101,6 +102,7 @@ def test_a_child_that_starts_slowly_is_waited_for_after_a_kill(
     assert "Timed out waiting for UP" not in worker.whole_log()
 
 
+@pytest.mark.slow
 def test_a_retry_that_waits_three_times_celerys_timeout_runs_once_and_no_sooner(
     empty_cluster: Cluster,
 ):
@@ -131,6 +133,7 @@ def release_for(cluster: Cluster, wait_s: float) -> None:
     redis.close()
 
 
+@pytest.mark.slow
 def test_a_worker_never_claims_what_it_cannot_run(empty_cluster: Cluster):
     old = empty_cluster.start_ready("old", enabled_plugins=("markov",))
     client = empty_cluster.client()

@@ -206,6 +206,7 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
     assert client.classify(["a"], model="echo@1").wait(timeout_s=30).counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_cluster):
     empty_cluster.start_ready()
     folder = empty_cluster.settings.store_dir / "echo"

@@ -47,7 +47,10 @@ def imported(project: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-@pytest.mark.parametrize("command", [MODULE, SCRIPT], ids=["module", "script"])
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(MODULE, id="module", marks=pytest.mark.slow), pytest.param(SCRIPT, id="script")],
+)
 def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
     project: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
@@ -64,6 +67,7 @@ def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
     assert imported(project) == []
 
 
+@pytest.mark.slow
 def test_a_worker_started_by_hand_in_such_a_folder_takes_work(
     project: Path, empty_cluster: Cluster
 ) -> None:

@@ -60,8 +60,15 @@ def test_a_version_that_reads_windows_predicts_what_keras_does():
         assert found.std() > 0.1
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("embedding_dim", [0, 12])
+@pytest.mark.parametrize(
+    ("embedding_dim", "layers"),
+    [
+        (0, 1),
+        pytest.param(0, 2, marks=pytest.mark.slow),
+        pytest.param(12, 1, marks=pytest.mark.slow),
+        (12, 2),
+    ],
+)
 def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_dim):
     import keras
 
