@@ -13,6 +13,7 @@ from typing import Final, Self
 from seqd.client import AsyncClient, Client
 from seqd.errors import UnknownJob
 from seqd.ledger import Ledger, connect
+from seqd.local.redis_access import RedisAccess
 from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.testing.in_process.models import (
@@ -163,7 +164,7 @@ class RunningServices:
 
     def cancel_open_jobs(self) -> None:
         """Cancel all jobs that have not ended, so that no client waits for their end."""
-        with connect(self.redis_url) as redis:
+        with connect(self.redis_url, access=RedisAccess.of(self.settings)) as redis:
             ledger = Ledger(redis, self.settings, lambda route: None)
             while open_jobs := ledger.jobs.newest_open(_OPEN_AT_ONCE):
                 for job in open_jobs:
@@ -257,6 +258,6 @@ def _set_in_environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _remove_keys(settings: Settings) -> None:
-    with connect(settings.redis_url or "") as redis:
+    with connect(settings.redis_url or "", access=RedisAccess.of(settings)) as redis:
         for key in list(redis.scan_iter(f"{settings.prefix}:*", count=1_000)):
             redis.unlink(key)
