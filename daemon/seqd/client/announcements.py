@@ -31,16 +31,30 @@ LOOK_AT_ONCE = 8 * LOOK_AT
 class Announced:
     """What is known of the end of one job, for as long as its handles are held."""
 
-    __slots__ = ("__weakref__", "_announcements", "has_ended", "job_id", "signal", "waiting")
+    __slots__ = (
+        "__weakref__",
+        "_announcements",
+        "_session",
+        "has_ended",
+        "job_id",
+        "signal",
+        "waiting",
+    )
 
     def __init__(self, announcements: "Announcements", job_id: str, signal: Signal) -> None:
         self._announcements = announcements
+        self._session = announcements.session
         self.job_id = job_id
         self.signal = signal
         #: True once the end of the job was announced.
         self.has_ended = False
         #: Tasks that wait for it.
         self.waiting = 0
+
+    @property
+    def is_heard(self) -> bool:
+        """True while the stream has been read all the time since before the job was sent."""
+        return self._announcements.is_reading and self._announcements.session == self._session
 
     def wait(self, wait_s: float) -> Exchange[bool]:
         """Wait until the end of the job is announced, at most `wait_s` seconds."""
@@ -61,7 +75,9 @@ class Announcements:
         #: Jobs that somebody waits for, those that were looked at least lately first.
         self._waited = dict[str, Announced]()
         self._place = "0-0"
-        self._is_reading = False
+        self.is_reading = False
+        #: Counts how often the reading has begun.
+        self.session = 0
         self._used_s = 0.0
         self._looked_s = 0.0
 
@@ -87,8 +103,9 @@ class Announcements:
 
     def _begin(self) -> Exchange[None]:
         self._used_s = monotonic()
-        if not self._is_reading:
-            self._is_reading = True
+        if not self.is_reading:
+            self.is_reading = True
+            self.session += 1
             yield Start(self._read(), "seqd-completions", is_daemon=True)
 
     def _read(self) -> Exchange[None]:
@@ -105,7 +122,7 @@ class Announcements:
                     log.debug("completions are not read: %s", error)
                     yield Pause(RETRY_S)
         finally:
-            self._is_reading = False
+            self.is_reading = False
 
     def _look(self) -> Exchange[None]:
         """Look at some of those that are waited for, where each of them looks seldom itself."""

@@ -1,6 +1,5 @@
 """`AsyncClient`: what `Client` is, for asyncio."""
 
-import asyncio
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -111,17 +110,11 @@ class AsyncClient:
             # The caller is on its way out; the rest of its input may never come.
             outage_of(self._redis).gives_up = lambda: True
             with suppress(SeqdError):  # the caller's own error says why it leaves
-                await self._give_up(error)
+                for handle in self._handles:
+                    await handle.give_up(error)
                 await self.aclose()
             return
         await self.aclose()
-
-    async def _give_up(self, error: BaseException) -> None:
-        """Fail the jobs whose input is not complete."""
-        given_up = [asyncio.ensure_future(handle.give_up(error)) for handle in self._handles]
-        await asyncio.sleep(0)  # they have told the uploads by now, which may wait for a value
-        self._transport.end_sources()
-        await asyncio.gather(*given_up)
 
     async def aclose(self) -> None:
         """Wait until every upload is complete or its job has ended, then disconnect.
@@ -133,16 +126,18 @@ class AsyncClient:
             return
         self._transport.check_use()
         conflict: IdempotencyConflict | None = None
+        is_through = False
         try:
             for handle in self._handles:
                 try:
                     await handle.close()
                 except IdempotencyConflict as error:
                     conflict = conflict or error
+            is_through = True
         finally:
             if self._made_predictor is not None:
                 await self._made_predictor.close()
-            await self._transport.close()
+            await self._transport.close(waits=is_through)
         if conflict is not None:
             raise conflict
 

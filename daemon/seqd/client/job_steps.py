@@ -135,6 +135,8 @@ class JobSteps:
 
     def _wait(self, timeout_s: float, deadline: float) -> Exchange[JobRecord]:
         after = "" if self._announced else (yield from self._last_event_id())
+        if self._announced is not None and self._announced.is_heard:  # it cannot have ended unheard
+            yield from self._hear(after, max(0.0, min(timeout_s, self.ledger.look_s)))
         while not (record := (yield from self.record())).state.is_terminal:
             yield from self.raise_upload_error()
             yield from self.notice.look(record)

@@ -136,6 +136,7 @@ class Upload:
         if not self._is_here():
             return
         self._stop()
+        yield from self._source.finish()
         if error is not None:
             # An iterable of the caller's that never gives another item must not hold it up.
             yield from self.join(GIVE_UP_S)

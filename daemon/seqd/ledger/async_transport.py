@@ -16,7 +16,7 @@ from collections.abc import (
     Coroutine,
     Iterator,
 )
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from random import uniform
 from typing import Any, Self, TypeVar, cast
@@ -119,7 +119,7 @@ class AsyncDriver:
 
     def __init__(self, redis: "Redis") -> None:
         self._redis = redis
-        #: Tasks that wait for news just now.
+        #: Tasks that wait for news just now, or for their turn to ask.
         self.waiting = 0
 
     def run(self, exchange: Exchange[T]) -> T:
@@ -163,8 +163,8 @@ class AsyncTransport:
         self._in_front: dict[tuple[Command, ...], asyncio.Task[list[object]]] = {}
         self._disk = asyncio.Lock()
         self._next_on_disk: asyncio.Task[bool] | None = None
-        #: Values that uploads wait for.
-        self._asked_sources = set[asyncio.Future[object]]()
+        #: What uploads wait for, by its source.
+        self._asked_sources = dict[object, asyncio.Future[object]]()
         self._signals = WeakSet[TaskSignal]()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = os.getpid()
@@ -210,18 +210,17 @@ class AsyncTransport:
                 "loop, in a coroutine that runs there."
             )
 
-    async def close(self) -> None:
+    async def close(self, *, waits: bool = True) -> None:
         """Wait for what runs beside others, and close all connections.
 
-        Whoever is cancelled meanwhile waits no longer: uploads that are left fail their jobs.
+        Who does not wait, or is cancelled meanwhile, has the uploads that are left fail their jobs.
         """
         try:
-            if self._tasks:
+            if waits and self._tasks:
                 await asyncio.wait(self._tasks)
-        except asyncio.CancelledError:
-            outage_of(self._redis).gives_up = lambda: True
-            raise
         finally:
+            if self._tasks:
+                outage_of(self._redis).gives_up = lambda: True
             await _ended(self._tasks)
             self.is_closed = True
             for signal in self._signals:
@@ -230,15 +229,17 @@ class AsyncTransport:
             await self._listener.close()
             await self._redis.aclose()
 
-    def end_sources(self) -> None:
-        """Have uploads wait no longer for the next value of an asynchronous iterable."""
-        for asked in self._asked_sources:
-            asked.cancel()
-
     async def send(self, request: Request) -> object:
         """Return the reply to one request."""
         if self.is_closed:
             raise _is_closed()
+        self._driver.waiting += 1
+        try:
+            return await self._reply(request)
+        finally:
+            self._driver.waiting -= 1
+
+    async def _reply(self, request: Request) -> object:
         match request:
             case Command():
                 with redis_errors(self._redis):
@@ -257,7 +258,7 @@ class AsyncTransport:
             case Next(source):
                 return await self._next_of(source)
             case Finish(sources):
-                await _finish(sources)
+                await self._finish(sources)
                 return None
             case Start(exchange, name, is_daemon):
                 return self._start(exchange, name, is_daemon=is_daemon)
@@ -282,7 +283,7 @@ class AsyncTransport:
             *before, reply = await self._pipeline((*request.before, read), raises=True)
             return Heard(entries_of(reply), before)
         before = await self._look_in_front(request.before) if request.before else []
-        with redis_errors(self._redis), self._waiting():
+        with redis_errors(self._redis):
             return Heard(await self._listener.listen(request), before)
 
     async def _look_in_front(self, commands: tuple[Command, ...]) -> list[object]:
@@ -298,16 +299,7 @@ class AsyncTransport:
         self, signal: TaskSignal, holds: Callable[[], bool], timeout_s: float | None
     ) -> bool:
         self._signals.add(signal)
-        with self._waiting():
-            return await signal.wait_for(lambda: self.is_closed or holds(), timeout_s)
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        self._driver.waiting += 1
-        try:
-            yield
-        finally:
-            self._driver.waiting -= 1
+        return await signal.wait_for(lambda: self.is_closed or holds(), timeout_s)
 
     async def _pipeline(self, commands: tuple[Command, ...], *, raises: bool) -> list[object]:
         with redis_errors(self._redis):
@@ -355,15 +347,25 @@ class AsyncTransport:
         if asyncio.current_task() not in self._tasks:
             return await anext(source, None)
         asked = asyncio.ensure_future(anext(source, None))
-        self._asked_sources.add(asked)
+        self._asked_sources[source] = asked
         try:
             return await asked
         except asyncio.CancelledError:
             if asked.cancelled() and not _is_cancelled():
-                return None  # by `end_sources`: the upload was given up
+                return None  # by `Finish`: nothing more is wanted
             raise
         finally:
-            self._asked_sources.discard(asked)
+            del self._asked_sources[source]
+
+    async def _finish(self, sources: tuple[object, ...]) -> None:
+        for source in sources:
+            if (asked := self._asked_sources.get(source)) is not None:
+                asked.cancel()  # it ends where it waits, and all that it reads with it
+                return
+        for source in sources:
+            if isinstance(source, AsyncGenerator):
+                with suppress(Exception):  # nobody asks it for anything any more
+                    await source.aclose()
 
     def _start(self, exchange: Exchange[None], name: str, *, is_daemon: bool) -> RunningTask:
         task = asyncio.create_task(self.run(exchange), name=name, context=unbounded_context())
@@ -491,13 +493,6 @@ async def _in_time(work: Awaitable[W]) -> W:
             return await work
     except TimeoutError:
         raise NoAnswerInTime("Timeout waiting for an answer") from None
-
-
-async def _finish(sources: tuple[object, ...]) -> None:
-    for source in sources:
-        if isinstance(source, AsyncGenerator):
-            with suppress(Exception):  # nobody asks it for anything any more
-                await source.aclose()
 
 
 async def _ended(tasks: "Collection[asyncio.Task[Any]]") -> None:

@@ -137,7 +137,8 @@ class Next:
 class Finish:
     """Close sources that are asked for nothing more, in this order; no reply.
 
-    Of one that is no asynchronous generator nothing is done.
+    Who waits for the next value of one is told that there is none. Of one that is no asynchronous
+    generator nothing is done.
     """
 
     sources: tuple[object, ...]

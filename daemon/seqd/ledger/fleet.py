@@ -16,6 +16,7 @@ from seqd.ledger.exchange import (
     Command,
     Driver,
     Exchange,
+    Until,
     command,
     exchange,
     pipeline,
@@ -38,6 +39,9 @@ MAX_ENTRIES = 256
 #: Workers that are listed at most of those that are not heard of any more.
 MAX_SILENT = 1_000
 
+#: Seconds for which a task waits for what another one reads, before it reads itself.
+READ_BY_OTHERS_S = 2.0
+
 #: Units of a worker among which its jobs are counted.
 MAX_COUNTED = 1_000
 
@@ -57,6 +61,8 @@ class Fleet:
         self._entries: dict[bytes, list[CatalogEntry]] = {}
         #: What `workers` returned last, and when.
         self._recent: tuple[float, list[WorkerStatus]] = (float("-inf"), [])
+        self._is_reading = False
+        self._is_read = driver.signal()
         self._ttl_ms = record_ttl_ms(settings.heartbeat_s)
 
     @exchange
@@ -143,9 +149,22 @@ class Fleet:
     def recent_workers(self, max_age_s: float) -> "Exchange[list[WorkerStatus]]":
         """Return what `workers` does, or did within the last `max_age_s` seconds."""
         read_s, workers = self._recent
-        if monotonic() - read_s > max_age_s:
+        if monotonic() - read_s <= max_age_s:
+            return workers
+        if self._is_reading:
+            # Thousands of tasks may ask at once: one of them reads for all.
+            if read_s < 0:
+                yield Until(self._is_read, lambda: not self._is_reading, READ_BY_OTHERS_S)
+            read_s, workers = self._recent
+            if read_s > 0:
+                return workers
+        self._is_reading = True
+        try:
             workers = yield from self.workers.steps()
             self._recent = (monotonic(), workers)
+        finally:
+            self._is_reading = False
+            self._is_read.notify_all()
         return workers
 
     @exchange

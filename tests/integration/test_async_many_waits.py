@@ -1,0 +1,135 @@
+"""Ten thousand tasks that wait: one connection, a bounded load on Redis, bounded memory."""
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from async_builders import an_async_client, loops, run
+from redis_fixtures import PrivateServer
+from seqd.client import AsyncClient, AsyncJobHandle
+from seqd.ledger.async_redis import MAX_CONNECTIONS
+from seqd.ledger.async_transport import LOOKS_A_SECOND
+from worker_fixtures import Cluster, live_settings
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
+
+TASKS = 10_000
+WATCHED_S = 10.0
+
+
+@dataclass
+class Watch:
+    """What a server did in a while."""
+
+    connections: int = 0
+    blocked: int = 0
+    commands_a_second: float = 0.0
+    cpu_share: float = 0.0
+
+
+@pytest.fixture
+def cluster_on(private_server: PrivateServer, tmp_path) -> Iterator[Cluster]:
+    own = Cluster(live_settings(private_server, tmp_path), tmp_path)
+    own.publish_catalog()
+    try:
+        yield own
+    finally:
+        own.close()
+
+
+@asynccontextmanager
+async def watched(cluster: Cluster, client: AsyncClient) -> AsyncIterator[Watch]:
+    """Watch the server for a while, as the client does no more than to wait."""
+    assert cluster.settings.redis_url is not None
+    watch = Watch()
+    with redis.Redis.from_url(cluster.settings.redis_url) as admin:
+
+        def figures() -> tuple[int, float]:
+            stats, cpu = admin.info("stats"), admin.info("cpu")
+            seconds = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+            return stats["total_commands_processed"], seconds
+
+        commands, cpu_s = figures()
+        await asyncio.sleep(WATCHED_S)
+        later, later_s = figures()
+        watch.commands_a_second = (later - commands) / WATCHED_S
+        watch.cpu_share = (later_s - cpu_s) / WATCHED_S
+        others = [one for one in admin.client_list() if one["id"] != str(admin.client_id())]
+        watch.connections = len(others)
+        watch.blocked = sum("b" in one["flags"] for one in others)
+    yield watch
+
+
+async def all_wait(client: AsyncClient, tasks: int) -> None:
+    """Wait until so many tasks wait for news."""
+    pool = client._redis.connection_pool
+    while client._transport._driver.waiting < tasks or pool._queue:
+        await asyncio.sleep(0.1)
+
+
+async def results_of(job: AsyncJobHandle) -> list[object]:
+    return [result async for result in job.results()]
+
+
+@pytest.mark.parametrize("loop", loops())
+def test_ten_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster, loop: str) -> None:
+    async def use() -> tuple[Watch, float]:
+        async with an_async_client(cluster_on) as client:
+            jobs = []
+            for first in range(0, TASKS, 1_000):
+                texts = [f"text {number}" for number in range(first, first + 1_000)]
+                jobs += await client.classify_each(texts, model="echo")
+            # A half waits for the end, the other for results.
+            tracemalloc.start()
+            waits = [asyncio.create_task(job.wait()) for job in jobs[::2]]
+            waits += [asyncio.create_task(results_of(job)) for job in jobs[1::2]]
+            await all_wait(client, TASKS)
+            bytes_each = tracemalloc.get_traced_memory()[0] / TASKS
+            tracemalloc.stop()
+            async with watched(cluster_on, client) as watch:
+                pass
+            cluster_on.start()
+            await asyncio.gather(*waits)
+            return watch, bytes_each
+
+    watch, bytes_each = run(use(), loop, 280)
+    print(f"{loop}: {watch}, {bytes_each / 1024:.1f} KiB a waiting task")
+
+    assert watch.connections <= MAX_CONNECTIONS
+    assert watch.blocked == 1
+    # Three reads a look at most, and what the listener itself asks for.
+    assert watch.commands_a_second < 4 * LOOKS_A_SECOND
+    assert watch.cpu_share < 0.2
+    assert bytes_each < 32 * 1024
+
+
+def test_ten_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Cluster) -> None:
+    async def last_of(job: AsyncJobHandle) -> str:
+        async for event in job.events():
+            last = event.event
+        return last
+
+    async def use() -> tuple[Watch, list[str]]:
+        async with an_async_client(cluster_on) as client:
+            texts = [f"text {number}" for number in range(100)]
+            jobs = await client.classify_each(texts, model="echo")
+            readers = [asyncio.create_task(last_of(job)) for job in jobs for _ in range(100)]
+            await all_wait(client, TASKS)
+            async with watched(cluster_on, client) as watch:
+                pass
+            for job in jobs:
+                await job.cancel()
+            return watch, await asyncio.gather(*readers)
+
+    watch, last = run(use(), limit_s=280)
+    print(watch)
+
+    assert last == ["cancelled"] * TASKS
+    assert watch.connections <= MAX_CONNECTIONS
+    assert watch.blocked == 1
+    assert watch.commands_a_second < 6 * LOOKS_A_SECOND

@@ -1,0 +1,108 @@
+"""Inputs of a job: what is read of them, and one that somebody else has closed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from seqd.client.sources import AsyncEntries, Source, entries_of
+from seqd.errors import InvalidInput
+from seqd.ledger.exchange import Finish, Next
+
+CLOSED = (
+    "The generator of the items was closed after 2 of them, by somebody else: whether there are "
+    "more is not known. Hand the job in again with all of its items."
+)
+
+
+def texts() -> Iterator[str]:
+    yield from ("a", "b", "c")
+
+
+async def async_texts() -> AsyncIterator[str]:
+    for text in texts():
+        yield text
+
+
+async def chunk_of(source: Source) -> list[str]:
+    """Drive the exchange by which a source gives its next chunk."""
+    steps = source.next()
+    (asked,) = [next(steps)]
+    assert isinstance(asked, Next)
+    chunks = asked.source
+    chunk = await anext(chunks, None) if hasattr(chunks, "__anext__") else next(chunks, None)
+    with pytest.raises(StopIteration) as end:
+        steps.send(chunk)
+    return [] if end.value.value is None else [item.custom_id for item in end.value.value.items]
+
+
+def test_both_kinds_of_iterable_are_cut_alike():
+    async def use() -> list[list[str]]:
+        found = []
+        for source in (
+            entries_of(texts(), "custom_id", "text", "classify"),
+            AsyncEntries(async_texts(), "custom_id", "text", "classify"),
+        ):
+            source.begin(2)
+            found += [await chunk_of(source) for _ in range(3)]
+        return found
+
+    assert asyncio.run(use()) == 2 * [["row-1", "row-2"], ["row-3"], []]
+
+
+def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise():
+    async def use() -> list[list[str]]:
+        source = AsyncEntries(async_texts(), "custom_id", "text", "classify")
+        source.begin(2)
+        steps = source.next()
+        head = await anext(next(steps).source)
+        source.begin(1, [head])
+        return [await chunk_of(source) for _ in range(4)]
+
+    assert asyncio.run(use()) == [["row-1"], ["row-2"], ["row-3"], []]
+
+
+def test_a_generator_that_somebody_closes_is_not_taken_for_its_end():
+    values = texts()
+    source = entries_of(values, "custom_id", "text", "classify")
+    source.begin(2)
+    assert asyncio.run(chunk_of(source)) == ["row-1", "row-2"]
+
+    values.close()
+
+    with pytest.raises(InvalidInput) as error:
+        asyncio.run(chunk_of(source))
+    assert str(error.value) == CLOSED
+
+
+def test_an_asynchronous_generator_that_somebody_closes_is_not_taken_for_its_end():
+    async def use() -> None:
+        values = async_texts()
+        source = AsyncEntries(values, "custom_id", "text", "classify")
+        source.begin(2)
+        assert await chunk_of(source) == ["row-1", "row-2"]
+        await values.aclose()  # type: ignore[attr-defined]
+        await chunk_of(source)
+
+    with pytest.raises(InvalidInput) as error:
+        asyncio.run(use())
+    assert str(error.value) == CLOSED
+
+
+def test_a_generator_that_had_ended_before_is_an_empty_input():
+    values = texts()
+    assert len(list(values)) == 3
+    source = entries_of(values, "custom_id", "text", "classify")
+    source.begin(2)
+
+    assert asyncio.run(chunk_of(source)) == []
+
+
+def test_an_asynchronous_input_names_what_is_to_be_closed_from_the_outside_in():
+    values = async_texts()
+    source = AsyncEntries(values, "custom_id", "text", "classify")
+
+    (asked,) = source.finish()
+
+    assert isinstance(asked, Finish)
+    assert asked.sources[-1] is values
