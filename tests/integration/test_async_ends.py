@@ -276,7 +276,8 @@ def test_a_conflict_that_nobody_was_told_of_is_raised_at_the_end(cluster: Cluste
             job = await first.classify(
                 texts(40, then_hangs=True), model="echo", idempotency_key="ends"
             )
-            await second.classify(texts(41), model="echo", idempotency_key="ends")
+            others = [f"other {number}" for number in range(41)]
+            await second.classify(others, model="echo", idempotency_key="ends")
             with pytest.raises(IdempotencyConflict):
                 await second.aclose()
             await job.cancel()

@@ -1,4 +1,4 @@
-"""Ten thousand tasks that wait: one connection, a bounded load on Redis, bounded memory."""
+"""Many tasks that wait: one connection, a bounded load on Redis, bounded memory."""
 
 import asyncio
 import tracemalloc
@@ -18,8 +18,8 @@ from worker_fixtures import Cluster, live_settings
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(300)]
 
-TASKS = 10_000
-WATCHED_S = 10.0
+TASKS = 1_000
+WATCHED_S = 5.0
 
 
 @dataclass
@@ -77,12 +77,12 @@ async def results_of(job: AsyncJobHandle) -> list[object]:
 
 
 @pytest.mark.parametrize("loop", loops())
-def test_ten_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster, loop: str) -> None:
+def test_a_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster, loop: str) -> None:
     async def use() -> tuple[Watch, float]:
         async with an_async_client(cluster_on) as client:
             jobs = []
-            for first in range(0, TASKS, 1_000):
-                texts = [f"text {number}" for number in range(first, first + 1_000)]
+            for first in range(0, TASKS, 500):
+                texts = [f"text {number}" for number in range(first, first + 500)]
                 jobs += await client.classify_each(texts, model="echo")
             # A half waits for the end, the other for results.
             tracemalloc.start()
@@ -108,7 +108,7 @@ def test_ten_thousand_jobs_are_waited_for_by_one_connection(cluster_on: Cluster,
     assert bytes_each < 32 * 1024
 
 
-def test_ten_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Cluster) -> None:
+def test_a_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Cluster) -> None:
     async def last_of(job: AsyncJobHandle) -> str:
         async for event in job.events():
             last = event.event
@@ -118,7 +118,9 @@ def test_ten_thousand_tasks_follow_the_events_of_a_hundred_jobs(cluster_on: Clus
         async with an_async_client(cluster_on) as client:
             texts = [f"text {number}" for number in range(100)]
             jobs = await client.classify_each(texts, model="echo")
-            readers = [asyncio.create_task(last_of(job)) for job in jobs for _ in range(100)]
+            readers = [
+                asyncio.create_task(last_of(job)) for job in jobs for _ in range(TASKS // 100)
+            ]
             await all_wait(client, TASKS)
             async with watched(cluster_on, client) as watch:
                 pass
