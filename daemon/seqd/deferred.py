@@ -13,15 +13,16 @@ def deferred(
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a package that offers `homes`.
 
-    `package` is its `globals()`, `homes` has the module of each name. What was asked for once is
-    kept there, so that it is looked up only once.
+    `package` is its `globals()`, `homes` has the module of each name: `.handle` for one of its own.
+    What
+    was asked for once is kept there, so that it is looked up only once.
     """
     own_name = str(package["__name__"])
 
     def get(name: str) -> object:
         if name not in homes:
             raise AttributeError(f"module {own_name!r} has no attribute {name!r}")
-        found: object = getattr(import_module(f"{own_name}.{homes[name]}"), name)
+        found: object = getattr(import_module(homes[name], own_name), name)
         package[name] = found
         return found
 

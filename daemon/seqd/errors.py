@@ -10,6 +10,7 @@
     │   ├── UnknownModel             no such model, version or label
     │   ├── UnknownPlugin            no such plugin
     │   ├── UnknownJob               no such job
+    │   ├── UnknownItem              the job has no item of that name, or no result of it yet
     │   ├── UnknownWorker            no worker, slot, host or label of that name, and no rule
     │   ├── Unconfirmed              it needs a confirmation, and nobody can be asked for one
     │   ├── IdempotencyConflict      the key already stands for another request
@@ -33,6 +34,7 @@
     ├── RedisFull                    exit 2: the server's memory is used up; try later
     ├── InboxFull                    exit 2: the inbox has as many entries as it may; try later
     ├── JobFailed                    exit 1: a job ended without success
+    ├── ItemFailed                   an item has no output; its code is that of the item's error
     ├── JobCancelled                 exit 1: a job was cancelled while somebody waited for it
     ├── JobExpired                   exit 1: a job's time ran out
     ├── UploadLost                   exit 1: Redis lost input that it had acknowledged
@@ -44,6 +46,7 @@
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── NoWorker                     exit 75: no worker can run a job that somebody waits for
     ├── DeviceUnavailable            exit 69: a slot's device is busy or sick; that may pass
     │   └── DeviceLost               exit 71: a slot's device fell off the bus
     ├── WorkerUnfit                  this worker cannot run a version now; never leaves the worker
@@ -55,20 +58,13 @@ how an error crosses a process border; `failure_of` makes one.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from seqd_schemas.errors import ItemFailed as ItemFailed
+from seqd_schemas.errors import SeqdError as SeqdError
 
 if TYPE_CHECKING:
-    from seqd_schemas import Failure
-
-
-class SeqdError(Exception):
-    """Anything that seqd raises on purpose."""
-
-    code: ClassVar[str] = "internal"
-    exit_status: ClassVar[int] = 1
-    retryable: ClassVar[bool] = False
-    #: Seconds to wait before another try, where waiting helps.
-    retry_after_s: float | None = None
+    from seqd_schemas import Failure, Waiting
 
 
 class UserError(SeqdError):
@@ -124,6 +120,12 @@ class UnknownJob(UserError):
     """No such job."""
 
     code = "unknown_job"
+
+
+class UnknownItem(UserError):
+    """The job has no item of that name, or no result of it yet."""
+
+    code = "unknown_item"
 
 
 class UnknownWorker(UserError):
@@ -325,17 +327,6 @@ class JobFailed(SeqdError):
         self.failure = failure
 
 
-class ItemFailed(SeqdError):
-    """An item has an error in the place of an output; `code` is that of the item."""
-
-    code = "item_failed"
-
-    def __init__(self, code: str, message: str, retryable: bool = False) -> None:
-        super().__init__(message)
-        # Its own: what is stable about an item's error is the item's code.
-        self.code, self.retryable = str(code), retryable  # type: ignore[misc]
-
-
 class JobCancelled(SeqdError):
     """A job was cancelled while somebody waited for it."""
 
@@ -391,6 +382,25 @@ class NoFitWorker(SeqdError):
 
     code = "no_fit_worker"
     retryable = True
+
+
+class NoWorker(SeqdError):
+    """No worker could run a job for as long as somebody wanted to wait for one; the job stays."""
+
+    code = "no_worker"
+    #: EX_TEMPFAIL: the job goes on by itself when a worker comes.
+    exit_status = 75
+    retryable = True
+
+    def __init__(self, job_id: str, waiting: "Waiting", waited_s: float) -> None:
+        """`waiting` has the reason, `waited_s` is for how long it was waited."""
+        super().__init__(
+            f"No worker could run job {job_id} for {waited_s:g} s. {waiting.message} It stays, "
+            f"and goes on when one can: seqd jobs watch {job_id}. To cancel it: seqd jobs cancel "
+            f"{job_id}"
+        )
+        self.job_id = job_id
+        self.waiting = waiting
 
 
 class DeviceUnavailable(SeqdError):

@@ -133,6 +133,7 @@ if TYPE_CHECKING:
     from seqd_schemas.results import ItemSuccess as ItemSuccess
     from seqd_schemas.results import MetricName as MetricName
     from seqd_schemas.results import Metrics as Metrics
+    from seqd_schemas.results import Output as Output
     from seqd_schemas.results import Probability as Probability
     from seqd_schemas.results import TrainedVersion as TrainedVersion
     from seqd_schemas.results import TrainingResult as TrainingResult
@@ -194,7 +195,7 @@ _NAMES = {
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
-        "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Probability "
+        "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Output Probability "
         "TrainedVersion TrainingResult"
     ),
     "states": "Counts JobRecord JobState Waiting WaitingCode",

@@ -6,12 +6,17 @@ the plugin that made them is gone.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+from typing_extensions import TypeVar
 
 from seqd_schemas.base import Count, CustomId, ModelName, Parameters, WireModel, WirePart
+from seqd_schemas.errors import ItemFailed
 from seqd_schemas.failures import ItemError
+
+#: mypy takes it for True, whatever it is; no other checker does.
+MYPY = False
 
 #: Classes that one model may tell apart.
 MAX_CLASSES = 1_000
@@ -115,13 +120,31 @@ class TrainedVersion(WirePart):
 
 ItemOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
 
+#: The outputs of one job, for type checkers: `ItemSuccess[Classification]`, or any without it.
+Output = TypeVar("Output", covariant=True, default=ItemOutput)
 
-class ItemSuccess(WireModel):
+
+class ItemSuccess(WireModel, Generic[Output]):
     """An item with its output."""
 
     status: Literal["succeeded"] = Field(default="succeeded", description="How the item ended.")
     custom_id: CustomId = Field(description="The caller's name for the item.")
-    output: ItemOutput = Field(description="What the model made of it.")
+    output: Output = Field(description="What the model made of it.")
+
+    @property
+    def ok(self) -> Literal[True]:
+        """True: there is an output."""
+        return True
+
+    def unwrap(self) -> Output:
+        """Return the output."""
+        return self.output
+
+    if TYPE_CHECKING and not MYPY:
+
+        @property
+        def error(self) -> Never:
+            """Never there; see `ItemFailure.output`."""
 
 
 class ItemFailure(WireModel):
@@ -131,6 +154,26 @@ class ItemFailure(WireModel):
     custom_id: CustomId = Field(description="The caller's name for the item.")
     error: ItemError = Field(description="Why there is no output.")
     attempts: int = Field(default=1, ge=0, description="How often the item's unit was started.")
+
+    @property
+    def ok(self) -> Literal[False]:
+        """False: there is an error."""
+        return False
+
+    def unwrap(self) -> Never:
+        """Raise ItemFailed, which has the error and its code."""
+        error = self.error
+        message = f"Item {self.custom_id!r} has no output: {error.message}"
+        raise ItemFailed(error.code, message, error.retryable, custom_id=self.custom_id)
+
+    # pyright does not narrow by the truth of a member (its issue 6113), so in `if result.ok:` it
+    # asks what this is: nothing. mypy narrows, and refuses it where `ok` was not asked for.
+    if not MYPY:
+
+        @property
+        def output(self) -> Never:
+            """Raise what `unwrap` does: there is no output."""
+            self.unwrap()
 
 
 ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]

@@ -124,7 +124,7 @@ def test_a_probe_imports_no_library_at_all(tmp_path, monkeypatch, probe):
     assert printed.startswith("Worker w1")
     libraries = {"typer", "click", "rich", "pydantic", "pydantic_settings", "redis", "platformdirs"}
     assert not modules & (NOT_FOR_A_SUBMIT | libraries)
-    assert not {"seqd.settings", "seqd.cli.app", "seqd_schemas"} & modules
+    assert not {"seqd.settings", "seqd.cli.app", "seqd_schemas.base"} & modules
 
 
 def test_the_client_is_imported_in_half_a_second():

@@ -101,11 +101,17 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert "completed" in printed[1]
     assert [line.split()[0] for line in printed[2].splitlines()] == ["positive", "invalid_input"]
     assert printed[3] == ""  # a service, which test_service_guide.py runs
-    assert "succeeded positive A wonderful film." in printed[4]
-    assert sorted(printed[5].splitlines()) == [
+    assert printed[4].splitlines() == [
+        *("row-3 negative", "row-4 positive", "4 are there", "positive"),
+        *("row-2 invalid_input", "unknown_item"),
+    ]
+    assert "negative    1" in printed[5]
+    assert "3 ['custom_id', 'label', 'score'" in printed[5]
+    assert "succeeded positive A wonderful film." in printed[6]
+    assert sorted(printed[7].splitlines()) == [
         f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
     ]
-    assert [line.split()[0] for line in printed[6].splitlines()] == [
+    assert [line.split()[0] for line in printed[8].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]

@@ -5,9 +5,13 @@
     with Client() as client:
         job = client.classify(["A fine film.", "Dreadful."])
         for result in job.results():
-            print(result.custom_id, result.output.label, result.output.score)
+            if result.ok:
+                print(result.custom_id, result.output.label, result.output.score)
+            else:
+                print(result.custom_id, result.error.code, result.error.message)
 
-Needs neither Keras nor any plugin: requests are checked against what workers publish.
+Needs neither Keras nor any plugin: requests are checked against what workers publish. All that a
+service names is here: the two clients, their jobs, options, sources, records, events and errors.
 """
 
 from typing import TYPE_CHECKING
@@ -15,42 +19,139 @@ from typing import TYPE_CHECKING
 from seqd.deferred import deferred
 
 if TYPE_CHECKING:
-    from seqd.client.async_client import AsyncClient
-    from seqd.client.async_completion import AsyncEndedJob
-    from seqd.client.async_handle import AsyncJobHandle
-    from seqd.client.client import Client
-    from seqd.client.completion import EndedJob
-    from seqd.client.handle import JobHandle
-    from seqd.client.requests import JobOptions
-    from seqd.client.streaming import StreamedText
-    from seqd.ledger.job_filter import FoundJobs, JobFilters
+    from seqd.client.async_client import AsyncClient as AsyncClient
+    from seqd.client.async_completion import AsyncEndedJob as AsyncEndedJob
+    from seqd.client.async_handle import AsyncJob as AsyncJob
+    from seqd.client.async_handle import AsyncJobHandle as AsyncJobHandle
+    from seqd.client.client import Client as Client
+    from seqd.client.completion import EndedJob as EndedJob
+    from seqd.client.handle import Job as Job
+    from seqd.client.handle import JobHandle as JobHandle
+    from seqd.client.job_steps import Result as Result
+    from seqd.client.pages import PageOptions as PageOptions
+    from seqd.client.pages import ReadOptions as ReadOptions
+    from seqd.client.requests import JobOptions as JobOptions
+    from seqd.client.requests import SweepOptions as SweepOptions
+    from seqd.client.streaming import StreamedText as StreamedText
+    from seqd.client.waiting import WaitOptions as WaitOptions
+    from seqd.errors import ClientMisused as ClientMisused
+    from seqd.errors import DuplicateCustomId as DuplicateCustomId
+    from seqd.errors import IdempotencyConflict as IdempotencyConflict
+    from seqd.errors import IdInUse as IdInUse
+    from seqd.errors import InvalidInput as InvalidInput
+    from seqd.errors import InvalidParameters as InvalidParameters
+    from seqd.errors import InvalidRequest as InvalidRequest
+    from seqd.errors import InvalidSettings as InvalidSettings
+    from seqd.errors import ItemFailed as ItemFailed
+    from seqd.errors import JobCancelled as JobCancelled
+    from seqd.errors import JobDamaged as JobDamaged
+    from seqd.errors import JobExpired as JobExpired
+    from seqd.errors import JobFailed as JobFailed
+    from seqd.errors import JobOutOfReach as JobOutOfReach
+    from seqd.errors import JobsRefused as JobsRefused
+    from seqd.errors import LaterVersion as LaterVersion
+    from seqd.errors import LibraryMissing as LibraryMissing
+    from seqd.errors import NotAllowed as NotAllowed
+    from seqd.errors import NoWorker as NoWorker
+    from seqd.errors import QuotaExceeded as QuotaExceeded
+    from seqd.errors import RedisFull as RedisFull
+    from seqd.errors import RedisNoPermission as RedisNoPermission
+    from seqd.errors import RedisRefused as RedisRefused
+    from seqd.errors import RedisUnreachable as RedisUnreachable
+    from seqd.errors import SeqdError as SeqdError
+    from seqd.errors import UnknownItem as UnknownItem
+    from seqd.errors import UnknownJob as UnknownJob
+    from seqd.errors import UnknownModel as UnknownModel
+    from seqd.errors import UnknownTenant as UnknownTenant
+    from seqd.errors import UploadLost as UploadLost
+    from seqd.errors import UserError as UserError
+    from seqd.errors import WrongState as WrongState
+    from seqd.ledger.job_filter import FoundJobs as FoundJobs
+    from seqd.ledger.job_filter import JobFilters as JobFilters
+    from seqd_schemas import EVENT as EVENT
+    from seqd_schemas import TERMINAL_EVENTS as TERMINAL_EVENTS
+    from seqd_schemas import Cancelled as Cancelled
+    from seqd_schemas import CatalogEntry as CatalogEntry
+    from seqd_schemas import Classification as Classification
+    from seqd_schemas import Completed as Completed
+    from seqd_schemas import Counts as Counts
+    from seqd_schemas import Epoch as Epoch
+    from seqd_schemas import Event as Event
+    from seqd_schemas import Expired as Expired
+    from seqd_schemas import Expiring as Expiring
+    from seqd_schemas import Failed as Failed
+    from seqd_schemas import Failure as Failure
+    from seqd_schemas import FileFormat as FileFormat
+    from seqd_schemas import FileSource as FileSource
+    from seqd_schemas import FinishReason as FinishReason
+    from seqd_schemas import GeneratedSample as GeneratedSample
+    from seqd_schemas import Generation as Generation
+    from seqd_schemas import Item as Item
+    from seqd_schemas import ItemError as ItemError
+    from seqd_schemas import ItemErrorCode as ItemErrorCode
+    from seqd_schemas import ItemFailure as ItemFailure
+    from seqd_schemas import ItemOutput as ItemOutput
+    from seqd_schemas import ItemSuccess as ItemSuccess
+    from seqd_schemas import JobRecord as JobRecord
+    from seqd_schemas import JobState as JobState
+    from seqd_schemas import Log as Log
+    from seqd_schemas import Missed as Missed
+    from seqd_schemas import NamedSource as NamedSource
+    from seqd_schemas import ParameterValue as ParameterValue
+    from seqd_schemas import Paused as Paused
+    from seqd_schemas import Priority as Priority
+    from seqd_schemas import Progress as Progress
+    from seqd_schemas import Queued as Queued
+    from seqd_schemas import RefusedItem as RefusedItem
+    from seqd_schemas import Rejected as Rejected
+    from seqd_schemas import Resumed as Resumed
+    from seqd_schemas import Sample as Sample
+    from seqd_schemas import Started as Started
+    from seqd_schemas import Step as Step
+    from seqd_schemas import TenantLimits as TenantLimits
+    from seqd_schemas import TenantRecord as TenantRecord
+    from seqd_schemas import TenantUsage as TenantUsage
+    from seqd_schemas import TrainedVersion as TrainedVersion
+    from seqd_schemas import TrainingResult as TrainingResult
+    from seqd_schemas import Waiting as Waiting
+    from seqd_schemas import WaitingCode as WaitingCode
+    from seqd_schemas import WorkerStatus as WorkerStatus
 
-__all__ = [
-    "AsyncClient",
-    "AsyncEndedJob",
-    "AsyncJobHandle",
-    "Client",
-    "EndedJob",
-    "FoundJobs",
-    "JobFilters",
-    "JobHandle",
-    "JobOptions",
-    "StreamedText",
-]
+#: The names of each module, which is imported when one of them is first asked for.
+_NAMES = {
+    ".async_client": "AsyncClient",
+    ".async_completion": "AsyncEndedJob",
+    ".async_handle": "AsyncJob AsyncJobHandle",
+    ".client": "Client",
+    ".completion": "EndedJob",
+    ".handle": "Job JobHandle",
+    ".job_steps": "Result",
+    ".pages": "PageOptions ReadOptions",
+    ".requests": "JobOptions SweepOptions",
+    ".streaming": "StreamedText",
+    ".waiting": "WaitOptions",
+    "seqd.errors": (
+        "ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidInput "
+        "InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled JobDamaged "
+        "JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing NoWorker "
+        "NotAllowed QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable "
+        "SeqdError UnknownItem UnknownJob UnknownModel UnknownTenant UploadLost UserError "
+        "WrongState"
+    ),
+    "seqd.ledger.job_filter": "FoundJobs JobFilters",
+    "seqd_schemas": (
+        "Cancelled CatalogEntry Classification Completed Counts EVENT Epoch Event Expired "
+        "Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample "
+        "Generation Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord "
+        "JobState Log Missed NamedSource ParameterValue Paused Priority Progress Queued "
+        "RefusedItem Rejected Resumed Sample Started Step TERMINAL_EVENTS TenantLimits "
+        "TenantRecord TenantUsage TrainedVersion TrainingResult Waiting WaitingCode "
+        "WorkerStatus"
+    ),
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = sorted(_HOMES)  # a test holds it against the imports above
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = deferred(
-        globals(),
-        {
-            "AsyncClient": "async_client",
-            "AsyncEndedJob": "async_completion",
-            "AsyncJobHandle": "async_handle",
-            "Client": "client",
-            "EndedJob": "completion",
-            "FoundJobs": "waiting",
-            "JobFilters": "waiting",
-            "JobHandle": "handle",
-            "JobOptions": "requests",
-            "StreamedText": "streaming",
-        },
-    )
+    __getattr__, __dir__ = deferred(globals(), _HOMES)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
 from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
@@ -34,7 +34,17 @@ from seqd.ledger.outage import outage_to_wait_for
 from seqd.ledger.redis import outage_of
 from seqd.ledger.submissions import new_job_id
 from seqd.local.redis_access import RedisAccess
-from seqd_schemas import FileSource, Item, Job, NamedSource, ParameterValue, RefusedItem
+from seqd_schemas import (
+    Classification,
+    FileSource,
+    Generation,
+    Item,
+    Job,
+    NamedSource,
+    ParameterValue,
+    RefusedItem,
+    TrainedVersion,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -59,6 +69,7 @@ if TYPE_CHECKING:
 Value = Record | Item | RefusedItem
 AsyncItems = Iterable[Value] | AsyncIterable[Value] | FileSource
 T = TypeVar("T")
+Out = TypeVar("Out")
 
 
 class AsyncClient:
@@ -94,7 +105,7 @@ class AsyncClient:
         self._completions = stream
         self._announcements = Announcements(self._ledger, stream)
         self._sender = Sender(self._ledger, stream, self._announcements)
-        self._handles: list[AsyncJobHandle] = []
+        self._handles: list[AsyncJobHandle[object]] = []
         self._made_predictor: AsyncPredictor | None = None
 
     async def __aenter__(self) -> Self:
@@ -150,7 +161,7 @@ class AsyncClient:
         text_field: str = "text",
         expected_items: int | None = None,
         **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle:
+    ) -> AsyncJobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run. See `Client.classify`."""
         if isinstance(items, FileSource):
             return await self._send(job_of("classify", model, options, source=items), options)
@@ -202,7 +213,7 @@ class AsyncClient:
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
-    ) -> list[AsyncJobHandle]:
+    ) -> list[AsyncJobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip.
 
         See `Client.classify_each`.
@@ -214,8 +225,8 @@ class AsyncClient:
         return [self._handle(one) for one in sent]
 
     def as_completed(
-        self, jobs: Iterable[AsyncJobHandle], timeout_s: float | None = None
-    ) -> "AsyncStream[AsyncEndedJob]":
+        self, jobs: Iterable[AsyncJobHandle[Out]], timeout_s: float | None = None
+    ) -> "AsyncStream[AsyncEndedJob[Out]]":
         """Yield each of many jobs as soon as it has ended. See `Client.as_completed`."""
         from seqd.client.async_completion import ended_handles
 
@@ -231,7 +242,7 @@ class AsyncClient:
         expected_items: int | None = None,
         stream: bool = False,
         **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle:
+    ) -> AsyncJobHandle[Generation]:
         """Continue each prompt. See `Client.generate`."""
         if isinstance(prompts, FileSource):
             job = job_of("generate", model, options, source=prompts, stream=stream)
@@ -250,7 +261,7 @@ class AsyncClient:
         text_field: str = "text",
         label_field: str = "label",
         **options: Unpack[JobOptions],
-    ) -> AsyncJobHandle:
+    ) -> AsyncJobHandle[TrainedVersion]:
         """Train a new version of a model. See `Client.train`.
 
         An asynchronous iterable is read to its end first.
@@ -270,14 +281,27 @@ class AsyncClient:
         model: str,
         grid: Mapping[str, Sequence[ParameterValue]],
         **options: Unpack[SweepOptions],
-    ) -> AsyncJobHandle:
+    ) -> AsyncJobHandle[TrainedVersion]:
         """Train a model once for each combination of values. See `Client.sweep`."""
         return await self._send(sweep_of(data, model, grid, options), options)
 
-    async def retry(self, job_id: str) -> AsyncJobHandle:
-        """Hand an ended job's failed items in again. See `Client.retry`."""
-        record = await self.job(job_id).record()
-        return await self._begun(self._sender.retry(record))
+    @overload
+    async def retry(
+        self, job: str, *, items: Mapping[str, str] | None = None
+    ) -> AsyncJobHandle: ...
+
+    @overload
+    async def retry(
+        self, job: AsyncJobHandle[Out], *, items: Mapping[str, str] | None = None
+    ) -> AsyncJobHandle[Out]: ...
+
+    async def retry(
+        self, job: str | AsyncJobHandle[Out], *, items: Mapping[str, str] | None = None
+    ) -> AsyncJobHandle | AsyncJobHandle[Out]:
+        """Hand an ended job's failed items in again, some with new texts. See `Client.retry`."""
+        handle = self.job(job) if isinstance(job, str) else job
+        record = await handle.record()
+        return await self._begun(self._sender.retry(record, items))
 
     async def resume(self, job_id: str) -> AsyncJobHandle:
         """Let a paused job go on, or continue an ended training. See `Client.resume`."""
@@ -288,8 +312,19 @@ class AsyncClient:
             return handle
         return await self._send(resumption_of(record), {})
 
-    def job(self, job_id: str) -> AsyncJobHandle:
-        """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
+    @overload
+    def job(self, job_id: str) -> AsyncJobHandle: ...
+
+    @overload
+    def job(self, job_id: str, *, output: type[Out]) -> AsyncJobHandle[Out]: ...
+
+    def job(
+        self, job_id: str, *, output: type[Out] | None = None
+    ) -> AsyncJobHandle[Out] | AsyncJobHandle:
+        """Return a handle on any job, whoever handed it in; the job is not looked up yet.
+
+        See `Client.job`.
+        """
         return AsyncJobHandle(self._transport, JobSteps(self._ledger, checked_id(job_id)))
 
     async def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
@@ -358,18 +393,19 @@ class AsyncClient:
 
     async def _send(
         self, job: Job, options: JobOptions, source: Source | None = None
-    ) -> AsyncJobHandle:
+    ) -> AsyncJobHandle[Out]:
         return await self._begun(self._sender.send(job, options, source))
 
-    async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle:
+    async def _begun(self, sending: Exchange[Sent]) -> AsyncJobHandle[Out]:
         sent = await self._run(sending)
-        handle = self._handle(sent)
+        handle: AsyncJobHandle[Out] = self._handle(sent)
         if sent.steps.upload is not None:
             self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent) -> AsyncJobHandle:
-        return AsyncJobHandle(self._transport, sent.steps, durable=sent.durable)
+    def _handle(self, sent: Sent) -> AsyncJobHandle[Out]:
+        steps = cast("JobSteps[Out]", sent.steps)
+        return AsyncJobHandle(self._transport, steps, durable=sent.durable)
 
     @property
     def _predictor(self) -> "AsyncPredictor":

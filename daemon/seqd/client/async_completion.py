@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.completion import ended_jobs
@@ -10,14 +11,16 @@ from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncStream
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import Give, Reading, mapped
-from seqd_schemas import JobState
+from seqd_schemas import JobState, Output
+
+Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, slots=True)
-class AsyncEndedJob:
+class AsyncEndedJob(Generic[Output]):
     """A job that has ended, and how; see `EndedJob`."""
 
-    handle: AsyncJobHandle
+    handle: AsyncJobHandle[Output]
     state: JobState
     _blob: bytes | None = None
 
@@ -26,11 +29,11 @@ class AsyncEndedJob:
         """The job's identifier."""
         return self.handle.job_id
 
-    def results(self) -> AsyncStream[Result]:
+    def results(self) -> "AsyncStream[Result[Output]]":
         """Read the results in input order, as `JobHandle.results` does and raises."""
         if self._blob is None:
             return self.handle.results()
-        return self.handle.read(_given(self._blob))
+        return self.handle.read(cast("Reading[Result[Output]]", _given(self._blob)))
 
 
 def _given(blob: bytes) -> Reading[Result]:
@@ -40,9 +43,9 @@ def _given(blob: bytes) -> Reading[Result]:
 def ended_handles(
     ledger: LedgerParts,
     completion_stream: str,
-    handles: Iterable[AsyncJobHandle],
+    handles: Iterable[AsyncJobHandle[Out]],
     timeout_s: float | None,
-) -> Reading[AsyncEndedJob]:
+) -> Reading[AsyncEndedJob[Out]]:
     """Give the jobs of handles in the order in which they end."""
     by_id = {handle.job_id: handle for handle in handles}
     steps = {job_id: handle.steps for job_id, handle in by_id.items()}

@@ -1,24 +1,28 @@
 """`AsyncJobHandle`: what `JobHandle` is, for asyncio."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 from seqd.client.job_steps import JobSteps, Result
-from seqd.client.waiting import WaitingNotice
+from seqd.client.pages import PageOptions, ReadOptions
+from seqd.client.waiting import WaitingNotice, WaitOptions
 from seqd.errors import JobOutOfReach, RedisUnreachable
 from seqd.ledger.activity import JobActivity
 from seqd.ledger.async_transport import AsyncStream, AsyncTransport
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Reading
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import ItemFailure, JobRecord, JobState, Output, TrainedVersion
 
 if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
 
 V = TypeVar("V")
 
 
-class AsyncJobHandle:
+class AsyncJobHandle(Generic[Output]):
     """A job in the ledger, as a `JobHandle` is, and with the same methods.
 
     Those that wait are coroutines, those that read give asynchronous iterators. Any number of tasks
@@ -26,7 +30,7 @@ class AsyncJobHandle:
     """
 
     def __init__(
-        self, transport: AsyncTransport, steps: JobSteps, *, durable: bool = False
+        self, transport: AsyncTransport, steps: JobSteps[Output], *, durable: bool = False
     ) -> None:
         #: The job's identifier; `AsyncClient.job` makes a new handle from it, anywhere.
         self.job_id = steps.job_id
@@ -57,56 +61,91 @@ class AsyncJobHandle:
         """Read who works on the job; see `JobHandle.activity`."""
         return await self._transport.run(self.steps.activity())
 
-    def events(self, after: str = "0-0", *, timeout_s: float | None = None) -> "AsyncStream[Event]":
+    def events(
+        self,
+        after: str = "0-0",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> "AsyncStream[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.
 
         See `JobHandle.events`.
         """
-        return self.read(self.steps.events(after, timeout_s))
+        return self._transport.read(self.steps.events(after, timeout_s, options))
 
-    async def wait(self, timeout_s: float | None = None) -> JobRecord:
+    async def wait(
+        self, timeout_s: float | None = None, **options: Unpack[WaitOptions]
+    ) -> JobRecord:
         """Wait for the end of the job, without polling; returns its record.
 
         See `JobHandle.wait`.
         """
-        return await self._transport.run(self.steps.wait(timeout_s))
+        return await self._transport.run(self.steps.wait(timeout_s, options))
 
-    def results(self) -> AsyncStream[Result]:
+    def results(self, **options: Unpack[PageOptions]) -> "AsyncStream[Result[Output]]":
         """Read the results in input order, each as soon as it and all before it are there.
 
         See `JobHandle.results`.
         """
-        return self.read(self.steps.results())
+        return self._transport.read(self.steps.results(options))
 
-    def stream(self) -> "AsyncStream[StreamedText]":
+    async def result(self, custom_id: str, **options: Unpack[ReadOptions]) -> "Result[Output]":
+        """Return the result of one item, when it is there. See `JobHandle.result`."""
+        return await self._transport.run(self.steps.result(custom_id, options))
+
+    def errors(self, **options: Unpack[ReadOptions]) -> AsyncStream[ItemFailure]:
+        """Read the results that are errors, in input order. See `JobHandle.errors`."""
+        return self._transport.read(self.steps.errors(options))
+
+    def to_arrow(self, **options: Unpack[PageOptions]) -> "AsyncStream[pyarrow.RecordBatch]":
+        """Read the results as record batches of Arrow. See `JobHandle.to_arrow`."""
+        return self._transport.read(self.steps.record_batches(options))
+
+    async def to_pandas(self, **options: Unpack[PageOptions]) -> "pandas.DataFrame":
+        """Return the results as a data frame of pandas. See `JobHandle.to_pandas`."""
+        return await self._transport.run(self.steps.frame(options))
+
+    async def trained_version(
+        self: "AsyncJobHandle[TrainedVersion]",
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> TrainedVersion:
+        """Wait for the end of a training; return the version that it made, with its metrics.
+
+        See `JobHandle.trained_version`.
+        """
+        return await self._transport.run(self.steps.trained_version(timeout_s, options))
+
+    def stream(self, **options: Unpack[WaitOptions]) -> "AsyncStream[StreamedText]":
         """Yield the texts of a generation while they are written, those of all items at once.
 
         See `JobHandle.stream`.
         """
-        return self.read(self.steps.stream())
+        return self._transport.read(self.steps.stream(options))
 
-    def result_lines(self) -> AsyncStream[ResultLine]:
+    def result_lines(self, **options: Unpack[PageOptions]) -> AsyncStream[ResultLine]:
         """Read what `results` gives, each with its JSON: what a file of results holds.
 
         See `JobHandle.result_lines`.
         """
-        return self.read(self.steps.result_lines())
+        return self._transport.read(self.steps.result_lines(options))
 
-    async def results_by_now(self) -> dict[str, Result]:
+    async def results_by_now(self) -> "dict[str, Result[Output]]":
         """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
 
         See `JobHandle.results_by_now`.
         """
         return await self._transport.run(self.steps.results_by_now())
 
-    def merged_results(self) -> AsyncStream[Result]:
+    def merged_results(self) -> "AsyncStream[Result[Output]]":
         """Read the results with those of later retries in the place of the errors they answer.
 
         See `JobHandle.merged_results`.
         """
         return self.read(self.steps.merged_results())
 
-    async def continuation(self) -> "AsyncJobHandle | None":
+    async def continuation(self) -> "AsyncJobHandle[Output] | None":
         """Return the job that continues this one; None without one, or when it has been removed.
 
         See `JobHandle.continuation`.
@@ -114,7 +153,7 @@ class AsyncJobHandle:
         found = await self._transport.run(self.steps.continuation())
         return None if found is None else AsyncJobHandle(self._transport, found)
 
-    async def origin(self) -> "AsyncJobHandle":
+    async def origin(self) -> "AsyncJobHandle[Output]":
         """Return the first job of those that this one continues; of no others, this one.
 
         See `JobHandle.origin`.
@@ -176,3 +215,7 @@ class AsyncJobHandle:
     def read(self, reading: Reading[V]) -> AsyncStream[V]:
         """Return an iterator over what a reading of the ledger gives."""
         return self._transport.read(reading)
+
+
+#: The name under which `seqd.client` offers it too: `AsyncJob[Classification]`.
+AsyncJob = AsyncJobHandle

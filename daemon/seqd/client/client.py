@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from threading import Lock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
 from seqd.client.handle import JobHandle
+from seqd.client.job_steps import JobSteps
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -37,12 +38,15 @@ from seqd.ledger.transport import Stream
 from seqd.ledger.wakeup import Wakeup
 from seqd.local.redis_access import RedisAccess
 from seqd_schemas import (
+    Classification,
     FileSource,
+    Generation,
     Item,
     Job,
     NamedSource,
     ParameterValue,
     RefusedItem,
+    TrainedVersion,
 )
 
 if TYPE_CHECKING:
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
 
 Items = Iterable[Record | Item | RefusedItem] | FileSource
 T = TypeVar("T")
+Out = TypeVar("Out")
 
 
 def find_server(redis_url: str | None, settings: "Settings | None") -> "tuple[Settings, str]":
@@ -105,7 +110,7 @@ class Client:
         self._completions = new_job_id()
         self._sender = Sender(self._ledger, self._completions)
         self._lock = Lock()
-        self._handles: list[JobHandle] = []
+        self._handles: list[JobHandle[object]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +153,7 @@ class Client:
         text_field: str = "text",
         expected_items: int | None = None,
         **options: Unpack[JobOptions],
-    ) -> JobHandle:
+    ) -> JobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run.
 
         `items` is any iterable of texts, or of records with `text_field` and `id_field` (an
@@ -217,7 +222,7 @@ class Client:
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
         **options: Unpack[JobOptions],
-    ) -> list[JobHandle]:
+    ) -> list[JobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip; returns their handles.
 
         For a service that has many single texts in hand: each job has its own identifier, events
@@ -236,8 +241,8 @@ class Client:
         return [self._handle(one) for one in sent]
 
     def as_completed(
-        self, jobs: Iterable[JobHandle], timeout_s: float | None = None
-    ) -> "Stream[EndedJob]":
+        self, jobs: Iterable[JobHandle[Out]], timeout_s: float | None = None
+    ) -> "Stream[EndedJob[Out]]":
         """Yield each of many jobs as soon as it has ended, with one wait for all of them.
 
         Quick for jobs that this client's `classify_each` handed in: the results of a completed
@@ -262,7 +267,7 @@ class Client:
         expected_items: int | None = None,
         stream: bool = False,
         **options: Unpack[JobOptions],
-    ) -> JobHandle:
+    ) -> JobHandle[Generation]:
         """Continue each prompt; takes and raises what `classify` does. A prompt may be empty.
 
         `stream` lets `JobHandle.stream` give the texts while they are written.
@@ -284,8 +289,8 @@ class Client:
         text_field: str = "text",
         label_field: str = "label",
         **options: Unpack[JobOptions],
-    ) -> JobHandle:
-        """Train a new version of a model; `wait().training` tells which.
+    ) -> JobHandle[TrainedVersion]:
+        """Train a new version of a model; `trained_version()` tells which.
 
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
         iterable of texts or records, which is uploaded and must fit into the ledger. So is
@@ -303,7 +308,7 @@ class Client:
         model: str,
         grid: Mapping[str, Sequence[ParameterValue]],
         **options: Unpack[SweepOptions],
-    ) -> JobHandle:
+    ) -> JobHandle[TrainedVersion]:
         """Train a model once for each combination of the values in `grid`; see `SweepJob`.
 
         The trainings run side by side, on all slots that train. Each combination is an item, named
@@ -314,15 +319,29 @@ class Client:
         """
         return self._send(sweep_of(data, model, grid, options), options)
 
-    def retry(self, job_id: str) -> JobHandle:
+    @overload
+    def retry(self, job: str, *, items: Mapping[str, str] | None = None) -> JobHandle: ...
+
+    @overload
+    def retry(
+        self, job: JobHandle[Out], *, items: Mapping[str, str] | None = None
+    ) -> JobHandle[Out]: ...
+
+    def retry(
+        self, job: str | JobHandle[Out], *, items: Mapping[str, str] | None = None
+    ) -> JobHandle | JobHandle[Out]:
         """Hand an ended job's failed items in again, as a job that continues it.
 
         On the same version, with the same parameters. `merged_results` of the first job's
-        handle then has the new results in the place of the errors. Items that never held a
-        text that could be read are not sent again. Raises WrongState when the job has not ended,
-        has nothing to send again, or was already continued.
+        handle then has the new results in the place of the errors. `items` has new texts for some
+        of them, by `custom_id`. Items that never held a text that could be read are sent again
+        with a new one only. Raises WrongState when the job has not ended, has nothing to send
+        again, or was already continued; and before anything is sent, UnknownItem for a name that
+        the job has not, InvalidRequest for an item that has an output, and InvalidInput for a text
+        that cannot be used. With `items` all results of the job are read.
         """
-        return self._begun(self._sender.retry(self.job(job_id).record()))
+        handle = self.job(job) if isinstance(job, str) else job
+        return self._begun(self._sender.retry(handle.record(), items))
 
     def resume(self, job_id: str) -> JobHandle:
         """Let a paused job go on, or continue an ended training from its last checkpoint.
@@ -338,8 +357,18 @@ class Client:
             return handle
         return self._send(resumption_of(record), {})
 
-    def job(self, job_id: str) -> JobHandle:
-        """Return a handle on any job, whoever handed it in; the job is not looked up yet."""
+    @overload
+    def job(self, job_id: str) -> JobHandle: ...
+
+    @overload
+    def job(self, job_id: str, *, output: type[Out]) -> JobHandle[Out]: ...
+
+    def job(self, job_id: str, *, output: type[Out] | None = None) -> JobHandle[Out] | JobHandle:
+        """Return a handle on any job, whoever handed it in; the job is not looked up yet.
+
+        `output` tells type checkers what its results hold, such as `Classification`; nothing else
+        reads it.
+        """
         return JobHandle(self._ledger, checked_id(job_id))
 
     def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
@@ -420,20 +449,20 @@ class Client:
         """Return the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
 
-    def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle:
+    def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle[Out]:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""
         return self._begun(self._sender.send(job, options, source))
 
-    def _begun(self, sending: Exchange[Sent]) -> JobHandle:
+    def _begun(self, sending: Exchange[Sent]) -> JobHandle[Out]:
         sent = self._run(sending)
-        handle = self._handle(sent)
+        handle: JobHandle[Out] = self._handle(sent)
         if sent.steps.upload is not None:
             with self._lock:
                 self._handles = [handle, *(known for known in self._handles if known.is_uploading)]
         return handle
 
-    def _handle(self, sent: Sent) -> JobHandle:
-        steps = sent.steps
+    def _handle(self, sent: Sent) -> JobHandle[Out]:
+        steps = cast("JobSteps[Out]", sent.steps)
         return JobHandle(self._ledger, steps.job_id, steps=steps, durable=sent.durable)
 
     def _run(self, exchange: Exchange[T]) -> T:

@@ -10,16 +10,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
+from typing import Generic, TypeVar, cast
 
 from seqd.client.handle import JobHandle
-from seqd.client.job_steps import JobSteps
+from seqd.client.job_steps import JobSteps, Result
 from seqd.client.waiting import WaitingNotice
 from seqd.errors import RedisUnreachable, UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import Exchange, Give, Reading, mapped
 from seqd.ledger.outage import waiting_at_most
-from seqd_schemas import ItemFailure, ItemSuccess, JobState
+from seqd_schemas import JobState, Output
+
+Out = TypeVar("Out")
 
 #: Jobs looked at in one step: under a millisecond of the server's time.
 LOOK_AT = 256
@@ -29,10 +32,10 @@ LONGEST_SILENCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class EndedJob:
+class EndedJob(Generic[Output]):
     """A job that has ended, and how."""
 
-    handle: JobHandle
+    handle: JobHandle[Output]
     state: JobState
     _blob: bytes | None = None
 
@@ -41,14 +44,14 @@ class EndedJob:
         """The job's identifier."""
         return self.handle.job_id
 
-    def results(self) -> Iterator[ItemSuccess | ItemFailure]:
+    def results(self) -> "Iterator[Result[Output]]":
         """Read the results in input order, as `JobHandle.results` does and raises.
 
         Those of a completed job of one unit, as one review is, are here already.
         """
         if self._blob is None:
             return self.handle.results()
-        return unpack_results(self._blob)
+        return cast("Iterator[Result[Output]]", unpack_results(self._blob))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ class Ended:
 def ended_handles(
     ledger: LedgerParts,
     completion_stream: str,
-    handles: Iterable[JobHandle],
+    handles: Iterable[JobHandle[Out]],
     timeout_s: float | None,
-) -> Reading[EndedJob]:
+) -> Reading[EndedJob[Out]]:
     """Give the jobs of handles in the order in which they end; see `Client.as_completed`."""
     by_id = {handle.job_id: handle for handle in handles}
     steps = {job_id: handle.steps for job_id, handle in by_id.items()}
@@ -76,7 +79,7 @@ def ended_handles(
 def ended_jobs(
     ledger: LedgerParts,
     completion_stream: str,
-    jobs: Mapping[str, JobSteps],
+    jobs: Mapping[str, JobSteps[Out]],
     timeout_s: float | None,
 ) -> Reading[Ended]:
     """Give jobs in the order in which they end; see `Client.as_completed`."""
@@ -90,7 +93,7 @@ class _Wait:
         self,
         ledger: LedgerParts,
         completion_stream: str,
-        jobs: Mapping[str, JobSteps],
+        jobs: Mapping[str, JobSteps[object]],
         timeout_s: float | None,
     ) -> None:
         self._ledger = ledger

@@ -4,19 +4,23 @@ A handle keeps no state of its own beyond its upload: any number of handles, in 
 can stand for one job (`Client.job`).
 """
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 from seqd.client.job_steps import JobSteps, Result
-from seqd.client.waiting import WaitingNotice
+from seqd.client.pages import PageOptions, ReadOptions
+from seqd.client.waiting import WaitingNotice, WaitOptions
 from seqd.errors import JobOutOfReach, RedisUnreachable
 from seqd.ledger import Ledger
 from seqd.ledger.activity import JobActivity
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Reading
 from seqd.ledger.transport import Stream
-from seqd_schemas import JobRecord, JobState
+from seqd_schemas import ItemFailure, JobRecord, JobState, Output, TrainedVersion
 
 if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
     from seqd.client.streaming import StreamedText
     from seqd_schemas import Event, Rejected
 
@@ -24,8 +28,8 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
-class JobHandle:
-    """A job in the ledger.
+class JobHandle(Generic[Output]):
+    """A job in the ledger; for type checkers `JobHandle[Classification]` and the like.
 
     Whatever reads the job waits for a Redis that has gone away, and goes on where it was. After
     `SEQD_OUTAGE_S` seconds it raises JobOutOfReach: the job goes on by itself. An iterator that one
@@ -37,7 +41,7 @@ class JobHandle:
         ledger: Ledger,
         job_id: str,
         *,
-        steps: JobSteps | None = None,
+        steps: JobSteps[Output] | None = None,
         durable: bool = False,
     ) -> None:
         #: The job's identifier; `Client.job` makes a new handle from it, anywhere.
@@ -46,7 +50,7 @@ class JobHandle:
         self.durable = durable
         self._ledger = ledger
         #: What the handle does, as exchanges.
-        self.steps = steps or JobSteps(ledger, job_id)
+        self.steps = steps or JobSteps[Output](ledger, job_id)
 
     def __repr__(self) -> str:
         return f"JobHandle({self.job_id!r})"
@@ -76,33 +80,96 @@ class JobHandle:
         """
         return self._run(self.steps.activity())
 
-    def events(self, after: str = "0-0", *, timeout_s: float | None = None) -> "Stream[Event]":
+    def events(
+        self,
+        after: str = "0-0",
+        *,
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> "Stream[Event]":
         """Follow the job: events behind stream id `after`, live, up to the terminal one.
 
         The stream is bounded. Of a long job steps and progress go when a thousand events have come
         behind them; epochs, samples and all others stay, the last thousand at least. Where some are
-        gone behind `after`, a `missed` event says so first. Raises UnknownJob.
+        gone behind `after`, a `missed` event says so first. Raises UnknownJob, TimeoutError after
+        `timeout_s` seconds without the end of the job, and NoWorker as `wait` does.
         """
-        return self._read(self.steps.events(after, timeout_s))
+        return self._read(self.steps.events(after, timeout_s, options))
 
-    def wait(self, timeout_s: float | None = None) -> JobRecord:
+    def wait(self, timeout_s: float | None = None, **options: Unpack[WaitOptions]) -> JobRecord:
         """Wait for the end of the job, without polling; returns its record.
 
         Raises JobFailed with the reason, JobCancelled, JobExpired, TimeoutError after `timeout_s`
-        seconds, and what the input's own iterable raised.
+        seconds, and what the input's own iterable raised. Where no worker that is up can run the
+        job, a line in the log says so, with the reason, and `on_waiting` is called with it, once
+        each; after `no_worker_timeout_s` seconds without one, NoWorker is raised.
         """
-        return self._run(self.steps.wait(timeout_s))
+        return self._run(self.steps.wait(timeout_s, options))
 
-    def results(self) -> Stream[Result]:
+    def results(self, **options: Unpack[PageOptions]) -> "Stream[Result[Output]]":
         """Read the results in input order, each as soon as it and all before it are there.
 
-        Items that a cancel or a failure of the job left undone come as errors with the code
-        `cancelled`, those of a job whose time ran out with `expired`. After the last one, raises
-        JobFailed when the job as a whole failed, and what the input's own iterable raised.
-        """
-        return self._read(self.steps.results())
+        Each is `ok` and has an `output`, or has an `error`; `unwrap()` returns the one, or raises
+        the other as ItemFailed. Items that a cancel or a failure of the job left undone come as
+        errors with the code `cancelled`, those of a job whose time ran out with `expired`. After
+        the last one, raises JobFailed when the job as a whole failed, and what the input's own
+        iterable raised.
 
-    def stream(self) -> "Stream[StreamedText]":
+        `wait=False` gives those that are there, up to the first that is not. `offset` and `limit`
+        give a page: it is short where the job has no more results, and empty behind its end, and it
+        raises nothing for a job that failed. A page does not read what is in front of it; see
+        `seqd.client.pages.begin`. NoWorker as `wait` does.
+        """
+        return self._read(self.steps.results(options))
+
+    def result(self, custom_id: str, **options: Unpack[ReadOptions]) -> "Result[Output]":
+        """Return the result of one item, when it is there.
+
+        One that was given no `custom_id` is looked up at its place: `row-17` is the seventeenth. Of
+        others all results in front are read. Raises UnknownItem when the job has no such item, or,
+        with `wait=False`, when its result is not among those that are there.
+        """
+        return self._run(self.steps.result(custom_id, options))
+
+    def errors(self, **options: Unpack[ReadOptions]) -> Stream[ItemFailure]:
+        """Read the results that are errors, in input order; ends, and raises, as `results` does.
+
+        Of a job that has ended no more is read than up to its last error.
+        """
+        return self._read(self.steps.errors(options))
+
+    def to_arrow(self, **options: Unpack[PageOptions]) -> "pyarrow.RecordBatchReader":
+        """Return a reader of the results as record batches of Arrow, as they come.
+
+        It has one row a result (of a generation, a sample), with the columns of the output,
+        `error_code` and `error_message`. No more than a batch is held: 4,096 rows, or 8 million
+        characters. It takes, and raises, what `results` does. Raises LibraryMissing without pyarrow
+        (`pip install 'seqd[frames]'`).
+        """
+        from seqd.client.frames import arrow_reader
+
+        batches = self._read(self.steps.record_batches(options))
+        return arrow_reader(self._run(self.steps.table()), batches)
+
+    def to_pandas(self, **options: Unpack[PageOptions]) -> "pandas.DataFrame":
+        """Return the results as a data frame with the columns of `to_arrow`; holds all of them.
+
+        Raises LibraryMissing without pandas.
+        """
+        return self._run(self.steps.frame(options))
+
+    def trained_version(
+        self: "JobHandle[TrainedVersion]",
+        timeout_s: float | None = None,
+        **options: Unpack[WaitOptions],
+    ) -> TrainedVersion:
+        """Wait for the end of a training; return the version that it made, with its metrics.
+
+        Raises what `wait` does, and InvalidRequest for a job of another kind.
+        """
+        return self._run(self.steps.trained_version(timeout_s, options))
+
+    def stream(self, **options: Unpack[WaitOptions]) -> "Stream[StreamedText]":
         """Yield the texts of a generation while they are written, those of all items at once.
 
         The deltas of a sample come in order and have each of its characters once, also when a
@@ -110,27 +177,27 @@ class JobHandle:
         failed yields one entry with its `error`. Live for a job that was sent with `stream`; texts
         of any other come when their unit is done. Ends, and raises, as `results` does.
         """
-        return self._read(self.steps.stream())
+        return self._read(self.steps.stream(options))
 
-    def result_lines(self) -> Stream[ResultLine]:
+    def result_lines(self, **options: Unpack[PageOptions]) -> Stream[ResultLine]:
         """Read what `results` gives, each with its JSON: what a file of results holds."""
-        return self._read(self.steps.result_lines())
+        return self._read(self.steps.result_lines(options))
 
-    def results_by_now(self) -> dict[str, Result]:
+    def results_by_now(self) -> "dict[str, Result[Output]]":
         """Return a sweep's results that are there, by `custom_id`, in order; waits for none.
 
         Raises InvalidRequest for a job of another kind: its results may be too many to hold.
         """
         return self._run(self.steps.results_by_now())
 
-    def merged_results(self) -> Stream[Result]:
+    def merged_results(self) -> "Stream[Result[Output]]":
         """Read the results with those of later retries in the place of the errors they answer.
 
         Waits for a retry that still runs. In input order, as `results`.
         """
         return self._read(self.steps.merged_results())
 
-    def continuation(self) -> "JobHandle | None":
+    def continuation(self) -> "JobHandle[Output] | None":
         """Return the job that continues this one; None without one, or when it has been removed.
 
         Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
@@ -138,7 +205,7 @@ class JobHandle:
         found = self._run(self.steps.continuation())
         return None if found is None else JobHandle(self._ledger, found.job_id)
 
-    def origin(self) -> "JobHandle":
+    def origin(self) -> "JobHandle[Output]":
         """Return the first job of those that this one continues; of no others, this one.
 
         Its `merged_results` are those of the whole. A job that has been removed, with those in
@@ -207,3 +274,7 @@ class JobHandle:
 
     def _read(self, reading: Reading[V]) -> Stream[V]:
         return self._ledger.transport.read(reading)
+
+
+#: The name under which `seqd.client` offers it too: `Job[Classification]`.
+Job = JobHandle

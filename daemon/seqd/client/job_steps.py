@@ -4,43 +4,70 @@ Both faces of a job, `JobHandle` and `AsyncJobHandle`, run these. They keep no s
 beyond the upload: any number of handles, in any process, can stand for one job.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, cast
 
+from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
-from seqd.client.results import merged_results, result_lines, results_by_now
-from seqd.client.waiting import WaitingNotice, with_waiting
+from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
+from seqd.client.waiting import (
+    WaitingNotice,
+    WaitOptions,
+    Watch,
+    refuse_unknown,
+    with_waiting,
+)
 from seqd.errors import (
     InvalidRequest,
     JobCancelled,
+    JobDamaged,
     JobExpired,
     JobFailed,
     JobOutOfReach,
     RedisUnreachable,
+    UnknownItem,
     UnknownJob,
 )
 from seqd.ledger import LedgerParts
 from seqd.ledger.activity import JobActivity, activity_of
 from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
-from seqd.ledger.jobs import EventsGone
+from seqd.ledger.jobs import READ_ROWS, EventsGone
 from seqd.ledger.outage import waiting_at_most
-from seqd_schemas import ItemFailure, ItemSuccess, JobRecord, JobState
+from seqd_schemas import (
+    ItemFailure,
+    ItemSuccess,
+    JobRecord,
+    JobState,
+    Output,
+    TrainedVersion,
+    TrainJob,
+)
 
 if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
     from seqd.client.announcements import Announced
+    from seqd.client.frames import Table
     from seqd.client.streaming import StreamedText
     from seqd.client.upload import Upload
     from seqd_schemas import Event, Missed, Rejected
 
-Result = ItemSuccess | ItemFailure
+#: A result of a job whose outputs are of one type: `Result[Classification]`.
+Result = ItemSuccess[Output] | ItemFailure
+
+#: Names of items that were given none.
+_ROW = re.compile(r"row-([1-9][0-9]{0,15})")
 
 
-class JobSteps:
+class JobSteps(Generic[Output]):
     """A job in the ledger; what each method does stands at that of `JobHandle`."""
 
     def __init__(
@@ -79,12 +106,24 @@ class JobSteps:
         with self._in_reach():
             return (yield from activity_of(self.ledger.keys, record))
 
-    def events(self, after: str = "0-0", timeout_s: float | None = None) -> "Reading[Event]":
-        """Give the events behind stream id `after`, up to the terminal one."""
-        with self._in_reach():
-            yield from self._events(after, inf if timeout_s is None else monotonic() + timeout_s)
+    def _watch(self, options: WaitOptions) -> Watch:
+        refuse_unknown(options, WaitOptions)
+        return Watch(self.notice, options)
 
-    def _events(self, after: str, deadline: float) -> "Reading[Event]":
+    def events(
+        self, after: str = "0-0", timeout_s: float | None = None, options: WaitOptions | None = None
+    ) -> "Reading[Event]":
+        """Give the events behind stream id `after`, up to the terminal one."""
+        return self._events_in_reach(after, timeout_s, self._watch(options or {}))
+
+    def _events_in_reach(
+        self, after: str, timeout_s: float | None, watch: Watch
+    ) -> "Reading[Event]":
+        with self._in_reach():
+            deadline = inf if timeout_s is None else monotonic() + timeout_s
+            yield from self._events(after, deadline, watch)
+
+    def _events(self, after: str, deadline: float, watch: Watch) -> "Reading[Event]":
         from seqd_schemas import TERMINAL_EVENTS
 
         jobs = self.ledger.jobs
@@ -107,25 +146,28 @@ class JobSteps:
                     wait_s = self.ledger.look_s  # it may be on its way through the inbox
                     continue
                 record = yield from self.record()
-                yield from self.notice.look(record)
+                yield from watch.look(record)
                 if record.state.is_terminal:
                     # The terminal event came between the two reads, or is behind `after`.
                     yield Give((yield from jobs.events.steps(self.job_id, after, longest_wait_s=0)))
                     return
                 if monotonic() >= deadline:
                     raise TimeoutError(f"Job {self.job_id} is {record.state}, and has no news.")
-            wait_s = max(0.001, min(self.ledger.look_s, deadline - monotonic()))
+            wait_s = max(0.001, min(watch.look_s, deadline - monotonic()))
 
     def _exists(self) -> Exchange[bool]:
         return (yield from self.ledger.jobs.exists.steps(self.job_id))
 
-    def wait(self, timeout_s: float | None = None) -> Exchange[JobRecord]:
+    def wait(
+        self, timeout_s: float | None = None, options: WaitOptions | None = None
+    ) -> Exchange[JobRecord]:
         """Wait for the end of the job, without polling; return its record."""
+        watch = self._watch(options or {})
         limit_s = inf if timeout_s is None else timeout_s
         deadline = monotonic() + limit_s
         try:
             with waiting_at_most(limit_s):
-                return (yield from self._wait(limit_s, deadline))
+                return (yield from self._wait(limit_s, deadline, watch))
         except RedisUnreachable as error:
             if monotonic() < deadline:
                 raise self.out_of_reach(error) from error
@@ -133,22 +175,22 @@ class JobSteps:
                 f"Job {self.job_id} could not be looked at after {timeout_s:g} s: {error}"
             ) from error
 
-    def _wait(self, timeout_s: float, deadline: float) -> Exchange[JobRecord]:
+    def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
         after = "" if self._announced else (yield from self._last_event_id())
         if self._announced is not None and self._announced.is_heard:  # it cannot have ended unheard
             yield from self._hear(after, max(0.0, min(timeout_s, self.ledger.look_s)))
         while not (record := (yield from self.record())).state.is_terminal:
             yield from self.raise_upload_error()
-            yield from self.notice.look(record)
+            waiting = yield from watch.look(record)
             left_s = deadline - monotonic()
             if left_s <= 0:
-                why = "" if record.waiting is None else f" It waits: {record.waiting.message}"
+                why = "" if waiting is None else f" It waits: {waiting.message}"
                 raise TimeoutError(
                     f"Job {self.job_id} is {record.state} after {timeout_s:g} s, with "
                     f"{record.counts.done:,} of {record.counts.total:,} {things_of(record)} done."
                     f"{why}"
                 )
-            after = yield from self._hear(after, min(left_s, self.ledger.look_s))
+            after = yield from self._hear(after, min(left_s, watch.look_s))
         yield from self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
 
@@ -166,23 +208,119 @@ class JobSteps:
             after = event.id
         return after
 
-    def results(self) -> Reading[Result]:
-        """Give the results in input order, each as soon as it and all before it are there."""
-        return mapped(self.result_lines(), lambda line: (line.result,))
-
-    def result_lines(self) -> Reading[ResultLine]:
-        """Give what `results` does, each with its JSON."""
-        if (yield from self.record()).kind == "train":
+    def trained_version(
+        self, timeout_s: float | None = None, options: WaitOptions | None = None
+    ) -> Exchange[TrainedVersion]:
+        """Wait for the end of a training; return the version that it made."""
+        record = yield from self.record()
+        if record.kind != "train":
             raise InvalidRequest(
-                f"Job {self.job_id} is a training: it has no items. Read `wait().training`."
+                f"Job {self.job_id} is a job of kind {record.kind}, no training. Read `results()`."
             )
-        with self._in_reach():
-            yield from self._lines()
-            yield from self._settle()
-        yield from self._raise_if_failed()
+        return _version_of((yield from self.wait(timeout_s, options)))
 
-    def stream(self) -> "Reading[StreamedText]":
+    def results(self, options: PageOptions | None = None) -> "Reading[Result[Output]]":
+        """Give the results in input order, each as soon as it and all before it are there."""
+        lines = self.result_lines(options)
+        return mapped(lines, lambda line: (cast("Result[Output]", line.result),))
+
+    def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
+        """Give what `results` does, each with its JSON."""
+        page, watch = self._page(options or {})
+        return self._page_lines(page, watch)
+
+    def _page_lines(self, page: Page, watch: Watch) -> Reading[ResultLine]:
+        yield from self._record_of_items()
+        with self._in_reach():
+            yield from self._lines(page, watch)
+            if page.wait and page.limit is None:
+                yield from self._settle()
+        if page.limit is None:
+            yield from self._raise_if_failed()
+
+    def errors(self, options: ReadOptions | None = None) -> Reading[ItemFailure]:
+        """Give the results that are errors, in input order."""
+        page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
+        return self._errors(page, watch)
+
+    def _errors(self, page: Page, watch: Watch) -> Reading[ItemFailure]:
+        record = yield from self._record_of_items()
+        counts = record.counts
+        left = counts.total - counts.succeeded if record.state.is_terminal else inf
+        lines = Taken(self._page_lines(page, watch))
+        while left > 0 and (line := (yield from lines.take())) is not None:
+            if isinstance(line.result, ItemFailure):
+                left -= 1
+                yield Give((line.result,))
+        if left == 0:  # no more is read, so it has not raised what there is to raise
+            yield from self._raise_if_failed()
+
+    def table(self) -> "Exchange[Table]":
+        """Return the columns of the job's results."""
+        from seqd.client.frames import table_of
+
+        return table_of((yield from self.record()))
+
+    def record_batches(self, options: PageOptions | None = None) -> "Reading[pyarrow.RecordBatch]":
+        """Give the results as batches of Arrow."""
+        from seqd.client.frames import import_arrow
+
+        import_arrow()  # now, and not when the first batch is asked for
+        return self._record_batches(self.results(options))
+
+    def _record_batches(self, results: "Reading[Result[Output]]") -> "Reading[pyarrow.RecordBatch]":
+        yield from (yield from self.table()).batches(results)
+
+    def frame(self, options: PageOptions | None = None) -> "Exchange[pandas.DataFrame]":
+        """Return the results as one data frame of pandas."""
+        from seqd.client.frames import import_pandas
+
+        import_pandas()
+        table = yield from self.table()
+        return (yield from table.frame(self.results(options)))
+
+    def result(
+        self, custom_id: str, options: ReadOptions | None = None
+    ) -> "Exchange[Result[Output]]":
+        """Return the result of one item."""
+        page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
+        record = yield from self._record_of_items()
+        with self._in_reach():
+            if numbered := _ROW.fullmatch(custom_id):  # most likely the item of that place
+                place = replace(page, offset=int(numbered[1]) - 1, limit=1)
+                at_place = yield from self._named(custom_id, place, watch)
+                if at_place is not None:
+                    return at_place
+            found = yield from self._named(custom_id, page, watch)
+        if found is not None:
+            return found
+        record = yield from self.record()
+        raise _unknown_item(record, custom_id)
+
+    def _named(self, custom_id: str, page: Page, watch: Watch) -> "Exchange[Result[Output] | None]":
+        lines = Taken(self._lines(page, watch))
+        while (line := (yield from lines.take())) is not None:
+            if line.result.custom_id == custom_id:
+                return cast("Result[Output]", line.result)
+        return None
+
+    def _page(self, options: PageOptions, known: type = PageOptions) -> tuple[Page, Watch]:
+        refuse_unknown(options, known)
+        return Page.of(options), Watch(self.notice, options)
+
+    def _record_of_items(self) -> Exchange[JobRecord]:
+        record = yield from self.record()
+        if record.kind == "train":
+            raise InvalidRequest(
+                f"Job {self.job_id} is a training: it has no items. Call `trained_version()`."
+            )
+        return record
+
+    def stream(self, options: WaitOptions | None = None) -> "Reading[StreamedText]":
         """Give the texts of a generation while they are written, those of all items at once."""
+        return self._stream(self._watch(options or {}))
+
+    def _stream(self, watch: Watch) -> "Reading[StreamedText]":
         kind = (yield from self.record()).kind
         if kind != "generate":
             raise InvalidRequest(
@@ -193,11 +331,11 @@ class JobSteps:
         with self._in_reach():
             yield from self._settle()
             yield from StreamReader(
-                self.ledger, self.job_id, self.raise_upload_error, self.notice
+                self.ledger, self.job_id, self.raise_upload_error, watch
             ).texts()
         yield from self._raise_if_failed()
 
-    def results_by_now(self) -> Exchange[dict[str, Result]]:
+    def results_by_now(self) -> "Exchange[dict[str, Result[Output]]]":
         """Return a sweep's results that are there, by `custom_id`, in order; wait for none."""
         record = yield from self.record()
         if record.kind != "sweep":
@@ -205,23 +343,25 @@ class JobSteps:
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
         with self._in_reach():
-            return (yield from results_by_now(self.ledger, record))
+            found = yield from results_by_now(self.ledger, record)
+        return cast("dict[str, Result[Output]]", found)
 
-    def merged_results(self) -> Reading[Result]:
+    def merged_results(self) -> "Reading[Result[Output]]":
         """Give the results with those of later retries in the place of the errors."""
-        first = self._all_results()
+        first = self.all_results()
         retry = yield from self.continuation()
         if retry is None:
             yield from first
         else:
             yield from merged_results(first, retry.merged_results())
 
-    def _all_results(self) -> Reading[Result]:
+    def all_results(self) -> "Reading[Result[Output]]":
         """Give the results, also those of a job that failed as a whole."""
         with self._in_reach():
-            yield from mapped(self._lines(), lambda line: (line.result,))
+            lines = self._lines()
+            yield from mapped(lines, lambda line: (cast("Result[Output]", line.result),))
 
-    def continuation(self) -> "Exchange[JobSteps | None]":
+    def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""
         other = (yield from self.record()).continued_by
         if other is None:
@@ -230,7 +370,7 @@ class JobSteps:
             raise _half_of_a_whole(gone=other, kept=self.job_id, verb="continues")
         return JobSteps(self.ledger, other)
 
-    def origin(self) -> "Exchange[JobSteps]":
+    def origin(self) -> "Exchange[JobSteps[Output]]":
         """Return the first job of those that this one continues; of no others, this one."""
         found = self
         while (earlier := (yield from found._continued())) is not None:
@@ -239,7 +379,7 @@ class JobSteps:
 
     def has_checkpoint(self) -> Exchange[bool]:
         """Return True when a training, or one that it continues, has saved a checkpoint."""
-        found: JobSteps | None = self
+        found: JobSteps[Output] | None = self
         with suppress(UnknownJob):  # of a job that is not kept, nothing is
             while found is not None:
                 if (yield from self.ledger.checkpoints.of.steps(found.job_id)):
@@ -317,32 +457,51 @@ class JobSteps:
         except RedisUnreachable as error:
             raise self.out_of_reach(error) from error
 
-    def _continued(self) -> "Exchange[JobSteps | None]":
+    def _continued(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that this one continues, if there is one that nobody has removed."""
         earlier_id = yield from self.ledger.jobs.continued.steps(self.job_id)
         if earlier_id is None:
             return None
-        earlier = JobSteps(self.ledger, earlier_id)
+        earlier = JobSteps[Output](self.ledger, earlier_id)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
         is_kept = yield from self.ledger.jobs.exists.steps(earlier_id)
         if not is_kept or (yield from earlier.record()).continued_by != self.job_id:
             raise _half_of_a_whole(gone=earlier_id, kept=self.job_id, verb="is continued by")
         return earlier
 
-    def _lines(self) -> Reading[ResultLine]:
+    def _lines(self, page: Page = ALL, watch: Watch | None = None) -> Reading[ResultLine]:
         """Give results; of a job of another sender only those of items known to be the same."""
-        lines = result_lines(
-            self.ledger, self.job_id, self.raise_upload_error, self.notice, self._announced
-        )
+        watch = watch or Watch(self.notice, {})
+        lines = self._lines_of(page, watch)
         if self.upload is None:
             yield from lines
             return
-        taken, number = Taken(lines), 0
+        taken, number = Taken(lines), page.offset
         while (line := (yield from taken.take())) is not None:
             number += 1
             if not self.upload.is_clear(number):
+                if not page.wait:
+                    return
                 yield from self.upload.wait_until_compared(number)
             yield Give((line,))
+
+    def _lines_of(self, page: Page, watch: Watch) -> Reading[ResultLine]:
+        jobs, position, skipped, rows = self.ledger.jobs, FIRST, 0, READ_ROWS
+        if page != ALL:
+            record = yield from jobs.get.steps(self.job_id)
+            position, skipped = yield from begin(jobs, record, page.offset)
+            rows = page.rows_at_once(record.unit_items)
+        lines = result_lines(
+            self.ledger,
+            self.job_id,
+            self.raise_upload_error,
+            watch,
+            position,
+            waits=page.wait,
+            rows_at_once=rows,
+            announced=self._announced,
+        )
+        yield from lines if page == ALL else page.cut(lines, skipped)
 
     def _settle(
         self, left_s: float | None = None, timeout_s: float | None = None
@@ -362,6 +521,35 @@ class JobSteps:
         record = yield from self.record()
         if record.state is JobState.FAILED:
             _ended_well(record)
+
+
+def _version_of(record: JobRecord) -> TrainedVersion:
+    made, parameters = record.training, cast(TrainJob, record.job).parameters
+    if made is None:
+        raise JobDamaged(
+            f"Training {record.job_id} is completed, and its record names no version: somebody has "
+            "changed it. `seqd models show` lists the versions that there are."
+        )
+    return TrainedVersion(
+        model=made.model,
+        version=made.version,
+        parameters=parameters,
+        metrics=made.metrics,
+        seconds=made.seconds,
+    )
+
+
+def _unknown_item(record: JobRecord, custom_id: str) -> UnknownItem:
+    job_id, counts = record.job_id, record.counts
+    if not record.state.is_terminal:
+        return UnknownItem(
+            f"Job {job_id} has no result of an item {custom_id!r} yet: it is {record.state}, with "
+            f"{counts.done:,} of {counts.total:,} items done."
+        )
+    return UnknownItem(
+        f"Job {job_id} has no item {custom_id!r} among its {counts.total:,}. An item that was "
+        "given no custom_id is named by its position: row-1, row-2 …"
+    )
 
 
 def _missed(job_id: str, after: str, gone: EventsGone) -> "Missed":

@@ -4,14 +4,14 @@ Waits on the job's event stream instead of polling.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from seqd.client.waiting import WaitingNotice
+from seqd.client.waiting import Watch
 from seqd.errors import JobDamaged
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_items, unpack_lines, unpack_results
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
-from seqd.ledger.jobs import Jobs, ResultPosition
+from seqd.ledger.jobs import READ_ROWS, Jobs, ResultPosition
 from seqd_schemas import (
     Item,
     ItemError,
@@ -26,25 +26,34 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.client.announcements import Announced
 
+OneResult = TypeVar("OneResult", bound="ItemSuccess[object] | ItemFailure")
+
+#: Where a job's results begin.
+FIRST = ResultPosition(0)
+
 
 def result_lines(
     ledger: LedgerParts,
     job_id: str,
     check_upload: Callable[[], Exchange[None]],
-    notice: WaitingNotice,
+    watch: Watch,
+    position: ResultPosition = FIRST,
+    *,
+    waits: bool = True,
+    rows_at_once: int = READ_ROWS,
     announced: "Announced | None" = None,
 ) -> Reading[ResultLine]:
-    """Give a job's results in input order, each with the line of JSON that it is.
+    """Give a job's results in input order from a position on, each with its line of JSON.
 
-    Those of a job of one unit come at its end, which may be `announced`.
+    Unless it `waits`, it ends in front of the first that is not there. Those of a job of one unit
+    come at its end, which may be `announced`.
     """
     jobs = ledger.jobs
-    position = ResultPosition(0)
-    after = yield from jobs.last_event_id.steps(job_id)
+    after = (yield from jobs.last_event_id.steps(job_id)) if waits else ""
     while True:
         # Read before the results: once it is terminal, nothing is committed any more.
         record = yield from jobs.get.steps(job_id)
-        rows, position = yield from jobs.results.steps(job_id, position)
+        rows, position = yield from jobs.results.steps(job_id, position, rows_at_once)
         for row in rows:
             yield Give(unpack_lines(row))
         if rows:
@@ -53,13 +62,15 @@ def result_lines(
             yield from _rest(jobs, record, position.unit)
             return
         yield from check_upload()
+        if not waits:
+            return
         if announced is not None and record.sealed and record.units == 1:
-            is_news = yield from announced.wait(ledger.look_s)
+            is_news = yield from announced.wait(watch.look_s)
         else:
-            events = yield from jobs.events.steps(job_id, after, longest_wait_s=ledger.look_s)
+            events = yield from jobs.events.steps(job_id, after, longest_wait_s=watch.look_s)
             after, is_news = (events[-1].id, True) if events else (after, False)
         if not is_news:
-            yield from notice.look(record)
+            yield from watch.look(record)
 
 
 def _rest(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
@@ -73,9 +84,7 @@ def _rest(jobs: Jobs, record: JobRecord, unit: int) -> Reading[ResultLine]:
         yield from rest_of_unit(jobs, record, number)
 
 
-def merged_results(
-    first: Reading[ItemSuccess | ItemFailure], retried: Reading[ItemSuccess | ItemFailure]
-) -> Reading[ItemSuccess | ItemFailure]:
+def merged_results(first: Reading[OneResult], retried: Reading[OneResult]) -> Reading[OneResult]:
     """Put the results of a retry in the place of the errors that they answer, by `custom_id`.
 
     Both are in the first job's order, so nothing is held but one result of each. Raises JobDamaged

@@ -1,6 +1,6 @@
 """Sends a job: checks it against what workers publish, writes it, begins to upload its input."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -8,7 +8,13 @@ from seqd.admission import admit
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
-from seqd.client.sources import FailedItems, Source
+from seqd.client.sources import (
+    CorrectedItems,
+    FailedItems,
+    Source,
+    corrections_of,
+    refuse_unfailed,
+)
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdError, WrongState
 from seqd.ledger import LedgerParts
@@ -151,11 +157,16 @@ class Sender:
         announced = announced if accepted.created else None
         return JobSteps(self._ledger, accepted.job_id, upload, announced)
 
-    def retry(self, record: JobRecord) -> Exchange[Sent]:
-        """Send an ended job's failed items again; see `Client.retry`."""
+    def retry(self, record: JobRecord, texts: Mapping[str, str] | None = None) -> Exchange[Sent]:
+        """Send an ended job's failed items again, some with other texts; see `Client.retry`."""
         job, jobs = retry_of(record), self._ledger.jobs
+        corrected = None if texts is None else _corrections(record, job, texts)
         units = yield from jobs.retryable_units.steps(record.job_id)
         items = FailedItems(jobs, record.job_id, units)
+        if corrected:
+            steps = JobSteps[object](self._ledger, record.job_id)
+            yield from refuse_unfailed(record.job_id, steps.all_results(), corrected)
+            items = CorrectedItems(items, steps.all_results(), corrected)
         if not (yield from items.find()):
             raise WrongState(
                 f"No failed item of job {record.job_id} has a text that could be read: there is "
@@ -199,6 +210,15 @@ class Sender:
             head=head,
             asked_id="" if accepted.created else asked_id,
         )
+
+
+def _corrections(record: JobRecord, job: Job, texts: Mapping[str, str]) -> dict[str, Item]:
+    if isinstance(job, SweepJob):
+        raise InvalidRequest(
+            f"Job {record.job_id} is a sweep: its items are combinations, which have no texts. "
+            "Leave `items` out."
+        )
+    return corrections_of(texts, job.kind)
 
 
 def _first_two(source: Source) -> Exchange[list[ItemChunk | TextChunk]]:

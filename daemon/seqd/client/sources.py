@@ -1,21 +1,32 @@
 """Sources of a job's input: each gives it chunk by chunk, as the job's units are cut."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from itertools import chain
 from types import AsyncGeneratorType, GeneratorType
 from typing import Protocol, TypeVar, cast
 
-from seqd.errors import InvalidInput, InvalidRequest
+from seqd.client.results import OneResult
+from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
 from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
 from seqd.inputs.items import ItemRules
 from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
-from seqd.ledger.exchange import Exchange, Finish, Next
+from seqd.ledger.exchange import Exchange, Finish, Next, Reading, Taken
 from seqd.ledger.jobs import Jobs, RetryableUnit
 from seqd_schemas import (
     FileSource,
     Item,
     ItemChunk,
+    ItemFailure,
+    ItemSuccess,
     LabelledText,
     NamedSource,
     RefusedItem,
@@ -141,8 +152,8 @@ class FailedItems:
     """
 
     def __init__(self, jobs: Jobs, job_id: str, units: Sequence[RetryableUnit]) -> None:
-        self._jobs = jobs
-        self._job_id = job_id
+        self.jobs = jobs
+        self.job_id = job_id
         self._units = iter(units)
         self._found: list[Item | RefusedItem] = []
         self._cutter = ItemCutter(1)
@@ -153,7 +164,7 @@ class FailedItems:
             unit = next(self._units, None)
             if unit is None:
                 return False
-            blob = yield from self._jobs.retryable_input.steps(self._job_id, unit)
+            blob = yield from self.jobs.retryable_input.steps(self.job_id, unit)
             entries = unpack_items(blob).items[::-1]
             self._found = [entry for entry in entries if isinstance(entry, Item)]
         return True
@@ -165,8 +176,8 @@ class FailedItems:
 
     def next(self) -> Exchange[ItemChunk | None]:
         """Return the next chunk; None at the end."""
-        while (yield from self.find()):
-            if (chunk := self._cutter.add(self._found.pop())) is not None:
+        while (item := (yield from self.take())) is not None:
+            if (chunk := self._cutter.add(item)) is not None:
                 return chunk
         return self._cutter.rest()
 
@@ -174,12 +185,102 @@ class FailedItems:
         """Do nothing: the ledger has them."""
         yield from ()
 
+    def take(self) -> Exchange[Item | RefusedItem | None]:
+        """Return the next item; None at the end."""
+        return self._found.pop() if (yield from self.find()) else None
+
     def names(self) -> Exchange[tuple[str, ...]]:
         """Return the identifiers of all that are left."""
         names = []
-        while (yield from self.find()):
-            names.append(self._found.pop().custom_id)
+        while (item := (yield from self.take())) is not None:
+            names.append(item.custom_id)
         return tuple(names)
+
+
+class CorrectedItems(FailedItems):
+    """An ended job's failed items, some with another text, also those that never were readable.
+
+    The job's results have all that failed, in its order.
+    """
+
+    def __init__(
+        self,
+        failed: FailedItems,
+        results: Reading[OneResult],
+        corrected: Mapping[str, Item],
+    ) -> None:
+        """`failed` are the items whose texts are known, `corrected` the new ones by identifier."""
+        super().__init__(failed.jobs, failed.job_id, ())
+        self._failed = failed
+        self._results = cast("Taken[ItemSuccess[object] | ItemFailure]", Taken(results))
+        self._corrected = corrected
+        #: The next item whose text is known.
+        self._known: Item | RefusedItem | None = None
+
+    def find(self) -> Exchange[bool]:
+        """Read on until there is an item; False where there is none."""
+        while not self._found:
+            result = yield from self._results.take()
+            if result is None:
+                return False
+            if isinstance(result, ItemFailure):
+                known = yield from self._known_item(result.custom_id)
+                item = self._corrected.get(result.custom_id, known)
+                self._found = [] if item is None else [item]
+        return True
+
+    def _known_item(self, custom_id: str) -> Exchange[Item | RefusedItem | None]:
+        self._known = self._known or (yield from self._failed.take())
+        if self._known is None or self._known.custom_id != custom_id:
+            return None
+        found, self._known = self._known, None
+        return found
+
+
+def corrections_of(texts: Mapping[str, str], kind: str) -> dict[str, Item]:
+    """Return the items that new texts are, by identifier; raise InvalidInput for one that is none.
+
+    Raises InvalidRequest for anything but a mapping.
+    """
+    if not isinstance(texts, Mapping):
+        raise InvalidRequest(
+            f"The corrected items are one {type(texts).__name__}; allowed: a mapping of custom_id "
+            "to text."
+        )
+    rules, items = rules_of("custom_id", "text", kind), dict[str, Item]()
+    for custom_id, text in texts.items():
+        where = f"the new text of item {custom_id!r}"
+        entry = rules.entry({"custom_id": custom_id, "text": text}, "row-1", where)
+        if isinstance(entry, RefusedItem):
+            raise InvalidInput(f"{entry.refused.message} Nothing was sent.")
+        items[entry.custom_id] = entry
+    return items
+
+
+def refuse_unfailed(
+    job_id: str, results: Reading[OneResult], names: Collection[str]
+) -> Exchange[None]:
+    """Raise UnknownItem where a job has no item of a name, InvalidRequest where that has an output.
+
+    Reads the results up to the last of them.
+    """
+    taken, left = Taken(results), set(names)
+    while left and (result := (yield from taken.take())) is not None:
+        if result.custom_id not in left:
+            continue
+        if not isinstance(result, ItemFailure):
+            raise InvalidRequest(
+                f"Item {result.custom_id!r} of job {job_id} has an output; allowed: items with an "
+                "error, which `errors()` gives. Leave it out, or hand it in as a new job. Nothing "
+                "was sent."
+            )
+        left.remove(result.custom_id)
+    if left:
+        first = next(name for name in names if name in left)
+        raise UnknownItem(
+            f"Job {job_id} has no item {first!r}, whose text is to be corrected. `errors()` gives "
+            "those that failed. Nothing was sent."
+        )
 
 
 def entries_in(read: Iterable[ItemChunk | TextChunk]) -> Iterator[Item | RefusedItem]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from seqd.client.results import raise_where_missing, rest_of_unit
-from seqd.client.waiting import WaitingNotice
+from seqd.client.waiting import Watch
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_lines
 from seqd.ledger.exchange import Exchange, Give, Reading, mapped
@@ -76,13 +76,12 @@ class StreamReader:
         ledger: LedgerParts,
         job_id: str,
         check_upload: Callable[[], Exchange[None]],
-        notice: WaitingNotice,
+        watch: Watch,
     ) -> None:
-        self._ledger = ledger
         self._jobs = ledger.jobs
         self._job_id = job_id
         self._check_upload = check_upload
-        self._notice = notice
+        self._watch = watch
         #: Units before this one are done, and of those after it, these.
         self._next = 0
         self._ahead: set[int] = set()
@@ -107,9 +106,9 @@ class StreamReader:
                     return
                 yield from self._check_upload()
                 if wait_s and not entries:
-                    yield from self._notice.look(record)
+                    yield from self._watch.look(record)
                 read_at = monotonic()
-            place, wait_s = reached, self._ledger.look_s
+            place, wait_s = reached, self._watch.look_s
 
     def _deltas(
         self, place: StreamPosition, wait_s: float

@@ -1,16 +1,20 @@
 """Jobs that no worker that is up can run, as clients see them: their records say so, and why.
 
-Whoever waits for such a job is told by a line in the log.
+Whoever waits for such a job is told: by a line in the log, by a callback of theirs, and by an error
+where they have said how long they wait for a worker.
 """
 
 import logging
-from collections.abc import Sequence
-from time import time
+from collections.abc import Callable, Mapping, Sequence
+from time import monotonic, time
+from typing import TypedDict, cast
 
+from seqd.errors import InvalidRequest, NoWorker
 from seqd.ledger import LedgerParts
 from seqd.ledger.exchange import Exchange
 from seqd.ledger.job_filter import FoundJobs, JobFilters, job_filter
-from seqd_schemas import JobRecord
+from seqd.validation import shown
+from seqd_schemas import JobRecord, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +25,36 @@ _WORKERS_AGE_S = 2.0
 #: takes a client 15 ms, to build what reads the records of workers.
 _YOUNG_S = 1.0
 
+#: Looks in the time after which somebody gives up for want of a worker, and the most in a second.
+_LOOKS = 4
+_SHORTEST_S = 0.05
 
-def with_waiting(ledger: LedgerParts, records: Sequence[JobRecord]) -> Exchange[list[JobRecord]]:
-    """Return the records, those of open jobs with the reason why nobody can go on with them."""
+
+class WaitOptions(TypedDict, total=False):
+    """What all that waits for a job can be given."""
+
+    #: Called with each reason why no worker of the fleet can run the job, once. It must not block;
+    #: what it raises, the wait raises.
+    on_waiting: Callable[[Waiting], object] | None
+    #: Seconds after which NoWorker is raised when no worker could run the job for as long.
+    no_worker_timeout_s: float | None
+
+
+def with_waiting(
+    ledger: LedgerParts, records: Sequence[JobRecord], *, at_once: bool = False, age_s: float = 2.0
+) -> Exchange[list[JobRecord]]:
+    """Return the records, those of open jobs with the reason why nobody can go on with them.
+
+    Of jobs younger than a second only `at_once`. What workers publish may be `age_s` seconds old.
+    """
     now_s = time()
-    if all(record.state.is_terminal or _is_young(record, now_s) for record in records):
+    if all(
+        record.state.is_terminal or (_is_young(record, now_s) and not at_once) for record in records
+    ):
         return list(records)
     from seqd.serving import waiting_of
 
-    workers = yield from ledger.fleet.recent_workers.steps(_WORKERS_AGE_S)
+    workers = yield from ledger.fleet.recent_workers.steps(min(age_s, _WORKERS_AGE_S))
     reasons = [waiting_of(record, workers) for record in records]
     return [
         record if reason is None else record.model_copy(update={"waiting": reason})
@@ -51,16 +76,77 @@ class WaitingNotice:
         self._ledger = ledger
         self._told = ""
 
-    def look(self, record: JobRecord) -> Exchange[None]:
-        """Tell what is new; called when nothing has been heard of the job for a while."""
-        (record,) = yield from with_waiting(self._ledger, [record])
+    @property
+    def look_s(self) -> float:
+        """Seconds after which to look, where nothing is heard of the job."""
+        return self._ledger.look_s
+
+    def look(
+        self, record: JobRecord, *, at_once: bool = False, age_s: float = 2.0
+    ) -> Exchange[Waiting | None]:
+        """Tell what is new, and return it; called when nothing has been heard of the job."""
+        (record,) = yield from with_waiting(self._ledger, [record], at_once=at_once, age_s=age_s)
         if record.waiting is not None and record.waiting.message != self._told:
             self._told = record.waiting.message
             log.warning("job=%s waits: %s", record.job_id, self._told)
+        return record.waiting
 
     def has_told(self, message: str) -> None:
         """Do not tell this one: a command has, in its own way."""
         self._told = message
+
+
+class Watch:
+    """One wait for a job: tells its caller of the reasons, and gives up when it was told to."""
+
+    def __init__(self, notice: WaitingNotice, options: WaitOptions) -> None:
+        """Raise InvalidRequest for a time that is no number of seconds."""
+        limit_s = options.get("no_worker_timeout_s")
+        if limit_s is not None and not (_is_number(limit_s) and limit_s >= 0):
+            raise InvalidRequest(
+                f"no_worker_timeout_s is {shown(limit_s)}; allowed: 0 or more seconds, or None."
+            )
+        self._notice = notice
+        self._call = options.get("on_waiting")
+        self._limit_s = limit_s
+        self._told = ""
+        #: When it was first seen that no worker can run the job; None while one can.
+        self._since: float | None = None
+
+    @property
+    def look_s(self) -> float:
+        """Seconds after which to look, where nothing is heard of the job."""
+        if self._limit_s is None:
+            return self._notice.look_s
+        return min(self._notice.look_s, max(_SHORTEST_S, self._limit_s / _LOOKS))
+
+    def look(self, record: JobRecord) -> Exchange[Waiting | None]:
+        """Tell what is new of the job; raise NoWorker when there was none for too long."""
+        limit_s, age_s = self._limit_s, self.look_s / 2
+        waiting = yield from self._notice.look(record, at_once=limit_s is not None, age_s=age_s)
+        if waiting is None:
+            self._since = None
+            return None
+        if self._call is not None and waiting.message != self._told:
+            self._told = waiting.message
+            self._call(waiting)
+        now_s = monotonic()
+        self._since = now_s if self._since is None else self._since
+        if limit_s is not None and now_s - self._since >= limit_s:
+            raise NoWorker(record.job_id, waiting, limit_s)
+        return waiting
+
+
+def refuse_unknown(options: Mapping[str, object], known: type) -> None:
+    """Raise InvalidRequest for an option that is none of those of a TypedDict."""
+    names = sorted(cast(Mapping[str, object], known.__annotations__))
+    for name in options:
+        if name not in names:
+            raise InvalidRequest(f"There is no option {name!r}. Known options: {', '.join(names)}.")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_young(record: JobRecord, now_s: float) -> bool:

@@ -289,14 +289,14 @@ class Jobs:
 
     @exchange
     def results(
-        self, job_id: str, position: ResultPosition
+        self, job_id: str, position: ResultPosition, most: int = READ_ROWS
     ) -> Exchange[tuple[list[bytes], ResultPosition]]:
         """Return the next rows of results without a gap, and the position to continue from.
 
-        At most `READ_ROWS`, and no more than `READ_BYTES` but for a larger row, which comes alone.
-        No row: the unit of the position is not committed.
+        At most `most` of them, and no more than `READ_BYTES` but for a larger row, which comes
+        alone. No row: the unit of the position is not committed.
         """
-        called = yield from script("results", job_id, *position, READ_ROWS, READ_BYTES)
+        called = yield from script("results", job_id, *position, most, READ_BYTES)
         reply = as_list(called)
         rows = [as_bytes(row) for row in as_list(reply[2])]
         return rows, ResultPosition(as_int(reply[0]), as_int(reply[1]))
@@ -341,6 +341,15 @@ class Jobs:
         if 0 in units and blobs[units.index(0)] is None:
             blobs[units.index(0)] = yield from self._small_results(job_id)
         return blobs
+
+    @exchange
+    def sizes(self, job_id: str, units: Sequence[int]) -> Exchange[list[int | None]]:
+        """Return the numbers of items of units; None for each that is not known.
+
+        They are kept until the job ends; the only unit of a job has none.
+        """
+        found = yield from _blobs(self._keys.sizes(job_id), units)
+        return [None if size is None else int(size) for size in found]
 
     @exchange
     def inputs(self, job_id: str, units: Sequence[int | str]) -> Exchange[list[bytes | None]]:

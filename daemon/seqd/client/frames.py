@@ -1,0 +1,231 @@
+"""Results as tables: the columns of each kind of job, for Arrow and pandas.
+
+One row a result; of a generation one row a sample, and of an item with an error one row. pandas and
+pyarrow are imported when a table is asked for, and raise LibraryMissing where they are not there.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from seqd.client.results import OneResult
+from seqd.errors import InvalidRequest, LibraryMissing
+from seqd.ledger.exchange import Exchange, Give, Reading, Taken
+from seqd_schemas import (
+    Classification,
+    Generation,
+    ItemFailure,
+    ItemOutput,
+    ItemSuccess,
+    JobRecord,
+    TrainedVersion,
+)
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+#: Rows and characters after which a batch is closed; the memory of a reader.
+BATCH_ROWS = 4_096
+BATCH_CHARS = 8 * 1024 * 1024
+
+Cell = str | float | bool | Mapping[str, object] | None
+Columns = dict[str, list[Cell]]
+Type = Literal["text", "number", "integer", "truth", "numbers"]
+
+#: Of the others pandas says itself what they are.
+_PANDAS_TYPES = {"number": "float64", "integer": "Int64", "truth": "boolean", "numbers": "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The columns of a kind of job, each with its type, and the rows that an output makes."""
+
+    columns: dict[str, Type]
+    rows: Callable[[ItemOutput], Iterator[dict[str, Cell]]]
+
+    def arrow_schema(self) -> "pyarrow.Schema":
+        """Return the schema for Arrow."""
+        arrow = import_arrow()
+        types = {
+            "text": arrow.string(),
+            "number": arrow.float64(),
+            "integer": arrow.int64(),
+            "truth": arrow.bool_(),
+            "numbers": arrow.map_(arrow.string(), arrow.float64()),
+        }
+        schema: pyarrow.Schema = arrow.schema(
+            [(name, types[type_]) for name, type_ in self.columns.items()]
+        )
+        return schema
+
+    def batches(self, results: Reading[OneResult]) -> "Reading[pyarrow.RecordBatch]":
+        """Give the results as batches of Arrow, of bounded size."""
+        arrow, schema = import_arrow(), self.arrow_schema()
+        filled = Taken(self.filled(results))
+        while (columns := (yield from filled.take())) is not None:
+            yield Give((arrow.RecordBatch.from_pydict(columns, schema=schema),))
+
+    def frame(self, results: Reading[OneResult]) -> "Exchange[pandas.DataFrame]":
+        """Return the results as one data frame."""
+        library = import_pandas()
+        whole: Columns = {name: [] for name in self.columns}
+        filled = Taken(self.filled(results))
+        while (columns := (yield from filled.take())) is not None:
+            for name, cells in columns.items():
+                whole[name] += cells
+        frame: pandas.DataFrame = library.DataFrame(
+            {
+                name: library.Series(cells, dtype=_PANDAS_TYPES.get(self.columns[name]))
+                for name, cells in whole.items()
+            }
+        )
+        return frame
+
+    def filled(self, results: Reading[OneResult]) -> Reading[Columns]:
+        """Give the columns of the next results, as many as a batch holds."""
+        taken, held, rows, chars = Taken(results), self._empty(), 0, 0
+        while (result := (yield from taken.take())) is not None:
+            for row in self._rows_of(result):
+                for name, cells in held.items():
+                    cell = row.get(name)
+                    cells.append(cell)
+                    chars += len(cell) if isinstance(cell, str) else 0
+                rows += 1
+            if rows >= BATCH_ROWS or chars >= BATCH_CHARS:
+                yield Give((held,))
+                held, rows, chars = self._empty(), 0, 0
+        if rows:
+            yield Give((held,))
+
+    def _empty(self) -> Columns:
+        return {name: [] for name in self.columns}
+
+    def _rows_of(self, result: ItemSuccess[object] | ItemFailure) -> Iterator[dict[str, Cell]]:
+        named: dict[str, Cell] = {"custom_id": result.custom_id}
+        if isinstance(result, ItemFailure):
+            error = result.error
+            yield named | {"error_code": error.code.value, "error_message": error.message}
+            return
+        output = result.output
+        if isinstance(output, Classification | Generation | TrainedVersion):
+            for row in self.rows(output):
+                yield named | row
+
+
+def arrow_reader(
+    table: Table, batches: "Iterator[pyarrow.RecordBatch]"
+) -> "pyarrow.RecordBatchReader":
+    """Return what Arrow and its users read batches from, each when it is asked for."""
+    readers = import_arrow().RecordBatchReader
+    reader: pyarrow.RecordBatchReader = readers.from_batches(table.arrow_schema(), batches)
+    return reader
+
+
+def table_of(record: JobRecord) -> Table:
+    """Return the columns of a job's results; raise InvalidRequest for a training."""
+    table = _TABLES.get(record.kind)
+    if table is None:
+        raise InvalidRequest(
+            f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
+        )
+    return table
+
+
+def import_arrow() -> ModuleType:
+    """Return pyarrow; raise LibraryMissing without it."""
+    return _imported("pyarrow")
+
+
+def import_pandas() -> ModuleType:
+    """Return pandas; raise LibraryMissing without it."""
+    return _imported("pandas")
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise LibraryMissing(
+            f"Results as a table need {name}, which cannot be imported here: {error}. Install it: "
+            "pip install 'seqd[frames]'"
+        ) from error
+
+
+def _classified(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+    assert isinstance(output, Classification)
+    yield {
+        "label": output.label,
+        "score": output.score,
+        "truncated": output.truncated,
+        "unknown_share": output.unknown_share,
+        "probabilities": output.probabilities,
+    }
+
+
+def _generated(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+    assert isinstance(output, Generation)
+    for number, sample in enumerate(output.samples):
+        yield {
+            "sample": number,
+            "prompt": output.prompt,
+            "text": sample.text,
+            "temperature": sample.temperature,
+            "seed": sample.seed,
+            "mean_log_prob": sample.mean_log_prob,
+            "finish_reason": sample.finish_reason.value,
+        }
+
+
+def _trained(output: ItemOutput) -> Iterator[dict[str, Cell]]:
+    assert isinstance(output, TrainedVersion)
+    yield {
+        "model": output.model,
+        "version": output.version,
+        "metrics": output.metrics,
+        "seconds": output.seconds,
+    }
+
+
+_ERROR: dict[str, Type] = {"error_code": "text", "error_message": "text"}
+_TABLES = {
+    "classify": Table(
+        {
+            "custom_id": "text",
+            "label": "text",
+            "score": "number",
+            "truncated": "truth",
+            "unknown_share": "number",
+            "probabilities": "numbers",
+            **_ERROR,
+        },
+        _classified,
+    ),
+    "generate": Table(
+        {
+            "custom_id": "text",
+            "sample": "integer",
+            "prompt": "text",
+            "text": "text",
+            "temperature": "number",
+            "seed": "integer",
+            "mean_log_prob": "number",
+            "finish_reason": "text",
+            **_ERROR,
+        },
+        _generated,
+    ),
+    "sweep": Table(
+        {
+            "custom_id": "text",
+            "model": "text",
+            "version": "integer",
+            "metrics": "numbers",
+            "seconds": "number",
+            **_ERROR,
+        },
+        _trained,
+    ),
+}

@@ -1,0 +1,131 @@
+"""A retry with corrected texts: what is sent again, in which place, and what is refused."""
+
+import asyncio
+
+import pytest
+
+from seqd.client import AsyncClient, Client, Job
+from seqd.errors import InvalidInput, InvalidRequest, SeqdError, UnknownItem
+from seqd_schemas import Classification, ItemSuccess
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+#: Longest that anything here may take.
+LIMIT_S = 30.0
+
+#: Units of eight: items that fail, and entries that never were readable, among others that do not.
+TEXTS: list[object] = [
+    *("a", "bad", "c", None, "e", "f", "g", "h"),
+    *("i", None, "bad", "l", "m", "n", "o", "bad"),
+    *("q", ""),
+]
+
+
+def failed_job(client: Client) -> Job[Classification]:
+    job = client.classify(TEXTS, model="echo")  # type: ignore[arg-type]
+    job.wait(timeout_s=LIMIT_S)
+    assert [failure.custom_id for failure in job.errors()] == [
+        *("row-2", "row-4", "row-10", "row-11", "row-16", "row-18")
+    ]
+    return job
+
+
+def shown(job: Job[Classification]) -> list[str]:
+    """Return the labels of the merged results, or what they have instead."""
+    return [
+        one.output.label if isinstance(one, ItemSuccess) else one.error.code.value
+        for one in job.merged_results()
+    ]
+
+
+def test_corrected_texts_stand_in_their_places_also_of_what_never_was_readable(
+    cluster: Cluster,
+) -> None:
+    client = cluster.client()
+    first = failed_job(client)
+    texts = {"row-18": "r", "row-2": "b", "row-4": "d", "row-10": "j", "row-11": "k", "row-16": "p"}
+
+    again = client.retry(first, items=texts)
+
+    assert again.wait(timeout_s=LIMIT_S).counts.succeeded == 6
+    assert shown(first) == list("abcdefghijklmnopqr")
+    assert [result.custom_id for result in again.results()] == [
+        *("row-2", "row-4", "row-10", "row-11", "row-16", "row-18")
+    ]
+
+
+def test_what_is_not_corrected_is_sent_again_as_it_was(cluster: Cluster) -> None:
+    client = cluster.client()
+    first = failed_job(client)
+
+    again = client.retry(first.job_id, items={"row-10": "j", "row-16": "p"})
+
+    record = again.wait(timeout_s=LIMIT_S)
+    assert (record.counts.total, record.counts.succeeded) == (4, 2)
+    merged = shown(first)
+    assert (merged[1], merged[10]) == ("invalid_input", "invalid_input")  # the same text again
+    assert (merged[3], merged[17]) == ("invalid_input", "invalid_input")  # not sent again
+    assert (merged[9], merged[15]) == ("j", "p")
+
+
+def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(cluster: Cluster) -> None:
+    client = cluster.client()
+    first = client.classify([str(n) for n in range(16)], model="echo", parameters={"delay_ms": 100})
+    first.pause()
+    first.cancel()
+
+    client.retry(first, items={"row-16": "new"}).wait(timeout_s=LIMIT_S)
+
+    assert shown(first) == [*map(str, range(15)), "new"]
+
+
+def test_texts_that_can_correct_nothing_are_refused_before_anything_is_sent(
+    cluster: Cluster,
+) -> None:
+    client = cluster.client()
+    job = failed_job(client)
+    refused: list[tuple[object, type[SeqdError], str]] = [
+        (
+            {"row-2": "b", "row-99": "x"},
+            UnknownItem,
+            f"Job {job.job_id} has no item 'row-99', whose text is to be corrected. `errors()` "
+            "gives those that failed. Nothing was sent.",
+        ),
+        (
+            {"row-1": "x"},
+            InvalidRequest,
+            f"Item 'row-1' of job {job.job_id} has an output; allowed: items with an error, which "
+            "`errors()` gives. Leave it out, or hand it in as a new job. Nothing was sent.",
+        ),
+        (
+            {"row-2": ""},
+            InvalidInput,
+            "the new text of item 'row-2': text is empty. Nothing was sent.",
+        ),
+        (
+            ["b"],
+            InvalidRequest,
+            "The corrected items are one list; allowed: a mapping of custom_id to text.",
+        ),
+    ]
+
+    for items, kind, message in refused:
+        with pytest.raises(kind) as raised:
+            client.retry(job, items=items)  # type: ignore[arg-type]
+        assert str(raised.value) == message
+
+    assert job.record().continued_by is None
+
+
+def test_a_task_retries_with_corrected_texts(cluster: Cluster) -> None:
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+            job = await client.classify(["a", "bad"], model="echo")
+            await job.wait()
+            again = await client.retry(job, items={"row-2": "b"})
+            await again.wait()
+            merged = [result async for result in job.merged_results()]
+            assert [result.unwrap().label for result in merged] == ["a", "b"]
+
+    asyncio.run(use())

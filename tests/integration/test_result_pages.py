@@ -1,0 +1,249 @@
+"""Results by page and by name: what is read, what is waited for, and what is refused."""
+
+import asyncio
+
+import pytest
+
+from builders import a_chunk, a_classify_job, a_train_job, some_results
+from ledger_fixtures import Environment
+from seqd.client import AsyncClient, JobFailed, JobHandle
+from seqd.client.handle import Job
+from seqd.errors import InvalidRequest, UnknownItem
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.work import Unit
+from seqd_schemas import Failure, JobState
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+#: Longest that anything here may take.
+LIMIT_S = 30.0
+
+
+def names(*numbers: int) -> list[str]:
+    return [f"item-{number}" for number in numbers]
+
+
+def read(job: Job, **options: object) -> list[str]:
+    """Return the names of the results of a page."""
+    return [result.custom_id for result in job.results(**options)]  # type: ignore[arg-type]
+
+
+def handle_of(environment: Environment, job_id: str) -> JobHandle:
+    return JobHandle(environment.ledger, job_id)
+
+
+def completed_job(environment: Environment, sizes: list[int], unit_items: int) -> JobHandle:
+    """Run a job whose units have so many items each."""
+    job, first = a_classify_job(), sizes[0]
+    job_id = environment.submit(job, chunk=a_chunk(first), unit_items=unit_items)
+    for unit, size in enumerate(sizes[1:], start=1):
+        chunk = a_chunk(size, first=first)
+        environment.ledger.submissions.append(job, job_id, unit, chunk)
+        first += size
+    environment.ledger.submissions.seal(job, job_id, len(sizes))
+    commit_all(environment)
+    return handle_of(environment, job_id)
+
+
+def claimed(environment: Environment) -> dict[str, Unit]:
+    """Take all units that are due, by name."""
+    units = dict[str, Unit]()
+    while (claim := environment.claim()) is not None:
+        units |= {unit.name: unit for unit in claim.units}
+    return units
+
+
+def commit_all(environment: Environment) -> None:
+    """Do all work that is due."""
+    for unit in claimed(environment).values():
+        chunk = unpack_items(unit.blob)
+        results = some_results(len(chunk.items), first=chunk.first_index)
+        environment.ledger.work.commit(unit, results, chunk)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "unit_items"),
+    [
+        ([4, 4, 4], 4),
+        ([4, 4, 1], 4),
+        ([4], 4),
+        ([4, 1, 4, 2], 4),  # long texts have closed the second unit early
+        ([3, 4, 3], 4),  # as many items as if the units were 4, 4, 2
+    ],
+)
+def test_a_page_holds_what_stands_there_in_the_input(
+    environment: Environment, sizes: list[int], unit_items: int
+) -> None:
+    job = completed_job(environment, sizes, unit_items)
+    everything = read(job)
+
+    for offset in range(len(everything) + 3):
+        for limit in (0, 1, 3, 20):
+            page = read(job, offset=offset, limit=limit)
+            assert page == everything[offset : offset + limit], (offset, limit)
+    assert read(job, offset=2) == everything[2:]
+
+
+def test_a_page_does_not_read_what_is_in_front_of_it(environment: Environment) -> None:
+    job = completed_job(environment, [4, 4, 4, 2], 4)
+    environment.redis.hset(environment.keys.output(job.job_id), "0", b"no results")
+
+    page = read(job, offset=9, limit=3)
+
+    assert page == names(9, 10, 11)
+
+
+def test_a_page_of_a_job_that_runs_is_found_by_the_sizes_of_its_units(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)  # of two items each
+    units = claimed(environment)
+    environment.commit(units["2"])
+    job = handle_of(environment, job_id)
+
+    assert read(job, wait=False) == []
+    assert read(job, wait=False, offset=4) == names(4, 5)
+    assert read(job, wait=False, offset=5, limit=1) == names(5)
+    assert read(job, offset=5, limit=1) == names(5)
+    assert read(job, wait=False, offset=6) == []
+
+
+def test_results_that_are_there_end_in_front_of_the_first_that_is_not(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)
+    units = claimed(environment)
+    environment.commit(units["0"])
+    environment.commit(units["2"])
+
+    assert read(handle_of(environment, job_id), wait=False) == names(0, 1)
+
+
+def test_a_page_of_a_cancelled_job_has_its_undone_items_as_errors(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(3)
+    units = claimed(environment)
+    environment.commit(units["0"])
+    job = handle_of(environment, job_id)
+    job.cancel()
+
+    page = list(job.results(offset=1, limit=3))
+
+    assert [(result.custom_id, result.ok) for result in page] == [
+        ("item-1", True),
+        ("item-2", False),
+        ("item-3", False),
+    ]
+    assert [failure.custom_id for failure in job.errors()] == names(2, 3, 4, 5)
+
+
+def test_a_page_of_a_failed_job_raises_nothing_and_the_rest_without_a_limit_does(
+    environment: Environment,
+) -> None:
+    job_id = environment.submit_units(2)
+    failure = Failure(code="internal", message="made to fail")
+    environment.ledger.control.fail(job_id, failure)
+    job = handle_of(environment, job_id)
+
+    assert read(job, offset=1, limit=10) == names(1, 2, 3)
+    with pytest.raises(JobFailed, match="made to fail"):
+        read(job, offset=1)
+    with pytest.raises(JobFailed, match="made to fail"):
+        list(job.errors())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"offset": -1}, "offset is -1; allowed: a whole number from 0 on."),
+        ({"limit": 1.5}, "limit is 1.5; allowed: a whole number from 0 on, or None for no limit."),
+        (
+            {"page": 1},
+            "There is no option 'page'. Known options: limit, no_worker_timeout_s, offset, "
+            "on_waiting, wait.",
+        ),
+    ],
+)
+def test_a_page_that_there_cannot_be_is_refused_at_once(
+    environment: Environment, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        handle_of(environment, "none").results(**options)  # type: ignore[arg-type]
+
+    assert str(raised.value) == message
+
+
+def test_a_result_is_found_by_its_name(environment: Environment) -> None:
+    job = completed_job(environment, [4, 4, 1], 4)
+
+    assert job.result("item-6").custom_id == "item-6"
+    with pytest.raises(UnknownItem) as raised:
+        job.result("item-9")
+
+    assert raised.value.code == "unknown_item"
+    assert str(raised.value) == (
+        f"Job {job.job_id} has no item 'item-9' among its 9. An item that was given no custom_id "
+        "is named by its position: row-1, row-2 …"
+    )
+
+
+def test_a_result_that_is_not_there_yet_is_said_to_be_so(environment: Environment) -> None:
+    job = handle_of(environment, environment.submit_units(1))
+
+    with pytest.raises(UnknownItem) as raised:
+        job.result("item-0", wait=False)
+
+    assert str(raised.value) == (
+        f"Job {job.job_id} has no result of an item 'item-0' yet: it is queued, with 0 of 2 items "
+        "done."
+    )
+
+
+def test_errors_are_read_up_to_the_last_one(environment: Environment) -> None:
+    job_id = environment.submit_units(3)
+    units = claimed(environment)
+    environment.commit(units["0"])
+    environment.commit(units["1"], errored=1)
+    environment.commit(units["2"])
+    environment.redis.hset(environment.keys.output(job_id), "2", b"no results")
+
+    errors = list(handle_of(environment, job_id).errors())
+
+    assert [failure.custom_id for failure in errors] == names(3)
+
+
+def test_a_training_has_no_results_by_page_nor_errors(environment: Environment) -> None:
+    job = handle_of(environment, environment.submit(a_train_job(), version=None))
+
+    for reading in (job.results(limit=1), job.errors()):
+        with pytest.raises(InvalidRequest, match="is a training: it has no items"):
+            list(reading)
+    with pytest.raises(InvalidRequest, match="is a training: it has no items"):
+        job.result("row-1")
+
+
+def test_an_unnamed_item_is_looked_up_at_its_place_while_the_job_runs(cluster: Cluster) -> None:
+    texts = [f"text {number}" for number in range(40)]
+
+    job = cluster.client().classify(texts, model="echo")
+    result = job.result("row-33")
+
+    assert result.unwrap().label == "text 32"
+    assert job.wait().state is JobState.COMPLETED
+    with pytest.raises(UnknownItem):
+        job.result("row-41")
+
+
+def test_a_task_reads_results_by_page_and_by_name(cluster: Cluster) -> None:
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+            job = await client.classify([*"abcdefghij", "bad"], model="echo")
+            page = [result async for result in job.results(offset=9, limit=5)]
+            assert [result.custom_id for result in page] == ["row-10", "row-11"]
+            assert (await job.result("row-3")).unwrap().label == "c"
+            assert [failure.custom_id async for failure in job.errors()] == ["row-11"]
+            assert len([one async for one in job.results(wait=False)]) == 11
+
+    asyncio.run(use())

@@ -1,0 +1,133 @@
+"""Results as tables of pandas and Arrow: their columns, and what is held of them."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from checkout import python_path
+from seqd.client import AsyncClient, frames
+from seqd.errors import InvalidRequest, JobFailed
+from worker_fixtures import Cluster
+
+pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install seqd[frames]")
+pyarrow = pytest.importorskip(
+    "pyarrow", reason="pyarrow is not installed: pip install seqd[frames]"
+)
+
+pytestmark = pytest.mark.processes
+
+#: Longest that anything here may take.
+LIMIT_S = 30.0
+
+
+def test_a_frame_has_a_row_for_each_text_with_its_label_or_its_error(cluster: Cluster) -> None:
+    job = cluster.client().classify(["fine", "bad"], model="echo")
+
+    frame = job.to_pandas()
+
+    assert list(frame.columns) == [
+        *("custom_id", "label", "score", "truncated", "unknown_share", "probabilities"),
+        *("error_code", "error_message"),
+    ]
+    assert frame.custom_id.tolist() == ["row-1", "row-2"]
+    assert (frame.label[0], frame.score[0], frame.truncated[0]) == ("fine", 1.0, False)
+    assert frame.label.isna().tolist() == frame.score.isna().tolist() == [False, True]
+    assert frame.error_code[1] == "invalid_input"
+
+
+def test_a_frame_of_a_generation_has_a_row_for_each_sample(cluster: Cluster) -> None:
+    job = cluster.client().generate(["ab"], model="echo", parameters={"samples": 2, "length": 6})
+
+    frame = job.to_pandas()
+
+    assert frame[["custom_id", "sample", "prompt"]].values.tolist() == [
+        ["row-1", 0, "ab"],
+        ["row-1", 1, "ab"],
+    ]
+    assert frame.text.str.len().tolist() == [6, 6]
+
+
+def test_a_page_without_results_is_a_frame_with_columns(cluster: Cluster) -> None:
+    job = cluster.client().classify(["fine"], model="echo")
+
+    frame = job.to_pandas(offset=5, limit=5)
+
+    assert (len(frame), frame.score.dtype.name) == (0, "float64")
+
+
+def test_arrow_reads_batch_after_batch_while_the_job_runs(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frames, "BATCH_ROWS", 8)
+    client = cluster.client()
+    job = client.classify([str(n) for n in range(24)], model="echo", parameters={"delay_ms": 20})
+
+    reader = job.to_arrow()
+    first = reader.read_next_batch()
+    done = job.record().counts.done
+
+    assert first.num_rows == 8
+    assert done < 24
+    assert [batch.num_rows for batch in reader] == [8, 8]
+    assert reader.schema.field("probabilities").type == pyarrow.map_(
+        pyarrow.string(), pyarrow.float64()
+    )
+
+
+def test_a_reader_of_arrow_raises_what_results_do(cluster: Cluster) -> None:
+    job = cluster.client().train(["a text"], model="echo")
+
+    with pytest.raises(InvalidRequest, match="is a training: it has no items"):
+        job.to_arrow()
+
+
+def test_a_job_that_fails_while_arrow_reads_it_says_why(cluster: Cluster) -> None:
+    def texts():  # type: ignore[no-untyped-def]
+        yield from map(str, range(20))
+        raise LookupError("the source is gone")
+
+    job = cluster.client().classify(texts(), model="echo")
+
+    with pytest.raises((LookupError, JobFailed), match="the source is gone"):
+        job.to_arrow().read_all()
+
+
+def test_a_task_reads_batches_and_frames(cluster: Cluster) -> None:
+    async def use() -> None:
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=cluster.settings) as client:
+            job = await client.classify(["a", "b", "bad"], model="echo")
+            batches = [batch async for batch in job.to_arrow()]
+            assert pyarrow.Table.from_batches(batches)["label"].to_pylist() == ["a", "b", None]
+            assert (await job.to_pandas(limit=2)).label.tolist() == ["a", "b"]
+
+    asyncio.run(use())
+
+
+WITHOUT = """
+import sys
+sys.modules["pandas"] = sys.modules["pyarrow"] = None
+from seqd.client import Client, LibraryMissing
+job = Client("redis://127.0.0.1:1").job("j1")
+for table in (job.to_pandas, job.to_arrow):
+    try:
+        table()
+    except LibraryMissing as error:
+        print(error.code, error)
+"""
+
+
+def test_without_the_libraries_it_is_said_what_to_install() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": python_path()},
+    )
+
+    assert done.stdout.splitlines() == [
+        f"no_library Results as a table need {name}, which cannot be imported here: import of "
+        f"{name} halted; None in sys.modules. Install it: pip install 'seqd[frames]'"
+        for name in ("pandas", "pyarrow")
+    ], done.stderr

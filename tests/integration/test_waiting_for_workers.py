@@ -1,0 +1,118 @@
+"""Who waits for a job that no worker can run is told why, and may give up after a time."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+import pytest
+
+from seqd.client import AsyncClient, Client, Job, NoWorker
+from seqd.errors import InvalidRequest
+from seqd_schemas import JobState, Waiting, WaitingCode
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+#: Longest that anything here may take.
+LIMIT_S = 30.0
+
+NO_WORKER = "No worker is up: `seqd up` starts them."
+
+
+@pytest.fixture
+def client(empty_cluster: Cluster) -> Iterator[Client]:
+    """A client of a fleet that has nobody left."""
+    empty_cluster.publish_catalog()
+    yield empty_cluster.client()
+
+
+READERS: dict[str, Callable[[Job, float], object]] = {
+    "wait": lambda job, limit_s: job.wait(no_worker_timeout_s=limit_s),
+    "results": lambda job, limit_s: list(job.results(no_worker_timeout_s=limit_s)),
+    "events": lambda job, limit_s: list(job.events(no_worker_timeout_s=limit_s)),
+    "result": lambda job, limit_s: job.result("row-1", no_worker_timeout_s=limit_s),
+    "errors": lambda job, limit_s: list(job.errors(no_worker_timeout_s=limit_s)),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_wait_ends_with_the_reason_when_no_worker_came_in_time(
+    client: Client, reader: str
+) -> None:
+    job = client.classify(["a"], model="echo")
+    begun = monotonic()
+
+    with pytest.raises(NoWorker) as raised:
+        READERS[reader](job, 0.4)
+
+    assert monotonic() - begun < 1.5
+    assert (raised.value.code, raised.value.job_id) == ("no_worker", job.job_id)
+    assert raised.value.waiting == Waiting(code=WaitingCode.NO_WORKER, message=NO_WORKER)
+    assert str(raised.value) == (
+        f"No worker could run job {job.job_id} for 0.4 s. {NO_WORKER} It stays, and goes on when "
+        f"one can: seqd jobs watch {job.job_id}. To cancel it: seqd jobs cancel {job.job_id}"
+    )
+    assert job.record().state is JobState.QUEUED
+
+
+def test_a_stream_of_texts_ends_when_no_worker_came_in_time(client: Client) -> None:
+    job = client.generate(["a"], model="echo", stream=True)
+
+    with pytest.raises(NoWorker, match=r"for 0 s. No worker is up"):
+        list(job.stream(no_worker_timeout_s=0))
+
+
+def test_the_reason_is_told_once_in_the_log_and_to_the_caller(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = client.classify(["a"], model="echo")
+    told = list[Waiting]()
+
+    with caplog.at_level(logging.WARNING, "seqd.client.waiting"), pytest.raises(NoWorker):
+        job.wait(on_waiting=told.append, no_worker_timeout_s=0.5)
+
+    assert [waiting.message for waiting in told] == [NO_WORKER]
+    assert caplog.messages == [f"job={job.job_id} waits: {NO_WORKER}"]
+
+
+def test_what_the_callback_raises_the_wait_raises(client: Client) -> None:
+    job = client.classify(["a"], model="echo")
+
+    def call(waiting: Waiting) -> None:
+        raise LookupError(waiting.code)
+
+    with pytest.raises(LookupError, match=r"^no_worker$"):
+        job.wait(on_waiting=call, no_worker_timeout_s=20)
+
+
+@pytest.mark.parametrize("limit_s", [-1, float("nan"), "5", True])
+def test_a_time_that_is_none_is_refused(client: Client, limit_s: float) -> None:
+    with pytest.raises(InvalidRequest, match=r"^no_worker_timeout_s is .*; allowed: 0 or more sec"):
+        client.job("none").results(no_worker_timeout_s=limit_s)
+
+
+def test_a_task_gives_up_when_no_worker_came_in_time(empty_cluster: Cluster) -> None:
+    empty_cluster.publish_catalog()
+    told = list[Waiting]()
+
+    async def use() -> str:
+        settings = empty_cluster.settings
+        async with asyncio.timeout(LIMIT_S), AsyncClient(settings=settings) as client:
+            job = await client.classify(["a"], model="echo")
+            with pytest.raises(NoWorker):
+                await job.wait(on_waiting=told.append, no_worker_timeout_s=0.3)
+            with pytest.raises(NoWorker):
+                [result async for result in job.results(no_worker_timeout_s=0.3)]
+            return job.job_id
+
+    asyncio.run(use())
+    assert [waiting.code for waiting in told] == [WaitingCode.NO_WORKER]
+
+
+def test_a_wait_goes_on_while_a_worker_can_run_the_job(cluster: Cluster) -> None:
+    job = cluster.client().classify(["a"] * 8, model="echo", parameters={"delay_ms": 100})
+
+    record = job.wait(no_worker_timeout_s=0.1)
+
+    assert record.state is JobState.COMPLETED

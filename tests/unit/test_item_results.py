@@ -1,0 +1,50 @@
+"""A result says whether there is an output, and gives it or raises its error."""
+
+import pytest
+
+from seqd.errors import ItemFailed, SeqdError, failure_of
+from seqd_schemas import ITEM_RESULT, Classification, ItemError, ItemErrorCode, ItemFailure
+from seqd_schemas import ItemSuccess as Success
+
+POSITIVE = Classification(label="positive", score=0.9, truncated=False)
+TOO_LONG = ItemError(code=ItemErrorCode.TOO_LONG, message="1 MB; allowed: 4 KB.", retryable=False)
+
+
+def test_a_success_is_ok_and_gives_its_output() -> None:
+    result = Success(custom_id="r1", output=POSITIVE)
+
+    assert result.ok is True
+    assert result.unwrap() is POSITIVE
+
+
+def test_a_failure_is_not_ok_and_raises_its_error_with_the_items_code() -> None:
+    result = ItemFailure(custom_id="r2", error=TOO_LONG)
+
+    with pytest.raises(SeqdError) as raised:
+        result.unwrap()
+
+    assert result.ok is False
+    assert isinstance(raised.value, ItemFailed)
+    assert (raised.value.custom_id, raised.value.code) == ("r2", "too_long")
+    assert str(raised.value) == "Item 'r2' has no output: 1 MB; allowed: 4 KB."
+    assert failure_of(raised.value).code == "too_long"
+
+
+def test_the_output_of_a_failure_raises_its_error_too() -> None:
+    result = ItemFailure(custom_id="r2", error=TOO_LONG)
+
+    with pytest.raises(ItemFailed, match=r"^Item 'r2' has no output: 1 MB; allowed: 4 KB"):
+        _ = result.output
+
+
+def test_a_result_on_the_wire_says_nothing_of_it() -> None:
+    results = [
+        Success(custom_id="r1", output=POSITIVE),
+        ItemFailure(custom_id="r2", error=TOO_LONG),
+    ]
+
+    fields = [set(result.model_dump()) for result in results]
+
+    assert fields[0] == {"schema_version", "status", "custom_id", "output"}
+    assert fields[1] == {"schema_version", "status", "custom_id", "error", "attempts"}
+    assert [ITEM_RESULT.validate_json(one.model_dump_json()) for one in results] == results
