@@ -6,7 +6,7 @@ Knows nothing of Celery: `wakeups` has what that calls.
 import logging
 import os
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Thread
 from time import monotonic, sleep
 
 from seqd import __version__
@@ -36,7 +36,7 @@ from seqd.worker.ingest import Ingest
 from seqd.worker.ingest_ranges import RangeReader
 from seqd.worker.items import ItemRunner
 from seqd.worker.logs import log_and_continue
-from seqd.worker.news import StateNews
+from seqd.worker.news import CLOSE_S, StateNews
 from seqd.worker.passing_on import PassedOn
 from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
@@ -92,12 +92,15 @@ class WorkLoop:
         self._readiness = ReadinessNotes(context, settings)
         self._news = StateNews(self.publish_status)
         self._closed = Event()
+        self._watch: Thread | None = None
 
     def close(self) -> None:
-        """End its threads, which a process that ends need not do."""
+        """End its threads, so that none publishes any more; a process that ends need not do so."""
         self._closed.set()
         self._news.close()
         self._context.leases.close()
+        if self._watch is not None:
+            self._watch.join(CLOSE_S)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
@@ -123,7 +126,7 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
-        watch_file(self._cordon, self.publish_status, self._closed)
+        self._watch = watch_file(self._cordon, self.publish_status, self._closed)
         self._context.registry.notify_worker_ready(self.status())
 
     def _claim_device(self) -> None:

@@ -104,7 +104,7 @@ class CordonFile:
             return None
 
 
-def watch_file(file: CordonFile, on_change: Callable[[], None], closed: Event) -> None:
+def watch_file(file: CordonFile, on_change: Callable[[], None], closed: Event) -> Thread:
     """Call `on_change` from a thread of this child each time that the file has changed."""
 
     def keep_looking() -> None:
@@ -116,7 +116,9 @@ def watch_file(file: CordonFile, on_change: Callable[[], None], closed: Event) -
                 log_and_continue("a rule's change is not published", on_change)
             closed.wait(FILE_LOOK_S)
 
-    Thread(target=keep_looking, name="seqd-cordon", daemon=True).start()
+    thread = Thread(target=keep_looking, name="seqd-cordon", daemon=True)
+    thread.start()
+    return thread
 
 
 class CordonWatch(PeriodicTask):

@@ -16,6 +16,7 @@ from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker.logs import log_and_continue
+from seqd.worker.news import CLOSE_S
 from seqd.worker.silence import Silence, kill_this_process
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class LeaseKeeper:
         self._is_reached = True
         self._checked_at = monotonic()
         self._closed = Event()
+        self._thread: Thread | None = None
 
     def start(self, on_heartbeat: Callable[[], None]) -> None:
         """Renew from now on, to the end of the process or until it is closed.
@@ -58,12 +60,17 @@ class LeaseKeeper:
         Calls `on_heartbeat` each time.
         """
         self._silence.start()
-        Thread(target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True).start()
+        self._thread = Thread(
+            target=self._run, args=[on_heartbeat], name="seqd-leases", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
-        """Renew no more; does not wait for a renewal that is under way."""
+        """Renew no more, and wait for what its thread publishes."""
         self._closed.set()
         self._silence.close()
+        if self._thread is not None:
+            self._thread.join(CLOSE_S)
 
     @contextmanager
     def holding(self, units: Sequence[Unit]) -> Iterator[None]:

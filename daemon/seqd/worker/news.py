@@ -6,13 +6,15 @@ it. Whoever reads the records of workers reads them of what lasts.
 
 from collections.abc import Callable
 from threading import Event, Thread
-from time import sleep
 
 from seqd.ledger.outage import waiting_at_most
 from seqd.worker.logs import log_and_continue
 
 #: Seconds after a change at which it is published, with all that has changed by then.
 NEWS_AFTER_S = 0.05
+
+#: Seconds for which the end of a worker's threads waits for what they publish.
+CLOSE_S = 5.0
 
 
 class StateNews:
@@ -23,7 +25,7 @@ class StateNews:
         self._publish = publish
         self._after_s = after_s
         self._has_changed = Event()
-        self._is_closed = False
+        self._closed = Event()
         self._thread: Thread | None = None
 
     def note(self) -> None:
@@ -35,13 +37,14 @@ class StateNews:
             self._has_changed.set()
 
     def close(self) -> None:
-        """End its thread; what has changed by then is not published."""
-        self._is_closed = True
+        """End its thread and wait for that; what has changed by then is not published."""
+        self._closed.set()
         self._has_changed.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
-        while self._has_changed.wait() and not self._is_closed:
-            sleep(self._after_s)
+        while self._has_changed.wait() and not self._closed.wait(self._after_s):
             self._has_changed.clear()
             with waiting_at_most(0):
                 log_and_continue("worker status not published", self._publish, is_repeated=True)
