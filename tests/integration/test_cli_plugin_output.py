@@ -170,6 +170,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "status": (),
             "models list": (),
             "models show": ("echo",),
+            "models params": ("echo",),
             "plugins list": (),
             "plugins show": ("light",),
             "jobs list": (),
