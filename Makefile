@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -57,7 +57,7 @@ help:
 	@echo "make bench     seqd beside Keras, ONNX Runtime, plain Celery and the tutorial's scripts, on"
 	@echo "               DATA (now: $(DATA)) or made-up texts; BENCH=--json and the like"
 	@echo "               go to all of them; about 25 minutes"
-	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive"
+	@echo "make bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service"
 	@echo "               one of them; tests/bench/README.md has what they say"
 	@echo "make bench-retention   what Redis keeps of small jobs that have ended"
 	@echo "make bench-scripts     how long each script of the ledger holds up Redis at worst"
@@ -146,9 +146,9 @@ mutate: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m mutation --places $(PLACES) --seed $(SEED) $(MUTATE)
 
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
-bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive
+bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-presets bench-retention bench-scripts: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 bench-startup: $(VENV)/run.stamp

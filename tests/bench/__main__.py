@@ -18,6 +18,7 @@ from bench.report import show
 from bench.retention import Retention
 from bench.scale import Scale
 from bench.scripts import Scripts
+from bench.service import Service
 from bench.train import Train
 from seqd.errors import SeqdError
 
@@ -28,6 +29,7 @@ CASES: tuple[type[Case], ...] = (
     Generate,
     Scale,
     Interactive,
+    Service,
     Presets,
     Retention,
     Scripts,

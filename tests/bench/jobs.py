@@ -28,7 +28,7 @@ MODEL = "imdb_lstm@0"
 ECHO, PLUGIN = "pace", TESTS / "chaos" / "plugin"
 #: Between two single jobs: a daemon that has just committed is not idle yet.
 _PAUSE_S = 0.02
-_CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
+CELERY = ("-A", "bench.peers.celery_tasks", "worker", "-l", "ERROR", "--without-gossip",
            "--without-mingle", "-c")  # fmt: skip
 
 
@@ -58,11 +58,11 @@ class Jobs(Case):
         numbers = Reviews([(f"text {number}", "") for number in range(1_000)], "numbers")
         light = numbers.write(self.folder / "light.jsonl")
         say("starting the daemon, Celery's worker and the clients")
-        _publish_echo(Settings(data_dir=self.folder / "data"))
+        publish_echo(Settings(data_dir=self.folder / "data"))
         daemon = self.daemon(self.slots, python_path=str(PLUGIN))
         broker = broker_settings(daemon.endpoint.url, daemon.settings)["broker_url"]
         address = dict.fromkeys(("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"), str(broker))
-        options = (*_CELERY, str(len(daemon.slots)))
+        options = (*CELERY, str(len(daemon.slots)))
         self.stack.enter_context(running("celery", self.folder / "celery.log", address, *options))
 
         def clients(texts: Path, count: int, number: int) -> list[Peer]:
@@ -117,7 +117,7 @@ def rate(peers: list[Peer], texts: int, do: str, **arguments: object) -> float:
     return texts / took_s
 
 
-def _publish_echo(settings: Settings) -> None:
+def publish_echo(settings: Settings) -> None:
     """Lay a version of the model that does nothing into the store."""
     store = ModelStore(settings.store_dir, {})
     files = store.new_folder(ECHO, "bench")

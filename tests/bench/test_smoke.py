@@ -158,9 +158,22 @@ def test_scale_tells_time_and_memory_of_each_size_for_which_there_is_time(tmp_pa
 
 
 def test_interactive_times_single_reviews_beside_a_bulk_job(tmp_path: Path) -> None:
-    report = report_of(tmp_path, "interactive", "--seconds", "1", "--bulk", "200000")
+    options = ("--seconds", "1", "--bulk", "200000", "--singles", "2")
+    idle, beside = report_of(tmp_path, "interactive", *options)["sections"]
 
-    assert len(report["sections"][0]["latencies"][0]["values_ms"]) >= 1
+    assert [len(one["values_ms"]) for one in idle["latencies"]] == [2] * 5
+    assert len(beside["latencies"][0]["values_ms"]) >= 1
+
+
+def test_service_asks_the_guides_service_beside_jobs_of_one_review(tmp_path: Path) -> None:
+    options = ("--requests", "40", "--window", "10", "--singles", "3", "--rounds", "1")
+    report = report_of(tmp_path, "service", *options)
+
+    rows = rows_of(report)
+    assert len(rows) == 3
+    assert all(figure > 0 for figures in rows.values() for figure in figures)
+    (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
+    assert [len(one["values_ms"]) for one in idle] == [3, 3]
 
 
 def test_scripts_tells_the_longest_call_of_a_script(tmp_path: Path) -> None:
