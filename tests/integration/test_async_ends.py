@@ -353,31 +353,6 @@ def test_an_iterator_of_a_client_that_blocks_is_closed_by_another_thread(cluster
     job.cancel()
 
 
-def test_an_iterator_that_waits_for_an_input_is_closed_by_another_thread(cluster: Cluster) -> None:
-    release = threading.Event()
-
-    def items(*, slow: bool) -> Iterator[str]:
-        yield from (f"text {number}" for number in range(40))
-        if slow:
-            release.wait(20)
-
-    with Client(settings=cluster.settings) as first, Client(settings=cluster.settings) as second:
-        job = first.classify(items(slow=True), model="echo", idempotency_key="closes")
-        other = second.classify(items(slow=True), model="echo", idempotency_key="closes")
-        results = other.results()
-        thread = threading.Thread(target=list, args=(results,))
-        thread.start()
-        try:
-            wait_until(lambda: job.record().counts.succeeded == 40, "all are done")
-            results.close()
-            thread.join(2.5)
-            is_alive = thread.is_alive()
-        finally:
-            release.set()
-
-    assert not is_alive
-
-
 def test_events_end_in_time_on_both_faces(cluster: Cluster) -> None:
     client = cluster.client()
     job = client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
