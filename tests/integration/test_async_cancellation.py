@@ -138,7 +138,7 @@ def test_a_cancelled_wait_leaves_the_job_alone_and_another_one_goes_on(cluster: 
 def test_a_time_limit_of_asyncio_ends_a_wait(cluster: Cluster) -> None:
     async def use() -> str:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
             try:
                 async with asyncio.timeout(0.3):
                     await job.wait()
@@ -166,7 +166,7 @@ def test_an_iterator_that_another_task_closes_ends_at_once(
 ) -> None:
     async def use() -> tuple[float, bool]:
         async with an_async_client(cluster) as client:
-            writing = {"delay_ms": 60_000.0, "length": 100}
+            writing = {"delay_ms": 3_000.0, "length": 100}
             job = await client.generate(["a"], model="echo", stream=True, parameters=writing)
             values = READERS[reader](job)
 
@@ -192,7 +192,7 @@ def test_an_iterator_that_another_task_closes_ends_at_once(
 def test_two_tasks_cannot_read_one_iterator(cluster: Cluster) -> None:
     async def use() -> None:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
             events = job.results()
             reading = asyncio.ensure_future(anext(events))
             await asyncio.sleep(0.1)
@@ -213,7 +213,7 @@ def test_two_tasks_cannot_read_one_iterator(cluster: Cluster) -> None:
 def test_a_task_that_is_cancelled_as_its_iterator_is_closed_is_cancelled(cluster: Cluster) -> None:
     async def use() -> bool:
         async with an_async_client(cluster) as client:
-            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
             values = job.results()
 
             async def read() -> None:

@@ -113,7 +113,7 @@ def test_a_closed_client_says_so_also_to_those_that_wait(cluster: Cluster) -> No
 
     async def use() -> None:
         client = an_async_client(cluster)
-        job = await client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+        job = await client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
         waits = [
             asyncio.create_task(job.wait()),
             asyncio.create_task(client.job(job.job_id).wait()),
@@ -336,7 +336,7 @@ def test_an_asynchronous_client_that_was_forked_says_so(cluster: Cluster, tmp_pa
 
 def test_an_iterator_of_a_client_that_blocks_is_closed_by_another_thread(cluster: Cluster) -> None:
     client = cluster.client()
-    job = client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+    job = client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
     streams = [job.events(), job.results(), client.as_completed([job])]
     threads = [threading.Thread(target=list, args=(stream,)) for stream in streams]
     for thread in threads:
@@ -355,7 +355,7 @@ def test_an_iterator_of_a_client_that_blocks_is_closed_by_another_thread(cluster
 
 def test_events_end_in_time_on_both_faces(cluster: Cluster) -> None:
     client = cluster.client()
-    job = client.classify(["a"], model="echo", parameters={"delay_ms": 60_000.0})
+    job = client.classify(["a"], model="echo", parameters={"delay_ms": 3_000.0})
     said = f"Job {job.job_id} is running, and has no news."
     wait_until(lambda: job.record().state is JobState.RUNNING, "it runs")
 

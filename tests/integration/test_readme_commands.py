@@ -108,10 +108,10 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert "negative    1" in printed[5]
     assert "3 ['custom_id', 'label', 'score'" in printed[5]
     assert "succeeded positive A wonderful film." in printed[6]
-    assert sorted(printed[7].splitlines()) == [
+    assert sorted(printed[8].splitlines()) == [
         f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
     ]
-    assert [line.split()[0] for line in printed[8].splitlines()] == [
+    assert [line.split()[0] for line in printed[9].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]
