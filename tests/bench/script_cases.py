@@ -18,7 +18,7 @@ from builders import (
     some_deltas,
     some_results,
 )
-from seqd.client.async_prediction import TAKE_JOBS
+from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
@@ -473,10 +473,10 @@ def look_at_many_jobs(world: World) -> None:
     world.watched.jobs.ended(names)
 
 
-@case("64 jobs, all to be cancelled; and all completed", "take_ended")
+@case("16 jobs, all to be cancelled; 64, all completed", "take_ended")
 def take_many_jobs(world: World) -> None:
     version = world.number()
-    world.watched.jobs.take_ended(world.small_jobs(TAKE_JOBS, version=version), cancels=True)
+    world.watched.jobs.take_ended(world.small_jobs(CANCEL_JOBS, version=version), cancels=True)
     names = world.small_jobs(TAKE_JOBS, version=version)
     while claim := world.claim(version=version):
         world.complete(claim)

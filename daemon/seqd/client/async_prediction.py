@@ -41,8 +41,8 @@ from seqd_schemas import ItemChunk, Job
 
 log = logging.getLogger(__name__)
 
-#: Jobs that are taken, or cancelled, in one step: about 2 ms of the server's time.
-TAKE_JOBS = 64
+#: Jobs that are taken in one step, and that are cancelled first: a few ms of the server's time.
+TAKE_JOBS, CANCEL_JOBS = 64, 16
 
 _Sent = tuple[str, TextRequest]
 
@@ -64,7 +64,7 @@ class AsyncPredictor:
         self._announcements = announcements
         self._sending = Together[_Sent, Accepted](self._send, SUBMIT_JOBS)
         self._taking = Together[str, TakenRow](self._take, TAKE_JOBS)
-        self._cancelling = Together[str, TakenRow](self._cancel, TAKE_JOBS)
+        self._cancelling = Together[str, TakenRow](self._cancel, CANCEL_JOBS)
         #: What still goes on for tasks that were cancelled.
         self._leaving = set[asyncio.Task[None]]()
 
