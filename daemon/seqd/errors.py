@@ -5,6 +5,8 @@
     │   ├── InvalidParameters        a parameter is unknown, of the wrong type or out of range
     │   ├── InvalidRequest           the request itself is malformed
     │   ├── InvalidInput             a file or an item cannot be used
+    │   ├── OutputExists             there is a file under the output's name; --force replaces it
+    │   ├── OutputUnwritable         an output cannot be written: its disk is full, no permission
     │   ├── InvalidData              training data cannot be learnt from
     │   ├── DuplicateCustomId        two items of a job share an identifier
     │   ├── UnknownModel             no such model, version or label
@@ -90,6 +92,18 @@ class InvalidInput(UserError):
     """A file or an item cannot be used."""
 
     code = "invalid_input"
+
+
+class OutputExists(UserError):
+    """There is a file under the name of an output; --force replaces it."""
+
+    code = "output_exists"
+
+
+class OutputUnwritable(UserError):
+    """An output cannot be written: its disk is full, its folder is missing or not the caller's."""
+
+    code = "output_unwritable"
 
 
 class InvalidData(UserError):

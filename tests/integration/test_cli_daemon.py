@@ -219,7 +219,8 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
     assert program.returncode == 130, err
     assert f"Cancelled job {job}" in out
     assert "Traceback" not in err
-    assert [path.name for path in tmp_path.iterdir()] == ["prompts.jsonl"]
+    # What `--resume` goes on with, and no part of a file.
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.jsonl.job", "prompts.jsonl"]
     shown = installation.seqd("jobs", "show", job, "--json").json()
     assert cast(dict[str, object], shown)["state"] == "cancelled"
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cli_builders import a_failure, a_success
-from seqd.cli.result_files import ResultFiles, errors_path
-from seqd.errors import InvalidRequest
+from seqd.cli.output_forms import errors_path
+from seqd.cli.result_files import ResultFiles
+from seqd.errors import InvalidRequest, OutputUnwritable
 
 
 def ids_in(path: Path) -> list[str]:
@@ -114,7 +115,7 @@ def test_a_folder_that_does_not_exist_is_known_before_the_work_begins(tmp_path: 
     out = tmp_path / "nowhere" / "results.jsonl"
 
     message = f"--out is {str(out)!r}, which cannot be written (No such file or directory)."
-    with pytest.raises(InvalidRequest, match=re.escape(message)):
+    with pytest.raises(OutputUnwritable, match=re.escape(message)):
         ResultFiles(out)
 
 

@@ -4,11 +4,12 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
 import pytest
+from backports import zstd
 
 from seqd.cli.sources import data_of, feed_of, file_source, records_here, records_of
 from seqd.errors import InvalidInput, InvalidRequest
@@ -109,14 +110,16 @@ def test_standard_input_is_json_lines_where_it_looks_like_it(
     assert [entry.text for entry in entries if isinstance(entry, Item)] == texts
 
 
-def test_compressed_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", Stdin(gzip.compress(b"one\n")))
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_compressed_standard_input_is_inflated(
+    monkeypatch: pytest.MonkeyPatch, compress: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Stdin(compress(b'{"text": "one"}\n"two"\n')))
 
-    with (
-        pytest.raises(InvalidRequest, match="standard input is compressed; pipe it through"),
-        feed_of("-", [], {}),
-    ):
-        pass
+    with feed_of("-", [], {}) as feed:
+        entries = list(feed)
+
+    assert [entry.text for entry in entries if isinstance(entry, Item)] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

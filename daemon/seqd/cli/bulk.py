@@ -5,9 +5,7 @@ Each command brings its own way of printing a result.
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqd.cli.exits import MISTAKE, OK
@@ -43,17 +41,6 @@ class Output:
             self.files.write(result, json)
 
 
-def result_files(
-    out: Path | None, source: str | None
-) -> "AbstractContextManager[ResultFiles | None]":
-    """Return the files of `--out`, to be entered; None of them without it."""
-    if out is None:
-        return nullcontext()
-    from seqd.cli.result_files import ResultFiles
-
-    return ResultFiles(out, source=source)
-
-
 def print_line(result: Result) -> None:
     """Print a result on stdout as a line of JSON."""
     print(printable_json(result.model_dump_json()), file=stdout())
@@ -86,7 +73,7 @@ def follow_bulk_job(
     if output.files is not None:
         output.files.commit()
     say_bulk_summary(screen, outcome, counts, output.files)
-    if output.as_json and output.files is not None:
+    if output.as_json and output.files is not None and not output.files.is_stdout:
         print_json(_summary(outcome.record, counts, output.files))
     return MISTAKE if counts.errored else OK
 
@@ -138,5 +125,5 @@ def _summary(record: JobRecord, counts: ResultCounts, files: "ResultFiles") -> d
         "accuracy": counts.accuracy,
         "labelled_items": counts.labelled,
         "results": str(files.path),
-        "errors": str(files.errors_path) if files.errors else None,
+        "errors": str(files.errors_path) if files.errors and files.errors_path else None,
     }

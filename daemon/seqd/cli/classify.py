@@ -1,26 +1,33 @@
 """`seqd classify`: a file's texts, or some on the command line, each to its label."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.exits import OK
 from seqd.cli.job_options import takes_job_options
+from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from seqd.cli.bulk import Result
-    from seqd.client import JobOptions
+    from seqd.cli.result_files import ResultFiles
+    from seqd.cli.sources import Feed
+    from seqd.client import Client, JobHandle, JobOptions
 
 
 @takes_job_options()
+@takes_output_options()
 def classify(
     file: Annotated[
         str | None,
         typer.Argument(
-            help="JSONL, CSV or text file, each also as .gz or .zst, or a folder; - is stdin."
+            help="JSONL, CSV, TSV or text file, each also as .gz or .zst, a Parquet file or a "
+            "folder; - is stdin."
         ),
     ] = None,
     text: Annotated[
@@ -35,8 +42,7 @@ def classify(
             autocompletion=completion.models,
         ),
     ] = "imdb_lstm",
-    out: options.Out = None,
-    format_name: options.FormatName = "auto",
+    format_name: options.InputFormatName = "auto",
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
@@ -50,35 +56,107 @@ def classify(
     detach: options.Detach = False,
     *,
     given: "JobOptions",
+    output: OutputOptions,
 ) -> None:
     """Classify each text of a file. Prints the accuracy as well where the file has labels.
 
     Results keep the input's order. Exit status 2 when an item got an error instead.
     """
-    from seqd.cli.bulk import Output, follow_bulk_job, result_files
-    from seqd.cli.following import detach_from, waiting_for
-    from seqd.cli.sources import feed_of
-    from seqd.cli.ui.summary import ResultCounts
+    parameters = options.named_parameters(param, {"probabilities": probabilities})
+    given["parameters"] = parameters
+    request = _Request(
+        file=file,
+        texts=text or [],
+        fields={"format": format_name, "id_field": id_field, "text_field": text_field},
+        label_field=None if detach else label_field,
+        model=model,
+        expected_items=options.read_expected_items(expected_items),
+        options=given,
+        has_probabilities=bool(parameters.get("probabilities")),
+        as_json=as_json,
+        detach=detach,
+    )
+    _run(request, OutputOptions() if detach else output)
 
-    texts = text or []
-    screen = Screen(to_stderr=out is None or as_json or detach)
-    fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
-    given["parameters"] = options.named_parameters(param, {"probabilities": probabilities})
-    expected = options.read_expected_items(expected_items)
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the options ask for."""
+
+    file: str | None
+    texts: list[str]
+    fields: dict[str, str]
+    label_field: str | None
+    model: str
+    expected_items: int | None
+    options: "JobOptions"
+    has_probabilities: bool
+    as_json: bool
+    detach: bool
+
+
+def _run(request: _Request, output: OutputOptions) -> None:
+    from seqd.cli.exits import interrupted_by_sigterm
+    from seqd.cli.sources import feed_of
+
     with (
-        feed_of(file, texts, fields, label_field=None if detach else label_field) as feed,
-        result_files(None if detach else out, file) as files,
+        interrupted_by_sigterm(),
+        feed_of(
+            request.file,
+            request.texts,
+            request.fields,
+            label_field=request.label_field,
+            is_read_twice=output.reads_input("classify"),
+        ) as feed,
+        opened_output(
+            output,
+            "classify",
+            feed=feed,
+            source=request.file,
+            has_probabilities=request.has_probabilities,
+        ) as files,
         options.open_client() as client,
     ):
-        handle = client.classify(feed, model=model, expected_items=expected, **given)
-        if detach:
-            detach_from(handle, screen, as_json=as_json)
-            return
-        output = Output(files, _printer(texts, as_json=as_json), as_json)
-        with waiting_for(client, handle, screen):
-            is_final = lambda: feed.is_complete  # noqa: E731
-            status = follow_bulk_job(handle, screen, output, ResultCounts(feed.labels), is_final)
+        status = _classify(request, output, feed, files, client)
     raise typer.Exit(status)
+
+
+def _classify(
+    request: _Request,
+    output: OutputOptions,
+    feed: "Feed",
+    files: "ResultFiles | None",
+    client: "Client",
+) -> int:
+    """Hand the job in and write its results; return the exit status."""
+    from seqd.cli.bulk import Output, follow_bulk_job
+    from seqd.cli.following import Interruption, detach_from, waiting_for
+    from seqd.cli.resuming import begin
+    from seqd.cli.ui.summary import ResultCounts
+    from seqd.ledger.submissions import new_job_id
+
+    given, as_json = request.options, request.as_json
+    screen = Screen(to_stderr=output.goes_to_stdout or as_json or request.detach)
+
+    def send(job_id: str) -> "JobHandle":
+        given["job_id"] = job_id
+        expected = request.expected_items
+        return client.classify(feed, model=request.model, expected_items=expected, **given)
+
+    if request.detach:
+        detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)
+        return OK
+    begun = begin(client, output, files, feed, send, given.get("job_id"))
+    interruption = Interruption(
+        output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
+    )
+    to = Output(files, _printer(request.texts, as_json=as_json), as_json)
+    with waiting_for(client, begun.handle, screen, interruption):
+        is_final = lambda: feed.is_complete  # noqa: E731
+        counts = ResultCounts(feed.labels)
+        status = follow_bulk_job(begun.handle, screen, to, counts, is_final, begun.results)
+        begun.end()
+    return status
 
 
 def _printer(texts: list[str], *, as_json: bool) -> "Callable[[Result], None]":

@@ -80,6 +80,11 @@ def formats(incomplete: str) -> list[Offer]:
     return _words(_FORMATS, incomplete)
 
 
+def input_formats(incomplete: str) -> list[Offer]:
+    """Offer formats of files that a command reads itself."""
+    return _words(f"{_FORMATS} tsv parquet", incomplete)
+
+
 def models(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer models that the command can use; behind an `@`, versions and labels."""
     entries = _catalog()

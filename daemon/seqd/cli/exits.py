@@ -11,16 +11,20 @@
     78   settings of `seqd up` or a worker are wrong, or a slot's device cannot be used (EX_CONFIG);
          no restart can mend that
     130  Ctrl-C
+    143  SIGTERM, while a command waited for a job
 
 An exception that nobody foresaw keeps its traceback.
 """
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from types import FrameType, TracebackType
 
 from seqd.errors import JobFailed, SeqdError, UserError
 from seqd.escaping import printable
@@ -31,6 +35,63 @@ OK = 0
 MISTAKE = UserError.exit_status
 BAD_CONFIG = os.EX_CONFIG
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: a command takes it as it takes Ctrl-C."""
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """Raise Terminated at SIGTERM during a `with` block; in the main thread alone.
+
+    What the block does not catch ends the command without a word, as nothing was handed in yet.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+
+    def raise_terminated(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, raise_terminated)
+    try:
+        yield
+    except Terminated:
+        sys.exit(TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def holding_interrupts(raises: Callable[[], bool]) -> Iterator[list[KeyboardInterrupt]]:
+    """Hold Ctrl-C and SIGTERM back during a `with` block, but for a second one; in the main thread.
+
+    Yields what was held, to be raised later. One that comes while `raises()` is raised at once.
+    """
+    held: list[KeyboardInterrupt] = []
+    if current_thread() is not main_thread():
+        yield held
+        return
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        interrupt = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
+        if held or raises():
+            raise interrupt
+        held.append(interrupt)
+
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def status_of_interrupt(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status for Ctrl-C or SIGTERM."""
+    return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
 def run(command: Callable[[], object]) -> int:

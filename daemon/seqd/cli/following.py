@@ -2,23 +2,30 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from threading import Thread
 
 import typer
 
-from seqd.cli.exits import INTERRUPTED
+from seqd.cli.exits import status_of_interrupt
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.client import Client, JobHandle
 from seqd.client.job_steps import expiry_of, things_of
 from seqd.client.requests import has_its_input
-from seqd.errors import RedisUnreachable, SeqdError
+from seqd.errors import OutputExists, OutputUnwritable, RedisUnreachable, SeqdError
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd_schemas import Event, JobRecord, JobState
 
 #: Seconds for which Ctrl-C waits for a Redis that is away, to cancel the job.
 _CANCEL_WAIT_S = 2.0
+
+#: Units from which on a job may last.
+SEVERAL_UNITS = 2
+
+#: Seconds for which an interrupted command goes on to send what it has of its input.
+_UPLOAD_WAIT_S = 5.0
 
 #: Seconds that the last events may take after the last result.
 _LAST_EVENTS_S = 5.0
@@ -49,20 +56,49 @@ def following(handle: JobHandle, show: Callable[[Event], None]) -> Iterator[None
         raise failures[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """What a command does with its job when it is interrupted."""
+
+    #: True where the job goes on.
+    leaves: bool = False
+    #: How to go on, as a sentence without its end; what there is of results where it is empty.
+    way_on: str = ""
+    #: Ends the reading of the input, which may wait for a pipe.
+    close_input: Callable[[], None] = lambda: None
+    #: True where the input is a pipe, of which more may come at any time.
+    waits_for_pipe: Callable[[], bool] = lambda: False
+    #: One that has come already.
+    pending: KeyboardInterrupt | None = None
+
+
 @contextmanager
-def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
+def cancelling(
+    handle: JobHandle, screen: Screen, interruption: Interruption | None = None
+) -> Iterator[None]:
     """Cancel the job when this command cannot see it through; exit with 130 at Ctrl-C.
 
-    Nobody would read its results: the output's pipe is closed, say, or its disk is full. A job goes
-    on that a Redis which is away keeps from sight: JobOutOfReach says how to find it again.
+    Nobody would read its results: the output's pipe is closed, say. A job goes on that an
+    `interruption` leaves running, and one whose output cannot be written: its results are kept. So
+    does one that a Redis which is away keeps from sight: JobOutOfReach says how to find it again.
     """
+    interruption = interruption or Interruption()
     try:
+        if interruption.pending is not None:
+            raise interruption.pending
         yield
     except RedisUnreachable as error:
         raise handle.out_of_reach(error) from error
-    except KeyboardInterrupt:
-        _cancel_and_say(handle, screen)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as interrupt:
+        if interruption.leaves:
+            _leave_and_say(handle, screen, interruption)
+        else:
+            interruption.close_input()
+            _cancel_and_say(handle, screen, interruption)
+        raise typer.Exit(status_of_interrupt(interrupt)) from None
+    except (OutputUnwritable, OutputExists) as error:
+        _let_go(handle, interruption)
+        raise type(error)(f"{error}. {_kept(handle, interruption)}") from None
     except Exception:
         with suppress(SeqdError):  # the first error is the one to report
             handle.cancel()
@@ -70,13 +106,19 @@ def cancelling(handle: JobHandle, screen: Screen) -> Iterator[None]:
 
 
 @contextmanager
-def waiting_for(client: Client, handle: JobHandle, screen: Screen) -> Iterator[None]:
+def waiting_for(
+    client: Client, handle: JobHandle, screen: Screen, interruption: Interruption | None = None
+) -> Iterator[None]:
     """Wait for the job in a `with` block, as `cancelling` does.
 
-    Says first why the job waits, if no worker that is up can run it.
+    Says first why the job waits, if no worker that is up can run it; and, of a job of several
+    units with an `interruption`, what an interruption does.
     """
-    with cancelling(handle, screen):
-        waiting = waiting_of(handle.record(), client.workers())
+    with cancelling(handle, screen, interruption):
+        record = handle.record()
+        if interruption is not None and not record.state.is_terminal:
+            _say_what_ends_it(handle, record, screen, interruption)
+        waiting = waiting_of(record, client.workers())
         if waiting is not None:
             screen.say(f"Job {handle.job_id} waits. {waiting.message}", "yellow")
             handle.notice.has_told(waiting.message)
@@ -109,7 +151,54 @@ def detach_from(handle: JobHandle, screen: Screen, *, as_json: bool) -> None:
     screen.say(_state_of_detached(record))
 
 
-def _cancel_and_say(handle: JobHandle, screen: Screen) -> None:
+def _say_what_ends_it(
+    handle: JobHandle, record: JobRecord, screen: Screen, interruption: Interruption
+) -> None:
+    """Say so before it happens, unless the job is over in a moment."""
+    if record.units < SEVERAL_UNITS and not handle.is_uploading:
+        return
+    does = "leaves it running" if interruption.leaves else "cancels it"
+    other = "" if interruption.leaves else "; --detach-on-interrupt would leave it running"
+    screen.say(f"Job {handle.job_id}. Ctrl-C {does}{other}.")
+
+
+def _leave_and_say(handle: JobHandle, screen: Screen, interruption: Interruption) -> None:
+    has_all = _let_go(handle, interruption)
+    job_id = handle.job_id
+    if not has_all:
+        screen.say(f"Job {job_id} waits for the rest of its input. {interruption.way_on}.")
+    else:
+        screen.say(f"Job {job_id} goes on. {interruption.way_on}.")
+    screen.say(f"Watch it: seqd jobs watch {job_id}. Cancel it: seqd jobs cancel {job_id}")
+
+
+def _let_go(handle: JobHandle, interruption: Interruption) -> bool:
+    """Leave the job as it is; return whether it has all of its input.
+
+    What of it is at hand is sent first, for some seconds.
+    """
+    if not handle.is_uploading:
+        return True
+    with suppress(SeqdError):
+        handle.let_go(0.0 if interruption.waits_for_pipe() else _UPLOAD_WAIT_S)
+    with suppress(SeqdError), waiting_at_most(_CANCEL_WAIT_S):
+        record = handle.record()
+        if record.sealed:
+            return True
+    interruption.close_input()
+    return False
+
+
+def _kept(handle: JobHandle, interruption: Interruption) -> str:
+    job_id = handle.job_id
+    return (
+        f"Job {job_id} keeps its results. "
+        + (f"{interruption.way_on}, or " if interruption.way_on else "")
+        + f"elsewhere: seqd jobs results {job_id} --out FILE"
+    )
+
+
+def _cancel_and_say(handle: JobHandle, screen: Screen, interruption: Interruption) -> None:
     job_id = handle.job_id
     try:
         with waiting_at_most(_CANCEL_WAIT_S):
@@ -133,6 +222,8 @@ def _cancel_and_say(handle: JobHandle, screen: Screen) -> None:
     )
     if counts.done:
         screen.say(f"What was done: seqd jobs results {handle.job_id}")
+    if interruption.way_on.startswith("Go on"):
+        screen.say(f"{interruption.way_on}.")
 
 
 def _state_of_detached(record: JobRecord) -> str:

@@ -6,13 +6,13 @@ it and says what it knows. Texts of prompts on the command line are printed whil
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seqd.cli import completion, options
 from seqd.cli.job_options import takes_job_options
+from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
 from seqd.cli.ui.screen import Screen
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ Samples = Annotated[
 
 
 @takes_job_options(priority="interactive")
+@takes_output_options()
 def generate(
     model: Annotated[
         str,
@@ -88,8 +89,7 @@ def generate(
     stop: Stops = None,
     seed: Seed = None,
     samples: Samples = None,
-    out: options.Out = None,
-    format_name: options.FormatName = "auto",
+    format_name: options.InputFormatName = "auto",
     id_field: options.IdField = "custom_id",
     text_field: options.TextField = "text",
     param: options.Parameters = None,
@@ -99,6 +99,7 @@ def generate(
     detach: options.Detach = False,
     *,
     given: "JobOptions",
+    output: OutputOptions,
 ) -> None:
     """Continue prompts with a model that writes. Prints the texts, or with --json JSON lines.
 
@@ -111,7 +112,7 @@ def generate(
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
     given["parameters"] = options.named_parameters(param, named)
-    is_live = bool(typed) and stream is not False and not (as_json or detach or out)
+    is_live = bool(typed) and stream is not False and not (as_json or detach) and output.is_plain
     request = _Request(
         prompts=typed,
         model=model,
@@ -121,7 +122,7 @@ def generate(
         is_live=is_live,
         as_json=as_json,
     )
-    _run(request, prompts, fields, out, detach=detach)
+    _run(request, prompts, fields, OutputOptions() if detach else output, detach=detach)
 
 
 @dataclass(slots=True)
@@ -243,35 +244,61 @@ class _Request:
 
 
 def _run(
-    request: _Request, file: str | None, fields: dict[str, str], out: Path | None, *, detach: bool
+    request: _Request,
+    file: str | None,
+    fields: dict[str, str],
+    output: OutputOptions,
+    *,
+    detach: bool,
 ) -> None:
-    from seqd.cli.bulk import Output, follow_bulk_job, result_files
-    from seqd.cli.following import detach_from, waiting_for
+    from seqd.cli.bulk import Output, follow_bulk_job
+    from seqd.cli.exits import interrupted_by_sigterm
+    from seqd.cli.following import Interruption, detach_from, waiting_for
+    from seqd.cli.resuming import begin
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.summary import ResultCounts
+    from seqd.ledger.submissions import new_job_id
 
-    screen = Screen(to_stderr=out is None or request.as_json or detach)
+    screen = Screen(to_stderr=output.goes_to_stdout or request.as_json or detach)
+    reads_twice = output.reads_input("generate")
     with (
-        feed_of(file, request.prompts, fields, allow_empty=True) as feed,
-        result_files(None if detach else out, file) as files,
+        interrupted_by_sigterm(),
+        feed_of(file, request.prompts, fields, allow_empty=True, is_read_twice=reads_twice) as feed,
+        opened_output(output, "generate", feed=feed, source=file) as files,
         options.open_client() as client,
     ):
-        handle = client.generate(
-            feed,
-            model=request.model,
-            expected_items=request.expected_items,
-            stream=request.is_streamed,
-            **request.options,
-        )
+        given = request.options
+
+        def send(job_id: str) -> "JobHandle":
+            given["job_id"] = job_id
+            return client.generate(
+                feed,
+                model=request.model,
+                expected_items=request.expected_items,
+                stream=request.is_streamed,
+                **given,
+            )
+
         if detach:
+            handle = send(given.get("job_id") or new_job_id())
             detach_from(handle, screen, as_json=request.as_json)
             return
-        output = Output(files, _printer(request), request.as_json)
-        with waiting_for(client, handle, screen):
-            live = _live_texts(client, handle, request) if request.is_live else None
+        begun = begin(client, output, files, feed, send, given.get("job_id"))
+        interruption = Interruption(
+            output.leaves, begun.way_on, feed.close, feed.is_live, begun.interrupt
+        )
+        to = Output(files, _printer(request), request.as_json)
+        with waiting_for(client, begun.handle, screen, interruption):
+            live = _live_texts(client, begun.handle, request) if request.is_live else None
             status = follow_bulk_job(
-                handle, screen, output, ResultCounts(), lambda: feed.is_complete, live
+                begun.handle,
+                screen,
+                to,
+                ResultCounts(),
+                lambda: feed.is_complete,
+                live or begun.results,
             )
+            begun.end()
     raise typer.Exit(status)
 
 

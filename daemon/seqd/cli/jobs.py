@@ -3,6 +3,7 @@
 Each command takes effect in the ledger at once, also when no worker runs.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK, print_error
+from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from seqd.cli.bulk import Output, Result
+    from seqd.cli.result_files import ResultFiles
     from seqd.client import JobHandle
     from seqd_schemas import JobRecord
 
@@ -164,29 +167,32 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
+@takes_output_options(has_input=False)
 def results(
     job: options.JobIdArgument,
-    out: options.Out = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="With the results of later retries in their places.")
     ] = False,
+    *,
+    output: OutputOptions,
 ) -> None:
     """Fetch a job's results in input order, as JSON lines; of a running job, as they come.
 
     Of a job that was cancelled, failed or expired, the undone items come as errors.
     """
-    from seqd.cli.bulk import Output, print_line, result_files
+    from seqd.cli.bulk import Output, print_line
 
-    with options.open_client() as client, result_files(out, None) as files:
+    with options.open_client() as client:
         handle = client.job(job)
-        if handle.record().kind == "train":
-            if out is not None:
+        record = handle.record()
+        if record.kind == "train":
+            if output.out is not None:
                 raise InvalidRequest(f"job {job} is a training, it has no items; leave --out away")
             print_json(handle.wait().training)
-            status = OK
-        else:
-            output = Output(files, print_line, as_json=False)
-            status = _fetch(handle, Screen(to_stderr=out is None), output, merged=merged)
+            return
+        with _opened_for(handle, output) as files:
+            to = Output(files, print_line, as_json=False)
+            status = _fetch(handle, Screen(to_stderr=output.goes_to_stdout), to, merged=merged)
     raise typer.Exit(status)
 
 
@@ -279,19 +285,13 @@ def resume(job: options.JobIdArgument, as_json: options.Json = False) -> None:
 
 
 @app.command()
+@takes_output_options(has_input=False)
 def retry(
     job: options.JobIdArgument,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="File for the results of the whole, from the first job on, as JSON lines; errors "
-            "go beside it. Else stdout.",
-        ),
-    ] = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
+    *,
+    output: OutputOptions,
 ) -> None:
     """Hand the failed items of a job that has ended in again, on the same model version.
 
@@ -302,8 +302,11 @@ def retry(
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.ui.summary import say_what_was_not_sent
 
-    screen = Screen(to_stderr=out is None or as_json or detach)
-    with options.open_client() as client:
+    screen = Screen(to_stderr=output.goes_to_stdout or as_json or detach)
+    with (
+        options.open_client() as client,
+        _opened_for(client.job(job), OutputOptions() if detach else output) as files,
+    ):
         handle = client.retry(job)
         if detach:
             detach_from(handle, screen, as_json=as_json)
@@ -312,7 +315,7 @@ def retry(
             screen.say(f"The results of the whole: seqd jobs results {whole} --merged")
             return
         with waiting_for(client, handle, screen):
-            status = _follow_retry(handle, out, screen, as_json=as_json)
+            status = _follow_retry(handle, files, screen, as_json=as_json)
             say_what_was_not_sent(screen, client.job(job).record(), handle.record())
     raise typer.Exit(status)
 
@@ -401,19 +404,29 @@ def _before_failure(results: "Iterator[Result]", failed: list[JobFailed]) -> "It
         failed.append(error)
 
 
-def _follow_retry(handle: "JobHandle", out: Path | None, screen: Screen, *, as_json: bool) -> int:
-    from seqd.cli.bulk import Output, print_line, read_results, result_files
+def _opened_for(
+    handle: "JobHandle", output: OutputOptions
+) -> "AbstractContextManager[ResultFiles | None]":
+    """Return the files for a job's results, to be entered, before anything is sent."""
+    if output.is_plain:
+        return nullcontext()
+    record = handle.record()
+    asked = bool(record.job.parameters.get("probabilities"))
+    return opened_output(output, record.kind, has_probabilities=asked)
+
+
+def _follow_retry(
+    handle: "JobHandle", files: "ResultFiles | None", screen: Screen, *, as_json: bool
+) -> int:
+    from seqd.cli.bulk import Output, print_line, read_results
     from seqd.cli.ui.summary import ResultCounts, say_retry_summary
 
     counts, first = ResultCounts(), handle.origin()
-    with result_files(out, None) as files:
-        output = Output(files, print_line, as_json=as_json)
-        is_final = lambda: handle.record().sealed  # noqa: E731
-        outcome = read_results(
-            handle, screen, output, counts, is_final, results=first.merged_results()
-        )
-        if files is not None:
-            files.commit()
+    output = Output(files, print_line, as_json=as_json)
+    is_final = lambda: handle.record().sealed  # noqa: E731
+    outcome = read_results(handle, screen, output, counts, is_final, results=first.merged_results())
+    if files is not None:
+        files.commit()
     say_retry_summary(screen, outcome.record, first.record(), counts, files)
     if as_json and files is not None:
         print_json(outcome.record)

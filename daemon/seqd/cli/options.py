@@ -63,6 +63,14 @@ FormatName = Annotated[
         autocompletion=completion.formats,
     ),
 ]
+InputFormatName = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        help="How the file holds its records: auto, jsonl, csv, tsv, lines, parquet or folder.",
+        autocompletion=completion.input_formats,
+    ),
+]
 IdField = Annotated[
     str, typer.Option("--id-field", help="Field with the item's identifier; `id` is taken too.")
 ]

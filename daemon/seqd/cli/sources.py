@@ -5,22 +5,27 @@ may be on another machine. Training data is different: see `data_of`.
 """
 
 import re
+import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from seqd.cli.options import choice
-from seqd.errors import InvalidRequest
+from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry, items_of
 from seqd.inputs.training import label_of
 from seqd_schemas import FileFormat, FileSource, Item, NamedSource, RefusedItem
 
 if TYPE_CHECKING:
     from seqd.inputs.datasets import FileDataset
-    from seqd.inputs.records import Value
+    from seqd.inputs.live import LiveText
+    from seqd.inputs.local import LocalFormat, LocalInput
+    from seqd.inputs.records import Entry, Value
 
 #: How a plugin's own data set is named, such as `keras:imdb`.
 _NAMED = re.compile(r"[a-z][a-z0-9_]*:[a-z0-9_]+")
@@ -28,34 +33,105 @@ _NAMED = re.compile(r"[a-z][a-z0-9_]*:[a-z0-9_]+")
 #: Characters of a running text that are sent as one record; such a block is hardly ever blank.
 _BLOCK_CHARS = 65_536
 
-_COPY_BYTES = 262_144
-_GZIP_MAGIC = b"\x1f\x8b"
-
 
 class Feed:
     """The items of a job, to be read once by the client; their true labels stay here."""
 
     def __init__(
         self,
-        entries: "Callable[[Callable[[Value], None]], Iterable[Item | RefusedItem]]",
+        source: "Texts | LocalInput",
         label_field: str | None = None,
+        *,
+        allow_empty: bool = False,
+        live: "LiveText | None" = None,
+        is_file: bool = False,
     ) -> None:
-        self._entries = entries
+        #: What the items are made of.
+        self.source = source
         self._label_field = label_field
+        self._allow_empty = allow_empty
+        self._live = live
+        self._is_file = is_file
         #: The true label of each item, in order, None where it has none; empty without a
         #: `label_field`. Whoever compares results with them removes them at the front, so that
         #: only a few are held.
         self.labels: deque[str | None] = deque()
         #: True once the last item was read, so that their number is known.
         self.is_complete = False
+        self._is_closed = False
+        #: The thread that waits for the next item, 0 where none does; None before the first.
+        self._reader: int | None = None
 
     def __iter__(self) -> Iterator[Item | RefusedItem]:
-        yield from self._entries(self._keep_label)
+        self._reader = get_ident()
+        for entry in self.source.items(self._keep_label, allow_empty=self._allow_empty):
+            if self._is_closed:
+                raise InvalidInput("the input was not read to its end")
+            self._reader = 0
+            yield entry
+            self._reader = get_ident()
+        self._reader = 0
         self.is_complete = True
+
+    @property
+    def text_field(self) -> str:
+        """The name of the field with the text."""
+        return self.source.text_field
+
+    def is_live(self) -> bool:
+        """Return True while more may come from a pipe."""
+        return self._live is not None and not self.is_complete
+
+    @property
+    def is_read_here(self) -> bool:
+        """True while this thread reads it, or is about to begin."""
+        return self._reader in (None, get_ident())
+
+    def fingerprint(self) -> list[int] | None:
+        """Return what changes with a file's content; None of what is no file."""
+        path = getattr(self.source, "path", None)
+        if not isinstance(path, Path) or not self._is_file:
+            return None
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return [status.st_size, status.st_mtime_ns]
+
+    def close(self) -> None:
+        """Have whoever reads the items, or waits for more of a pipe, raise InvalidInput."""
+        self._is_closed = True
+        if self._live is not None and not self.is_complete:
+            self._live.close()
 
     def _keep_label(self, value: "Value") -> None:
         if self._label_field is not None:
             self.labels.append(_label(value, self._label_field))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Texts of a command line, as an input with one column."""
+
+    texts: Sequence[str]
+    text_field: str = "text"
+
+    def items(
+        self, on_record: "Callable[[Value], None]", *, allow_empty: bool = False
+    ) -> Iterator[Item | RefusedItem]:
+        """Yield the items; no record has a label."""
+        yield from items_of(self.texts, allow_empty=allow_empty)
+
+    def entries(self, columns: Iterable[str] = ()) -> "Iterator[Entry]":
+        """Yield the texts as records."""
+        from seqd.inputs.records import Entry
+
+        for number, text in enumerate(self.texts, start=1):
+            yield Entry(f"row-{number}", f"row {number}", text)
+
+    def columns(self) -> list[str]:
+        """Return the name of the column."""
+        return [self.text_field]
 
 
 @contextmanager
@@ -66,12 +142,14 @@ def feed_of(
     *,
     label_field: str | None = None,
     allow_empty: bool = False,
+    is_read_twice: bool = False,
 ) -> Iterator[Feed]:
-    """Yield the items of a file (`-` is standard input) or of texts.
+    """Yield the items of a file, a pipe (`-` is standard input) or of texts.
 
     `source` has the fields `format`, `id_field` and `text_field` of a FileSource. No labels are
-    kept without a `label_field`. Raises InvalidRequest for both or neither of file and texts, and
-    InvalidInput for a file that cannot be used.
+    kept without a `label_field`. The items of a pipe are read as they come; one that
+    `is_read_twice` is copied into a temporary file first. Raises InvalidRequest for both or neither
+    of file and texts, and InvalidInput for a file that cannot be used.
     """
     if (file is None) == (not texts):
         raise InvalidRequest(
@@ -80,17 +158,100 @@ def feed_of(
             else "there is nothing to work on; give a file, `-` for standard input, or texts"
         )
     if file is None:
-        yield Feed(lambda on_record: items_of(texts, allow_empty=allow_empty))
+        yield Feed(Texts(texts, source.get("text_field", "text")), allow_empty=allow_empty)
         return
     # What reads files is imported where there is one: a text on the command line needs none.
-    from seqd.inputs.reading import read_items
+    if file != "-" and not _is_pipe(file):
+        found = local_input(Path(file), **source)
+        yield Feed(found, label_field, allow_empty=allow_empty, is_file=True)
+        return
+    with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
+        feed = Feed(piped, label_field, allow_empty=allow_empty, live=live)
+        try:
+            yield feed
+        finally:
+            feed.close()
 
-    with _readable(file) as path:
-        named = file_source(path, **source)
-        yield Feed(
-            lambda on_record: read_items(named, allow_empty=allow_empty, on_record=on_record),
-            label_field,
-        )
+
+def local_input(path: Path, *, format: str = "auto", **fields: str) -> "LocalInput":  # noqa: A002
+    """Return a local file as an input that is read here. Raises InvalidInput."""
+    from seqd.inputs.local import LocalInput, local_format_of
+    from seqd.inputs.paths import locate
+
+    wanted = _local_format(format)
+    _check_fields(fields)
+    real = locate(path)
+    names = FileSource.model_validate({"path": str(real)} | fields)
+    return LocalInput(real, local_format_of(real, wanted), names)
+
+
+def _local_format(name: str) -> "LocalFormat":
+    from seqd.inputs.local import LocalFormat
+
+    return LocalFormat(choice("--format", name, [known.value for known in LocalFormat]))
+
+
+def _is_pipe(file: str) -> bool:
+    """Return True for a named pipe, such as the shell's `<(...)`."""
+    try:
+        return stat.S_ISFIFO(Path(file).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _pipe(
+    file: str, source: Mapping[str, str], *, is_read_twice: bool
+) -> "Iterator[tuple[LocalInput, LiveText | None]]":
+    import tempfile
+
+    from seqd.inputs.live import LiveText
+    from seqd.inputs.local import LocalFormat, LocalInput
+
+    fields = {name: value for name, value in source.items() if name != "format"}
+    wanted = _local_format(source.get("format", "auto"))
+    _check_fields(fields)
+    with ExitStack() as stack:
+        stream = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
+        live = LiveText(stream, "standard input" if file == "-" else file)
+        kind = _format_by_head(live.head()) if wanted is LocalFormat.AUTO else wanted
+        if not is_read_twice and kind is not LocalFormat.PARQUET:
+            names = FileSource.model_validate({"path": "/dev/stdin"} | fields)
+            yield LocalInput(live.path, kind, names, live.opener()), live
+            return
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="seqd-"))
+        copy = Path(folder) / f"stdin.{kind}"
+        _write_copy(copy, live.chunks())
+        yield local_input(copy, **{**fields, "format": kind}), None
+
+
+def _format_by_head(head: bytes) -> "LocalFormat":
+    """Tell a format by its first bytes: JSON lines begin with a brace or a quote."""
+    from seqd.inputs.local import LocalFormat
+
+    if head.startswith(b"PAR1"):
+        return LocalFormat.PARQUET
+    return LocalFormat.JSONL if head.lstrip()[:1] in (b"{", b'"') else LocalFormat.LINES
+
+
+def _write_copy(path: Path, chunks: Iterable[bytes]) -> None:
+    try:
+        with path.open("wb") as copy:
+            for chunk in chunks:
+                copy.write(chunk)
+    except OSError as error:
+        raise InvalidInput(
+            f"standard input cannot be copied into a temporary file under {path.parent.parent} "
+            f"({error.strerror}). Make room there, or name another folder by TMPDIR"
+        ) from error
+
+
+def _check_fields(fields: Mapping[str, str]) -> None:
+    for name, value in fields.items():
+        if not 1 <= len(value) <= 128:
+            raise InvalidRequest(
+                f"--{name.replace('_', '-')} has {len(value)} characters; allowed: 1 to 128"
+            )
 
 
 def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSource:  # noqa: A002
@@ -98,11 +259,7 @@ def file_source(path: Path, *, format: str = "auto", **fields: str) -> FileSourc
     from seqd.inputs.paths import format_of, locate
 
     wanted = FileFormat(choice("--format", format, [known.value for known in FileFormat]))
-    for name, value in fields.items():
-        if not 1 <= len(value) <= 128:
-            raise InvalidRequest(
-                f"--{name.replace('_', '-')} has {len(value)} characters; allowed: 1 to 128"
-            )
+    _check_fields(fields)
     real = locate(path)
     return FileSource.model_validate(
         {"path": str(real), "format": format_of(real, wanted)} | fields
@@ -177,20 +334,13 @@ def _readable(file: str) -> Iterator[Path]:
 
 
 def _spooled(folder: Path) -> Path:
-    """Copy standard input into a file, so that it is checked as any file is; return its path.
+    """Copy standard input into a file, so that it is checked as any file is; return its path."""
+    from seqd.inputs.live import LiveText
 
-    Its name says what it looks like: JSON lines begin with a brace or a quote.
-    """
-    stream = sys.stdin.buffer
-    head = stream.read(_COPY_BYTES)
-    suffix = ".jsonl" if head.lstrip()[:1] in (b"{", b'"') else ".txt"
-    if head.startswith(_GZIP_MAGIC):
-        raise InvalidRequest("standard input is compressed; pipe it through `gzip -d` first")
+    live = LiveText(sys.stdin.buffer, "standard input")
+    suffix = ".jsonl" if _format_by_head(live.head()) == "jsonl" else ".txt"
     path = folder / f"stdin{suffix}"
-    with path.open("wb") as copy:
-        while head:
-            copy.write(head)
-            head = stream.read(_COPY_BYTES)
+    _write_copy(path, live.chunks())
     return path
 
 
@@ -198,6 +348,7 @@ def _label(value: "Value", field: str) -> str | None:
     if not isinstance(value, Mapping):
         return None
     try:
-        return label_of(value.get(field))
+        label = label_of(value.get(field))
+        return None if label is None else sys.intern(label)  # few of them, and many items
     except BadEntry:
         return None  # No usable label, and an item needs none.

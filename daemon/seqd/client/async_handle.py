@@ -190,6 +190,13 @@ class AsyncJobHandle(Generic[Output]):
         """
         return await self._transport.run(self.steps.cancel())
 
+    async def let_go(self, wait_s: float = 0.0) -> None:
+        """Send no more of the input after `wait_s` seconds, and leave the job as it is.
+
+        See `JobHandle.let_go`.
+        """
+        await self._transport.run(self.steps.let_go(wait_s))
+
     async def give_up(self, error: BaseException) -> None:
         """Fail the job if its input is not complete yet; `error` is why it never will be.
 

@@ -249,6 +249,14 @@ class JobHandle(Generic[Output]):
         """
         return self._run(self.steps.cancel())
 
+    def let_go(self, wait_s: float = 0.0) -> None:
+        """Send no more of the input after `wait_s` seconds, and leave the job as it is.
+
+        One that lacks input waits for a client that sends the same input again, with the job's
+        identifier or idempotency key: SEQD_ABANDONED_UPLOAD_S seconds, after which it fails.
+        """
+        self._run(self.steps.let_go(wait_s))
+
     def give_up(self, error: BaseException) -> None:
         """Fail the job if its input is not complete yet; `error` is why it never will be."""
         self._run(self.steps.give_up(error))

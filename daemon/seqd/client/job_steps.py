@@ -405,6 +405,11 @@ class JobSteps(Generic[Output]):
             yield from self.upload.give_up()
         return (yield from self.ledger.control.cancel.steps(self.job_id))
 
+    def let_go(self, wait_s: float) -> Exchange[None]:
+        """Send no more of the input after `wait_s`, and leave the job as it is."""
+        if self.upload is not None:
+            yield from self.upload.let_go(wait_s)
+
     def give_up(self, error: BaseException) -> Exchange[None]:
         """Fail the job if its input is not complete yet; `error` is why it never will be."""
         if self.upload is not None:

@@ -143,6 +143,15 @@ class Upload:
             if not self._is_complete:
                 yield from self._fail(error)
 
+    def let_go(self, wait_s: float) -> Exchange[None]:
+        """Send nothing more after `wait_s`; another upload of the same input may go on."""
+        yield from self.join(wait_s)
+        if self._is_finished:
+            return
+        self._owns = False
+        self._stop()
+        yield from self.join(GIVE_UP_S)
+
     def join(self, timeout_s: float | None = None) -> Exchange[None]:
         """Wait until the input is complete or compared, or the job has ended."""
         if self._is_here():

@@ -48,13 +48,16 @@ class _QuotedRun:
 class CsvRows(Iterator[tuple[int, CsvRow]]):
     """Each row with the number of the line that it begins on; blank lines are left out."""
 
-    def __init__(self, lines: Iterator[Line], start: FilePosition = START) -> None:
+    def __init__(
+        self, lines: Iterator[Line], start: FilePosition = START, delimiter: str = ","
+    ) -> None:
         # One limit for the whole process; the row's own limit is the one that counts.
         csv.field_size_limit(max(csv.field_size_limit(), 2 * MAX_LINE_BYTES))
         #: Bytes that the parser was given: `MAX_PARSES` times those of the lines at most.
         self.parsed_bytes = 0
         self._lines = lines
         self._start = start
+        self._delimiter = delimiter
         self._ahead: deque[Line] = deque()
         self._run: _QuotedRun | None = None
         #: The lines of a row that were taken so far, and how many of them the parser was given.
@@ -62,7 +65,7 @@ class CsvRows(Iterator[tuple[int, CsvRow]]):
         self._given = 0
         self._is_at_end = False
         self._undecodable: BadEntry | None = None
-        self._rows = csv.reader(self._feed(), strict=True)
+        self._rows = self._parser(self._feed())
 
     @property
     def position(self) -> FilePosition:
@@ -113,7 +116,7 @@ class CsvRows(Iterator[tuple[int, CsvRow]]):
             self._run = _QuotedRun(last.number, last.end, failure)
         self._ahead.extendleft(reversed(self._taken[1:]))
         del self._taken[1:]
-        self._rows = csv.reader(self._feed(), strict=True)
+        self._rows = self._parser(self._feed())
 
     def _feed(self) -> Iterator[str]:
         """Yield the lines of a row, for as long as the parser asks for them; then of the next."""
@@ -161,7 +164,10 @@ class CsvRows(Iterator[tuple[int, CsvRow]]):
             yield self._text(line)
             raise _Unfinished
 
-        return next(csv.reader(feed(), strict=True))
+        return next(self._parser(feed()))
+
+    def _parser(self, lines: Iterator[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self._delimiter, strict=True)
 
     def _text(self, line: Line) -> str:
         content = line.content

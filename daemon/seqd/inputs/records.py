@@ -17,7 +17,7 @@ from seqd.errors import InvalidInput
 from seqd.inputs.csv_rows import CsvRow, CsvRows
 from seqd.inputs.items import BadEntry, invalid, undecodable
 from seqd.inputs.paths import open_regular, shown
-from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, read_lines
+from seqd.inputs.streams import MAX_LINE_BYTES, START, FilePosition, Line, Opener, read_lines
 from seqd_schemas import FileFormat, FileSource, ItemErrorCode
 
 #: Label folder of reviews without a label, which nobody classifies or learns from.
@@ -139,11 +139,21 @@ class RecordReader(ABC, Generic[_Raw]):
     #: True where no two entries can have the same identifier.
     has_unique_ids = False
 
-    def __init__(self, path: Path, source: FileSource, start: FilePosition = START) -> None:
-        """`start` is a `position` at which a reader of the same file has been."""
+    def __init__(
+        self,
+        path: Path,
+        source: FileSource,
+        start: FilePosition = START,
+        opener: Opener | None = None,
+    ) -> None:
+        """`start` is a `position` at which a reader of the same file has been.
+
+        `opener` opens what is no file; `path` then is how messages call it.
+        """
         self.path = path
         self.source = source
         self.start = start
+        self._opener = opener
 
     @property
     @abstractmethod
@@ -186,7 +196,7 @@ class LinesReader(RecordReader[bytes | BadEntry]):
 
     def raws(self) -> Iterator[tuple[int, bytes | BadEntry]]:
         """Split at newlines."""
-        for line in read_lines(self.path, self.start):
+        for line in read_lines(self.path, self.start, self._opener):
             number, content, _ = line
             if isinstance(content, BadEntry) or not content.isspace():
                 self._last = line
@@ -230,6 +240,8 @@ class JsonlReader(LinesReader):
 class CsvReader(RecordReader[CsvRow]):
     """RFC 4180 with a header line; the columns' names are the fields'."""
 
+    delimiter = ","
+    _delimiter_name = "comma"
     _rows: CsvRows | None = None
 
     @property
@@ -239,10 +251,12 @@ class CsvReader(RecordReader[CsvRow]):
 
     def raws(self) -> Iterator[tuple[int, CsvRow]]:
         """Split into rows of cells; the header is no entry."""
-        rows = CsvRows(read_lines(self.path))
+        lines = read_lines(self.path, opener=self._opener)
+        rows = CsvRows(lines, delimiter=self.delimiter)
         self._columns = column_names(self.path, rows, self.source.text_field)
         if self.start != START:
-            rows = CsvRows(read_lines(self.path, self.start), self.start)
+            lines = read_lines(self.path, self.start, self._opener)
+            rows = CsvRows(lines, self.start, self.delimiter)
         self._rows = rows
         yield from rows
 
@@ -253,11 +267,18 @@ class CsvReader(RecordReader[CsvRow]):
         if len(raw) != len(self._columns):
             raise invalid(
                 f"it has {len(raw)} fields, the header has {len(self._columns)}. Quote a field "
-                "that holds a comma"
+                f"that holds a {self._delimiter_name}"
             )
         text_field = self.source.text_field
         cells = zip(self._columns, raw, strict=True)
         return {name: cell for name, cell in cells if cell or name == text_field}
+
+
+class TsvReader(CsvReader):
+    """CSV with tabs in the place of the commas; read by clients alone."""
+
+    delimiter = "\t"
+    _delimiter_name = "tab"
 
 
 class FolderReader(RecordReader[str]):
@@ -302,10 +323,14 @@ _READERS: Mapping[FileFormat, type[Reader]] = {
 
 
 def reader_of(
-    path: Path, file_format: FileFormat, source: FileSource, start: FilePosition = START
+    path: Path,
+    file_format: FileFormat,
+    source: FileSource,
+    start: FilePosition = START,
+    opener: Opener | None = None,
 ) -> Reader:
     """Return the reader of a format, which must not be AUTO; see `paths.format_of`."""
-    return _READERS[file_format](path, source, start)
+    return _READERS[file_format](path, source, start, opener)
 
 
 def parsed_json(raw: bytes | BadEntry) -> object:

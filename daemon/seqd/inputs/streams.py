@@ -8,8 +8,8 @@ import io
 import os
 import sys
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -56,7 +56,12 @@ def inflated(path: Path, file: BinaryIO, compression: Compression) -> io.Buffere
             f"begins with {magic.hex(' ')}, not with {compression.magic.hex(' ')}. Rename it, or "
             f"compress it with `{compression}`"
         )
-    return io.BufferedReader(_Inflating(path, file, compression), buffer_size=_BUFFER_BYTES)
+    return io.BufferedReader(inflating(path, file, compression), buffer_size=_BUFFER_BYTES)
+
+
+def inflating(path: Path, file: BinaryIO | io.RawIOBase, compression: Compression) -> io.RawIOBase:
+    """Return the content of what is compressed, chunk by chunk; raises as `inflated` does."""
+    return _Inflating(path, file, compression)
 
 
 def torn(path: Path, compression: Compression, error: Exception, where: str) -> InvalidInput:
@@ -77,7 +82,7 @@ def torn(path: Path, compression: Compression, error: Exception, where: str) -> 
 class _Inflating(io.RawIOBase):
     """The content of a compressed file, with an eye on how fast it multiplies."""
 
-    def __init__(self, path: Path, file: BinaryIO, compression: Compression) -> None:
+    def __init__(self, path: Path, file: BinaryIO | io.RawIOBase, compression: Compression) -> None:
         self._path = path
         self._file = file
         self._inflater = _inflater(file, compression)
@@ -108,7 +113,9 @@ class _Inflating(io.RawIOBase):
         return len(chunk)
 
 
-def _inflater(file: BinaryIO, compression: Compression) -> gzip.GzipFile | zstd.ZstdFile:
+def _inflater(
+    file: BinaryIO | io.RawIOBase, compression: Compression
+) -> gzip.GzipFile | zstd.ZstdFile:
     if compression is Compression.GZIP:
         return gzip.GzipFile(fileobj=file, mode="rb")
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: MAX_ZSTD_WINDOW_LOG}
@@ -125,7 +132,7 @@ HEAD_BYTES = 65_536
 #: hundred and is refused line by line; Cyrillic in cp1251 has most, and so has any image.
 MAX_UNREADABLE_SHARE = 0.4
 
-_UTF8_BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 
 
 class FilePosition(NamedTuple):
@@ -166,14 +173,22 @@ class Line(NamedTuple):
 _new_line = tuple.__new__
 
 
-def read_lines(path: Path, start: FilePosition = START) -> Iterator[Line]:
+#: Opens what a path names as text, its byte order mark taken off.
+Opener = Callable[[Path], AbstractContextManager[BinaryIO]]
+
+
+def read_lines(
+    path: Path, start: FilePosition = START, opener: Opener | None = None
+) -> Iterator[Line]:
     """Yield all lines behind `start`. A line over MAX_LINE_BYTES comes as a BadEntry.
 
     A plain file is read from there; of a compressed one, all in front of it is inflated again.
+    `opener` opens what is no file, such as a pipe.
+
     Raises InvalidInput for a file that cannot be read as text, or that is shorter than `start`; for
     one that is torn, only after the lines in front of the tear.
     """
-    with open_text_bytes(path) as stream:
+    with (opener or open_text_bytes)(path) as stream:
         content: bytes | BadEntry
         number, end = start.line, start.offset
         try:
@@ -208,9 +223,9 @@ def open_text_bytes(path: Path) -> Iterator[BinaryIO]:
             head = stream.peek(HEAD_BYTES)[:HEAD_BYTES]
         except TORN as error:
             raise explained(path, error, "at its start") from error
-        _check_head(path, head)
-        if head.startswith(_UTF8_BOM):
-            stream.read(len(_UTF8_BOM))
+        check_head(path, head)
+        if head.startswith(UTF8_BOM):
+            stream.read(len(UTF8_BOM))
         yield stream
 
 
@@ -219,7 +234,8 @@ def explained(path: Path, error: Exception, where: str) -> InvalidInput:
     return torn(path, compression_of(path) or Compression.GZIP, error, where)
 
 
-def _check_head(path: Path, head: bytes) -> None:
+def check_head(path: Path, head: bytes) -> None:
+    """Raise InvalidInput where the first bytes of an input, once inflated, are no UTF-8 text."""
     if not head:
         raise InvalidInput(f"{shown(path)} is empty once inflated; at least one entry is due")
     _check_not_compressed(path, head)

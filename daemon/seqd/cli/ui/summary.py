@@ -219,7 +219,7 @@ def _shares(counts: ResultCounts) -> str:
 
 
 def _say_files(screen: Screen, counts: ResultCounts, files: "ResultFiles | None") -> None:
-    if files is not None and counts.succeeded:
+    if files is not None and not files.is_stream and counts.succeeded:
         screen.say(f"{files.path}: {counted(counts.succeeded, 'result')}, in input order")
 
 
@@ -233,7 +233,7 @@ def _say_errors(
     screen.say(f"{count(counts.errored)} of {total} {have} no result{more}:", "red")
     for failure in counts.first_errors:
         screen.say(f"  {failure.custom_id}  {failure.error.code}: {failure.error.message}")
-    if files is not None:
+    if files is not None and files.errors_path is not None:
         screen.say(f"{files.errors_path}: {counted(counts.errored, 'error')}, in input order")
     elif counts.errored > len(counts.first_errors):
         screen.say(f"All of them: seqd jobs results {of} --out results.jsonl")

@@ -1,0 +1,88 @@
+"""Forms of an output file: by the end of its name, or else by `--out-format`."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from seqd.errors import InvalidRequest
+from seqd.inputs.paths import Compression, compression_of
+
+
+class Form(StrEnum):
+    """How results are written."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    LINES = "lines"
+    PARQUET = "parquet"
+
+
+_SUFFIXES = {
+    ".jsonl": Form.JSONL,
+    ".csv": Form.CSV,
+    ".tsv": Form.TSV,
+    ".txt": Form.LINES,
+    ".parquet": Form.PARQUET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output: a file that gets its name at the end, or a stream that is written at once."""
+
+    path: Path
+    form: Form
+    compression: Compression | None = None
+    #: True for standard output, a pipe and a device: none of them can be replaced.
+    is_stream: bool = False
+
+    @property
+    def is_stdout(self) -> bool:
+        """True for `-`."""
+        return self.path == Path("-")
+
+
+def target_of(path: Path, declared: str | None, option: str = "--out") -> Target:
+    """Return what a path asks for.
+
+    Raises InvalidRequest for a name that tells no form, a folder, and a compressed Parquet file.
+    """
+    if path.is_dir():
+        raise InvalidRequest(f"{option} is {str(path)!r}, a folder; name a file in it")
+    is_stream = path == Path("-") or (path.exists() and not path.is_file())
+    compression = compression_of(path)
+    plain = path if compression is None else path.with_suffix("")
+    form = _declared(declared) if declared else _SUFFIXES.get(plain.suffix.lower())
+    if form is None and is_stream:
+        form = Form.JSONL
+    if form is None:
+        raise InvalidRequest(
+            f"{option} is {str(path)!r}, whose form is unknown; known names end in "
+            f"{', '.join(_SUFFIXES)}, each but .parquet also with .gz or .zst. Rename it, or name "
+            "the form: --out-format jsonl"
+        )
+    if form is Form.PARQUET and compression is not None:
+        raise InvalidRequest(
+            f"{option} is {str(path)!r}; Parquet compresses its columns itself. Name it "
+            f"{str(plain)!r}"
+        )
+    return Target(path, form, compression, is_stream)
+
+
+def _declared(name: str) -> Form:
+    from seqd.cli.options import choice
+
+    return Form(choice("--out-format", name, [form.value for form in Form]))
+
+
+def errors_path(path: Path) -> Path:
+    """Return the errors file of a results file: `results.errors.jsonl` for `results.jsonl`.
+
+    Lines of text hold no errors: beside `results.txt` stands `results.errors.jsonl`.
+    """
+    compression = compression_of(path)
+    plain = path if compression is None else path.with_suffix("")
+    suffix = ".jsonl" if plain.suffix.lower() == ".txt" else plain.suffix
+    packed = "" if compression is None else path.suffix
+    return path.with_name(f"{plain.stem}.errors{suffix}{packed}")

@@ -1,0 +1,251 @@
+"""Columns of an output: which of a result and of its input, in which order, of which kind.
+
+A table (CSV, TSV, Parquet) has rows. JSON Lines hold results as they are, with the kept columns as
+`input` of each, unless `--columns` asks for rows there as well.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from seqd.cli.output_forms import Form
+from seqd.cli.row_writers import Column, Kind
+from seqd.errors import InvalidRequest
+from seqd_schemas import Classification, Generation, ItemFailure, ItemSuccess
+
+#: A column of the input whose name a column of the results has, is called by this and its name.
+INPUT_PREFIX = "input_"
+
+#: What `--keep` takes for all columns.
+ALL = "all"
+
+_OF_RESULTS: dict[str, dict[str, Kind]] = {
+    "classify": {
+        "custom_id": Kind.TEXT,
+        "label": Kind.TEXT,
+        "score": Kind.NUMBER,
+        "truncated": Kind.FLAG,
+        "unknown_share": Kind.NUMBER,
+        "probabilities": Kind.JSON,
+    },
+    "generate": {
+        "custom_id": Kind.TEXT,
+        "sample": Kind.WHOLE,
+        "temperature": Kind.NUMBER,
+        "text": Kind.TEXT,
+        "finish_reason": Kind.TEXT,
+        "prompt": Kind.TEXT,
+        "seed": Kind.WHOLE,
+        "mean_log_prob": Kind.NUMBER,
+        "longest_copy": Kind.WHOLE,
+    },
+}
+
+_DEFAULT = {
+    "classify": ("label", "score"),
+    "generate": ("sample", "temperature", "text"),
+}
+
+_OF_ERRORS = {
+    "code": Kind.TEXT,
+    "message": Kind.TEXT,
+    "retryable": Kind.FLAG,
+    "attempts": Kind.WHOLE,
+}
+
+#: Columns that a file of plain lines can have: no line break is in them.
+_OF_LINES = ("custom_id", "label", "score", "temperature", "sample", "seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of an output and of its errors."""
+
+    #: Those of rows; None where results are written as they are, as lines of JSON.
+    rows: tuple[Column, ...] | None
+    #: Those of the input that are carried along with results and errors.
+    kept: tuple[Column, ...]
+    #: Those of the errors, where these are rows.
+    errors: tuple[Column, ...]
+
+    @property
+    def needs_input(self) -> bool:
+        """True where the input is read again beside the results."""
+        return bool(self.kept) or any(column.field for column in self.rows or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `--keep` and `--columns` name."""
+
+    keep: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, keep: str | None, columns: str | None) -> "Wanted":
+        """Read lists of names, with commas between them. Raises InvalidRequest."""
+        return cls(_names("--keep", keep), _names("--columns", columns))
+
+    @property
+    def keeps_all(self) -> bool:
+        """True for `--keep all`."""
+        return self.keep == (ALL,)
+
+    def of_input(self, kind: str) -> tuple[str, ...]:
+        """Return the names that are no column of the results of a kind of job."""
+        known = _OF_RESULTS.get(kind, {})
+        return (*self.keep, *(name for name in self.columns if name not in known))
+
+
+def columns_of(
+    kind: str,
+    form: Form,
+    wanted: Wanted,
+    inputs: Mapping[str, object],
+    *,
+    text_field: str = "text",
+    has_probabilities: bool = False,
+) -> Columns:
+    """Return the columns of a job's output; `inputs` are those of its input that are known.
+
+    Raises InvalidRequest for an unknown column.
+    """
+    results = _OF_RESULTS.get(kind)
+    if results is None:
+        if form is Form.JSONL and not wanted.columns and not wanted.keep:
+            return Columns(None, (), ())
+        raise InvalidRequest(
+            f"the results of a job of kind {kind} have no columns; allowed: a file of JSON lines"
+        )
+    every = [name for name in inputs if name != "custom_id"]
+    names = every if wanted.keeps_all else wanted.keep
+    kept = tuple(_of_input(name, inputs, results, "--keep") for name in names)
+    errors = error_columns(kept)
+    if form is Form.JSONL and not wanted.columns:
+        return Columns(None, kept, errors)
+    if wanted.columns:
+        chosen = _chosen(wanted.columns, results, inputs, text_field)
+        rows = chosen + tuple(column for column in kept if column not in chosen)
+        kept = tuple(column for column in rows if column.field)
+        errors = error_columns(kept)
+    elif form is Form.LINES:
+        rows = (Column(_DEFAULT[kind][0], results[_DEFAULT[kind][0]]),)
+        if kind == "generate":
+            rows = (Column("text", Kind.TEXT),)
+    else:
+        default = _DEFAULT[kind] + (("probabilities",) if has_probabilities else ())
+        of_results = tuple(Column(name, results[name]) for name in default)
+        rows = (Column("custom_id", Kind.TEXT), *kept, *of_results)
+    _check(form, rows, results)
+    return Columns(rows, kept, errors)
+
+
+def rows_of(
+    result: ItemSuccess, columns: Sequence[Column], fields: Mapping[str, object]
+) -> Iterator[list[object]]:
+    """Yield the rows of a result: one, or of a generation one for each sample."""
+    output = result.output
+    if isinstance(output, Generation):
+        for number, sample in enumerate(output.samples):
+            own = {"custom_id": result.custom_id, "prompt": output.prompt, "sample": number}
+            yield [
+                fields.get(column.field)
+                if column.field is not None
+                else own.get(column.name, getattr(sample, column.name, None))
+                for column in columns
+            ]
+    elif isinstance(output, Classification):
+        yield [
+            fields.get(column.field)
+            if column.field is not None
+            else result.custom_id
+            if column.name == "custom_id"
+            else getattr(output, column.name)
+            for column in columns
+        ]
+
+
+def error_row(
+    failure: ItemFailure, columns: Sequence[Column], fields: Mapping[str, object]
+) -> list[object]:
+    """Return the row of an error."""
+    error = failure.error
+    own = {"custom_id": failure.custom_id, "attempts": failure.attempts}
+    own |= {"code": error.code.value, "message": error.message, "retryable": error.retryable}
+    return [
+        fields.get(column.field) if column.field is not None else own[column.name]
+        for column in columns
+    ]
+
+
+def _names(option: str, typed: str | None) -> tuple[str, ...]:
+    if typed is None:
+        return ()
+    names = tuple(name.strip() for name in typed.split(","))
+    if "" in names:
+        raise InvalidRequest(
+            f"{option} is {typed!r}; allowed: names with a comma between two, such as stars,date"
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidRequest(f"{option} names {name!r} twice; name it once")
+    return names
+
+
+def _of_input(
+    name: str, inputs: Mapping[str, object], results: Mapping[str, Kind], option: str
+) -> Column:
+    if name not in inputs:
+        shown = ", ".join(known[:40] for known in list(inputs)[:12])
+        more = " …" if len(inputs) > 12 else ""
+        raise InvalidRequest(
+            f"{option} names {name[:40]!r}, and the input has no such column; it has: "
+            f"{shown or 'none'}{more}"
+        )
+    taken = name in results or name in _OF_ERRORS
+    return Column(f"{INPUT_PREFIX}{name}" if taken else name, inputs[name], name)
+
+
+def _chosen(
+    names: Sequence[str],
+    results: Mapping[str, Kind],
+    inputs: Mapping[str, object],
+    text_field: str,
+) -> tuple[Column, ...]:
+    chosen = []
+    for name in names:
+        bare = name.removeprefix(INPUT_PREFIX)
+        if name in results:
+            chosen.append(Column(name, results[name]))
+        elif name in inputs:
+            chosen.append(Column(name, inputs[name], name))
+        elif bare in inputs:
+            chosen.append(Column(name, inputs[bare], bare))
+        elif name == "text" and text_field in inputs:
+            chosen.append(Column(name, inputs[text_field], text_field))
+        else:
+            raise InvalidRequest(
+                f"--columns names {name[:40]!r}; allowed: {', '.join(results)}, and columns of the "
+                f"input: {', '.join(known[:40] for known in list(inputs)[:12]) or 'none'}"
+            )
+    return tuple(chosen)
+
+
+def error_columns(kept: tuple[Column, ...] = ()) -> tuple[Column, ...]:
+    """Return the columns of errors, with those of the input that are kept."""
+    own = tuple(Column(name, kind) for name, kind in _OF_ERRORS.items())
+    return (Column("custom_id", Kind.TEXT), *kept, *own)
+
+
+def _check(form: Form, rows: Sequence[Column], results: Mapping[str, Kind]) -> None:
+    if form is not Form.LINES:
+        names = [column.name for column in rows]
+        for name in names:
+            if names.count(name) > 1:
+                raise InvalidRequest(f"two columns of the output are called {name!r}")
+        return
+    allowed = [name for name in results if name in _OF_LINES]
+    if len(rows) != 1 or rows[0].name not in allowed:
+        raise InvalidRequest(
+            f"a file of plain lines has one column without line breaks; allowed: --columns with "
+            f"one of {', '.join(allowed)}. Or write .csv, .tsv, .jsonl or .parquet"
+        )

@@ -1,0 +1,214 @@
+"""`--resume`: goes on with the job of a command that stopped before its output was whole.
+
+While a command writes `results.jsonl`, the file `.results.jsonl.job` beside it has the job's id.
+The job keeps its results, so the output is written anew from the first of them, whatever was
+written before: none comes twice and none is missing.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from seqd.cli.drafts import sync_folder, unwritable
+from seqd.cli.exits import holding_interrupts, status_of_interrupt
+from seqd.cli.ui.screen import Screen
+from seqd.client import Client, JobHandle
+from seqd.errors import InvalidInput, InvalidRequest, JobOutOfReach, UnknownJob, WrongState
+from seqd.ledger.submissions import new_job_id
+from seqd_schemas import JobRecord, JobState
+
+if TYPE_CHECKING:
+    from seqd.cli.bulk import Result
+    from seqd.cli.output_options import OutputOptions
+    from seqd.cli.result_files import ResultFiles
+    from seqd.cli.sources import Feed
+
+#: Hands the job in under an identifier.
+Send = Callable[[str], JobHandle]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A job whose results are to be written."""
+
+    handle: JobHandle
+    #: What is written in the place of the job's own results; None of a new job.
+    results: "Iterator[Result] | None" = None
+    #: What remembers the job until its output is whole; None where it goes to a stream.
+    note: "JobNote | None" = None
+    #: Ctrl-C or SIGTERM that came while it was handed in, to be obeyed now.
+    interrupt: KeyboardInterrupt | None = None
+
+    def end(self) -> None:
+        """Forget the job: its output is whole."""
+        if self.note is not None:
+            self.note.remove()
+
+    @property
+    def way_on(self) -> str:
+        """How to go on after an interruption, as a sentence without its end."""
+        if self.note is None:
+            return f"Its results: seqd jobs results {self.handle.job_id}"
+        return "Go on: the same command with --resume"
+
+
+class JobNote:
+    """The file beside an output that names the job whose results go into it."""
+
+    def __init__(self, out: Path, feed: "Feed") -> None:
+        self.out = out
+        self._path = out.with_name(f".{out.name}.job")
+        self._input = feed.fingerprint()
+        self._noted: object = None
+
+    def read(self) -> str | None:
+        """Return the job's id; None without a file. Raises InvalidRequest for another file."""
+        try:
+            noted = json.loads(self._path.read_bytes())
+            job_id, self._noted = str(noted["job_id"]), noted.get("input")
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InvalidRequest(
+                f"{str(self._path)!r} should name the job of an interrupted command, and cannot be "
+                f"read ({error}). Remove it, and look for the job: seqd jobs list"
+            ) from None
+        return job_id
+
+    def write(self, job_id: str) -> None:
+        """Note a job, so that it outlives a power failure. Raises OutputUnwritable."""
+        draft = self._path.with_name(f"{self._path.name}.part")
+        try:
+            with draft.open("w", encoding="utf-8") as file:
+                json.dump({"job_id": job_id, "input": self._input}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(self._path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise unwritable(self.out, error) from None
+        sync_folder(self._path.parent)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def refuse_another_input(self) -> None:
+        """Raise InvalidInput where the file of input is another than it was then."""
+        if self._noted != self._input:
+            raise InvalidInput(
+                "the input has changed since the command that is to be resumed: its job has the "
+                "input as it was. Begin anew: the same command without --resume"
+            )
+
+
+def begin(
+    client: Client,
+    wanted: "OutputOptions",
+    files: "ResultFiles | None",
+    feed: "Feed",
+    send: Send,
+    job_id: str | None,
+) -> Begun:
+    """Hand a job in, or with `--resume` go on with that of an earlier command.
+
+    Its id is noted before it is sent. Raises what `send` does, InvalidRequest where there is no
+    file beside which it could be noted, and InvalidInput for another input.
+    """
+    new_id = job_id or new_job_id()
+    if files is None or files.is_stream:
+        if wanted.resume:
+            raise InvalidRequest(
+                "--resume needs a file, --out results.jsonl, beside which the job is noted. To a "
+                "stream: send the same with --job-id ID or --idempotency-key KEY again"
+            )
+        return _sent(send, new_id, feed)
+    note = JobNote(files.path, feed)
+    earlier = note.read()
+    screen = Screen(to_stderr=True)
+    if earlier is not None and wanted.resume:
+        return _resumed(client, note, earlier, feed, send, screen)
+    if earlier is not None:
+        screen.say(
+            f"Job {earlier}, for the same file, was not read to its end: --resume would have gone "
+            "on with it.",
+            "yellow",
+        )
+    elif wanted.resume:
+        screen.say(f"No command for {files.path} was interrupted: this one begins anew.")
+    return _anew(note, new_id, feed, send)
+
+
+def _resumed(
+    client: Client, note: JobNote, job_id: str, feed: "Feed", send: Send, screen: Screen
+) -> Begun:
+    first = client.job(job_id)
+    try:
+        record = first.record()
+    except UnknownJob:
+        screen.say(f"Job {job_id} is not kept any more: it is handed in again.", "yellow")
+        return _sent(send, job_id, feed, note)
+    if record.state is JobState.COMPLETED or not record.state.is_terminal:
+        screen.say(f"Job {job_id} is {record.state}: its results are written from the first on.")
+        # The input is compared with that of the job; what it lacks is sent.
+        return _sent(send, job_id, feed, note)
+    if not record.sealed:
+        screen.say(
+            f"Job {job_id} is {record.state} and did not have all of its input: it begins anew.",
+            "yellow",
+        )
+        return _anew(note, new_job_id(), feed, send)
+    note.refuse_another_input()
+    return _rest(client, first, record, note, screen)
+
+
+def _rest(
+    client: Client, first: JobHandle, record: JobRecord, note: JobNote, screen: Screen
+) -> Begun:
+    """Have done what a job left undone that ended early with all of its input."""
+    last = first
+    while (later := last.continuation()) is not None:
+        last = later
+    record = last.record()
+    if record.state.is_terminal and record.state is not JobState.COMPLETED:
+        with suppress(WrongState):  # nothing is left that could be done
+            last = client.retry(last.job_id)
+    if last.job_id != first.job_id:
+        screen.say(f"Job {last.job_id} does what job {first.job_id} has left undone.")
+    return Begun(last, first.merged_results(), note)
+
+
+def _anew(note: JobNote, job_id: str, feed: "Feed", send: Send) -> Begun:
+    note.write(job_id)
+    try:
+        begun = _sent(send, job_id, feed, note)
+    except (JobOutOfReach, typer.Exit):
+        raise  # it may be there
+    except Exception:
+        note.remove()
+        raise
+    if begun.handle.job_id != job_id:  # an idempotency key stands for another
+        note.write(begun.handle.job_id)
+    return begun
+
+
+def _sent(send: Send, job_id: str, feed: "Feed", note: JobNote | None = None) -> Begun:
+    """Hand the job in; an interrupt waits for its handle, unless this thread waits for a pipe."""
+    try:
+        with holding_interrupts(lambda: feed.is_read_here) as held:
+            handle = send(job_id)
+        return Begun(handle, note=note, interrupt=held[0] if held else None)
+    except KeyboardInterrupt as interrupt:
+        feed.close()
+        Screen(to_stderr=True).say(
+            f"Interrupted while job {job_id} was handed in. Whether it is there: seqd jobs show "
+            f"{job_id}"
+        )
+        raise typer.Exit(status_of_interrupt(interrupt)) from None

@@ -1,0 +1,207 @@
+"""Writes rows: as JSON lines, CSV, TSV, plain lines or Parquet. Each holds a few rows at most."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from pydantic_core import PydanticSerializationError, to_json
+
+from seqd.cli.output_forms import Form
+from seqd.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+#: Rows, and characters of text, that a row group of a Parquet file holds at most.
+_GROUP_ROWS = 65_536
+_GROUP_CHARS = 32 * 2**20
+
+
+class Kind(StrEnum):
+    """What a column holds, where no Parquet file has said it more exactly."""
+
+    TEXT = "string"
+    NUMBER = "double"
+    WHOLE = "int64"
+    FLAG = "bool"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of an output."""
+
+    name: str
+    #: A Kind, or the type of Arrow that it has in a Parquet file of input.
+    kind: object
+    #: The field of the input that it holds; None of a column of the results.
+    field: str | None = None
+
+
+class RowWriter(Protocol):
+    """Writes rows of values, in the order of the columns."""
+
+    def write(self, values: Sequence[object]) -> None:
+        """Append a row."""
+
+    def finish(self) -> None:
+        """Write what is held; the file stays open."""
+
+    def give_up(self) -> None:
+        """Leave the file as it is: nothing more is written to it."""
+
+
+def writer_of(form: Form, file: BinaryIO, columns: Sequence[Column]) -> RowWriter:
+    """Return the writer of a form; the file of CSV, TSV and Parquet has its header at once."""
+    match form:
+        case Form.JSONL:
+            return _JsonRows(file, columns)
+        case Form.CSV:
+            return _DelimitedRows(file, columns, ",")
+        case Form.TSV:
+            return _DelimitedRows(file, columns, "\t")
+        case Form.LINES:
+            return _Lines(file)
+        case Form.PARQUET:
+            return _ParquetRows(file, columns)
+
+
+def json_bytes(value: object) -> bytes:
+    """Return a value as JSON on one line; a number that is none, and infinity, as null."""
+    try:
+        return to_json(value, inf_nan_mode="null", serialize_unknown=True, bytes_mode="base64")
+    except (PydanticSerializationError, UnicodeEncodeError):  # half a character, from an escape
+        return json.dumps(value, default=str).encode()
+
+
+class _JsonRows:
+    def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
+        self._file = file
+        self._names = [column.name for column in columns]
+
+    def write(self, values: Sequence[object]) -> None:
+        self._file.write(json_bytes(dict(zip(self._names, values, strict=True))) + b"\n")
+
+    def finish(self) -> None:
+        """Do nothing: nothing is held."""
+
+    give_up = finish
+
+
+class _DelimitedRows:
+    """RFC 4180 but for the ends of lines, which are newlines."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[Column], delimiter: str) -> None:
+        # A half of a character, which no UTF-8 can hold, is written as a question mark.
+        self._text = io.TextIOWrapper(file, encoding="utf-8", errors="replace", newline="")
+        self._rows = csv.writer(self._text, delimiter=delimiter, lineterminator="\n")
+        self._rows.writerow([column.name for column in columns])
+
+    def write(self, values: Sequence[object]) -> None:
+        self._rows.writerow([_cell(value) for value in values])
+
+    def finish(self) -> None:
+        self._text.flush()
+        self._text.detach()
+
+    def give_up(self) -> None:
+        with suppress(OSError, ValueError):  # it writes what it holds first; `ValueError` once done
+            self._text.detach()
+
+
+class _Lines:
+    """One value a line."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, values: Sequence[object]) -> None:
+        cells = ["" if value is None else str(_cell(value)) for value in values]
+        self._file.write("\t".join(cells).encode("utf-8", "replace") + b"\n")
+
+    def finish(self) -> None:
+        """Do nothing: nothing is held."""
+
+    give_up = finish
+
+
+class _ParquetRows:
+    """Row groups of some thousand rows, compressed by zstd."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[Column]) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        self._columns = columns
+        self._schema = pa.schema([(column.name, _arrow_type(column)) for column in columns])
+        self._writer = ParquetWriter(file, self._schema, compression="zstd")
+        self._rows: list[Sequence[object]] = []
+        self._chars = 0
+
+    def write(self, values: Sequence[object]) -> None:
+        self._rows.append(values)
+        self._chars += sum(len(value) for value in values if isinstance(value, str))
+        if len(self._rows) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
+            self._write_group()
+
+    def finish(self) -> None:
+        self._write_group()
+        self._writer.close()
+
+    def give_up(self) -> None:
+        with suppress(Exception):  # it writes the end of the file, wherever that goes
+            self._writer.close()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if not self._rows:
+            return
+        arrays = []
+        for place, column in enumerate(self._columns):
+            values = [_arrow_value(row[place], column.kind) for row in self._rows]
+            try:
+                arrays.append(pa.array(values, type=self._schema.field(place).type))
+            except (pa.ArrowException, OverflowError) as error:
+                raise InvalidInput(
+                    f"the column {column.name!r} holds what is no {self._schema.field(place).type} "
+                    f"({error}): the input has changed since it was looked at"
+                ) from error
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows, self._chars = [], 0
+
+
+def _cell(value: object) -> object:
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, dict | list | tuple | bytes):
+        return json_bytes(value).decode()
+    return str(value)
+
+
+def _arrow_type(column: Column) -> "pa.DataType":
+    import pyarrow as pa
+
+    if not isinstance(column.kind, Kind):
+        return column.kind
+    types = {Kind.NUMBER: pa.float64(), Kind.WHOLE: pa.int64(), Kind.FLAG: pa.bool_()}
+    return types.get(column.kind, pa.string())
+
+
+def _arrow_value(value: object, kind: object) -> object:
+    if value is None:
+        return None
+    if kind is Kind.JSON:
+        return json_bytes(value).decode()
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

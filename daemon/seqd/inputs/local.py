@@ -1,0 +1,160 @@
+"""Inputs that this process reads itself: all formats of workers, and those that only clients read.
+
+Workers read JSON Lines, CSV, plain lines and folders (`FileFormat`, part of the wire contract). A
+client also reads TSV and Parquet, and pipes.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqd.errors import InvalidInput
+from seqd.inputs.csv_rows import CsvRows
+from seqd.inputs.items import ItemRules
+from seqd.inputs.paths import compression_of, shown
+from seqd.inputs.records import (
+    CsvReader,
+    Entry,
+    Reader,
+    TsvReader,
+    Value,
+    column_names,
+    reader_of,
+)
+from seqd.inputs.streams import Opener, read_lines
+from seqd_schemas import FileFormat, FileSource, Item, RefusedItem
+
+if TYPE_CHECKING:
+    from seqd.inputs.parquet_rows import ParquetReader
+
+
+class LocalFormat(StrEnum):
+    """How a file, folder or pipe holds its records, for whoever reads it here."""
+
+    AUTO = "auto"
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    LINES = "lines"
+    PARQUET = "parquet"
+    FOLDER = "folder"
+
+
+#: Formats by the end of the name, behind which, but for Parquet, `.gz` or `.zst` may follow.
+SUFFIXES = {
+    ".jsonl": LocalFormat.JSONL,
+    ".csv": LocalFormat.CSV,
+    ".tsv": LocalFormat.TSV,
+    ".txt": LocalFormat.LINES,
+    ".parquet": LocalFormat.PARQUET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalInput:
+    """A file, folder or pipe, and the names of the fields that an item is made of."""
+
+    path: Path
+    #: Never AUTO.
+    format: LocalFormat
+    #: The names of its fields, and no more.
+    source: FileSource
+    #: Opens what is no file.
+    opener: Opener | None = None
+
+    @property
+    def text_field(self) -> str:
+        """The name of the field with the text."""
+        return self.source.text_field
+
+    def items(
+        self, on_record: Callable[[Value], None], *, allow_empty: bool = False
+    ) -> Iterator[Item | RefusedItem]:
+        """Yield the entries; see `reading.read_items`."""
+        rules = ItemRules(
+            id_field=self.source.id_field,
+            text_field=self.source.text_field,
+            allow_empty=allow_empty,
+        )
+        is_empty = True
+        for entry in self.entries():
+            is_empty = False
+            on_record(entry.value)
+            yield rules.entry(entry.value, entry.position, entry.where)
+        if is_empty:
+            raise InvalidInput(f"{shown(self.path)} holds no entry; at least one is due")
+
+    def entries(self, columns: Collection[str] = ()) -> Iterator[Entry]:
+        """Yield the records, with `columns` beside what an item is made of where these cost time.
+
+        Raises InvalidInput for the file as a whole.
+        """
+        return self._reader(columns).entries()
+
+    def columns(self) -> list[str] | None:
+        """Return the names of the columns; None of JSON Lines, where each record has its own.
+
+        Raises InvalidInput for a header that will not do.
+        """
+        source = self.source
+        match self.format:
+            case LocalFormat.JSONL:
+                return None
+            case LocalFormat.CSV | LocalFormat.TSV:
+                kind = TsvReader if self.format is LocalFormat.TSV else CsvReader
+                rows = CsvRows(read_lines(self.path), delimiter=kind.delimiter)
+                return column_names(self.path, rows, source.text_field)
+            case LocalFormat.PARQUET:
+                from seqd.inputs.parquet_rows import parquet_schema
+
+                return list(parquet_schema(self.path).names)
+            case LocalFormat.FOLDER:
+                return [source.id_field, source.text_field, source.label_field]
+            case _:
+                return [source.text_field]
+
+    def _reader(self, columns: Collection[str]) -> "Reader | ParquetReader":
+        if self.format is LocalFormat.PARQUET:
+            from seqd.inputs.parquet_rows import ParquetReader
+
+            return ParquetReader(self.path, self.source, columns)
+        if self.format is LocalFormat.TSV:
+            return TsvReader(self.path, self.source, opener=self.opener)
+        return reader_of(self.path, FileFormat(self.format), self.source, opener=self.opener)
+
+
+def record_fields(value: Value, text_field: str) -> Mapping[str, object]:
+    """Return an entry's fields; a text has the text field alone, what is broken none."""
+    if isinstance(value, str):
+        return {text_field: value}
+    return value if isinstance(value, Mapping) else {}
+
+
+def local_format_of(path: Path, declared: LocalFormat) -> LocalFormat:
+    """Return the declared format, or for AUTO the one that the name tells.
+
+    Raises InvalidInput where the name tells nothing, or where a folder meets a file's format.
+    """
+    if path.is_dir():
+        if declared in (LocalFormat.AUTO, LocalFormat.FOLDER):
+            return LocalFormat.FOLDER
+        raise InvalidInput(f"{shown(path)} is a folder; a {declared} input is one file")
+    if declared is LocalFormat.FOLDER:
+        raise InvalidInput(f"{shown(path)} is a file; a folder input holds LABEL/*.txt")
+    compression = compression_of(path)
+    plain = path if compression is None else path.with_suffix("")
+    known = SUFFIXES.get(plain.suffix.lower()) if declared is LocalFormat.AUTO else declared
+    if known is None:
+        raise InvalidInput(
+            f"the format of {shown(path)} is unknown; known names end in {', '.join(SUFFIXES)}, "
+            "each but .parquet also with .gz or .zst. Rename it, or name its format: jsonl, csv, "
+            "tsv, lines or parquet"
+        )
+    if known is LocalFormat.PARQUET and compression is not None:
+        raise InvalidInput(
+            f"{shown(path)} is a compressed Parquet file, which is read at many places at once. "
+            "Decompress it first; Parquet compresses its columns itself"
+        )
+    return known

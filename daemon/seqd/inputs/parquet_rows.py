@@ -1,0 +1,143 @@
+"""Rows of a Parquet file, in bounded memory. Read by clients alone; needs the extra `parquet`."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqd.errors import InvalidInput, LibraryMissing
+from seqd.inputs.items import BadEntry, undecodable
+from seqd.inputs.paths import shown
+from seqd.inputs.records import RecordReader
+from seqd.inputs.streams import FilePosition
+from seqd_schemas import FileSource
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+#: Rows that are made Python objects at once.
+_BATCH_ROWS = 512
+
+#: Bytes of each column that are read at once, in the place of a whole row group.
+_BUFFER_BYTES = 262_144
+
+
+def require_pyarrow(what: str) -> None:
+    """Raise LibraryMissing, which says how to install it, where there is no pyarrow."""
+    try:
+        import pyarrow
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise LibraryMissing(
+            f"{what} needs pyarrow, which cannot be imported ({error}). Install it: "
+            "pip install 'seqd[parquet]'"
+        ) from error
+
+
+def parquet_schema(path: Path) -> "pa.Schema":
+    """Return the columns of a file with their types. Raises InvalidInput and LibraryMissing."""
+    with _opened(path) as file:
+        return file.schema_arrow
+
+
+class ParquetReader(RecordReader[Mapping[str, object] | BadEntry]):
+    """One row, one entry; the columns' names are the fields'."""
+
+    _rows_read = 0
+
+    def __init__(
+        self, path: Path, source: FileSource, columns: Collection[str] | None = None
+    ) -> None:
+        """Of each row, `columns` are read; without any, what an item and its label need."""
+        super().__init__(path, source)
+        self._columns = columns
+
+    @property
+    def position(self) -> FilePosition:
+        """The number of rows in front."""
+        return FilePosition(0, self._rows_read)
+
+    def raws(self) -> Iterator[tuple[int, Mapping[str, object] | BadEntry]]:
+        """Read the rows, some at a time."""
+        import pyarrow as pa
+
+        with _opened(self.path) as file:
+            self._check_text(file.schema_arrow)
+            source = self.source
+            wanted = self._columns or ()
+            wanted = {source.text_field, source.id_field, "id", source.label_field, *wanted}
+            names = [name for name in file.schema_arrow.names if name in wanted]
+            try:
+                for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                    for row in _rows(batch):
+                        self._rows_read += 1
+                        yield self._rows_read, row
+            except (pa.ArrowException, OSError) as error:
+                raise InvalidInput(
+                    f"{shown(self.path)} is damaged behind row {self._rows_read:,} ({error}). Copy "
+                    "or write it again"
+                ) from error
+
+    def place(self, number: int, raw: Mapping[str, object] | BadEntry) -> tuple[str, str]:
+        """Count the rows."""
+        return f"row-{number}", f"row {number}"
+
+    def value(self, raw: Mapping[str, object] | BadEntry) -> Mapping[str, object]:
+        """Return the row."""
+        if isinstance(raw, BadEntry):
+            raise raw
+        return raw
+
+    def _check_text(self, schema: "pa.Schema") -> None:
+        """Raise InvalidInput where there is no column of texts under the name of the text field."""
+        import pyarrow as pa
+
+        names, field = schema.names, self.source.text_field
+        listed = ", ".join(name[:40] for name in names[:12])
+        if field not in names:
+            raise InvalidInput(
+                f"{shown(self.path)} has no column {field!r}; it has: {listed or 'none'}. Name the "
+                "column with the text as text_field (--text-field)"
+            )
+        if len(set(names)) < len(names):
+            raise InvalidInput(
+                f"two columns of {shown(self.path)} share a name; it has: {listed}. Each column "
+                "needs a name of its own"
+            )
+        kind = schema.field(field).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or _is_view(kind)):
+            raise InvalidInput(
+                f"the column {field!r} of {shown(self.path)} holds {kind}; allowed: strings. Name "
+                "the column with the text as text_field (--text-field)"
+            )
+
+
+def _rows(batch: "pa.RecordBatch") -> Iterator[Mapping[str, object] | BadEntry]:
+    """Yield the rows; one with a string that is no UTF-8 costs no other row."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for number in range(batch.num_rows):
+            try:
+                yield batch.slice(number, 1).to_pylist()[0]
+            except UnicodeDecodeError as error:
+                yield undecodable(error)
+
+
+def _is_view(kind: "pa.DataType") -> bool:
+    return str(kind) == "string_view"
+
+
+def _opened(path: Path) -> "ParquetFile":
+    require_pyarrow(f"reading {shown(path)}")
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        # A row group may be the whole file; it is read a few pages at a time.
+        return ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInput(
+            f"{shown(path)} is no Parquet file that can be read ({str(error).splitlines()[0]})"
+        ) from error

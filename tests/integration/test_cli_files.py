@@ -1,0 +1,410 @@
+"""Files in and out of commands on a real ledger: forms, pipes, full disks, interrupts, --resume."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from cli_builders import Ended, clean_environment, here
+from seqd.client import JobHandle
+from seqd_schemas import JobState
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: Milliseconds an item takes, so that a command can be stopped half-way.
+SLOW = "delay_ms=20"
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in variables(cluster).items():
+        monkeypatch.setenv(name, value)
+
+
+def variables(cluster: Cluster) -> dict[str, str]:
+    assert cluster.settings.redis_url is not None
+    prefix = cluster.settings.prefix
+    return {"SEQD_REDIS_URL": cluster.settings.redis_url, "SEQD_PREFIX": prefix, "COLUMNS": "200"}
+
+
+class Commands:
+    """Commands as programs; those that a test leaves behind are ended."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self._environment = clean_environment(**variables(cluster))
+        self.folder = folder
+        self._programs: list[subprocess.Popen[str]] = []
+
+    def start(self, *arguments: str, shell: str = "") -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "seqd", *arguments]
+        program = subprocess.Popen(
+            ["/bin/sh", "-c", f'{shell}; exec "$@"', "sh", *command] if shell else command,
+            env=self._environment,
+            cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._programs.append(program)
+        return program
+
+    def run(self, *arguments: str, shell: str = "") -> Ended:
+        return ended(self.start(*arguments, shell=shell))
+
+    def close(self) -> None:
+        for program in self._programs:
+            if program.poll() is None:
+                program.kill()
+            program.communicate()
+
+
+def ended(program: "subprocess.Popen[str]") -> Ended:
+    out, err = program.communicate(timeout=60)
+    return Ended(program.returncode, out, err)
+
+
+@pytest.fixture
+def commands(cluster: Cluster, tmp_path: Path) -> Iterator[Commands]:
+    started = Commands(cluster, tmp_path)
+    yield started
+    started.close()
+
+
+def a_csv(folder: Path, rows: int = 200) -> Path:
+    path = folder / "reviews.csv"
+    lines = "".join(f"id-{number},text {number},{number % 6}\n" for number in range(rows))
+    path.write_text(f"id,text,stars\n{lines}")
+    return path
+
+
+def noted_job(cluster: Cluster, out: Path) -> JobHandle:
+    """Return the job of a command that writes a file, once it is there."""
+    note = out.with_name(f".{out.name}.job")
+    wait_until(note.exists, "the job is noted")
+    job = cluster.client().job(json.loads(note.read_text())["job_id"])
+    wait_until(lambda: any(one.job_id == job.job_id for one in cluster.client().jobs(50)), "a job")
+    return job
+
+
+def started_slowly(commands: Commands, cluster: Cluster, *arguments: str) -> JobHandle:
+    """Return the job of a command that is in the middle of its items, and has all of a file."""
+    out = Path(arguments[arguments.index("--out") + 1])
+    job = noted_job(cluster, commands.folder / out)
+    wait_until(lambda: job.record().counts.done > 0, "some items are done")
+    if "-" not in arguments:
+        wait_until(lambda: job.record().sealed, "the input is complete")
+    return job
+
+
+def ids_in(path: Path) -> list[str]:
+    return [line.partition(",")[0] for line in path.read_text().splitlines()[1:]]
+
+
+def all_ids(rows: int = 200) -> list[str]:
+    return [f"id-{number}" for number in range(rows)]
+
+
+def test_a_csv_becomes_parquet_with_its_columns_and_accuracy_as_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = a_csv(tmp_path), tmp_path / "r.parquet"
+
+    done = here(capsys, "classify", str(source), "-m", "echo", "--keep", "stars", "--out", str(out))
+
+    assert done.status == 0, done.err
+    table = pq.read_table(out)
+    assert table.column_names == ["custom_id", "stars", "label", "score"]
+    assert table.column("custom_id").to_pylist() == all_ids()
+    assert table.to_pylist()[7] == {
+        "custom_id": "id-7",
+        "stars": "1",
+        "label": "text 7",
+        "score": 1.0,
+    }
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.parquet", "reviews.csv"]
+
+
+def test_a_parquet_file_is_read_and_results_come_in_any_form_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = a_csv(tmp_path, 10)
+    here(
+        capsys,
+        "classify",
+        str(source),
+        "-m",
+        "echo",
+        "--columns",
+        "custom_id,text,stars,label",
+        "--out",
+        str(tmp_path / "in.parquet"),
+    )
+
+    done = here(
+        capsys,
+        "classify",
+        str(tmp_path / "in.parquet"),
+        "-m",
+        "echo",
+        "--columns",
+        "stars,label",
+        "--out",
+        "-",
+        "--out-format",
+        "tsv",
+    )
+
+    assert done.out.splitlines()[:3] == ["stars\tlabel", "0\ttext 0", "1\ttext 1"]
+
+
+def test_results_are_fetched_in_the_form_of_the_name(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = cluster.client().classify(["one", "bad"], model="echo")
+    job.wait(timeout_s=30)
+    out = tmp_path / "r.csv"
+
+    done = here(capsys, "jobs", "results", job.job_id, "--out", str(out))
+    again = here(capsys, "jobs", "results", job.job_id, "--out", str(out))
+
+    assert done.status == 2
+    assert out.read_text() == "custom_id,label,score\nrow-1,one,1.0\n"
+    assert "row-2,invalid_input,this text was made bad" in (tmp_path / "r.errors.csv").read_text()
+    assert again.err == (
+        f"error[output_exists]: --out is {str(out)!r}, which exists. Name another file, or replace "
+        "it with --force\n"
+    )
+
+
+def test_a_generation_is_written_as_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "texts.csv"
+
+    done = here(capsys, "generate", "echo", "abc", "--out", str(out), "--samples", "2")
+
+    assert done.status == 0, done.err
+    assert out.read_text() == (
+        "custom_id,sample,temperature,text\nrow-1,0,1.0,cba\nrow-1,1,1.0,cba\n"
+    )
+
+
+def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
+    program = commands.start("classify", "-", "-m", "echo")
+    assert program.stdin is not None
+    assert program.stdout is not None
+
+    program.stdin.write("".join(f"text {number}\n" for number in range(2_000)))
+    program.stdin.flush()
+    first = json.loads(program.stdout.readline())
+    program.stdin.write("the last\n")
+    done = ended(program)
+
+    assert first["custom_id"] == "line-1"
+    assert done.status == 0, done.err
+    assert json.loads(done.out.splitlines()[-1])["output"]["label"] == "the last"
+
+
+def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv")
+    program = commands.start(*arguments, "--keep", "stars")
+    job = started_slowly(commands, cluster, *arguments)
+
+    program.send_signal(signal.SIGINT)
+    stopped = ended(program)
+    resumed = commands.run(*arguments, "--keep", "stars", "--resume")
+
+    assert stopped.status == 130
+    said = stopped.out.splitlines()
+    assert said[0] == (
+        f"Job {job.job_id}. Ctrl-C cancels it; --detach-on-interrupt would leave it running."
+    )
+    assert re.search(rf"Cancelled job {job.job_id} with \d+ of 200 items done\.", stopped.out)
+    assert said[-1] == "Go on: the same command with --resume."
+    assert resumed.status == 0, resumed.err
+    assert f"does what job {job.job_id} has left undone." in resumed.err
+    assert ids_in(tmp_path / "r.csv") == all_ids()
+    assert (tmp_path / "r.csv").read_text().splitlines()[8] == "id-7,1,text 7,1.0"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
+
+
+def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = (
+        *("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv"),
+        "--detach-on-interrupt",
+    )
+    program = commands.start(*arguments)
+    job = started_slowly(commands, cluster, *arguments)
+
+    program.terminate()
+    stopped = ended(program)
+    resumed = commands.run(*arguments, "--resume")
+
+    assert stopped.status == 143
+    assert [line for line in stopped.out.splitlines() if "%" not in line] == [
+        f"Job {job.job_id}. Ctrl-C leaves it running.",
+        f"Job {job.job_id} goes on. Go on: the same command with --resume.",
+        f"Watch it: seqd jobs watch {job.job_id}. Cancel it: seqd jobs cancel {job.job_id}",
+    ]
+    assert resumed.status == 0, resumed.err
+    assert resumed.err.startswith(f"Job {job.job_id} is ")
+    assert ids_in(tmp_path / "r.csv") == all_ids()
+    assert job.record().state is JobState.COMPLETED
+
+
+def test_a_killed_command_is_resumed_with_no_result_twice_and_none_missing(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--set", SLOW, "--out", "r.csv")
+    program = commands.start(*arguments)
+    job = started_slowly(commands, cluster, *arguments)
+
+    program.kill()
+    program.wait()
+    left = sorted(path.name for path in tmp_path.iterdir())
+    resumed = commands.run(*arguments, "--resume")
+
+    assert left == [".r.csv.job", ".r.csv.part", ".r.errors.csv.part", "reviews.csv"]
+    assert resumed.status == 0, resumed.err
+    assert ids_in(tmp_path / "r.csv") == all_ids()
+    assert job.record().state is JobState.COMPLETED
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
+
+
+def test_an_interrupted_pipe_does_not_hold_the_command(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = ("classify", "-", "-m", "echo", "--out", "r.jsonl", "--detach-on-interrupt")
+    program = commands.start(*arguments)
+    assert program.stdin is not None
+    program.stdin.write("".join(f"text {number}\n" for number in range(2_000)))
+    program.stdin.flush()
+    job = started_slowly(commands, cluster, *arguments)
+
+    program.terminate()
+    program.wait(timeout=20)  # while the pipe is open
+
+    stopped = ended(program)
+    assert stopped.status == 143
+    assert (
+        f"Job {job.job_id} waits for the rest of its input. Go on: the same command with --resume."
+        in stopped.out
+    )
+    assert job.record().state is JobState.RUNNING
+    job.cancel()
+
+
+def test_a_full_disk_loses_nothing(commands: Commands, tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", out.name)
+
+    full = commands.run(*arguments, shell="ulimit -f 8")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    resumed = commands.run(*arguments, "--resume")
+
+    job_id = re.search(r"Job (\S+) keeps its results", full.err)
+    assert job_id is not None, full.err
+    assert full.status == 2
+    assert full.err.splitlines()[-1] == (
+        "error[output_unwritable]: --out is 'r.jsonl', which cannot be written (File too large). "
+        "Name a file in a folder that exists, is yours, and has room. "
+        f"Job {job_id[1]} keeps its results. Go on: the same command with --resume, or elsewhere: "
+        f"seqd jobs results {job_id[1]} --out FILE"
+    )
+    assert left == [".r.jsonl.job", "reviews.csv"]
+    assert resumed.status == 0, resumed.err
+    assert len(out.read_text().splitlines()) == 200
+
+
+def test_a_command_that_is_not_resumed_begins_anew_and_says_what_it_leaves(
+    commands: Commands, tmp_path: Path
+) -> None:
+    arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", "r.jsonl")
+    full = commands.run(*arguments, shell="ulimit -f 8")
+    job_id = re.search(r"Job (\S+) keeps its results", full.err)
+    assert job_id is not None, full.err
+
+    again = commands.run(*arguments)
+
+    assert again.status == 0
+    assert again.err.splitlines()[0] == (
+        f"Job {job_id[1]}, for the same file, was not read to its end: --resume would have gone on "
+        "with it."
+    )
+
+
+def test_another_input_cannot_be_resumed_with(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    source = a_csv(tmp_path)
+    arguments = ("classify", source.name, "-m", "echo", "--out", "r.jsonl")
+    commands.run(*arguments, shell="ulimit -f 8")
+    source.write_text("id,text\na,another\n")
+
+    resumed = commands.run(*arguments, "--resume")
+
+    assert resumed.status == 2
+    assert re.search(r"error\[(id_in_use|idempotency_conflict)\]: The identifier", resumed.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--resume",),
+            "error[invalid_request]: --resume needs a file, --out results.jsonl, beside which",
+        ),
+        (("--out", "r"), "error[invalid_request]: --out is 'r', whose form is unknown;"),
+        (
+            ("--keep", "strs", "--out", "r.csv"),
+            "error[invalid_request]: --keep names 'strs', and the input has no such column; it "
+            "has: id, text, stars",
+        ),
+        (
+            ("--out", "nowhere/r.csv"),
+            "error[output_unwritable]: --out is 'nowhere/r.csv', which cannot be written (No such "
+            "file or directory).",
+        ),
+    ],
+)
+def test_mistakes_are_told_before_there_is_a_job(
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a_csv(tmp_path)
+    before = [one.job_id for one in cluster.client().jobs(50)]
+
+    done = here(capsys, "classify", "reviews.csv", "-m", "echo", *arguments)
+
+    assert done.status == 2
+    assert done.err.startswith(message)
+    assert [one.job_id for one in cluster.client().jobs(50)] == before
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
+
+
+def test_a_request_that_is_refused_leaves_no_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = here(
+        capsys, "classify", str(a_csv(tmp_path)), "-m", "nobody", "--out", str(tmp_path / "r.csv")
+    )
+
+    assert done.err.startswith("error[unknown_model]")
+    assert [path.name for path in tmp_path.iterdir()] == ["reviews.csv"]
