@@ -237,7 +237,7 @@ def test_a_unit_that_wrote_more_than_one_step_takes_is_halved_until_its_results_
     (sixteen,) = blobs.pack_results(some_results(16))
     monkeypatch.setattr("seqd.ledger.work.MAX_COMMIT_BYTES", len(sixteen) + 2)
     context = SimpleNamespace(
-        ledger=environment.ledger, stats=WorkerStats(), jobs_finished=lambda jobs: None
+        ledger=environment.ledger, stats=WorkerStats(), jobs_finished=lambda jobs, **_: None
     )
     runner = ItemRunner(context)  # type: ignore[arg-type] # what a commit needs of it
     unit = submit_prompts(environment, 64)
