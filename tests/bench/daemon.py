@@ -176,7 +176,7 @@ class Daemon:
         """Run `seqd classify` on a file. Raises SeqdError unless so many results come back."""
         work, used, before = self._work(), self._usage(), os.times()
         log, peak_bytes = self.settings.data_dir / "classify.log", 0
-        options = ("--model", model, "--out", str(log.with_name("results.jsonl")))
+        options = ("--model", model, "--force", "--out", str(log.with_name("results.jsonl")))
         began = time.perf_counter()
         with running("seqd", log, self.variables, "classify", str(path), *options) as program:
             while program.returncode is None:

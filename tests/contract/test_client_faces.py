@@ -46,6 +46,10 @@ def test_both_faces_take_the_same_parameters(blocking: type, asynchronous: type)
         assert parameters_of(other) == parameters_of(signature), f"{asynchronous}.{name}"
 
 
+#: What asks Redis for nothing; `to_arrow` gives a reader, or an asynchronous iterator of batches.
+SAME_ON_BOTH = [(Client, "job"), (JobHandle, "out_of_reach"), (JobHandle, "to_arrow")]
+
+
 @pytest.mark.parametrize(("blocking", "asynchronous"), FACES)
 def test_what_blocks_is_a_coroutine_and_an_iterator_an_asynchronous_one(
     blocking: type, asynchronous: type
@@ -56,7 +60,7 @@ def test_what_blocks_is_a_coroutine_and_an_iterator_an_asynchronous_one(
         if returned.startswith(("Stream[", "seqd.ledger.transport.Stream", "Iterator", "collect")):
             there = str(inspect.signature(twin).return_annotation)
             assert "AsyncStream[" in there, f"{asynchronous}.{name} returns {there}"
-        elif (blocking, name) not in [(Client, "job"), (JobHandle, "out_of_reach")]:
+        elif (blocking, name) not in SAME_ON_BOTH:
             assert inspect.iscoroutinefunction(twin), f"{asynchronous}.{name} is no coroutine"
 
 

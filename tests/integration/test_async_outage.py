@@ -210,6 +210,7 @@ def test_a_wait_ends_in_time_though_redis_is_away(
     async def use() -> tuple[str, list[BaseException], float]:
         async with an_async_client(cluster_on) as client:
             job = await client.classify(["a"], model="echo")
+            await asyncio.gather(*(job.record() for _ in range(50)))  # its connections are made
             (private_server.freeze if is_frozen else private_server.kill)()
             began = time.monotonic()
             ends = await asyncio.gather(

@@ -72,6 +72,7 @@ def test_what_is_not_corrected_is_sent_again_as_it_was(cluster: Cluster) -> None
 def test_a_cancelled_job_takes_new_texts_for_what_had_no_turn(cluster: Cluster) -> None:
     client = cluster.client()
     first = client.classify([str(n) for n in range(16)], model="echo", parameters={"delay_ms": 100})
+    first.close()  # all of its input is there
     first.pause()
     first.cancel()
 

@@ -64,7 +64,7 @@ def test_a_text_that_no_item_may_hold_is_not_sent(empty_cluster: Cluster) -> Non
     ("given", "error", "message"),
     [
         ({"model": "ecco"}, UnknownModel, "no model named 'ecco'. Known models: echo."),
-        ({"model": "echo@7"}, UnknownModel, "model 'echo' has no version 7."),
+        ({"model": "echo@9999"}, UnknownModel, "model 'echo' has no version 9999."),
         ({"model": "echo", "parameters": {"lenght": 1}}, InvalidParameters, "'lenght'"),
     ],
 )

@@ -64,10 +64,11 @@ IN_SCRIPTS = {
 }
 
 #: Called by kombu to queue what was not acknowledged, by redis-py for what 6.2 does not know, by a
-#: training that another worker goes on with, and with Sentinels to know of replicas (`wait`).
+#: training that another worker goes on with, with Sentinels to know of replicas (`wait`), and by
+#: redis-py on a connection that was idle (`ping`).
 RARELY_CALLED = {
     Role.WORKER: {"watch", "unwatch", "hget", "rpush", "client|setinfo", "xread", "lpos"},
-    Role.CLIENT: {"client|setinfo", "wait"},
+    Role.CLIENT: {"client|setinfo", "wait", "ping"},
     Role.EXPORTER: {"client|setinfo"},
     Role.INBOX: {"client|setinfo"},
 }
