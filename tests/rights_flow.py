@@ -6,7 +6,6 @@
 Each part says what must come of it, so that a right that is missing fails it.
 """
 
-import asyncio
 import json
 import secrets
 import signal
@@ -24,7 +23,7 @@ from checkout import python_path
 from cli_builders import Ended, clean_environment
 from inbox_builders import Producer, a_request
 from redis_fixtures import LOOPBACK, PrivateServer
-from seqd.client import AsyncClient, Client
+from seqd.client import Client
 from seqd.errors import UnknownJob
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role, Version, rights_of
@@ -143,7 +142,7 @@ def whole_flow(fleet: Fleet) -> None:
     """Start a worker and have everybody do what they do; no worker is up after it."""
     fleet.cluster.start_ready()
     client = fleet.client()
-    for part in (classify_and_read, use_asyncio, steer, stream, train, look):
+    for part in (classify_and_read, predict, steer, stream, train, look):
         part(fleet, client)
     use_inbox(fleet)
     read_figures(fleet, workers=1)
@@ -180,19 +179,9 @@ def classify_and_read(fleet: Fleet, client: Client) -> None:
     assert [event.event for event in few.events()][-1] == "completed"
 
 
-def use_asyncio(fleet: Fleet, client: Client) -> None:
-    """One text on both faces; a job of a client of asyncio, which another one follows."""
+def predict(fleet: Fleet, client: Client) -> None:
+    """One text, one answer."""
     assert client.predict("a", model="echo", timeout_s=30).label == "a"
-
-    async def use() -> list[str]:
-        settings = client._settings
-        async with AsyncClient(settings=settings) as sender, AsyncClient(settings=settings) as other:
-            job = await sender.classify(["a"], model="echo")
-            await job.wait(timeout_s=30)
-            assert (await sender.predict("b", model="echo", timeout_s=30)).label == "b"
-            return [event.event async for event in other.job(job.job_id).events(timeout_s=30)]
-
-    assert asyncio.run(use())[-1] == "completed"
 
 
 def steer(fleet: Fleet, client: Client) -> None:
