@@ -174,7 +174,7 @@ def test_a_training_with_uploaded_held_out_data_waits_for_a_worker_that_can_read
     assert not job.record().state.is_terminal
     assert waiting is not None and f"it is of seqd {previous.version}" in waiting.message
     empty_cluster.start("new")
-    assert job.wait(timeout_s=60).state is JobState.COMPLETED
+    assert job.wait(timeout_s=180).state is JobState.COMPLETED
 
     told = [event.message for event in job.events() if isinstance(event, Log)]
     assert told[-1] == "validated on ['a', 'a', 'a'] of the held-out upload"
@@ -185,7 +185,7 @@ def test_a_version_that_one_release_trained_is_served_by_the_other(
 ) -> None:
     old = empty_cluster.start_ready("old", release=previous.folder)
     job = empty_cluster.client().train([{"text": "a", "label": "b"}] * 10, model="echo")
-    training = job.wait(timeout_s=60).training
+    training = job.wait(timeout_s=180).training
     assert training is not None
     old.stop()
 
