@@ -11,6 +11,7 @@ import pytest
 
 from checkout import python_path
 from readme_blocks import ROOT, blocks_of
+from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -71,7 +72,6 @@ import unittest
 
 from seqd.client import AsyncClient, Client
 from seqd.testing import running_services
-from worker_fixtures import wait_until
 
 
 class Blocking(unittest.TestCase):
