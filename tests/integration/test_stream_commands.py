@@ -71,7 +71,7 @@ def newest_texts(client: Client) -> list[str]:
 
 def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None:
     client = cluster.client()
-    before = len(client.jobs(1_000))
+    before = len(client.jobs(10_000))
     program = start(cluster, "--prompt", "the ", *SLOW)
     assert program.stdout is not None
 
@@ -79,7 +79,7 @@ def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None
     state_by_then = client.jobs(1)[0].state
     rest, err = rest_of(program)
 
-    assert len(client.jobs(1_000)) == before + 1
+    assert len(client.jobs(10_000)) == before + 1
     assert state_by_then is JobState.RUNNING, err
     assert first + rest == f"the {newest_texts(client)[0]}\n"
     assert program.returncode == 0
