@@ -57,8 +57,6 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
     from seqd_schemas import (
         CatalogEntry,
-        Classification,
-        Generation,
         JobRecord,
         TenantLimits,
         TenantRecord,

@@ -17,7 +17,6 @@ from collections.abc import (
     Iterator,
 )
 from contextlib import suppress
-from dataclasses import dataclass
 from random import uniform
 from typing import Any, Self, TypeVar, cast
 from weakref import WeakSet
@@ -100,18 +99,6 @@ class TaskSignal:
             finally:
                 self._waiters.discard(waiter)
         return True
-
-
-@dataclass(frozen=True, slots=True)
-class RunningTask:
-    """An exchange in a task of its own."""
-
-    task: asyncio.Task[None]
-
-    @property
-    def is_running(self) -> bool:
-        """True until it has ended."""
-        return not self.task.done()
 
 
 class AsyncDriver:
@@ -261,7 +248,8 @@ class AsyncTransport:
                 await self._finish(sources)
                 return None
             case Start(exchange, name, is_daemon):
-                return self._start(exchange, name, is_daemon=is_daemon)
+                self._start(exchange, name, is_daemon=is_daemon)
+                return None
             case Pause(seconds):
                 await asyncio.sleep(seconds)
                 return None
@@ -367,13 +355,12 @@ class AsyncTransport:
                 with suppress(Exception):  # nobody asks it for anything any more
                     await source.aclose()
 
-    def _start(self, exchange: Exchange[None], name: str, *, is_daemon: bool) -> RunningTask:
+    def _start(self, exchange: Exchange[None], name: str, *, is_daemon: bool) -> None:
         task = asyncio.create_task(self.run(exchange), name=name, context=unbounded_context())
         tasks = self._daemons if is_daemon else self._tasks
         tasks.add(task)
         task.add_done_callback(tasks.discard)
         task.add_done_callback(_log_error)
-        return RunningTask(task)
 
     def _share(self, work: Coroutine[object, object, W]) -> "asyncio.Task[W]":
         """Run something for several tasks, which goes on when one of them is cancelled."""

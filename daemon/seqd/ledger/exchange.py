@@ -157,20 +157,12 @@ class Durable:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Run an exchange beside this one; the reply is the `Running` one."""
+    """Run an exchange beside this one; no reply."""
 
     exchange: "Exchange[None]"
     name: str
     #: True lets the program end before the exchange does.
     is_daemon: bool = False
-
-
-class Running(Protocol):
-    """An exchange that runs beside others."""
-
-    @property
-    def is_running(self) -> bool:
-        """True until it has ended."""
 
 
 Request = (

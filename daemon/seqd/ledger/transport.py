@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Condition, Thread
 from time import sleep
 from typing import Self, cast
@@ -53,18 +53,6 @@ class ThreadSignal:
         """Have all threads that wait look again."""
         with self.condition:
             self.condition.notify_all()
-
-
-@dataclass(frozen=True, slots=True)
-class RunningThread:
-    """An exchange in a thread of its own."""
-
-    thread: Thread
-
-    @property
-    def is_running(self) -> bool:
-        """True until it has ended."""
-        return self.thread.is_alive()
 
 
 class Stream(Iterator[V]):
@@ -212,7 +200,7 @@ class Transport:
             case Start(exchange, name, is_daemon):
                 thread = Thread(target=self.run, args=(exchange,), name=name, daemon=is_daemon)
                 thread.start()
-                return RunningThread(thread)
+                return None
             case Finish():
                 return None
             case Pause(seconds):
