@@ -169,12 +169,14 @@ def test_jobs_that_outlived_their_time_go_off_the_account(environment: Environme
     kept = a_small_job(environment)
     environment.ledger.control.remove(kept)
     assert kept_bytes(environment) > 0
-    (due,) = environment.redis.zrange(environment.keys.kept(), 0, -1, withscores=True)
-    until_ms = max(environment.record(job_id).kept_until_ms or 0 for job_id in expired)
-    assert until_ms <= due[1] <= until_ms + 60_000 / 16 + 60_000 / 32
+    # A second bucket where the jobs ended to both sides of a bound, of which there is one each 2 s.
+    due = environment.redis.zrange(environment.keys.kept(), 0, -1, withscores=True)
+    until_ms = [environment.record(job_id).kept_until_ms or 0 for job_id in expired]
+    later_ms = 60_000 / 16 + 60_000 / 32
+    assert min(until_ms) <= due[0][1] and due[-1][1] <= max(until_ms) + later_ms
     for job_id in expired:  # What time does.
         environment.redis.delete(environment.keys.job(job_id))
-    environment.redis.zadd(environment.keys.kept(), {due[0]: 1})
+    environment.redis.zadd(environment.keys.kept(), {bucket: 1 for bucket, _ in due})
 
     environment.ledger.retention.evict()
 

@@ -93,6 +93,18 @@ def test_a_folder_whose_path_is_too_long_for_a_socket_has_it_elsewhere(tmp_path:
     assert not path.parent.exists()
 
 
+def test_where_no_path_is_short_enough_it_listens_on_a_port_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / ("x" * MAX_PATH_BYTES)
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+
+    with EmbeddedServer(Settings(data_dir=temporary / "data")) as server:
+        assert server.url.startswith("redis://")
+        assert list(temporary.iterdir()) == [temporary / "data"]
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
 def test_a_folder_whose_name_is_no_text_has_its_socket_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / os.fsdecode(b"caf\xe9 @ %41?db=2#")

@@ -28,7 +28,12 @@ def choose_socket(folder: Path) -> Path | None:
     if _can_listen(folder / SOCKET_NAME):
         return folder / SOCKET_NAME
     other = _short_folder(folder)
-    return other / SOCKET_NAME if other is not None and _can_listen(other / SOCKET_NAME) else None
+    if other is None:
+        return None
+    if _can_listen(other / SOCKET_NAME):
+        return other / SOCKET_NAME
+    remove_socket(other / SOCKET_NAME, folder)
+    return None
 
 
 def socket_url(path: Path, password: str) -> str:
