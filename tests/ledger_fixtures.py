@@ -41,6 +41,10 @@ def failed_items(ledger: Ledger, job_id: str) -> Iterator[Item]:
                 yield entry
 
 
+#: A wakeup that no worker takes.
+STANDING = b"a message"
+
+
 @dataclass
 class Environment:
     """A ledger, and what happened to it."""
@@ -48,13 +52,26 @@ class Environment:
     ledger: Ledger
     redis: Redis
     settings: Settings
-    #: Routes that were notified, in order. No wakeup is queued in Redis: see `queue_wakeup`.
-    notified: list[str] = field(default_factory=list)
+    #: Routes that this process was told to notify, in order; none of them in Redis.
+    told: list[str] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def keys(self) -> Keys:
         return self.settings.keys
+
+    @property
+    def notified(self) -> list[str]:
+        """Routes that were notified since this list was last cleared.
+
+        What scripts have queued is taken out of Redis for it, as a worker does.
+        """
+        start = self.keys.wakeup("")
+        for key in sorted(self.redis.keys(f"{start}*")):
+            sent = [message for message in self.redis.lrange(key, 0, -1) if message != STANDING]
+            taken = sum(self.redis.lrem(key, 1, message) for message in sent)
+            self.told += [key.decode().removeprefix(start)] * taken
+        return self.told
 
     def submit(
         self,
@@ -142,13 +159,13 @@ class Environment:
 
     def queue_wakeup(self, route: str) -> None:
         """Queue a wakeup that no worker has taken yet, as Celery does."""
-        self.redis.lpush(self.keys.wakeup(route), "a message")
+        self.redis.lpush(self.keys.wakeup(route), STANDING)
 
     def with_settings(self, **changes: object) -> "Environment":
         """The same ledger as a worker with other settings sees it."""
         settings = self.settings.model_copy(update=changes)
-        ledger = Ledger(self.redis, settings, self.notified.append)
-        return Environment(ledger, self.redis, settings, self.notified, self._numbers)
+        ledger = Ledger(self.redis, settings, self.told.append)
+        return Environment(ledger, self.redis, settings, self.told, self._numbers)
 
     def expire_due(self) -> int:
         """Wait until the next lease or back-off has run out, and have it looked at."""
@@ -170,8 +187,8 @@ def queues_of(routes: tuple[str, ...]) -> list[str]:
 
 def open_environment(redis: Redis, settings: Settings) -> Environment:
     """Make an environment on a connection."""
-    notified: list[str] = []
-    return Environment(Ledger(redis, settings, notified.append), redis, settings, notified)
+    told: list[str] = []
+    return Environment(Ledger(redis, settings, told.append), redis, settings, told)
 
 
 @pytest.fixture

@@ -310,10 +310,11 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     reconcile(environment)
     environment.ledger.retention.evict()
 
-    # The stream of all jobs belongs to no job; an idempotency key has the same time to live as its
-    # job.
+    # The stream of all jobs and a wakeup that nobody has taken belong to no job; an idempotency key
+    # has the same time to live as its job.
     kept = {
         environment.keys.all_events(),
+        environment.keys.wakeup(CLASSIFY),
         environment.keys.idempotency("default", "7"),
     }
     assert before == set()

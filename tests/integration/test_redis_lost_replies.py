@@ -5,6 +5,7 @@ more without it; then all keys are compared, times aside.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from seqd.ledger.blobs import split_chunk
 from seqd.ledger.submissions import BatchTemplate
 from seqd.ledger.work import Finished
 from seqd.settings import Settings
+from seqd.worker.child import LINGER_S
 from seqd_schemas import ItemSuccess
 from tcp_proxy import TcpProxy
 from worker_fixtures import Cluster, live_settings, wait_until
@@ -317,6 +319,8 @@ def test_a_worker_hears_wakeups_after_celerys_own_replies_were_lost(
         proxy.drop_next_replies(losses, to=b"MULTI")
         client.classify(["a"], model="echo").wait(timeout_s=30)
         wait_until(lambda: proxy.is_done, "the replies were lost")
+        # Until then the child waits for more work itself, and Celery is asked for nothing.
+        time.sleep(LINGER_S + 0.5)
 
     assert client.classify(["b"], model="echo").wait(timeout_s=30).counts.succeeded == 1
     # A wakeup that failed is a line, and leaves no publisher behind that fails at the next one.
@@ -350,7 +354,8 @@ _VALUES: dict[str, Callable[[Redis, bytes, str], object]] = {
     "hash": _hash,
     "zset": _zset,
     "stream": _stream,
-    "list": lambda redis, key, prefix: redis.lrange(key, 0, -1),
+    # Wakeups, each with an identifier of its own.
+    "list": lambda redis, key, prefix: redis.llen(key),
     "set": lambda redis, key, prefix: redis.smembers(key),
     "string": lambda redis, key, prefix: (
         "a token" if key.endswith(TOKEN) else _timeless(redis.get(key), prefix)

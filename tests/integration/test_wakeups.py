@@ -14,7 +14,7 @@ from redis_fixtures import PrivateServer
 from seqd.ledger import connect
 from seqd.ledger.wakeup import WAKEUP_TASK, Wakeup, broker_settings
 from seqd.settings import Settings
-from worker_fixtures import Cluster
+from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -79,6 +79,38 @@ def test_a_celery_worker_takes_work_at_a_wakeup_and_acknowledges_it(empty_cluste
     assert time.monotonic() - began < 20
     assert worker.stop() == 0
     assert "dropped a message" not in worker.whole_log()
+    settings = empty_cluster.settings
+    with connect(str(settings.redis_url)) as redis:
+        assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0
+
+
+def test_what_comes_soon_after_other_work_is_taken_without_celery(empty_cluster: Cluster) -> None:
+    empty_cluster.start_ready(reconcile_s=60.0)
+    settings, client = empty_cluster.settings, empty_cluster.client()
+    unacknowledged = f"{settings.prefix}:unacked"
+    client.predict("a", model="echo")
+    with connect(str(settings.redis_url)) as redis:
+        first = redis.hkeys(unacknowledged)
+
+        for _ in range(5):
+            client.predict("a", model="echo", timeout_s=10)
+
+        assert len(first) == 1
+        assert redis.hkeys(unacknowledged) == first
+        # Celery is asked for the next one only when it has been quiet for a while.
+        wait_until(lambda: not redis.exists(unacknowledged), "the wakeup is acknowledged")
+        assert client.predict("a", model="echo", timeout_s=10).label
+
+
+def test_a_worker_that_waits_for_more_work_ends_at_once_when_it_is_told_to(
+    empty_cluster: Cluster,
+) -> None:
+    worker = empty_cluster.start_ready(reconcile_s=60.0)
+    client = empty_cluster.client()
+    client.predict("a", model="echo")
+
+    assert worker.stop() == 0
+
     settings = empty_cluster.settings
     with connect(str(settings.redis_url)) as redis:
         assert redis.exists(f"{settings.prefix}:unacked", settings.keys.wakeup(ROUTE)) == 0

@@ -51,6 +51,7 @@ from seqd.ledger.exchange import (
 )
 from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import as_int, as_list, as_text
+from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
     FileSource,
     GenerateJob,
@@ -195,11 +196,9 @@ class Submissions:
         name = "submit"
         if entry is not None:
             name, row = "take_entry", [*row, *entry.arguments(job_id)]
-        (reply,) = as_list((yield from script(name, len(fields), *fields, *row)))
-        accepted, is_due = _accepted(job, job_id, digests, as_list(reply))
-        if is_due:
-            yield Notify(_route(job))
-        return accepted
+        call = script(name, wakeup_message(_route(job)), len(fields), *fields, *row)
+        (reply,) = as_list((yield from call))
+        return _accepted(job, job_id, digests, as_list(reply))
 
     @exchange
     def submit_each(
@@ -227,18 +226,15 @@ class Submissions:
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> Exchange[list[Accepted | SeqdError]]:
         rows = [part for row in batch for part in row]
+        message, fields = wakeup_message(_route(template.job)), template.fields
         attempts = self.driver.attempts()
-        is_due = False
         while True:
-            called = yield from script("submit", len(template.fields), *template.fields, *rows)
+            called = yield from script("submit", message, len(fields), *fields, *rows)
             replies = [as_list(part) for part in as_list(called)]
-            is_due |= any(as_text(part[0]) == "created" and as_int(part[2]) for part in replies)
             refused = next((text for part in replies if (text := _passing_error(part))), "")
             # All of them again: those that are there are not made twice.
             if not refused or not (yield Again(attempts, refused)):
                 break
-        if is_due:
-            yield Notify(_route(template.job))
         outcomes = []
         for row, reply in zip(batch, replies, strict=True):
             outcome = yield from _outcome(template.job, str(row[0]), str(row[1]), reply)
@@ -337,12 +333,11 @@ def _outcome(
     try:
         if as_text(reply[0]) == "error":
             yield Fault(ResponseError(as_text(reply[1])))
-        accepted, _ = _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
+        return _accepted(job, job_id, _Digests("", digest, is_whole=True), reply)
     except SeqdError as error:
         return error
     except ResponseError as error:
         return JobDamaged(f"Redis holds something else of job {job_id}: {error}")
-    return accepted
 
 
 def _passing_error(reply: list[Reply]) -> str:
@@ -479,18 +474,16 @@ def _digests(job: Job, first: PackedChunk | None, *, is_whole: bool, can_compare
     return _Digests(of_request, digest.hex(), is_whole, can_compare)
 
 
-def _accepted(
-    job: Job, job_id: str, digests: _Digests, reply: list[Reply]
-) -> tuple[Accepted, bool]:
-    """Return the job that `submit.lua` names, and whether a wakeup is due. Raises its refusal."""
+def _accepted(job: Job, job_id: str, digests: _Digests, reply: list[Reply]) -> Accepted:
+    """Return the job that `submit.lua` names. Raises its refusal."""
     outcome = as_text(reply[0])
     if outcome == "refused":
         raise refusal(job, reply[1:])
     if outcome == "exists":
-        return _known(job, job_id, digests, [as_text(part) for part in reply[1:]]), False
+        return _known(job, job_id, digests, [as_text(part) for part in reply[1:]])
     if outcome == "answered":  # The entry of the inbox, by another worker.
-        return Accepted(job_id, created=False), False
-    return Accepted(job_id, created=True), as_int(reply[2]) == 1
+        return Accepted(job_id, created=False)
+    return Accepted(job_id, created=True)
 
 
 def _known(job: Job, job_id: str, digests: _Digests, reply: list[str]) -> Accepted:

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
@@ -100,6 +101,15 @@ class Wakeup:
         except Exception:
             # The job is in the ledger: a fault in here must not look like the job's.
             log.exception("could not notify route=%s", route)
+
+
+def take_wakeup(redis: Redis, queues: Sequence[str], wait_s: float) -> bool:
+    """Take a wakeup of one of the lists that `Keys.wakeup` names; False where none comes in time.
+
+    Raises RedisUnreachable, RedisRefused or RedisFull, and ResponseError where one is no list.
+    """
+    with redis_errors(redis):
+        return redis.brpop(list(queues), timeout=wait_s) is not None
 
 
 def log_lost_wakeup(route: str, error: Exception, level: int = logging.WARNING) -> None:

@@ -1,13 +1,13 @@
--- Accept jobs, each whole or not at all.
+-- Accept jobs, each whole or not at all, and wake a worker for them.
 --
--- ARGV: prefix, number of arguments that follow and are field and value pairs of each job's hash,
---       those, then for each job: job, digest of the request, idempotency key ('' for none), first
+-- ARGV: prefix, the message that wakes one, number of arguments that follow and are field and value
+--       pairs of each job's hash, those, then for each job: job, digest of the request, idempotency key ('' for none), first
 --       unit's blob ('' for none), its number of items, first unit's name ('' for none), sealed (0 or
 --       1), the ended job that it continues ('' for none).
--- Keys: job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
+-- Keys: the route's Celery queue, job hash, todo, in, sizes, digests, events, jobs, jobs:open, uploads, idempotency, those of the
 --       queue, limits, those of the tenant, memory, tenant, work_left, its recount, deadlines, warnings; hash
 --       and in of the job that ended.
--- Returns: for each job {'created', job, 1 when a wakeup is due}; what `existing` says of one that exists;
+-- Returns: for each job {'created', job}; what `existing` says of one that exists;
 --          {'refused', 'memory'}; {'refused', 'tenant_jobs' or _items or _bytes, waiting, allowed,
 --          1 where the limit is the tenant's own}; {'refused', 'results_ttl_s', seconds, allowed, the same};
 --          {'refused', 'priority', those that the tenant may use, joined by spaces};
@@ -19,9 +19,10 @@
 -- new job would be refused. An idempotency key lives as long as its job. At most one job continues
 -- an ended one, which is kept until that has ended, and as long as that. A job that is sealed without a unit has nothing to wait for and is completed at once.
 local ARGUMENTS = 8  -- of a job
-local FIRST_JOB = 3 + ARGV[2]
+local FIRST_FIELD = 4
+local FIRST_JOB = FIRST_FIELD + ARGV[3]
 local shared_fields = {}
-for i = 3, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
+for i = FIRST_FIELD, FIRST_JOB - 1, 2 do shared_fields[ARGV[i]] = ARGV[i + 1] end
 
 -- What a second caller compares its request with: {'exists', job, digest of the request and of input
 -- that came with it as a whole, running digest of input that came unit by unit or '', items of a unit,
@@ -67,7 +68,7 @@ end
 
 -- A job's fields, with those that the ledger adds: of a name that comes twice, the last counts.
 local function fields_of(id, idempotency)
-  local fields = {unpack(ARGV, 3, FIRST_JOB - 1)}
+  local fields = {unpack(ARGV, FIRST_FIELD, FIRST_JOB - 1)}
   local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
   local most_units = limit('job_units')
   if shared_fields['max_units'] or most_units then
@@ -87,11 +88,11 @@ local function fields_of(id, idempotency)
   return fields
 end
 
--- Make the first unit claimable; true when a wakeup is due, which is looked up once.
+-- Make the first unit claimable, and send the wakeup where none is on its way: once for all jobs.
 local place = {queue = shared_fields['queue'], priority = shared_fields['priority'],
   group = shared_fields['group'], tenant = shared_fields['tenant'],
   unit_items = shared_fields['unit_items']}
-local is_due
+local is_woken = false
 local function add_first_unit(id, unit, blob, size, sealed)
   local key = job_key(id)
   if size > 0 and unit ~= 'train' and sealed == '0' then
@@ -102,8 +103,10 @@ local function add_first_unit(id, unit, blob, size, sealed)
   if blob ~= '' then redis.call('HSET', key .. ':in', unit, blob) end
   redis.call('ZADD', key .. ':todo', rank_of(unit, 0), unit)
   add_job(id, place)
-  if is_due == nil then is_due = needs_wakeup(route_of(place.queue)) end
-  return is_due
+  if is_woken then return end
+  is_woken = true
+  local route = route_of(place.queue)
+  if needs_wakeup(route) then redis.call('LPUSH', wakeup_key(route), ARGV[2]) end
 end
 
 local function submit(first)
@@ -167,10 +170,10 @@ local function submit(first)
   local unread = unit == 'ingest' and tonumber(shared_fields['unit_items']) or 0
   if unread > 0 then redis.call('HSET', key, 'unread', unread) end
   count_work(shared_fields['queue'], NOW, total + unread)
-  local due = unit ~= '' and add_first_unit(id, unit, blob, size, sealed)
+  if unit ~= '' then add_first_unit(id, unit, blob, size, sealed) end
   emit(id, 'queued', counts_as_json({total, 0, 0, 0, 0, total}), true)
   if unit == '' then complete_if_done(id, read_job(id)) end
-  return {'created', id, due and 1 or 0}
+  return {'created', id}
 end
 
 if #ARGV == FIRST_JOB + ARGUMENTS - 1 then return {submit(FIRST_JOB)} end

@@ -12,7 +12,7 @@ local FAILURE = '{"code":"job_damaged","message":"Redis holds something else tha
 local answer = table.remove(ARGV)
 taken_entry = {bytes = tonumber(table.remove(ARGV)), removed = false}
 taken_entry.id = table.remove(ARGV)
-local id = ARGV[3 + ARGV[2]]
+local id = ARGV[4 + ARGV[3]]
 local ok, replies = pcall(submit_jobs)
 if not ok then
   if taken_entry.removed then

@@ -11,6 +11,7 @@ from threading import Event, Thread
 
 from seqd.errors import REDIS_ERRORS, RedisUnreachable
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.wakeup import take_wakeup
 from seqd.ledger.work import Death
 from seqd.models.registry import Registry
 from seqd.settings import Settings
@@ -110,8 +111,8 @@ class ThreadWorker:
 
     def _wait_for_wakeup(self) -> None:
         """Wait for one of its routes to be notified, as Celery does for a worker."""
-        keys = [self._settings.keys.wakeup(route) for route in self._context.routes]
-        self._context.ledger.redis.brpop(keys, timeout=LISTEN_S)
+        queues = [self._settings.keys.wakeup(route) for route in self._context.routes]
+        take_wakeup(self._context.ledger.redis, queues, LISTEN_S)
 
     def _wake(self) -> None:
         """Have it look at once whether it should end."""
