@@ -180,17 +180,20 @@ def trainable(request) -> Model:
     return REGISTRY.model(request.param)
 
 
-#: Clauses that train a model several times over, to the same bits.
-BIT_EXACT = ("test_c1_", "test_d1_")
-
-
 def pytest_collection_modifyitems(items) -> None:
-    """Leave the bit-exact trainings of networks, which learn in epochs, to `make test-all`."""
+    """Leave the trainings of networks, which learn in epochs, to `make test-all`."""
     for item in items:
-        if item.path.parent == Path(__file__).parent and item.name.startswith(BIT_EXACT):
-            name = getattr(item, "callspec", None) and item.callspec.params.get("trainable")
-            if name and "epochs" in REGISTRY.model(name).tasks["train"].parameters.model_fields:
-                item.add_marker(pytest.mark.slow)
+        if item.path.parent == Path(__file__).parent and _trains_a_network(item):
+            item.add_marker(pytest.mark.slow)
+
+
+def _trains_a_network(item) -> bool:
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    name, _, kind = chosen.get("subject", "").partition("-")
+    trained = chosen.get("trainable") or (name if kind == "trained" else None)
+    if trained is None:
+        return False
+    return "epochs" in REGISTRY.model(trained).tasks["train"].parameters.model_fields
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -26,6 +26,7 @@ def other(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_worker_of_a_test_runs_the_code_of_the_tests_own_checkout(other: Path):
     node = other / "daemon" / "seqd" / "worker" / "node.py"

@@ -56,6 +56,7 @@ def test_the_operators_limits_hold_for_clients_and_for_the_inbox(empty_cluster: 
     assert client.classify(["good"], model="echo").wait(timeout_s=30).counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_what_an_item_could_make_a_model_write_is_bounded_when_its_job_is_handed_in(
     empty_cluster: Cluster,
 ):
@@ -108,6 +109,7 @@ def test_a_paused_training_gives_its_slot_to_another_and_then_goes_on(empty_clus
     assert events_then < len(names)
 
 
+@pytest.mark.slow
 def test_a_time_to_live_that_the_operator_does_not_allow_is_refused_by_client_and_inbox(
     empty_cluster: Cluster,
 ):

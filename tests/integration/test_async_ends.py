@@ -219,6 +219,7 @@ def assert_clean(err: str) -> None:
         assert sign not in err, err
 
 
+@pytest.mark.slow
 def test_a_program_that_leaves_by_an_error_warns_of_nothing(cluster: Cluster) -> None:
     ended = program(cluster, "half")
     _, err = ended.communicate(timeout=60)

@@ -156,7 +156,10 @@ READERS: dict[str, Callable[[AsyncClient, AsyncJobHandle], Awaitable[object]]] =
 }
 
 
-@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize(
+    "reader",
+    [pytest.param(name, marks=[] if name == "results" else pytest.mark.slow) for name in READERS],
+)
 def test_who_has_waited_for_long_enough_hears_how_to_go_on(
     cluster_on: Cluster, private_server: PrivateServer, reader: str
 ) -> None:
@@ -201,7 +204,13 @@ def test_many_more_tasks_than_connections_hear_of_a_lasting_outage_together(
     assert took_s < 6.0
 
 
-@pytest.mark.parametrize("is_frozen", [False, True], ids=["killed", "frozen"])
+@pytest.mark.parametrize(
+    "is_frozen",
+    [
+        pytest.param(False, id="killed"),
+        pytest.param(True, id="frozen", marks=pytest.mark.slow),
+    ],
+)
 def test_a_wait_ends_in_time_though_redis_is_away(
     cluster_on: Cluster, private_server: PrivateServer, is_frozen: bool
 ) -> None:

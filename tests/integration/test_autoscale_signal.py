@@ -30,6 +30,7 @@ def texts(count: int) -> list[str]:
     return [f"text {number}" for number in range(count)]
 
 
+@pytest.mark.slow
 def test_a_fleet_of_none_has_work_left_and_a_worker_brings_it_to_zero(empty_cluster: Cluster):
     empty_cluster.publish_catalog()
     before = left(empty_cluster)

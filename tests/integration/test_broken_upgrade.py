@@ -38,6 +38,7 @@ def publish_as_before_the_upgrade(up: Up, folder: Path) -> None:
     Cluster(up.settings.model_copy(update={"redis_url": url}), folder).publish_catalog()
 
 
+@pytest.mark.slow
 def test_a_plugin_that_an_upgrade_breaks_is_told_of_and_its_jobs_say_why_they_wait(
     tmp_path: Path,
     broken_plugin: Path,

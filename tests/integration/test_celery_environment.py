@@ -45,6 +45,7 @@ def test_a_broker_url_of_celery_changes_neither_a_worker_nor_a_client(
         assert other.dbsize() == 0
 
 
+@pytest.mark.slow
 def test_none_of_celerys_variables_and_no_celeryconfig_changes_a_worker_or_a_client(
     empty_cluster: Cluster,
     private_server: PrivateServer,

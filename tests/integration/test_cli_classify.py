@@ -26,6 +26,7 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_file_gets_its_results_in_order_and_its_accuracy(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_file_gets_its_results_in_order_and_its_accuracy(
     assert re.search(r"1,500 classified by imdb_lstm@0( in .+ a second)?: \d+ negative", ended.err)
 
 
+@pytest.mark.slow
 def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -80,6 +82,7 @@ def test_bad_lines_are_errors_in_their_place_and_the_good_ones_are_classified(
     assert "line-2  invalid_input: line 2: it is not JSON" in ended.err
 
 
+@pytest.mark.slow
 def test_identifiers_used_twice_are_refused_before_there_is_a_job(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -93,6 +96,7 @@ def test_identifiers_used_twice_are_refused_before_there_is_a_job(
     assert not (tmp_path / "out.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_texts_come_from_the_command_line(installation: Installation) -> None:
     ended = installation.seqd(
         "classify", "--text", "Wonderful, superb, I loved it.", "--text", "Awful, a waste of time."
@@ -102,6 +106,7 @@ def test_texts_come_from_the_command_line(installation: Installation) -> None:
     assert labels == ["positive", "negative"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_had_enough_ends_the_job(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_training_tells_its_version_and_what_to_try(installation: Installation
     assert "Try it: seqd generate markov@" in ended.out
 
 
+@pytest.mark.slow
 def test_a_training_as_json_is_its_record(installation: Installation) -> None:
     ended = installation.seqd(
         "train", "markov", "--data", "text.txt", "--labels", "production", "--upload", "--json"
@@ -90,6 +91,7 @@ def test_a_training_as_json_is_its_record(installation: Installation) -> None:
     assert manifest["version"] == result["version"]
 
 
+@pytest.mark.slow
 def test_a_training_uploads_held_out_data_too(installation: Installation) -> None:
     held_out = ("--held-out", "text.txt")
 
@@ -193,6 +195,7 @@ def test_events_are_json_lines_up_to_the_last(installation: Installation) -> Non
     assert events[-1] == "completed"
 
 
+@pytest.mark.slow
 def test_the_result_of_a_training_is_its_version(installation: Installation) -> None:
     job = installation.seqd("train", "markov", "--data", "text.txt", "--detach").out.strip()
     installation.seqd("jobs", "watch", job)
@@ -225,6 +228,7 @@ def test_ctrl_c_cancels_the_job_and_leaves_no_half_a_file(
     assert cast(dict[str, object], shown)["state"] == "cancelled"
 
 
+@pytest.mark.slow
 def test_a_job_that_had_ended_is_not_cancelled_any_more(installation: Installation) -> None:
     job = installation.seqd("generate", "markov", "the ", "--length", "5", "--detach").out.strip()
     installation.seqd("jobs", "watch", job)
@@ -238,13 +242,24 @@ def test_a_job_that_had_ended_is_not_cancelled_any_more(installation: Installati
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("classify", "--text", "x", "--model", "imbd_lstm"), "Did you mean 'imdb_lstm'?"),
-        (("generate", "markov@77", "x"), "error[unknown_model]: model 'markov' has no version 77."),
         (("generate", "markov", "x", "--length", "0"), "parameter 'length' is 0; allowed: 1 to "),
-        (("generate", "markov", "x", "--param", "foo=1"), "parameter 'foo' is unknown."),
         (("classify", "missing.jsonl"), "missing.jsonl does not exist. Check the path"),
-        (("train", "markov", "--data", "no:set"), "knows no data set named 'no:set'"),
-        (("jobs", "show", "nobody"), "error[unknown_job]: No job 'nobody'."),
+        *(
+            pytest.param(arguments, message, marks=pytest.mark.slow)
+            for arguments, message in [
+                (
+                    ("classify", "--text", "x", "--model", "imbd_lstm"),
+                    "Did you mean 'imdb_lstm'?",
+                ),
+                (
+                    ("generate", "markov@77", "x"),
+                    "error[unknown_model]: model 'markov' has no version 77.",
+                ),
+                (("generate", "markov", "x", "--param", "foo=1"), "parameter 'foo' is unknown."),
+                (("train", "markov", "--data", "no:set"), "knows no data set named 'no:set'"),
+                (("jobs", "show", "nobody"), "error[unknown_job]: No job 'nobody'."),
+            ]
+        ),
     ],
 )
 def test_a_mistake_exits_with_2_and_makes_no_job(
@@ -277,6 +292,7 @@ def test_a_second_daemon_on_the_same_folder_is_refused(installation: Installatio
     assert "runs a Redis server on" in ended.err
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_said_so(installation: Installation) -> None:
     log = installation.data_dir / "up.log"
     started = next(

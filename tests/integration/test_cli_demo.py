@@ -12,6 +12,7 @@ from seqd.settings import Settings
 pytestmark = [pytest.mark.processes, pytest.mark.network, pytest.mark.timeout(240)]
 
 
+@pytest.mark.slow
 def test_the_demo_shows_each_step_and_leaves_nothing_behind(
     settings: Settings,
     tmp_path: Path,

@@ -41,6 +41,7 @@ def test_a_version_is_measured_and_its_picture_drawn(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_as_json_the_figures_are_consistent(installation: Installation, labelled: Path) -> None:
     ended = installation.seqd("models", "evaluate", "imdb_lstm", "--data", str(labelled), "--json")
 
@@ -54,6 +55,7 @@ def test_as_json_the_figures_are_consistent(installation: Installation, labelled
     assert sum(map(sum, confusion)) == 400
 
 
+@pytest.mark.slow
 def test_a_label_that_the_model_does_not_know_is_said_and_counts_as_wrong(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_label_that_the_model_does_not_know_is_said_and_counts_as_wrong(
     assert "1 item without a label left out." in ended.out
 
 
+@pytest.mark.slow
 def test_a_set_without_labels_is_refused_with_the_field_that_was_looked_for(
     installation: Installation, tmp_path: Path
 ) -> None:

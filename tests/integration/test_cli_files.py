@@ -197,6 +197,7 @@ def test_a_generation_is_written_as_rows(
     )
 
 
+@pytest.mark.slow
 def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
     program = commands.start("classify", "-", "-m", "echo")
     assert program.stdin is not None
@@ -213,6 +214,7 @@ def test_a_pipe_that_ends_late_has_results_before(commands: Commands) -> None:
     assert json.loads(done.out.splitlines()[-1])["output"]["label"] == "the last"
 
 
+@pytest.mark.slow
 def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
     commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_ctrl_c_cancels_as_it_was_said_and_resume_does_the_rest(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.csv", "reviews.csv"]
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_the_job_running_where_that_was_asked_for(
     commands: Commands, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -306,6 +309,7 @@ def test_an_interrupted_pipe_does_not_hold_the_command(
     job.cancel()
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(commands: Commands, tmp_path: Path) -> None:
     out = tmp_path / "r.jsonl"
     arguments = ("classify", a_csv(tmp_path).name, "-m", "echo", "--out", out.name)

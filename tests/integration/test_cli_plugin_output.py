@@ -120,6 +120,7 @@ def test_tables_for_people_stay_on_standard_output(tmp_path: Path, plugins: Path
     assert "by " not in shown.out.replace("divided by ", "")
 
 
+@pytest.mark.slow
 def test_a_program_that_ends_before_it_has_read_all_costs_no_traceback(
     tmp_path: Path, plugins: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_nothing_to_hand_in_gives_no_jobs(client):
     assert list(client.as_completed([])) == []
 
 
+@pytest.mark.slow
 def test_each_job_comes_out_once_though_the_worker_is_killed_among_them(empty_cluster: Cluster):
     worker = empty_cluster.start_ready()
     client = empty_cluster.client()

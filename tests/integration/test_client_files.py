@@ -41,6 +41,7 @@ def test_a_file_longer_than_one_look_is_classified_in_its_order(client, folder):
     assert [result.output.label for result in results] == [f"text {n}" for n in range(320)]
 
 
+@pytest.mark.slow
 def test_a_file_is_read_on_at_once_when_the_worker_that_has_it_open_is_killed(
     empty_cluster, tmp_path
 ):

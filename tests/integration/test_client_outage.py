@@ -56,9 +56,8 @@ def crash(server: PrivateServer, proxy: TcpProxy) -> None:
     server.start()
 
 
-@pytest.mark.parametrize(
-    "outage", [cut_the_client_off, pytest.param(crash, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("outage", [cut_the_client_off, crash])
 def test_whoever_reads_goes_on_where_it_was_after_an_outage(
     cluster_on: Cluster,
     private_server: PrivateServer,
@@ -140,7 +139,11 @@ READERS: dict[str, Callable[[Client, JobHandle], object]] = {
 }
 
 
-@pytest.fixture(params=READERS)
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[] if name == "wait" else pytest.mark.slow) for name in READERS
+    ]
+)
 def read(request: pytest.FixtureRequest) -> Callable[[Client, JobHandle], object]:
     reader: Callable[[Client, JobHandle], object] = READERS[request.param]
     return reader

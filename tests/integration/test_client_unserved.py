@@ -31,10 +31,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 @pytest.mark.parametrize(
     "way",
-    [
-        pytest.param(way, marks=[] if way in ("wait", "results") else pytest.mark.slow)
-        for way in WAYS
-    ],
+    [pytest.param(way, marks=[] if way == "wait" else pytest.mark.slow) for way in WAYS],
 )
 def test_whoever_waits_for_a_job_with_no_worker_up_is_told_once(
     empty_cluster: Cluster, way: str, caplog: pytest.LogCaptureFixture

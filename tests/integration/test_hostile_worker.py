@@ -108,7 +108,13 @@ def damaged_job(cluster: Cluster, damage: Callable[[str], object]) -> str:
     return job_id
 
 
-@pytest.mark.parametrize("blob", BLOBS.values(), ids=BLOBS)
+@pytest.mark.parametrize(
+    "blob",
+    [
+        pytest.param(blob, id=name, marks=pytest.mark.slow if name == "bomb" else [])
+        for name, blob in BLOBS.items()
+    ],
+)
 def test_a_unit_that_is_none_fails_its_job_alone(cluster: Cluster, store: redis.Redis, blob):
     pid = cluster.workers[0].child_pid()
     before = peak_memory_bytes(pid)

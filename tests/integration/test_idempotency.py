@@ -86,6 +86,7 @@ def wait_for_units(job: JobHandle, units: int) -> None:
     wait_until(lambda: job.record().units >= units, f"{units} units are uploaded", DEADLINE_S)
 
 
+@pytest.mark.slow
 def test_a_second_sender_with_fewer_items_does_not_end_the_job(first, second):
     entries = Gate(texts(200), first=96)
     job = first.classify(entries, model="echo", idempotency_key="fewer")
@@ -255,6 +256,7 @@ def test_who_waits_for_an_ended_job_is_told_in_time_that_its_input_is_not_compar
     )
 
 
+@pytest.mark.slow
 def test_a_client_with_a_slow_input_is_not_taken_for_dead(first, second):
     entries = Gate(texts(60), first=24)
     job = first.classify(entries, model="echo", idempotency_key="slow")
@@ -341,7 +343,13 @@ def test_the_next_sender_of_the_same_items_goes_on_where_a_killed_one_was(cluste
     assert record.counts.succeeded == 200
 
 
-@pytest.mark.parametrize("differs_from", [1_000_000, 150], ids=["the same rest", "another rest"])
+@pytest.mark.parametrize(
+    "differs_from",
+    [
+        pytest.param(1_000_000, id="the same rest"),
+        pytest.param(150, id="another rest", marks=pytest.mark.slow),
+    ],
+)
 def test_a_sender_that_was_frozen_compares_when_another_has_gone_on(
     cluster, second, senders, differs_from
 ):
@@ -366,6 +374,7 @@ def test_a_sender_that_was_frozen_compares_when_another_has_gone_on(
         assert attached.record().counts.succeeded == 200
 
 
+@pytest.mark.slow
 def test_a_job_that_was_cut_otherwise_is_gone_on_with_as_it_was_begun(cluster, second):
     """Its worker, and so the size of a unit, was of another release."""
     request = a_classify_job(model="echo", idempotency_key="other cut")

@@ -87,10 +87,8 @@ def add_until(producer: Producer, text_chars: int, used: int) -> list[str]:
     return added
 
 
-@pytest.mark.parametrize(
-    "text_chars",
-    [pytest.param(4_000, id="small", marks=pytest.mark.slow), pytest.param(20_000, id="large")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("text_chars", [4_000, 20_000], ids=["small", "large"])
 def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
     own_cluster: Cluster, redis: Redis, text_chars: int
 ) -> None:
@@ -125,6 +123,7 @@ def test_entries_that_alone_exceed_the_memory_share_are_taken_over_or_rejected(
     assert client.classify(["a client's"], model="echo").wait(timeout_s=30).counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_a_worker_begins_on_a_redis_that_the_inbox_has_filled(
     own_cluster: Cluster, redis: Redis
 ) -> None:

@@ -57,6 +57,7 @@ def test_a_paused_job_stands_still_after_the_unit_in_hand_and_then_goes_on(clust
     assert [event.event for event in job.events()].count("paused") == 1
 
 
+@pytest.mark.slow
 def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
     empty_cluster: Cluster,
 ):
@@ -74,6 +75,7 @@ def test_a_job_that_was_paused_before_any_worker_came_waits_for_its_resumption(
     assert paused.wait(timeout_s=30).counts.succeeded == 96
 
 
+@pytest.mark.slow
 def test_a_job_whose_time_runs_out_keeps_what_was_done(cluster: Cluster):
     job = cluster.client().classify(
         TEXTS * 10, model="echo", parameters={"delay_ms": 50.0}, expires_in_s=3

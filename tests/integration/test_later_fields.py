@@ -65,6 +65,7 @@ def test_a_job_that_states_a_later_version_is_not_called_damaged(environment: En
     )
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_version_whose_manifest_has_a_field_that_is_not_known_is_served(empty_cluster: Cluster):
     (manifest,) = (empty_cluster.settings.store_dir / "echo").glob("*/manifest.json")

@@ -176,6 +176,7 @@ def test_a_worker_ends_with_status_78_and_says_what_to_set(start_server, tmp_pat
         cluster.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_may_runs_on_a_server_that_forgets(start_server, tmp_path):
     cluster = Cluster(live_settings(start_server(*VOLATILE), tmp_path), tmp_path)
     try:

@@ -119,13 +119,8 @@ def no_replicas(server: PrivateServer) -> None:
         redis.config_set("min-replicas-to-write", 0)
 
 
-@pytest.mark.parametrize(
-    "outage",
-    [
-        read_only,
-        *(pytest.param(one, marks=pytest.mark.slow) for one in (crash, freeze, no_replicas)),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("outage", [read_only, crash, freeze, no_replicas])
 def test_a_job_goes_on_soon_after_an_outage_that_is_shorter_than_a_lease(
     cluster_on: Cluster, private_server: PrivateServer, outage: Callable[[PrivateServer], None]
 ) -> None:

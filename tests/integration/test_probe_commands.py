@@ -50,6 +50,7 @@ def test_a_worker_is_not_ready_while_it_starts_and_is_when_its_models_are_warm(
     assert live.stdout.startswith(f"Worker w1, process {worker.child_pid()}, heartbeat ")
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_not_ready_until_its_successor_is_warm(empty_cluster: Cluster) -> None:
     worker = empty_cluster.start_ready(required_models=("echo",))
     assert is_yes(worker, "ready")

@@ -84,6 +84,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         up.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     CORPUS.parent.mkdir(exist_ok=True)
     CORPUS.write_text("a cat sat on a mat and ate a rat. " * 200)
@@ -141,6 +142,7 @@ def test_a_job_is_handed_in_and_read_by_redis_cli_alone(shell: Shell):
     assert '"label":"negative"' in results[1]
 
 
+@pytest.mark.smoke
 def test_the_commands_of_the_front_page_run_in_the_order_in_which_they_stand(shell: Shell):
     script = "\n".join(block.text for block in blocks_of(FRONT_PAGE, "sh"))
 

@@ -110,6 +110,7 @@ def test_an_idle_worker_whose_connections_are_half_open_takes_work_again(cluster
     assert record.counts.succeeded == 1
 
 
+@pytest.mark.slow
 def test_a_busy_worker_whose_connections_are_half_open_finishes_the_job_once(cluster_behind, proxy):
     cluster_behind.start_ready()
     client = cluster_behind.client()

@@ -30,6 +30,7 @@ def managed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateS
         server.stop()
 
 
+@pytest.mark.slow
 def test_work_is_done_on_a_server_without_commands_for_administration(
     managed: PrivateServer, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_job_that_went_with_its_redis_is_sent_again_and_completes(cluster_on, 
     assert worker.child_pid() > 0
 
 
+@pytest.mark.slow
 def test_who_follows_a_job_is_told_that_it_went_with_its_redis(cluster_on, private_server):
     cluster_on.start_ready()
     client = cluster_on.client()
@@ -80,6 +81,7 @@ def test_who_follows_a_job_is_told_that_it_went_with_its_redis(cluster_on, priva
         list(job.results())
 
 
+@pytest.mark.slow
 def test_keys_deleted_under_a_living_worker_do_not_stop_it(cluster_on, private_server):
     worker = cluster_on.start_ready()
     client = cluster_on.client()
@@ -94,6 +96,7 @@ def test_keys_deleted_under_a_living_worker_do_not_stop_it(cluster_on, private_s
     assert "Redis has lost the catalog of models; publishing it again" in worker.whole_log()
 
 
+@pytest.mark.slow
 def test_the_inbox_of_a_new_redis_is_listened_to(cluster_on, private_server):
     worker = cluster_on.start_ready()
     client = cluster_on.client()

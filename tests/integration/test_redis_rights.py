@@ -30,6 +30,15 @@ from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
 
+#: Every role; those of `make test` are a client's and the short ones.
+ROLES = [
+    pytest.param(
+        role,
+        marks=pytest.mark.slow if role in (Role.WORKER, Role.GATEWAY, Role.OPERATOR) else [],
+    )
+    for role in Role
+]
+
 
 @pytest.fixture
 def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
@@ -41,7 +50,7 @@ def fleet(each_server: PrivateServer, tmp_path: Path) -> Iterator[Fleet]:
         own.close()
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", ROLES)
 def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     found = {}
     rules = fleet.rules(role)
@@ -56,7 +65,7 @@ def test_each_command_that_is_missing_is_found(fleet: Fleet, role: Role) -> None
         assert {rule[1:] for rule in found} <= set(rights_of(role, fleet.settings.keys).commands)
 
 
-@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("role", ROLES)
 def test_each_pattern_of_keys_that_is_missing_is_found(fleet: Fleet, role: Role) -> None:
     rules = fleet.rules(role)
     patterns = [rule for rule in rules if rule.startswith(("~", "%"))]

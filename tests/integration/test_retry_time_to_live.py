@@ -42,6 +42,7 @@ def retry(environment: Environment, ended: str, **changes: object) -> str:
     return environment.submit(request, chunk=a_chunk(4, first=2), sealed=True, unit_items=4)
 
 
+@pytest.mark.slow
 def test_a_retry_that_takes_longer_than_its_first_job_is_kept_has_all_of_its_items(
     cluster: Cluster,
 ):

@@ -51,6 +51,7 @@ def _cells(role: Role) -> tuple[int, str]:
     return len(rights.commands), keys
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("binary", server_binaries())
 def test_the_file_of_users_that_the_guide_makes_gives_each_role_its_rights(

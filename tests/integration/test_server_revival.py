@@ -36,6 +36,7 @@ def record_after_the_outage(client: Client, job_id: str) -> JobRecord:
             assert time.monotonic() < deadline
 
 
+@pytest.mark.slow
 def test_a_bulk_job_completes_once_over_the_kill_of_the_embedded_server(tmp_path: Path) -> None:
     with running_up(tmp_path) as up, Client(settings=up.settings) as client:
         before = up.endpoint()

@@ -85,6 +85,7 @@ def test_a_text_goes_down_the_pipe_while_it_is_written(cluster: Cluster) -> None
     assert program.returncode == 0
 
 
+@pytest.mark.slow
 def test_streamed_texts_look_as_whole_ones_do(cluster: Cluster) -> None:
     arguments = ("a\tb", "--prompt", "c", "--samples", "2", "--seed", "5", *QUICK)
 

@@ -232,6 +232,7 @@ def test_the_same_seed_writes_the_same_text_alone_and_among_64(client: Client) -
     assert joined(other.stream())["row-1", 0] != text
 
 
+@pytest.mark.slow
 def test_a_text_goes_on_where_it_was_when_its_worker_is_killed(empty_cluster: Cluster) -> None:
     worker = empty_cluster.start_ready()
     client = empty_cluster.client()

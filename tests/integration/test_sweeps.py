@@ -137,6 +137,7 @@ def test_what_the_trainings_tell_names_the_combination(running: Environment):
     ]
 
 
+@pytest.mark.slow
 def test_two_slots_share_a_sweep_which_survives_the_death_of_one(environment: Environment):
     workers = [environment.start("w1"), environment.start("w2")]
     for worker in workers:

@@ -154,6 +154,7 @@ def test_the_guides_service_passes_its_own_tests(suite: Path):
     assert "5 passed in " in printed, printed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "by", "text", "passed"),
     [("pytest_asyncio", WITH_ASYNCIO, BY_ASYNCIO, 3), ("anyio", WITH_ANYIO, BY_ANYIO, 1)],
@@ -171,6 +172,7 @@ def test_coroutine_tests_have_a_client_of_their_own_loop(
     assert f"{passed} passed in " in printed, printed
 
 
+@pytest.mark.slow
 def test_the_asynchronous_client_is_refused_to_a_test_that_is_no_coroutine(suite: Path):
     (suite / "conftest.py").write_text(NAMES_THE_PLUGIN)
     (suite / "test_sync.py").write_text("def test_it(seqd_async_client): ...\n")
@@ -184,6 +186,7 @@ def test_the_asynchronous_client_is_refused_to_a_test_that_is_no_coroutine(suite
     assert "1 error in " in printed
 
 
+@pytest.mark.slow
 def test_unittest_suites_run_without_pytest(suite: Path):
     (suite / "test_unit.py").write_text(BY_UNITTEST)
 
@@ -228,6 +231,7 @@ def test_a_run_may_name_its_server(suite: Path, redis_server):
     assert "1 passed in " in printed, printed
 
 
+@pytest.mark.slow
 def test_a_machine_without_a_server_is_told_how_to_get_one(suite: Path):
     (suite / "conftest.py").write_text(
         NAMES_THE_PLUGIN
@@ -248,6 +252,7 @@ def test_a_machine_without_a_server_is_told_how_to_get_one(suite: Path):
     assert "Traceback" not in printed
 
 
+@pytest.mark.slow
 def test_a_function_that_does_not_return_is_named_at_the_end_of_its_test(suite: Path):
     (suite / "conftest.py").write_text(
         NAMES_THE_PLUGIN

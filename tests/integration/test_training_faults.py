@@ -196,6 +196,7 @@ def test_a_training_longer_than_the_visibility_timeout_is_entered_once(environme
     assert environment.steps() == list(range(1, environment.steps()[-1] + 1))
 
 
+@pytest.mark.slow
 def test_a_drained_worker_saves_once_more_and_the_next_one_repeats_no_step(
     environment: Environment,
 ):
@@ -331,14 +332,8 @@ def make_sick(environment: Environment, worker: LiveWorker, sick: str) -> None:
     (environment.data_dir / f"sick-{worker.name}").write_text(sick)
 
 
-@pytest.mark.parametrize(
-    "sick",
-    [
-        "disk",
-        pytest.param("memory", marks=pytest.mark.slow),
-        pytest.param("cuda", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sick", ["disk", "memory", "cuda"])
 def test_a_training_goes_on_elsewhere_from_its_checkpoint_when_its_worker_becomes_unfit(
     environment: Environment, sick: str
 ):
@@ -377,6 +372,7 @@ def test_a_training_waits_for_a_lone_worker_whose_disk_is_away_for_a_moment(
     assert worker.status().unfit == ()
 
 
+@pytest.mark.slow
 def test_a_training_waits_while_the_folder_of_its_data_is_away(
     environment: Environment, tmp_path: Path
 ):
@@ -394,6 +390,7 @@ def test_a_training_waits_while_the_folder_of_its_data_is_away(
     assert job.wait(timeout_s=30).state is JobState.COMPLETED
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_for_the_version_leaves_the_store_as_it_was(running: Environment):
     before = running.store.numbers("echo"), running.store.labels("echo")
 

@@ -47,6 +47,7 @@ def listed(ended: Ended) -> dict[str, dict[str, object]]:
     return {row["worker"]: row for row in json.loads(ended.out)["workers"]}
 
 
+@pytest.mark.slow
 def test_a_cordoned_worker_claims_nothing_until_it_is_uncordoned(empty_cluster, seqd):
     worker = empty_cluster.start_ready("w1")
     client = empty_cluster.client()

@@ -144,6 +144,7 @@ def test_a_device_that_gives_numbers_that_are_none_costs_no_item_beside_a_health
     assert job.wait(timeout_s=30).counts.succeeded == 400
 
 
+@pytest.mark.slow
 def test_a_sick_device_ends_its_worker_with_a_status_of_its_own(empty_cluster: Cluster):
     cluster = empty_cluster
     sick, _ = two_workers(cluster)
@@ -162,6 +163,7 @@ def test_a_sick_device_ends_its_worker_with_a_status_of_its_own(empty_cluster: C
     assert set(states_of(jobs)) == {"completed"}
 
 
+@pytest.mark.slow
 def test_a_worker_whose_plugin_raises_for_everything_costs_nothing_and_comes_back_when_it_is_well(
     empty_cluster: Cluster,
 ):
@@ -238,6 +240,7 @@ def test_a_job_fails_with_the_reason_of_each_worker_when_none_can_run_it(empty_c
     assert "is not the file that was stored" in failure.message
 
 
+@pytest.mark.slow
 def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cluster: Cluster):
     cluster = empty_cluster
     worker = cluster.start_apart("w1", unfit_grace_s=30.0).wait_until_ready()
@@ -255,6 +258,7 @@ def test_a_job_waits_for_a_lone_worker_whose_store_is_away_for_a_moment(empty_cl
     assert unfit_of(worker) == []
 
 
+@pytest.mark.slow
 def test_a_wakeup_that_reaches_a_worker_without_the_version_is_passed_on(empty_cluster: Cluster):
     cluster = empty_cluster
     # So that nobody else wakes the worker that has the version.

@@ -72,6 +72,7 @@ def on_disk(redis_server: Server, disk: Disk, tmp_path: Path) -> Iterator[Cluste
         forget_keys(redis_server.url, settings.prefix)
 
 
+@pytest.mark.slow
 def test_a_worker_goes_on_working_on_a_full_disk_and_its_probe_stays_green(
     on_disk: Cluster, disk: Disk
 ) -> None:

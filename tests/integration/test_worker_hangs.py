@@ -88,6 +88,7 @@ def test_the_probe_is_green_during_a_long_unit_and_red_once_the_child_stands_sti
     job.cancel()
 
 
+@pytest.mark.slow
 def test_the_probe_says_where_it_looked_when_there_is_no_such_worker(
     empty_cluster: Cluster,
 ) -> None:

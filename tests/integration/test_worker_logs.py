@@ -46,6 +46,7 @@ def test_a_plugin_that_raises_for_each_item_is_logged_in_full_once_with_a_count(
     assert counts[1][1] == "plugin of model=echo@1 failed for item index=0: ValueError"
 
 
+@pytest.mark.slow
 def test_a_field_of_the_inbox_cannot_forge_a_line(empty_cluster: Cluster) -> None:
     forged = "x\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\x1b[2J\u2028"
     worker = empty_cluster.start_ready()
@@ -63,6 +64,7 @@ def test_a_field_of_the_inbox_cannot_forge_a_line(empty_cluster: Cluster) -> Non
     assert "x\\n2026-01-01 00:00:00,000 CRITICAL seqd.jobs forged\\x1b[2J\\u2028" in log
 
 
+@pytest.mark.slow
 def test_what_a_plugin_prints_is_logged_line_by_line_escaped_and_bounded(
     empty_cluster: Cluster,
 ) -> None:

@@ -72,7 +72,8 @@ def kill(server: PrivateServer) -> Callable[[], None]:
     return server.start
 
 
-@pytest.mark.parametrize("begin", [kill, pytest.param(make_read_only, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("begin", [kill, make_read_only])
 def test_an_outage_costs_a_worker_two_lines_in_its_log(
     cluster_on: Cluster, private_server: PrivateServer, begin
 ) -> None:
@@ -194,13 +195,8 @@ def test_a_worker_that_was_killed_has_its_units_counted_at_its_next_start(
     assert job.wait(timeout_s=20).counts.succeeded == len(TEXTS)
 
 
-@pytest.mark.parametrize(
-    "epochs",
-    [
-        pytest.param(120, marks=pytest.mark.slow, id="goes on after it"),
-        pytest.param(30, id="is done in it"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [120, 30], ids=["goes on after it", "is done in it"])
 def test_a_training_keeps_its_lease_over_an_outage_that_is_longer(
     cluster_on: Cluster, private_server: PrivateServer, epochs: int
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_label_that_cannot_be_moved_fails_the_training_with_that_reason(empty_
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_version_costs_a_starting_worker_one_line_of_its_log(empty_cluster):
     version = empty_cluster.settings.store_dir / "echo" / "1"
     content = version / "echo.json"

@@ -47,10 +47,8 @@ def imported(project: Path) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-@pytest.mark.parametrize(
-    "command",
-    [pytest.param(MODULE, id="module", marks=pytest.mark.slow), pytest.param(SCRIPT, id="script")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [MODULE, SCRIPT], ids=["module", "script"])
 def test_up_started_beside_a_clone_and_a_celery_module_does_its_work(
     project: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

@@ -32,7 +32,12 @@ def batch(number: int, steps: int = STEPS) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "network", [{"layers": 1, "embedding_dim": 0}, {"layers": 2, "embedding_dim": 5}], ids=str
+    "network",
+    [
+        pytest.param({"layers": 1, "embedding_dim": 0}, marks=pytest.mark.slow),
+        {"layers": 2, "embedding_dim": 5},
+    ],
+    ids=str,
 )
 def test_gradients_agree_with_keras(network):
     import keras
@@ -62,10 +67,15 @@ def test_gradients_agree_with_keras(network):
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
-        {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
-        {"layers": 1, "embedding_dim": 5, "clipnorm": 0.05, "weight_decay": 0.0},
-        {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "ema_momentum": 0.6},
+        {"layers": 1, "embedding_dim": 5, "clipnorm": 0.05, "weight_decay": 0.1},
+        *(
+            pytest.param(values, marks=pytest.mark.slow)
+            for values in (
+                {"layers": 1, "embedding_dim": 0, "clipnorm": 0.0, "weight_decay": 0.0},
+                {"layers": 2, "embedding_dim": 5, "clipnorm": 0.0, "weight_decay": 1.0},
+                {"layers": 2, "embedding_dim": 0, "clipnorm": 0.05, "ema_momentum": 0.6},
+            )
+        ),
     ],
     ids=str,
 )
@@ -87,6 +97,7 @@ def test_steps_agree_with_keras_where_each_goes_on_from_the_state_before(paramet
         np.testing.assert_allclose(array, kerass[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_a_new_epoch_begins_from_zeros_with_both():
     from seqd_char_lstm.network import KerasLearner
 

@@ -41,6 +41,7 @@ def a_config(**values: object) -> Config:
     return Config.model_validate({"alphabet": ALPHABET, "lower_case": True, **values})
 
 
+@pytest.mark.slow
 def test_a_version_that_reads_windows_predicts_what_keras_does():
     from seqd_char_lstm.network import WindowNetwork
 
@@ -66,7 +67,7 @@ def test_a_version_that_reads_windows_predicts_what_keras_does():
         (0, 1),
         pytest.param(0, 2, marks=pytest.mark.slow),
         pytest.param(12, 1, marks=pytest.mark.slow),
-        (12, 2),
+        pytest.param(12, 2, marks=pytest.mark.slow),
     ],
 )
 def test_a_version_that_reads_a_stream_predicts_what_keras_does(layers, embedding_dim):

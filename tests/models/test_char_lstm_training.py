@@ -37,6 +37,7 @@ def trained(context, **parameters):
     return CharLstm().train(TrainParameters.model_validate(SMALL | parameters), context)
 
 
+@pytest.mark.smoke
 def test_a_training_learns_and_its_version_writes_text(tmp_path):
     model = CharLstm()
     parameters = SMALL | {"epochs": 60, "sample_length": 0}
@@ -82,6 +83,7 @@ def test_each_step_and_each_epoch_is_reported(tmp_path):
     assert context.epochs[1].metrics["loss"] == result.metrics["loss"]
 
 
+@pytest.mark.slow
 def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path):
     context = a_context(tmp_path)
 
@@ -99,6 +101,7 @@ def test_samples_go_on_from_one_text_of_the_corpus_at_each_temperature(tmp_path)
     assert context.samples[0].prompt == context.samples[1].prompt
 
 
+@pytest.mark.slow
 def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
     context = a_context(tmp_path, held_out="The rat sat on the mat! The cat sat.")
 
@@ -113,6 +116,7 @@ def test_a_held_out_text_is_measured_where_its_characters_are_known(tmp_path):
     assert metrics["ngram_validation_bits_per_char"] < 1.0  # the text repeats itself
 
 
+@pytest.mark.slow
 def test_the_end_of_the_text_can_be_held_out_of_windows_too(tmp_path):
     context = a_context(tmp_path)
 
@@ -164,6 +168,7 @@ def test_a_loss_that_is_lost_is_named_with_the_learning_rate(tmp_path, monkeypat
     )
 
 
+@pytest.mark.slow
 def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_path):
     context = a_context(tmp_path)
 
@@ -175,6 +180,7 @@ def test_a_version_keeps_the_case_the_alphabet_and_the_lead_in_of_its_text(tmp_p
     assert not config.lower_case
 
 
+@pytest.mark.slow
 def test_what_only_streams_read_is_told(tmp_path):
     context = a_context(tmp_path)
 

@@ -78,13 +78,16 @@ def a_compiled_learner(config: VersionConfig, threads: int = 1) -> CompiledLearn
 @pytest.mark.parametrize(
     ("shape", "labels"),
     [
-        ({}, TWO),
-        (MASKED, THREE),
-        (POOLED, TWO),
-        ({**MASKED, "bidirectional": True}, TWO),
-        ({**POOLED, "bidirectional": True}, THREE),
+        pytest.param({}, TWO, id="front"),
+        pytest.param(MASKED, THREE, id="masked", marks=pytest.mark.slow),
+        pytest.param(POOLED, TWO, id="pooled"),
+        pytest.param(
+            {**MASKED, "bidirectional": True}, TWO, id="masked-both", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            {**POOLED, "bidirectional": True}, THREE, id="pooled-both", marks=pytest.mark.slow
+        ),
     ],
-    ids=["front", "masked", "pooled", "masked-both", "pooled-both"],
 )
 def test_every_networks_gradients_are_those_of_keras_on_padded_reviews(shape, labels):
     config, batch = a_config(labels, **shape), a_batch(9, len(labels))
@@ -183,7 +186,11 @@ def test_the_state_of_another_network_is_refused(kind):
 
 
 @pytest.mark.parametrize(
-    ("shape", "labels"), [(MASKED, THREE), (POOLED, TWO)], ids=["masked", "pooled"]
+    ("shape", "labels"),
+    [
+        pytest.param(MASKED, THREE, id="masked", marks=pytest.mark.slow),
+        pytest.param(POOLED, TWO, id="pooled"),
+    ],
 )
 def test_masked_reviews_get_the_same_probabilities_however_they_are_padded(shape, labels):
     config = a_config(labels, **shape, bidirectional=True)

@@ -153,6 +153,7 @@ def test_what_tells_the_classes_apart_is_learnt(finished: Training):
     assert finished.trained.metrics["validation_loss"] < 0.1
 
 
+@pytest.mark.smoke
 def test_a_trained_version_classifies_as_it_has_learnt(finished: Training):
     loaded = ImdbLstm().load(an_artifact(finished.folder), CPU)
     items = [WorkItem(0, GOOD), WorkItem(1, ""), WorkItem(2, BAD)]

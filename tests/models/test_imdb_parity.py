@@ -61,9 +61,16 @@ def test_the_engine_for_a_gpu_gives_what_predict_gives(tutorial):
     assert np.abs(got - expected[:300]).max() <= 1e-6
 
 
-@pytest.mark.parametrize("pooling", ["last", "mean_max"])
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_masked_networks_get_kerass_probabilities_within_1e_5(pooling, bidirectional):
+@pytest.mark.parametrize(
+    ("bidirectional", "pooling"),
+    [
+        (False, "last"),
+        (True, "mean_max"),
+        pytest.param(False, "mean_max", marks=pytest.mark.slow),
+        pytest.param(True, "last", marks=pytest.mark.slow),
+    ],
+)
+def test_masked_networks_get_kerass_probabilities_within_1e_5(bidirectional, pooling):
     config = a_config(
         **{**TUTORIAL, "max_tokens": 60, "units": 24, "lstm_vocabulary_size": 3_000},
         padding="masked",

@@ -95,6 +95,7 @@ def test_a_child_that_was_killed_while_it_started_says_where_it_stood(tmp_path: 
     )
 
 
+@pytest.mark.slow
 def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tmp_path: Path):
     child = died(tmp_path, "import os\ndef classify(deaths): os._exit(9)")
     deaths = DeathFile(Settings(data_dir=tmp_path), "w1")
@@ -107,6 +108,7 @@ def test_a_child_that_stood_still_and_went_on_is_not_said_to_have_been_silent(tm
     assert (death.is_silent, list(stack)) == (False, [])
 
 
+@pytest.mark.slow
 def test_a_child_that_was_just_ready_in_time_is_not_said_to_have_been_late(tmp_path: Path):
     child = died(
         tmp_path,

@@ -114,7 +114,7 @@ def test_what_is_mostly_not_utf8_is_binary(tmp_path, content):
     assert refusal(path).startswith(f"{path} is not UTF-8 text: of its first ")
 
 
-@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("kept", [0.5, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_a_torn_gzip_file_gives_its_whole_lines_and_then_fails(tmp_path, kept):
     numbers = random.Random(1)
     whole = gzip.compress(b"".join(b"%d\n" % numbers.getrandbits(64) for _ in range(50_000)))

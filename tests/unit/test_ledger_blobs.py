@@ -183,7 +183,10 @@ TEXT_OF_MOST_BYTES = "\0" * MAX_TEXT_CHARS
     "entries",
     [
         [Item(custom_id=str(n), text=TEXT_OF_MOST_BYTES) for n in range(6)],
-        [Item(custom_id="\U0001f600" * 122 + f"{n:06}", text='"') for n in range(65_536)],
+        pytest.param(
+            [Item(custom_id="\U0001f600" * 122 + f"{n:06}", text='"') for n in range(65_536)],
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             [
                 RefusedItem(

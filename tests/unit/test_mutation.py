@@ -110,6 +110,7 @@ def place(project: Project, path: str, before: str, new: str) -> Place:
     return Place("toy", path, source, edit)
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_what_a_test_notices_and_what_none_does_are_told_apart(
     project: Project, tmp_path: Path

@@ -30,6 +30,7 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_guides_own_test_passes(guide_folder: Path):
     ended = run(["-m", "pytest", "-q", "test_seqd_length.py"], guide_folder)
 
@@ -37,6 +38,7 @@ def test_the_guides_own_test_passes(guide_folder: Path):
     assert "1 passed" in ended.stdout
 
 
+@pytest.mark.slow
 def test_the_guides_training_goes_on_after_each_step(guide_folder: Path):
     ended = run(["-m", "pytest", "-q", "test_seqd_walk.py"], guide_folder)
 

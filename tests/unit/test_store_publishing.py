@@ -71,6 +71,7 @@ def run_at_once(work, root: Path) -> None:
     assert [writer.exitcode for writer in writers] == [0] * PROCESSES
 
 
+@pytest.mark.slow
 def test_processes_that_publish_at_once_get_a_version_each(tmp_path):
     run_at_once(publish_versions, tmp_path)
 
@@ -89,6 +90,7 @@ def test_processes_that_publish_at_once_get_a_version_each(tmp_path):
         assert job_id == f"job-{writer}-{VERSIONS_EACH - 1}"
 
 
+@pytest.mark.slow
 def test_a_job_that_two_workers_finish_at_once_gets_one_version(tmp_path):
     run_at_once(publish_one_job, tmp_path)
 
