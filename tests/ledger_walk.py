@@ -106,7 +106,7 @@ class Walk(Steps):
         keys = self.environment.keys
         stays |= {keys.worker_deltas(worker) for worker in WORKERS}
         stays |= {keys.worker_classes(worker) for worker in (*WORKERS, LAST_WORKER)}
-        # What tenants have used belongs to no job; it goes with its day.
-        usage = f"{keys.prefix}:usage:"
-        stays |= {name for name in stored.names if name.startswith(usage)}
+        # What tenants have used belongs to no job, and goes with its day; nor does a wakeup.
+        of_no_job = f"{keys.prefix}:usage:", keys.wakeup("")
+        stays |= {name for name in stored.names if name.startswith(of_no_job)}
         assert set(stored.names) <= stays, f"when all is removed, there are {stored.names}"

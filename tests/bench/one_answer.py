@@ -5,8 +5,11 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import Annotated
 
-from seqd.client import AsyncClient, Client
+from fastapi import Body
+
+from seqd.client import AsyncClient, Classification, Client
 from service_guide import Connection, service_app, serving
 
 #: An answer that takes longer has been lost.
@@ -21,8 +24,17 @@ class Program:
         self.texts = list(itertools.islice(itertools.cycle(rows), count))
 
     def serve(self, model: str) -> str:
-        """Run the service of the services' guide from now to the end; returns its address."""
-        self.serving = serving(service_app(model))
+        """Run the service of the services' guide from now to the end; returns its address.
+
+        Its route `/alone` does the same without asking anybody: what the guide's framework takes.
+        """
+        app = service_app(model)
+
+        @app.post("/alone")
+        async def alone(text: Annotated[str, Body(embed=True)]) -> Classification:
+            return Classification(label="positive", score=1.0)
+
+        self.serving = serving(app)
         return self.serving.__enter__()
 
     def predict(self, model: str, count: int, pause_s: float) -> list[float]:
@@ -69,13 +81,13 @@ class Program:
 
         return asyncio.run(measure())
 
-    def post_all(self, address: str, window: int) -> int:
+    def post_all(self, address: str, window: int, path: str = "/classify") -> int:
         """Ask a service for each text, `window` at a time; returns how many had no label."""
 
         async def ask(texts: "itertools.chain[str]") -> int:
             good, connection = 0, await Connection.open(address)
             for text in texts:
-                status, reply = await connection.post("/classify", {"text": text})
+                status, reply = await connection.post(path, {"text": text})
                 good += status == 200 and "label" in reply
             connection.close()
             return good

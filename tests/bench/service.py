@@ -53,6 +53,9 @@ class Service(Case):
             "requests to the service": partial(
                 rate, callers, posted, do="post_all", window=window, **asked
             ),
+            "requests to it that ask no daemon": partial(
+                rate, callers, posted, do="post_all", window=window, path="/alone", **asked
+            ),
             "jobs of one review, classify_each": partial(rate, clients, handed_in, **each),
         }
         warm_up(sides)
@@ -65,11 +68,13 @@ class Service(Case):
 
         figures = in_turn({**sides, "one by one": one_by_one}, self.rounds)
         del figures["one by one"]
-        ours, jobs = figures.values()
+        ours, alone_rates, jobs = figures.values()
         rows = [row(name, "a second", speed) for name, speed in figures.items()]
         self.report.add("reviews a second, each with its answer", rows)
-        self.report.add(
-            "how many times as fast", [row("service / jobs", "times", ratios(ours, jobs))]
-        )
+        against = [
+            row("service / jobs", "times", ratios(ours, jobs)),
+            row("service without a daemon / jobs", "times", ratios(alone_rates, jobs)),
+        ]
+        self.report.add("how many times as fast", against)
         idle = [latencies(name, values) for name, values in took_ms.items()]
         self.report.add("one review on an idle daemon", latencies=idle)

@@ -170,7 +170,7 @@ def test_service_asks_the_guides_service_beside_jobs_of_one_review(tmp_path: Pat
     report = report_of(tmp_path, "service", *options)
 
     rows = rows_of(report)
-    assert len(rows) == 3
+    assert len(rows) == 5
     assert all(figure > 0 for figures in rows.values() for figure in figures)
     (idle,) = [part["latencies"] for part in report["sections"] if part["latencies"]]
     assert [len(one["values_ms"]) for one in idle] == [3, 3]

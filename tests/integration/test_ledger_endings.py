@@ -46,11 +46,14 @@ def keys_of(environment: Environment, job_id: str) -> list[bytes]:
     return list(environment.redis.scan_iter(f"{environment.keys.job(job_id)}*"))
 
 
-def all_keys(environment: Environment, *, but: str = "usage:") -> set[str]:
-    """Return all keys but those of what tenants have used, which belong to no job."""
+OF_NO_JOB = ("usage:", "wakeup.")
+
+
+def all_keys(environment: Environment, *, but: tuple[str, ...] = OF_NO_JOB) -> set[str]:
+    """Return all keys but those of what tenants have used, and wakeups, which belong to no job."""
     prefix = environment.keys.prefix
     names = {key.decode() for key in environment.redis.scan_iter(f"{prefix}:*")}
-    return {name for name in names if not (but and name.startswith(f"{prefix}:{but}"))}
+    return {name for name in names if not name.removeprefix(f"{prefix}:").startswith(but)}
 
 
 def reconcile(environment: Environment) -> None:
@@ -310,11 +313,10 @@ def test_nothing_is_left_of_a_job_whose_time_is_over(
     reconcile(environment)
     environment.ledger.retention.evict()
 
-    # The stream of all jobs and a wakeup that nobody has taken belong to no job; an idempotency key
-    # has the same time to live as its job.
+    # The stream of all jobs belongs to no job; an idempotency key has the same time to live as its
+    # job.
     kept = {
         environment.keys.all_events(),
-        environment.keys.wakeup(CLASSIFY),
         environment.keys.idempotency("default", "7"),
     }
     assert before == set()
@@ -425,7 +427,7 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     environment.ledger.cordons.change(add=[rule])
     environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 1.0)
 
-    found = all_keys(environment, but="")
+    found = all_keys(environment, but=())
     without_delay = environment.with_settings(min_kept_s=0).settings
     environment.ledger.fleet.publish_limits(without_delay)
     environment.redis.set(environment.keys.memory(), "short")

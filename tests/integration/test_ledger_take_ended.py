@@ -14,9 +14,9 @@ pytestmark = pytest.mark.processes
 
 
 def names_of(environment: Environment) -> set[bytes]:
-    """The keys that there are, but for the stream of all events, the use, and what expires soon."""
+    """The keys that there are, but for those of no job, and what expires soon."""
     prefix = environment.settings.prefix
-    lasting = (":events", ":memory", ":usage:")
+    lasting = (":events", ":memory", ":usage:", ":wakeup.")
     found = environment.redis.keys(f"{prefix}:*")
     return {key for key in found if not any(f"{prefix}{one}".encode() in key for one in lasting)}
 
