@@ -2,7 +2,16 @@
 
 import pytest
 
-from seqd.ledger.exchange import Command, Give, Pipeline, Reading, Taken, mapped, pipeline
+from seqd.ledger.exchange import (
+    Command,
+    Give,
+    Pipeline,
+    Reading,
+    Taken,
+    flat_mapped,
+    mapped,
+    pipeline,
+)
 
 
 def numbers(closed: list[str]) -> Reading[int]:
@@ -31,7 +40,7 @@ def test_no_command_is_no_request():
 
 
 def test_a_reading_is_changed_value_by_value_and_its_requests_pass_through():
-    doubled = mapped(numbers([]), lambda number: (number, number))
+    doubled = flat_mapped(numbers([]), lambda number: (number, number))
 
     first = next(doubled)
     assert isinstance(first, Give) and list(first.values) == [1, 1, 2, 2]
@@ -43,7 +52,7 @@ def test_a_reading_is_changed_value_by_value_and_its_requests_pass_through():
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_an_error_of_a_request_is_raised_in_the_reading_that_asked(error: type[BaseException]):
     closed: list[str] = []
-    outer = mapped(numbers(closed), lambda number: (number,))
+    outer = mapped(numbers(closed), lambda number: 2 * number)
     next(outer)
     next(outer)
 
@@ -55,7 +64,7 @@ def test_an_error_of_a_request_is_raised_in_the_reading_that_asked(error: type[B
 
 def test_a_reading_that_is_closed_closes_the_one_that_it_reads():
     closed: list[str] = []
-    outer = mapped(numbers(closed), lambda number: (number,))
+    outer = mapped(numbers(closed), lambda number: 2 * number)
     next(outer)
     next(outer)
 

@@ -73,7 +73,7 @@ def ended_handles(
     by_id = {handle.job_id: handle for handle in handles}
     steps = {job_id: handle.steps for job_id, handle in by_id.items()}
     ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
-    return mapped(ended, lambda row: (EndedJob(by_id[row.job_id], row.state, row.blob),))
+    return mapped(ended, lambda row: EndedJob(by_id[row.job_id], row.state, row.blob))
 
 
 def ended_jobs(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
+from itertools import count
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
@@ -222,7 +223,7 @@ class JobSteps(Generic[Output]):
     def results(self, options: PageOptions | None = None) -> "Reading[Result[Output]]":
         """Give the results in input order, each as soon as it and all before it are there."""
         lines = self.result_lines(options)
-        return mapped(lines, lambda line: (cast("Result[Output]", line.result),))
+        return mapped(lines, lambda line: cast("Result[Output]", line.result))
 
     def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
         """Give what `results` does, each with its JSON."""
@@ -359,7 +360,7 @@ class JobSteps(Generic[Output]):
         """Give the results, also those of a job that failed as a whole."""
         with self._in_reach():
             lines = self._lines()
-            yield from mapped(lines, lambda line: (cast("Result[Output]", line.result),))
+            yield from mapped(lines, lambda line: cast("Result[Output]", line.result))
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""
@@ -481,14 +482,19 @@ class JobSteps(Generic[Output]):
         if self.upload is None:
             yield from lines
             return
-        taken, number = Taken(lines), page.offset
-        while (line := (yield from taken.take())) is not None:
-            number += 1
-            if not self.upload.is_clear(number):
-                if not page.wait:
-                    return
-                yield from self.upload.wait_until_compared(number)
-            yield Give((line,))
+        taken, numbers = Taken(lines), count(page.offset + 1)
+        while (some := (yield from taken.take_some())) is not None:
+            numbered = zip(some, numbers, strict=False)
+            if self.upload.is_clear(None):
+                # Counted all the same: an upload that loses its job begins to compare.
+                yield Give(line for line, _ in numbered)
+                continue
+            for line, number in numbered:
+                if not self.upload.is_clear(number):
+                    if not page.wait:
+                        return
+                    yield from self.upload.wait_until_compared(number)
+                yield Give((line,))
 
     def _lines_of(self, page: Page, watch: Watch) -> Reading[ResultLine]:
         jobs, position, skipped, rows = self.ledger.jobs, FIRST, 0, READ_ROWS

@@ -17,7 +17,7 @@ from seqd.client.results import raise_where_missing, rest_of_unit
 from seqd.client.waiting import Watch
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ResultLine, unpack_lines
-from seqd.ledger.exchange import Exchange, Give, Reading, mapped
+from seqd.ledger.exchange import Exchange, Give, Reading, flat_mapped
 from seqd.ledger.jobs import StreamPosition
 from seqd_schemas import (
     GeneratedSample,
@@ -156,7 +156,7 @@ class StreamReader:
         for unit in range(self._next, record.units):
             if not self._is_done(unit):
                 rest = rest_of_unit(self._jobs, record, unit)
-                yield from mapped(rest, partial(self._rest_of_line, unit))
+                yield from flat_mapped(rest, partial(self._rest_of_line, unit))
                 self._close(unit)
 
     def _rest_of_line(self, unit: int, line: ResultLine) -> Iterator[StreamedText]:

@@ -183,8 +183,8 @@ class Upload:
         """Return True when so many entries, or all, are known to be those of the job."""
         return not self._compares or (entries is not None and self._entries >= entries)
 
-    def is_clear(self, entries: int) -> bool:
-        """Return True when so many entries are known to be the job's, and nothing was raised."""
+    def is_clear(self, entries: int | None) -> bool:
+        """Return True when so many entries, or all, are the job's, and nothing was raised."""
         return self._error is None and self.is_compared(entries)
 
     def wait_until_compared(

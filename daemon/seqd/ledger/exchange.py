@@ -285,8 +285,15 @@ class BoundExchange(Generic[S, P, T]):
         return self._steps(self._part, *args, **kwargs)
 
 
-def mapped(reading: Reading[V], change: Callable[[V], Iterable[W]]) -> Reading[W]:
+def mapped(reading: Reading[V], change: Callable[[V], W]) -> Reading[W]:
     """Give what `change` makes of each value of a reading."""
+    taken = Taken(reading)
+    while (values := (yield from taken.take_some())) is not None:
+        yield Give(map(change, values))
+
+
+def flat_mapped(reading: Reading[V], change: Callable[[V], Iterable[W]]) -> Reading[W]:
+    """Give all that `change` makes of each value of a reading."""
     taken = Taken(reading)
     while (values := (yield from taken.take_some())) is not None:
         yield Give(chain.from_iterable(map(change, values)))
