@@ -32,7 +32,7 @@ class Program:
 
         @app.post("/alone")
         async def alone(text: Annotated[str, Body(embed=True)]) -> Classification:
-            return Classification(label="positive", score=1.0)
+            return Classification(label="positive", score=1.0, truncated=False)
 
         self.serving = serving(app)
         return self.serving.__enter__()
