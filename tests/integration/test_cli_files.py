@@ -56,8 +56,8 @@ class Commands:
         self._programs.append(program)
         return program
 
-    def run(self, *arguments: str, shell: str = "") -> Ended:
-        return ended(self.start(*arguments, shell=shell))
+    def run(self, *arguments: str, shell: str = "", piped: str | None = None) -> Ended:
+        return ended(self.start(*arguments, shell=shell), piped)
 
     def close(self) -> None:
         for program in self._programs:
@@ -66,8 +66,8 @@ class Commands:
             program.communicate()
 
 
-def ended(program: "subprocess.Popen[str]") -> Ended:
-    out, err = program.communicate(timeout=60)
+def ended(program: "subprocess.Popen[str]", piped: str | None = None) -> Ended:
+    out, err = program.communicate(piped, timeout=60)
     return Ended(program.returncode, out, err)
 
 
@@ -102,6 +102,39 @@ def started_slowly(commands: Commands, cluster: Cluster, *arguments: str) -> Job
     if "-" not in arguments:
         wait_until(lambda: job.record().sealed, "the input is complete")
     return job
+
+
+def cancelled_with_all_input(
+    commands: Commands, cluster: Cluster, *arguments: str, piped: str = ""
+) -> JobHandle:
+    """Return the job of a command that was cancelled by Ctrl-C, with all of its input sent."""
+    program = commands.start(*arguments)
+    assert program.stdin is not None
+    program.stdin.write(piped)
+    program.stdin.close()
+    program.stdin = None
+    out = arguments[arguments.index("--out") + 1]
+    job = noted_job(cluster, commands.folder / out)
+    wait_until(lambda: job.record().sealed, "the input is complete")
+    program.send_signal(signal.SIGINT)
+    stopped = ended(program)
+    assert stopped.status == 130, stopped.err
+    assert stopped.out.splitlines()[-1] == "Go on: the same command with --resume."
+    assert job.record().state is JobState.CANCELLED
+    return job
+
+
+def refusal_of_another(job: JobHandle) -> str:
+    """Return what a command says that would resume another job."""
+    return (
+        "error[invalid_input]: the input, the model or an option is another than in the command "
+        f"that is to be resumed, whose job is {job.job_id}. Begin anew: the same command without "
+        "--resume\n"
+    )
+
+
+def piped_texts(first: int = 0) -> str:
+    return "".join(f"text {number}\n" for number in range(first, first + 150))
 
 
 def ids_in(path: Path) -> list[str]:
@@ -361,6 +394,85 @@ def test_another_input_cannot_be_resumed_with(
 
     assert resumed.status == 2
     assert re.search(r"error\[(id_in_use|idempotency_conflict)\]: The identifier", resumed.err)
+
+
+def test_a_cancelled_job_of_a_pipe_is_resumed_with_what_it_was_of_alone(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = ("classify", "-", "-m", "echo", "--set", SLOW, "--out", "r.csv")
+    job = cancelled_with_all_input(commands, cluster, *arguments, piped=piped_texts())
+
+    another = commands.run(*arguments, "--resume", piped=piped_texts(1))
+    shorter = commands.run(*arguments, "--resume", piped="text 0\n")
+    left = sorted(path.name for path in tmp_path.iterdir())
+    resumed = commands.run(*arguments, "--resume", piped=piped_texts())
+
+    assert (another.status, another.err) == (2, refusal_of_another(job))
+    assert (shorter.status, shorter.err) == (2, refusal_of_another(job))
+    assert left == [".r.csv.job"]
+    assert resumed.status == 0, resumed.err
+    assert f"does what job {job.job_id} has left undone." in resumed.err
+    assert (tmp_path / "r.csv").read_text().splitlines()[1:] == [
+        f"line-{number + 1},text {number},1.0" for number in range(150)
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_a_cancelled_job_is_resumed_by_the_same_command_alone(
+    commands: Commands,
+    cluster: Cluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    texts = [part for number in range(200) for part in ("--text", f"text {number}")]
+    model, slowly = ("-m", "echo"), ("--set", SLOW)
+    command, out = ("classify", "--resume"), ("--out", "r.jsonl")
+    job = cancelled_with_all_input(commands, cluster, "classify", *texts, *model, *slowly, *out)
+
+    refused = {
+        "texts": here(capsys, *command, *texts, "--text", "more", *model, *slowly, *out),
+        "option": here(capsys, *command, *texts, *model, "--set", "delay_ms=21", *out),
+        "model": here(capsys, *command, *texts, "-m", "echo@latest", *slowly, *out),
+    }
+
+    expected = Ended(2, "", refusal_of_another(job))
+    assert refused == dict.fromkeys(refused, expected)
+    assert job.continuation() is None
+    assert [path.name for path in tmp_path.iterdir()] == [".r.jsonl.job"]
+
+
+def test_ctrl_c_before_all_input_was_sent_says_that_resume_begins_anew(
+    commands: Commands, cluster: Cluster, tmp_path: Path
+) -> None:
+    arguments = ("classify", "-", "-m", "echo", "--out", "r.csv")
+    program = commands.start(*arguments)
+    assert program.stdin is not None
+    program.stdin.write(piped_texts())
+    program.stdin.flush()
+    job = started_slowly(commands, cluster, *arguments)
+
+    program.send_signal(signal.SIGINT)
+    program.wait(timeout=20)  # while the pipe is open
+    stopped = ended(program)
+    resumed = commands.run(*arguments, "--resume", piped="one\ntwo\n")
+
+    assert stopped.status == 130
+    assert f"Cancelled job {job.job_id} with " in stopped.out
+    assert stopped.out.splitlines()[-1] == (
+        "Not all of its input had been sent: the same command with --resume begins anew. With "
+        "--detach-on-interrupt it would go on where it was."
+    )
+    assert "Go on: " not in stopped.out
+    assert resumed.status == 0, resumed.err
+    assert resumed.err.splitlines()[0] == (
+        f"Job {job.job_id} is cancelled and did not have all of its input: it begins anew."
+    )
+    assert (tmp_path / "r.csv").read_text() == (
+        "custom_id,label,score\nline-1,one,1.0\nline-2,two,1.0\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Commands that hand jobs in with all options of the client, and list and show them."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,13 @@ def _of_the_cluster(monkeypatch: pytest.MonkeyPatch, cluster: Cluster) -> None:
     monkeypatch.setenv("SEQD_PREFIX", cluster.settings.prefix)
     monkeypatch.setenv("SEQD_DATA_DIR", str(cluster.settings.data_dir))
     monkeypatch.setenv("COLUMNS", "300")
+
+
+NO_RESULTS = (
+    "error[invalid_request]: a command that does not wait (--no-wait) writes no results, so "
+    "options of the output have no use: leave them out, and read the results later by `seqd jobs "
+    "results JOB --out FILE`. To wait, and leave the job running at Ctrl-C: --detach-on-interrupt\n"
+)
 
 
 def ids_of(ended: Ended) -> list[str]:
@@ -77,6 +85,78 @@ def test_a_job_that_nobody_waits_for_may_be_streamed(
     job = cluster.client().job(ended.out.strip())
     assert job.record().job.stream  # type: ignore[union-attr]
     assert "".join(delta.text for delta in job.stream()) == "cba"
+
+
+@pytest.mark.parametrize("name", ["--no-wait", "--detach"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        ("--out", "r.csv"),
+        ("--out-format", "csv"),
+        ("--errors", "e.csv"),
+        ("--columns", "label"),
+        ("--keep", "text"),
+        ("--force",),
+        ("--resume",),
+        ("--detach-on-interrupt",),
+    ],
+    ids=" ".join,
+)
+def test_a_command_that_does_not_wait_takes_no_options_of_the_output(
+    capsys: pytest.CaptureFixture[str],
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    output: tuple[str, ...],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = [job.job_id for job in cluster.client().jobs(50)]
+
+    classified = here(capsys, "classify", "--text", "a", "-m", "echo", name, *output)
+    generated = here(capsys, "generate", "echo", "abc", name, *output)
+
+    assert classified == generated == Ended(2, "", NO_RESULTS)
+    assert [job.job_id for job in cluster.client().jobs(50)] == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", [("--out", "r.csv"), ("--columns", "label"), ("--force",)])
+def test_a_retry_that_does_not_wait_takes_no_options_of_the_output(
+    capsys: pytest.CaptureFixture[str],
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    output: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = cluster.client().classify(["bad"], model="echo")
+    first.wait(timeout_s=30)
+
+    ended = here(capsys, "jobs", "retry", first.job_id, "--no-wait", *output)
+
+    assert ended == Ended(2, "", NO_RESULTS)
+    assert first.continuation() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_prompt_that_is_the_name_of_a_file_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.txt").write_text("abc\n")
+
+    taken = here(capsys, "generate", "echo", "prompts.txt", "xyz", "--no-stream")
+    meant = here(capsys, "generate", "echo", "--prompt", "prompts.txt", "--no-stream")
+    read = here(capsys, "generate", "echo", "--prompts", "prompts.txt", "--json")
+
+    told = "'prompts.txt' was taken as a prompt. For those in the file: --prompts prompts.txt\n"
+    assert taken.status == 0
+    assert taken.err.startswith(told)
+    assert taken.err.count("was taken as a prompt") == 1
+    assert "txt.stpmorp" in taken.out
+    assert "was taken as a prompt" not in meant.err + read.err
+    assert json.loads(read.out)["output"]["samples"][0]["text"] == "cba"
 
 
 def test_jobs_are_listed_by_what_they_have_in_common(capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,6 +66,23 @@ def test_every_command_explains_itself(
     assert f"Usage: seqd {' '.join(command)}" in ended.out
 
 
+@pytest.mark.parametrize(
+    ("command", "columns"),
+    [
+        (("classify",), "text,label,score"),
+        (("jobs", "results"), "custom_id,label,score"),
+        (("jobs", "retry"), "custom_id,label,score"),
+    ],
+)
+def test_help_names_columns_that_the_command_can_write(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], columns: str
+) -> None:
+    ended = here(capsys, *command, "--help")
+
+    words = " ".join(ended.out.replace("\u2502", " ").split())
+    assert f"Columns of the output in order, such as {columns}." in words
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"

@@ -76,7 +76,7 @@ def classify(
         as_json=as_json,
         detach=detach,
     )
-    _run(request, OutputOptions() if detach else output)
+    _run(request, output.for_command(waits=not detach))
 
 
 @dataclass(frozen=True, slots=True)

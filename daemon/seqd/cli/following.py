@@ -13,7 +13,13 @@ from seqd.cli.ui.tables import print_json
 from seqd.client import Client, JobHandle
 from seqd.client.job_steps import expiry_of, things_of
 from seqd.client.requests import has_its_input
-from seqd.errors import OutputExists, OutputUnwritable, RedisUnreachable, SeqdError
+from seqd.errors import (
+    JobOutOfReach,
+    OutputExists,
+    OutputUnwritable,
+    RedisUnreachable,
+    SeqdError,
+)
 from seqd.ledger.outage import waiting_at_most
 from seqd.serving import waiting_of
 from seqd_schemas import Event, JobRecord, JobState
@@ -87,6 +93,8 @@ def cancelling(
         if interruption.pending is not None:
             raise interruption.pending
         yield
+    except JobOutOfReach:
+        raise
     except RedisUnreachable as error:
         raise handle.out_of_reach(error) from error
     except KeyboardInterrupt as interrupt:
@@ -222,8 +230,13 @@ def _cancel_and_say(handle: JobHandle, screen: Screen, interruption: Interruptio
     )
     if counts.done:
         screen.say(f"What was done: seqd jobs results {handle.job_id}")
-    if interruption.way_on.startswith("Go on"):
+    if interruption.way_on.startswith("Go on") and record.sealed:
         screen.say(f"{interruption.way_on}.")
+    elif interruption.way_on.startswith("Go on"):
+        screen.say(
+            "Not all of its input had been sent: the same command with --resume begins anew. With "
+            "--detach-on-interrupt it would go on where it was."
+        )
 
 
 def _state_of_detached(record: JobRecord) -> str:

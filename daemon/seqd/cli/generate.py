@@ -4,6 +4,7 @@ Most options are the parameter of their name in most models; a model that does n
 it and says what it knows. Texts of prompts on the command line are printed while they are written.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
@@ -111,6 +112,10 @@ def generate(
     named |= {"temperature": _one_or_all(temperature), "stop": _one_or_all(stop)}
     fields = {"format": format_name, "id_field": id_field, "text_field": text_field}
     typed = [*(texts or []), *(prompt or [])] or ([] if prompts else [""])
+    for text in filter(os.path.isfile, texts or []):
+        Screen(to_stderr=True).say(
+            f"{text!r} was taken as a prompt. For those in the file: --prompts {text}", "yellow"
+        )
     given["parameters"] = options.named_parameters(param, named)
     is_live = bool(typed) and stream is not False and not (as_json or detach) and output.is_plain
     request = _Request(
@@ -122,7 +127,7 @@ def generate(
         is_live=is_live,
         as_json=as_json,
     )
-    _run(request, prompts, fields, OutputOptions() if detach else output, detach=detach)
+    _run(request, prompts, fields, output.for_command(waits=not detach), detach=detach)
 
 
 @dataclass(slots=True)

@@ -305,7 +305,7 @@ def retry(
     screen = Screen(to_stderr=output.goes_to_stdout or as_json or detach)
     with (
         options.open_client() as client,
-        _opened_for(client.job(job), OutputOptions() if detach else output) as files,
+        _opened_for(client.job(job), output.for_command(waits=not detach)) as files,
     ):
         handle = client.retry(job)
         if detach:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Self, cast
 
 import typer
 
@@ -49,6 +49,12 @@ _COLUMNS = _option(
     metavar="NAMES",
     text="Columns of the output in order, such as text,label,score.",
 )
+_COLUMNS_OF_JOB = _option(
+    str | None,
+    "--columns",
+    metavar="NAMES",
+    text="Columns of the output in order, such as custom_id,label,score.",
+)
 _KEEP = _option(
     str | None,
     "--keep",
@@ -70,11 +76,16 @@ _OF_RESULTS = {
     "out": (_OUT, None),
     "form": (_FORM, None),
     "errors": (_ERRORS, None),
-    "columns": (_COLUMNS, None),
+    "columns": (_COLUMNS_OF_JOB, None),
     "force": (_FORCE, False),
 }
 #: And of those that read an input and hand a job in.
-_OF_INPUT = {"keep": (_KEEP, None), "resume": (_RESUME, False), "leaves": (_LEAVE, False)}
+_OF_INPUT = {
+    "columns": (_COLUMNS, None),
+    "keep": (_KEEP, None),
+    "resume": (_RESUME, False),
+    "leaves": (_LEAVE, False),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +101,17 @@ class OutputOptions:
     resume: bool = False
     #: True where the job goes on when the command is interrupted.
     leaves: bool = False
+
+    def for_command(self, *, waits: bool) -> Self:
+        """Return these options; raise InvalidRequest for any of a command that does not wait."""
+        if not waits and self != type(self)():
+            raise InvalidRequest(
+                "a command that does not wait (--no-wait) writes no results, so options of the "
+                "output have no use: leave them out, and read the results later by `seqd jobs "
+                "results JOB --out FILE`. To wait, and leave the job running at Ctrl-C: "
+                "--detach-on-interrupt"
+            )
+        return self
 
     @property
     def goes_to_stdout(self) -> bool:

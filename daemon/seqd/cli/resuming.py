@@ -19,7 +19,17 @@ from seqd.cli.drafts import sync_folder, unwritable
 from seqd.cli.exits import holding_interrupts, status_of_interrupt
 from seqd.cli.ui.screen import Screen
 from seqd.client import Client, JobHandle
-from seqd.errors import InvalidInput, InvalidRequest, JobOutOfReach, UnknownJob, WrongState
+from seqd.errors import (
+    IdempotencyConflict,
+    InvalidInput,
+    InvalidRequest,
+    JobCancelled,
+    JobExpired,
+    JobFailed,
+    JobOutOfReach,
+    UnknownJob,
+    WrongState,
+)
 from seqd.ledger.submissions import new_job_id
 from seqd_schemas import JobRecord, JobState
 
@@ -166,7 +176,20 @@ def _resumed(
         )
         return _anew(note, new_job_id(), feed, send)
     note.refuse_another_input()
+    _compare(send, job_id, feed, note)
     return _rest(client, first, record, note, screen)
+
+
+def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
+    """Raise InvalidInput where a job that has ended was asked for something else, or of another."""
+    try:
+        with suppress(JobCancelled, JobExpired, JobFailed):
+            _sent(send, job_id, feed, note).handle.wait()
+    except IdempotencyConflict:
+        raise InvalidInput(
+            f"the input, the model or an option is another than in the command that is to be "
+            f"resumed, whose job is {job_id}. Begin anew: the same command without --resume"
+        ) from None
 
 
 def _rest(
