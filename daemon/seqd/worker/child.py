@@ -156,7 +156,10 @@ class WorkLoop:
         end_for_device(error, self._device, context.drain, context.end_node)
 
     def run_slice(self) -> None:
-        """Work until nothing comes for `LINGER_S`, `slice_s` are over, or the worker drains."""
+        """Work until nothing is claimable, `slice_s` seconds are over, or the worker drains.
+
+        Who has worked waits `LINGER_S` for more.
+        """
         context = self._context
         ends_at, waits_until_s = monotonic() + self._slice_s, 0.0
         is_idle = True  # since the last wakeup
@@ -178,7 +181,7 @@ class WorkLoop:
                     continue
                 if is_idle:
                     self._wakeups.pass_on()
-                if not self._is_woken(waits_until_s):
+                if not self._wait_for_wakeup(waits_until_s):
                     break
                 is_idle = True
                 continue
@@ -190,6 +193,11 @@ class WorkLoop:
             if monotonic() >= ends_at and not self._ingest.has_kept:
                 self._notify_where_due()
                 break
+        self._end_slice(is_idle=is_idle)
+
+    def _end_slice(self, *, is_idle: bool) -> None:
+        """Publish what this worker does now; lose no wakeup with which it can do nothing."""
+        context = self._context
         if not is_idle:
             self._note_rates(self._rates.note_if_due)
         if not context.may_claim():
@@ -205,7 +213,7 @@ class WorkLoop:
             elif context.is_cordoned():
                 self._notify_where_due()
 
-    def _is_woken(self, until_s: float) -> bool:
+    def _wait_for_wakeup(self, until_s: float) -> bool:
         """Wait for a wakeup, with nothing in hand; False where none has come."""
         if monotonic() >= until_s:
             return False
