@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from seqd.client import AsyncClient, AsyncJobHandle
+from seqd.ledger.exchange import command
 from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster
 
@@ -17,6 +18,11 @@ LIMIT_S = 30.0
 
 def a_client(cluster: Cluster, **settings: object) -> AsyncClient:
     return AsyncClient(settings=cluster.settings.model_copy(update=settings))
+
+
+async def commands_of(client: AsyncClient) -> int:
+    """How many commands the server has run so far, for clients and workers alike."""
+    return int((await client._redis.info("stats"))["total_commands_processed"])
 
 
 async def labels_of(job: AsyncJobHandle) -> list[str]:
@@ -73,3 +79,54 @@ def test_a_handle_of_another_client_follows_the_job_to_its_end(cluster: Cluster)
 
     events = asyncio.run(use())
     assert (events[0], events[-1]) == ("queued", "completed")
+
+
+def test_whoever_waits_for_a_job_that_has_ended_hears_it_at_once_each_time(
+    cluster: Cluster,
+) -> None:
+    async def use() -> tuple[list[JobState], float]:
+        async with asyncio.timeout(LIMIT_S), a_client(cluster) as client:
+            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 50.0})
+            await job.wait()
+            began = asyncio.get_running_loop().time()
+            records = [await job.wait() for _ in range(3)]
+            records += await asyncio.gather(*(job.wait() for _ in range(3)))
+            took_s = asyncio.get_running_loop().time() - began
+            return [record.state for record in records], took_s
+
+    states, took_s = asyncio.run(use())
+    assert states == [JobState.COMPLETED] * 6
+    assert took_s < 1.0
+
+
+def test_a_job_that_runs_though_its_end_was_announced_is_waited_for_without_haste(
+    cluster: Cluster,
+) -> None:
+    async def use() -> tuple[JobState, list[str], int]:
+        async with asyncio.timeout(LIMIT_S), a_client(cluster) as client:
+            job = await client.classify(["a"], model="echo", parameters={"delay_ms": 1_000.0})
+            assert job.steps._announced is not None
+            job.steps._announced.has_ended = True  # by a primary that is lost with the end it knew
+            before = await commands_of(client)
+            record, labels = await asyncio.gather(job.wait(), labels_of(job))
+            return record.state, labels, await commands_of(client) - before
+
+    state, labels, commands = asyncio.run(use())
+    assert (state, labels) == (JobState.COMPLETED, ["a"])
+    assert commands < 500
+
+
+def test_a_command_is_read_by_its_options(cluster: Cluster) -> None:
+    key = cluster.settings.keys.job("scores")
+
+    async def use() -> object:
+        async with asyncio.timeout(LIMIT_S), a_client(cluster) as client:
+            transport = client._transport
+            await transport.run(command("ZADD", key, 2, "a"))
+            try:
+                asked = command("ZRANGE", key, 0, -1, "WITHSCORES", withscores=True)
+                return await transport.run(asked)
+            finally:
+                await transport.run(command("DEL", key))
+
+    assert asyncio.run(use()) == [(b"a", 2.0)]

@@ -15,7 +15,7 @@ from sentinel_fixtures import SentinelGroup
 from seqd.client import AsyncClient, AsyncJobHandle
 from seqd.errors import InvalidSettings, JobOutOfReach, RedisFull, RedisRefused, RedisUnreachable
 from seqd.local.redis_binaries import find_server_binaries
-from seqd_schemas import Completed, JobState
+from seqd_schemas import Completed, JobRecord, JobState
 from tcp_proxy import TcpProxy
 from tls_fixtures import TlsProxy
 from worker_fixtures import Cluster, live_settings
@@ -158,7 +158,10 @@ READERS: dict[str, Callable[[AsyncClient, AsyncJobHandle], Awaitable[object]]] =
 
 @pytest.mark.parametrize(
     "reader",
-    [pytest.param(name, marks=[] if name == "results" else pytest.mark.slow) for name in READERS],
+    [
+        pytest.param(name, marks=[] if name in ("results", "wait") else pytest.mark.slow)
+        for name in READERS
+    ],
 )
 def test_who_has_waited_for_long_enough_hears_how_to_go_on(
     cluster_on: Cluster, private_server: PrivateServer, reader: str
@@ -178,6 +181,7 @@ def test_who_has_waited_for_long_enough_hears_how_to_go_on(
 
     assert 1.0 <= took_s < 5.0
     assert error.job_id == job_id
+    assert type(error.__cause__) is RedisUnreachable
     assert str(error).startswith(f"Redis at 127.0.0.1:{private_server.port} has been away for ")
     assert str(error).endswith(
         f" Job {job_id} goes on by itself. Watch it: seqd jobs watch {job_id}. Its results: "
@@ -234,6 +238,40 @@ def test_a_wait_ends_in_time_though_redis_is_away(
     assert all(isinstance(end, TimeoutError) for end in ends)
     assert str(ends[0]).startswith(f"Job {job_id} could not be looked at after 1 s: ")
     assert took_s < 5.0
+
+
+def test_a_text_whose_time_is_over_before_redis_answers_holds_no_other_to_its_time(
+    cluster_on: Cluster, private_server: PrivateServer
+) -> None:
+    cluster_on.start_ready()
+
+    async def use() -> tuple[str, float, str, list[JobRecord]]:
+        async with an_async_client(cluster_on) as client:
+            await client.predict("before", model="echo")
+            private_server.freeze()
+            try:
+                began = time.monotonic()
+                first = asyncio.create_task(client.predict("a", model="echo", timeout_s=0.2))
+                await asyncio.sleep(0)  # it has asked first
+                second = asyncio.create_task(client.predict("b", model="echo"))
+                with pytest.raises(TimeoutError) as error:
+                    await first
+                took_s = time.monotonic() - began
+                assert not second.done()
+            finally:
+                private_server.thaw()
+            label = (await second).label
+        return str(error.value), took_s, label, cluster_on.client().open_jobs()
+
+    said, took_s, label, left = run(use())
+
+    assert said == (
+        "There is no answer after 0.2 s: Redis does not answer in time. The job is cancelled and "
+        "removed once it does."
+    )
+    assert took_s < 3.0
+    assert label == "b"
+    assert left == []
 
 
 def test_a_wait_goes_on_though_redis_is_full(

@@ -1,13 +1,14 @@
 """Jobs of items from a Python program, run by a real worker: order, faults, lazy upload."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from random import Random
 
 import pytest
 
-from seqd.client import Client
+from seqd.client import AsyncClient, Client
 from seqd.errors import (
     DuplicateCustomId,
     IdempotencyConflict,
@@ -294,6 +295,13 @@ def test_a_job_that_is_not_kept_is_unknown(client):
         client.job("no-such-job").record()
 
 
+def test_events_of_a_job_that_is_not_kept_are_waited_for_no_longer_than_asked(client):
+    began = time.monotonic()
+    with pytest.raises(UnknownJob):
+        list(client.job("no-such-job").events(timeout_s=0.1))
+    assert time.monotonic() - began < 1.0
+
+
 def test_leaving_the_client_waits_for_its_uploads(cluster):
     def draw() -> Iterator[str]:
         for number in range(50):
@@ -385,3 +393,58 @@ def test_one_record_is_refused_for_it_would_be_taken_for_its_fields_names(client
     assert str(refusal.value) == (
         "The items are one dict; allowed: an iterable of texts or records. Put it into a list."
     )
+
+
+async def asynchronous_texts() -> AsyncIterator[str]:
+    yield "A fine film."
+
+
+@pytest.mark.parametrize("items", [None, 3, asynchronous_texts()])
+@pytest.mark.parametrize("method", ["classify", "classify_each"])
+def test_what_nobody_can_iterate_over_is_refused(
+    cluster: Cluster, client: Client, method: str, items: object
+) -> None:
+    before = cluster.keys_of_jobs()
+
+    with pytest.raises(InvalidRequest) as refusal:
+        getattr(client, method)(items, model="echo")
+
+    assert refusal.value.code == "invalid_request"
+    assert str(refusal.value) == (
+        f"The items are {items!r}; allowed: an iterable of texts or records."
+    )
+    assert cluster.keys_of_jobs() <= before
+
+
+@pytest.mark.parametrize(
+    ("method", "items"),
+    [("classify", None), ("classify", 3), ("classify_each", asynchronous_texts())],
+)
+def test_a_client_of_asyncio_refuses_what_it_cannot_iterate_over(
+    cluster: Cluster, method: str, items: object
+) -> None:
+    before = cluster.keys_of_jobs()
+
+    async def use() -> str:
+        async with AsyncClient(settings=cluster.settings) as client:
+            with pytest.raises(InvalidRequest) as refusal:
+                await getattr(client, method)(items, model="echo")
+            return str(refusal.value)
+
+    assert asyncio.run(use()) == (
+        f"The items are {items!r}; allowed: an iterable of texts or records."
+    )
+    assert cluster.keys_of_jobs() <= before
+
+
+class ByPlace:
+    """What is iterated over by the place of an item, as a data set of PyTorch is."""
+
+    def __getitem__(self, place: int) -> str:
+        return ["a", "b"][place]
+
+
+def test_items_may_be_found_by_their_place_alone(client: Client) -> None:
+    job = client.classify(ByPlace(), model="echo")  # type: ignore[arg-type] # has no __iter__
+
+    assert labels_of(list(job.results())) == ["a", "b"]

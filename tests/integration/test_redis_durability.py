@@ -1,12 +1,14 @@
 """What is on disk when a job has been handed in, and what a crash of Redis leaves of it."""
 
+import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from async_builders import an_async_client, run
 from builders import a_chunk, a_classify_job
 from ledger_fixtures import Environment, open_environment
 from redis_fixtures import PrivateServer, binary_of_kind
@@ -15,6 +17,7 @@ from seqd.ledger.redis import wait_until_durable
 from seqd.local.redis_binaries import ServerKind
 from seqd.settings import Settings
 from seqd_schemas import JobState, Keys
+from worker_fixtures import Cluster, live_settings
 
 pytestmark = pytest.mark.processes
 
@@ -160,3 +163,48 @@ def test_a_job_known_to_be_durable_outlives_a_crash_of_redis(valkey):
         valkey.start()
 
         assert hand_in(environment) == job_id
+
+
+def test_a_call_that_is_cancelled_as_it_waits_for_the_disk_leaves_no_upload(
+    valkey: PrivateServer, tmp_path: Path
+) -> None:
+    cluster = Cluster(live_settings(valkey, tmp_path), tmp_path)
+    cluster.publish_catalog()
+
+    async def use() -> tuple[float, bool, str]:
+        hangs, is_closed = asyncio.Event(), False
+
+        async def texts() -> AsyncIterator[str]:
+            nonlocal is_closed
+            try:
+                for number in range(40):  # more than the units that are there before the upload
+                    yield f"text {number}"
+                hangs.set()
+                await asyncio.sleep(600)
+            finally:
+                is_closed = True
+
+        async with an_async_client(cluster) as client:
+            call = asyncio.create_task(client.classify(texts(), model="echo"))
+            await hangs.wait()
+            (record,) = await client.open_jobs()
+            assert not call.done()  # the disk is never asked to write
+            began = time.monotonic()
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+        return time.monotonic() - began, is_closed, record.job_id
+
+    try:
+        with connect(valkey.url) as redis:
+            redis.config_set("appendfsync", "no")
+        took_s, is_closed, job_id = run(use(), limit_s=20)
+        record = cluster.client().job(job_id).record()
+    finally:
+        cluster.close()
+
+    assert took_s < 3.0
+    assert is_closed
+    assert record.state is JobState.FAILED
+    assert record.failure is not None
+    assert record.failure.message.endswith("its upload was cancelled.")

@@ -62,6 +62,15 @@ class Announced:
             return True
         return (yield from self._announcements.wait(self, wait_s))
 
+    def note_running(self, *, had_ended: bool) -> None:
+        """Take back an end that was announced before a look which found the job running.
+
+        After a failover it runs all the same, and is waited for. `had_ended` is of before the look:
+        an end that was announced meanwhile is one.
+        """
+        if had_ended:
+            self.has_ended = False
+
 
 class Announcements:
     """What a client hears of the ends of its jobs. Holds nothing of one without a handle."""

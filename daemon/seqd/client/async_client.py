@@ -144,9 +144,11 @@ class AsyncClient:
                     conflict = conflict or error
             is_through = True
         finally:
-            if self._made_predictor is not None:
-                await self._made_predictor.close()
-            await self._transport.close(waits=is_through)
+            try:
+                if self._made_predictor is not None:
+                    await self._made_predictor.close()
+            finally:
+                await self._transport.close(waits=is_through)
         if conflict is not None:
             raise conflict
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from seqd.client.async_handle import AsyncJobHandle
-from seqd.client.completion import ended_jobs
+from seqd.client.completion import by_identifier, ended_jobs
 from seqd.client.job_steps import Result
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncStream
@@ -47,7 +47,7 @@ def ended_handles(
     timeout_s: float | None,
 ) -> Reading[AsyncEndedJob[Out]]:
     """Give the jobs of handles in the order in which they end."""
-    by_id = {handle.job_id: handle for handle in handles}
+    by_id = by_identifier(handles, AsyncJobHandle)
     steps = {job_id: handle.steps for job_id, handle in by_id.items()}
     ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
     return mapped(ended, lambda row: AsyncEndedJob(by_id[row.job_id], row.state, row.blob))

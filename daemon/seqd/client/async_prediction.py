@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from math import inf
 from time import monotonic
+from typing import TypeVar
 
 from seqd.admission import admit
 from seqd.client.announcements import Announced, Announcements
@@ -28,7 +29,7 @@ from seqd.client.waiting import WaitingNotice
 from seqd.errors import SeqdError
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_transport import AsyncTransport
-from seqd.ledger.exchange import LOOK_S, Exchange
+from seqd.ledger.exchange import Exchange
 from seqd.ledger.jobs import TakenRow
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.submissions import (
@@ -43,6 +44,11 @@ log = logging.getLogger(__name__)
 
 #: Jobs that are taken in one step, and that are cancelled first: a few ms of the server's time.
 TAKE_JOBS, CANCEL_JOBS = 64, 16
+
+#: Seconds that Redis has for an answer, also where all time is over: then it is looked once more.
+LAST_ANSWER_S = 1.0
+
+T = TypeVar("T")
 
 _Sent = tuple[str, TextRequest]
 
@@ -95,9 +101,7 @@ class AsyncPredictor:
         announced = await self._transport.run(self._announcements.expect(job_id))
         sent = self._sending.ask((job_id, request))
         try:
-            async with asyncio.timeout(None if timeout_s is None else deadline - monotonic()):
-                # Though the task is cancelled, what was asked goes on.
-                await asyncio.shield(sent)
+            await _in_time_of(sent, timeout_s, deadline)
             return await self._ended(announced, timeout_s, deadline)
         except BaseException:
             self._leave(job_id, sent)
@@ -109,11 +113,12 @@ class AsyncPredictor:
         job_id = announced.job_id
         notice: WaitingNotice | None = None
         while True:
-            wait_s = max(0.001, min(LOOK_S, deadline - monotonic()))
-            await self._transport.run(announced.wait(wait_s))
-            row = await self._taking.ask(job_id)
+            wait_s = max(0.001, min(self._ledger.look_s, deadline - monotonic()))
+            had_ended = await self._transport.run(announced.wait(wait_s))
+            row = await _in_time_of(self._taking.ask(job_id), timeout_s, deadline)
             if not row.is_kept or row.state is not None:
                 return row
+            announced.note_running(had_ended=had_ended)
             if monotonic() >= deadline:
                 late = cancelled_late(self._ledger, job_id, timeout_s)
                 return await self._transport.run(late)
@@ -127,11 +132,11 @@ class AsyncPredictor:
         task.add_done_callback(self._leaving.discard)
 
     async def _remove(self, job_id: str, sent: "asyncio.Future[Accepted]") -> None:
-        with suppress(SeqdError):
+        with suppress(Exception):  # whatever it was, the job may be there
             await sent
         try:
             await self._cancelling.ask(job_id)
-        except SeqdError as error:
+        except Exception as error:  # noqa: BLE001 - nobody waits for it
             log.info("job=%s is not removed: %s", job_id, error)
 
     async def _send(self, asked: Sequence[_Sent]) -> list[Accepted | Exception]:
@@ -158,6 +163,20 @@ class AsyncPredictor:
     async def _cancel(self, job_ids: Sequence[str]) -> list[TakenRow | Exception]:
         taken = self._ledger.jobs.take_ended.steps(job_ids, cancels=True)
         return [*await self._transport.run(taken)]
+
+
+async def _in_time_of(answer: "asyncio.Future[T]", timeout_s: float | None, deadline: float) -> T:
+    """Return what is asked together with others, who may wait for longer; raises TimeoutError."""
+    left_s = None if timeout_s is None else max(LAST_ANSWER_S, deadline - monotonic())
+    try:
+        async with asyncio.timeout(left_s):
+            # Though the task is cancelled, what was asked goes on.
+            return await asyncio.shield(answer)
+    except TimeoutError:
+        raise TimeoutError(
+            f"There is no answer after {timeout_s or 0:g} s: Redis does not answer in time. The "
+            "job is cancelled and removed once it does."
+        ) from None
 
 
 def _alike(asked: Sequence[_Sent]) -> list[tuple[Job, list[tuple[str, ItemChunk]]]]:

@@ -103,7 +103,8 @@ class Client:
             outage=outage_to_wait_for(self._settings),
             access=RedisAccess.of(self._settings),
         )
-        self._ledger = Ledger(self._redis, self._settings, Wakeup(redis_url, self._settings).notify)
+        self._wakeup = Wakeup(redis_url, self._settings)
+        self._ledger = Ledger(self._redis, self._settings, self._wakeup.notify)
         #: Names the completion stream, which announces the jobs of this client that have ended.
         self._completions = new_job_id()
         self._sender = Sender(self._ledger, self._completions)
@@ -139,6 +140,7 @@ class Client:
         """
         with ExitStack() as stack:
             stack.callback(self._redis.close)
+            stack.callback(self._wakeup.close)
             for handle in self._handles:
                 stack.callback(handle.close)
 

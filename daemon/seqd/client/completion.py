@@ -10,19 +10,31 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps, Result
-from seqd.client.waiting import WaitingNotice
-from seqd.errors import RedisUnreachable, UnknownJob
+from seqd.client.waiting import WaitingNotice, check_timeout
+from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, UnknownJob
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import Exchange, Give, Reading, mapped
 from seqd.ledger.outage import waiting_at_most
+from seqd.validation import shown
 from seqd_schemas import JobState, Output
 
 Out = TypeVar("Out")
+
+
+class Handle(Protocol):
+    """A job's handle, of either client."""
+
+    @property
+    def job_id(self) -> str:
+        """The job's identifier."""
+
+
+H = TypeVar("H", bound=Handle)
 
 #: Jobs looked at in one step: under a millisecond of the server's time.
 LOOK_AT = 256
@@ -63,6 +75,19 @@ class Ended:
     blob: bytes | None
 
 
+def by_identifier(handles: Iterable[H], kind: type[object]) -> dict[str, H]:
+    """Return handles by their job's identifier. Raises InvalidRequest for what is no handle."""
+    found = {}
+    for handle in handles:
+        if not isinstance(handle, kind):
+            raise InvalidRequest(
+                f"One of the jobs is {shown(handle)}; allowed: handles. That of an identifier is "
+                "client.job(JOB)."
+            )
+        found[handle.job_id] = handle
+    return found
+
+
 def ended_handles(
     ledger: LedgerParts,
     completion_stream: str,
@@ -70,7 +95,7 @@ def ended_handles(
     timeout_s: float | None,
 ) -> Reading[EndedJob[Out]]:
     """Give the jobs of handles in the order in which they end; see `Client.as_completed`."""
-    by_id = {handle.job_id: handle for handle in handles}
+    by_id = by_identifier(handles, JobHandle)
     steps = {job_id: handle.steps for job_id, handle in by_id.items()}
     ended = ended_jobs(ledger, completion_stream, steps, timeout_s)
     return mapped(ended, lambda row: EndedJob(by_id[row.job_id], row.state, row.blob))
@@ -83,6 +108,7 @@ def ended_jobs(
     timeout_s: float | None,
 ) -> Reading[Ended]:
     """Give jobs in the order in which they end; see `Client.as_completed`."""
+    check_timeout(timeout_s)
     return _Wait(ledger, completion_stream, jobs, timeout_s).ended()
 
 
@@ -159,6 +185,8 @@ class _Wait:
                 yield
         except RedisUnreachable as error:
             self._check_time()
+            if isinstance(error, JobOutOfReach):
+                raise
             raise next(iter(self._pending.values())).out_of_reach(error) from error
 
     def _longest_wait_s(self) -> float:

@@ -193,7 +193,8 @@ class JobHandle(Generic[Output]):
     def merged_results(self) -> "Stream[Result[Output]]":
         """Read the results with those of later retries in the place of the errors they answer.
 
-        Waits for a retry that still runs. In input order, as `results`.
+        Waits for a retry that still runs. In input order, as `results`. Ask the first job: a retry
+        has the items that it was given alone.
         """
         return self._read(self.steps.merged_results())
 

@@ -21,6 +21,7 @@ from seqd.client.waiting import (
     WaitingNotice,
     WaitOptions,
     Watch,
+    check_timeout,
     refuse_unknown,
     with_waiting,
 )
@@ -41,6 +42,7 @@ from seqd.ledger.blobs import ResultLine
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken, mapped
 from seqd.ledger.jobs import READ_ROWS, EventsGone
 from seqd.ledger.outage import waiting_at_most
+from seqd.validation import shown
 from seqd_schemas import (
     ItemFailure,
     ItemSuccess,
@@ -115,6 +117,7 @@ class JobSteps(Generic[Output]):
         self, after: str = "0-0", timeout_s: float | None = None, options: WaitOptions | None = None
     ) -> "Reading[Event]":
         """Give the events behind stream id `after`, up to the terminal one."""
+        check_timeout(timeout_s)
         return self._events_in_reach(after, timeout_s, self._watch(options or {}))
 
     def _events_in_reach(
@@ -144,7 +147,8 @@ class JobSteps(Generic[Output]):
             if not events:
                 yield from self.raise_upload_error()
                 if not wait_s and after == "0-0" and not (yield from self._exists()):
-                    wait_s = self.ledger.look_s  # it may be on its way through the inbox
+                    # It may be on its way through the inbox.
+                    wait_s = max(0.001, min(self.ledger.look_s, deadline - monotonic()))
                     continue
                 record = yield from self.record()
                 yield from watch.look(record)
@@ -163,6 +167,7 @@ class JobSteps(Generic[Output]):
         self, timeout_s: float | None = None, options: WaitOptions | None = None
     ) -> Exchange[JobRecord]:
         """Wait for the end of the job, without polling; return its record."""
+        check_timeout(timeout_s)
         watch = self._watch(options or {})
         limit_s = inf if timeout_s is None else timeout_s
         deadline = monotonic() + limit_s
@@ -170,6 +175,8 @@ class JobSteps(Generic[Output]):
             with waiting_at_most(limit_s):
                 return (yield from self._wait(limit_s, deadline, watch))
         except RedisUnreachable as error:
+            if monotonic() < deadline and isinstance(error, JobOutOfReach):
+                raise
             if monotonic() < deadline:
                 raise self.out_of_reach(error) from error
             raise TimeoutError(
@@ -179,8 +186,8 @@ class JobSteps(Generic[Output]):
     def _wait(self, timeout_s: float, deadline: float, watch: Watch) -> Exchange[JobRecord]:
         after = "" if self._announced else (yield from self._last_event_id())
         if self._announced is not None and self._announced.is_heard:  # it cannot have ended unheard
-            yield from self._hear(after, max(0.0, min(timeout_s, self.ledger.look_s)))
-        while not (record := (yield from self.record())).state.is_terminal:
+            yield from self._hear(after, max(0.0, min(timeout_s, watch.look_s)))
+        while not (record := (yield from self._looked())).state.is_terminal:
             yield from self.raise_upload_error()
             waiting = yield from watch.look(record)
             left_s = deadline - monotonic()
@@ -194,6 +201,14 @@ class JobSteps(Generic[Output]):
             after = yield from self._hear(after, min(left_s, watch.look_s))
         yield from self._settle(deadline - monotonic(), timeout_s)
         return _ended_well(record)
+
+    def _looked(self) -> Exchange[JobRecord]:
+        """Return the job as it is now, whatever was announced of it."""
+        had_ended = self._announced is not None and self._announced.has_ended
+        record = yield from self.record()
+        if self._announced is not None and not record.state.is_terminal:
+            self._announced.note_running(had_ended=had_ended)
+        return record
 
     def _last_event_id(self) -> Exchange[str]:
         return (yield from self.ledger.jobs.last_event_id.steps(self.job_id))
@@ -213,6 +228,7 @@ class JobSteps(Generic[Output]):
         self, timeout_s: float | None = None, options: WaitOptions | None = None
     ) -> Exchange[TrainedVersion]:
         """Wait for the end of a training; return the version that it made."""
+        check_timeout(timeout_s)
         record = yield from self.record()
         if record.kind != "train":
             raise InvalidRequest(
@@ -284,6 +300,8 @@ class JobSteps(Generic[Output]):
         self, custom_id: str, options: ReadOptions | None = None
     ) -> "Exchange[Result[Output]]":
         """Return the result of one item."""
+        if not isinstance(custom_id, str):
+            raise InvalidRequest(f"custom_id is {shown(custom_id)}; allowed: the name of an item.")
         page, watch = self._page(cast(PageOptions, options or {}), ReadOptions)
         record = yield from self._record_of_items()
         with self._in_reach():
@@ -460,6 +478,8 @@ class JobSteps(Generic[Output]):
     def _in_reach(self) -> Iterator[None]:
         try:
             yield
+        except JobOutOfReach:
+            raise
         except RedisUnreachable as error:
             raise self.out_of_reach(error) from error
 

@@ -16,7 +16,7 @@ from typing import Final, NoReturn, cast
 from seqd.admission import admit
 from seqd.client.job_steps import JobSteps, Result
 from seqd.client.requests import JobOptions, job_of
-from seqd.client.waiting import WaitingNotice, with_waiting
+from seqd.client.waiting import WaitingNotice, check_timeout, with_waiting
 from seqd.errors import (
     InvalidRequest,
     ItemFailed,
@@ -79,8 +79,9 @@ def single_job(
 
     It is `interactive`, and expires soon after `timeout_s`: nobody computes what nobody waits for.
     """
+    check_timeout(timeout_s)
     expires_in_s = None
-    if timeout_s is not None and 0 <= timeout_s < _MAX_EXPIRES_S:
+    if timeout_s is not None and timeout_s < _MAX_EXPIRES_S:
         expires_in_s = ceil(timeout_s) + 1
     try:
         asked = json.dumps(dict(parameters or {}))

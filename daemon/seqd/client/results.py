@@ -51,6 +51,7 @@ def result_lines(
     jobs = ledger.jobs
     after = (yield from jobs.last_event_id.steps(job_id)) if waits else ""
     while True:
+        had_ended = announced is not None and announced.has_ended
         # Read before the results: once it is terminal, nothing is committed any more.
         record = yield from jobs.get.steps(job_id)
         rows, position = yield from jobs.results.steps(job_id, position, rows_at_once)
@@ -65,6 +66,7 @@ def result_lines(
         if not waits:
             return
         if announced is not None and record.sealed and record.units == 1:
+            announced.note_running(had_ended=had_ended)
             is_news = yield from announced.wait(watch.look_s)
         else:
             events = yield from jobs.events.steps(job_id, after, longest_wait_s=watch.look_s)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from seqd.admission import admit
+from seqd.admission import Admitted, admit
 from seqd.client.announcements import Announced, Announcements
 from seqd.client.job_steps import JobSteps
 from seqd.client.requests import JobOptions, checked_id, inputs_of, refusal_of, retry_of
@@ -20,7 +20,7 @@ from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdErr
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
-from seqd.ledger.submissions import Accepted, BatchTemplate, new_job_id, new_token
+from seqd.ledger.submissions import Accepted, BatchTemplate, Existing, new_job_id, new_token
 from seqd_schemas import (
     Failure,
     Item,
@@ -45,6 +45,22 @@ class Sent:
     steps: JobSteps
     #: True when the server has said that the job is on its disk.
     durable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A job, and what goes with it into the ledger."""
+
+    job: Job
+    job_id: str
+    #: What its upload is known by; '' where nothing is uploaded.
+    token: str
+    admitted: Admitted
+    #: The first chunks of its input, and the first packed, which goes with the job.
+    head: list[ItemChunk | TextChunk]
+    first: PackedChunk | None
+    #: True where that is all.
+    is_whole: bool
 
 
 class Sender:
@@ -81,34 +97,11 @@ class Sender:
         is_whole = first is not None and len(head) == 1
         token = new_token() if is_upload else ""
         announced = yield from self._expected(asked_id)
-        try:
-            with _naming_what_was_sent(asked_id):
-                accepted = yield from self._ledger.submissions.submit.steps(
-                    job,
-                    job_id=asked_id,
-                    version=admitted.version,
-                    unit_items=admitted.unit_items,
-                    chunk=first,
-                    sealed=is_whole,
-                    owner=token,
-                    client=self._completions if self._announcements else "",
-                )
-        except (Exception, GeneratorExit):
-            raise
-        except BaseException:  # cancelled or interrupted: the job may be there, with nobody to send
-            if is_upload and not is_whole:
-                yield from self._fail_what_was_begun(asked_id, token)
-            raise
+        parts = _Parts(job, asked_id, token, admitted, head, first, is_whole)
+        accepted = yield from self._submitted(parts)
         upload: Upload | None = None
-        if source is not None and (existing := accepted.existing):
-            if existing.unit_items != admitted.unit_items and first is not None:
-                # Cut as the job was, whose worker may have been of another release.
-                source.begin(existing.unit_items, head)
-                head = []
-            upload = self._upload(job, asked_id, accepted, head, source, token)
-            if existing.has_all:
-                yield from upload.compare_now()
-                upload = None
+        if source is not None and accepted.existing is not None:
+            upload = yield from self._comparing(parts, accepted, accepted.existing, source)
         elif source is not None and accepted.created and is_upload and not is_whole:
             rest = head[1:] if first else head
             upload = self._upload(job, asked_id, accepted, rest, source, token)
@@ -117,8 +110,53 @@ class Sender:
         if upload is not None:
             yield from upload.start()
         # Last, so that the upload is under way meanwhile.
-        durable = yield from self._is_durable(options.get("durable"), is_whole=is_whole)
+        try:
+            durable = yield from self._is_durable(options.get("durable"), is_whole=is_whole)
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException as error:  # cancelled or interrupted: nobody holds the upload
+            if upload is not None:
+                yield from upload.give_up(error)
+            raise
         return Sent(self._steps(accepted, upload, announced), durable)
+
+    def _submitted(self, parts: "_Parts") -> Exchange[Accepted]:
+        """Write a job, with its first unit where there is one; see `Submissions.submit`."""
+        try:
+            with _naming_what_was_sent(parts.job_id):
+                return (
+                    yield from self._ledger.submissions.submit.steps(
+                        parts.job,
+                        job_id=parts.job_id,
+                        version=parts.admitted.version,
+                        unit_items=parts.admitted.unit_items,
+                        chunk=parts.first,
+                        sealed=parts.is_whole,
+                        owner=parts.token,
+                        client=self._completions if self._announcements else "",
+                    )
+                )
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:  # cancelled or interrupted: the job may be there, with nobody to send
+            if parts.token and not parts.is_whole:
+                yield from self._fail_what_was_begun(parts.job_id, parts.token)
+            raise
+
+    def _comparing(
+        self, parts: "_Parts", accepted: Accepted, existing: Existing, source: Source
+    ) -> Exchange[Upload | None]:
+        """Return what compares an input with that of a job that is there; None once it has."""
+        head = parts.head
+        if existing.unit_items != parts.admitted.unit_items and parts.first is not None:
+            # Cut as the job was, whose worker may have been of another release.
+            source.begin(existing.unit_items, head)
+            head = []
+        upload = self._upload(parts.job, parts.job_id, accepted, head, source, parts.token)
+        if not existing.has_all:
+            return upload
+        yield from upload.compare_now()
+        return None
 
     def send_each(
         self,

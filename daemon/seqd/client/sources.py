@@ -21,6 +21,7 @@ from seqd.inputs.training import texts_of
 from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
 from seqd.ledger.exchange import Exchange, Finish, Next, Reading, Taken
 from seqd.ledger.jobs import Jobs, RetryableUnit
+from seqd.validation import shown
 from seqd_schemas import (
     FileSource,
     Item,
@@ -354,6 +355,11 @@ def listed(values: Iterable[T]) -> Iterable[T]:
         raise InvalidRequest(
             f"The items are one {type(values).__name__}; allowed: an iterable of texts or records. "
             "Put it into a list."
+        )
+    # `__getitem__` alone is enough to be iterated over, as data sets are that have no `__iter__`.
+    if not isinstance(values, Iterable) and not hasattr(values, "__getitem__"):
+        raise InvalidRequest(
+            f"The items are {shown(values)}; allowed: an iterable of texts or records."
         )
     return values
 

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from seqd.ledger.outage import unbounded_context
+
 A = TypeVar("A")
 R = TypeVar("R")
 
@@ -29,7 +31,10 @@ class Together(Generic[A, R]):
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._asked.append((argument, answer))
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="seqd-together")
+            # Not as long as whoever asks first waits for Redis: others ask on, for longer.
+            self._task = asyncio.create_task(
+                self._run(), name="seqd-together", context=unbounded_context()
+            )
         return answer
 
     async def finish(self) -> None:

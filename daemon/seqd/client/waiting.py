@@ -64,6 +64,8 @@ def with_waiting(
 
 def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange[FoundJobs]:
     """Return the newest jobs that match; see `Client.jobs`."""
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidRequest(f"limit is {shown(limit)}; allowed: 1 or more jobs.")
     found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
     found[:] = yield from with_waiting(ledger, found)
     return found
@@ -135,6 +137,14 @@ class Watch:
         if limit_s is not None and now_s - self._since >= limit_s:
             raise NoWorker(record.job_id, waiting, limit_s)
         return waiting
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    """Raise InvalidRequest for a time to wait that is neither None nor 0 or more seconds."""
+    if timeout_s is not None and not (_is_number(timeout_s) and timeout_s >= 0):
+        raise InvalidRequest(
+            f"timeout_s is {shown(timeout_s)}; allowed: 0 or more seconds, or None for no end."
+        )
 
 
 def refuse_unknown(options: Mapping[str, object], known: type) -> None:

@@ -12,7 +12,6 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Collection,
     Coroutine,
     Iterator,
 )
@@ -53,7 +52,7 @@ from seqd.ledger.exchange import (
     Until,
     V,
 )
-from seqd.ledger.listener import Listener
+from seqd.ledger.listener import Listener, ended
 from seqd.ledger.outage import Attempts, seconds_left, unbounded_context, waiting_at_most
 from seqd.ledger.redis import outage_of, redis_errors
 from seqd.ledger.scripts import refusal_in, script_error, source_of
@@ -208,13 +207,15 @@ class AsyncTransport:
         finally:
             if self._tasks:
                 outage_of(self._redis).gives_up = lambda: True
-            await _ended(self._tasks)
+            await ended(self._tasks)
             self.is_closed = True
             for signal in self._signals:
                 signal.notify_all()
-            await _ended({*self._daemons, *self._shared})
-            await self._listener.close()
-            await self._redis.aclose()
+            try:
+                await ended({*self._daemons, *self._shared})
+                await self._listener.close()
+            finally:
+                await self._redis.aclose()
 
     async def send(self, request: Request) -> object:
         """Return the reply to one request."""
@@ -230,7 +231,7 @@ class AsyncTransport:
         match request:
             case Command():
                 with redis_errors(self._redis):
-                    return await _in_time(self._redis.execute_command(*request))  # type: ignore[no-untyped-call]
+                    return await _in_time(self._redis.execute_command(*request, **request.options))  # type: ignore[no-untyped-call]
             case ScriptCall(name, arguments):
                 return await self._call(name, arguments)
             case Pipeline(commands, raises):
@@ -436,6 +437,9 @@ class AsyncStream(AsyncIterator[V]):
             asked = reading.send(None) if self._is_begun else next(reading)
             self._is_begun = True
             while not isinstance(asked, Give):
+                if self._reading is None:  # closed by another task as the last reply came
+                    reading.close()
+                    return
                 try:
                     reply = await self._answer(asked)
                 except BaseException as error:  # noqa: BLE001 - raised again, where it was asked
@@ -480,14 +484,6 @@ async def _in_time(work: Awaitable[W]) -> W:
             return await work
     except TimeoutError:
         raise NoAnswerInTime("Timeout waiting for an answer") from None
-
-
-async def _ended(tasks: "Collection[asyncio.Task[Any]]") -> None:
-    """Cancel tasks, and wait until they have ended."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
 
 
 def _cancels() -> int:

@@ -99,17 +99,31 @@ def job_filter(filters: JobFilters) -> JobFilter:
         known = ", ".join(sorted(JobFilters.__annotations__))
         raise InvalidRequest(f"There is no filter {unknown[0]!r}. Known filters: {known}.")
     kind, model, since = filters.get("kind"), filters.get("model"), filters.get("since")
+    states, metadata = filters.get("states") or (), filters.get("metadata") or {}
+    if isinstance(states, str) or not isinstance(states, Iterable):
+        raise InvalidRequest(f"states is {shown(states)}; allowed: a list of states.")
+    if since is not None and not isinstance(since, datetime):
+        raise InvalidRequest(
+            f"since is {shown(since)}; allowed: a datetime, such as datetime.now() - "
+            "timedelta(hours=1)."
+        )
+    if not isinstance(metadata, Mapping) or not all(
+        isinstance(part, str) for pair in metadata.items() for part in pair
+    ):
+        raise InvalidRequest(
+            f"metadata is {shown(metadata)}; allowed: a dictionary of texts, as a job has."
+        )
     if kind is not None and kind not in _KINDS:
         raise InvalidRequest(f"kind is {shown(kind)}; allowed: {', '.join(_KINDS)}.")
     name, version = (None, None) if model is None else _model_of(model)
     return JobFilter(
-        states=frozenset(map(_state_of, filters.get("states") or ())),
+        states=frozenset(map(_state_of, states)),
         kind=kind,
         model=name,
         version=version,
         tenant=filters.get("tenant"),
         since_ms=None if since is None else round(since.timestamp() * 1000),
-        metadata=dict(filters.get("metadata") or {}),
+        metadata=dict(metadata),
     )
 
 
@@ -120,7 +134,7 @@ def _state_of(state: JobState | str) -> str:
 
 
 def _model_of(model: str) -> tuple[str, int | None]:
-    name, at, number = model.partition("@")
+    name, at, number = model.partition("@") if isinstance(model, str) else ("", "", "")
     if not name or (at and not _VERSION.fullmatch(number)):
         raise InvalidRequest(f"model is {shown(model)}; allowed: NAME, or NAME@3 (a version).")
     return name, int(number) if at else None

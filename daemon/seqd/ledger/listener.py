@@ -7,9 +7,9 @@ the next read has that stream, too.
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -89,12 +89,7 @@ class Listener:
 
     async def close(self) -> None:
         """End the read; whoever waits for it hears of nothing."""
-        tasks = [task for task in (self._task, self._waking) if task is not None]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await ended([task for task in (self._task, self._waking) if task is not None])
         for waits in self._waits.values():
             for wait in waits:
                 _resolve(wait, {})
@@ -189,6 +184,14 @@ class Listener:
             waits.discard(wait)
             if not waits:
                 del self._waits[stream]
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def _resolve(wait: _Wait, found: Found) -> None:

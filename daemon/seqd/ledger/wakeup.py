@@ -102,6 +102,10 @@ class Wakeup:
             # The job is in the ledger: a fault in here must not look like the job's.
             log.exception("could not notify route=%s", route)
 
+    def close(self) -> None:
+        """Close its connections; a later `notify` opens new ones."""
+        self._redis.close()
+
 
 def take_wakeup(redis: Redis, queues: Sequence[str], wait_s: float) -> bool:
     """Take a wakeup of one of the lists that `Keys.wakeup` names; False where none comes in time.
