@@ -51,6 +51,7 @@ class Fleet:
         self.cluster = Cluster(self._settings, folder)
         self._clients: list[Client] = []
         self._ledgers: dict[Role, Ledger] = {}
+        self._connections: list[redis.Redis] = []
 
     @property
     def settings(self) -> Settings:
@@ -91,7 +92,9 @@ class Fleet:
         return client
 
     def producer(self) -> Producer:
+        """Return a program that uses the inbox; its connection is closed with the fleet."""
         connection = redis.Redis.from_url(self.url(Role.INBOX), protocol=2)
+        self._connections.append(connection)
         return Producer(connection, self._settings.keys)
 
     def ledger(self, role: Role) -> Ledger:
@@ -134,6 +137,8 @@ class Fleet:
             client.close()
         for ledger in self._ledgers.values():
             ledger.redis.close()
+        for connection in self._connections:
+            connection.close()
         self.cluster.close()
         self.admin.close()
 
@@ -269,7 +274,6 @@ def use_inbox(fleet: Fleet) -> None:
     producer.rejection_of(refused)
     assert producer.waiting() == 0
     assert producer.redis.hget(keys.limits(), "inbox_entries") == b"10000"
-    producer.redis.close()
 
 
 def read_figures(fleet: Fleet, workers: int) -> None:

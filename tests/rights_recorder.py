@@ -39,7 +39,8 @@ class Recorder:
             hashlib.sha1(source_of(name).encode()).hexdigest(): name for name in all_scripts()
         }
         self._users: dict[str, str] = {}
-        self._lines: list[tuple[str, list[str]]] = []
+        #: Connection, its user by then, and the first words of each command.
+        self._lines: list[tuple[str, str, list[str]]] = []
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._record, daemon=True)
 
@@ -66,12 +67,12 @@ class Recorder:
         """Return what each user has done."""
         found: dict[str, Deeds] = defaultdict(Deeds)
         caller = "default"
-        probes = {who for who, words in self._lines if words[1:2] == ["0" * 40]}
-        for who, words in self._lines:
+        probes = {who for who, _, words in self._lines if words[1:2] == ["0" * 40]}
+        for who, user, words in self._lines:
             if who in probes:  # a worker that looks at its rights has used none of them
                 continue
             if who != "lua":
-                caller = self._users.get(who, "?")
+                caller = user
             mine = found[caller]
             name = words[0].lower()
             if name in ("script", "client", "config", "acl", "xgroup"):
@@ -91,9 +92,12 @@ class Recorder:
             if words[0].lower() == "echo" and words[1].startswith("end-of-recording"):
                 self._is_over.set()
                 return
+            if [word.lower() for word in words[:2]] == ["client", "setinfo"]:
+                # What redis-py sends first: the address may have been that of another before.
+                self._users.pop(who, None)
             if who != "lua" and who not in self._users:
                 self._note_users()
-            self._lines.append((who, words[:6]))
+            self._lines.append((who, self._users.get(who, "?"), words[:6]))
 
     def _note_users(self) -> None:
         for client in self._admin.client_list():

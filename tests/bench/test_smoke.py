@@ -119,7 +119,8 @@ def test_train_runs_the_tutorials_script_beside_a_job(tmp_path: Path) -> None:
 
 
 def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
-    options = ("--jobs", "40", "--warm-up", "40", "--clients", "2", "--pause-s", "0")
+    # So many that they outweigh what connections hold at either moment.
+    options = ("--jobs", "600", "--warm-up", "40", "--clients", "2", "--pause-s", "0")
     facts = facts_of(report_of(tmp_path, "retention", *options))
 
     assert len(facts) == 4

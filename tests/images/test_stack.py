@@ -36,7 +36,7 @@ MADE_UP = ("A wonderful film, moving and beautifully acted.", "Dull, badly writt
 WANTED = int(os.environ.get("STACK_REVIEWS", "6000"))
 
 #: Reviews of the job in the middle of which all is killed: a quick machine does 6,000 in 2 s.
-IN_FILE = max(WANTED, 30_000)
+IN_FILE = max(WANTED, 150_000)
 
 #: Items that wait at most: enough for two workers, and so few that a fault does not outlast them.
 AHEAD = 6_000

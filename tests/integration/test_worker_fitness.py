@@ -267,6 +267,11 @@ def test_a_wakeup_that_reaches_a_worker_without_the_version_is_passed_on(empty_c
     cluster.publish_echo(cluster.folder_of("w2") / "models")
     two_workers(cluster, **rarely)
     client = cluster.client()
+    # Of two that publish at once one may not know what the other has: its heartbeat mends that.
+    wait_until(
+        lambda: 2 in [one.version for one in client.catalog()["echo"].versions],
+        "the catalog has version 2",
+    )
 
     for _ in range(12):
         job = client.classify(["a"], model="echo@2")
