@@ -101,8 +101,11 @@ def cancelling(
         if interruption.leaves:
             _leave_and_say(handle, screen, interruption)
         else:
-            interruption.close_input()
-            _cancel_and_say(handle, screen, interruption)
+            try:
+                # First, or the job fails, since its input breaks off.
+                _cancel_and_say(handle, screen, interruption)
+            finally:
+                interruption.close_input()
         raise typer.Exit(status_of_interrupt(interrupt)) from None
     except (OutputUnwritable, OutputExists) as error:
         _let_go(handle, interruption)
