@@ -183,8 +183,11 @@ def _resumed(
 def _compare(send: Send, job_id: str, feed: "Feed", note: JobNote) -> None:
     """Raise InvalidInput where a job that has ended was asked for something else, or of another."""
     try:
+        begun = _sent(send, job_id, feed, note)
+        if begun.interrupt is not None:
+            raise typer.Exit(status_of_interrupt(begun.interrupt))
         with suppress(JobCancelled, JobExpired, JobFailed):
-            _sent(send, job_id, feed, note).handle.wait()
+            begun.handle.wait()
     except IdempotencyConflict:
         raise InvalidInput(
             f"the input, the model or an option is another than in the command that is to be "
