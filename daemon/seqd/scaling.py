@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from seqd.serving import can_run
-from seqd_schemas import WorkerStatus
+from seqd_schemas import QueueName, WorkerStatus
 
 #: Seconds of one item, for what was never measured on any version of its model. Not zero, so that
 #: a model that has never run wakes a fleet of none. The first seconds of work replace them.
@@ -73,13 +73,6 @@ class RouteWork:
     is_measured: bool = True
 
 
-def route_parts(queue: str) -> tuple[str, str, int | None]:
-    """Return task, model and version of a queue such as `classify.imdb_lstm@3`."""
-    route, _, version = queue.partition("@")
-    task, _, model = route.partition(".")
-    return task, model, int(version) if version.isdigit() else None
-
-
 def item_seconds(queue: str, rates: Mapping[str, Rate]) -> tuple[float, bool]:
     """Return seconds of an item of a queue, and whether they were measured.
 
@@ -88,11 +81,11 @@ def item_seconds(queue: str, rates: Mapping[str, Rate]) -> tuple[float, bool]:
     own = rates.get(queue)
     if own is not None and own.item_s is not None:
         return own.item_s, True
-    task, model, _ = route_parts(queue)
+    task, model, _ = QueueName.parse(queue)
     others = [
         (rate.at_ms, rate.item_s)
         for name, rate in rates.items()
-        if rate.item_s is not None and route_parts(name)[:2] == (task, model)
+        if rate.item_s is not None and QueueName.parse(name)[:2] == (task, model)
     ]
     if others:
         return max(others)[1], True
@@ -118,7 +111,7 @@ def work_left(
     for route in known_routes:
         by_route[route] = []
     for work in queues:
-        task, model, _ = route_parts(work.queue)
+        task, model, _ = QueueName.parse(work.queue)
         by_route[task, model].append(work)
     return [_route_work(*route, by_route[route], rates, fleet) for route in sorted(by_route)]
 
@@ -134,7 +127,7 @@ def _route_work(
     for work in queues:
         own_s = queue_seconds(work, rates)
         seconds += own_s
-        version = route_parts(work.queue)[2]
+        version = QueueName.parse(work.queue).version
         if not any(can_run(worker, task, model, version) for worker in fleet):
             unserved_s += own_s
     waits = [work.oldest_wait_s for work in queues if work.oldest_wait_s is not None]

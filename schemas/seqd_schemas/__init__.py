@@ -109,6 +109,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import DEFAULT_PREFIX as DEFAULT_PREFIX
     from seqd_schemas.keys import INBOX_GROUP as INBOX_GROUP
     from seqd_schemas.keys import Keys as Keys
+    from seqd_schemas.keys import QueueName as QueueName
     from seqd_schemas.keys import queue_of as queue_of
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
@@ -186,7 +187,7 @@ _NAMES = {
         "has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys wakeup_queue queue_of route_of",
+    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys QueueName wakeup_queue queue_of route_of",
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
         "job_of_run run_id_of"

@@ -6,6 +6,7 @@ languages use the ones that `schemas/README.md` lists.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from seqd_schemas.jobs import Task
 
@@ -342,13 +343,32 @@ def route_of(task: Task, model: str) -> str:
     return f"{task}.{model}"
 
 
-def queue_of(route: str, version: int | None) -> str:
+def queue_of(route: str, version: int | None, model: str | None = None) -> str:
     """Return the queue of a route's jobs that run on a version, `classify.imdb_lstm@3`.
 
     Of those that run on none, as a training does, it is the route. A worker claims from the queues
-    whose version it can load.
+    whose version it can load. With `model`, as in `train.imdb_lstm:imdb_lstm`, it is a queue that
+    workers of seqd 0.2 do not claim from: of jobs that they cannot read.
     """
-    return route if version is None else f"{route}@{version}"
+    named = route if model is None else f"{route}:{model}"
+    return named if version is None else f"{named}@{version}"
+
+
+class QueueName(NamedTuple):
+    """The parts of a queue's name."""
+
+    task: str
+    model: str
+    #: None of a training.
+    version: int | None
+
+    @classmethod
+    def parse(cls, queue: str) -> Self:
+        """Return the parts of what `queue_of` returns; checks none of them."""
+        named, _, version = queue.partition("@")
+        route, _, model = named.partition(":")
+        task, _, routed = route.partition(".")
+        return cls(task, model or routed, int(version) if version.isdecimal() else None)
 
 
 def wakeup_queue(route: str) -> str:

@@ -15,6 +15,7 @@ from async_builders import an_async_client, loops, run
 from checkout import python_path
 from seqd.client import AsyncClient, Client
 from seqd.errors import ClientMisused, IdempotencyConflict
+from seqd.ledger.redis import connect
 from seqd_schemas import JobState
 from worker_fixtures import Cluster, wait_until
 
@@ -297,6 +298,7 @@ def test_a_process_that_was_forked_leaves_the_upload_to_its_parent(cluster: Clus
         job = client.classify(items(), model="echo")
         pid = os.fork()
         if pid == 0:  # the child leaves the block by an error, and must not end the job
+            signal.alarm(30)  # ends a child that waits for ever
             code = 1
             try:
                 client.__exit__(ValueError, ValueError("the child's"), None)
@@ -308,6 +310,40 @@ def test_a_process_that_was_forked_leaves_the_upload_to_its_parent(cluster: Clus
 
         assert status == 0
         assert job.wait(timeout_s=20).counts.succeeded == 40
+
+
+def test_a_process_that_was_forked_while_a_connection_is_made_makes_its_own(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = connect(str(cluster.settings.redis_url))
+    is_making, is_forked = threading.Event(), threading.Event()
+    make = redis.connection_pool.make_connection
+
+    def make_slowly() -> object:  # redis-py holds the pool's lock meanwhile
+        is_making.set()
+        is_forked.wait(20)
+        return make()
+
+    monkeypatch.setattr(redis.connection_pool, "make_connection", make_slowly)
+    thread = threading.Thread(target=redis.ping)
+    thread.start()
+    assert is_making.wait(20)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)  # ends a child that waits for ever
+        code = 1
+        try:
+            code = 0 if redis.ping() else 1
+            redis.close()
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    is_forked.set()
+    thread.join(20)
+
+    assert status == 0
+    assert redis.ping()
+    redis.close()
 
 
 def test_an_asynchronous_client_that_was_forked_says_so(cluster: Cluster, tmp_path: Path) -> None:

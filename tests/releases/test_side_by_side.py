@@ -162,7 +162,7 @@ def test_a_training_goes_on_from_the_checkpoint_of_the_other_release(
 def test_a_training_with_uploaded_held_out_data_waits_for_a_worker_that_can_read_it(
     empty_cluster: Cluster, previous: Release
 ) -> None:
-    empty_cluster.start_ready("old", release=previous.folder)
+    old = empty_cluster.start_ready("old", release=previous.folder)
     client = empty_cluster.client()
     record = {"text": "a", "label": "b"}
     job = client.train([record] * 10, held_out=[record] * 3, model="echo")
@@ -173,6 +173,8 @@ def test_a_training_with_uploaded_held_out_data_waits_for_a_worker_that_can_read
     waiting = job.record().waiting
     assert not job.record().state.is_terminal
     assert waiting is not None and f"it is of seqd {previous.version}" in waiting.message
+    # One that had claimed it would hold it for half a minute, and claim it again.
+    assert "is from a later version" not in old.whole_log()
     empty_cluster.start("new")
     assert job.wait(timeout_s=180).state is JobState.COMPLETED
 

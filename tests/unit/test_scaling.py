@@ -10,9 +10,9 @@ from seqd.scaling import (
     RouteWork,
     item_seconds,
     queue_seconds,
-    route_parts,
     work_left,
 )
+from seqd_schemas import QueueName
 
 QUEUE = "classify.imdb_lstm@3"
 
@@ -27,10 +27,12 @@ def a_rate(items: float = 100.0, seconds: float = 2.0, at_ms: int = 1_000) -> Ra
         (QUEUE, ("classify", "imdb_lstm", 3)),
         ("train.markov", ("train", "markov", None)),
         ("generate.markov@0", ("generate", "markov", 0)),
+        ("train.markov:markov", ("train", "markov", None)),
+        ("classify.imdb_lstm:topics@3", ("classify", "topics", 3)),
     ],
 )
 def test_a_queue_names_task_model_and_version(queue: str, parts: tuple[str, str, int | None]):
-    assert route_parts(queue) == parts
+    assert QueueName.parse(queue) == parts
 
 
 def test_an_item_takes_what_busy_slots_took_for_it():

@@ -46,7 +46,13 @@ def codes(fitness: Fitness) -> list[tuple[int | None, UnfitCode]]:
 def test_a_worker_claims_what_its_store_has(clock: Clock, root: Path):
     fitness = a_fitness(root)
 
-    assert fitness.queues() == ("classify.echo", "classify.echo@1", "classify.echo@2", "train.echo")
+    assert fitness.queues() == (
+        "classify.echo",
+        "classify.echo@1",
+        "classify.echo@2",
+        "train.echo",
+        "train.echo:echo",
+    )
     assert fitness.versions() == {"echo": (1, 2)}
 
 

@@ -6,14 +6,15 @@ is on the server's disk.
 """
 
 import logging
+import os
 import re
 from builtins import TimeoutError as SocketTimeout
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -110,6 +111,23 @@ class _Client(Redis):
             raise
         except NoPermissionError as error:
             raise DeniedCommand(str(error), args) from None
+
+
+#: How each client of this process makes its pool of connections.
+_pools: "WeakKeyDictionary[Redis, Callable[[], ConnectionPool]]" = WeakKeyDictionary()
+
+
+def _renew_pools() -> None:
+    """Give each client new connections in a process that was forked.
+
+    redis-py 8.1 does so itself, but waits there for ever for the pool's lock where another thread
+    of the parent held it at that moment (`ConnectionPool.reset`).
+    """
+    for redis, new_pool in list(_pools.items()):
+        redis.connection_pool = new_pool()
+
+
+os.register_at_fork(after_in_child=_renew_pools)
 
 
 class OutagePolicy:
@@ -236,10 +254,16 @@ def connect(
     policy = _OutageRetry(retries, outage, role)
     with reading_address(url, access):
         options = connection_options(url, policy, timeout_s)
-        if is_sentinel_url(url):
-            redis = _Client.from_pool(primary_pool(url, read_sentinel_url(url), access, options))
-        else:
-            redis = _Client.from_url(without_tls_options(url), **access.tls_options(url), **options)
+
+        def new_pool() -> ConnectionPool:
+            if is_sentinel_url(url):
+                return primary_pool(url, read_sentinel_url(url), access, options)
+            return ConnectionPool.from_url(
+                without_tls_options(url), **access.tls_options(url), **options
+            )
+
+        redis = _Client.from_pool(new_pool())
+    _pools[redis] = new_pool
     outage.address = address_of(redis)
     return redis
 

@@ -528,7 +528,9 @@ def _inherits(job: Job) -> bool:
 def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
-    queue = queue_of(_route(job), version)
+    # Workers of seqd 0.2 claim what they cannot read, and hold it for half a minute each time.
+    is_unread = version is None and job.schema_version > 1
+    queue = queue_of(_route(job), version, model if is_unread else None)
     # A label is part of it until it is resolved: two labels may mean two versions.
     resolved = job.model if version is None else str(ModelReference(model, version))
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]

@@ -104,7 +104,10 @@ def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
     """
     queues = list(routes)
     for route in routes:
-        queues += [queue_of(route, number) for number in store.numbers(route.partition(".")[2])]
+        task, _, model = route.partition(".")
+        if task == "train":
+            queues.append(queue_of(route, None, model))
+        queues += [queue_of(route, number) for number in store.numbers(model)]
     return tuple(queues)
 
 

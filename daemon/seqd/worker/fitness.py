@@ -248,7 +248,7 @@ class Fitness:
             task, name = _split(route)
             closed = self._unfit.get((name, None)) if task == "train" else None
             if closed is None or closed.due_s <= now_s:
-                queues.append(route)
+                queues += [route, queue_of(route, None, name)] if task == "train" else [route]
             if task != "train":
                 queues += [queue_of(route, number) for number in self._fit(name)]
         return queues

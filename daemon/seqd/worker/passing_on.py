@@ -56,7 +56,7 @@ class PassedOn:
                 if takes(worker, task, model) and worker.worker != context.identity.name:
                     theirs |= {queue_of(route, one) for one in worker.versions[model]}
                     if task == "train":
-                        theirs.add(route)
+                        theirs |= {route, queue_of(route, None, model)}
         self._queues = tuple(sorted(theirs - mine))
 
     def _send(self) -> None:

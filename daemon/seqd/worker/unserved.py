@@ -12,7 +12,7 @@ from time import monotonic
 from seqd.errors import NoFitWorker, UnknownJob, failure_of
 from seqd.ledger import Ledger
 from seqd.serving import can_run, reasons
-from seqd_schemas import UnfitCode, WorkerStatus
+from seqd_schemas import QueueName, UnfitCode, WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Unserved:
         workers = self._ledger.fleet.workers()
         waiting: dict[str, float] = {}
         for job_id, queue in self._page():
-            task, model, version = _parse(queue)
+            task, model, version = QueueName.parse(queue)
             if version is None:
                 continue  # a training, whose worker decides when it releases it
             why = reasons(workers, task, model, version)
@@ -75,7 +75,7 @@ class Unserved:
         return {
             queue: since_s
             for queue, since_s in self._since_s.items()
-            if not any(can_run(one, *_parse(queue)) for one in workers)
+            if not any(can_run(one, *QueueName.parse(queue)) for one in workers)
             and monotonic() - since_s < 2 * self._grace_s + 60
         }
 
@@ -89,9 +89,3 @@ class Unserved:
         except UnknownJob:
             return  # removed meanwhile
         log.error("failed job=%s: %s", job_id, error)
-
-
-def _parse(queue: str) -> tuple[str, str, int | None]:
-    route, _, version = queue.partition("@")
-    task, _, model = route.partition(".")
-    return task, model, int(version) if version.isdecimal() else None

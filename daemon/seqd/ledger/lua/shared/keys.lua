@@ -80,8 +80,8 @@ end
 
 local function warnings_key() return PREFIX .. ':warnings' end
 
--- The route of a queue, by which its workers are woken: what stands in front of the version.
-local function route_of(queue) return string.match(queue, '^[^@]*') end
+-- The route of a queue, by which its workers are woken: what stands in front of model and version.
+local function route_of(queue) return string.match(queue, '^[^:@]*') end
 
 local function is_open(state)
   return state == 'queued' or state == 'running' or state == 'paused'
