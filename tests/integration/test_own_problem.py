@@ -60,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in messages(count, seed))
         (folder / name).write_text("".join(lines), encoding="utf-8")
     with running_daemon(folder, "--slots", "cpu:0,train@cpu") as installation:
-        train, _ = commands()
+        train, *_ = commands()
         said = run(installation, train)
         assert "Training on 480 reviews, 160 'Rechnung', 160 'Technik', 160 'Versand'" in said
         yield installation
@@ -96,9 +96,10 @@ def test_the_readmes_lines_are_such_as_are_trained_on():
 
 
 def test_the_readmes_commands_tell_the_classes_of_unseen_messages(trained: Installation):
-    _, use = commands()
+    _, use, compare = commands()
 
     printed = run(trained, use)
+    compared = run(trained, compare)
 
     results = (trained.data_dir / "desks.jsonl").read_text(encoding="utf-8").splitlines()
     labels = [json.loads(line)["output"]["label"] for line in results]
@@ -107,6 +108,8 @@ def test_the_readmes_commands_tell_the_classes_of_unseen_messages(trained: Insta
     assert right >= 114, printed  # all of them, as a rule; by guessing 40
     assert '"probabilities"' in printed
     assert "unicode-1" in printed
+    assert "McNemar's exact test, two-sided: p " in compared
+    assert (trained.data_dir / "changed.jsonl").is_file()
 
 
 def test_another_sets_unknown_class_is_refused_with_its_record(trained: Installation):

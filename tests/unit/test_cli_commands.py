@@ -30,6 +30,7 @@ COMMANDS = [
     ("models", "list"),
     ("models", "show"),
     ("models", "params"),
+    ("models", "compare"),
     ("plugins", "list"),
     ("plugins", "show"),
     ("workers", "list"),

@@ -118,9 +118,9 @@ def measure_text(
     screen = Screen(to_stderr=as_json)
     with dataset_of(file, **fields) as data:
         whole, fingerprint = data.text(), data.fingerprint()
-    text = _end_of(whole, last)
-    _warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
-    figures = _figures(text_model, text, screen)
+    text = end_of(whole, last)
+    warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
+    figures = figures_of(text_model, text, screen)
     name = Path(file).name
     if as_json:
         finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
@@ -156,7 +156,7 @@ def _evaluate_classifier(
         feed_of(data, [], fields, label_field=label_field) as feed,
         options.open_client() as client,
     ):
-        parameters = _with_probabilities(client, model, given)
+        parameters = with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
             counts = _count(handle, feed, screen)
@@ -201,7 +201,7 @@ def _refuse_options_of_a_classifier(
         )
 
 
-def _with_probabilities(
+def with_probabilities(
     client: "Client", model: str, given: "dict[str, ParameterValue]"
 ) -> "dict[str, ParameterValue]":
     """Add a request for all classes' probabilities, where the plugin has that parameter."""
@@ -240,7 +240,7 @@ def _refuse_unlabelled(counts: "Evaluation", data: str, label_field: str) -> Non
         )
 
 
-def _end_of(text: str, last: float | None) -> str:
+def end_of(text: str, last: float | None) -> str:
     """Return the last share of a text, cut where a training that holds it out cuts."""
     if last is None:
         return text
@@ -251,7 +251,7 @@ def _end_of(text: str, last: float | None) -> str:
     return text[int(len(text) * (1.0 - last)) :]
 
 
-def _warn_if_trained_on(
+def warn_if_trained_on(
     screen: Screen, manifest: "ModelManifest", data: "DataFingerprint", last: float | None
 ) -> None:
     """Say so when a version was trained on this very text, but for a part that it held out."""
@@ -269,7 +269,7 @@ def _warn_if_trained_on(
     )
 
 
-def _figures(text_model: TextModel, text: str, screen: Screen) -> dict[str, float]:
+def figures_of(text_model: TextModel, text: str, screen: Screen) -> dict[str, float]:
     """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
     from seqd.hookspecs import Device
     from seqd.local.slots import cores, parse_slot

@@ -4,6 +4,7 @@
     1    a job failed, a plugin broke its contract: nothing that the caller could mend
     2    the caller can mend it: a wrong option, file or parameter, items without a result, a
          damaged model, a full Redis
+    3    the answer is no: by `models compare --metric` the second version is not better
     69   a worker's device is busy or sick (EX_UNAVAILABLE); a later start may find it well
     71   a worker's device fell off the bus (EX_OSERR)
     75   Redis was away for too long while the command waited for a job, or a worker had not drained
@@ -33,6 +34,7 @@ from seqd.masking import mask_passwords
 
 OK = 0
 MISTAKE = UserError.exit_status
+NO = 3
 BAD_CONFIG = os.EX_CONFIG
 INTERRUPTED = 130
 TERMINATED = 143

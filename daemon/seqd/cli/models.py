@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.compare import compare
 from seqd.cli.evaluate import evaluate
 from seqd.cli.model_params import params
 from seqd.cli.ui.numbers import counted
@@ -29,7 +30,9 @@ Local = Annotated[
     typer.Option("--local", help="Look into this machine's own store; needs no daemon."),
 ]
 
-app = typer.Typer(no_args_is_help=True, help="List, show and evaluate models and their versions.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, evaluate and compare models and their versions."
+)
 
 
 @app.command("list")
@@ -112,6 +115,7 @@ def show(
 
 
 app.command()(evaluate)
+app.command()(compare)
 app.command()(params)
 
 

@@ -1,0 +1,124 @@
+"""`seqd models compare`: two versions on the same data, and whether the second is better."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.ui.screen import Screen
+from seqd.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from seqd.analysis.comparison import Comparison, MetricId, Verdict
+
+_Version = typer.Argument(
+    help="A version: name@3, name@label or a name.", autocompletion=completion.models
+)
+
+
+def compare(
+    first: Annotated[str, _Version],
+    second: Annotated[str, _Version],
+    data: Annotated[
+        str,
+        typer.Option(
+            "--data", help="Labelled records, or a text for models that write; - is stdin."
+        ),
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            help="What decides: accuracy, f1_macro or log_loss; of a text bits_per_char. Exit "
+            "status 3 when the second version is not better.",
+        ),
+    ] = None,
+    by: Annotated[
+        float | None,
+        typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),
+    ] = None,
+    changed: Annotated[
+        Path | None,
+        typer.Option("--changed", help="File for the items whose label changed: .jsonl."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
+    last: Annotated[
+        float | None,
+        typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
+    ] = None,
+    format_name: options.InputFormatName = "auto",
+    text_field: options.TextField = "text",
+    label_field: options.LabelField = "label",
+    param: options.Parameters = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare two versions on the same labelled data, or two that write text on a text.
+
+    Differences are the second's figure less the first's, with 95% intervals. With --metric the exit
+    status is 0 when the second is better, and 3 when not. It is better when its figure is, by --by
+    at least; the whole interval is on the better side of 0; and it gives no more errors.
+    """
+    from seqd.analysis.comparison import verdict_of
+    from seqd.cli.comparing import CompareOptions, compare_versions
+    from seqd.cli.exits import NO, OK
+
+    decides, least = _read_decision(metric, by)
+    if as_json and changed == Path("-"):
+        raise InvalidRequest("--changed is '-' and --json is given; both print on stdout")
+    screen = Screen(to_stderr=as_json or changed == Path("-"))
+    given = CompareOptions(
+        fields={"format": format_name, "text_field": text_field},
+        label_field=label_field,
+        parameters=options.read_parameters(param or []),
+        last=last,
+        metric=decides,
+        changed=changed,
+        replaces=force,
+    )
+    comparison = compare_versions(first, second, data, given, screen)
+    verdict = None if decides is None else verdict_of(comparison, decides, least)
+    _show(screen, comparison, verdict, changed, as_json=as_json)
+    raise typer.Exit(OK if verdict is None or verdict.is_better else NO)
+
+
+def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | None, float]":
+    """Return the metric that decides, if one does, and the least gain. Raises InvalidRequest."""
+    from seqd.analysis.comparison import CLASSIFY_METRICS, TEXT_METRICS
+
+    if metric is None:
+        if by is not None:
+            raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
+        return None, 0.0
+    options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS])
+    least = 0.0 if by is None else by
+    if not 0.0 <= least < math.inf:
+        raise InvalidRequest(f"--by is {least:g}; allowed: 0 or more, such as 0.002")
+    return cast("MetricId", metric), least
+
+
+def _show(
+    screen: Screen,
+    comparison: "Comparison",
+    verdict: "Verdict | None",
+    changed: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    from seqd.cli.ui.comparison import print_comparison
+    from seqd.cli.ui.tables import print_json
+
+    if as_json:
+        print_json(comparison_record(comparison, verdict))
+    else:
+        print_comparison(screen, comparison, verdict, changed)
+
+
+def comparison_record(comparison: "Comparison", verdict: "Verdict | None") -> dict[str, object]:
+    """Return a comparison as `--json` prints it; what is infinite is null."""
+    from pydantic_core import from_json
+
+    record = cast("dict[str, object]", from_json(comparison.model_dump_json()))
+    decided = None if verdict is None else from_json(verdict.model_dump_json())
+    return record | {"verdict": decided}

@@ -1,0 +1,482 @@
+"""Compares two versions on labelled data, or on a text: what `seqd models compare` is made of.
+
+`compare_versions` is for any command that has to know whether one version is better than another.
+Both versions that classify have a job, one after the other, so that neither slows the other down.
+The file is read for each; its labels stay here.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from seqd.analysis.comparison import (
+    CLASSIFY_METRICS,
+    TEXT_METRICS,
+    Answers,
+    ChangedItem,
+    Comparison,
+    LabelCodes,
+    MetricId,
+    VersionFacts,
+    compare_answers,
+    compared_texts,
+)
+from seqd.cli import options
+from seqd.cli.evaluate import (
+    TextModel,
+    end_of,
+    figures_of,
+    open_text_model,
+    warn_if_trained_on,
+    with_probabilities,
+)
+from seqd.cli.sources import Feed, dataset_of, feed_of
+from seqd.cli.ui.screen import Screen
+from seqd.errors import InvalidData, InvalidInput, InvalidRequest, SeqdError
+from seqd.validation import did_you_mean
+from seqd_schemas import (
+    Classification,
+    Item,
+    ItemFailure,
+    ItemSuccess,
+    JobRecord,
+    ModelReference,
+    ParameterValue,
+    RefusedItem,
+)
+
+if TYPE_CHECKING:
+    from seqd.cli.drafts import Outlet
+    from seqd.client import Client
+    from seqd_schemas import CatalogEntry, ModelManifest
+
+#: Characters of a changed item's text that are kept.
+_TEXT_CHARS: Final = 200
+
+#: Changed items that a comparison holds itself; all of them are in the file of `--changed`.
+_HELD_CHANGES: Final = 8
+
+#: Items that are classified first, to know both versions' classes, and to have both in memory.
+_SAMPLE_ITEMS: Final = 8
+
+#: Seconds below which a job's rate says nothing.
+_RATE_FROM_S: Final = 0.2
+
+#: Labels of one side that an error names.
+_NAMED_LABELS: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """How two versions are compared."""
+
+    #: `format` and `text_field` of the data.
+    fields: Mapping[str, str] = field(
+        default_factory=lambda: {"format": "auto", "text_field": "text"}
+    )
+    label_field: str = "label"
+    parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
+    #: Share of a text to measure, its end; of versions that write text alone.
+    last: float | None = None
+    #: The figure that is to decide; it is checked before the work.
+    metric: MetricId | None = None
+    #: File for the items that changed.
+    changed: Path | None = None
+    #: Whether that file may replace another.
+    replaces: bool = False
+
+
+def compare_versions(
+    first: str, second: str, data: str, given: CompareOptions, screen: Screen
+) -> Comparison:
+    """Return how the second version does beside the first, on the same data.
+
+    Versions that classify answer through the daemon; those that write text are measured in this
+    process. Raises InvalidRequest for one version twice and for versions that do not do the same,
+    InvalidData where no label of the data is a class of either, and what jobs raise.
+    """
+    one, other = open_text_model(first), open_text_model(second)
+    if one is not None and other is not None:
+        _refuse_same(one.name, other.name, first, second)
+        _refuse_options_of_classifiers(given)
+        return _compare_texts(one, other, data, given, screen)
+    if one is not None or other is not None:
+        writes, does_not = (first, second) if one is not None else (second, first)
+        raise InvalidRequest(
+            f"{writes!r} writes text and {does_not!r} does not, or its plugin is not on this "
+            "machine; allowed: two versions that classify, or two that write text and are here"
+        )
+    if given.last is not None:
+        raise InvalidRequest("--last is for versions that write text, and these are none here")
+    _refuse_metric(given.metric, CLASSIFY_METRICS, "classify")
+    with (
+        feed_of(data, [], given.fields, label_field=given.label_field, is_read_twice=True) as feed,
+        _changes_file(given, data) as outlet,
+        options.open_client() as client,
+    ):
+        refs = _pinned(client.catalog(), first, second)
+        return _Run(client, screen, data, given, feed).compare(refs, outlet)
+
+
+class _Run:
+    """One comparison of versions that classify."""
+
+    def __init__(
+        self, client: "Client", screen: Screen, data: str, given: CompareOptions, feed: Feed
+    ) -> None:
+        self._client = client
+        self._screen = screen
+        self._file = data
+        self._name = "standard input" if data == "-" else Path(data).name
+        self._given = given
+        self._feed = feed
+        self._codes = LabelCodes()
+
+    def compare(self, refs: tuple[str, str], outlet: "Outlet | None") -> Comparison:
+        """Return the comparison, and write each changed item into the outlet."""
+        before = self._feed.fingerprint()
+        truths, sample = self._look()
+        samples = [self._sampled(ref, sample) for ref in refs]
+        if all(answers.knows_classes for answers in samples):
+            self._refuse_labels(truths, refs, *samples)
+        first, second = Answers(self._codes), Answers(self._codes)
+        held: list[ChangedItem] = []
+
+        def note(result: ItemSuccess | ItemFailure, text: str) -> None:
+            changed = _change(first, second, result.custom_id, text)
+            if changed is None:
+                return
+            if len(held) < _HELD_CHANGES:
+                held.append(changed)
+            if outlet is not None:
+                _write(outlet, changed, self._given)
+
+        rates = (
+            self._answer(refs[0], first, lambda result, text: None),
+            self._answer(refs[1], second, note),
+        )
+        self._refuse_another_file(first, second, before)
+        self._refuse_labels(truths, refs, first, second)
+        if outlet is not None:
+            _place(outlet, self._given)
+        return self._comparison(refs, rates, first, second, held)
+
+    def _comparison(
+        self,
+        refs: tuple[str, str],
+        rates: tuple[float | None, float | None],
+        first: Answers,
+        second: Answers,
+        held: list[ChangedItem],
+    ) -> Comparison:
+        try:
+            metrics, answers = compare_answers(first, second, self._codes)
+        except ValueError:
+            raise InvalidData(
+                f"{self._name} has no item with both a label and two answers: "
+                f"{refs[0]} gave {first.errored:,} errors and {refs[1]} {second.errored:,}, so "
+                "there is nothing to compare. `seqd classify` on the file shows them."
+            ) from None
+        sizes = [_size_in_store(ref, self._client.catalog()) for ref in refs]
+        facts = [
+            VersionFacts(ref=ref, items_per_s=rate, size_bytes=size)
+            for ref, rate, size in zip(refs, rates, sizes, strict=True)
+        ]
+        return Comparison(
+            task="classify",
+            data=self._name,
+            items=metrics["accuracy"].items,
+            first=facts[0],
+            second=facts[1],
+            metrics=metrics,
+            answers=answers,
+            changes=tuple(held),
+        )
+
+    def _look(self) -> tuple[set[str], list[Item]]:
+        """Read the file once; return its labels and its first items, before any work is done."""
+        sample: list[Item] = []
+        feed = self._again()
+        for entry in feed:
+            if isinstance(entry, Item) and len(sample) < _SAMPLE_ITEMS:
+                sample.append(entry)
+        truths = {label for label in feed.labels if label is not None}
+        if not truths:
+            raise InvalidData(
+                f"{self._name} has no label, so nothing can be right or wrong. The label is looked "
+                f"for in the field {self._given.label_field!r} (--label-field)."
+            )
+        return truths, sample
+
+    def _again(self) -> Feed:
+        return Feed(self._feed.source, self._given.label_field)
+
+    def _sampled(self, ref: str, sample: list[Item]) -> Answers:
+        """Return a version's answers to a few items, which tell its classes."""
+        answers = Answers(LabelCodes())
+        if not sample:
+            return answers
+        with self._job(ref, sample) as (_, results):
+            for result in results:
+                answers.add(None, _prediction(result))
+        return answers
+
+    def _answer(
+        self, ref: str, answers: Answers, note: "Callable[[ItemSuccess | ItemFailure, str], None]"
+    ) -> float | None:
+        """Collect a version's answers to all items; return its items a second, where known."""
+        feed = self._again()
+        texts: deque[str] = deque()
+        with self._job(ref, _texts_kept(feed, texts), lambda: feed.is_complete) as (rate, results):
+            for result in results:
+                answers.add(feed.labels.popleft(), _prediction(result))
+                note(result, texts.popleft())
+        return rate[0] if rate else None
+
+    @contextmanager
+    def _job(
+        self,
+        ref: str,
+        items: Iterable[Item | RefusedItem],
+        total_is_final: Callable[[], bool] | None = None,
+    ) -> "Iterator[tuple[list[float], Iterable[ItemSuccess | ItemFailure]]]":
+        """Run a job; yield its results, and a list that has its rate after them, where known.
+
+        Progress is shown where the total is told of.
+        """
+        from seqd.cli.bulk import bulk_view
+        from seqd.cli.following import following, waiting_for
+
+        parameters = with_probabilities(self._client, ref, dict(self._given.parameters))
+        handle = self._client.classify(items, model=ref, parameters=parameters)
+        rate: list[float] = []
+        with waiting_for(self._client, handle, self._screen):
+            if total_is_final is None:
+                yield rate, handle.results()
+                return
+            with bulk_view(self._screen, handle.record(), total_is_final) as view:
+                with following(handle, view.show):
+                    yield rate, handle.results()
+                record = handle.wait()
+                view.finish(record)
+            rate += [] if view.was_paused else _rate_of(record)
+
+    def _refuse_labels(
+        self, truths: set[str], refs: tuple[str, str], first: Answers, second: Answers
+    ) -> None:
+        """Raise InvalidData where no version has a label of the file, so that none can be right."""
+        one, other = first.classes, second.classes
+        knows_all = first.knows_classes and second.knows_classes
+        if truths & (one | other) or not one | other:
+            return
+        verb = "has" if knows_all else "gave"
+        theirs = (
+            f"both versions {'have' if knows_all else 'gave'} {_named(one)}"
+            if one == other
+            else f"{refs[0]} {verb} {_named(one)}, {refs[1]} {verb} {_named(other)}"
+        )
+        hint = next(
+            filter(None, (did_you_mean(label, one | other) for label in sorted(truths))), ""
+        )
+        raise InvalidData(
+            f"no label of {self._name} is a class of either version, so none could be right. The "
+            f"file has {_named(truths)}; {theirs}.{hint} Write their names into the field "
+            f"{self._given.label_field!r}, or name another field by --label-field."
+        )
+
+    def _refuse_another_file(
+        self, first: Answers, second: Answers, before: "list[int] | None"
+    ) -> None:
+        if not first.has_the_items_of(second) or self._feed.fingerprint() != before:
+            raise InvalidInput(
+                f"{self._name} changed while it was read, so the two versions were not given the "
+                "same items. Compare them again, on a file that nobody writes"
+            )
+
+
+def _texts_kept(feed: Feed, texts: "deque[str]") -> Iterator[Item | RefusedItem]:
+    """Yield the items, and keep the beginning of each text for its result."""
+    for entry in feed:
+        texts.append(entry.text[:_TEXT_CHARS] if isinstance(entry, Item) else "")
+        yield entry
+
+
+def _prediction(result: ItemSuccess | ItemFailure) -> Classification | None:
+    output = result.output if isinstance(result, ItemSuccess) else None
+    return output if isinstance(output, Classification) else None
+
+
+def _rate_of(record: JobRecord) -> list[float]:
+    """Return a job's items a second; none where it was too short to tell."""
+    from seqd.cli.ui.progress import seconds_of
+
+    seconds = seconds_of(record)
+    return [] if seconds is None or seconds < _RATE_FROM_S else [record.counts.done / seconds]
+
+
+def _change(first: Answers, second: Answers, custom_id: str, text: str) -> ChangedItem | None:
+    """Return the last item of the second's answers where its label changed; None where not."""
+    index = second.items - 1
+    if index >= first.items or not second.differs(first, index):
+        return None
+    truth, one, other = second.truth(index), first.given(index), second.given(index)
+    if truth is None or one is None or other is None:
+        return None
+    return ChangedItem(custom_id=custom_id, text=text, truth=truth, first=one, second=other)
+
+
+def _pinned(catalog: "Mapping[str, CatalogEntry]", first: str, second: str) -> tuple[str, str]:
+    """Return both versions by number, so that no label moves meanwhile. Raises InvalidRequest."""
+    from seqd.admission import find_model, resolve_version
+
+    refs = []
+    for given in (first, second):
+        name, wanted = ModelReference.parse(given)
+        entry = find_model(name, catalog)
+        if "classify" not in entry.tasks:
+            raise InvalidRequest(
+                f"{given!r} does not classify (it can {' and '.join(sorted(entry.tasks))}). "
+                "Allowed: two versions that classify; or two that write text, on a machine that "
+                "has their plugins and store"
+            )
+        refs.append(f"{name}@{resolve_version(entry, wanted)}")
+    _refuse_same(refs[0], refs[1], first, second)
+    return refs[0], refs[1]
+
+
+def _refuse_same(one: str, other: str, first: str, second: str) -> None:
+    if one == other:
+        raise InvalidRequest(
+            f"{first!r} and {second!r} are both {one}; name two versions, such as "
+            f"{one.partition('@')[0]}@1 and {one.partition('@')[0]}@2. `seqd models show "
+            f"{one.partition('@')[0]}` lists them"
+        )
+
+
+def _refuse_metric(metric: MetricId | None, known: Iterable[MetricId], does: str) -> None:
+    if metric is not None and metric not in known:
+        raise InvalidRequest(
+            f"--metric is {metric!r}; allowed of versions that {does}: {', '.join(known)}"
+        )
+
+
+def _refuse_options_of_classifiers(given: CompareOptions) -> None:
+    named = [
+        name for name, value in (("--changed", given.changed), ("--set", given.parameters)) if value
+    ]
+    if named:
+        raise InvalidRequest(
+            f"{' and '.join(named)} is for versions that classify; these write text, leave it away"
+        )
+    _refuse_metric(given.metric, TEXT_METRICS, "write text")
+
+
+def _compare_texts(
+    first: TextModel, second: TextModel, file: str, given: CompareOptions, screen: Screen
+) -> Comparison:
+    """Measure both versions on the same text, one after the other."""
+    with dataset_of(file, **given.fields) as data:
+        whole, fingerprint = data.text(), data.fingerprint()
+    text = end_of(whole, given.last)
+    found = []
+    for one in (first, second):
+        warn_if_trained_on(screen, one.artifact.manifest, fingerprint, given.last)
+        found.append(figures_of(one, text, screen)["bits_per_char"])
+    facts = [
+        VersionFacts(ref=one.name, items_per_s=None, size_bytes=_size_of(one.artifact.manifest))
+        for one in (first, second)
+    ]
+    return Comparison(
+        task="generate",
+        data="standard input" if file == "-" else Path(file).name,
+        items=len(text),
+        first=facts[0],
+        second=facts[1],
+        metrics=compared_texts(found[0], found[1], len(text)),
+        answers=None,
+        changes=(),
+    )
+
+
+def _size_in_store(ref: str, catalog: "Mapping[str, CatalogEntry]") -> int | None:
+    """Return the bytes of a version's files; None where this machine has not that very version."""
+    name, _, number = ref.partition("@")
+    published = catalog[name].versions if name in catalog else ()
+    made = {one.version: one.created_at_ms for one in published}
+    try:
+        local = options.open_local_models(options.read_settings())
+        manifests = local.store.versions(name)
+    except (SeqdError, OSError):
+        return None
+    for manifest in manifests:
+        # Another machine's store may have another version under the same number.
+        if manifest.version == int(number) and manifest.created_at_ms == made.get(manifest.version):
+            return _size_of(manifest)
+    return None
+
+
+def _size_of(manifest: "ModelManifest") -> int:
+    return sum(file.size_bytes for file in manifest.files.values())
+
+
+@contextmanager
+def _changes_file(given: CompareOptions, data: str) -> "Iterator[Outlet | None]":
+    """Open the file of `--changed` before the work; what was not placed goes in the end."""
+    from seqd.cli.drafts import open_outlet, refuse_to_replace
+    from seqd.cli.output_forms import Form, target_of
+
+    path = given.changed
+    if path is None:
+        yield None
+        return
+    target = target_of(path, None, "--changed")
+    if target.form is not Form.JSONL:
+        raise InvalidRequest(
+            f"--changed is {str(path)!r}; allowed: a name ending in .jsonl, also with .gz or .zst"
+        )
+    if not target.is_stream:
+        if data != "-" and path.exists() and path.samefile(data):
+            raise InvalidRequest(
+                f"--changed is {str(path)!r}, which is the input itself; name another file"
+            )
+        if not given.replaces:
+            refuse_to_replace(path, "--changed")
+    outlet = open_outlet(target, "--changed")
+    try:
+        yield outlet
+    finally:
+        outlet.discard()
+
+
+def _write(outlet: "Outlet", changed: ChangedItem, given: CompareOptions) -> None:
+    from seqd.cli.drafts import unwritable
+
+    line = json.dumps(changed.model_dump(), ensure_ascii=False) + "\n"
+    try:
+        outlet.file.write(line.encode("utf-8", "backslashreplace"))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(given.changed or Path("-"), error, "--changed") from None
+
+
+def _place(outlet: "Outlet", given: CompareOptions) -> None:
+    from seqd.cli.drafts import unwritable
+
+    try:
+        outlet.seal()
+        outlet.place(replaces=given.replaces)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable(given.changed or Path("-"), error, "--changed") from None
+
+
+def _named(labels: Iterable[str]) -> str:
+    names = sorted(labels)
+    more = ", …" if len(names) > _NAMED_LABELS else ""
+    return ", ".join(repr(name) for name in names[:_NAMED_LABELS]) + more

@@ -1,0 +1,390 @@
+"""`seqd models compare`: two versions on the same items, with a real server and real workers.
+
+Most models here are functions of the test, so that each answer is known. The last test compares
+the starter of `imdb_lstm` with a version that was trained here, through `seqd up`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cli_builders import Ended, Installation, here, running_daemon
+from seqd.cli.demo.sample_data import compose_reviews
+from seqd.testing import RunningServices, StubModel
+from seqd_schemas import Classification
+
+pytest_plugins = ["seqd.testing.services"]
+
+pytestmark = pytest.mark.processes
+
+LABELS = ("books", "films", "games")
+
+Compare = Callable[..., Ended]
+
+
+def a_classification(label: str, labels: Sequence[str] = LABELS) -> Classification:
+    rest = 0.2 / (len(labels) - 1)
+    shares = {one: 0.8 if one == label else rest for one in labels}
+    return Classification(label=label, score=0.8, truncated=False, probabilities=shares)
+
+
+def topic_of(text: str) -> Classification:
+    """Return the topic that a text such as `films 7` begins with."""
+    return a_classification(text.split()[0])
+
+
+def hasty_topic_of(text: str) -> Classification:
+    """Take every third text for one of films."""
+    topic, number = text.split()
+    return a_classification("films" if int(number) % 3 == 0 else topic)
+
+
+def shouted_topic_of(text: str) -> Classification:
+    labels = [label.upper() for label in LABELS]
+    return a_classification(text.split()[0].upper(), labels)
+
+
+def older_topic_of(text: str) -> Classification:
+    """Know nothing of games."""
+    topic = text.split()[0]
+    return a_classification("films" if topic == "games" else topic, ("books", "films"))
+
+
+def bare_topic_of(text: str) -> str:
+    return text.split()[0]
+
+
+@pytest.fixture
+def seqd_models() -> Mapping[str, Callable[[str], object] | StubModel]:
+    return {
+        "exact": topic_of,
+        "hasty": hasty_topic_of,
+        "loud": shouted_topic_of,
+        "older": older_topic_of,
+        "bare": bare_topic_of,
+        "writer": StubModel(generate=lambda text: text),
+    }
+
+
+def lines(count: int) -> list[dict[str, str]]:
+    topics = [LABELS[number % 4 % 3] for number in range(count)]
+    return [
+        {"custom_id": f"t{number}", "text": f"{topic} {number}", "label": topic}
+        for number, topic in enumerate(topics)
+    ]
+
+
+def written(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture
+def topics(tmp_path: Path) -> Path:
+    """Sixty texts of three topics, the first of them twice as frequent."""
+    return written(tmp_path / "topics.jsonl", lines(60))
+
+
+@pytest.fixture
+def compare(
+    seqd_services: RunningServices,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Compare:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def run(*arguments: str | Path) -> Ended:
+        return here(capsys, "models", "compare", *map(str, arguments))
+
+    return run
+
+
+def test_figures_of_both_versions_stand_beside_each_other(compare: Compare, topics: Path) -> None:
+    ended = compare("hasty@1", "exact@1", "--data", topics)
+
+    assert ended.status == 0, ended.err
+    assert ended.out == (
+        "first   hasty@1\n"
+        "second  exact@1\n"
+        "data    topics.jsonl, 60 labelled items\n"
+        "\n"
+        "          hasty@1  exact@1  difference  95% interval\n"
+        "accuracy  0.7500   1.0000   +0.2500     +0.1399 to +0.3723\n"
+        "macro F1  0.7556   1.0000   +0.2444     +0.1431 to +0.3638\n"
+        "log loss  0.7430   0.2231   -0.5199     -0.7496 to -0.2901\n"
+        "size      2 B      2 B\n"
+        "Less is better of log loss.\n"
+        "\n"
+        "right          items  share\n"
+        "both              45  75.0%\n"
+        "hasty@1 alone      0  0.0%\n"
+        "exact@1 alone     15  25.0%\n"
+        "neither            0  0.0%\n"
+        "McNemar's exact test, two-sided: p < 0.0001\n"
+        "\n"
+        "Same label: 75.00% of the items (Cohen's kappa 0.6250); 15 items changed.\n"
+        "changed  truth  hasty@1     exact@1     text\n"
+        "t0       books  films 0.80  books 0.80  books 0\n"
+        "t3       books  films 0.80  books 0.80  books 3\n"
+        "t6       games  films 0.80  games 0.80  games 6\n"
+        "t12      books  films 0.80  books 0.80  books 12\n"
+        "t15      books  films 0.80  books 0.80  books 15\n"
+        "All of them: --changed FILE\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("versions", "by", "status", "verdict"),
+    [
+        (("hasty", "exact"), "0.2", 0, "exact@1 is better: accuracy is better by 0.2500."),
+        (
+            ("hasty", "exact"),
+            "0.3",
+            3,
+            "exact@1 is not better: accuracy is better by 0.2500; 0.3 is asked for.",
+        ),
+        (("exact", "hasty"), "0", 3, "hasty@1 is not better: accuracy is worse by 0.2500."),
+    ],
+)
+def test_the_exit_status_tells_a_script_whether_the_second_is_better(
+    compare: Compare, topics: Path, versions: tuple[str, str], by: str, status: int, verdict: str
+) -> None:
+    ended = compare(*versions, "--data", topics, "--metric", "accuracy", "--by", by)
+
+    assert (ended.status, ended.out.splitlines()[-1]) == (status, verdict)
+
+
+def test_as_json_all_figures_are_there_and_the_verdict(compare: Compare, topics: Path) -> None:
+    ended = compare("hasty", "exact", "--data", topics, "--metric", "f1_macro", "--json")
+
+    found = cast(dict[str, dict[str, object]], ended.json())
+    assert ended.status == 0, ended.err
+    assert list(found) == [
+        *("task", "data", "items", "first", "second", "metrics", "answers", "changes", "verdict")
+    ]
+    assert found["first"] == {"ref": "hasty@1", "items_per_s": None, "size_bytes": 2}
+    assert list(found["metrics"]) == ["accuracy", "f1_macro", "log_loss"]
+    assert found["answers"]["changed"] == 15
+    assert found["verdict"]["is_better"] is True
+
+
+def test_each_changed_item_is_written_in_the_order_of_the_input(
+    compare: Compare, topics: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.jsonl"
+
+    ended = compare("hasty", "exact", "--data", topics, "--changed", changed)
+    again = compare("hasty", "exact", "--data", topics, "--changed", changed)
+
+    records = [json.loads(line) for line in changed.read_text().splitlines()]
+    assert f"{changed}: 15 changed items, in input order" in ended.out
+    assert [record["custom_id"] for record in records] == [
+        line["custom_id"]
+        for line in lines(60)
+        if int(line["custom_id"][1:]) % 3 == 0 and line["label"] != "films"
+    ]
+    assert records[0] == {
+        "custom_id": "t0",
+        "text": "books 0",
+        "truth": "books",
+        "first": {"label": "films", "score": 0.8},
+        "second": {"label": "books", "score": 0.8},
+    }
+    assert (again.status, again.err) == (
+        2,
+        f"error[output_exists]: --changed is '{changed}', which exists. Name another file, or "
+        "replace it with --force\n",
+    )
+
+
+def test_what_cannot_be_paired_is_left_out_and_said(
+    compare: Compare, seqd_services: RunningServices, tmp_path: Path
+) -> None:
+    bare = {"text": "films 61"}
+    data = written(tmp_path / "topics.jsonl", [*lines(60), bare, {"text": " ", "label": "films"}])
+    seqd_services.fail_item("books 12", times=1)  # of the first version; it is not in the sample
+
+    ended = compare("older", "exact", "--data", data)
+
+    assert ended.status == 0, ended.err
+    assert ended.out.splitlines()[:4] == [
+        "older@1 has no class 'games', which the data and exact@1 have: it is wrong about such "
+        "items, and they are not in the log loss.",
+        "The versions have different classes: exact@1 alone has 'games'.",
+        "1 item without a label left out.",
+        "2 items left out of both, as a version gave an error: older@1 2, exact@1 1.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("versions", "records", "message"),
+    [
+        (
+            ("loud", "loud@1"),
+            lines(8),
+            "invalid_request]: 'loud' and 'loud@1' are both loud@1; name two versions, such as "
+            "loud@1 and loud@2. `seqd models show loud` lists them",
+        ),
+        (
+            ("writer", "loud"),
+            lines(8),
+            "invalid_request]: 'writer' does not classify (it can generate and train). Allowed: "
+            "two versions that classify; or two that write text, on a machine that has their "
+            "plugins and store",
+        ),
+        (
+            ("exact", "nobody"),
+            lines(8),
+            "unknown_model]: no model named 'nobody'. Known models: bare, exact, hasty, loud, "
+            "older, writer. `seqd plugins list` shows plugins that failed to load.",
+        ),
+        (
+            ("exact", "loud"),
+            [{"text": "films 1"}],
+            "invalid_data]: data.jsonl has no label, so nothing can be right or wrong. The label "
+            "is looked for in the field 'label' (--label-field).",
+        ),
+        (
+            ("exact", "loud"),
+            [],
+            "invalid_input]: data.jsonl is empty; at least one entry is due",
+        ),
+        (
+            ("exact", "hasty"),
+            [{"text": "films 1", "label": "Films"}, {"text": "books 1", "label": 7}],
+            "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
+            "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Did "
+            "you mean 'films'? Write their names into the field 'label', or name another field by "
+            "--label-field.",
+        ),
+        (
+            ("older", "loud"),
+            [{"text": "films 1", "label": "0"}],
+            "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
+            "right. The file has '0'; older@1 has 'books', 'films', loud@1 has 'BOOKS', 'FILMS', "
+            "'GAMES'. Write their names into the field 'label', or name another field by "
+            "--label-field.",
+        ),
+        (
+            ("markov", "exact"),
+            lines(8),
+            "invalid_request]: 'markov' writes text and 'exact' does not, or its plugin is not on "
+            "this machine; allowed: two versions that classify, or two that write text and are "
+            "here",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    compare: Compare,
+    tmp_path: Path,
+    versions: tuple[str, str],
+    records: list[dict[str, object]],
+    message: str,
+) -> None:
+    data = written(tmp_path / "data.jsonl", records)
+
+    ended = compare(*versions, "--data", data)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1].replace(f"{tmp_path}/", "") == f"error[{message}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--by", "0.1"), "--by is the least gain in a metric, and no --metric is given"),
+        (
+            ("--metric", "accuracy", "--by", "-1"),
+            "--by is -1; allowed: 0 or more, such as 0.002",
+        ),
+        (
+            ("--metric", "recall"),
+            "--metric is 'recall'; allowed: accuracy, f1_macro, log_loss, bits_per_char",
+        ),
+        (
+            ("--metric", "bits_per_char"),
+            "--metric is 'bits_per_char'; allowed of versions that classify: accuracy, f1_macro, "
+            "log_loss",
+        ),
+        (
+            ("--changed", "changed.csv"),
+            "--changed is 'changed.csv'; allowed: a name ending in .jsonl, also with .gz or .zst",
+        ),
+        (
+            ("--changed", "-", "--json"),
+            "--changed is '-' and --json is given; both print on stdout",
+        ),
+        (
+            ("--last", "0.1"),
+            "--last is for versions that write text, and these are none here",
+        ),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    compare: Compare, topics: Path, options: tuple[str, ...], message: str
+) -> None:
+    ended = compare("exact", "hasty", "--data", topics, *options)
+
+    assert (ended.status, ended.err) == (2, f"error[invalid_request]: {message}\n")
+
+
+def test_a_pipe_is_read_for_both_versions(
+    compare: Compare, topics: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with topics.open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        ended = compare("hasty", "exact", "--data", "-")
+
+    assert ended.status == 0, ended.err
+    assert "data    standard input, 60 labelled items" in ended.out
+
+
+def test_versions_that_write_text_are_compared_by_bits_a_character(
+    compare: Compare, tmp_path: Path
+) -> None:
+    text = tmp_path / "sea.txt"
+    text.write_text("The sea was calm, and the ship lay still. " * 20)
+
+    ended = compare("markov_words@0", "markov@0", "--data", text, "--metric", "bits_per_char")
+
+    lines = ended.out.splitlines()
+    assert ended.status == 0, ended.err
+    assert lines[:3] == [
+        "first   markov_words@0",
+        "second  markov@0",
+        "data    sea.txt, 840 characters",
+    ]
+    assert lines[5].startswith("bits per char  ")
+    assert lines[-1].startswith("markov@0 is better: bits_per_char is better by ")
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    folder = tmp_path_factory.mktemp("installation")
+    with running_daemon(folder, "--slots", "cpu:0,train@cpu") as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_a_trained_version_is_compared_with_the_starter_by_the_fleet(
+    installation: Installation, tmp_path: Path
+) -> None:
+    reviews = [review._asdict() for review in compose_reviews(400)]
+    train = written(tmp_path / "train.jsonl", reviews[:200])
+    test = written(tmp_path / "test.jsonl", reviews[200:])
+    trained = installation.seqd("train", "imdb_lstm", "--preset", "fast", "--data", str(train))
+    assert trained.status == 0, trained.err
+
+    ended = installation.seqd(
+        *("models", "compare", "imdb_lstm@0", "imdb_lstm@1", "--data", str(test), "--json")
+    )
+
+    found = cast(dict[str, dict[str, object]], ended.json())
+    assert ended.status == 0, ended.err
+    assert found["items"] == 200
+    assert list(found["metrics"]) == ["accuracy", "f1_macro", "log_loss"]
+    sizes = [cast(int, found[side]["size_bytes"]) for side in ("first", "second")]
+    assert min(sizes) > 1_000

@@ -1,0 +1,318 @@
+"""Two versions on the same items: figures by hand, what holds for any answers, and the verdict."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.analysis.comparison import (
+    Answers,
+    AnswersCompared,
+    Comparison,
+    Difference,
+    LabelCodes,
+    MetricId,
+    VersionFacts,
+    compare_answers,
+    compared_texts,
+    is_better,
+    verdict_of,
+)
+from seqd.analysis.evaluation import Evaluation
+from seqd.errors import InvalidRequest
+from seqd_schemas import Classification
+
+LABELS = ("blau", "gelb", "rot")
+
+#: A true label or none, and two answers, or None for an error.
+Row = tuple[str | None, str | None, str | None]
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([*LABELS, "lila", None]),
+        st.sampled_from([*LABELS, None]),
+        st.sampled_from([*LABELS, None]),
+    ),
+    min_size=1,
+    max_size=30,
+).filter(lambda rows: any(None not in row for row in rows))
+
+
+def a_prediction(label: str | None, share: float = 0.8) -> Classification | None:
+    if label is None:
+        return None
+    rest = (1.0 - share) / 2
+    shares = {name: share if name == label else rest for name in LABELS}
+    return Classification(label=label, score=share, truncated=False, probabilities=shares)
+
+
+def compared(
+    rows: Sequence[Row], shares: tuple[float, float] = (0.8, 0.8)
+) -> tuple[dict[MetricId, Difference], AnswersCompared]:
+    codes = LabelCodes()
+    first, second = Answers(codes), Answers(codes)
+    for truth, one, other in rows:
+        first.add(truth, a_prediction(one, shares[0]))
+        second.add(truth, a_prediction(other, shares[1]))
+    return compare_answers(first, second, codes)
+
+
+def a_comparison(rows: Sequence[Row], shares: tuple[float, float] = (0.8, 0.8)) -> Comparison:
+    metrics, answers = compared(rows, shares)
+    return Comparison(
+        task="classify",
+        data="test.jsonl",
+        items=metrics["accuracy"].items,
+        first=VersionFacts(ref="m@1", items_per_s=None, size_bytes=None),
+        second=VersionFacts(ref="m@2", items_per_s=None, size_bytes=None),
+        metrics=metrics,
+        answers=answers,
+        changes=(),
+    )
+
+
+def a_text_comparison(first: float, second: float) -> Comparison:
+    facts = VersionFacts(ref="w@1", items_per_s=None, size_bytes=None)
+    return Comparison(
+        task="generate",
+        data="book.txt",
+        items=100,
+        first=facts,
+        second=facts.model_copy(update={"ref": "w@2"}),
+        metrics=compared_texts(first, second, 100),
+        answers=None,
+        changes=(),
+    )
+
+
+def test_the_table_of_who_is_right_is_that_of_a_hand_count() -> None:
+    rows = [
+        *[("rot", "rot", "rot")] * 4,
+        *[("rot", "rot", "gelb")] * 1,
+        *[("gelb", "rot", "gelb")] * 3,
+        *[("gelb", "rot", "blau")] * 2,
+    ]
+
+    metrics, answers = compared(rows)
+
+    right = answers.right
+    assert (right.both, right.first_only, right.second_only, right.neither) == (4, 1, 3, 2)
+    assert (metrics["accuracy"].first, metrics["accuracy"].second) == (0.5, 0.7)
+    assert metrics["accuracy"].difference == pytest.approx(0.2)
+    assert answers.mcnemar_p == pytest.approx(0.625)
+    assert (answers.agreement, answers.changed) == (0.4, 6)
+
+
+def test_accuracy_and_log_loss_are_those_of_an_evaluation() -> None:
+    rows: list[Row] = [
+        ("rot", "rot", "gelb"),
+        ("gelb", "rot", "gelb"),
+        ("lila", "rot", "gelb"),
+        (None, "rot", "rot"),
+    ]
+    alone = [Evaluation(), Evaluation()]
+    for truth, *labels in rows:
+        for evaluation, label in zip(alone, labels, strict=True):
+            evaluation.add(truth, a_prediction(label))
+
+    metrics, _ = compared(rows)
+
+    reports = [evaluation.report() for evaluation in alone]
+    assert metrics["accuracy"].first == reports[0].accuracy
+    assert metrics["accuracy"].second == reports[1].accuracy
+    assert metrics["log_loss"].first == pytest.approx(reports[0].log_loss)
+    assert metrics["log_loss"].second == pytest.approx(reports[1].log_loss)
+    assert (metrics["accuracy"].items, metrics["log_loss"].items) == (3, 2)
+
+
+def test_an_item_that_one_version_errored_on_is_left_out_of_both() -> None:
+    rows: list[Row] = [("rot", "rot", "rot"), ("rot", "rot", None), ("rot", None, None)]
+
+    metrics, answers = compared(rows)
+
+    assert (answers.errored, answers.errored_first, answers.errored_second) == (2, 1, 2)
+    assert metrics["accuracy"].items == 1
+
+
+def test_without_probabilities_log_loss_and_the_label_sets_are_not_known() -> None:
+    codes = LabelCodes()
+    first, second = Answers(codes), Answers(codes)
+    for answers in (first, second):
+        answers.add("rot", Classification(label="rot", score=0.9, truncated=False))
+
+    metrics, answers_compared = compare_answers(first, second, codes)
+
+    assert list(metrics) == ["accuracy", "f1_macro"]
+    assert answers_compared.labels is None
+
+
+def test_labels_that_are_not_known_everywhere_are_told_apart() -> None:
+    codes = LabelCodes()
+    first, second = Answers(codes), Answers(codes)
+    for truth in ("rot", "blau", "lila"):
+        first.add(truth, _of({"rot": 0.9, "alt": 0.1}))
+        second.add(truth, _of({"rot": 0.9, "blau": 0.1}))
+
+    _, answers = compare_answers(first, second, codes)
+
+    assert answers.labels is not None
+    assert answers.labels.unknown_to_both == ("lila",)
+    assert answers.labels.unknown_to_first == ("blau",)
+    assert answers.labels.unknown_to_second == ()
+    assert (answers.labels.only_first, answers.labels.only_second) == (("alt",), ("blau",))
+    assert answers.unknown_items == 1
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no item has a true label and two answers"):
+        compared([("rot", None, "rot"), (None, "rot", "rot")])
+
+
+@given(ROWS)
+def test_swapped_versions_negate_each_difference_and_mirror_its_interval(rows: list[Row]) -> None:
+    metrics, answers = compared(rows, (0.8, 0.6))
+    swapped, other = compared([(truth, b, a) for truth, a, b in rows], (0.6, 0.8))
+
+    assert list(metrics) == list(swapped)
+    for name, found in metrics.items():
+        mirrored = swapped[name]
+        assert (found.first, found.second) == (mirrored.second, mirrored.first)
+        assert found.difference == pytest.approx(-mirrored.difference, abs=1e-12)
+        if found.interval is not None and mirrored.interval is not None:
+            low, high = found.interval
+            assert (low, high) == pytest.approx(
+                (-mirrored.interval[1], -mirrored.interval[0]), abs=1e-9
+            )
+    assert answers.mcnemar_p == other.mcnemar_p
+    assert (answers.agreement, answers.changed) == (other.agreement, other.changed)
+
+
+@given(ROWS)
+def test_identical_answers_differ_in_nothing_and_none_is_better(rows: list[Row]) -> None:
+    same: list[Row] = [(truth, one, one) for truth, one, _ in rows]
+    same.append(("rot", "rot", "rot"))
+
+    comparison = a_comparison(same)
+
+    answers = comparison.answers
+    assert answers is not None
+    assert {found.difference for found in comparison.metrics.values()} == {0.0}
+    assert (answers.mcnemar_p, answers.agreement, answers.changed) == (1.0, 1.0, 0)
+    assert not any(is_better(comparison, name) for name in comparison.metrics)
+
+
+@given(ROWS)
+def test_agreement_is_a_share_and_the_counts_add_up(rows: list[Row]) -> None:
+    metrics, answers = compared(rows)
+
+    right = answers.right
+    items = right.both + right.first_only + right.second_only + right.neither
+    assert items == metrics["accuracy"].items
+    assert items + answers.unlabelled + answers.errored == len(rows)
+    assert 0.0 <= answers.agreement <= 1.0
+    assert 0.0 <= answers.mcnemar_p <= 1.0
+
+
+def test_a_gain_that_may_not_be_chance_is_better() -> None:
+    comparison = a_comparison([("rot", "rot", "rot")] * 50 + [("rot", "gelb", "rot")] * 30)
+
+    verdict = verdict_of(comparison, "accuracy", 0.1)
+
+    assert is_better(comparison, "accuracy", 0.1)
+    assert verdict.gain == pytest.approx(0.375)
+    assert verdict.reason == "accuracy is better by 0.3750"
+
+
+@pytest.mark.parametrize(
+    ("rows", "metric", "by", "reason"),
+    [
+        ([("rot", "rot", "rot")] * 9, "accuracy", 0.0, "accuracy is the same"),
+        (
+            [("rot", "rot", "gelb")] * 5 + [("rot", "rot", "rot")] * 5,
+            "accuracy",
+            0.0,
+            "accuracy is worse by 0.5000",
+        ),
+        (
+            [("rot", "rot", "rot")] * 90 + [("rot", "gelb", "rot")] * 10,
+            "accuracy",
+            0.2,
+            "accuracy is better by 0.1000; 0.2 is asked for",
+        ),
+        (
+            [("rot", "rot", "rot")] * 19 + [("rot", "gelb", "rot")],
+            "accuracy",
+            0.0,
+            "accuracy is better by 0.0500, which may be chance: the 95% interval of the "
+            "difference, -0.1163 to +0.2361, has 0 in it",
+        ),
+        (
+            [("rot", "gelb", "rot")],
+            "log_loss",
+            0.0,
+            "log_loss is better by 2.0794 on one item, which may be chance",
+        ),
+        (
+            [("rot", "gelb", "rot")] * 20 + [("rot", "rot", None)],
+            "accuracy",
+            0.0,
+            "it gives an error on 1 of the items, and m@1 on 0",
+        ),
+    ],
+)
+def test_what_is_not_better_says_why(
+    rows: list[Row], metric: MetricId, by: float, reason: str
+) -> None:
+    verdict = verdict_of(a_comparison(rows), metric, by)
+
+    assert (verdict.is_better, verdict.reason) == (False, reason)
+
+
+def test_a_version_gains_nothing_by_a_class_that_it_lacks() -> None:
+    codes = LabelCodes()
+    first, second = Answers(codes), Answers(codes)
+    for truth in ("rot", "blau") * 20:
+        first.add(truth, _of({"rot": 0.4, "blau": 0.6}))
+        second.add(truth, _of({"rot": 0.9, "gelb": 0.1}))
+    metrics, answers = compare_answers(first, second, codes)
+    found = a_comparison([("rot", "rot", "rot")]).model_copy(
+        update={"metrics": metrics, "answers": answers}
+    )
+
+    verdict = verdict_of(found, "log_loss")
+
+    assert verdict.gain > 0
+    assert (verdict.is_better, verdict.reason) == (
+        False,
+        "log_loss leaves out the items of its missing class 'blau'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "better"),
+    [
+        (2.0, 1.9, True),
+        (1.9, 2.0, False),
+        (math.inf, 1.9, True),
+        (1.9, math.inf, False),
+        (math.inf, math.inf, False),
+    ],
+)
+def test_fewer_bits_a_character_are_better(first: float, second: float, better: bool) -> None:
+    assert is_better(a_text_comparison(first, second), "bits_per_char") is better
+
+
+def test_a_figure_that_is_not_known_decides_nothing() -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        is_better(a_text_comparison(2.0, 1.9), "accuracy")
+
+    assert str(raised.value) == "accuracy is no figure of these versions; known: bits_per_char"
+
+
+def _of(probabilities: dict[str, float]) -> Classification:
+    label = max(probabilities, key=lambda name: probabilities[name])
+    return Classification(
+        label=label, score=probabilities[label], truncated=False, probabilities=probabilities
+    )
