@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -70,6 +70,7 @@ help:
 	@echo "make release-records VERSION=0.2   record what a release stores, once, for the contract tests"
 	@echo "make picture   draw the terminal of README.md again, from a real run"
 	@echo "make drills    failover, drain, restarts, other releases and more under load, counted: a table"
+	@echo "make drill-switch  put versions in and out of service under load, with workers killed: a table"
 	@echo "make drill-stack  build the image, start the stack of docker/compose.yaml, and classify"
 	@echo "               STACK_REVIEWS=$(STACK_REVIEWS) reviews twice amid drain, kill, upgrade: stack.txt"
 	@echo "make scale-picture   play loads against the autoscale signal and KEDA's rules, and draw"
@@ -182,6 +183,9 @@ scale-picture: $(VENV)/dev.stamp
 # Each counts what was lost, doubled or failed, and the longest stall; docker/faults.md has the table.
 drills: $(VENV)/dev.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m drills $(DRILLS)
+
+drill-switch: $(VENV)/dev.stamp
+	PYTHONPATH=tests $(BIN)/python -P -m drills.version_switch $(SEEDS)
 
 # As root, with Debian's podman; see tests/images/test_stack.py.
 drill-stack: $(VENV)/dev.stamp

@@ -1,6 +1,7 @@
 """Real workers for tests: processes that a test may stop, kill and freeze.
 
     cluster          a ledger, a store and one worker for the whole run; leave its worker alone
+    module_cluster   the same for one file, whose tests make models in its store
     empty_cluster    a ledger and a store of the test's own; start and kill workers at will
     own_cluster      the same on `own_server`, which a test may kill and fill
 
@@ -398,6 +399,21 @@ def cluster(_shared_cluster: Cluster) -> Cluster:
     (worker,) = _shared_cluster.workers
     worker.wait_until_ready()
     return _shared_cluster
+
+
+@pytest.fixture(scope="module")
+def module_cluster(
+    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    settings = live_settings(redis_server, folder).model_copy(update={"input_roots": (folder,)})
+    own = Cluster(settings, folder)
+    try:
+        own.start_ready()
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, settings.prefix)
 
 
 @pytest.fixture

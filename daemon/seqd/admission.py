@@ -10,7 +10,13 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from seqd.analysis.sweeps import combinations_of
-from seqd.errors import ArtifactDamaged, InvalidParameters, InvalidRequest, UnknownModel
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidParameters,
+    InvalidRequest,
+    ModelNameTaken,
+    UnknownModel,
+)
 from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
@@ -40,17 +46,23 @@ class Admitted:
     version: int | None
     #: Items that one unit should hold; 1 for a training, and for a sweep, whose items train.
     unit_items: int
+    #: The plugin's model that the job's is made with: by it the job is routed.
+    plugin: str
 
 
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     """Return how a job runs, after checking it against the catalog: entries by model name.
 
-    Raises UnknownModel for a model, version or label that there is not, ArtifactDamaged where its
-    labels cannot be read, InvalidParameters for a preset or parameter, InvalidRequest for a task or
-    named data set. Says what there is.
+    Raises UnknownModel for a model, version or label that there is not, ModelNameTaken for a
+    training with another plugin than the model's, ArtifactDamaged where its labels cannot be read,
+    InvalidParameters for a preset or parameter, InvalidRequest for a task or named data set. Says
+    what there is.
     """
     name, wanted = ModelReference.parse(job.model)
-    entry = find_model(name, catalog)
+    plugin = job.plugin if isinstance(job, TrainJob | SweepJob) else None
+    _check_plugin(name, plugin, catalog)
+    # A training of a new model is checked by what its plugin's own model takes.
+    entry = find_model(name if plugin is None or name in catalog else plugin, catalog)
     _check_task(job, entry, catalog)
     version = None
     if isinstance(job, TrainJob | SweepJob):
@@ -65,8 +77,31 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     else:
         check_parameters(task.parameters, parameters, model=name, task=job.kind)
     if isinstance(job, TrainJob | SweepJob):
-        return Admitted(version=version, unit_items=1)
-    return Admitted(version=version, unit_items=_unit_items(task, entry, parameters, job.kind))
+        return Admitted(version=version, unit_items=1, plugin=_plugin_of(entry))
+    unit_items = _unit_items(task, entry, parameters, job.kind)
+    return Admitted(version=version, unit_items=unit_items, plugin=_plugin_of(entry))
+
+
+def _plugin_of(entry: "CatalogEntry") -> str:
+    return entry.made_with or entry.model
+
+
+def _check_plugin(name: str, plugin: str | None, catalog: "Mapping[str, CatalogEntry]") -> None:
+    """Refuse a training with another plugin than that of the model, or with what is none."""
+    if plugin is None:
+        return
+    known = _plugin_of(catalog[name]) if name in catalog else plugin
+    if plugin != known:
+        raise ModelNameTaken(
+            f"model {name!r} is made with {known}, and a model's plugin never changes: it cannot "
+            f"be trained with {plugin!r}. Choose another name: --as NAME."
+        )
+    made_with = _plugin_of(catalog[plugin]) if plugin in catalog else plugin
+    if plugin != made_with:
+        raise InvalidRequest(
+            f"model {plugin!r} is made with {made_with}, and is no plugin's own: nothing is made "
+            f"with it. Make {name!r} with {made_with!r}."
+        )
 
 
 class MostWritten(NamedTuple):
@@ -93,9 +128,8 @@ def most_written(bound: "OutputBound", parameters: Mapping[str, object]) -> Most
 def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
     """Return the version that is meant by the part of a model reference after `@`.
 
-    None means the label `production` where it is set, else `latest`; `latest` is the
-    highest version unless the label was moved. Raises UnknownModel, also for a label of a version
-    that is gone, and ArtifactDamaged where the labels cannot be read.
+    None means the label `production`: the version in service. Raises UnknownModel, also for a label
+    of a version that is gone, and ArtifactDamaged where the labels cannot be read.
     """
     versions = [summary.version for summary in entry.versions]
     if not versions:
@@ -112,7 +146,15 @@ def resolve_version(entry: "CatalogEntry", wanted: int | str | None) -> int:
             f"the labels of {entry.model} mean nothing now: {entry.labels_fault}, or ask for a "
             f"version, such as {entry.model}@{versions[-1]}."
         )
-    label = wanted or ("production" if "production" in labels else "latest")
+    if wanted is None and "production" not in labels:
+        # Workers of seqd 0.2 publish it only where somebody has set it.
+        if entry.made_with is None:
+            return labels["latest"]
+        raise UnknownModel(
+            f"no version of {entry.model} is in service. Put one there: seqd models promote "
+            f"{entry.model}@{max(versions)}. Or ask for a version."
+        )
+    label = wanted or "production"
     if label not in labels:
         raise UnknownModel(_unknown_version(entry, label, versions, labels))
     if _is_gone(labels[label], versions):

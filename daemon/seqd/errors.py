@@ -124,6 +124,24 @@ class UnknownModel(UserError):
     code = "unknown_model"
 
 
+class ModelNameTaken(UserError):
+    """The model of this name is made with another plugin; that never changes."""
+
+    code = "model_name_taken"
+
+
+class ServiceChanged(UserError):
+    """Another version was put in service meanwhile; nothing was changed."""
+
+    code = "service_changed"
+
+
+class VersionInUse(UserError):
+    """A version that is in service, has a label, or is what a job runs on; it is not removed."""
+
+    code = "version_in_use"
+
+
 class UnknownPlugin(UserError):
     """No such plugin."""
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from seqd_schemas import (
+    NAMED_MODEL_VERSION,
     JobRecord,
     JobState,
     PluginState,
@@ -25,8 +26,8 @@ _MOST_CHARS = 400
 
 
 def serves(status: WorkerStatus, model: str) -> bool:
-    """Return True where a plugin of the worker that is ready brings the model."""
-    return any(
+    """Return True for a model that the worker has, or that a plugin of it that is ready brings."""
+    return model in status.versions or any(
         plugin.state is PluginState.READY and model in plugin.models for plugin in status.plugins
     )
 
@@ -93,12 +94,20 @@ def only_there(
     inside = [one for one in workers if one.worker in names]
     outside = [one for one in workers if one.worker not in names]
     found: list[tuple[str, str, tuple[int, ...]]] = []
-    for task, model in sorted({(t, m) for one in inside for t in one.tasks for m in one.versions}):
+    for task, model in sorted({(t, m) for one in inside for t in one.tasks for m in _of(one, t)}):
         ours = _runnable(inside, task, model)
         left = ours - _runnable(outside, task, model)
         if left:
             found.append((task, model, tuple(sorted(n for n in left if n is not None))))
     return found
+
+
+def _of(status: WorkerStatus, task: str) -> list[str]:
+    """Return the models of a worker that a task is done with: plugins' own for a training."""
+    own = {model for plugin in status.plugins for model in plugin.models}
+    if task != "train" or not own:
+        return list(status.versions)
+    return [model for model in status.versions if model in own]
 
 
 def _runnable(workers: Iterable[WorkerStatus], task: str, model: str) -> set[int | None]:
@@ -115,7 +124,8 @@ def _runnable(workers: Iterable[WorkerStatus], task: str, model: str) -> set[int
 def _can_run_anything(status: WorkerStatus) -> bool:
     if any(entry.code == UnfitCode.DEVICE_FAULT for entry in status.unfit):
         return False
-    if "train" in status.tasks and any(can_run(status, "train", m, None) for m in status.versions):
+    trained = _of(status, "train") if "train" in status.tasks else []
+    if any(can_run(status, "train", model, None) for model in trained):
         return True
     return any(task != "train" for task in status.tasks) and any(status.versions.values())
 
@@ -157,6 +167,8 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     if record.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
     task, model, version = task_of(record.kind), record.model, record.version
+    if version is None and record.plugin is not None:
+        model = record.plugin  # a training; the model may not be there yet
     if not workers:
         return Waiting(
             code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
@@ -178,6 +190,9 @@ def _of_older_releases(
     takers: Iterable[WorkerStatus], record: JobRecord
 ) -> dict[str, tuple[str, str]]:
     """Return, by worker, why those leave a job alone that are of a release before it."""
+    needed = record.job.schema_version
+    if record.plugin is not None:
+        needed = max(needed, NAMED_MODEL_VERSION)  # its queue is one that they do not know
     return {
         status.worker: (
             "later_version",
@@ -185,7 +200,7 @@ def _of_older_releases(
             "upgrade it",
         )
         for status in takers
-        if status.reads < record.job.schema_version
+        if status.reads < needed
     }
 
 

@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from seqd_schemas.items import TextChunk as TextChunk
     from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
     from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
+    from seqd_schemas.jobs import NAMED_MODEL_VERSION as NAMED_MODEL_VERSION
     from seqd_schemas.jobs import UPLOADED_HELD_OUT_VERSION as UPLOADED_HELD_OUT_VERSION
     from seqd_schemas.jobs import ClassifyJob as ClassifyJob
     from seqd_schemas.jobs import DatasetName as DatasetName
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import Keys as Keys
     from seqd_schemas.keys import QueueName as QueueName
     from seqd_schemas.keys import queue_of as queue_of
+    from seqd_schemas.keys import queues_of_model as queues_of_model
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
@@ -118,7 +120,9 @@ if TYPE_CHECKING:
     from seqd_schemas.manifests import EpochMetrics as EpochMetrics
     from seqd_schemas.manifests import FileDigest as FileDigest
     from seqd_schemas.manifests import LibraryText as LibraryText
+    from seqd_schemas.manifests import ModelFile as ModelFile
     from seqd_schemas.manifests import ModelManifest as ModelManifest
+    from seqd_schemas.manifests import ServiceChange as ServiceChange
     from seqd_schemas.manifests import job_of_run as job_of_run
     from seqd_schemas.manifests import run_id_of as run_id_of
     from seqd_schemas.results import ITEM_RESULT as ITEM_RESULT
@@ -183,14 +187,16 @@ _NAMES = {
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
         "HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS MAX_SWEPT NamedSource "
-        "Priority SweepJob SweptValues Task TrainJob UPLOADED_HELD_OUT_VERSION UploadSource "
-        "has_upload task_of"
+        "NAMED_MODEL_VERSION Priority SweepJob SweptValues Task TrainJob UPLOADED_HELD_OUT_VERSION "
+        "UploadSource has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
-    "keys": "DEFAULT_PREFIX INBOX_GROUP Keys QueueName wakeup_queue queue_of route_of",
+    "keys": (
+        "DEFAULT_PREFIX INBOX_GROUP Keys QueueName wakeup_queue queue_of queues_of_model route_of"
+    ),
     "manifests": (
-        "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelManifest "
-        "job_of_run run_id_of"
+        "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelFile "
+        "ModelManifest ServiceChange job_of_run run_id_of"
     ),
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",

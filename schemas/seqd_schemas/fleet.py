@@ -320,7 +320,13 @@ class CatalogEntry(WireModel):
 
     model: ModelName = Field(description="Name of the model.")
     summary: ShortText = Field(description="What it is, in a sentence.")
-    plugin: str = Field(max_length=128, description="Plugin that brings it.")
+    made_with: ModelName | None = Field(
+        default=None,
+        description="The model of a plugin that it is made with, which a training names as "
+        "`plugin`: its own name, or for `topics` such as `imdb_lstm`. Not set by seqd 0.2, whose "
+        "models all have the names of their plugins.",
+    )
+    plugin: str = Field(max_length=128, description="Plugin that brings what it is made with.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")
     tasks: dict[Task, TaskSchema] = Field(max_length=3, description="What it can do, and how.")
     presets: dict[Label, Parameters] = Field(max_length=64, description="Training presets by name.")

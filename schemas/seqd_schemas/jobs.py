@@ -37,6 +37,8 @@ MAX_COMBINATIONS = 256
 MAX_SWEPT = 8
 #: What a training states as its `schema_version` whose held-out data is uploaded.
 UPLOADED_HELD_OUT_VERSION = 2
+#: What a training states as its `schema_version` whose model is not named like its plugin.
+NAMED_MODEL_VERSION = 2
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
@@ -115,8 +117,8 @@ class _JobBase(WireModel):
     """What jobs of every kind share."""
 
     model: ModelRef = Field(
-        description="`name`, `name@3` or `name@label`; a bare name means the label `production` "
-        "where it is set, else `latest`."
+        description="`name`, `name@3` or `name@label`; a bare name means the version in service, "
+        "which is what the label `production` stands for."
     )
     parameters: Parameters = Field(
         default_factory=dict, description="The plugin's own parameters, by name."
@@ -174,11 +176,32 @@ class GenerateJob(_JobBase):
     )
 
 
+#: Of the field `plugin`.
+_PLUGIN = (
+    "The model of a plugin, such as `imdb_lstm`, to make it with; not set: what the model is made "
+    "with, or that of its name. Another than the model's name needs readers of `schema_version` 2."
+)
+
+
+def _check_plugin(plugin: str | None, given: ValidationInfo) -> str | None:
+    """Refuse a plugin that an older reader would not know of: it would train another model."""
+    version = given.data.get("schema_version", 0)
+    if plugin not in (None, given.data.get("model")) and version < NAMED_MODEL_VERSION:
+        raise ValueError(
+            f"it is not the model's name, and schema_version is {version}; allowed: "
+            f"{NAMED_MODEL_VERSION}"
+        )
+    return plugin
+
+
 class TrainJob(_JobBase):
     """Train a model from data into a new version in the model store."""
 
     kind: Literal["train"] = Field(default="train", description="What the job does.")
-    model: ModelName = Field(description="Name of the model; the version is made by the job.")
+    model: ModelName = Field(
+        description="Name of the model, a new one or one that there is; the job makes a version."
+    )
+    plugin: ModelName | None = Field(default=None, description=_PLUGIN)
     preset: Label | None = Field(
         default=None, description="Named set of parameters, which `parameters` then override."
     )
@@ -191,6 +214,8 @@ class TrainJob(_JobBase):
     labels: tuple[Label, ...] = Field(
         default=(), max_length=8, description="Labels to move to the new version."
     )
+
+    _check_plugin = field_validator("plugin")(_check_plugin)
 
     @field_validator("held_out")
     @classmethod
@@ -213,7 +238,11 @@ class SweepJob(_JobBase):
     """
 
     kind: Literal["sweep"] = Field(default="sweep", description="What the job does.")
-    model: ModelName = Field(description="Name of the model; each combination makes a version.")
+    model: ModelName = Field(
+        description="Name of the model, a new one or one that there is; each combination makes a "
+        "version."
+    )
+    plugin: ModelName | None = Field(default=None, description=_PLUGIN)
     preset: Label | None = Field(
         default=None,
         description="Named set of parameters, which `parameters` and `grid` then override.",
@@ -241,6 +270,8 @@ class SweepJob(_JobBase):
         max_length=MAX_COMBINATIONS,
         description="Combinations to train, by `custom_id`: of a retry, the failed ones. None: all",
     )
+
+    _check_plugin = field_validator("plugin")(_check_plugin)
 
     @field_validator("grid")
     @classmethod

@@ -5,6 +5,7 @@ the key. The Lua scripts build the same names from the same prefix; a test compa
 languages use the ones that `schemas/README.md` lists.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -338,20 +339,27 @@ class Keys:
         return f"{self.prefix}:wakeup.{route}"
 
 
-def route_of(task: Task, model: str) -> str:
-    """Return the route of a task and model, `classify.imdb_lstm`: which workers can run it."""
-    return f"{task}.{model}"
+def route_of(task: Task, plugin: str) -> str:
+    """Return the route of a task and a plugin's model, `classify.imdb_lstm`: who can run it."""
+    return f"{task}.{plugin}"
 
 
 def queue_of(route: str, version: int | None, model: str | None = None) -> str:
     """Return the queue of a route's jobs that run on a version, `classify.imdb_lstm@3`.
 
     Of those that run on none, as a training does, it is the route. A worker claims from the queues
-    whose version it can load. With `model`, as in `train.imdb_lstm:imdb_lstm`, it is a queue that
-    workers of seqd 0.2 do not claim from: of jobs that they cannot read.
+    whose version it can load. The route has the plugin's name; `model` is the model's where that is
+    another, `classify.imdb_lstm:topics@3`. Workers of seqd 0.2 claim from no queue with a colon, so
+    trainings that they cannot read wait in `train.imdb_lstm:imdb_lstm`.
     """
     named = route if model is None else f"{route}:{model}"
     return named if version is None else f"{named}@{version}"
+
+
+def queues_of_model(route: str, model: str, versions: Iterable[int | None]) -> list[str]:
+    """Return the queues of a model's versions under the route of what it is made with."""
+    named = None if route.partition(".")[2] == model else model
+    return [queue_of(route, version, named) for version in versions]
 
 
 class QueueName(NamedTuple):

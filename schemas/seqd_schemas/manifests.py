@@ -16,6 +16,7 @@ from seqd_schemas.base import (
     ModelName,
     Parameters,
     Sha256,
+    ShortText,
     WireModel,
     WirePart,
 )
@@ -61,10 +62,44 @@ class EpochMetrics(WirePart):
     metrics: Metrics = Field(description="Figures such as `loss` and `validation_accuracy`.")
 
 
+class ModelFile(WireModel):
+    """What a model is, whatever its versions: `model.json`."""
+
+    plugin: ModelName = Field(
+        description="The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."
+    )
+
+
+class ServiceChange(WireModel):
+    """One change of the version in service: a line of a model's `history.jsonl`."""
+
+    at_ms: EpochMs = Field(description="When it was made.")
+    by: ShortText = Field(
+        default="", description="Who made it: `user@host`, or the job of the training that did."
+    )
+    from_version: Count | None = Field(
+        default=None, description="The version in service before; not set: there was none."
+    )
+    to_version: Count | None = Field(
+        default=None, description="The version in service from then on; not set: none."
+    )
+    why: ShortText = Field(default="", description="Why, in words.")
+    is_rollback: bool = Field(
+        default=False, description="True where it goes back to the version before."
+    )
+    gate: Metrics = Field(
+        default_factory=dict, description="The figures that it was made for, where it was gated."
+    )
+
+
 class ModelManifest(WireModel):
     """What a model version is, what made it, and its files: `manifest.json`."""
 
     model: ModelName = Field(description="Name of the model.")
+    plugin: ModelName | None = Field(
+        default=None,
+        description="The model of a plugin that it is made with; not set: that of its name.",
+    )
     version: Count = Field(description="Version number; 0 is the starter that ships with a plugin.")
     plugin_version: str = Field(max_length=64, description="Version of the plugin that made it.")
     preset: Label | None = Field(default=None, description="Preset it was trained with.")

@@ -95,6 +95,10 @@ class JobRecord(WireModel):
     job_id: JobId = Field(description="The job's identifier.")
     kind: JobKind = Field(description="What the job does.")
     model: ModelName = Field(description="Name of the model.")
+    plugin: ModelName | None = Field(
+        default=None,
+        description="The model of a plugin that it is made with; not set: that of its name.",
+    )
     version: Count | None = Field(
         default=None, description="The version it runs on, to its end; None of a training."
     )

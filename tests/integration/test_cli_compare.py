@@ -256,16 +256,15 @@ def test_what_cannot_be_paired_is_left_out_and_said(
             ("exact", "hasty"),
             [{"text": "films 1", "label": "Films"}, {"text": "books 1", "label": 7}],
             "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
-            "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Did "
-            "you mean 'films'? Write their names into the field 'label', or name another field by "
-            "--label-field.",
+            "right. The file has '7', 'Films'; both versions have 'books', 'films', 'games'. Map "
+            "them: --map-label Films=films. Or name another field than 'label' by --label-field.",
         ),
         (
             ("older", "loud"),
             [{"text": "films 1", "label": "0"}],
             "invalid_data]: no label of data.jsonl is a class of either version, so none could be "
             "right. The file has '0'; older@1 has 'books', 'films', loud@1 has 'BOOKS', 'FILMS', "
-            "'GAMES'. Write their names into the field 'label', or name another field by "
+            "'GAMES'. Map them: --map-label LABEL=CLASS. Or name another field than 'label' by "
             "--label-field.",
         ),
         (

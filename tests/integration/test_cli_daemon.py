@@ -73,7 +73,8 @@ def test_a_training_tells_its_version_and_what_to_try(installation: Installation
     ended = installation.seqd("train", "markov", "--data", "text.txt", "--preset", "tutorial")
 
     assert ended.status == 0, ended.err
-    assert "is in the model store, after" in ended.out
+    assert " is trained and not in service, after" in ended.out
+    assert "markov means markov@0. To change that: seqd models promote markov@" in ended.out
     assert "Try it: seqd generate markov@" in ended.out
 
 
@@ -106,7 +107,7 @@ def test_a_training_uploads_held_out_data_too(installation: Installation) -> Non
 
 
 def test_transition_probabilities_of_a_state_are_printed(installation: Installation) -> None:
-    ended = installation.seqd("models", "show", "markov", "--state", "w")
+    ended = installation.seqd("models", "show", "markov@latest", "--state", "w")
 
     # "was" does not occur; "west" and "wind" once each in a line.
     rows = [line.split() for line in ended.out.splitlines()]

@@ -32,7 +32,8 @@ def test_the_demo_shows_each_step_and_leaves_nothing_behind(
     assert [line.split()[0] for line in shown.splitlines() if "/5 " in line] == [
         f"{epoch}/5" for epoch in range(1, 6)
     ]
-    assert "char_lstm@1 is in the model store" in shown
+    assert "harbour@1 is in service, after" in shown
+    assert "$ seqd generate harbour " in shown
     assert shown.count("$ seqd generate ") == 4
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("seqd-demo")] == []
     with redis.Redis.from_url(settings.redis_url) as client:

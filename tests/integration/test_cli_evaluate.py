@@ -77,6 +77,31 @@ def test_a_label_that_the_model_does_not_know_is_said_and_counts_as_wrong(
     assert "1 item without a label left out." in ended.out
 
 
+def test_where_no_label_is_a_class_the_mapping_is_suggested_and_works(
+    installation: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "short.jsonl"
+    file.write_text(
+        '{"text": "Wonderful, superb, I loved it.", "label": "pos"}\n'
+        '{"text": "Awful, a waste of time.", "label": "neg"}\n'
+    )
+    command = ("models", "evaluate", "imdb_lstm", "--data", str(file))
+
+    refused = installation.seqd(*command)
+    mapped = installation.seqd(
+        *command, "--map-label", "neg=negative", "--map-label", "pos=positive"
+    )
+
+    assert refused.status == 2
+    assert refused.err.splitlines()[-1] == (
+        "error[invalid_data]: no label of short.jsonl is a class of the model, so no answer could "
+        "be right. The file has 'neg', 'pos'; the model gave 'negative', 'positive'. Map them: "
+        "--map-label neg=negative --map-label pos=positive."
+    )
+    assert mapped.status == 0, mapped.err
+    assert "100.00%" in mapped.out
+
+
 @pytest.mark.slow
 def test_a_set_without_labels_is_refused_with_the_field_that_was_looked_for(
     installation: Installation, tmp_path: Path

@@ -255,7 +255,6 @@ def a_version(cluster: Cluster) -> tuple[Path, int]:
 def test_a_version_with_something_planted_is_never_loaded(empty_cluster: Cluster):
     cluster = empty_cluster
     versions = {name: a_version(cluster) for name in PLANTED}
-    a_version(cluster)  # the newest, which a worker loads before anybody asks
     worker = cluster.start_ready()
     pid = worker.child_pid()
     for name, (folder, _) in versions.items():

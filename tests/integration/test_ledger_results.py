@@ -219,7 +219,7 @@ def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
         ledger=environment.ledger,
         stats=WorkerStats(),
         max_attempts=3,
-        registry=SimpleNamespace(model=lambda name: model),
+        described=lambda name: model,
         cache=SimpleNamespace(get=lambda name, version: None),
     )
     environment.submit(a_generate_job(source=InlineSource(items=some_items(64))))

@@ -94,12 +94,14 @@ def test_a_version_that_comes_into_service_is_warmed_up_where_its_model_is_requi
 ) -> None:
     worker = empty_cluster.start_ready(required_models=("echo",))
 
-    second = empty_cluster.publish_echo(empty_cluster.settings.store_dir)
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    assert empty_cluster.publish_echo(empty_cluster.settings.store_dir) == 2
 
-    assert second == 2
+    store.set_label("echo", "production", 2)
+
     wait_until(lambda: is_yes(worker, "model", "echo@2"), "version 2 is warm, without a job for it")
     assert ask(worker, "ready").stdout == "Worker w1 is ready; warm: echo@2.\n"
-    ModelStore(empty_cluster.settings.store_dir, {}).set_label("echo", "production", 1)
+    store.set_label("echo", "production", 1)
     wait_until(
         lambda: ask(worker, "ready").stdout == "Worker w1 is ready; warm: echo@1.\n",
         "version 1 is in service again",

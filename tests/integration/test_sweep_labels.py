@@ -35,6 +35,7 @@ from seqd_schemas import (
     ItemSuccess,
     JobState,
     ModelManifest,
+    ServiceChange,
     SweepJob,
     TrainedVersion,
 )
@@ -42,7 +43,8 @@ from seqd_schemas import (
 pytestmark = pytest.mark.processes
 
 ROUTE = ("train.markov",)
-LABEL = "production"
+#: Not `production`, which the first version of a model gets at once.
+LABEL = "best"
 
 
 class Steps:
@@ -118,6 +120,10 @@ class Steps:
         """Return the version that the label is at."""
         return self.store.labels("markov").get(LABEL)
 
+    def in_service(self) -> int | None:
+        """Return the version that the bare name means."""
+        return self.store.labels("markov").get("production")
+
     def _run(self, unit: Unit) -> Run:
         combination = combinations_of(self.job)[int(unit.name)]
         return Run(training_of(self.job, combination), unit, self.job, combination.name)
@@ -139,10 +145,11 @@ def test_two_that_end_at_once_label_the_better_one_before_either_commits(steps: 
 
     better = max(versions, key=lambda version: version.metrics["validation_accuracy"])
     assert steps.label() == better.version
+    assert steps.in_service() == better.version  # of a model that had none before the sweep
     outcomes = [steps.commit(*made) for made in zip(steps.runs, versions, strict=True)]
     assert outcomes == ["committed", "completed"]
     assert [steps.publisher.finalize(run) for run in steps.runs] == [True, True]
-    assert steps.label() == better.version
+    assert (steps.label(), steps.in_service()) == (better.version, better.version)
     assert steps.store.begun() == []
 
 
@@ -152,6 +159,7 @@ def test_no_label_moves_while_a_combination_is_still_to_come(steps: Steps):
     steps.labels().move_if_last(steps.runs[0], version)
 
     assert steps.label() is None
+    assert steps.in_service() == version.version
 
 
 def test_where_the_last_one_failed_in_that_moment_the_end_moves_the_label(steps: Steps):
@@ -168,11 +176,10 @@ def test_where_the_last_one_failed_in_that_moment_the_end_moves_the_label(steps:
     assert (before, steps.label()) == (None, version.version)
 
 
-def test_a_cancel_between_labels_and_commits_puts_all_back(steps: Steps):
-    old = steps.store.numbers("markov")
-    worse, better = steps.runs
+@pytest.mark.parametrize("accuracies", [(0.9, 0.8), (0.8, 0.9)])
+def test_a_cancel_between_labels_and_commits_puts_all_back(steps: Steps, accuracies):
     made = []
-    for run, accuracy in ((better, 0.9), (worse, 0.8)):
+    for run, accuracy in zip(steps.runs, accuracies, strict=True):
         made.append((run, steps.publish(run, accuracy)))
         steps.labels().move_if_last(*made[-1])
     labelled = steps.label()
@@ -182,9 +189,9 @@ def test_a_cancel_between_labels_and_commits_puts_all_back(steps: Steps):
     for run in steps.runs:
         assert not steps.publisher.finalize(run)
 
-    assert labelled == made[0][1].version
+    assert labelled == made[accuracies.index(0.9)][1].version
     assert outcomes == ["ended", "ended"]
-    assert (steps.store.numbers("markov"), steps.label()) == (old, None)
+    assert (steps.store.numbers("markov"), steps.store.labels("markov")) == ([], {})
 
 
 def test_a_cancel_after_the_first_commit_keeps_what_was_committed(steps: Steps):
@@ -206,7 +213,23 @@ def test_a_cancel_after_the_first_commit_keeps_what_was_committed(steps: Steps):
     ]
     assert steps.store.find_by_run("markov", kept.id) == versions[0]
     assert steps.store.find_by_run("markov", undone.id) is None
-    assert steps.label() is None
+    assert (steps.label(), steps.in_service()) == (None, versions[0].version)
+
+
+def test_a_version_that_somebody_has_put_in_service_meanwhile_stays_there(steps: Steps):
+    first, second = steps.runs
+    better, chosen = steps.publish(first, 0.9), steps.publish(second, 0.8)
+    change = ServiceChange(
+        at_ms=1, by="me@a.host", from_version=better.version, to_version=chosen.version
+    )
+    steps.store.put_in_service("markov", change)
+
+    steps.labels().move_if_last(second, chosen)
+    steps.commit(first, better)
+    steps.commit(second, chosen)
+    steps.labels().move_at_end()
+
+    assert (steps.label(), steps.in_service()) == (better.version, chosen.version)
 
 
 def test_a_training_of_a_sweep_that_nobody_knows_has_no_state(environment: Environment):

@@ -182,6 +182,26 @@ def test_a_version_that_the_next_attempt_adopts_is_not_rolled_back(steps: Steps)
     assert steps.shows() == ([1], {"production": 1, "latest": 1})
 
 
+def test_a_first_version_whose_worker_died_before_it_was_in_service_is_so_when_it_is_adopted(
+    steps: Steps, monkeypatch
+):
+    job = an_echo_job()
+    killed = steps.claim(job)
+    with monkeypatch.context() as patched:
+        patched.setattr(steps.store, "_put_first_in_service", lambda manifest: None)
+        steps.publish(job, killed)
+    assert "production" not in steps.store.labels("echo")
+    steps.environment.ledger.work.release_unit(killed)
+    holder = steps.environment.claim_unit("worker-b", routes=ROUTE)
+
+    adopted = steps.publisher.adopt(Run(job, holder))
+
+    assert adopted is not None
+    steps.commit(job, holder, adopted)
+    assert steps.publisher.finalize(Run(job, holder))
+    assert steps.shows() == ([1], {"production": 1, "latest": 1})
+
+
 def complete_by_another(steps: Steps, job: TrainJob, frozen: Unit) -> None:
     """Let the next attempt complete the job, and an operator roll the label back to version 1."""
     steps.environment.ledger.work.release_unit(frozen)

@@ -199,7 +199,7 @@ def test_a_damaged_version_fails_its_jobs_and_no_others(cluster, client):
 
     with pytest.raises(JobFailed) as raised:
         job.wait(timeout_s=30)
-    file.write_text(content)  # It is the latest version, which other tests use.
+    file.write_text(content)  # Other tests use this store.
     assert raised.value.failure.code == "no_fit_worker"
     assert ": damaged: " in raised.value.failure.message
     assert "echo.json" in raised.value.failure.message

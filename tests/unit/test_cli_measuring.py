@@ -243,6 +243,10 @@ def test_a_model_that_measures_nothing_is_told_so(
             "--plot is for models that classify; 'markov' writes text, leave it away",
         ),
         (
+            ("markov", "--map-label", "neg=negative"),
+            "--map-label is for models that classify; 'markov' writes text, leave it away",
+        ),
+        (
             ("imdb_lstm", "--last", "0.1"),
             "--last is for models that write text, and 'imdb_lstm' is none here",
         ),

@@ -155,6 +155,24 @@ def test_the_table_has_what_differs_and_names_the_best(capsys: pytest.CaptureFix
     ]
 
 
+@pytest.mark.parametrize(("in_service", "lines"), [(None, 1), (3, 1), (1, 2)])
+def test_the_best_version_is_proposed_where_another_one_is_in_service(
+    capsys: pytest.CaptureFixture[str], in_service: int | None, lines: int
+):
+    report = report_of(a_sweep_job(), [trained("embedding_dim=16", 3, 0.83)])
+
+    say_best(Screen(), report, a_sweep(JobState.COMPLETED), in_service)
+
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == lines
+    assert (
+        said[1:]
+        == ["imdb_lstm means imdb_lstm@1. To change that: seqd models promote imdb_lstm@3"][
+            : lines - 1
+        ]
+    )
+
+
 def test_a_combination_that_failed_is_told_below_the_table(capsys: pytest.CaptureFixture[str]):
     report = report_of(a_sweep_job(), [failed("embedding_dim=8")])
 

@@ -61,7 +61,7 @@ def test_what_arrived_and_what_is_allowed_stand_in_the_message(kind, model, opti
 def test_a_training_states_a_later_version_where_its_held_out_data_is_uploaded(
     held_out: object, source: object, schema_version: int
 ) -> None:
-    job = training_of(["a"], "markov", {}, preset=None, held_out=held_out, labels=())
+    job = training_of(["a"], "markov", {}, plugin=None, preset=None, held_out=held_out, labels=())
 
     assert isinstance(job, TrainJob)
     assert (job.held_out, job.schema_version) == (source, schema_version)

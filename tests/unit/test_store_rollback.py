@@ -91,6 +91,34 @@ def test_where_somebody_moved_a_label_between_two_attempts_it_goes_back_there(st
     assert store.labels("lstm")["production"] == second
 
 
+@pytest.mark.parametrize("jobs", [("job-1", "job-2"), ("job-2", "job-1")])
+def test_a_label_never_goes_back_to_a_version_that_was_rolled_back_too(store, jobs):
+    publish(store, "job-1")
+    second = publish(store, "job-2")
+    store.move_labels("lstm", ["production", "best"], second, "job-2", "attempt-1")
+
+    for job_id in jobs:
+        store.rollback("lstm", job_id)
+
+    assert store.labels("lstm") == {}
+    third = publish(store, "job-3")
+    assert store.resolve("lstm") == ("lstm", third)
+
+
+def test_where_the_first_version_is_rolled_back_the_next_one_is_the_first_in_service(store):
+    publish(store, "job-1")
+    second, third = publish(store, "job-2"), publish(store, "job-3")
+
+    store.rollback("lstm", "job-1")
+
+    assert store.labels("lstm") == {"production": second, "latest": third}
+    assert [(one.from_version, one.to_version) for one in store.history("lstm")] == [
+        (None, 1),
+        (1, None),
+        (None, second),
+    ]
+
+
 @pytest.mark.parametrize("step", ["finalize", "rollback", "begin_publish"])
 def test_an_attempt_that_was_overtaken_changes_nothing(store, step):
     publish(store, "job-1")

@@ -42,7 +42,7 @@ def publish(store, content="{}", **changes):
 def test_a_store_without_a_folder_has_the_starters(store):
     assert store.models() == ["markov"]
     assert [manifest.version for manifest in store.versions("markov")] == [0]
-    assert store.labels("markov") == {"latest": 0}
+    assert store.labels("markov") == {"production": 0, "latest": 0}
     assert store.resolve("markov") == ("markov", 0)
     assert store.open("markov", 0).manifest.model == "markov"
 
@@ -52,17 +52,17 @@ def test_versions_are_numbered_from_one_and_listed_ascending(store):
 
     assert numbers == list(range(1, 12))
     assert [manifest.version for manifest in store.versions("markov")] == list(range(12))
-    assert store.labels("markov") == {"latest": 11}
+    assert store.labels("markov") == {"production": 0, "latest": 11}
 
 
-def test_a_bare_name_means_production_where_it_is_set_else_latest(store):
+def test_a_bare_name_means_the_version_in_service_whatever_is_trained(store):
     publish(store, job_id="a")
     publish(store, job_id="b")
 
     before = store.resolve("markov")
     store.set_label("markov", "production", 1)
 
-    assert before == ("markov", 2)
+    assert before == ("markov", 0)
     assert store.resolve("markov") == ("markov", 1)
     assert store.resolve("markov@latest") == ("markov", 2)
     assert store.resolve("markov@production") == ("markov", 1)
@@ -109,7 +109,7 @@ def test_a_label_that_cannot_be_set_is_refused(store, label):
     with pytest.raises(InvalidRequest, match="label"):
         store.set_label("markov", label, 0)
 
-    assert store.labels("markov") == {"latest": 0}
+    assert store.labels("markov") == {"production": 0, "latest": 0}
 
 
 def test_a_label_is_never_set_to_a_version_that_does_not_open(store, tmp_path):
@@ -121,7 +121,7 @@ def test_a_label_is_never_set_to_a_version_that_does_not_open(store, tmp_path):
     with pytest.raises(UnknownModel):
         store.set_label("markov", "production", 2)
 
-    assert "production" not in store.labels("markov")
+    assert store.labels("markov") == {"production": 0, "latest": 1}
 
 
 def test_a_job_finds_its_version(store):

@@ -26,6 +26,9 @@ class Shelf:
     def open(self, name: str, version: int) -> str:
         return f"{name}@{version}"
 
+    def plugin_of(self, name: str) -> str:
+        return name
+
     def model(self, name: str) -> Any:
         def load(ref: str, device: object) -> Any:
             self.loads.append(ref)

@@ -64,7 +64,8 @@ def combinations_of(job: SweepJob) -> list[Combination]:
 
 def training_of(job: SweepJob, combination: Combination) -> TrainJob:
     """Return the training of one combination: its values go over the sweep's own parameters."""
-    shared = {name: getattr(job, name) for name in ("model", "preset", "source", "held_out")}
+    names = ("schema_version", "model", "plugin", "preset", "source", "held_out")
+    shared = {name: getattr(job, name) for name in names}
     return TrainJob(**shared, parameters={**job.parameters, **combination.values})
 
 

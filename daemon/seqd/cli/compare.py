@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
@@ -51,6 +52,7 @@ def compare(
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
+    map_label: LabelPairs = None,
     param: options.Parameters = None,
     as_json: options.Json = False,
 ) -> None:
@@ -71,6 +73,7 @@ def compare(
     given = CompareOptions(
         fields={"format": format_name, "text_field": text_field},
         label_field=label_field,
+        label_map=read_label_map(map_label or []),
         parameters=options.read_parameters(param or []),
         last=last,
         metric=decides,

@@ -34,10 +34,10 @@ from seqd.cli.evaluate import (
     warn_if_trained_on,
     with_probabilities,
 )
+from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.sources import Feed, dataset_of, feed_of
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, SeqdError
-from seqd.validation import did_you_mean
 from seqd_schemas import (
     Classification,
     Item,
@@ -66,9 +66,6 @@ _SAMPLE_ITEMS: Final = 8
 #: Seconds below which a job's rate says nothing.
 _RATE_FROM_S: Final = 0.2
 
-#: Labels of one side that an error names.
-_NAMED_LABELS: Final = 8
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
@@ -79,6 +76,8 @@ class CompareOptions:
         default_factory=lambda: {"format": "auto", "text_field": "text"}
     )
     label_field: str = "label"
+    #: What the model calls the labels of the data that it calls otherwise.
+    label_map: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, ParameterValue] = field(default_factory=dict)
     #: Share of a text to measure, its end; of versions that write text alone.
     last: float | None = None
@@ -114,7 +113,14 @@ def compare_versions(
         raise InvalidRequest("--last is for versions that write text, and these are none here")
     _refuse_metric(given.metric, CLASSIFY_METRICS, "classify")
     with (
-        feed_of(data, [], given.fields, label_field=given.label_field, is_read_twice=True) as feed,
+        feed_of(
+            data,
+            [],
+            given.fields,
+            label_field=given.label_field,
+            label_map=given.label_map,
+            is_read_twice=True,
+        ) as feed,
         _changes_file(given, data) as outlet,
         options.open_client() as client,
     ):
@@ -213,7 +219,8 @@ class _Run:
         return truths, sample
 
     def _again(self) -> Feed:
-        return Feed(self._feed.source, self._given.label_field)
+        given = self._given
+        return Feed(self._feed.source, given.label_field, label_map=given.label_map)
 
     def _sampled(self, ref: str, sample: list[Item]) -> Answers:
         """Return a version's answers to a few items, which tell its classes."""
@@ -275,17 +282,16 @@ class _Run:
             return
         verb = "has" if knows_all else "gave"
         theirs = (
-            f"both versions {'have' if knows_all else 'gave'} {_named(one)}"
+            f"both versions {'have' if knows_all else 'gave'} {named_labels(one)}"
             if one == other
-            else f"{refs[0]} {verb} {_named(one)}, {refs[1]} {verb} {_named(other)}"
+            else f"{refs[0]} {verb} {named_labels(one)}, {refs[1]} {verb} {named_labels(other)}"
         )
-        hint = next(
-            filter(None, (did_you_mean(label, one | other) for label in sorted(truths))), ""
-        )
+        found = suggested_options(truths, one | other)
+        hint = found or "--map-label LABEL=CLASS"
         raise InvalidData(
             f"no label of {self._name} is a class of either version, so none could be right. The "
-            f"file has {_named(truths)}; {theirs}.{hint} Write their names into the field "
-            f"{self._given.label_field!r}, or name another field by --label-field."
+            f"file has {named_labels(truths)}; {theirs}. Map them: {hint}. Or name another field "
+            f"than {self._given.label_field!r} by --label-field."
         )
 
     def _refuse_another_file(
@@ -365,9 +371,12 @@ def _refuse_metric(metric: MetricId | None, known: Iterable[MetricId], does: str
 
 
 def _refuse_options_of_classifiers(given: CompareOptions) -> None:
-    named = [
-        name for name, value in (("--changed", given.changed), ("--set", given.parameters)) if value
-    ]
+    options_of = (
+        ("--changed", given.changed),
+        ("--set", given.parameters),
+        ("--map-label", given.label_map),
+    )
+    named = [name for name, value in options_of if value]
     if named:
         raise InvalidRequest(
             f"{' and '.join(named)} is for versions that classify; these write text, leave it away"
@@ -474,9 +483,3 @@ def _place(outlet: "Outlet", given: CompareOptions) -> None:
         raise
     except OSError as error:
         raise unwritable(given.changed or Path("-"), error, "--changed") from None
-
-
-def _named(labels: Iterable[str]) -> str:
-    names = sorted(labels)
-    more = ", …" if len(names) > _NAMED_LABELS else ""
-    return ", ".join(repr(name) for name in names[:_NAMED_LABELS]) + more

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
+from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -55,6 +56,7 @@ def evaluate(
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
+    map_label: LabelPairs = None,
     param: options.Parameters = None,
     as_json: options.Json = False,
 ) -> None:
@@ -65,14 +67,24 @@ def evaluate(
     bits a character, here and without a daemon.
     """
     fields = {"format": format_name, "text_field": text_field}
+    label_map = read_label_map(map_label or [])
     text_model = open_text_model(model)
     if text_model is not None:
-        _refuse_options_of_a_classifier(model, plot, param)
+        _refuse_options_of_a_classifier(model, plot, param, map_label)
         measure_text(text_model, data, last, fields, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
-    _evaluate_classifier(model, data, plot, fields, label_field, param or [], as_json=as_json)
+    labels = _Labels(label_field, label_map)
+    _evaluate_classifier(model, data, plot, fields, labels, param or [], as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Where the true labels are, and what the model calls them."""
+
+    field: str
+    mapping: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +109,8 @@ def open_text_model(ref: str) -> TextModel | None:
     from seqd_schemas import ModelReference
 
     local = options.open_local_models(options.read_settings())
-    model = local.registry.models.get(ModelReference.parse(ref).name)
+    name = local.store.plugin_of(ModelReference.parse(ref).name)
+    model = local.registry.models.get(name)
     if model is None or "classify" in model.tasks or "generate" not in model.tasks:
         return None
     return TextModel(model, local.store.open(*local.store.resolve(ref)))
@@ -137,7 +150,7 @@ def _evaluate_classifier(
     data: str,
     plot: Path | None,
     fields: Mapping[str, str],
-    label_field: str,
+    labels: _Labels,
     param: "list[str]",
     *,
     as_json: bool,
@@ -153,15 +166,16 @@ def _evaluate_classifier(
     screen = Screen(to_stderr=as_json)
     given = options.read_parameters(param)
     with (
-        feed_of(data, [], fields, label_field=label_field) as feed,
+        feed_of(data, [], fields, label_field=labels.field, label_map=labels.mapping) as feed,
         options.open_client() as client,
     ):
         parameters = with_probabilities(client, model, given)
         handle = client.classify(feed, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
             counts = _count(handle, feed, screen)
-    _refuse_unlabelled(counts, data, label_field)
+    _refuse_unlabelled(counts, data, labels.field)
     report = counts.report()
+    _refuse_other_labels(report, data)
     _show(screen, report, model_of(handle.record()), Path(data).name, plot, as_json=as_json)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
@@ -191,9 +205,10 @@ def _show(
 
 
 def _refuse_options_of_a_classifier(
-    model: str, plot: Path | None, param: "list[str] | None"
+    model: str, plot: Path | None, param: "list[str] | None", map_label: "list[str] | None"
 ) -> None:
-    given = [name for name, value in (("--plot", plot), ("--set", param)) if value]
+    options_of = (("--plot", plot), ("--set", param), ("--map-label", map_label))
+    given = [name for name, value in options_of if value]
     if given:
         raise InvalidRequest(
             f"{' and '.join(given)} is for models that classify; {model!r} writes text, leave it "
@@ -238,6 +253,24 @@ def _refuse_unlabelled(counts: "Evaluation", data: str, label_field: str) -> Non
             f"{Path(data).name} has no record with both a label and an answer, so there is nothing "
             f"to evaluate. The label is looked for in the field {label_field!r} (--label-field)."
         )
+
+
+def _refuse_other_labels(report: "EvaluationReport", data: str) -> None:
+    """Raise InvalidData where no true label is a class of the model, so that none could be right.
+
+    The model's classes are those that it gave, with their probabilities or without.
+    """
+    known = [one.label for one in report.classes if one.is_known]
+    unknown = [one.label for one in report.classes if not one.is_known]
+    if not unknown or report.unknown_labels < report.items:
+        return
+    options_of = suggested_options(unknown, known)
+    advice = f"Map them: {options_of}" if options_of else "Map them by --map-label LABEL=CLASS"
+    raise InvalidData(
+        f"no label of {Path(data).name} is a class of the model, so no answer could be right. The "
+        f"file has {named_labels(unknown)}; the model gave "
+        f"{named_labels(known)}. {advice}."
+    )
 
 
 def end_of(text: str, last: float | None) -> str:

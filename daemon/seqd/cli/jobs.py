@@ -159,7 +159,7 @@ def watch(job: options.JobIdArgument, as_json: options.Json = False) -> None:
             if record.kind == "train":
                 follow_training(client, handle, screen, as_json=False)
             elif record.kind == "sweep":
-                follow_sweep(handle, screen)
+                follow_sweep(client, handle, screen)
             else:
                 _watch_items(handle, screen)
         record = handle.wait()

@@ -53,7 +53,8 @@ def _entry(name: str, *, local: bool) -> "CatalogEntry":
     """Return a model as the fleet, or this machine, describes it. Raises UnknownModel."""
     if local:
         here = options.open_local_models(options.read_settings())
-        return here.catalog()[here.registry.model(name).name]
+        catalog = here.catalog()
+        return catalog[name] if name in catalog else catalog[here.registry.model(name).name]
     from seqd.admission import find_model
 
     with options.open_client() as client:

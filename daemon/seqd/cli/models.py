@@ -12,7 +12,9 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.compare import compare
 from seqd.cli.evaluate import evaluate
+from seqd.cli.model_files import collect, export_version, import_version, remove
 from seqd.cli.model_params import params
+from seqd.cli.promotion import history, label, promote, rollback
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -31,7 +33,7 @@ Local = Annotated[
 ]
 
 app = typer.Typer(
-    no_args_is_help=True, help="List, show, evaluate and compare models and their versions."
+    no_args_is_help=True, help="List, show, evaluate and compare models; put versions in service."
 )
 
 
@@ -117,6 +119,14 @@ def show(
 app.command()(evaluate)
 app.command()(compare)
 app.command()(params)
+app.command("export")(export_version)
+app.command("import")(import_version)
+app.command("rm")(remove)
+app.command("gc")(collect)
+app.command()(promote)
+app.command()(rollback)
+app.command()(history)
+app.command()(label)
 
 
 def _inspect(
@@ -128,7 +138,8 @@ def _inspect(
     """
     from seqd_schemas import ModelReference
 
-    bare_name = local.registry.model(ModelReference.parse(ref).name).name
+    bare_name = ModelReference.parse(ref).name
+    described = local.described(bare_name)
     if not local.store.numbers(bare_name):
         raise UnknownModel(
             f"model {bare_name!r} has no version here yet: train one with "
@@ -136,7 +147,7 @@ def _inspect(
         )
     name, version = local.store.resolve(ref)
     artifact = local.store.open(name, version)
-    tables = local.registry.model(name).inspect(artifact, focus)
+    tables = described.inspect(artifact, focus)
     if focus is not None and not tables:
         raise InvalidRequest(
             f"--state is {focus!r}, but {name!r} has no single states to look at; leave it away"

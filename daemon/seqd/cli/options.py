@@ -21,6 +21,7 @@ from seqd.escaping import printable
 
 if TYPE_CHECKING:
     from seqd.client import Client
+    from seqd.hookspecs import Model
     from seqd.ledger import Ledger
     from seqd.models.registry import Registry
     from seqd.models.store import ModelStore
@@ -102,13 +103,15 @@ class LocalModels:
 
     def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that are ready here by name, described as a worker would."""
-        from seqd.models.catalog import catalog_entry
+        from seqd.models.catalog import catalog_entries
 
         now_ms = time.time_ns() // 1_000_000
-        return {
-            name: catalog_entry(model, self.registry.plugin_of(name), self.store, now_ms)
-            for name, model in self.registry.models.items()
-        }
+        entries = catalog_entries(self.registry, self.store, now_ms)
+        return {entry.model: entry for entry in entries}
+
+    def described(self, name: str) -> "Model":
+        """Return the description of what a model is made with. Raises UnknownModel."""
+        return self.registry.model(self.store.plugin_of(name))
 
 
 def open_local_models(settings: "Settings") -> LocalModels:

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import TYPE_CHECKING
 
+from seqd.cli.label_map import mapped_label
 from seqd.cli.options import choice
 from seqd.errors import InvalidInput, InvalidRequest
 from seqd.inputs.items import BadEntry, items_of
@@ -42,6 +43,7 @@ class Feed:
         source: "Texts | LocalInput",
         label_field: str | None = None,
         *,
+        label_map: Mapping[str, str] | None = None,
         allow_empty: bool = False,
         live: "LiveText | None" = None,
         is_file: bool = False,
@@ -49,12 +51,13 @@ class Feed:
         #: What the items are made of.
         self.source = source
         self._label_field = label_field
+        self._label_map = label_map or {}
         self._allow_empty = allow_empty
         self._live = live
         self._is_file = is_file
-        #: The true label of each item, in order, None where it has none; empty without a
-        #: `label_field`. Whoever compares results with them removes them at the front, so that
-        #: only a few are held.
+        #: The true label of each item as the model calls it, in order, None where it has none;
+        #: empty without a `label_field`. Whoever compares results with them removes them at the
+        #: front, so that only a few are held.
         self.labels: deque[str | None] = deque()
         #: True once the last item was read, so that their number is known.
         self.is_complete = False
@@ -106,7 +109,8 @@ class Feed:
 
     def _keep_label(self, value: "Value") -> None:
         if self._label_field is not None:
-            self.labels.append(_label(value, self._label_field))
+            label = _label(value, self._label_field)
+            self.labels.append(mapped_label(label, self._label_map))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ def feed_of(
     source: Mapping[str, str],
     *,
     label_field: str | None = None,
+    label_map: Mapping[str, str] | None = None,
     allow_empty: bool = False,
     is_read_twice: bool = False,
 ) -> Iterator[Feed]:
@@ -163,10 +168,10 @@ def feed_of(
     # What reads files is imported where there is one: a text on the command line needs none.
     if file != "-" and not _is_pipe(file):
         found = local_input(Path(file), **source)
-        yield Feed(found, label_field, allow_empty=allow_empty, is_file=True)
+        yield Feed(found, label_field, label_map=label_map, allow_empty=allow_empty, is_file=True)
         return
     with _pipe(file, source, is_read_twice=is_read_twice) as (piped, live):
-        feed = Feed(piped, label_field, allow_empty=allow_empty, live=live)
+        feed = Feed(piped, label_field, label_map=label_map, allow_empty=allow_empty, live=live)
         try:
             yield feed
         finally:

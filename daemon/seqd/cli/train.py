@@ -29,8 +29,16 @@ _LOOK_EVERY_S = 1.0
 
 Model = Annotated[
     str,
-    typer.Argument(help="The model to train, such as imdb_lstm.", autocompletion=completion.models),
+    typer.Argument(
+        help="A plugin's model, such as imdb_lstm, or a model that there is, to train it again.",
+        autocompletion=completion.models,
+    ),
 ]
+NewName = Annotated[
+    str | None,
+    typer.Option("--as", metavar="NAME", help="Name of the model to make with it, such as topics."),
+]
+Promote = Annotated[bool, typer.Option("--promote", help="Put the version in service at the end.")]
 Data = Annotated[
     str, typer.Option("--data", help="A file or folder, or a data set of the plugin: keras:imdb.")
 ]
@@ -77,18 +85,29 @@ Plot = Annotated[
 NoPlot = Annotated[bool, typer.Option("--no-plot", help="Draw no picture.")]
 
 
+PromoteIfBetter = Annotated[
+    str | None,
+    typer.Option(
+        "--promote-if-better",
+        metavar="FILE",
+        help="Put the version in service if it is better on these labelled data.",
+    ),
+]
+
+
 @takes_job_options()
 def train(
     model: Model,
     data: Data,
+    name: NewName = None,
     preset: Preset = None,
     held_out: HeldOut = None,
     param: options.Parameters = None,
+    promote: Promote = False,
+    promote_if_better: PromoteIfBetter = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(
-            "--labels", help="Labels to move to the new version, joined by commas: production."
-        ),
+        typer.Option("--labels", help="Labels to move to the new version, joined by commas."),
     ] = None,
     format_name: options.FormatName = "auto",
     text_field: options.TextField = "text",
@@ -106,13 +125,15 @@ def train(
 ) -> None:
     """Train a model from data into a new version in the model store.
 
-    The worker reads the files itself; --upload sends those that are here, to a daemon on another
-    machine.
+    A model's first version goes into service by itself, a later one by --promote or `seqd models
+    promote`. The worker reads the files itself; --upload sends those that are here, to a daemon on
+    another machine.
     """
     from seqd.cli.following import detach_from, waiting_for
     from seqd.cli.sources import data_of, records_here
 
     fields = {"format": format_name, "text_field": text_field, "label_field": label_field}
+    _check_gate(promote_if_better, has_other=promote or detach or as_json)
     source = data_of(data, **fields)
     validating = None if held_out is None else data_of(held_out, **fields)
     given["parameters"] = options.read_parameters(param or [])
@@ -120,10 +141,11 @@ def train(
     with options.open_client() as client:
         handle = client.train(
             records_here(source) if upload else source,
-            model=model,
+            model=model if name is None else name,
+            plugin=None if name is None else model,
             preset=preset,
             held_out=records_here(validating) if upload and validating else validating,
-            labels=_label_names(label),
+            labels=_label_names(label, promote=promote),
             **given,
         )
         if detach:
@@ -131,6 +153,9 @@ def train(
             return
         with waiting_for(client, handle, screen):
             follow_training(client, handle, screen, as_json=as_json)
+        made = handle.record().training
+    if promote_if_better is not None and made is not None:
+        _promote_if_better(f"{made.model}@{made.version}", promote_if_better, fields)
 
 
 @takes_job_options()
@@ -138,10 +163,12 @@ def sweep(
     model: Model,
     data: Data,
     swept: Swept,
+    name: NewName = None,
     param: Fixed = None,
     preset: Preset = None,
     held_out: HeldOut = None,
     metric: Metric = None,
+    promote: Promote = False,
     label: Labels = None,
     plot: Plot = None,
     no_plot: NoPlot = False,
@@ -169,12 +196,13 @@ def sweep(
     with options.open_client() as client:
         handle = client.sweep(
             data_of(data, **fields),
-            model=model,
+            model=model if name is None else name,
+            plugin=None if name is None else model,
             grid=read_grid(swept),
             preset=preset,
             held_out=None if held_out is None else data_of(held_out, **fields),
             metric=metric,
-            labels=_label_names(label),
+            labels=_label_names(label, promote=promote),
             **given,
         )
         picture = None if no_plot else plot or _default_picture(handle.job_id, wanted=not as_json)
@@ -207,12 +235,18 @@ def follow_training(
     if as_json:
         print_json(record.training)
     else:
-        entry = client.catalog().get(record.model) if says_what_next else None
-        say_training_summary(screen, record.training, frozenset(entry.tasks if entry else ()))
+        say_training_summary(
+            screen, record.training, client.catalog().get(record.model), says_what_next
+        )
 
 
 def follow_sweep(
-    handle: "JobHandle", screen: Screen, *, plot: Path | None = None, as_json: bool = False
+    client: "Client",
+    handle: "JobHandle",
+    screen: Screen,
+    *,
+    plot: Path | None = None,
+    as_json: bool = False,
 ) -> int:
     """Show a sweep to its end and what it came to; return the exit status.
 
@@ -228,7 +262,8 @@ def follow_sweep(
     if not as_json:
         print_sweep(screen, report)
         say_sweep_headline(screen, report, seconds_of(record))
-        say_best(screen, report, record)
+        entry = client.catalog().get(record.model)
+        say_best(screen, report, record, None if entry is None else entry.labels.get("production"))
     has_picture = plot is not None and draw(screen, report, plot)
     handle.wait()
     if as_json:
@@ -272,8 +307,38 @@ def read_grid(pairs: Iterable[str]) -> "dict[str, list[ParameterValue]]":
     return grid
 
 
-def _label_names(typed: list[str] | None) -> list[str]:
-    return [name.strip() for joined in typed or [] for name in joined.split(",")]
+def _label_names(typed: list[str] | None, *, promote: bool) -> list[str]:
+    names = [name.strip() for joined in typed or [] for name in joined.split(",")]
+    return list(dict.fromkeys([*names, *(["production"] if promote else [])]))
+
+
+def _check_gate(file: str | None, *, has_other: bool) -> None:
+    """Refuse a gate that cannot be judged at the end, before the work."""
+    from seqd.inputs.paths import locate
+
+    if file is not None and has_other:
+        raise InvalidRequest(
+            "--promote-if-better compares at the end; allowed: without --promote, --detach and "
+            "--json. Beside those: seqd models promote --if-better-on FILE"
+        )
+    if file not in (None, "-"):
+        locate(file)
+
+
+def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> None:
+    """Put a version in service if it is better than the one there; nothing where it is there."""
+    from seqd.cli.exits import NO
+    from seqd.cli.gates import Condition
+    from seqd.cli.promotion import promote_if_better
+    from seqd.errors import WrongState
+
+    label_field = fields["label_field"]
+    rest = {"format": fields["format"], "text_field": fields["text_field"]}
+    try:
+        if not promote_if_better(reference, Condition(file, "", 0.0, rest, label_field, {})):
+            raise typer.Exit(NO)
+    except WrongState:
+        return  # a model's first version is in service already
 
 
 def _follow_or_detach(
@@ -286,7 +351,7 @@ def _follow_or_detach(
         detach_from(handle, screen, as_json=as_json)
         return OK
     with waiting_for(client, handle, screen):
-        return follow_sweep(handle, screen, plot=picture, as_json=as_json)
+        return follow_sweep(client, handle, screen, plot=picture, as_json=as_json)
 
 
 def _values(name: str, text: str) -> "list[ParameterValue]":

@@ -4,8 +4,6 @@ Each command writes rules into the ledger, where they hold until they are remove
 worker is down, and for one that starts later. Workers follow within about half a second.
 """
 
-import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
+from seqd.cli.caller import caller
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
 
@@ -484,15 +483,4 @@ def _is_meant(worker: "WorkerStatus", target: str) -> bool:
 def _rule(target: str, action: "CordonAction", reason: str, at_ms: int) -> "CordonRule":
     from seqd_schemas import CordonRule
 
-    return CordonRule(target=target, action=action, reason=reason[:500], by=_me(), at_ms=at_ms)
-
-
-def _me() -> str:
-    """Return who calls, as `user@host`."""
-    import pwd
-
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in a container
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
+    return CordonRule(target=target, action=action, reason=reason[:500], by=caller(), at_ms=at_ms)

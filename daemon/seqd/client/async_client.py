@@ -255,6 +255,7 @@ class AsyncClient:
         data: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource,
         *,
         model: str,
+        plugin: str | None = None,
         preset: str | None = None,
         held_out: Iterable[Record] | AsyncIterable[Record] | FileSource | NamedSource | None = None,
         labels: Sequence[str] = (),
@@ -270,7 +271,15 @@ class AsyncClient:
             data = [record async for record in data]
         if isinstance(held_out, AsyncIterable):
             held_out = [record async for record in held_out]
-        job = training_of(data, model, options, preset=preset, held_out=held_out, labels=labels)
+        job = training_of(
+            data,
+            model,
+            options,
+            plugin=plugin,
+            preset=preset,
+            held_out=held_out,
+            labels=labels,
+        )
         texts = training_set_of(data, held_out, text_field, label_field)
         return await self._send(job, options, texts)
 

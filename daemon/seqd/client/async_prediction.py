@@ -149,7 +149,11 @@ class AsyncPredictor:
             try:
                 admitted = admit(job, (yield from self._ledger.fleet.catalog_for.steps(job)))
                 template = BatchTemplate(
-                    job, admitted.version, admitted.unit_items, self._completions
+                    job,
+                    admitted.version,
+                    admitted.unit_items,
+                    self._completions,
+                    admitted.plugin,
                 )
                 written = yield from self._ledger.submissions.submit_each.steps(template, inputs)
                 outcomes |= {one: how for (one, _), how in zip(inputs, written, strict=True)}

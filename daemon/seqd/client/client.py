@@ -283,6 +283,7 @@ class Client:
         data: Iterable[Record] | FileSource | NamedSource,
         *,
         model: str,
+        plugin: str | None = None,
         preset: str | None = None,
         held_out: Iterable[Record] | FileSource | NamedSource | None = None,
         labels: Sequence[str] = (),
@@ -292,13 +293,25 @@ class Client:
     ) -> JobHandle[TrainedVersion]:
         """Train a new version of a model; `trained_version()` tells which.
 
+        `model` is one that there is, a plugin's own such as `imdb_lstm`, or a new name for what
+        `plugin` is to make: `train(data, model="topics", plugin="imdb_lstm")`. A model's first
+        version goes into service by itself; a later one with the label `production`.
+
         `data` is a file that the workers read, a data set that the plugin knows by name, or an
         iterable of texts or records, which is uploaded and must fit into the ledger. So is
         `held_out`, what to validate on; it is read behind `data`, and workers of 0.2 leave a
         training whose held-out data is uploaded to later ones. `labels` are moved to the new
         version. Raises what `classify` does; data that cannot be learnt from fails the job.
         """
-        job = training_of(data, model, options, preset=preset, held_out=held_out, labels=labels)
+        job = training_of(
+            data,
+            model,
+            options,
+            plugin=plugin,
+            preset=preset,
+            held_out=held_out,
+            labels=labels,
+        )
         return self._send(job, options, training_set_of(data, held_out, text_field, label_field))
 
     def sweep(

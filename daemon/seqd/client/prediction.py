@@ -161,6 +161,7 @@ def _answered(
         job_id=job_id,
         version=admitted.version,
         unit_items=admitted.unit_items,
+        plugin=admitted.plugin,
         chunk=request.chunk,
         sealed=True,
         client=job_id,

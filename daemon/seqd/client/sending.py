@@ -130,6 +130,7 @@ class Sender:
                         job_id=parts.job_id,
                         version=parts.admitted.version,
                         unit_items=parts.admitted.unit_items,
+                        plugin=parts.admitted.plugin,
                         chunk=parts.first,
                         sealed=parts.is_whole,
                         owner=parts.token,
@@ -168,7 +169,9 @@ class Sender:
         """Send each entry as a job of its own; see `Client.classify_each`."""
         admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
         inputs = list(inputs_of(entries, job_ids))
-        template = BatchTemplate(job, admitted.version, admitted.unit_items, self._completions)
+        template = BatchTemplate(
+            job, admitted.version, admitted.unit_items, self._completions, admitted.plugin
+        )
         expected = []
         for job_id, _ in inputs:
             expected.append((yield from self._expected(job_id)))

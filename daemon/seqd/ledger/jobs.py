@@ -657,6 +657,7 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         job_id=job_id,
         kind=row["kind"].decode(),
         model=row["model"].decode(),
+        plugin=row["plugin"].decode() if "plugin" in row else None,
         version=_number(row, "version"),
         state=JobState(row["state"].decode()),
         counts=_counts(row),

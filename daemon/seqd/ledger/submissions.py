@@ -133,11 +133,17 @@ class Followed:
 class BatchTemplate:
     """What jobs share that differ in their items alone; computed once for all of them."""
 
-    def __init__(self, job: Job, version: int | None, unit_items: int, client: str) -> None:
-        """`client` names the completion stream to which the end of each job is appended."""
+    def __init__(
+        self, job: Job, version: int | None, unit_items: int, client: str, plugin: str | None = None
+    ) -> None:
+        """`client` names the completion stream to which the end of each job is appended.
+
+        `plugin` is what the model is made with, where that has another name.
+        """
         self.job = job
+        self.route = _route(job, plugin)
         self._digest = InputDigest(job)
-        self.fields = [*_fields(job, version, unit_items), "client", client]
+        self.fields = [*_fields(job, version, unit_items, plugin), "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
@@ -161,6 +167,7 @@ class Submissions:
         job_id: str,
         version: int | None,
         unit_items: int,
+        plugin: str | None = None,
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
@@ -169,9 +176,10 @@ class Submissions:
     ) -> Exchange[Accepted]:
         """Write a job into the ledger, with its first unit of items where there is one.
 
-        `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload that
-        brings the rest. A caller that gives one can compare its input with that of a job that is
-        there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
+        `plugin` is what the model is made with, where that has another name: the job is routed by
+        it. `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload
+        that brings the rest. A caller that gives one can compare its input with that of a job that
+        is there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
         asks for the job: it is removed and answered in the same step, if the job is created.
         `client` names the completion stream to which its end is appended.
 
@@ -188,7 +196,7 @@ class Submissions:
         blob = b"" if packed is None else packed.blob
         row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
-        fields = _fields(job, version, unit_items)
+        fields = _fields(job, version, unit_items, plugin)
         fields += ["client", client] if client else []
         if owner and not is_whole:
             fields += ["owner", owner]
@@ -196,7 +204,7 @@ class Submissions:
         name = "submit"
         if entry is not None:
             name, row = "take_entry", [*row, *entry.arguments(job_id)]
-        call = script(name, wakeup_message(_route(job)), len(fields), *fields, *row)
+        call = script(name, wakeup_message(_route(job, plugin)), len(fields), *fields, *row)
         (reply,) = as_list((yield from call))
         return _accepted(job, job_id, digests, as_list(reply))
 
@@ -226,7 +234,7 @@ class Submissions:
         self, template: BatchTemplate, batch: Sequence[Sequence[Argument]]
     ) -> Exchange[list[Accepted | SeqdError]]:
         rows = [part for row in batch for part in row]
-        message, fields = wakeup_message(_route(template.job)), template.fields
+        message, fields = wakeup_message(template.route), template.fields
         attempts = self.driver.attempts()
         while True:
             called = yield from script("submit", message, len(fields), *fields, *rows)
@@ -265,8 +273,8 @@ class Submissions:
         most = self._settings.max_pending_bytes
         arguments = (job_id, unit, packed.blob, packed.size, most, digest, owner, attempt, position)
         reply = as_list((yield from script("append", *arguments)))
-        if as_int(reply[1]):
-            yield Notify(_route(job))
+        if route := as_text(reply[1]):
+            yield Notify(route)
         return cast(AppendOutcome, as_text(reply[0]))
 
     @exchange
@@ -288,8 +296,8 @@ class Submissions:
         """
         attempt = "" if ingest_attempt is None else ingest_attempt
         reply = as_list((yield from script("seal", job_id, units, digest, owner, attempt)))
-        if as_int(reply[1]):
-            yield Notify(_route(job))
+        if route := as_text(reply[1]):
+            yield Notify(route)
         outcome = as_text(reply[0])
         if outcome == "behind":
             raise lost_units(job_id, units)
@@ -427,8 +435,8 @@ def memory_short() -> RedisFull:
     return error
 
 
-def _route(job: Job) -> str:
-    return route_of(task_of(job.kind), ModelReference.parse(job.model).name)
+def _route(job: Job, plugin: str | None) -> str:
+    return route_of(task_of(job.kind), plugin or ModelReference.parse(job.model).name)
 
 
 def _batches(
@@ -525,12 +533,21 @@ def _inherits(job: Job) -> bool:
     return isinstance(job, TrainJob) and has_upload(job) and job.continues is not None
 
 
-def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
+def _queue(job: Job, version: int | None, plugin: str | None) -> str:
+    """Return the queue that the job's units wait in."""
+    model = ModelReference.parse(job.model).name
+    plugin = plugin or model
+    if version is None:
+        # Workers of seqd 0.2 claim what they cannot read, and hold it for half a minute each time.
+        is_unread = job.schema_version > 1 or plugin != model
+        return queue_of(_route(job, plugin), None, plugin if is_unread else None)
+    return queue_of(_route(job, plugin), version, model if plugin != model else None)
+
+
+def _fields(job: Job, version: int | None, unit_items: int, plugin: str | None) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
-    # Workers of seqd 0.2 claim what they cannot read, and hold it for half a minute each time.
-    is_unread = version is None and job.schema_version > 1
-    queue = queue_of(_route(job), version, model if is_unread else None)
+    queue = _queue(job, version, plugin)
     # A label is part of it until it is resolved: two labels may mean two versions.
     resolved = job.model if version is None else str(ModelReference(model, version))
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
@@ -542,6 +559,8 @@ def _fields(job: Job, version: int | None, unit_items: int) -> list[Argument]:
     fields += ["queue", queue, "group", group, "unit_items", unit_items, "ttl", job.results_ttl_s]
     if version is not None:
         fields += ["version", version]
+    if plugin not in (None, model):
+        fields += ["plugin", plugin]
     fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]

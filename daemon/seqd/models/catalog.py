@@ -1,7 +1,7 @@
 """Catalog entries: what workers publish of models, so that clients check requests by them."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from seqd.errors import ArtifactDamaged, PluginFault, wire_text
 from seqd.hookspecs import Model
 from seqd_schemas import (
     MAX_VERSIONS,
+    NAMED_MODEL_VERSION,
     CatalogEntry,
     ModelManifest,
     PluginState,
@@ -31,14 +32,39 @@ class VersionSource(Protocol):
         """Labels of a model and the versions they point to. Raises ArtifactDamaged."""
 
 
+class ModelSource(VersionSource, Protocol):
+    """A model store, of which all models are described."""
+
+    def made_with(self, plugins: Collection[str]) -> Mapping[str, str]:
+        """Models that are made with some plugins' models, each with its own."""
+
+
+class PluginSource(Protocol):
+    """The part of the registry that the catalog needs."""
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """Models that plugins bring, by name."""
+
+    def plugin_of(self, model_name: str) -> PluginStatus:
+        """The plugin that brings one of them."""
+
+
 def catalog_entry(
-    model: Model, status: PluginStatus, store: VersionSource, now_ms: int
+    model: Model, status: PluginStatus, store: VersionSource, now_ms: int, name: str = ""
 ) -> CatalogEntry:
-    """Describe a model to the fleet; `status` is the plugin that brings it."""
-    manifests = sorted(store.versions(model.name), key=lambda manifest: manifest.version)
-    labels, labels_fault = _labels(model.name, store)
+    """Describe a model to the fleet; `status` is the plugin that brings what it is made with.
+
+    `name` is the model's, where it is not that of the plugin's model.
+    """
+    name = name or model.name
+    manifests = sorted(store.versions(name), key=lambda manifest: manifest.version)
+    labels, labels_fault = _labels(name, store)
     return CatalogEntry(
-        model=model.name,
+        # A client of seqd 0.2 would send its jobs where no worker looks.
+        schema_version=1 if name == model.name else NAMED_MODEL_VERSION,
+        model=name,
+        made_with=model.name,
         summary=model.summary,
         plugin=status.name,
         plugin_version=status.version,
@@ -57,6 +83,19 @@ def catalog_entry(
         labels_fault=labels_fault,
         published_at_ms=now_ms,
     )
+
+
+def catalog_entries(registry: PluginSource, store: ModelSource, now_ms: int) -> list[CatalogEntry]:
+    """Describe all models: those that plugins bring, and those that were made with them.
+
+    A name of which no version is left is none of them.
+    """
+    models = registry.models
+    entries = [
+        catalog_entry(models[plugin], registry.plugin_of(plugin), store, now_ms, name)
+        for name, plugin in store.made_with(models.keys()).items()
+    ]
+    return [entry for entry in entries if entry.versions or entry.model in models]
 
 
 def check_publishable(model: Model) -> None:

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import cast
 
 from seqd.errors import ArtifactDamaged, InvalidRequest
-from seqd.models.disk import exclusive, write_atomically, writing
+from seqd.models.disk import write_atomically
+
+LABELS_FILE_NAME = "labels.json"
 
 #: The label of the highest version; nobody sets it.
 LATEST = "latest"
-#: The label that a bare model name means, where it is set.
+#: The label of the version in service, which a bare model name means.
 PRODUCTION = "production"
+
+#: The label of the version that is about to go into service: workers load it before it does.
+CANDIDATE = "candidate"
 
 #: Labels of a model, and bytes of its file, that are read: a catalog entry takes no more.
 MAX_LABELS = 1_000
@@ -36,7 +41,7 @@ def read_labels(folder: Path) -> dict[str, int]:
 
     Whether the versions are there is not looked at.
     """
-    path = folder / "labels.json"
+    path = folder / LABELS_FILE_NAME
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
@@ -68,27 +73,19 @@ def _fault_of(labels: Mapping[str, int]) -> str:
     return ""
 
 
-def signature_of(folder: Path) -> Signature:
-    """Return what changes with each change of a model's stored labels, a restored backup's too."""
+def signature_of(path: Path) -> Signature:
+    """Return what changes with each change of a file, of a restored backup too."""
     try:
-        found = (folder / "labels.json").stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def write_label(folder: Path, label: str, version: int) -> None:
-    """Move one label, leaving the others as they are even if somebody moves them right now."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
-        write_labels(folder, read_labels(folder) | {label: version})
-
-
 def write_labels(folder: Path, labels: Mapping[str, int]) -> None:
     """Replace all stored labels; the caller holds the model's lock."""
     content = json.dumps(dict(labels), indent=2, sort_keys=True) + "\n"
-    write_atomically(folder / "labels.json", content.encode())
+    write_atomically(folder / LABELS_FILE_NAME, content.encode())
 
 
 def check_label(label: str) -> None:

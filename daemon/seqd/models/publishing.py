@@ -15,7 +15,7 @@ import errno
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -149,8 +149,12 @@ def move_labels(folder: Path, labels: Sequence[str], version: int, run_id: str) 
 
 
 def restore_labels(folder: Path, version: int, run_id: str) -> None:
-    """Move labels to where they were, except those that somebody has moved since."""
+    """Move labels to where they were, except those that somebody has moved since.
+
+    A training that took one over from this version, and is rolled back later, moves it there too.
+    """
     before = _read(folder, run_id).before
+    forget_version(folder, version, before)
     if not before:
         return
     labels = read_labels(folder)
@@ -162,6 +166,18 @@ def restore_labels(folder: Path, version: int, run_id: str) -> None:
         else:
             labels[label] = number
     write_labels(folder, labels)
+
+
+def forget_version(folder: Path, version: int, before: Mapping[str, int | None]) -> None:
+    """Have trainings move no label back to a version that is gone, but to where it was before."""
+    for run_id in begun_publishes(folder):
+        recorded = _read(folder, run_id)
+        kept = {
+            label: before.get(label) if number == version else number
+            for label, number in recorded.before.items()
+        }
+        if kept != recorded.before:
+            _write(folder, run_id, recorded.model_copy(update={"before": kept}))
 
 
 def remove_version(folder: Path, version: int) -> None:

@@ -1,32 +1,46 @@
 """Model store: finds the versions and labels of models, opens them, and publishes new ones.
 
 `<root>/<name>/<version>/` holds a version's files and its `manifest.json`; version 0 is the starter
-that ships with a plugin and is read in place. Labels such as `production` are in `labels.json`.
+that ships with a plugin and is read in place. `model.json` beside the versions says what the model
+is made with, and `labels.json` has its labels. The label `production` stands for the version in
+service, which the bare name means.
 """
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from seqd.errors import ArtifactDamaged, UnknownModel
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidRequest,
+    ModelNameTaken,
+    ServiceChanged,
+    UnknownModel,
+    VersionInUse,
+)
 from seqd.hookspecs import Artifact
 from seqd.models import publishing
 from seqd.models.disk import drafts_in, exclusive, writing
+from seqd.models.history import note_change, read_history
 from seqd.models.labels import (
+    LABELS_FILE_NAME,
     LATEST,
     PRODUCTION,
     Signature,
     check_label,
     read_labels,
     signature_of,
-    write_label,
+    write_labels,
 )
+from seqd.models.model_file import MODEL_FILE_NAME, has_model_file, read_plugin, write_plugin
 from seqd.models.publishing import (
     begin_publish,
     begun_publishes,
     check_holder,
     finalize,
+    forget_version,
     move_labels,
     remove_version,
     removed_numbers,
@@ -34,7 +48,7 @@ from seqd.models.publishing import (
 )
 from seqd.models.version_files import VersionDraft, open_folder, read_manifest
 from seqd.validation import did_you_mean, listed
-from seqd_schemas import ModelManifest, job_of_run
+from seqd_schemas import ModelManifest, ServiceChange, job_of_run, run_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -55,11 +69,68 @@ class ModelStore:
     def __init__(self, root: Path, starters: Mapping[str, Path]) -> None:
         self._root = root
         self._starters = dict(starters)
+        #: What each model is made with, and the file that said so: this is asked at each claim.
+        self._plugins: dict[str, tuple[Signature, str]] = {}
 
     def models(self) -> list[str]:
         """Return the names of all models with a version, in alphabetical order."""
         names = {*self._starters, *self._folders()}
         return sorted(name for name in names if self.numbers(name))
+
+    def plugin_of(self, name: str) -> str:
+        """Return the plugin's model that a model is made with, `imdb_lstm` for `topics`.
+
+        Raises ArtifactDamaged where `model.json` cannot be read.
+        """
+        if _MODEL_FOLDER.fullmatch(name) is None:
+            return name  # which no model can have: whoever asks for it is told so
+        folder = self._root / name
+        signature = signature_of(folder / MODEL_FILE_NAME)
+        known = self._plugins.get(name)
+        if known is None or known[0] != signature:
+            known = self._plugins[name] = signature, self._read_plugin(name)
+        return known[1]
+
+    def _read_plugin(self, name: str) -> str:
+        """Return what `model.json` says; what it said before, where it is damaged meanwhile."""
+        try:
+            return read_plugin(self._root / name) or name
+        except ArtifactDamaged as error:
+            if name not in self._plugins:
+                raise
+            logger.warning("%s goes on as before: %s", name, error)
+            return self._plugins[name][1]
+
+    def made_with(self, plugins: Collection[str]) -> dict[str, str]:
+        """Return the models that are made with some plugins' models, each with its own.
+
+        Those of the plugins' own names are among them, with versions or without; a model whose
+        `model.json` cannot be read is not, and a warning in the log says so.
+        """
+        found = {}
+        for name in sorted({*plugins, *self._folders()}):
+            try:
+                plugin = self.plugin_of(name)
+            except ArtifactDamaged as error:
+                logger.warning("model %s left out: %s", name, error)
+                continue
+            if plugin in plugins:
+                found[name] = plugin
+        return found
+
+    def adopt(self) -> None:
+        """Write down, in a store of before, which version the bare name of each model meant.
+
+        That was the label `production` where it was set, else the highest version. It stays in
+        service then, whatever is trained later. Raises StoreUnwritable.
+        """
+        for name in self._folders():
+            folder = self._root / name
+            if has_model_file(folder) or not self.numbers(name):
+                continue
+            with exclusive(folder):
+                if not has_model_file(folder):  # else its first training has been there meanwhile
+                    self._adopt(name, name)
 
     def folder_of(self, name: str) -> Path:
         """Return the folder of a model's versions and labels, there or not."""
@@ -73,7 +144,7 @@ class ModelStore:
         """Return the numbers of a model's versions, ascending; opens none of them."""
         folder = self._root / name
         found = [STARTER_VERSION] if name in self._starters else []
-        if folder.is_dir():
+        if _MODEL_FOLDER.fullmatch(name) and folder.is_dir():
             found += [int(p.name) for p in folder.iterdir() if _VERSION_FOLDER.fullmatch(p.name)]
         return sorted(found)
 
@@ -93,23 +164,31 @@ class ModelStore:
 
     def labels_signature(self, name: str) -> Signature:
         """Return what changes with each change of a model's labels, by whomever."""
-        return signature_of(self._root / name)
+        return signature_of(self._root / name / LABELS_FILE_NAME)
 
     def labels(self, name: str) -> dict[str, int]:
         """Return a model's labels with the versions that they stand for, `latest` included.
 
-        A version that a label stands for may be gone. Raises ArtifactDamaged.
+        `production` is the version in service, also where that is written down nowhere; there is
+        none where a model has no version in service. A version that a label stands for may be
+        gone. Raises ArtifactDamaged.
         """
-        labels = read_labels(self._root / name)
+        folder = self._root / name
+        labels = read_labels(folder)
         numbers = self.numbers(name)
-        return {**labels, LATEST: numbers[-1]} if numbers else labels
+        if not numbers:
+            return labels
+        if PRODUCTION not in labels and not has_model_file(folder):
+            labels[PRODUCTION] = numbers[-1]  # what it meant before there were such files
+        elif PRODUCTION not in labels and numbers[0] == STARTER_VERSION:
+            labels[PRODUCTION] = STARTER_VERSION
+        return {**labels, LATEST: numbers[-1]}
 
     def resolve(self, ref: str) -> tuple[str, int]:
         """Return the model and the version that `name`, `name@3` or `name@label` means.
 
-        A bare name means its label `production` where it is set, else `latest`. Raises
-        UnknownModel, which lists what there is, and ArtifactDamaged where labels cannot be read,
-        which `name@3` does without.
+        A bare name means its label `production`. Raises UnknownModel, which lists what there is,
+        and ArtifactDamaged where labels cannot be read, which `name@3` does without.
         """
         match = _REF.fullmatch(ref)
         if match is None:
@@ -117,8 +196,7 @@ class ModelStore:
                 f"{ref!r} is not a model; allowed: a name, name@3 (a version) or name@label"
             )
         name, number, label = match.groups()
-        if not self.numbers(name):
-            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+        self._check_model(name)
         version = int(number) if number else self._labelled(name, label)
         self._check_version(name, version, ref)
         return name, version
@@ -141,9 +219,11 @@ class ModelStore:
         """Make a finished staging folder the model's next version, whole and for good.
 
         Two processes get two versions. A training gets one: if its version is there already, the
-        folder is discarded and that version's manifest given. On an error the folder stays.
-        Raises PluginFault for files that no version may hold, StoreUnwritable, and LeaseLost
-        where `holder` is not the attempt that has begun to publish last.
+        folder is discarded and that version's manifest given. A model's first version goes into
+        service, a later one does not. On an error the folder stays.
+        Raises ModelNameTaken where the model is made with another plugin, PluginFault for files
+        that no version may hold, StoreUnwritable, and LeaseLost where `holder` is not the attempt
+        that has begun to publish last.
         """
         model_folder = self._root / draft.model
         with writing(model_folder):
@@ -155,9 +235,13 @@ class ModelStore:
             earlier = None if run_id is None else self.find_by_run(draft.model, run_id)
             if earlier is not None:
                 self.discard(folder)
+                self._put_first_in_service(earlier)
                 return earlier
+            self._adopt(draft.model, draft.plugin or draft.model)
             taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
-            return publishing.move_in(self._root, folder, draft, max(taken) + 1)
+            manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
+            self._put_first_in_service(manifest)
+            return manifest
 
     def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
         """Return the version that a training made; None if it made none (yet).
@@ -169,11 +253,99 @@ class ModelStore:
         made = (m for m in reversed(self.versions(name)) if (m.job_id, m.unit) == (job_id, unit))
         return next(made, None)
 
-    def set_label(self, name: str, label: str, version: int) -> None:
+    def take_over(self, name: str, run_id: str) -> ModelManifest | None:
+        """Return the version that an earlier attempt at a training published, if one did.
+
+        A model's first version goes into service now where that attempt died before. Raises
+        StoreUnwritable.
+        """
+        found = self.find_by_run(name, run_id)
+        if found is not None:
+            with exclusive(self._root / name):
+                self._put_first_in_service(found)
+        return found
+
+    def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
         check_label(label)
-        self.open(name, version)
-        write_label(self._root / name, label, version)
+        made_by = _made_by(self.open(name, version).manifest)
+        folder = self._root / name
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder):
+            self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
+            self._adopt(name, self.plugin_of(name))
+            before = self.labels(name).get(PRODUCTION)
+            move_labels(folder, [label], version, made_by)
+            if label == PRODUCTION and before != version:
+                self._note(name, before, version, by, why)
+
+    def drop_label(self, name: str, label: str, version: int) -> None:
+        """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
+        with exclusive(self._root / name):
+            labels = read_labels(self._root / name)
+            if labels.get(label) == version:
+                del labels[label]
+                write_labels(self._root / name, labels)
+
+    def history(self, name: str) -> list[ServiceChange]:
+        """Return when, by whom and why the version in service changed, oldest first.
+
+        Raises UnknownModel, and ArtifactDamaged where the labels cannot be read.
+        """
+        self._check_model(name)
+        return read_history(self._root / name, self.labels(name).get(PRODUCTION))
+
+    def put_in_service(self, name: str, change: ServiceChange) -> None:
+        """Put the change's version in service, as one step: both or neither of two at once.
+
+        Raises ServiceChanged where another version is in service than the one that it is to
+        follow, and as `open` does for a version that does not open.
+        """
+        version = change.to_version
+        assert version is not None, "a version is put in service, or another one is"
+        made_by = _made_by(self.open(name, version).manifest)
+        folder = self._root / name
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder):
+            self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
+            self._adopt(name, self.plugin_of(name))
+            current = self.labels(name).get(PRODUCTION)
+            if current != change.from_version:
+                raise ServiceChanged(_changed_meanwhile(name, change, current))
+            move_labels(folder, [PRODUCTION], version, made_by)
+            note_change(folder, change)
+
+    def remove(self, name: str, version: int) -> None:
+        """Remove a version; its number is not used again.
+
+        Raises VersionInUse for one that a label stands for, InvalidRequest for a starter, and
+        UnknownModel. Whether jobs run on it is not known here.
+        """
+        self._check_version(name, version, f"{name}@{version}")
+        if version == STARTER_VERSION:
+            raise InvalidRequest(
+                f"{name}@{version} is the starter that ships with its plugin; it is not removed"
+            )
+        with exclusive(self._root / name):
+            self._refuse_labelled(name, version)
+            forget_version(self._root / name, version, {})
+            remove_version(self._root / name, version)
+
+    def _refuse_labelled(self, name: str, version: int) -> None:
+        stored = self.labels(name)
+        if stored.get(PRODUCTION) == version:
+            raise VersionInUse(
+                f"{name}@{version} is in service: it is not removed. Put another version in "
+                f"service first: seqd models promote {name}@VERSION"
+            )
+        labels = sorted(one for one, at in stored.items() if at == version and one != LATEST)
+        if labels:
+            raise VersionInUse(
+                f"{name}@{version} has the label {labels[0]}: it is not removed. Take it away "
+                f"first: seqd models label {name}@{version} {labels[0]} --remove"
+            )
 
     def begin_publish(self, name: str, run_id: str, holder: str) -> None:
         """Record that a training is about to publish a version, which counts once finalized.
@@ -206,7 +378,11 @@ class ModelStore:
         self.open(name, version)
         with exclusive(self._root / name):
             check_holder(self._root / name, run_id, holder)
+            self._adopt(name, self.plugin_of(name))
+            before = self.labels(name).get(PRODUCTION)
             move_labels(self._root / name, labels, version, made_by or run_id)
+            if PRODUCTION in labels and before != version:
+                self._note(name, before, version, f"job {run_id}", "asked for with the training")
 
     def finalize(self, name: str, run_id: str) -> None:
         """Let a version count for good: its training has completed."""
@@ -234,8 +410,17 @@ class ModelStore:
         with exclusive(folder):
             manifest = self.find_by_run(name, run_id)
             if manifest is not None:
+                before = self._in_service(name)
                 restore_labels(folder, manifest.version, run_id)
                 remove_version(folder, manifest.version)
+                after = self._in_service(name)
+                if before != after:
+                    by, why = f"job {run_id}", "its training did not complete"
+                    self._note(name, before, after, by, why, is_rollback=True)
+                if before == manifest.version and after is None:
+                    # Those that came meanwhile were no first versions; now one of them is.
+                    for first in self.versions(name)[:1]:
+                        self._put_first_in_service(first)
             finalize(folder, run_id)
         return None if manifest is None else manifest.version
 
@@ -246,6 +431,71 @@ class ModelStore:
     def drafts(self) -> list[Path]:
         """Return the drafts of labels and of publications, which a killed process leaves behind."""
         return [path for name in self._folders() for path in drafts_in(self._root / name)]
+
+    def check_plugin(self, name: str, plugin: str) -> None:
+        """Raise ModelNameTaken where a model is made with another plugin's model."""
+        known = read_plugin(self._root / name) or (name if self.numbers(name) else None)
+        if known not in (None, plugin):
+            raise ModelNameTaken(
+                f"model {name!r} is made with {known}, and a model's plugin never changes: it "
+                f"takes no version of {plugin}. Choose another name: --as NAME"
+            )
+
+    def _adopt(self, name: str, plugin: str) -> None:
+        """Write down what a model is made with, and what its name means, where nobody has."""
+        self.check_plugin(name, plugin)
+        folder = self._root / name
+        if has_model_file(folder):
+            return
+        if self.numbers(name):  # else its name means nothing yet
+            try:
+                meant, stored = self.labels(name), read_labels(folder)
+            except ArtifactDamaged as error:
+                logger.warning("what %s means is not written down yet: %s", name, error)
+                return
+            if PRODUCTION not in stored:
+                write_labels(folder, stored | {PRODUCTION: meant[PRODUCTION]})
+        write_plugin(folder, plugin)
+
+    def _put_first_in_service(self, manifest: ModelManifest) -> None:
+        """Put a version in service where no version of its model is."""
+        folder, name = self._root / manifest.model, manifest.model
+        try:
+            has_other = PRODUCTION in self.labels(name)
+        except ArtifactDamaged as error:
+            logger.warning("%s@%d is not put in service: %s", name, manifest.version, error)
+            return
+        if not has_other:
+            run_id = _made_by(manifest)
+            move_labels(folder, [PRODUCTION], manifest.version, run_id)
+            by = f"job {run_id}" if run_id else ""
+            self._note(name, None, manifest.version, by, "its first version")
+
+    def _in_service(self, name: str) -> int | None:
+        try:
+            return self.labels(name).get(PRODUCTION)
+        except ArtifactDamaged:
+            return None
+
+    def _note(
+        self,
+        name: str,
+        before: int | None,
+        after: int | None,
+        by: str,
+        why: str,
+        is_rollback: bool = False,
+    ) -> None:
+        """Write down that another version is in service; the caller holds the model's lock."""
+        change = ServiceChange(
+            at_ms=time.time_ns() // 1_000_000,
+            by=by,
+            from_version=before,
+            to_version=after,
+            why=why,
+            is_rollback=is_rollback,
+        )
+        note_change(self._root / name, change)
 
     def _folders(self) -> list[str]:
         if not self._root.is_dir():
@@ -263,8 +513,12 @@ class ModelStore:
 
     def _labelled(self, name: str, label: str | None) -> int:
         labels = self.labels(name)
-        if label is None:
-            return labels.get(PRODUCTION, labels[LATEST])
+        if label is None and PRODUCTION not in labels:
+            raise UnknownModel(
+                f"no version of {name} is in service. Put one there: "
+                f"seqd models promote {name}@{labels[LATEST]}"
+            )
+        label = label or PRODUCTION
         if label not in labels:
             raise UnknownModel(
                 f"no label {label!r} on {name}. Its labels: {listed(labels)}."
@@ -272,16 +526,33 @@ class ModelStore:
             )
         return labels[label]
 
+    def _check_model(self, name: str) -> None:
+        if not self.numbers(name):
+            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+
     def _check_version(self, name: str, version: int, ref: str) -> None:
         numbers = self.numbers(name)
         if version in numbers:
             return
-        if not numbers:
-            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
-        meant = ref if ref == f"{name}@{version}" else f"{name}@{version}, which {ref} stands for,"
+        self._check_model(name)
+        meant = ref if ref == f"{name}@{version}" else f"{name}@{version}, which {ref} stands for"
         there = ", ".join(str(number) for number in numbers)
         raise UnknownModel(f"no version {meant}. Versions of {name}: {there}")
 
     def _known_models(self, name: str) -> str:
         names = self.models()
         return f". Models here: {listed(names)}.{did_you_mean(name, names)}"
+
+
+def _made_by(manifest: ModelManifest) -> str:
+    """Return the training that made a version; '' where none did."""
+    return run_id_of(manifest.job_id, manifest.unit) if manifest.job_id else ""
+
+
+def _changed_meanwhile(name: str, change: ServiceChange, current: int | None) -> str:
+    now = "no version" if current is None else f"{name}@{current}"
+    before = "none" if change.from_version is None else f"{name}@{change.from_version}"
+    return (
+        f"{now} is in service, no longer {before}: somebody was faster. {name}@{change.to_version} "
+        f"was not put in service. Look at it with `seqd models history {name}`, and say it again"
+    )

@@ -42,6 +42,8 @@ class VersionDraft:
     """All that a manifest says, but for the version's number and its files' digests."""
 
     model: str
+    #: What it is made with; '' where that is the plugin's model of the same name.
+    plugin: str = ""
     plugin_version: str
     parameters: Mapping[str, ParameterValue]
     metrics: Mapping[str, float]
@@ -157,6 +159,7 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
     try:
         return ModelManifest(
             model=draft.model,
+            plugin=draft.plugin if draft.plugin not in ("", draft.model) else None,
             version=version,
             plugin_version=draft.plugin_version,
             preset=draft.preset,

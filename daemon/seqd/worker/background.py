@@ -141,8 +141,8 @@ class Reconciler(PeriodicTask):
             self._ledger.work.follow_clock()
             if not self._waits_for_renewals():
                 self._judge_silence(now_ms)
-            log_and_continue("ended jobs that should make room not removed", self._evict)
-            log_and_continue("the work that is left not recounted", self._recount)
+            self._continue("ended jobs that should make room not removed", self._evict)
+            self._continue("the work that is left not recounted", self._recount)
             self._prune()
         else:
             self._stale_entries.forget()
@@ -157,8 +157,12 @@ class Reconciler(PeriodicTask):
         self._expire()
         self._ledger.control.fail_abandoned(self._abandoned_s, now_ms)
         # Both go by the records of workers, of which some may have run out, and others not.
-        log_and_continue("jobs that nobody can run not looked for", self._unserved.run_once)
-        log_and_continue("stale catalog entries not removed", self._stale_entries.run_once)
+        self._continue("jobs that nobody can run not looked for", self._unserved.run_once)
+        self._continue("stale catalog entries not removed", self._stale_entries.run_once)
+
+    def _continue(self, what_failed: str, step: Callable[[], None]) -> None:
+        """Take a step that the next round takes again, whatever comes of it."""
+        log_and_continue(what_failed, step, is_repeated=True)
 
     def _waits_for_renewals(self) -> bool:
         """Return True for a while after an outage, or after the server's clock was set forward.

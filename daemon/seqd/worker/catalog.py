@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from seqd.models.labels import LATEST
+from seqd.models.labels import LATEST, PRODUCTION
+from seqd.models.store import STARTER_VERSION
 from seqd_schemas import MAX_VERSIONS, CatalogEntry, WorkerStatus
 
 
@@ -36,8 +37,11 @@ def with_versions_elsewhere(
     if not more:
         return entry
     versions = sorted([*entry.versions, *more], key=lambda summary: summary.version)
-    # Labels of the other store that this one does not know; its own stand.
+    # Labels of the other store that this one does not know; its own stand, but for a starter that
+    # serves because nobody has put another version in service here.
     numbers = here | {summary.version for summary in more}
     known = {name: one for name, one in published.labels.items() if one in numbers}
     labels = {**known, **entry.labels, LATEST: versions[-1].version}
+    if labels.get(PRODUCTION) == STARTER_VERSION and known.get(PRODUCTION, 0) not in here:
+        labels[PRODUCTION] = known[PRODUCTION]
     return entry.model_copy(update={"versions": tuple(versions[-MAX_VERSIONS:]), "labels": labels})

@@ -55,7 +55,7 @@ from seqd_schemas import (
     UnfitCode,
     WorkerState,
     WorkerStatus,
-    queue_of,
+    queues_of_model,
     route_of,
     task_of,
 )
@@ -118,6 +118,7 @@ class WorkLoop:
         A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
         """
         self._claim_device()
+        self._adopt_store()
         self._readiness.look()
         self._readiness.write(self._state)
         # Of a child that died while Redis was away, when the parent could not release it.
@@ -322,9 +323,9 @@ class WorkLoop:
         job = claim.job
         if isinstance(job, TrainJob | SweepJob):
             return
-        queue = queue_of(
-            route_of(task_of(job.kind), ModelReference.parse(job.model).name), claim.version
-        )
+        name = ModelReference.parse(job.model).name
+        route = route_of(task_of(job.kind), self._context.store.plugin_of(name))
+        (queue,) = queues_of_model(route, name, [claim.version])
         self._rates.add(queue, self._context.stats.items - before, monotonic() - began)
 
     def _note_rates(self, note: Callable[[], None]) -> None:
@@ -414,6 +415,12 @@ class WorkLoop:
                 log.info("fit again for model=%s@%d", name, version)
                 fitness.reopen(name, version)
 
+    def _adopt_store(self) -> None:
+        try:
+            self._context.store.adopt()
+        except SeqdError as error:  # such as a store that is read-only: its names mean the same
+            log.warning("what names of models mean is not written down: %s", error)
+
     def _warm_up_required(self) -> None:
         """Load what has come into service of the models that this worker must have warm."""
         if not self._readiness.has_new():
@@ -421,6 +428,8 @@ class WorkLoop:
         for name in self._readiness.newly_in_service():
             with self._context.leases.watching():
                 self._load(name)
+            # Whoever is about to put a version in service waits for this.
+            log_and_continue("what is loaded is not published", self.publish_status)
         self._warn_of_cold()
         self._readiness.write(self._state)
 

@@ -28,7 +28,7 @@ from seqd.local.gpus import PinnedGpu
 from seqd.local.redis_access import RedisAccess
 from seqd.local.slots import Slot, parse_slot
 from seqd.models import job_log
-from seqd.models.catalog import catalog_entry
+from seqd.models.catalog import catalog_entries
 from seqd.models.plugin_calls import PluginCall
 from seqd.models.registry import Registry
 from seqd.models.store import ModelStore
@@ -41,7 +41,16 @@ from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
-from seqd_schemas import JobRecord, Task, WorkTotals, queue_of, route_of
+from seqd_schemas import (
+    JobRecord,
+    SweepJob,
+    Task,
+    TrainJob,
+    WorkTotals,
+    queue_of,
+    queues_of_model,
+    route_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -102,12 +111,17 @@ def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
 
     Some of these may be what this worker cannot run and another can: they are woken for, too.
     """
+    plugins = {route.partition(".")[2] for route in routes}
+    models = store.made_with(plugins)
     queues = list(routes)
     for route in routes:
-        task, _, model = route.partition(".")
+        task, _, plugin = route.partition(".")
         if task == "train":
-            queues.append(queue_of(route, None, model))
-        queues += [queue_of(route, number) for number in store.numbers(model)]
+            queues.append(queue_of(route, None, plugin))
+            continue
+        for name, made_with in models.items():
+            if made_with == plugin:
+                queues += queues_of_model(route, name, store.numbers(name))
     return tuple(queues)
 
 
@@ -219,7 +233,7 @@ class ModelCache:
 
     def _load(self, name: str, version: int) -> LoadedModel:
         began = monotonic()
-        described = self._registry.model(name)
+        described = self._registry.model(self._store.plugin_of(name))
         artifact = self._store.open(name, version)
         self._make_room(described.needs.memory_bytes)  # else old and new are held together
         with PluginCall():
@@ -289,6 +303,14 @@ class WorkerContext:
     def queues(self) -> tuple[str, ...]:
         """Return the queues that this worker can claim from now."""
         return self.fitness.queues()
+
+    def described(self, name: str) -> Model:
+        """Return the description of what a model is made with. Raises UnknownModel."""
+        return self.registry.model(self.store.plugin_of(name))
+
+    def plugin_of(self, job: TrainJob | SweepJob) -> str:
+        """Return the plugin's model that a training is to be made with."""
+        return job.plugin or self.store.plugin_of(job.model)
 
     def another_can_run(self, task: Task, model: str, version: int | None) -> bool:
         """Return True where another worker is up that says it can run this."""
@@ -482,10 +504,7 @@ def publish_catalog(
     fleet = ledger.fleet
     published, now_ms = fleet.catalog(), fleet.now_ms()
     others = [one for one in fleet.workers() if one.worker != worker]
-    entries = [
-        catalog_entry(model, registry.plugin_of(name), store, now_ms)
-        for name, model in registry.models.items()
-    ]
+    entries = catalog_entries(registry, store, now_ms)
     if is_away():
         return
     fleet.publish_catalog(

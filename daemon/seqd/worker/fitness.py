@@ -13,7 +13,14 @@ from time import monotonic
 from seqd.errors import wire_text
 from seqd.models.labels import Signature
 from seqd.models.store import STARTER_VERSION, ModelStore
-from seqd_schemas import MAX_UNFIT, MAX_VERSIONS, UnfitCode, UnfitVersion, queue_of
+from seqd_schemas import (
+    MAX_UNFIT,
+    MAX_VERSIONS,
+    UnfitCode,
+    UnfitVersion,
+    queue_of,
+    queues_of_model,
+)
 
 #: Seconds for which the versions in the store are not listed again while work goes on: listing
 #: takes 50 us a route. An idle worker lists them at each wakeup.
@@ -50,7 +57,9 @@ class Fitness:
         self._store = store
         self._routes = tuple(routes)
         self._is_loaded = is_loaded
-        self._models = sorted({name for _, name in map(_split, routes)})
+        self._plugins = {plugin for _, plugin in map(_split, routes)}
+        #: The models that are made with those, each with its own.
+        self._models: dict[str, str] = {}
         self._lock = RLock()
         self._versions: dict[str, tuple[int, ...]] = {}
         #: Signature of each model's labels: who edits them by hand publishes nothing.
@@ -102,11 +111,13 @@ class Fitness:
             return bool(self._away)
 
     def versions(self) -> Mapping[str, tuple[int, ...]]:
-        """Return the versions that can be run, by model; of a model without any, none."""
+        """Return the versions that can be run, by model; of a plugin's own without any, none."""
         with self._lock:
             if self._fit_versions is None or self._away:
                 self._fit_versions = {
-                    name: self._fit(name)[-MAX_VERSIONS:] for name in self._models
+                    name: self._fit(name)[-MAX_VERSIONS:]
+                    for name in self._models
+                    if name in self._plugins or self._versions.get(name)
                 }
             return self._fit_versions
 
@@ -196,12 +207,22 @@ class Fitness:
             return
         self._listed_s = now_s
         before = dict(self._versions), set(self._away), self._labels
+        self._find_models()
         for name in self._models:
             self._list(name, now_s)
         self._labels = [self._store.labels_signature(name) for name in self._models]
         if before != (self._versions, set(self._away), self._labels):
             self._has_changed = True
             self._forget()
+
+    def _find_models(self) -> None:
+        try:
+            found = self._store.made_with(self._plugins)
+        except OSError:  # `_list` says so of each model
+            found = {}
+        # One whose folder is away is known still: it comes back.
+        known = {name: one for name, one in self._models.items() if self._versions.get(name)}
+        self._models = dict(sorted({**known, **found}.items()))
 
     def _forget(self) -> None:
         self._queues = self._fit_versions = None
@@ -245,13 +266,17 @@ class Fitness:
         now_s = monotonic()
         queues = []
         for route in self._routes:
-            task, name = _split(route)
-            closed = self._unfit.get((name, None)) if task == "train" else None
+            task, plugin = _split(route)
+            closed = self._unfit.get((plugin, None)) if task == "train" else None
             if closed is None or closed.due_s <= now_s:
-                queues += [route, queue_of(route, None, name)] if task == "train" else [route]
+                queues += [route, queue_of(route, None, plugin)] if task == "train" else [route]
             if task != "train":
-                queues += [queue_of(route, number) for number in self._fit(name)]
+                for name in self._of_plugin(plugin):
+                    queues += queues_of_model(route, name, self._fit(name))
         return queues
+
+    def _of_plugin(self, plugin: str) -> list[str]:
+        return [name for name, made_with in self._models.items() if made_with == plugin]
 
 
 def _split(route: str) -> tuple[str, str]:

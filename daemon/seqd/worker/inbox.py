@@ -145,6 +145,7 @@ class Inbox(PeriodicTask):
             job_id=job_id,
             version=admitted.version,
             unit_items=admitted.unit_items,
+            plugin=admitted.plugin,
             entry=entry,
         )
         if accepted.job_id != job_id:

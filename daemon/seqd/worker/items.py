@@ -166,7 +166,7 @@ class ItemRunner:
 
         Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
         """
-        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        model = self._context.described(ModelReference.parse(job.model).name)
         bound = model.tasks[task_of(job.kind)].output
         if bound is None:
             return units
@@ -197,7 +197,7 @@ class ItemRunner:
             raise Unfit(code, sentence_of(error), canary_failed=False) from None
 
     def _parameters(self, job: Job) -> PluginParameters:
-        model = self._context.registry.model(ModelReference.parse(job.model).name)
+        model = self._context.described(ModelReference.parse(job.model).name)
         try:
             with PluginCall():
                 return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)

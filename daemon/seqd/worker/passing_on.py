@@ -10,7 +10,7 @@ from time import monotonic
 from seqd.serving import takes
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
-from seqd_schemas import queue_of
+from seqd_schemas import queue_of, queues_of_model
 
 #: Seconds between two wakeups that a worker passes on, at least: where all others are busy, it
 #: gets its own back.
@@ -50,13 +50,20 @@ class PassedOn:
         context = self._context
         mine = set(context.queues()) if context.may_claim() else set[str]()
         theirs = set[str]()
+        # Another's store may have models that this worker's has not.
+        catalog = context.ledger.fleet.catalog()
+        made_with = {name: entry.made_with or name for name, entry in catalog.items()}
         for worker in context.ledger.fleet.workers():
             for route in context.routes:
-                task, _, model = route.partition(".")
-                if takes(worker, task, model) and worker.worker != context.identity.name:
-                    theirs |= {queue_of(route, one) for one in worker.versions[model]}
-                    if task == "train":
-                        theirs |= {route, queue_of(route, None, model)}
+                task, _, plugin = route.partition(".")
+                if not takes(worker, task, plugin) or worker.worker == context.identity.name:
+                    continue
+                if task == "train":
+                    theirs |= {route, queue_of(route, None, plugin)}
+                    continue
+                for name, versions in worker.versions.items():
+                    if made_with.get(name, name) == plugin:
+                        theirs.update(queues_of_model(route, name, versions))
         self._queues = tuple(sorted(theirs - mine))
 
     def _send(self) -> None:

@@ -6,15 +6,17 @@ store has changed, not at each write, for the labels are on a disk that may be s
 
 import logging
 import os
+from contextlib import suppress
 from threading import Lock
 from time import monotonic
 
 from seqd.errors import SeqdError
 from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, write_readiness
 from seqd.local.run_files import READINESS, RunFolder
+from seqd.models.labels import CANDIDATE
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
-from seqd_schemas import WorkerState
+from seqd_schemas import ModelReference, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +34,16 @@ class ReadinessNotes:
         self._lock = Lock()
         self._written: Readiness | None = None
         self._warned_s = -WARN_EVERY_S
-        self._serves, self._trains = _models_of(context.routes)
+        self._plugins_served, self._trains = _plugins_of(context.routes)
+        #: The models that the slot serves.
+        self._serves = set(self._plugins_served)
         #: The version that each name means; None where the store has none, or damaged labels.
         self._in_service: dict[str, int | None] = {}
-        #: The version of each required model that was loaded, or tried, last.
-        self._warmed: dict[str, int | None] = {}
+        #: The version that the label `candidate` of a model stands for, where it has one.
+        self._candidates: dict[str, int] = {}
+        #: The version that was loaded, or tried, last for what is kept warm: `topics`, the version
+        #: in service, or `topics@candidate`, which is about to follow it.
+        self._warmed: dict[str, int] = {}
 
     def serving_order(self) -> list[str]:
         """Return the models that the slot serves, those that are required at the end.
@@ -48,42 +55,66 @@ class ReadinessNotes:
 
     def look(self) -> None:
         """Look up again what the names mean in the store."""
+        with suppress(OSError):  # its status says that the store is away
+            self._serves = set(self._context.store.made_with(self._plugins_served))
         for name in (*self._serves, *self._trains):
-            try:
-                self._in_service[name] = self._context.store.resolve(name)[1]
-            except (SeqdError, OSError):  # its status says why it is unfit
-                self._in_service[name] = None
+            self._in_service[name] = self._meant(name)
+            candidate = self._meant(f"{name}@{CANDIDATE}") if name in self._serves else None
+            self._candidates.pop(name, None)
+            if candidate is None:  # when there is one again, it may have been unloaded meanwhile
+                self._warmed.pop(f"{name}@{CANDIDATE}", None)
+            else:
+                self._candidates[name] = candidate
 
     def newly_in_service(self) -> list[str]:
-        """Return the required models whose version in service has not been loaded yet, once each.
+        """Return what is to be kept warm and has not been loaded yet, `name@version`, once each.
 
         What could not be loaded is unfit, and tried again as such; what had to make room for
         others is not loaded again here, for they would take turns.
         """
         new = []
-        for name in self._settings.required_models:
-            version = self._in_service.get(name)
-            if name in self._serves and version is not None and self._warmed.get(name) != version:
-                self._warmed[name] = version
+        for ref, version in self._kept_warm().items():
+            if self._warmed.get(ref) != version:
+                self._warmed[ref] = version
+                name = ModelReference.parse(ref).name
                 if not self._context.cache.holds(name, version):
-                    new.append(name)
+                    new.append(f"{name}@{version}")
         return new
 
     def has_new(self) -> bool:
-        """Return True when a required model has another version in service than was loaded."""
-        return any(
-            self._in_service.get(name) not in (None, self._warmed.get(name))
-            for name in self._settings.required_models
-            if name in self._serves
-        )
+        """Return True when something is to be kept warm that has not been loaded, nor tried."""
+        return any(self._warmed.get(ref) != one for ref, one in self._kept_warm().items())
 
     def cold(self) -> list[str]:
         """Return the required models that the slot serves and whose version is not in memory."""
         return [
             f"{name}@{version}"
-            for name, version in self._warmed.items()
-            if version is not None and not self._context.cache.holds(name, version)
+            for name, version in list(self._warmed.items())
+            if name in self._settings.required_models
+            and not self._context.cache.holds(name, version)
         ]
+
+    def _kept_warm(self) -> dict[str, int]:
+        """Return the versions whose first item is not to wait until they are loaded.
+
+        Those in service, and those about to be, of the models that are required here and of those
+        of which a version is in memory now.
+        """
+        loaded = {ModelReference.parse(ref).name for ref in self._context.cache.names()}
+        kept: dict[str, int] = {}
+        for name in self._serves & (loaded | set(self._settings.required_models)):
+            version, candidate = self._in_service.get(name), self._candidates.get(name)
+            if version is not None:
+                kept[name] = version
+            if candidate is not None:
+                kept[f"{name}@{CANDIDATE}"] = candidate
+        return kept
+
+    def _meant(self, ref: str) -> int | None:
+        try:
+            return self._context.store.resolve(ref)[1]
+        except (SeqdError, OSError):  # its status says why it is unfit
+            return None
 
     def write(self, state: WorkerState) -> None:
         """Write the file if it would change. Raises nothing: what fails is logged once a minute."""
@@ -131,8 +162,8 @@ class ReadinessNotes:
         )
 
 
-def _models_of(routes: tuple[str, ...]) -> tuple[set[str], set[str]]:
-    """Return the models of the routes: those that serve, and those that are trained."""
+def _plugins_of(routes: tuple[str, ...]) -> tuple[set[str], set[str]]:
+    """Return the plugins' models of the routes: those that serve, and those that are trained."""
     serves: set[str] = set()
     trains: set[str] = set()
     for route in routes:

@@ -46,6 +46,8 @@ from seqd_schemas import Classification, FileFormat, FileSource, ItemSuccess, Pa
 
 REVIEWS = 10_000
 TEXT_CHARS = 60_000
+#: What the model is called that the demo makes.
+NEW_MODEL = "harbour"
 #: A network that spells after two epochs and makes sentences after five, of a second each.
 PRESET = "fast"
 TRAINING: dict[str, ParameterValue] = {
@@ -62,8 +64,8 @@ _LINE_CHARS = 72
 PROMPTS = (
     ("markov", "the ", {"length": 160, "seed": 1}),
     ("markov_words", "", {"samples": 3, "seed": 1}),
-    ("char_lstm@0", "there is nothing so ", {"length": 240, "temperature": 0.5, "seed": 1}),
-    ("char_lstm@latest", "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
+    ("char_lstm", "there is nothing so ", {"length": 240, "temperature": 0.5, "seed": 1}),
+    (NEW_MODEL, "in the morning the ", {"length": 160, "temperature": 0.5, "seed": 1}),
 )
 
 #: Workers import the plugins and nothing heavier, so a few seconds are the rule.
@@ -183,9 +185,12 @@ def _train(screen: Screen, environment: Environment, text: str) -> None:
     )
     texts = {name: json.dumps(value, separators=(",", ":")) for name, value in TRAINING.items()}
     chosen = [f"--set {name}={text}" for name, text in texts.items()]
-    _command(screen, f"seqd train char_lstm --preset {PRESET}", "--data harbour.txt", *chosen)
+    command = f"seqd train char_lstm --as {NEW_MODEL} --preset {PRESET}"
+    _command(screen, command, "--data harbour.txt", *chosen)
     source = FileSource(path=str(path), format=FileFormat.LINES)
-    handle = environment.client.train(source, model="char_lstm", preset=PRESET, parameters=TRAINING)
+    handle = environment.client.train(
+        source, model=NEW_MODEL, plugin="char_lstm", preset=PRESET, parameters=TRAINING
+    )
     follow_training(environment.client, handle, screen, as_json=False, says_what_next=False)
 
 
@@ -210,7 +215,7 @@ def _say_goodbye(screen: Screen, seconds: float) -> None:
         screen,
         *_activation(),
         'seqd classify --text "A film to remember, if only for the music."',
-        "seqd train markov --data a-text-of-yours.txt",
+        "seqd train markov --as mine --data a-text-of-yours.txt",
         'seqd generate char_lstm "once upon a time " -t 0.2 -t 0.5 -t 1.0',
         "seqd status",
     )

@@ -9,6 +9,7 @@ from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.job_steps import expiry_of
 from seqd_schemas import (
+    CatalogEntry,
     Classification,
     ItemErrorCode,
     ItemFailure,
@@ -16,7 +17,6 @@ from seqd_schemas import (
     JobRecord,
     JobState,
     ModelReference,
-    Task,
     TrainingResult,
 )
 
@@ -187,17 +187,27 @@ def say_headline(screen: Screen, outcome: BulkOutcome, counts: ResultCounts | No
     screen.say(line + ("" if counts is None else _shares(counts)))
 
 
-def say_training_summary(screen: Screen, result: TrainingResult, tasks: frozenset[Task]) -> None:
-    """Say which version a training made, how good it is, and what to try with it."""
+def say_training_summary(
+    screen: Screen, result: TrainingResult, entry: CatalogEntry | None, says_what_next: bool = True
+) -> None:
+    """Say which version a training made, how good it is, and what to do with it.
+
+    `entry` is what the catalog has of the model.
+    """
     ref = ModelReference(result.model, result.version)
-    screen.say(f"{ref} is in the model store, after {duration(result.seconds)}.", "bold green")
+    in_service = None if entry is None else entry.labels.get("production")
+    where = "in service" if in_service == result.version else "trained and not in service"
+    screen.say(f"{ref} is {where}, after {duration(result.seconds)}.", "bold green")
     figures = [
         f"{name.replace('_', ' ')} {metric(value)}" for name, value in result.metrics.items()
     ]
     if figures:
         screen.say("  " + ", ".join(figures))
-    for task, command in _NEXT.items():
-        if task in tasks:
+    if in_service is not None and in_service != result.version:
+        bare = ModelReference(result.model, in_service)
+        screen.say(f"{result.model} means {bare}. To change that: seqd models promote {ref}")
+    for task, command in _NEXT.items() if says_what_next else ():
+        if entry is not None and task in entry.tasks:
             screen.say(f"Try it: {command.format(ref=ref)}")
 
 

@@ -237,8 +237,10 @@ def print_sweep(screen: Screen, report: SweepReport) -> None:
         screen.say(f"{failure.custom_id}: {failure.error.code}: {failure.error.message}", "red")
 
 
-def say_best(screen: Screen, report: SweepReport, record: JobRecord) -> None:
-    """Say which version is best, by what, and which labels it has got."""
+def say_best(
+    screen: Screen, report: SweepReport, record: JobRecord, in_service: int | None = None
+) -> None:
+    """Say which version is best, by what, which labels it has got, and what the name means."""
     job = sweep_job_of(record)
     if report.figure is None or report.best is None:
         _say_no_best(screen, report, job)
@@ -251,6 +253,9 @@ def say_best(screen: Screen, report: SweepReport, record: JobRecord) -> None:
     screen.say(f"Best: {ref} ({report.best}), with the {which} {name}, {figure}.", "bold green")
     if job.labels and record.state is JobState.COMPLETED:
         screen.say(f"Labelled {', '.join(job.labels)}: {ref}")
+    if in_service not in (None, best.version):
+        means = ModelReference(best.model, in_service)
+        screen.say(f"{best.model} means {means}. To change that: seqd models promote {ref}")
 
 
 def say_sweep_headline(screen: Screen, report: SweepReport, seconds: float | None) -> None:

@@ -6,11 +6,11 @@
 --       unit begins ('' or left out where that is not known).
 -- Keys: job hash, todo, leases, in, sizes, digests, uploads, those of the queue, limits, memory,
 --       tenant, work_left, its recount.
--- Returns: {'added', 1 when a wakeup is due}, {'full', 0} when the workers are behind, the tenant has
---          as much waiting as it may, or memory is short: come again; {'too_large', 0} when a
---          training set would not fit, {'behind', 0} when units before it are missing, which Redis
---          had acknowledged and lost, {'not_owner', 0} when another upload owns the job or its input
---          is complete, {'ended', 0} when the job takes no more input, or takes it from another
+-- Returns: {'added', the route when a wakeup is due, else ''}, {'full', ''} when the workers are behind,
+--          the tenant has as much waiting as it may, or memory is short: come again; {'too_large', ''} when a
+--          training set would not fit, {'behind', ''} when units before it are missing, which Redis
+--          had acknowledged and lost, {'not_owner', ''} when another upload owns the job or its input
+--          is complete, {'ended', ''} when the job takes no more input, or takes it from another
 --          attempt of the ingest.
 -- Guarantee: units are numbered without gaps; the same number sent twice adds one unit. Only the
 -- upload that owns the job, or the ingest that holds the lease, adds any. Where its file goes on is written
@@ -20,23 +20,24 @@ local digest, owner, ingest, position = ARGV[7], ARGV[8], ARGV[9], ARGV[10] or '
 local key = job_key(id)
 local job = redis.call('HMGET', key, 'state', 'sealed', 'units', 'units_done', 'pending_bytes',
   'kind', 'tenant', 'owner')
-if not job[1] or not is_open(job[1]) then return {'ended', 0} end
-if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', 0} end
-if (job[8] or '') ~= owner then return {'not_owner', 0} end
+if not job[1] or not is_open(job[1]) then return {'ended', ''} end
+if ingest ~= '' and lease_of(key, 'ingest') ~= tonumber(ingest) then return {'ended', ''} end
+if (job[8] or '') ~= owner then return {'not_owner', ''} end
 local units = tonumber(job[3])
-if unit < units then return {'added', 0} end
-if job[2] == '1' then return {'ended', 0} end
-if unit > units then return {'behind', 0} end
+if unit < units then return {'added', ''} end
+if job[2] == '1' then return {'ended', ''} end
+if unit > units then return {'behind', ''} end
 redis.call('ZADD', PREFIX .. ':uploads', 'XX', NOW, id)
 if tonumber(job[5]) + #blob > most and units > tonumber(job[4]) then
   -- Nothing takes a training set out again before it is complete, so waiting would not help.
-  return {job[6] == 'train' and 'too_large' or 'full', 0}
+  return {job[6] == 'train' and 'too_large' or 'full', ''}
 end
 local items = job[6] == 'train' and 0 or tonumber(size)
-if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', 0} end
+if not has_room() or over_quota(job[7], 0, items, #blob) then return {'full', ''} end
 
 if digest ~= '' then
   redis.call('HSET', key .. ':digests', unit, digest)
   redis.call('HSET', key, 'input_digest', digest)
 end
-return {'added', add_unit(id, unit, blob, size, job[6], job[7], position) and 1 or 0}
+local is_due = add_unit(id, unit, blob, size, job[6], job[7], position)
+return {'added', is_due and route_of(redis.call('HGET', key, 'queue')) or ''}

@@ -39,17 +39,17 @@ class TrainingFaults:
         It is where no other worker can take it and it has waited long enough, or was released
         for what it does itself: its memory, or a device that it makes sick.
         """
-        context, unit, model = self._context, run.unit, run.job.model
-        another_can = context.another_can_run("train", model, None)
+        context, unit, plugin = self._context, run.unit, self._context.plugin_of(run.job)
+        another_can = context.another_can_run("train", plugin, None)
         if not self._may_be_tried_again(run, code, another_can):
             return self._refusal(run, code, error)
-        context.fitness.mark(model, None, code, sentence_of(error))
+        context.fitness.mark(plugin, None, code, sentence_of(error))
         count = unit.faults.count if unit.faults else 0
         wait_s = min(_FIRST_WAIT_S * 2.0 ** min(count, 30), _LONGEST_WAIT_S)
         context.ledger.work.release_unit(
             unit, wait_s=0.0 if another_can else wait_s, faulted_by=context.identity.name
         )
-        log.error("unfit to train %s code=%s; job=%s released: %s", model, code, run.id, error)
+        log.error("unfit to train %s code=%s; job=%s released: %s", plugin, code, run.id, error)
         if code is UnfitCode.DEVICE_FAULT:
             # What a training has spoilt of the device goes with its process.
             flag = DeviceFlag(self._settings, context.identity.name)
@@ -70,7 +70,7 @@ class TrainingFaults:
         return code not in LASTING and waited_s < self._settings.unfit_grace_s
 
     def _refusal(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker:
-        context, model = self._context, run.job.model
-        why = reasons(context.ledger.fleet.workers(), "train", model, None)
+        context, plugin = self._context, self._context.plugin_of(run.job)
+        why = reasons(context.ledger.fleet.workers(), "train", plugin, None)
         why[context.identity.name] = (code, sentence_of(error).rstrip("."))
-        return no_fit_worker(f"the training of {model}", why)
+        return no_fit_worker(f"the training of {run.job.model}", why)

@@ -50,7 +50,7 @@ class Publisher:
         store = self._context.store
         if run.unit.attempt > 1:
             store.begin_publish(run.job.model, run.id, secrets.token_hex(8))
-        return store.find_by_run(run.job.model, run.id)
+        return store.take_over(run.job.model, run.id)
 
     def publish(
         self,
@@ -106,9 +106,11 @@ class Publisher:
     ) -> VersionDraft:
         values = parameters.model_dump(mode="json")
         seed = values.get("seed")
+        plugin = self._context.plugin_of(run.job)
         return VersionDraft(
             model=run.job.model,
-            plugin_version=self._context.registry.plugin_of(run.job.model).version,
+            plugin=plugin,
+            plugin_version=self._context.registry.plugin_of(plugin).version,
             preset=run.job.preset,
             parameters=values,
             metrics=dict(trained.metrics),

@@ -19,6 +19,7 @@ from seqd.analysis.sweeps import best_of, combinations_of, training_of
 from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, UnknownJob, failure_of
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.work import NO_USE, CommitOutcome, Unit, Use
+from seqd.models.labels import PRODUCTION
 from seqd.worker.context import WorkerContext
 from seqd.worker.items import unpack
 from seqd.worker.logs import log_and_continue
@@ -130,13 +131,14 @@ class BestLabels:
 
         What else than a lost lease keeps them from moving is logged, and fails no training.
         """
-        if not self._job.labels:
-            return
         try:
+            labels = self._labels()
+            if not labels:
+                return
             made = self._all_made(run, manifest)
             best = None if made is None else self._best(made)
             if best is not None:
-                self._publisher.move_labels(run, self._job.labels, best.version, best.run_id)
+                self._publisher.move_labels(run, labels, best.version, best.run_id)
         except (LeaseLost, *REDIS_ERRORS):
             raise
         except SeqdError as error:
@@ -144,16 +146,26 @@ class BestLabels:
 
     def move_at_end(self) -> None:
         """Move those that are not at the best version, now that the sweep has completed."""
-        store, name = self._context.store, self._job.model
-        best = self._best(self._committed(self._job_id)) if self._job.labels else None
+        store, name, labels = self._context.store, self._job.model, self._labels()
+        best = self._best(self._committed(self._job_id)) if labels else None
         if best is None:
             return
         number = best.version
-        moved = [label for label in self._job.labels if store.labels(name).get(label) != number]
+        moved = [label for label in labels if store.labels(name).get(label) != number]
         for label in moved:
-            store.set_label(name, label, number)
+            store.set_label(name, label, number, f"job {self._job_id}", "the best of its sweep")
         if moved:
             self._context.publish_catalog()
+
+    def _labels(self) -> tuple[str, ...]:
+        """Return the job's labels; `production`, too, where it has put a version in service itself.
+
+        That is the first of a model which had none. One that somebody has put there stays.
+        """
+        store, name = self._context.store, self._job.model
+        changes = store.history(name) if store.numbers(name) else []
+        is_own = bool(changes) and changes[-1].by.partition(".")[0] == f"job {self._job_id}"
+        return (*dict.fromkeys((*self._job.labels, *([PRODUCTION] if is_own else []))),)
 
     def _best(self, made: "Sequence[_Made]") -> "_Made | None":
         best = best_of(self._job.metric, {one.version: one.metrics for one in made})

@@ -91,11 +91,12 @@ class TrainingRunner:
                 commit.give_up()
             else:
                 manifest, epochs_s = self._version_of(commit.run)
-                self._context.fitness.worked(commit.run.job.model, None)
+                plugin = self._context.plugin_of(commit.run.job)
+                self._context.fitness.worked(plugin, None)
                 took_s = monotonic() - began
                 commit.succeed(Trained(manifest, took_s, epochs_s))
                 if unit.attempt == 1:  # else an earlier attempt did a part of it
-                    self._note_rate(commit.run.job.model, took_s)
+                    self._note_rate(plugin, took_s)
         except (Stopped, LeaseLost, *REDIS_ERRORS):
             raise
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
@@ -103,9 +104,9 @@ class TrainingRunner:
         finally:
             self._finalize(commit.run)
 
-    def _note_rate(self, model: str, took_s: float) -> None:
+    def _note_rate(self, plugin: str, took_s: float) -> None:
         """Note what a training took, for autoscaling; that is worth no wait."""
-        queue = queue_of(route_of("train", model), None)
+        queue = queue_of(route_of("train", plugin), None)
         with waiting_at_most(0):
             log_and_continue(
                 "what the training took is not noted",
@@ -147,7 +148,10 @@ class TrainingRunner:
         return self._train(run) if adopted is None else (adopted, 0.0)
 
     def _train(self, run: Run) -> tuple[ModelManifest, float]:
-        model = self._context.registry.model(run.job.model)
+        plugin = self._context.plugin_of(run.job)
+        # The catalog does not know of a name that a training has taken which made no version.
+        self._context.store.check_plugin(run.job.model, plugin)
+        model = self._context.registry.model(plugin)
         parameters = train_parameters(model, run.job)
         data = open_data(run.job, run.unit.job_id, self._context.ledger.jobs, self._settings)
         context = self._train_context(run, data)
@@ -173,7 +177,7 @@ class TrainingRunner:
 
         def publish(event: Event) -> None:
             if isinstance(event, Epoch):
-                self._context.fitness.worked(run.job.model, None)
+                self._context.fitness.worked(self._context.plugin_of(run.job), None)
             self._publish_event(unit, event)
 
         curve = LearningCurve()

@@ -1,0 +1,223 @@
+"""`seqd models export`, `import`, `rm` and `gc`: versions as files, taken elsewhere or removed."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.ui.numbers import counted
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_json
+from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin, VersionInUse
+
+if TYPE_CHECKING:
+    from seqd.cli.options import LocalModels
+    from seqd_schemas import ModelManifest
+
+#: Open jobs that are looked at before a version is removed.
+_MOST_JOBS = 10_000
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_NUMBERS = re.compile(r"[0-9]+")
+
+Unchecked = Annotated[
+    bool,
+    typer.Option(
+        "--unchecked", help="Ask no daemon whether a job runs on it; such a job would fail."
+    ),
+]
+
+
+def export_version(
+    reference: Annotated[
+        str, typer.Argument(help="A version: topics@2.", autocompletion=completion.models)
+    ],
+    file: Annotated[Path, typer.Argument(help="The archive to write, such as topics-2.tar.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Write a version into one file, which `seqd models import` reads on another machine.
+
+    It has the manifest and the files that it names, each with its digest, and no code.
+    """
+    from seqd.cli.drafts import open_outlet, refuse_to_replace, unwritable
+    from seqd.cli.output_forms import Form, Target
+    from seqd.models.archives import write_archive
+
+    store = options.open_local_models(options.read_settings()).store
+    name, version = store.resolve(reference)
+    artifact = store.open(name, version)
+    if file.is_dir() or file == Path("-"):
+        raise InvalidRequest(
+            f"FILE is {str(file)!r}; allowed: a file, such as {name}-{version}.tar"
+        )
+    if not force:
+        refuse_to_replace(file, "FILE")
+    outlet = open_outlet(Target(file, Form.JSONL), "FILE")
+    try:
+        write_archive(artifact, outlet.file)
+        outlet.seal()
+        outlet.place(replaces=force)
+    except OSError as error:
+        raise unwritable(file, error, "FILE") from None
+    finally:
+        outlet.discard()
+    if as_json:
+        print_json({"model": name, "version": version, "file": str(file)})
+    else:
+        size = counted(file.stat().st_size, "byte")
+        Screen().say(f"{file}: {name}@{version}, {size}")
+
+
+def import_version(
+    file: Annotated[Path, typer.Argument(help="An archive of `seqd models export`.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Model to add it to; the archive's own, if not."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Add the version of an archive to the store, as the next version of its model.
+
+    A model's first version goes into service by itself, a later one by `seqd models promote`. The
+    same archive twice adds one version.
+    """
+    from seqd.models.archives import import_archive, read_archived_manifest
+
+    local = options.open_local_models(options.read_settings())
+    archived = read_archived_manifest(file)
+    _refuse_plugin(local, archived, file)
+    model = name or archived.model
+    if _NAME.fullmatch(model) is None:
+        raise InvalidRequest(
+            f"--as is {model!r}; allowed: up to 40 of a-z 0-9 _ with a letter in front"
+        )
+    manifest, is_new = import_archive(local.store, file, model)
+    ref = f"{manifest.model}@{manifest.version}"
+    serving = local.store.labels(model).get("production")
+    if as_json:
+        print_json(
+            {
+                "model": manifest.model,
+                "version": manifest.version,
+                "is_new": is_new,
+                "in_service": serving,
+            }
+        )
+        return
+    where = "in service" if serving == manifest.version else "not in service"
+    screen = Screen()
+    screen.say(f"{ref} is {'in' if is_new else 'already in'} the model store, and {where}.")
+    if serving != manifest.version:
+        screen.say(f"To put it there: seqd models promote {ref}")
+
+
+def remove(
+    reference: Annotated[
+        str, typer.Argument(help="A version: topics@1.", autocompletion=completion.models)
+    ],
+    unchecked: Unchecked = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove a version from the store. Its number is not used again.
+
+    Refused while it is in service, has a label, or is what an open job runs on.
+    """
+    from seqd_schemas import ModelReference
+
+    if not isinstance(ModelReference.parse(reference).version, int):
+        raise InvalidRequest(
+            f"{reference!r} names no version by its number; allowed: NAME@NUMBER, such as topics@1"
+        )
+    store = options.open_local_models(options.read_settings()).store
+    name, version = store.resolve(reference)
+    jobs = {} if unchecked else _jobs_by_version(name)
+    if version in jobs:
+        raise VersionInUse(
+            f"{name}@{version} is what job {jobs[version]} runs on: it is not removed. Wait for "
+            "its end, or cancel it"
+        )
+    store.remove(name, version)
+    if as_json:
+        print_json({"model": name, "removed": [version]})
+    else:
+        Screen().say(f"{name}@{version} is removed.")
+
+
+def collect(
+    model: Annotated[
+        str, typer.Argument(help="A model: topics.", autocompletion=completion.models)
+    ],
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Newest versions to keep.")] = 5,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
+    unchecked: Unchecked = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove a model's old versions: all but the newest, and those that are in use.
+
+    In use is what is in service, has a label, or is what an open job runs on; starters stay.
+    """
+    if "@" in model:
+        raise InvalidRequest(
+            f"{model!r} names a version; allowed: a model, such as {model.partition('@')[0]}. "
+            f"`seqd models rm {model}` removes one version"
+        )
+    store = options.open_local_models(options.read_settings()).store
+    name, _ = store.resolve(f"{model}@latest")
+    in_use = set(store.labels(name).values()) | set({} if unchecked else _jobs_by_version(name))
+    numbers = [one for one in store.numbers(name) if one > 0]
+    old = [one for one in numbers[:-keep] if one not in in_use]
+    if not dry_run:
+        for version in old:
+            store.remove(name, version)
+    if as_json:
+        print_json({"model": name, "removed": old, "dry_run": dry_run})
+        return
+    what = ", ".join(f"{name}@{version}" for version in old) or "nothing"
+    Screen().say(f"{'Would remove' if dry_run else 'Removed'}: {what}")
+
+
+def _jobs_by_version(name: str) -> dict[int, str]:
+    """Return the versions of a model that open jobs run on, each with one of them."""
+    from seqd_schemas import JobState
+
+    states = [state for state in JobState if not state.is_terminal]
+    try:
+        with options.open_client() as client:
+            jobs = client.jobs(_MOST_JOBS, model=name, states=states)
+    except RedisUnreachable as error:
+        raise RedisUnreachable(
+            f"{error} So nobody knows which jobs run on it; --unchecked removes it all the same."
+        ) from None
+    if jobs.stopped_at_ms is not None:
+        raise VersionInUse(
+            f"there are too many jobs to know whether one of them runs on {name}; try again when "
+            "there are fewer"
+        )
+    return {job.version: job.job_id for job in jobs if job.version is not None}
+
+
+def _refuse_plugin(local: "LocalModels", archived: "ModelManifest", file: Path) -> None:
+    """Refuse a version that no plugin here can load, or an older one than made it."""
+    plugin = archived.plugin or archived.model
+    if plugin not in local.registry.models:
+        known = ", ".join(local.registry.models)
+        raise UnknownPlugin(
+            f"{file} is made with {plugin!r}, and no plugin here brings that. Here are: {known}. "
+            "Install its plugin, then import it"
+        )
+    here = local.registry.plugin_of(plugin).version
+    if _numbers_of(here) < _numbers_of(archived.plugin_version):
+        raise UnknownPlugin(
+            f"{file} is made with {plugin} {archived.plugin_version}, and here is {here}, which is "
+            "older. Upgrade the plugin, then import it"
+        )
+
+
+def _numbers_of(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version such as `1.4.2`, by which versions are ordered."""
+    return tuple(int(number) for number in _NUMBERS.findall(version.partition("+")[0])[:3])

@@ -1,0 +1,161 @@
+"""A model version as one file, to be taken to another store: a tar of its manifest and its files.
+
+Nothing in it is code. Reading trusts nothing: the manifest comes first and says which files follow,
+each is a regular file of that name and size, and its digest is checked before it counts.
+"""
+
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import IO, Final
+
+from pydantic import ValidationError
+
+from seqd import __version__
+from seqd.errors import ArtifactDamaged, InvalidData
+from seqd.hookspecs import Artifact
+from seqd.models.disk import writing
+from seqd.models.store import ModelStore
+from seqd.models.version_files import (
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    VersionDraft,
+    refusal_of_name,
+)
+from seqd_schemas import FileDigest, ModelManifest, from_stored, is_later
+
+_BLOCK_BYTES: Final = 1024 * 1024
+
+#: What `tarfile` raises for what is no tar, or has headers that make no sense.
+_UNREADABLE: Final = (tarfile.TarError, EOFError, ValueError, RecursionError)
+
+#: What stands for the training in the name of a staging folder.
+_STAGED_FOR: Final = "import"
+
+
+def write_archive(artifact: Artifact, file: IO[bytes]) -> None:
+    """Write a version whose files have been checked; raises OSError."""
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in (MANIFEST_NAME, *sorted(artifact.manifest.files)):
+            path = artifact.folder / name
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = path.stat().st_size, 0o444
+            member.mtime = artifact.manifest.created_at_ms // 1000
+            with path.open("rb") as content:
+                archive.addfile(member, content)
+
+
+def read_archive(path: Path, folder: Path) -> ModelManifest:
+    """Write the files of an archive into an empty folder, each checked; return its manifest.
+
+    The manifest is not written. Raises InvalidData for what is no archive of a version,
+    ArtifactDamaged where a digest differs, StoreUnwritable.
+    """
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            manifest = _manifest(archive, path)
+            for name, expected in manifest.files.items():
+                _take(archive, path, folder, name, expected)
+            if archive.next() is not None:
+                raise InvalidData(f"{path} has more in it than its manifest lists")
+    except FileNotFoundError:
+        raise InvalidData(f"there is no file {path}") from None
+    except _UNREADABLE as error:
+        raise InvalidData(f"{path} is no archive of a version, or is cut off: {error}") from None
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from None
+    return manifest
+
+
+def read_archived_manifest(path: Path) -> ModelManifest:
+    """Return the manifest of an archive, whose files are not looked at; raises InvalidData."""
+    try:
+        with tarfile.open(path, mode="r:") as archive:
+            return _manifest(archive, path)
+    except FileNotFoundError:
+        raise InvalidData(f"there is no file {path}") from None
+    except _UNREADABLE as error:
+        raise InvalidData(f"{path} is no archive of a version, or is cut off: {error}") from None
+    except OSError as error:
+        raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManifest, bool]:
+    """Make the version of an archive the next one of a model; False where it is there already.
+
+    Raises what `read_archive` and `ModelStore.publish` do, and leaves nothing behind then.
+    """
+    folder = store.new_folder(name, _STAGED_FOR)
+    try:
+        archived = read_archive(path, folder)
+        plugin = archived.plugin or archived.model
+        there = [one for one in store.versions(name) if one.files == archived.files]
+        if there and store.plugin_of(name) == plugin:
+            return there[-1], False
+        draft = VersionDraft(
+            model=name,
+            plugin=plugin,
+            plugin_version=archived.plugin_version,
+            parameters=archived.parameters,
+            metrics=archived.metrics,
+            data=archived.data,
+            created_at_ms=archived.created_at_ms,
+            epochs=archived.epochs,
+            preset=archived.preset,
+            seed=archived.seed,
+            libraries=archived.libraries,
+        )
+        return store.publish(folder, draft), True
+    finally:
+        store.discard(folder)
+
+
+def _manifest(archive: tarfile.TarFile, path: Path) -> ModelManifest:
+    content = _member(archive, path, MANIFEST_NAME, MAX_MANIFEST_BYTES).read()
+    try:
+        manifest = from_stored(ModelManifest, content)
+    except ValidationError as error:
+        if is_later(content):
+            raise InvalidData(
+                f"{path} was written by a later version of seqd than {__version__}, which is the "
+                "one here. Import it with that one"
+            ) from None
+        raise InvalidData(f"{path} has no manifest: {error.errors()[0]['msg']}") from None
+    for name in manifest.files:
+        reason = "it is the manifest" if name == MANIFEST_NAME else refusal_of_name(name)
+        if reason is not None:
+            raise InvalidData(f"{path} is refused: its manifest lists {name!r}: {reason}")
+    return manifest
+
+
+def _member(archive: tarfile.TarFile, path: Path, name: str, most_bytes: int) -> IO[bytes]:
+    """Return the content of the next member, which has to be a regular file of a name."""
+    member = archive.next()
+    if member is None:
+        raise InvalidData(f"{path} is cut off: {name} is missing")
+    is_regular = member.isreg() and not member.issparse()  # else a small archive fills the disk
+    if member.name != name or not is_regular:
+        kind = "a file" if is_regular else "no regular file"
+        raise InvalidData(f"{path} has {member.name!r:.200}, {kind}, where {name} is due")
+    if member.size > most_bytes:
+        raise InvalidData(f"{path} has {member.size:,} bytes for {name}; allowed: {most_bytes:,}")
+    content = archive.extractfile(member)
+    assert content is not None, "a regular file has content"
+    return content
+
+
+def _take(
+    archive: tarfile.TarFile, path: Path, folder: Path, name: str, expected: FileDigest
+) -> None:
+    content = _member(archive, path, name, expected.size_bytes)
+    digest, size = hashlib.sha256(), 0
+    with writing(folder), (folder / name).open("xb") as file:
+        while block := content.read(_BLOCK_BYTES):
+            digest.update(block)
+            size += len(block)
+            file.write(block)
+    if (digest.hexdigest(), size) != (expected.sha256, expected.size_bytes):
+        raise ArtifactDamaged(
+            f"{name} in {path} is not the file that its manifest names: it has {size:,} bytes with "
+            f"SHA-256 {digest.hexdigest()}. Export it again"
+        )

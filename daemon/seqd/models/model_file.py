@@ -1,0 +1,55 @@
+"""What a model is: `model.json` in its folder, beside its versions, names the plugin's model.
+
+Written once, with the model's first version or when a release that knows it first writes to a
+folder of before, and never changed: a model is made with one plugin for ever. A folder without it
+is of a release that had one model for each plugin, and of the plugin of its name.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from seqd.errors import ArtifactDamaged
+from seqd.models.disk import write_atomically
+from seqd_schemas import ModelFile, from_stored, to_stored
+
+MODEL_FILE_NAME = "model.json"
+
+#: Bytes of it that are read.
+_MAX_BYTES = 64 * 1024
+
+
+def has_model_file(folder: Path) -> bool:
+    """Return False for a model's folder that was written before there were such files."""
+    return (folder / MODEL_FILE_NAME).exists()
+
+
+def read_plugin(folder: Path) -> str | None:
+    """Return the plugin's model that a model is made with; None where the file is not there.
+
+    Raises ArtifactDamaged where it makes no sense.
+    """
+    path = folder / MODEL_FILE_NAME
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            content = file.read(_MAX_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}. Mend it") from error
+    try:
+        return from_stored(ModelFile, content).plugin
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise ArtifactDamaged(
+            f"{path} does not say what the model is made with: {place}: {first['msg']}. Mend it"
+        ) from None
+
+
+def write_plugin(folder: Path, plugin: str) -> None:
+    """Write down what a model is made with; the caller holds the model's lock."""
+    content = f"{to_stored(ModelFile(plugin=plugin))}\n"
+    write_atomically(folder / MODEL_FILE_NAME, content.encode())

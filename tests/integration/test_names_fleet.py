@@ -1,0 +1,406 @@
+"""Models with names of their own on a real worker: made with `echo`, used by jobs of every kind.
+
+The cluster has `echo@1`, and what the fixture `topics` trains: two versions of `topics`.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from cli_builders import clean_environment, here
+from inbox_builders import Producer, a_request
+from seqd.client import Client, JobHandle
+from seqd.errors import InvalidParameters, JobCancelled, ModelNameTaken, SeqdError, UnknownModel
+from seqd.models.model_file import write_plugin
+from seqd.models.store import ModelStore
+from seqd_schemas import (
+    Classification,
+    FileSource,
+    Generation,
+    ItemSuccess,
+    JobRecord,
+    JobState,
+    Log,
+    TrainedVersion,
+)
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+
+DATA = [{"text": "a", "label": "b"}]
+#: A unit of the plugin holds 8.
+TEXTS = [f"text {number}" for number in range(20)]
+
+
+@pytest.fixture(scope="module")
+def client(module_cluster: Cluster) -> Client:
+    return module_cluster.client()
+
+
+@pytest.fixture(scope="module")
+def store(module_cluster: Cluster) -> ModelStore:
+    return ModelStore(module_cluster.settings.store_dir, {})
+
+
+@pytest.fixture(scope="module")
+def topics(client: Client, store: ModelStore) -> list[JobRecord]:
+    """The two trainings of `topics`; the first version is in service, the second the candidate."""
+    first = client.train(DATA, model="topics", plugin="echo", preset="quick").wait(timeout_s=30)
+    second = client.train(DATA, model="topics", labels=["best"], preset="quick").wait(timeout_s=30)
+    store.set_label("topics", "candidate", 2)
+    wait_until(lambda: "candidate" in client.catalog()["topics"].labels, "the label is published")
+    return [first, second]
+
+
+@pytest.fixture(scope="module")
+def producer(module_cluster: Cluster) -> Iterator[Producer]:
+    assert module_cluster.settings.redis_url is not None
+    with redis.Redis.from_url(module_cluster.settings.redis_url) as connection:
+        yield Producer(connection, module_cluster.settings.keys)
+
+
+@pytest.fixture
+def on_the_cluster(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+    ).items():
+        monkeypatch.setenv(name, value)
+
+
+def labels_of(job: JobHandle[Classification]) -> list[str]:
+    record = job.wait(timeout_s=30)
+    assert record.state is JobState.COMPLETED, record.failure
+    return [one.output.label for one in job.results() if isinstance(one, ItemSuccess)]
+
+
+def test_a_training_with_a_plugin_makes_a_model_of_another_name_that_is_in_service(
+    topics: list[JobRecord], client: Client, store: ModelStore
+):
+    first, second = topics
+
+    assert [one.state for one in topics] == [JobState.COMPLETED] * 2
+    assert [(one.model, one.plugin, one.job.schema_version) for one in topics] == [
+        ("topics", "echo", 2),
+        ("topics", "echo", 1),  # it names no plugin
+    ]
+    assert first.training is not None and second.training is not None
+    assert (first.training.version, second.training.version) == (1, 2)
+    entry = client.catalog()["topics"]
+    assert (entry.made_with, entry.plugin, entry.schema_version) == ("echo", "light", 2)
+    assert [one.version for one in entry.versions] == [1, 2]
+    assert entry.labels == {"production": 1, "best": 2, "candidate": 2, "latest": 2}
+    assert client.catalog()["echo"].made_with == "echo"
+    assert [one.by for one in store.history("topics")] == [f"job {first.job_id}"]
+
+
+def test_a_training_of_a_named_model_has_the_events_of_every_training(
+    topics: list[JobRecord], client: Client
+):
+    for record in topics:
+        events = list(client.job(record.job_id).events())
+
+        assert events[-1].event == "completed"
+        logs = [event.message for event in events if isinstance(event, Log)]
+        assert "learnt 1 records" in logs
+        assert "epoch" in [event.event for event in events]
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [
+        ("topics", 1),
+        ("topics@2", 2),
+        ("topics@candidate", 2),
+        ("topics@production", 1),
+        ("topics@best", 2),
+        ("topics@latest", 2),
+    ],
+)
+def test_a_reference_means_a_version_of_the_named_model(
+    topics: list[JobRecord], client: Client, reference: str, version: int
+):
+    job = client.classify(["a", "b"], model=reference)
+
+    assert labels_of(job) == ["a", "b"]
+    record = job.record()
+    assert (record.model, record.version, record.plugin) == ("topics", version, "echo")
+
+
+def test_one_worker_runs_jobs_of_both_models_side_by_side(
+    topics: list[JobRecord], client: Client, module_cluster: Cluster
+):
+    jobs = [client.classify(TEXTS, model=name) for name in ("topics", "echo", "topics@2", "echo")]
+
+    assert [labels_of(job) for job in jobs] == [TEXTS] * 4
+    records = [job.record() for job in jobs]
+    assert [(one.model, one.plugin, one.units) for one in records] == [
+        ("topics", "echo", 3),
+        ("echo", None, 3),
+        ("topics", "echo", 3),
+        ("echo", None, 3),
+    ]
+    status = module_cluster.workers[0].status()
+    assert status is not None
+    assert {"topics": (1, 2)}.items() <= dict(status.versions).items()
+    assert {"topics@1", "topics@2", "echo@1"} <= set(status.models_loaded)
+
+
+def test_a_file_is_classified_by_a_named_model(
+    topics: list[JobRecord], client: Client, module_cluster: Cluster
+):
+    file = module_cluster.settings.data_dir.parent / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+
+    job = client.classify(FileSource(path=str(file)), model="topics@2")
+
+    assert labels_of(job) == TEXTS
+    assert (job.record().units, job.record().plugin) == (3, "echo")
+
+
+def test_small_jobs_of_a_named_model_keep_what_it_is_made_with(
+    topics: list[JobRecord], client: Client
+):
+    jobs = client.classify_each(TEXTS, model="topics")
+
+    assert [labels_of(job) for job in jobs] == [[text] for text in TEXTS]
+    kept = client.job(jobs[0].job_id).record()
+    assert (kept.model, kept.version, kept.plugin) == ("topics", 1, "echo")
+    assert client.predict("a", model="topics@2").label == "a"
+
+
+def test_a_named_model_writes(topics: list[JobRecord], client: Client):
+    job = client.generate(["abc"], model="topics")
+
+    (result,) = job.results()
+    assert isinstance(result, ItemSuccess) and isinstance(result.output, Generation)
+    assert result.output.samples[0].text == "cba"
+    assert job.record().plugin == "echo"
+    assert client.complete("xyz", model="topics@2").samples[0].text == "zyx"
+
+
+def test_what_failed_of_a_named_model_is_retried_on_the_same_version(
+    topics: list[JobRecord], client: Client, store: ModelStore
+):
+    job = client.classify(["fine", "raise"], model="topics")
+    record = job.wait(timeout_s=30)
+
+    retry = client.retry(job.job_id)
+    again = retry.wait(timeout_s=30)
+
+    assert (record.counts.succeeded, record.counts.errored) == (1, 1)
+    assert (again.model, again.version, again.plugin) == ("topics", 1, "echo")
+    assert again.counts.total == 1
+
+
+def test_a_training_of_a_named_model_that_was_cancelled_is_resumed_with_its_plugin(
+    client: Client, store: ModelStore, tmp_path: Path
+):
+    diary = tmp_path / "diary"
+    parameters = {"epochs": 40, "step_ms": 20, "diary": str(diary)}
+    job = client.train(DATA, model="resumed", plugin="echo", parameters=parameters)
+    wait_until(lambda: diary.exists() and "saved 2" in diary.read_text(), "a checkpoint")
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        job.wait(timeout_s=30)
+    before = store.numbers("resumed")
+
+    record = client.resume(job.job_id).wait(timeout_s=30)
+
+    assert (before, store.resolve("resumed")) == ([], ("resumed", 1))
+    assert (record.model, record.plugin, record.job.schema_version) == ("resumed", "echo", 2)
+    assert diary.read_text().count("step 1\n") == 1
+
+
+def test_requests_of_other_languages_are_held_to_the_rules_of_names(
+    topics: list[JobRecord], client: Client, producer: Producer
+):
+    training = {"kind": "train", "source": {"type": "file", "path": "/data/a.jsonl"}}
+    used = producer.add(a_request(["a", "b"], model="topics@2"))
+    unread = producer.add(training | {"model": "places", "plugin": "echo"})
+    other = producer.add(training | {"schema_version": 2, "model": "topics", "plugin": "lstm"})
+
+    def failures() -> dict[str, str]:
+        answers = producer.all_answers()
+        return {str(one.id): one.failure.message for one in answers if one.failure is not None}
+
+    wait_until(lambda: {unread, other} <= set(failures()), "the answers")
+    wait_until(lambda: any(one.job_id == used for one in client.jobs(100)), "the job")
+    assert labels_of(client.job(used, output=Classification)) == ["a", "b"]
+    assert client.job(used).record().plugin == "echo"
+    told = failures()
+    assert "it is not the model's name, and schema_version is 1; allowed: 2" in told[unread]
+    assert told[other] == (
+        "model 'topics' is made with echo, and a model's plugin never changes: it cannot be "
+        "trained with 'lstm'. Choose another name: --as NAME."
+    )
+
+
+def test_a_training_that_another_language_hands_in_names_its_plugin(
+    topics: list[JobRecord], client: Client, producer: Producer, module_cluster: Cluster
+):
+    file = module_cluster.settings.data_dir.parent / "places.jsonl"
+    file.write_text(json.dumps(DATA[0]) + "\n")
+    source = {"type": "file", "path": str(file)}
+    job_id = producer.add(
+        {
+            "kind": "train",
+            "schema_version": 2,
+            "model": "places",
+            "plugin": "echo",
+            "source": source,
+        }
+    )
+
+    wait_until(lambda: any(one.job_id == job_id for one in client.jobs(100)), "the job")
+    record = client.job(job_id).wait(timeout_s=30)
+
+    assert (record.state, record.plugin) == (JobState.COMPLETED, "echo")
+    assert labels_of(client.classify(["a"], model="places")) == ["a"]
+
+
+def test_a_sweep_into_a_new_model_puts_its_best_in_service(
+    topics: list[JobRecord], client: Client, store: ModelStore, module_cluster: Cluster
+):
+    file = module_cluster.settings.data_dir.parent / "sweep.jsonl"
+    file.write_text(json.dumps(DATA[0]) + "\n")
+    grid = {"accuracy": [0.6, 0.9, 0.7]}
+
+    job = client.sweep(
+        FileSource(path=str(file)), model="swept", plugin="echo", grid=grid, preset="quick"
+    )
+    record = job.wait(timeout_s=30)
+
+    assert (record.state, record.plugin, record.version) == (JobState.COMPLETED, "echo", None)
+    made = [one.output for one in job.results() if isinstance(one, ItemSuccess)]
+    best = max(
+        (one for one in made if isinstance(one, TrainedVersion)),
+        key=lambda one: one.metrics["validation_accuracy"],
+    )
+    assert store.resolve("swept") == ("swept", best.version)
+    assert client.classify(["a"], model="swept").record().version == best.version
+    assert store.history("swept")[-1].to_version == best.version
+    again = client.sweep(
+        FileSource(path=str(file)), model="swept", grid={"accuracy": [0.99]}, preset="quick"
+    )
+    assert again.wait(timeout_s=30).state is JobState.COMPLETED
+    assert store.resolve("swept") == ("swept", best.version)
+
+
+@pytest.mark.parametrize(
+    ("model", "plugin", "error", "told"),
+    [
+        ("echo", "topics", ModelNameTaken, "model 'echo' is made with echo, and a model's"),
+        ("topics", "lstm", ModelNameTaken, "model 'topics' is made with echo, and a model's"),
+        ("other", "lstm", UnknownModel, "no model named 'lstm'. Known models: echo,"),
+        ("other", None, UnknownModel, "no model named 'other'. Known models: echo,"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(
+    topics: list[JobRecord],
+    client: Client,
+    model: str,
+    plugin: str | None,
+    error: type[SeqdError],
+    told: str,
+):
+    with pytest.raises(error) as refused:
+        client.train(DATA, model=model, plugin=plugin)
+
+    assert str(refused.value).startswith(told)
+
+
+def test_the_parameters_of_a_new_model_are_those_of_its_plugin(client: Client):
+    with pytest.raises(InvalidParameters, match="epochs"):
+        client.train(DATA, model="unborn", plugin="echo", parameters={"epochs": 0})
+
+    assert "unborn" not in client.catalog()
+
+
+def test_of_two_first_trainings_with_one_name_both_are_versions_and_one_is_in_service(
+    client: Client, store: ModelStore
+):
+    jobs = [client.train(DATA, model="twice", plugin="echo", preset="quick") for _ in range(2)]
+
+    assert [job.wait(timeout_s=30).state for job in jobs] == [JobState.COMPLETED] * 2
+    assert store.labels("twice") == {"production": 1, "latest": 2}
+
+
+def test_labels_that_cannot_be_read_cost_no_training(client: Client, store: ModelStore):
+    client.train(DATA, model="blurred", plugin="echo", preset="quick").wait(timeout_s=30)
+    labels = store.folder_of("blurred") / "labels.json"
+    labels.write_text("[]")
+
+    record = client.train(DATA, model="blurred", preset="quick").wait(timeout_s=30)
+
+    assert record.state is JobState.COMPLETED
+    assert (store.numbers("blurred"), labels.read_text()) == ([1, 2], "[]")
+    wait_until(lambda: client.catalog()["blurred"].labels_fault is not None, "it is published")
+    assert labels_of(client.classify(["a"], model="blurred@2")) == ["a"]
+
+
+def test_a_first_training_that_is_cancelled_leaves_no_version_in_service(
+    client: Client, store: ModelStore, tmp_path: Path
+):
+    diary = tmp_path / "diary"
+    job = client.train(
+        DATA,
+        model="dropped",
+        plugin="echo",
+        parameters={"epochs": 100, "step_ms": 50, "diary": str(diary)},
+    )
+    wait_until(diary.exists, "it trains")
+
+    job.cancel()
+
+    with pytest.raises(JobCancelled):
+        job.wait(timeout_s=30)
+    assert store.numbers("dropped") == []
+    assert "dropped" not in client.catalog() or client.catalog()["dropped"].versions == ()
+
+
+def test_a_catalog_that_has_lost_a_named_model_gets_it_back(
+    topics: list[JobRecord], client: Client, producer: Producer, module_cluster: Cluster
+):
+    producer.redis.hdel(module_cluster.settings.keys.catalog(), "topics")
+
+    wait_until(lambda: "topics" in client.catalog(), "the entry is back")
+
+
+def test_the_commands_show_a_named_model_beside_its_plugins_own(
+    topics: list[JobRecord], on_the_cluster: None, capsys: Capture, module_cluster: Cluster
+):
+    listed = here(capsys, "models", "list")
+    shown = here(capsys, "models", "show", "topics")
+    status = here(capsys, "status", "--json")
+    jobs = here(capsys, "jobs", "show", topics[0].job_id)
+
+    assert [one.status for one in (listed, shown, status, jobs)] == [0] * 4, listed.err + shown.err
+    rows = {line.split()[0] for line in listed.out.splitlines()[1:] if line.strip()}
+    assert {"echo", "topics"} <= rows
+    facts = [line.split()[:2] for line in shown.out.splitlines()]
+    assert ["model", "topics"] in facts and ["version", "1"] in facts
+    (worker,) = json.loads(status.out)["workers"]
+    assert worker["versions"]["topics"] == [1, 2]
+    assert "topics" in jobs.out
+
+
+def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
+    client: Client, store: ModelStore, tmp_path: Path
+):
+    folder = store.folder_of("claimed")  # a training has taken the name that made no version
+    folder.mkdir()
+    write_plugin(folder, "lstm")
+    diary = tmp_path / "diary"
+
+    job = client.train(DATA, model="claimed", plugin="echo", parameters={"diary": str(diary)})
+
+    with pytest.raises(SeqdError, match="model 'claimed' is made with lstm"):
+        job.wait(timeout_s=30)
+    assert not diary.exists()

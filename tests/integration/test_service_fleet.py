@@ -1,0 +1,495 @@
+"""`seqd models promote`, `rollback` and `history` beside a real worker, and without a daemon.
+
+Each test has a model of its own, with versions 1 to 3 of which the first is in service.
+"""
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_builders import Ended, clean_environment, here
+from seqd.cli import promotion
+from seqd.cli.caller import caller
+from seqd.client import Client
+from seqd.errors import wire_text
+from seqd.models.store import ModelStore
+from store_builders import a_change, files_of, publish, shape_of
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def client(module_cluster: Cluster) -> Client:
+    return module_cluster.client()
+
+
+@pytest.fixture(scope="module")
+def store(module_cluster: Cluster) -> ModelStore:
+    return ModelStore(module_cluster.settings.store_dir, {})
+
+
+@pytest.fixture
+def model(store: ModelStore, client: Client) -> str:
+    name = f"m_{secrets.token_hex(4)}"
+    for _ in range(3):
+        publish(store, name, "echo")
+    client_sees(client, name, 1)
+    return name
+
+
+@pytest.fixture
+def environment(
+    module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, str]:
+    """Variables of a machine that shares the cluster's Redis and its store."""
+    variables = clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+    )
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    """A store without a daemon, with three versions of `topics`."""
+    for name, value in clean_environment(SEQD_DATA_DIR=str(tmp_path)).items():
+        monkeypatch.setenv(name, value)
+    store = ModelStore(tmp_path / "models", {})
+    for _ in range(3):
+        publish(store, "topics", "echo")
+    return store
+
+
+def client_sees(client: Client, model: str, version: int) -> None:
+    def seen() -> bool:
+        entry = client.catalog().get(model)
+        return entry is not None and entry.labels.get("production") == version
+
+    wait_until(seen, f"{model}@{version} is published as in service")
+
+
+def loaded(cluster: Cluster, model: str) -> set[str]:
+    status = cluster.workers[0].status()
+    assert status is not None
+    return {ref for ref in status.models_loaded if ref.partition("@")[0] == model}
+
+
+def load(client: Client, ref: str) -> None:
+    client.classify(["a"], model=ref).wait(timeout_s=30)
+
+
+def test_promotion_puts_a_version_in_service_for_the_next_job(
+    environment: dict[str, str], client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    ended = here(capsys, "models", "promote", f"{model}@2", "--reason", "more accurate")
+
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
+    # The command has waited for that.
+    assert client.classify(["a"], model=model).record().version == 2
+    assert store.labels(model) == {"production": 2, "latest": 3}
+    change = store.history(model)[-1]
+    assert (change.by, change.why) == (caller(), "more accurate")
+    assert (change.from_version, change.to_version, change.is_rollback) == (1, 2, False)
+
+
+def test_promotion_as_json_is_one_document(
+    environment: dict[str, str], model: str, capsys: Capture
+):
+    ended = here(capsys, "models", "promote", f"{model}@latest", "--json")
+
+    assert ended.json() == {"model": model, "in_service": 3, "before": 1}
+
+
+def test_a_running_job_keeps_its_version_and_the_next_one_gets_the_new(
+    environment: dict[str, str], client: Client, model: str, capsys: Capture
+):
+    running = client.classify(
+        ["a"] * 160, model=model, parameters={"delay_ms": 20}, max_running_units=1
+    )
+    wait_until(lambda: running.record().counts.done > 0, "it runs")
+
+    ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "30")
+    meanwhile = running.record()
+    later = client.classify(["a"], model=model)
+
+    assert ended.status == 0, ended.err
+    assert not meanwhile.state.is_terminal, "the job lasts longer than the command"
+    assert (running.wait(timeout_s=30).version, later.wait(timeout_s=30).version) == (1, 2)
+    assert running.record().counts.succeeded == 160
+
+
+def test_a_worker_that_has_the_model_loads_the_version_before_it_is_in_service(
+    environment: dict[str, str],
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    load(client, model)
+    wait_until(lambda: loaded(module_cluster, model) == {f"{model}@1"}, "version 1 is loaded")
+    seen: list[tuple[set[str], dict[str, int]]] = []
+    put_in_service = ModelStore.put_in_service
+
+    def look_first(own: ModelStore, name: str, change: object) -> None:
+        seen.append((loaded(module_cluster, model), own.labels(name)))
+        put_in_service(own, name, change)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ModelStore, "put_in_service", look_first)
+    ended = here(capsys, "models", "promote", f"{model}@3")
+
+    assert ended.out == f"{model}@3 is in service, after {model}@1.\n"
+    ((before, labels),) = seen
+    assert f"{model}@3" in before
+    assert labels == {"production": 1, "candidate": 3, "latest": 3}
+    assert store.labels(model) == {"production": 3, "latest": 3}
+
+
+def test_a_version_that_nobody_has_loaded_is_in_service_at_once(
+    environment: dict[str, str], module_cluster: Cluster, model: str, capsys: Capture
+):
+    began = time.monotonic()
+
+    ended = here(capsys, "models", "promote", f"{model}@2")
+
+    assert ended.status == 0 and time.monotonic() - began < 20
+    assert "Not loaded yet" not in ended.out + ended.err
+
+
+def test_a_worker_that_does_not_load_it_in_time_is_named_and_the_version_goes_in_service(
+    environment: dict[str, str],
+    module_cluster: Cluster,
+    client: Client,
+    model: str,
+    capsys: Capture,
+):
+    load(client, model)
+    running = client.classify(["a"] * 80, model=model, parameters={"delay_ms": 25})
+    wait_until(lambda: running.record().counts.done > 0, "it runs")
+
+    ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "0")
+
+    assert ended.status == 0, ended.err
+    worker = module_cluster.workers[0].name
+    assert ended.out.splitlines() == [
+        f"Not loaded yet, so that first items there wait for it: {worker}",
+        f"{model}@2 is in service, after {model}@1.",
+    ]
+    running.cancel()
+
+
+def break_version(store: ModelStore, ref: str) -> None:
+    """Make a version that opens and that the plugin cannot load."""
+    name, _, number = ref.partition("@")
+    assert publish(store, name, "echo", content="{}") == int(number)
+
+
+@pytest.mark.parametrize("candidate", [None, 2, 4])
+def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
+    environment: dict[str, str],
+    module_cluster: Cluster,
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    candidate: int | None,
+):
+    load(client, model)
+    break_version(store, f"{model}@4")
+    if candidate is not None:
+        store.set_label(model, "candidate", candidate)
+    before = files_of(store.folder_of(model))
+
+    ended = here(capsys, "models", "promote", f"{model}@4")
+
+    worker = module_cluster.workers[0].name
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err.startswith(
+        f"error[no_fit_worker]: {worker} cannot run {model}@4: damaged: echo.json has no field "
+        "`records`."
+    ), ended.err
+    assert ended.err.endswith("It was not put in service.\n")
+    assert {**store.labels(model), "latest": 0} == {
+        "production": 1,
+        "latest": 0,
+        **({} if candidate is None else {"candidate": candidate}),
+    }
+    assert files_of(store.folder_of(model)).keys() - {"labels.json"} == before.keys() - {
+        "labels.json"
+    }
+    assert store.history(model)[-1].to_version == 1
+    assert client.classify(["a"], model=model).record().version == 1
+
+
+def test_a_candidate_that_went_in_service_is_none_any_more(
+    environment: dict[str, str], store: ModelStore, model: str, capsys: Capture
+):
+    store.set_label(model, "candidate", 2)
+
+    ended = here(capsys, "models", "promote", f"{model}@candidate")
+
+    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
+    assert store.labels(model) == {"production": 2, "latest": 3}
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(
+    environment: dict[str, str], client: Client, store: ModelStore, model: str
+):
+    load(client, model)
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "seqd", "models", "promote", f"{model}@{version}"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for version in (2, 3)
+    ]
+    began = time.monotonic()
+    ended = [Ended(one.returncode, *told) for one in commands for told in [one.communicate("", 90)]]
+
+    told = "\n".join(one.out + one.err for one in ended)
+    assert time.monotonic() - began < 30, "neither waits for what the other has prevented"
+    winners = [n for n, one in zip((2, 3), ended, strict=True) if one.status == 0]
+    now = store.resolve(model)[1]
+    assert now == winners[-1], told
+    shape = shape_of(store, model)
+    if len(winners) == 1:  # else one had ended before the other began
+        (loser,) = {2, 3} - set(winners)
+        assert shape == [(None, 1), (1, now)]
+        assert (
+            f"error[service_changed]: {model}@{now} is in service, no longer {model}@1: somebody "
+            f"was faster. {model}@{loser} was not put in service. Look at it with `seqd models "
+            f"history {model}`, and say it again\n"
+        ) in told
+    assert "candidate" not in store.labels(model)
+
+
+def test_a_promotion_that_is_overtaken_while_the_workers_load_ends_at_once(
+    environment: dict[str, str],
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    load(client, model)
+    looks: list[int] = []
+
+    def never_warm(workers: object, change: object) -> list[str]:
+        looks.append(1)
+        if len(looks) == 2:
+            store.put_in_service(model, a_change(1, 3))
+        return ["w1"]
+
+    monkeypatch.setattr(promotion, "_cold_workers", never_warm)
+    began = time.monotonic()
+
+    ended = here(capsys, "models", "promote", f"{model}@2", "--warm-timeout", "60")
+
+    assert time.monotonic() - began < 30
+    assert ended.status == 2
+    assert ended.err.startswith(f"error[service_changed]: {model}@3 is in service, no longer")
+    assert store.labels(model) == {"production": 3, "latest": 3}
+
+
+def test_a_version_that_is_prepared_a_second_time_is_loaded_a_second_time(
+    module_cluster: Cluster, client: Client, store: ModelStore, model: str
+):
+    load(client, model)
+    for _ in range(2):
+        store.set_label(model, "candidate", 2)
+        wait_until(lambda: f"{model}@2" in loaded(module_cluster, model), "it is loaded", 10)
+        store.drop_label(model, "candidate", 2)
+
+
+def test_rollback_goes_back_and_a_second_one_further(
+    environment: dict[str, str], client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    for version in (2, 3):
+        assert here(capsys, "models", "promote", f"{model}@{version}").status == 0
+
+    first = here(capsys, "models", "rollback", model, "--reason", "worse on Fridays")
+    second = here(capsys, "models", "rollback", model)
+    third = here(capsys, "models", "rollback", model)
+
+    assert [one.out for one in (first, second, third)] == [
+        f"{model}@2 is in service, after {model}@3.\n",
+        f"{model}@1 is in service, after {model}@2.\n",
+        "",
+    ]
+    assert (third.status, third.err) == (
+        2,
+        f"error[wrong_state]: {model}@1 is the first version of {model} in service that is known: "
+        f"there is none to go back to. `seqd models promote {model}@VERSION` puts any other in "
+        "service\n",
+    )
+    backs = [(one.why, one.is_rollback) for one in store.history(model)[-2:]]
+    assert backs == [("worse on Fridays", True), (f"back from {model}@2", True)]
+    client_sees(client, model, 1)
+
+
+def test_history_shows_each_change(alone: ModelStore, capsys: Capture):
+    alone.put_in_service("topics", a_change(1, 2, by="me@here", why="better", at_ms=10**12))
+    labels = alone.folder_of("topics") / "labels.json"
+    labels.write_text("{}")
+
+    shown = here(capsys, "models", "history", "topics")
+    data = here(capsys, "models", "history", "topics", "--json")
+
+    heading, *rows = [re.split(r"  +", line.strip()) for line in shown.out.splitlines()]
+    assert heading == ["when", "from", "to", "by", "why"]
+    assert [row[1:] for row in rows] == [
+        ["none", "1", "its first version"],
+        ["1", "2", "me@here", "better"],
+        [
+            "2",
+            "none",
+            "the label was moved by hand, by an older release, or by a process that died",
+        ],
+    ]
+    listed = json.loads(data.out)
+    assert [(one.get("from_version"), one.get("to_version")) for one in listed] == [
+        (None, 1),
+        (1, 2),
+        (2, None),
+    ]
+
+
+def test_a_model_of_which_nothing_is_written_down_says_so(alone: ModelStore, capsys: Capture):
+    (alone.folder_of("topics") / "history.jsonl").unlink()
+
+    ended = here(capsys, "models", "history", "topics")
+
+    assert ended.out == (
+        "Nothing is written down of topics yet: its version in service never changed.\n"
+    )
+
+
+def test_without_a_daemon_the_store_alone_is_changed(alone: ModelStore, capsys: Capture):
+    promoted = here(capsys, "models", "promote", "topics@2", "--store-only")
+    back = here(capsys, "models", "rollback", "topics", "--store-only", "--json")
+
+    assert promoted.out == "topics@2 is in service, after topics@1.\n"
+    assert back.json() == {"model": "topics", "in_service": 1, "before": 2}
+    assert shape_of(alone) == [(None, 1), (1, 2), (2, 1)]
+    assert alone.labels("topics") == {"production": 1, "latest": 3}
+
+
+def test_without_a_daemon_and_without_saying_so_nothing_is_changed(
+    alone: ModelStore, capsys: Capture, tmp_path: Path
+):
+    before = files_of(alone.folder_of("topics"))
+
+    ended = here(capsys, "models", "promote", "topics@2")
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        f"error[redis_unreachable]: No Redis server runs for {tmp_path}: start one with `seqd up`, "
+        "or set SEQD_REDIS_URL, such as redis://127.0.0.1:6379/0. Without a daemon the store alone "
+        "is changed by --store-only.\n"
+    )
+    assert files_of(alone.folder_of("topics")) == before
+
+
+#: Commands that change nothing, and what they say.
+REFUSED = {
+    "promote topics": "error[invalid_request]: 'topics' names no version; allowed: NAME@VERSION, "
+    "such as topics@2. `seqd models show topics` shows its versions",
+    "promote topics@1": "error[wrong_state]: topics@1 is in service already; nothing is changed",
+    "promote topics@production": "error[wrong_state]: topics@1 is in service already; nothing is "
+    "changed",
+    "promote topics@7": "error[unknown_model]: no version topics@7. Versions of topics: 1, 2, 3",
+    "promote topics@bets": "error[unknown_model]: no label 'bets' on topics. Its labels: latest, "
+    "production.",
+    "promote topic@1": "error[unknown_model]: no model named 'topic'.",
+    "rollback topic": "error[unknown_model]: no model named 'topic'.",
+    "history topic": "error[unknown_model]: no model named 'topic'.",
+    "rollback topics": "error[wrong_state]: topics@1 is the first version of topics in service "
+    "that is known: there is none to go back to. `seqd models promote topics@VERSION` puts any "
+    "other in service",
+    "rollback topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
+    "such as topics. `seqd models promote topics@2` puts that version in service",
+    "history topics@2": "error[invalid_request]: 'topics@2' names a version; allowed: a model, "
+    "such as topics",
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_is_refused_says_why_and_changes_nothing(
+    alone: ModelStore, capsys: Capture, words: str
+):
+    before = files_of(alone.folder_of("topics"))
+    only = [] if words.startswith("history") else ["--store-only"]
+
+    ended = here(capsys, "models", *words.split(), *only)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err.startswith(REFUSED[words]), ended.err
+    assert files_of(alone.folder_of("topics")) == before
+
+
+def test_a_rollback_to_a_version_that_is_gone_says_so(alone: ModelStore, capsys: Capture):
+    alone.put_in_service("topics", a_change(1, 2))
+    alone.remove("topics", 1)
+
+    ended = here(capsys, "models", "rollback", "topics", "--store-only")
+
+    assert (ended.status, ended.err) == (
+        2,
+        "error[unknown_model]: topics@1 was in service before topics@2, and is gone. Put another "
+        "one in service: seqd models promote topics@VERSION\n",
+    )
+
+
+def test_a_damaged_version_is_not_promoted(alone: ModelStore, capsys: Capture):
+    file = alone.folder_of("topics") / "2" / "echo.json"
+    file.chmod(0o644)
+    file.write_text("{}")
+
+    ended = here(capsys, "models", "promote", "topics@2", "--store-only")
+
+    assert ended.status == 2
+    assert ended.err.startswith("error[artifact_damaged]: "), ended.err
+    assert alone.labels("topics")["production"] == 1
+
+
+@pytest.mark.parametrize("reason", ["x" * 5_000, "not \udcff UTF-8", "two\nlines \x1b[31m"])
+def test_a_reason_of_any_kind_is_written_down_as_far_as_there_is_room(
+    alone: ModelStore, capsys: Capture, reason: str
+):
+    ended = here(capsys, "models", "promote", "topics@2", "--store-only", "--reason", reason)
+    shown = here(capsys, "models", "history", "topics")
+
+    assert (ended.status, ended.err) == (0, "")
+    assert alone.history("topics")[-1].why == wire_text(reason)[:500]
+    assert shown.status == 0 and "\x1b" not in shown.out
+
+
+def test_a_store_of_before_keeps_what_its_name_meant_at_its_first_promotion(
+    alone: ModelStore, capsys: Capture
+):
+    folder = alone.folder_of("topics")
+    for name in ("model.json", "history.jsonl", "labels.json"):
+        (folder / name).unlink()
+
+    promoted = here(capsys, "models", "promote", "topics@1", "--store-only")
+    back = here(capsys, "models", "rollback", "topics", "--store-only")
+
+    assert promoted.out == "topics@1 is in service, after topics@3.\n"
+    assert back.out == "topics@3 is in service, after topics@1.\n"

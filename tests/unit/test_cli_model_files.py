@@ -1,0 +1,205 @@
+"""`seqd models export`, `import`, `rm` and `gc` on a store, and what they refuse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from seqd.models.store import ModelStore
+from seqd.settings import load_settings
+from store_builders import publish
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    """A store with three versions of `topics`, made with `markov`, of which the first serves."""
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    store = ModelStore(load_settings().store_dir, {})
+    for number in range(3):
+        publish(
+            store,
+            "topics",
+            "markov",
+            json.dumps({"records": number}),
+            plugin_version="0.1",
+        )
+    return store
+
+
+def test_a_version_is_exported_and_imported_under_another_name(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    exported = here(capsys, "models", "export", "topics@2", "t.tar")
+    imported = here(capsys, "models", "import", "t.tar", "--as", "subjects")
+    again = here(capsys, "models", "import", "t.tar", "--as", "subjects", "--json")
+    into_its_own = here(capsys, "models", "import", "t.tar")
+
+    assert exported.out.startswith("t.tar: topics@2, ")
+    assert imported.out == "subjects@1 is in the model store, and in service.\n"
+    assert json.loads(again.out) == {
+        "model": "subjects",
+        "version": 1,
+        "is_new": False,
+        "in_service": 1,
+    }
+    assert into_its_own.out == (
+        "topics@2 is already in the model store, and not in service.\n"
+        "To put it there: seqd models promote topics@2\n"
+    )
+
+
+def test_an_archive_replaces_no_file_unless_it_is_told_to(
+    store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "t.tar").write_text("mine")
+
+    refused = here(capsys, "models", "export", "topics@2", "t.tar")
+    kept = (tmp_path / "t.tar").read_text()
+    forced = here(capsys, "models", "export", "topics@2", "t.tar", "--force")
+    folder = here(capsys, "models", "export", "topics@2", ".")
+
+    assert (refused.status, kept, forced.status) == (2, "mine", 0)
+    assert refused.err.startswith("error[output_exists]: ")
+    assert folder.err == (
+        "error[invalid_request]: FILE is '.'; allowed: a file, such as topics-2.tar\n"
+    )
+
+
+def test_a_version_whose_plugin_is_not_here_or_is_older_is_refused(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    publish(store, "strange", "strange")
+    publish(store, "newer", "markov", plugin_version="99.1")
+    for name in ("strange", "newer"):
+        assert here(capsys, "models", "export", f"{name}@1", f"{name}.tar").status == 0
+
+    strange = here(capsys, "models", "import", "strange.tar", "--as", "other")
+    newer = here(capsys, "models", "import", "newer.tar", "--as", "other")
+
+    assert strange.status == newer.status == 2
+    assert strange.err.startswith(
+        "error[unknown_plugin]: strange.tar is made with 'strange', and no plugin here brings that."
+    )
+    assert newer.err.startswith("error[unknown_plugin]: newer.tar is made with markov 99.1, and ")
+    assert store.numbers("other") == []
+
+
+def test_a_version_is_removed_and_its_number_not_used_again(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    removed = here(capsys, "models", "rm", "topics@3", "--unchecked")
+
+    assert removed.out == "topics@3 is removed.\n"
+    assert store.numbers("topics") == [1, 2]
+    assert publish(store, "topics", "markov") == 4
+
+
+@pytest.mark.parametrize(
+    ("reference", "code", "told"),
+    [
+        ("topics@1", "version_in_use", "topics@1 is in service: it is not removed."),
+        ("topics@2", "version_in_use", "topics@2 has the label best: it is not removed."),
+        ("topics", "invalid_request", "'topics' names no version by its number"),
+        ("topics@best", "invalid_request", "'topics@best' names no version by its number"),
+        ("topics@9", "unknown_model", "no version topics@9. Versions of topics: 1, 2, 3"),
+        ("topic@1", "unknown_model", "no model named 'topic'"),
+        ("markov@0", "invalid_request", "markov@0 is the starter that ships with its plugin"),
+    ],
+)
+def test_what_may_not_be_removed_stays(
+    store: ModelStore, capsys: pytest.CaptureFixture[str], reference: str, code: str, told: str
+):
+    store.set_label("topics", "best", 2)
+
+    refused = here(capsys, "models", "rm", reference, "--unchecked")
+
+    assert refused.status == 2
+    assert refused.err.startswith(f"error[{code}]: {told}")
+    assert store.numbers("topics") == [1, 2, 3]
+
+
+def test_without_a_daemon_nobody_knows_what_jobs_run_on_and_nothing_is_removed(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    refused = here(capsys, "models", "rm", "topics@3")
+
+    assert refused.err.startswith("error[redis_unreachable]: ")
+    assert "--unchecked removes it all the same" in refused.err
+    assert store.numbers("topics") == [1, 2, 3]
+
+
+def test_old_versions_go_but_for_those_in_use(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    publish(store, "topics", "markov", content='{"records": 4}')
+    store.set_label("topics", "best", 2)
+
+    would = here(capsys, "models", "gc", "topics", "--keep", "1", "--unchecked", "--dry-run")
+    kept = store.numbers("topics")
+    removed = here(capsys, "models", "gc", "topics", "--keep", "1", "--unchecked")
+    nothing = here(capsys, "models", "gc", "topics", "--keep", "1", "--unchecked", "--json")
+
+    assert (would.out, kept) == ("Would remove: topics@3\n", [1, 2, 3, 4])
+    assert removed.out == "Removed: topics@3\n"
+    assert store.numbers("topics") == [1, 2, 4]
+    assert json.loads(nothing.out) == {"model": "topics", "removed": [], "dry_run": False}
+
+
+def test_old_versions_of_a_version_are_refused(
+    store: ModelStore, capsys: pytest.CaptureFixture[str]
+):
+    refused = here(capsys, "models", "gc", "topics@3", "--unchecked")
+
+    assert refused.status == 2
+    assert refused.err.startswith(
+        "error[invalid_request]: 'topics@3' names a version; allowed: a model, such as topics."
+    )
+
+
+def test_data_to_be_better_on_that_are_not_there_are_refused_before_the_training(
+    store: ModelStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": "b"}\n')
+
+    refused = here(
+        capsys, "train", "topics", "--data", "a.jsonl", "--promote-if-better", "none.jsonl"
+    )
+
+    assert refused.status == 2
+    assert refused.err.startswith("error[invalid_input]: ")
+    assert "none.jsonl" in refused.err
+
+
+def test_a_label_is_moved_and_taken_away(store: ModelStore, capsys: pytest.CaptureFixture[str]):
+    moved = here(capsys, "models", "label", "topics@2", "best")
+    labels = store.labels("topics")
+    removed = here(capsys, "models", "label", "topics@best", "best", "--remove", "--json")
+
+    assert moved.out == "topics@2 has the label best now.\n"
+    assert labels["best"] == 2
+    assert json.loads(removed.out) == {"model": "topics", "labels": {"production": 1, "latest": 3}}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("topics@2", "production"),
+            "the label production is the version in service; put one there with `seqd models "
+            "promote NAME@VERSION`",
+        ),
+        (
+            ("topics@2", "latest"),
+            "the label latest is always the highest version; set another label",
+        ),
+        (("topics@2", "best", "--remove"), "topics@2 has no label 'best'; nothing is changed"),
+    ],
+)
+def test_a_label_that_is_none_is_refused(
+    store: ModelStore, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+):
+    refused = here(capsys, "models", "label", *words)
+
+    assert (refused.status, refused.err) == (2, f"error[invalid_request]: {told}\n")

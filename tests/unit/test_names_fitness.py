@@ -1,0 +1,191 @@
+"""The queues of a worker whose store has named models: they come, go, and go away for a while."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seqd.models.store import ModelStore
+from seqd.worker import fitness as module
+from seqd.worker.context import queues_of
+from seqd.worker.fitness import Fitness
+from seqd_schemas import UnfitCode
+from store_builders import a_starter, publish
+
+ROUTES = ("classify.echo", "generate.echo", "train.echo")
+OF_ROUTES = {"classify.echo", "generate.echo", "train.echo", "train.echo:echo"}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(module, "monotonic", clock)
+    return clock
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """A store with two versions of `topics`, made with `echo`, and a model of another plugin."""
+    store = ModelStore(tmp_path / "models", {})
+    for model, plugin in (("topics", "echo"), ("topics", "echo"), ("moods", "lstm")):
+        publish(store, model, plugin)
+    return store
+
+
+def named(fitness: Fitness) -> list[str]:
+    """Return the queues of versions of named models, after a look at the store."""
+    fitness.refresh(0.0)
+    return [queue for queue in fitness.queues() if queue not in OF_ROUTES]
+
+
+BOTH = [
+    "classify.echo:topics@1",
+    "classify.echo:topics@2",
+    "generate.echo:topics@1",
+    "generate.echo:topics@2",
+]
+
+
+def test_a_worker_claims_from_the_queues_of_models_that_are_made_with_its_plugins(
+    clock: Clock, store: ModelStore
+):
+    fitness = Fitness(ROUTES, store)
+
+    assert named(fitness) == BOTH
+    assert set(fitness.queues()) - set(BOTH) == OF_ROUTES
+    assert fitness.versions() == {"echo": (), "topics": (1, 2)}
+    assert set(queues_of(ROUTES, store)) == {*BOTH, *OF_ROUTES}
+
+
+def test_a_plugins_own_model_stands_beside_those_that_are_made_with_it(
+    clock: Clock, tmp_path: Path
+):
+    store = ModelStore(tmp_path / "models", {"echo": a_starter(tmp_path / "starter")})
+    publish(store, "topics", "echo")
+
+    fitness = Fitness(("classify.echo",), store)
+
+    assert fitness.queues() == ("classify.echo", "classify.echo@0", "classify.echo:topics@1")
+    assert fitness.versions() == {"echo": (0,), "topics": (1,)}
+
+
+def test_a_worker_that_trains_alone_claims_no_queue_of_a_named_model(
+    clock: Clock, store: ModelStore
+):
+    fitness = Fitness(("train.echo",), store)
+
+    assert fitness.queues() == ("train.echo", "train.echo:echo")
+    assert queues_of(("train.echo",), store) == ("train.echo", "train.echo:echo")
+    assert fitness.versions() == {"echo": (), "topics": (1, 2)}
+
+
+def test_a_model_that_another_process_makes_is_found_at_the_next_look(
+    clock: Clock, store: ModelStore
+):
+    fitness = Fitness(ROUTES, store)
+    fitness.refresh(0.0)
+    other = ModelStore(store.folder_of("topics").parent, {})
+
+    publish(other, "places", "echo")
+    clock.now_s += module.RESCAN_S
+
+    assert {"classify.echo:places@1", "generate.echo:places@1"} <= set(fitness.queues())
+    assert [fitness.refresh(), fitness.refresh(0.0)] == [True, False]
+    assert fitness.versions()["places"] == (1,)
+
+
+def test_a_model_whose_versions_are_all_removed_leaves_its_queues_and_the_status(
+    clock: Clock, store: ModelStore
+):
+    fitness = Fitness(ROUTES, store)
+    before = named(fitness)
+
+    for version in (1, 2):
+        shutil.rmtree(store.folder_of("topics") / str(version))
+
+    assert (before, named(fitness)) == (BOTH, [])
+    assert fitness.versions() == {"echo": ()}
+    assert fitness.unfit(1_000_000) == ()
+
+
+def test_a_folder_that_is_away_takes_its_queues_with_it_and_brings_them_back(
+    clock: Clock, store: ModelStore, tmp_path: Path
+):
+    fitness = Fitness(ROUTES, store)
+    before = named(fitness)
+
+    shutil.move(store.folder_of("topics"), tmp_path / "aside")
+    away, is_away = named(fitness), fitness.is_away()
+    unfit = [(one.model, one.version, one.code) for one in fitness.unfit(1_000_000)]
+    shutil.move(tmp_path / "aside", store.folder_of("topics"))
+
+    assert (before, away, is_away) == (BOTH, [], True)
+    assert unfit == [("topics", 1, UnfitCode.UNREADABLE), ("topics", 2, UnfitCode.UNREADABLE)]
+    assert (named(fitness), fitness.is_away()) == (BOTH, False)
+
+
+def test_what_is_loaded_of_a_folder_that_is_away_is_served_further(
+    clock: Clock, store: ModelStore, tmp_path: Path
+):
+    fitness = Fitness(ROUTES, store, lambda name, version: (name, version) == ("topics", 2))
+    fitness.refresh(0.0)
+
+    shutil.move(store.folder_of("topics"), tmp_path / "aside")
+
+    assert named(fitness) == ["classify.echo:topics@2", "generate.echo:topics@2"]
+
+
+def test_the_whole_store_away_is_no_end_of_the_named_models(
+    clock: Clock, store: ModelStore, tmp_path: Path
+):
+    fitness = Fitness(ROUTES, store)
+    fitness.refresh(0.0)
+    root = store.folder_of("topics").parent
+
+    shutil.move(root, tmp_path / "aside")
+    away = named(fitness)
+    shutil.move(tmp_path / "aside", root)
+
+    assert (away, named(fitness)) == ([], BOTH)
+
+
+def test_a_model_whose_file_is_damaged_later_is_served_further(clock: Clock, store: ModelStore):
+    fitness = Fitness(ROUTES, store)
+    fitness.refresh(0.0)
+
+    (store.folder_of("topics") / "model.json").write_text("{")
+
+    assert named(fitness) == BOTH
+
+
+def test_a_version_that_failed_leaves_the_queues_of_its_model_alone(
+    clock: Clock, store: ModelStore
+):
+    publish(store, "echo")
+    fitness = Fitness(("classify.echo",), store)
+
+    fitness.mark("topics", 1, UnfitCode.LOAD_FAILED, "it raised")
+
+    assert set(fitness.queues()) == {
+        "classify.echo",
+        "classify.echo@1",
+        "classify.echo:topics@2",
+    }
+    assert fitness.versions() == {"echo": (1,), "topics": (2,)}
+
+
+def test_trainings_that_failed_of_a_plugin_close_all_its_trainings(clock: Clock, store: ModelStore):
+    fitness = Fitness(ROUTES, store)
+
+    fitness.mark("echo", None, UnfitCode.UNWRITABLE, "the disk is full")
+
+    assert [queue for queue in fitness.queues() if queue.startswith("train")] == []
+    assert set(BOTH) <= set(fitness.queues())

@@ -1,0 +1,109 @@
+"""Queues of named models, `classify.imdb_lstm:topics@3`, on the route of their plugin."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import seqd.ledger
+from builders import a_classify_job, a_generate_job, a_sweep_job, a_train_job
+from seqd.ledger.submissions import BatchTemplate
+from seqd_schemas import Job, QueueName, Task, queue_of, queues_of_model, route_of
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True)
+TASKS: st.SearchStrategy[Task] = st.sampled_from(["classify", "generate", "train"])
+VERSIONS = st.one_of(st.none(), st.integers(0, 10**9))
+
+KEYS = Path(seqd.ledger.__file__).parent / "lua" / "shared" / "keys.lua"
+
+
+@given(TASKS, NAMES, NAMES, VERSIONS)
+def test_the_parts_of_a_queue_are_read_back(
+    task: Task, plugin: str, model: str, version: int | None
+):
+    (queue,) = queues_of_model(route_of(task, plugin), model, [version])
+
+    assert QueueName.parse(queue) == (task, model, version)
+
+
+@given(TASKS, NAMES, VERSIONS)
+def test_the_queue_that_is_kept_from_older_workers_is_of_its_plugin(
+    task: Task, plugin: str, version: int | None
+):
+    queue = queue_of(route_of(task, plugin), version, plugin)
+
+    assert QueueName.parse(queue) == (task, plugin, version)
+    assert queue.startswith(f"{task}.{plugin}:{plugin}")
+
+
+@given(TASKS, NAMES, NAMES, VERSIONS, st.booleans())
+def test_scripts_take_from_a_queue_the_route_that_made_it(
+    task: Task, plugin: str, model: str, version: int | None, is_named: bool
+):
+    route = route_of(task, plugin)
+    (source,) = re.findall(r"string\.match\(queue, '(.*)'\)", KEYS.read_text())
+    assert source == "^[^:@]*"  # the same in Lua and in Python
+
+    found = re.match(source, queue_of(route, version, model if is_named else None))
+
+    assert found is not None and found[0] == route
+
+
+@given(NAMES, NAMES, st.lists(st.integers(0, 99), unique=True, max_size=5))
+def test_no_two_models_share_a_queue(plugin: str, model: str, numbers: list[int]):
+    route = route_of("classify", plugin)
+
+    queues = [*queues_of_model(route, plugin, numbers), *queues_of_model(route, model, numbers)]
+
+    assert len(set(queues)) == (len(numbers) if plugin == model else 2 * len(numbers))
+
+
+def field_of(name: str, job: Job, version: int | None, plugin: str | None) -> object:
+    fields = BatchTemplate(job, version, 1, "client", plugin).fields
+    pairs = dict(zip(fields[::2], fields[1::2], strict=True))
+    return pairs.get(name)
+
+
+@pytest.mark.parametrize(
+    ("job", "version", "plugin", "queue", "kept"),
+    [
+        (a_classify_job(), 3, None, "classify.imdb_lstm@3", None),
+        (a_classify_job(), 3, "imdb_lstm", "classify.imdb_lstm@3", None),
+        (a_classify_job(model="topics"), 3, "imdb_lstm", "classify.imdb_lstm:topics@3", True),
+        (a_generate_job(model="bard@2"), 2, "markov", "generate.markov:bard@2", True),
+        (a_train_job(), None, "imdb_lstm", "train.imdb_lstm", None),
+        (a_train_job(model="topics"), None, "imdb_lstm", "train.imdb_lstm:imdb_lstm", True),
+        (
+            a_train_job(model="topics", plugin="imdb_lstm", schema_version=2),
+            None,
+            "imdb_lstm",
+            "train.imdb_lstm:imdb_lstm",
+            True,
+        ),
+        (a_train_job(schema_version=2), None, None, "train.imdb_lstm:imdb_lstm", None),
+        (a_sweep_job(), None, "imdb_lstm", "train.imdb_lstm", None),
+        (a_sweep_job(model="topics"), None, "imdb_lstm", "train.imdb_lstm:imdb_lstm", True),
+    ],
+)
+def test_where_a_job_waits_and_what_is_kept_of_its_plugin(
+    job: Job, version: int | None, plugin: str | None, queue: str, kept: bool | None
+):
+    template = BatchTemplate(job, version, 1, "client", plugin)
+
+    assert field_of("queue", job, version, plugin) == queue
+    assert field_of("plugin", job, version, plugin) == (plugin if kept else None)
+    assert template.route == queue.partition("@")[0].partition(":")[0]
+
+
+def test_small_jobs_of_two_models_of_one_plugin_share_no_template_and_no_batch():
+    one, other = (
+        [
+            field_of(name, a_classify_job(model=model), 3, "imdb_lstm")
+            for name in ("template", "group")
+        ]
+        for model in ("topics", "moods")
+    )
+
+    assert [a == b for a, b in zip(one, other, strict=True)] == [False, False]

@@ -1,0 +1,150 @@
+"""Who serves a named model, what its jobs wait for, and what is left of its work."""
+
+import pytest
+
+from builders import a_train_job, a_worker_status
+from cli_builders import a_record
+from seqd.scaling import QueueWork, Rate, work_left
+from seqd.serving import can_run, serves, waiting_of
+from seqd_schemas import (
+    JobRecord,
+    JobState,
+    PluginState,
+    PluginStatus,
+    UnfitCode,
+    UnfitVersion,
+    Waiting,
+    WaitingCode,
+    WorkerStatus,
+)
+
+LIGHT = PluginStatus(
+    name="light",
+    distribution="seqd-light",
+    version="1.0",
+    state=PluginState.READY,
+    models=("echo",),
+)
+
+
+def a_worker(name: str = "w1", **changes: object) -> WorkerStatus:
+    """A worker of this release with the plugin's own model and `topics`."""
+    fields: dict[str, object] = {
+        "worker": name,
+        "tasks": ("classify", "train"),
+        "plugins": (LIGHT,),
+        "versions": {"echo": (1,), "topics": (1, 2)},
+        "reads": 2,
+    }
+    return a_worker_status(**(fields | changes))
+
+
+def a_training(model: str = "moods", schema_version: int = 2, **changes: object) -> JobRecord:
+    plugin = "echo" if schema_version > 1 else None
+    job = a_train_job(model=model, plugin=plugin, schema_version=schema_version)
+    fields = {"kind": "train", "model": model, "plugin": "echo", "version": None, "job": job}
+    return a_record(**({"state": JobState.QUEUED} | fields | changes))
+
+
+def a_job(version: int, **changes: object) -> JobRecord:
+    fields = {"model": "topics", "plugin": "echo", "version": version, "state": JobState.QUEUED}
+    return a_record(**(fields | changes))
+
+
+def test_a_worker_serves_the_models_that_it_has_beside_those_of_its_plugins():
+    worker = a_worker()
+
+    assert [serves(worker, name) for name in ("echo", "topics", "moods")] == [True, True, False]
+    assert [can_run(worker, "classify", "topics", version) for version in (1, 2, 3)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_first_training_waits_for_nobody_where_a_worker_can_train_with_its_plugin():
+    assert waiting_of(a_training(), [a_worker()]) is None
+    assert waiting_of(a_training("topics", 1), [a_worker()]) is None
+
+
+@pytest.mark.parametrize(("model", "schema_version"), [("moods", 2), ("topics", 1)])
+def test_a_training_of_a_named_model_that_only_older_workers_could_take_says_so(
+    model: str, schema_version: int
+):
+    old = a_worker(reads=1, seqd_version="0.2.0", versions={"echo": (1,)})
+    record = a_training(model, schema_version)
+
+    assert waiting_of(record, [old]) == Waiting(
+        code=WaitingCode.UNFIT,
+        message="No worker that is up can train echo now. w1: later_version: it is of seqd 0.2.0, "
+        "which cannot read what this job asks for: upgrade it.",
+    )
+    assert waiting_of(record, [old, a_worker("w2")]) is None
+
+
+def test_a_training_whose_plugin_no_worker_has_says_so():
+    other = LIGHT.model_copy(update={"models": ("lstm",)})
+
+    assert waiting_of(a_training(), [a_worker(plugins=(other,), versions={"lstm": ()})]) == Waiting(
+        code=WaitingCode.NOT_SERVED,
+        message="No worker that is up has a plugin with the model echo.",
+    )
+
+
+def test_a_training_that_no_worker_takes_says_on_which_slot_it_would_be_taken():
+    assert waiting_of(a_training(), [a_worker(tasks=("classify",))]) == Waiting(
+        code=WaitingCode.NOT_SERVED,
+        message="No worker that is up takes jobs that train echo, though its plugin is there: "
+        "start a worker on such a slot. `seqd status` shows what each takes.",
+    )
+
+
+def test_a_training_that_cannot_be_written_waits_for_its_plugins_trainings():
+    unfit = UnfitVersion(
+        model="echo",
+        version=None,
+        code=UnfitCode.UNWRITABLE,
+        message="The disk is full.",
+        since_ms=1,
+    )
+
+    waiting = waiting_of(a_training(), [a_worker(unfit=(unfit,))])
+
+    assert waiting == Waiting(
+        code=WaitingCode.UNFIT,
+        message="No worker that is up can train echo now. w1: unwritable: The disk is full.",
+    )
+
+
+def test_a_job_on_a_version_of_a_named_model_waits_for_a_store_that_has_it():
+    assert waiting_of(a_job(2), [a_worker()]) is None
+    assert waiting_of(a_job(7), [a_worker()]) == Waiting(
+        code=WaitingCode.UNFIT,
+        message="No worker that is up can classify topics@7 now. w1: missing: its store has no "
+        "such version (it can run 1, 2).",
+    )
+
+
+def test_what_is_left_of_named_models_is_told_by_model_and_of_trainings_by_plugin():
+    queues = [
+        QueueWork(queue=queue, items=10)
+        for queue in (
+            "classify.echo:topics@2",
+            "classify.echo:topics@7",
+            "classify.echo@1",
+            "train.echo",
+            "train.echo:echo",
+        )
+    ]
+    rates = {"classify.echo:topics@1": Rate(items=5, seconds=10.0, at_ms=1)}
+
+    left = {(one.task, one.model): one for one in work_left(queues, rates, [a_worker()])}
+
+    assert {key: one.items for key, one in left.items()} == {
+        ("classify", "echo"): 10,
+        ("classify", "topics"): 20,
+        ("train", "echo"): 20,
+    }
+    topics = left["classify", "topics"]
+    assert (topics.seconds, topics.unserved_s, topics.is_measured) == (40.0, 20.0, True)
+    assert left["train", "echo"].unserved_s == 0

@@ -1,0 +1,357 @@
+"""A model has a name of its own, and is made with one plugin's model for ever: `model.json`."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seqd.errors import ArtifactDamaged, ModelNameTaken, StoreUnwritable
+from seqd.models import store as store_module
+from seqd.models.store import ModelStore
+from store_builders import (
+    a_starter,
+    a_version_draft,
+    an_old_store,
+    files_of,
+    manifests_of,
+    publish,
+    shape_of,
+)
+
+PLUGINS = ("echo", "lstm")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def store(root: Path) -> ModelStore:
+    return ModelStore(root, {})
+
+
+def test_the_first_version_writes_down_what_the_model_is_made_with_and_no_later_one_does(
+    store: ModelStore, root: Path
+):
+    publish(store, "topics", "echo")
+    written = (root / "topics" / "model.json").stat()
+
+    publish(store, "topics", "echo")
+
+    assert json.loads((root / "topics" / "model.json").read_text()) == {"plugin": "echo"}
+    now = (root / "topics" / "model.json").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    assert [(m.model, m.plugin) for m in manifests_of(store, "topics")] == [("topics", "echo")] * 2
+
+
+def test_a_model_of_its_plugins_name_has_the_file_and_its_versions_do_not_repeat_it(
+    store: ModelStore, root: Path
+):
+    publish(store, "echo")
+
+    assert json.loads((root / "echo" / "model.json").read_text()) == {"plugin": "echo"}
+    assert [manifest.plugin for manifest in manifests_of(store, "echo")] == [None]
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "second"),
+    [("topics", "echo", "lstm"), ("topics", "echo", ""), ("echo", "", "lstm")],
+)
+def test_a_version_of_a_second_plugin_is_refused_and_nothing_is_half_done(
+    store: ModelStore, root: Path, model: str, first: str, second: str
+):
+    publish(store, model, first)
+    folder = store.new_folder(model, "other")
+    (folder / "echo.json").write_text("{}")
+    before = files_of(root)
+
+    with pytest.raises(ModelNameTaken) as refused:
+        store.publish(folder, a_version_draft(model, second))
+
+    assert str(refused.value) == (
+        f"model {model!r} is made with {first or model}, and a model's plugin never changes: it "
+        f"takes no version of {second or model}. Choose another name: --as NAME"
+    )
+    assert files_of(root) == before
+    assert (store.numbers(model), store.labels(model)) == ([1], {"production": 1, "latest": 1})
+
+
+def test_a_version_of_another_plugin_is_refused_for_a_starter_and_for_a_folder_of_before(
+    root: Path, tmp_path: Path
+):
+    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
+    an_old_store(root, "words")
+
+    for model in ("echo", "words"):
+        with pytest.raises(ModelNameTaken, match=f"{model!r} is made with {model}, and"):
+            publish(store, model, "lstm")
+
+    assert (store.numbers("echo"), store.numbers("words")) == ([0], [1, 2])
+
+
+def test_models_are_found_by_what_they_are_made_with(store: ModelStore):
+    publish(store, "topics", "echo")
+    publish(store, "moods", "lstm")
+    publish(store, "echo")
+
+    assert store.made_with(["echo"]) == {"echo": "echo", "topics": "echo"}
+    assert store.made_with(PLUGINS) == {
+        "echo": "echo",
+        "lstm": "lstm",
+        "moods": "lstm",
+        "topics": "echo",
+    }
+    assert [store.plugin_of(name) for name in ("topics", "moods", "gone")] == [
+        "echo",
+        "lstm",
+        "gone",
+    ]
+
+
+#: What is not a `model.json`, and how its reader says so.
+DAMAGED = {
+    "": "the whole: Invalid JSON: EOF while parsing a value at line 1 column 0",
+    "{": "the whole: Invalid JSON: EOF while parsing an object at line 1 column 1",
+    "[]": "the whole: Input should be an object",
+    "{}": "plugin: Field required",
+    '{"plugin": 1}': "plugin: Input should be a valid string",
+    '{"plugin": "Ec ho"}': "plugin: String should match pattern '^[a-z][a-z0-9_]{0,39}$'",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_model_file_hides_its_model_and_no_other(
+    store: ModelStore, root: Path, content: str, caplog: pytest.LogCaptureFixture
+):
+    publish(store, "topics", "echo")
+    publish(store, "moods", "echo")
+    (root / "topics" / "model.json").write_text(content)
+
+    with caplog.at_level(logging.WARNING):
+        found = store.made_with(PLUGINS)
+    with pytest.raises(ArtifactDamaged) as raised:
+        store.plugin_of("topics")
+
+    assert found == {"echo": "echo", "lstm": "lstm", "moods": "echo"}
+    path = root / "topics" / "model.json"
+    told = f"{path} does not say what the model is made with: {DAMAGED[content]}. Mend it"
+    assert str(raised.value) == told
+    assert [record.message for record in caplog.records] == [f"model topics left out: {told}"]
+
+
+@pytest.mark.parametrize("what", ["folder", "link", "huge"])
+def test_what_is_no_file_of_a_sensible_size_is_damaged_too(
+    store: ModelStore, root: Path, what: str, tmp_path: Path
+):
+    publish(store, "topics", "echo")
+    path = root / "topics" / "model.json"
+    path.unlink()
+    if what == "folder":
+        path.mkdir()
+    elif what == "link":
+        (tmp_path / "elsewhere").write_text('{"plugin": "echo"}')
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.write_text('{"plugin": "echo"}' + " " * 100_000 + "x")
+
+    if what == "huge":  # what is read of it makes sense
+        assert store.plugin_of("topics") == "echo"
+        return
+    with pytest.raises(ArtifactDamaged, match=r"model\.json cannot be read: "):
+        store.plugin_of("topics")
+
+
+def test_a_model_file_that_is_mended_is_read_again(store: ModelStore, root: Path):
+    publish(store, "topics", "echo")
+    path = root / "topics" / "model.json"
+    path.write_text("{")
+    hidden = store.made_with(PLUGINS)
+
+    path.write_text('{"plugin": "lstm"}')
+
+    assert "topics" not in hidden
+    assert store.plugin_of("topics") == "lstm"
+
+
+def test_no_training_is_published_into_a_model_whose_file_is_damaged(store: ModelStore, root: Path):
+    publish(store, "topics", "echo")
+    (root / "topics" / "model.json").write_text("{")
+    before = files_of(root / "topics")
+
+    with pytest.raises(ArtifactDamaged):
+        publish(store, "topics", "echo")
+
+    assert files_of(root / "topics") == before
+
+
+@pytest.mark.parametrize(
+    ("labels", "meant"),
+    [(None, 2), ({}, 2), ({"best": 1}, 2), ({"production": 1}, 1), ({"production": 1, "a": 2}, 1)],
+)
+def test_in_a_store_of_before_the_version_that_was_meant_stays_in_service(
+    store: ModelStore, root: Path, labels: dict[str, int] | None, meant: int
+):
+    folder = an_old_store(root, "echo", labels=labels)
+    before = store.resolve("echo")
+
+    store.adopt()
+    publish(store, "echo")
+
+    assert before == store.resolve("echo") == ("echo", meant)
+    stored = json.loads((folder / "labels.json").read_text())
+    assert stored == {**(labels or {}), "production": meant}
+    assert json.loads((folder / "model.json").read_text()) == {"plugin": "echo"}
+    assert store.history("echo") == []
+
+
+def test_a_store_of_before_is_adopted_once(store: ModelStore, root: Path):
+    an_old_store(root, "echo")
+    store.adopt()
+    store.set_label("echo", "production", 1)
+    before = files_of(root)
+
+    store.adopt()
+
+    assert files_of(root) == before
+    assert store.resolve("echo") == ("echo", 1)
+
+
+@pytest.mark.parametrize("versions", [0, 2])
+def test_a_starter_stays_in_service_where_nothing_else_was(
+    root: Path, tmp_path: Path, versions: int
+):
+    starter = a_starter(tmp_path / "starter")
+    if versions:
+        an_old_store(root, "echo", versions)
+    store = ModelStore(root, {"echo": starter})
+    before = store.resolve("echo")
+
+    store.adopt()
+    publish(store, "echo")
+
+    assert before == store.resolve("echo") == ("echo", versions)
+
+
+def test_models_that_are_new_or_have_no_version_yet_are_not_adopted(store: ModelStore, root: Path):
+    publish(store, "topics", "echo")
+    (root / "empty").mkdir()
+    store.begin_publish("begun", "job-1", "attempt-1")
+    before = files_of(root)
+
+    store.adopt()
+
+    assert files_of(root) == before
+
+
+def test_a_store_that_cannot_be_written_says_so_and_means_what_it_meant(
+    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    an_old_store(root, "echo", labels={"best": 1})
+    before = files_of(root)
+
+    def refuse(path: Path, content: bytes) -> None:
+        raise StoreUnwritable(f"the model store cannot write {path}: Read-only file system")
+
+    monkeypatch.setattr("seqd.models.labels.write_atomically", refuse)
+    with pytest.raises(StoreUnwritable):
+        store.adopt()
+
+    assert files_of(root) == before
+    assert store.resolve("echo") == ("echo", 2)
+    assert store.made_with(PLUGINS)["echo"] == "echo"
+
+
+def test_a_process_killed_between_the_two_files_of_an_adoption_is_followed_by_the_next(
+    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = an_old_store(root, "echo")
+
+    def die(folder: Path, plugin: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store_module, "write_plugin", die)
+    with pytest.raises(KeyboardInterrupt):
+        store.adopt()
+    monkeypatch.undo()
+    meanwhile = store.resolve("echo")
+    store.adopt()
+
+    assert meanwhile == store.resolve("echo") == ("echo", 2)
+    assert (folder / "model.json").exists()
+
+
+def test_a_first_training_that_gets_in_while_a_store_is_adopted_is_left_alone(
+    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (root / "topics").mkdir(parents=True)
+    has_model_file = store_module.has_model_file
+    published: list[int] = []
+
+    def look_and_be_overtaken(folder: Path) -> bool:
+        found = has_model_file(folder)
+        if not published:
+            published.append(0)
+            published.append(publish(ModelStore(root, {}), "topics", "echo"))
+        return found
+
+    monkeypatch.setattr(store_module, "has_model_file", look_and_be_overtaken)
+    store.adopt()
+
+    assert store.plugin_of("topics") == "echo"
+    assert shape_of(store, "topics") == [(None, 1)]
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"production": "x"}'])
+def test_damaged_labels_cost_no_training(store: ModelStore, root: Path, content: str):
+    publish(store, "topics", "echo")
+    (root / "topics" / "labels.json").write_text(content)
+
+    number = publish(store, "topics", "echo")
+
+    assert number == 2
+    assert (root / "topics" / "labels.json").read_text() == content
+    assert store.open("topics", 2).manifest.plugin == "echo"
+
+
+def test_damaged_labels_do_not_keep_a_new_model_from_being_made_with_its_plugin(
+    store: ModelStore, root: Path
+):
+    (root / "topics").mkdir(parents=True)
+    (root / "topics" / "labels.json").write_text("[]")
+
+    publish(store, "topics", "echo")
+
+    assert store.plugin_of("topics") == "echo"
+    assert store.made_with(["echo"])["topics"] == "echo"
+
+
+def test_a_store_of_before_with_damaged_labels_is_adopted_once_they_are_mended(
+    store: ModelStore, root: Path
+):
+    folder = an_old_store(root, "echo", labels={"production": 1})
+    (folder / "labels.json").write_text("[]")
+    store.adopt()
+    unadopted = (folder / "model.json").exists()
+
+    (folder / "labels.json").write_text('{"production": 1}')
+    store.adopt()
+
+    assert not unadopted
+    assert store.resolve("echo") == ("echo", 1)
+
+
+def test_a_folder_that_goes_away_takes_its_model_with_it_and_brings_it_back(
+    store: ModelStore, root: Path, tmp_path: Path
+):
+    publish(store, "topics", "echo")
+    before = store.made_with(["echo"])
+
+    shutil.move(root / "topics", tmp_path / "aside")
+    away = store.made_with(["echo"])
+    shutil.move(tmp_path / "aside", root / "topics")
+
+    assert away == {"echo": "echo"}
+    assert store.made_with(["echo"]) == before == {"echo": "echo", "topics": "echo"}

@@ -1,0 +1,279 @@
+"""Which version was in service when: `history.jsonl`, and where a rollback goes by it."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.models import history as history_module
+from seqd.models import store as store_module
+from seqd.models.history import MAX_CHANGES, note_change, read_history, version_before
+from seqd.models.store import ModelStore
+from seqd_schemas import ServiceChange
+from store_builders import a_change, publish, shape_of, train
+
+BY_HAND = "the label was moved by hand, by an older release, or by a process that died"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    """A store with three versions of `topics`, of which the first is in service."""
+    store = ModelStore(tmp_path, {})
+    for job in ("job-1", "job-2", "job-3"):
+        train(store, job)
+        store.finalize("topics", job)
+    return store
+
+
+def lines_of(store: ModelStore) -> list[dict[str, object]]:
+    text = (store.folder_of("topics") / "history.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def promote(store: ModelStore, version: int, **changes: object) -> None:
+    now = store.labels("topics").get("production")
+    store.put_in_service("topics", a_change(now, version, **changes))
+
+
+def test_the_history_begins_with_the_training_of_the_first_version(store: ModelStore):
+    (change,) = store.history("topics")
+
+    assert (change.from_version, change.to_version) == (None, 1)
+    assert (change.by, change.why, change.is_rollback) == ("job job-1", "its first version", False)
+    assert change.at_ms > 1_700_000_000_000
+    assert lines_of(store) == [change.model_dump(exclude_defaults=True)]
+
+
+def test_each_change_is_a_line_behind_those_before_it(store: ModelStore):
+    promote(store, 2, by="me@here", why="better", gate={"accuracy": 0.9})
+    promote(store, 1, is_rollback=True)
+
+    assert shape_of(store) == [(None, 1), (1, 2), (2, 1)]
+    (_, better, back) = store.history("topics")
+    assert (better.by, better.why, better.gate) == ("me@here", "better", {"accuracy": 0.9})
+    assert back.is_rollback
+    assert len(lines_of(store)) == 3
+
+
+def test_a_label_that_is_moved_to_where_it_is_changes_nothing(store: ModelStore):
+    store.set_label("topics", "production", 1)
+    store.set_label("topics", "best", 2)
+
+    assert shape_of(store) == [(None, 1)]
+
+
+def test_a_label_that_the_store_moves_is_written_down_with_who_asked_for_it(store: ModelStore):
+    store.set_label("topics", "production", 2, "me@here", "because")
+    store.begin_publish("topics", "job-3", "attempt-2")
+    store.move_labels("topics", ["production"], 3, "job-3", "attempt-2")
+
+    told = [(one.to_version, one.by, one.why) for one in store.history("topics")[1:]]
+    assert told == [
+        (2, "me@here", "because"),
+        (3, "job job-3", "asked for with the training"),
+    ]
+
+
+def test_a_label_that_was_moved_by_hand_is_in_the_history_until_the_next_change_writes_it_down(
+    store: ModelStore,
+):
+    labels = store.folder_of("topics") / "labels.json"
+    labels.write_text('{"production": 3}')
+    shown = store.history("topics")
+    written = len(lines_of(store))
+
+    promote(store, 2)
+
+    assert written == 1
+    assert (shown[-1].from_version, shown[-1].to_version) == (1, 3)
+    assert (shown[-1].why, shown[-1].by) == (BY_HAND, "")
+    assert shown[-1].at_ms == labels.stat().st_mtime_ns // 1_000_000 or shown[-1].at_ms > 0
+    assert shape_of(store) == [(None, 1), (1, 3), (3, 2)]
+    assert [line.get("why") for line in lines_of(store)] == ["its first version", BY_HAND, None]
+
+
+def test_a_label_that_was_removed_by_hand_puts_none_in_service(store: ModelStore):
+    (store.folder_of("topics") / "labels.json").write_text("{}")
+
+    assert shape_of(store) == [(None, 1), (1, None)]
+
+
+@pytest.mark.parametrize("how", ["promote", "set_label", "first"])
+def test_a_process_killed_between_label_and_line_leaves_a_change_that_is_seen(
+    store: ModelStore, how: str, monkeypatch: pytest.MonkeyPatch
+):
+    def die(folder: Path, change: ServiceChange) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store_module, "note_change", die)
+    with pytest.raises(KeyboardInterrupt):
+        if how == "promote":
+            promote(store, 2)
+        elif how == "set_label":
+            store.set_label("topics", "production", 2)
+        else:
+            publish(store, "moods", "echo")
+    monkeypatch.undo()
+
+    if how == "first":
+        assert store.resolve("moods") == ("moods", 1)
+        assert store.history("moods") == []
+        store.put_in_service("moods", a_change(1, publish(store, "moods", "echo")))
+        assert shape_of(store, "moods") == [(1, 2)]
+        return
+    assert store.resolve("topics") == ("topics", 2)
+    assert [one.why for one in store.history("topics")] == ["its first version", BY_HAND]
+    assert version_before(store.history("topics"), 2) == 1
+
+
+@pytest.mark.parametrize(
+    "line", ["", "{", '{"to_version": 2}', '{"at_ms": -1}', "\udcff", '{"at_ms":1,"why":3}']
+)
+def test_a_line_that_cannot_be_read_is_left_out_with_a_warning(
+    store: ModelStore, line: str, caplog: pytest.LogCaptureFixture
+):
+    promote(store, 2)
+    file = store.folder_of("topics") / "history.jsonl"
+    first, second = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, line.encode(errors="surrogateescape"), second, b""]))
+
+    with caplog.at_level(logging.WARNING):
+        shape = shape_of(store)
+
+    assert shape == [(None, 1), (1, 2)]
+    assert [one.message for one in caplog.records] == [f"{file}: line 2 cannot be read"]
+
+
+def test_a_line_of_a_later_release_is_read_as_far_as_it_is_known(store: ModelStore):
+    file = store.folder_of("topics") / "history.jsonl"
+    later = {"at_ms": 5, "from_version": 1, "to_version": 1, "approved_by": "a committee"}
+    with file.open("a") as lines:
+        lines.write(json.dumps(later) + "\n")
+
+    assert shape_of(store) == [(None, 1), (1, 1)]
+
+
+def test_the_newest_thousand_changes_are_kept(tmp_path: Path):
+    note_change(tmp_path, a_change(None, 1))
+    lines = [a_change(number, number + 1) for number in range(1, MAX_CHANGES)]
+    content = "".join(f"{one.model_dump_json(exclude_defaults=True)}\n" for one in lines)
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write(content)
+    full = read_history(tmp_path, MAX_CHANGES)
+
+    note_change(tmp_path, a_change(MAX_CHANGES, MAX_CHANGES + 1))
+
+    assert (len(full), full[0].from_version) == (MAX_CHANGES, None)
+    kept = read_history(tmp_path, MAX_CHANGES + 1)
+    assert (len(kept), kept[0].from_version) == (MAX_CHANGES, 1)
+    assert (kept[-1].from_version, kept[-1].to_version) == (MAX_CHANGES, MAX_CHANGES + 1)
+
+
+def test_the_newest_change_is_read_however_long_the_reasons_are(tmp_path: Path):
+    long = "\U0001f600" * 4_096
+    lines = [a_change(number, number + 1, why=long, by=long) for number in range(1, 399)]
+    content = "".join(f"{one.model_dump_json(exclude_defaults=True)}\n" for one in lines)
+    (tmp_path / "history.jsonl").write_text(content)
+
+    note_change(tmp_path, a_change(read_history(tmp_path, 128)[-1].to_version, 399))
+    note_change(tmp_path, a_change(399, 400, why=long))
+    found = read_history(tmp_path, 400)
+
+    assert (found[-1].from_version, found[-1].to_version) == (399, 400)
+    assert found[-1].why == long
+    assert (tmp_path / "history.jsonl").stat().st_size <= history_module.MAX_BYTES
+
+
+def test_a_cancelled_training_is_written_down_as_a_way_back(store: ModelStore):
+    train(store, "job-4")
+    store.begin_publish("topics", "job-4", "attempt-1")
+    store.move_labels("topics", ["production"], 4, "job-4", "attempt-1")
+
+    store.rollback("topics", "job-4")
+
+    back = store.history("topics")[-1]
+    assert (back.from_version, back.to_version, back.is_rollback) == (4, 1, True)
+    assert (back.by, back.why) == ("job job-4", "its training did not complete")
+    assert version_before(store.history("topics"), 1) is None
+
+
+#: Versions that are put in service one after the other, `back` for a rollback, and where it ends.
+WALKS: list[tuple[list[int | str], int, int | None]] = [
+    ([], 1, None),
+    ([2], 2, 1),
+    ([2, 3], 3, 2),
+    ([2, 3, "back"], 2, 1),
+    ([2, 3, "back", "back"], 1, None),
+    ([2, 3, "back", 3], 3, 2),
+    ([2, 3, "back", 3, "back"], 2, 1),
+    ([2, 1], 1, 2),
+    ([2, 1, "back"], 2, 1),
+    ([2, 1, "back", "back"], 1, None),
+    ([2, 1, 2, "back", "back"], 2, 1),
+    ([2, 3, "back", "back", 3], 3, 1),
+]
+
+
+def walk(steps: list[int | str]) -> tuple[list[ServiceChange], int]:
+    """Take the steps as `seqd models promote` and `rollback` do, from a first version 1."""
+    changes, now = [a_change(None, 1)], 1
+    for step in steps:
+        to = version_before(changes, now) if isinstance(step, str) else step
+        if to is None or to == now:
+            continue
+        changes.append(a_change(now, to, is_rollback=isinstance(step, str)))
+        now = to
+    return changes, now
+
+
+@pytest.mark.parametrize(("steps", "now", "before"), WALKS)
+def test_a_rollback_goes_to_the_version_before_and_a_second_one_further_back(
+    steps: list[int | str], now: int, before: int | None
+):
+    changes, reached = walk(steps)
+
+    assert (reached, version_before(changes, reached)) == (now, before)
+
+
+@given(st.lists(st.one_of(st.integers(1, 4), st.just("back")), max_size=40))
+def test_rollbacks_undo_promotions_one_by_one_and_come_to_an_end(steps: list[int | str]):
+    changes, now = walk(steps)
+    undone = [1]
+    for step in steps:
+        if step == "back":
+            undone = undone[:-1] or undone
+        elif step != undone[-1]:
+            undone.append(step)  # type: ignore[arg-type] # a number
+    seen = [now]
+
+    while (before := version_before(changes, now)) is not None:
+        changes.append(a_change(now, before, is_rollback=True))
+        seen.append(now := before)
+        assert len(seen) <= len(undone)
+
+    assert seen == undone[::-1]
+
+
+@given(
+    st.lists(
+        st.builds(
+            a_change,
+            st.one_of(st.none(), st.integers(0, 4)),
+            st.one_of(st.none(), st.integers(0, 4)),
+            is_rollback=st.booleans(),
+        ),
+        max_size=30,
+    ),
+    st.integers(0, 4),
+)
+def test_whatever_a_history_says_rollbacks_come_to_an_end(changes: list[ServiceChange], now: int):
+    steps = 0
+    while (before := version_before(changes, now)) is not None and before != now:
+        changes.append(a_change(now, before, is_rollback=True))
+        now, steps = before, steps + 1
+        assert steps <= 70
+
+    assert version_before([], now) is None

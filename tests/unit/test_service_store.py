@@ -1,0 +1,459 @@
+"""Which version of a model is in service: its first by itself, a later one when it is put there."""
+
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from itertools import pairwise
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from threading import Barrier as ThreadBarrier
+from threading import Thread
+
+import pytest
+
+from seqd.errors import (
+    ArtifactDamaged,
+    InvalidRequest,
+    ServiceChanged,
+    UnknownModel,
+    VersionInUse,
+)
+from seqd.hookspecs import Artifact
+from seqd.models.store import ModelStore
+from store_builders import a_change, a_starter, an_old_store, files_of, publish, shape_of, train
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def store(root: Path) -> ModelStore:
+    return ModelStore(root, {})
+
+
+def three_versions(store: ModelStore) -> ModelStore:
+    for job in ("job-1", "job-2", "job-3"):
+        train(store, job)
+        store.finalize("topics", job)
+    return store
+
+
+def test_the_first_version_goes_in_service_and_a_later_one_does_not(store: ModelStore):
+    first = publish(store)
+    in_service_then = store.resolve("topics")
+
+    second = publish(store)
+
+    assert in_service_then == store.resolve("topics") == ("topics", first)
+    assert store.labels("topics") == {"production": first, "latest": second}
+
+
+def test_a_starter_is_a_first_version(root: Path, tmp_path: Path):
+    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
+
+    number = publish(store, "echo")
+
+    assert (number, store.resolve("echo"), store.history("echo")) == (1, ("echo", 0), [])
+    store.put_in_service("echo", a_change(0, 1))
+    assert store.resolve("echo") == ("echo", 1)
+
+
+def test_a_starter_is_in_service_again_where_the_label_was_removed_by_hand(
+    root: Path, tmp_path: Path
+):
+    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
+    store.put_in_service("echo", a_change(0, publish(store, "echo")))
+
+    (root / "echo" / "labels.json").unlink()
+
+    assert store.labels("echo") == {"production": 0, "latest": 1}
+
+
+def test_a_first_training_that_is_cancelled_takes_its_label_with_it_and_that_is_written_down(
+    store: ModelStore,
+):
+    train(store, "job-1")
+    in_service = store.resolve("topics")
+
+    removed = store.rollback("topics", "job-1")
+
+    assert (in_service, removed) == (("topics", 1), 1)
+    assert (store.numbers("topics"), store.labels("topics")) == ([], {})
+    folder = store.folder_of("topics")
+    assert (folder / "history.jsonl").read_text().count("\n") == 2
+    assert train(store, "job-2") == 2
+    assert store.resolve("topics") == ("topics", 2)
+    assert shape_of(store) == [(None, 1), (1, None), (None, 2)]
+    assert store.history("topics")[1].by == "job job-1"
+
+
+def test_where_the_first_training_is_cancelled_after_a_second_one_that_is_the_first(
+    store: ModelStore,
+):
+    train(store, "job-1")
+    train(store, "job-2")
+
+    store.rollback("topics", "job-1")
+
+    assert store.resolve("topics") == ("topics", 2)
+    assert [(one.from_version, one.to_version) for one in store.history("topics")] == [
+        (None, 1),
+        (1, None),
+        (None, 2),
+    ]
+
+
+def test_an_attempt_that_takes_over_a_first_version_puts_it_in_service(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+):
+    def die(manifest: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_put_first_in_service", die)
+    with pytest.raises(KeyboardInterrupt):
+        train(store, "job-1")
+    monkeypatch.undo()
+    store.begin_publish("topics", "job-1", "attempt-2")
+
+    found = store.take_over("topics", "job-1")
+
+    assert found is not None and found.version == 1
+    assert store.resolve("topics") == ("topics", 1)
+    assert store.take_over("topics", "job-2") is None
+    assert store.rollback("topics", "job-1") == 1
+    assert store.labels("topics") == {}
+
+
+def test_a_version_that_is_published_twice_by_one_training_is_in_service_once(store: ModelStore):
+    train(store, "job-1")
+    train(store, "job-1")
+
+    assert (store.numbers("topics"), shape_of(store)) == ([1], [(None, 1)])
+
+
+def test_a_version_is_put_in_service_where_the_expected_one_is(store: ModelStore):
+    three_versions(store)
+
+    store.put_in_service("topics", a_change(1, 3))
+
+    assert store.resolve("topics") == ("topics", 3)
+    assert store.labels("topics") == {"production": 3, "latest": 3}
+
+
+@pytest.mark.parametrize(
+    ("expected", "now", "told"),
+    [
+        (2, 1, "topics@1 is in service, no longer topics@2"),
+        (None, 1, "topics@1 is in service, no longer none"),
+        (1, None, "no version is in service, no longer topics@1"),
+    ],
+)
+def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
+    store: ModelStore, expected: int | None, now: int | None, told: str
+):
+    three_versions(store)
+    if now is None:
+        (store.folder_of("topics") / "labels.json").write_text("{}")
+    before = files_of(store.folder_of("topics"))
+
+    with pytest.raises(ServiceChanged) as refused:
+        store.put_in_service("topics", a_change(expected, 3))
+
+    assert str(refused.value) == (
+        f"{told}: somebody was faster. topics@3 was not put in service. Look at it with `seqd "
+        "models history topics`, and say it again"
+    )
+    assert files_of(store.folder_of("topics")) == before
+
+
+def test_of_two_threads_that_put_versions_in_service_at_once_one_wins(store: ModelStore):
+    three_versions(store)
+    now = 1
+    for _ in range(20):
+        others = [number for number in (1, 2, 3) if number != now]
+        outcomes = _at_once(store, now, others)
+
+        assert sorted(outcomes.values()) == ["lost", "won"]
+        (now,) = (number for number, outcome in outcomes.items() if outcome == "won")
+        assert store.resolve("topics") == ("topics", now)
+    shape = shape_of(store)
+    assert len(shape) == 21
+    assert all(one[1] == other[0] for one, other in pairwise(shape))
+
+
+def _at_once(store: ModelStore, now: int, versions: list[int]) -> dict[int, str]:
+    outcomes: dict[int, str] = {}
+    start = ThreadBarrier(len(versions))
+
+    def put(version: int) -> None:
+        start.wait(30)
+        try:
+            store.put_in_service("topics", a_change(now, version))
+            outcomes[version] = "won"
+        except ServiceChanged:
+            outcomes[version] = "lost"
+
+    threads = [Thread(target=put, args=(version,)) for version in versions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return outcomes
+
+
+def put_in_another_process(root: Path, version: int, start: Barrier) -> None:
+    store = ModelStore(root, {})
+    start.wait(60)
+    try:
+        store.put_in_service("topics", a_change(1, version))
+    except ServiceChanged:
+        raise SystemExit(3) from None
+
+
+def test_of_two_processes_that_put_versions_in_service_at_once_one_wins(
+    store: ModelStore, root: Path
+):
+    three_versions(store)
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(2)
+    processes = [
+        context.Process(target=put_in_another_process, args=(root, number, start))
+        for number in (2, 3)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+
+    codes = [process.exitcode for process in processes]
+    assert sorted(codes, key=str) == [0, 3]
+    assert store.resolve("topics") == ("topics", 2 if codes[0] == 0 else 3)
+    assert len(store.history("topics")) == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "error"), [(2, ArtifactDamaged), (7, UnknownModel)], ids=["damaged", "missing"]
+)
+def test_a_version_that_does_not_open_is_not_put_in_service(
+    store: ModelStore, version: int, error: type[Exception]
+):
+    three_versions(store)
+    file = store.folder_of("topics") / "2" / "echo.json"
+    file.chmod(0o644)
+    file.write_text("{}")
+    before = files_of(store.folder_of("topics"))
+
+    with pytest.raises(error):
+        store.put_in_service("topics", a_change(1, version))
+
+    assert files_of(store.folder_of("topics")) == before
+
+
+def test_a_version_in_a_store_of_before_is_put_in_service_after_the_one_that_was_meant(
+    store: ModelStore, root: Path
+):
+    an_old_store(root, "echo", versions=2)
+
+    with pytest.raises(ServiceChanged):
+        store.put_in_service("echo", a_change(None, 1))
+    store.put_in_service("echo", a_change(2, 1))
+
+    assert store.resolve("echo") == ("echo", 1)
+    assert shape_of(store, "echo") == [(2, 1)]
+
+
+def test_damaged_labels_are_not_overwritten_by_a_version_that_is_put_in_service(
+    store: ModelStore,
+):
+    three_versions(store)
+    labels = store.folder_of("topics") / "labels.json"
+    labels.write_text("[]")
+    steps: list[Callable[[], object]] = [
+        lambda: store.put_in_service("topics", a_change(1, 2)),
+        lambda: store.set_label("topics", "production", 2),
+        lambda: store.history("topics"),
+        lambda: store.remove("topics", 2),
+    ]
+
+    for step in steps:
+        with pytest.raises(ArtifactDamaged, match="is not an object of version numbers"):
+            step()
+
+    assert labels.read_text() == "[]"
+
+
+def test_the_history_of_a_model_that_is_not_there_is_refused(store: ModelStore):
+    three_versions(store)
+
+    with pytest.raises(UnknownModel) as raised:
+        store.history("topic")
+
+    assert str(raised.value) == (
+        "no model named 'topic'. Models here: topics. Did you mean 'topics'?"
+    )
+
+
+def test_a_label_is_dropped_unless_somebody_has_moved_it(store: ModelStore):
+    three_versions(store)
+    store.set_label("topics", "candidate", 2)
+    store.set_label("topics", "best", 2)
+
+    store.drop_label("topics", "candidate", 3)
+    store.drop_label("topics", "nothing", 2)
+    kept = store.labels("topics")
+    store.drop_label("topics", "candidate", 2)
+
+    assert kept == {"production": 1, "candidate": 2, "best": 2, "latest": 3}
+    assert store.labels("topics") == {"production": 1, "best": 2, "latest": 3}
+
+
+def test_a_training_that_is_rolled_back_moves_no_label_to_a_version_that_was_removed(
+    store: ModelStore,
+):
+    three_versions(store)
+    store.set_label("topics", "best", 2)
+    made = train(store, "job-9")
+    store.move_labels("topics", ["best"], made, "job-9", "attempt-1")
+    store.remove("topics", 2)
+
+    store.rollback("topics", "job-9")
+
+    assert "best" not in store.labels("topics")
+
+
+def test_a_version_is_removed_and_its_number_not_used_again(store: ModelStore):
+    three_versions(store)
+
+    store.remove("topics", 3)
+
+    assert store.numbers("topics") == [1, 2]
+    assert train(store, "job-4") == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (
+            ["production"],
+            "topics@2 is in service: it is not removed. Put another version in service first: "
+            "seqd models promote topics@VERSION",
+        ),
+        (
+            ["best", "candidate"],
+            "topics@2 has the label best: it is not removed. Take it away first: "
+            "seqd models label topics@2 best --remove",
+        ),
+    ],
+)
+def test_a_version_that_a_label_stands_for_is_not_removed(
+    store: ModelStore, labels: list[str], told: str
+):
+    three_versions(store)
+    for label in labels:
+        store.set_label("topics", label, 2)
+    before = files_of(store.folder_of("topics"))
+
+    with pytest.raises(VersionInUse) as refused:
+        store.remove("topics", 2)
+
+    assert str(refused.value) == told
+    assert files_of(store.folder_of("topics")) == before
+
+
+def test_neither_a_starter_nor_what_is_not_there_is_removed(root: Path, tmp_path: Path):
+    store = ModelStore(root, {"echo": a_starter(tmp_path / "starter")})
+    publish(store, "echo")
+    store.put_in_service("echo", a_change(0, 1))
+
+    with pytest.raises(InvalidRequest) as starter:
+        store.remove("echo", 0)
+    with pytest.raises(UnknownModel) as missing:
+        store.remove("echo", 7)
+
+    assert str(starter.value) == (
+        "echo@0 is the starter that ships with its plugin; it is not removed"
+    )
+    assert str(missing.value) == "no version echo@7. Versions of echo: 0, 1"
+
+
+def test_a_version_in_service_whose_folder_is_gone_is_still_what_the_name_means(
+    store: ModelStore,
+):
+    three_versions(store)
+    shutil.rmtree(store.folder_of("topics") / "1")
+
+    with pytest.raises(
+        UnknownModel, match=r"no version topics@1, which topics stands for\. Versions of"
+    ):
+        store.resolve("topics")
+
+    store.put_in_service("topics", a_change(1, 2))
+    assert store.resolve("topics") == ("topics", 2)
+
+
+@pytest.mark.parametrize("label", ["production", "candidate"])
+def test_a_label_that_somebody_moves_to_a_version_not_yet_completed_goes_back_with_it(
+    store: ModelStore, label: str
+):
+    train(store, "job-1")
+    store.finalize("topics", "job-1")
+    store.set_label("topics", "candidate", 1)
+    number = train(store, "job-2")
+    if label == "production":
+        store.put_in_service("topics", a_change(1, number))
+    else:
+        store.set_label("topics", label, number)
+
+    store.rollback("topics", "job-2")
+
+    assert store.labels("topics") == {"production": 1, "candidate": 1, "latest": 1}
+    assert store.resolve("topics") == ("topics", 1)
+
+
+@pytest.mark.parametrize("label", ["production", "candidate"])
+def test_a_version_that_is_removed_while_it_is_opened_gets_no_label(
+    store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch, label: str
+):
+    three_versions(store)
+    opens = ModelStore.open
+
+    def open_and_lose(self: ModelStore, name: str, version: int) -> Artifact:
+        artifact = opens(self, name, version)
+        ModelStore(root, {}).remove(name, version)
+        return artifact
+
+    monkeypatch.setattr(ModelStore, "open", open_and_lose)
+
+    with pytest.raises(UnknownModel, match="no version topics@3"):
+        if label == "production":
+            store.put_in_service("topics", a_change(1, 3))
+        else:
+            store.set_label("topics", label, 3)
+
+    assert store.labels("topics") == {"production": 1, "latest": 2}
+
+
+def test_no_label_goes_back_to_a_version_that_was_removed_meanwhile(store: ModelStore):
+    three_versions(store)
+    number = train(store, "job-4")
+    store.move_labels("topics", ["production"], number, "job-4", "attempt-1")
+    store.remove("topics", 1)
+
+    store.rollback("topics", "job-4")
+
+    assert store.resolve("topics") == ("topics", 2)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "../topics", ""])
+def test_what_no_model_can_be_called_is_no_model(store: ModelStore, name: str):
+    publish(store)
+
+    with pytest.raises(UnknownModel):
+        store.history(name)
+
+    assert store.numbers(name) == []
+    assert store.plugin_of(name) == name
