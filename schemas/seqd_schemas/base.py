@@ -1,11 +1,12 @@
 """Base classes and bounded types that all wire models share. Records have modules of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from threading import RLock
 from typing import Annotated, Any, NamedTuple, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, SchemaError, core_schema
 
 #: The highest version of the wire format that this release reads. It grows when a record changes in
 #: a way that an older reader must not ignore; the rule is in `schemas/README.md`.
@@ -27,6 +28,17 @@ MAX_JOB_BYTES = 4_194_304
 #: Held while a model's validator is built: pydantic before 2.14 lets two threads build the same one
 #: and take each other's away.
 _BUILDING = RLock()
+
+
+@contextmanager
+def obeying_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt for a Ctrl-C while a validator is built: pydantic wraps it."""
+    try:
+        yield
+    except SchemaError as error:
+        if "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 class _BuiltOnFirstUse(BaseModel):
@@ -61,9 +73,10 @@ class _BuiltOnFirstUse(BaseModel):
             if not cls.__pydantic_complete__:
                 for field in cls.model_fields.values():
                     _build_parts(field.annotation)
-            return super().model_rebuild(
-                force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
-            )
+            with obeying_interrupts():
+                return super().model_rebuild(
+                    force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
+                )
 
 
 def _fields_of(schema: Any) -> "list[dict[str, Any]]":

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from seqd_schemas.base import SCHEMA_VERSION
+from seqd_schemas.base import SCHEMA_VERSION, obeying_interrupts
 
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -34,7 +34,8 @@ def from_stored(
     record of a `schema_version` that is higher than `SCHEMA_VERSION`; see `is_later`.
     """
     if isinstance(kind, TypeAdapter):
-        return kind.validate_json(content, extra="ignore")
+        with obeying_interrupts():
+            return kind.validate_json(content, extra="ignore")
     return kind.model_validate_json(content, extra="ignore")
 
 
