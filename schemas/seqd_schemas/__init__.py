@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from seqd_schemas.base import Sha256 as Sha256
     from seqd_schemas.base import ShortText as ShortText
     from seqd_schemas.base import TenantName as TenantName
+    from seqd_schemas.base import WireAdapter as WireAdapter
     from seqd_schemas.base import WireModel as WireModel
     from seqd_schemas.base import WirePart as WirePart
     from seqd_schemas.events import EVENT as EVENT
@@ -170,7 +171,7 @@ _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
-        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireModel WirePart"
+        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireAdapter WireModel WirePart"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Missed Paused "

@@ -1,12 +1,22 @@
 """Base classes and bounded types that all wire models share. Records have modules of their own."""
 
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from threading import RLock
-from typing import Annotated, Any, NamedTuple, Self, get_args
+from threading import RLock, current_thread, main_thread
+from typing import Annotated, Any, NamedTuple, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
-from pydantic_core import CoreSchema, SchemaError, core_schema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    TypeAdapter,
+)
+from pydantic_core import CoreSchema, core_schema
+
+_T = TypeVar("_T")
 
 #: The highest version of the wire format that this release reads. It grows when a record changes in
 #: a way that an older reader must not ignore; the rule is in `schemas/README.md`.
@@ -31,14 +41,48 @@ _BUILDING = RLock()
 
 
 @contextmanager
-def obeying_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt for a Ctrl-C while a validator is built: pydantic wraps it."""
+def uninterrupted() -> Iterator[None]:
+    """Put a Ctrl-C or SIGTERM off until the block ends, where Python handles it; see `signal`.
+
+    What is raised while pydantic builds a validator is lost, or comes out as an error of the
+    schema. A block takes milliseconds. In other threads than the main one no handler runs.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    came: list[int] = []
+    for number in ours:
+        signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield
-    except SchemaError as error:
-        if "KeyboardInterrupt" in str(error):
-            raise KeyboardInterrupt from error
-        raise
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+class WireAdapter(TypeAdapter[_T]):  # type: ignore[misc]  # final: nothing else builds on first use
+    """A type adapter of wire records, whose building a signal does not interrupt."""
+
+    def rebuild(
+        self,
+        *,
+        force: bool = False,
+        raise_errors: bool = True,
+        _parent_namespace_depth: int = 2,
+        **options: Any,
+    ) -> bool | None:
+        """Build the validator if that has not been done; see pydantic."""
+        with uninterrupted():
+            return super().rebuild(
+                force=force,
+                raise_errors=raise_errors,
+                _parent_namespace_depth=_parent_namespace_depth + 1,
+                **options,
+            )
 
 
 class _BuiltOnFirstUse(BaseModel):
@@ -73,7 +117,7 @@ class _BuiltOnFirstUse(BaseModel):
             if not cls.__pydantic_complete__:
                 for field in cls.model_fields.values():
                     _build_parts(field.annotation)
-            with obeying_interrupts():
+            with uninterrupted():
                 return super().model_rebuild(
                     force=force, _parent_namespace_depth=_parent_namespace_depth + 1, **options
                 )

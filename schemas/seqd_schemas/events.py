@@ -9,7 +9,15 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 
-from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel
+from seqd_schemas.base import (
+    Count,
+    CustomId,
+    EpochMs,
+    JobId,
+    ShortText,
+    WireAdapter,
+    WireModel,
+)
 from seqd_schemas.failures import Failure
 from seqd_schemas.results import Metrics, TrainingResult
 from seqd_schemas.states import Counts
@@ -197,5 +205,5 @@ Event = Annotated[
     | Missed,
     Field(discriminator="event"),
 ]
-EVENT: TypeAdapter[Event] = TypeAdapter(Event, config=ConfigDict(defer_build=True))
+EVENT: TypeAdapter[Event] = WireAdapter(Event, config=ConfigDict(defer_build=True))
 TERMINAL_EVENTS = frozenset({"completed", "failed", "cancelled", "expired", "rejected"})

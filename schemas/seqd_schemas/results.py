@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
 from typing_extensions import TypeVar
 
-from seqd_schemas.base import Count, CustomId, ModelName, Parameters, WireModel, WirePart
+from seqd_schemas.base import (
+    Count,
+    CustomId,
+    ModelName,
+    Parameters,
+    WireAdapter,
+    WireModel,
+    WirePart,
+)
 from seqd_schemas.errors import ItemFailed
 from seqd_schemas.failures import ItemError
 
@@ -177,7 +185,7 @@ class ItemFailure(WireModel):
 
 
 ItemResult = Annotated[ItemSuccess | ItemFailure, Field(discriminator="status")]
-ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = TypeAdapter(
+ITEM_RESULT: TypeAdapter[ItemSuccess | ItemFailure] = WireAdapter(
     ItemResult, config=ConfigDict(defer_build=True)
 )
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
-from seqd_schemas.base import SCHEMA_VERSION, obeying_interrupts
+from seqd_schemas.base import SCHEMA_VERSION
 
 _Record = TypeVar("_Record", bound=BaseModel)
 
@@ -34,8 +34,7 @@ def from_stored(
     record of a `schema_version` that is higher than `SCHEMA_VERSION`; see `is_later`.
     """
     if isinstance(kind, TypeAdapter):
-        with obeying_interrupts():
-            return kind.validate_json(content, extra="ignore")
+        return kind.validate_json(content, extra="ignore")
     return kind.model_validate_json(content, extra="ignore")
 
 
