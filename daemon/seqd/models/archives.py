@@ -6,6 +6,8 @@ each is a regular file of that name and size, and its digest is checked before i
 
 import hashlib
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -51,27 +53,27 @@ def read_archive(path: Path, folder: Path) -> ModelManifest:
     The manifest is not written. Raises InvalidData for what is no archive of a version,
     ArtifactDamaged where a digest differs, StoreUnwritable.
     """
-    try:
-        with tarfile.open(path, mode="r:") as archive:
-            manifest = _manifest(archive, path)
-            for name, expected in manifest.files.items():
-                _take(archive, path, folder, name, expected)
-            if archive.next() is not None:
-                raise InvalidData(f"{path} has more in it than its manifest lists")
-    except FileNotFoundError:
-        raise InvalidData(f"there is no file {path}") from None
-    except _UNREADABLE as error:
-        raise InvalidData(f"{path} is no archive of a version, or is cut off: {error}") from None
-    except OSError as error:
-        raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from None
+    with _opened(path) as archive:
+        manifest = _manifest(archive, path)
+        for name, expected in manifest.files.items():
+            _take(archive, path, folder, name, expected)
+        if archive.next() is not None:
+            raise InvalidData(f"{path} has more in it than its manifest lists")
     return manifest
 
 
 def read_archived_manifest(path: Path) -> ModelManifest:
     """Return the manifest of an archive, whose files are not looked at; raises InvalidData."""
+    with _opened(path) as archive:
+        return _manifest(archive, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+    """Yield an archive; raise InvalidData for what cannot be read in the block."""
     try:
         with tarfile.open(path, mode="r:") as archive:
-            return _manifest(archive, path)
+            yield archive
     except FileNotFoundError:
         raise InvalidData(f"there is no file {path}") from None
     except _UNREADABLE as error:

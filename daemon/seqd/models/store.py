@@ -9,7 +9,8 @@ service, which the bare name means.
 import logging
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from seqd.errors import (
@@ -268,6 +269,15 @@ class ModelStore:
     def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
         """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
         check_label(label)
+        with self._locked_with(name, version) as (folder, made_by):
+            before = self.labels(name).get(PRODUCTION)
+            move_labels(folder, [label], version, made_by)
+            if label == PRODUCTION and before != version:
+                self._note(name, before, version, by, why)
+
+    @contextmanager
+    def _locked_with(self, name: str, version: int) -> Iterator[tuple[Path, str]]:
+        """Yield a model's folder, locked, and the training that made a version that opens."""
         made_by = _made_by(self.open(name, version).manifest)
         folder = self._root / name
         with writing(folder):
@@ -275,10 +285,7 @@ class ModelStore:
         with exclusive(folder):
             self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
             self._adopt(name, self.plugin_of(name))
-            before = self.labels(name).get(PRODUCTION)
-            move_labels(folder, [label], version, made_by)
-            if label == PRODUCTION and before != version:
-                self._note(name, before, version, by, why)
+            yield folder, made_by
 
     def drop_label(self, name: str, label: str, version: int) -> None:
         """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
@@ -304,13 +311,7 @@ class ModelStore:
         """
         version = change.to_version
         assert version is not None, "a version is put in service, or another one is"
-        made_by = _made_by(self.open(name, version).manifest)
-        folder = self._root / name
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder):
-            self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
-            self._adopt(name, self.plugin_of(name))
+        with self._locked_with(name, version) as (folder, made_by):
             current = self.labels(name).get(PRODUCTION)
             if current != change.from_version:
                 raise ServiceChanged(_changed_meanwhile(name, change, current))
