@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from cli_builders import Ended, clean_environment, here
-from seqd.cli import promotion
-from seqd.cli.caller import caller
 from seqd.client import Client
 from seqd.errors import wire_text
+from seqd.local.caller import caller
 from seqd.models.store import ModelStore
+from seqd.worker import promotion
 from store_builders import a_change, files_of, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import options
-from seqd.cli.caller import caller
 from seqd.cli.ui.screen import Screen
 from seqd.errors import DrainUnfinished, InvalidRequest, Unconfirmed, UnknownWorker
+from seqd.local.caller import caller
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger

@@ -1,0 +1,230 @@
+"""Puts a version in service in place of another: what a command and a worker's order do alike.
+
+Where a daemon is up, its workers load the version first, by the label `candidate`, so that no item
+waits for that, and the call ends when new jobs get it. The store alone is changed by
+`Promotion.put_in_service`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from seqd.errors import (
+    InvalidRequest,
+    NoFitWorker,
+    SeqdError,
+    UnknownModel,
+    WrongState,
+    wire_text,
+)
+from seqd.models.history import version_before
+from seqd.models.labels import CANDIDATE, PRODUCTION, check_label
+from seqd_schemas import ServiceChange, route_of
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd.models.store import ModelStore
+    from seqd_schemas import WorkerStatus
+
+#: Characters of a reason that are written down.
+_MOST_REASON_CHARS = 500
+
+#: Seconds between two looks at what the workers have loaded.
+_LOOK_S = 0.1
+
+#: Seconds for which it is waited until the change is published.
+_PUBLISH_S = 15.0
+
+
+class Promotion:
+    """A version that is to be put in service in place of the one that is there now."""
+
+    def __init__(
+        self,
+        store: "ModelStore",
+        name: str,
+        version: int,
+        why: str,
+        by: str,
+        is_rollback: bool = False,
+    ) -> None:
+        """Raises WrongState where the version is in service already."""
+        self.store, self.name, self.version, self.by = store, name, version, by
+        self.before = store.labels(name).get(PRODUCTION)
+        self.why, self._is_rollback = wire_text(why)[:_MOST_REASON_CHARS], is_rollback
+        #: The figures that it is made for.
+        self.gate: dict[str, float] = {}
+        if self.before == version:
+            raise WrongState(f"{name}@{version} is in service already; nothing is changed")
+
+    @property
+    def ref(self) -> str:
+        """Return the version as `name@3`."""
+        return f"{self.name}@{self.version}"
+
+    def is_overtaken(self) -> bool:
+        """Return True when another version is in service than the one that it is to follow."""
+        return self.store.labels(self.name).get(PRODUCTION) != self.before
+
+    def put_in_service(self) -> None:
+        """Put the version in service, with a line in the history.
+
+        Raises ServiceChanged where somebody was faster, and as `ModelStore.open` does.
+        """
+        change = ServiceChange(
+            at_ms=time.time_ns() // 1_000_000,
+            by=self.by,
+            from_version=self.before,
+            to_version=self.version,
+            why=self.why,
+            is_rollback=self._is_rollback,
+            gate=self.gate,
+        )
+        self.store.put_in_service(self.name, change)
+
+
+def rollback_of(store: "ModelStore", model: str, why: str, by: str) -> Promotion:
+    """Return the promotion of the version that was in service before the one there now.
+
+    Raises WrongState where none was, UnknownModel where that version is gone.
+    """
+    name, current = store.resolve(model)
+    before = version_before(store.history(name), current)
+    if before is None:
+        raise WrongState(
+            f"{name}@{current} is the first version of {name} in service that is known: there is "
+            f"none to go back to. `seqd models promote {name}@VERSION` puts any other in service"
+        )
+    if before not in store.numbers(name):
+        raise UnknownModel(
+            f"{name}@{before} was in service before {name}@{current}, and is gone. Put another one "
+            f"in service: seqd models promote {name}@VERSION"
+        )
+    why = why or f"back from {name}@{current}"
+    return Promotion(store, name, before, why, by, is_rollback=True)
+
+
+def put_in_service_warm(
+    ledger: "Ledger",
+    change: Promotion,
+    deadline_s: float,
+    warn: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
+    """Have the workers load a version, put it in service, and wait until new jobs get it.
+
+    `deadline_s` is a time of the monotonic clock, after which it is put there though workers have
+    not loaded it. `warn` is told what is not as it should be; `go_on` is called at each look, and
+    ends the work by an error. Raises NoFitWorker where a worker cannot run the version, and what
+    `Promotion.put_in_service` does.
+    """
+
+    def is_warm_or_late() -> bool:
+        return change.is_overtaken() or not _cold_workers(ledger.fleet.workers(), change)
+
+    with _candidate(change):
+        if not _wait(ledger, change, deadline_s, is_warm_or_late, go_on):
+            cold = ", ".join(_cold_workers(ledger.fleet.workers(), change))
+            warn(f"Not loaded yet, so that first items there wait for it: {cold}")
+        change.put_in_service()
+    published_s = time.monotonic() + _PUBLISH_S
+    if not _wait(ledger, change, published_s, lambda: _is_published(ledger, change), go_on):
+        warn(
+            "No worker has published this yet: jobs of clients get the version that is published. "
+            "`seqd status` shows the workers; do they use this store?"
+        )
+
+
+def check_movable(label: str) -> None:
+    """Raise InvalidRequest for a label that is none, or that `promote` and `rollback` move."""
+    check_label(label)
+    if label == PRODUCTION:
+        raise InvalidRequest(
+            f"the label {PRODUCTION} is the version in service; put one there with "
+            "`seqd models promote NAME@VERSION`"
+        )
+
+
+def move_label(
+    store: "ModelStore", model: str, version: int, label: str, by: str, *, is_removed: bool
+) -> None:
+    """Move a label to a version, or take it away from it.
+
+    Raises InvalidRequest, and what `ModelStore.set_label` does.
+    """
+    check_movable(label)
+    if not is_removed:
+        store.set_label(model, label, version, by)
+        return
+    if store.labels(model).get(label) != version:
+        raise InvalidRequest(f"{model}@{version} has no label {label!r}; nothing is changed")
+    store.drop_label(model, label, version)
+
+
+@contextmanager
+def _candidate(change: Promotion) -> Iterator[None]:
+    """Label a version `candidate` for a while, so that the workers load it.
+
+    Where it does not go into service then, the label stands again where it stood before.
+    """
+    store, name = change.store, change.name
+    before = store.labels(name).get(CANDIDATE)
+    store.set_label(name, CANDIDATE, change.version)
+    try:
+        yield
+    except BaseException:
+        with suppress(SeqdError):
+            labels = store.labels(name)
+            if labels.get(CANDIDATE) != change.version or before in (None, labels.get(PRODUCTION)):
+                store.drop_label(name, CANDIDATE, change.version)
+            else:
+                store.set_label(name, CANDIDATE, before)
+        raise
+    store.drop_label(name, CANDIDATE, change.version)
+
+
+def _wait(
+    ledger: "Ledger",
+    change: Promotion,
+    deadline_s: float,
+    is_done: Callable[[], bool],
+    go_on: Callable[[], None],
+) -> bool:
+    """Wake the workers of a model, which then look at the store, until something is done."""
+    plugin = change.store.plugin_of(change.name)
+    woken_s = float("-inf")
+    while not is_done():
+        go_on()
+        if time.monotonic() >= deadline_s:
+            return False
+        if time.monotonic() - woken_s >= 1:  # an idle worker looks at the store at each wakeup
+            woken_s = time.monotonic()
+            for task in ("classify", "generate"):
+                ledger.work.wake(route_of(task, plugin))
+        time.sleep(_LOOK_S)
+    return True
+
+
+def _cold_workers(workers: "list[WorkerStatus]", change: Promotion) -> list[str]:
+    """Return the workers that have the model in memory, but not the version.
+
+    Raises NoFitWorker where one says that it cannot run the version.
+    """
+    cold = []
+    for one in workers:
+        for unfit in one.unfit:
+            if (unfit.model, unfit.version) == (change.name, change.version):
+                raise NoFitWorker(
+                    f"{one.worker} cannot run {change.ref}: {unfit.code}: {unfit.message}. It was "
+                    "not put in service."
+                )
+        loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
+        if loaded and change.ref not in loaded:
+            cold.append(one.worker)
+    return cold
+
+
+def _is_published(ledger: "Ledger", change: Promotion) -> bool:
+    entry = ledger.fleet.catalog().get(change.name)
+    return entry is not None and entry.labels.get(PRODUCTION) == change.version
