@@ -21,6 +21,7 @@ from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
     Job,
+    JobRollout,
     ModelReference,
     NamedSource,
     ParameterValue,
@@ -48,6 +49,8 @@ class Admitted:
     unit_items: int
     #: The plugin's model that the job's is made with: by it the job is routed.
     plugin: str
+    #: The roll-out that it takes part in.
+    rollout: JobRollout | None = None
 
 
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
@@ -79,7 +82,20 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     if isinstance(job, TrainJob | SweepJob):
         return Admitted(version=version, unit_items=1, plugin=_plugin_of(entry))
     unit_items = _unit_items(task, entry, parameters, job.kind)
-    return Admitted(version=version, unit_items=unit_items, plugin=_plugin_of(entry))
+    plugin, rollout = _plugin_of(entry), _rollout_of(entry, wanted, version)
+    return Admitted(version=version, unit_items=unit_items, plugin=plugin, rollout=rollout)
+
+
+def _rollout_of(
+    entry: "CatalogEntry", wanted: int | str | None, version: int | None
+) -> JobRollout | None:
+    """Return the roll-out of a model, for a job on the version in service that names no other."""
+    found = entry.rollout
+    if found is None or wanted not in (None, "production") or found.serving != version:
+        return None
+    if all(summary.version != found.version for summary in entry.versions):
+        return None
+    return JobRollout(id=found.id, kind=found.kind, version=found.version, share=found.share)
 
 
 def _plugin_of(entry: "CatalogEntry") -> str:

@@ -143,6 +143,14 @@ if TYPE_CHECKING:
     from seqd_schemas.results import Probability as Probability
     from seqd_schemas.results import TrainedVersion as TrainedVersion
     from seqd_schemas.results import TrainingResult as TrainingResult
+    from seqd_schemas.rollouts import MAX_ABORTED as MAX_ABORTED
+    from seqd_schemas.rollouts import JobRollout as JobRollout
+    from seqd_schemas.rollouts import Rollout as Rollout
+    from seqd_schemas.rollouts import RolloutFile as RolloutFile
+    from seqd_schemas.rollouts import RolloutId as RolloutId
+    from seqd_schemas.rollouts import RolloutKind as RolloutKind
+    from seqd_schemas.rollouts import Share as Share
+    from seqd_schemas.rollouts import VersionCounts as VersionCounts
     from seqd_schemas.schema_files import json_schemas as json_schemas
     from seqd_schemas.schema_files import write_json_schemas as write_json_schemas
     from seqd_schemas.states import Counts as Counts
@@ -205,6 +213,9 @@ _NAMES = {
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
         "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Output Probability "
         "TrainedVersion TrainingResult"
+    ),
+    "rollouts": (
+        "JobRollout MAX_ABORTED Rollout RolloutFile RolloutId RolloutKind Share VersionCounts"
     ),
     "states": "Counts JobRecord JobState Waiting WaitingCode",
     "stored": "from_stored is_later to_stored",

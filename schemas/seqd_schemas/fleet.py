@@ -23,6 +23,7 @@ from seqd_schemas.base import (
 )
 from seqd_schemas.jobs import DatasetName, Task
 from seqd_schemas.results import Metrics
+from seqd_schemas.rollouts import Rollout
 
 #: Models that one plugin may bring.
 MAX_MODELS = 256
@@ -338,6 +339,10 @@ class CatalogEntry(WireModel):
     )
     labels: dict[Label, Count] = Field(
         max_length=1_024, description="Labels and the versions they point to."
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="A version that is tried beside the one in service; not set: none.",
     )
     labels_fault: ShortText | None = Field(
         default=None,

@@ -322,6 +322,14 @@ class Keys:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"
 
+    def rollout(self, model: str, rollout_id: str) -> str:
+        """HASH with a TTL: what the versions of a roll-out did, field `VERSION WHAT` → number.
+
+        WHAT is `items`, `errors`, `differing`, `batches`, `busy_us`, or `le:N`: batches that took
+        up to 2^(N/4) ms.
+        """
+        return f"{self.prefix}:rollout:{model}:{rollout_id}"
+
     def clock(self) -> str:
         """STRING: the latest time of the server's clock that was noted, in milliseconds."""
         return f"{self.prefix}:clock"

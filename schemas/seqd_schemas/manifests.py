@@ -21,6 +21,7 @@ from seqd_schemas.base import (
     WirePart,
 )
 from seqd_schemas.results import Metrics
+from seqd_schemas.rollouts import Rollout
 
 LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
@@ -89,6 +90,11 @@ class ServiceChange(WireModel):
     )
     gate: Metrics = Field(
         default_factory=dict, description="The figures that it was made for, where it was gated."
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="The roll-out that began or ended with it; the version in service may be the "
+        "same before and after.",
     )
 
 

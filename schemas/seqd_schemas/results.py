@@ -138,6 +138,11 @@ class ItemSuccess(WireModel, Generic[Output]):
     status: Literal["succeeded"] = Field(default="succeeded", description="How the item ended.")
     custom_id: CustomId = Field(description="The caller's name for the item.")
     output: Output = Field(description="What the model made of it.")
+    version: Count | None = Field(
+        default=None,
+        description="The version that computed it, where the job takes part in a roll-out; else "
+        "it is that of the job.",
+    )
 
     @property
     def ok(self) -> Literal[True]:
@@ -162,6 +167,11 @@ class ItemFailure(WireModel):
     custom_id: CustomId = Field(description="The caller's name for the item.")
     error: ItemError = Field(description="Why there is no output.")
     attempts: int = Field(default=1, ge=0, description="How often the item's unit was started.")
+    version: Count | None = Field(
+        default=None,
+        description="The version that computed it, where the job takes part in a roll-out; else "
+        "it is that of the job.",
+    )
 
     @property
     def ok(self) -> Literal[False]:

@@ -22,6 +22,7 @@ from seqd_schemas.base import (
 from seqd_schemas.failures import Failure
 from seqd_schemas.jobs import Job, JobKind, Priority
 from seqd_schemas.results import TrainingResult
+from seqd_schemas.rollouts import JobRollout
 
 
 class JobState(StrEnum):
@@ -101,6 +102,10 @@ class JobRecord(WireModel):
     )
     version: Count | None = Field(
         default=None, description="The version it runs on, to its end; None of a training."
+    )
+    rollout: JobRollout | None = Field(
+        default=None,
+        description="The roll-out that it takes part in: another version has a share of its items.",
     )
     state: JobState = Field(description="State of the job.")
     counts: Counts = Field(description="Items by outcome.")

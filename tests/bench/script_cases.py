@@ -22,6 +22,7 @@ from seqd.client.async_prediction import CANCEL_JOBS, TAKE_JOBS
 from seqd.ledger.inbox import Entry
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import (
     MAX_CORDON_RULES,
@@ -569,6 +570,17 @@ def recount_of_many_jobs(world: World) -> None:
         is_done = backlog.recount(begins=False)
     for queue in range(1_100):
         backlog.note_rate(f"classify.model{queue}@{world.number()}", 64, 0.5)
+
+
+@case("a roll-out whose batches took all times that are told apart", "note_rollout")
+def rollout_of_all_times(world: World) -> None:
+    batches_s = [0.001 * 2 ** (bucket / 4) for bucket in range(81)]
+    work = [
+        VersionWork(version, items=512, errors=1, differing=1, batches_s=batches_s)
+        for version in (1, 2)
+    ]
+    for _ in range(20):
+        world.watched.rollouts.add("topics", f"{world.number():016x}", *work)
 
 
 @case("a training's checkpoints", "checkpoint")

@@ -1,10 +1,11 @@
 """`python -m drills.version_switch SEED …`: versions go in and out of service under load.
 
 A bulk job and one single-review job after another run on a model by its bare name, while versions
-are promoted, rolled back and removed and workers are killed, at random. Each item has exactly one
-result. Each single job runs on the version that was in service when it was handed in; while a
-command changes that, on the one before or behind it. Then, with nobody killed, how long single jobs
-take in the 5 s after a switch, beside all before the first.
+are promoted, tried as canaries, rolled back and removed and workers are killed, at random. Each
+item has exactly one result. Each single job runs on the version that was in service when it was
+handed in; while a command changes that, on the one before or behind it. Each result of a job that
+takes part in a canary names one of its two versions, and that of no other job names one. Then, with
+nobody killed, how long single jobs take in the 5 s after a switch, beside all before the first.
 """
 
 import json
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +58,16 @@ class Single:
     took_s: float
     version: int | None
     state: JobState
+    #: The candidate of a canary that it takes part in, and what its result names.
+    candidate: int | None = None
+    named: int | None = None
+
+    @property
+    def is_named_rightly(self) -> bool:
+        """True where the result names one of the two versions, or none where there is one."""
+        if self.candidate is None:
+            return self.named is None
+        return self.named in (self.version, self.candidate)
 
 
 @dataclass
@@ -70,7 +82,9 @@ class Watched:
         return [
             one
             for one in self.singles
-            if one.state is not JobState.COMPLETED or one.version not in self._allowed(one, first)
+            if one.state is not JobState.COMPLETED
+            or one.version not in self._allowed(one, first)
+            or not one.is_named_rightly
         ]
 
     def _allowed(self, one: Single, first: int) -> set[int]:
@@ -119,7 +133,7 @@ class Fleet:
     def change(self, *, kills: bool) -> str:
         """Change something at random; return what."""
         what = self._drawn.choice(
-            ["promote", "promote", "rollback", "rm", *(["kill"] if kills else [])]
+            ["promote", "promote", "canary", "rollback", "rm", *(["kill"] if kills else [])]
         )
         with Client(settings=self.settings) as client:
             entry = client.catalog()[MODEL]
@@ -133,12 +147,23 @@ class Fleet:
             self.seqd("models", "rm", f"{MODEL}@{self._drawn.choice(others)}", may_fail=True)
             self.train(MODEL)
             return what
+        if what == "canary":
+            ref = f"{MODEL}@{self._drawn.choice(others)}"
+            self.seqd("models", "promote", ref, "--share", "30%")
+            return what
+        if what == "rollback" and entry.rollout is not None:
+            # A canary that workers were killed with may have ended by itself meanwhile.
+            ref = f"{MODEL}@{entry.rollout.version}"
+            self.seqd("models", "promote", ref, "--share", "0%", may_fail=True)
+            return "end of a canary"
         if what == "rollback":
             told = json.loads(self.seqd("models", "history", MODEL, "--json"))
             back = [
                 one["from_version"]
                 for one in told
-                if one.get("to_version") == self.serving and not one.get("is_rollback")
+                if one.get("to_version") == self.serving
+                and one.get("from_version") != self.serving
+                and not one.get("is_rollback")
             ]
             if back and back[-1] in versions:
                 self.switch(back[-1], "models", "rollback", MODEL)
@@ -188,8 +213,10 @@ class Fleet:
                         )
                         record = job.wait(timeout_s=DEADLINE_S)
                         took_s = time.monotonic() - began_s
+                        named = [result.version for result in job.results()]
+                        tried = record.rollout.version if record.rollout else None
                         self.watched.singles.append(
-                            Single(began_s, took_s, record.version, record.state)
+                            Single(began_s, took_s, record.version, record.state, tried, named[0])
                         )
             except BaseException as error:  # noqa: BLE001 - raised below
                 errors.append(error)
@@ -220,6 +247,7 @@ def run(seed: int) -> bool:
             fleet = Fleet(up, seed)
             with Client(settings=up.settings) as client, fleet.single_jobs():
                 wait_until(lambda: len(fleet.watched.singles) > 20, "single jobs run", DEADLINE_S)
+                fleet.seqd("models", "promote", f"{MODEL}@2", "--share", "30%")
                 bulk = client.classify(_bulk(fleet), model=MODEL)
                 done: list[str] = []
                 for _ in range(CHANGES):
@@ -229,6 +257,10 @@ def run(seed: int) -> bool:
                 sent = [f"row-{number}" for number in range(1, BULK_ITEMS + 1)]
                 result = counted(f"seed {seed}", sent, bulk.results(), 0.0)
                 assert record.version == fleet.first, record
+                assert record.rollout is not None, record
+                named = Counter(one.version for one in bulk.results())
+                # None: computed by the version of the job, once the canary was ended.
+                assert set(named) <= {fleet.first, record.rollout.version, None}, named
             wrong = fleet.watched.wrong(fleet.first)
             for one in wrong[:5]:
                 print(f"wrong: {one}", file=sys.stderr)
@@ -236,7 +268,7 @@ def run(seed: int) -> bool:
     told = ", ".join(f"{done.count(what)} {what}" for what in sorted(set(done)))
     print(
         f"| {seed} | {result.items:,} | {result.lost} | {result.doubled} | {result.failed} | "
-        f"{len(fleet.watched.singles)} | {len(wrong)} | {told} | {calm} |",
+        f"{named[2]:,} | {len(fleet.watched.singles)} | {len(wrong)} | {told} | {calm} |",
         flush=True,
     )
     return result.passed and not wrong
@@ -277,8 +309,8 @@ def _calm(fleet: Fleet) -> str:
 
 
 HEAD = (
-    "| seed | items | lost | doubled | failed | single jobs | of a wrong version | changes | "
-    "99th percentile before | slowest in 5 s after | ratio |\n" + "|---" * 11 + "|"
+    "| seed | items | lost | doubled | failed | by the canary | single jobs | of a wrong version "
+    "| changes | 99th percentile before | slowest in 5 s after | ratio |\n" + "|---" * 12 + "|"
 )
 
 

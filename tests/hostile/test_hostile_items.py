@@ -28,8 +28,8 @@ from seqd.models.registry import Registry
 from seqd.models.version_files import open_folder
 from seqd.settings import Settings
 from seqd.testing import CPU, MemoryRunContext
+from seqd.worker.computing import call_of, compute, unpack
 from seqd.worker.faults import ItemFaults
-from seqd.worker.items import call_of, compute, unpack
 from seqd_schemas import (
     MAX_TEXT_CHARS,
     Classification,

@@ -22,8 +22,9 @@ from seqd.hookspecs import PluginParameters, TaskSpec
 from seqd.ledger import blobs, jobs
 from seqd.ledger.jobs import ResultPosition
 from seqd.ledger.work import CommitOutcome, Finished, OversizedResults, Unit
+from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerStats
-from seqd.worker.items import ItemRunner, unpack
+from seqd.worker.items import ItemRunner
 from seqd_schemas import (
     GeneratedSample,
     Generation,

@@ -56,9 +56,16 @@ def test_the_front_page_makes_two_models_and_puts_versions_in_service(installati
     assert "topics@2 is in service, after topics@1." in changed
     assert "1 classified by topics@2: 1 sport" in changed
     assert "topics@1 is in service, after topics@2." in changed
-    history = [line.split()[2:] for line in changed.splitlines()[-3:]]
-    assert [line[:2] for line in history] == [["none", "1"], ["1", "2"], ["2", "1"]]
-    assert " ".join(history[1][3:]).startswith("on topics.jsonl, accuracy is better by 0.")
+    history = [line.split()[2:] for line in changed.splitlines()[-4:]]
+    assert [line[:2] for line in history] == [["none", "1"], ["1", "1"], ["1", "2"], ["2", "1"]]
+    assert " ".join(history[1][3:]) == "canary of topics@2 with 50% of the items"
+    assert " ".join(history[2][3:]).startswith("on topics.jsonl, accuracy is better by 0.")
+    lines = (installation.data_dir / "canary.jsonl").read_text().splitlines()
+    versions = [json.loads(line)["version"] for line in lines]
+    assert (len(versions), set(versions)) == (84, {1, 2})
+    shown = [line.split() for line in changed.splitlines() if line.startswith("topics@")]
+    items = {row[0]: int(row[1]) for row in shown if len(row) == 6 and row[1].isdigit()}
+    assert items == {"topics@1": versions.count(1), "topics@2": versions.count(2)}
 
 
 def test_the_operators_guide_promotes_compares_exports_and_removes(installation: Installation):
@@ -69,15 +76,21 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
                 label = list(topics)[number % 2]
                 text = f"{topics[label]} on day {number} of {name}"
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
-    serve, gate, elsewhere, clear_up = [block.text for block in blocks_of(GUIDE, "sh")]
+    serve, share, gate, elsewhere, clear_up = [block.text for block in blocks_of(GUIDE, "sh")]
 
     served = run(installation, serve)
+    shared = run(installation, share)
     gated = run(installation, gate)
     taken = run(installation, elsewhere)
     cleared = run(installation, clear_up)
 
     assert "topics@2 is in service, after topics@1." in served
     assert "topics@1 is in service, after topics@2." in served
+    assert "topics@2 answers 5% of the items of new jobs on topics; topics@1 stays" in shared
+    assert "The canary of topics@2 is ended; topics@1 answers all items." in shared
+    assert "topics@2 computes, too, 5% of the items of new jobs on topics;" in shared
+    assert "where more than 0.5% of its items fail with it alone." in shared
+    assert "The shadow of topics@2 is ended; topics@1 answers all items." in shared
     assert "topics@2 is in service, after topics@1." in gated
     assert "topics@3 is not put in service: on test.jsonl, accuracy is " in gated
     assert gated.endswith("kept\n")

@@ -41,7 +41,7 @@ def test_a_plugin_that_raises_for_each_item_is_logged_in_full_once_with_a_count(
     assert len(log.encode()) <= MOST_BYTES, log[:20_000]
     # Once for a batch, once for an item alone.
     assert log.count("ValueError: this text was made to break the plugin\n") == 2
-    counts = re.findall(r"ERROR seqd.worker.items … ([0-9,]+) more like it in \d+ s: (.+)", log)
+    counts = re.findall(r"ERROR seqd.worker.computing … ([0-9,]+) more like it in \d+ s: (.+)", log)
     assert [count for count, _ in counts] == ["249", "249"]
     assert counts[1][1] == "plugin of model=echo@1 failed for item index=0: ValueError"
 

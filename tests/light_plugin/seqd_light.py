@@ -11,6 +11,9 @@ A worker whose folder of data holds a file `sick`, or `sick-` with its name, is 
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
 `classify fits-2` is a device whose memory holds two items at a time.
 
+A version whose file has a `prefix` puts it in front of each label. One with a `trick` does that for
+each text that it labels; `bad` is one too, and `load` breaks it when it is loaded.
+
 Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
 """
 
@@ -244,6 +247,10 @@ class Echo(LoadedModel):
 
     memory_bytes = 1_000
 
+    def __init__(self, prefix: str = "", trick: str = "") -> None:
+        self._prefix = prefix
+        self._trick = trick
+
     def warm_up(self) -> None:
         _be_sick("warm_up")
 
@@ -307,16 +314,17 @@ class Echo(LoadedModel):
         if parameters.calls:
             with open(parameters.calls, "a", encoding="utf-8") as calls:
                 calls.write(f"{item.text}\n")
-        trick = TRICKS.get(item.text)
-        if trick is not None:
-            trick(items)
-        if item.text == "bad":
+        for trick in (self._trick, item.text):
+            if trick in TRICKS:
+                TRICKS[trick](items)
+        if "bad" in (self._trick, item.text):
             return ItemError(code=ItemErrorCode.INVALID_INPUT, message="this text was made bad")
         if item.text == "nan":
             return Classification.model_construct(label="a", score=float("nan"), truncated=False)
         if item.text == "subclass":
             return RichClassification(label="a", score=1.0, truncated=False, language="en")
         label = f"batch of {len(items)}" if item.text == "batch" else item.text[:256]
+        label = f"{self._prefix}{label}"[:256]
         return Classification(label=label, score=1.0, truncated=False)
 
 
@@ -338,9 +346,12 @@ class EchoModel(Model):
 
     def load(self, artifact: Artifact, device: Device) -> LoadedModel:
         _be_sick("load")
-        if "records" not in json.loads((artifact.folder / WEIGHTS).read_text()):
+        content = json.loads((artifact.folder / WEIGHTS).read_text())
+        if "records" not in content:
             raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")
-        return Echo()
+        if content.get("trick") == "load":
+            raise ValueError("this version was made to break when it is loaded")
+        return Echo(content.get("prefix", ""), content.get("trick", ""))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         assert isinstance(parameters, TrainParameters)

@@ -52,6 +52,9 @@ class Shelf:
     def labels(self, name):
         return self._labels
 
+    def rollout(self, name):
+        return None
+
 
 def a_manifest(version: int) -> ModelManifest:
     return ModelManifest(

@@ -12,8 +12,8 @@ from seqd.errors import Stopped
 from seqd.hookspecs import WorkItem
 from seqd.ledger.work import Unit
 from seqd.worker.calls import MAX_CALL_TOKENS, calls_of
+from seqd.worker.computing import UnitItems, compute
 from seqd.worker.faults import ItemFaults
-from seqd.worker.items import UnitItems, compute
 from seqd_schemas import Classification, Item, ItemChunk
 
 SHORT, LONG = "a great film " * 100, "a great film " * 20_000

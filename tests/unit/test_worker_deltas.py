@@ -14,7 +14,7 @@ from seqd.errors import RedisUnreachable
 from seqd.hookspecs import WorkItem
 from seqd.ledger.work import Renewal, Unit
 from seqd.worker import streaming
-from seqd.worker.items import UnitItems
+from seqd.worker.computing import UnitItems
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.streaming import DeltaPublisher
 from seqd_schemas import TextDeltas

@@ -103,14 +103,14 @@ def test_a_path_that_is_wrong_is_the_users_and_a_share_that_does_not_answer_is_n
 
 
 class Worker:
-    """Counts how often the canary runs and another worker is looked for."""
+    """Counts how often the warm-up input is run and another worker is looked for."""
 
     def __init__(self, *, is_well: bool = True, another: bool = True) -> None:
         self.canaries = 0
-        self.faults = ItemFaults(self._canary, lambda: another)
+        self.faults = ItemFaults(self._warm_up, lambda: another)
         self._is_well = is_well
 
-    def _canary(self) -> None:
+    def _warm_up(self) -> None:
         self.canaries += 1
         if not self._is_well:
             raise CUDA
@@ -143,7 +143,7 @@ def test_faults_at_the_end_count_once_the_warm_up_input_is_computed():
 def test_nothing_counts_on_a_worker_that_fails_at_its_warm_up_input():
     fault = unfit(lambda: Worker(is_well=False).does("sssf"))
 
-    assert (fault.unfit_code, fault.canary_failed) == (UnfitCode.DEVICE_FAULT, True)
+    assert (fault.unfit_code, fault.warm_up_failed) == (UnfitCode.DEVICE_FAULT, True)
     assert str(fault) == (
         "its plugin raised 1 in a row, the last ValueError: a bug; then its warm-up input failed, "
         "too: RuntimeError: CUDA error: an illegal memory access was encountered"
@@ -154,7 +154,7 @@ def test_nothing_counts_on_a_worker_that_fails_at_its_warm_up_input():
 def test_what_looks_like_the_workers_fault_is_tried_elsewhere_first(course: str):
     fault = unfit(lambda: Worker().does(course))
 
-    assert not fault.canary_failed
+    assert not fault.warm_up_failed
     code = UnfitCode.DEVICE_FAULT if "d" in course else UnfitCode.BREAKER_OPEN
     assert fault.unfit_code is code
 
@@ -173,7 +173,7 @@ def test_a_worker_that_is_not_well_lets_no_claim_count_that_ends_with_a_fault(co
 
     fault = unfit(lambda: worker.does(course + "f"))
 
-    assert fault.canary_failed
+    assert fault.warm_up_failed
     assert worker.canaries == 1
 
 

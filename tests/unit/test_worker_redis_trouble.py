@@ -17,10 +17,11 @@ from seqd.errors import RedisFull, RedisRefused, RedisUnreachable
 from seqd.ledger.inbox import Entry
 from seqd.ledger.work import Claim, CommitOutcome, MiscountedResults, Renewal, Unit
 from seqd.settings import Settings
+from seqd.worker.computing import UnitItems
 from seqd.worker.context import WorkerContext
 from seqd.worker.inbox import Inbox
 from seqd.worker.ingest import Ingest
-from seqd.worker.items import ItemRunner, UnitItems
+from seqd.worker.items import ItemRunner
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.training import train
 from seqd_schemas import ClassifyJob, FileSource, InlineSource, Item, Log

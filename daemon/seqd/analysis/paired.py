@@ -49,6 +49,13 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
     return min(1.0, 2.0 * math.exp(log_term) * total)
 
 
+def wilson(share: float, items: int) -> Interval:
+    """Return Wilson's score interval of a share of `items` (Wilson 1927); there is one at least."""
+    middle = 2 * items * share + Z**2
+    spread = Z * math.sqrt(Z**2 + 4 * items * share * (1.0 - share))
+    return (middle - spread) / (2 * (items + Z**2)), (middle + spread) / (2 * (items + Z**2))
+
+
 def newcombe_interval(both: int, first_only: int, second_only: int, neither: int) -> Interval:
     """Return the interval of the difference of two paired shares (Newcombe 1998, method 10).
 
@@ -61,8 +68,8 @@ def newcombe_interval(both: int, first_only: int, second_only: int, neither: int
         raise ValueError("there are no items")
     first, second = (both + first_only) / items, (both + second_only) / items
     phi = _correlation(both, first_only, second_only, neither)
-    low_first, high_first = _wilson(first, items)
-    low_second, high_second = _wilson(second, items)
+    low_first, high_first = wilson(first, items)
+    low_second, high_second = wilson(second, items)
     below = _combined(second - low_second, high_first - first, phi)
     above = _combined(high_second - second, first - low_first, phi)
     difference = (second_only - first_only) / items
@@ -152,13 +159,6 @@ class LabelCells:
         right = np.bincount(self.truth, counts * (self.truth == given), classes)
         there = true > 0
         return float(np.mean(2.0 * right[there] / (true[there] + predicted[there])))
-
-
-def _wilson(share: float, items: int) -> Interval:
-    """Return Wilson's score interval of a share (Wilson 1927)."""
-    middle = 2 * items * share + Z**2
-    spread = Z * math.sqrt(Z**2 + 4 * items * share * (1.0 - share))
-    return (middle - spread) / (2 * (items + Z**2)), (middle + spread) / (2 * (items + Z**2))
 
 
 def _correlation(both: int, first_only: int, second_only: int, neither: int) -> float:

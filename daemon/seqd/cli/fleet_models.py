@@ -12,7 +12,7 @@ from seqd.errors import RedisUnreachable
 
 if TYPE_CHECKING:
     from seqd.serving import ServingWorker
-    from seqd_schemas import CatalogEntry, WorkerStatus
+    from seqd_schemas import CatalogEntry, VersionCounts, WorkerStatus
 
 
 def list_fleet_models(*, as_json: bool) -> None:
@@ -44,11 +44,21 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     # Bare, a model may be looked at that nobody has trained yet.
     is_untrained = wanted is None and not entry.versions
     version = None if is_untrained else resolve_version(entry, wanted)
-    serving = workers_of_model(workers, name)
+    serving, counts = workers_of_model(workers, name), _counts_of(entry)
     if as_json:
-        print_json(_as_record(entry, serving) | {"version": version})
+        print_json(
+            _as_record(entry, serving) | {"version": version, "rollout_counts": counts or []}
+        )
     else:
-        print_fleet_model(Screen(), entry, version, serving)
+        print_fleet_model(Screen(), entry, version, serving, counts)
+
+
+def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":
+    """Return what the versions of a roll-out did so far; None where none goes on."""
+    if entry.rollout is None:
+        return None
+    with options.open_ledger() as ledger:
+        return ledger.rollouts.of(entry.model, entry.rollout.id)
 
 
 def _read_fleet(words: str) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus]]":

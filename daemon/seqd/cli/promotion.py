@@ -13,6 +13,7 @@ from seqd.cli import completion, options
 from seqd.cli.exits import NO
 from seqd.cli.gates import Condition
 from seqd.cli.label_map import LabelPairs, read_label_map
+from seqd.cli.rollouts import begin_rollout, end_rollout, read_rollout
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json, print_table
 from seqd.errors import InvalidRequest, RedisUnreachable
@@ -46,6 +47,33 @@ GateMetric = Annotated[
 GateBy = Annotated[
     float, typer.Option("--by", min=0, help="Least gain, in the unit of the metric: 0.002, say.")
 ]
+Share = Annotated[
+    str | None,
+    typer.Option(
+        "--share",
+        metavar="PERCENT",
+        help="As a canary: it answers this share of the items of new jobs, such as 5%. 100% puts "
+        "it in service; 0% ends the canary.",
+    ),
+]
+Shadow = Annotated[
+    str | None,
+    typer.Option(
+        "--shadow",
+        metavar="PERCENT",
+        help="As a shadow: it computes this share of the items of new jobs, too, and its answers "
+        "are counted, not given. 0% ends it.",
+    ),
+]
+MaxErrorRate = Annotated[
+    str | None,
+    typer.Option(
+        "--max-error-rate",
+        metavar="PERCENT",
+        help="Of --share and --shadow: ends by itself where more of its items fail with it, and "
+        "not with the version in service.  [default: 1%]",
+    ),
+]
 StoreOnly = Annotated[
     bool,
     typer.Option("--store-only", help="Change the store alone; ask no daemon. Workers follow it."),
@@ -64,6 +92,9 @@ def promote(
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
     map_label: LabelPairs = None,
+    share: Share = None,
+    shadow: Shadow = None,
+    max_error_rate: MaxErrorRate = None,
     warm_timeout: WarmTimeout = 60.0,
     store_only: StoreOnly = False,
     as_json: options.Json = False,
@@ -71,6 +102,7 @@ def promote(
     """Put a version in service: a bare name means it, for all jobs that are handed in afterwards.
 
     Workers that have the model loaded load the version first. A running job keeps its version.
+    With --share or --shadow it is tried first, on a share of the items: `seqd models show` counts.
     """
     from seqd_schemas import ModelReference
 
@@ -81,8 +113,12 @@ def promote(
         )
     from seqd.worker.promotion import Promotion
 
+    asked = read_rollout(share, shadow, max_error_rate)
     store = options.open_local_models(options.read_settings()).store
     name, version = store.resolve(reference)
+    if asked is not None and not asked.share:
+        end_rollout(store, name, reason, version=version, store_only=store_only, as_json=as_json)
+        return
     change = Promotion(store, name, version, reason, caller())
     if if_better_on is not None:
         fields = {"format": format_name, "text_field": text_field}
@@ -92,6 +128,10 @@ def promote(
             raise typer.Exit(NO)
     elif metric or by:
         raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
+    if asked is not None:
+        begin = asked.of(change)
+        begin_rollout(begin, warm_timeout, store_only=store_only, as_json=as_json)
+        return
     _make(change, warm_timeout, store_only=store_only, as_json=as_json)
 
 
@@ -116,11 +156,17 @@ def rollback(
     store_only: StoreOnly = False,
     as_json: options.Json = False,
 ) -> None:
-    """Put the version in service that was there before; said again, the one before that."""
+    """Put the version in service that was there before; said again, the one before that.
+
+    While a canary or a shadow is tried, that ends, and the version in service stays.
+    """
     from seqd.worker.promotion import rollback_of
 
     _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
     store = options.open_local_models(options.read_settings()).store
+    if store.rollout(model) is not None:
+        end_rollout(store, model, reason, version=None, store_only=store_only, as_json=as_json)
+        return
     change = rollback_of(store, model, reason, caller())
     _make(change, warm_timeout, store_only=store_only, as_json=as_json)
 

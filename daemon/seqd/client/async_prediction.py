@@ -154,6 +154,7 @@ class AsyncPredictor:
                     admitted.unit_items,
                     self._completions,
                     admitted.plugin,
+                    admitted.rollout,
                 )
                 written = yield from self._ledger.submissions.submit_each.steps(template, inputs)
                 outcomes |= {one: how for (one, _), how in zip(inputs, written, strict=True)}

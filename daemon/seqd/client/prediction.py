@@ -162,6 +162,7 @@ def _answered(
         version=admitted.version,
         unit_items=admitted.unit_items,
         plugin=admitted.plugin,
+        rollout=admitted.rollout,
         chunk=request.chunk,
         sealed=True,
         client=job_id,

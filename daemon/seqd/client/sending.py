@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqd.admission import Admitted, admit
 from seqd.client.announcements import Announced, Announcements
@@ -27,6 +27,7 @@ from seqd_schemas import (
     ItemChunk,
     Job,
     JobRecord,
+    JobRollout,
     RefusedItem,
     SweepJob,
     TextChunk,
@@ -82,10 +83,16 @@ class Sender:
         job: Job,
         options: JobOptions,
         source: Source | None = None,
+        rollout: JobRollout | None = None,
     ) -> Exchange[Sent]:
-        """Send a job whose input is `source`, where it is uploaded; see `Client.classify`."""
+        """Send a job whose input is `source`, where it is uploaded; see `Client.classify`.
+
+        `rollout` is that of the job which this one retries.
+        """
         asked_id = checked_id(options.get("job_id") or new_job_id())
         admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
+        if rollout is not None:
+            admitted = replace(admitted, rollout=rollout)
         is_upload = has_upload(job) and not _has_its_data(job)
         head: list[ItemChunk | TextChunk] = []
         if source is not None:
@@ -131,6 +138,7 @@ class Sender:
                         version=parts.admitted.version,
                         unit_items=parts.admitted.unit_items,
                         plugin=parts.admitted.plugin,
+                        rollout=parts.admitted.rollout,
                         chunk=parts.first,
                         sealed=parts.is_whole,
                         owner=parts.token,
@@ -170,7 +178,12 @@ class Sender:
         admitted = admit(job, (yield from self._ledger.fleet.catalog.steps()))
         inputs = list(inputs_of(entries, job_ids))
         template = BatchTemplate(
-            job, admitted.version, admitted.unit_items, self._completions, admitted.plugin
+            job,
+            admitted.version,
+            admitted.unit_items,
+            self._completions,
+            admitted.plugin,
+            admitted.rollout,
         )
         expected = []
         for job_id, _ in inputs:
@@ -216,7 +229,11 @@ class Sender:
         if isinstance(job, SweepJob):
             only = yield from items.names()
             return (yield from self.send(job.model_copy(update={"only": only}), {}))
-        return (yield from self.send(job, {}, items))
+        rollout = record.rollout
+        if rollout is not None:  # each item stays with the version that it was for
+            seed = rollout.seed or record.job_id
+            rollout = rollout.model_copy(update={"seed": seed})
+        return (yield from self.send(job, {}, items, rollout))
 
     def _fail_what_was_begun(self, job_id: str, token: str) -> Exchange[None]:
         """End a job, if it was made, whose input nobody will send."""

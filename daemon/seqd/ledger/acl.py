@@ -364,6 +364,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.limits(),
         keys.quarantined(),
         keys.rates(),
+        keys.rollout("*", "*"),
         keys.tenant_limits("*"),
         f"{keys.prefix}:usage:*",
         keys.weights(),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.ranges import Ranges
+    from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.tenants import Tenants
     from seqd.ledger.work import CheckpointRecords, Work
     from seqd.settings import Settings
@@ -61,6 +62,13 @@ class LedgerParts:
         from seqd.ledger.tenants import Tenants
 
         return Tenants(self.driver, self.keys)
+
+    @cached_property
+    def rollouts(self) -> "RolloutCounts":
+        """What the versions of roll-outs did, which few clients import."""
+        from seqd.ledger.rollouts import RolloutCounts
+
+        return RolloutCounts(self.driver, self.keys)
 
     @cached_property
     def inbox(self) -> "InboxStream":

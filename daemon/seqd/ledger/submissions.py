@@ -58,6 +58,7 @@ from seqd_schemas import (
     InlineSource,
     ItemChunk,
     Job,
+    JobRollout,
     ModelReference,
     SweepJob,
     TextChunk,
@@ -134,16 +135,23 @@ class BatchTemplate:
     """What jobs share that differ in their items alone; computed once for all of them."""
 
     def __init__(
-        self, job: Job, version: int | None, unit_items: int, client: str, plugin: str | None = None
+        self,
+        job: Job,
+        version: int | None,
+        unit_items: int,
+        client: str,
+        plugin: str | None = None,
+        rollout: JobRollout | None = None,
     ) -> None:
         """`client` names the completion stream to which the end of each job is appended.
 
-        `plugin` is what the model is made with, where that has another name.
+        `plugin` is what the model is made with, where that has another name. `rollout` is what the
+        jobs take part in.
         """
         self.job = job
         self.route = _route(job, plugin)
         self._digest = InputDigest(job)
-        self.fields = [*_fields(job, version, unit_items, plugin), "client", client]
+        self.fields = [*_fields(job, version, unit_items, plugin, rollout), "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
@@ -168,6 +176,7 @@ class Submissions:
         version: int | None,
         unit_items: int,
         plugin: str | None = None,
+        rollout: JobRollout | None = None,
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
@@ -177,11 +186,12 @@ class Submissions:
         """Write a job into the ledger, with its first unit of items where there is one.
 
         `plugin` is what the model is made with, where that has another name: the job is routed by
-        it. `sealed` says that `chunk` is the whole input; else `owner` is the token of the upload
-        that brings the rest. A caller that gives one can compare its input with that of a job that
-        is there already, which `Accepted.existing` asks for. `entry` is the entry of the inbox that
-        asks for the job: it is removed and answered in the same step, if the job is created.
-        `client` names the completion stream to which its end is appended.
+        it. `rollout` is the one that it takes part in. `sealed` says that `chunk` is the whole
+        input; else `owner` is the token of the upload that brings the rest. A caller that gives one
+        can compare its input with that of a job that is there already, which `Accepted.existing`
+        asks for. `entry` is the entry of the inbox that asks for the job: it is removed and
+        answered in the same step, if the job is created. `client` names the completion stream to
+        which its end is appended.
 
         Raises IdempotencyConflict when the identifier (IdInUse) or the idempotency key stands for
         something else, or for an upload under way and the caller gave no token; QuotaExceeded and
@@ -196,7 +206,7 @@ class Submissions:
         blob = b"" if packed is None else packed.blob
         row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
-        fields = _fields(job, version, unit_items, plugin)
+        fields = _fields(job, version, unit_items, plugin, rollout)
         fields += ["client", client] if client else []
         if owner and not is_whole:
             fields += ["owner", owner]
@@ -544,7 +554,13 @@ def _queue(job: Job, version: int | None, plugin: str | None) -> str:
     return queue_of(_route(job, plugin), version, model if plugin != model else None)
 
 
-def _fields(job: Job, version: int | None, unit_items: int, plugin: str | None) -> list[Argument]:
+def _fields(
+    job: Job,
+    version: int | None,
+    unit_items: int,
+    plugin: str | None,
+    rollout: JobRollout | None,
+) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
     queue = _queue(job, version, plugin)
@@ -553,6 +569,8 @@ def _fields(job: Job, version: int | None, unit_items: int, plugin: str | None) 
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
     if isinstance(job, GenerateJob) and job.stream:
         group_by.append("stream")  # a claim streams as a whole, or not at all
+    if rollout is not None:
+        group_by.append(to_stored(rollout))
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]
@@ -561,6 +579,8 @@ def _fields(job: Job, version: int | None, unit_items: int, plugin: str | None) 
         fields += ["version", version]
     if plugin not in (None, model):
         fields += ["plugin", plugin]
+    if rollout is not None:
+        fields += ["rollout", to_stored(rollout)]
     fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]

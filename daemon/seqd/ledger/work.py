@@ -45,6 +45,7 @@ from seqd_schemas import (
     ItemFailure,
     ItemSuccess,
     Job,
+    JobRollout,
     Keys,
     TextDeltas,
     TrainingResult,
@@ -153,6 +154,8 @@ class Claim:
     #: The version that the jobs run on to their end; None for a training, which makes one.
     version: int | None
     units: tuple[Unit, ...]
+    #: The roll-out that they take part in.
+    rollout: JobRollout | None = None
 
 
 class Renewal(IntEnum):
@@ -439,7 +442,7 @@ class Work:
             log.warning("job=%.80r is from a later version of seqd, left to its workers", job_id)
         else:
             quarantine(self._scripts, job_id, damage)
-        for row in (as_list(row) for row in reply[3:]):
+        for row in (as_list(row) for row in reply[4:]):
             wait_ms = int(LATER_WAIT_S * 1000) if row[0] == job_id else 0
             self._call("release_unit", *(as_argument(part) for part in row[:3]), wait_ms, 0)
 
@@ -572,16 +575,17 @@ class _Unreadable(Exception):
 
 def _claim(reply: list[Reply]) -> Claim:
     """Return a claim, whose request and version are the first unit's job's. Raises _Unreadable."""
-    rows, units = reply[3:], []
+    rows, units = reply[4:], []
     row = rows[0]
     try:
         job = from_stored(JOB, as_bytes(reply[1]))
         version = int(text) if (text := as_text(reply[2])) else None
+        rollout = from_stored(JobRollout, text) if (text := as_text(reply[3])) else None
         for row in rows:
             units.append(_unit(row))
     except (ValueError, TypeError) as error:
         raise _Unreadable(as_bytes(as_list(row)[0]), error) from error
-    return Claim(job, version, tuple(units))
+    return Claim(job, version, tuple(units), rollout)
 
 
 def _unit(reply: Reply) -> Unit:

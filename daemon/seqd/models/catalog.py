@@ -15,6 +15,7 @@ from seqd_schemas import (
     ModelManifest,
     PluginState,
     PluginStatus,
+    Rollout,
     TaskSchema,
     VersionSummary,
 )
@@ -30,6 +31,9 @@ class VersionSource(Protocol):
 
     def labels(self, name: str) -> Mapping[str, int]:
         """Labels of a model and the versions they point to. Raises ArtifactDamaged."""
+
+    def rollout(self, name: str) -> Rollout | None:
+        """The roll-out of a model that goes on."""
 
 
 class ModelSource(VersionSource, Protocol):
@@ -81,6 +85,7 @@ def catalog_entry(
         versions=tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
         labels=labels,
         labels_fault=labels_fault,
+        rollout=store.rollout(name),
         published_at_ms=now_ms,
     )
 
@@ -129,6 +134,9 @@ class _EmptyStore:
 
     def labels(self, name: str) -> Mapping[str, int]:
         return {}
+
+    def rollout(self, name: str) -> Rollout | None:
+        return None
 
 
 def _summary(manifest: ModelManifest) -> VersionSummary:

@@ -1,5 +1,7 @@
 """When which version of a model was in service, by whom and why: `history.jsonl` in its folder.
 
+So are roll-outs, which begin and end while the same version is in service.
+
 A line is written behind the move of the label `production`. A move that has left no line, by an
 older release, by hand, or by a writer that was killed in between, is seen by where the label is.
 """
@@ -60,6 +62,8 @@ def version_before(changes: Sequence[ServiceChange], in_service: int) -> int | N
     """
     line = [change.from_version for change in changes[:1]]
     for change in changes:
+        if change.from_version == change.to_version:  # a roll-out began, or ended
+            continue
         if change.is_rollback and change.to_version in line[:-1]:
             line.pop()
             while line[-1] != change.to_version:

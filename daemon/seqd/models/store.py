@@ -22,10 +22,11 @@ from seqd.errors import (
     VersionInUse,
 )
 from seqd.hookspecs import Artifact
-from seqd.models import publishing
+from seqd.models import publishing, rollout_file
 from seqd.models.disk import drafts_in, exclusive, writing
 from seqd.models.history import note_change, read_history
 from seqd.models.labels import (
+    CANDIDATE,
     LABELS_FILE_NAME,
     LATEST,
     PRODUCTION,
@@ -47,9 +48,17 @@ from seqd.models.publishing import (
     removed_numbers,
     restore_labels,
 )
+from seqd.models.rollout_file import ROLLOUT_FILE_NAME, read_rollouts
 from seqd.models.version_files import VersionDraft, open_folder, read_manifest
 from seqd.validation import did_you_mean, listed
-from seqd_schemas import ModelManifest, ServiceChange, job_of_run, run_id_of
+from seqd_schemas import (
+    ModelManifest,
+    Rollout,
+    RolloutFile,
+    ServiceChange,
+    job_of_run,
+    run_id_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +81,8 @@ class ModelStore:
         self._starters = dict(starters)
         #: What each model is made with, and the file that said so: this is asked at each claim.
         self._plugins: dict[str, tuple[Signature, str]] = {}
+        #: The roll-outs of each model, and the file that said so: so is this, during one.
+        self._rollouts: dict[str, tuple[Signature, RolloutFile]] = {}
 
     def models(self) -> list[str]:
         """Return the names of all models with a version, in alphabetical order."""
@@ -163,9 +174,10 @@ class ModelStore:
                 logger.warning("version left out of the list: %s", error)
         return manifests
 
-    def labels_signature(self, name: str) -> Signature:
-        """Return what changes with each change of a model's labels, by whomever."""
-        return signature_of(self._root / name / LABELS_FILE_NAME)
+    def serving_signature(self, name: str) -> tuple[Signature, Signature]:
+        """Return what changes with each change of a model's labels or roll-out, by whomever."""
+        folder = self._root / name
+        return signature_of(folder / LABELS_FILE_NAME), signature_of(folder / ROLLOUT_FILE_NAME)
 
     def labels(self, name: str) -> dict[str, int]:
         """Return a model's labels with the versions that they stand for, `latest` included.
@@ -290,10 +302,13 @@ class ModelStore:
     def drop_label(self, name: str, label: str, version: int) -> None:
         """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
         with exclusive(self._root / name):
-            labels = read_labels(self._root / name)
-            if labels.get(label) == version:
-                del labels[label]
-                write_labels(self._root / name, labels)
+            self._drop_label(name, label, version)
+
+    def _drop_label(self, name: str, label: str, version: int) -> None:
+        labels = read_labels(self._root / name)
+        if labels.get(label) == version:
+            del labels[label]
+            write_labels(self._root / name, labels)
 
     def history(self, name: str) -> list[ServiceChange]:
         """Return when, by whom and why the version in service changed, oldest first.
@@ -303,19 +318,89 @@ class ModelStore:
         self._check_model(name)
         return read_history(self._root / name, self.labels(name).get(PRODUCTION))
 
+    def rollout(self, name: str) -> Rollout | None:
+        """Return the roll-out of a model that goes on; None where none does.
+
+        One whose candidate is gone does not, nor does one beside a version that is not in service
+        any more: a label was moved by hand, or by an older release.
+        """
+        found = self._rollouts_of(name).current
+        if found is None or found.version not in self.numbers(name):
+            return None
+        return found if self._in_service(name) == found.serving else None
+
+    def is_aborted(self, name: str, rollout_id: str) -> bool:
+        """Return True for a roll-out that was ended since its candidate was not good enough."""
+        return rollout_id in self._rollouts_of(name).aborted
+
+    def begin_rollout(self, name: str, rollout: Rollout) -> None:
+        """Try a version beside the one in service, in the place of any roll-out that goes on.
+
+        The candidate keeps the label `candidate` meanwhile, so that workers have it loaded. Raises
+        ServiceChanged where another version is in service than the one that the roll-out is beside,
+        and as `open` does.
+        """
+        change = ServiceChange(
+            at_ms=rollout.at_ms,
+            by=rollout.by,
+            from_version=rollout.serving,
+            to_version=rollout.serving,
+            why=rollout.why,
+            rollout=rollout,
+        )
+        with self._locked_with(name, rollout.version) as (folder, made_by):
+            self._check_in_service(name, change, rollout.version)
+            move_labels(folder, [CANDIDATE], rollout.version, made_by)
+            rollout_file.begin(folder, rollout)
+            note_change(folder, change)
+
+    def end_rollout(self, name: str, rollout: Rollout, by: str, why: str) -> bool:
+        """Abort a roll-out; False where it had ended. The version in service stays.
+
+        The candidate computes nothing more, of the jobs that take part in it neither. Raises
+        StoreUnwritable.
+        """
+        folder = self._root / name
+        with exclusive(folder):
+            ended = rollout_file.end(folder, rollout.id, is_aborted=True)
+            if ended is None:
+                return False
+            self._drop_label(name, CANDIDATE, ended.version)
+            serving = self._in_service(name)
+            self._note(name, serving, serving, by, why, rollout=ended)
+        return True
+
+    def _rollouts_of(self, name: str) -> RolloutFile:
+        folder = self._root / name
+        signature = signature_of(folder / ROLLOUT_FILE_NAME)
+        known = self._rollouts.get(name)
+        if known is None or known[0] != signature:
+            found = RolloutFile() if signature is None else read_rollouts(folder)
+            known = self._rollouts[name] = signature, found
+        return known[1]
+
+    def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
+        current = self.labels(name).get(PRODUCTION)
+        if current != change.from_version:
+            raise ServiceChanged(_changed_meanwhile(name, change.from_version, wanted, current))
+
     def put_in_service(self, name: str, change: ServiceChange) -> None:
         """Put the change's version in service, as one step: both or neither of two at once.
 
+        A roll-out that goes on ends: jobs that take part in it go on as they are.
         Raises ServiceChanged where another version is in service than the one that it is to
         follow, and as `open` does for a version that does not open.
         """
         version = change.to_version
         assert version is not None, "a version is put in service, or another one is"
         with self._locked_with(name, version) as (folder, made_by):
-            current = self.labels(name).get(PRODUCTION)
-            if current != change.from_version:
-                raise ServiceChanged(_changed_meanwhile(name, change, current))
+            self._check_in_service(name, change, version)
             move_labels(folder, [PRODUCTION], version, made_by)
+            running = read_rollouts(folder).current
+            if running is not None:
+                rollout_file.end(folder, running.id, is_aborted=False)
+                self._drop_label(name, CANDIDATE, running.version)
+                change = change.model_copy(update={"rollout": running})
             note_change(folder, change)
 
     def remove(self, name: str, version: int) -> None:
@@ -486,8 +571,9 @@ class ModelStore:
         by: str,
         why: str,
         is_rollback: bool = False,
+        rollout: Rollout | None = None,
     ) -> None:
-        """Write down that another version is in service; the caller holds the model's lock."""
+        """Write down what changed of what is in service; the caller holds the model's lock."""
         change = ServiceChange(
             at_ms=time.time_ns() // 1_000_000,
             by=by,
@@ -495,6 +581,7 @@ class ModelStore:
             to_version=after,
             why=why,
             is_rollback=is_rollback,
+            rollout=rollout,
         )
         note_change(self._root / name, change)
 
@@ -550,10 +637,10 @@ def _made_by(manifest: ModelManifest) -> str:
     return run_id_of(manifest.job_id, manifest.unit) if manifest.job_id else ""
 
 
-def _changed_meanwhile(name: str, change: ServiceChange, current: int | None) -> str:
+def _changed_meanwhile(name: str, expected: int | None, wanted: int, current: int | None) -> str:
     now = "no version" if current is None else f"{name}@{current}"
-    before = "none" if change.from_version is None else f"{name}@{change.from_version}"
+    before = "none" if expected is None else f"{name}@{expected}"
     return (
-        f"{now} is in service, no longer {before}: somebody was faster. {name}@{change.to_version} "
+        f"{now} is in service, no longer {before}: somebody was faster. {name}@{wanted} "
         f"was not put in service. Look at it with `seqd models history {name}`, and say it again"
     )

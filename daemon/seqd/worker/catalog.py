@@ -44,4 +44,9 @@ def with_versions_elsewhere(
     labels = {**known, **entry.labels, LATEST: versions[-1].version}
     if labels.get(PRODUCTION) == STARTER_VERSION and known.get(PRODUCTION, 0) not in here:
         labels[PRODUCTION] = known[PRODUCTION]
-    return entry.model_copy(update={"versions": tuple(versions[-MAX_VERSIONS:]), "labels": labels})
+    rollout = entry.rollout
+    if rollout is None and published.rollout is not None:
+        # That of the other store, whose candidate this one does not have.
+        rollout = published.rollout if published.rollout.version not in here else None
+    update = {"versions": tuple(versions[-MAX_VERSIONS:]), "labels": labels, "rollout": rollout}
+    return entry.model_copy(update=update)

@@ -2,7 +2,7 @@
 
 What a plugin raises may be the item's fault, the version's on this machine, or the device's. The
 error's type and message give a first hint. What counts is whether the worker computes something
-else: an item of the same claim, or the model's own warm-up input, the canary.
+else: an item of the same claim, or the model's own warm-up input.
 """
 
 import errno
@@ -126,11 +126,11 @@ def sentence_of(error: BaseException) -> str:
 class Unfit(WorkerUnfit):
     """A claim is to be released: what was raised says that this worker is not fit for it."""
 
-    def __init__(self, code: UnfitCode, message: str, *, canary_failed: bool) -> None:
+    def __init__(self, code: UnfitCode, message: str, *, warm_up_failed: bool) -> None:
         super().__init__(message)
         self.unfit_code = code
         #: True where the model did not compute its warm-up input either.
-        self.canary_failed = canary_failed
+        self.warm_up_failed = warm_up_failed
 
 
 class ItemFaults:
@@ -138,13 +138,13 @@ class ItemFaults:
 
     It does while the worker is seen to be well. After `FAULTS_IN_A_ROW` faults with no success
     between, at the first error of a device, and at the end of a claim that ends with faults, the
-    canary is run. Where it fails, nothing of the claim counts. Where it does not, and a row was
-    that long or nothing at all succeeded, the claim is tried elsewhere first, if it can be.
+    warm-up input is run. Where it fails, nothing of the claim counts. Where it does not, and a row
+    was that long or nothing at all succeeded, the claim is tried elsewhere first, if it can be.
     """
 
     def __init__(
         self,
-        canary: Callable[[], object],
+        warm_up: Callable[[], object],
         try_elsewhere: Callable[[], bool],
         *,
         model: str = "-",
@@ -154,7 +154,7 @@ class ItemFaults:
         `model` names the model and its version in the log.
         """
         self.model = model
-        self._canary = canary
+        self._warm_up = warm_up
         self._try_elsewhere = try_elsewhere
         self._in_a_row = 0
         self._look_at, self._look_at_of_device = FAULTS_IN_A_ROW, 1
@@ -190,10 +190,10 @@ class ItemFaults:
     def _judge(self, *, is_suspicious: bool) -> None:
         try:
             with PluginCall():
-                self._canary()
+                self._warm_up()
         except Exception as error:  # noqa: BLE001  a plugin may raise anything
             said = f"{self._said()}; then its warm-up input failed, too: {sentence_of(error)}"
-            raise self._unfit(error, said, canary_failed=True) from None
+            raise self._unfit(error, said, warm_up_failed=True) from None
         if is_suspicious and self._try_elsewhere():
             raise self._unfit(self._last, f"{self._said()}; tried on another worker first")
         # The worker is well, so these count. A plugin that raises for everything is not asked
@@ -209,13 +209,13 @@ class ItemFaults:
         return f"its plugin raised {self._in_a_row} in a row, the last {said}"
 
     def _unfit(
-        self, error: Exception | None, message: str, *, canary_failed: bool = False
+        self, error: Exception | None, message: str, *, warm_up_failed: bool = False
     ) -> Unfit:
         code = UnfitCode.BREAKER_OPEN
         for one in (error, self._last):
             if one is not None and code is UnfitCode.BREAKER_OPEN:
                 code = machine_fault(one) or code
-        return Unfit(code, message, canary_failed=canary_failed)
+        return Unfit(code, message, warm_up_failed=warm_up_failed)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

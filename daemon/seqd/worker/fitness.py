@@ -62,8 +62,8 @@ class Fitness:
         self._models: dict[str, str] = {}
         self._lock = RLock()
         self._versions: dict[str, tuple[int, ...]] = {}
-        #: Signature of each model's labels: who edits them by hand publishes nothing.
-        self._labels: list[Signature] = []
+        #: Signatures of each model's labels and roll-out: who edits them by hand publishes nothing.
+        self._serving: list[tuple[Signature, Signature]] = []
         #: True until `refresh` has said so.
         self._has_changed = False
         #: Folder of each model whose versions were there and went away with it.
@@ -206,12 +206,12 @@ class Fitness:
         if now_s - self._listed_s < max_age_s:
             return
         self._listed_s = now_s
-        before = dict(self._versions), set(self._away), self._labels
+        before = dict(self._versions), set(self._away), self._serving
         self._find_models()
         for name in self._models:
             self._list(name, now_s)
-        self._labels = [self._store.labels_signature(name) for name in self._models]
-        if before != (self._versions, set(self._away), self._labels):
+        self._serving = [self._store.serving_signature(name) for name in self._models]
+        if before != (self._versions, set(self._away), self._serving):
             self._has_changed = True
             self._forget()
 

@@ -146,6 +146,7 @@ class Inbox(PeriodicTask):
             version=admitted.version,
             unit_items=admitted.unit_items,
             plugin=admitted.plugin,
+            rollout=admitted.rollout,
             entry=entry,
         )
         if accepted.job_id != job_id:

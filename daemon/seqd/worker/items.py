@@ -1,17 +1,15 @@
 """Runs a claim of classifying or generating units: unpack, load, compute together, commit.
 
-All units of a claim are of like jobs, so their items go to the plugin together, in one call or, by
-the tokens that they are, in several. A batch that needs too much memory is halved. A plugin that
-raises for the batch is called again item by item, so that one bad item spoils nothing. What is this
-worker's fault, such as a version that cannot be loaded here or a sick device, costs no item: the
-units are released, and the worker leaves their queue.
+What is this worker's fault, such as a version that cannot be loaded here or a sick device, costs no
+item: the units are released, and the worker leaves their queue.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import chain, repeat
+from functools import partial
+from itertools import repeat
 from operator import index
 from time import monotonic
 from typing import SupportsFloat, SupportsIndex
@@ -22,14 +20,11 @@ from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import (
     InvalidInput,
     InvalidParameters,
-    PluginFault,
     SeqdError,
-    Stopped,
     UnknownModel,
-    wire_text,
 )
-from seqd.hookspecs import Device, LoadedModel, PluginParameters, RunContext, WorkItem
-from seqd.ledger.blobs import split_chunk, unpack_items
+from seqd.hookspecs import Device, LoadedModel, PluginParameters, WorkItem
+from seqd.ledger.blobs import split_chunk
 from seqd.ledger.work import (
     NO_USE,
     Claim,
@@ -42,28 +37,21 @@ from seqd.ledger.work import (
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
-from seqd.worker.calls import CostTokens, calls_of
+from seqd.worker.computing import Call, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
-from seqd.worker.faults import (
-    ItemFaults,
-    Unfit,
-    is_device_fault,
-    is_out_of_memory,
-    sentence_of,
-    unfit_code,
-)
-from seqd.worker.outcomes import OUTPUTS, Outcome, OutputKind, Results, results_of
-from seqd.worker.streaming import DeltaPublisher, StreamedItem
+from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.outcomes import OUTPUTS, Outcome, Results
+from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
+from seqd.worker.streaming import DeltaPublisher
 from seqd.worker.use import uses_of
 from seqd_schemas import (
     GenerateJob,
     Item,
-    ItemChunk,
     ItemError,
     ItemErrorCode,
     ItemFailure,
-    ItemSuccess,
     Job,
+    JobRollout,
     ModelReference,
     Priority,
     UnfitCode,
@@ -78,20 +66,19 @@ _MOST_OF_A_BATCH = 2**40
 #: Times that a unit is released since its plugin raised, before what is raised counts.
 MAX_FAULTS = 3
 
-Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
-
 
 class ItemRunner:
     """Runs units of items."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
+        self._trials = Trials(context)
 
     def run(self, claim: Claim) -> None:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
         with self._context.stats.timing("unpack_s"):
             units = self._unpacked(claim.units)
-        units = [unit for unit in units if not self._split_or_give_up(unit)]
+        units = [unit for unit in units if not self._split_or_give_up(unit, claim.rollout)]
         if not units:
             return
         try:
@@ -107,7 +94,8 @@ class ItemRunner:
             model = self._loaded(name, version)
             faults = self._faults_of(model, units, name, version, claim.job)
             tokens, began = self._context.stats.real_tokens, monotonic()
-            results = self._computed(claim.job, model, parameters, units, faults)
+            trial = self._trials.of(claim, units)
+            results = self._computed(claim.job, model, parameters, units, faults, trial)
         except Unfit as fault:
             self._release(units, name, version, fault)
             return
@@ -119,8 +107,10 @@ class ItemRunner:
         self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
         self._commit(list(zip(units, results, strict=True)), uses, is_waited_for=is_waited_for)
+        if trial is not None:
+            self._trials.note(trial)
 
-    def _unpacked(self, units: tuple[Unit, ...]) -> "list[UnitItems]":
+    def _unpacked(self, units: tuple[Unit, ...]) -> list[UnitItems]:
         unpacked = []
         for unit in units:
             try:
@@ -129,12 +119,16 @@ class ItemRunner:
                 self._context.fail_job(unit, error)
         return unpacked
 
-    def _split_or_give_up(self, unit: "UnitItems") -> bool:
+    def _split_or_give_up(self, unit: UnitItems, rollout: JobRollout | None) -> bool:
         """Split a unit that has killed its worker too often; fail its item once that is alone.
 
-        A part is split after its first crash: its unit has had its second chances.
+        A part is split after its first crash: its unit has had its second chances. Where a
+        candidate has computed some of it, the version in service has it alone once before that.
         """
-        if unit.unit.crashes < self._most_crashes(unit):
+        crashes = unit.unit.crashes
+        if rollout is not None and is_left_to_serving(unit.unit):
+            crashes -= 1
+        if crashes < self._most_crashes(unit):
             return False
         if not self._split(unit):
             death = unit.unit.death
@@ -143,10 +137,10 @@ class ItemRunner:
                 "The worker died while it worked on this item alone, and each time before when it "
                 f"was among others. {how}"
             )
-            self._commit([(unit, all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
+            self._commit([(unit, _all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
         return True
 
-    def _most_crashes(self, unit: "UnitItems") -> int:
+    def _most_crashes(self, unit: UnitItems) -> int:
         """Return the crashes of a unit after which it is split, or its item given up.
 
         One that was silent has cost `max_silent_s`, and no other process or want of memory is to
@@ -160,8 +154,8 @@ class ItemRunner:
         return min(most, 1 if len(unit.chunk.items) > 1 else 2)
 
     def _without_too_large(
-        self, units: "list[UnitItems]", job: Job, parameters: PluginParameters
-    ) -> "list[UnitItems]":
+        self, units: list[UnitItems], job: Job, parameters: PluginParameters
+    ) -> list[UnitItems]:
         """Split the units whose items could write more than one unit may; return the others.
 
         Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
@@ -177,7 +171,7 @@ class ItemRunner:
             if each * len(unit.chunk.items) <= UNIT_OUTPUT_CHARACTERS or not self._split(unit)
         ]
 
-    def _split(self, unit: "UnitItems") -> bool:
+    def _split(self, unit: UnitItems) -> bool:
         """Replace a unit by its halves, each to be computed alone; False for a single item."""
         parts = split_chunk(unit.chunk)
         if parts is None:
@@ -194,7 +188,7 @@ class ItemRunner:
             if not isinstance(error, SeqdError):
                 log.exception("model %s@%d could not be loaded", name, version)
             code = unfit_code(error, UnfitCode.LOAD_FAILED)
-            raise Unfit(code, sentence_of(error), canary_failed=False) from None
+            raise Unfit(code, sentence_of(error), warm_up_failed=False) from None
 
     def _parameters(self, job: Job) -> PluginParameters:
         model = self._context.described(ModelReference.parse(job.model).name)
@@ -213,37 +207,62 @@ class ItemRunner:
         job: Job,
         model: LoadedModel,
         parameters: PluginParameters,
-        units: "Sequence[UnitItems]",
+        units: Sequence[UnitItems],
         faults: ItemFaults,
+        trial: Trial | None,
     ) -> list[Results]:
-        """Compute all units together; text deltas are published meanwhile where the jobs ask so.
+        """Compute all units together, those of a trial's items by its candidate.
 
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
-        worker = self._context
-        device, stop, stats = worker.identity.device, worker.should_stop, worker.stats
+        stop, output = self._stop_of(job), OUTPUTS[job.kind]
+        with self._calling(job, parameters, units) as call_of_model:
+            answered = None
+            if trial is not None and trial.is_canary:
+                answered = self._trials.answered(trial, call_of_model, output, stop)
+            call = call_of_model(model)
+            if trial is not None:
+                call = trial.serving.timed(call)
+            results = compute(call, units, output, faults, model.cost_tokens, stop, answered)
+            if trial is not None and not trial.is_canary:
+                answered = self._trials.answered(trial, call_of_model, output, stop)
+        if trial is not None and answered is not None:
+            trial.count(units, results, answered)
+        return results
+
+    def _stop_of(self, job: Job) -> Callable[[], bool]:
+        streams = isinstance(job, GenerateJob) and job.stream
+        return self._context.should_stop if streams else self._context.should_stop_items
+
+    @contextmanager
+    def _calling(
+        self, job: Job, parameters: PluginParameters, units: Sequence[UnitItems]
+    ) -> Iterator[Callable[[LoadedModel], Call]]:
+        """Yield what makes a call of a model; text deltas are published where the jobs ask so."""
+        worker, stop = self._context, self._stop_of(job)
+        device, stats = worker.identity.device, worker.stats
         if not (isinstance(job, GenerateJob) and job.stream):
-            stop = worker.should_stop_items
             context = WorkerRunContext(device, stop, stats)
-            call = call_of(model, job.kind, parameters, context)
-            return compute(call, units, OUTPUTS[job.kind], faults, model.cost_tokens, stop)
+            yield lambda model: call_of(model, job.kind, parameters, context)
+            return
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
         streamed = (item for unit in units for item in unit.streamed())
         deltas = DeltaPublisher(streamed, publish, worker.leases.note_lost)
-        call = call_of(model, job.kind, parameters, WorkerRunContext(device, stop, stats, deltas))
+        streaming = WorkerRunContext(device, stop, stats, deltas)
 
-        def call_from_start(items: Sequence[WorkItem]) -> Sequence[Outcome]:
+        def call_from_start(call: Call, items: Sequence[WorkItem]) -> Sequence[Outcome]:
             deltas.restart(items)
             return call(items)
 
         with deltas.publishing():
-            output = OUTPUTS[job.kind]
-            return compute(call_from_start, units, output, faults, model.cost_tokens, stop)
+            yield lambda model: partial(
+                call_from_start, call_of(model, job.kind, parameters, streaming)
+            )
 
     def _faults_of(
         self,
         model: LoadedModel,
-        units: "Sequence[UnitItems]",
+        units: Sequence[UnitItems],
         name: str,
         version: int,
         job: Job,
@@ -257,7 +276,7 @@ class ItemRunner:
 
         return ItemFaults(model.warm_up, try_elsewhere, model=f"{name}@{version}")
 
-    def _release(self, units: "Sequence[UnitItems]", name: str, version: int, fault: Unfit) -> None:
+    def _release(self, units: Sequence[UnitItems], name: str, version: int, fault: Unfit) -> None:
         """Leave the version's queue and release the units, which costs them nothing.
 
         A unit that makes the device of one worker after the other sick is the exception: as if it
@@ -270,16 +289,16 @@ class ItemRunner:
             *(name, version, fault.unfit_code, wait_s, len(units), fault),
         )
         for unit in (items.unit for items in units):
-            crashed = fault.canary_failed and unit.faults is not None
+            crashed = fault.warm_up_failed and unit.faults is not None
             context.ledger.work.release_unit(unit, crashed=crashed, faulted_by=worker)
 
-    def _fail(self, units: "Sequence[UnitItems]", error: SeqdError) -> None:
+    def _fail(self, units: Sequence[UnitItems], error: SeqdError) -> None:
         for unit in units:
             self._context.fail_job(unit.unit, error)
 
     def _commit(
         self,
-        done: "Sequence[tuple[UnitItems, Results]]",
+        done: Sequence[tuple[UnitItems, Results]],
         uses: Sequence[Use] = (),
         *,
         is_waited_for: bool = False,
@@ -370,82 +389,7 @@ def _is_time(value: object) -> bool:
     return isinstance(value, SupportsFloat) and 0.0 <= float(value) <= _MOST_OF_A_BATCH
 
 
-@dataclass(frozen=True)
-class UnitItems:
-    """A unit with its input unpacked."""
-
-    unit: Unit
-    chunk: ItemChunk
-
-    @cached_property
-    def work(self) -> list[WorkItem]:
-        """What is to be computed; refused entries are not. The same objects each time."""
-        first = self.chunk.first_index
-        return [
-            WorkItem(index=first + place, text=entry.text)
-            for place, entry in enumerate(self.chunk.items)
-            if isinstance(entry, Item)
-        ]
-
-    @property
-    def characters(self) -> int:
-        """Length of all texts that are to be computed; of an empty one, 1."""
-        return sum(max(1, len(item.text)) for item in self.work)
-
-    def streamed(self) -> Iterator[StreamedItem]:
-        """Yield each of `work` with its unit and the caller's name for it."""
-        for item in self.work:
-            entry = self.chunk.items[item.index - self.chunk.first_index]
-            yield StreamedItem(item, self.unit, entry.custom_id)
-
-
-def unpack(unit: Unit) -> UnitItems:
-    """Return a unit with its input. Raises InvalidInput when something else stands there."""
-    try:
-        return UnitItems(unit, unpack_items(unit.blob))
-    except ValidationError as error:
-        raise InvalidInput(
-            f"unit {unit.name} of job {unit.job_id} is not a chunk of items: "
-            f"{fault_sentence(error)}. Upload through seqd.client."
-        ) from None
-
-
-def call_of(
-    model: LoadedModel, kind: str, parameters: PluginParameters, context: RunContext
-) -> Call:
-    """Return the plugin's method for a kind of job, with parameters and context bound."""
-    if kind == "classify":
-        return lambda items: model.classify(items, parameters, context)
-    return lambda items: model.generate(items, parameters, context)
-
-
-def compute(
-    call: Call,
-    units: Sequence[UnitItems],
-    output: OutputKind,
-    faults: ItemFaults,
-    cost_tokens: CostTokens,
-    stop: Callable[[], bool],
-) -> list[Results]:
-    """Compute all items of `units` together; return each unit's results in input order.
-
-    An outcome that is no sound `output` or ItemError is its item's error. Raises Stopped when the
-    plugin was asked to stop, or `stop` says so between two calls of it; Unfit when `faults` finds
-    that the worker is to blame.
-    """
-    work = [item for unit in units for item in unit.work]
-    outcomes = list[Outcome]()
-    for part in calls_of(work, cost_tokens):
-        if outcomes and stop():
-            raise Stopped("asked to stop between two calls of the plugin")
-        outcomes += _outcomes(call, part, faults)
-    rest = iter(outcomes)
-    results = [results_of(unit.chunk.items, rest, output, unit.unit.attempt) for unit in units]
-    faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
-    return results
-
-
-def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
+def _all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
     """Return the same error for every item of a unit; entries refused before keep their own."""
     error = ItemError(code=code, message=message)
     return [
@@ -456,73 +400,6 @@ def all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
         )
         for entry in unit.chunk.items
     ]
-
-
-def _is_plugin_error(result: ItemSuccess | ItemFailure) -> bool:
-    return isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
-
-
-def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:
-    try:
-        outcomes = _checked(call, work)
-    except Stopped:
-        raise
-    except Exception as error:
-        is_too_large = len(work) > 1 and is_out_of_memory(error)
-        if is_device_fault(error):
-            log.exception(
-                "the device failed for a batch of %d items of model=%s",
-                *(len(work), faults.model),
-                extra={"subject": faults.model},
-            )
-            faults.failed(error)
-        elif is_too_large:
-            log.warning("no memory for a batch of %d items, halving it: %s", len(work), error)
-        elif len(work) > 1:
-            log.exception(
-                "plugin of model=%s failed for a batch of %d items; trying each alone",
-                *(faults.model, len(work)),
-                extra={"subject": faults.model},
-            )
-    else:
-        faults.succeeded()
-        return outcomes
-    # Outside the block above, which keeps the memory of the batch that failed.
-    if not is_too_large:
-        return [_alone(call, item, faults) for item in work]
-    half = len(work) // 2
-    return _outcomes(call, work[:half], faults) + _outcomes(call, work[half:], faults)
-
-
-def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
-    try:
-        outcome = _checked(call, [item])[0]
-    except Stopped:
-        raise
-    except Exception as error:
-        log.exception(
-            "plugin of model=%s failed for item index=%d",
-            *(faults.model, item.index),
-            extra={"subject": faults.model},
-        )
-        faults.failed(error)
-        return ItemError(
-            code=ItemErrorCode.PLUGIN_ERROR,
-            message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
-        )
-    faults.succeeded()
-    return outcome
-
-
-def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
-    with PluginCall():
-        outcomes = list(call(work))
-    if len(outcomes) != len(work):
-        raise PluginFault(
-            f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
-            "is one each, in order"
-        )
-    return outcomes
 
 
 def _miscounted(items: UnitItems) -> InvalidInput:

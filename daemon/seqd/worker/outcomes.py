@@ -54,9 +54,11 @@ def results_of(
     outcomes: Iterator[object],
     output: OutputKind,
     attempts: int,
+    versions: Iterator[int] | None = None,
 ) -> Results:
     """Return the results of a unit's entries; `outcomes` has one for each that was not refused.
 
+    So has `versions`, where results name the version that computed them.
     An outcome that is no `output` and no ItemError, or that a result cannot hold, becomes the error
     `plugin_error` of its item.
     """
@@ -67,6 +69,8 @@ def results_of(
             rows.append({"custom_id": entry.custom_id, "error": outcome, "attempts": attempts})
         else:
             rows.append({"custom_id": entry.custom_id, "output": outcome})
+        if versions is not None and isinstance(entry, Item):
+            rows[-1]["version"] = next(versions)
     # All of a unit in one call: it takes two thirds of the time of making one after the other.
     return _RESULTS.validate_python(rows)
 

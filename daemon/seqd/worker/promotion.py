@@ -6,9 +6,9 @@ waits for that, and the call ends when new jobs get it. The store alone is chang
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from seqd.errors import (
     InvalidRequest,
@@ -25,7 +25,7 @@ from seqd_schemas import ServiceChange, route_of
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
     from seqd.models.store import ModelStore
-    from seqd_schemas import WorkerStatus
+    from seqd_schemas import CatalogEntry, WorkerStatus
 
 #: Characters of a reason that are written down.
 _MOST_REASON_CHARS = 500
@@ -35,6 +35,25 @@ _LOOK_S = 0.1
 
 #: Seconds for which it is waited until the change is published.
 _PUBLISH_S = 15.0
+
+
+class Change(Protocol):
+    """A change of what is in service, of which the workers are told before it is made."""
+
+    store: "ModelStore"
+    name: str
+    version: int
+
+    @property
+    def ref(self) -> str:
+        """Return the version as `name@3`."""
+
+    @property
+    def kept_loaded(self) -> Sequence[str]:
+        """What a worker that has the model is to have in memory, as `name@3`."""
+
+    def is_overtaken(self) -> bool:
+        """Return True when another version is in service than before the change."""
 
 
 class Promotion:
@@ -62,6 +81,11 @@ class Promotion:
     def ref(self) -> str:
         """Return the version as `name@3`."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def kept_loaded(self) -> Sequence[str]:
+        """The version alone."""
+        return (self.ref,)
 
     def is_overtaken(self) -> bool:
         """Return True when another version is in service than the one that it is to follow."""
@@ -120,16 +144,59 @@ def put_in_service_warm(
     `Promotion.put_in_service` does.
     """
 
+    with labelled_candidate(change):
+        wait_until_warm(ledger, change, deadline_s, warn, go_on)
+        change.put_in_service()
+        change.store.drop_label(change.name, CANDIDATE, change.version)
+    wait_until_published(
+        ledger,
+        change.store,
+        change.name,
+        lambda entry: entry.labels.get(PRODUCTION) == change.version,
+        warn,
+        go_on,
+    )
+
+
+def wait_until_warm(
+    ledger: "Ledger",
+    change: Change,
+    deadline_s: float,
+    warn: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until the workers that have a model loaded have loaded what a change needs.
+
+    The version has the label `candidate` meanwhile. At `deadline_s`, a time of the monotonic clock,
+    `warn` is told who has not. Raises NoFitWorker where a worker cannot run the version.
+    """
+
     def is_warm_or_late() -> bool:
         return change.is_overtaken() or not _cold_workers(ledger.fleet.workers(), change)
 
-    with _candidate(change):
-        if not _wait(ledger, change, deadline_s, is_warm_or_late, go_on):
-            cold = ", ".join(_cold_workers(ledger.fleet.workers(), change))
-            warn(f"Not loaded yet, so that first items there wait for it: {cold}")
-        change.put_in_service()
-    published_s = time.monotonic() + _PUBLISH_S
-    if not _wait(ledger, change, published_s, lambda: _is_published(ledger, change), go_on):
+    if not _wait(ledger, change.store, change.name, deadline_s, is_warm_or_late, go_on):
+        cold = ", ".join(_cold_workers(ledger.fleet.workers(), change))
+        warn(f"Not loaded yet, so that first items there wait for it: {cold}")
+
+
+def wait_until_published(
+    ledger: "Ledger",
+    store: "ModelStore",
+    name: str,
+    is_meant: "Callable[[CatalogEntry], bool]",
+    warn: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait until new jobs get what was changed, by the catalog entry of the model.
+
+    Warns where no worker publishes it in `_PUBLISH_S` seconds.
+    """
+
+    def is_published() -> bool:
+        entry = ledger.fleet.catalog().get(name)
+        return entry is not None and is_meant(entry)
+
+    if not _wait(ledger, store, name, time.monotonic() + _PUBLISH_S, is_published, go_on):
         warn(
             "No worker has published this yet: jobs of clients get the version that is published. "
             "`seqd status` shows the workers; do they use this store?"
@@ -163,10 +230,10 @@ def move_label(
 
 
 @contextmanager
-def _candidate(change: Promotion) -> Iterator[None]:
-    """Label a version `candidate` for a while, so that the workers load it.
+def labelled_candidate(change: Change) -> Iterator[None]:
+    """Label a version `candidate`, so that the workers load it.
 
-    Where it does not go into service then, the label stands again where it stood before.
+    Where the block fails, the label stands again where it stood before.
     """
     store, name = change.store, change.name
     before = store.labels(name).get(CANDIDATE)
@@ -181,18 +248,18 @@ def _candidate(change: Promotion) -> Iterator[None]:
             else:
                 store.set_label(name, CANDIDATE, before)
         raise
-    store.drop_label(name, CANDIDATE, change.version)
 
 
 def _wait(
     ledger: "Ledger",
-    change: Promotion,
+    store: "ModelStore",
+    name: str,
     deadline_s: float,
     is_done: Callable[[], bool],
     go_on: Callable[[], None],
 ) -> bool:
     """Wake the workers of a model, which then look at the store, until something is done."""
-    plugin = change.store.plugin_of(change.name)
+    plugin = store.plugin_of(name)
     woken_s = float("-inf")
     while not is_done():
         go_on()
@@ -206,8 +273,8 @@ def _wait(
     return True
 
 
-def _cold_workers(workers: "list[WorkerStatus]", change: Promotion) -> list[str]:
-    """Return the workers that have the model in memory, but not the version.
+def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
+    """Return the workers that have the model in memory, but not all that the change needs.
 
     Raises NoFitWorker where one says that it cannot run the version.
     """
@@ -220,11 +287,6 @@ def _cold_workers(workers: "list[WorkerStatus]", change: Promotion) -> list[str]
                     "not put in service."
                 )
         loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
-        if loaded and change.ref not in loaded:
+        if loaded and not set(change.kept_loaded) <= set(loaded):
             cold.append(one.worker)
     return cold
-
-
-def _is_published(ledger: "Ledger", change: Promotion) -> bool:
-    entry = ledger.fleet.catalog().get(change.name)
-    return entry is not None and entry.labels.get(PRODUCTION) == change.version

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 from seqd.cli.ui.models import with_labels
 from seqd.cli.ui.numbers import age, clock, counted, metric
+from seqd.cli.ui.rollouts import print_rollout
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table
 from seqd.serving import ServingWorker
-from seqd_schemas import CatalogEntry, VersionSummary
+from seqd_schemas import CatalogEntry, VersionCounts, VersionSummary
 
 #: Versions of one worker that a table names, the newest.
 _MOST_VERSIONS = 8
@@ -29,9 +30,16 @@ def print_fleet_models(
 
 
 def print_fleet_model(
-    screen: Screen, entry: CatalogEntry, version: int | None, serving: Sequence[ServingWorker]
+    screen: Screen,
+    entry: CatalogEntry,
+    version: int | None,
+    serving: Sequence[ServingWorker],
+    counts: Sequence[VersionCounts] | None,
 ) -> None:
-    """Print a model, a version of it, and the workers that have it."""
+    """Print a model, a version of it, and the workers that have it.
+
+    `counts` are those of the roll-out that goes on.
+    """
     shown = next((one for one in entry.versions if one.version == version), None)
     print_facts(screen, _facts(entry, shown))
     if entry.labels_fault is not None:
@@ -39,6 +47,9 @@ def print_fleet_model(
     if len(entry.versions) > 1:
         screen.say()
         _print_versions(screen, entry)
+    if entry.rollout is not None:
+        screen.say()
+        print_rollout(screen, entry.model, entry.rollout, counts or ())
     screen.say()
     _print_workers(screen, entry, serving)
     if shown is not None:

@@ -20,8 +20,8 @@ from seqd.errors import REDIS_ERRORS, InvalidInput, LeaseLost, SeqdError, Unknow
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.work import NO_USE, CommitOutcome, Unit, Use
 from seqd.models.labels import PRODUCTION
+from seqd.worker.computing import unpack
 from seqd.worker.context import WorkerContext
-from seqd.worker.items import unpack
 from seqd.worker.logs import log_and_continue
 from seqd.worker.training.publish import Publisher, Trained, how_it_died, use_of_training
 from seqd.worker.training.run import Run, earlier_epochs_s

@@ -1,0 +1,205 @@
+"""Computes the items of a claim: calls the plugin for all of them, and isolates what fails.
+
+Units of like jobs go to the plugin in one call or, by the tokens that they are, in several. A batch
+that needs too much memory is halved. A plugin that raises for the batch is called again item by
+item, so that one bad item spoils nothing.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+
+from pydantic import ValidationError
+
+from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
+from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
+from seqd.ledger.blobs import unpack_items
+from seqd.ledger.work import Unit
+from seqd.models.plugin_calls import PluginCall
+from seqd.validation import fault_sentence
+from seqd.worker.calls import CostTokens, calls_of
+from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
+from seqd.worker.outcomes import Outcome, OutputKind, Results, results_of
+from seqd.worker.streaming import StreamedItem
+from seqd_schemas import Item, ItemChunk, ItemError, ItemErrorCode, ItemFailure, ItemSuccess
+
+log = logging.getLogger(__name__)
+
+Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
+
+
+@dataclass(frozen=True)
+class UnitItems:
+    """A unit with its input unpacked."""
+
+    unit: Unit
+    chunk: ItemChunk
+
+    @cached_property
+    def work(self) -> list[WorkItem]:
+        """What is to be computed; refused entries are not. The same objects each time."""
+        first = self.chunk.first_index
+        return [
+            WorkItem(index=first + place, text=entry.text)
+            for place, entry in enumerate(self.chunk.items)
+            if isinstance(entry, Item)
+        ]
+
+    @property
+    def characters(self) -> int:
+        """Length of all texts that are to be computed; of an empty one, 1."""
+        return sum(max(1, len(item.text)) for item in self.work)
+
+    def streamed(self) -> Iterator[StreamedItem]:
+        """Yield each of `work` with its unit and the caller's name for it."""
+        for item in self.work:
+            entry = self.chunk.items[item.index - self.chunk.first_index]
+            yield StreamedItem(item, self.unit, entry.custom_id)
+
+
+def unpack(unit: Unit) -> UnitItems:
+    """Return a unit with its input. Raises InvalidInput when something else stands there."""
+    try:
+        return UnitItems(unit, unpack_items(unit.blob))
+    except ValidationError as error:
+        raise InvalidInput(
+            f"unit {unit.name} of job {unit.job_id} is not a chunk of items: "
+            f"{fault_sentence(error)}. Upload through seqd.client."
+        ) from None
+
+
+def call_of(
+    model: LoadedModel, kind: str, parameters: PluginParameters, context: RunContext
+) -> Call:
+    """Return the plugin's method for a kind of job, with parameters and context bound."""
+    if kind == "classify":
+        return lambda items: model.classify(items, parameters, context)
+    return lambda items: model.generate(items, parameters, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the candidate of a roll-out has answered, in the place of the version in service."""
+
+    #: By `id` of the item.
+    outcomes: Mapping[int, Outcome]
+    candidate: int
+    serving: int
+
+    def version_of(self, item: WorkItem) -> int:
+        """Return the version that answers an item."""
+        return self.candidate if id(item) in self.outcomes else self.serving
+
+
+def compute(
+    call: Call,
+    units: Sequence[UnitItems],
+    output: OutputKind,
+    faults: ItemFaults,
+    cost_tokens: CostTokens,
+    stop: Callable[[], bool],
+    answered: Answered | None = None,
+) -> list[Results]:
+    """Compute all items of `units` together; return each unit's results in input order.
+
+    Not those that are `answered`: each result then names its version. An outcome that is no sound
+    `output` or ItemError is its item's error. Raises Stopped when the plugin was asked to stop, or
+    `stop` says so between two calls of it; Unfit when `faults` finds that the worker is to blame.
+    """
+    work = [item for unit in units for item in unit.work]
+    known = {} if answered is None else answered.outcomes
+    rest = [item for item in work if id(item) not in known] if known else work
+    computed = iter(outcomes_of(call, rest, faults, cost_tokens, stop))
+    outcomes = (known[id(item)] if id(item) in known else next(computed) for item in work)
+    versions = None if answered is None else map(answered.version_of, work)
+    results = [
+        results_of(unit.chunk.items, outcomes, output, unit.unit.attempt, versions)
+        for unit in units
+    ]
+    faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))
+    return results
+
+
+def outcomes_of(
+    call: Call,
+    work: Sequence[WorkItem],
+    faults: ItemFaults,
+    cost_tokens: CostTokens,
+    stop: Callable[[], bool],
+) -> list[Outcome]:
+    """Return what a plugin gives for each item; none of it is checked. Raises as `compute` does."""
+    outcomes = list[Outcome]()
+    for part in calls_of(work, cost_tokens):
+        if outcomes and stop():
+            raise Stopped("asked to stop between two calls of the plugin")
+        outcomes += _outcomes(call, part, faults)
+    return outcomes
+
+
+def _is_plugin_error(result: ItemSuccess | ItemFailure) -> bool:
+    return isinstance(result, ItemFailure) and result.error.code is ItemErrorCode.PLUGIN_ERROR
+
+
+def _outcomes(call: Call, work: Sequence[WorkItem], faults: ItemFaults) -> list[Outcome]:
+    try:
+        outcomes = _checked(call, work)
+    except Stopped:
+        raise
+    except Exception as error:
+        is_too_large = len(work) > 1 and is_out_of_memory(error)
+        if is_device_fault(error):
+            log.exception(
+                "the device failed for a batch of %d items of model=%s",
+                *(len(work), faults.model),
+                extra={"subject": faults.model},
+            )
+            faults.failed(error)
+        elif is_too_large:
+            log.warning("no memory for a batch of %d items, halving it: %s", len(work), error)
+        elif len(work) > 1:
+            log.exception(
+                "plugin of model=%s failed for a batch of %d items; trying each alone",
+                *(faults.model, len(work)),
+                extra={"subject": faults.model},
+            )
+    else:
+        faults.succeeded()
+        return outcomes
+    # Outside the block above, which keeps the memory of the batch that failed.
+    if not is_too_large:
+        return [_alone(call, item, faults) for item in work]
+    half = len(work) // 2
+    return _outcomes(call, work[:half], faults) + _outcomes(call, work[half:], faults)
+
+
+def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
+    try:
+        outcome = _checked(call, [item])[0]
+    except Stopped:
+        raise
+    except Exception as error:
+        log.exception(
+            "plugin of model=%s failed for item index=%d",
+            *(faults.model, item.index),
+            extra={"subject": faults.model},
+        )
+        faults.failed(error)
+        return ItemError(
+            code=ItemErrorCode.PLUGIN_ERROR,
+            message=wire_text(f"The model plugin raised {type(error).__name__}: {error}"),
+        )
+    faults.succeeded()
+    return outcome
+
+
+def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
+    with PluginCall():
+        outcomes = list(call(work))
+    if len(outcomes) != len(work):
+        raise PluginFault(
+            f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
+            "is one each, in order"
+        )
+    return outcomes

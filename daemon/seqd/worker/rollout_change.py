@@ -1,0 +1,144 @@
+"""Begins and aborts roll-outs: what a command and a worker's order do alike.
+
+A candidate begins once the workers that have the model loaded have loaded both versions, so that no
+item waits for either.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from seqd.errors import InvalidRequest, WrongState, wire_text
+from seqd.models.labels import PRODUCTION
+from seqd.worker.promotion import labelled_candidate, wait_until_published, wait_until_warm
+from seqd_schemas import Rollout, RolloutKind
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd.models.store import ModelStore
+
+#: Share of its items that may fail with a candidate alone, where nobody says otherwise.
+MAX_ERROR_RATE = 0.01
+
+#: Characters of a reason that are written down.
+_MOST_REASON_CHARS = 500
+
+
+class RolloutBegin:
+    """A version that is to be tried beside the one in service."""
+
+    def __init__(
+        self,
+        store: "ModelStore",
+        name: str,
+        version: int,
+        *,
+        kind: RolloutKind,
+        share: float,
+        max_error_rate: float,
+        why: str,
+        by: str,
+    ) -> None:
+        """`share` is above 0 and at most 1, below 1 of a canary.
+
+        Raises WrongState where the version is in service, or none is.
+        """
+        self.store, self.name, self.version = store, name, version
+        serving = store.labels(name).get(PRODUCTION)
+        if serving is None:
+            raise WrongState(
+                f"no version of {name} is in service, beside which one could be tried. Put it in "
+                f"service: seqd models promote {name}@{version}"
+            )
+        if serving == version:
+            raise WrongState(
+                f"{name}@{version} is in service already, and answers all items; nothing is changed"
+            )
+        reason = f": {wire_text(why)[:_MOST_REASON_CHARS]}" if why else ""
+        self.rollout = Rollout(
+            id=secrets.token_hex(8),
+            kind=kind.value,
+            version=version,
+            serving=serving,
+            share=share,
+            max_error_rate=max_error_rate,
+            by=by,
+            why=f"{kind.value} of {name}@{version} with {percent(share)} of the items{reason}",
+            at_ms=time.time_ns() // 1_000_000,
+        )
+
+    @property
+    def ref(self) -> str:
+        """Return the candidate as `name@3`."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def kept_loaded(self) -> Sequence[str]:
+        """Both versions."""
+        return (self.ref, f"{self.name}@{self.rollout.serving}")
+
+    def is_overtaken(self) -> bool:
+        """Return True when another version is in service than the one that it is to be beside."""
+        return self.store.labels(self.name).get(PRODUCTION) != self.rollout.serving
+
+    def begin(self) -> None:
+        """Begin it, with a line in the history; raises as `ModelStore.begin_rollout` does."""
+        self.store.begin_rollout(self.name, self.rollout)
+
+
+def begin_warm(
+    ledger: "Ledger",
+    change: RolloutBegin,
+    deadline_s: float,
+    warn: Callable[[str], None],
+    go_on: Callable[[], None] = lambda: None,
+) -> None:
+    """Have the workers load a candidate, begin its roll-out, and wait until new jobs take part.
+
+    The arguments and errors are those of `seqd.worker.promotion.put_in_service_warm`.
+    """
+    with labelled_candidate(change):
+        wait_until_warm(ledger, change, deadline_s, warn, go_on)
+        change.begin()
+    begun = change.rollout.id
+    wait_until_published(
+        ledger,
+        change.store,
+        change.name,
+        lambda entry: entry.rollout is not None and entry.rollout.id == begun,
+        warn,
+        go_on,
+    )
+
+
+def abort(store: "ModelStore", name: str, by: str, why: str) -> Rollout | None:
+    """End the roll-out of a model that goes on and return it; None where there is none.
+
+    The version in service answers all items again, of jobs that were handed in before, too.
+    """
+    rollout = store.rollout(name)
+    if rollout is None:
+        return None
+    reason = wire_text(why)[:_MOST_REASON_CHARS]
+    said = f"{rollout.kind} of {name}@{rollout.version} aborted"
+    is_ours = store.end_rollout(name, rollout, by, f"{said}: {reason}" if reason else said)
+    return rollout if is_ours else None
+
+
+def parse_percent(option: str, text: str) -> float:
+    """Return `5%` or `5` as 0.05. Raises InvalidRequest outside of 0 to 100."""
+    try:
+        percent_of_100 = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent_of_100 = -1.0
+    if not 0.0 <= percent_of_100 <= 100.0:
+        raise InvalidRequest(
+            f"{option} is {text!r}; allowed: a percentage from 0 to 100, such as 5% or 0.5%"
+        )
+    return percent_of_100 / 100.0
+
+
+def percent(share: float) -> str:
+    """Return 0.05 as `5%`, with the digits that it has and no more."""
+    return f"{100 * share:.6g}%"

@@ -1,0 +1,292 @@
+"""Runs the candidate of a roll-out on its share of a claim's items, so that it costs no item.
+
+Whatever goes wrong with the candidate is the candidate's: the version in service answers in its
+place, and the item counts as an error of the candidate. A unit that has killed its worker is given
+to the version in service alone after a second chance. A candidate with too many errors is
+aborted here, in the store.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, perf_counter
+
+from seqd.analysis.paired import wilson
+from seqd.errors import REDIS_ERRORS, SeqdError, StoreUnwritable
+from seqd.hookspecs import LoadedModel, WorkItem
+from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.rollouts import VersionWork
+from seqd.ledger.work import Claim, Unit
+from seqd.worker.computing import Answered, Call, UnitItems, outcomes_of
+from seqd.worker.context import WorkerContext
+from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.logs import log_and_continue
+from seqd.worker.outcomes import Outcome, OutputKind, Results, checked
+from seqd_schemas import (
+    ItemError,
+    ItemSuccess,
+    JobRollout,
+    ModelReference,
+    Rollout,
+    RolloutKind,
+    UnfitCode,
+    VersionCounts,
+)
+
+log = logging.getLogger(__name__)
+
+#: Deaths of a unit's worker after which the candidate computes nothing of the unit.
+_SECOND_CHANCE = 2
+
+#: Seconds for which a candidate is left alone that has no room beside the version in service.
+_NO_ROOM_S = 60.0
+
+CallOfModel = Callable[[LoadedModel], Call]
+
+
+def is_left_to_serving(unit: Unit) -> bool:
+    """Return True for a unit of which the candidate computes nothing: it may kill its worker.
+
+    After the first death where it was silent, which costs minutes, and of a part of a unit, whose
+    whole has had its chances; else after the second, since the first may have been anything.
+    """
+    is_costly = unit.is_part or (unit.death is not None and unit.death.is_silent)
+    return unit.crashes >= (1 if is_costly else _SECOND_CHANCE)
+
+
+@dataclass
+class TimedWork(VersionWork):
+    """What a version did in a claim, with the time of each call of its plugin."""
+
+    def timed(self, call: Call) -> Call:
+        """Return a call whose time is noted."""
+
+        def noting(items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            began = perf_counter()
+            try:
+                return list(call(items))
+            finally:
+                self.batches_s.append(perf_counter() - began)
+
+        return noting
+
+
+class Trial:
+    """A roll-out in one claim: which items are the candidate's, and what came of it."""
+
+    def __init__(
+        self, rollout: JobRollout, model: str, serving: int, items: Sequence[WorkItem]
+    ) -> None:
+        self.rollout = rollout
+        self.model = model
+        self.items = items
+        self.candidate = TimedWork(rollout.version)
+        self.serving = TimedWork(serving)
+        #: Items that were the candidate's and that it may not have: their unit killed workers.
+        self.crashed_items = 0
+
+    @property
+    def ref(self) -> str:
+        """Return the candidate as `topics@2`."""
+        return f"{self.model}@{self.rollout.version}"
+
+    @property
+    def is_canary(self) -> bool:
+        """True where the candidate answers."""
+        return self.rollout.kind == RolloutKind.CANARY
+
+    def count(
+        self, units: Sequence[UnitItems], results: Sequence[Results], answered: Answered
+    ) -> None:
+        """Count what both versions did, once the results of all items are there."""
+        tried = {id(item) for item in self.items}
+        for unit, its_results in zip(units, results, strict=True):
+            computed = {item.index - unit.chunk.first_index: item for item in unit.work}
+            for place, item in computed.items():
+                result = its_results[place]
+                has_answer = id(item) in answered.outcomes
+                if not (self.is_canary and has_answer):
+                    self.serving.items += 1
+                    self.serving.errors += not result.ok
+                if id(item) not in tried:
+                    continue
+                self.candidate.items += 1
+                self.candidate.errors += result.ok and not has_answer
+                if not self.is_canary and has_answer and isinstance(result, ItemSuccess):
+                    differs = _answer_of(result.output) != _answer_of(answered.outcomes[id(item)])
+                    self.candidate.differing += differs
+        self.candidate.items += self.crashed_items
+        self.candidate.errors += self.crashed_items
+
+
+class Trials:
+    """The roll-outs of one worker."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+        #: Aborted by this worker, also where the store could not be written.
+        self._aborted = set[str]()
+        #: Candidates without room beside the version in service, and until when.
+        self._no_room = dict[str, float]()
+
+    def of(self, claim: Claim, units: Sequence[UnitItems]) -> Trial | None:
+        """Return the roll-out that a claim takes part in; None without one that goes on."""
+        rollout, name = claim.rollout, ModelReference.parse(claim.job.model).name
+        if rollout is None or claim.version is None or not _is_known(rollout):
+            return None
+        is_aborted = self._context.store.is_aborted(name, rollout.id)
+        if is_aborted or rollout.id in self._aborted:
+            return None
+        items: list[WorkItem] = []
+        trial = Trial(rollout, name, claim.version, items)
+        for unit in units:
+            share = [item for item in unit.work if rollout.takes(*_names_of(unit, item))]
+            if is_left_to_serving(unit.unit):
+                trial.crashed_items += len(share)
+            else:
+                items += share
+        return trial
+
+    def answered(
+        self,
+        trial: Trial,
+        call_of_model: CallOfModel,
+        output: OutputKind,
+        stop: Callable[[], bool],
+    ) -> Answered:
+        """Return what the candidate answers of its items; what it cannot answer is left out.
+
+        Raises Stopped, and Unfit where it has made the device sick.
+        """
+        outcomes = {}
+        if trial.items and self._has_room(trial):
+            for item, outcome in self._computed(trial, call_of_model, output, stop):
+                sound = checked(outcome, output)
+                if not isinstance(sound, ItemError):
+                    outcomes[id(item)] = sound
+        return Answered(outcomes, trial.rollout.version, trial.serving.version)
+
+    def _computed(
+        self,
+        trial: Trial,
+        call_of_model: CallOfModel,
+        output: OutputKind,
+        stop: Callable[[], bool],
+    ) -> list[tuple[WorkItem, Outcome]]:
+        model = self._loaded(trial)
+        if model is None:
+            return []
+        faults = ItemFaults(model.warm_up, lambda: False, model=trial.ref)
+        call = trial.candidate.timed(call_of_model(model))
+        try:
+            outcomes = outcomes_of(call, trial.items, faults, model.cost_tokens, stop)
+            faults.end()
+        except Unfit as fault:
+            if fault.unfit_code is UnfitCode.DEVICE_FAULT:
+                raise
+            log.warning("candidate=%s answers nothing of this claim: %s", trial.ref, fault)
+            return []
+        return list(zip(trial.items, outcomes, strict=True))
+
+    def _loaded(self, trial: Trial) -> LoadedModel | None:
+        """Return the candidate in memory; None where it cannot be loaded here."""
+        context, version = self._context, trial.rollout.version
+        if context.fitness.code_of(trial.model, version) is not None:
+            return None
+        began = monotonic()
+        try:
+            model = context.cache.get(trial.model, version)
+        except Exception as error:
+            if not isinstance(error, SeqdError):
+                log.exception("candidate=%s could not be loaded", trial.ref)
+            code, took_s = unfit_code(error, UnfitCode.LOAD_FAILED), monotonic() - began
+            wait_s = context.fitness.mark(trial.model, version, code, sentence_of(error), took_s)
+            log.error(
+                "unfit for candidate=%s code=%s, trying it again in %.1f s: %s",
+                *(trial.ref, code, wait_s, sentence_of(error)),
+            )
+            return None
+        if not context.cache.holds(trial.model, trial.serving.version):
+            self._no_room[trial.ref] = monotonic() + _NO_ROOM_S
+            log.warning(
+                "candidate=%s has no room beside version %d, so it is left out for %d s: raise "
+                "SEQD_MODEL_CACHE_BYTES",
+                *(trial.ref, trial.serving.version, _NO_ROOM_S),
+            )
+        return model
+
+    def _has_room(self, trial: Trial) -> bool:
+        """Return False, and count nothing, for a candidate that would take the other's memory."""
+        if monotonic() >= self._no_room.get(trial.ref, 0.0):
+            return True
+        trial.items = ()
+        return False
+
+    def note(self, trial: Trial) -> None:
+        """Add what both versions did to the counts, and abort a candidate that is too bad."""
+        add = partial(
+            self._context.ledger.rollouts.add,
+            trial.model,
+            trial.rollout.id,
+            trial.serving,
+            trial.candidate,
+        )
+        try:
+            with waiting_at_most(0):
+                totals = add()[trial.rollout.version]
+        except REDIS_ERRORS as error:
+            log.warning("not counted of candidate=%s: %s", trial.ref, error)
+            return
+        rollout = self._context.store.rollout(trial.model)
+        if rollout is None or rollout.id != trial.rollout.id or not trial.candidate.errors:
+            return
+        if is_too_bad(totals, rollout.max_error_rate):
+            self._abort(trial, rollout, totals)
+
+    def _abort(self, trial: Trial, rollout: Rollout, totals: VersionCounts) -> None:
+        self._aborted.add(rollout.id)
+        why = (
+            f"{totals.errors:,} of {totals.items:,} items failed with it and not with "
+            f"{trial.model}@{rollout.serving}; allowed: {rollout.max_error_rate:.3%}"
+        )
+        by = f"worker {self._context.identity.name}"
+        log.error("%s of %s is aborted: %s", rollout.kind, trial.ref, why)
+        try:
+            self._context.store.end_rollout(trial.model, rollout, by, why)
+        except (StoreUnwritable, OSError) as error:
+            log.error(
+                "the roll-out of %s goes on elsewhere, since the store cannot be written: %s. End "
+                "it: seqd models rollback %s",
+                *(trial.ref, error, trial.model),
+            )
+            return
+        log_and_continue("the end of a roll-out not published", self._context.publish_catalog)
+
+
+def is_too_bad(totals: VersionCounts, max_error_rate: float) -> bool:
+    """Return True where the lower end of the 95% interval of the error rate is above the bound.
+
+    So few errors among few items do not suffice, and many do at once.
+    """
+    if not totals.errors:
+        return False
+    items = max(totals.items, totals.errors)
+    return wilson(totals.errors / items, items)[0] > max_error_rate
+
+
+def _is_known(rollout: JobRollout) -> bool:
+    return rollout.kind in (RolloutKind.CANARY, RolloutKind.SHADOW)
+
+
+def _names_of(unit: UnitItems, item: WorkItem) -> tuple[str, str]:
+    entry = unit.chunk.items[item.index - unit.chunk.first_index]
+    return unit.unit.job_id, entry.custom_id
+
+
+def _answer_of(outcome: object) -> object:
+    """Return what two versions are held against each other by: a label, or the texts."""
+    samples = getattr(outcome, "samples", None)
+    if samples is not None:
+        return [sample.text for sample in samples]
+    return getattr(outcome, "label", outcome)

@@ -1,0 +1,109 @@
+"""Roll-outs: a version of a model that is tried beside the one in service, on a share of the items.
+
+A *canary* answers its share of the items. A *shadow* computes its share, too, and the version in
+service answers. What a job does is fixed when it is accepted, in its `JobRollout`.
+"""
+
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireModel, WirePart
+
+#: Roll-outs of a model that are known as aborted, the newest.
+MAX_ABORTED = 100
+
+RolloutId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+# No closed list: a reader that refused a later release's kind would miss the whole model.
+_Kind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class RolloutKind(StrEnum):
+    """What a roll-out does with its share of the items."""
+
+    CANARY = "canary"
+    """The candidate answers them."""
+    SHADOW = "shadow"
+    """The candidate computes them, too; the version in service answers."""
+
+
+class Rollout(WirePart):
+    """A version that is tried beside the one in service."""
+
+    id: RolloutId = Field(description="Identifier of the roll-out.")
+    kind: _Kind = Field(description="`canary` or `shadow`; another one of a later release.")
+    version: Count = Field(description="The candidate.")
+    serving: Count = Field(description="The version in service beside which it is tried.")
+    share: Share = Field(description="Share of the items of new jobs, such as 0.05.")
+    max_error_rate: float = Field(
+        default=0.01,
+        ge=0.0,
+        le=1.0,
+        description="Share of its items that may fail with the candidate and not with the version "
+        "in service; above it, the roll-out is aborted.",
+    )
+    by: ShortText = Field(default="", description="Who began it: `user@host`.")
+    why: ShortText = Field(default="", description="Why, in words.")
+    at_ms: EpochMs = Field(description="When it began.")
+
+
+class JobRollout(WirePart):
+    """The roll-out that a job takes part in, from its submission to its end."""
+
+    id: RolloutId = Field(description="Identifier of the roll-out.")
+    kind: _Kind = Field(description="`canary` or `shadow`.")
+    version: Count = Field(description="The candidate; `version` of the job is the other one.")
+    share: Share = Field(description="Share of its items.")
+    seed: JobId | None = Field(
+        default=None,
+        description="The job by whose identifier items are chosen, where that is another one: the "
+        "first job, of a job that retries its items.",
+    )
+
+    def takes(self, job_id: str, custom_id: CustomId) -> bool:
+        """Return True for an item that is the candidate's, the same each time it is asked.
+
+        The first 8 bytes of BLAKE2b of `JOB/CUSTOM_ID`, as a share of 2^64, are below `share`.
+        """
+        name = f"{self.seed or job_id}/{custom_id}".encode()
+        number = int.from_bytes(blake2b(name, digest_size=8).digest(), "big")
+        return number < self.share * 2**64
+
+
+class VersionCounts(WirePart):
+    """What one version did in a roll-out, by the workers' counts."""
+
+    version: Count = Field(description="The version.")
+    items: Count = Field(default=0, description="Items that it was given.")
+    errors: Count = Field(
+        default=0,
+        description="Of the candidate: those that failed with it and not with the version in "
+        "service, and all of a unit that killed its worker more than once. Of the version in "
+        "service: those that failed.",
+    )
+    differing: Count = Field(
+        default=0, description="Of a shadow: those for which it gave another answer."
+    )
+    batches: Count = Field(default=0, description="Batches that it computed.")
+    busy_s: float = Field(default=0.0, ge=0.0, description="Seconds of computing them.")
+    p50_ms: float = Field(
+        default=0.0, ge=0.0, description="Milliseconds that half of the batches took at most."
+    )
+    p99_ms: float = Field(
+        default=0.0, ge=0.0, description="Milliseconds that 99% of the batches took at most."
+    )
+
+
+class RolloutFile(WireModel):
+    """The roll-outs of a model: `rollout.json` in its folder."""
+
+    current: Rollout | None = Field(default=None, description="The one that goes on.")
+    aborted: tuple[RolloutId, ...] = Field(
+        default=(),
+        max_length=MAX_ABORTED,
+        description="Those that were ended since the candidate was not good enough: it computes "
+        "nothing more of their jobs either.",
+    )

@@ -1,0 +1,262 @@
+"""Canaries and shadows beside real workers: what answers which item, and how a roll-out ends.
+
+Each test has a model of its own, whose version 1 is in service and whose version 2 is tried. A
+version puts its number in front of each label, so that a label says what computed it.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping
+
+import pytest
+
+from cli_builders import clean_environment, here
+from seqd.client import Client
+from seqd.models.store import ModelStore
+from seqd_schemas import ItemFailure, ItemSuccess, JobRollout, VersionCounts
+from store_builders import publish
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+TEXTS = {f"item-{number}": f"text {number}" for number in range(400)}
+
+
+@pytest.fixture(scope="module")
+def client(module_cluster: Cluster) -> Client:
+    return module_cluster.client()
+
+
+@pytest.fixture(scope="module")
+def store(module_cluster: Cluster) -> ModelStore:
+    return ModelStore(module_cluster.settings.store_dir, {})
+
+
+@pytest.fixture(autouse=True)
+def environment(module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that shares the cluster's Redis and its store."""
+    variables = clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+    )
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+def a_model(store: ModelStore, client: Client, trick: str = "") -> str:
+    """Publish two versions of a new model, of which the second has a trick."""
+    name = f"m_{secrets.token_hex(4)}"
+    for number, its_trick in ((1, ""), (2, trick)):
+        content = {"records": 1, "prefix": f"{number}:", "trick": its_trick}
+        publish(store, name, "echo", json.dumps(content))
+
+    def is_published() -> bool:
+        entry = client.catalog().get(name)
+        return entry is not None and entry.labels == {"production": 1, "latest": 2}
+
+    wait_until(is_published, "the model is published")
+    client.classify(["a"], model=name).wait(timeout_s=30)  # loaded, as a model in use is
+    return name
+
+
+def try_version(capsys: Capture, model: str, *options: str) -> None:
+    ended = here(capsys, "models", "promote", f"{model}@2", *options)
+    assert ended.status == 0, ended.err
+
+
+def items_of(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"custom_id": name, "text": text} for name, text in texts.items()]
+
+
+def results_of(
+    client: Client, model: str, texts: Mapping[str, str] = TEXTS
+) -> tuple[str, dict[str, ItemSuccess | ItemFailure]]:
+    job = client.classify(items_of(texts), model=model)
+    job.wait(timeout_s=60)
+    return job.job_id, {result.custom_id: result for result in job.results()}
+
+
+def counts_of(cluster: Cluster, store: ModelStore, model: str) -> dict[int, VersionCounts]:
+    rollout = store.rollout(model)
+    assert rollout is not None
+    ledger = cluster.client()._ledger
+    return {one.version: one for one in ledger.rollouts.of(model, rollout.id)}
+
+
+def test_a_canary_answers_its_share_of_the_items_and_each_result_names_its_version(
+    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "25%")
+
+    job_id, results = results_of(client, model)
+
+    record = client.job(job_id).record()
+    assert record.version == 1
+    assert record.rollout is not None
+    assert (record.rollout.version, record.rollout.share) == (2, 0.25)
+    candidates = {name for name in TEXTS if record.rollout.takes(job_id, name)}
+    assert 50 <= len(candidates) <= 150
+    assert {name for name, result in results.items() if result.version == 2} == candidates
+    for name, result in results.items():
+        assert result.ok
+        assert result.output.label == f"{result.version}:{TEXTS[name]}"
+    counts = counts_of(module_cluster, store, model)
+    assert (counts[1].items, counts[2].items) == (400 - len(candidates), len(candidates))
+    assert (counts[1].errors, counts[2].errors) == (0, 0)
+
+
+def test_jobs_that_name_a_version_take_no_part_in_a_canary(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "50%")
+
+    for ref, version in ((f"{model}@1", 1), (f"{model}@candidate", 2), (f"{model}@latest", 2)):
+        job_id, results = results_of(client, ref)
+        record = client.job(job_id).record()
+        assert (record.version, record.rollout) == (version, None)
+        assert {result.version for result in results.values()} == {None}
+
+
+def test_a_shadow_leaves_the_answers_and_is_counted(
+    module_cluster: Cluster, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--shadow", "50%")
+
+    job_id, results = results_of(client, model)
+
+    rollout = client.job(job_id).record().rollout
+    assert rollout is not None
+    shadowed = sum(rollout.takes(job_id, name) for name in TEXTS)
+    assert all(result.ok and result.output.label.startswith("1:") for result in results.values())
+    counts = counts_of(module_cluster, store, model)
+    assert (counts[1].items, counts[2].items) == (400, shadowed)
+    assert counts[2].differing == shadowed  # each label begins with the version's number
+    assert counts[2].busy_s > 0
+    assert counts[2].p50_ms > 0
+
+
+@pytest.mark.parametrize("trick", ["raise", "bad"])
+def test_what_a_canary_cannot_answer_the_version_in_service_answers(
+    trick: str, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client, trick)
+    try_version(capsys, model, "--share", "50%", "--max-error-rate", "100%")
+
+    _, results = results_of(client, model)
+
+    assert all(result.ok and result.version == 1 for result in results.values())
+
+
+def test_a_canary_with_too_many_errors_ends_by_itself(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client, "bad")
+    try_version(capsys, model, "--share", "25%")
+
+    results_of(client, model)
+    wait_until(lambda: client.catalog()[model].rollout is None, "its end is published")
+    _, later = results_of(client, model)
+
+    assert store.rollout(model) is None
+    assert {result.version for result in later.values()} == {None}
+    assert "candidate" not in store.labels(model)
+    ended = store.history(model)[-1]
+    assert (ended.from_version, ended.to_version) == (1, 1)
+    assert ended.by.startswith("worker ")
+    assert "items failed with it and not with" in ended.why
+    assert ended.why.endswith("allowed: 1.000%")
+
+
+def test_a_canary_that_kills_its_worker_costs_no_item(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client, "exit")
+    try_version(capsys, model, "--share", "50%")
+
+    _, results = results_of(client, model, {f"i{number}": "text" for number in range(8)})
+
+    assert [result.ok for result in results.values()] == [True] * 8
+    wait_until(lambda: store.rollout(model) is None, "it is aborted")
+
+
+def test_a_retry_keeps_each_item_with_its_version(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "50%")
+    texts = {f"i{number}": "bad" for number in range(40)}
+    job = client.classify(items_of(texts), model=model)
+    job.wait(timeout_s=30)
+    here(capsys, "models", "promote", f"{model}@2")
+
+    retried = client.retry(job, items=dict.fromkeys(texts, "good"))
+    retried.wait(timeout_s=30)
+
+    rollout = job.record().rollout
+    assert rollout is not None
+    assert retried.record().rollout == JobRollout(**dict(rollout) | {"seed": job.job_id})
+    found = {result.custom_id: result.version for result in retried.results()}
+    assert found == {f"i{n}": 2 if rollout.takes(job.job_id, f"i{n}") else 1 for n in range(40)}
+
+
+def test_rollback_ends_a_canary_for_jobs_that_run_too(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "50%")
+    running = client.classify(
+        [f"t{number}" for number in range(160)],
+        model=model,
+        parameters={"delay_ms": 20},
+        max_running_units=1,
+    )
+    wait_until(lambda: running.record().counts.done > 0, "it runs")
+
+    ended = here(capsys, "models", "rollback", model, "--reason", "not today")
+    assert ended.out == (f"The canary of {model}@2 is ended; {model}@1 answers all items.\n")
+
+    results = [result for result in running.results() if result.ok]
+    assert len(results) == 160
+    assert {result.output.label[:2] for result in results[-40:]} == {"1:"}
+    assert store.history(model)[-1].why == f"canary of {model}@2 aborted: not today"
+    assert client.classify(["a"], model=model).record().rollout is None
+
+
+def test_a_canary_is_promoted_and_jobs_that_run_keep_their_share(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "5%")
+
+    ended = here(capsys, "models", "promote", f"{model}@2", "--share", "100%")
+
+    assert ended.out == f"{model}@2 is in service, after {model}@1.\n"
+    assert store.rollout(model) is None
+    assert store.labels(model) == {"production": 2, "latest": 2}
+    assert client.classify(["a"], model=model).record().version == 2
+    change = store.history(model)[-1]
+    assert change.rollout is not None
+    assert (change.from_version, change.to_version, change.rollout.version) == (1, 2, 2)
+    assert here(capsys, "models", "rollback", model).status == 0
+    assert store.labels(model)["production"] == 1
+
+
+def test_models_show_counts_both_versions(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "25%", "--reason", "more data")
+    results_of(client, model)
+
+    ended = here(capsys, "models", "show", model)
+
+    assert f"Canary of {model}@2 since " in ended.out
+    assert f"It answers 25% of the items of new jobs on {model}, by " in ended.out
+    shown = here(capsys, "models", "show", model, "--json").json()
+    assert shown["rollout"]["version"] == 2
+    assert sum(one["items"] for one in shown["rollout_counts"]) == 400

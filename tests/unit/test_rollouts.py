@@ -1,0 +1,180 @@
+"""Roll-outs without a worker: whose an item is, who takes part, and when a candidate is too bad."""
+
+import math
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import a_catalog_entry, a_classify_job
+from seqd.admission import admit
+from seqd.errors import InvalidRequest
+from seqd.ledger.rollouts import VersionWork
+from seqd.ledger.work import Death, Unit
+from seqd.worker.rollout_change import parse_percent, percent
+from seqd.worker.rollouts import is_left_to_serving, is_too_bad
+from seqd_schemas import CatalogEntry, JobRollout, Rollout, VersionCounts, VersionSummary
+
+NAMES = st.text(min_size=1, max_size=20)
+
+
+def a_rollout(share: float = 0.5, seed: str | None = None) -> JobRollout:
+    return JobRollout(id="0" * 16, kind="canary", version=2, share=share, seed=seed)
+
+
+def a_catalog(**changes: object) -> dict[str, CatalogEntry]:
+    """A model with versions 1 to 3, 1 in service and 2 a canary."""
+    versions = [VersionSummary(version=one, created_at_ms=1, metrics={}) for one in (1, 2, 3)]
+    rollout = Rollout(id="0" * 16, kind="canary", version=2, serving=1, share=0.5, at_ms=1)
+    fields = {
+        "model": "topics",
+        "versions": versions,
+        "labels": {"production": 1, "latest": 3},
+        "rollout": rollout,
+    }
+    return {"topics": a_catalog_entry(**(fields | changes))}
+
+
+def a_unit(crashes: int, name: str = "0", *, is_silent: bool | None = None) -> Unit:
+    death = None if is_silent is None else Death(is_silent, "it died")
+    return Unit("j1", name, 1, crashes, b"", started_job=False, death=death)
+
+
+@pytest.mark.parametrize("ref", ["topics", "topics@production"])
+def test_a_job_on_the_version_in_service_takes_part(ref: str) -> None:
+    admitted = admit(a_classify_job(model=ref), a_catalog())
+    assert (admitted.version, admitted.rollout) == (1, a_rollout())
+
+
+@pytest.mark.parametrize("ref", ["topics@1", "topics@2", "topics@latest"])
+def test_a_job_that_names_a_version_takes_no_part(ref: str) -> None:
+    assert admit(a_classify_job(model=ref), a_catalog()).rollout is None
+
+
+def test_a_roll_out_beside_another_version_than_the_one_in_service_is_over() -> None:
+    entries = a_catalog(labels={"production": 3, "latest": 3})
+    assert admit(a_classify_job(model="topics"), entries).rollout is None
+
+
+def test_a_roll_out_of_a_version_that_no_worker_has_is_over() -> None:
+    versions = [VersionSummary(version=1, created_at_ms=1, metrics={})]
+    entries = a_catalog(versions=versions, labels={"production": 1, "latest": 1})
+    assert admit(a_classify_job(model="topics"), entries).rollout is None
+
+
+@given(names=st.lists(NAMES, unique=True), low=st.floats(0.001, 1), high=st.floats(0.001, 1))
+def test_a_larger_share_takes_all_items_of_a_smaller_one(
+    names: Sequence[str], low: float, high: float
+) -> None:
+    low, high = sorted((low, high))
+    few = {name for name in names if a_rollout(low).takes("j1", name)}
+    many = {name for name in names if a_rollout(high).takes("j1", name)}
+    assert few <= many
+
+
+@given(name=NAMES)
+def test_a_share_of_all_takes_each_item(name: str) -> None:
+    assert a_rollout(1.0).takes("j1", name)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.5])
+def test_the_share_of_many_items_is_the_one_asked_for(share: float) -> None:
+    items = 100_000
+    taken = sum(a_rollout(share).takes("j1", f"row-{number}") for number in range(items))
+    # Five standard deviations of a binomial distribution.
+    assert abs(taken - share * items) < 5 * math.sqrt(items * share * (1 - share))
+
+
+def test_two_jobs_have_different_items_in_the_share() -> None:
+    names = [f"row-{number}" for number in range(1_000)]
+    one = {name for name in names if a_rollout().takes("j1", name)}
+    other = {name for name in names if a_rollout().takes("j2", name)}
+    assert 150 < len(one & other) < 350
+
+
+def test_a_retry_chooses_items_as_the_first_job_did() -> None:
+    retried = a_rollout(seed="j1")
+    for number in range(100):
+        assert retried.takes("j2", f"row-{number}") == a_rollout().takes("j1", f"row-{number}")
+
+
+def test_the_choice_is_the_one_that_the_wire_format_states() -> None:
+    """Other languages compute it, so it is the same for ever.
+
+    These are those that `printf j1/row-N | b2sum -l 64` puts below 0.3 of 2^64.
+    """
+    taken = [number for number in range(20) if a_rollout(0.3).takes("j1", f"row-{number}")]
+    assert taken == [0, 1, 2, 15, 16, 17, 18]
+
+
+@pytest.mark.parametrize(
+    ("errors", "items", "bound", "expected"),
+    [
+        (0, 0, 0.0, False),
+        (0, 1_000, 0.0, False),
+        (1, 1, 0.01, True),  # 20.7% at least
+        (1, 20, 0.01, False),  # 0.9% at least
+        (1, 10, 0.01, True),  # 1.8% at least
+        (10, 1_000, 0.01, False),
+        (20, 1_000, 0.01, True),
+        (1, 1_000_000, 0.0, True),
+        (500, 1_000, 1.0, False),
+    ],
+)
+def test_a_candidate_is_too_bad_where_its_error_rate_is_surely_above_the_bound(
+    errors: int, items: int, bound: float, expected: bool
+) -> None:
+    assert is_too_bad(VersionCounts(version=2, items=items, errors=errors), bound) is expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        (a_unit(0), False),
+        (a_unit(1), False),
+        (a_unit(2), True),
+        (a_unit(1, is_silent=False), False),
+        (a_unit(1, is_silent=True), True),
+        (a_unit(0, "0:0:4"), False),
+        (a_unit(1, "0:0:4"), True),
+    ],
+)
+def test_a_unit_that_kills_its_workers_is_left_to_the_version_in_service(
+    unit: Unit, expected: bool
+) -> None:
+    assert is_left_to_serving(unit) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("5%", 0.05), ("5", 0.05), (" 0.5% ", 0.005), ("100%", 1.0), ("0", 0.0), ("1e1%", 0.1)],
+)
+def test_a_percentage_is_read_with_or_without_its_sign(text: str, share: float) -> None:
+    assert parse_percent("--share", text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "%", "five", "-1%", "100.1%", "nan", "inf%", "5%%"])
+def test_what_is_no_percentage_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        parse_percent("--share", text)
+    assert str(raised.value) == (
+        f"--share is {text!r}; allowed: a percentage from 0 to 100, such as 5% or 0.5%"
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.05, "5%"), (1 / 3, "33.3333%"), (1.0, "100%"), (0.0001, "0.01%")]
+)
+def test_a_share_is_shown_with_the_digits_that_it_has(share: float, text: str) -> None:
+    assert percent(share) == text
+
+
+@given(st.lists(st.floats(0, 3_600), max_size=30))
+def test_each_batch_is_in_one_bucket_that_holds_it(seconds: list[float]) -> None:
+    figures = VersionWork(2, items=1, batches_s=seconds).figures()
+    buckets = {name: count for name, count in figures.items() if name.startswith("2 le:")}
+    assert sum(buckets.values()) == len(seconds) == figures.get("2 batches", 0)
+    highest = max((int(name.removeprefix("2 le:")) for name in buckets), default=0)
+    if seconds and highest < 80:
+        assert max(seconds) * 1000 <= 2 ** (highest / 4) * 1.000001
