@@ -47,6 +47,7 @@ class LoadedImdbLstm(LoadedModel):
         self._vocabulary = version.vocabulary
         self._config = version.config
         self._engine = engine
+        self.classes = version.config.labels
         self.memory_bytes = engine.memory_bytes + _BYTES_PER_WORD * len(self._vocabulary.words)
 
     def warm_up(self) -> None:

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from seqd_schemas.items import LabelledText as LabelledText
     from seqd_schemas.items import RefusedItem as RefusedItem
     from seqd_schemas.items import TextChunk as TextChunk
+    from seqd_schemas.jobs import LABELLING_VERSION as LABELLING_VERSION
     from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
     from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
     from seqd_schemas.jobs import NAMED_MODEL_VERSION as NAMED_MODEL_VERSION
@@ -195,7 +196,8 @@ _NAMES = {
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
-        "HeldOutSource InlineSource ItemSource Job JobKind MAX_COMBINATIONS MAX_SWEPT NamedSource "
+        "HeldOutSource InlineSource ItemSource Job JobKind LABELLING_VERSION MAX_COMBINATIONS "
+        "MAX_SWEPT NamedSource "
         "NAMED_MODEL_VERSION Priority SweepJob SweptValues Task TrainJob UPLOADED_HELD_OUT_VERSION "
         "UploadSource has_upload task_of"
     ),

@@ -27,7 +27,7 @@ from seqd_schemas.base import (
     WirePart,
 )
 from seqd_schemas.items import Item
-from seqd_schemas.results import MetricName
+from seqd_schemas.results import ClassName, MetricName, Probability
 
 FieldName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}:[a-z0-9_]{1,40}$")]
@@ -39,6 +39,13 @@ MAX_SWEPT = 8
 UPLOADED_HELD_OUT_VERSION = 2
 #: What a training states as its `schema_version` whose model is not named like its plugin.
 NAMED_MODEL_VERSION = 2
+
+#: What a classification states as its `schema_version` that asks something of its labels.
+LABELLING_VERSION = 2
+#: Labels that one job may give another name.
+MAX_MAPPED_LABELS = 256
+
+NewLabel = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 
@@ -164,6 +171,29 @@ class ClassifyJob(_JobBase):
 
     kind: Literal["classify"] = Field(default="classify", description="What the job does.")
     source: ItemSource = Field(description="The texts.")
+    min_score: Probability | None = Field(
+        default=None,
+        description="Score below which a result is marked `uncertain`; it keeps its label and "
+        "score. Needs readers of `schema_version` 2.",
+    )
+    label_map: dict[ClassName, NewLabel] = Field(
+        default_factory=dict,
+        max_length=MAX_MAPPED_LABELS,
+        description="What results call labels of the model, by the model's names; those that are "
+        "not named keep theirs. Labels with one new name are one: their probabilities are added. "
+        "Needs readers of `schema_version` 2.",
+    )
+
+    @field_validator("min_score", "label_map")
+    @classmethod
+    def _check_labelling(cls, asked: object, given: ValidationInfo) -> object:
+        # An older reader would leave the results as the model gave them.
+        version = given.data.get("schema_version", 0)
+        if asked not in (None, {}) and version < LABELLING_VERSION:
+            raise ValueError(
+                f"it is given, and schema_version is {version}; allowed: {LABELLING_VERSION}"
+            )
+        return asked
 
 
 class GenerateJob(_JobBase):

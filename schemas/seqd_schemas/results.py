@@ -43,7 +43,9 @@ class Classification(WirePart):
     type: Literal["classification"] = Field(
         default="classification", description="What the output is."
     )
-    label: str = Field(max_length=256, description="The most probable class.")
+    label: str = Field(
+        max_length=256, description="The most probable class, by the job's name for it."
+    )
     score: float = Field(
         ge=0.0, le=1.0, description="The model's probability of `label`, not calibrated."
     )
@@ -55,6 +57,9 @@ class Classification(WirePart):
         default=None,
         max_length=MAX_CLASSES,
         description="Each class's probability, where the job asked for them.",
+    )
+    uncertain: bool = Field(
+        default=False, description="True where `score` is below the job's `min_score`."
     )
 
 

@@ -181,7 +181,13 @@ def test_a_unit_that_does_not_fit_any_more_waits_for_the_next_claim(
 
 @pytest.mark.parametrize(
     "other",
-    [{"parameters": {"threshold": 0.5}}, {"priority": Priority.BULK}, {"model": "imdb_gru"}],
+    [
+        {"parameters": {"threshold": 0.5}},
+        {"priority": Priority.BULK},
+        {"model": "imdb_gru"},
+        {"schema_version": 2, "min_score": 0.0},
+        {"schema_version": 2, "label_map": {"neg": "negative"}},
+    ],
 )
 def test_unlike_jobs_do_not_come_together(
     environment: Environment, other: dict[str, object]

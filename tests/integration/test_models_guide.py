@@ -76,11 +76,13 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
                 label = list(topics)[number % 2]
                 text = f"{topics[label]} on day {number} of {name}"
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
-    serve, share, gate, elsewhere, clear_up = [block.text for block in blocks_of(GUIDE, "sh")]
+    blocks = [block.text for block in blocks_of(GUIDE, "sh")]
+    serve, share, gate, label, elsewhere, clear_up = blocks
 
     served = run(installation, serve)
     shared = run(installation, share)
     gated = run(installation, gate)
+    labelled = run(installation, label)
     taken = run(installation, elsewhere)
     cleared = run(installation, clear_up)
 
@@ -95,5 +97,9 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     assert "topics@3 is not put in service: on test.jsonl, accuracy is " in gated
     assert gated.endswith("kept\n")
     assert (installation.data_dir / "changed.jsonl").is_file()
+    assert "60 classified by topics@2: 30 news, 30 sport" in labelled
+    assert " of 60 results " in labelled and " uncertain: a score below 0.8\n" in labelled
+    header = (installation.data_dir / "results.csv").read_text().partition("\n")[0]
+    assert header == "custom_id,label,score,uncertain"
     assert "subjects@1 is in the model store, and in service." in taken
     assert cleared == "topics@1 is removed.\nWould remove: nothing\n"

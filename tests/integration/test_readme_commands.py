@@ -106,13 +106,15 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
         *("row-3 negative", "row-4 positive", "4 are there", "positive"),
         *("row-2 invalid_input", "unknown_item"),
     ]
-    assert "negative    1" in printed[5]
-    assert "3 ['custom_id', 'label', 'score'" in printed[5]
-    assert "succeeded positive A wonderful film." in printed[6]
-    assert sorted(printed[8].splitlines()) == [
+    assert [line.split()[0] for line in printed[5].splitlines()] == ["pos", "pos"]
+    assert "uncertain" in printed[5].splitlines()[1]
+    assert "negative    1" in printed[6]
+    assert "3 ['custom_id', 'label', 'score'" in printed[6]
+    assert "succeeded positive A wonderful film." in printed[7]
+    assert sorted(printed[9].splitlines()) == [
         f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
     ]
-    assert [line.split()[0] for line in printed[9].splitlines()] == [
+    assert [line.split()[0] for line in printed[10].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]

@@ -75,6 +75,10 @@ class EchoParameters(PluginParameters):
     calls: str = Field(default="", max_length=256, description="File to note each item in.")
 
 
+class LabelParameters(EchoParameters):
+    probabilities: bool = Field(default=False, description="Give each class's, where a text has.")
+
+
 class WriteParameters(EchoParameters):
     """`delay_ms` is what a step takes, of all texts together."""
 
@@ -242,14 +246,26 @@ def letters(parameters: WriteParameters, item: WorkItem, sample: int) -> str:
     return "".join(chance.choices(LETTERS, k=parameters.length))
 
 
+def _shared_out(text: str, parameters: EchoParameters) -> Classification:
+    """Return what a text such as `shares a=0.6 b=0.4` says itself of its classes."""
+    pairs = [pair.partition("=") for pair in text.split()[1:]]
+    shares = {name: float(share) for name, _, share in pairs}
+    label = max(shares, key=lambda name: shares[name])
+    asked = isinstance(parameters, LabelParameters) and parameters.probabilities
+    return Classification(
+        label=label, score=shares[label], truncated=False, probabilities=shares if asked else None
+    )
+
+
 class Echo(LoadedModel):
     """Gives each text back."""
 
     memory_bytes = 1_000
 
-    def __init__(self, prefix: str = "", trick: str = "") -> None:
+    def __init__(self, prefix: str = "", trick: str = "", classes: Sequence[str] = ()) -> None:
         self._prefix = prefix
         self._trick = trick
+        self.classes = classes
 
     def warm_up(self) -> None:
         _be_sick("warm_up")
@@ -323,6 +339,8 @@ class Echo(LoadedModel):
             return Classification.model_construct(label="a", score=float("nan"), truncated=False)
         if item.text == "subclass":
             return RichClassification(label="a", score=1.0, truncated=False, language="en")
+        if item.text.startswith("shares "):
+            return _shared_out(item.text, parameters)
         label = f"batch of {len(items)}" if item.text == "batch" else item.text[:256]
         label = f"{self._prefix}{label}"[:256]
         return Classification(label=label, score=1.0, truncated=False)
@@ -334,7 +352,7 @@ class EchoModel(Model):
     name = "echo"
     summary = "Gives every text back; for tests."
     tasks: ClassVar = {
-        "classify": TaskSpec(EchoParameters, unit_items=UNIT_ITEMS),
+        "classify": TaskSpec(LabelParameters, unit_items=UNIT_ITEMS),
         "generate": TaskSpec(
             WriteParameters,
             unit_items=UNIT_PROMPTS,
@@ -351,7 +369,8 @@ class EchoModel(Model):
             raise ArtifactDamaged(f"{WEIGHTS} has no field `records`. Train the model again.")
         if content.get("trick") == "load":
             raise ValueError("this version was made to break when it is loaded")
-        return Echo(content.get("prefix", ""), content.get("trick", ""))
+        prefix, trick = content.get("prefix", ""), content.get("trick", "")
+        return Echo(prefix, trick, content.get("classes", ()))
 
     def train(self, parameters: PluginParameters, context: TrainContext) -> TrainedModel:
         assert isinstance(parameters, TrainParameters)

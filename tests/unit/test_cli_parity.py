@@ -18,6 +18,7 @@ NAMES = {
     "prompts": "texts",
     "states": "--state",
     "grid": "--set",
+    "label_map": "--map-label",
     "plugin": "--as",  # a command takes the plugin's model, and names the new one by this
 }
 #: Options that no command has, and why.

@@ -3,9 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from seqd.client.requests import job_of, training_of
+from seqd.client.requests import job_of, labelling_of, training_of
 from seqd.errors import InvalidRequest
-from seqd_schemas import NamedSource, TrainJob, UploadSource
+from seqd_schemas import ClassifyJob, NamedSource, TrainJob, UploadSource
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,60 @@ def test_a_request_that_an_older_worker_would_train_without_its_held_out_data_is
         ValidationError, match="it is uploaded, and schema_version is 1; allowed: 2"
     ):
         TrainJob(model="markov", source=UploadSource(), held_out=UploadSource())
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"min_score": 1.5},
+            "min_score is 1.5; allowed: a score from 0 to 1.",
+        ),
+        ({"min_score": float("nan")}, "min_score is nan; allowed: a score from 0 to 1."),
+        (
+            {"label_map": "neg"},
+            "label_map is 'neg'; allowed: up to 256 labels of the model, each with its new name of "
+            "1 to 256 characters.",
+        ),
+        (
+            {"label_map": {"neg": ""}},
+            "label_map.neg is ''; allowed: up to 256 labels of the model, each with its new name "
+            "of 1 to 256 characters.",
+        ),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_asked_of_labels_is_said(asked: dict[str, object], message: str) -> None:
+    fields = labelling_of(**{"min_score": None, "label_map": None, **asked})
+
+    with pytest.raises(InvalidRequest) as refusal:
+        job_of("classify", "imdb_lstm", {}, source=UploadSource(), **fields)
+
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("min_score", "label_map", "schema_version"),
+    [(None, None, 1), (None, {}, 1), (0.0, None, 2), (None, {"neg": "negative"}, 2)],
+)
+def test_a_classification_states_a_later_version_where_older_workers_would_leave_labels_alone(
+    min_score: float | None, label_map: dict[str, str] | None, schema_version: int
+) -> None:
+    fields = labelling_of(min_score, label_map)
+
+    job = job_of("classify", "imdb_lstm", {}, source=UploadSource(), **fields)
+
+    assert isinstance(job, ClassifyJob)
+    assert (job.min_score, job.label_map) == (min_score, label_map or {})
+    assert job.schema_version == schema_version
+
+
+@pytest.mark.parametrize("asked", [{"min_score": 0.5}, {"label_map": {"neg": "negative"}}])
+def test_a_request_whose_labels_an_older_worker_would_leave_alone_is_refused(
+    asked: dict[str, object],
+) -> None:
+    with pytest.raises(ValidationError, match="it is given, and schema_version is 1; allowed: 2"):
+        ClassifyJob.model_validate({"model": "imdb_lstm", "source": UploadSource(), **asked})
 
 
 def test_options_that_are_none_are_left_to_their_defaults():

@@ -124,6 +124,7 @@ def _summary(record: JobRecord, counts: ResultCounts, files: "ResultFiles") -> d
         "job": record,
         "accuracy": counts.accuracy,
         "labelled_items": counts.labelled,
+        "uncertain_items": counts.uncertain,
         "results": str(files.path),
         "errors": str(files.errors_path) if files.errors and files.errors_path else None,
     }

@@ -8,7 +8,13 @@ import typer
 from seqd.cli import completion, options
 from seqd.cli.exits import OK
 from seqd.cli.job_options import takes_job_options
-from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.label_map import NewLabelPairs, read_label_map
+from seqd.cli.output_options import (
+    OutputOptions,
+    columns_asked,
+    opened_output,
+    takes_output_options,
+)
 from seqd.cli.ui.screen import Screen, data_goes_to_a_terminal
 
 if TYPE_CHECKING:
@@ -51,6 +57,8 @@ def classify(
         bool | None,
         typer.Option("--probabilities", help="Give the probability of each class as well."),
     ] = None,
+    min_score: options.MinScore = None,
+    map_label: NewLabelPairs = None,
     expected_items: options.ExpectedItems = None,
     as_json: options.Json = False,
     detach: options.Detach = False,
@@ -72,7 +80,9 @@ def classify(
         model=model,
         expected_items=options.read_expected_items(expected_items),
         options=given,
-        has_probabilities=bool(parameters.get("probabilities")),
+        min_score=options.read_share("--min-score", min_score),
+        label_map=read_label_map(map_label or []),
+        more_columns=columns_asked(parameters, min_score),
         as_json=as_json,
         detach=detach,
     )
@@ -90,7 +100,9 @@ class _Request:
     model: str
     expected_items: int | None
     options: "JobOptions"
-    has_probabilities: bool
+    min_score: float | None
+    label_map: dict[str, str]
+    more_columns: tuple[str, ...]
     as_json: bool
     detach: bool
 
@@ -113,7 +125,7 @@ def _run(request: _Request, output: OutputOptions) -> None:
             "classify",
             feed=feed,
             source=request.file,
-            has_probabilities=request.has_probabilities,
+            more_columns=request.more_columns,
         ) as files,
         options.open_client() as client,
     ):
@@ -140,8 +152,14 @@ def _classify(
 
     def send(job_id: str) -> "JobHandle":
         given["job_id"] = job_id
-        expected = request.expected_items
-        return client.classify(feed, model=request.model, expected_items=expected, **given)
+        return client.classify(
+            feed,
+            model=request.model,
+            expected_items=request.expected_items,
+            min_score=request.min_score,
+            label_map=request.label_map,
+            **given,
+        )
 
     if request.detach:
         detach_from(send(given.get("job_id") or new_job_id()), screen, as_json=as_json)

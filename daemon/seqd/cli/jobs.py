@@ -11,7 +11,12 @@ import typer
 
 from seqd.cli import completion, options
 from seqd.cli.exits import MISTAKE, OK, print_error
-from seqd.cli.output_options import OutputOptions, opened_output, takes_output_options
+from seqd.cli.output_options import (
+    OutputOptions,
+    columns_asked,
+    opened_output,
+    takes_output_options,
+)
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, JobFailed, UnknownJob, WrongState
@@ -411,8 +416,8 @@ def _opened_for(
     if output.is_plain:
         return nullcontext()
     record = handle.record()
-    asked = bool(record.job.parameters.get("probabilities"))
-    return opened_output(output, record.kind, has_probabilities=asked)
+    asked = columns_asked(record.job.parameters, getattr(record.job, "min_score", None))
+    return opened_output(output, record.kind, more_columns=asked)
 
 
 def _follow_retry(

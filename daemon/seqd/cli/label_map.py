@@ -1,4 +1,4 @@
-"""`--map-label neg=negative`: what the data calls a class, and what the model does."""
+"""`--map-label`: what the data calls a class and what the model does, or other names in results."""
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
@@ -15,6 +15,17 @@ LabelPairs = Annotated[
         "--map-label",
         metavar="LABEL=CLASS",
         help="What a label of the data is called by the model: neg=negative. May be given again.",
+    ),
+]
+
+#: Of a command whose results get the names, in place of the data's labels.
+NewLabelPairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map-label",
+        metavar="LABEL=NAME",
+        help="What results call a label of the model: neg=negative. May be given again; labels "
+        "with one name are one, and their probabilities are added.",
     ),
 ]
 

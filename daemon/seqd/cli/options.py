@@ -91,6 +91,14 @@ ExpectedItems = Annotated[
         help="Number of items, where a pipe does not tell; for the time left alone.",
     ),
 ]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        "--min-score",
+        metavar="SCORE",
+        help="Mark results with a lower score as uncertain: 0.8. They keep label and score.",
+    ),
+]
 JobIdArgument = Annotated[str, typer.Argument(help="The job's id.", autocompletion=completion.jobs)]
 
 
@@ -251,6 +259,13 @@ def read_whole(
             f"{option} is {text!r}; allowed: whole{unit}, {least:,} to {most:,}{in_words}"
         )
     return int(text)
+
+
+def read_share(option: str, typed: float | None) -> float | None:
+    """Return a number from 0 to 1 of an option; None without it. Raises InvalidRequest."""
+    if typed is not None and not 0.0 <= typed <= 1.0:  # as of nan, too
+        raise InvalidRequest(f"{option} is {typed:g}; allowed: a number from 0 to 1, such as 0.8")
+    return typed
 
 
 def read_since(typed: str | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """The options that say where results go, and in what form; described and read once, here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -158,6 +158,12 @@ def takes_output_options(*, has_input: bool = True) -> Callable[..., Callable[..
     return decorated
 
 
+def columns_asked(parameters: Mapping[str, object], min_score: float | None) -> tuple[str, ...]:
+    """Return the columns that a classification's tables have since the job asks for them."""
+    asked = {"uncertain": min_score is not None, "probabilities": parameters.get("probabilities")}
+    return tuple(name for name, is_asked in asked.items() if is_asked)
+
+
 @contextmanager
 def opened_output(
     wanted: OutputOptions,
@@ -165,11 +171,12 @@ def opened_output(
     *,
     feed: "Feed | None" = None,
     source: str | None = None,
-    has_probabilities: bool = False,
+    more_columns: tuple[str, ...] = (),
 ) -> "Iterator[ResultFiles | None]":
     """Open what the options name; None where results are printed as they are.
 
-    `source` is the input's path. Raises InvalidRequest, OutputExists and OutputUnwritable.
+    `source` is the input's path; `more_columns` are those that the job asked for. Raises
+    InvalidRequest, OutputExists and OutputUnwritable.
     """
     if wanted.is_plain:
         yield None
@@ -184,7 +191,7 @@ def opened_output(
         raise InvalidRequest("--errors is '-'; allowed: a file, or a device such as /dev/stderr")
     beside = errors or errors_beside(out)
     forms: set[Form] = {out.form} | ({beside.form} if beside else set())
-    columns = _columns(wanted, kind, feed, forms, has_probabilities=has_probabilities)
+    columns = _columns(wanted, kind, feed, forms, more_columns)
     rows = None
     if feed is not None and columns.needs_input:
         fields = {column.field for column in (*columns.kept, *(columns.rows or ()))}
@@ -200,8 +207,7 @@ def _columns(
     kind: str,
     feed: "Feed | None",
     forms: "set[Form]",
-    *,
-    has_probabilities: bool,
+    more_columns: tuple[str, ...],
 ) -> "Columns":
     from seqd.cli.input_rows import input_columns
     from seqd.cli.output_forms import Form, target_of
@@ -223,5 +229,5 @@ def _columns(
         names,
         inputs,
         text_field=text_field,
-        has_probabilities=has_probabilities,
+        more=more_columns,
     )

@@ -25,6 +25,7 @@ _OF_RESULTS: dict[str, dict[str, Kind]] = {
         "score": Kind.NUMBER,
         "truncated": Kind.FLAG,
         "unknown_share": Kind.NUMBER,
+        "uncertain": Kind.FLAG,
         "probabilities": Kind.JSON,
     },
     "generate": {
@@ -103,11 +104,12 @@ def columns_of(
     inputs: Mapping[str, object],
     *,
     text_field: str = "text",
-    has_probabilities: bool = False,
+    more: tuple[str, ...] = (),
 ) -> Columns:
     """Return the columns of a job's output; `inputs` are those of its input that are known.
 
-    Raises InvalidRequest for an unknown column.
+    `more` are columns of the results that a table has where none is named. Raises InvalidRequest
+    for an unknown column.
     """
     results = _OF_RESULTS.get(kind)
     if results is None:
@@ -132,8 +134,7 @@ def columns_of(
         if kind == "generate":
             rows = (Column("text", Kind.TEXT),)
     else:
-        default = _DEFAULT[kind] + (("probabilities",) if has_probabilities else ())
-        of_results = tuple(Column(name, results[name]) for name in default)
+        of_results = tuple(Column(name, results[name]) for name in _DEFAULT[kind] + more)
         rows = (Column("custom_id", Kind.TEXT), *kept, *of_results)
     _check(form, rows, results)
     return Columns(rows, kept, errors)

@@ -14,6 +14,7 @@ from seqd.client.requests import (
     SweepOptions,
     checked_id,
     job_of,
+    labelling_of,
     refuse_options_of_one,
     resumption_of,
     sweep_of,
@@ -160,12 +161,16 @@ class AsyncClient:
         id_field: str = "custom_id",
         text_field: str = "text",
         expected_items: int | None = None,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> AsyncJobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run. See `Client.classify`."""
+        asked = labelling_of(min_score, label_map)
         if isinstance(items, FileSource):
-            return await self._send(job_of("classify", model, options, source=items), options)
-        job = upload_job("classify", model, options, items, expected_items)
+            job = job_of("classify", model, options, source=items, **asked)
+            return await self._send(job, options)
+        job = upload_job("classify", model, options, items, expected_items, **asked)
         return await self._send(job, options, _source_of(items, id_field, text_field, job.kind))
 
     async def predict(
@@ -176,6 +181,8 @@ class AsyncClient:
         parameters: Mapping[str, ParameterValue] | None = None,
         tenant: str = "default",
         timeout_s: float | None = 30.0,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
     ) -> "Classification":
         """Classify one text, and return its classification. See `Client.predict`.
 
@@ -184,7 +191,8 @@ class AsyncClient:
         """
         from seqd.client.prediction import classification, request_of, single_job
 
-        job = single_job("classify", model, parameters, tenant, timeout_s)
+        asked = labelling_of(min_score, label_map)
+        job = single_job("classify", model, parameters, tenant, timeout_s, asked)
         output = await self._predictor.answer(request_of(job, text), timeout_s)
         return classification(output, model)
 
@@ -212,6 +220,8 @@ class AsyncClient:
         id_field: str = "custom_id",
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[AsyncJobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip.
@@ -219,7 +229,8 @@ class AsyncClient:
         See `Client.classify_each`.
         """
         refuse_options_of_one(options)
-        job = upload_job("classify", model, options, (), 1)
+        asked = labelling_of(min_score, label_map)
+        job = upload_job("classify", model, options, (), 1, **asked)
         entries = items_of(listed(items), id_field=id_field, text_field=text_field)
         sent = await self._run(self._sender.send_each(job, entries, job_ids, options))
         return [self._handle(one) for one in sent]

@@ -17,6 +17,7 @@ from seqd.client.requests import (
     SweepOptions,
     checked_id,
     job_of,
+    labelling_of,
     refuse_options_of_one,
     resumption_of,
     sweep_of,
@@ -152,6 +153,8 @@ class Client:
         id_field: str = "custom_id",
         text_field: str = "text",
         expected_items: int | None = None,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> JobHandle[Classification]:
         """Classify each text; returns the job at once, before it has run.
@@ -159,8 +162,10 @@ class Client:
         `items` is any iterable of texts, or of records with `text_field` and `id_field` (an
         `id` is taken too, else the position is, as `row-N`); it is read lazily. Or a
         `FileSource` that the workers read themselves. `expected_items` is for the ETA alone.
-        A text that cannot be used becomes an error record in its place. `options` are those
-        of `JobOptions`.
+        A text that cannot be used becomes an error record in its place. Results with a score
+        below `min_score` are `uncertain`. `label_map` has new names for labels of the model, by
+        its own; the probabilities of those with one name are added. `options` are those of
+        `JobOptions`.
 
         Where `idempotency_key` or `job_id` stands for a job that has all of its input, `items` are
         read to their end first, to be compared with it.
@@ -169,9 +174,11 @@ class Client:
         IdempotencyConflict, and RedisUnreachable (JobOutOfReach where the job may have been
         written), RedisRefused or RedisFull.
         """
+        asked = labelling_of(min_score, label_map)
         if isinstance(items, FileSource):
-            return self._send(job_of("classify", model, options, source=items), options)
-        job = upload_job("classify", model, options, items, expected_items)
+            job = job_of("classify", model, options, source=items, **asked)
+            return self._send(job, options)
+        job = upload_job("classify", model, options, items, expected_items, **asked)
         return self._send(job, options, entries_of(items, id_field, text_field, job.kind))
 
     def predict(
@@ -182,6 +189,8 @@ class Client:
         parameters: Mapping[str, ParameterValue] | None = None,
         tenant: str = "default",
         timeout_s: float | None = 30.0,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
     ) -> "Classification":
         """Classify one text, and return its classification: for who waits for one answer.
 
@@ -193,7 +202,8 @@ class Client:
         """
         from seqd.client.prediction import classification, predicted, request_of, single_job
 
-        job = single_job("classify", model, parameters, tenant, timeout_s)
+        asked = labelling_of(min_score, label_map)
+        job = single_job("classify", model, parameters, tenant, timeout_s, asked)
         request = request_of(job, text)
         return classification(self._run(predicted(self._ledger, request, timeout_s)), model)
 
@@ -221,6 +231,8 @@ class Client:
         id_field: str = "custom_id",
         text_field: str = "text",
         job_ids: Iterable[str] | None = None,
+        min_score: float | None = None,
+        label_map: Mapping[str, str] | None = None,
         **options: Unpack[JobOptions],
     ) -> list[JobHandle[Classification]]:
         """Hand each text in as a job of its own, many in one round trip; returns their handles.
@@ -235,7 +247,8 @@ class Client:
         were refused: it knows which, why, and which were not.
         """
         refuse_options_of_one(options)
-        job = upload_job("classify", model, options, (), 1)
+        asked = labelling_of(min_score, label_map)
+        job = upload_job("classify", model, options, (), 1, **asked)
         entries = items_of(listed(items), id_field=id_field, text_field=text_field)
         sent = self._run(self._sender.send_each(job, entries, job_ids, options))
         return [self._handle(one) for one in sent]

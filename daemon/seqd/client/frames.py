@@ -161,6 +161,7 @@ def _classified(output: ItemOutput) -> Iterator[dict[str, Cell]]:
         "score": output.score,
         "truncated": output.truncated,
         "unknown_share": output.unknown_share,
+        "uncertain": output.uncertain,
         "probabilities": output.probabilities,
     }
 
@@ -198,6 +199,7 @@ _TABLES = {
             "score": "number",
             "truncated": "truth",
             "unknown_share": "number",
+            "uncertain": "truth",
             "probabilities": "numbers",
             **_ERROR,
         },

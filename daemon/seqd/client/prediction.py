@@ -74,28 +74,30 @@ def single_job(
     parameters: Mapping[str, ParameterValue] | None,
     tenant: str,
     timeout_s: float | None,
+    labelling: Mapping[str, object] | None = None,
 ) -> Job:
     """Return the job of one text; raises InvalidRequest.
 
     It is `interactive`, and expires soon after `timeout_s`: nobody computes what nobody waits for.
+    `labelling` are the fields of the job by which it asks something of its labels.
     """
     check_timeout(timeout_s)
     expires_in_s = None
     if timeout_s is not None and timeout_s < _MAX_EXPIRES_S:
         expires_in_s = ceil(timeout_s) + 1
     try:
-        asked = json.dumps(dict(parameters or {}))
+        asked, fields = json.dumps(dict(parameters or {})), json.dumps(dict(labelling or {}))
     except (TypeError, ValueError):  # what is wrong with them is said there
-        return _job(kind, model, parameters or {}, tenant, expires_in_s)
-    return _known_job(kind, model, asked, tenant, expires_in_s)
+        return _job(kind, model, parameters or {}, tenant, expires_in_s, labelling or {})
+    return _known_job(kind, model, asked, tenant, expires_in_s, fields)
 
 
 @lru_cache(maxsize=256)
 def _known_job(
-    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None
+    kind: str, model: str, parameters: str, tenant: str, expires_in_s: int | None, labelling: str
 ) -> Job:
     # To validate one takes as long as to send it, and a service asks the same again and again.
-    return _job(kind, model, json.loads(parameters), tenant, expires_in_s)
+    return _job(kind, model, json.loads(parameters), tenant, expires_in_s, json.loads(labelling))
 
 
 def _job(
@@ -104,6 +106,7 @@ def _job(
     parameters: Mapping[str, ParameterValue],
     tenant: str,
     expires_in_s: int | None,
+    labelling: Mapping[str, object],
 ) -> Job:
     options: JobOptions = {
         "parameters": parameters,
@@ -112,7 +115,7 @@ def _job(
         "results_ttl_s": KEPT_S,
         "expires_in_s": expires_in_s,
     }
-    return job_of(kind, model, options, source=UploadSource(expected_items=1))
+    return job_of(kind, model, options, source=UploadSource(expected_items=1), **labelling)
 
 
 def request_of(job: Job, text: str) -> TextRequest:

@@ -16,6 +16,7 @@ from seqd.ledger.jobs import JOB
 from seqd.ledger.submissions import Accepted, new_job_id
 from seqd.validation import faults_of, shown
 from seqd_schemas import (
+    LABELLING_VERSION,
     NAMED_MODEL_VERSION,
     UPLOADED_HELD_OUT_VERSION,
     FileSource,
@@ -101,6 +102,8 @@ _ALLOWED = {
     "expires_in_s": "1 second to 366 days",
     "max_running_units": "1 to 1,000,000",
     "priority": "interactive, normal or bulk",
+    "min_score": "a score from 0 to 1",
+    "label_map": "up to 256 labels of the model, each with its new name of 1 to 256 characters",
 }
 
 
@@ -143,6 +146,16 @@ def upload_job(
         expected_items = len(values)
     source = UploadSource(expected_items=expected_items)
     return job_of(kind, model, options, source=source, **fields)
+
+
+def labelling_of(min_score: object, label_map: object) -> dict[str, object]:
+    """Return the fields by which a classification asks something of its labels.
+
+    Workers of seqd 0.2 would not do it, and leave such a job to later ones.
+    """
+    given = {"min_score": min_score, "label_map": label_map}
+    asked = {name: value for name, value in given.items() if value is not None and value != {}}
+    return {**asked, "schema_version": LABELLING_VERSION} if asked else {}
 
 
 def training_of(

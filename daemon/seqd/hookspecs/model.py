@@ -115,6 +115,9 @@ class LoadedModel(ABC):
     #: Memory that unloading would free, in bytes; the cache of loaded models counts it. To be
     #: set by each subclass: 0 is refused by the conformance tests (M1).
     memory_bytes: int = 0
+    #: The labels that `classify` tells apart, where they are known: a job that gives another label
+    #: a new name (`label_map`) fails with these, before an item of it is computed.
+    classes: Sequence[str] = ()
 
     @abstractmethod
     def warm_up(self) -> None:

@@ -53,6 +53,7 @@ from seqd.ledger.redis import trouble_of
 from seqd.ledger.scripts import as_int, as_list, as_text
 from seqd.ledger.wakeup import wakeup_message
 from seqd_schemas import (
+    ClassifyJob,
     FileSource,
     GenerateJob,
     InlineSource,
@@ -571,6 +572,8 @@ def _fields(
         group_by.append("stream")  # a claim streams as a whole, or not at all
     if rollout is not None:
         group_by.append(to_stored(rollout))
+    if isinstance(job, ClassifyJob) and (job.min_score is not None or job.label_map):
+        group_by.append({"min_score": job.min_score, "label_map": job.label_map})
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
     fields: list[Argument] = ["spec", to_stored(_without_items(job)), "kind", job.kind]
     fields += ["model", model, "tenant", job.tenant, "priority", job.priority.value]

@@ -21,6 +21,7 @@ from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
 from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
+from seqd.worker.labelling import Labelling
 from seqd.worker.outcomes import Outcome, OutputKind, Results, results_of
 from seqd.worker.streaming import StreamedItem
 from seqd_schemas import Item, ItemChunk, ItemError, ItemErrorCode, ItemFailure, ItemSuccess
@@ -100,6 +101,7 @@ def compute(
     faults: ItemFaults,
     cost_tokens: CostTokens,
     stop: Callable[[], bool],
+    labelling: Labelling | None = None,
     answered: Answered | None = None,
 ) -> list[Results]:
     """Compute all items of `units` together; return each unit's results in input order.
@@ -115,7 +117,7 @@ def compute(
     outcomes = (known[id(item)] if id(item) in known else next(computed) for item in work)
     versions = None if answered is None else map(answered.version_of, work)
     results = [
-        results_of(unit.chunk.items, outcomes, output, unit.unit.attempt, versions)
+        results_of(unit.chunk.items, outcomes, output, unit.unit.attempt, labelling, versions)
         for unit in units
     ]
     faults.end(is_all_refused=all(map(_is_plugin_error, chain.from_iterable(results))))

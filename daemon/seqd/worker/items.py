@@ -20,6 +20,7 @@ from seqd.admission import UNIT_OUTPUT_CHARACTERS, most_written
 from seqd.errors import (
     InvalidInput,
     InvalidParameters,
+    InvalidRequest,
     SeqdError,
     UnknownModel,
 )
@@ -40,6 +41,7 @@ from seqd.validation import fault_sentence
 from seqd.worker.computing import Call, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.labelling import Labelling
 from seqd.worker.outcomes import OUTPUTS, Outcome, Results
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
@@ -92,12 +94,18 @@ class ItemRunner:
             return
         try:
             model = self._loaded(name, version)
+            labelling = Labelling.of(claim.job, parameters)
+            if labelling is not None:
+                labelling.check(model.classes, f"{name}@{version}")
             faults = self._faults_of(model, units, name, version, claim.job)
             tokens, began = self._context.stats.real_tokens, monotonic()
             trial = self._trials.of(claim, units)
-            results = self._computed(claim.job, model, parameters, units, faults, trial)
+            results = self._computed(claim.job, model, parameters, units, faults, labelling, trial)
         except Unfit as fault:
             self._release(units, name, version, fault)
+            return
+        except InvalidRequest as error:
+            self._fail(units, error)
             return
         uses = uses_of(
             [unit.characters for unit in units],
@@ -209,6 +217,7 @@ class ItemRunner:
         parameters: PluginParameters,
         units: Sequence[UnitItems],
         faults: ItemFaults,
+        labelling: Labelling | None,
         trial: Trial | None,
     ) -> list[Results]:
         """Compute all units together, those of a trial's items by its candidate.
@@ -216,18 +225,20 @@ class ItemRunner:
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
         stop, output = self._stop_of(job), OUTPUTS[job.kind]
-        with self._calling(job, parameters, units) as call_of_model:
+        asked = parameters if labelling is None else labelling.parameters(parameters)
+        with self._calling(job, asked, units) as call_of_model:
             answered = None
             if trial is not None and trial.is_canary:
                 answered = self._trials.answered(trial, call_of_model, output, stop)
             call = call_of_model(model)
             if trial is not None:
                 call = trial.serving.timed(call)
-            results = compute(call, units, output, faults, model.cost_tokens, stop, answered)
+            cost = model.cost_tokens
+            results = compute(call, units, output, faults, cost, stop, labelling, answered)
             if trial is not None and not trial.is_canary:
                 answered = self._trials.answered(trial, call_of_model, output, stop)
         if trial is not None and answered is not None:
-            trial.count(units, results, answered)
+            trial.count(units, results, answered, labelling)
         return results
 
     def _stop_of(self, job: Job) -> Callable[[], bool]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from seqd.errors import wire_text
 from seqd.ledger.blobs import MAX_RESULT_BYTES
 from seqd.validation import fault_sentence
+from seqd.worker.labelling import Labelling
 from seqd_schemas import (
     ITEM_RESULT,
     MAX_CLASSES,
@@ -54,17 +55,20 @@ def results_of(
     outcomes: Iterator[object],
     output: OutputKind,
     attempts: int,
+    labelling: Labelling | None = None,
     versions: Iterator[int] | None = None,
 ) -> Results:
     """Return the results of a unit's entries; `outcomes` has one for each that was not refused.
 
-    So has `versions`, where results name the version that computed them.
     An outcome that is no `output` and no ItemError, or that a result cannot hold, becomes the error
-    `plugin_error` of its item.
+    `plugin_error` of its item. `labelling` is what the job asks of its labels. `versions` has the
+    version that computed each, where results name it.
     """
     rows: list[dict[str, object]] = []
     for entry in entries:
         outcome = checked(next(outcomes), output) if isinstance(entry, Item) else entry.refused
+        if labelling is not None and isinstance(outcome, Classification):
+            outcome = labelling.applied(outcome)
         if isinstance(outcome, ItemError):
             rows.append({"custom_id": entry.custom_id, "error": outcome, "attempts": attempts})
         else:
@@ -98,12 +102,13 @@ def _is_sound(outcome: Classification) -> bool:
     fields = outcome.__dict__
     label, probabilities = fields.get("label"), fields.get("probabilities", ())
     return (
-        len(fields) == 6
+        len(fields) == 7
         and fields.get("type") == "classification"
         and type(label) is str
         and len(label) <= _LABEL_CHARS
         and label.isascii()
         and type(fields.get("truncated")) is bool
+        and type(fields.get("uncertain")) is bool
         and _is_share(fields.get("score"))
         and _is_share(fields.get("unknown_share"))
         and (probabilities is None or _are_shares(probabilities))

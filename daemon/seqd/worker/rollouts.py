@@ -21,9 +21,11 @@ from seqd.ledger.work import Claim, Unit
 from seqd.worker.computing import Answered, Call, UnitItems, outcomes_of
 from seqd.worker.context import WorkerContext
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
+from seqd.worker.labelling import Labelling
 from seqd.worker.logs import log_and_continue
 from seqd.worker.outcomes import Outcome, OutputKind, Results, checked
 from seqd_schemas import (
+    Classification,
     ItemError,
     ItemSuccess,
     JobRollout,
@@ -97,9 +99,16 @@ class Trial:
         return self.rollout.kind == RolloutKind.CANARY
 
     def count(
-        self, units: Sequence[UnitItems], results: Sequence[Results], answered: Answered
+        self,
+        units: Sequence[UnitItems],
+        results: Sequence[Results],
+        answered: Answered,
+        labelling: Labelling | None,
     ) -> None:
-        """Count what both versions did, once the results of all items are there."""
+        """Count what both versions did, once the results of all items are there.
+
+        `labelling` is what the results have of the job, and the candidate's answers have not.
+        """
         tried = {id(item) for item in self.items}
         for unit, its_results in zip(units, results, strict=True):
             computed = {item.index - unit.chunk.first_index: item for item in unit.work}
@@ -114,8 +123,10 @@ class Trial:
                 self.candidate.items += 1
                 self.candidate.errors += result.ok and not has_answer
                 if not self.is_canary and has_answer and isinstance(result, ItemSuccess):
-                    differs = _answer_of(result.output) != _answer_of(answered.outcomes[id(item)])
-                    self.candidate.differing += differs
+                    other = answered.outcomes[id(item)]
+                    if labelling is not None and isinstance(other, Classification):
+                        other = labelling.applied(other)
+                    self.candidate.differing += _answer_of(result.output) != _answer_of(other)
         self.candidate.items += self.crashed_items
         self.candidate.errors += self.crashed_items
 

@@ -63,6 +63,8 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
             "preset": getattr(record.job, "preset", None),
             "sweeps": _compact(getattr(record.job, "grid", None)),
             "parameters": _compact(record.job.parameters),
+            "min score": getattr(record.job, "min_score", None),
+            "label map": _compact(getattr(record.job, "label_map", None)),
             "priority": record.priority,
             "tenant": record.tenant,
             "metadata": _compact(record.job.metadata),

@@ -11,6 +11,7 @@ from seqd.client.job_steps import expiry_of
 from seqd_schemas import (
     CatalogEntry,
     Classification,
+    ClassifyJob,
     ItemErrorCode,
     ItemFailure,
     ItemSuccess,
@@ -51,6 +52,8 @@ class ResultCounts:
     def __init__(self, truth: deque[str | None] | None = None) -> None:
         self.succeeded = 0
         self.errored = 0
+        #: Of those with a result, the ones whose score is below the job's `min_score`.
+        self.uncertain = 0
         #: True once an item has an error that another try may mend: the text is not the reason.
         self.worth_a_retry = False
         self.first_errors: list[ItemFailure] = []
@@ -99,6 +102,7 @@ class ResultCounts:
 
     def _compare(self, truth: str | None, output: Classification) -> None:
         self.predicted[output.label] += 1
+        self.uncertain += output.uncertain
         if truth is not None:
             self._true_labels[truth] += 1
             self._right += truth == output.label
@@ -118,6 +122,7 @@ def say_bulk_summary(
 ) -> None:
     """Say what a bulk job came to, and how to do the rest of it."""
     say_headline(screen, outcome, counts)
+    _say_uncertain(screen, outcome.record, counts)
     _say_accuracy(screen, counts)
     _say_files(screen, counts, files)
     if counts.errored:
@@ -138,6 +143,7 @@ def say_merged_summary(
     """
     line = f"{count(counts.succeeded)} {_DONE[first.kind]} by {model_of(first)} (with its retries)"
     screen.say(line + _shares(counts))
+    _say_uncertain(screen, first, counts)
     _say_files(screen, counts, files)
     if counts.errored:
         _say_errors(screen, counts, files, of=f"{first.job_id} --merged")
@@ -209,6 +215,17 @@ def say_training_summary(
     for task, command in _NEXT.items() if says_what_next else ():
         if entry is not None and task in entry.tasks:
             screen.say(f"Try it: {command.format(ref=ref)}")
+
+
+def _say_uncertain(screen: Screen, record: JobRecord, counts: ResultCounts) -> None:
+    """Say how many results are uncertain, where the job has a least score."""
+    least = record.job.min_score if isinstance(record.job, ClassifyJob) else None
+    if least is not None:
+        are = "is" if counts.uncertain == 1 else "are"
+        screen.say(
+            f"{count(counts.uncertain)} of {counted(counts.succeeded, 'result')} {are} uncertain: "
+            f"a score below {least:g}"
+        )
 
 
 def _say_accuracy(screen: Screen, counts: ResultCounts) -> None:

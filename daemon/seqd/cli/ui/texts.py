@@ -31,7 +31,8 @@ class LabelPrinter:
         text = " ".join(next(self._texts, "").split())
         if isinstance(result, ItemSuccess) and isinstance(result.output, Classification):
             echo = text if len(text) <= _ECHO_CHARS else text[: _ECHO_CHARS - 1] + "…"
-            self._screen.say(f"{result.output.label:<10} {result.output.score:.3f}  {echo}")
+            doubt = "uncertain  " if result.output.uncertain else ""
+            self._screen.say(f"{result.output.label:<10} {result.output.score:.3f}  {doubt}{echo}")
 
 
 class GenerationPrinter:
