@@ -27,6 +27,16 @@ def decided(monkeypatch: pytest.MonkeyPatch, comparison: Comparison, metric: str
     return condition.decide("topics@1", "topics@2", Screen())
 
 
+@pytest.mark.parametrize("by", [math.nan, math.inf, -0.1], ids=str)
+def test_a_least_gain_that_no_figure_can_have_is_refused_before_the_work(by: float) -> None:
+    condition = Condition("there_is_none.txt", "accuracy", by, {}, "label", {})
+
+    with pytest.raises(InvalidRequest) as refusal:
+        condition.decide("topics@1", "topics@2", Screen())
+
+    assert str(refusal.value) == f"--by is {by:g}; allowed: 0 or more, such as 0.002"
+
+
 def facts() -> dict[str, VersionFacts]:
     return {
         name: VersionFacts(ref=ref, items_per_s=None, size_bytes=None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from seqd.client import AsyncClient, Client
-from seqd.errors import InvalidRequest
+from seqd.errors import ClientMisused, InvalidRequest
 
 #: No Redis is there: whatever is sent raises RedisUnreachable.
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -16,6 +16,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 _LIMIT = "limit is {}; allowed: 1 or more jobs."
 _TIMEOUT = "timeout_s is {}; allowed: 0 or more seconds, or None for no end."
 _METADATA = "metadata is {}; allowed: a dictionary of texts, as a job has."
+_JOBS = "The jobs are {}; allowed: a list of handles."
 _STATES = "states is {}; allowed: a list of states."
 
 #: A call of a client, or of its handle of a job, and what is wrong with its argument.
@@ -35,6 +36,9 @@ CALLS = [
     (lambda client: client.jobs(limit="2"), _LIMIT.format("'2'")),
     (lambda client: client.jobs(limit=0), _LIMIT.format("0")),
     (lambda client: client.jobs(limit=True), _LIMIT.format("True")),
+    (lambda client: client.jobs(tenant=3), "tenant is 3; allowed: the name of a tenant."),
+    (lambda client: client.open_jobs(limit="2"), _LIMIT.format("'2'")),
+    (lambda client: client.open_jobs(limit=0), _LIMIT.format("0")),
     (lambda client: client.predict("a", timeout_s="5"), _TIMEOUT.format("'5'")),
     (lambda client: client.predict("a", timeout_s=-1), _TIMEOUT.format("-1")),
     (lambda client: client.complete("a", timeout_s=nan), _TIMEOUT.format("nan")),
@@ -53,6 +57,8 @@ CALLS = [
 
 #: Calls that give a stream, of both clients: they are refused before it is read.
 STREAMS = [
+    (lambda client: client.as_completed(None), _JOBS.format("None")),
+    (lambda client: client.as_completed("j1"), _JOBS.format("'j1'")),
     (
         lambda client: client.as_completed(["j1"]),
         "One of the jobs is 'j1'; allowed: handles. That of an identifier is client.job(JOB).",
@@ -113,3 +119,31 @@ def test_a_stream_of_asyncio_is_refused_before_it_is_read(
             return message_of(lambda: call(client))
 
     assert asyncio.run(use()) == message
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.jobs(),
+        lambda client: client.open_jobs(),
+        lambda client: client.job("j1").record(),
+        lambda client: client.predict("a"),
+        lambda client: client.workers(),
+        lambda client: next(client.job("j1").results()),
+        lambda client: next(client.as_completed([client.job("j1")])),
+    ],
+    ids=["jobs", "open_jobs", "record", "predict", "workers", "results", "as_completed"],
+)
+def test_a_closed_client_says_so_as_one_of_asyncio_does(call: Callable[[Client], object]) -> None:
+    client = Client(NOWHERE)
+    client.close()
+
+    with pytest.raises(ClientMisused) as refusal:
+        call(client)
+
+    assert str(refusal.value) == "This Client is closed. Make another one."
+
+
+def test_a_client_can_be_closed_twice() -> None:
+    with Client(NOWHERE) as client:
+        client.close()

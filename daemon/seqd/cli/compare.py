@@ -1,12 +1,11 @@
 """`seqd models compare`: two versions on the same data, and whether the second is better."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import measuring, options
 from seqd.cli.label_map import LabelPairs, read_label_map
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
@@ -14,20 +13,11 @@ from seqd.errors import InvalidRequest
 if TYPE_CHECKING:
     from seqd.analysis.comparison import Comparison, MetricId, Verdict
 
-_Version = typer.Argument(
-    help="A version: name@3, name@label or a name.", autocompletion=completion.models
-)
-
 
 def compare(
-    first: Annotated[str, _Version],
-    second: Annotated[str, _Version],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", help="Labelled records, or a text for models that write; - is stdin."
-        ),
-    ],
+    first: measuring.Version,
+    second: measuring.Version,
+    data: measuring.Data,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -36,19 +26,13 @@ def compare(
             "status 3 when the second version is not better.",
         ),
     ] = None,
-    by: Annotated[
-        float | None,
-        typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),
-    ] = None,
+    by: measuring.By = None,
     changed: Annotated[
         Path | None,
         typer.Option("--changed", help="File for the items whose label changed: .jsonl."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace that file.")] = False,
-    last: Annotated[
-        float | None,
-        typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
-    ] = None,
+    last: measuring.Last = None,
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
@@ -95,10 +79,7 @@ def _read_decision(metric: str | None, by: float | None) -> "tuple[MetricId | No
             raise InvalidRequest("--by is the least gain in a metric, and no --metric is given")
         return None, 0.0
     options.choice("--metric", metric, [*CLASSIFY_METRICS, *TEXT_METRICS])
-    least = 0.0 if by is None else by
-    if not 0.0 <= least < math.inf:
-        raise InvalidRequest(f"--by is {least:g}; allowed: 0 or more, such as 0.002")
-    return cast("MetricId", metric), least
+    return cast("MetricId", metric), measuring.read_gain(by)
 
 
 def _show(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import measuring, options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -33,22 +33,9 @@ _HELD_OUT_SHARE = "validation_split"
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model, name@3 (a version) or name@label.", autocompletion=completion.models
-        ),
-    ],
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data", help="Labelled records, or a text for a model that writes; - is stdin."
-        ),
-    ],
-    last: Annotated[
-        float | None,
-        typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
-    ] = None,
+    model: measuring.Version,
+    data: measuring.Data,
+    last: measuring.Last = None,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", help="File for a picture (PNG): confusions and calibration."),

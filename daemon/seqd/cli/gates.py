@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
+from seqd.cli.measuring import read_gain
 
 if TYPE_CHECKING:
     from seqd.cli.ui.screen import Screen
@@ -30,7 +31,7 @@ class Condition:
     file: str
     #: '' for the first figure that the versions have: accuracy, or of a text bits per character.
     metric: str
-    by: float
+    by: float | None
     #: `format` and `text_field` of the data.
     fields: Mapping[str, str]
     label_field: str
@@ -38,10 +39,11 @@ class Condition:
     label_map: Mapping[str, str]
 
     def decide(self, first: str, second: str, screen: "Screen") -> Decision:
-        """Compare two versions. Raises what `seqd.cli.comparing.compare_versions` does."""
+        """Compare two versions. Raises InvalidRequest, and what `compare_versions` does."""
         from seqd.analysis.comparison import CLASSIFY_METRICS, TEXT_METRICS, verdict_of
         from seqd.cli.comparing import CompareOptions, compare_versions
 
+        least = read_gain(self.by)
         metrics = (*CLASSIFY_METRICS, *TEXT_METRICS)
         if self.metric:
             options.choice("--metric", self.metric, metrics)
@@ -55,7 +57,7 @@ class Condition:
         comparison = compare_versions(first, second, self.file, given, screen)
         there = [one for one in metrics if one in comparison.metrics]
         decides = there[0] if wanted is None else wanted
-        verdict = verdict_of(comparison, decides, self.by)
+        verdict = verdict_of(comparison, decides, least)
         found = comparison.metrics[decides]
         figures = {f"{decides}_before": found.first, f"{decides}_after": found.second}
         return Decision(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, options
+from seqd.cli import completion, measuring, options
 from seqd.cli.exits import NO
 from seqd.cli.gates import Condition
 from seqd.cli.label_map import LabelPairs, read_label_map
@@ -43,9 +43,6 @@ Gate = Annotated[
 GateMetric = Annotated[
     str,
     typer.Option("--metric", help="What decides: accuracy, f1_macro or log_loss; bits_per_char."),
-]
-GateBy = Annotated[
-    float, typer.Option("--by", min=0, help="Least gain, in the unit of the metric: 0.002, say.")
 ]
 Share = Annotated[
     str | None,
@@ -87,7 +84,7 @@ def promote(
     reason: Reason = "",
     if_better_on: Gate = None,
     metric: GateMetric = "",
-    by: GateBy = 0.0,
+    by: measuring.By = None,
     format_name: options.InputFormatName = "auto",
     text_field: options.TextField = "text",
     label_field: options.LabelField = "label",
@@ -126,7 +123,7 @@ def promote(
         condition = Condition(if_better_on, metric, by, fields, label_field, label_map)
         if not _passes(change, condition, as_json=as_json):
             raise typer.Exit(NO)
-    elif metric or by:
+    elif metric or by is not None:
         raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
     if asked is not None:
         begin = asked.of(change)

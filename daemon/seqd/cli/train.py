@@ -335,7 +335,7 @@ def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> N
     label_field = fields["label_field"]
     rest = {"format": fields["format"], "text_field": fields["text_field"]}
     try:
-        if not promote_if_better(reference, Condition(file, "", 0.0, rest, label_field, {})):
+        if not promote_if_better(reference, Condition(file, "", None, rest, label_field, {})):
             raise typer.Exit(NO)
     except WrongState:
         return  # a model's first version is in service already

@@ -23,7 +23,7 @@ from seqd.client.requests import (
 )
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, training_set_of
-from seqd.client.waiting import jobs_found, with_waiting
+from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict, SeqdError
 from seqd.inputs.items import items_of
 from seqd.ledger import LedgerParts
@@ -353,8 +353,7 @@ class AsyncClient:
 
     async def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        records = await self._run(self._ledger.jobs.newest_open.steps(limit))
-        return await self._run(with_waiting(self._ledger, records))
+        return await self._run(open_jobs_found(self._ledger, limit))
 
     async def quarantined(self) -> int:
         """Return the number of damaged jobs that were put aside so far."""

@@ -26,7 +26,7 @@ from seqd.client.requests import (
 )
 from seqd.client.sending import Sender, Sent
 from seqd.client.sources import Record, Source, entries_of, listed, training_set_of
-from seqd.client.waiting import jobs_found, with_waiting
+from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
 from seqd.ledger import Ledger, connect
@@ -137,10 +137,14 @@ class Client:
         Leaving the `with` block by an exception does not wait: it fails the jobs whose input
         is not complete, but none that another client had handed in before under the same
         idempotency key. Raises IdempotencyConflict when the input of such a job turned out to be
-        another, and no handle has raised that.
+        another, and no handle has raised that. Whatever is asked of it afterwards raises
+        ClientMisused.
         """
+        if self._ledger.transport.is_closed:
+            return
         with ExitStack() as stack:
             stack.callback(self._redis.close)
+            stack.callback(self._ledger.transport.close)
             stack.callback(self._wakeup.close)
             for handle in self._handles:
                 stack.callback(handle.close)
@@ -407,8 +411,7 @@ class Client:
 
     def open_jobs(self, limit: int = 20) -> "list[JobRecord]":
         """Return the newest jobs that have not ended, newest first."""
-        records = self._ledger.jobs.newest_open(limit)
-        return self._run(with_waiting(self._ledger, records))
+        return self._run(open_jobs_found(self._ledger, limit))
 
     def quarantined(self) -> int:
         """Return the number of jobs so far whose keys were damaged, and which were put aside."""

@@ -77,6 +77,8 @@ class Ended:
 
 def by_identifier(handles: Iterable[H], kind: type[object]) -> dict[str, H]:
     """Return handles by their job's identifier. Raises InvalidRequest for what is no handle."""
+    if isinstance(handles, str) or not isinstance(handles, Iterable):
+        raise InvalidRequest(f"The jobs are {shown(handles)}; allowed: a list of handles.")
     found = {}
     for handle in handles:
         if not isinstance(handle, kind):

@@ -64,11 +64,22 @@ def with_waiting(
 
 def jobs_found(ledger: LedgerParts, limit: int, filters: JobFilters) -> Exchange[FoundJobs]:
     """Return the newest jobs that match; see `Client.jobs`."""
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise InvalidRequest(f"limit is {shown(limit)}; allowed: 1 or more jobs.")
+    _check_limit(limit)
     found = yield from ledger.jobs.newest.steps(limit, job_filter(filters))
     found[:] = yield from with_waiting(ledger, found)
     return found
+
+
+def open_jobs_found(ledger: LedgerParts, limit: int) -> Exchange[list[JobRecord]]:
+    """Return the newest jobs that have not ended; see `Client.open_jobs`."""
+    _check_limit(limit)
+    records = yield from ledger.jobs.newest_open.steps(limit)
+    return (yield from with_waiting(ledger, records))
+
+
+def _check_limit(limit: int) -> None:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+        raise InvalidRequest(f"limit is {shown(limit)}; allowed: 1 or more jobs.")
 
 
 class WaitingNotice:

@@ -115,13 +115,16 @@ def job_filter(filters: JobFilters) -> JobFilter:
         )
     if kind is not None and kind not in _KINDS:
         raise InvalidRequest(f"kind is {shown(kind)}; allowed: {', '.join(_KINDS)}.")
+    tenant = filters.get("tenant")
+    if tenant is not None and not isinstance(tenant, str):
+        raise InvalidRequest(f"tenant is {shown(tenant)}; allowed: the name of a tenant.")
     name, version = (None, None) if model is None else _model_of(model)
     return JobFilter(
         states=frozenset(map(_state_of, states)),
         kind=kind,
         model=name,
         version=version,
-        tenant=filters.get("tenant"),
+        tenant=tenant,
         since_ms=None if since is None else round(since.timestamp() * 1000),
         metadata=dict(metadata),
     )

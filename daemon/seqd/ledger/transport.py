@@ -10,6 +10,7 @@ from typing import Self, cast
 from redis import Redis
 from redis.client import Pipeline as RedisPipeline
 
+from seqd.errors import ClientMisused
 from seqd.ledger.exchange import (
     LOOK_S,
     Again,
@@ -141,6 +142,12 @@ class Transport:
         self._redis = redis
         self._scripts = scripts
         self._notify = notify
+        #: True when nothing is sent any more.
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Send nothing from here on: who asks, or waits in another thread, gets ClientMisused."""
+        self.is_closed = True
 
     def signal(self) -> ThreadSignal:
         """Return a new signal between threads."""
@@ -177,7 +184,9 @@ class Transport:
         return Stream(reading, self.send)
 
     def send(self, request: Request) -> object:
-        """Return the reply to one request."""
+        """Return the reply to one request. Raises ClientMisused after `close`."""
+        if self.is_closed:
+            raise ClientMisused("This Client is closed. Make another one.")
         match request:
             case Command():
                 with redis_errors(self._redis):

@@ -1,0 +1,36 @@
+"""Options of the commands that measure versions: `evaluate`, `compare`, and a gate of `promote`."""
+
+import math
+from typing import Annotated
+
+import typer
+
+from seqd.cli import completion
+from seqd.errors import InvalidRequest
+
+Version = Annotated[
+    str,
+    typer.Argument(
+        help="A version: name@3, name@label or a name.", autocompletion=completion.models
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option("--data", help="Labelled records, or a text for models that write; - is stdin."),
+]
+Last = Annotated[
+    float | None,
+    typer.Option("--last", help="Share of a text to measure, its end: 0.1 is the last tenth."),
+]
+By = Annotated[
+    float | None,
+    typer.Option("--by", help="Least gain, in the unit of the metric: 0.002, say."),
+]
+
+
+def read_gain(by: float | None) -> float:
+    """Return the least gain of `--by`, 0 without it. Raises InvalidRequest."""
+    least = 0.0 if by is None else by
+    if not 0.0 <= least < math.inf:  # as of nan, too
+        raise InvalidRequest(f"--by is {least:g}; allowed: 0 or more, such as 0.002")
+    return least
