@@ -129,8 +129,10 @@ def running_daemon(data_dir: Path, *options: str) -> Iterator[Installation]:
     assert up.returncode == 0, log.read_text()
 
 
-def a_success(custom_id: str = "a", label: str = "positive", score: float = 0.9) -> ItemSuccess:
-    output = Classification(label=label, score=score, truncated=False)
+def a_success(
+    custom_id: str = "a", label: str = "positive", score: float = 0.9, *, uncertain: bool = False
+) -> ItemSuccess:
+    output = Classification(label=label, score=score, truncated=False, uncertain=uncertain)
     return ItemSuccess(custom_id=custom_id, output=output)
 
 

@@ -154,7 +154,7 @@ def test_each_form_of_output_marks_what_is_uncertain_and_the_summary_counts_it(
     ]
 
     assert [ended.status for ended in ends] == [0, 0, 0], ends[0].err
-    assert "1 of 2 results is uncertain: a score below 0.8\n" in ends[0].out
+    assert "Uncertain, with a score below 0.8: 1 of 2 results\n" in ends[0].out
     lines = [json.loads(line)["output"] for line in outs[0].read_text().splitlines()]
     assert lines == [
         {"type": "classification", "label": "bad", "score": 0.6, "truncated": False}

@@ -1,5 +1,7 @@
 """What is said when a job has ended, and of a retry: counts that agree, and what to do next."""
 
+from collections import deque
+
 import pytest
 
 from builders import a_classify_job
@@ -153,3 +155,40 @@ def test_of_a_retry_that_is_still_being_sent_nothing_is_said_to_be_left_out(
     say_what_was_not_sent(Screen(), ended, retry)
 
     assert capsys.readouterr().out == ""
+
+
+def test_where_no_label_is_one_of_the_inputs_the_options_that_call_them_so_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counts = ResultCounts(deque(["pos", "neg"]))
+    for label in ("positive", "negative"):
+        counts.add(a_success(label=label))
+
+    say_bulk_summary(Screen(), an_ended(), counts, None)
+
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.endswith(
+        "No accuracy: the input's labels are neg, pos; the model gave negative, positive. To call "
+        "them so: --map-label negative=neg --map-label positive=pos"
+    )
+
+
+@pytest.mark.parametrize(
+    ("marks", "sentence"),
+    [
+        ([True, False, True], "Uncertain, with a score below 0.8: 2 of 3 results"),
+        ([False], "Uncertain, with a score below 0.8: 0 of 1 result"),
+    ],
+    ids=["some", "none"],
+)
+def test_results_with_a_low_score_are_counted_where_the_job_has_a_least_one(
+    capsys: pytest.CaptureFixture[str], marks: list[bool], sentence: str
+) -> None:
+    counts = ResultCounts()
+    for is_uncertain in marks:
+        counts.add(a_success(label="positive", uncertain=is_uncertain))
+
+    job = a_classify_job(schema_version=2, min_score=0.8)
+    say_bulk_summary(Screen(), an_ended(job=job), counts, None)
+
+    assert capsys.readouterr().out.splitlines()[1] == sentence

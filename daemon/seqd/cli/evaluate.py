@@ -160,10 +160,11 @@ def _evaluate_classifier(
         handle = client.classify(feed, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
             counts = _count(handle, feed, screen)
+        name = model_of(handle.record())
     _refuse_unlabelled(counts, data, labels.field)
     report = counts.report()
     _refuse_other_labels(report, data)
-    _show(screen, report, model_of(handle.record()), Path(data).name, plot, as_json=as_json)
+    _show(screen, report, name, Path(data).name, plot, as_json=as_json)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 

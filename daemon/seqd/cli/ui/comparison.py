@@ -170,7 +170,8 @@ def _say_unknown_labels(screen: Screen, answers: AnswersCompared, comparison: Co
         which = "" if labels is None else f" ({_named(labels.unknown_to_both)})"
         screen.say(
             f"{counted(answers.unknown_items, 'item')} with labels that neither version knows"
-            f"{which} count as wrong for both.",
+            f"{which} count as wrong for both. Are they classes by other names? --map-label "
+            "LABEL=CLASS",
             "yellow",
         )
     if labels is None:

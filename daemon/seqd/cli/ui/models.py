@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from seqd.analysis.evaluation import EvaluationReport
+from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.ui.charts import epochs_chart
 from seqd.cli.ui.numbers import age, clock, count, counted, metric, size
 from seqd.cli.ui.screen import Screen
@@ -121,6 +122,7 @@ def print_evaluation(
     screen: Screen, report: EvaluationReport, *, model: str, data: str, plot: Path | None
 ) -> None:
     """Print an evaluation; `plot` is the picture that was drawn of it."""
+    _say_unknown_labels(screen, report)
     _print_figures(screen, report, model, data)
     screen.say()
     _print_classes(screen, report)
@@ -150,6 +152,23 @@ def print_text_figures(
 def _bar(share: float) -> str:
     eighths = round(share * _BAR_CHARS * 8)
     return ("█" * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
+
+
+def _say_unknown_labels(screen: Screen, report: EvaluationReport) -> None:
+    """Say first which items cannot be right, as the figures are of them, too."""
+    if not report.unknown_labels:
+        return
+    names = [one.label for one in report.classes if not one.is_known]
+    # Of classes that the data has not: it would not call one of them by two names.
+    unused = [one.label for one in report.classes if one.is_known and not one.items]
+    pairs = suggested_options(names, unused)
+    advice = f" To map them: {pairs}" if pairs else ""
+    screen.say(
+        f"{counted(report.unknown_labels, 'item')} of classes that the model does not know "
+        f"({named_labels(names)}) counted as wrong, and not in the log loss.{advice}",
+        "yellow",
+    )
+    screen.say()
 
 
 def _print_figures(screen: Screen, report: EvaluationReport, model: str, data: str) -> None:
@@ -209,14 +228,6 @@ def _print_calibration(screen: Screen, report: EvaluationReport) -> None:
 
 
 def _say_what_was_left_out(screen: Screen, report: EvaluationReport) -> None:
-    if report.unknown_labels:
-        names = [one.label for one in report.classes if not one.is_known]
-        shown = ", ".join(repr(name) for name in names[:5]) + (", …" if len(names) > 5 else "")
-        screen.say(
-            f"{counted(report.unknown_labels, 'item')} of classes that the model does not know "
-            f"({shown}) counted as wrong, and not in the log loss.",
-            "yellow",
-        )
     if report.unlabelled:
         screen.say(f"{counted(report.unlabelled, 'item')} without a label left out.", "yellow")
     if report.errored:

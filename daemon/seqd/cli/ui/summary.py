@@ -4,6 +4,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from seqd.cli.label_map import suggested_options
 from seqd.cli.ui.numbers import count, counted, duration, metric, rate
 from seqd.cli.ui.progress import model_of, seconds_of
 from seqd.cli.ui.screen import Screen
@@ -221,10 +222,9 @@ def _say_uncertain(screen: Screen, record: JobRecord, counts: ResultCounts) -> N
     """Say how many results are uncertain, where the job has a least score."""
     least = record.job.min_score if isinstance(record.job, ClassifyJob) else None
     if least is not None:
-        are = "is" if counts.uncertain == 1 else "are"
         screen.say(
-            f"{count(counts.uncertain)} of {counted(counts.succeeded, 'result')} {are} uncertain: "
-            f"a score below {least:g}"
+            f"Uncertain, with a score below {least:g}: {count(counts.uncertain)} of "
+            f"{counted(counts.succeeded, 'result')}"
         )
 
 
@@ -234,9 +234,11 @@ def _say_accuracy(screen: Screen, counts: ResultCounts) -> None:
             f"Accuracy {counts.accuracy:.2%} on {counted(counts.labelled, 'labelled item')}", "bold"
         )
     elif counts.labels_differ:
+        pairs = suggested_options(counts.predicted, counts.true_labels)
+        advice = f". To call them so: {pairs}" if pairs else ""
         screen.say(
             f"No accuracy: the input's labels are {', '.join(counts.true_labels[:8])}; the model "
-            f"gave {', '.join(sorted(counts.predicted)[:8])}"
+            f"gave {', '.join(sorted(counts.predicted)[:8])}{advice}"
         )
 
 
