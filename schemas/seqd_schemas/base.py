@@ -185,6 +185,10 @@ Label = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 ShortText = Annotated[str, StringConstraints(max_length=4_096)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+#: Versions of a plugin that a job names: those that computed it, the first of them.
+PluginVersions = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=64)], ...], Field(max_length=8)
+]
 #: Milliseconds since 1970-01-01 UTC, on the Redis server's clock.
 EpochMs = Annotated[int, Field(ge=0, le=2**53)]
 Count = Annotated[int, Field(ge=0, le=2**53)]

@@ -14,6 +14,7 @@ from seqd_schemas.base import (
     CustomId,
     EpochMs,
     JobId,
+    PluginVersions,
     ShortText,
     WireAdapter,
     WireModel,
@@ -119,6 +120,9 @@ class Completed(_JobEvent):
 
     event: Literal["completed"] = Field(default="completed", description="What happened.")
     training: TrainingResult | None = Field(default=None, description="The version it made.")
+    plugin_versions: PluginVersions = Field(
+        default=(), description="Versions of the plugin that computed it, as in its record."
+    )
 
 
 class Failed(_JobEvent):

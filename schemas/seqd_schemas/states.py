@@ -14,6 +14,7 @@ from seqd_schemas.base import (
     EpochMs,
     JobId,
     ModelName,
+    PluginVersions,
     ShortText,
     TenantName,
     WireModel,
@@ -106,6 +107,12 @@ class JobRecord(WireModel):
     rollout: JobRollout | None = Field(
         default=None,
         description="The roll-out that it takes part in: another version has a share of its items.",
+    )
+    plugin_versions: PluginVersions = Field(
+        default=(),
+        description="Versions of the plugin that computed what is done of it, each once, in the "
+        "order of their first results; of a training, that which made the version. Of a fleet "
+        "with several there are several, the first 8. None before the first result.",
     )
     state: JobState = Field(description="State of the job.")
     counts: Counts = Field(description="Items by outcome.")

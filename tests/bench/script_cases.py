@@ -84,7 +84,8 @@ def claim_of_a_large_job(world: World) -> None:
     for unit in claim.units[:10]:
         world.watched.work.release_unit(unit, crashed=True, faulted_by="worker")
     results = some_results(UNIT_ITEMS)
-    world.watched.work.commit_batch(Finished(unit, results) for unit in claim.units[10:])
+    done = (Finished(unit, results) for unit in claim.units[10:])
+    world.watched.work.commit_batch(done, "1.0")
 
 
 @case("a queue whose jobs are all overdue, after an outage", "claim")

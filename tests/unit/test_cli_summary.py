@@ -192,3 +192,20 @@ def test_results_with_a_low_score_are_counted_where_the_job_has_a_least_one(
     say_bulk_summary(Screen(), an_ended(job=job), counts, None)
 
     assert capsys.readouterr().out.splitlines()[1] == sentence
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ((), []),
+        (("1.0",), []),
+        (("1.0", "1.1"), ["Several versions of the plugin computed it: 1.0, 1.1"]),
+    ],
+    ids=["none", "one", "several"],
+)
+def test_several_versions_of_the_plugin_are_said(
+    capsys: pytest.CaptureFixture[str], versions: tuple[str, ...], said: list[str]
+) -> None:
+    say_bulk_summary(Screen(), an_ended(plugin_versions=versions), ResultCounts(), None)
+
+    assert capsys.readouterr().out.splitlines()[1:] == said

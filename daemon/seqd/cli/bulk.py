@@ -16,6 +16,7 @@ from seqd.cli.ui.stdout import stdout
 from seqd.cli.ui.summary import BulkOutcome, ResultCounts, say_bulk_summary
 from seqd.cli.ui.tables import print_json
 from seqd.client import JobHandle
+from seqd.client.made_by import facts_of
 from seqd.escaping import printable_json
 from seqd_schemas import Event, ItemFailure, ItemSuccess, JobRecord, JobState
 
@@ -71,7 +72,7 @@ def follow_bulk_job(
     if outcome.record.state is JobState.CANCELLED:
         handle.wait()  # ended, so this only raises
     if output.files is not None:
-        output.files.commit()
+        output.files.commit(facts_of([outcome.record]))
     say_bulk_summary(screen, outcome, counts, output.files)
     if output.as_json and output.files is not None and not output.files.is_stdout:
         print_json(_summary(outcome.record, counts, output.files))

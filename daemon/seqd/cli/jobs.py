@@ -366,6 +366,7 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     """Write a bulk job's results, those of one that ended early too; return the exit status."""
     from seqd.cli.bulk import read_results
     from seqd.cli.ui.summary import ResultCounts, say_bulk_summary, say_merged_summary
+    from seqd.client.made_by import facts_of
 
     counts = ResultCounts()
     failed: list[JobFailed] = []
@@ -376,7 +377,7 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     is_final = lambda: last.record().sealed  # noqa: E731
     outcome = read_results(last, screen, output, counts, is_final, results=selected)
     if output.files is not None:
-        output.files.commit()
+        output.files.commit(facts_of([one.record() for one in jobs]))
     if last is handle:
         say_bulk_summary(screen, outcome, counts, output.files)
     else:
@@ -425,13 +426,14 @@ def _follow_retry(
 ) -> int:
     from seqd.cli.bulk import Output, print_line, read_results
     from seqd.cli.ui.summary import ResultCounts, say_retry_summary
+    from seqd.client.made_by import facts_of
 
     counts, first = ResultCounts(), handle.origin()
     output = Output(files, print_line, as_json=as_json)
     is_final = lambda: handle.record().sealed  # noqa: E731
     outcome = read_results(handle, screen, output, counts, is_final, results=first.merged_results())
     if files is not None:
-        files.commit()
+        files.commit(facts_of([first.record(), outcome.record]))
     say_retry_summary(screen, outcome.record, first.record(), counts, files)
     if as_json and files is not None:
         print_json(outcome.record)

@@ -87,12 +87,15 @@ class ResultFiles:
         except OSError as error:
             raise unwritable(self.path, error) from None
 
-    def commit(self) -> None:
-        """Put the files in place. An errors file of an earlier run goes when there are none."""
+    def commit(self, facts: Mapping[str, str] | None = None) -> None:
+        """Put the files in place. An errors file of an earlier run goes when there are none.
+
+        `facts` say what made the results; files whose form has metadata carry them.
+        """
         try:
             for writer in (self._rows_out, self._errors_out):
                 if writer is not None:
-                    writer.finish()
+                    writer.finish(facts or {})
             for outlet in self._outlets:
                 outlet.seal()
             if self._errors_file is not None and self._errors_target is not None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -51,8 +51,8 @@ class RowWriter(Protocol):
     def write(self, values: Sequence[object]) -> None:
         """Append a row."""
 
-    def finish(self) -> None:
-        """Write what is held; the file stays open."""
+    def finish(self, facts: Mapping[str, str]) -> None:
+        """Write what is held, and facts about the file where it has metadata; it stays open."""
 
     def give_up(self) -> None:
         """Leave the file as it is: nothing more is written to it."""
@@ -89,10 +89,11 @@ class _JsonRows:
     def write(self, values: Sequence[object]) -> None:
         self._file.write(json_bytes(dict(zip(self._names, values, strict=True))) + b"\n")
 
-    def finish(self) -> None:
+    def finish(self, facts: Mapping[str, str]) -> None:
         """Do nothing: nothing is held."""
 
-    give_up = finish
+    def give_up(self) -> None:
+        """Do nothing: nothing is held."""
 
 
 class _DelimitedRows:
@@ -107,7 +108,7 @@ class _DelimitedRows:
     def write(self, values: Sequence[object]) -> None:
         self._rows.writerow([_cell(value) for value in values])
 
-    def finish(self) -> None:
+    def finish(self, facts: Mapping[str, str]) -> None:
         self._text.flush()
         self._text.detach()
 
@@ -126,10 +127,11 @@ class _Lines:
         cells = ["" if value is None else str(_cell(value)) for value in values]
         self._file.write("\t".join(cells).encode("utf-8", "replace") + b"\n")
 
-    def finish(self) -> None:
+    def finish(self, facts: Mapping[str, str]) -> None:
         """Do nothing: nothing is held."""
 
-    give_up = finish
+    def give_up(self) -> None:
+        """Do nothing: nothing is held."""
 
 
 class _ParquetRows:
@@ -151,8 +153,9 @@ class _ParquetRows:
         if len(self._rows) >= _GROUP_ROWS or self._chars >= _GROUP_CHARS:
             self._write_group()
 
-    def finish(self) -> None:
+    def finish(self, facts: Mapping[str, str]) -> None:
         self._write_group()
+        self._writer.add_key_value_metadata(dict(facts))
         self._writer.close()
 
     def give_up(self) -> None:

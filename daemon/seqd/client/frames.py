@@ -5,11 +5,12 @@ pyarrow are imported when a table is asked for, and raise LibraryMissing where t
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from seqd.client.made_by import facts_of
 from seqd.client.results import OneResult
 from seqd.errors import InvalidRequest, LibraryMissing
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
@@ -45,6 +46,8 @@ class Table:
 
     columns: dict[str, Type]
     rows: Callable[[ItemOutput], Iterator[dict[str, Cell]]]
+    #: What made the results, as metadata.
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def arrow_schema(self) -> "pyarrow.Schema":
         """Return the schema for Arrow."""
@@ -57,7 +60,8 @@ class Table:
             "numbers": arrow.map_(arrow.string(), arrow.float64()),
         }
         schema: pyarrow.Schema = arrow.schema(
-            [(name, types[type_]) for name, type_ in self.columns.items()]
+            [(name, types[type_]) for name, type_ in self.columns.items()],
+            metadata=dict(self.facts),
         )
         return schema
 
@@ -131,7 +135,7 @@ def table_of(record: JobRecord) -> Table:
         raise InvalidRequest(
             f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
         )
-    return table
+    return replace(table, facts=facts_of([record]))
 
 
 def import_arrow() -> ModuleType:

@@ -294,7 +294,10 @@ class JobSteps(Generic[Output]):
 
         import_pandas()
         table = yield from self.table()
-        return (yield from table.frame(self.results(options)))
+        frame = yield from table.frame(self.results(options))
+        with suppress(UnknownJob):  # removed meanwhile: the results are here all the same
+            frame.attrs.update((yield from self.table()).facts)
+        return frame
 
     def result(
         self, custom_id: str, options: ReadOptions | None = None

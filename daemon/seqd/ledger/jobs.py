@@ -495,8 +495,9 @@ class Jobs:
     def _last_event_of_small(self, job_id: str, after: str) -> "Exchange[list[Event]]":
         """Return the last event of a small job whose events are gone, if `after` is before it."""
         fields = ["template", "group", "ended", "last_event", "total", "succeeded", "errored"]
+        fields.append("plugin_versions")
         row = yield from _blobs(self._keys.job(job_id), fields)
-        template, group, ended, last, total, succeeded, errored = row
+        template, group, ended, last, total, succeeded, errored, versions = row
         if template is None or group is not None or ended is None:
             return []
         event_id = (last or ended + b"-0").decode()
@@ -512,7 +513,15 @@ class Jobs:
             expired=0,
             processing=0,
         )
-        return [Completed(id=event_id, job_id=job_id, at_ms=int(ended), counts=counts)]
+        return [
+            Completed(
+                id=event_id,
+                job_id=job_id,
+                at_ms=int(ended),
+                counts=counts,
+                plugin_versions=_versions(versions),
+            )
+        ]
 
     def _newest_of(self, key: str, limit: int, wanted: JobFilter) -> Exchange[FoundJobs]:
         found, seen, since_ms = FoundJobs(), 0, wanted.since_ms or 0
@@ -662,6 +671,7 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         plugin=row["plugin"].decode() if "plugin" in row else None,
         version=_number(row, "version"),
         rollout=from_stored(JobRollout, row["rollout"]) if "rollout" in row else None,
+        plugin_versions=_versions(row.get("plugin_versions")),
         state=JobState(row["state"].decode()),
         counts=_counts(row),
         sealed=row["sealed"] == b"1",
@@ -680,6 +690,11 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         training=None if training is None else from_stored(TrainingResult, training),
         job=from_stored(JOB, row["spec"]),
     )
+
+
+def _versions(lines: bytes | None) -> tuple[str, ...]:
+    """Return the versions that a job's field has, a line each."""
+    return tuple(lines.decode().split("\n")) if lines else ()
 
 
 def _number(row: dict[str, bytes], name: str) -> int | None:

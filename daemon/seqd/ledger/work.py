@@ -266,37 +266,45 @@ class Work:
         *,
         fenced: bool = False,
         use: Use = NO_USE,
+        plugin_version: str = "",
     ) -> CommitOutcome:
         """Record a unit's results, in the items' order. The first commit of a unit wins.
 
-        One that is `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the
-        items that have errors are kept, so that they can be tried again. Raises MiscountedResults
-        where the number of results is not the unit's, and OversizedResults for more than
-        `MAX_COMMIT_BYTES`.
+        `plugin_version` is that of the plugin that computed it, '' where none did. One that is
+        `fenced` counts only while the lease is held. Of `chunk`, the unit's input, the items that
+        have errors are kept, so that they can be tried again. Raises MiscountedResults where the
+        number of results is not the unit's, and OversizedResults for more than `MAX_COMMIT_BYTES`.
         """
-        (outcome,) = self.commit_batch([Finished(unit, results, chunk, fenced, use)])
+        finished = Finished(unit, results, chunk, fenced, use)
+        (outcome,) = self.commit_batch([finished], plugin_version)
         return _raised(outcome)
 
-    def commit_batch(self, finished: Iterable[Finished]) -> list[CommitOutcome | NotCommitted]:
+    def commit_batch(
+        self, finished: Iterable[Finished], plugin_version: str = ""
+    ) -> list[CommitOutcome | NotCommitted]:
         """Record the results of several units as `commit` does each, many in one step.
 
-        Units do not depend on each other: an error of one is its own outcome.
+        `plugin_version` is that of the plugin that computed all of them. Units do not depend on
+        each other: an error of one is its own outcome.
         """
         outcomes: list[CommitOutcome | NotCommitted] = []
         for batch in _batches(finished):
             if isinstance(batch, OversizedResults):
                 outcomes.append(batch)
             else:
-                outcomes += self._commit(batch)
+                outcomes += self._commit(batch, plugin_version)
         return outcomes
 
     def commit_training(
-        self, unit: Unit, result: TrainingResult, use: Use = NO_USE
+        self, unit: Unit, result: TrainingResult, use: Use = NO_USE, plugin_version: str = ""
     ) -> CommitOutcome:
-        """Record the version that a training made; counts only while the lease is held."""
+        """Record the version that a training made; counts only while the lease is held.
+
+        `plugin_version` is that of the plugin that made it.
+        """
         text = to_stored(result)
         row = (1, 0, 1, text, b"", use.tokens, use.busy_ms, 1, pack_line(text))
-        (outcome,) = self._commit([(unit, row)])
+        (outcome,) = self._commit([(unit, row)], plugin_version)
         return _raised(outcome)
 
     def fail_job(self, unit: Unit, failure: "Failure") -> bool:
@@ -452,12 +460,12 @@ class Work:
             self._notify(route)
         return as_int(reply[0]) == 1
 
-    def _commit(self, rows: _Batch) -> list[CommitOutcome | NotCommitted]:
+    def _commit(self, rows: _Batch, plugin_version: str) -> list[CommitOutcome | NotCommitted]:
         attempts = self._scripts.attempts()
         replies = dict[int, Reply]()
         waiting = list(enumerate(rows))
         while waiting:
-            answers = self._commit_replies([row for _, row in waiting])
+            answers = self._commit_replies([row for _, row in waiting], plugin_version)
             replies |= {at: answer for (at, _), answer in zip(waiting, answers, strict=True)}
             # Only those: of a unit that was committed a repeat would say `duplicate`.
             refused = [(at, row) for at, row in waiting if _is_passing(replies[at])]
@@ -466,16 +474,18 @@ class Work:
             waiting = refused
         return [self._outcome(unit, replies[at]) for at, (unit, _) in enumerate(rows)]
 
-    def _commit_replies(self, rows: _Batch) -> list[Reply]:
+    def _commit_replies(self, rows: _Batch, plugin_version: str) -> list[Reply]:
         """Commit units in one step; return the reply of each."""
-        arguments: list[Argument] = [self._settings.usage_days]
+        version = plugin_version.replace("\n", " ")  # the job has a version a line
+        arguments: list[Argument] = [self._settings.usage_days, version]
         for unit, row in rows:
             arguments += (unit.job_id, unit.name, unit.attempt, *row)
         try:
             return as_list(self._scripts.call("commit", *arguments))
         except ResponseError as error:
             if len(rows) > 1:  # a shared key is damaged: committed alone, each unit names its job
-                return [reply for row in rows for reply in self._commit_replies([row])]
+                alone = (self._commit_replies([row], plugin_version) for row in rows)
+                return [reply for replies in alone for reply in replies]
             return [f"error {error}".encode()]
 
     def _outcome(self, unit: Unit, reply: Reply) -> CommitOutcome | NotCommitted:

@@ -308,6 +308,10 @@ class WorkerContext:
         """Return the description of what a model is made with. Raises UnknownModel."""
         return self.registry.model(self.store.plugin_of(name))
 
+    def plugin_version(self, name: str) -> str:
+        """Return the version of the plugin that runs a model here. Raises UnknownModel."""
+        return self.registry.plugin_of(self.store.plugin_of(name)).version
+
     def plugin_of(self, job: TrainJob | SweepJob) -> str:
         """Return the plugin's model that a training is to be made with."""
         return job.plugin or self.store.plugin_of(job.model)

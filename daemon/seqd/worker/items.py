@@ -114,7 +114,9 @@ class ItemRunner:
         )
         self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
-        self._commit(list(zip(units, results, strict=True)), uses, is_waited_for=is_waited_for)
+        done = list(zip(units, results, strict=True))
+        plugin_version = self._context.plugin_version(name)
+        self._commit(done, uses, plugin_version, is_waited_for=is_waited_for)
         if trial is not None:
             self._trials.note(trial)
 
@@ -311,6 +313,7 @@ class ItemRunner:
         self,
         done: Sequence[tuple[UnitItems, Results]],
         uses: Sequence[Use] = (),
+        plugin_version: str = "",
         *,
         is_waited_for: bool = False,
     ) -> None:
@@ -319,7 +322,7 @@ class ItemRunner:
             for (items, results), use in zip(done, uses or repeat(NO_USE), strict=False)
         ]
         with self._context.stats.timing("commit_s"):
-            outcomes = self._context.ledger.work.commit_batch(finished)
+            outcomes = self._context.ledger.work.commit_batch(finished, plugin_version)
         ended: list[str] = []
         for (items, results), outcome in zip(done, outcomes, strict=True):
             if isinstance(outcome, MiscountedResults):

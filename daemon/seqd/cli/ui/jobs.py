@@ -56,6 +56,7 @@ def print_job(screen: Screen, record: JobRecord, activity: JobActivity) -> None:
             "job": record.job_id,
             "kind": record.kind,
             "model": _model(record),
+            "plugin version": ", ".join(record.plugin_versions),
             "state": record.state,
             "items": _items(record.counts) if record.kind != "train" else "",
             "input": _source(record, record.job.source),

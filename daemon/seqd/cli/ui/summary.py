@@ -123,6 +123,7 @@ def say_bulk_summary(
 ) -> None:
     """Say what a bulk job came to, and how to do the rest of it."""
     say_headline(screen, outcome, counts)
+    _say_versions(screen, outcome.record)
     _say_uncertain(screen, outcome.record, counts)
     _say_accuracy(screen, counts)
     _say_files(screen, counts, files)
@@ -216,6 +217,15 @@ def say_training_summary(
     for task, command in _NEXT.items() if says_what_next else ():
         if entry is not None and task in entry.tasks:
             screen.say(f"Try it: {command.format(ref=ref)}")
+
+
+def _say_versions(screen: Screen, record: JobRecord) -> None:
+    """Say so where workers with several versions of the plugin computed a job."""
+    if len(record.plugin_versions) > 1:
+        screen.say(
+            f"Several versions of the plugin computed it: {', '.join(record.plugin_versions)}",
+            "yellow",
+        )
 
 
 def _say_uncertain(screen: Screen, record: JobRecord, counts: ResultCounts) -> None:

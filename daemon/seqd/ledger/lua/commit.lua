@@ -1,7 +1,7 @@
 -- Record the results of units; the last unit's commit ends its job.
 --
--- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), then for each unit: job,
---       unit, attempt, succeeded, errored, fenced (0 or 1), training result as JSON ('' for none), blob of
+-- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), version of the plugin that
+--       computed the units ('' where none did), then for each unit: job, unit, attempt, succeeded, errored, fenced (0 or 1), training result as JSON ('' for none), blob of
 --       the items that have errors ('' for none), tokens, milliseconds of computing, number of rows of
 --       results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
@@ -16,11 +16,12 @@
 -- its unit are there, and then become the unit's; a unit or part that has been split since is taken
 -- from its parts alone. The items that have errors are kept, to be tried again. What a tenant has used
 -- counts in the step that counts its results, so once, whoever computed them how often. A user that may
--- not count it commits nothing.
-local USAGE_DAYS = tonumber(ARGV[2])
+-- not count it commits nothing. A job names the plugin's versions that computed its units, the first
+-- MAX_PLUGIN_VERSIONS of them.
+local USAGE_DAYS, PLUGIN_VERSION, MAX_PLUGIN_VERSIONS = tonumber(ARGV[2]), ARGV[3], 8
 -- It is denied here, before anything is changed, to whom it would be denied when results are recorded.
 if USAGE_DAYS > 0 then redis.call('EXISTS', use_of_today_key()) end
-local FIRST_UNIT = 3
+local FIRST_UNIT = 4
 local ARGUMENTS = 11  -- of a unit, without its rows
 
 -- Count what a unit took to its tenant; in a batch, behind it, since many units are of one tenant.
@@ -40,6 +41,19 @@ local function apply_deferred_use()
   for what, sums in pairs(deferred_use) do
     for tenant, sum in pairs(sums) do add_use(tenant, what, sum[1], sum[2], sum[3], USAGE_DAYS) end
   end
+end
+
+-- Note the plugin's version in `job`, and in the job's fields that are to be written, where it is new.
+local function note_plugin_version(job, fields)
+  local known = job.plugin_versions
+  if known == PLUGIN_VERSION or PLUGIN_VERSION == '' then return end
+  if known then
+    if string.find('\n' .. known .. '\n', '\n' .. PLUGIN_VERSION .. '\n', 1, true) then return end
+    local _, others = string.gsub(known, '\n', '')
+    if others + 1 >= MAX_PLUGIN_VERSIONS then return end
+  end
+  job.plugin_versions = known and known .. '\n' .. PLUGIN_VERSION or PLUGIN_VERSION
+  fields[#fields + 1], fields[#fields + 2] = 'plugin_versions', job.plugin_versions
 end
 
 -- Make the rows of a unit's parts its own, in order, when all are there. True if it did.
@@ -170,6 +184,7 @@ local function commit(at)
   end
   local fields = record(id, unit, job, at, succeeded, errored, failed)
   note_use(job, succeeded + errored, ARGV[at + 8], ARGV[at + 9])
+  note_plugin_version(job, fields)
   if training ~= '' then
     fields[#fields + 1], fields[#fields + 2] = 'training', training
     job.training = training

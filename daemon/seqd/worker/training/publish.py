@@ -209,7 +209,10 @@ class TrainingCommit:
             self._publisher.move_labels(run, run.job.labels, manifest.version, run.id)
         self._context.publish_catalog()
         use = use_of_training(trained, self._epochs_before_s)
-        outcome = self._context.ledger.work.commit_training(run.unit, result, use)
+        # That of the version, which an earlier attempt may have made elsewhere.
+        outcome = self._context.ledger.work.commit_training(
+            run.unit, result, use, manifest.plugin_version
+        )
         if outcome is CommitOutcome.COMPLETED:
             self._context.job_finished(run.unit.job_id)
         else:

@@ -84,7 +84,8 @@ class CombinationCommit:
         self._labels.move_if_last(self.run, manifest)
         self._context.publish_catalog()
         success = ItemSuccess(custom_id=self._combination.name, output=output)
-        self._commit(success, use_of_training(trained, self._epochs_before_s))
+        use = use_of_training(trained, self._epochs_before_s)
+        self._commit(success, use, manifest.plugin_version)
 
     def fail(self, error: SeqdError) -> None:
         """Commit why there is no version."""
@@ -104,9 +105,13 @@ class CombinationCommit:
         name, attempts = self._combination.name, self.run.unit.attempt
         self._commit(ItemFailure(custom_id=name, error=error, attempts=attempts))
 
-    def _commit(self, result: ItemSuccess | ItemFailure, use: Use = NO_USE) -> None:
+    def _commit(
+        self, result: ItemSuccess | ItemFailure, use: Use = NO_USE, plugin_version: str = ""
+    ) -> None:
         unit, work = self.run.unit, self._context.ledger.work
-        outcome = work.commit(unit, [result], self._chunk, fenced=True, use=use)
+        outcome = work.commit(
+            unit, [result], self._chunk, fenced=True, use=use, plugin_version=plugin_version
+        )
         if outcome is CommitOutcome.COMPLETED:
             log_and_continue(f"labels of job={unit.job_id} not moved", self._labels.move_at_end)
             self._context.job_finished(unit.job_id)

@@ -167,10 +167,20 @@ local function expire_overdue()
   return #due == EXPIRED_AT_ONCE
 end
 
+-- The field `plugin_versions` of a job, a version a line, as JSON.
+local function versions_as_json(versions)
+  local encoded = {}
+  for version in string.gmatch(versions, '[^\n]+') do encoded[#encoded + 1] = cjson.encode(version) end
+  return '[' .. table.concat(encoded, ',') .. ']'
+end
+
 -- Complete a job that has no undone unit; `job` holds its fields as they are to be. True if it did.
 local function complete_if_done(id, job, fields)
   if job.sealed ~= '1' or tonumber(job.units) ~= tonumber(job.units_done) then return false end
   local body = counts_as_json(counts_of(job))
+  if job.plugin_versions then
+    body = body .. ',"plugin_versions":' .. versions_as_json(job.plugin_versions)
+  end
   if job.training then body = body .. ',"training":' .. job.training end
   end_job(id, 'completed', body, job, fields)
   return true

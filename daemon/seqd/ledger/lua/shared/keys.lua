@@ -50,7 +50,7 @@ end
 local JOB_FIELDS = {'state', 'sealed', 'units', 'units_done', 'total', 'succeeded', 'errored',
   'cancelled', 'expired', 'pending_bytes', 'tenant', 'training', 'ttl', 'idempotency', 'expires_at',
   'client', 'group', 'capped', 'continues', 'kind', 'template', 'digest', 'input_digest', 'created',
-  'started', 'kept_bytes', 'queue', 'unread'}
+  'started', 'kept_bytes', 'queue', 'unread', 'plugin_versions'}
 local function read_job(id)
   local row = redis.call('HMGET', job_key(id), unpack(JOB_FIELDS))
   -- Written out: a table that is filled field by field is copied five times while it grows.
@@ -59,7 +59,7 @@ local function read_job(id)
     tenant = row[11], training = row[12], ttl = row[13], idempotency = row[14], expires_at = row[15],
     client = row[16], group = row[17], capped = row[18], continues = row[19], kind = row[20],
     template = row[21], digest = row[22], input_digest = row[23], created = row[24], started = row[25],
-    kept_bytes = row[26], queue = row[27], unread = row[28]}
+    kept_bytes = row[26], queue = row[27], unread = row[28], plugin_versions = row[29]}
 end
 
 -- Message of an error: text before Redis 7, a table since.

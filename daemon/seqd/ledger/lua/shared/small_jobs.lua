@@ -23,7 +23,7 @@ local TEMPLATE_FIELDS = {'kind', 'model', 'plugin', 'version', 'rollout', 'tenan
 -- What is kept of each small job. All else only an open one needs, or its readers know: see
 -- `_SMALL` in seqd.ledger.jobs.
 local SMALL_FIELDS = {'template', 'digest', 'input_digest', 'created', 'started', 'idempotency',
-  'continues'}
+  'continues', 'plugin_versions'}
 
 local function template_key(digest) return PREFIX .. ':template:' .. digest end
 
