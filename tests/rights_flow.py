@@ -152,6 +152,7 @@ def whole_flow(fleet: Fleet) -> None:
     use_inbox(fleet)
     read_figures(fleet, workers=1)
     set_limits(fleet, client)
+    order(fleet, client)
     cordon(fleet, client)
     scrape(fleet, client)
     take_over(fleet, client)
@@ -316,6 +317,14 @@ def set_limits(fleet: Fleet, client: Client) -> None:
         assert job.wait(timeout_s=60).counts.succeeded == 64
     usage = json.loads(fleet.seqd(operator, "tenants", "usage", "--json").out)
     assert {row["tenant"]: row["items"] for row in usage}["bob"] == 64
+
+
+def order(fleet: Fleet, client: Client) -> None:
+    """Put another version in service."""
+    before = client.model("echo").in_service
+    done = fleet.client(Role.OPERATOR).model("echo").promote("latest")
+    assert (done.before, done.in_service != before) == (before, True)
+    assert fleet.ledger(Role.OPERATOR).orders.cancel("nobody-has-this") == "gone"
 
 
 def cordon(fleet: Fleet, client: Client) -> None:

@@ -48,6 +48,7 @@
     ├── StoreUnwritable              exit 1: the model store takes no file: disk full, no permission
     ├── LibraryMissing               exit 1: a library that this needs is not installed here
     ├── NoFitWorker                  exit 1: no worker that is up can run the job's version now
+    ├── OrderUnfinished              exit 75: a worker was still at a change of a model; it goes on
     ├── NoWorker                     exit 75: no worker can run a job that somebody waits for
     ├── DeviceUnavailable            exit 69: a slot's device is busy or sick; that may pass
     │   └── DeviceLost               exit 71: a slot's device fell off the bus
@@ -66,6 +67,8 @@ from seqd_schemas.errors import ItemFailed as ItemFailed
 from seqd_schemas.errors import SeqdError as SeqdError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from seqd_schemas import Failure, Waiting
 
 
@@ -416,6 +419,15 @@ class NoFitWorker(SeqdError):
     retryable = True
 
 
+class OrderUnfinished(SeqdError):
+    """A worker had not carried an order out when the time of its client was over; it goes on."""
+
+    code = "order_unfinished"
+    #: EX_TEMPFAIL: it goes on, and its end can be looked up.
+    exit_status = 75
+    retryable = True
+
+
 class NoWorker(SeqdError):
     """No worker could run a job for as long as somebody wanted to wait for one; the job stays."""
 
@@ -494,3 +506,21 @@ def failure_of(error: SeqdError) -> "Failure":
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,
     )
+
+
+def error_of(failure: "Failure") -> SeqdError:
+    """Return the error that a record stands for, of the class that has its code.
+
+    Of an error that holds more than its message it is a `SeqdError` with that code.
+    """
+    kinds = {kind.code: kind for kind in _kinds(SeqdError) if kind.__init__ is Exception.__init__}
+    error = kinds.get(failure.code, SeqdError)(failure.message)
+    error.code, error.retryable = failure.code, failure.retryable
+    error.retry_after_s = failure.retry_after_s
+    return error
+
+
+def _kinds(root: type[SeqdError]) -> "Iterator[type[SeqdError]]":
+    for kind in root.__subclasses__():
+        yield kind
+        yield from _kinds(kind)

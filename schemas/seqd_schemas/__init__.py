@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_CORDON_RULES as MAX_CORDON_RULES
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_PUBLISHED_CHANGES as MAX_PUBLISHED_CHANGES
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import MAX_WORKER_LABELS as MAX_WORKER_LABELS
@@ -127,6 +128,11 @@ if TYPE_CHECKING:
     from seqd_schemas.manifests import ServiceChange as ServiceChange
     from seqd_schemas.manifests import job_of_run as job_of_run
     from seqd_schemas.manifests import run_id_of as run_id_of
+    from seqd_schemas.orders import MAX_MODEL_ORDERS as MAX_MODEL_ORDERS
+    from seqd_schemas.orders import MAX_WARM_S as MAX_WARM_S
+    from seqd_schemas.orders import ModelOrder as ModelOrder
+    from seqd_schemas.orders import OrderAction as OrderAction
+    from seqd_schemas.orders import OrderAnswer as OrderAnswer
     from seqd_schemas.results import ITEM_RESULT as ITEM_RESULT
     from seqd_schemas.results import MAX_CLASSES as MAX_CLASSES
     from seqd_schemas.results import Classification as Classification
@@ -145,6 +151,7 @@ if TYPE_CHECKING:
     from seqd_schemas.results import TrainedVersion as TrainedVersion
     from seqd_schemas.results import TrainingResult as TrainingResult
     from seqd_schemas.rollouts import MAX_ABORTED as MAX_ABORTED
+    from seqd_schemas.rollouts import MAX_ERROR_RATE as MAX_ERROR_RATE
     from seqd_schemas.rollouts import JobRollout as JobRollout
     from seqd_schemas.rollouts import Rollout as Rollout
     from seqd_schemas.rollouts import RolloutFile as RolloutFile
@@ -189,8 +196,9 @@ _NAMES = {
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
         "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES MAX_MODELS "
-        "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PluginState PluginStatus "
-        "TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState WorkerStatus"
+        "MAX_PUBLISHED_CHANGES MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PluginState "
+        "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
+        "WorkerStatus"
     ),
     "inbox": "EntryId InboxAnswer MAX_GIVEN_ID_CHARS",
     "items": "Item ItemChunk LabelledText RefusedItem TextChunk",
@@ -209,6 +217,7 @@ _NAMES = {
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelFile "
         "ModelManifest ServiceChange job_of_run run_id_of"
     ),
+    "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
@@ -217,7 +226,8 @@ _NAMES = {
         "TrainedVersion TrainingResult"
     ),
     "rollouts": (
-        "JobRollout MAX_ABORTED Rollout RolloutFile RolloutId RolloutKind Share VersionCounts"
+        "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind Share "
+        "VersionCounts"
     ),
     "states": "Counts JobRecord JobState Waiting WaitingCode",
     "stored": "from_stored is_later to_stored",

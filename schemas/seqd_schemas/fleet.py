@@ -22,6 +22,7 @@ from seqd_schemas.base import (
     WirePart,
 )
 from seqd_schemas.jobs import DatasetName, Task
+from seqd_schemas.manifests import ServiceChange
 from seqd_schemas.results import Metrics
 from seqd_schemas.rollouts import Rollout
 
@@ -31,6 +32,9 @@ MAX_MODELS = 256
 #: Versions of one model that the catalog lists; of more, the newest.
 MAX_VERSIONS = 1_000
 
+
+#: Changes of the version in service that the catalog lists of a model; of more, the newest.
+MAX_PUBLISHED_CHANGES = 20
 
 #: Entries of `WorkerStatus.unfit`.
 MAX_UNFIT = 64
@@ -348,6 +352,11 @@ class CatalogEntry(WireModel):
         default=None,
         description="What is wrong with the stored labels: they mean nothing then, nor does the "
         "bare name, and only versions can be asked for. None where nothing is.",
+    )
+    history: tuple[ServiceChange, ...] = Field(
+        default=(),
+        max_length=MAX_PUBLISHED_CHANGES,
+        description="Changes of the version in service, oldest first; the last of them.",
     )
     max_output_characters: Count | None = Field(
         default=None,

@@ -318,6 +318,14 @@ class Keys:
         """
         return f"{self.prefix}:cordons"
 
+    def model_orders(self) -> str:
+        """ZSET order → milliseconds until which it is open: changes of models, asked for."""
+        return f"{self.prefix}:model_orders"
+
+    def model_order(self, order_id: str) -> str:
+        """HASH with a TTL: `order` and `answer` as JSON; the `worker` on it, and its `lease`."""
+        return f"{self.prefix}:model_order:{order_id}"
+
     def catalog(self) -> str:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"

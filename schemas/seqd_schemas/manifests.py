@@ -96,6 +96,9 @@ class ServiceChange(WireModel):
         description="The roll-out that began or ended with it; the version in service may be the "
         "same before and after.",
     )
+    order_id: JobId | None = Field(
+        default=None, description="The order of a client that it was made for; see `ModelOrder`."
+    )
 
 
 class ModelManifest(WireModel):

@@ -15,6 +15,9 @@ from seqd_schemas.base import Count, CustomId, EpochMs, JobId, ShortText, WireMo
 #: Roll-outs of a model that are known as aborted, the newest.
 MAX_ABORTED = 100
 
+#: Share of its items that may fail with a candidate alone, where nobody says otherwise.
+MAX_ERROR_RATE = 0.01
+
 RolloutId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 # No closed list: a reader that refused a later release's kind would miss the whole model.
@@ -39,7 +42,7 @@ class Rollout(WirePart):
     serving: Count = Field(description="The version in service beside which it is tried.")
     share: Share = Field(description="Share of the items of new jobs, such as 0.05.")
     max_error_rate: float = Field(
-        default=0.01,
+        default=MAX_ERROR_RATE,
         ge=0.0,
         le=1.0,
         description="Share of its items that may fail with the candidate and not with the version "

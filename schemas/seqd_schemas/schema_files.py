@@ -23,6 +23,7 @@ from seqd_schemas.inbox import InboxAnswer
 from seqd_schemas.items import ItemChunk, TextChunk
 from seqd_schemas.jobs import Job
 from seqd_schemas.manifests import ModelManifest
+from seqd_schemas.orders import ModelOrder, OrderAnswer
 from seqd_schemas.results import ITEM_RESULT, TrainingResult
 from seqd_schemas.states import JobRecord
 from seqd_schemas.tenants import TenantRecord, TenantUsage
@@ -35,6 +36,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "item_chunk": ItemChunk,
     "job_record": JobRecord,
     "model_manifest": ModelManifest,
+    "model_order": ModelOrder,
+    "order_answer": OrderAnswer,
     "plugin_status": PluginStatus,
     "tenant_record": TenantRecord,
     "tenant_usage": TenantUsage,

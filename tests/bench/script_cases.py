@@ -26,9 +26,12 @@ from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import (
     MAX_CORDON_RULES,
+    MAX_MODEL_ORDERS,
     CordonAction,
     CordonRule,
     Log,
+    ModelOrder,
+    OrderAnswer,
     TenantLimits,
     queue_of,
 )
@@ -613,3 +616,24 @@ def all_rules(world: World) -> None:
     cordons.change(add=rules)
     cordons.change(add=[rule.model_copy(update={"at_ms": 7_000 + rule.at_ms}) for rule in rules])
     cordons.change(remove=rules)
+
+
+@case("as many orders for models as may be open", "place_order", "take_order", "end_order")
+def all_orders(world: World) -> None:
+    orders, first = world.watched.orders, world.number()
+    names = [f"o{first}-{number}" for number in range(MAX_MODEL_ORDERS)]
+    for name in names:
+        order = ModelOrder(
+            order_id=name,
+            action="promote",
+            model="m" * 40,
+            version=2,
+            why="w" * 500,
+            ordered_at_ms=1,
+        )
+        orders.place(order, 60.0)
+    for name in names:
+        orders.take(name, "worker", 10.0)
+        labels = {f"label_{number}": 2 for number in range(1_000)}
+        orders.answer(OrderAnswer(order_id=name, worker="worker", labels=labels))
+    orders.cancel(names[0])

@@ -5,11 +5,25 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from seqd.client import AsyncClient, AsyncEndedJob, AsyncJobHandle, Client, EndedJob, JobHandle
+from seqd.client import (
+    AsyncClient,
+    AsyncEndedJob,
+    AsyncJobHandle,
+    AsyncModelHandle,
+    Client,
+    EndedJob,
+    JobHandle,
+    ModelHandle,
+)
 from seqd.ledger.async_transport import AsyncStream
 from seqd.ledger.transport import Stream
 
-FACES = [(Client, AsyncClient), (JobHandle, AsyncJobHandle), (EndedJob, AsyncEndedJob)]
+FACES = [
+    (Client, AsyncClient),
+    (JobHandle, AsyncJobHandle),
+    (EndedJob, AsyncEndedJob),
+    (ModelHandle, AsyncModelHandle),
+]
 
 #: What asyncio calls otherwise.
 RENAMED = {(Client, "close"): "aclose"}

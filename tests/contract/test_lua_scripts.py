@@ -39,6 +39,8 @@ COUNTED = {
     ("shared/endings.lua", "HKEYS"),
     # At most 16 ranges of a file are offered at a time (`RANGES_AHEAD`).
     ("take_range.lua", "HGETALL"),
+    # At most 256 orders are open at a time (`MAX_MODEL_ORDERS`).
+    ("place_order.lua", "ZREMRANGEBYSCORE"),
 }
 
 

@@ -49,7 +49,7 @@ def test_a_gateway_may_do_what_a_client_may():
     assert rights_of(Role.GATEWAY, KEYS) == rights_of(Role.CLIENT, KEYS)
 
 
-def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_and_weights():
+def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_weights_and_orders():
     client, operator = rights_of(Role.CLIENT, KEYS), rights_of(Role.OPERATOR, KEYS)
 
     assert set(client.commands) <= set(operator.commands)
@@ -57,9 +57,12 @@ def test_an_operator_may_do_what_a_client_may_and_write_rules_limits_and_weights
     assert {(key.pattern, key.access) for key in changed} == {
         ("seqd:cordons", Access.ALL),
         ("seqd:limits:*", Access.ALL),
+        ("seqd:model_order:*", Access.ALL),
+        ("seqd:model_orders", Access.ALL),
         ("seqd:weights", Access.ALL),
     }
-    assert {key.pattern for key in client.keys} == {key.pattern for key in operator.keys}
+    orders = {"seqd:model_order:*", "seqd:model_orders"}
+    assert {key.pattern for key in operator.keys} == {key.pattern for key in client.keys} | orders
 
 
 def test_every_word_in_capitals_of_a_script_is_a_command_or_a_known_option():

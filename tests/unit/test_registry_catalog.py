@@ -7,6 +7,7 @@ from pydantic import Field
 from seqd.hookspecs import Model, PluginParameters, TaskSpec
 from seqd.models.catalog import catalog_entry
 from seqd_schemas import (
+    MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
     CatalogEntry,
     DataFingerprint,
@@ -15,6 +16,7 @@ from seqd_schemas import (
     PluginState,
     PluginStatus,
 )
+from store_builders import a_change
 
 
 class Training(PluginParameters):
@@ -42,7 +44,8 @@ class Critic(Model):
 class Shelf:
     """A model store in memory."""
 
-    def __init__(self, *versions: int, **labels: int) -> None:
+    def __init__(self, *versions: int, changes: int = 0, **labels: int) -> None:
+        self._changes = changes
         self._manifests = [a_manifest(version) for version in versions]
         self._labels = labels
 
@@ -54,6 +57,9 @@ class Shelf:
 
     def rollout(self, name):
         return None
+
+    def history(self, name):
+        return [a_change(None, 1, at_ms=number) for number in range(self._changes)]
 
 
 def a_manifest(version: int) -> ModelManifest:
@@ -103,6 +109,12 @@ def test_a_model_without_versions_is_published_all_the_same():
 
     assert entry.versions == ()
     assert entry.labels == {}
+
+
+def test_of_many_changes_of_the_version_in_service_the_last_are_published():
+    entry = catalog_entry(Critic(), STATUS, Shelf(1, changes=MAX_PUBLISHED_CHANGES + 3), now_ms=0)
+
+    assert [change.at_ms for change in entry.history] == list(range(3, MAX_PUBLISHED_CHANGES + 3))
 
 
 def test_of_very_many_versions_the_newest_are_published():

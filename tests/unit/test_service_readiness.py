@@ -63,6 +63,16 @@ def test_of_a_model_in_memory_the_candidate_is_loaded_and_then_what_is_in_servic
     assert (in_service, candidate, worker.loads()) == (["topics@1"], ["topics@2"], [])
 
 
+def test_a_worker_that_starts_while_a_version_is_a_candidate_loads_it_too(worker: Worker):
+    worker.loaded = {"topics@1"}
+    worker.store.set_label("topics", "candidate", 2)
+    worker.notes.look()
+
+    worker.notes.note_warmed_up()
+
+    assert (worker.loads(), worker.loads()) == (["topics@2"], [])
+
+
 def test_a_required_model_is_loaded_with_its_candidate(tmp_path: Path):
     worker = Worker(tmp_path, required=("topics",))
     for _ in range(2):

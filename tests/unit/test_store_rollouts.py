@@ -196,6 +196,10 @@ def test_begin_and_end_say_why(store: ModelStore) -> None:
     assert store.history("topics")[-1].why == (
         "shadow of topics@2 with 50% of the items: more data"
     )
-    assert abort(store, "topics", "me", "too slow") is not None
+    assert abort(store, "topics", "me", "too slow").version == 2
     assert store.history("topics")[-1].why == "shadow of topics@2 aborted: too slow"
-    assert abort(store, "topics", "me", "") is None
+    with pytest.raises(WrongState) as raised:
+        abort(store, "topics", "me", "")
+    assert str(raised.value) == (
+        "no version of topics is tried beside the one in service; nothing is changed"
+    )

@@ -25,7 +25,7 @@ from seqd.analysis.paired import (
     newcombe_interval,
 )
 from seqd.errors import InvalidRequest
-from seqd_schemas import Classification
+from seqd_schemas import Classification, ItemFailure, ItemSuccess
 
 MetricId = Literal["accuracy", "f1_macro", "log_loss", "bits_per_char"]
 
@@ -259,6 +259,23 @@ class Answers:
         self._labels.append(self._codes.code(label))
         self._scores.append(score)
         self._chances.append(chance)
+
+
+def prediction_of(result: ItemSuccess | ItemFailure) -> Classification | None:
+    """Return the classification of a result; None of an error."""
+    output = result.output if isinstance(result, ItemSuccess) else None
+    return output if isinstance(output, Classification) else None
+
+
+def changed_item(first: Answers, second: Answers, custom_id: str, text: str) -> ChangedItem | None:
+    """Return the last item of the second's answers where its label changed; None where not."""
+    index = second.items - 1
+    if index >= first.items or not second.differs(first, index):
+        return None
+    truth, one, other = second.truth(index), first.given(index), second.given(index)
+    if truth is None or one is None or other is None:
+        return None
+    return ChangedItem(custom_id=custom_id, text=text, truth=truth, first=one, second=other)
 
 
 def compare_answers(

@@ -22,8 +22,10 @@ from seqd.analysis.comparison import (
     LabelCodes,
     MetricId,
     VersionFacts,
+    changed_item,
     compare_answers,
     compared_texts,
+    prediction_of,
 )
 from seqd.cli import options
 from seqd.cli.evaluate import (
@@ -37,14 +39,18 @@ from seqd.cli.evaluate import (
 from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.sources import Feed, dataset_of, feed_of
 from seqd.cli.ui.screen import Screen
+from seqd.client.comparing import (
+    HELD_CHANGES,
+    TEXT_CHARS,
+    pinned_versions,
+    rate_of,
+    refuse_same,
+)
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, SeqdError
 from seqd_schemas import (
-    Classification,
     Item,
     ItemFailure,
     ItemSuccess,
-    JobRecord,
-    ModelReference,
     ParameterValue,
     RefusedItem,
 )
@@ -54,17 +60,8 @@ if TYPE_CHECKING:
     from seqd.client import Client
     from seqd_schemas import CatalogEntry, ModelManifest
 
-#: Characters of a changed item's text that are kept.
-_TEXT_CHARS: Final = 200
-
-#: Changed items that a comparison holds itself; all of them are in the file of `--changed`.
-_HELD_CHANGES: Final = 8
-
 #: Items that are classified first, to know both versions' classes, and to have both in memory.
 _SAMPLE_ITEMS: Final = 8
-
-#: Seconds below which a job's rate says nothing.
-_RATE_FROM_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +97,7 @@ def compare_versions(
     """
     one, other = open_text_model(first), open_text_model(second)
     if one is not None and other is not None:
-        _refuse_same(one.name, other.name, first, second)
+        refuse_same(one.name, other.name, first, second)
         _refuse_options_of_classifiers(given)
         return _compare_texts(one, other, data, given, screen)
     if one is not None or other is not None:
@@ -124,7 +121,7 @@ def compare_versions(
         _changes_file(given, data) as outlet,
         options.open_client() as client,
     ):
-        refs = _pinned(client.catalog(), first, second)
+        refs = pinned_versions(client.catalog(), first, second)
         return _Run(client, screen, data, given, feed).compare(refs, outlet)
 
 
@@ -153,10 +150,10 @@ class _Run:
         held: list[ChangedItem] = []
 
         def note(result: ItemSuccess | ItemFailure, text: str) -> None:
-            changed = _change(first, second, result.custom_id, text)
+            changed = changed_item(first, second, result.custom_id, text)
             if changed is None:
                 return
-            if len(held) < _HELD_CHANGES:
+            if len(held) < HELD_CHANGES:
                 held.append(changed)
             if outlet is not None:
                 _write(outlet, changed, self._given)
@@ -229,7 +226,7 @@ class _Run:
             return answers
         with self._job(ref, sample) as (_, results):
             for result in results:
-                answers.add(None, _prediction(result))
+                answers.add(None, prediction_of(result))
         return answers
 
     def _answer(
@@ -240,7 +237,7 @@ class _Run:
         texts: deque[str] = deque()
         with self._job(ref, _texts_kept(feed, texts), lambda: feed.is_complete) as (rate, results):
             for result in results:
-                answers.add(feed.labels.popleft(), _prediction(result))
+                answers.add(feed.labels.popleft(), prediction_of(result))
                 note(result, texts.popleft())
         return rate[0] if rate else None
 
@@ -270,7 +267,8 @@ class _Run:
                     yield rate, handle.results()
                 record = handle.wait()
                 view.finish(record)
-            rate += [] if view.was_paused else _rate_of(record)
+            found = None if view.was_paused else rate_of(record)
+            rate += [] if found is None else [found]
 
     def _refuse_labels(
         self, truths: set[str], refs: tuple[str, str], first: Answers, second: Answers
@@ -307,60 +305,8 @@ class _Run:
 def _texts_kept(feed: Feed, texts: "deque[str]") -> Iterator[Item | RefusedItem]:
     """Yield the items, and keep the beginning of each text for its result."""
     for entry in feed:
-        texts.append(entry.text[:_TEXT_CHARS] if isinstance(entry, Item) else "")
+        texts.append(entry.text[:TEXT_CHARS] if isinstance(entry, Item) else "")
         yield entry
-
-
-def _prediction(result: ItemSuccess | ItemFailure) -> Classification | None:
-    output = result.output if isinstance(result, ItemSuccess) else None
-    return output if isinstance(output, Classification) else None
-
-
-def _rate_of(record: JobRecord) -> list[float]:
-    """Return a job's items a second; none where it was too short to tell."""
-    from seqd.cli.ui.progress import seconds_of
-
-    seconds = seconds_of(record)
-    return [] if seconds is None or seconds < _RATE_FROM_S else [record.counts.done / seconds]
-
-
-def _change(first: Answers, second: Answers, custom_id: str, text: str) -> ChangedItem | None:
-    """Return the last item of the second's answers where its label changed; None where not."""
-    index = second.items - 1
-    if index >= first.items or not second.differs(first, index):
-        return None
-    truth, one, other = second.truth(index), first.given(index), second.given(index)
-    if truth is None or one is None or other is None:
-        return None
-    return ChangedItem(custom_id=custom_id, text=text, truth=truth, first=one, second=other)
-
-
-def _pinned(catalog: "Mapping[str, CatalogEntry]", first: str, second: str) -> tuple[str, str]:
-    """Return both versions by number, so that no label moves meanwhile. Raises InvalidRequest."""
-    from seqd.admission import find_model, resolve_version
-
-    refs = []
-    for given in (first, second):
-        name, wanted = ModelReference.parse(given)
-        entry = find_model(name, catalog)
-        if "classify" not in entry.tasks:
-            raise InvalidRequest(
-                f"{given!r} does not classify (it can {' and '.join(sorted(entry.tasks))}). "
-                "Allowed: two versions that classify; or two that write text, on a machine that "
-                "has their plugins and store"
-            )
-        refs.append(f"{name}@{resolve_version(entry, wanted)}")
-    _refuse_same(refs[0], refs[1], first, second)
-    return refs[0], refs[1]
-
-
-def _refuse_same(one: str, other: str, first: str, second: str) -> None:
-    if one == other:
-        raise InvalidRequest(
-            f"{first!r} and {second!r} are both {one}; name two versions, such as "
-            f"{one.partition('@')[0]}@1 and {one.partition('@')[0]}@2. `seqd models show "
-            f"{one.partition('@')[0]}` lists them"
-        )
 
 
 def _refuse_metric(metric: MetricId | None, known: Iterable[MetricId], does: str) -> None:

@@ -208,13 +208,11 @@ def with_probabilities(
     client: "Client", model: str, given: "dict[str, ParameterValue]"
 ) -> "dict[str, ParameterValue]":
     """Add a request for all classes' probabilities, where the plugin has that parameter."""
+    from seqd.client.comparing import asking_for_probabilities
     from seqd_schemas import ModelReference
 
     entry = client.catalog().get(ModelReference.parse(model).name)
-    task = entry.tasks.get("classify") if entry else None
-    properties = task.parameters.get("properties") if task else None
-    has_probabilities = isinstance(properties, dict) and "probabilities" in properties
-    return {**({"probabilities": True} if has_probabilities else {}), **given}
+    return asking_for_probabilities(entry) | given
 
 
 def _count(handle: "JobHandle", feed: "Feed", screen: Screen) -> "Evaluation":

@@ -13,14 +13,16 @@ from seqd.cli import completion, measuring, options
 from seqd.cli.exits import NO
 from seqd.cli.gates import Condition
 from seqd.cli.label_map import LabelPairs, read_label_map
-from seqd.cli.rollouts import begin_rollout, end_rollout, read_rollout
+from seqd.cli.rollouts import begin_rollout, end_rollout, read_rollout, say_ended
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json, print_table
 from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
+    from seqd.cli.fleet_promotion import FleetPromotion
     from seqd.worker.promotion import Promotion
+    from seqd_schemas import ModelReference, OrderAnswer
 
 Reason = Annotated[str, typer.Option("--reason", help="Why, for the model's history.")]
 WarmTimeout = Annotated[
@@ -103,20 +105,17 @@ def promote(
     """
     from seqd_schemas import ModelReference
 
-    if ModelReference.parse(reference).version is None:
+    wanted = ModelReference.parse(reference)
+    if wanted.version is None:
         raise InvalidRequest(
             f"{reference!r} names no version; allowed: NAME@VERSION, such as {reference}@2. "
             f"`seqd models show {reference}` shows its versions"
         )
-    from seqd.worker.promotion import Promotion
-
     asked = read_rollout(share, shadow, max_error_rate)
-    store = options.open_local_models(options.read_settings()).store
-    name, version = store.resolve(reference)
     if asked is not None and not asked.share:
-        end_rollout(store, name, reason, version=version, store_only=store_only, as_json=as_json)
+        end_rollout(wanted.name, wanted.version, reason, store_only=store_only, as_json=as_json)
         return
-    change = Promotion(store, name, version, reason, caller())
+    change = _promotion_of(wanted, reason, store_only=store_only)
     if if_better_on is not None:
         fields = {"format": format_name, "text_field": text_field}
         label_map = read_label_map(map_label or [])
@@ -126,18 +125,16 @@ def promote(
     elif metric or by is not None:
         raise InvalidRequest("--metric and --by are for --if-better-on FILE, which is not given")
     if asked is not None:
-        begin = asked.of(change)
-        begin_rollout(begin, warm_timeout, store_only=store_only, as_json=as_json)
+        begin_rollout(change, asked, warm_timeout, store_only=store_only, as_json=as_json)
         return
     _make(change, warm_timeout, store_only=store_only, as_json=as_json)
 
 
 def promote_if_better(reference: str, condition: Condition) -> bool:
     """Put a version in service if it is better; return whether it was. For other commands."""
-    from seqd.worker.promotion import Promotion
+    from seqd_schemas import ModelReference
 
-    store = options.open_local_models(options.read_settings()).store
-    change = Promotion(store, *store.resolve(reference), "", caller())
+    change = _promotion_of(ModelReference.parse(reference), "", store_only=False)
     if not _passes(change, condition, as_json=False):
         return False
     _make(change, 60.0, store_only=False, as_json=False)
@@ -157,12 +154,21 @@ def rollback(
 
     While a canary or a shadow is tried, that ends, and the version in service stays.
     """
+    from seqd.cli.fleet_promotion import entry_elsewhere, order_rollback
     from seqd.worker.promotion import rollback_of
 
     _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
+    entry = None if store_only else entry_elsewhere(model)
+    if entry is not None:
+        answer = order_rollback(entry, reason, warm_timeout)
+        if answer.rollout is not None:
+            say_ended(model, answer.rollout, as_json=as_json)
+        else:
+            _say_ordered(model, answer, as_json=as_json)
+        return
     store = options.open_local_models(options.read_settings()).store
     if store.rollout(model) is not None:
-        end_rollout(store, model, reason, version=None, store_only=store_only, as_json=as_json)
+        end_rollout(model, None, reason, store_only=store_only, as_json=as_json)
         return
     change = rollback_of(store, model, reason, caller())
     _make(change, warm_timeout, store_only=store_only, as_json=as_json)
@@ -174,12 +180,20 @@ def history(
     ],
     as_json: options.Json = False,
 ) -> None:
-    """Show which version of a model was in service when, by whom and why."""
+    """Show which version of a model was in service when, by whom and why.
+
+    On a machine without the store these are the last 20 changes, which workers publish.
+    """
+    from seqd.cli.fleet_promotion import entry_elsewhere
     from seqd.cli.ui.numbers import clock
 
     _check_names_no_version(model)
-    store = options.open_local_models(options.read_settings()).store
-    changes = store.history(model)
+    entry = entry_elsewhere(model)
+    changes = (
+        options.open_local_models(options.read_settings()).store.history(model)
+        if entry is None
+        else list(entry.history)
+    )
     if as_json:
         print_json(changes)
         return
@@ -214,17 +228,35 @@ def label(
 
     The label `production` is moved by `promote` and `rollback`.
     """
-    from seqd.worker.promotion import check_movable, move_label
+    from seqd.worker.promotion import check_movable
 
     check_movable(name)
-    store = options.open_local_models(options.read_settings()).store
-    model, version = store.resolve(reference)
-    move_label(store, model, version, name, caller(), is_removed=is_removed)
+    model, version, labels = _move_label(reference, name, is_removed=is_removed)
     if as_json:
-        print_json({"model": model, "labels": store.labels(model)})
+        print_json({"model": model, "labels": labels})
     else:
         said = "has no label" if is_removed else "has the label"
         Screen().say(f"{model}@{version} {said} {name} now.")
+
+
+def _move_label(reference: str, name: str, *, is_removed: bool) -> tuple[str, int, dict[str, int]]:
+    """Move a label, or take it away; return the model, the version, and the labels then."""
+    from seqd.admission import resolve_version
+    from seqd.cli.fleet_promotion import entry_elsewhere, order_label
+    from seqd.worker.promotion import move_label
+    from seqd_schemas import ModelReference
+
+    wanted = ModelReference.parse(reference)
+    entry = entry_elsewhere(wanted.name)
+    if entry is not None:
+        number = resolve_version(entry, wanted.version)
+        answer = order_label(entry, number, name, is_removed=is_removed)
+        latest = max(one.version for one in entry.versions)
+        return wanted.name, number, {**answer.labels, "latest": latest}
+    store = options.open_local_models(options.read_settings()).store
+    model, version = store.resolve(reference)
+    move_label(store, model, version, name, caller(), is_removed=is_removed)
+    return model, version, store.labels(model)
 
 
 def _check_names_no_version(model: str, way_on: str = "") -> None:
@@ -233,7 +265,23 @@ def _check_names_no_version(model: str, way_on: str = "") -> None:
         raise InvalidRequest(f"{model!r} names a version; allowed: a model, such as {name}{way_on}")
 
 
-def _passes(change: "Promotion", condition: Condition, *, as_json: bool) -> bool:
+def _promotion_of(
+    wanted: "ModelReference", why: str, *, store_only: bool
+) -> "Promotion | FleetPromotion":
+    """Return a promotion in this machine's store, or by an order where the store is elsewhere."""
+    from seqd.admission import resolve_version
+    from seqd.cli.fleet_promotion import FleetPromotion, entry_elsewhere
+    from seqd.worker.promotion import Promotion
+
+    entry = None if store_only else entry_elsewhere(wanted.name)
+    if entry is not None:
+        return FleetPromotion(entry, resolve_version(entry, wanted.version), why)
+    store = options.open_local_models(options.read_settings()).store
+    name, version = store.resolve(str(wanted))
+    return Promotion(store, name, version, why, caller())
+
+
+def _passes(change: "Promotion | FleetPromotion", condition: Condition, *, as_json: bool) -> bool:
     """Compare a version with the one in service; say why it does not pass, if not."""
     if change.before is None:
         return True  # there is nothing that it could be worse than
@@ -248,10 +296,16 @@ def _passes(change: "Promotion", condition: Condition, *, as_json: bool) -> bool
     return decision.is_better
 
 
-def _make(change: "Promotion", timeout_s: float, *, store_only: bool, as_json: bool) -> None:
+def _make(
+    change: "Promotion | FleetPromotion", timeout_s: float, *, store_only: bool, as_json: bool
+) -> None:
+    from seqd.cli.fleet_promotion import FleetPromotion
     from seqd.worker.promotion import put_in_service_warm
 
     screen = Screen(to_stderr=as_json)
+    if isinstance(change, FleetPromotion):
+        _say_ordered(change.name, change.order(timeout_s), as_json=as_json)
+        return
     if store_only:
         change.put_in_service()
     else:
@@ -267,8 +321,22 @@ def _make(change: "Promotion", timeout_s: float, *, store_only: bool, as_json: b
             raise RedisUnreachable(
                 f"{error} Without a daemon the store alone is changed by --store-only."
             ) from None
+    _say_done(screen, change.name, change.version, change.before, as_json=as_json)
+
+
+def _say_ordered(name: str, answer: "OrderAnswer", *, as_json: bool) -> None:
+    """Say what a worker has done, and what it notes."""
+    screen = Screen(to_stderr=as_json)
+    for note in answer.notes:
+        screen.say(note, "yellow")
+    _say_done(screen, name, answer.in_service, answer.before, as_json=as_json)
+
+
+def _say_done(
+    screen: Screen, name: str, version: int | None, before: int | None, *, as_json: bool
+) -> None:
     if as_json:
-        print_json({"model": change.name, "in_service": change.version, "before": change.before})
+        print_json({"model": name, "in_service": version, "before": before})
         return
-    before = "no version" if change.before is None else f"{change.name}@{change.before}"
-    screen.say(f"{change.ref} is in service, after {before}.", "bold green")
+    former = "no version" if before is None else f"{name}@{before}"
+    screen.say(f"{name}@{version} is in service, after {former}.", "bold green")

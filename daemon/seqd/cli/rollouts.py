@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import InvalidRequest, RedisUnreachable, WrongState
+from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
+    from seqd.cli.fleet_promotion import FleetPromotion
     from seqd.models.store import ModelStore
     from seqd.worker.promotion import Promotion
-    from seqd.worker.rollout_change import RolloutBegin
     from seqd_schemas import Rollout, RolloutKind
 
 
@@ -26,21 +26,6 @@ class AskedRollout:
     share: float
     max_error_rate: float
 
-    def of(self, change: "Promotion") -> "RolloutBegin":
-        """Return the roll-out of the version that a promotion would put in service."""
-        from seqd.worker.rollout_change import RolloutBegin
-
-        return RolloutBegin(
-            change.store,
-            change.name,
-            change.version,
-            kind=self.kind,
-            share=self.share,
-            max_error_rate=self.max_error_rate,
-            why=change.why,
-            by=change.by,
-        )
-
 
 def read_rollout(
     share: str | None, shadow: str | None, max_error_rate: str | None
@@ -51,8 +36,8 @@ def read_rollout(
     """
     if share is None and shadow is None and max_error_rate is None:
         return None
-    from seqd.worker.rollout_change import MAX_ERROR_RATE, parse_percent
-    from seqd_schemas import RolloutKind
+    from seqd.worker.rollout_change import parse_percent
+    from seqd_schemas import MAX_ERROR_RATE, RolloutKind
 
     if share is not None and shadow is not None:
         raise InvalidRequest("--share and --shadow are given; a version is tried in one way")
@@ -69,85 +54,138 @@ def read_rollout(
 
 
 def begin_rollout(
-    begin: "RolloutBegin", timeout_s: float, *, store_only: bool, as_json: bool
+    change: "Promotion | FleetPromotion",
+    asked: AskedRollout,
+    timeout_s: float,
+    *,
+    store_only: bool,
+    as_json: bool,
 ) -> None:
-    """Begin a roll-out, and say what it does and how it ends."""
-    from seqd.worker.rollout_change import begin_warm, percent
-    from seqd_schemas import RolloutKind
+    """Try the version of a promotion first, and say what it does and how it ends."""
+    from seqd.cli.fleet_promotion import FleetPromotion
 
     screen = Screen(to_stderr=as_json)
+    if isinstance(change, FleetPromotion):
+        answer = change.order_rollout(asked.kind, asked.share, asked.max_error_rate, timeout_s)
+        for note in answer.notes:
+            screen.say(note, "yellow")
+        begun = answer.rollout
+        assert begun is not None, "a worker that has begun it says so"
+    else:
+        begun = _begin_here(change, asked, timeout_s, screen, store_only=store_only)
+    _say_begun(screen, change.name, begun, as_json=as_json)
+
+
+def _begin_here(
+    change: "Promotion",
+    asked: AskedRollout,
+    timeout_s: float,
+    screen: Screen,
+    *,
+    store_only: bool,
+) -> "Rollout":
+    """Begin a roll-out in this machine's store."""
+    from seqd.worker.rollout_change import RolloutBegin, begin_warm
+
+    begin: RolloutBegin = RolloutBegin(
+        change.store,
+        change.name,
+        change.version,
+        kind=asked.kind,
+        share=asked.share,
+        max_error_rate=asked.max_error_rate,
+        why=change.why,
+        by=change.by,
+    )
     if store_only:
         begin.begin()
-    else:
-        deadline_s = time.monotonic() + timeout_s
-        try:
-            with options.open_ledger() as ledger:
-                begin_warm(ledger, begin, deadline_s, lambda text: screen.say(text, "yellow"))
-        except RedisUnreachable as error:
-            raise _without_daemon(error) from None
-    rollout, name = begin.rollout, begin.name
+        return begin.rollout
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        with options.open_ledger() as ledger:
+            begin_warm(ledger, begin, deadline_s, lambda text: screen.say(text, "yellow"))
+    except RedisUnreachable as error:
+        raise _without_daemon(error) from None
+    return begin.rollout
+
+
+def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) -> None:
+    from seqd.worker.rollout_change import percent
+    from seqd_schemas import RolloutKind
+
     if as_json:
-        print_json({"model": name, "in_service": rollout.serving, "rollout": rollout})
+        print_json({"model": name, "in_service": begun.serving, "rollout": begun})
         return
-    does = "answers" if rollout.kind == RolloutKind.CANARY else "computes, too,"
+    does = "answers" if begun.kind == RolloutKind.CANARY else "computes, too,"
+    ref = f"{name}@{begun.version}"
     screen.say(
-        f"{begin.ref} {does} {percent(rollout.share)} of the items of new jobs on {name}; "
-        f"{name}@{rollout.serving} stays in service.",
+        f"{ref} {does} {percent(begun.share)} of the items of new jobs on {name}; "
+        f"{name}@{begun.serving} stays in service.",
         "bold green",
     )
     screen.say(
-        f"It ends by itself where more than {percent(rollout.max_error_rate)} of its items fail "
-        f"with it alone. Counts: seqd models show {name}; on: seqd models promote {begin.ref}; "
-        f"back: seqd models rollback {name}"
+        f"It ends by itself where more than {percent(begun.max_error_rate)} of its items fail with "
+        f"it alone. Counts: seqd models show {name}; on: seqd models promote {ref}; back: seqd "
+        f"models rollback {name}"
     )
 
 
 def end_rollout(
-    store: "ModelStore",
-    name: str,
-    why: str,
-    *,
-    version: int | None,
-    store_only: bool,
-    as_json: bool,
+    name: str, version: int | str | None, why: str, *, store_only: bool, as_json: bool
 ) -> None:
-    """Abort the roll-out of a model, of `version` where that is named."""
+    """End the roll-out of a model, of `version`, a number or label, where that is given."""
+    from seqd.admission import resolve_version
+    from seqd.cli.fleet_promotion import entry_elsewhere, order_end
+    from seqd_schemas import ModelReference
+
+    entry = None if store_only else entry_elsewhere(name)
+    if entry is not None:
+        number = None if version is None else resolve_version(entry, version)
+        ended = order_end(entry, why, number).rollout
+        assert ended is not None, "a worker that has ended it says so"
+    else:
+        store = options.open_local_models(options.read_settings()).store
+        number = None
+        if version is not None:
+            number = store.resolve(str(ModelReference(name, version)))[1]
+        ended = _end_here(store, name, number, why, store_only=store_only)
+    say_ended(name, ended, as_json=as_json)
+
+
+def _end_here(
+    store: "ModelStore", name: str, version: int | None, why: str, *, store_only: bool
+) -> "Rollout":
+    """End a roll-out in this machine's store."""
     from seqd.worker.promotion import wait_until_published
     from seqd.worker.rollout_change import abort
 
-    screen = Screen(to_stderr=as_json)
-    running = store.rollout(name)
-    if running is None or version not in (None, running.version):
-        raise WrongState(_nothing_to_end(name, version, running))
-    ended = abort(store, name, caller(), why)
-    if ended is None:
-        raise WrongState(f"the {running.kind} of {name}@{running.version} has ended meanwhile")
-    if not store_only:
-        try:
-            with options.open_ledger() as ledger:
-                wait_until_published(
-                    ledger,
-                    store,
-                    name,
-                    lambda entry: entry.rollout is None or entry.rollout.id != ended.id,
-                    lambda text: screen.say(text, "yellow"),
-                )
-        except RedisUnreachable as error:
-            raise _without_daemon(error) from None
+    ended = abort(store, name, caller(), why, version)
+    if store_only:
+        return ended
+    try:
+        with options.open_ledger() as ledger:
+            wait_until_published(
+                ledger,
+                store,
+                name,
+                lambda entry: entry.rollout is None or entry.rollout.id != ended.id,
+                lambda text: Screen(to_stderr=True).say(text, "yellow"),
+            )
+    except RedisUnreachable as error:
+        raise _without_daemon(error) from None
+    return ended
+
+
+def say_ended(name: str, ended: "Rollout", *, as_json: bool) -> None:
+    """Say that a roll-out is ended, and what answers."""
     if as_json:
-        print_json({"model": name, "in_service": ended.serving, "aborted": ended})
+        print_json({"model": name, "in_service": ended.serving, "ended": ended})
         return
-    screen.say(
+    Screen().say(
         f"The {ended.kind} of {name}@{ended.version} is ended; {name}@{ended.serving} answers all "
         "items.",
         "bold green",
     )
-
-
-def _nothing_to_end(name: str, version: int | None, running: "Rollout | None") -> str:
-    if running is None:
-        return f"no version of {name} is tried beside the one in service; nothing is changed"
-    return f"{name}@{running.version} is tried, and not {name}@{version}; nothing is changed"
 
 
 def _without_daemon(error: RedisUnreachable) -> RedisUnreachable:

@@ -19,25 +19,30 @@ from typing import TYPE_CHECKING
 from seqd.deferred import deferred
 
 if TYPE_CHECKING:
+    from seqd.analysis.comparison import Comparison as Comparison
     from seqd.client.async_client import AsyncClient as AsyncClient
     from seqd.client.async_completion import AsyncEndedJob as AsyncEndedJob
     from seqd.client.async_handle import AsyncJob as AsyncJob
     from seqd.client.async_handle import AsyncJobHandle as AsyncJobHandle
+    from seqd.client.async_model_handle import AsyncModelHandle as AsyncModelHandle
     from seqd.client.client import Client as Client
     from seqd.client.completion import EndedJob as EndedJob
     from seqd.client.handle import Job as Job
     from seqd.client.handle import JobHandle as JobHandle
     from seqd.client.job_steps import Result as Result
+    from seqd.client.model_handle import ModelHandle as ModelHandle
     from seqd.client.pages import PageOptions as PageOptions
     from seqd.client.pages import ReadOptions as ReadOptions
     from seqd.client.requests import JobOptions as JobOptions
     from seqd.client.requests import SweepOptions as SweepOptions
     from seqd.client.streaming import StreamedText as StreamedText
     from seqd.client.waiting import WaitOptions as WaitOptions
+    from seqd.errors import ArtifactDamaged as ArtifactDamaged
     from seqd.errors import ClientMisused as ClientMisused
     from seqd.errors import DuplicateCustomId as DuplicateCustomId
     from seqd.errors import IdempotencyConflict as IdempotencyConflict
     from seqd.errors import IdInUse as IdInUse
+    from seqd.errors import InvalidData as InvalidData
     from seqd.errors import InvalidInput as InvalidInput
     from seqd.errors import InvalidParameters as InvalidParameters
     from seqd.errors import InvalidRequest as InvalidRequest
@@ -51,14 +56,18 @@ if TYPE_CHECKING:
     from seqd.errors import JobsRefused as JobsRefused
     from seqd.errors import LaterVersion as LaterVersion
     from seqd.errors import LibraryMissing as LibraryMissing
+    from seqd.errors import NoFitWorker as NoFitWorker
     from seqd.errors import NotAllowed as NotAllowed
     from seqd.errors import NoWorker as NoWorker
+    from seqd.errors import OrderUnfinished as OrderUnfinished
     from seqd.errors import QuotaExceeded as QuotaExceeded
     from seqd.errors import RedisFull as RedisFull
     from seqd.errors import RedisNoPermission as RedisNoPermission
     from seqd.errors import RedisRefused as RedisRefused
     from seqd.errors import RedisUnreachable as RedisUnreachable
     from seqd.errors import SeqdError as SeqdError
+    from seqd.errors import ServiceChanged as ServiceChanged
+    from seqd.errors import StoreUnwritable as StoreUnwritable
     from seqd.errors import UnknownItem as UnknownItem
     from seqd.errors import UnknownJob as UnknownJob
     from seqd.errors import UnknownModel as UnknownModel
@@ -97,6 +106,7 @@ if TYPE_CHECKING:
     from seqd_schemas import Log as Log
     from seqd_schemas import Missed as Missed
     from seqd_schemas import NamedSource as NamedSource
+    from seqd_schemas import OrderAnswer as OrderAnswer
     from seqd_schemas import ParameterValue as ParameterValue
     from seqd_schemas import Paused as Paused
     from seqd_schemas import Priority as Priority
@@ -106,6 +116,7 @@ if TYPE_CHECKING:
     from seqd_schemas import Rejected as Rejected
     from seqd_schemas import Resumed as Resumed
     from seqd_schemas import Sample as Sample
+    from seqd_schemas import ServiceChange as ServiceChange
     from seqd_schemas import Started as Started
     from seqd_schemas import Step as Step
     from seqd_schemas import TenantLimits as TenantLimits
@@ -113,6 +124,7 @@ if TYPE_CHECKING:
     from seqd_schemas import TenantUsage as TenantUsage
     from seqd_schemas import TrainedVersion as TrainedVersion
     from seqd_schemas import TrainingResult as TrainingResult
+    from seqd_schemas import VersionSummary as VersionSummary
     from seqd_schemas import Waiting as Waiting
     from seqd_schemas import WaitingCode as WaitingCode
     from seqd_schemas import WorkerStatus as WorkerStatus
@@ -122,31 +134,35 @@ _NAMES = {
     ".async_client": "AsyncClient",
     ".async_completion": "AsyncEndedJob",
     ".async_handle": "AsyncJob AsyncJobHandle",
+    ".async_model_handle": "AsyncModelHandle",
     ".client": "Client",
     ".completion": "EndedJob",
     ".handle": "Job JobHandle",
     ".job_steps": "Result",
+    ".model_handle": "ModelHandle",
     ".pages": "PageOptions ReadOptions",
     ".requests": "JobOptions SweepOptions",
     ".streaming": "StreamedText",
     ".waiting": "WaitOptions",
+    "seqd.analysis.comparison": "Comparison",
     "seqd.errors": (
-        "ClientMisused DuplicateCustomId IdInUse IdempotencyConflict InvalidInput "
-        "InvalidParameters InvalidRequest InvalidSettings ItemFailed JobCancelled JobDamaged "
-        "JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion LibraryMissing NoWorker "
-        "NotAllowed QuotaExceeded RedisFull RedisNoPermission RedisRefused RedisUnreachable "
-        "SeqdError UnknownItem UnknownJob UnknownModel UnknownTenant UploadLost UserError "
+        "ArtifactDamaged ClientMisused DuplicateCustomId IdInUse IdempotencyConflict "
+        "InvalidData InvalidInput InvalidParameters InvalidRequest InvalidSettings ItemFailed "
+        "JobCancelled JobDamaged JobExpired JobFailed JobOutOfReach JobsRefused LaterVersion "
+        "LibraryMissing NoFitWorker NoWorker NotAllowed OrderUnfinished QuotaExceeded RedisFull "
+        "RedisNoPermission RedisRefused RedisUnreachable SeqdError ServiceChanged "
+        "StoreUnwritable UnknownItem UnknownJob UnknownModel UnknownTenant UploadLost UserError "
         "WrongState"
     ),
     "seqd.ledger.job_filter": "FoundJobs JobFilters",
     "seqd_schemas": (
         "Cancelled CatalogEntry Classification Completed Counts EVENT Epoch Event Expired "
-        "Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample "
-        "Generation Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord "
-        "JobState Log Missed NamedSource ParameterValue Paused Priority Progress Queued "
-        "RefusedItem Rejected Resumed Sample Started Step TERMINAL_EVENTS TenantLimits "
-        "TenantRecord TenantUsage TrainedVersion TrainingResult Waiting WaitingCode "
-        "WorkerStatus"
+        "Expiring Failed Failure FileFormat FileSource FinishReason GeneratedSample Generation "
+        "Item ItemError ItemErrorCode ItemFailure ItemOutput ItemSuccess JobRecord JobState Log "
+        "Missed NamedSource OrderAnswer ParameterValue Paused Priority Progress Queued "
+        "RefusedItem Rejected Resumed Sample ServiceChange Started Step TERMINAL_EVENTS "
+        "TenantLimits TenantRecord TenantUsage TrainedVersion TrainingResult VersionSummary "
+        "Waiting WaitingCode WorkerStatus"
     ),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from seqd.client.async_completion import AsyncEndedJob
+    from seqd.client.async_model_handle import AsyncModelHandle
     from seqd.client.async_prediction import AsyncPredictor
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
@@ -409,6 +410,25 @@ class AsyncClient:
     async def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that the fleet can run, by name."""
         return await self._run(self._ledger.fleet.catalog.steps())
+
+    async def models(self) -> "list[AsyncModelHandle]":
+        """Return the models of the fleet that have a version, sorted by name."""
+        from seqd.client.model_steps import entries_found
+
+        entries = await self._run(entries_found(self._ledger))
+        return [self._model(entry) for entry in entries]
+
+    async def model(self, name: str) -> "AsyncModelHandle":
+        """Return a handle on a model. See `Client.model`."""
+        from seqd.client.model_steps import entry_found
+
+        return self._model(await self._run(entry_found(self._ledger, name)))
+
+    def _model(self, entry: "CatalogEntry") -> "AsyncModelHandle":
+        from seqd.client.async_model_handle import AsyncModelHandle
+        from seqd.client.model_steps import ModelSteps
+
+        return AsyncModelHandle(self._transport, self.classify, ModelSteps(self._ledger, entry))
 
     async def _send(
         self, job: Job, options: JobOptions, source: Source | None = None

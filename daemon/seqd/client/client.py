@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from seqd.client.completion import EndedJob
+    from seqd.client.model_handle import ModelHandle
     from seqd.ledger.inbox import InboxState
     from seqd.ledger.retention import Evictions
     from seqd.scaling import RouteWork
@@ -477,6 +478,29 @@ class Client:
     def catalog(self) -> "dict[str, CatalogEntry]":
         """Return the models that the fleet can run, by name."""
         return self._ledger.fleet.catalog()
+
+    def models(self) -> "list[ModelHandle]":
+        """Return the models of the fleet that have a version, sorted by name."""
+        from seqd.client.model_steps import entries_found
+
+        entries = self._run(entries_found(self._ledger))
+        return [self._model(entry) for entry in entries]
+
+    def model(self, name: str) -> "ModelHandle":
+        """Return a handle on a model: its versions, which is in service, and changes of that.
+
+        Raises UnknownModel.
+        """
+        from seqd.client.model_steps import entry_found
+
+        return self._model(self._run(entry_found(self._ledger, name)))
+
+    def _model(self, entry: "CatalogEntry") -> "ModelHandle":
+        from seqd.client.model_handle import ModelHandle
+        from seqd.client.model_steps import ModelSteps
+
+        steps = ModelSteps(self._ledger, entry)
+        return ModelHandle(self._ledger.transport, self.classify, steps)
 
     def _send(self, job: Job, options: JobOptions, source: Source | None = None) -> JobHandle[Out]:
         """Check a job against the catalog, write it into the ledger, and begin its upload."""

@@ -7,7 +7,8 @@ script's commands are held against the rights of who calls it, on every server f
     worker     takes work, and keeps the ledger in order: all keys under the prefix
     client     hands jobs in, follows and steers them, and reads results, models and workers
     gateway    what a client may: an HTTP gateway that acts for many
-    operator   what a client may; and sets rules on workers, and limits and weights of tenants
+    operator   what a client may; sets rules on workers, limits and weights of tenants, and orders
+               which version of a model is in service
     exporter   reads figures: queues, jobs, workers, the server's memory; changes nothing
     inbox      adds jobs to the inbox and reads what became of them, without any script
 """
@@ -199,6 +200,7 @@ _NOT_BY_WORKERS = (
     "heartbeat",
     "overdue",
     "pause",
+    "place_order",
     "remove",
     "results",
     "resume",
@@ -351,8 +353,14 @@ def _written_by_clients(keys: Keys) -> tuple[str, ...]:
 
 
 def _written_by_operators(keys: Keys) -> tuple[str, ...]:
-    """Return patterns of what operators change beside that: rules, limits and weights."""
-    return (keys.cordons(), keys.tenant_limits("*"), keys.weights())
+    """Return patterns of what operators change beside that: rules, limits, weights and orders."""
+    return (
+        keys.cordons(),
+        keys.model_order("*"),
+        keys.model_orders(),
+        keys.tenant_limits("*"),
+        keys.weights(),
+    )
 
 
 def _read_by_clients(keys: Keys) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from seqd.ledger.cordons import Cordons
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
+    from seqd.ledger.orders import ModelOrders
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.tenants import Tenants
@@ -76,6 +77,13 @@ class LedgerParts:
         from seqd.ledger.inbox import InboxStream
 
         return InboxStream(self.driver, self.keys)
+
+    @cached_property
+    def orders(self) -> "ModelOrders":
+        """The changes of models that clients ask for, which few import."""
+        from seqd.ledger.orders import ModelOrders
+
+        return ModelOrders(self.driver, self.keys)
 
     @cached_property
     def checkpoints(self) -> "CheckpointRecords":

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from seqd.errors import ArtifactDamaged, PluginFault, wire_text
+from seqd.errors import ArtifactDamaged, PluginFault, UnknownModel, wire_text
 from seqd.hookspecs import Model
 from seqd_schemas import (
+    MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
     NAMED_MODEL_VERSION,
     CatalogEntry,
@@ -16,6 +17,7 @@ from seqd_schemas import (
     PluginState,
     PluginStatus,
     Rollout,
+    ServiceChange,
     TaskSchema,
     VersionSummary,
 )
@@ -34,6 +36,9 @@ class VersionSource(Protocol):
 
     def rollout(self, name: str) -> Rollout | None:
         """The roll-out of a model that goes on."""
+
+    def history(self, name: str) -> Sequence[ServiceChange]:
+        """Changes of the version in service. Raises UnknownModel and ArtifactDamaged."""
 
 
 class ModelSource(VersionSource, Protocol):
@@ -85,6 +90,7 @@ def catalog_entry(
         versions=tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),
         labels=labels,
         labels_fault=labels_fault,
+        history=() if labels_fault else _changes(name, store),
         rollout=store.rollout(name),
         published_at_ms=now_ms,
     )
@@ -128,6 +134,14 @@ def _labels(name: str, store: VersionSource) -> tuple[dict[str, int], str | None
         return {}, wire_text(str(error))
 
 
+def _changes(name: str, store: VersionSource) -> tuple[ServiceChange, ...]:
+    """Return the last changes of the version in service; none of a model without a version."""
+    try:
+        return tuple(store.history(name)[-MAX_PUBLISHED_CHANGES:])
+    except (ArtifactDamaged, UnknownModel):
+        return ()
+
+
 class _EmptyStore:
     def versions(self, name: str) -> Sequence[ModelManifest]:
         return ()
@@ -137,6 +151,9 @@ class _EmptyStore:
 
     def rollout(self, name: str) -> Rollout | None:
         return None
+
+    def history(self, name: str) -> Sequence[ServiceChange]:
+        return ()
 
 
 def _summary(manifest: ModelManifest) -> VersionSummary:

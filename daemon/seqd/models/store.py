@@ -333,12 +333,12 @@ class ModelStore:
         """Return True for a roll-out that was ended since its candidate was not good enough."""
         return rollout_id in self._rollouts_of(name).aborted
 
-    def begin_rollout(self, name: str, rollout: Rollout) -> None:
+    def begin_rollout(self, name: str, rollout: Rollout, order_id: str | None = None) -> None:
         """Try a version beside the one in service, in the place of any roll-out that goes on.
 
-        The candidate keeps the label `candidate` meanwhile, so that workers have it loaded. Raises
-        ServiceChanged where another version is in service than the one that the roll-out is beside,
-        and as `open` does.
+        The candidate keeps the label `candidate` meanwhile, so that workers have it loaded.
+        `order_id` is the client's order. Raises ServiceChanged where another version is in service
+        than the one that the roll-out is beside, and as `open` does.
         """
         change = ServiceChange(
             at_ms=rollout.at_ms,
@@ -346,6 +346,7 @@ class ModelStore:
             from_version=rollout.serving,
             to_version=rollout.serving,
             why=rollout.why,
+            order_id=order_id,
             rollout=rollout,
         )
         with self._locked_with(name, rollout.version) as (folder, made_by):
@@ -354,7 +355,9 @@ class ModelStore:
             rollout_file.begin(folder, rollout)
             note_change(folder, change)
 
-    def end_rollout(self, name: str, rollout: Rollout, by: str, why: str) -> bool:
+    def end_rollout(
+        self, name: str, rollout: Rollout, by: str, why: str, order_id: str | None = None
+    ) -> bool:
         """Abort a roll-out; False where it had ended. The version in service stays.
 
         The candidate computes nothing more, of the jobs that take part in it neither. Raises
@@ -367,7 +370,7 @@ class ModelStore:
                 return False
             self._drop_label(name, CANDIDATE, ended.version)
             serving = self._in_service(name)
-            self._note(name, serving, serving, by, why, rollout=ended)
+            self._note(name, serving, serving, by, why, rollout=ended, order_id=order_id)
         return True
 
     def _rollouts_of(self, name: str) -> RolloutFile:
@@ -572,6 +575,7 @@ class ModelStore:
         why: str,
         is_rollback: bool = False,
         rollout: Rollout | None = None,
+        order_id: str | None = None,
     ) -> None:
         """Write down what changed of what is in service; the caller holds the model's lock."""
         change = ServiceChange(
@@ -582,6 +586,7 @@ class ModelStore:
             why=why,
             is_rollback=is_rollback,
             rollout=rollout,
+            order_id=order_id,
         )
         note_change(self._root / name, change)
 

@@ -128,7 +128,7 @@ class WorkLoop:
             if self._context.store.versions(name):
                 self._load(name)
                 self._readiness.write(self._state)
-        self._readiness.newly_in_service()  # all of them have just been loaded, or tried
+        self._readiness.note_warmed_up()
         self._warn_of_cold()
         self._context.fitness.on_change(self._publish_fitness)
         self._context.leases.start(self._on_heartbeat)

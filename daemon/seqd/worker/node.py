@@ -52,6 +52,7 @@ from seqd.worker.logs import (
     log_whatever_is_written,
     write_directly_again,
 )
+from seqd.worker.orders import ModelOrderWatch
 from seqd.worker.pool import child_ended
 from seqd.worker.run_garbage import RunGarbage
 from seqd_schemas import wakeup_queue
@@ -130,6 +131,7 @@ class Node:
             self._publish_catalog,
         )
         self._inbox = Inbox(self._ledger, settings, identity.name)
+        self._orders = self._order_watch()
         self._deaths = DeathFile(settings, identity.name)
         self._device_watch = DeviceWatch(identity.slot, self._end_for_lost_device)
         self._watchdog = Watchdog(
@@ -152,6 +154,10 @@ class Node:
             on_drain=self._drain_by_rule,
             on_uncordon=self._wake_for_what_waits,
         )
+
+    def _order_watch(self) -> ModelOrderWatch:
+        name, publish = self._identity.name, self._publish_catalog
+        return ModelOrderWatch(self._ledger, self._settings, self._store, name, publish)
 
     def may_begin(self) -> bool:
         """Wait while an operator's drain means this worker; False when it is asked to end first.
@@ -222,6 +228,7 @@ class Node:
         child_ended.connect(self._on_child_ended, weak=False)
         # Before Celery, which ends when Redis is full: it may be the inbox that fills it.
         self._inbox.start()
+        self._orders.start()
         self._cordon_watch.start()
         listener.start()
         if self._device.is_raised():
@@ -243,6 +250,7 @@ class Node:
         _end_children()
         self._reconciler.close()
         self._inbox.close()
+        self._orders.close()
         self._watchdog.close()
         self._run_garbage.close()
         if self._deletion_cost is not None:
@@ -328,6 +336,7 @@ class Node:
         log_and_continue("the drain flag is not raised", self._drain.raise_)
         self._reconciler.request_stop()
         self._inbox.request_stop()
+        self._orders.request_stop()
         log.info("draining worker=%s", self._identity.name)
 
 

@@ -74,6 +74,8 @@ class Promotion:
         self.why, self._is_rollback = wire_text(why)[:_MOST_REASON_CHARS], is_rollback
         #: The figures that it is made for.
         self.gate: dict[str, float] = {}
+        #: The order that it is made for; None of a command beside the store.
+        self.order_id: str | None = None
         if self.before == version:
             raise WrongState(f"{name}@{version} is in service already; nothing is changed")
 
@@ -104,6 +106,7 @@ class Promotion:
             why=self.why,
             is_rollback=self._is_rollback,
             gate=self.gate,
+            order_id=self.order_id,
         )
         self.store.put_in_service(self.name, change)
 
@@ -135,19 +138,20 @@ def put_in_service_warm(
     deadline_s: float,
     warn: Callable[[str], None],
     go_on: Callable[[], None] = lambda: None,
+    publish: Callable[[], None] = lambda: None,
 ) -> None:
     """Have the workers load a version, put it in service, and wait until new jobs get it.
 
     `deadline_s` is a time of the monotonic clock, after which it is put there though workers have
     not loaded it. `warn` is told what is not as it should be; `go_on` is called at each look, and
-    ends the work by an error. Raises NoFitWorker where a worker cannot run the version, and what
-    `Promotion.put_in_service` does.
+    ends the work by an error; `publish` is called once the version is there. Raises NoFitWorker
+    where a worker cannot run the version, and what `Promotion.put_in_service` does.
     """
-
     with labelled_candidate(change):
         wait_until_warm(ledger, change, deadline_s, warn, go_on)
         change.put_in_service()
         change.store.drop_label(change.name, CANDIDATE, change.version)
+    publish()
     wait_until_published(
         ledger,
         change.store,

@@ -66,6 +66,11 @@ class ReadinessNotes:
             else:
                 self._candidates[name] = candidate
 
+    def note_warmed_up(self) -> None:
+        """Note that what is in service has been loaded, or tried; no candidate has been yet."""
+        kept = self._kept_warm().items()
+        self._warmed |= {ref: one for ref, one in kept if not ref.endswith(f"@{CANDIDATE}")}
+
     def newly_in_service(self) -> list[str]:
         """Return what is to be kept warm and has not been loaded yet, `name@version`, once each.
 

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from seqd.ledger import Ledger
     from seqd.models.store import ModelStore
 
-#: Share of its items that may fail with a candidate alone, where nobody says otherwise.
-MAX_ERROR_RATE = 0.01
-
 #: Characters of a reason that are written down.
 _MOST_REASON_CHARS = 500
 
@@ -39,12 +36,13 @@ class RolloutBegin:
         max_error_rate: float,
         why: str,
         by: str,
+        order_id: str | None = None,
     ) -> None:
-        """`share` is above 0 and at most 1, below 1 of a canary.
+        """`share` is above 0 and at most 1, below 1 of a canary; `order_id` the client's order.
 
         Raises WrongState where the version is in service, or none is.
         """
-        self.store, self.name, self.version = store, name, version
+        self.store, self.name, self.version, self.order_id = store, name, version, order_id
         serving = store.labels(name).get(PRODUCTION)
         if serving is None:
             raise WrongState(
@@ -84,7 +82,7 @@ class RolloutBegin:
 
     def begin(self) -> None:
         """Begin it, with a line in the history; raises as `ModelStore.begin_rollout` does."""
-        self.store.begin_rollout(self.name, self.rollout)
+        self.store.begin_rollout(self.name, self.rollout, self.order_id)
 
 
 def begin_warm(
@@ -93,6 +91,7 @@ def begin_warm(
     deadline_s: float,
     warn: Callable[[str], None],
     go_on: Callable[[], None] = lambda: None,
+    publish: Callable[[], None] = lambda: None,
 ) -> None:
     """Have the workers load a candidate, begin its roll-out, and wait until new jobs take part.
 
@@ -101,6 +100,7 @@ def begin_warm(
     with labelled_candidate(change):
         wait_until_warm(ledger, change, deadline_s, warn, go_on)
         change.begin()
+    publish()
     begun = change.rollout.id
     wait_until_published(
         ledger,
@@ -112,18 +112,34 @@ def begin_warm(
     )
 
 
-def abort(store: "ModelStore", name: str, by: str, why: str) -> Rollout | None:
-    """End the roll-out of a model that goes on and return it; None where there is none.
+def abort(
+    store: "ModelStore",
+    name: str,
+    by: str,
+    why: str,
+    version: int | None = None,
+    order_id: str | None = None,
+) -> Rollout:
+    """End the roll-out of a model that goes on, of `version` where that is given, and return it.
 
-    The version in service answers all items again, of jobs that were handed in before, too.
+    The version in service answers all items again, of jobs that were handed in before, too. Raises
+    WrongState where there is none, or another version is tried.
     """
     rollout = store.rollout(name)
     if rollout is None:
-        return None
-    reason = wire_text(why)[:_MOST_REASON_CHARS]
+        raise WrongState(
+            f"no version of {name} is tried beside the one in service; nothing is changed"
+        )
+    if version not in (None, rollout.version):
+        raise WrongState(
+            f"{name}@{rollout.version} is tried, and not {name}@{version}; nothing is changed"
+        )
     said = f"{rollout.kind} of {name}@{rollout.version} aborted"
-    is_ours = store.end_rollout(name, rollout, by, f"{said}: {reason}" if reason else said)
-    return rollout if is_ours else None
+    reason = wire_text(why)[:_MOST_REASON_CHARS]
+    reason = f"{said}: {reason}" if reason else said
+    if not store.end_rollout(name, rollout, by, reason, order_id):
+        raise WrongState(f"the {rollout.kind} of {name}@{rollout.version} has ended meanwhile")
+    return rollout
 
 
 def parse_percent(option: str, text: str) -> float:

@@ -1,0 +1,289 @@
+"""What a handle on a model does, as exchanges: it reads the catalog, and orders changes.
+
+The store is beside the workers. A change is an order in Redis that a worker carries out; whoever
+ordered it waits for the answer, and is raised the error that the worker met.
+"""
+
+from collections.abc import Mapping
+from time import monotonic, time_ns
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from seqd.admission import find_model, resolve_version
+from seqd.errors import (
+    InvalidRequest,
+    NoFitWorker,
+    OrderUnfinished,
+    WrongState,
+    error_of,
+    wire_text,
+)
+from seqd.ledger import LedgerParts
+from seqd.ledger.exchange import Exchange, Pause
+from seqd.ledger.submissions import new_job_id
+from seqd.local.caller import caller
+from seqd.validation import shown
+
+if TYPE_CHECKING:
+    from seqd_schemas import (
+        CatalogEntry,
+        ModelOrder,
+        OrderAction,
+        OrderAnswer,
+        ServiceChange,
+        VersionCounts,
+    )
+
+#: Seconds after which an order is cancelled that no worker has taken; each looks twice a second.
+TAKE_S: Final = 10.0
+
+#: Seconds for which an answer is waited for beside those in which workers load the version: until
+#: the change is published, and until another worker goes on where one has died.
+ANSWER_S: Final = 45.0
+
+#: Seconds between two looks for the answer.
+_LOOK_S: Final = 0.1
+
+#: The label of the version in service.
+_PRODUCTION: Final = "production"
+
+
+def entries_found(ledger: LedgerParts) -> "Exchange[list[CatalogEntry]]":
+    """Return the catalog's entries of models with a version, sorted by name."""
+    catalog = yield from ledger.fleet.catalog.steps()
+    return [entry for entry in catalog.values() if entry.versions]
+
+
+def entry_found(ledger: LedgerParts, name: str) -> "Exchange[CatalogEntry]":
+    """Return the catalog's entry of a model. Raises UnknownModel, and InvalidRequest."""
+    if not isinstance(name, str) or "@" in name:
+        raise InvalidRequest(
+            f"model is {shown(name)}; allowed: a model's name without a version, such as 'topics'."
+        )
+    return find_model(name, (yield from ledger.fleet.catalog.steps()))
+
+
+class ModelSteps:
+    """A model as the catalog had it when it was last looked at."""
+
+    def __init__(self, ledger: LedgerParts, entry: "CatalogEntry") -> None:
+        self.ledger = ledger
+        self.entry = entry
+
+    @property
+    def in_service(self) -> int | None:
+        """The version in service; None where there is none."""
+        return self.entry.labels.get(_PRODUCTION)
+
+    def refresh(self) -> Exchange[None]:
+        """Look at the catalog again. Raises UnknownModel."""
+        self.entry = yield from entry_found(self.ledger, self.entry.model)
+
+    def history(self) -> "Exchange[list[ServiceChange]]":
+        """Return the published changes of the version in service, oldest first."""
+        yield from self.refresh()
+        return list(self.entry.history)
+
+    def promote(
+        self,
+        version: int | str,
+        reason: str,
+        warm_timeout_s: float,
+        gate: Mapping[str, float] = MappingProxyType({}),
+    ) -> "Exchange[OrderAnswer]":
+        """Have a version put in service; see `ModelHandle.promote`.
+
+        `gate` has the figures that it is done for.
+        """
+        from seqd_schemas import OrderAction
+
+        number = self._version(version)
+        if number == self.in_service:
+            raise WrongState(
+                f"{self.entry.model}@{number} is in service already; nothing is changed"
+            )
+        order = self._order(OrderAction.PROMOTE, reason, warm_timeout_s, version=number)
+        return (yield from self._ordered(order.model_copy(update={"gate": dict(gate)})))
+
+    def rollback(self, reason: str, warm_timeout_s: float) -> "Exchange[OrderAnswer]":
+        """Have the version put in service that was there before."""
+        from seqd_schemas import OrderAction
+
+        order = self._order(OrderAction.ROLLBACK, reason, warm_timeout_s)
+        return (yield from self._ordered(order))
+
+    def try_version(
+        self,
+        action: "OrderAction",
+        version: int | str,
+        share: float,
+        max_error_rate: float,
+        reason: str,
+        warm_timeout_s: float,
+    ) -> "Exchange[OrderAnswer]":
+        """Have a canary or a shadow begun; see `ModelHandle.canary`."""
+        number = self._version(version)
+        if number == self.in_service:
+            raise WrongState(
+                f"{self.entry.model}@{number} is in service already, and answers all items; "
+                "nothing is changed"
+            )
+        fields = {
+            "share": _checked_share("share", share, is_above_0=True),
+            "max_error_rate": _checked_share("max_error_rate", max_error_rate),
+        }
+        order = self._order(action, reason, warm_timeout_s, version=number)
+        return (yield from self._ordered(order.model_copy(update=fields)))
+
+    def end_rollout(self, reason: str, version: int | None = None) -> "Exchange[OrderAnswer]":
+        """Have the canary or shadow ended that goes on, of `version` where that is given."""
+        from seqd_schemas import OrderAction
+
+        order = self._order(OrderAction.END_ROLLOUT, reason, 0.0, version=version)
+        return (yield from self._ordered(order))
+
+    def rollout_counts(self) -> "Exchange[list[VersionCounts]]":
+        """Return what the versions of the roll-out did that goes on; of none, nothing."""
+        yield from self.refresh()
+        rollout = self.entry.rollout
+        if rollout is None:
+            return []
+        return (yield from self.ledger.rollouts.of.steps(self.entry.model, rollout.id))
+
+    def label(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
+        """Have a label moved to a version."""
+        from seqd_schemas import OrderAction
+
+        return (yield from self._move(OrderAction.LABEL, version, label))
+
+    def unlabel(self, version: int | str, label: str) -> "Exchange[OrderAnswer]":
+        """Have a label taken away from a version."""
+        from seqd_schemas import OrderAction
+
+        return (yield from self._move(OrderAction.UNLABEL, version, label))
+
+    def _move(
+        self, action: "OrderAction", version: int | str, label: str
+    ) -> "Exchange[OrderAnswer]":
+        number = self._version(version)
+        order = self._order(action, "", 0.0, version=number, label=checked_label(label))
+        return (yield from self._ordered(order))
+
+    def _version(self, version: int | str) -> int:
+        is_version = isinstance(version, int | str) and not isinstance(version, bool)
+        if not is_version:
+            raise InvalidRequest(
+                f"version is {shown(version)}; allowed: a version's number, or a label such as "
+                "'latest'."
+            )
+        return resolve_version(self.entry, version)
+
+    def _order(
+        self,
+        action: "OrderAction",
+        reason: str,
+        warm_timeout_s: float,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+    ) -> "ModelOrder":
+        from seqd_schemas import MAX_WARM_S, ModelOrder
+
+        is_number = isinstance(warm_timeout_s, int | float) and not isinstance(warm_timeout_s, bool)
+        if not is_number or not 0 <= warm_timeout_s <= MAX_WARM_S:
+            raise InvalidRequest(
+                f"warm_timeout_s is {shown(warm_timeout_s)}; allowed: 0 to {MAX_WARM_S:,} seconds."
+            )
+        return ModelOrder(
+            order_id=new_job_id(),
+            action=action.value,
+            model=self.entry.model,
+            version=version,
+            label=label,
+            expected=self.in_service,
+            by=wire_text(caller())[:500],
+            why=wire_text(reason)[:500],
+            warm_s=float(warm_timeout_s),
+            ordered_at_ms=time_ns() // 1_000_000,
+        )
+
+    def _ordered(self, order: "ModelOrder") -> "Exchange[OrderAnswer]":
+        """Place an order and wait for the answer. Raises the error that it tells of."""
+        answer = yield from answered(self.ledger, order)
+        if answer.failure is not None:
+            raise error_of(answer.failure)
+        # What a worker publishes may come a moment later.
+        latest = {name: at for name, at in self.entry.labels.items() if name == "latest"}
+        yield from self.refresh()
+        self.entry = self.entry.model_copy(update={"labels": {**latest, **answer.labels}})
+        return answer
+
+
+def answered(ledger: LedgerParts, order: "ModelOrder") -> "Exchange[OrderAnswer]":
+    """Place an order and return its answer.
+
+    Raises NoFitWorker where no worker takes it, and OrderUnfinished where one was still at it when
+    the time was over.
+    """
+    if not (yield from ledger.fleet.workers.steps()):
+        raise NoFitWorker(
+            "no worker is up, and the model store is beside the workers: nothing was changed. "
+            "Start workers with `seqd up`, and say it again"
+        )
+    orders, began_s = ledger.orders, monotonic()
+    yield from orders.place.steps(order, TAKE_S)
+    while True:
+        answer, worker = yield from orders.answer_to.steps(order.order_id)
+        if answer is not None:
+            return answer
+        waited_s = monotonic() - began_s
+        is_over = waited_s >= TAKE_S + order.warm_s + ANSWER_S
+        if is_over or (not worker and waited_s >= TAKE_S):
+            outcome = yield from orders.cancel.steps(order.order_id)
+            if outcome != "answered" and not worker:
+                raise NoFitWorker(_nobody_took(order))
+            if outcome != "answered" and is_over:
+                raise OrderUnfinished(_unfinished(order, worker, waited_s))
+        yield Pause(_LOOK_S)
+
+
+def _checked_share(name: str, share: float, *, is_above_0: bool = False) -> float:
+    is_number = isinstance(share, int | float) and not isinstance(share, bool)
+    if not is_number or not 0.0 <= share <= 1.0 or (is_above_0 and share == 0.0):
+        bounds = "a number above 0 and at most 1" if is_above_0 else "a number from 0 to 1"
+        raise InvalidRequest(f"{name} is {shown(share)}; allowed: {bounds}, such as 0.05.")
+    return float(share)
+
+
+def checked_label(label: str) -> str:
+    """Return a label that can be moved. Raises InvalidRequest."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from seqd_schemas import Label
+
+    try:
+        name = TypeAdapter(Label).validate_python(label, strict=True)
+    except ValidationError:
+        raise InvalidRequest(
+            f"label is {shown(label)}; allowed: up to 40 of a-z 0-9 _ - with a letter in front."
+        ) from None
+    if name in ("latest", _PRODUCTION):
+        moved = "always the highest version" if name == "latest" else "moved by `promote`"
+        raise InvalidRequest(f"the label {name} is {moved}; set another label.")
+    return name
+
+
+def _nobody_took(order: "ModelOrder") -> str:
+    what = order.model if order.version is None else f"{order.model}@{order.version}"
+    return (
+        f"no worker that is up has {what} in its store, or none is new enough to change it for a "
+        f"client: the order was cancelled after {TAKE_S:g} s, and nothing was changed. `seqd "
+        "status` shows the workers"
+    )
+
+
+def _unfinished(order: "ModelOrder", worker: str, waited_s: float) -> str:
+    return (
+        f"{worker} has taken the order and not answered within {waited_s:.0f} s; it may be at it "
+        f"still, or dead. What came of it: seqd models history {order.model}"
+    )

@@ -1,0 +1,297 @@
+"""Carries out the model orders of clients, in a worker's parent: which version is in service.
+
+Each worker looks at the orders that are open, and takes those of models that its store has. One
+worker holds an order, by a lease. It makes the change as the command does beside the store, and
+answers. Where it dies, another carries the order out again: what was done already is found in the
+model's history, by the order's identifier, and is not done twice.
+"""
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from time import monotonic
+from typing import Final
+
+from seqd.errors import (
+    REDIS_ERRORS,
+    LeaseLost,
+    SeqdError,
+    ServiceChanged,
+    Stopped,
+    failure_of,
+    wire_text,
+)
+from seqd.ledger import Ledger
+from seqd.ledger.outage import waiting_at_most
+from seqd.models.labels import LATEST, PRODUCTION
+from seqd.models.store import ModelStore
+from seqd.settings import Settings
+from seqd.worker.background import CLOSE_S, PeriodicTask
+from seqd.worker.promotion import Promotion, move_label, put_in_service_warm, rollback_of
+from seqd.worker.rollout_change import RolloutBegin, abort, begin_warm
+from seqd_schemas import (
+    MAX_ERROR_RATE,
+    Failure,
+    ModelOrder,
+    OrderAction,
+    OrderAnswer,
+    Rollout,
+    RolloutKind,
+    ServiceChange,
+)
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the orders.
+LOOK_S: Final = 0.5
+
+#: Seconds for which an order is held after its worker's last sign of life, at most; a fourth of
+#: them stand between two such signs.
+LEASE_S: Final = 10.0
+
+#: Orders that one worker carries out at a time.
+AT_ONCE: Final = 8
+
+#: Notes of an answer.
+_MOST_NOTES: Final = 8
+
+
+class ModelOrderWatch(PeriodicTask):
+    """The look at the orders, and a thread for each that this worker has taken."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        store: ModelStore,
+        worker: str,
+        publish: Callable[[], None],
+    ) -> None:
+        """`publish` publishes anew which models this worker can run."""
+        super().__init__("model orders", LOOK_S)
+        self._ledger = ledger
+        self._lease_s = min(LEASE_S, settings.lease_s)
+        self._store = store
+        self._worker = worker
+        self._publish = publish
+        self._threads: dict[str, Thread] = {}
+
+    def run_once(self) -> None:
+        """Take what this worker's store has the model of, and nobody holds."""
+        self._threads = {name: one for name, one in self._threads.items() if one.is_alive()}
+        with waiting_at_most(0):
+            orders = self._ledger.orders.open()
+        for order in orders:
+            if len(self._threads) >= AT_ONCE:
+                return
+            if order.order_id not in self._threads and self._has(order):
+                self._take(order)
+
+    def close(self) -> None:
+        """Stop, and wait for the work in hand, which ends at its next look."""
+        super().close()
+        deadline_s = monotonic() + CLOSE_S
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline_s - monotonic()))
+
+    def _has(self, order: ModelOrder) -> bool:
+        """Return True for an order that this worker knows, of a version in its store."""
+        if order.action not in {one.value for one in OrderAction}:
+            return False
+        numbers = self._store.numbers(order.model)
+        return bool(numbers) if order.version is None else order.version in numbers
+
+    def _take(self, order: ModelOrder) -> None:
+        hold = Hold(self._ledger, order.order_id, self._worker, self._lease_s, self._closed)
+        if not hold.take():
+            return
+        log.info("order=%s taken: %s of %s", order.order_id, order.action, order.model)
+        errand = Errand(self._ledger, self._store, self._worker, order, self._publish, hold)
+        thread = Thread(target=errand.run, name=f"seqd-order-{order.order_id}", daemon=True)
+        self._threads[order.order_id] = thread
+        thread.start()
+
+
+class Hold:
+    """The lease of this worker on an order."""
+
+    def __init__(
+        self, ledger: Ledger, order_id: str, worker: str, lease_s: float, closed: Event
+    ) -> None:
+        """`closed` is set when the worker ends."""
+        self._orders = ledger.orders
+        self._order_id = order_id
+        self._worker = worker
+        self._lease_s = lease_s
+        self._closed = closed
+        self._renewed_s = float("-inf")
+
+    def take(self) -> bool:
+        """Take the order, or keep it; False where it is another's, or open no more."""
+        self._renewed_s = monotonic()
+        return self._orders.take(self._order_id, self._worker, self._lease_s)
+
+    def go_on(self) -> None:
+        """Keep the order. Raises LeaseLost where another worker has it, and Stopped."""
+        if self._closed.is_set():
+            raise Stopped("this worker ends")
+        is_due = monotonic() - self._renewed_s >= self._lease_s / 4
+        if is_due and not self.take():
+            raise LeaseLost("another worker holds it")
+
+
+class Errand:
+    """One order that this worker holds."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: ModelStore,
+        worker: str,
+        order: ModelOrder,
+        publish: Callable[[], None],
+        hold: Hold,
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._worker = worker
+        self._order = order
+        self._publish = publish
+        self._hold = hold
+        self._notes: list[str] = []
+        #: The canary or shadow that has begun, or ended.
+        self._rollout: Rollout | None = None
+
+    def run(self) -> None:
+        """Carry the order out, and answer; no answer where another worker is to do so."""
+        order = self._order
+        try:
+            before = self._carry_out()
+        except (Stopped, LeaseLost, *REDIS_ERRORS) as error:
+            log.warning("order=%s is left to another worker: %s", order.order_id, error)
+            return
+        except SeqdError as error:
+            log.info("order=%s refused: %s", order.order_id, error)
+            self._answer(failure=failure_of(error))
+        except Exception as error:
+            # A fault of ours, of which the client is told rather than that it waits.
+            log.exception("order=%s", order.order_id)
+            message = wire_text(f"{type(error).__name__}: {error}")
+            self._answer(failure=Failure(code="internal", message=message))
+        else:
+            log.info("order=%s done: %s of %s", order.order_id, order.action, order.model)
+            self._answer(before=before)
+
+    def _carry_out(self) -> int | None:
+        """Make the change; return the version that was in service before."""
+        done = self._done_before()
+        if done is not None:
+            self._rollout = done.rollout
+            return done.from_version
+        action = self._order.action
+        if action in (OrderAction.LABEL, OrderAction.UNLABEL):
+            return self._move_label()
+        if action in (OrderAction.CANARY, OrderAction.SHADOW):
+            return self._begin_rollout()
+        if action == OrderAction.END_ROLLOUT or self._ends_rollout():
+            return self._end_rollout()
+        change = self._promotion()
+        change.order_id, change.before = self._order.order_id, self._order.expected
+        change.gate = dict(self._order.gate)
+        try:
+            put_in_service_warm(
+                self._ledger,
+                change,
+                monotonic() + self._order.warm_s,
+                self._notes.append,
+                self._hold.go_on,
+                self._publish,
+            )
+        except ServiceChanged:
+            done = self._done_before()  # by a worker that was thought dead
+            if done is None:
+                raise
+        return change.before
+
+    def _ends_rollout(self) -> bool:
+        """Return True for a rollback while a canary or a shadow goes on: that is what it ends."""
+        is_rollback = self._order.action == OrderAction.ROLLBACK
+        return is_rollback and self._store.rollout(self._order.model) is not None
+
+    def _begin_rollout(self) -> int | None:
+        order = self._order
+        assert order.version is not None and order.share is not None, "a roll-out has both"
+        bound = order.max_error_rate
+        change = RolloutBegin(
+            self._store,
+            order.model,
+            order.version,
+            kind=RolloutKind(order.action),
+            share=order.share,
+            max_error_rate=MAX_ERROR_RATE if bound is None else bound,
+            why=order.why,
+            by=order.by,
+            order_id=order.order_id,
+        )
+        self._rollout = change.rollout
+        begin_warm(
+            self._ledger,
+            change,
+            monotonic() + order.warm_s,
+            self._notes.append,
+            self._hold.go_on,
+            self._publish,
+        )
+        return change.rollout.serving
+
+    def _end_rollout(self) -> int | None:
+        order = self._order
+        ended = abort(self._store, order.model, order.by, order.why, order.version, order.order_id)
+        self._rollout = ended
+        self._publish()
+        return ended.serving
+
+    def _promotion(self) -> Promotion:
+        order = self._order
+        if order.action == OrderAction.ROLLBACK:
+            return rollback_of(self._store, order.model, order.why, order.by)
+        assert order.version is not None, "a promotion names a version"
+        return Promotion(self._store, order.model, order.version, order.why, order.by)
+
+    def _move_label(self) -> int | None:
+        order = self._order
+        assert order.version is not None and order.label is not None, "a label has a version"
+        is_removed = order.action == OrderAction.UNLABEL
+        before = self._store.labels(order.model).get(PRODUCTION)
+        move_label(
+            self._store, order.model, order.version, order.label, order.by, is_removed=is_removed
+        )
+        self._publish()
+        return before
+
+    def _done_before(self) -> ServiceChange | None:
+        """Return the change that an earlier worker has made for the order, if one has."""
+        changes = reversed(self._store.history(self._order.model))
+        return next((one for one in changes if one.order_id == self._order.order_id), None)
+
+    def _answer(self, *, before: int | None = None, failure: Failure | None = None) -> None:
+        labels: dict[str, int] = {}
+        try:
+            labels = self._store.labels(self._order.model)
+        except (SeqdError, OSError) as error:
+            log.warning("labels of %s are not in the answer: %s", self._order.model, error)
+        answer = OrderAnswer(
+            order_id=self._order.order_id,
+            worker=self._worker,
+            failure=failure,
+            in_service=labels.get(PRODUCTION),
+            before=before,
+            rollout=None if failure else self._rollout,
+            labels={label: version for label, version in labels.items() if label != LATEST},
+            notes=tuple(wire_text(note) for note in self._notes[:_MOST_NOTES]),
+        )
+        try:
+            if not self._ledger.orders.answer(answer):
+                log.warning("order=%s is another worker's now", self._order.order_id)
+        except REDIS_ERRORS as error:
+            log.warning("order=%s not answered: %s", self._order.order_id, error)

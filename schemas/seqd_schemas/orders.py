@@ -1,0 +1,115 @@
+"""Model orders: what a client asks of a model's store, and what came of it.
+
+The store is beside the workers and a client has none. So it writes an order into Redis, a worker
+whose store has the model carries it out, and its answer stands in Redis for a while.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from seqd_schemas.base import Count, EpochMs, JobId, Label, ModelName, ShortText, WireModel
+from seqd_schemas.failures import Failure
+from seqd_schemas.results import Metrics
+from seqd_schemas.rollouts import Rollout, Share
+
+#: Orders that may be open at once.
+MAX_MODEL_ORDERS = 256
+
+#: Longest time, in seconds, for which workers may load a version before it goes into service.
+MAX_WARM_S = 3_600
+
+OrderText = Annotated[str, StringConstraints(max_length=500)]
+
+
+class OrderAction(StrEnum):
+    """What an order asks for."""
+
+    PROMOTE = "promote"
+    """Put a version in service."""
+    CANARY = "canary"
+    """Have a version answer a share of the items."""
+    SHADOW = "shadow"
+    """Have a version compute a share of the items, too."""
+    END_ROLLOUT = "end_rollout"
+    """End a canary or a shadow; of `version` where that is set."""
+    ROLLBACK = "rollback"
+    """End a canary or a shadow; where there is none, put the version before in service."""
+    LABEL = "label"
+    """Move a label to a version."""
+    UNLABEL = "unlabel"
+    """Take a label away from a version."""
+
+
+class ModelOrder(WireModel):
+    """A change of a model that a client asks for; one worker carries it out, once."""
+
+    order_id: JobId = Field(description="Identifies the order: sent again, it is the same one.")
+    # No closed list: a worker leaves what a later release asks for to workers of that release.
+    action: str = Field(
+        pattern=r"^[a-z][a-z0-9_]{0,63}$",
+        description="What is asked for: a value of `OrderAction`, or one of a later release.",
+    )
+    model: ModelName = Field(description="Name of the model.")
+    version: Count | None = Field(
+        default=None, description="The version that it is about; not set for `rollback`."
+    )
+    label: Label | None = Field(
+        default=None, description="The label of `label` and `unlabel`; else not set."
+    )
+    share: Share | None = Field(
+        default=None, description="Share of the items, of `canary` and `shadow`; else not set."
+    )
+    max_error_rate: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1.0,
+        description="Of both, as of a `Rollout`; not set: its default.",
+    )
+    expected: Count | None = Field(
+        default=None,
+        description="The version in service that the client has seen: `promote` and `rollback` "
+        "change nothing where another one is there. Not set: it has seen none.",
+    )
+    by: OrderText = Field(default="", description="Who ordered it, such as `user@host`.")
+    why: OrderText = Field(default="", description="Why, for the model's history.")
+    warm_s: float = Field(
+        default=60.0,
+        ge=0.0,
+        le=MAX_WARM_S,
+        description="Seconds for which workers may load the version before it is in service.",
+    )
+    gate: Metrics = Field(
+        default_factory=dict, description="The figures that it is ordered for, where it was gated."
+    )
+    ordered_at_ms: EpochMs = Field(description="When it was ordered, by the client's clock.")
+
+
+class OrderAnswer(WireModel):
+    """What came of an order."""
+
+    order_id: JobId = Field(description="The order.")
+    worker: str = Field(max_length=256, description="The worker that carried it out.")
+    failure: Failure | None = Field(
+        default=None, description="Why nothing was changed; not set: it was done."
+    )
+    in_service: Count | None = Field(
+        default=None, description="The version in service afterwards; not set: none."
+    )
+    before: Count | None = Field(
+        default=None, description="The version in service before; not set: none."
+    )
+    rollout: Rollout | None = Field(
+        default=None, description="The canary or shadow that began, or that ended."
+    )
+    labels: dict[Label, Count] = Field(
+        default_factory=dict,
+        max_length=1_024,
+        description="The model's labels afterwards, with the versions that they stand for.",
+    )
+    notes: tuple[ShortText, ...] = Field(
+        default=(),
+        max_length=8,
+        description="What was not as it should be, though it was done, in sentences.",
+    )

@@ -1,0 +1,427 @@
+"""Models from Python: what a client without a store sees and changes, through a real worker.
+
+Each test has a model of its own, with versions 1 to 3 of which the first is in service.
+"""
+
+import asyncio
+import secrets
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cli_builders import clean_environment, here
+from seqd.client import (
+    AsyncClient,
+    Client,
+    InvalidData,
+    InvalidRequest,
+    ModelHandle,
+    NoFitWorker,
+    OrderAnswer,
+    SeqdError,
+    ServiceChanged,
+    UnknownModel,
+    WrongState,
+)
+from seqd.ledger import Ledger, connect
+from seqd.local.caller import caller
+from seqd.models.store import ModelStore
+from seqd_schemas import ModelOrder, OrderAction
+from store_builders import a_change, publish, shape_of
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def client(module_cluster: Cluster) -> Client:
+    return module_cluster.client()
+
+
+@pytest.fixture(scope="module")
+def store(module_cluster: Cluster) -> ModelStore:
+    return ModelStore(module_cluster.settings.store_dir, {})
+
+
+@pytest.fixture
+def model(store: ModelStore, client: Client) -> str:
+    name = f"m_{secrets.token_hex(4)}"
+    for _ in range(3):
+        publish(store, name, "echo")
+
+    def is_published() -> bool:
+        entry = client.catalog().get(name)
+        return entry is not None and len(entry.versions) == 3
+
+    wait_until(is_published, f"all versions of {name} are published")
+    return name
+
+
+def an_order(model: str, version: int | None = 2, **changes: object) -> ModelOrder:
+    fields = {
+        "order_id": f"o{secrets.token_hex(6)}",
+        "action": OrderAction.PROMOTE.value,
+        "model": model,
+        "version": version,
+        "expected": 1,
+        "by": "me@here",
+        "ordered_at_ms": 1,
+    }
+    return ModelOrder.model_validate(fields | changes)
+
+
+def test_a_model_tells_its_plugin_versions_labels_and_what_is_in_service(
+    client: Client, model: str, store: ModelStore
+):
+    found = client.model(model)
+
+    assert (found.name, found.plugin, found.in_service) == (model, "echo", 1)
+    assert [one.version for one in found.versions] == [1, 2, 3]
+    assert found.labels == {"latest": 3, "production": 1}
+    assert [(one.to_version, one.why) for one in found.history()] == [(1, "its first version")]
+    assert {"echo", model} <= {one.name for one in client.models()}
+
+
+def test_a_promotion_by_a_client_is_in_service_for_the_next_job_and_in_the_history(
+    client: Client, model: str, store: ModelStore
+):
+    found = client.model(model)
+
+    answer = found.promote(2, reason="more accurate")
+
+    assert (answer.before, answer.in_service, answer.notes) == (1, 2, ())
+    assert found.in_service == 2
+    assert client.classify(["a"], model=model).record().version == 2
+    (change,) = found.history()[1:]
+    assert (change.from_version, change.to_version, change.by) == (1, 2, caller())
+    assert (change.why, change.order_id) == ("more accurate", answer.order_id)
+    assert store.labels(model) == {"production": 2, "latest": 3}
+
+
+def test_a_worker_that_has_the_model_loads_the_version_before_it_is_in_service(
+    module_cluster: Cluster, client: Client, model: str
+):
+    (worker,) = module_cluster.workers
+
+    def loaded() -> set[str]:
+        status = worker.status()
+        return set() if status is None else set(status.models_loaded)
+
+    client.classify(["a"], model=model).wait(timeout_s=30)
+    wait_until(lambda: f"{model}@1" in loaded(), "version 1 is loaded")
+
+    client.model(model).promote("latest")
+
+    assert f"{model}@3" in loaded()
+
+
+def test_a_rollback_by_a_client_goes_back_and_a_second_one_says_that_there_is_none(
+    client: Client, model: str, store: ModelStore
+):
+    found = client.model(model)
+    found.promote(3)
+
+    answer = found.rollback(reason="worse on Fridays")
+
+    assert (answer.before, answer.in_service) == (3, 1)
+    assert shape_of(store, model) == [(None, 1), (1, 3), (3, 1)]
+    assert found.history()[-1].is_rollback
+    with pytest.raises(WrongState, match=f"{model}@1 is the first version of {model} in service"):
+        found.rollback()
+
+
+def test_a_label_is_moved_and_taken_away_and_jobs_can_name_it(
+    client: Client, model: str, store: ModelStore
+):
+    found = client.model(model)
+
+    found.label(2, "best")
+
+    assert found.labels == {"latest": 3, "production": 1, "best": 2}
+    assert client.classify(["a"], model=f"{model}@best").record().version == 2
+    found.unlabel("best", "best")
+    assert found.labels == store.labels(model) == {"latest": 3, "production": 1}
+    with pytest.raises(InvalidRequest) as refused:
+        found.unlabel(2, "best")
+    assert str(refused.value) == f"{model}@2 has no label 'best'; nothing is changed"
+
+
+def test_a_handle_that_does_not_know_what_is_in_service_changes_nothing(
+    client: Client, model: str, store: ModelStore
+):
+    stale = client.model(model)
+    store.put_in_service(model, a_change(1, 3))
+
+    with pytest.raises(ServiceChanged) as refused:
+        stale.promote(2)
+
+    assert str(refused.value) == (
+        f"{model}@3 is in service, no longer {model}@1: somebody was faster. {model}@2 was not put "
+        f"in service. Look at it with `seqd models history {model}`, and say it again"
+    )
+    assert store.labels(model) == {"production": 3, "latest": 3}
+    wait_until(lambda: client.model(model).in_service == 3, "it is published")
+    stale.refresh()
+    assert stale.promote(2).before == 3
+
+
+def test_of_two_promotions_by_clients_at_once_one_wins_and_the_other_is_told(
+    client: Client, model: str, store: ModelStore
+):
+    client.classify(["a"], model=model).wait(timeout_s=30)
+    ended: dict[int, OrderAnswer | SeqdError] = {}
+
+    def promote(found: ModelHandle, version: int) -> None:
+        try:
+            ended[version] = found.promote(version)
+        except SeqdError as error:
+            ended[version] = error
+
+    handles = {version: client.model(model) for version in (2, 3)}
+    threads = [
+        threading.Thread(target=promote, args=(found, version))
+        for version, found in handles.items()
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    now = store.resolve(model)[1]
+    (loser,) = {2, 3} - {now}
+    assert isinstance(ended[now], OrderAnswer)
+    assert isinstance(ended[loser], ServiceChanged)
+    assert shape_of(store, model) == [(None, 1), (1, now)]
+    assert "candidate" not in store.labels(model)
+
+
+def test_a_version_that_a_worker_cannot_run_is_refused_with_the_worker_s_reason(
+    module_cluster: Cluster, client: Client, model: str, store: ModelStore
+):
+    client.classify(["a"], model=model).wait(timeout_s=30)
+    publish(store, model, "echo", content="{}")
+    wait_until(lambda: len(client.model(model).versions) == 4, "it is published")
+
+    with pytest.raises(NoFitWorker, match=r"damaged: echo\.json has no field `records`"):
+        client.model(model).promote(4)
+
+    assert {**store.labels(model), "latest": 0} == {"production": 1, "latest": 0}
+
+
+def test_what_there_is_not_is_refused_before_anything_is_ordered(client: Client, model: str):
+    found = client.model(model)
+
+    with pytest.raises(UnknownModel, match=r"no model named 'topisc'\."):
+        client.model("topisc")
+    with pytest.raises(InvalidRequest, match="allowed: a model's name without a version"):
+        client.model(f"{model}@2")
+    with pytest.raises(UnknownModel, match=f"model '{model}' has no version 9"):
+        found.promote(9)
+    with pytest.raises(WrongState, match=f"{model}@1 is in service already; nothing is changed"):
+        found.promote("production")
+    with pytest.raises(InvalidRequest, match="the label production is moved by `promote`"):
+        found.label(2, "production")
+    with pytest.raises(InvalidRequest, match="label is 'No Label'; allowed: up to 40 of a-z"):
+        found.label(2, "No Label")
+    with pytest.raises(InvalidRequest, match=r"warm_timeout_s is -1; allowed: 0 to 3,600 seconds"):
+        found.promote(2, warm_timeout_s=-1)
+    with pytest.raises(InvalidRequest, match="version is True; allowed: a version's number"):
+        found.promote(True)
+
+
+def test_the_face_of_asyncio_promotes_and_goes_back(
+    module_cluster: Cluster, model: str, store: ModelStore
+):
+    async def promote() -> tuple[OrderAnswer, OrderAnswer, int | None]:
+        async with AsyncClient(settings=module_cluster.settings) as own:
+            found = await own.model(model)
+            done = await found.promote(2)
+            back = await found.rollback()
+            assert len(await found.history()) == 3
+            assert model in {one.name for one in await own.models()}
+            return done, back, found.in_service
+
+    done, back, in_service = asyncio.run(promote())
+
+    assert (done.in_service, back.in_service, in_service) == (2, 1, 1)
+    assert shape_of(store, model) == [(None, 1), (1, 2), (2, 1)]
+
+
+def test_two_versions_are_compared_on_records(module_cluster: Cluster, client: Client, model: str):
+    data = [{"text": text, "label": label} for text, label in (("a", "a"), ("b", "b"), ("c", "d"))]
+
+    found = client.model(model).compare(1, "latest", data)
+
+    async def compare() -> object:
+        async with AsyncClient(settings=module_cluster.settings) as own:
+            return (await (await own.model(model)).compare(1, 2, data)).metrics
+
+    assert (found.first.ref, found.second.ref) == (f"{model}@1", f"{model}@3")
+    assert found.items == 3
+    assert found.metrics["accuracy"].first == pytest.approx(2 / 3)
+    assert asyncio.run(compare()) == found.metrics
+
+
+def test_a_comparison_of_what_cannot_be_compared_says_so(client: Client, model: str):
+    found = client.model(model)
+
+    with pytest.raises(InvalidRequest, match=f"are both {model}@3; name two versions"):
+        found.compare(3, "latest", [{"text": "a", "label": "a"}])
+    with pytest.raises(InvalidData, match="no record has a label in its field 'stars'"):
+        found.compare(1, 2, [{"text": "a", "label": "a"}], label_field="stars")
+    with pytest.raises(InvalidData, match="no label of the records is a class of either version"):
+        found.compare(1, 2, [{"text": "a", "label": "x"}])
+
+
+def ledger_of(cluster: Cluster) -> Ledger:
+    assert cluster.settings.redis_url is not None
+    return Ledger(connect(cluster.settings.redis_url), cluster.settings, lambda route: None)
+
+
+def test_an_order_that_is_sent_twice_is_carried_out_once(
+    module_cluster: Cluster, model: str, store: ModelStore
+):
+    orders, order = ledger_of(module_cluster).orders, an_order(model)
+
+    orders.place(order, 10)
+    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered")
+    orders.place(order, 10)
+
+    assert orders.open() == []
+    assert shape_of(store, model) == [(None, 1), (1, 2)]
+
+
+def test_an_order_whose_worker_died_after_the_change_is_answered_and_not_done_twice(
+    module_cluster: Cluster, model: str, store: ModelStore
+):
+    orders, order = ledger_of(module_cluster).orders, an_order(model)
+    store.put_in_service(model, a_change(1, 2, order_id=order.order_id))
+
+    orders.place(order, 10)
+    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered")
+
+    answer, worker = orders.answer_to(order.order_id)
+    assert answer is not None and answer.failure is None
+    assert (answer.before, answer.in_service) == (1, 2)
+    assert worker == answer.worker == module_cluster.workers[0].name
+    assert shape_of(store, model) == [(None, 1), (1, 2)]
+
+
+def test_an_order_of_a_later_release_is_left_to_workers_of_that_release(
+    module_cluster: Cluster, model: str
+):
+    orders = ledger_of(module_cluster).orders
+    later, known = an_order(model, action="merge"), an_order(model)
+
+    orders.place(later, 20)
+    orders.place(known, 20)
+    wait_until(lambda: orders.answer_to(known.order_id)[0] is not None, "the other is answered")
+
+    assert orders.answer_to(later.order_id) == (None, "")
+    assert orders.cancel(later.order_id) == "ended"
+
+
+def test_without_a_worker_a_client_is_told_at_once_and_nothing_is_ordered(
+    empty_cluster: Cluster,
+):
+    publish(ModelStore(empty_cluster.settings.store_dir, {}), "topics", "echo")
+    publish(ModelStore(empty_cluster.settings.store_dir, {}), "topics", "echo")
+    empty_cluster.publish_catalog()
+    began_s = time.monotonic()
+
+    with pytest.raises(NoFitWorker) as refused:
+        empty_cluster.client().model("topics").promote(2)
+
+    assert time.monotonic() - began_s < 5
+    assert str(refused.value) == (
+        "no worker is up, and the model store is beside the workers: nothing was changed. Start "
+        "workers with `seqd up`, and say it again"
+    )
+    assert ledger_of(empty_cluster).orders.open() == []
+
+
+def test_a_worker_that_dies_at_an_order_is_followed_by_another_that_carries_it_out(
+    empty_cluster: Cluster,
+):
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    for _ in range(2):
+        publish(store, "topics", "echo")
+    empty_cluster.start_ready("first")
+    orders, order = ledger_of(empty_cluster).orders, an_order("topics", warm_s=60)
+    # It loads version 1, and is then busy, so that it does not load version 2 and is waited for.
+    client = empty_cluster.client()
+    client.classify(["a"], model="topics@1").wait(timeout_s=30)
+    busy = client.classify(["a"] * 400, model="topics@1", parameters={"delay_ms": 100})
+    wait_until(lambda: busy.record().counts.done > 0, "it runs")
+
+    orders.place(order, 10)
+    wait_until(lambda: orders.answer_to(order.order_id)[1] == "first", "it is taken")
+    empty_cluster.workers[0].kill()
+    busy.cancel()
+    empty_cluster.start_ready("second")
+    wait_until(lambda: orders.answer_to(order.order_id)[0] is not None, "it is answered", 15)
+
+    answer, worker = orders.answer_to(order.order_id)
+    assert answer is not None and (answer.failure, worker) == (None, "second")
+    assert shape_of(store, "topics") == [(None, 1), (1, 2)]
+    assert store.labels("topics") == {"production": 2, "latest": 2}
+
+
+@pytest.fixture
+def elsewhere(
+    module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> dict[str, str]:
+    """Variables of a machine that shares the cluster's Redis, and has a store of its own."""
+    variables = clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(tmp_path),
+    )
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def test_commands_on_a_machine_without_the_store_have_a_worker_change_it(
+    elsewhere: dict[str, str],
+    model: str,
+    store: ModelStore,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+):
+    promoted = here(capsys, "models", "promote", f"{model}@2", "--reason", "more data")
+    labelled = here(capsys, "models", "label", f"{model}@3", "best", "--json")
+    back = here(capsys, "models", "rollback", model, "--json")
+    history = here(capsys, "models", "history", model)
+
+    assert (promoted.status, promoted.err) == (0, "")
+    assert promoted.out == f"{model}@2 is in service, after {model}@1.\n"
+    assert labelled.json() == {
+        "model": model,
+        "labels": {"best": 3, "production": 2, "latest": 3},
+    }
+    assert back.json() == {"model": model, "in_service": 1, "before": 2}
+    assert [line.split()[2:5] for line in history.out.splitlines()[1:]] == [
+        ["none", "1", "its"],
+        ["1", "2", caller()],
+        ["2", "1", caller()],
+    ]
+    assert shape_of(store, model) == [(None, 1), (1, 2), (2, 1)]
+    assert not (tmp_path / "models").exists()
+
+
+def test_a_command_without_the_store_says_what_the_worker_has_met(
+    elsewhere: dict[str, str], model: str, capsys: pytest.CaptureFixture[str]
+):
+    back = here(capsys, "models", "rollback", model)
+    same = here(capsys, "models", "promote", f"{model}@1")
+    alone = here(capsys, "models", "promote", f"{model}@2", "--store-only")
+
+    assert (back.status, back.out) == (2, "")
+    assert back.err.startswith(f"error[wrong_state]: {model}@1 is the first version of {model}")
+    assert same.err == (
+        f"error[wrong_state]: {model}@1 is in service already; nothing is changed\n"
+    )
+    assert alone.err.startswith(f"error[unknown_model]: no model named '{model}'.")
