@@ -7,11 +7,13 @@ version puts its number in front of each label, so that a label says what comput
 import json
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from cli_builders import clean_environment, here
 from seqd.client import Client
+from seqd.errors import InvalidRequest, WrongState
 from seqd.models.store import ModelStore
 from seqd_schemas import ItemFailure, ItemSuccess, JobRollout, VersionCounts
 from store_builders import publish
@@ -260,3 +262,70 @@ def test_models_show_counts_both_versions(
     shown = here(capsys, "models", "show", model, "--json").json()
     assert shown["rollout"]["version"] == 2
     assert sum(one["items"] for one in shown["rollout_counts"]) == 400
+
+
+def test_a_program_without_the_store_tries_a_version_and_ends_that(
+    client: Client, store: ModelStore
+) -> None:
+    name = a_model(store, client)
+    model = client.model(name)
+
+    begun = model.canary(2, 0.25, max_error_rate=0.02, reason="more data")
+    results_of(client, name)
+
+    assert begun.rollout == model.rollout == store.rollout(name)
+    assert begun.rollout is not None
+    assert (begun.rollout.share, begun.rollout.max_error_rate) == (0.25, 0.02)
+    assert sum(one.items for one in model.rollout_counts()) == 400
+    with pytest.raises(WrongState) as raised:
+        model.shadow(1, 0.5)
+    assert str(raised.value) == (
+        f"{name}@1 is in service already, and answers all items; nothing is changed"
+    )
+    ended = model.end_rollout(reason="too slow")
+    assert ended.rollout == begun.rollout
+    assert (model.rollout, model.rollout_counts()) == (None, [])
+    assert [one.why for one in model.history()[-2:]] == [
+        f"canary of {name}@2 with 25% of the items: more data",
+        f"canary of {name}@2 aborted: too slow",
+    ]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "5%"])
+def test_a_share_that_is_none_is_refused_before_anything_is_ordered(
+    share: object, client: Client, store: ModelStore
+) -> None:
+    model = client.model(a_model(store, client))
+    with pytest.raises(InvalidRequest) as raised:
+        model.canary(2, share)  # type: ignore[arg-type]
+    assert str(raised.value).endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
+
+
+def test_a_machine_without_the_store_tries_a_version_by_the_command(
+    client: Client,
+    store: ModelStore,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    model = a_model(store, client)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path))
+
+    begun = here(capsys, "models", "promote", f"{model}@2", "--shadow", "50%")
+    rollout = store.rollout(model)
+    wrong = here(capsys, "models", "promote", f"{model}@1", "--share", "0%")
+    ended = here(capsys, "models", "rollback", model, "--json")
+
+    assert begun.out.startswith(
+        f"{model}@2 computes, too, 50% of the items of new jobs on {model}; {model}@1 stays in "
+    )
+    assert rollout is not None
+    assert wrong.err == (
+        f"error[wrong_state]: {model}@2 is tried, and not {model}@1; nothing is changed\n"
+    )
+    assert ended.json() == {
+        "model": model,
+        "in_service": 1,
+        "ended": rollout.model_dump(mode="json"),
+    }
+    assert store.rollout(model) is None
