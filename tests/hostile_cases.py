@@ -211,8 +211,19 @@ def _job(kind: str, sources: st.SearchStrategy[dict[str, object]]) -> st.SearchS
     }
     if kind == "train":
         optional |= {"labels": st.lists(_names, max_size=2), "preset": _names}
+    if kind == "classify":
+        optional |= {
+            "min_score": st.floats(0, 1),
+            "label_map": st.dictionaries(_names, _names, max_size=2),
+        }
     models = st.sampled_from(["echo", "imdb_lstm", "markov"])
-    required = {"kind": st.just(kind), "model": models, "source": sources}
+    version = st.just(2 if kind == "classify" else 1)
+    required = {
+        "schema_version": version,
+        "kind": st.just(kind),
+        "model": models,
+        "source": sources,
+    }
     return st.fixed_dictionaries(required, optional=optional)
 
 

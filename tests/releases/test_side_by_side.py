@@ -182,6 +182,24 @@ def test_a_training_with_uploaded_held_out_data_waits_for_a_worker_that_can_read
     assert told[-1] == "validated on ['a', 'a', 'a'] of the held-out upload"
 
 
+def test_a_classification_that_asks_something_of_its_labels_is_left_to_a_worker_that_does_it(
+    empty_cluster: Cluster, previous: Release
+) -> None:
+    empty_cluster.start_ready("old", release=previous.folder)
+    client = empty_cluster.client()
+    job = client.classify(["a"], model="echo", label_map={"a": "letter"}, min_score=0.5)
+
+    assert_whole(client.classify(TEXTS, model="echo"))
+    wait_until(lambda: job.record().waiting is not None, "its client says why it waits")
+    waiting = job.record().waiting
+    assert waiting is not None and f"it is of seqd {previous.version}" in waiting.message
+    empty_cluster.start_ready("new")
+
+    # The old one may have had it in hand, and puts it back for half a minute each time.
+    (result,) = job.results()
+    assert result.unwrap().label == "letter"
+
+
 def test_a_version_that_one_release_trained_is_served_by_the_other(
     empty_cluster: Cluster, previous: Release
 ) -> None:

@@ -81,7 +81,7 @@ def classify(
         expected_items=options.read_expected_items(expected_items),
         options=given,
         min_score=options.read_share("--min-score", min_score),
-        label_map=read_label_map(map_label or []),
+        label_map=read_label_map(map_label or [], "LABEL=NAME"),
         more_columns=columns_asked(parameters, min_score),
         as_json=as_json,
         detach=detach,

@@ -36,15 +36,16 @@ _NAMED_LABELS: Final = 8
 _LIKENESS: Final = 0.5
 
 
-def read_label_map(pairs: Iterable[str]) -> dict[str, str]:
-    """Return the classes by label. Raises InvalidRequest for no pair, and a label given twice."""
+def read_label_map(pairs: Iterable[str], form: str = "LABEL=CLASS") -> dict[str, str]:
+    """Return the classes, or names, by label; `form` says what a pair is.
+
+    Raises InvalidRequest for what is no pair, and a label given twice.
+    """
     found: dict[str, str] = {}
     for pair in pairs:
         label, equals, name = pair.partition("=")
         if not equals or not label or not name:
-            raise InvalidRequest(
-                f"--map-label is {pair!r}; allowed: LABEL=CLASS, such as neg=negative"
-            )
+            raise InvalidRequest(f"--map-label is {pair!r}; allowed: {form}, such as neg=negative")
         if label in found:
             raise InvalidRequest(f"--map-label names the label {label!r} twice; give it once")
         found[label] = name
