@@ -72,6 +72,16 @@ def test_b1_there_is_one_outcome_per_item_in_order(subject):
     assert subject.serving_tasks, "a model that is trained must classify or generate"
 
 
+def test_b1_a_label_is_one_of_the_classes_where_the_model_names_them(subject):
+    if "classify" not in subject.serving_tasks or not subject.loaded.classes:
+        return
+
+    outcomes = subject.run("classify", some_items(7))
+
+    others = {one.label for one in outcomes} - set(subject.loaded.classes)
+    assert not others, f"B1: classes has not the labels {others}: a job could not rename them"
+
+
 def test_b1_no_items_give_no_outcomes(subject):
     for task in subject.serving_tasks:
         assert subject.run(task, []) == [], f"B1: {task} of no items must give no outcomes"

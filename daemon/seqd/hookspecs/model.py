@@ -7,7 +7,8 @@ publishes; a plugin only turns texts into outputs.
 The contract's clauses, each checked by the conformance tests:
 
     B1  classify and generate return exactly one outcome per item, in the items' order: a
-        Classification or a Generation whose fields keep to their bounds, or an ItemError
+        Classification or a Generation whose fields keep to their bounds, or an ItemError; a label
+        is one of `classes`, where the model names them
     B2  a bad item yields an ItemError in its place and does not disturb its neighbours; a text
         with a lone surrogate is bad for every model
     B3  an outcome does not depend on how the items were batched

@@ -147,7 +147,7 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Units of one group of jobs: same kind, model, version, parameters and priority."""
+    """Units of one group of jobs, which are computed alike: see `_fields` of `submissions`."""
 
     #: The request of the first unit's job.
     job: Job
