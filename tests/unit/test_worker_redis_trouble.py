@@ -82,7 +82,7 @@ def test_ingest_whose_ledger_is_away_fails_no_job(tmp_path: Path, error):
 def test_only_the_ledgers_own_word_says_that_a_chunk_was_replaced():
     ledger = Ledger("none", ValueError())
     miscounted = MiscountedResults("seqd: 2 results for unit 0, which has 3 items")
-    ledger.commit_batch = lambda finished: [miscounted, CommitOutcome.COMPLETED]
+    ledger.commit_batch = lambda finished, plugin_version: [miscounted, CommitOutcome.COMPLETED]
     finished: list[str] = []
     ledger.get = lambda job_id: job_id
     context = a_context(ledger, SimpleNamespace(notify_job_finished=finished.append))
