@@ -256,6 +256,7 @@ def look(fleet: Fleet, client: Client) -> None:
     client.tenant_usage()
     ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`
     ledger.cordons.rules()
+    ledger.placements.rules()  # as `seqd models place`
     ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 
@@ -340,6 +341,8 @@ def cordon(fleet: Fleet, client: Client) -> None:
     job = client.classify(["waits"], model="echo")
     fleet.ledger(Role.OPERATOR).cordons.change(remove=[])
     assert "repair" in fleet.seqd(Role.OPERATOR, "workers", "list").out
+    fleet.seqd(Role.OPERATOR, "models", "place", "echo", "--on", worker.name)
+    fleet.seqd(Role.OPERATOR, "models", "place", "echo", "--anywhere")
     assert job.record().state is JobState.QUEUED
     fleet.seqd(Role.OPERATOR, "workers", "uncordon", worker.name, "--wait")
     assert job.wait(timeout_s=30).state is JobState.COMPLETED

@@ -72,7 +72,10 @@ def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[Servin
             shown_state(status),
             status.tasks,
             status.versions[model],
-            tuple(_told(entry) for entry in status.unfit if entry.model in (model, None)),
+            (
+                *(["its items: left to others by placement"] if model in status.left_out else []),
+                *(_told(entry) for entry in status.unfit if entry.model in (model, None)),
+            ),
         )
         for status in workers
         if model in status.versions
@@ -136,7 +139,13 @@ def takes(status: WorkerStatus, task: str, model: str) -> bool:
         status.state is not WorkerState.DRAINING
         and task in status.tasks
         and model in status.versions
+        and not leaves_out(status, task, model)
     )
+
+
+def leaves_out(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True for a worker that has a model and leaves its items to others."""
+    return task != "train" and model in status.left_out
 
 
 def can_run(status: WorkerStatus, task: str, model: str, version: int | None) -> bool:
@@ -174,6 +183,9 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
             code=WaitingCode.NO_WORKER, message="No worker is up: `seqd up` starts them."
         )
     takers = [status for status in workers if takes(status, task, model)]
+    leaving = [status.worker for status in workers if _could_take(status, task, model)]
+    if not takers and leaving:
+        return Waiting(code=WaitingCode.NOT_PLACED, message=_not_placed(task, model, leaving))
     if not takers:
         return Waiting(code=WaitingCode.NOT_SERVED, message=_not_served(task, model, workers))
     why = {**reasons(takers, task, model, version), **_of_older_releases(takers, record)}
@@ -250,6 +262,26 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     if disabled:
         why += f" Plugins that settings disable there: {', '.join(disabled)}."
     return f"No worker that is up has a plugin with the model {model}.{why}"
+
+
+def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True for a worker that leaves a model to others, and could take it as it is."""
+    return (
+        leaves_out(status, task, model)
+        and status.state is not WorkerState.DRAINING
+        and task in status.tasks
+    )
+
+
+def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
+    named = ", ".join(leaving[:_MOST_REASONS])
+    rest = f" and {len(leaving) - _MOST_REASONS} more" if len(leaving) > _MOST_REASONS else ""
+    return (
+        f"No worker that is up serves {model}: {named}{rest} could {task} with it and leave it to "
+        "others, by its placement or by SEQD_SERVES. `seqd models place` lists placements, "
+        f"`seqd models place {model} --anywhere` ends that of {model}; or start a worker that "
+        "serves it."
+    )
 
 
 def _may_have(status: WorkerStatus, model: str) -> bool:

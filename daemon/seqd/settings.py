@@ -42,6 +42,7 @@ _MAY_BE_EMPTY = frozenset({"input_roots"})
 #: As `seqd_schemas.fleet` has it, which a client need not import.
 MAX_WORKER_LABELS = 32
 _WORKER_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9._-]{0,63}")
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LABEL_FORM = "KEY=VALUE of letters, digits and `._-` (`/` in the key), 63 characters each"
 
 
@@ -117,7 +118,15 @@ class Settings(BaseSettings):
         default=(), description="Plugins not to load, joined by commas."
     )
     required_models: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=(), description="Models, joined by commas, without which a worker exits."
+        default=(),
+        description="Models, joined by commas, without which a worker exits: those of plugins and "
+        "those that are made with them, such as topics.",
+    )
+    serves: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        max_length=256,
+        description="Models, joined by commas, that a worker serves and keeps in memory; it leaves "
+        "the items of all others to other workers. All when not set.",
     )
     redis_timeout_s: float = Field(
         default=10.0,
@@ -217,6 +226,13 @@ class Settings(BaseSettings):
     )
     model_cache_bytes: int = Field(
         default=2 * 1024**3, ge=0, description="Memory for loaded models; the least used goes."
+    )
+    unload_wait_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=600,
+        description="Seconds for which work waits for which a busy worker would have to unload a "
+        "model, or any worker while another has the model in memory; 0: none.",
     )
     abandoned_upload_s: float = Field(
         default=900.0,
@@ -387,7 +403,12 @@ class Settings(BaseSettings):
         return init_settings, _Environment(settings_cls), file_secret_settings
 
     @field_validator(
-        "enabled_plugins", "disabled_plugins", "required_models", "worker_labels", mode="before"
+        "enabled_plugins",
+        "disabled_plugins",
+        "required_models",
+        "serves",
+        "worker_labels",
+        mode="before",
     )
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -410,6 +431,17 @@ class Settings(BaseSettings):
             if keys.count(key) > 1:
                 raise ValueError(f"{key!r} is there {keys.count(key)} times; give each key once")
         return labels
+
+    @field_validator("serves")
+    @classmethod
+    def _are_names_of_models(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if _MODEL_NAME.fullmatch(name) is None:
+                raise ValueError(
+                    f"{name!r} is no name of a model; allowed: small letters, digits and `_`, a "
+                    "letter first, 40 characters, without a version"
+                )
+        return names
 
     @field_validator("heartbeat_s")
     @classmethod

@@ -1,4 +1,4 @@
-"""Whom an operator's rule means: a worker by name, a slot of a host, a host, a label.
+"""Whom an operator's rule means: a worker by name, a slot of a host, a host, a label, a kind.
 
 Pure: reads records, changes nothing.
 """
@@ -29,6 +29,11 @@ class Place:
         """Return `SLOT@HOST`, which stays when the worker is started again."""
         return f"{self.slot}@{self.host}"
 
+    @property
+    def kind(self) -> str:
+        """Return the kind of its device, `gpu` of `train@gpu:0=0.5`."""
+        return self.slot.rpartition("@")[2].partition(":")[0]
+
 
 def is_meant(place: Place, target: str) -> bool:
     """Return True where a rule with this target, such as `label:pool=a`, means the worker."""
@@ -36,7 +41,12 @@ def is_meant(place: Place, target: str) -> bool:
     if kind == "label":
         key, _, wanted = value.partition("=")
         return place.labels.get(key) == wanted
-    named = {"worker": place.worker, "slot": place.slot_at_host, "host": place.host}
+    named = {
+        "worker": place.worker,
+        "slot": place.slot_at_host,
+        "host": place.host,
+        "kind": place.kind,
+    }
     return kind in named and named[kind] == value
 
 

@@ -55,7 +55,10 @@ if TYPE_CHECKING:
     from seqd_schemas.failures import ItemError as ItemError
     from seqd_schemas.failures import ItemErrorCode as ItemErrorCode
     from seqd_schemas.fleet import MAX_CORDON_RULES as MAX_CORDON_RULES
+    from seqd_schemas.fleet import MAX_LEFT_OUT as MAX_LEFT_OUT
     from seqd_schemas.fleet import MAX_MODELS as MAX_MODELS
+    from seqd_schemas.fleet import MAX_PLACEMENT_TARGETS as MAX_PLACEMENT_TARGETS
+    from seqd_schemas.fleet import MAX_PLACEMENTS as MAX_PLACEMENTS
     from seqd_schemas.fleet import MAX_PUBLISHED_CHANGES as MAX_PUBLISHED_CHANGES
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import CordonRule as CordonRule
     from seqd_schemas.fleet import DeviceStatus as DeviceStatus
     from seqd_schemas.fleet import OutputBound as OutputBound
+    from seqd_schemas.fleet import PlacementRule as PlacementRule
     from seqd_schemas.fleet import PluginState as PluginState
     from seqd_schemas.fleet import PluginStatus as PluginStatus
     from seqd_schemas.fleet import TaskSchema as TaskSchema
@@ -195,8 +199,9 @@ _NAMES = {
     ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
-        "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES MAX_MODELS "
-        "MAX_PUBLISHED_CHANGES MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PluginState "
+        "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
+        "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "
+        "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"
     ),

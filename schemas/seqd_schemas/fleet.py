@@ -42,8 +42,18 @@ MAX_UNFIT = 64
 #: Rules of operators that stand at once.
 MAX_CORDON_RULES = 256
 
+#: Models that are placed at once, and targets of one of them.
+MAX_PLACEMENTS = 256
+MAX_PLACEMENT_TARGETS = 32
+
+#: Models that a worker says it leaves to others, the first by name.
+MAX_LEFT_OUT = 1_024
+
 RuleTarget = Annotated[
     str, StringConstraints(pattern=r"^(worker|slot|host|label):[^\x00-\x20\x7f]{1,260}$")
+]
+PlacementTarget = Annotated[
+    str, StringConstraints(pattern=r"^(kind|worker|slot|host|label):[^\x00-\x20\x7f]{1,260}$")
 ]
 RuleText = Annotated[str, StringConstraints(max_length=500)]
 #: Labels of a worker: a key as `pool` or `example.org/zone`, and its value.
@@ -120,6 +130,21 @@ class CordonRule(WireModel):
         description="Whom it means: worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE."
     )
     action: CordonAction = Field(description="What it asks for.")
+    reason: RuleText = Field(default="", description="Why, in the operator's words.")
+    by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
+    at_ms: EpochMs = Field(description="When it was made.")
+
+
+class PlacementRule(WireModel):
+    """Where a model is served; it holds until it is removed. Trainings are placed by slots."""
+
+    model: ModelName = Field(description="Name of the model, whatever its version.")
+    targets: tuple[PlacementTarget, ...] = Field(
+        min_length=1,
+        max_length=MAX_PLACEMENT_TARGETS,
+        description="Workers that serve it, each that one of these means: kind:gpu or kind:cpu, "
+        "worker:NAME, slot:SLOT@HOST, host:HOST or label:KEY=VALUE.",
+    )
     reason: RuleText = Field(default="", description="Why, in the operator's words.")
     by: RuleText = Field(default="", description="Who made it, such as `user@host`.")
     at_ms: EpochMs = Field(description="When it was made.")
@@ -228,6 +253,20 @@ class WorkerStatus(WireModel):
     state: WorkerState = Field(description="What it is doing.")
     models_loaded: tuple[ModelRef, ...] = Field(
         default=(), max_length=1_024, description="`name@version`, in memory."
+    )
+    loaded_bytes: dict[ModelRef, Count] = Field(
+        default_factory=dict,
+        max_length=1_024,
+        description="Bytes of memory that each of these takes.",
+    )
+    memory_budget_bytes: Count | None = Field(
+        default=None, description="Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."
+    )
+    left_out: tuple[ModelName, ...] = Field(
+        default=(),
+        max_length=MAX_LEFT_OUT,
+        description="Models of its slot whose items it leaves to other workers, by SEQD_SERVES or "
+        "by a placement; sorted.",
     )
     plugins: tuple[PluginStatus, ...] = Field(
         max_length=1_024, description="Its plugins, sorted by name."

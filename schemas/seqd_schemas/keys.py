@@ -326,6 +326,10 @@ class Keys:
         """HASH with a TTL: `order` and `answer` as JSON; the `worker` on it, and its `lease`."""
         return f"{self.prefix}:model_order:{order_id}"
 
+    def placements(self) -> str:
+        """HASH model → `PlacementRule` as JSON: who serves it; `:version` counts their changes."""
+        return f"{self.prefix}:placements"
+
     def catalog(self) -> str:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"

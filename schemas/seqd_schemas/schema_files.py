@@ -18,7 +18,13 @@ from pydantic_core import core_schema
 
 from seqd_schemas.base import is_tag
 from seqd_schemas.events import EVENT
-from seqd_schemas.fleet import CatalogEntry, CordonRule, PluginStatus, WorkerStatus
+from seqd_schemas.fleet import (
+    CatalogEntry,
+    CordonRule,
+    PlacementRule,
+    PluginStatus,
+    WorkerStatus,
+)
 from seqd_schemas.inbox import InboxAnswer
 from seqd_schemas.items import ItemChunk, TextChunk
 from seqd_schemas.jobs import Job
@@ -38,6 +44,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "model_manifest": ModelManifest,
     "model_order": ModelOrder,
     "order_answer": OrderAnswer,
+    "placement_rule": PlacementRule,
     "plugin_status": PluginStatus,
     "tenant_record": TenantRecord,
     "tenant_usage": TenantUsage,

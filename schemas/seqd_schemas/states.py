@@ -80,6 +80,8 @@ class WaitingCode(StrEnum):
     """No worker is up."""
     NOT_SERVED = "not_served"
     """None of those that are up has the model for a job of this kind."""
+    NOT_PLACED = "not_placed"
+    """Those that have the model leave it to others, by a placement or SEQD_SERVES."""
     UNFIT = "unfit"
     """Those that have the model cannot run it now."""
 

@@ -27,11 +27,14 @@ from seqd.ledger.work import Death, Finished, Unit
 from seqd_schemas import (
     MAX_CORDON_RULES,
     MAX_MODEL_ORDERS,
+    MAX_PLACEMENT_TARGETS,
+    MAX_PLACEMENTS,
     CordonAction,
     CordonRule,
     Log,
     ModelOrder,
     OrderAnswer,
+    PlacementRule,
     TenantLimits,
     queue_of,
 )
@@ -637,3 +640,28 @@ def all_orders(world: World) -> None:
         labels = {f"label_{number}": 2 for number in range(1_000)}
         orders.answer(OrderAnswer(order_id=name, worker="worker", labels=labels))
     orders.cancel(names[0])
+
+
+@case("as many models placed as may be, each rule changed, and all removed", "place")
+def all_placements(world: World) -> None:
+    placements = world.watched.placements
+    for at_ms in (1, 2):
+        for number in range(MAX_PLACEMENTS):
+            placements.place(
+                PlacementRule(
+                    model=f"{'m' * 30}{number}",
+                    targets=tuple(f"worker:{'w' * 200}{at}" for at in range(MAX_PLACEMENT_TARGETS)),
+                    reason="r" * 500,
+                    by="b" * 500,
+                    at_ms=at_ms,
+                )
+            )
+    for number in range(MAX_PLACEMENTS):
+        placements.remove(f"{'m' * 30}{number}")
+
+
+@case("4,096 queues of versions that are not in memory, 100 of them with work", "waiting_queues")
+def many_queues_left(world: World) -> None:
+    for version in range(100):
+        world.small_jobs(1, a_classify_job(), version=5_000 + version)
+    world.watched.work.waiting_queues([queue_of(ROUTE, 5_000 + n) for n in range(4_096)])

@@ -181,6 +181,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models list": (),
             "models show": ("echo",),
             "models params": ("echo",),
+            "models place": (),
             "plugins list": (),
             "plugins show": ("light",),
             "jobs list": (),

@@ -12,10 +12,12 @@ def test_wakeups_for_named_models_are_passed_on() -> None:
         worker="w2",
         state=WorkerState.READY,
         tasks=("classify", "train"),
-        versions={"echo": (1,), "topics": (1, 2), "words": (1,)},
+        versions={"echo": (1,), "topics": (1, 2), "words": (1,), "moods": (1,)},
+        left_out=("moods",),
     )
     catalog = {
         "echo": SimpleNamespace(made_with=None),
+        "moods": SimpleNamespace(made_with="echo"),
         "topics": SimpleNamespace(made_with="echo"),
         "words": SimpleNamespace(made_with="words"),
     }

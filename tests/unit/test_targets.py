@@ -32,6 +32,8 @@ def a_worker(name: str, **fields: object):
         ("label:pool=b", False),
         ("label:example.org/zone=b", True),
         ("label:rack=", False),
+        ("kind:gpu", True),
+        ("kind:cpu", False),
         ("later:host7", False),
     ],
 )

@@ -131,7 +131,13 @@ def test_a_model_for_which_there_is_no_memory_at_all_raises_that() -> None:
 
 def test_what_is_required_is_unloaded_when_nothing_else_is_left_to_go() -> None:
     shelf = Shelf(must=40, a=30, b=30, c=70)
-    cache = shelf.cache = ModelCache(shelf, shelf, CPU, 100, required=("must",))  # type: ignore[arg-type]
+    cache = shelf.cache = ModelCache(
+        shelf,  # type: ignore[arg-type]
+        shelf,  # type: ignore[arg-type]
+        CPU,
+        100,
+        is_kept=lambda name: name == "must",
+    )
 
     for name in ("must", "a", "b"):
         cache.get(name, 1)

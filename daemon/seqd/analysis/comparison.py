@@ -133,6 +133,10 @@ class VersionFacts(_Record):
     size_bytes: int | None = Field(
         description="Bytes of its files; None where the store is not on this machine."
     )
+    memory_bytes: int | None = Field(
+        default=None,
+        description="Bytes of memory that it takes loaded; None where no worker that is up has it.",
+    )
 
 
 class Comparison(_Record):

@@ -58,7 +58,7 @@ from seqd_schemas import (
 if TYPE_CHECKING:
     from seqd.cli.drafts import Outlet
     from seqd.client import Client
-    from seqd_schemas import CatalogEntry, ModelManifest
+    from seqd_schemas import CatalogEntry, ModelManifest, WorkerStatus
 
 #: Items that are classified first, to know both versions' classes, and to have both in memory.
 _SAMPLE_ITEMS: Final = 8
@@ -185,8 +185,11 @@ class _Run:
                 "there is nothing to compare. `seqd classify` on the file shows them."
             ) from None
         sizes = [_size_in_store(ref, self._client.catalog()) for ref in refs]
+        workers = self._client.workers()
         facts = [
-            VersionFacts(ref=ref, items_per_s=rate, size_bytes=size)
+            VersionFacts(
+                ref=ref, items_per_s=rate, size_bytes=size, memory_bytes=_memory_of(ref, workers)
+            )
             for ref, rate, size in zip(refs, rates, sizes, strict=True)
         ]
         return Comparison(
@@ -372,6 +375,12 @@ def _size_in_store(ref: str, catalog: "Mapping[str, CatalogEntry]") -> int | Non
         if manifest.version == int(number) and manifest.created_at_ms == made.get(manifest.version):
             return _size_of(manifest)
     return None
+
+
+def _memory_of(ref: str, workers: "Iterable[WorkerStatus]") -> int | None:
+    """Return the bytes of memory that a version takes, the most that a worker says."""
+    found = [one.loaded_bytes[ref] for one in workers if ref in one.loaded_bytes]
+    return max(found, default=None)
 
 
 def _size_of(manifest: "ModelManifest") -> int:

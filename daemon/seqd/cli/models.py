@@ -14,6 +14,7 @@ from seqd.cli.compare import compare
 from seqd.cli.evaluate import evaluate
 from seqd.cli.model_files import collect, export_version, import_version, remove
 from seqd.cli.model_params import params
+from seqd.cli.placing import place
 from seqd.cli.promotion import history, label, promote, rollback
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
@@ -119,6 +120,7 @@ def show(
 app.command()(evaluate)
 app.command()(compare)
 app.command()(params)
+app.command()(place)
 app.command("export")(export_version)
 app.command("import")(import_version)
 app.command("rm")(remove)

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from seqd.settings import Settings
 
 
+Serves = Annotated[
+    str | None,
+    typer.Option(
+        "--serves",
+        metavar="MODEL,…",
+        help="Models to serve and keep in memory, such as topics,imdb_lstm; no others.",
+    ),
+]
+
+
 def up(
     slots: Annotated[
         str | None,
@@ -35,6 +45,7 @@ def up(
         Path | None,
         typer.Option("--data-dir", help="Folder of models, jobs and logs, in place of the usual."),
     ] = None,
+    serves: Serves = None,
 ) -> None:
     """Start a Redis server, unless SEQD_REDIS_URL names one, and a worker on each slot.
 
@@ -46,7 +57,7 @@ def up(
     # Absolute: the server and the workers run in other folders.
     folder = None if data_dir is None else data_dir.absolute()
     try:
-        settings, parsed = _plan(slots, redis_port, folder)
+        settings, parsed = _plan(slots, redis_port, folder, serves)
     except InvalidSettings as error:
         print_error(error)
         raise typer.Exit(BAD_CONFIG) from None
@@ -69,6 +80,7 @@ def worker(
             "--alive", help="Run none: exit 0 if that of --name lives here, or one of this host."
         ),
     ] = False,
+    serves: Serves = None,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C, on the Redis of SEQD_REDIS_URL or of `seqd up`."""
     if alive:
@@ -77,7 +89,7 @@ def worker(
     warn_of_the_container()
     try:
         tell_unknown_variables(refuses_slips=True)
-        status = _run_worker(slot, name)
+        status = _run_worker(slot, name, serves)
     except UserError as error:
         # This status says to whoever restarts workers: do not. An absent Redis may come back.
         failed = print_error(error)
@@ -86,14 +98,14 @@ def worker(
 
 
 def _plan(
-    slots: str | None, redis_port: int | None, data_dir: Path | None
+    slots: str | None, redis_port: int | None, data_dir: Path | None, serves: str | None
 ) -> "tuple[Settings, Sequence[Slot]]":
     """Return what is to run. Raises InvalidSettings for what no restart can mend."""
     from seqd.local.pinning import slots_here
     from seqd.local.redis_address import check_redis_url
 
     tell_unknown_variables(refuses_slips=True)
-    settings = read_settings(slots=slots, redis_port=redis_port, data_dir=data_dir)
+    settings = read_settings(slots=slots, redis_port=redis_port, data_dir=data_dir, serves=serves)
     if settings.redis_url is not None:
         check_redis_url(settings.redis_url)
         if settings.redis_port:
@@ -154,7 +166,7 @@ def _probe(name: str) -> None:
     raise typer.Exit(0 if is_alive else 1)
 
 
-def _run_worker(slot: str, name: str) -> int:
+def _run_worker(slot: str, name: str, serves: str | None) -> int:
     from seqd.local.endpoint import redis_url_of
     from seqd.local.pinning import pin_worker
     from seqd.local.slots import parse_slot
@@ -170,5 +182,10 @@ def _run_worker(slot: str, name: str) -> int:
     roots = settings.input_roots
     if settings.redis_url is None and roots is None:
         roots = (Path("/"),)
-    joined = {"slot": slot, "worker": name, "redis_url": redis_url_of(settings)}
+    joined = {
+        "slot": slot,
+        "worker": name,
+        "redis_url": redis_url_of(settings),
+        "serves": serves,
+    }
     return run_node(read_settings(**joined, input_roots=roots), pinned, name)

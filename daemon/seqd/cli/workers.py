@@ -66,7 +66,7 @@ Timeout = Annotated[
 def list_workers(as_json: options.Json = False) -> None:
     """List the workers with their states and what they have in hand, and the rules that stand."""
     from seqd.cli.ui.tables import print_json
-    from seqd.cli.ui.workers import print_rules, print_workers_list, rows_of
+    from seqd.cli.ui.workers import print_memory, print_rules, print_workers_list, rows_of
 
     with options.open_ledger() as ledger:
         workers, rules = ledger.fleet.workers(), _standing(ledger)
@@ -81,6 +81,7 @@ def list_workers(as_json: options.Json = False) -> None:
         return
     screen = Screen()
     print_workers_list(screen, rows)
+    print_memory(screen, workers)
     print_rules(screen, rules, workers)
 
 
@@ -258,9 +259,9 @@ def _targets_of(
 
     A rule that stands may be meant again though its workers are gone.
     """
-    wanted = [_target_of_name(name, workers) for name in names or ()]
+    wanted = [target_of_name(name, workers) for name in names or ()]
     wanted += [f"host:{host}" for host in hosts or ()]
-    wanted += [f"label:{_label(label)}" for label in labels or ()]
+    wanted += [f"label:{checked_label(label)}" for label in labels or ()]
     wanted = list(dict.fromkeys(wanted))
     if not wanted:
         raise InvalidRequest(
@@ -269,13 +270,13 @@ def _targets_of(
         )
     known = {rule.target for rule in rules}
     for target in wanted:
-        _check_form(target)
+        check_form(target)
         if target not in known and not ahead and not _meant([target], workers):
-            raise _unknown(target, workers, known, hint)
+            raise unknown_target(target, workers, known, hint)
     return wanted
 
 
-def _target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
+def target_of_name(name: str, workers: "Sequence[WorkerStatus]") -> str:
     """Return the target of a name: its slot, where the worker's next start gets another name."""
     for one in workers:
         slot_at_host = f"{one.slot}@{one.host}"
@@ -300,14 +301,16 @@ def _is_slot_at_host(name: str) -> bool:
     return True
 
 
-def _label(text: str) -> str:
+def checked_label(text: str) -> str:
+    """Return a label of a worker as KEY=VALUE. Raises InvalidRequest."""
     key, equals, _ = text.partition("=")
     if not key or not equals:
         raise InvalidRequest(f"--label is {text!r}; allowed: KEY=VALUE, such as pool=a")
     return text
 
 
-def _check_form(target: str) -> None:
+def check_form(target: str) -> None:
+    """Raise InvalidRequest for a target that can name no worker."""
     from pydantic import ValidationError
 
     from seqd_schemas import CordonAction
@@ -320,9 +323,10 @@ def _check_form(target: str) -> None:
         ) from None
 
 
-def _unknown(
+def unknown_target(
     target: str, workers: "Sequence[WorkerStatus]", known: "set[str]", hint: str
 ) -> UnknownWorker:
+    """Return the error for a target that no worker is, with the nearest that there are."""
     from seqd.validation import did_you_mean
 
     kind, _, value = target.partition(":")

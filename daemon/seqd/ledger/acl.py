@@ -200,6 +200,7 @@ _NOT_BY_WORKERS = (
     "heartbeat",
     "overdue",
     "pause",
+    "place",
     "place_order",
     "remove",
     "results",
@@ -358,6 +359,7 @@ def _written_by_operators(keys: Keys) -> tuple[str, ...]:
         keys.cordons(),
         keys.model_order("*"),
         keys.model_orders(),
+        keys.placements(),
         keys.tenant_limits("*"),
         keys.weights(),
     )
@@ -370,6 +372,7 @@ def _read_by_clients(keys: Keys) -> tuple[str, ...]:
         keys.cordons(),
         keys.inbox(),
         keys.limits(),
+        keys.placements(),
         keys.quarantined(),
         keys.rates(),
         keys.rollout("*", "*"),

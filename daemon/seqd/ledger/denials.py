@@ -14,7 +14,7 @@ from seqd.errors import RedisNoPermission
 
 #: Scripts that change what operators set. A client that lacks the rights for one lacks those of an
 #: operator.
-OPERATORS_SCRIPTS = ("cordon", "end_order", "place_order", "set_tenant")
+OPERATORS_SCRIPTS = ("cordon", "end_order", "place", "place_order", "set_tenant")
 
 #: Longest key in a message, in characters.
 _MAX_KEY_CHARS = 120

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqd.ledger.inbox import InboxStream
     from seqd.ledger.ingests import Ingests
     from seqd.ledger.orders import ModelOrders
+    from seqd.ledger.placements import Placements
     from seqd.ledger.ranges import Ranges
     from seqd.ledger.rollouts import RolloutCounts
     from seqd.ledger.tenants import Tenants
@@ -134,3 +135,10 @@ class Ledger(LedgerParts):
         from seqd.ledger.cordons import Cordons
 
         return Cordons(self.redis, self._scripts, self.keys)
+
+    @cached_property
+    def placements(self) -> "Placements":
+        """The operators' rules on models, which few clients import."""
+        from seqd.ledger.placements import Placements
+
+        return Placements(self.redis, self._scripts, self.keys)

@@ -396,6 +396,14 @@ class Work:
         for route in as_list(self._scripts.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
 
+    def waiting_queues(self, queues: Sequence[str]) -> dict[str, str]:
+        """Return those of some queues that have claimable units, each with a mark.
+
+        The mark changes when anybody claims from the queue.
+        """
+        rows = [as_text(part) for part in as_list(self._scripts.call("waiting_queues", *queues))]
+        return dict(zip(rows[::2], rows[1::2], strict=True))
+
     def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""
         if event.at_ms != 0:

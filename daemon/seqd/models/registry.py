@@ -12,6 +12,7 @@ from seqd.hookspecs import Device, Model, SeqdHooks
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.loading import Candidate, discover, load_plugin, refuse, status_of
 from seqd.models.plugin_calls import PluginCall
+from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import Event, JobRecord, PluginState, PluginStatus, WorkerStatus
@@ -33,7 +34,7 @@ class Registry:
         _check_selection(candidates, settings)
         for candidate in candidates:
             self._statuses.append(self._take(candidate, settings))
-        self._check_required(settings.required_models)
+        self._check_required(settings)
 
     @classmethod
     def load(cls, settings: Settings) -> Self:
@@ -112,13 +113,23 @@ class Registry:
     def _loaded_as(self, name: str) -> PluginStatus | None:
         return next((status for status in self._statuses if status.name == name), None)
 
-    def _check_required(self, required: Sequence[str]) -> None:
-        missing = [name for name in required if name not in self._models]
+    def _check_required(self, settings: Settings) -> None:
+        missing = [name for name in settings.required_models if name not in self._models]
+        if missing:
+            missing = self._not_in_store(missing, settings)
         if missing:
             raise InvalidSettings(
                 f"SEQD_REQUIRED_MODELS names {listed(missing)}, not ready here. "
                 f"Ready: {listed(self._models)}. The plugins:\n{plugin_table(self.statuses)}"
             )
+
+    def _not_in_store(self, names: Sequence[str], settings: Settings) -> list[str]:
+        """Return those of the names that no model in the store has whose plugin is ready."""
+        try:
+            made = ModelStore(settings.store_dir, {}).made_with(self._models.keys())
+        except OSError:
+            return list(names)
+        return [name for name in names if name not in made]
 
     def _unknown(self, name: str) -> str:
         said = f"no model named {name!r}. Ready here: {listed(self._models)}."

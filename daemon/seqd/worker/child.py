@@ -29,6 +29,7 @@ from seqd.ledger.wakeup import take_wakeup
 from seqd.ledger.work import Claim
 from seqd.local.slots import Slot
 from seqd.models.plugin_calls import PluginCall
+from seqd.scaling import Rate
 from seqd.settings import Settings
 from seqd.worker.catalog import lacks_any
 from seqd.worker.context import WorkerContext
@@ -41,15 +42,19 @@ from seqd.worker.items import ItemRunner
 from seqd.worker.logs import log_and_continue
 from seqd.worker.news import CLOSE_S, StateNews
 from seqd.worker.passing_on import PassedOn
+from seqd.worker.placement_changes import PlacementChanges
 from seqd.worker.rates import RateMeter
 from seqd.worker.readiness import ReadinessNotes
+from seqd.worker.residency import Residency
 from seqd.worker.training.train import TrainingRunner
 from seqd_schemas import (
+    MAX_LEFT_OUT,
     SCHEMA_VERSION,
     Cordon,
     DeviceStatus,
     ModelReference,
     Priority,
+    QueueName,
     SweepJob,
     TrainJob,
     UnfitCode,
@@ -75,6 +80,10 @@ LINGER_S = 2.0
 #: Seconds after which a worker that waits looks whether it drains.
 LINGER_POLL_S = 0.25
 
+#: Milliseconds for which a model counts as in use after its last items: a worker that starts has it
+#: loaded.
+IN_USE_MS = 24 * 3_600_000
+
 #: Times in a row that a sick device fails at the warm-up input, before the worker starts anew.
 MAX_DEVICE_FAILURES = 3
 
@@ -90,7 +99,14 @@ class WorkLoop:
         self._started_at_ms = context.ledger.fleet.now_ms()
         #: True where the catalog could not be published, so that a heartbeat tries again.
         self._is_unpublished = False
-        self._wakeups = PassedOn(context)
+        self._residency = Residency(
+            context.cache,
+            context.ledger,
+            context.identity.name,
+            context.placement.is_kept,
+            settings.unload_wait_s,
+        )
+        self._wakeups = PassedOn(context, self._claimable)
         self._device = DeviceFlag(settings, context.identity.name)
         self._cordon = CordonFile(settings, context.identity.name)
         self._is_supervised = settings.supervised
@@ -100,32 +116,37 @@ class WorkLoop:
         self._ranges = RangeReader(context, settings)
         self._rates = RateMeter(context.ledger.backlog.note_rate)
         self._readiness = ReadinessNotes(context, settings)
+        self._placement = PlacementChanges(context, self._readiness, self.publish_status)
         self._news = StateNews(self.publish_status)
         self._closed = Event()
-        self._watch: Thread | None = None
+        self._watches: tuple[Thread, ...] = ()
 
     def close(self) -> None:
         """End its threads, so that none publishes any more; a process that ends need not do so."""
         self._closed.set()
         self._news.close()
         self._context.leases.close()
-        if self._watch is not None:
-            self._watch.join(CLOSE_S)
+        for watch in self._watches:
+            watch.join(CLOSE_S)
 
     def warm_up(self) -> None:
         """Load what the slot serves, so that the first item pays for nothing; then be ready.
 
-        A model that cannot be loaded is logged, and unfit: its jobs are left to other workers.
+        That are the plugins' own models, what is kept here, and what was in use lately; the others
+        are loaded with their first item. A model that cannot be loaded is logged, and unfit: its
+        jobs are left to other workers.
         """
         self._claim_device()
         self._adopt_store()
+        self._context.placement.look()
+        self._context.fitness.placement_has_changed()
         self._readiness.look()
         self._readiness.write(self._state)
         # Of a child that died while Redis was away, when the parent could not release it.
         self._context.ledger.work.release_worker(self._context.identity.name, crashed=True)
         self.publish_status()
-        for name in self._readiness.serving_order():
-            if self._context.store.versions(name):
+        for name in self._readiness.loading_order(self._models_in_use()):
+            if self._is_due_at_start(name):
                 self._load(name)
                 self._readiness.write(self._state)
         self._readiness.note_warmed_up()
@@ -137,8 +158,39 @@ class WorkLoop:
         # Before it is ready: whoever waits for that may use its versions at once.
         log_and_continue("catalog not published", self._context.publish_catalog)
         self._enter(WorkerState.READY)
-        self._watch = watch_file(self._cordon, self.publish_status, self._closed)
+        self._watches = (
+            watch_file(self._cordon, self.publish_status, self._closed),
+            self._placement.watch(self._closed),
+        )
         self._context.registry.notify_worker_ready(self.status())
+
+    def _models_in_use(self) -> set[str]:
+        """Return the models of which items were done lately, by any worker."""
+        rates = dict[str, Rate]()
+        with waiting_at_most(0):
+            log_and_continue(
+                "what was in use is not known",
+                lambda: rates.update(self._context.ledger.backlog.rates()),
+            )
+        since_ms = self._started_at_ms - IN_USE_MS
+        return {
+            QueueName.parse(queue).model for queue, rate in rates.items() if rate.at_ms > since_ms
+        }
+
+    def _is_due_at_start(self, name: str) -> bool:
+        """Return True for a model with a version in service that is kept, or that has room."""
+        context, version = self._context, self._readiness.version_in_service(name)
+        if version is None:
+            if context.placement.is_kept(name):
+                log.warning(
+                    "nothing loaded of model=%s: it has no version in service; `seqd models "
+                    "promote %s@VERSION` puts one there",
+                    *(name, name),
+                )
+            return False
+        return context.placement.is_kept(name) or context.cache.has_room_for(
+            context.cache.expected_bytes(name, version)
+        )
 
     def _claim_device(self) -> None:
         """Have the plugins take the slot's GPU; where they cannot, the worker ends."""
@@ -164,7 +216,9 @@ class WorkLoop:
         context = self._context
         ends_at, waits_until_s = monotonic() + self._slice_s, 0.0
         is_idle = True  # since the last wakeup
+        self._placement.is_at_work = True
         while context.may_claim():
+            self._placement.follow()
             self._try_unfit_again()
             self._warm_up_required()
             began = monotonic()
@@ -199,6 +253,7 @@ class WorkLoop:
     def _end_slice(self, *, is_idle: bool) -> None:
         """Publish what this worker does now; lose no wakeup with which it can do nothing."""
         context = self._context
+        self._placement.is_at_work = False
         if not is_idle:
             self._note_rates(self._rates.note_if_due)
         if not context.may_claim():
@@ -256,9 +311,13 @@ class WorkLoop:
         """
         work, name = self._context.ledger.work, self._context.identity.name
         while True:
+            choice = self._residency.choose(self._context.queues())
             try:
                 with waiting_at_most(0, retries=0):
-                    return work.claim(name, self._context.queues())
+                    claim = work.claim(name, choice.first)
+                    if claim is None and choice.when_idle:
+                        claim = work.claim(name, choice.when_idle)
+                    return claim
             except RedisUnreachable:
                 try:
                     work.release_worker(name, crashed=False)  # waits for the end of the outage
@@ -271,6 +330,11 @@ class WorkLoop:
             except REDIS_ERRORS as error:
                 log.warning("nothing is claimed: %s", error)
                 return None
+
+    def _claimable(self) -> tuple[str, ...]:
+        """Return the queues that this worker claims from now, with nothing else to do."""
+        choice = self._residency.choose(self._context.queues())
+        return choice.when_idle or choice.first
 
     def _notify_where_due(self) -> None:
         """Notify workers of what waits, if that can be done now: else the reconciler does."""
@@ -298,6 +362,9 @@ class WorkLoop:
             pid=os.getpid(),
             state=self._state if cordon is None else WorkerState.DRAINING,
             models_loaded=self._context.cache.names(),
+            loaded_bytes=self._context.cache.loaded_bytes(),
+            memory_budget_bytes=self._context.cache.budget_bytes,
+            left_out=fitness.left_out()[:MAX_LEFT_OUT],
             plugins=self._context.registry.statuses,
             versions=dict(fitness.versions()),
             unfit=fitness.unfit(now_ms),
@@ -319,11 +386,13 @@ class WorkLoop:
         long it will take, and the one that ends it notes what it took as a whole.
         """
         before = self._context.stats.items
-        self._run(claim)
         job = claim.job
+        name = ModelReference.parse(job.model).name
+        if claim.version is not None:
+            self._residency.note_claim(name, claim.version)
+        self._run(claim)
         if isinstance(job, TrainJob | SweepJob):
             return
-        name = ModelReference.parse(job.model).name
         route = route_of(task_of(job.kind), self._context.store.plugin_of(name))
         (queue,) = queues_of_model(route, name, [claim.version])
         self._rates.add(queue, self._context.stats.items - before, monotonic() - began)
@@ -437,8 +506,8 @@ class WorkLoop:
         cold = self._readiness.cold()
         if cold:
             log.warning(
-                "required, and not in memory: %s. Either it is unfit, or SEQD_MODEL_CACHE_BYTES is "
-                "too small for all that is required",
+                "required or placed here, and not in memory: %s. Either it is unfit, or "
+                "SEQD_MODEL_CACHE_BYTES is too small for all that is to be kept",
                 ", ".join(cold),
             )
 

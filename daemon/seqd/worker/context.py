@@ -41,6 +41,7 @@ from seqd.worker.faults import is_out_of_memory
 from seqd.worker.fitness import Fitness
 from seqd.worker.leases import LeaseKeeper
 from seqd.worker.logs import log_and_continue
+from seqd.worker.placement import Placement
 from seqd_schemas import (
     JobRecord,
     SweepJob,
@@ -202,15 +203,21 @@ class ModelCache:
         store: ModelStore,
         device: Device,
         budget_bytes: int,
-        required: Collection[str] = (),
+        is_kept: Callable[[str], bool] = lambda name: False,
     ) -> None:
-        """The models of `required` are unloaded only when no other is left."""
+        """The models that `is_kept` says are unloaded only when no other is left."""
         self._registry = registry
         self._store = store
         self._device = device
         self._budget_bytes = budget_bytes
-        self._required = frozenset(required)
+        self._is_kept = is_kept
+        #: Versions that other workers have in memory: here they go first.
+        self.elsewhere: Collection[tuple[str, int]] = frozenset()
         self._loaded: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
+        #: Bytes of each that is, or was, in memory here.
+        self._known_bytes: dict[tuple[str, int], int] = {}
+        #: Seconds that the last load took, and how many there were.
+        self.last_load_s, self.loads = 0.0, 0
 
     def get(self, name: str, version: int) -> LoadedModel:
         """Return a version, loaded, checked and warmed up.
@@ -243,7 +250,12 @@ class ModelCache:
         with PluginCall():
             model.warm_up()
         self._loaded[name, version] = model
-        log.info("loaded model=%s@%d seconds=%.2f", name, version, monotonic() - began)
+        self._known_bytes[name, version] = memory_bytes
+        self.last_load_s, self.loads = monotonic() - began, self.loads + 1
+        log.info(
+            "loaded model=%s@%d seconds=%.2f bytes=%d",
+            *(name, version, self.last_load_s, memory_bytes),
+        )
         return model
 
     def holds(self, name: str, version: int) -> bool:
@@ -262,18 +274,59 @@ class ModelCache:
         """Return what is loaded, as `name@version`."""
         return tuple(f"{name}@{version}" for name, version in list(self._loaded))
 
+    def loaded_bytes(self) -> dict[str, int]:
+        """Return the bytes of each that is loaded, by `name@version`."""
+        return {
+            f"{name}@{version}": max(0, model.memory_bytes)
+            for (name, version), model in list(self._loaded.items())
+        }
+
+    @property
+    def budget_bytes(self) -> int:
+        """Bytes that all of them may take together."""
+        return self._budget_bytes
+
+    def expected_bytes(self, name: str, version: int) -> int:
+        """Return what a version takes, or is expected to by others of its model and plugin."""
+        known = self._known_bytes.get((name, version))
+        if known is not None:
+            return known
+        of_model = [size for (one, _), size in self._known_bytes.items() if one == name]
+        if of_model:
+            return max(of_model)
+        plugin = self._store.plugin_of(name)
+        of_plugin = [
+            size
+            for (one, _), size in self._known_bytes.items()
+            if self._store.plugin_of(one) == plugin
+        ]
+        needs = self._registry.model(plugin).needs.memory_bytes
+        return max(of_plugin, default=needs)
+
+    def has_room_for(self, wanted_bytes: int) -> bool:
+        """Return True where so much can be loaded and nothing has to go."""
+        return self._held_bytes() + wanted_bytes <= self._budget_bytes
+
+    def unload_all_but(self, is_served: Callable[[str], bool]) -> bool:
+        """Unload the models that this worker does not serve any more; True where there were."""
+        going = [key for key in self._loaded if not is_served(key[0])]
+        for name, version in going:
+            del self._loaded[name, version]
+            log.info("unloaded model=%s@%d: it is placed elsewhere", name, version)
+        return bool(going)
+
+    def _held_bytes(self) -> int:
+        return sum(model.memory_bytes for model in list(self._loaded.values()))
+
     def _make_room(self, wanted_bytes: int) -> None:
-        while self._loaded:
-            held_bytes = sum(model.memory_bytes for model in self._loaded.values())
-            if held_bytes + wanted_bytes <= self._budget_bytes:
-                return
+        while self._loaded and not self.has_room_for(wanted_bytes):
             name, version = self._next_to_go()
             del self._loaded[name, version]
             log.info("unloaded model=%s@%d", name, version)
 
     def _next_to_go(self) -> tuple[str, int]:
-        others = (key for key in self._loaded if key[0] not in self._required)
-        return next(others, next(iter(self._loaded)))
+        """Return what goes next: the least used of what is not kept, of copies before others."""
+        return min(self._loaded, key=lambda key: (self._is_kept(key[0]), key not in self.elsewhere))
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +346,8 @@ class WorkerContext:
     max_attempts: int
     #: What can be run now.
     fitness: Fitness
+    #: What this worker serves, and keeps in memory.
+    placement: Placement = field(default_factory=Placement.everything)
     #: True while a rule of an operator keeps this worker from claiming.
     is_cordoned: Callable[[], bool] = lambda: False
     #: Has the whole worker end, once it drains.
@@ -459,12 +514,15 @@ def open_context(
     registry = registry or Registry.load(settings)
     store = open_store(settings, registry)
     routes = runnable_routes(identity.slot, registry.models)
+    placement = Placement(
+        identity.place, settings.serves, settings.required_models, ledger.placements
+    )
     cache = ModelCache(
         registry,
         store,
         identity.device,
         settings.model_cache_bytes,
-        required=settings.required_models,
+        placement.is_kept,
     )
     return WorkerContext(
         identity=identity,
@@ -473,7 +531,8 @@ def open_context(
         registry=registry,
         store=store,
         cache=cache,
-        fitness=Fitness(routes, store, cache.holds),
+        fitness=Fitness(routes, store, cache.holds, placement.serves),
+        placement=placement,
         leases=leases,
         drain=drain,
         max_attempts=settings.max_attempts,

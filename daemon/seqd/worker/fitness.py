@@ -52,11 +52,16 @@ class Fitness:
         routes: Sequence[str],
         store: ModelStore,
         is_loaded: Callable[[str, int], bool] = lambda name, version: False,
+        is_served: Callable[[str], bool] = lambda name: True,
     ) -> None:
-        """What `is_loaded` can be run while the store is away."""
+        """What `is_loaded` can be run while the store is away.
+
+        The items of a model that is not `is_served` are left to others; trainings are not.
+        """
         self._store = store
         self._routes = tuple(routes)
         self._is_loaded = is_loaded
+        self._is_served = is_served
         self._plugins = {plugin for _, plugin in map(_split, routes)}
         #: The models that are made with those, each with its own.
         self._models: dict[str, str] = {}
@@ -99,6 +104,16 @@ class Fitness:
             if self._queues is None or self._unfit:  # trainings come back when they are due
                 self._queues = tuple(self._queues_now())
             return self._queues
+
+    def placement_has_changed(self) -> None:
+        """Ask anew which models are served here."""
+        with self._lock:
+            self._forget()
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return the models that could be run and whose items are left to others, sorted."""
+        with self._lock:
+            return tuple(sorted(name for name in self._models if not self._is_served(name)))
 
     def is_away(self) -> bool:
         """Return True while versions that were there have gone with their folder."""
@@ -267,11 +282,15 @@ class Fitness:
         queues = []
         for route in self._routes:
             task, plugin = _split(route)
-            closed = self._unfit.get((plugin, None)) if task == "train" else None
-            if closed is None or closed.due_s <= now_s:
-                queues += [route, queue_of(route, None, plugin)] if task == "train" else [route]
-            if task != "train":
-                for name in self._of_plugin(plugin):
+            if task == "train":
+                closed = self._unfit.get((plugin, None))
+                if closed is None or closed.due_s <= now_s:
+                    queues += [route, queue_of(route, None, plugin)]
+                continue
+            if self._is_served(plugin):
+                queues.append(route)
+            for name in self._of_plugin(plugin):
+                if self._is_served(name):
                     queues += queues_of_model(route, name, self._fit(name))
         return queues
 

@@ -375,6 +375,7 @@ def _set_environment(settings: Settings, identity: Identity) -> None:
         SEQD_REDIS_URL=settings.redis_url or "",
         SEQD_SLOT=identity.slot.name,
         SEQD_WORKER=identity.name,
+        SEQD_SERVES=",".join(settings.serves),
         SEQD_DEVICE="" if identity.slot.gpu is None else identity.slot.gpu.written(),
     )
     if settings.input_roots is not None:

@@ -4,6 +4,7 @@ Wakeups are queued by route, work by version. One that reaches a worker without 
 that may claim nothing, would be lost to the workers that can, until a reconciler sends another.
 """
 
+from collections.abc import Callable, Iterable
 from threading import Timer
 from time import monotonic
 
@@ -23,8 +24,12 @@ KNOWN_S = 1.0
 class PassedOn:
     """The wakeups that a worker passes on."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(
+        self, context: WorkerContext, claimable: Callable[[], Iterable[str]] | None = None
+    ) -> None:
+        """`claimable` returns the queues that it claims from, where it leaves some of its own."""
         self._context = context
+        self._claimable = claimable or context.queues
         self._queues: tuple[str, ...] = ()
         self._looked_s = self._passed_s = float("-inf")
         self._could_claim = True
@@ -48,7 +53,7 @@ class PassedOn:
 
     def _look(self) -> None:
         context = self._context
-        mine = set(context.queues()) if context.may_claim() else set[str]()
+        mine = set(self._claimable()) if context.may_claim() else set[str]()
         theirs = set[str]()
         # Another's store may have models that this worker's has not.
         catalog = context.ledger.fleet.catalog()
@@ -56,13 +61,14 @@ class PassedOn:
         for worker in context.ledger.fleet.workers():
             for route in context.routes:
                 task, _, plugin = route.partition(".")
-                if not takes(worker, task, plugin) or worker.worker == context.identity.name:
+                if worker.worker == context.identity.name:
                     continue
                 if task == "train":
-                    theirs |= {route, queue_of(route, None, plugin)}
+                    if takes(worker, task, plugin):
+                        theirs |= {route, queue_of(route, None, plugin)}
                     continue
                 for name, versions in worker.versions.items():
-                    if made_with.get(name, name) == plugin:
+                    if made_with.get(name, name) == plugin and takes(worker, task, name):
                         theirs.update(queues_of_model(route, name, versions))
         self._queues = tuple(sorted(theirs - mine))
 

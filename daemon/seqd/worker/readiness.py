@@ -6,6 +6,7 @@ store has changed, not at each write, for the labels are on a disk that may be s
 
 import logging
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from threading import Lock
 from time import monotonic
@@ -45,13 +46,33 @@ class ReadinessNotes:
         #: in service, or `topics@candidate`, which is about to follow it.
         self._warmed: dict[str, int] = {}
 
-    def serving_order(self) -> list[str]:
-        """Return the models that the slot serves, those that are required at the end.
+    def loading_order(self, in_use: Collection[str] = ()) -> list[str]:
+        """Return the models to load at the start, those that are kept at the end.
 
-        What is loaded last is the last to be unloaded when memory is short.
+        Beside those the plugins' own, which are there from the first day, and of the others those
+        that are `in_use`. What is loaded last is the last to be unloaded when memory is short.
         """
-        required = set(self._settings.required_models)
-        return sorted(self._serves, key=lambda name: (name in required, name))
+        is_kept = self._context.placement.is_kept
+        due = [
+            name
+            for name in self._serving()
+            if name in self._plugins_served or name in in_use or is_kept(name)
+        ]
+        return sorted(due, key=lambda name: (is_kept(name), name))
+
+    def version_in_service(self, name: str) -> int | None:
+        """Return the version that a model's bare name means; None where it has none."""
+        return self._in_service.get(name)
+
+    def placement_has_changed(self) -> None:
+        """Forget what was loaded of models that are not served here any more."""
+        serves = self._context.placement.serves
+        for ref in list(self._warmed):
+            if not serves(ModelReference.parse(ref).name):
+                del self._warmed[ref]
+
+    def _serving(self) -> set[str]:
+        return {name for name in self._serves if self._context.placement.serves(name)}
 
     def look(self) -> None:
         """Look up again what the names mean in the store."""
@@ -91,23 +112,25 @@ class ReadinessNotes:
         return any(self._warmed.get(ref) != one for ref, one in self._kept_warm().items())
 
     def cold(self) -> list[str]:
-        """Return the required models that the slot serves and whose version is not in memory."""
+        """Return the models that are kept here and whose version is not in memory."""
         return [
             f"{name}@{version}"
             for name, version in list(self._warmed.items())
-            if name in self._settings.required_models
+            if self._context.placement.is_kept(ModelReference.parse(name).name)
             and not self._context.cache.holds(name, version)
         ]
 
     def _kept_warm(self) -> dict[str, int]:
         """Return the versions whose first item is not to wait until they are loaded.
 
-        Those in service, and those about to be, of the models that are required here and of those
-        of which a version is in memory now.
+        Those in service, and those about to be, of the models that are kept here and of those of
+        which a version is in memory now.
         """
         loaded = {ModelReference.parse(ref).name for ref in self._context.cache.names()}
         kept: dict[str, int] = {}
-        for name in self._serves & (loaded | set(self._settings.required_models)):
+        for name in self._serving():
+            if name not in loaded and not self._context.placement.is_kept(name):
+                continue
             version, candidate = self._in_service.get(name), self._candidates.get(name)
             if version is not None:
                 kept[name] = version
@@ -153,7 +176,7 @@ class ReadinessNotes:
             required=self._settings.required_models,
             models={
                 name: ModelReadiness(
-                    serves=name in self._serves,
+                    serves=name in self._serves and self._context.placement.serves(name),
                     trains=name in self._trains,
                     in_service=self._in_service.get(name),
                     loaded=tuple(sorted(loaded.get(name, ()))),

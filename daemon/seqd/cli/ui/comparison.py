@@ -80,6 +80,8 @@ def _print_figures(screen: Screen, comparison: Comparison) -> None:
         rows.append(("items a second", rate(first.items_per_s), rate(second.items_per_s), "", ""))
     if first.size_bytes is not None and second.size_bytes is not None:
         rows.append(("size", size(first.size_bytes), size(second.size_bytes), "", ""))
+    if first.memory_bytes is not None and second.memory_bytes is not None:
+        rows.append(("memory", size(first.memory_bytes), size(second.memory_bytes), "", ""))
     print_table(screen, ("", *_headings(comparison), "difference", "95% interval"), rows)
     losses = [_NAMES[name] for name in comparison.metrics if name in LOSSES]
     if losses:

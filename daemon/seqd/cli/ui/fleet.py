@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
@@ -39,6 +40,8 @@ def print_workers(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
     for worker in workers:
         if worker.device is not None:
             screen.say(_device_line(worker.worker, worker.device), "dim")
+        for line in memory_lines(worker):
+            screen.say(line, "dim")
         for entry in worker.unfit:
             screen.say(_unfit_line(worker, entry, now_ms), "red")
         if worker.cordon is not None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from seqd.cli.ui.memory import memory_lines
 from seqd.cli.ui.numbers import age
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_table
@@ -56,6 +57,15 @@ def print_workers_list(screen: Screen, rows: Sequence[Row]) -> None:
     print_table(screen, _COLUMNS, [_cells(row) for row in rows])
 
 
+def print_memory(screen: Screen, workers: Sequence[WorkerStatus]) -> None:
+    """Print what each worker has loaded and leaves to others; nothing where that is nothing."""
+    lines = [line for worker in workers for line in memory_lines(worker)]
+    if lines:
+        screen.say()
+    for line in lines:
+        screen.say(line, "dim")
+
+
 def print_rules(
     screen: Screen, rules: Sequence[CordonRule], workers: Sequence[WorkerStatus]
 ) -> None:
@@ -93,6 +103,9 @@ def _row(one: WorkerStatus, jobs: int, units: int, now_ms: int) -> Row:
         "jobs_in_hand": jobs,
         "units_in_hand": units,
         "unfit": len(one.unfit),
+        "loaded_bytes": dict(one.loaded_bytes),
+        "memory_budget_bytes": one.memory_budget_bytes,
+        "left_out": list(one.left_out),
         "cordon": None if cordon is None else cordon.model_dump(mode="json"),
         "supervised": one.supervised,
         "seqd_version": one.seqd_version,

@@ -1,0 +1,186 @@
+"""`seqd models place`: which workers serve a model, and which have it in memory.
+
+A placement stands in the ledger until it is removed. Workers follow within about half a second:
+who is placed loads the model and keeps it, the others unload it and leave its items alone.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seqd.cli import completion, options
+from seqd.cli.caller import caller
+from seqd.cli.ui.screen import Screen
+from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
+from seqd.errors import InvalidRequest, UnknownWorker
+
+if TYPE_CHECKING:
+    from seqd.ledger import Ledger
+    from seqd_schemas import WorkerStatus
+
+#: What the device of a slot may be.
+_KINDS = ("cpu", "gpu")
+
+_MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+_AHEAD_HINT = " With --ahead the model is placed for one that starts later."
+
+
+def place(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="The model; without one, the placements that stand.",
+            autocompletion=completion.models,
+        ),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            metavar="TARGET",
+            help="gpu, cpu, a worker by name or a slot such as gpu:0@host; may be given again.",
+        ),
+    ] = None,
+    host: Annotated[
+        list[str] | None, typer.Option("--host", help="Workers of a host; may be given again.")
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="KEY=VALUE", help="Workers with a label; again as well."),
+    ] = None,
+    anywhere: Annotated[
+        bool, typer.Option("--anywhere", help="Remove the placement: all workers may serve it.")
+    ] = False,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever looks at it.")] = "",
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="Also a model or a target that is not there yet.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Say which workers serve a model: those of each target, and no others.
+
+    They load it and keep it in memory. Other workers leave its items alone.
+
+    Trainings are not placed: they go to slots such as train@gpu.
+    """
+    has_targets = bool(on or host or label)
+    if model is None and (has_targets or anywhere):
+        raise InvalidRequest("no model is named; `seqd models place NAME --on gpu` places one")
+    if anywhere and has_targets:
+        raise InvalidRequest("--anywhere removes the placement; leave the targets away")
+    with options.open_ledger() as ledger:
+        if model is None or not (has_targets or anywhere):
+            _list(ledger, model, as_json=as_json)
+        elif anywhere:
+            _remove(ledger, _name_of(model), as_json=as_json)
+        else:
+            name = _known(ledger, model, ahead=ahead)
+            targets = _targets_of(ledger, on or (), host or (), label or (), ahead=ahead)
+            _place(ledger, name, targets, reason, as_json=as_json)
+
+
+def _place(
+    ledger: "Ledger", model: str, targets: Sequence[str], reason: str, *, as_json: bool
+) -> None:
+    from seqd.cli.ui.placements import print_placed, record_of
+    from seqd.cli.ui.tables import print_json
+    from seqd_schemas import MAX_PLACEMENT_TARGETS, PlacementRule
+
+    if len(targets) > MAX_PLACEMENT_TARGETS:
+        raise InvalidRequest(
+            f"{len(targets)} targets; allowed: {MAX_PLACEMENT_TARGETS}. Mean many workers by one "
+            "--label"
+        )
+    rule = PlacementRule(
+        model=model,
+        targets=tuple(targets),
+        reason=reason[:500],
+        by=caller(),
+        at_ms=ledger.fleet.now_ms(),
+    )
+    ledger.placements.place(rule)
+    workers = ledger.fleet.workers()
+    if as_json:
+        print_json(record_of(rule, workers))
+    else:
+        print_placed(Screen(), rule, workers)
+
+
+def _remove(ledger: "Ledger", model: str, *, as_json: bool) -> None:
+    from seqd.cli.ui.tables import print_json
+
+    was_placed = ledger.placements.remove(model)
+    if as_json:
+        print_json({"model": model, "targets": [], "was_placed": was_placed})
+    elif was_placed:
+        Screen().say(f"{model} is served anywhere again.", "green")
+    else:
+        Screen().say(f"{model} was not placed: all workers may serve it.")
+
+
+def _list(ledger: "Ledger", model: str | None, *, as_json: bool) -> None:
+    from seqd.cli.ui.placements import print_placements, record_of
+    from seqd.cli.ui.tables import print_json
+
+    rules, workers = ledger.placements.rules(), ledger.fleet.workers()
+    shown = list(rules.values())
+    if model is not None:
+        shown = [rule for rule in shown if rule.model == _name_of(model)]
+    if as_json:
+        print_json([record_of(rule, workers) for rule in shown])
+    else:
+        print_placements(Screen(), shown, workers, model)
+
+
+def _name_of(model: str) -> str:
+    if _MODEL_NAME.fullmatch(model) is None:
+        raise InvalidRequest(
+            f"the model is {model!r}; allowed: its name alone, such as topics, since all versions "
+            "of a model are placed together"
+        )
+    return model
+
+
+def _known(ledger: "Ledger", model: str, *, ahead: bool) -> str:
+    from seqd.admission import find_model
+
+    name = _name_of(model)
+    if not ahead:
+        find_model(name, ledger.fleet.catalog())
+    return name
+
+
+def _targets_of(
+    ledger: "Ledger",
+    names: Sequence[str],
+    hosts: Sequence[str],
+    labels: Sequence[str],
+    *,
+    ahead: bool,
+) -> list[str]:
+    """Return the targets. Raises UnknownWorker for one that no worker is, InvalidRequest."""
+    from seqd.targets import Place, is_meant
+
+    workers = ledger.fleet.workers()
+    wanted = [f"kind:{name}" if name in _KINDS else target_of_name(name, workers) for name in names]
+    wanted += [f"host:{host}" for host in hosts]
+    wanted += [f"label:{checked_label(label)}" for label in labels]
+    wanted = list(dict.fromkeys(wanted))
+    for target in wanted:
+        is_there = any(is_meant(Place.of(one), target) for one in workers)
+        if target.startswith("kind:"):
+            if not is_there and not ahead:
+                raise _no_such_kind(target.partition(":")[2], workers)
+            continue
+        check_form(target)
+        if not is_there and not ahead:
+            raise unknown_target(target, workers, set(), _AHEAD_HINT)
+    return wanted
+
+
+def _no_such_kind(kind: str, workers: "Sequence[WorkerStatus]") -> UnknownWorker:
+    slots = ", ".join(sorted({one.slot for one in workers})[:10]) or "none"
+    return UnknownWorker(f"No worker that is up runs on a {kind}. Slots: {slots}.{_AHEAD_HINT}")

@@ -1,0 +1,94 @@
+"""What a worker serves and keeps in memory: by SEQD_SERVES, SEQD_REQUIRED_MODELS and placements.
+
+The rules stand in the ledger; what was seen last holds while Redis is away. A look reads one number
+as long as nothing changes.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Protocol, Self
+
+from seqd.placement import is_placed_on, serves_model, targets_in_words
+from seqd.targets import Place
+from seqd_schemas import PlacementRule
+
+log = logging.getLogger(__name__)
+
+
+class Rules(Protocol):
+    """Where the rules stand."""
+
+    def version(self) -> bytes | None:
+        """Return what changes with each change of the rules."""
+
+    def rules(self) -> Mapping[str, PlacementRule]:
+        """Return the rules that stand, by model."""
+
+
+class _NoRules:
+    """Rules of which none stands."""
+
+    def version(self) -> bytes | None:
+        return None
+
+    def rules(self) -> Mapping[str, PlacementRule]:
+        return {}
+
+
+class Placement:
+    """Which models one worker serves. Used by the thread that works and the one that looks."""
+
+    def __init__(
+        self, place: Place, served: Collection[str], required: Collection[str], rules: Rules
+    ) -> None:
+        """`served` is all that the worker may serve, everything where it is empty."""
+        self._place = place
+        self._served = frozenset(served)
+        self._required = frozenset(required)
+        self._source = rules
+        self._rules: Mapping[str, PlacementRule] = {}
+        #: What was seen last; nothing before the first look.
+        self._version: tuple[bytes | None] | None = None
+
+    @classmethod
+    def everything(cls) -> Self:
+        """Return that of a worker that serves all that it can run, and keeps nothing."""
+        return cls(Place("", "", ""), (), (), _NoRules())
+
+    def look(self) -> bool:
+        """Read the rules where they have changed; True where they have."""
+        version = self._source.version()
+        if self._version == (version,):
+            return False
+        before, self._rules = self._rules, dict(self._source.rules())
+        self._version = (version,)
+        for model in sorted(before.keys() | self._rules.keys()):
+            if before.get(model) != self._rules.get(model):
+                log.info("placed model=%s: %s", model, self._told(model))
+        return before != self._rules
+
+    def serves(self, model: str) -> bool:
+        """Return True where this worker serves the items of a model."""
+        return serves_model(model, self._served, self._rules, self._place)
+
+    def is_kept(self, model: str) -> bool:
+        """Return True for a model that is loaded at the start and unloaded after all others.
+
+        It is one that settings name for this worker, or that a rule places here.
+        """
+        if model in self._served | self._required:
+            return self.serves(model)
+        rule = self._rules.get(model)
+        return rule is not None and is_placed_on(rule, self._place) and self.serves(model)
+
+    def kept_names(self) -> frozenset[str]:
+        """Return all names for which `is_kept` is true, those of no model among them."""
+        named = self._served | self._required | self._rules.keys()
+        return frozenset(name for name in named if self.is_kept(name))
+
+    def _told(self, model: str) -> str:
+        rule = self._rules.get(model)
+        if rule is None:
+            return "anywhere"
+        why = f": {rule.reason}" if rule.reason else ""
+        return f"{targets_in_words(rule.targets)} by {rule.by or 'somebody'}{why}"

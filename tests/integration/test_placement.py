@@ -1,0 +1,185 @@
+"""Placed models on real workers: who is meant loads and serves them, the others leave them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli_builders import here
+from readme_blocks import ROOT, blocks_of
+from seqd.client import Client
+from seqd.models.store import ModelStore
+from seqd_schemas import JobState, WaitingCode
+from store_builders import publish
+from worker_fixtures import Cluster, LiveWorker, wait_until
+
+pytestmark = pytest.mark.processes
+
+#: Promised is about a second: two looks of half a second, and the machine's own.
+FOLLOWED_S = 10.0
+
+
+@pytest.fixture
+def seqd(capsys, monkeypatch, empty_cluster):
+    """Run a command on the cluster's ledger."""
+    settings = empty_cluster.settings
+    monkeypatch.setenv("SEQD_REDIS_URL", settings.redis_url)
+    monkeypatch.setenv("SEQD_PREFIX", settings.prefix)
+    monkeypatch.setenv("SEQD_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "200")
+    return lambda *arguments: here(capsys, *arguments)
+
+
+def add_models(cluster: Cluster, *names: str) -> None:
+    store = ModelStore(cluster.settings.store_dir, {})
+    for name in names:
+        publish(store, name, "echo")
+
+
+def loaded(worker: LiveWorker) -> set[str]:
+    status = worker.status()
+    return set() if status is None else set(status.models_loaded)
+
+
+def classified(client: Client, model: str) -> JobState:
+    return client.classify(["a", "b"], model=model).wait(timeout_s=20).state
+
+
+def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster):
+    add_models(empty_cluster, "moods", "topics")
+    worker = empty_cluster.start_ready("w1", serves=("topics",))
+    client = empty_cluster.client()
+
+    status = worker.status()
+    done = classified(client, "topics")
+    job = client.classify(["a"], model="moods")
+    wait_until(lambda: job.record().waiting is not None, "it says why it waits")
+    waiting = job.record().waiting
+
+    assert status is not None and waiting is not None
+    assert (status.models_loaded, status.left_out) == (("topics@1",), ("echo", "moods"))
+    assert status.loaded_bytes == {"topics@1": 1_000}
+    assert done is JobState.COMPLETED
+    assert waiting.code is WaitingCode.NOT_PLACED
+    assert waiting.message == (
+        "No worker that is up serves moods: w1 could classify with it and leave it to others, by "
+        "its placement or by SEQD_SERVES. `seqd models place` lists placements, `seqd models place "
+        "moods --anywhere` ends that of moods; or start a worker that serves it."
+    )
+    assert empty_cluster.starts_of_units(job.job_id) == []
+
+
+def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
+    empty_cluster: Cluster, seqd
+):
+    add_models(empty_cluster, "topics")
+    a = empty_cluster.start("a", worker_labels=("zone=a",))
+    b = empty_cluster.start("b", worker_labels=("zone=b",))
+    for worker in (a, b):
+        worker.wait_until_ready()
+    client = empty_cluster.client()
+
+    seqd("models", "place", "topics", "--label", "zone=a")
+    wait_until(lambda: "topics@1" in loaded(a), "a has loaded it", FOLLOWED_S)
+    first = [classified(client, "topics") for _ in range(4)]
+    on_b = loaded(b)
+    moved = seqd("models", "place", "topics", "--on", "b", "--reason", "repair")
+    wait_until(lambda: "topics@1" in loaded(b), "b has loaded it", FOLLOWED_S)
+    wait_until(lambda: "topics@1" not in loaded(a), "a has unloaded it", FOLLOWED_S)
+    second = [classified(client, "topics") for _ in range(4)]
+    listed = json.loads(seqd("models", "place", "--json").out)
+    free = seqd("models", "place", "topics", "--anywhere")
+
+    assert on_b == {"echo@1"}
+    assert set(first + second) == {JobState.COMPLETED}
+    assert "unit" not in moved.err and moved.out == ("topics is placed: --on b.\nWorkers: b\n")
+    assert [(one["model"], one["targets"], one["reason"]) for one in listed] == [
+        ("topics", ["worker:b"], "repair")
+    ]
+    assert (listed[0]["workers"], listed[0]["loaded_on"]) == (["b"], ["b"])
+    assert free.out == "topics is served anywhere again.\n"
+    assert "placed model=topics: --on b by " in b.whole_log()
+    assert loaded(a) == {"echo@1"}
+
+
+def test_a_worker_starts_with_what_was_in_use_and_without_a_word_on_models_not_in_service(
+    empty_cluster: Cluster,
+):
+    add_models(empty_cluster, "moods", "topics")
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    publish(store, "unborn", "echo")
+    labels = store.folder_of("unborn") / "labels.json"
+    labels.write_text("{}")
+    first = empty_cluster.start_ready("w1")
+    at_start = loaded(first)
+    classified(empty_cluster.client(), "topics")
+    first.wait_until_idle()
+    wait_until(lambda: rates_of(empty_cluster) != [], "the rate of its items is noted")
+    first.stop()
+
+    second = empty_cluster.start_ready("w2")
+
+    assert at_start == {"echo@1"}
+    assert loaded(second) == {"echo@1", "topics@1"}
+    assert " ERROR " not in first.whole_log() + second.whole_log()
+    assert " WARNING " not in second.whole_log()
+
+
+def rates_of(cluster: Cluster) -> list[str]:
+    with Client(settings=cluster.settings) as client:
+        return [route.model for route in client.work_left() if route.is_measured]
+
+
+def test_a_required_model_may_be_one_that_is_made_with_a_plugin(
+    empty_cluster: Cluster, tmp_path: Path
+):
+    add_models(empty_cluster, "topics")
+
+    worker = empty_cluster.start_ready("w1", required_models=("topics",))
+    absent = empty_cluster.start("w2", required_models=("moods",))
+
+    assert loaded(worker) == {"echo@1", "topics@1"}
+    assert absent.wait_for_end() != 0
+    assert "SEQD_REQUIRED_MODELS names moods, not ready here. Ready: echo." in absent.whole_log()
+
+
+def test_the_model_used_least_makes_room_and_comes_back_with_its_next_job(empty_cluster: Cluster):
+    add_models(empty_cluster, "moods", "topics")
+    worker = empty_cluster.start_ready("w1", model_cache_bytes=2_000)
+    client = empty_cluster.client()
+
+    done = [classified(client, name) for name in ("topics", "moods", "topics", "echo")]
+    worker.wait_until_idle()
+    between = loaded(worker)
+    done.append(classified(client, "moods"))
+    worker.wait_until_idle()
+
+    assert done == [JobState.COMPLETED] * 5
+    assert between == {"topics@1", "echo@1"}
+    assert loaded(worker) == {"echo@1", "moods@1"}
+
+
+@pytest.mark.slow
+def test_the_guides_commands_place_a_model_and_list_it(empty_cluster: Cluster):
+    add_models(empty_cluster, "topics")
+    worker = empty_cluster.start_ready("w1", worker_labels=("zone=a",))
+    (block,) = blocks_of(ROOT / "docker" / "placement.md", "sh")
+    seqd = f'seqd() {{ "{sys.executable}" -P -m seqd "$@"; }}\n'
+
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", seqd + block.text],
+        env=worker.environment | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    lines = ended.stdout.splitlines()
+    assert lines[:2] == ["topics is placed: --on cpu.", "Workers: w1"]
+    assert lines[2:4] == ["topics is placed: --on gpu --label zone=a.", "Workers: w1"]
+    assert lines[5].startswith("topics  --on gpu --label zone=a        1")
+    assert lines[-1] == "topics is served anywhere again."
