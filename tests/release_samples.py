@@ -228,7 +228,13 @@ def _manifests() -> list[BaseModel]:
     }
     epochs = ({"epoch": 1, "seconds": 2.0, "metrics": {"loss": 0.5}},)
     more = {"preset": "small", "epochs": epochs, "seed": 7, "job_id": "job-1", "unit": 0}
-    return [ModelManifest.model_validate(small), ModelManifest.model_validate(small | more)]
+    learnt = {"text_sha256": "2" * 64, "classes": {"good": 1}, "other_labelled": 1}
+    origin = {"worker": "w", "slot": "cpu:0", "attempts": 2, "continues": "job-0", "in_service": 2}
+    card = {"data": data.model_dump() | learnt, "held_out": data, "origin": origin}
+    return [
+        ModelManifest.model_validate(fields)
+        for fields in (small, small | more, small | more | card)
+    ]
 
 
 def _answers() -> list[BaseModel]:

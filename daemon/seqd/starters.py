@@ -78,6 +78,7 @@ def _train(
         epochs=context.curve.epochs,
         seed=seed if isinstance(seed, int) else None,
         data=data.fingerprint(),
+        held_out=None if held_out is None else held_out.fingerprint_if_read(),
         libraries=trained.libraries,
         created_at_ms=time.time_ns() // 1_000_000,
     )

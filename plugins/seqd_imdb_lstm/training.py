@@ -7,6 +7,7 @@ word must not be known for being in the validation rows.
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -198,13 +199,14 @@ def _all_words(dataset: Dataset, half: int, tokenizer: Tokenizer) -> Iterator[La
 def _fingerprinted(
     records: Iterator[LabelledWords], context: TrainContext
 ) -> Iterator[LabelledWords]:
-    """Yield the records, and state their number and SHA-256 at the end."""
-    digest, count = hashlib.sha256(), 0
+    """Yield the records; state their number, SHA-256 and classes at the end."""
+    digest, classes, count = hashlib.sha256(), Counter[str](), 0
     for words, label in records:
         digest.update(b" ".join(words) + b"\n" + str(label).encode() + b"\n")
+        classes[str(label)] += 1
         count += 1
         yield words, label
-    context.fingerprint(count, digest.hexdigest())
+    context.fingerprint(count, digest.hexdigest(), classes)
 
 
 def _config_of(

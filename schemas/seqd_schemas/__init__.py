@@ -31,6 +31,21 @@ if TYPE_CHECKING:
     from seqd_schemas.base import WireAdapter as WireAdapter
     from seqd_schemas.base import WireModel as WireModel
     from seqd_schemas.base import WirePart as WirePart
+    from seqd_schemas.cards import MAX_CONFUSIONS as MAX_CONFUSIONS
+    from seqd_schemas.cards import MAX_EVALUATIONS as MAX_EVALUATIONS
+    from seqd_schemas.cards import MAX_EXAMPLE_CHARS as MAX_EXAMPLE_CHARS
+    from seqd_schemas.cards import MAX_EXAMPLES as MAX_EXAMPLES
+    from seqd_schemas.cards import MAX_SPEEDS as MAX_SPEEDS
+    from seqd_schemas.cards import Confusion as Confusion
+    from seqd_schemas.cards import EvaluatedClass as EvaluatedClass
+    from seqd_schemas.cards import EvaluatedExample as EvaluatedExample
+    from seqd_schemas.cards import EvaluatedMetric as EvaluatedMetric
+    from seqd_schemas.cards import MeasuredSpeed as MeasuredSpeed
+    from seqd_schemas.cards import ModelCard as ModelCard
+    from seqd_schemas.cards import ReliabilityBin as ReliabilityBin
+    from seqd_schemas.cards import VersionEvaluation as VersionEvaluation
+    from seqd_schemas.cards import VersionMeasurements as VersionMeasurements
+    from seqd_schemas.cards import WrittenSample as WrittenSample
     from seqd_schemas.events import EVENT as EVENT
     from seqd_schemas.events import TERMINAL_EVENTS as TERMINAL_EVENTS
     from seqd_schemas.events import Cancelled as Cancelled
@@ -123,6 +138,7 @@ if TYPE_CHECKING:
     from seqd_schemas.keys import route_of as route_of
     from seqd_schemas.keys import wakeup_queue as wakeup_queue
     from seqd_schemas.manifests import MAX_KEPT_EPOCHS as MAX_KEPT_EPOCHS
+    from seqd_schemas.manifests import MAX_LISTED_CLASSES as MAX_LISTED_CLASSES
     from seqd_schemas.manifests import DataFingerprint as DataFingerprint
     from seqd_schemas.manifests import EpochMetrics as EpochMetrics
     from seqd_schemas.manifests import FileDigest as FileDigest
@@ -130,6 +146,7 @@ if TYPE_CHECKING:
     from seqd_schemas.manifests import ModelFile as ModelFile
     from seqd_schemas.manifests import ModelManifest as ModelManifest
     from seqd_schemas.manifests import ServiceChange as ServiceChange
+    from seqd_schemas.manifests import VersionOrigin as VersionOrigin
     from seqd_schemas.manifests import job_of_run as job_of_run
     from seqd_schemas.manifests import run_id_of as run_id_of
     from seqd_schemas.orders import MAX_MODEL_ORDERS as MAX_MODEL_ORDERS
@@ -197,6 +214,11 @@ _NAMES = {
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Missed Paused "
         "Progress Queued Rejected Resumed Sample Started Step TERMINAL_EVENTS"
     ),
+    "cards": (
+        "Confusion EvaluatedClass EvaluatedExample EvaluatedMetric MAX_CONFUSIONS MAX_EVALUATIONS "
+        "MAX_EXAMPLES MAX_EXAMPLE_CHARS MAX_SPEEDS MeasuredSpeed ModelCard ReliabilityBin "
+        "VersionEvaluation VersionMeasurements WrittenSample"
+    ),
     "failures": "Failure ItemError ItemErrorCode",
     "fleet": (
         "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
@@ -219,8 +241,8 @@ _NAMES = {
         "DEFAULT_PREFIX INBOX_GROUP Keys QueueName wakeup_queue queue_of queues_of_model route_of"
     ),
     "manifests": (
-        "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS ModelFile "
-        "ModelManifest ServiceChange job_of_run run_id_of"
+        "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS MAX_LISTED_CLASSES "
+        "ModelFile ModelManifest ServiceChange VersionOrigin job_of_run run_id_of"
     ),
     "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),

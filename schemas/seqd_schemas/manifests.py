@@ -14,19 +14,23 @@ from seqd_schemas.base import (
     JobId,
     Label,
     ModelName,
+    ModelRef,
     Parameters,
     Sha256,
     ShortText,
     WireModel,
     WirePart,
 )
-from seqd_schemas.results import Metrics
+from seqd_schemas.results import ClassName, Metrics
 from seqd_schemas.rollouts import Rollout
 
 LibraryText = Annotated[str, StringConstraints(max_length=128)]
 
 #: Epochs that a manifest keeps of a training; of more, every second, fourth … and the last.
 MAX_KEPT_EPOCHS = 256
+
+#: Classes that are listed with their records or figures, the most frequent.
+MAX_LISTED_CLASSES = 100
 
 
 def run_id_of(job_id: str, unit: int | None) -> str:
@@ -52,7 +56,23 @@ class DataFingerprint(WirePart):
 
     description: str = Field(max_length=512, description="Where it came from, without a full path.")
     records: Count = Field(description="Records (or, for running text, characters) in it.")
-    sha256: Sha256 = Field(description="SHA-256 over its texts and labels, in order.")
+    sha256: Sha256 = Field(
+        description="SHA-256 over its texts and labels, in order. The same for the same records in "
+        "a file of any format and in an upload."
+    )
+    text_sha256: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 of its texts alone, joined by newlines: of a text file that of its "
+        "content. Not set by release 0.2, and of data that only the plugin reads.",
+    )
+    classes: dict[ClassName, Count] = Field(
+        default_factory=dict,
+        max_length=MAX_LISTED_CLASSES,
+        description="Records of each class, the most frequent first; empty without labels.",
+    )
+    other_labelled: Count = Field(
+        default=0, description="Labelled records of classes that are not listed."
+    )
 
 
 class EpochMetrics(WirePart):
@@ -101,6 +121,29 @@ class ServiceChange(WireModel):
     )
 
 
+class VersionOrigin(WirePart):
+    """What a version came from, beside its data."""
+
+    worker: ShortText = Field(default="", description="The worker that trained it.")
+    slot: ShortText = Field(default="", description="That worker's slot, such as `cpu:0`.")
+    attempts: int = Field(
+        default=1,
+        ge=1,
+        le=2**31,
+        description="Attempts at the training; each after the first went on from a checkpoint, if "
+        "there was one.",
+    )
+    continues: JobId | None = Field(
+        default=None, description="The job from whose checkpoint the training went on."
+    )
+    in_service: Count | None = Field(
+        default=None, description="The model's version in service when this one was published."
+    )
+    imported_from: ModelRef | None = Field(
+        default=None, description="What it was called where it was exported, such as `topics@2`."
+    )
+
+
 class ModelManifest(WireModel):
     """What a model version is, what made it, and its files: `manifest.json`."""
 
@@ -122,6 +165,12 @@ class ModelManifest(WireModel):
     )
     seed: Count | None = Field(default=None, description="Random seed, where there is one.")
     data: DataFingerprint = Field(description="The training data.")
+    held_out: DataFingerprint | None = Field(
+        default=None, description="What it was validated on, where the caller named such data."
+    )
+    origin: VersionOrigin | None = Field(
+        default=None, description="What it came from; not set by release 0.2."
+    )
     libraries: dict[LibraryText, LibraryText] = Field(
         max_length=32, description="Library versions by name."
     )

@@ -17,6 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from seqd_schemas.base import is_tag
+from seqd_schemas.cards import ModelCard
 from seqd_schemas.events import EVENT
 from seqd_schemas.fleet import (
     CatalogEntry,
@@ -41,6 +42,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "inbox_answer": InboxAnswer,
     "item_chunk": ItemChunk,
     "job_record": JobRecord,
+    "model_card": ModelCard,
     "model_manifest": ModelManifest,
     "model_order": ModelOrder,
     "order_answer": OrderAnswer,

@@ -1,7 +1,7 @@
 """A training of `imdb_lstm`, its events and its end; and Keras against the kernel that serves."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -90,7 +90,9 @@ class Training:
     def log(self, message: str) -> None:
         self.logs.append(message)
 
-    def fingerprint(self, records: int, sha256: str) -> None:
+    def fingerprint(
+        self, records: int, sha256: str, classes: Mapping[str, int] | None = None
+    ) -> None:
         self.fingerprints.append((records, sha256))
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.caller import caller
 from seqd.cli.ui.screen import Screen
 from seqd.cli.workers import check_form, checked_label, target_of_name, unknown_target
 from seqd.errors import InvalidRequest, UnknownWorker
+from seqd.local.caller import caller
 
 if TYPE_CHECKING:
     from seqd.ledger import Ledger

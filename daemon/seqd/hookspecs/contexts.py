@@ -202,10 +202,13 @@ class TrainContext(Protocol):
     def log(self, message: str) -> None:
         """Tell the caller something."""
 
-    def fingerprint(self, records: int, sha256: str) -> None:
+    def fingerprint(
+        self, records: int, sha256: str, classes: Mapping[str, int] | None = None
+    ) -> None:
         """State the size and digest of a named data set, for the manifest.
 
-        Of all other data the daemon takes the fingerprint itself.
+        `classes` has the records of each class, where there are classes. Of all other data the
+        daemon takes the fingerprint itself.
         """
 
 

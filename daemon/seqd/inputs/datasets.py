@@ -7,11 +7,12 @@ fingerprint: a digest that any change to its texts or labels changes.
 import codecs
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from seqd.errors import InvalidData, InvalidInput
 from seqd.hookspecs import LabelledRecord, TextSegment
+from seqd.inputs.class_counts import ClassCounts
 from seqd.inputs.items import BadEntry, check_text, record_of, text_of
 from seqd.inputs.paths import format_of, locate, shown
 from seqd.inputs.records import Entry, reader_of, training_half
@@ -28,7 +29,11 @@ class FingerprintTaker:
 
     def __init__(self, *, counts_characters: bool = False) -> None:
         self._digest = hashlib.sha256()
+        #: Of the texts joined by newlines, which are the same however they were parted.
+        self._text_digest = hashlib.sha256()
+        self._classes = ClassCounts()
         self._counts_characters = counts_characters
+        self._is_empty = True
         self.size = 0
 
     def add(self, record: LabelledRecord) -> None:
@@ -38,6 +43,11 @@ class FingerprintTaker:
         else:
             self._add_text(record.label)
         self._add_text(record.text)
+        if not self._is_empty:
+            self._text_digest.update(b"\n")
+        self._is_empty = False
+        self._text_digest.update(record.text.encode())
+        self._classes.add(record.label)
         self.size += len(record.text) if self._counts_characters else 1
 
     def add_segments(self, size_bytes: int, segments: Iterable[str]) -> None:
@@ -45,13 +55,20 @@ class FingerprintTaker:
         self._digest.update(_NO_LABEL)
         self._digest.update(size_bytes.to_bytes(8, "big"))
         for segment in segments:
-            self._digest.update(segment.encode())
+            content = segment.encode()
+            self._digest.update(content)
+            self._text_digest.update(content)
             self.size += len(segment)
 
     def fingerprint(self, description: str) -> DataFingerprint:
         """Return the fingerprint of what was taken so far."""
         return DataFingerprint(
-            description=description[:512], records=self.size, sha256=self._digest.hexdigest()
+            description=description[:512],
+            records=self.size,
+            sha256=self._digest.hexdigest(),
+            text_sha256=self._text_digest.hexdigest(),
+            classes=self._classes.listed(),
+            other_labelled=self._classes.other(),
         )
 
     def _add_text(self, text: str) -> None:
@@ -112,6 +129,22 @@ def fingerprint_of(path: Path, description: str) -> DataFingerprint:
     return taker.fingerprint(description)
 
 
+def stated_fingerprint(
+    description: str, records: int, sha256: str, classes: Mapping[str, int] | None
+) -> DataFingerprint:
+    """Return the fingerprint of data that its plugin alone reads; raises ValidationError."""
+    counts = ClassCounts()
+    for label, number in (classes or {}).items():
+        counts.add(label, number)
+    return DataFingerprint(
+        description=description,
+        records=records,
+        sha256=sha256,
+        classes=counts.listed(),
+        other_labelled=counts.other(),
+    )
+
+
 class RecordDataset(ABC):
     """Data with records. Whoever reads it to its end first takes its fingerprint on the way."""
 
@@ -165,6 +198,10 @@ class RecordDataset(ABC):
             for _ in self.records():
                 pass
         assert self._fingerprint is not None, "records() took it at its end"
+        return self._fingerprint
+
+    def fingerprint_if_read(self) -> DataFingerprint | None:
+        """Return size and digest where somebody has read the data to its end, else None."""
         return self._fingerprint
 
     @abstractmethod

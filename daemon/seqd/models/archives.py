@@ -24,7 +24,7 @@ from seqd.models.version_files import (
     VersionDraft,
     refusal_of_name,
 )
-from seqd_schemas import FileDigest, ModelManifest, from_stored, is_later
+from seqd_schemas import FileDigest, ModelManifest, VersionOrigin, from_stored, is_later
 
 _BLOCK_BYTES: Final = 1024 * 1024
 
@@ -106,10 +106,26 @@ def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManif
             preset=archived.preset,
             seed=archived.seed,
             libraries=archived.libraries,
+            held_out=archived.held_out,
+            origin=_origin_of_import(archived),
         )
         return store.publish(folder, draft), True
     finally:
         store.discard(folder)
+
+
+def _origin_of_import(archived: ModelManifest) -> VersionOrigin:
+    """Return where a version was trained, and what it was called there.
+
+    Jobs and the version in service are that store's, and mean nothing in this one.
+    """
+    known = archived.origin or VersionOrigin()
+    return VersionOrigin(
+        worker=known.worker,
+        slot=known.slot,
+        attempts=known.attempts,
+        imported_from=f"{archived.model}@{archived.version}",
+    )
 
 
 def _manifest(archive: tarfile.TarFile, path: Path) -> ModelManifest:

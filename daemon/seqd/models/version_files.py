@@ -21,6 +21,7 @@ from seqd_schemas import (
     FileDigest,
     ModelManifest,
     ParameterValue,
+    VersionOrigin,
     from_stored,
     is_later,
     run_id_of,
@@ -57,6 +58,8 @@ class VersionDraft:
     job_id: str | None = None
     #: Which training of the job, where it is a sweep.
     unit: int | None = None
+    held_out: DataFingerprint | None = None
+    origin: VersionOrigin | None = None
 
     @property
     def run_id(self) -> str | None:
@@ -168,6 +171,8 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
             epochs=tuple(draft.epochs),
             seed=draft.seed,
             data=draft.data,
+            held_out=draft.held_out,
+            origin=draft.origin,
             libraries=dict(draft.libraries),
             job_id=draft.job_id,
             unit=draft.unit,

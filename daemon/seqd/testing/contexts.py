@@ -213,8 +213,9 @@ class MemoryTrainContext:
         self.epochs: list[EpochReport] = []
         self.samples: list[SampleReport] = []
         self.logs: list[str] = []
-        #: Records and SHA-256 that the training stated for a named data set.
+        #: Records and SHA-256 that the training stated for a named data set, and its classes.
         self.stated_fingerprint: tuple[int, str] | None = None
+        self.stated_classes: Mapping[str, int] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -274,6 +275,9 @@ class MemoryTrainContext:
         _REPORTER.log(message)
         self.logs.append(message)
 
-    def fingerprint(self, records: int, sha256: str) -> None:
-        """Keep what the training states, in `stated_fingerprint`."""
+    def fingerprint(
+        self, records: int, sha256: str, classes: Mapping[str, int] | None = None
+    ) -> None:
+        """Keep what the training states, in `stated_fingerprint` and `stated_classes`."""
         self.stated_fingerprint = (records, sha256)
+        self.stated_classes = classes

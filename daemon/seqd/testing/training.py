@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from seqd import __version__
 from seqd.errors import InvalidParameters, PluginFault
 from seqd.hookspecs import Artifact, Dataset, Model, PluginParameters
-from seqd.inputs.datasets import RecordDataset
+from seqd.inputs.datasets import RecordDataset, stated_fingerprint
 from seqd.models.store import ModelStore
 from seqd.models.version_files import VersionDraft
 from seqd.testing.contexts import MemoryCheckpoints, MemoryTrainContext
@@ -54,6 +54,7 @@ def train_to_artifact(
             epochs=context.curve.epochs,
             seed=seed if isinstance(seed, int) else None,
             data=_fingerprint(data, context),
+            held_out=_fingerprint_if_read(held_out),
             libraries=trained.libraries,
             created_at_ms=time.time_ns() // 1_000_000,
         )
@@ -76,6 +77,10 @@ def _checked(
         raise InvalidParameters(str(error)) from None
 
 
+def _fingerprint_if_read(held_out: Dataset | None) -> DataFingerprint | None:
+    return held_out.fingerprint_if_read() if isinstance(held_out, RecordDataset) else None
+
+
 def _fingerprint(data: Dataset, context: MemoryTrainContext) -> DataFingerprint:
     if isinstance(data, RecordDataset):
         return data.fingerprint()
@@ -84,4 +89,4 @@ def _fingerprint(data: Dataset, context: MemoryTrainContext) -> DataFingerprint:
             f"the training never called context.fingerprint, so nobody knows what {data.named} held"
         )
     records, sha256 = context.stated_fingerprint
-    return DataFingerprint(description=data.description, records=records, sha256=sha256)
+    return stated_fingerprint(data.description, records, sha256, context.stated_classes)

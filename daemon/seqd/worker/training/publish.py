@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from seqd.analysis.curves import LearningCurve
-from seqd.errors import LeaseLost, PluginFault, SeqdError
+from seqd.errors import ArtifactDamaged, LeaseLost, PluginFault, SeqdError
 from seqd.hookspecs import PluginParameters, TrainedModel
 from seqd.ledger.work import CommitOutcome, Renewal, Unit, Use
+from seqd.models.labels import PRODUCTION
 from seqd.models.version_files import VersionDraft
 from seqd.worker.context import WorkerContext
 from seqd.worker.training.run import Run, WorkerTrainContext, earlier_epochs_s, state_of_run
-from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult
+from seqd_schemas import DataFingerprint, JobState, ModelManifest, TrainingResult, VersionOrigin
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Publisher:
         """Make the finished folder a version. Raises LeaseLost, PluginFault, StoreUnwritable."""
 
         def step(holder: str) -> ModelManifest:
-            draft = self._draft(run, parameters, trained, context.curve, data)
+            draft = self._draft(run, parameters, trained, context, data)
             return self._context.store.publish(context.folder, draft, holder)
 
         return self._while_ours(run, step)
@@ -101,7 +101,7 @@ class Publisher:
         run: Run,
         parameters: PluginParameters,
         trained: TrainedModel,
-        curve: LearningCurve,
+        context: WorkerTrainContext,
         data: DataFingerprint,
     ) -> VersionDraft:
         values = parameters.model_dump(mode="json")
@@ -114,13 +114,31 @@ class Publisher:
             preset=run.job.preset,
             parameters=values,
             metrics=dict(trained.metrics),
-            epochs=curve.epochs,
+            epochs=context.curve.epochs,
             seed=seed if isinstance(seed, int) else None,
             data=data,
+            held_out=context.held_out_fingerprint(),
+            origin=self._origin(run),
             libraries=dict(trained.libraries),
             job_id=run.unit.job_id,
             unit=run.number,
             created_at_ms=self._context.ledger.fleet.now_ms(),
+        )
+
+    def _origin(self, run: Run) -> VersionOrigin:
+        """Return what a version comes from, as its card tells it."""
+        try:
+            in_service = self._context.store.labels(run.job.model).get(PRODUCTION)
+        except ArtifactDamaged:
+            in_service = None  # which is worth no training
+        identity = self._context.identity
+        asked = run.job if run.sweep is None else run.sweep
+        return VersionOrigin(
+            worker=identity.name,
+            slot=identity.slot.name,
+            attempts=max(1, run.unit.attempt),
+            continues=asked.continues,
+            in_service=in_service,
         )
 
     def _while_ours(self, run: Run, step: Callable[[str], _T]) -> _T:

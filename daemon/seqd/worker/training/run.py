@@ -8,7 +8,7 @@ and the work ends. Steps are throttled, so that plugins may report as often as t
 training repeats after a kill is not reported again.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -19,7 +19,13 @@ from seqd.analysis.curves import LearningCurve
 from seqd.errors import InvalidData, InvalidInput, PluginFault, UnknownJob
 from seqd.hookspecs import Checkpoints, Dataset, Device, LabelledRecord
 from seqd.hookspecs.reports import Reporter, checked_report
-from seqd.inputs.datasets import FileDataset, ListDataset, NamedDataset, RecordDataset
+from seqd.inputs.datasets import (
+    FileDataset,
+    ListDataset,
+    NamedDataset,
+    RecordDataset,
+    stated_fingerprint,
+)
 from seqd.inputs.paths import check_path, require_root
 from seqd.ledger.blobs import unpack_results, unpack_texts
 from seqd.ledger.jobs import Jobs
@@ -133,11 +139,14 @@ class TrainingData:
     held_out: AnyDataset | None
     _stated: DataFingerprint | None = None
 
-    def state(self, records: int, sha256: str) -> None:
+    def state(self, records: int, sha256: str, classes: Mapping[str, int] | None = None) -> None:
         """Take what a plugin says of a data set that it alone knows."""
-        self._stated = DataFingerprint(
-            description=self.training.description, records=records, sha256=sha256
-        )
+        self._stated = stated_fingerprint(self.training.description, records, sha256, classes)
+
+    def held_out_fingerprint(self) -> DataFingerprint | None:
+        """Return size and digest of the held-out data; None without, or where nobody read it."""
+        held_out = self.held_out
+        return held_out.fingerprint_if_read() if isinstance(held_out, RecordDataset) else None
 
     def fingerprint(self) -> DataFingerprint:
         """Return size and digest; raises PluginFault where the plugin has stated none."""
@@ -240,6 +249,10 @@ class WorkerTrainContext:
         """What to validate on, if anything."""
         return self._data.held_out
 
+    def held_out_fingerprint(self) -> DataFingerprint | None:
+        """Return what the training was validated on; None without, or where nobody read it."""
+        return self._data.held_out_fingerprint()
+
     def stop_requested(self) -> bool:
         """Return True when the job was cancelled or the worker drains."""
         return self._stop()
@@ -283,7 +296,9 @@ class WorkerTrainContext:
         """Publish a line for the caller."""
         self._publish(self._run.reporter.log(message))
 
-    def fingerprint(self, records: int, sha256: str) -> None:
-        """Take the size and digest of a named data set. Raises PluginFault for what is neither."""
+    def fingerprint(
+        self, records: int, sha256: str, classes: Mapping[str, int] | None = None
+    ) -> None:
+        """Take what a named data set is. Raises PluginFault for what is no size or digest."""
         with checked_report("fingerprint"):
-            self._data.state(records, sha256)
+            self._data.state(records, sha256, classes)

@@ -1,0 +1,229 @@
+"""A model version's card: what is known of it, what was measured of it, and when it was in service.
+
+`ModelCard` is what `seqd models show --json` prints. `VersionMeasurements` is what is kept beside a
+version, in `evaluations/VERSION.json` of its model's folder: it may change, the version does not.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from seqd_schemas.base import (
+    Count,
+    CustomId,
+    EpochMs,
+    Label,
+    ModelName,
+    Sha256,
+    ShortText,
+    WireModel,
+    WirePart,
+)
+from seqd_schemas.manifests import (
+    MAX_LISTED_CLASSES,
+    DataFingerprint,
+    ModelManifest,
+    ServiceChange,
+)
+from seqd_schemas.results import ClassName, MetricName, Probability
+
+#: Evaluations that are kept of a version, the newest of each data; and measured speeds.
+MAX_EVALUATIONS = 8
+MAX_SPEEDS = 8
+
+#: Pairs of classes that are listed with the items of one that were taken for the other.
+MAX_CONFUSIONS = 256
+
+#: Examples of each sort that are kept, and the characters of a text that are.
+MAX_EXAMPLES = 5
+MAX_EXAMPLE_CHARS = 200
+
+_Figure = Annotated[float, Field(allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+class EvaluatedMetric(WirePart):
+    """One figure, with the interval that holds the true one with a probability of 95%."""
+
+    value: _Figure = Field(description="The figure.")
+    low: _Figure | None = Field(default=None, description="Lower end of its 95% interval.")
+    high: _Figure | None = Field(default=None, description="Upper end of its 95% interval.")
+    method: Literal["wilson", "bootstrap", "normal"] | None = Field(
+        default=None,
+        description="How the interval was computed: Wilson's score interval, 2,000 resamples with "
+        "a fixed seed, or the normal distribution; not set where there is none.",
+    )
+
+
+class EvaluatedClass(WirePart):
+    """One class of an evaluation. A figure whose denominator is zero is not set."""
+
+    label: ClassName = Field(description="Name of the class.")
+    items: Count = Field(description="Items that are truly of it.")
+    predicted: Count = Field(description="Items that the model predicted to be of it.")
+    precision: Probability | None = Field(
+        default=None, description="Share of those predicted that are truly of it."
+    )
+    recall: Probability | None = Field(
+        default=None, description="Share of those truly of it that were predicted."
+    )
+    f1: Probability | None = Field(
+        default=None, description="Harmonic mean of precision and recall."
+    )
+    is_known: bool = Field(
+        default=True, description="False: the model has no such class, so it is never right."
+    )
+
+
+class Confusion(WirePart):
+    """One cell of a confusion matrix that is not zero."""
+
+    truth: ClassName = Field(description="The true class.")
+    predicted: ClassName = Field(description="The class that the model gave.")
+    items: Count = Field(description="Items of the one for which it gave the other.")
+
+
+class ReliabilityBin(WirePart):
+    """Predictions of similar score. Well calibrated, their accuracy is their mean score."""
+
+    lower: Probability = Field(description="Lowest score, which belongs to the bin before.")
+    upper: Probability = Field(description="Highest score.")
+    items: Count = Field(description="Predictions with a score in between.")
+    mean_score: Probability = Field(description="Mean of their scores.")
+    accuracy: Probability = Field(description="Share of them that are right.")
+
+
+class EvaluatedExample(WirePart):
+    """One item of the data, with what the model answered."""
+
+    custom_id: CustomId = Field(description="The item's name.")
+    text: str = Field(
+        max_length=MAX_EXAMPLE_CHARS, description="The first 200 characters of its text."
+    )
+    truth: ClassName = Field(description="Its true class.")
+    predicted: ClassName = Field(description="The class that the model gave.")
+    score: Probability = Field(description="The score that it gave.")
+
+
+class WrittenSample(WirePart):
+    """A text that a version wrote."""
+
+    prompt: str = Field(max_length=MAX_EXAMPLE_CHARS, description="What it continued.")
+    text: str = Field(max_length=MAX_EXAMPLE_CHARS, description="What it wrote, its beginning.")
+
+
+class VersionEvaluation(WirePart):
+    """How good a version is on one set of data."""
+
+    data: DataFingerprint = Field(description="The data.")
+    is_training_data: bool = Field(
+        default=False, description="True where the version was trained on the same texts."
+    )
+    at_ms: EpochMs = Field(description="When it was evaluated.")
+    by: ShortText = Field(default="", description="Who did it, as `user@host`.")
+    task: Literal["classify", "generate"] = Field(description="What the version does.")
+    items: Count = Field(description="Items with a true label and an answer; characters of a text.")
+    unlabelled: Count = Field(default=0, description="Items left out, without a true label.")
+    errored: Count = Field(default=0, description="Items left out, as the model gave an error.")
+    unknown_labels: Count = Field(
+        default=0, description="Items whose true label is none of the model's; they count as wrong."
+    )
+    metrics: dict[MetricName, EvaluatedMetric] = Field(
+        max_length=64,
+        description="Figures by name: `accuracy`, `f1_macro`, `log_loss`, `brier_score`, "
+        "`calibration_error`; of a text `bits_per_char` and what else the plugin measures.",
+    )
+    classes: tuple[EvaluatedClass, ...] = Field(
+        default=(),
+        max_length=MAX_LISTED_CLASSES,
+        description="The classes in the model's order; of more than 100 those with most items.",
+    )
+    confusion: tuple[Confusion, ...] = Field(
+        default=(),
+        max_length=MAX_CONFUSIONS,
+        description="The confusion matrix without its zeros, the most items first.",
+    )
+    confusion_left_out: Count = Field(
+        default=0, description="Items of the cells that `confusion` has no room for."
+    )
+    calibration: tuple[ReliabilityBin, ...] = Field(
+        default=(), max_length=32, description="The bins of scores that have predictions."
+    )
+    right: tuple[EvaluatedExample, ...] = Field(
+        default=(), max_length=MAX_EXAMPLES, description="Right answers with the highest scores."
+    )
+    wrong: tuple[EvaluatedExample, ...] = Field(
+        default=(), max_length=MAX_EXAMPLES, description="Wrong answers with the highest scores."
+    )
+    sample: WrittenSample | None = Field(
+        default=None, description="A text that the version wrote, where it writes texts."
+    )
+
+
+class MeasuredSpeed(WirePart):
+    """How fast a version is on one machine, alone, when it has been loaded and warmed up."""
+
+    at_ms: EpochMs = Field(description="When it was measured.")
+    machine: ShortText = Field(description="Name of the machine.")
+    processor: ShortText = Field(default="", description="Its processor, as the system calls it.")
+    slot: ShortText = Field(description="The device share that it ran on, such as `cpu:0`.")
+    threads: int = Field(ge=1, le=65_536, description="Threads that a numeric library might use.")
+    task: Literal["classify", "generate"] = Field(description="What it did.")
+    items: Count = Field(description="Texts that it classified, or wrote.")
+    seconds: _Positive = Field(description="Seconds that it took.")
+    items_per_s: _Positive = Field(description="Texts a second.")
+    characters_per_s: _Positive = Field(
+        description="Characters a second: of the texts classified, or of those written."
+    )
+
+
+class VersionMeasurements(WireModel):
+    """What was measured of a version: `evaluations/VERSION.json` in its model's folder."""
+
+    version_sha256: Sha256 = Field(
+        description="The version's digest, as its card has it: of another version of that number "
+        "this says nothing."
+    )
+    evaluations: tuple[VersionEvaluation, ...] = Field(
+        default=(),
+        max_length=MAX_EVALUATIONS,
+        description="The newest evaluation on each data, the newest last.",
+    )
+    speeds: tuple[MeasuredSpeed, ...] = Field(
+        default=(),
+        max_length=MAX_SPEEDS,
+        description="The newest speed of each machine, slot and task, the newest last.",
+    )
+
+
+class ModelCard(WireModel):
+    """All that is known of a version where its store is."""
+
+    model: ModelName = Field(description="Name of the model.")
+    version: Count = Field(description="Version number.")
+    is_in_service: bool = Field(description="True where the bare name means this version.")
+    labels: tuple[Label, ...] = Field(
+        max_length=1_002, description="Labels that stand for it, sorted."
+    )
+    version_sha256: Sha256 = Field(
+        description="SHA-256 over its files' names and digests, a line each, sorted by name."
+    )
+    size_bytes: Count = Field(description="Bytes of its files.")
+    numbers: dict[str, Count] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Numbers in each of its safetensors files: the parameters of a network, or a "
+        "table such as the counts of n-grams.",
+    )
+    manifest: ModelManifest = Field(
+        description="What it was made of: data, parameters, metrics, learning curve, origin, files."
+    )
+    evaluations: tuple[VersionEvaluation, ...] = Field(
+        max_length=MAX_EVALUATIONS, description="Its newest evaluation on each data, newest last."
+    )
+    speeds: tuple[MeasuredSpeed, ...] = Field(
+        max_length=MAX_SPEEDS, description="Its newest speed on each machine, newest last."
+    )
+    history: tuple[ServiceChange, ...] = Field(
+        max_length=1_001, description="When it went into service and out of it, oldest first."
+    )

@@ -1,0 +1,110 @@
+"""The classes of a data set: counted as it is read, the same whatever form it came in."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqd.hookspecs import LabelledRecord
+from seqd.inputs.class_counts import MAX_COUNTED, ClassCounts
+from seqd.inputs.datasets import FileDataset, ListDataset, TextDataset, stated_fingerprint
+from seqd_schemas import MAX_LISTED_CLASSES, DataFingerprint, FileSource
+
+RECORDS = [("good film", "pos"), ("bad, slow film", "neg"), ("a film", None), ("best", "pos")]
+
+
+def listed(*pairs: tuple[str, str | None], description: str = "a list") -> DataFingerprint:
+    return ListDataset([LabelledRecord(*pair) for pair in pairs], description).fingerprint()
+
+
+def as_jsonl() -> bytes:
+    rows = (json.dumps({"text": text, "label": label}) for text, label in RECORDS)
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
+def as_csv() -> bytes:
+    written = io.StringIO()
+    csv.writer(written).writerows([("text", "label"), *RECORDS])
+    return written.getvalue().encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", as_jsonl()), ("a.csv", as_csv()), ("a.jsonl.gz", gzip.compress(as_jsonl()))],
+)
+def test_a_file_of_any_format_and_an_upload_have_one_fingerprint(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    found = FileDataset(FileSource(path=str(path))).fingerprint()
+
+    assert found == listed(*RECORDS, description=name)
+    assert list(found.classes.items()) == [("pos", 2), ("neg", 1)]
+    assert (found.records, found.other_labelled) == (4, 0)
+
+
+def test_a_running_text_has_the_digest_of_its_file_however_it_is_parted(tmp_path: Path) -> None:
+    text = "one\r\ntwo ü\n\nthree"
+    path = tmp_path / "a.txt"
+    path.write_bytes(text.encode())
+    read_whole, read_in_segments = (FileDataset(FileSource(path=str(path))) for _ in range(2))
+    list(read_whole.records())
+
+    digests = [
+        read_whole.fingerprint().text_sha256,
+        read_in_segments.fingerprint().text_sha256,
+        TextDataset(text, "in memory").fingerprint().text_sha256,
+        listed(*((block, None) for block in text.split("\n"))).text_sha256,
+    ]
+
+    assert set(digests) == {hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_labels_without_end_are_counted_in_bounded_memory() -> None:
+    counts = ClassCounts()
+    for number in range(MAX_COUNTED + 50):
+        counts.add(f"id-{number:05}")
+    for _ in range(3):
+        counts.add("id-00999")
+        counts.add("id-01001")
+
+    assert len(counts.listed()) == MAX_LISTED_CLASSES
+    assert list(counts.listed().items())[:2] == [("id-00999", 4), ("id-00000", 1)]
+    assert sum(counts.listed().values()) + counts.other() == MAX_COUNTED + 50 + 6
+
+
+@given(st.lists(st.none() | st.sampled_from("abc"), max_size=40))
+def test_every_labelled_record_is_counted_once(labels: list[str | None]) -> None:
+    counts = ClassCounts()
+    for label in labels:
+        counts.add(label)
+
+    assert counts.listed() == {one: labels.count(one) for one in "abc" if one in labels}
+    assert counts.other() == 0
+
+
+def test_a_plugin_states_the_classes_of_data_that_it_alone_reads() -> None:
+    stated = stated_fingerprint("keras:imdb", 3, "0" * 64, {"1": 2, "0": 1})
+
+    assert stated.classes == {"1": 2, "0": 1}
+    assert stated.text_sha256 is None
+
+
+def test_held_out_data_that_nobody_read_is_not_read_for_its_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(as_jsonl())
+    data = FileDataset(FileSource(path=str(path)))
+
+    before = data.fingerprint_if_read()
+    list(data.records())
+
+    assert before is None
+    assert data.fingerprint_if_read() == data.fingerprint()
