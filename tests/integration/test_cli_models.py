@@ -75,7 +75,8 @@ def test_a_model_is_shown_with_the_version_that_is_meant_and_its_workers(
     assert ["model", "echo"] in facts and ["version", "1"] in facts
     assert cluster.workers[0].name in shown.out
     assert shown.out.endswith(
-        "What it has learnt, on a machine that has the store: seqd models show echo@1 --local\n"
+        "Its card, and what it has learnt, on a machine that has the store: seqd models show "
+        "echo@1 --local\n"
     )
     assert cast(dict[str, object], record)["version"] == 1
 

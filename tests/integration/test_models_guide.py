@@ -77,12 +77,13 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
                 text = f"{topics[label]} on day {number} of {name}"
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
     blocks = [block.text for block in blocks_of(GUIDE, "sh")]
-    serve, share, gate, label, elsewhere, clear_up = blocks
+    serve, share, gate, label, card, elsewhere, clear_up = blocks
 
     served = run(installation, serve)
     shared = run(installation, share)
     gated = run(installation, gate)
     labelled = run(installation, label)
+    shown = run(installation, card)
     taken = run(installation, elsewhere)
     cleared = run(installation, clear_up)
 
@@ -101,5 +102,14 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     assert "Uncertain, with a score below 0.8: " in labelled
     header = (installation.data_dir / "results.csv").read_text().partition("\n")[0]
     assert header == "custom_id,label,score,uncertain"
+    for words in (
+        "Kept with the version: seqd models show topics@2",
+        "more.jsonl, size 100, sha256 ",
+        "politics 50, sport 50",
+        "Evaluated on test.jsonl",
+        " texts/s",
+        "  in, after topics@1, by ",
+    ):
+        assert words in shown
     assert "subjects@1 is in the model store, and in service." in taken
     assert cleared == "topics@1 is removed.\nWould remove: nothing\n"

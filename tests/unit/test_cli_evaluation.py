@@ -3,9 +3,12 @@
 import pytest
 
 from seqd.analysis.evaluation import Evaluation
-from seqd.cli.ui.models import print_evaluation
+from seqd.analysis.evaluation_records import evaluation_record
+from seqd.analysis.examples import HighestScored
+from seqd.cli.ui.evaluations import print_evaluation
 from seqd.cli.ui.screen import Screen
 from seqd_schemas import Classification
+from store_builders import DATA
 
 
 def said_of(capsys: pytest.CaptureFixture[str], *truths: str) -> str:
@@ -17,7 +20,10 @@ def said_of(capsys: pytest.CaptureFixture[str], *truths: str) -> str:
             label="positive", score=0.8, truncated=False, probabilities=probabilities
         )
         counts.add(truth, given)
-    print_evaluation(Screen(), counts.report(), model="topics@1", data="a.jsonl", plot=None)
+    evaluation = evaluation_record(
+        counts.report(), HighestScored(), DATA, at_ms=1, by="user@host", is_training_data=False
+    )
+    print_evaluation(Screen(), evaluation, model="topics@1")
     return " ".join(capsys.readouterr().out.split())
 
 

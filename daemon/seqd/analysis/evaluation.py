@@ -1,7 +1,8 @@
 """How good a version's predictions are on labelled data: accuracy, log loss, F1, calibration.
 
 `Evaluation` counts predictions one by one, in memory that grows with the classes alone. So data of
-any size can be evaluated. The report is no wire record: it never leaves the process.
+any size can be evaluated. The report is no wire record: it never leaves the process. What is kept
+with a version is made of it by `evaluation_record`.
 """
 
 import math
@@ -11,6 +12,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from seqd.analysis.intervals import OnlineMean, macro_f1, wilson_interval
 from seqd_schemas import Classification
 
 #: Bins of the calibration error, of equal width between 0 and 1.
@@ -61,6 +63,16 @@ class EvaluationReport(_Record):
         description="Mean negative natural logarithm of the true class's probability, over the "
         "items of known classes; None where the model gives no probability of it."
     )
+    f1_macro: float = Field(description="Mean F1 of the classes that occur among the true labels.")
+    brier_score: float | None = Field(
+        description="Mean squared difference between the classes' probabilities and the truth, "
+        "summed over the classes (Brier 1950): 0 at best, 2 at worst. None where the model gives "
+        "no probabilities of all classes."
+    )
+    intervals: dict[str, tuple[float, float]] = Field(
+        description="95% intervals by the figure's name: of the accuracy by Wilson's score, of "
+        "macro F1 by 2,000 resamples, of log loss and Brier score by the normal distribution."
+    )
     calibration_error: float = Field(
         description="Mean gap between score and accuracy, over 15 bins weighted by their items "
         "(expected calibration error; Guo et al. 2017)."
@@ -80,8 +92,8 @@ class Evaluation:
         self._model_classes: dict[str, None] = {}
         self._unlabelled = 0
         self._errored = 0
-        self._loss_sum = 0.0
-        self._losses = 0
+        self._loss = OnlineMean()
+        self._brier = OnlineMean()
         self._bin_items = [0] * BINS
         self._bin_right = [0] * BINS
         self._bin_scores = [0.0] * BINS
@@ -103,6 +115,7 @@ class Evaluation:
             return
         self._confusion[truth, prediction.label] += 1
         self._add_loss(truth, prediction)
+        self._add_brier(truth, prediction)
         self._add_to_bin(prediction.score, truth == prediction.label)
 
     def report(self) -> EvaluationReport:
@@ -113,13 +126,23 @@ class Evaluation:
         known = self._known()
         right = sum(self._confusion[label, label] for label in labels)
         truths = self._by_truth()
+        f1, f1_interval = macro_f1(self._confusion)
+        intervals = {
+            "accuracy": wilson_interval(right, self.items),
+            "f1_macro": f1_interval,
+            "log_loss": self._loss.interval(),
+            "brier_score": self._brier.interval(),
+        }
         return EvaluationReport(
             items=self.items,
             unlabelled=self._unlabelled,
             errored=self._errored,
             unknown_labels=sum(n for label, n in truths.items() if label not in known),
             accuracy=right / self.items,
-            log_loss=self._loss_sum / self._losses if self._losses else None,
+            log_loss=self._loss.mean if self._loss.items else None,
+            f1_macro=f1,
+            brier_score=self._brier.mean if self._brier.items else None,
+            intervals={name: found for name, found in intervals.items() if found is not None},
             calibration_error=self._calibration_error(),
             classes=tuple(self._figures(label) for label in labels),
             confusion=tuple(
@@ -144,8 +167,15 @@ class Evaluation:
     def _add_loss(self, truth: str, prediction: Classification) -> None:
         probability = _probability_of(truth, prediction)
         if probability is not None:
-            self._loss_sum -= math.log(max(probability, LEAST_PROBABILITY))
-            self._losses += 1
+            self._loss.add(-math.log(max(probability, LEAST_PROBABILITY)))
+
+    def _add_brier(self, truth: str, prediction: Classification) -> None:
+        known = prediction.probabilities
+        if not known:
+            return
+        misses = (share - (label == truth) for label, share in known.items())
+        # A true class that the model does not know has a probability of 0.
+        self._brier.add(sum(miss * miss for miss in misses) + (truth not in known))
 
     def _add_to_bin(self, score: float, is_right: bool) -> None:
         number = min(max(math.ceil(score * BINS) - 1, 0), BINS - 1)

@@ -6,8 +6,8 @@ a text is measured in this process, from this machine's store, so that it needs 
 """
 
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,17 +16,22 @@ import typer
 
 from seqd.cli import measuring, options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
+from seqd.cli.loaded_here import LocalContext, load_here, plugin_faults
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import InvalidData, InvalidRequest, PluginFault, SeqdError
+from seqd.errors import InvalidData, InvalidRequest, PluginFault
+from seqd.local.caller import caller
 
 if TYPE_CHECKING:
     from seqd.analysis.evaluation import Evaluation, EvaluationReport
+    from seqd.analysis.examples import HighestScored
+    from seqd.cli.evaluated_data import EvaluatedData
     from seqd.cli.sources import Feed
+    from seqd.cli.text_evaluations import MeasuredText
     from seqd.client import Client, JobHandle
-    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, WorkItem
-    from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue
+    from seqd.hookspecs import Artifact, Device, LoadedModel, Model
+    from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue, VersionEvaluation
 
 #: A parameter by which a plugin says how much of the end of its training text it held out.
 _HELD_OUT_SHARE = "validation_split"
@@ -58,12 +63,30 @@ def evaluate(
     text_model = open_text_model(model)
     if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param, map_label)
-        measure_text(text_model, data, last, fields, as_json=as_json)
+        _evaluate_text(text_model, data, last, fields, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
     labels = _Labels(label_field, label_map)
     _evaluate_classifier(model, data, plot, fields, labels, param or [], as_json=as_json)
+
+
+def _evaluate_text(
+    text_model: "TextModel",
+    data: str,
+    last: float | None,
+    fields: Mapping[str, str],
+    *,
+    as_json: bool,
+) -> None:
+    from seqd.cli.kept_evaluations import keep_evaluation_here
+    from seqd.cli.text_evaluations import text_evaluation
+
+    found = measure_text(text_model, data, last, fields, as_json=as_json)
+    with _measuring(text_model):
+        evaluation = text_evaluation(text_model.model, found)
+    kept = keep_evaluation_here(text_model.artifact.manifest, evaluation)
+    Screen(to_stderr=as_json).say(kept, "dim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +133,25 @@ def measure_text(
     fields: Mapping[str, str],
     *,
     as_json: bool,
-) -> None:
-    """Read the text, measure it and print the figures."""
+) -> "MeasuredText":
+    """Read the text, measure it and print the figures; return all of that."""
     from seqd.cli.sources import dataset_of
+    from seqd.cli.text_evaluations import MeasuredText
     from seqd.cli.ui.models import print_text_figures
+    from seqd.inputs.datasets import TextDataset
 
     screen = Screen(to_stderr=as_json)
-    with dataset_of(file, **fields) as data:
-        whole, fingerprint = data.text(), data.fingerprint()
+    with dataset_of(file, **fields) as dataset:
+        whole, fingerprint = dataset.text(), dataset.fingerprint()
     text = end_of(whole, last)
-    warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
-    figures = figures_of(text_model, text, screen)
+    is_learnt = warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
     name = Path(file).name
+    part = name if last is None else f"{name}, the last {last:g}"
+    with _measuring(text_model):
+        loaded, device = load_here(text_model.model, text_model.artifact)
+        figures = _figures(text_model, loaded, device, text, screen)
+    data = TextDataset(text, part).fingerprint()
+    found = MeasuredText(loaded, device, text, figures, data, is_learnt)
     if as_json:
         finite = {key: value if math.isfinite(value) else None for key, value in figures.items()}
         facts = {"model": text_model.name, "data": name, "last": last, "characters": len(text)}
@@ -130,6 +160,7 @@ def measure_text(
         which = "" if last is None else "the last "
         what = f"{name}, {which}{counted(len(text), 'character')}"
         print_text_figures(screen, figures, model=text_model.name, data=what)
+    return found
 
 
 def _evaluate_classifier(
@@ -142,9 +173,12 @@ def _evaluate_classifier(
     *,
     as_json: bool,
 ) -> None:
+    from seqd.analysis.evaluation_records import evaluation_record
     from seqd.analysis.plots import check_plot
+    from seqd.cli.evaluated_data import EvaluatedData, is_learnt
     from seqd.cli.exits import MISTAKE, OK
     from seqd.cli.following import waiting_for
+    from seqd.cli.kept_evaluations import keep_evaluation_here, now_ms, version_here
     from seqd.cli.sources import feed_of
     from seqd.cli.ui.progress import model_of
 
@@ -157,29 +191,43 @@ def _evaluate_classifier(
         options.open_client() as client,
     ):
         parameters = with_probabilities(client, model, given)
-        handle = client.classify(feed, model=model, parameters=parameters)
+        items = EvaluatedData(feed)
+        handle = client.classify(items, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
-            counts = _count(handle, feed, screen)
-        name = model_of(handle.record())
-    _refuse_unlabelled(counts, data, labels.field)
-    report = counts.report()
-    _refuse_other_labels(report, data)
-    _show(screen, report, name, Path(data).name, plot, as_json=as_json)
+            counts, examples = _count(handle, feed, items, screen)
+        _refuse_unlabelled(counts, data, labels.field)
+        report = counts.report()
+        _refuse_other_labels(report, data)
+        record = handle.record()
+        here = version_here(client.catalog().get(record.model), record.version)
+    manifest = None if here is None else here.manifest
+    fingerprint = items.fingerprint("standard input" if data == "-" else Path(data).name)
+    evaluation = evaluation_record(
+        report,
+        examples,
+        fingerprint,
+        at_ms=now_ms(),
+        by=caller(),
+        is_training_data=manifest is not None and is_learnt(manifest, fingerprint),
+    )
+    _show(screen, report, evaluation, model_of(record), plot, as_json=as_json)
+    screen.say(keep_evaluation_here(manifest, evaluation), "dim")
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 
 def _show(
     screen: Screen,
     report: "EvaluationReport",
+    evaluation: "VersionEvaluation",
     model: str,
-    data: str,
     plot: Path | None,
     *,
     as_json: bool,
 ) -> None:
     from seqd.analysis.plots import NO_FONT
-    from seqd.cli.ui.models import print_evaluation
+    from seqd.cli.ui.evaluations import print_evaluation
 
+    data = evaluation.data.description
     if plot is not None:
         from seqd.analysis.plots import draw_evaluation
 
@@ -188,8 +236,10 @@ def _show(
             screen.say(NO_FONT, "yellow")
     if as_json:
         print_json({"model": model, "data": data} | report.model_dump())
-    else:
-        print_evaluation(screen, report, model=model, data=data, plot=plot)
+        return
+    print_evaluation(screen, evaluation, model=model)
+    if plot is not None:
+        screen.say(f"The picture is in {plot}.")
 
 
 def _refuse_options_of_a_classifier(
@@ -215,22 +265,28 @@ def with_probabilities(
     return asking_for_probabilities(entry) | given
 
 
-def _count(handle: "JobHandle", feed: "Feed", screen: Screen) -> "Evaluation":
-    """Read the job's results, and count each with the label at the feed's front."""
+def _count(
+    handle: "JobHandle", feed: "Feed", items: "EvaluatedData", screen: Screen
+) -> "tuple[Evaluation, HighestScored]":
+    """Read the job's results, and count each with label and text at the front of what was read."""
     from seqd.analysis.evaluation import Evaluation
+    from seqd.analysis.examples import HighestScored
     from seqd.cli.bulk import bulk_view
     from seqd.cli.following import following
     from seqd_schemas import Classification, ItemSuccess
 
-    counts = Evaluation()
+    counts, examples = Evaluation(), HighestScored()
     with bulk_view(screen, handle.record(), lambda: feed.is_complete) as view:
         with following(handle, view.show):
             for result in handle.results():
                 output = result.output if isinstance(result, ItemSuccess) else None
                 prediction = output if isinstance(output, Classification) else None
-                counts.add(feed.labels.popleft(), prediction)
+                truth, text = feed.labels.popleft(), items.texts.popleft()
+                counts.add(truth, prediction)
+                if prediction is not None:
+                    examples.add(result.custom_id, text, truth, prediction)
         view.finish(handle.wait())
-    return counts
+    return counts, examples
 
 
 def _refuse_unlabelled(counts: "Evaluation", data: str, label_field: str) -> None:
@@ -272,43 +328,45 @@ def end_of(text: str, last: float | None) -> str:
 
 def warn_if_trained_on(
     screen: Screen, manifest: "ModelManifest", data: "DataFingerprint", last: float | None
-) -> None:
-    """Say so when a version was trained on this very text, but for a part that it held out."""
-    if manifest.data.sha256 != data.sha256:
-        return
+) -> bool:
+    """Say so when a version was trained on this very text, but for a part that it held out.
+
+    Return whether it was.
+    """
+    from seqd.cli.evaluated_data import is_learnt
+
+    if not is_learnt(manifest, data):
+        return False
     held_out = manifest.parameters.get(_HELD_OUT_SHARE)
     share = float(held_out) if isinstance(held_out, int | float) else 0.0
     if last is not None and last <= share + 1e-9:
-        return
+        return False
     advice = f" It held the last {share:.3g} of it out: --last {share:g} is fair." if share else ""
     screen.say(
         f"{manifest.model}@{manifest.version} was trained on this text, so it knows what it is "
         f"asked: the figures are better than on a text that is new to it.{advice}",
         "yellow",
     )
+    return True
 
 
 def figures_of(text_model: TextModel, text: str, screen: Screen) -> dict[str, float]:
     """Load the model and measure. Raises InvalidRequest where it measures nothing, PluginFault."""
-    from seqd.hookspecs import Device
-    from seqd.local.slots import cores, parse_slot
+    with _measuring(text_model):
+        loaded, device = load_here(text_model.model, text_model.artifact)
+        return _figures(text_model, loaded, device, text, screen)
 
-    # Before the model brings its libraries in, which read these once.
-    os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
-    device = Device(slot="cpu:0", kind="cpu", threads=cores())
-    try:
-        loaded = text_model.model.load(text_model.artifact, device)
-        measured = _measured(loaded, text, device, screen)
-    except NotImplementedError:
-        raise InvalidRequest(
-            f"{text_model.model.name} measures no texts: its plugin has no LoadedModel.measure"
-        ) from None
-    except SeqdError:
-        raise
-    except Exception as error:
-        raise PluginFault(
-            f"measuring with {text_model.name} failed: {type(error).__name__}: {error}"
-        ) from error
+
+def _measuring(text_model: TextModel) -> "AbstractContextManager[None]":
+    name = text_model.model.name
+    no_method = InvalidRequest(f"{name} measures no texts: its plugin has no LoadedModel.measure")
+    return plugin_faults(f"measuring with {text_model.name}", no_method)
+
+
+def _figures(
+    text_model: TextModel, loaded: "LoadedModel", device: "Device", text: str, screen: Screen
+) -> dict[str, float]:
+    measured = _measured(loaded, text, device, screen)
     bits = measured.get("bits_per_char")
     if bits is None:
         raise PluginFault(f"{text_model.name} measured a text and gave no bits_per_char")
@@ -336,7 +394,7 @@ def _measured(
         def advance(characters: int) -> None:
             progress.update(task, total=len(text), advance=characters)
 
-        return loaded.measure(text, _Context(device, advance))
+        return loaded.measure(text, LocalContext(device, advance))
 
 
 def _power_of_two(bits: float) -> float:
@@ -344,30 +402,3 @@ def _power_of_two(bits: float) -> float:
         return math.pow(2.0, bits)
     except OverflowError:
         return math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """The run context of `LoadedModel.measure`; Ctrl-C alone stops it, and the command with it."""
-
-    device: "Device"
-    _on_batch: Callable[[int], None]
-
-    def stop_requested(self) -> bool:
-        """Return False."""
-        return False
-
-    def batch(
-        self,
-        *,
-        items: int,
-        real_tokens: int,
-        computed_tokens: int,
-        vectorise_s: float,
-        compute_s: float,
-    ) -> None:
-        """Move the bar by the characters that were read."""
-        self._on_batch(real_tokens)
-
-    def stream(self, item: "WorkItem", sample: int, delta: str) -> None:
-        """Do nothing: no text is written here."""

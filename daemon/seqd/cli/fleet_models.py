@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from seqd.cli import options
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
-from seqd.errors import RedisUnreachable
+from seqd.errors import RedisUnreachable, SeqdError
 
 if TYPE_CHECKING:
     from seqd.serving import ServingWorker
-    from seqd_schemas import CatalogEntry, VersionCounts, WorkerStatus
+    from seqd_schemas import CatalogEntry, ModelCard, VersionCounts, WorkerStatus
 
 
 def list_fleet_models(*, as_json: bool) -> None:
@@ -32,9 +32,13 @@ def list_fleet_models(*, as_json: bool) -> None:
 
 
 def show_fleet_model(reference: str, *, as_json: bool) -> None:
-    """Print a model of the fleet, and the version that is meant. Raises UnknownModel."""
+    """Print a model of the fleet, and the version that is meant. Raises UnknownModel.
+
+    Its card stands below where this machine's store has that very version.
+    """
     from seqd.admission import find_model, resolve_version
     from seqd.cli.ui.fleet_models import print_fleet_model
+    from seqd.cli.ui.model_card import print_card
     from seqd.serving import workers_of_model
     from seqd_schemas import ModelReference
 
@@ -45,12 +49,16 @@ def show_fleet_model(reference: str, *, as_json: bool) -> None:
     is_untrained = wanted is None and not entry.versions
     version = None if is_untrained else resolve_version(entry, wanted)
     serving, counts = workers_of_model(workers, name), _counts_of(entry)
+    card = _card_here(entry, version)
     if as_json:
-        print_json(
-            _as_record(entry, serving) | {"version": version, "rollout_counts": counts or []}
-        )
-    else:
-        print_fleet_model(Screen(), entry, version, serving, counts)
+        found = {"version": version, "rollout_counts": counts or [], "card": card}
+        print_json(_as_record(entry, serving) | found)
+        return
+    print_fleet_model(Screen(), entry, version, serving, counts, has_card=card is not None)
+    if card is not None:
+        screen = Screen()
+        screen.say()
+        print_card(screen, card)
 
 
 def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":
@@ -59,6 +67,19 @@ def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":
         return None
     with options.open_ledger() as ledger:
         return ledger.rollouts.of(entry.model, entry.rollout.id)
+
+
+def _card_here(entry: "CatalogEntry", version: int | None) -> "ModelCard | None":
+    """Return a version's card where this machine's store has it; None where it does not."""
+    from seqd.cli.kept_evaluations import version_here
+    from seqd.models.cards import card_of
+
+    try:
+        local = options.open_local_models(options.read_settings())
+        artifact = version_here(entry, version, local)
+        return None if artifact is None else card_of(local.store, artifact)
+    except (SeqdError, OSError):
+        return None  # the store here is damaged, which is no matter of the fleet's
 
 
 def _read_fleet(words: str) -> "tuple[dict[str, CatalogEntry], list[WorkerStatus]]":

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from seqd.cli.options import LocalModels
-    from seqd.hookspecs import Inspection
-    from seqd_schemas import ModelManifest
+    from seqd.hookspecs import Artifact, Inspection
+    from seqd_schemas import ModelCard, ModelManifest
 
 Local = Annotated[
     bool,
@@ -76,42 +76,45 @@ def show(
             "--plot", help="File for a picture (PNG): the learning curve, or what --state shows."
         ),
     ] = None,
+    measures: Annotated[
+        bool,
+        typer.Option("--measure", help="Measure first how fast it is on this machine's cores."),
+    ] = False,
     is_local: Local = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show a version: where it came from, how good it is, and which workers can run it.
+    """Show a version's card: its data, how good it is, when it was in service, who can run it.
 
-    What it has learnt stands in the store: --local, --state and --plot look into this machine's
-    own. `seqd models show markov --state a` prints the transition probabilities from `a`.
+    The card and what it has learnt stand in the store: without --local the card is shown where
+    this machine has the version, and --local, --state, --plot and --measure look into its own store
+    alone. `seqd models show markov --state a` prints the transition probabilities from `a`.
     """
-    if not is_local and state is None and plot is None:
+    if not is_local and state is None and plot is None and not measures:
         from seqd.cli.fleet_models import show_fleet_model
 
         show_fleet_model(model, as_json=as_json)
         return
     from seqd.analysis.plots import check_plot
-    from seqd.cli.ui.models import print_inspections, print_version, print_versions
+    from seqd.cli.ui.model_card import print_card
+    from seqd.cli.ui.models import print_inspections, print_versions
+    from seqd.models.cards import card_of
 
     if plot is not None:
         check_plot(plot)
     local = options.open_local_models(options.read_settings())
-    manifest, tables = _inspect(local, model, state)
+    artifact, tables = _inspect(local, model, state)
+    manifest = artifact.manifest
+    if measures:
+        _measure(local, artifact)
+    card = card_of(local.store, artifact)
     lacks_characters = plot is not None and draw_picture(plot, manifest, tables, state)
-    labels = local.store.labels(manifest.model)
-    versions = local.store.versions(manifest.model)
     if as_json:
-        print_json(
-            {
-                "manifest": manifest,
-                "labels": labels,
-                "versions": [known.version for known in versions],
-                "inspections": [_as_record(table) for table in tables],
-            }
-        )
+        print_json(_record_of(local, card, tables))
     else:
         if state is None:
-            print_version(Screen(), manifest, labels)
-            print_versions(Screen(), versions, labels)
+            print_card(Screen(), card)
+            labels = local.store.labels(manifest.model)
+            print_versions(Screen(), local.store.versions(manifest.model), labels)
         print_inspections(Screen(), tables, is_first=state is not None)
     if plot is not None:
         say_where_picture_is(Screen(to_stderr=as_json), plot, lacks_characters=lacks_characters)
@@ -133,8 +136,8 @@ app.command()(label)
 
 def _inspect(
     local: "LocalModels", ref: str, focus: str | None
-) -> "tuple[ModelManifest, Sequence[Inspection]]":
-    """Check a version; return its manifest and what its plugin shows of it.
+) -> "tuple[Artifact, Sequence[Inspection]]":
+    """Check a version; return it and what its plugin shows of it.
 
     Raises UnknownModel, InvalidRequest, ArtifactDamaged.
     """
@@ -154,7 +157,29 @@ def _inspect(
         raise InvalidRequest(
             f"--state is {focus!r}, but {name!r} has no single states to look at; leave it away"
         )
-    return artifact.manifest, tables
+    return artifact, tables
+
+
+def _record_of(
+    local: "LocalModels", card: "ModelCard", tables: "Sequence[Inspection]"
+) -> dict[str, object]:
+    return {
+        "card": card,
+        "manifest": card.manifest,
+        "labels": local.store.labels(card.model),
+        "versions": [known.version for known in local.store.versions(card.model)],
+        "inspections": [_as_record(table) for table in tables],
+    }
+
+
+def _measure(local: "LocalModels", artifact: "Artifact") -> None:
+    """Measure how fast a version is here, and keep that beside it. Raises PluginFault."""
+    from seqd.cli.speed import MEASURED_S, measure_speed
+    from seqd.models.measurements import keep_speed
+
+    name = artifact.manifest.model
+    speed = measure_speed(local.described(name), artifact, MEASURED_S)
+    keep_speed(local.store.folder_of(name), artifact.manifest, speed)
 
 
 def draw_picture(

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from seqd.errors import LeaseLost, PluginFault
 from seqd.models.disk import sync, write_atomically, writing
 from seqd.models.labels import read_labels, write_labels
+from seqd.models.measurements import measurements_file
 from seqd.models.version_files import VersionDraft, seal_folder, write_manifest
 from seqd_schemas import ModelManifest, from_stored, to_stored
 
@@ -181,9 +182,13 @@ def forget_version(folder: Path, version: int, before: Mapping[str, int | None])
 
 
 def remove_version(folder: Path, version: int) -> None:
-    """Remove a version at once; an empty folder keeps its number from being used again."""
+    """Remove a version at once; an empty folder keeps its number from being used again.
+
+    What was measured of it goes, too.
+    """
     removed = folder / f".removed-{version}"
     with writing(removed):
+        measurements_file(folder, version).unlink(missing_ok=True)
         (folder / str(version)).rename(removed)
         for path in removed.iterdir():
             if path.is_dir() and not path.is_symlink():

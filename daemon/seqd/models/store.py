@@ -145,7 +145,7 @@ class ModelStore:
                     self._adopt(name, name)
 
     def folder_of(self, name: str) -> Path:
-        """Return the folder of a model's versions and labels, there or not."""
+        """Return the folder of a model's versions, labels and evaluations, there or not."""
         return self._root / name
 
     def has_folder(self, name: str) -> bool:

@@ -35,13 +35,16 @@ def print_fleet_model(
     version: int | None,
     serving: Sequence[ServingWorker],
     counts: Sequence[VersionCounts] | None,
+    *,
+    has_card: bool = False,
 ) -> None:
     """Print a model, a version of it, and the workers that have it.
 
-    `counts` are those of the roll-out that goes on.
+    `counts` are those of the roll-out that goes on. `has_card` says that the version's card is
+    printed below.
     """
     shown = next((one for one in entry.versions if one.version == version), None)
-    print_facts(screen, _facts(entry, shown))
+    print_facts(screen, _facts(entry, shown, is_brief=has_card))
     if entry.labels_fault is not None:
         screen.say(f"Its labels mean nothing now: {entry.labels_fault}", "yellow")
     if len(entry.versions) > 1:
@@ -52,10 +55,10 @@ def print_fleet_model(
         print_rollout(screen, entry.model, entry.rollout, counts or ())
     screen.say()
     _print_workers(screen, entry, serving)
-    if shown is not None:
+    if shown is not None and not has_card:
         screen.say()
         screen.say(
-            "What it has learnt, on a machine that has the store: seqd models show "
+            "Its card, and what it has learnt, on a machine that has the store: seqd models show "
             f"{entry.model}@{version} --local",
             "dim",
         )
@@ -67,7 +70,9 @@ def _row(entry: CatalogEntry, serving: Sequence[ServingWorker]) -> tuple[object,
     return (entry.model, ", ".join(entry.tasks), versions or "none", workers, entry.summary)
 
 
-def _facts(entry: CatalogEntry, version: VersionSummary | None) -> dict[str, object]:
+def _facts(
+    entry: CatalogEntry, version: VersionSummary | None, *, is_brief: bool
+) -> dict[str, object]:
     facts: dict[str, object] = {
         "model": entry.model,
         "what it is": entry.summary,
@@ -78,8 +83,9 @@ def _facts(entry: CatalogEntry, version: VersionSummary | None) -> dict[str, obj
         "version": "none yet: seqd train " + entry.model,
     }
     if version is not None:
+        facts["version"] = with_labels(version.version, entry.labels)
+    if version is not None and not is_brief:
         facts |= {
-            "version": with_labels(version.version, entry.labels),
             "made": clock(version.created_at_ms),
             "preset": version.preset,
             "metrics": _metrics(version),

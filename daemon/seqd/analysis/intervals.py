@@ -1,0 +1,108 @@
+"""95% intervals of one version's figures: of shares, of means, and of macro F1.
+
+Pure functions of counts and sums, so that data of any size can be evaluated one by one. `paired`
+has those of the difference between two versions.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats, Interval, Z
+
+#: Numbers of resamples that are in memory at a time.
+_BLOCK_NUMBERS = 2**18
+
+
+def wilson_interval(successes: int, items: int) -> Interval:
+    """Return Wilson's score interval of a share (Wilson 1927).
+
+    It holds with few items and with shares near 0 or 1. Raises ValueError without items.
+    """
+    if not items:
+        raise ValueError("there are no items")
+    share = successes / items
+    middle = 2 * items * share + Z**2
+    spread = Z * math.sqrt(Z**2 + 4 * items * share * (1.0 - share))
+    low, high = (middle + sign * spread for sign in (-1, 1))
+    # What rounding leaves below 0 or above 1 is no share.
+    return max(0.0, low / (2 * (items + Z**2))), min(1.0, high / (2 * (items + Z**2)))
+
+
+class OnlineMean:
+    """The mean of values that come one by one, and its interval (Welford 1962)."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.mean = 0.0
+        self._squares = 0.0
+
+    def add(self, value: float) -> None:
+        """Take the next value."""
+        self.items += 1
+        before = value - self.mean
+        self.mean += before / self.items
+        self._squares += before * (value - self.mean)
+
+    def interval(self) -> Interval | None:
+        """Return the interval by the normal distribution; None of fewer than two values."""
+        if self.items < 2:
+            return None
+        half = Z * math.sqrt(self._squares / (self.items - 1) / self.items)
+        return self.mean - half, self.mean + half
+
+
+def macro_f1(confusion: Mapping[tuple[str, str], int]) -> tuple[float, Interval | None]:
+    """Return the mean F1 of the classes that occur among the true labels, and its interval.
+
+    `confusion` has the items by true and predicted label. The interval is the middle 95% of
+    `RESAMPLES` resamples of the items (percentile bootstrap, Efron 1979); None of fewer than two.
+    """
+    pairs = [(pair, number) for pair, number in confusion.items() if number]
+    codes: dict[str, int] = {}
+    for pair, _ in pairs:
+        for label in pair:
+            codes.setdefault(label, len(codes))
+    truth = np.array([codes[pair[0]] for pair, _ in pairs], dtype=np.int64)
+    given = np.array([codes[pair[1]] for pair, _ in pairs], dtype=np.int64)
+    counts = np.array([number for _, number in pairs], dtype=np.int64)
+    figure = float(_macro_f1_of_each(counts[np.newaxis], truth, given, len(codes))[0])
+    items = int(counts.sum())
+    if items < 2:
+        return figure, None
+    random = np.random.default_rng(SEED)
+    block = max(1, _BLOCK_NUMBERS // (len(pairs) + len(codes)))
+    figures = [
+        _macro_f1_of_each(
+            random.multinomial(items, counts / items, size=min(block, RESAMPLES - begin)),
+            truth,
+            given,
+            len(codes),
+        )
+        for begin in range(0, RESAMPLES, block)
+    ]
+    low, high = np.quantile(np.concatenate(figures), (0.025, 0.975))
+    return figure, (float(low), float(high))
+
+
+def _macro_f1_of_each(resamples: Codes, truth: Codes, given: Codes, classes: int) -> Floats:
+    """Return macro F1 of each resample → (resamples,).
+
+    `resamples` has a row for each, with the items of each pair of labels; `truth` and `given` are
+    the labels of the pairs.
+    """
+    true = _summed(resamples, truth, classes)
+    predicted = _summed(resamples, given, classes)
+    right = _summed(resamples * (truth == given), truth, classes)
+    there = true > 0
+    f1 = np.where(there, 2.0 * right / np.maximum(true + predicted, 1.0), 0.0)
+    return np.asarray(f1.sum(axis=1) / there.sum(axis=1), dtype=np.float64)
+
+
+def _summed(resamples: Codes, labels: Codes, classes: int) -> Floats:
+    """Return the items of each label in each resample → (resamples, classes)."""
+    rows = len(resamples)
+    keys = np.arange(rows)[:, np.newaxis] * classes + labels
+    sums = np.bincount(keys.ravel(), resamples.ravel(), rows * classes)
+    return np.asarray(sums.reshape(rows, classes), dtype=np.float64)

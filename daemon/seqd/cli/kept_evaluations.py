@@ -1,0 +1,58 @@
+"""What a command measured of a version, kept beside it where this machine has its store."""
+
+import time
+from typing import TYPE_CHECKING
+
+from seqd.cli import options
+from seqd.errors import SeqdError
+
+if TYPE_CHECKING:
+    from seqd.cli.options import LocalModels
+    from seqd.hookspecs import Artifact
+    from seqd_schemas import CatalogEntry, ModelManifest, VersionEvaluation
+
+
+def now_ms() -> int:
+    """Return this machine's time, in milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def version_here(
+    entry: "CatalogEntry | None", version: int | None, local: "LocalModels | None" = None
+) -> "Artifact | None":
+    """Return a version of the fleet where it is in this machine's store; None where it is not.
+
+    Another machine's store may have another version under the same number; it was made at another
+    time. A store that cannot be read, or files that are damaged, are none.
+    """
+    published = () if entry is None else entry.versions
+    made_at_ms = {one.version: one.created_at_ms for one in published}
+    if entry is None or version is None or version not in made_at_ms:
+        return None
+    try:
+        local = local or options.open_local_models(options.read_settings())
+        artifact = local.store.open(entry.model, version)
+    except (SeqdError, OSError):
+        return None
+    return artifact if artifact.manifest.created_at_ms == made_at_ms[version] else None
+
+
+def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionEvaluation") -> str:
+    """Keep an evaluation beside its version; return what to tell of that, as a sentence.
+
+    `manifest` is that of the version in this machine's store, None where it is not there.
+    """
+    if manifest is None:
+        return (
+            "Not kept with the version: this machine's store does not have it. Evaluate it on a "
+            "machine that has the store, and its card shows the figures."
+        )
+    from seqd.models.measurements import keep_evaluation
+
+    name, version = manifest.model, manifest.version
+    local = options.open_local_models(options.read_settings())
+    try:
+        keep_evaluation(local.store.folder_of(name), manifest, evaluation)
+    except SeqdError as error:
+        return f"Not kept with the version: {error}"
+    return f"Kept with the version: seqd models show {name}@{version}"

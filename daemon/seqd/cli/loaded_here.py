@@ -1,0 +1,63 @@
+"""A version in this process, on this machine's cores: for commands that need no daemon."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seqd.errors import PluginFault, SeqdError
+
+if TYPE_CHECKING:
+    from seqd.hookspecs import Artifact, Device, LoadedModel, Model, WorkItem
+
+
+def load_here(model: "Model", artifact: "Artifact") -> "tuple[LoadedModel, Device]":
+    """Load a version, and return it with the device share that it is on: all cores."""
+    from seqd.hookspecs import Device
+    from seqd.local.slots import cores, parse_slot
+
+    # Before the model brings its libraries in, which read these once.
+    os.environ.update(parse_slot("cpu:0").environment() | {"OMP_NUM_THREADS": str(cores())})
+    device = Device(slot="cpu:0", kind="cpu", threads=cores())
+    return model.load(artifact, device), device
+
+
+@contextmanager
+def plugin_faults(doing: str, no_method: SeqdError) -> Iterator[None]:
+    """Raise PluginFault for what a plugin raises, `no_method` where it has no such method."""
+    try:
+        yield
+    except NotImplementedError:
+        raise no_method from None
+    except SeqdError:
+        raise
+    except Exception as error:
+        raise PluginFault(f"{doing} failed: {type(error).__name__}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class LocalContext:
+    """The run context of such a model; Ctrl-C alone stops it, and the command with it."""
+
+    device: "Device"
+    on_characters: Callable[[int], None] = lambda characters: None
+
+    def stop_requested(self) -> bool:
+        """Return False."""
+        return False
+
+    def batch(
+        self,
+        *,
+        items: int,
+        real_tokens: int,
+        computed_tokens: int,
+        vectorise_s: float,
+        compute_s: float,
+    ) -> None:
+        """Say how many characters of a text were read."""
+        self.on_characters(real_tokens)
+
+    def stream(self, item: "WorkItem", sample: int, delta: str) -> None:
+        """Do nothing: nobody follows."""

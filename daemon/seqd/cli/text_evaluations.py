@@ -1,0 +1,104 @@
+"""The evaluation of a version that writes text, as it is kept: its figures, and what it writes."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from seqd.analysis.intervals import OnlineMean
+from seqd.cli.kept_evaluations import now_ms
+from seqd.cli.loaded_here import LocalContext
+from seqd.local.caller import caller
+from seqd_schemas import (
+    MAX_EXAMPLE_CHARS,
+    EvaluatedMetric,
+    Generation,
+    VersionEvaluation,
+    WrittenSample,
+)
+
+if TYPE_CHECKING:
+    from seqd.hookspecs import Device, LoadedModel, Model
+    from seqd_schemas import DataFingerprint
+
+#: Parts of a text whose bits a character are compared, and the least characters of each: in shorter
+#: ones the first characters, which have nothing before them, would count too much.
+_PARTS: Final = 20
+_PART_CHARS: Final = 500
+
+#: Characters of the text that the version continues, as a sample of what it writes.
+_PROMPT_CHARS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredText:
+    """A text, and how well a model that is loaded predicts it."""
+
+    loaded: "LoadedModel"
+    device: "Device"
+    text: str
+    figures: dict[str, float]
+    #: Which text it is.
+    data: "DataFingerprint"
+    #: True where the model was trained on it.
+    is_learnt: bool
+
+
+def text_evaluation(model: "Model", found: MeasuredText) -> VersionEvaluation:
+    """Return the record of a measured text. Raises what the plugin does when it measures.
+
+    The interval of the bits a character is by the spread between parts of the text, each measured
+    alone. Figures that are not finite are left out.
+    """
+    metrics = {
+        name: EvaluatedMetric(value=value)
+        for name, value in found.figures.items()
+        if math.isfinite(value)
+    }
+    half = _half_width(found)
+    if half is not None and "bits_per_char" in metrics:
+        bits = metrics["bits_per_char"].value
+        metrics["bits_per_char"] = EvaluatedMetric(
+            value=bits, low=max(0.0, bits - half), high=bits + half, method="normal"
+        )
+    return VersionEvaluation(
+        data=found.data,
+        is_training_data=found.is_learnt,
+        at_ms=now_ms(),
+        by=caller(),
+        task="generate",
+        items=len(found.text),
+        metrics=metrics,
+        sample=_sample(model, found),
+    )
+
+
+def _half_width(found: MeasuredText) -> float | None:
+    """Return half the width of the interval of the bits a character; None of a short text."""
+    length = len(found.text) // _PARTS
+    if length < _PART_CHARS:
+        return None
+    bits = OnlineMean()
+    for begin in range(0, length * _PARTS, length):
+        part = found.text[begin : begin + length]
+        measured = found.loaded.measure(part, LocalContext(found.device))["bits_per_char"]
+        if not math.isfinite(measured):
+            return None
+        bits.add(measured)
+    interval = bits.interval()
+    return None if interval is None else (interval[1] - interval[0]) / 2
+
+
+def _sample(model: "Model", found: MeasuredText) -> WrittenSample | None:
+    """Return how the version continues the text's beginning; None where it does not."""
+    from seqd.hookspecs import WorkItem
+
+    prompt = found.text[:_PROMPT_CHARS]
+    try:
+        parameters = model.tasks["generate"].parameters()
+        context = LocalContext(found.device)
+        (outcome,) = found.loaded.generate([WorkItem(0, prompt)], parameters, context)
+    except Exception:  # noqa: BLE001  a plugin may raise anything, and the figures are worth more
+        return None
+    if not isinstance(outcome, Generation) or not outcome.samples:
+        return None
+    return WrittenSample(prompt=prompt, text=outcome.samples[0].text[:MAX_EXAMPLE_CHARS])

@@ -1,0 +1,203 @@
+"""An evaluation as people see it: figures with intervals, classes, confusions, examples."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from seqd.cli.label_map import named_labels, suggested_options
+from seqd.cli.ui.numbers import counted, metric
+from seqd.cli.ui.screen import Screen
+from seqd.cli.ui.tables import print_facts, print_table
+from seqd.escaping import one_line
+from seqd_schemas import (
+    EvaluatedExample,
+    EvaluatedMetric,
+    VersionEvaluation,
+    WrittenSample,
+)
+
+#: Classes whose whole confusion matrix fits on a screen.
+_MATRIX_CLASSES: Final = 8
+
+#: Confusions that are listed of a larger matrix, the most frequent.
+_LISTED_CONFUSIONS: Final = 10
+
+#: Characters of an example's label that are shown, and the least of its text.
+_LABEL_CHARS: Final = 20
+_LEAST_TEXT_CHARS: Final = 20
+
+#: Figures that are shares, and shown as such.
+_SHARES: Final = frozenset({"accuracy", "calibration_error"})
+
+#: Figures as people call them, where their names are not what to show.
+_SPOKEN: Final = {"f1_macro": "macro F1", "brier_score": "Brier score"}
+
+
+def print_evaluation(
+    screen: Screen, evaluation: VersionEvaluation, *, model: str = "", made: str = ""
+) -> None:
+    """Print an evaluation; `model` is the version's name, `made` when and by whom."""
+    _say_unknown_labels(screen, evaluation)
+    what = "labelled item" if evaluation.task == "classify" else "character"
+    facts = {
+        "model": model,
+        "data": f"{evaluation.data.description}, {counted(evaluation.items, what)}",
+        "made": made,
+    }
+    figures = {
+        _SPOKEN.get(name, name.replace("_", " ")): _figure(name, one)
+        for name, one in evaluation.metrics.items()
+    }
+    if evaluation.task == "classify" and "log_loss" not in evaluation.metrics:
+        figures["log loss"] = "not known: the model gives no probability of the true class"
+    print_facts(screen, facts | figures)
+    if evaluation.sample is not None:
+        _print_sample(screen, evaluation.sample)
+    if evaluation.task == "classify":
+        _print_classes(screen, evaluation)
+        _print_confusions(screen, evaluation)
+        _print_calibration(screen, evaluation)
+        _print_examples(screen, evaluation.right, "Right with the highest score")
+        _print_examples(screen, evaluation.wrong, "Wrong with the highest score")
+    _say_what_was_left_out(screen, evaluation)
+
+
+def _say_unknown_labels(screen: Screen, evaluation: VersionEvaluation) -> None:
+    """Say first which items cannot be right, as the figures are of them, too."""
+    if not evaluation.unknown_labels:
+        return
+    names = [one.label for one in evaluation.classes if not one.is_known]
+    # Of classes that the data has not: it would not call one of them by two names.
+    unused = [one.label for one in evaluation.classes if one.is_known and not one.items]
+    pairs = suggested_options(names, unused)
+    advice = f" To map them: {pairs}" if pairs else ""
+    screen.say(
+        f"{counted(evaluation.unknown_labels, 'item')} of classes that the model does not know "
+        f"({named_labels(names)}) counted as wrong, and not in the log loss.{advice}",
+        "yellow",
+    )
+    screen.say()
+
+
+def figure_with_interval(name: str, figure: EvaluatedMetric) -> str:
+    """Return a figure in a few characters, such as `91.20% (89.11-92.90)`."""
+    if figure.low is None or figure.high is None:
+        return _number(name, figure.value)
+    ends = (_number(name, end).removesuffix("%") for end in (figure.low, figure.high))
+    return f"{_number(name, figure.value)} ({'-'.join(ends)})"
+
+
+def _figure(name: str, figure: EvaluatedMetric) -> str:
+    if figure.low is None or figure.high is None:
+        return _number(name, figure.value)
+    low, high = _number(name, figure.low), _number(name, figure.high)
+    return f"{_number(name, figure.value)}  (95%: {low} to {high})"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{value:.2%}" if name in _SHARES else metric(value)
+
+
+def _print_sample(screen: Screen, sample: WrittenSample) -> None:
+    screen.say()
+    print_facts(
+        screen,
+        {"it continues": one_line(sample.prompt), "with": one_line(sample.text)},
+    )
+
+
+def _print_classes(screen: Screen, evaluation: VersionEvaluation) -> None:
+    rows = [
+        (
+            one.label,
+            one.items,
+            one.predicted,
+            _share(one.precision),
+            _share(one.recall),
+            _share(one.f1),
+        )
+        for one in evaluation.classes
+    ]
+    screen.say()
+    print_table(screen, ("class", "items", "predicted", "precision", "recall", "f1"), rows)
+
+
+def _print_confusions(screen: Screen, evaluation: VersionEvaluation) -> None:
+    screen.say()
+    if len(evaluation.classes) <= _MATRIX_CLASSES:
+        _print_matrix(screen, evaluation)
+        return
+    wrong = [one for one in evaluation.confusion if one.truth != one.predicted]
+    rows = [(one.truth, one.predicted, one.items) for one in wrong[:_LISTED_CONFUSIONS]]
+    print_table(screen, ("truth", "taken for", "items"), rows, title="Most frequent mistakes")
+
+
+def _print_matrix(screen: Screen, evaluation: VersionEvaluation) -> None:
+    labels = [one.label for one in evaluation.classes]
+    items = {(one.truth, one.predicted): one.items for one in evaluation.confusion}
+    rows = [(truth, *(items.get((truth, given), 0) for given in labels)) for truth in labels]
+    print_table(screen, ("truth \\ predicted", *labels), rows)
+
+
+def _print_calibration(screen: Screen, evaluation: VersionEvaluation) -> None:
+    rows = [
+        (f"{part.lower:.2f}-{part.upper:.2f}", part.items, part.mean_score, part.accuracy)
+        for part in evaluation.calibration
+    ]
+    screen.say()
+    print_table(screen, ("score", "items", "mean score", "accuracy"), rows)
+
+
+def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title: str) -> None:
+    """Print examples, a line each: of a text what there is room for."""
+    if not examples:
+        return
+    is_wrong = any(one.truth != one.predicted for one in examples)
+    columns = ("score", "truth", "taken for") if is_wrong else ("score", "class")
+    rows = [
+        (
+            f"{one.score:.4f}",
+            *((_cut(one.truth, _LABEL_CHARS),) if is_wrong else ()),
+            _cut(one.predicted, _LABEL_CHARS),
+        )
+        for one in examples
+    ]
+    widths = [max(map(len, column)) + 2 for column in zip(columns, *rows, strict=True)]
+    room = max(_LEAST_TEXT_CHARS, screen.console.width - sum(widths) - 2)
+    texts = [_cut(one_line(one.text), room) for one in examples]
+    screen.say()
+    print_table(
+        screen,
+        (*columns, "text"),
+        [(*row, text) for row, text in zip(rows, texts, strict=True)],
+        title=title,
+    )
+
+
+def _cut(text: str, most_chars: int) -> str:
+    return text if len(text) <= most_chars else text[: most_chars - 1] + "…"
+
+
+def _say_what_was_left_out(screen: Screen, evaluation: VersionEvaluation) -> None:
+    if evaluation.unlabelled:
+        screen.say(f"{counted(evaluation.unlabelled, 'item')} without a label left out.", "yellow")
+    if evaluation.errored:
+        screen.say(
+            f"{counted(evaluation.errored, 'item')} left out, as the model gave an error: `seqd "
+            "classify` on the file shows which.",
+            "yellow",
+        )
+    listed = sum(one.items for one in evaluation.classes)
+    if evaluation.task == "classify" and listed < evaluation.items:
+        screen.say(
+            f"Classes of {counted(evaluation.items - listed, 'item')} are not listed: there are "
+            "too many. --json has them all."
+        )
+    if evaluation.is_training_data:
+        screen.say(
+            "The version was trained on these very texts: the figures are better than on new ones.",
+            "yellow",
+        )
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,135 @@
+"""The card of a version: what its training wrote down, and what an evaluation keeps beside it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from cli_builders import clean_environment, here
+from seqd.models.store import ModelStore
+from seqd_schemas import ModelCard
+from worker_fixtures import Cluster
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+
+LEARNT = [{"text": "fine", "label": "pos"}, {"text": "dull", "label": "neg"}] * 2
+HELD_OUT = [{"text": "good", "label": "pos"}, {"text": "so so"}]
+
+
+@pytest.fixture
+def at_the_store(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Settings of a machine that shares the cluster's Redis and its store."""
+    _set(monkeypatch, cluster, cluster.settings.data_dir)
+    return cluster
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, data_dir: Path) -> None:
+    for name, value in clean_environment(
+        SEQD_REDIS_URL=str(cluster.settings.redis_url),
+        SEQD_PREFIX=cluster.settings.prefix,
+        SEQD_DATA_DIR=str(data_dir),
+    ).items():
+        monkeypatch.setenv(name, value)
+
+
+def a_version(
+    cluster: Cluster,
+    learnt: Sequence[dict[str, str]] = LEARNT,
+    held_out: Sequence[dict[str, str]] | None = HELD_OUT,
+) -> int:
+    """Train a version of `echo` on records that are uploaded."""
+    job = cluster.client().train(learnt, held_out=held_out, model="echo")
+    trained = job.wait(timeout_s=60).training
+    assert trained is not None
+    return trained.version
+
+
+def a_file(folder: Path, rows: list[dict[str, str]], name: str = "test.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def card_of(capsys: Capture, reference: str) -> ModelCard:
+    shown = here(capsys, "models", "show", reference, "--json")
+    assert shown.status == 0, shown.err
+    record = cast(dict[str, object], shown.json())
+    return ModelCard.model_validate_json(json.dumps(record["card"]))
+
+
+def test_a_training_writes_down_its_data_its_worker_and_what_was_in_service(
+    at_the_store: Cluster,
+) -> None:
+    version = a_version(at_the_store)
+
+    store = ModelStore(at_the_store.settings.store_dir, {})
+    manifest = store.open("echo", version).manifest
+    assert list(manifest.data.classes.items()) == [("neg", 2), ("pos", 2)]
+    assert manifest.held_out is not None
+    assert (manifest.held_out.records, manifest.held_out.classes) == (2, {"pos": 1})
+    assert manifest.origin is not None
+    assert manifest.origin.worker == at_the_store.workers[0].name
+    assert manifest.origin.attempts == 1
+    assert manifest.origin.in_service == store.labels("echo")["production"]
+
+
+def test_an_evaluation_is_kept_and_its_card_tells_figures_examples_and_what_is_missing(
+    at_the_store: Cluster, tmp_path: Path, capsys: Capture
+) -> None:
+    reference = f"echo@{a_version(at_the_store)}"
+    hostile = "\x1b[2Jgood\u202e"
+    rows = [{"text": "good", "label": "good"}] * 3 + [{"text": hostile, "label": "good"}]
+
+    evaluated = here(capsys, "models", "evaluate", reference, "--data", a_file(tmp_path, rows))
+    shown = here(capsys, "models", "show", reference)
+    card = card_of(capsys, reference)
+
+    assert evaluated.status == 0, evaluated.err
+    assert f"Kept with the version: seqd models show {reference}" in evaluated.out
+    (kept,) = card.evaluations
+    accuracy = kept.metrics["accuracy"]
+    assert (kept.items, accuracy.value, accuracy.method) == (4, 0.75, "wilson")
+    assert (accuracy.low, accuracy.high) == pytest.approx((0.3006, 0.9544), abs=1e-4)
+    assert [one.text for one in kept.wrong] == [hostile]
+    assert kept.data.classes == {"good": 4}
+    assert "accuracy           75.00%  (95%: 30.06% to 95.44%)" in shown.out
+    assert "\\x1b[2Jgood\\u202e" in shown.out
+    assert "\x1b" not in shown.out
+    assert f"Not measured yet: seqd models show {reference} --measure" in shown.out
+    assert "  neg 2, pos 2\n" in shown.out
+    assert f"Never so far. To change that: seqd models promote {reference}" in shown.out
+
+
+def test_an_evaluation_on_what_a_version_was_trained_on_says_so_though_it_was_uploaded(
+    at_the_store: Cluster, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = [{"text": "good", "label": "good"}]
+    reference = f"echo@{a_version(at_the_store, rows, None)}"
+    learnt = a_file(tmp_path, rows)
+
+    ended = here(capsys, "models", "evaluate", reference, "--data", learnt)
+
+    assert "The version was trained on these very texts: the figures are better" in ended.out
+    assert card_of(capsys, reference).evaluations[0].is_training_data
+
+
+def test_without_the_store_nothing_is_kept_and_the_fleet_is_shown(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    _set(monkeypatch, cluster, tmp_path)
+    data = a_file(tmp_path, [{"text": "good", "label": "good"}])
+
+    evaluated = here(capsys, "models", "evaluate", "echo@1", "--data", data)
+    shown = here(capsys, "models", "show", "echo@1", "--json")
+
+    assert evaluated.status == 0, evaluated.err
+    assert evaluated.out.splitlines()[-1] == (
+        "Not kept with the version: this machine's store does not have it. Evaluate it on a "
+        "machine that has the store, and its card shows the figures."
+    )
+    assert cast(dict[str, object], shown.json())["card"] is None
+    assert not (tmp_path / "models").exists()

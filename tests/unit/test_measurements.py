@@ -1,0 +1,207 @@
+"""What is kept beside a version: bounded, the newest of each data, of that very version alone."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from seqd.errors import StoreUnwritable
+from seqd.models.cards import card_of
+from seqd.models.measurements import (
+    keep_evaluation,
+    keep_speed,
+    measurements_file,
+    read_measurements,
+    version_digest,
+)
+from seqd.models.store import ModelStore
+from seqd.models.tensor_files import numbers_in
+from seqd_schemas import (
+    MAX_EVALUATIONS,
+    DataFingerprint,
+    EvaluatedMetric,
+    MeasuredSpeed,
+    ModelManifest,
+    VersionEvaluation,
+)
+from store_builders import a_starter, publish
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models", {})
+
+
+def an_evaluation(data: int = 1, at_ms: int = 1) -> VersionEvaluation:
+    return VersionEvaluation(
+        data=DataFingerprint(description="test.jsonl", records=4, sha256=f"{data:064x}"),
+        at_ms=at_ms,
+        task="classify",
+        items=4,
+        metrics={"accuracy": EvaluatedMetric(value=0.75)},
+    )
+
+
+def a_speed(machine: str = "one", at_ms: int = 1) -> MeasuredSpeed:
+    return MeasuredSpeed(
+        at_ms=at_ms,
+        machine=machine,
+        slot="cpu:0",
+        threads=2,
+        task="classify",
+        items=10,
+        seconds=2.0,
+        items_per_s=5.0,
+        characters_per_s=500.0,
+    )
+
+
+def published(store: ModelStore, content: str = "{}") -> ModelManifest:
+    return store.open("topics", publish(store, content=content)).manifest
+
+
+def test_of_two_evaluations_on_the_same_data_the_newer_one_stays(store: ModelStore) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+
+    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=1))
+    keep_evaluation(folder, manifest, an_evaluation(data=2, at_ms=2))
+    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=3))
+
+    kept = read_measurements(folder, manifest).evaluations
+    assert [(one.data.sha256[-1], one.at_ms) for one in kept] == [("2", 2), ("1", 3)]
+
+
+def test_the_oldest_evaluation_goes_when_there_are_too_many(store: ModelStore) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+
+    for number in range(MAX_EVALUATIONS + 2):
+        keep_evaluation(folder, manifest, an_evaluation(data=number, at_ms=number))
+
+    kept = read_measurements(folder, manifest).evaluations
+    assert [one.at_ms for one in kept] == list(range(2, MAX_EVALUATIONS + 2))
+
+
+def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+
+    for machine, at_ms in (("one", 1), ("two", 2), ("one", 3)):
+        keep_speed(folder, manifest, a_speed(machine, at_ms))
+    keep_evaluation(folder, manifest, an_evaluation())
+
+    found = read_measurements(folder, manifest)
+    assert [(one.machine, one.at_ms) for one in found.speeds] == [("two", 2), ("one", 3)]
+    assert len(found.evaluations) == 1
+
+
+def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_removed(
+    store: ModelStore,
+) -> None:
+    published(store)
+    second, folder = published(store, '{"records": 2}'), store.folder_of("topics")
+    keep_evaluation(folder, second, an_evaluation())
+
+    assert store.open("topics", 2).manifest == second
+    assert store.numbers("topics") == [1, 2]
+    assert measurements_file(folder, 2).exists()
+    store.remove("topics", 2)
+    assert not measurements_file(folder, 2).exists()
+
+
+def test_measurements_of_another_version_under_the_same_number_are_not_shown(
+    store: ModelStore,
+) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+    keep_evaluation(folder, manifest, an_evaluation())
+    other = published(store, '{"records": 2}').model_copy(update={"version": 1})
+
+    assert version_digest(other) != version_digest(manifest)
+    assert read_measurements(folder, other).evaluations == ()
+
+
+def test_a_starter_has_measurements_and_goes_on_as_the_version_in_service(tmp_path: Path) -> None:
+    starter = a_starter(tmp_path / "plugin")
+    store = ModelStore(tmp_path / "models", {"echo": starter})
+    manifest = store.open("echo", 0).manifest
+
+    keep_evaluation(store.folder_of("echo"), manifest, an_evaluation())
+
+    card = card_of(store, store.open("echo", 0))
+    assert (card.is_in_service, len(card.evaluations)) == (True, 1)
+    assert publish(store, "echo", plugin="echo") == 1
+    assert store.resolve("echo") == ("echo", 0)
+
+
+def test_a_file_that_makes_no_sense_is_said_in_the_log_and_replaced(
+    store: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+    keep_evaluation(folder, manifest, an_evaluation())
+    path = measurements_file(folder, 1)
+    path.write_text("{")
+
+    with caplog.at_level(logging.WARNING):
+        assert read_measurements(folder, manifest).evaluations == ()
+    keep_evaluation(folder, manifest, an_evaluation(data=2))
+
+    assert caplog.messages[0].startswith(f"{path} cannot be read: ")
+    assert len(read_measurements(folder, manifest).evaluations) == 1
+
+
+def test_a_link_in_the_place_of_the_file_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+    keep_evaluation(folder, manifest, an_evaluation())
+    path = measurements_file(folder, 1)
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+
+    assert read_measurements(folder, manifest).evaluations == ()
+
+
+def test_a_store_that_takes_nothing_says_so(store: ModelStore) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+    (folder / "evaluations").write_text("in the way")
+
+    with pytest.raises(StoreUnwritable, match="the model store cannot write"):
+        keep_evaluation(folder, manifest, an_evaluation())
+
+
+def test_the_numbers_of_a_safetensors_file_are_those_of_its_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    tensors = {"a": np.zeros((3, 4), np.float32), "b": np.zeros(5, np.float16)}
+    save_file(tensors, path, metadata={"kind": "test"})
+
+    assert numbers_in(path) == 17
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x08\0\0\0\0\0\0\0[[[[[[[[",
+        b"\xff" * 8,
+        b"\x02\0\0\0\0\0\0\0[]",
+        b'\x0c\0\0\0\0\0\0\0{"a": {"b":1}}',
+    ],
+)
+def test_a_file_that_is_none_has_no_numbers(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(content)
+
+    assert numbers_in(path) is None
+
+
+def test_the_card_tells_service_lineage_and_size(store: ModelStore) -> None:
+    published(store)
+    second = published(store, '{"records": 22}')
+    store.set_label("topics", "production", 2, by="ada@lab", why="more data")
+
+    card = card_of(store, store.open("topics", 2))
+
+    assert (card.is_in_service, card.labels) == (True, ("latest", "production"))
+    assert card.size_bytes == len('{"records": 22}')
+    assert card.version_sha256 == version_digest(second)
+    assert [(one.from_version, one.to_version, one.by, one.why) for one in card.history] == [
+        (1, 2, "ada@lab", "more data")
+    ]

@@ -1,0 +1,129 @@
+"""The speed of a version on this machine: what is counted, and what a plugin may get wrong."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from seqd.cli.speed import measure_speed
+from seqd.errors import InvalidRequest, PluginFault
+from seqd.hookspecs import (
+    Artifact,
+    Device,
+    LoadedModel,
+    Model,
+    PluginParameters,
+    RunContext,
+    TaskSpec,
+    WorkItem,
+)
+from seqd.models.store import ModelStore
+from seqd_schemas import Classification, ItemError, ItemErrorCode
+from store_builders import publish
+
+
+class NoParameters(PluginParameters):
+    """None."""
+
+
+class Counting(LoadedModel):
+    """Classifies, and counts its calls; or does what a broken plugin does."""
+
+    memory_bytes = 1
+
+    def __init__(self, behaviour: str) -> None:
+        self._behaviour = behaviour
+        self.batches: list[list[str]] = []
+
+    def warm_up(self) -> None:
+        self.batches.append([])
+
+    def classify(
+        self, items: Sequence[WorkItem], parameters: PluginParameters, context: RunContext
+    ) -> Sequence[Classification | ItemError]:
+        if self._behaviour == "raises":
+            raise ValueError("it broke")
+        self.batches.append([item.text for item in items])
+        if self._behaviour == "errors":
+            return [ItemError(code=ItemErrorCode.INVALID_INPUT, message="bad") for _ in items]
+        return [Classification(label="a", score=1.0, truncated=False) for _ in items]
+
+
+class CountingModel(Model):
+    """A model that says how it is called."""
+
+    name = "topics"
+    summary = "Counts."
+    tasks = {"classify": TaskSpec(NoParameters)}  # noqa: RUF012
+
+    def __init__(self, behaviour: str = "") -> None:
+        self.loaded = Counting(behaviour)
+
+    def load(self, artifact: Artifact, device: Device) -> LoadedModel:
+        return self.loaded
+
+
+class IdleModel(CountingModel):
+    """A model that can be trained alone."""
+
+    tasks = {"train": TaskSpec(NoParameters)}  # noqa: RUF012
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    store = ModelStore(tmp_path, {})
+    return store.open("topics", publish(store))
+
+
+def test_texts_are_counted_from_the_second_call_on_and_the_machine_is_named(
+    artifact: Artifact,
+) -> None:
+    model = CountingModel()
+
+    speed = measure_speed(model, artifact, 0.05)
+
+    warm_up, first, *measured = model.loaded.batches
+    assert warm_up == []
+    assert speed.items == sum(map(len, measured))
+    assert all(batch == first for batch in measured)
+    assert speed.seconds >= 0.05
+    assert speed.items_per_s == pytest.approx(speed.items / speed.seconds)
+    characters = sum(len(text) for batch in measured for text in batch)
+    assert speed.characters_per_s == pytest.approx(characters / speed.seconds)
+    assert (speed.task, speed.slot, speed.machine) == ("classify", "cpu:0", os.uname().nodename)
+
+
+def test_one_call_is_measured_however_short_the_time(artifact: Artifact) -> None:
+    model = CountingModel()
+
+    assert measure_speed(model, artifact, 0.0).items == len(model.loaded.batches[-1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("raises", "measuring the speed of topics@1 failed: ValueError: it broke"),
+        ("errors", "topics gave an error for a text of common words"),
+    ],
+)
+def test_a_plugin_that_breaks_is_named(artifact: Artifact, behaviour: str, message: str) -> None:
+    with pytest.raises(PluginFault) as raised:
+        measure_speed(CountingModel(behaviour), artifact, 0.0)
+
+    assert str(raised.value) == message
+
+
+def test_a_model_that_is_only_trained_has_no_speed(artifact: Artifact) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        measure_speed(IdleModel(), artifact, 0.0)
+
+    assert str(raised.value) == "topics@1 neither classifies nor writes texts"
