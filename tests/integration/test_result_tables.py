@@ -29,7 +29,7 @@ def test_a_frame_has_a_row_for_each_text_with_its_label_or_its_error(cluster: Cl
 
     assert list(frame.columns) == [
         *("custom_id", "label", "score", "truncated", "unknown_share", "uncertain"),
-        *("probabilities", "error_code", "error_message"),
+        *("probabilities", "version", "error_code", "error_message"),
     ]
     assert frame.custom_id.tolist() == ["row-1", "row-2"]
     assert (frame.label[0], frame.score[0], frame.truncated[0]) == ("fine", 1.0, False)

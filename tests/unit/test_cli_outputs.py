@@ -267,8 +267,8 @@ def test_a_named_pipe_is_written_as_it_comes_and_is_not_replaced(tmp_path: Path)
         (
             {"columns": "text,lable"},
             "--columns names 'lable'; allowed: custom_id, label, score, truncated, unknown_share, "
-            "uncertain, probabilities, and columns of the input: id, text, stars, date, label, "
-            "tags",
+            "uncertain, probabilities, version, and columns of the input: id, text, stars, date, "
+            "label, tags",
         ),
         ({"errors": Path("-")}, "--errors is '-'; allowed: a file, or a device such as"),
     ],

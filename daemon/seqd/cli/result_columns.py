@@ -27,6 +27,7 @@ _OF_RESULTS: dict[str, dict[str, Kind]] = {
         "unknown_share": Kind.NUMBER,
         "uncertain": Kind.FLAG,
         "probabilities": Kind.JSON,
+        "version": Kind.WHOLE,
     },
     "generate": {
         "custom_id": Kind.TEXT,
@@ -38,6 +39,7 @@ _OF_RESULTS: dict[str, dict[str, Kind]] = {
         "seed": Kind.WHOLE,
         "mean_log_prob": Kind.NUMBER,
         "longest_copy": Kind.WHOLE,
+        "version": Kind.WHOLE,
     },
 }
 
@@ -143,11 +145,15 @@ def columns_of(
 def rows_of(
     result: ItemSuccess, columns: Sequence[Column], fields: Mapping[str, object]
 ) -> Iterator[list[object]]:
-    """Yield the rows of a result: one, or of a generation one for each sample."""
+    """Yield the rows of a result: one, or of a generation one for each sample.
+
+    `version` is empty unless the job takes part in a roll-out.
+    """
     output = result.output
+    of_item = {"custom_id": result.custom_id, "version": result.version}
     if isinstance(output, Generation):
         for number, sample in enumerate(output.samples):
-            own = {"custom_id": result.custom_id, "prompt": output.prompt, "sample": number}
+            own = of_item | {"prompt": output.prompt, "sample": number}
             yield [
                 fields.get(column.field)
                 if column.field is not None
@@ -158,8 +164,8 @@ def rows_of(
         yield [
             fields.get(column.field)
             if column.field is not None
-            else result.custom_id
-            if column.name == "custom_id"
+            else of_item[column.name]
+            if column.name in of_item
             else getattr(output, column.name)
             for column in columns
         ]

@@ -108,7 +108,7 @@ class Table:
         return {name: [] for name in self.columns}
 
     def _rows_of(self, result: ItemSuccess[object] | ItemFailure) -> Iterator[dict[str, Cell]]:
-        named: dict[str, Cell] = {"custom_id": result.custom_id}
+        named: dict[str, Cell] = {"custom_id": result.custom_id, "version": result.version}
         if isinstance(result, ItemFailure):
             error = result.error
             yield named | {"error_code": error.code.value, "error_message": error.message}
@@ -205,6 +205,7 @@ _TABLES = {
             "unknown_share": "number",
             "uncertain": "truth",
             "probabilities": "numbers",
+            "version": "integer",
             **_ERROR,
         },
         _classified,
@@ -219,6 +220,7 @@ _TABLES = {
             "seed": "integer",
             "mean_log_prob": "number",
             "finish_reason": "text",
+            "version": "integer",
             **_ERROR,
         },
         _generated,
