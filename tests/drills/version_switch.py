@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -141,7 +141,8 @@ class Fleet:
         versions = [one.version for one in entry.versions]
         others = [one for one in versions if one != self.serving]
         if what == "kill":
-            os.kill(self._drawn.choice(workers).pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # killed before, and not replaced yet
+                os.kill(self._drawn.choice(workers).pid, signal.SIGKILL)
             return what
         if what == "rm" and len(others) > 2:
             self.seqd("models", "rm", f"{MODEL}@{self._drawn.choice(others)}", may_fail=True)
