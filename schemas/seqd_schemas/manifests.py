@@ -89,6 +89,11 @@ class ModelFile(WireModel):
     plugin: ModelName = Field(
         description="The model of a plugin, such as `imdb_lstm`, that it is made with, for ever."
     )
+    former_names: tuple[ModelName, ...] = Field(
+        default=(),
+        max_length=64,
+        description="Names that it had before it was renamed; no other model gets one of them.",
+    )
 
 
 class ServiceChange(WireModel):

@@ -148,3 +148,9 @@ class JobRecord(WireModel):
         default=None, description="The version it made, if it is a training that completed."
     )
     job: Job = Field(description="The request itself.")
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The versions that compute it: its own, and that of a roll-out; none of a training."""
+        own = () if self.version is None else (self.version,)
+        return own if self.rollout is None else (*own, self.rollout.version)

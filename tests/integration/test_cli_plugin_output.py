@@ -175,6 +175,7 @@ def test_every_command_with_json_prints_json_alone_beside_such_a_plugin(
             "models label": ("echo@3", "best"),
             "models export": ("echo@3", str(tmp_path / "echo.tar")),
             "models import": (str(tmp_path / "echo.tar"), "--as", "other"),
+            "models rename": ("other", "another"),
             "models rm": ("echo@4",),
             "models gc": ("echo", "--keep", "1"),
             "status": (),

@@ -112,4 +112,6 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     ):
         assert words in shown
     assert "subjects@1 is in the model store, and in service." in taken
-    assert cleared == "topics@1 is removed.\nWould remove: nothing\n"
+    assert cleared == (
+        "topics@1 is removed.\nWould remove: nothing\nsubjects is called areas now.\n"
+    )

@@ -264,6 +264,27 @@ def test_models_show_counts_both_versions(
     assert sum(one["items"] for one in shown["rollout_counts"]) == 400
 
 
+def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
+    client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, "--share", "5%")
+    running = client.classify(
+        ["a"] * 80, model=model, parameters={"delay_ms": 50}, max_running_units=1
+    )
+    here(capsys, "models", "rollback", model)
+
+    refused = here(capsys, "models", "rm", f"{model}@2")
+    running.cancel()
+    running.wait(timeout_s=30)
+    removed = here(capsys, "models", "rm", f"{model}@2")
+
+    assert refused.err.startswith(
+        f"error[version_in_use]: {model}@2 is what job {running.job_id} runs on: it is not removed."
+    )
+    assert removed.out == f"{model}@2 is removed.\n"
+
+
 def test_a_program_without_the_store_tries_a_version_and_ends_that(
     client: Client, store: ModelStore
 ) -> None:

@@ -44,7 +44,10 @@ class Critic(Model):
 class Shelf:
     """A model store in memory."""
 
-    def __init__(self, *versions: int, changes: int = 0, **labels: int) -> None:
+    def __init__(
+        self, *versions: int, changes: int = 0, retiring: tuple[int, ...] = (), **labels: int
+    ) -> None:
+        self._retiring = retiring
         self._changes = changes
         self._manifests = [a_manifest(version) for version in versions]
         self._labels = labels
@@ -60,6 +63,9 @@ class Shelf:
 
     def history(self, name):
         return [a_change(None, 1, at_ms=number) for number in range(self._changes)]
+
+    def retiring(self, name):
+        return self._retiring
 
 
 def a_manifest(version: int) -> ModelManifest:
@@ -109,6 +115,15 @@ def test_a_model_without_versions_is_published_all_the_same():
 
     assert entry.versions == ()
     assert entry.labels == {}
+
+
+def test_a_version_that_is_about_to_go_is_not_published_and_is_not_the_latest():
+    entry = catalog_entry(
+        Critic(), STATUS, Shelf(1, 2, 3, retiring=(3,), production=1, latest=3), now_ms=0
+    )
+
+    assert [one.version for one in entry.versions] == [1, 2]
+    assert entry.labels == {"production": 1, "latest": 2}
 
 
 def test_of_many_changes_of_the_version_in_service_the_last_are_published():

@@ -183,6 +183,14 @@ def test_an_entry_keeps_the_versions_that_another_worker_can_run():
     assert entry.labels == {"latest": 3, "production": 1, "best": 3}
 
 
+def test_an_entry_keeps_no_version_that_is_about_to_go_though_another_worker_can_run_it():
+    mine, published = an_entry(1, 3), an_entry(1, 2, 3)
+
+    entry = with_versions_elsewhere(mine, published, [a_worker(versions=(1, 2, 3))], retiring={2})
+
+    assert [one.version for one in entry.versions] == [1, 3]
+
+
 def test_a_starter_that_serves_here_takes_nothing_out_of_service_that_another_store_has():
     mine, published = an_entry(0, production=0), an_entry(0, 1, production=1)
 

@@ -14,10 +14,8 @@ from seqd.errors import InvalidRequest, RedisUnreachable, UnknownPlugin, Version
 
 if TYPE_CHECKING:
     from seqd.cli.options import LocalModels
+    from seqd.models.store import ModelStore
     from seqd_schemas import ModelManifest
-
-#: Open jobs that are looked at before a version is removed.
-_MOST_JOBS = 10_000
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _NUMBERS = re.compile(r"[0-9]+")
@@ -133,13 +131,7 @@ def remove(
         )
     store = options.open_local_models(options.read_settings()).store
     name, version = store.resolve(reference)
-    jobs = {} if unchecked else _jobs_by_version(name)
-    if version in jobs:
-        raise VersionInUse(
-            f"{name}@{version} is what job {jobs[version]} runs on: it is not removed. Wait for "
-            "its end, or cancel it"
-        )
-    store.remove(name, version)
+    _remove(store, name, version, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": [version]})
     else:
@@ -168,12 +160,11 @@ def collect(
         )
     store = options.open_local_models(options.read_settings()).store
     name, _ = store.resolve(f"{model}@latest")
-    in_use = set(store.labels(name).values()) | set({} if unchecked else _jobs_by_version(name))
+    in_use = set(store.labels(name).values()) | (set() if unchecked else _versions_of_jobs(name))
     numbers = [one for one in store.numbers(name) if one > 0]
     old = [one for one in numbers[:-keep] if one not in in_use]
     if not dry_run:
-        for version in old:
-            store.remove(name, version)
+        old = _remove_all(store, name, old, is_checked=not unchecked)
     if as_json:
         print_json({"model": name, "removed": old, "dry_run": dry_run})
         return
@@ -181,24 +172,64 @@ def collect(
     Screen().say(f"{'Would remove' if dry_run else 'Removed'}: {what}")
 
 
-def _jobs_by_version(name: str) -> dict[int, str]:
-    """Return the versions of a model that open jobs run on, each with one of them."""
-    from seqd_schemas import JobState
+def _versions_of_jobs(name: str) -> set[int]:
+    """Return the versions of a model that open jobs run on."""
+    from seqd.cli.retiring import open_jobs, unknown_use
 
-    states = [state for state in JobState if not state.is_terminal]
     try:
-        with options.open_client() as client:
-            jobs = client.jobs(_MOST_JOBS, model=name, states=states)
+        return {version for job in open_jobs(name) for version in job.versions}
     except RedisUnreachable as error:
-        raise RedisUnreachable(
-            f"{error} So nobody knows which jobs run on it; --unchecked removes it all the same."
-        ) from None
-    if jobs.stopped_at_ms is not None:
-        raise VersionInUse(
-            f"there are too many jobs to know whether one of them runs on {name}; try again when "
-            "there are fewer"
-        )
-    return {job.version: job.job_id for job in jobs if job.version is not None}
+        raise unknown_use(error, "removes") from None
+
+
+def _remove(store: "ModelStore", name: str, version: int, *, is_checked: bool) -> None:
+    """Remove a version, unless an open job runs on it, which also one may that comes just now."""
+    from seqd.cli.retiring import retired
+
+    store.check_removable(name, version)
+    if not is_checked:
+        store.remove(name, version)
+        return
+    with retired(store, name, [version]) as jobs:
+        users = [job.job_id for job in jobs if version in job.versions]
+        if users:
+            raise VersionInUse(
+                f"{name}@{version} is what job {users[0]} runs on: it is not removed. Wait for its "
+                "end, or cancel it"
+            )
+        store.remove(name, version)
+
+
+def _remove_all(
+    store: "ModelStore", name: str, versions: list[int], *, is_checked: bool
+) -> list[int]:
+    """Remove versions but those that jobs run on; return those removed.
+
+    What was removed is said, too, where it cannot go on.
+    """
+    from seqd.cli.retiring import retired
+
+    removed: list[int] = []
+    try:
+        if not is_checked:
+            _remove_each(store, name, versions, removed)
+        elif versions:
+            with retired(store, name, versions) as jobs:
+                users = {one for job in jobs for one in job.versions}
+                unused = [one for one in versions if one not in users]
+                _remove_each(store, name, unused, removed)
+    except BaseException:
+        what = ", ".join(f"{name}@{one}" for one in removed) or "nothing"
+        left = ", ".join(f"{name}@{one}" for one in versions if one not in removed)
+        Screen(to_stderr=True).say(f"Stopped. Removed before that: {what}. Left: {left}", "yellow")
+        raise
+    return removed
+
+
+def _remove_each(store: "ModelStore", name: str, versions: list[int], removed: list[int]) -> None:
+    for version in versions:
+        store.remove(name, version)
+        removed.append(version)
 
 
 def _refuse_plugin(local: "LocalModels", archived: "ModelManifest", file: Path) -> None:

@@ -16,6 +16,7 @@ from seqd.cli.model_files import collect, export_version, import_version, remove
 from seqd.cli.model_params import params
 from seqd.cli.placing import place
 from seqd.cli.promotion import history, label, promote, rollback
+from seqd.cli.renaming import rename
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -128,6 +129,7 @@ app.command("export")(export_version)
 app.command("import")(import_version)
 app.command("rm")(remove)
 app.command("gc")(collect)
+app.command()(rename)
 app.command()(promote)
 app.command()(rollback)
 app.command()(history)

@@ -5,6 +5,7 @@ each is a regular file of that name and size, and its digest is checked before i
 """
 
 import hashlib
+import io
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from seqd.models.version_files import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
     VersionDraft,
+    manifest_bytes,
     refusal_of_name,
 )
 from seqd_schemas import FileDigest, ModelManifest, VersionOrigin, from_stored, is_later
@@ -38,13 +40,19 @@ _STAGED_FOR: Final = "import"
 def write_archive(artifact: Artifact, file: IO[bytes]) -> None:
     """Write a version whose files have been checked; raises OSError."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in (MANIFEST_NAME, *sorted(artifact.manifest.files)):
+        manifest = manifest_bytes(artifact.manifest)
+        archive.addfile(_header(artifact, MANIFEST_NAME, len(manifest)), io.BytesIO(manifest))
+        for name in sorted(artifact.manifest.files):
             path = artifact.folder / name
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = path.stat().st_size, 0o444
-            member.mtime = artifact.manifest.created_at_ms // 1000
             with path.open("rb") as content:
-                archive.addfile(member, content)
+                archive.addfile(_header(artifact, name, path.stat().st_size), content)
+
+
+def _header(artifact: Artifact, name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o444
+    member.mtime = artifact.manifest.created_at_ms // 1000
+    return member
 
 
 def read_archive(path: Path, folder: Path) -> ModelManifest:
@@ -91,9 +99,6 @@ def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManif
     try:
         archived = read_archive(path, folder)
         plugin = archived.plugin or archived.model
-        there = [one for one in store.versions(name) if one.files == archived.files]
-        if there and store.plugin_of(name) == plugin:
-            return there[-1], False
         draft = VersionDraft(
             model=name,
             plugin=plugin,
@@ -109,7 +114,7 @@ def import_archive(store: ModelStore, path: Path, name: str) -> tuple[ModelManif
             held_out=archived.held_out,
             origin=_origin_of_import(archived),
         )
-        return store.publish(folder, draft), True
+        return store.publish_once(folder, draft, archived.files)
     finally:
         store.discard(folder)
 

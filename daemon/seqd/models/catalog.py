@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from seqd.errors import ArtifactDamaged, PluginFault, UnknownModel, wire_text
 from seqd.hookspecs import Model
+from seqd.models.labels import LATEST
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
@@ -40,6 +41,9 @@ class VersionSource(Protocol):
     def history(self, name: str) -> Sequence[ServiceChange]:
         """Changes of the version in service. Raises UnknownModel and ArtifactDamaged."""
 
+    def retiring(self, name: str) -> Collection[int]:
+        """Versions that are about to go, which no new job is to get."""
+
 
 class ModelSource(VersionSource, Protocol):
     """A model store, of which all models are described."""
@@ -67,8 +71,12 @@ def catalog_entry(
     `name` is the model's, where it is not that of the plugin's model.
     """
     name = name or model.name
-    manifests = sorted(store.versions(name), key=lambda manifest: manifest.version)
+    retiring = store.retiring(name)
+    offered = (one for one in store.versions(name) if one.version not in retiring)
+    manifests = sorted(offered, key=lambda manifest: manifest.version)
     labels, labels_fault = _labels(name, store)
+    if retiring and manifests and LATEST in labels:
+        labels[LATEST] = manifests[-1].version
     return CatalogEntry(
         # A client of seqd 0.2 would send its jobs where no worker looks.
         schema_version=1 if name == model.name else NAMED_MODEL_VERSION,
@@ -153,6 +161,9 @@ class _EmptyStore:
         return None
 
     def history(self, name: str) -> Sequence[ServiceChange]:
+        return ()
+
+    def retiring(self, name: str) -> Collection[int]:
         return ()
 
 

@@ -37,14 +37,29 @@ def unwritable(path: Path, error: OSError, who: str) -> StoreUnwritable:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other writers of a folder out, in all processes; a killed one lets go by itself."""
+    """Keep other writers of a folder out, in all processes; a killed one lets go by itself.
+
+    Raises StoreUnwritable, also where the folder is renamed while it is waited for.
+    """
     with writing(folder):
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = _locked(folder / ".lock")
     try:
-        with writing(folder):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path) -> int:
+    """Return the descriptor of a lock that is held, and still there under its name."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

@@ -1,8 +1,9 @@
 """What a model is: `model.json` in its folder, beside its versions, names the plugin's model.
 
-Written once, with the model's first version or when a release that knows it first writes to a
-folder of before, and never changed: a model is made with one plugin for ever. A folder without it
-is of a release that had one model for each plugin, and of the plugin of its name.
+Written with the model's first version, or when a release that knows it first writes to a folder of
+before: a model is made with one plugin as long as it has a version. A folder without it is of a
+release that had one model for each plugin, and of the plugin of its name. It also has the names
+that the model had before it was renamed.
 """
 
 import os
@@ -30,6 +31,12 @@ def read_plugin(folder: Path) -> str | None:
 
     Raises ArtifactDamaged where it makes no sense.
     """
+    found = read_model_file(folder)
+    return None if found is None else found.plugin
+
+
+def read_model_file(folder: Path) -> ModelFile | None:
+    """Return what the file says, None where it is not there; raises as `read_plugin` does."""
     path = folder / MODEL_FILE_NAME
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -40,7 +47,7 @@ def read_plugin(folder: Path) -> str | None:
     except OSError as error:
         raise ArtifactDamaged(f"{path} cannot be read: {error.strerror}. Mend it") from error
     try:
-        return from_stored(ModelFile, content).plugin
+        return from_stored(ModelFile, content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the whole"
@@ -51,5 +58,9 @@ def read_plugin(folder: Path) -> str | None:
 
 def write_plugin(folder: Path, plugin: str) -> None:
     """Write down what a model is made with; the caller holds the model's lock."""
-    content = f"{to_stored(ModelFile(plugin=plugin))}\n"
-    write_atomically(folder / MODEL_FILE_NAME, content.encode())
+    write_model_file(folder, ModelFile(plugin=plugin))
+
+
+def write_model_file(folder: Path, model: ModelFile) -> None:
+    """Replace the file; the caller holds the model's lock."""
+    write_atomically(folder / MODEL_FILE_NAME, f"{to_stored(model)}\n".encode())

@@ -9,8 +9,8 @@ service, which the bare name means.
 import logging
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from seqd.errors import (
@@ -20,10 +20,11 @@ from seqd.errors import (
     ServiceChanged,
     UnknownModel,
     VersionInUse,
+    WrongState,
 )
 from seqd.hookspecs import Artifact
-from seqd.models import publishing, rollout_file
-from seqd.models.disk import drafts_in, exclusive, writing
+from seqd.models import publishing, retiring, rollout_file
+from seqd.models.disk import drafts_in, exclusive, sync, writing
 from seqd.models.history import note_change, read_history
 from seqd.models.labels import (
     CANDIDATE,
@@ -36,7 +37,14 @@ from seqd.models.labels import (
     signature_of,
     write_labels,
 )
-from seqd.models.model_file import MODEL_FILE_NAME, has_model_file, read_plugin, write_plugin
+from seqd.models.model_file import (
+    MODEL_FILE_NAME,
+    has_model_file,
+    read_model_file,
+    read_plugin,
+    write_model_file,
+    write_plugin,
+)
 from seqd.models.publishing import (
     begin_publish,
     begun_publishes,
@@ -49,9 +57,11 @@ from seqd.models.publishing import (
     restore_labels,
 )
 from seqd.models.rollout_file import ROLLOUT_FILE_NAME, read_rollouts
-from seqd.models.version_files import VersionDraft, open_folder, read_manifest
+from seqd.models.version_files import VersionDraft, open_folder, read_manifest, under_name
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
+    FileDigest,
+    ModelFile,
     ModelManifest,
     Rollout,
     RolloutFile,
@@ -83,6 +93,8 @@ class ModelStore:
         self._plugins: dict[str, tuple[Signature, str]] = {}
         #: The roll-outs of each model, and the file that said so: so is this, during one.
         self._rollouts: dict[str, tuple[Signature, RolloutFile]] = {}
+        #: Names that each model had before, and the file that said so.
+        self._former_names: dict[str, tuple[Signature, tuple[str, ...]]] = {}
 
     def models(self) -> list[str]:
         """Return the names of all models with a version, in alphabetical order."""
@@ -169,7 +181,7 @@ class ModelStore:
         manifests = []
         for number in self.numbers(name):
             try:
-                manifests.append(read_manifest(self._folder(name, number)))
+                manifests.append(under_name(read_manifest(self._folder(name, number)), name))
             except ArtifactDamaged as error:
                 logger.warning("version left out of the list: %s", error)
         return manifests
@@ -220,7 +232,7 @@ class ModelStore:
         Raises UnknownModel, or ArtifactDamaged with the file and both digests.
         """
         self._check_version(name, version, f"{name}@{version}")
-        return open_folder(self._folder(name, version), name, version)
+        return open_folder(self._folder(name, version), name, version, self._names_before(name))
 
     def new_folder(self, name: str, run_id: str) -> Path:
         """Make an empty folder for a training's files, to be published or discarded."""
@@ -238,9 +250,7 @@ class ModelStore:
         that no version may hold, StoreUnwritable, and LeaseLost where `holder` is not the attempt
         that has begun to publish last.
         """
-        model_folder = self._root / draft.model
-        with writing(model_folder):
-            model_folder.mkdir(parents=True, exist_ok=True)
+        model_folder = self._make_folder(draft.model)
         with exclusive(model_folder):
             run_id = draft.run_id
             if holder is not None and run_id is not None:
@@ -250,11 +260,41 @@ class ModelStore:
                 self.discard(folder)
                 self._put_first_in_service(earlier)
                 return earlier
-            self._adopt(draft.model, draft.plugin or draft.model)
-            taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
-            manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
-            self._put_first_in_service(manifest)
-            return manifest
+            return self._move_in(folder, draft)
+
+    def publish_once(
+        self, folder: Path, draft: VersionDraft, files: Mapping[str, FileDigest]
+    ) -> tuple[ModelManifest, bool]:
+        """Publish a folder as `publish` does, unless a version of the model has the same files.
+
+        Returns that version and False then, and discards the folder. Of two processes with the
+        same files at the same time one publishes them.
+        """
+        model_folder = self._make_folder(draft.model)
+        with exclusive(model_folder):
+            self.check_plugin(draft.model, draft.plugin or draft.model)
+            there = [one for one in self.versions(draft.model) if one.files == files]
+            if there:
+                self.discard(folder)
+                return there[-1], False
+            return self._move_in(folder, draft), True
+
+    def _make_folder(self, name: str) -> Path:
+        """Make a model's folder where it is not there. Raises ModelNameTaken, StoreUnwritable."""
+        folder = self._root / name
+        self._refuse_former(name)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
+        """Make a staging folder the next version; the caller holds the model's lock."""
+        model_folder = self._root / draft.model
+        self._adopt(draft.model, draft.plugin or draft.model)
+        taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
+        manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
+        self._put_first_in_service(manifest)
+        return manifest
 
     def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
         """Return the version that a training made; None if it made none (yet).
@@ -412,15 +452,107 @@ class ModelStore:
         Raises VersionInUse for one that a label stands for, InvalidRequest for a starter, and
         UnknownModel. Whether jobs run on it is not known here.
         """
+        self.check_removable(name, version)
+        with exclusive(self._root / name):
+            self._refuse_labelled(name, version)
+            forget_version(self._root / name, version, {})
+            remove_version(self._root / name, version)
+            retiring.unmark(self._root / name, [version])
+
+    def retiring(self, name: str) -> frozenset[int]:
+        """Return the versions that are about to go, which no new job is to get."""
+        return retiring.retiring_in(self._root / name)
+
+    def retire(self, name: str, versions: Iterable[int]) -> None:
+        """Have no new job get versions that are about to go, for two minutes at most."""
+        with exclusive(self._root / name):
+            retiring.mark(self._root / name, versions)
+
+    def keep(self, name: str, versions: Iterable[int]) -> None:
+        """Let new jobs get versions again that do not go."""
+        if self.has_folder(name):
+            with exclusive(self._root / name):
+                retiring.unmark(self._root / name, versions)
+
+    def check_rename(self, name: str, new_name: str) -> None:
+        """Raise where a model cannot be renamed: InvalidRequest, UnknownModel, ModelNameTaken."""
+        if _MODEL_FOLDER.fullmatch(new_name) is None:
+            raise InvalidRequest(
+                f"{new_name!r} is not a model's name; allowed: up to 40 of a-z 0-9 _ with a letter "
+                "in front"
+            )
+        self._check_model(name)
+        if name in self._starters or self.plugin_of(name) == name:
+            raise InvalidRequest(f"{name} is a plugin's own model, and keeps its name")
+        if self.has_folder(new_name) or new_name in self._starters:
+            raise ModelNameTaken(f"there is a model {new_name!r}: {name} is not renamed")
+        if self.renamed(new_name) not in (None, name):
+            self._refuse_former(new_name)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a model another name: versions, labels and history move along, in one step.
+
+        Raises as `check_rename` does, WrongState while a training is about to publish a version,
+        and StoreUnwritable. Whether jobs name it is not known here.
+        """
+        folder, target = self._root / name, self._root / new_name
+        self.check_rename(name, new_name)
+        with exclusive(folder):
+            self.check_rename(name, new_name)
+            begun = begun_publishes(folder)
+            if begun:
+                raise WrongState(
+                    f"training {begun[0]} is about to publish a version of {name}: it is not "
+                    "renamed. Wait for its end, or cancel it"
+                )
+            self._adopt(name, self.plugin_of(name))
+            former = [one for one in self._names_before(name) if one != new_name]
+            plugin = self.plugin_of(name)
+            # Before the folder moves: a process that is killed here has renamed nothing.
+            write_model_file(folder, ModelFile(plugin=plugin, former_names=(*former, name)))
+            retiring.unmark(folder, self.numbers(name))
+            with writing(target):
+                folder.rename(target)
+                sync(self._root)
+
+    def renamed(self, name: str) -> str | None:
+        """Return what the model is called now that had this name before; None where none had."""
+        others = (other for other in self._folders() if other != name)
+        return next((other for other in others if name in self._names_before(other)), None)
+
+    def _names_before(self, name: str) -> tuple[str, ...]:
+        """Return the former names of a model; those known before, where its file is damaged."""
+        folder = self._root / name
+        signature = signature_of(folder / MODEL_FILE_NAME)
+        known = self._former_names.get(name)
+        if known is None or known[0] != signature:
+            names = () if known is None else known[1]
+            with suppress(ArtifactDamaged):
+                found = read_model_file(folder)
+                names = () if found is None else found.former_names
+            known = self._former_names[name] = signature, names
+        return known[1]
+
+    def _refuse_former(self, name: str) -> None:
+        """Raise ModelNameTaken for the former name of a model that was renamed.
+
+        Workers may have the model in memory under that name, and jobs and notes name it so.
+        """
+        now = None if self.has_folder(name) else self.renamed(name)
+        if now is not None:
+            raise ModelNameTaken(
+                f"model {name!r} is called {now!r} now, and no other model gets its old name. "
+                "Choose another name: --as NAME"
+            )
+
+    def check_removable(self, name: str, version: int) -> None:
+        """Raise as `remove` does, of a version that is not removed now."""
         self._check_version(name, version, f"{name}@{version}")
         if version == STARTER_VERSION:
             raise InvalidRequest(
                 f"{name}@{version} is the starter that ships with its plugin; it is not removed"
             )
-        with exclusive(self._root / name):
-            self._refuse_labelled(name, version)
-            forget_version(self._root / name, version, {})
-            remove_version(self._root / name, version)
+        self._refuse_labelled(name, version)
 
     def _refuse_labelled(self, name: str, version: int) -> None:
         stored = self.labels(name)
@@ -442,9 +574,7 @@ class ModelStore:
         `holder` is a new random word for this attempt; an earlier one can change nothing any
         more. Raises StoreUnwritable.
         """
-        folder = self._root / name
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder = self._make_folder(name)
         with exclusive(folder):
             begin_publish(folder, run_id, holder)
 
@@ -523,6 +653,8 @@ class ModelStore:
 
     def check_plugin(self, name: str, plugin: str) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model."""
+        if self._is_free(name):
+            return
         known = read_plugin(self._root / name) or (name if self.numbers(name) else None)
         if known not in (None, plugin):
             raise ModelNameTaken(
@@ -530,11 +662,20 @@ class ModelStore:
                 f"takes no version of {plugin}. Choose another name: --as NAME"
             )
 
+    def _is_free(self, name: str) -> bool:
+        """Return True for a name without a version, nor a training that is about to publish one.
+
+        Raises ModelNameTaken for a former name.
+        """
+        self._refuse_former(name)
+        folder = self._root / name
+        return not self.numbers(name) and not (folder.is_dir() and begun_publishes(folder))
+
     def _adopt(self, name: str, plugin: str) -> None:
         """Write down what a model is made with, and what its name means, where nobody has."""
         self.check_plugin(name, plugin)
         folder = self._root / name
-        if has_model_file(folder):
+        if has_model_file(folder) and (self.numbers(name) or read_plugin(folder) == plugin):
             return
         if self.numbers(name):  # else its name means nothing yet
             try:

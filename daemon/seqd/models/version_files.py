@@ -5,7 +5,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,8 +87,12 @@ def seal_folder(folder: Path, draft: VersionDraft, version: int) -> ModelManifes
 
 def write_manifest(folder: Path, manifest: ModelManifest) -> None:
     """Write a manifest into its folder, replacing one of an earlier attempt."""
-    content = manifest.model_dump_json(indent=2, exclude_defaults=True) + "\n"
-    write_atomically(folder / MANIFEST_NAME, content.encode())
+    write_atomically(folder / MANIFEST_NAME, manifest_bytes(manifest))
+
+
+def manifest_bytes(manifest: ModelManifest) -> bytes:
+    """Return a manifest as its file has it."""
+    return (manifest.model_dump_json(indent=2, exclude_defaults=True) + "\n").encode()
 
 
 def read_manifest(folder: Path) -> ModelManifest:
@@ -188,15 +192,26 @@ def _manifest(draft: VersionDraft, version: int, files: dict[str, FileDigest]) -
         ) from None
 
 
-def open_folder(folder: Path, name: str, version: int) -> Artifact:
+def under_name(manifest: ModelManifest, name: str) -> ModelManifest:
+    """Return a manifest as that of a model that may have been renamed since it was written."""
+    if manifest.model == name:
+        return manifest
+    plugin = manifest.plugin or manifest.model
+    return manifest.model_copy(update={"model": name, "plugin": plugin})
+
+
+def open_folder(
+    folder: Path, name: str, version: int, former_names: Collection[str] = ()
+) -> Artifact:
     """Return a folder as an artifact: it is `name@version`, and each byte is the manifest's.
 
-    Raises ArtifactDamaged, which names the file, what was expected and what is there.
+    The manifest may name the model as it was called before. Raises ArtifactDamaged, which names
+    the file, what was expected and what is there.
     """
     if folder.is_symlink():
         raise ArtifactDamaged(f"{folder} is a link; a model version is a folder of its own")
     manifest = read_manifest(folder)
-    if (manifest.model, manifest.version) != (name, version):
+    if manifest.model not in (name, *former_names) or manifest.version != version:
         raise ArtifactDamaged(
             f"{folder} should hold {name}@{version}; its manifest says "
             f"{manifest.model}@{manifest.version}"
@@ -204,7 +219,7 @@ def open_folder(folder: Path, name: str, version: int) -> Artifact:
     _check_names(folder, manifest)
     for file_name, expected in manifest.files.items():
         _check_content(folder / file_name, expected)
-    return Artifact(folder=folder, manifest=manifest)
+    return Artifact(folder=folder, manifest=under_name(manifest, name))
 
 
 def _check_names(folder: Path, manifest: ModelManifest) -> None:

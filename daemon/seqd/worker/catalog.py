@@ -1,6 +1,6 @@
 """A model in the catalog has the versions of all workers, whose stores may differ."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from seqd.models.labels import LATEST, PRODUCTION
 from seqd.models.store import STARTER_VERSION
@@ -22,9 +22,14 @@ def lacks_any(catalog: Mapping[str, CatalogEntry], versions: Mapping[str, Sequen
 
 
 def with_versions_elsewhere(
-    entry: CatalogEntry, published: CatalogEntry | None, others: Iterable[WorkerStatus]
+    entry: CatalogEntry,
+    published: CatalogEntry | None,
+    others: Iterable[WorkerStatus],
+    retiring: Collection[int] = (),
 ) -> CatalogEntry:
     """Return an entry with those published versions, too, that another worker can run.
+
+    None that is `retiring`, which is about to go, is among them.
 
     Versions of one store that was removed from it are not: whoever shares it says so by its next
     heartbeat, and publishes again.
@@ -33,7 +38,7 @@ def with_versions_elsewhere(
         return entry
     elsewhere = {number for one in others for number in one.versions.get(entry.model, ())}
     here = {summary.version for summary in entry.versions}
-    more = [one for one in published.versions if one.version in elsewhere - here]
+    more = [one for one in published.versions if one.version in elsewhere - here - {*retiring}]
     if not more:
         return entry
     versions = sorted([*entry.versions, *more], key=lambda summary: summary.version)

@@ -526,7 +526,7 @@ class WorkLoop:
         if (
             fitness.refresh()
             or self._is_unpublished
-            or lacks_any(self._context.ledger.fleet.catalog(), fitness.versions())
+            or lacks_any(self._context.ledger.fleet.catalog(), fitness.offered())
         ):
             self._publish_versions()
         is_due = fitness.due() or self._readiness.has_new()

@@ -47,6 +47,7 @@ from seqd_schemas import (
     SweepJob,
     Task,
     TrainJob,
+    WorkerStatus,
     WorkTotals,
     queue_of,
     queues_of_model,
@@ -571,5 +572,21 @@ def publish_catalog(
     if is_away():
         return
     fleet.publish_catalog(
-        with_versions_elsewhere(entry, published.get(entry.model), others) for entry in entries
+        with_versions_elsewhere(
+            entry, published.get(entry.model), others, store.retiring(entry.model)
+        )
+        for entry in entries
     )
+    # Of a model that was renamed, or whose versions are all about to go.
+    here = {entry.model for entry in entries}
+    gone = [name for name in published.keys() - here if _is_gone(name, store, others)]
+    if gone:
+        fleet.remove_published(gone, older_than_ms=now_ms)
+
+
+def _is_gone(name: str, store: ModelStore, others: Sequence[WorkerStatus]) -> bool:
+    """Return True for a model that the store offers no more, and no other worker can run."""
+    if store.retiring(name):  # all of its versions, else it were published
+        return True
+    is_ours = store.has_folder(name) or store.renamed(name) is not None
+    return is_ours and not any(one.versions.get(name) for one in others)

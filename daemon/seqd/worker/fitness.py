@@ -69,6 +69,8 @@ class Fitness:
         self._versions: dict[str, tuple[int, ...]] = {}
         #: Signatures of each model's labels and roll-out: who edits them by hand publishes nothing.
         self._serving: list[tuple[Signature, Signature]] = []
+        #: Versions of each model that are about to go: work on them is done, no new job gets one.
+        self._retiring: dict[str, frozenset[int]] = {}
         #: True until `refresh` has said so.
         self._has_changed = False
         #: Folder of each model whose versions were there and went away with it.
@@ -135,6 +137,13 @@ class Fitness:
                     if name in self._plugins or self._versions.get(name)
                 }
             return self._fit_versions
+
+    def offered(self) -> Mapping[str, Sequence[int]]:
+        """Return those of `versions` that new jobs may get: none that is about to go."""
+        return {
+            name: [one for one in versions if one not in self._retiring.get(name, ())]
+            for name, versions in self.versions().items()
+        }
 
     def unfit(self, now_ms: int) -> tuple[UnfitVersion, ...]:
         """Return what cannot be run, the longest unfit first; `now_ms` is the server's time."""
@@ -221,12 +230,13 @@ class Fitness:
         if now_s - self._listed_s < max_age_s:
             return
         self._listed_s = now_s
-        before = dict(self._versions), set(self._away), self._serving
+        before = dict(self._versions), set(self._away), self._serving, dict(self._retiring)
         self._find_models()
         for name in self._models:
             self._list(name, now_s)
         self._serving = [self._store.serving_signature(name) for name in self._models]
-        if before != (self._versions, set(self._away), self._serving):
+        self._retiring = {name: self._store.retiring(name) for name in self._models}
+        if before != (self._versions, set(self._away), self._serving, self._retiring):
             self._has_changed = True
             self._forget()
 
@@ -247,6 +257,7 @@ class Fitness:
         try:
             found = tuple(self._store.numbers(name))
             is_away = before[-1:] > (STARTER_VERSION,) and not self._store.has_folder(name)
+            is_away = is_away and self._store.renamed(name) is None
             why = "is not there any more"
         except OSError as error:
             found, is_away, why = (), True, f"cannot be read: {error.strerror}"

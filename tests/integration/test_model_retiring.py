@@ -1,0 +1,206 @@
+"""`seqd models rename`, `rm` and `gc` beside a real worker, and jobs that come in between."""
+
+import secrets
+import threading
+
+import pytest
+
+from builders import a_chunk, a_classify_job
+from cli_builders import clean_environment, here
+from seqd.client import Client, UnknownModel
+from seqd.errors import StoreUnwritable
+from seqd.ledger import Ledger, connect
+from seqd.ledger.submissions import new_job_id
+from seqd.models.store import ModelStore
+from seqd_schemas import JobState
+from store_builders import a_change, publish
+from worker_fixtures import Cluster, wait_until
+
+pytestmark = pytest.mark.processes
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def client(module_cluster: Cluster) -> Client:
+    return module_cluster.client()
+
+
+@pytest.fixture(scope="module")
+def store(module_cluster: Cluster) -> ModelStore:
+    return ModelStore(module_cluster.settings.store_dir, {})
+
+
+@pytest.fixture
+def model(
+    store: ModelStore, client: Client, module_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A model with versions 1 to 4, of which the first is in service, beside its store."""
+    variables = clean_environment(
+        SEQD_REDIS_URL=str(module_cluster.settings.redis_url),
+        SEQD_PREFIX=module_cluster.settings.prefix,
+        SEQD_DATA_DIR=str(module_cluster.settings.data_dir),
+    )
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    name = f"m_{secrets.token_hex(4)}"
+    for _ in range(4):
+        publish(store, name, "echo")
+    wait_until(lambda: published(client, name) == [1, 2, 3, 4], "it is published")
+    return name
+
+
+def published(client: Client, model: str) -> list[int]:
+    entry = client.catalog().get(model)
+    return [] if entry is None else [one.version for one in entry.versions]
+
+
+def submit_late(cluster: Cluster, model: str, version: int) -> str:
+    """Hand a job in as a client that has read the catalog a moment before."""
+    assert cluster.settings.redis_url is not None
+    redis = connect(cluster.settings.redis_url)
+    ledger = Ledger(redis, cluster.settings, lambda route: None)
+    job = a_classify_job(model=f"{model}@{version}", parameters={"delay_ms": 250})
+    job_id = new_job_id()
+    ledger.submissions.submit(
+        job,
+        job_id=job_id,
+        version=version,
+        unit_items=8,
+        plugin="echo",
+        chunk=a_chunk(8),
+        sealed=True,
+    )
+    redis.close()
+    return job_id
+
+
+def test_a_job_that_is_handed_in_while_its_version_is_removed_keeps_it(
+    module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    jobs: list[str] = []
+
+    def submit_in_between() -> None:
+        wait_until(lambda: published(client, model) == [1, 3, 4], "it is published no more")
+        jobs.append(submit_late(module_cluster, model, 2))
+
+    between = threading.Thread(target=submit_in_between)
+    between.start()
+    ended = here(capsys, "models", "rm", f"{model}@2")
+    between.join(30)
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        f"error[version_in_use]: {model}@2 is what job {jobs[0]} runs on: it is not removed. Wait "
+        "for its end, or cancel it\n"
+    )
+    assert client.job(jobs[0]).wait(timeout_s=30).state is JobState.COMPLETED
+    wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
+
+
+def test_a_version_that_no_job_runs_on_is_removed_and_published_no_more(
+    client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    ended = here(capsys, "models", "rm", f"{model}@2")
+
+    assert (ended.err, ended.out) == ("", f"{model}@2 is removed.\n")
+    assert published(client, model) == store.numbers(model) == [1, 3, 4]
+    assert store.retiring(model) == frozenset()
+    with pytest.raises(UnknownModel, match=f"model '{model}' has no version 2"):
+        client.classify(["a"], model=f"{model}@2")
+
+
+def test_a_collection_that_is_stopped_half_way_says_what_it_had_removed(
+    client: Client,
+    store: ModelStore,
+    model: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    remove = ModelStore.remove
+
+    def fails_at_the_second(own: ModelStore, name: str, version: int) -> None:
+        if version == 3:
+            raise StoreUnwritable("the disk is gone")
+        remove(own, name, version)
+
+    monkeypatch.setattr(ModelStore, "remove", fails_at_the_second)
+
+    ended = here(capsys, "models", "gc", model, "--keep", "1", "--json")
+
+    assert (ended.status, ended.out) == (1, "")
+    assert ended.err == (
+        f"Stopped. Removed before that: {model}@2. Left: {model}@3\n"
+        "error[store_unwritable]: the disk is gone\n"
+    )
+    assert store.numbers(model) == [1, 3, 4]
+    assert store.retiring(model) == frozenset()
+
+
+def test_a_model_is_renamed_while_a_worker_has_it_in_memory(
+    module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    store.put_in_service(model, a_change(1, 2))
+    store.set_label(model, "best", 1)
+    assert client.predict("a", model=f"{model}@2", timeout_s=30).label == "a"
+    new = f"{model}_new"
+
+    ended = here(capsys, "models", "rename", model, new)
+
+    assert (ended.status, ended.err, ended.out) == (0, "", f"{model} is called {new} now.\n")
+    wait_until(lambda: published(client, new) == [1, 2, 3, 4], "its new name is published")
+    assert model not in client.catalog()
+    assert client.model(new).labels == {"production": 2, "best": 1, "latest": 4}
+    assert client.predict("b", model=new, timeout_s=30).label == "b"
+    assert client.classify(["c"], model=f"{new}@best").wait(timeout_s=30).version == 1
+    with pytest.raises(UnknownModel, match=f"no model named '{model}'"):
+        client.classify(["a"], model=model)
+    # The worker goes on to publish what comes: the folder that went is not one that is away.
+    assert publish(store, new, "echo") == 5
+    wait_until(lambda: published(client, new) == [1, 2, 3, 4, 5], "a new version is published")
+    assert module_cluster.workers[0].status().unfit == ()  # type: ignore[union-attr]
+
+
+def test_a_model_is_not_renamed_while_a_job_names_it(
+    client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    running = client.classify(["a"] * 400, model=model, parameters={"delay_ms": 50})
+    training = client.train(
+        [{"text": "a", "label": "b"}], model=model, parameters={"epochs": 500, "step_ms": 20}
+    )
+
+    ended = here(capsys, "models", "rename", model, f"{model}_new")
+
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        f"error[wrong_state]: {model} is not renamed: 2 open jobs are on it: {training.job_id}, "
+        f"{running.job_id}. Wait for their end, or cancel them: seqd jobs cancel\n"
+    )
+    for job in (running, training):
+        job.cancel()
+    wait_until(lambda: published(client, model) == [1, 2, 3, 4], "new jobs get it again")
+    assert store.retiring(model) == frozenset()
+
+
+def test_a_version_that_two_workers_can_run_is_removed_and_published_no_more(
+    module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
+):
+    second = module_cluster.start_ready()
+
+    ended = here(capsys, "models", "rm", f"{model}@3")
+
+    assert (ended.err, ended.out) == ("", f"{model}@3 is removed.\n")
+    assert published(client, model) == [1, 2, 4]
+    assert second.stop() == 0
+
+
+def test_what_has_a_plugin_s_own_name_is_not_renamed(client: Client, model: str, capsys: Capture):
+    own = here(capsys, "models", "rename", "markov", "chains")
+    into = here(capsys, "models", "rename", model, "markov")
+    version = here(capsys, "models", "rename", f"{model}@2", "other")
+
+    assert own.err.startswith("error[invalid_request]: markov is a plugin's own model")
+    assert into.err.startswith("error[model_name_taken]: there is a model 'markov'")
+    assert version.err == (
+        f"error[invalid_request]: '{model}@2' names a version; allowed: a model, such as {model}\n"
+    )
