@@ -262,6 +262,9 @@ class WorkerStatus(WireModel):
     memory_budget_bytes: Count | None = Field(
         default=None, description="Bytes that they may take together: SEQD_MODEL_CACHE_BYTES."
     )
+    model_loads: Count = Field(
+        default=0, description="Versions that it has loaded since it started, each time counted."
+    )
     left_out: tuple[ModelName, ...] = Field(
         default=(),
         max_length=MAX_LEFT_OUT,

@@ -13,6 +13,7 @@ from bench.classify import Classify
 from bench.generate import Generate
 from bench.interactive import Interactive
 from bench.jobs import Jobs
+from bench.placement import Placement
 from bench.presets import Presets
 from bench.report import show
 from bench.retention import Retention
@@ -33,6 +34,7 @@ CASES: tuple[type[Case], ...] = (
     Presets,
     Retention,
     Scripts,
+    Placement,
 )
 
 #: Seconds after which an exit that got lost is tried again.

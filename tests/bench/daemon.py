@@ -123,13 +123,21 @@ class Peer(NamedTuple):
 class Daemon:
     """A running daemon with an embedded server, every worker of it ready, and commands on it."""
 
-    def __init__(self, stack: ExitStack, data_dir: Path, slots: str, python_path: str = "") -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        data_dir: Path,
+        slots: str,
+        python_path: str = "",
+        **variables: str,
+    ) -> None:
         """Start it. Raises SeqdError, with the end of the log, when it does not get ready."""
         data_dir.mkdir(parents=True, exist_ok=True)
         self.slots, self.settings = parse_slots(slots), Settings(data_dir=data_dir)
         self.variables = {
             "SEQD_DATA_DIR": str(data_dir),
             "PYTHONPATH": checkout.python_path(after=python_path),
+            **variables,
         }
         self._items = 0
         log, options = data_dir / "up.log", ("up", "--slots", slots, "--redis-port", "0")

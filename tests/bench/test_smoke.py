@@ -127,6 +127,16 @@ def test_retention_tells_what_a_small_job_keeps(tmp_path: Path) -> None:
     assert facts["bytes an ended job of one review"] > 0
 
 
+def test_placement_counts_loads_with_and_without_leaving_work_to_others(tmp_path: Path) -> None:
+    options = ("--models", "3", "--fits", "1", "--clients", "2", "--items", "4", "--seconds", "3")
+    report = report_of(tmp_path, "placement", *options, "--before-s", "1")
+
+    loads, items, waits = report["sections"]
+    assert [len(part["rows"]) for part in (loads, items)] == [2, 2]
+    assert all(figure > 0 for one in items["rows"] for figure in one["rounds"])
+    assert [len(one["values_ms"]) > 0 for one in waits["latencies"]] == [True, True]
+
+
 @pytest.mark.network
 def test_generate_tells_characters_a_second_of_a_stream_and_a_batch(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text(compose_text(9_000))

@@ -116,6 +116,7 @@ def test_figures_of_both_versions_stand_beside_each_other(compare: Compare, topi
         "macro F1  0.7556   1.0000   +0.2444     +0.1431 to +0.3638\n"
         "log loss  0.7430   0.2231   -0.5199     -0.7496 to -0.2901\n"
         "size      2 B      2 B\n"
+        "memory    1 B      1 B\n"
         "Less is better of log loss.\n"
         "\n"
         "right          items  share\n"
@@ -165,7 +166,12 @@ def test_as_json_all_figures_are_there_and_the_verdict(compare: Compare, topics:
     assert list(found) == [
         *("task", "data", "items", "first", "second", "metrics", "answers", "changes", "verdict")
     ]
-    assert found["first"] == {"ref": "hasty@1", "items_per_s": None, "size_bytes": 2}
+    assert found["first"] == {
+        "ref": "hasty@1",
+        "items_per_s": None,
+        "size_bytes": 2,
+        "memory_bytes": 1,
+    }
     assert list(found["metrics"]) == ["accuracy", "f1_macro", "log_loss"]
     assert found["answers"]["changed"] == 15
     assert found["verdict"]["is_better"] is True

@@ -78,7 +78,7 @@ def test_what_somebody_wrote_by_hand_is_left_out(environment: Environment, caplo
     assert "a PlacementRule in Redis was left out" in caplog.text
 
 
-def test_queues_with_work_are_told_and_whether_anybody_claims_from_them(
+def test_queues_with_work_are_told_with_their_wait_and_whether_anybody_claims_from_them(
     environment: Environment,
 ) -> None:
     work, route = environment.ledger.work, "classify.imdb_lstm"
@@ -94,5 +94,6 @@ def test_queues_with_work_are_told_and_whether_anybody_claims_from_them(
 
     assert claimed is not None
     assert list(before) == list(after) == [queue_of(route, 1)]
-    assert before == again != after
+    assert before[asked[0]].mark == again[asked[0]].mark != after[asked[0]].mark
+    assert 0 <= before[asked[0]].next_wait_s <= again[asked[0]].next_wait_s < 30
     assert work.waiting_queues([]) == {}

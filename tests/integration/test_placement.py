@@ -11,7 +11,7 @@ from cli_builders import here
 from readme_blocks import ROOT, blocks_of
 from seqd.client import Client
 from seqd.models.store import ModelStore
-from seqd_schemas import JobState, WaitingCode
+from seqd_schemas import JobState, WaitingCode, WorkerStatus
 from store_builders import publish
 from worker_fixtures import Cluster, LiveWorker, wait_until
 
@@ -19,6 +19,9 @@ pytestmark = pytest.mark.processes
 
 #: Promised is about a second: two looks of half a second, and the machine's own.
 FOLLOWED_S = 10.0
+
+#: A unit of 8 items takes 0.4 s.
+SLOWLY = {"delay_ms": 50.0}
 
 
 @pytest.fixture
@@ -159,6 +162,51 @@ def test_the_model_used_least_makes_room_and_comes_back_with_its_next_job(empty_
     assert done == [JobState.COMPLETED] * 5
     assert between == {"topics@1", "echo@1"}
     assert loaded(worker) == {"echo@1", "moods@1"}
+
+
+def test_workers_leave_models_to_each_other_share_the_one_with_work_and_take_over_from_the_dead(
+    empty_cluster: Cluster,
+):
+    add_models(empty_cluster, "moods", "topics")
+    little = {"model_cache_bytes": 1_000, "unload_wait_s": 1.0}
+    held = [empty_cluster.start(name, **little) for name in ("a", "b")]
+    for worker in held:
+        worker.wait_until_ready()
+    client = empty_cluster.client()
+    # By taking turns each comes to have one of them in memory, and the other worker the other.
+    spread: list[JobState] = []
+
+    def is_spread() -> bool:
+        spread.extend(classified(client, name) for name in ("topics", "moods"))
+        return {*loaded(held[0]), *loaded(held[1])} == {"topics@1", "moods@1"}
+
+    wait_until(is_spread, "each has one of them")
+    loads = loads_of(held)
+
+    apart = [classified(client, name) for name in ("topics", "moods", "moods") * 6]
+    loads_apart = loads_of(held)
+    long = client.classify([f"text {n}" for n in range(120)], model="topics", parameters=SLOWLY)
+    wait_until(lambda: all("topics@1" in loaded(one) for one in held), "both work on it")
+    shared = long.wait(timeout_s=30).state
+    held[0].kill()
+    alone = [classified(client, name) for name in ("moods", "topics")]
+
+    assert set(spread + apart + alone + [shared]) == {JobState.COMPLETED}
+    assert loads_apart == loads
+    assert all(status.work.items > 0 for status in map(status_of, held[1:]))
+
+
+def status_of(worker: LiveWorker) -> WorkerStatus:
+    status = worker.status()
+    assert status is not None, worker.log()
+    return status
+
+
+def loads_of(workers: list[LiveWorker]) -> list[int]:
+    """Return how often each has loaded a version, once it has published what it did."""
+    for worker in workers:
+        worker.wait_until_idle()
+    return [status_of(worker).model_loads for worker in workers]
 
 
 @pytest.mark.slow

@@ -276,7 +276,7 @@ def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
 
     refused = here(capsys, "models", "rm", f"{model}@2")
     running.cancel()
-    running.wait(timeout_s=30)
+    wait_until(lambda: running.record().state.is_terminal, "it has ended")
     removed = here(capsys, "models", "rm", f"{model}@2")
 
     assert refused.err.startswith(

@@ -212,6 +212,16 @@ class Finished:
     use: Use = NO_USE
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingQueue:
+    """A queue that has claimable units."""
+
+    #: Changes when anybody claims from it.
+    mark: str
+    #: Seconds since the job was made whose turn is next.
+    next_wait_s: float
+
+
 #: Units that one call commits, each with the arguments of `commit.lua` behind its attempt.
 _Batch = Sequence[tuple[Unit, Sequence[Argument]]]
 
@@ -396,13 +406,13 @@ class Work:
         for route in as_list(self._scripts.call("routes_to_notify", *queues)):
             self._notify(as_text(route))
 
-    def waiting_queues(self, queues: Sequence[str]) -> dict[str, str]:
-        """Return those of some queues that have claimable units, each with a mark.
-
-        The mark changes when anybody claims from the queue.
-        """
-        rows = [as_text(part) for part in as_list(self._scripts.call("waiting_queues", *queues))]
-        return dict(zip(rows[::2], rows[1::2], strict=True))
+    def waiting_queues(self, queues: Sequence[str]) -> dict[str, WaitingQueue]:
+        """Return those of some queues that have claimable units, by name."""
+        rows = as_list(self._scripts.call("waiting_queues", *queues))
+        return {
+            as_text(name): WaitingQueue(as_text(mark), as_int(wait_ms) / 1000)
+            for name, mark, wait_ms in zip(rows[::3], rows[1::3], rows[2::3], strict=True)
+        }
 
     def publish(self, unit: Unit, event: "Event") -> None:
         """Publish an event about a unit. Raises LeaseLost when the unit is not ours any more."""

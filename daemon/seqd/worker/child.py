@@ -311,12 +311,12 @@ class WorkLoop:
         """
         work, name = self._context.ledger.work, self._context.identity.name
         while True:
-            choice = self._residency.choose(self._context.queues())
+            queues = self._context.queues()
             try:
                 with waiting_at_most(0, retries=0):
-                    claim = work.claim(name, choice.first)
-                    if claim is None and choice.when_idle:
-                        claim = work.claim(name, choice.when_idle)
+                    claim = work.claim(name, self._residency.first(queues))
+                    if claim is None and (more := self._residency.when_idle(queues)):
+                        claim = work.claim(name, more)
                     return claim
             except RedisUnreachable:
                 try:
@@ -333,8 +333,8 @@ class WorkLoop:
 
     def _claimable(self) -> tuple[str, ...]:
         """Return the queues that this worker claims from now, with nothing else to do."""
-        choice = self._residency.choose(self._context.queues())
-        return choice.when_idle or choice.first
+        queues = self._context.queues()
+        return self._residency.when_idle(queues) or self._residency.first(queues)
 
     def _notify_where_due(self) -> None:
         """Notify workers of what waits, if that can be done now: else the reconciler does."""
@@ -364,6 +364,7 @@ class WorkLoop:
             models_loaded=self._context.cache.names(),
             loaded_bytes=self._context.cache.loaded_bytes(),
             memory_budget_bytes=self._context.cache.budget_bytes,
+            model_loads=self._context.cache.loads,
             left_out=fitness.left_out()[:MAX_LEFT_OUT],
             plugins=self._context.registry.statuses,
             versions=dict(fitness.versions()),
@@ -385,12 +386,14 @@ class WorkLoop:
         Not that of a training, which one claim need not bring to its end: its own events say how
         long it will take, and the one that ends it notes what it took as a whole.
         """
-        before = self._context.stats.items
+        before, loads = self._context.stats.items, self._context.cache.loads
         job = claim.job
         name = ModelReference.parse(job.model).name
         if claim.version is not None:
             self._residency.note_claim(name, claim.version)
         self._run(claim)
+        if self._context.cache.loads != loads:
+            self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
             return
         route = route_of(task_of(job.kind), self._context.store.plugin_of(name))

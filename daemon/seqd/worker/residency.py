@@ -9,21 +9,24 @@ waits for ever: a holder that is gone, cordoned or busy with something long is w
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
+from seqd.ledger.work import WaitingQueue
 from seqd.serving import is_listening, takes
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import ModelReference, QueueName, WorkerStatus
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the queues that are left, and at the other workers.
+#: Seconds between two looks of a busy worker at the queues that are left; and for which it is known
+#: what others have in memory: to a busy worker, and to one that is about to load something.
 LOOK_S = 0.5
 KNOWN_S = 2.0
+FRESH_S = 0.25
 
 #: So often the wait (SEQD_UNLOAD_WAIT_S) may pass in which nobody claims from a queue of which
 #: another worker has the model in memory; then this one loads it beside its own work.
@@ -61,19 +64,11 @@ class Memory(Protocol):
 class Wait:
     """A queue that is left and has work, as it was seen."""
 
-    #: Since when there has been work in it, at each look.
+    #: Since when the job waits whose turn is next, or nobody has claimed from it.
     since_s: float
-    #: Since when nobody has claimed from it, and what says so.
+    #: Since when nobody has claimed from it, as far as was seen, and what says so.
     unserved_s: float
     mark: str
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The queues that are claimed from, and those that are, too, where these have no work."""
-
-    first: tuple[str, ...]
-    when_idle: tuple[str, ...] = field(default=())
 
 
 class Residency:
@@ -100,27 +95,33 @@ class Residency:
         self._loads = 0
         self._loaded_s = self._helped_s = float("-inf")
 
-    def choose(self, queues: Sequence[str]) -> Choice:
+    def first(self, queues: Sequence[str]) -> tuple[str, ...]:
         """Return which of the queues are claimed from now."""
         now_s = monotonic()
-        self._note_loads(now_s)
-        if self._wait_s == 0:
-            return Choice(tuple(queues))
-        left = [queue for queue in queues if self._costs_a_model(queue)]
+        left = self._left(queues, now_s)
         if not left:
-            self._waits.clear()
-            return Choice(tuple(queues))
-        self._look(left, now_s)
-        left = [queue for queue in left if self._costs_a_model(queue)]  # by what others published
-        is_left = set(left)
-        first = [queue for queue in queues if queue not in is_left]
-        pause_s = LOADS_APART * min(self._memory.last_load_s, self._wait_s)
-        may_load = now_s - self._loaded_s >= pause_s
-        due = self._due(left, now_s) if may_load else None
-        if due is not None:
-            first.append(due)
-        idle = [queue for queue in left if queue != due and self._is_due_when_idle(queue, now_s)]
-        return Choice(tuple(first), (*first, *idle) if idle else ())
+            return tuple(queues)
+        if now_s - self._looked_s >= LOOK_S:
+            self._look(left, now_s, KNOWN_S)
+            left = self._left(queues, now_s)  # by what others published
+        due = self._due(left, now_s) if self._may_load(now_s) else None
+        return tuple(queue for queue in queues if queue not in left or queue == due)
+
+    def when_idle(self, queues: Sequence[str]) -> tuple[str, ...]:
+        """Return which are claimed from where those have no work; () where none is added to them.
+
+        Looks at what others have in memory before it loads what nobody has.
+        """
+        now_s = monotonic()
+        left = self._left(queues, now_s)
+        if not left:
+            return ()
+        self._look(left, now_s, FRESH_S)
+        left = self._left(queues, now_s)
+        idle = {queue for queue in left if self._is_due_when_idle(queue, now_s)}
+        if not idle:
+            return ()
+        return tuple(queue for queue in queues if queue not in left or queue in idle)
 
     def note_claim(self, name: str, version: int) -> None:
         """Note what is claimed before it is loaded: whether that helps another worker."""
@@ -131,6 +132,17 @@ class Residency:
         if self._memory.loads != self._loads:
             self._loads, self._loaded_s = self._memory.loads, now_s
 
+    def _left(self, queues: Sequence[str], now_s: float) -> set[str]:
+        """Return the queues for whose work something would have to be unloaded."""
+        self._note_loads(now_s)
+        if self._wait_s == 0:
+            return set()
+        return {queue for queue in queues if self._costs_a_model(queue)}
+
+    def _may_load(self, now_s: float) -> bool:
+        pause_s = LOADS_APART * min(self._memory.last_load_s, self._wait_s)
+        return now_s - self._loaded_s >= pause_s
+
     def _costs_a_model(self, queue: str) -> bool:
         """Return True where something has to be unloaded for work of a queue."""
         version = _version_of(queue)
@@ -139,7 +151,7 @@ class Residency:
         wanted_bytes = self._held.get(version) or self._memory.expected_bytes(*version)
         return not self._memory.has_room_for(wanted_bytes)
 
-    def _due(self, left: Sequence[str], now_s: float) -> str | None:
+    def _due(self, left: Collection[str], now_s: float) -> str | None:
         """Return the one queue that is claimed from beside work on what is loaded, if any is."""
         due = [
             (wait.since_s, queue)
@@ -154,42 +166,39 @@ class Residency:
         return now_s - wait.since_s >= self._wait_s
 
     def _is_due_when_idle(self, queue: str, now_s: float) -> bool:
-        if _version_of(queue) not in self._held:
-            return True
         wait = self._waits.get(queue)
         if wait is None:
-            return False
-        if self._is_due(queue, wait, now_s):
+            return False  # it has no work
+        if _version_of(queue) not in self._held or self._is_due(queue, wait, now_s):
             return True
         has_paused = now_s - self._helped_s >= HELPS_APART_TIMES * self._wait_s
         return has_paused and now_s - wait.since_s >= self._wait_s
 
-    def _look(self, left: Sequence[str], now_s: float) -> None:
-        if now_s - self._known_s >= KNOWN_S:
-            self._known_s = now_s
-            with waiting_at_most(0):
+    def _look(self, left: Collection[str], now_s: float, known_s: float) -> None:
+        """Look at the queues, and at the fleet where that was not done for `known_s`."""
+        self._looked_s = now_s
+        with waiting_at_most(0):
+            log_and_continue(
+                "queues not looked at", lambda: self._read_queues(left, now_s), is_repeated=True
+            )
+            if self._waits and now_s - self._known_s >= known_s:
+                self._known_s = now_s
                 log_and_continue("workers not looked at", self._read_fleet, is_repeated=True)
-        if now_s - self._looked_s >= LOOK_S:
-            self._looked_s = now_s
-            with waiting_at_most(0):
-                log_and_continue(
-                    "queues not looked at", lambda: self._read_queues(left, now_s), is_repeated=True
-                )
 
     def _read_fleet(self) -> None:
         others = [one for one in self._ledger.fleet.workers() if one.worker != self._worker]
         self._held = held_by(others)
         self._memory.elsewhere = frozenset(self._held)
 
-    def _read_queues(self, left: Sequence[str], now_s: float) -> None:
-        marks = self._ledger.work.waiting_queues(left)
-        self._waits = {queue: self._seen(queue, mark, now_s) for queue, mark in marks.items()}
+    def _read_queues(self, left: Collection[str], now_s: float) -> None:
+        found = self._ledger.work.waiting_queues(sorted(left))
+        self._waits = {queue: self._seen(queue, one, now_s) for queue, one in found.items()}
 
-    def _seen(self, queue: str, mark: str, now_s: float) -> Wait:
+    def _seen(self, queue: str, found: WaitingQueue, now_s: float) -> Wait:
         before = self._waits.get(queue)
-        if before is None:
-            return Wait(now_s, now_s, mark)
-        return Wait(before.since_s, before.unserved_s if before.mark == mark else now_s, mark)
+        is_unserved = before is not None and before.mark == found.mark
+        unserved_s = before.unserved_s if before is not None and is_unserved else now_s
+        return Wait(min(now_s - found.next_wait_s, unserved_s), unserved_s, found.mark)
 
 
 def held_by(workers: Iterable[WorkerStatus]) -> dict[Version, int]:
