@@ -32,6 +32,7 @@ def _set(monkeypatch: pytest.MonkeyPatch, cluster: Cluster, data_dir: Path) -> N
         SEQD_REDIS_URL=str(cluster.settings.redis_url),
         SEQD_PREFIX=cluster.settings.prefix,
         SEQD_DATA_DIR=str(data_dir),
+        COLUMNS="400",
     ).items():
         monkeypatch.setenv(name, value)
 

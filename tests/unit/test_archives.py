@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from seqd.errors import ArtifactDamaged, InvalidData, ModelNameTaken
 from seqd.models.archives import import_archive, read_archived_manifest, write_archive
 from seqd.models.store import ModelStore
+from seqd_schemas import DataFingerprint, VersionOrigin
 from store_builders import files_of, publish
 
 #: A member of a tar: its name, its content, and its kind.
@@ -81,6 +82,26 @@ def test_the_first_version_that_comes_goes_into_service_under_any_name(
 
     assert other.resolve("subjects") == ("subjects", 1)
     assert other.open("subjects", 1).manifest.plugin == "echo"
+
+
+def test_an_imported_version_says_what_it_is_elsewhere_and_nothing_of_that_stores_jobs(
+    store: ModelStore, other: ModelStore, tmp_path: Path
+):
+    held_out = DataFingerprint(description="test.jsonl", records=2, sha256="1" * 64)
+    origin = VersionOrigin(
+        worker="cpu:0@lab", slot="cpu:0", attempts=2, continues="j0", in_service=1
+    )
+    number = publish(store, "topics", "echo", held_out=held_out, origin=origin, job_id="j1")
+    path = tmp_path / "topics-2.tar"
+    with path.open("wb") as file:
+        write_archive(store.open("topics", number), file)
+
+    manifest, _ = import_archive(other, path, "subjects")
+
+    assert manifest.held_out == held_out
+    assert manifest.origin == VersionOrigin(
+        worker="cpu:0@lab", slot="cpu:0", attempts=2, imported_from="topics@2"
+    )
 
 
 def test_the_same_archive_twice_adds_one_version(archive: Path, other: ModelStore):

@@ -34,6 +34,15 @@ def test_a_label_is_given_once():
     assert str(refused.value) == "--map-label names the label 'neg' twice; give it once"
 
 
+def test_a_class_has_no_longer_name_than_a_label_of_data():
+    assert read_label_map([f"neg={'n' * 256}"]) == {"neg": "n" * 256}
+
+    with pytest.raises(InvalidRequest) as refused:
+        read_label_map([f"neg={'n' * 257}"])
+
+    assert str(refused.value) == "--map-label names a class of 257 characters; allowed: 256"
+
+
 @pytest.mark.parametrize(
     ("labels", "classes", "options"),
     [

@@ -37,6 +37,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = dict(os.environ)  # of which loading a model changes some
     monkeypatch.setenv("SEQD_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "400")  # no line is broken, unless a test says so
     monkeypatch.setattr("seqd.cli.speed.MEASURED_S", 0.01)
     yield
     os.environ.clear()
@@ -184,6 +185,20 @@ def test_the_newest_evaluation_stands_in_full_below_a_list_of_all(capsys: Captur
     assert "accuracy 75.00% (50.00-90.00)" in out
     assert "Evaluated on test.jsonl\n" in out
     assert "accuracy  75.00%  (95%: 50.00% to 90.00%)\n" in out
+
+
+def test_no_name_from_outside_writes_a_line_of_its_own(capsys: Capture) -> None:
+    hostile = "a\nIn service\x1b[2J"
+    data = DataFingerprint(description=hostile, records=4, sha256="1" * 64, classes={hostile: 4})
+    change = ServiceChange(at_ms=1, to_version=2, by=hostile, why=hostile)
+    evaluation = an_evaluation(label=hostile, data=data, by=hostile)
+    manifest = a_manifest(data=data)
+
+    out = printed(capsys, a_card(manifest, evaluations=(evaluation,), history=(change,)))
+
+    assert out.splitlines().count("In service") == 1
+    assert not [line for line in out.splitlines() if line.startswith("In service\\x1b")]
+    assert "\x1b" not in out
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_listed(capsys: Capture) -> None:

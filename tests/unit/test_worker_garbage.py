@@ -109,7 +109,12 @@ def test_a_published_version_is_finalized_by_how_its_job_ended(
 def test_a_draft_that_a_killed_process_left_goes_an_hour_later(tmp_path, store):
     publish(store, "j1")
     folder = store.folder_of("lstm")
-    left = [folder / ".labels.json.ab12cd_8", folder / "..publishing-j2.json.ab12cd_8"]
+    (folder / "evaluations").mkdir()
+    left = [
+        folder / ".labels.json.ab12cd_8",
+        folder / "..publishing-j2.json.ab12cd_8",
+        folder / "evaluations" / ".1.json.ab12cd_8",
+    ]
     kept = [folder / ".labels.json.zz12cd_8", folder / ".publishing-j1.json"]
     for path in [*left, kept[0]]:
         path.touch()
@@ -118,7 +123,7 @@ def test_a_draft_that_a_killed_process_left_goes_an_hour_later(tmp_path, store):
 
     collect_garbage(tmp_path, store, lambda job_id: JobState.RUNNING, NOW_S)
 
-    assert [path.exists() for path in (*left, *kept)] == [False, False, True, True]
+    assert [path.exists() for path in (*left, *kept)] == [False] * 3 + [True, True]
 
 
 def test_a_data_folder_that_is_not_there_yet_has_no_garbage(tmp_path, store):

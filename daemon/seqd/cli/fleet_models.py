@@ -73,9 +73,13 @@ def _card_here(entry: "CatalogEntry", version: int | None) -> "ModelCard | None"
     """Return a version's card where this machine's store has it; None where it does not."""
     from seqd.cli.kept_evaluations import version_here
     from seqd.models.cards import card_of
+    from seqd.models.store import STARTER_VERSION
 
+    settings = options.read_settings()
+    if version != STARTER_VERSION and not settings.store_dir.is_dir():
+        return None  # without loading the plugins
     try:
-        local = options.open_local_models(options.read_settings())
+        local = options.open_local_models(settings)
         artifact = version_here(entry, version, local)
         return None if artifact is None else card_of(local.store, artifact)
     except (SeqdError, OSError):

@@ -41,11 +41,17 @@ def read_label_map(pairs: Iterable[str], form: str = "LABEL=CLASS") -> dict[str,
 
     Raises InvalidRequest for what is no pair, and a label given twice.
     """
+    from seqd.inputs.training import MAX_LABEL_CHARS
+
     found: dict[str, str] = {}
     for pair in pairs:
         label, equals, name = pair.partition("=")
         if not equals or not label or not name:
             raise InvalidRequest(f"--map-label is {pair!r}; allowed: {form}, such as neg=negative")
+        if len(name) > MAX_LABEL_CHARS:
+            raise InvalidRequest(
+                f"--map-label names a class of {len(name):,} characters; allowed: {MAX_LABEL_CHARS}"
+            )
         if label in found:
             raise InvalidRequest(f"--map-label names the label {label!r} twice; give it once")
         found[label] = name

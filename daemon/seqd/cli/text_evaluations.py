@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from seqd.analysis.intervals import OnlineMean
 from seqd.cli.kept_evaluations import now_ms
 from seqd.cli.loaded_here import LocalContext
+from seqd.errors import InvalidData
 from seqd.local.caller import caller
 from seqd_schemas import (
     MAX_EXAMPLE_CHARS,
@@ -80,10 +81,13 @@ def _half_width(found: MeasuredText) -> float | None:
     bits = OnlineMean()
     for begin in range(0, length * _PARTS, length):
         part = found.text[begin : begin + length]
-        measured = found.loaded.measure(part, LocalContext(found.device))["bits_per_char"]
-        if not math.isfinite(measured):
+        try:
+            measured = found.loaded.measure(part, LocalContext(found.device))
+        except InvalidData:
+            return None  # it has nothing that the model knows, say
+        if not math.isfinite(measured.get("bits_per_char", math.inf)):
             return None
-        bits.add(measured)
+        bits.add(measured["bits_per_char"])
     interval = bits.interval()
     return None if interval is None else (interval[1] - interval[0]) / 2
 

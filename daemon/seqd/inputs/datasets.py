@@ -41,12 +41,13 @@ class FingerprintTaker:
         if record.label is None:
             self._digest.update(_NO_LABEL)
         else:
-            self._add_text(record.label)
-        self._add_text(record.text)
+            self._add(record.label.encode())
+        content = record.text.encode()
+        self._add(content)
         if not self._is_empty:
             self._text_digest.update(b"\n")
         self._is_empty = False
-        self._text_digest.update(record.text.encode())
+        self._text_digest.update(content)
         self._classes.add(record.label)
         self.size += len(record.text) if self._counts_characters else 1
 
@@ -71,8 +72,7 @@ class FingerprintTaker:
             other_labelled=self._classes.other(),
         )
 
-    def _add_text(self, text: str) -> None:
-        content = text.encode()
+    def _add(self, content: bytes) -> None:
         self._digest.update(len(content).to_bytes(8, "big"))
         self._digest.update(content)
 

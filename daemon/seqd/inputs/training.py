@@ -18,7 +18,8 @@ from seqd.inputs.items import (
 )
 from seqd_schemas import LabelledText
 
-_MAX_LABEL_CHARS = 256
+#: Longest label that is read, which no class may exceed.
+MAX_LABEL_CHARS = 256
 
 #: Beyond it not every whole number is a float, and what is meant is no class any more.
 _LARGEST_WHOLE_FLOAT = 2**53
@@ -39,8 +40,8 @@ def label_of(value: object) -> str | None:
             f"its label is of type {type(value).__name__}; allowed: a string, number or boolean"
         )
     value = value.strip()
-    if len(value) > _MAX_LABEL_CHARS:
-        raise invalid(f"its label has {len(value):,} characters; allowed: {_MAX_LABEL_CHARS}")
+    if len(value) > MAX_LABEL_CHARS:
+        raise invalid(f"its label has {len(value):,} characters; allowed: {MAX_LABEL_CHARS}")
     if lone_surrogate(value) is not None:
         raise invalid(f"its label {value!a} holds a lone surrogate")
     return value or None

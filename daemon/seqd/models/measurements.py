@@ -28,7 +28,7 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
-FOLDER_NAME: Final = "evaluations"
+MEASUREMENTS_FOLDER: Final = "evaluations"
 
 #: Largest file that is read, in bytes. A usual evaluation takes 3 kB; with 100 classes of the
 #: longest names, eight of them stay below this.
@@ -86,13 +86,13 @@ def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> N
 
 def measurements_file(folder: Path, version: int) -> Path:
     """Return the file of a version's measurements, there or not; `folder` is its model's."""
-    return folder / FOLDER_NAME / f"{version}.json"
+    return folder / MEASUREMENTS_FOLDER / f"{version}.json"
 
 
 def _changing(folder: Path) -> AbstractContextManager[None]:
     """Keep others from a model's folder, which is made for a starter that has none yet."""
     with writing(folder):
-        (folder / FOLDER_NAME).mkdir(parents=True, exist_ok=True)
+        (folder / MEASUREMENTS_FOLDER).mkdir(parents=True, exist_ok=True)
     return exclusive(folder)
 
 

@@ -37,6 +37,7 @@ from seqd.models.labels import (
     signature_of,
     write_labels,
 )
+from seqd.models.measurements import MEASUREMENTS_FOLDER
 from seqd.models.model_file import (
     MODEL_FILE_NAME,
     has_model_file,
@@ -648,8 +649,10 @@ class ModelStore:
         return publishing.staged_folders(self._root)
 
     def drafts(self) -> list[Path]:
-        """Return the drafts of labels and of publications, which a killed process leaves behind."""
-        return [path for name in self._folders() for path in drafts_in(self._root / name)]
+        """Return the drafts of files beside versions, which a killed process leaves behind."""
+        folders = [self._root / name for name in self._folders()]
+        folders += [folder / MEASUREMENTS_FOLDER for folder in folders]
+        return [path for folder in folders if folder.is_dir() for path in drafts_in(folder)]
 
     def check_plugin(self, name: str, plugin: str) -> None:
         """Raise ModelNameTaken where a model is made with another plugin's model."""

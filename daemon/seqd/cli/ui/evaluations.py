@@ -40,7 +40,7 @@ def print_evaluation(
     what = "labelled item" if evaluation.task == "classify" else "character"
     facts = {
         "model": model,
-        "data": f"{evaluation.data.description}, {counted(evaluation.items, what)}",
+        "data": f"{one_line(evaluation.data.description)}, {counted(evaluation.items, what)}",
         "made": made,
     }
     figures = {
@@ -108,7 +108,7 @@ def _print_sample(screen: Screen, sample: WrittenSample) -> None:
 def _print_classes(screen: Screen, evaluation: VersionEvaluation) -> None:
     rows = [
         (
-            one.label,
+            one_line(one.label),
             one.items,
             one.predicted,
             _share(one.precision),
@@ -127,15 +127,20 @@ def _print_confusions(screen: Screen, evaluation: VersionEvaluation) -> None:
         _print_matrix(screen, evaluation)
         return
     wrong = [one for one in evaluation.confusion if one.truth != one.predicted]
-    rows = [(one.truth, one.predicted, one.items) for one in wrong[:_LISTED_CONFUSIONS]]
+    rows = [
+        (one_line(one.truth), one_line(one.predicted), one.items)
+        for one in wrong[:_LISTED_CONFUSIONS]
+    ]
     print_table(screen, ("truth", "taken for", "items"), rows, title="Most frequent mistakes")
 
 
 def _print_matrix(screen: Screen, evaluation: VersionEvaluation) -> None:
     labels = [one.label for one in evaluation.classes]
     items = {(one.truth, one.predicted): one.items for one in evaluation.confusion}
-    rows = [(truth, *(items.get((truth, given), 0) for given in labels)) for truth in labels]
-    print_table(screen, ("truth \\ predicted", *labels), rows)
+    rows = [
+        (one_line(truth), *(items.get((truth, given), 0) for given in labels)) for truth in labels
+    ]
+    print_table(screen, ("truth \\ predicted", *map(one_line, labels)), rows)
 
 
 def _print_calibration(screen: Screen, evaluation: VersionEvaluation) -> None:
@@ -156,8 +161,8 @@ def _print_examples(screen: Screen, examples: Sequence[EvaluatedExample], title:
     rows = [
         (
             f"{one.score:.4f}",
-            *((_cut(one.truth, _LABEL_CHARS),) if is_wrong else ()),
-            _cut(one.predicted, _LABEL_CHARS),
+            *((_cut(one_line(one.truth), _LABEL_CHARS),) if is_wrong else ()),
+            _cut(one_line(one.predicted), _LABEL_CHARS),
         )
         for one in examples
     ]

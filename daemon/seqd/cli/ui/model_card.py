@@ -8,6 +8,7 @@ from seqd.cli.ui.models import with_labels
 from seqd.cli.ui.numbers import clock, count, counted, metric, rate, size
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_facts, print_table, values_line
+from seqd.escaping import one_line
 from seqd_schemas import DataFingerprint, ModelCard, ServiceChange, VersionEvaluation
 
 #: Classes of the training data that are named, the most frequent.
@@ -71,13 +72,13 @@ def _what_it_learnt_from(card: ModelCard) -> dict[str, object]:
 
 
 def _data(data: DataFingerprint) -> str:
-    return f"{data.description}, size {count(data.records)}, sha256 {data.sha256[:12]}"
+    return f"{one_line(data.description)}, size {count(data.records)}, sha256 {data.sha256[:12]}"
 
 
 def _classes(data: DataFingerprint) -> str:
     named = list(data.classes.items())[:_NAMED_CLASSES]
     left = len(data.classes) - len(named)
-    parts = [f"{label} {count(records)}" for label, records in named]
+    parts = [f"{one_line(label)} {count(records)}" for label, records in named]
     if left:
         parts.append(f"{count(left)} more")
     if data.other_labelled:
@@ -125,14 +126,14 @@ def _print_evaluations(screen: Screen, card: ModelCard) -> None:
         return
     if len(card.evaluations) > 1:
         rows = [
-            (one.data.description, one.items, _first_figure(one), clock(one.at_ms))
+            (one_line(one.data.description), one.items, _first_figure(one), clock(one.at_ms))
             for one in reversed(card.evaluations)
         ]
         _title(screen, "Evaluations, the newest in full below")
         print_table(screen, ("data", "items", "figure (95%)", "when"), rows)
     newest = card.evaluations[-1]
-    _title(screen, f"Evaluated on {newest.data.description}")
-    made = clock(newest.at_ms) + (f" by {newest.by}" if newest.by else "")
+    _title(screen, f"Evaluated on {one_line(newest.data.description)}")
+    made = clock(newest.at_ms) + (f" by {one_line(newest.by)}" if newest.by else "")
     print_evaluation(screen, newest, made=made)
 
 
@@ -179,8 +180,9 @@ def _change(card: ModelCard, change: ServiceChange) -> str:
     other = change.from_version if is_in else change.to_version
     named = "no version" if other is None else f"{card.model}@{other}"
     what = f"in, after {named}" if is_in else f"out, {named} came"
-    by = f", by {change.by}" if change.by else ""
-    return f"{clock(change.at_ms)}  {what}{by}" + (f": {change.why}" if change.why else "")
+    by = f", by {one_line(change.by)}" if change.by else ""
+    why = f": {one_line(change.why)}" if change.why else ""
+    return f"{clock(change.at_ms)}  {what}{by}{why}"
 
 
 def _title(screen: Screen, title: str) -> None:
