@@ -105,6 +105,19 @@ def test_an_evaluation_is_kept_and_its_card_tells_figures_examples_and_what_is_m
     assert f"Never so far. To change that: seqd models promote {reference}" in shown.out
 
 
+def test_no_text_of_the_data_is_kept_where_none_shall_be(
+    at_the_store: Cluster, tmp_path: Path, capsys: Capture
+) -> None:
+    reference = f"echo@{a_version(at_the_store)}"
+    file = a_file(tmp_path, [{"text": "secret", "label": "secret"}])
+
+    ended = here(capsys, "models", "evaluate", reference, "--data", file, "--no-examples")
+
+    (kept,) = card_of(capsys, reference).evaluations
+    assert (kept.items, kept.right, kept.wrong) == (1, (), ())
+    assert "Right with the highest score" not in ended.out
+
+
 def test_an_evaluation_on_what_a_version_was_trained_on_says_so_though_it_was_uploaded(
     at_the_store: Cluster, tmp_path: Path, capsys: Capture
 ) -> None:

@@ -1,6 +1,7 @@
 """What is kept beside a version: bounded, the newest of each data, of that very version alone."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_the_oldest_evaluation_goes_when_there_are_too_many(store: ModelStore) -
 
     kept = read_measurements(folder, manifest).evaluations
     assert [one.at_ms for one in kept] == list(range(2, MAX_EVALUATIONS + 2))
+
+
+def test_of_evaluations_at_the_same_time_none_is_lost(store: ModelStore) -> None:
+    manifest, folder = published(store), store.folder_of("topics")
+
+    with ThreadPoolExecutor(MAX_EVALUATIONS) as pool:
+        list(
+            pool.map(
+                lambda number: keep_evaluation(folder, manifest, an_evaluation(data=number)),
+                range(MAX_EVALUATIONS),
+            )
+        )
+
+    kept = read_measurements(folder, manifest).evaluations
+    assert sorted(int(one.data.sha256, 16) for one in kept) == list(range(MAX_EVALUATIONS))
 
 
 def test_each_machine_has_its_newest_speed(store: ModelStore) -> None:

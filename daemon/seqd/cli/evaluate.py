@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from seqd.cli.text_evaluations import MeasuredText
     from seqd.client import Client, JobHandle
     from seqd.hookspecs import Artifact, Device, LoadedModel, Model
-    from seqd_schemas import DataFingerprint, ModelManifest, ParameterValue, VersionEvaluation
+    from seqd_schemas import (
+        DataFingerprint,
+        JobRecord,
+        ModelManifest,
+        ParameterValue,
+        VersionEvaluation,
+    )
 
 #: A parameter by which a plugin says how much of the end of its training text it held out.
 _HELD_OUT_SHARE = "validation_split"
@@ -50,25 +56,30 @@ def evaluate(
     label_field: options.LabelField = "label",
     map_label: LabelPairs = None,
     param: options.Parameters = None,
+    no_examples: Annotated[
+        bool, typer.Option("--no-examples", help="Show no texts of the data, and keep none.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Measure a version on labelled data, or one that writes text on a text.
 
     Accuracy, precision, recall, calibration; a true label that the model does not know counts as
     wrong. Exit status 2 when an item got an error instead of an answer. Of a model that writes:
-    bits a character, here and without a daemon.
+    bits a character, here and without a daemon. Where this machine has the store, the figures stay
+    with the version: `seqd models show` has them.
     """
     fields = {"format": format_name, "text_field": text_field}
     label_map = read_label_map(map_label or [])
     text_model = open_text_model(model)
     if text_model is not None:
         _refuse_options_of_a_classifier(model, plot, param, map_label)
-        _evaluate_text(text_model, data, last, fields, as_json=as_json)
+        _evaluate_text(text_model, data, last, fields, no_examples=no_examples, as_json=as_json)
         return
     if last is not None:
         raise InvalidRequest(f"--last is for models that write text, and {model!r} is none here")
     labels = _Labels(label_field, label_map)
-    _evaluate_classifier(model, data, plot, fields, labels, param or [], as_json=as_json)
+    shown = _Shown(plot, no_examples, as_json)
+    _evaluate_classifier(model, data, fields, labels, param or [], shown)
 
 
 def _evaluate_text(
@@ -77,14 +88,17 @@ def _evaluate_text(
     last: float | None,
     fields: Mapping[str, str],
     *,
+    no_examples: bool,
     as_json: bool,
 ) -> None:
-    from seqd.cli.kept_evaluations import keep_evaluation_here
+    from seqd.cli.kept_evaluations import keep_evaluation_here, without_texts
     from seqd.cli.text_evaluations import text_evaluation
 
     found = measure_text(text_model, data, last, fields, as_json=as_json)
     with _measuring(text_model):
         evaluation = text_evaluation(text_model.model, found)
+    if no_examples:
+        evaluation = without_texts(evaluation)
     kept = keep_evaluation_here(text_model.artifact.manifest, evaluation)
     Screen(to_stderr=as_json).say(kept, "dim")
 
@@ -95,6 +109,15 @@ class _Labels:
 
     field: str
     mapping: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How the figures are shown."""
+
+    plot: Path | None
+    no_examples: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +169,8 @@ def measure_text(
     text = end_of(whole, last)
     is_learnt = warn_if_trained_on(screen, text_model.artifact.manifest, fingerprint, last)
     name = Path(file).name
-    part = name if last is None else f"{name}, the last {last:g}"
+    shown = "standard input" if file == "-" else name
+    part = shown if last is None else f"{shown}, the last {last:g}"
     with _measuring(text_model):
         loaded, device = load_here(text_model.model, text_model.artifact)
         figures = _figures(text_model, loaded, device, text, screen)
@@ -166,53 +190,69 @@ def measure_text(
 def _evaluate_classifier(
     model: str,
     data: str,
-    plot: Path | None,
     fields: Mapping[str, str],
     labels: _Labels,
     param: "list[str]",
-    *,
-    as_json: bool,
+    shown: _Shown,
 ) -> None:
-    from seqd.analysis.evaluation_records import evaluation_record
     from seqd.analysis.plots import check_plot
-    from seqd.cli.evaluated_data import EvaluatedData, is_learnt
+    from seqd.cli.evaluated_data import EvaluatedData
     from seqd.cli.exits import MISTAKE, OK
     from seqd.cli.following import waiting_for
-    from seqd.cli.kept_evaluations import keep_evaluation_here, now_ms, version_here
+    from seqd.cli.kept_evaluations import version_here
     from seqd.cli.sources import feed_of
-    from seqd.cli.ui.progress import model_of
 
-    if plot is not None:
-        check_plot(plot)
-    screen = Screen(to_stderr=as_json)
+    if shown.plot is not None:
+        check_plot(shown.plot)
+    screen = Screen(to_stderr=shown.as_json)
     given = options.read_parameters(param)
     with (
         feed_of(data, [], fields, label_field=labels.field, label_map=labels.mapping) as feed,
         options.open_client() as client,
     ):
         parameters = with_probabilities(client, model, given)
+        catalog = client.catalog()  # before the work: when it is done Redis may be away
         items = EvaluatedData(feed)
         handle = client.classify(items, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
             counts, examples = _count(handle, feed, items, screen)
-        _refuse_unlabelled(counts, data, labels.field)
-        report = counts.report()
-        _refuse_other_labels(report, data)
-        record = handle.record()
-        here = version_here(client.catalog().get(record.model), record.version)
-    manifest = None if here is None else here.manifest
+    _refuse_unlabelled(counts, data, labels.field)
+    report = counts.report()
+    _refuse_other_labels(report, data)
+    record = handle.record()
+    here = version_here(catalog.get(record.model), record.version)
     fingerprint = items.fingerprint("standard input" if data == "-" else Path(data).name)
+    _finish(screen, record, report, examples, fingerprint, here, shown)
+    raise typer.Exit(MISTAKE if report.errored else OK)
+
+
+def _finish(
+    screen: Screen,
+    record: "JobRecord",
+    report: "EvaluationReport",
+    examples: "HighestScored",
+    data: "DataFingerprint",
+    here: "Artifact | None",
+    shown: _Shown,
+) -> None:
+    """Show an evaluation, and keep it where the version is `here`."""
+    from seqd.analysis.evaluation_records import evaluation_record
+    from seqd.cli.evaluated_data import is_learnt
+    from seqd.cli.kept_evaluations import keep_evaluation_here, now_ms, without_texts
+    from seqd.cli.ui.progress import model_of
+
     evaluation = evaluation_record(
         report,
         examples,
-        fingerprint,
+        data,
         at_ms=now_ms(),
         by=caller(),
-        is_training_data=manifest is not None and is_learnt(manifest, fingerprint),
+        is_training_data=here is not None and is_learnt(here.manifest, data),
     )
-    _show(screen, report, evaluation, model_of(record), plot, as_json=as_json)
-    screen.say(keep_evaluation_here(manifest, evaluation), "dim")
-    raise typer.Exit(MISTAKE if report.errored else OK)
+    if shown.no_examples:
+        evaluation = without_texts(evaluation)
+    _show(screen, report, evaluation, model_of(record), shown)
+    screen.say(keep_evaluation_here(here.manifest if here else None, evaluation), "dim")
 
 
 def _show(
@@ -220,26 +260,24 @@ def _show(
     report: "EvaluationReport",
     evaluation: "VersionEvaluation",
     model: str,
-    plot: Path | None,
-    *,
-    as_json: bool,
+    shown: _Shown,
 ) -> None:
     from seqd.analysis.plots import NO_FONT
     from seqd.cli.ui.evaluations import print_evaluation
 
     data = evaluation.data.description
-    if plot is not None:
+    if shown.plot is not None:
         from seqd.analysis.plots import draw_evaluation
 
-        sheet = draw_evaluation(report, plot, title=f"{model} on {data}")
+        sheet = draw_evaluation(report, shown.plot, title=f"{model} on {data}")
         if sheet.lacks_characters:
             screen.say(NO_FONT, "yellow")
-    if as_json:
+    if shown.as_json:
         print_json({"model": model, "data": data} | report.model_dump())
         return
     print_evaluation(screen, evaluation, model=model)
-    if plot is not None:
-        screen.say(f"The picture is in {plot}.")
+    if shown.plot is not None:
+        screen.say(f"The picture is in {shown.plot}.")
 
 
 def _refuse_options_of_a_classifier(
