@@ -51,7 +51,8 @@ class EvaluatedMetric(WirePart):
     method: Literal["wilson", "bootstrap", "normal"] | None = Field(
         default=None,
         description="How the interval was computed: Wilson's score interval, 2,000 resamples with "
-        "a fixed seed, or the normal distribution; not set where there is none.",
+        "a fixed seed (fewer where thousands of pairs of classes are confused), or the normal "
+        "distribution; not set where there is none.",
     )
 
 

@@ -89,6 +89,18 @@ def test_the_interval_of_macro_f1_is_the_same_each_time_and_narrower_of_more_ite
     assert narrow[1] - narrow[0] == pytest.approx((first[1] - first[0]) / 10, rel=0.2)
 
 
+def test_thousands_of_pairs_of_labels_have_an_interval_of_fewer_resamples() -> None:
+    labels = [f"c{number}" for number in range(200)]
+    confusion = {(truth, given): 1 for truth in labels for given in labels if truth != given}
+    confusion |= {(label, label): 500 for label in labels}
+
+    figure, interval = macro_f1(confusion)
+
+    assert interval is not None
+    assert interval[0] < figure < interval[1]
+    assert interval[1] - interval[0] < 0.01
+
+
 @given(CONFUSIONS)
 def test_macro_f1_is_a_share_whatever_was_answered(confusion: dict[tuple[str, str], int]) -> None:
     figure, interval = macro_f1(confusion)

@@ -71,7 +71,7 @@ class EvaluationReport(_Record):
     )
     intervals: dict[str, tuple[float, float]] = Field(
         description="95% intervals by the figure's name: of the accuracy by Wilson's score, of "
-        "macro F1 by 2,000 resamples, of log loss and Brier score by the normal distribution."
+        "macro F1 by up to 2,000 resamples, of log loss and Brier score by the normal distribution."
     )
     calibration_error: float = Field(
         description="Mean gap between score and accuracy, over 15 bins weighted by their items "

@@ -11,8 +11,12 @@ import numpy as np
 
 from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats, Interval, Z
 
-#: Numbers of resamples that are in memory at a time.
+#: Numbers of resamples that are in memory at a time, and that are drawn in all: a second or two.
 _BLOCK_NUMBERS = 2**18
+_MOST_NUMBERS = 2**22
+
+#: Resamples that there are at least, however many pairs of labels.
+_LEAST_RESAMPLES = 200
 
 
 def wilson_interval(successes: int, items: int) -> Interval:
@@ -57,7 +61,8 @@ def macro_f1(confusion: Mapping[tuple[str, str], int]) -> tuple[float, Interval 
     """Return the mean F1 of the classes that occur among the true labels, and its interval.
 
     `confusion` has the items by true and predicted label. The interval is the middle 95% of
-    `RESAMPLES` resamples of the items (percentile bootstrap, Efron 1979); None of fewer than two.
+    `RESAMPLES` resamples of the items (percentile bootstrap, Efron 1979), of fewer where there are
+    thousands of pairs of labels; None of fewer than two items.
     """
     pairs = [(pair, number) for pair, number in confusion.items() if number]
     codes: dict[str, int] = {}
@@ -72,15 +77,17 @@ def macro_f1(confusion: Mapping[tuple[str, str], int]) -> tuple[float, Interval 
     if items < 2:
         return figure, None
     random = np.random.default_rng(SEED)
-    block = max(1, _BLOCK_NUMBERS // (len(pairs) + len(codes)))
+    numbers = len(pairs) + len(codes)
+    resamples = min(RESAMPLES, max(_LEAST_RESAMPLES, _MOST_NUMBERS // numbers))
+    block = max(1, _BLOCK_NUMBERS // numbers)
     figures = [
         _macro_f1_of_each(
-            random.multinomial(items, counts / items, size=min(block, RESAMPLES - begin)),
+            random.multinomial(items, counts / items, size=min(block, resamples - begin)),
             truth,
             given,
             len(codes),
         )
-        for begin in range(0, RESAMPLES, block)
+        for begin in range(0, resamples, block)
     ]
     low, high = np.quantile(np.concatenate(figures), (0.025, 0.975))
     return figure, (float(low), float(high))

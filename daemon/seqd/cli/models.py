@@ -86,9 +86,9 @@ def show(
 ) -> None:
     """Show a version's card: its data, how good it is, when it was in service, who can run it.
 
-    The card and what it has learnt stand in the store: without --local the card is shown where
-    this machine has the version, and --local, --state, --plot and --measure look into its own store
-    alone. `seqd models show markov --state a` prints the transition probabilities from `a`.
+    The card is shown where this machine's store has the version. What it has learnt stands there,
+    too: --local, --state, --plot and --measure look into that store alone. `seqd models show markov
+    --state a` prints the transition probabilities from `a`.
     """
     if not is_local and state is None and plot is None and not measures:
         from seqd.cli.fleet_models import show_fleet_model
