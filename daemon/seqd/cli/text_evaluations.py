@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from seqd.hookspecs import Device, LoadedModel, Model
     from seqd_schemas import DataFingerprint
 
-#: Parts of a text whose bits a character are compared, and the least characters of each: in shorter
-#: ones the first characters, which have nothing before them, would count too much.
+#: Parts of a text whose bits a character are compared, spread evenly over it.
 _PARTS: Final = 20
-_PART_CHARS: Final = 500
+
+#: Characters of a part: in shorter ones the first characters, which have nothing before them, would
+#: count too much; longer ones would make the interval cost more than the figure.
+_PART_CHARS: Final = (500, 2_500)
 
 #: Characters of the text that the version continues, as a sample of what it writes.
 _PROMPT_CHARS: Final = 32
@@ -47,8 +49,8 @@ class MeasuredText:
 def text_evaluation(model: "Model", found: MeasuredText) -> VersionEvaluation:
     """Return the record of a measured text. Raises what the plugin does when it measures.
 
-    The interval of the bits a character is by the spread between parts of the text, each measured
-    alone. Figures that are not finite are left out.
+    The interval of the bits a character is by the spread between parts of the text. Figures that
+    are not finite are left out.
     """
     metrics = {
         name: EvaluatedMetric(value=value)
@@ -74,13 +76,18 @@ def text_evaluation(model: "Model", found: MeasuredText) -> VersionEvaluation:
 
 
 def _half_width(found: MeasuredText) -> float | None:
-    """Return half the width of the interval of the bits a character; None of a short text."""
-    length = len(found.text) // _PARTS
-    if length < _PART_CHARS:
+    """Return half the width of the interval of the bits a character; None of a short text.
+
+    The text is as many parts as fit into it, of which `_PARTS` are measured, each alone.
+    """
+    stride = len(found.text) // _PARTS
+    least, most = _PART_CHARS
+    if stride < least:
         return None
+    part_chars = min(stride, most)
     bits = OnlineMean()
-    for begin in range(0, length * _PARTS, length):
-        part = found.text[begin : begin + length]
+    for begin in range(0, stride * _PARTS, stride):
+        part = found.text[begin : begin + part_chars]
         try:
             measured = found.loaded.measure(part, LocalContext(found.device))
         except InvalidData:
@@ -88,8 +95,8 @@ def _half_width(found: MeasuredText) -> float | None:
         if not math.isfinite(measured.get("bits_per_char", math.inf)):
             return None
         bits.add(measured["bits_per_char"])
-    interval = bits.interval()
-    return None if interval is None else (interval[1] - interval[0]) / 2
+    low, high = bits.interval() or (0.0, 0.0)
+    return (high - low) / 2 * math.sqrt(_PARTS * part_chars / len(found.text))
 
 
 def _sample(model: "Model", found: MeasuredText) -> WrittenSample | None:
