@@ -145,8 +145,8 @@ class ItemSuccess(WireModel, Generic[Output]):
     output: Output = Field(description="What the model made of it.")
     version: Count | None = Field(
         default=None,
-        description="The version that computed it, where the job takes part in a roll-out; else "
-        "it is that of the job.",
+        description="The version that computed it, where the job takes part in a canary; not set: "
+        "that of the job.",
     )
 
     @property
@@ -174,8 +174,8 @@ class ItemFailure(WireModel):
     attempts: int = Field(default=1, ge=0, description="How often the item's unit was started.")
     version: Count | None = Field(
         default=None,
-        description="The version that computed it, where the job takes part in a roll-out; else "
-        "it is that of the job.",
+        description="The version that computed it, where the job takes part in a canary; not set: "
+        "that of the job.",
     )
 
     @property

@@ -158,8 +158,9 @@ def test_a_handle_that_does_not_know_what_is_in_service_changes_nothing(
         stale.promote(2)
 
     assert str(refused.value) == (
-        f"{model}@3 is in service, no longer {model}@1: somebody was faster. {model}@2 was not put "
-        f"in service. Look at it with `seqd models history {model}`, and say it again"
+        f"{model}@3 is in service, no longer {model}@1: somebody was faster. {model}@2 comes too "
+        f"late, and nothing is changed. Look at it with `seqd models history {model}`, and say it "
+        "again"
     )
     assert store.labels(model) == {"production": 3, "latest": 3}
     wait_until(lambda: client.model(model).in_service == 3, "it is published")

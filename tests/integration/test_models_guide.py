@@ -92,7 +92,7 @@ def test_the_operators_guide_promotes_compares_exports_and_removes(installation:
     assert "topics@2 answers 5% of the items of new jobs on topics; topics@1 stays" in shared
     assert "The canary of topics@2 is ended; topics@1 answers all items." in shared
     assert "topics@2 computes, too, 5% of the items of new jobs on topics;" in shared
-    assert "where more than 0.5% of its items fail with it alone." in shared
+    assert "where more than 0.5% of its items fail with it and not with topics@1." in shared
     assert "The shadow of topics@2 is ended; topics@1 answers all items." in shared
     assert "topics@2 is in service, after topics@1." in gated
     assert "topics@3 is not put in service: on test.jsonl, accuracy is " in gated

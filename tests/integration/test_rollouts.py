@@ -270,7 +270,7 @@ def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
     model = a_model(store, client)
     try_version(capsys, model, "--share", "5%")
     running = client.classify(
-        ["a"] * 80, model=model, parameters={"delay_ms": 50}, max_running_units=1
+        ["a"] * 240, model=model, parameters={"delay_ms": 50}, max_running_units=1
     )
     here(capsys, "models", "rollback", model)
 

@@ -222,7 +222,7 @@ def test_a_version_that_a_worker_cannot_run_is_refused_and_nothing_is_changed(
         f"error[no_fit_worker]: {worker} cannot run {model}@4: damaged: echo.json has no field "
         "`records`."
     ), ended.err
-    assert ended.err.endswith("It was not put in service.\n")
+    assert ended.err.endswith("Nothing is changed.\n")
     assert {**store.labels(model), "latest": 0} == {
         "production": 1,
         "latest": 0,
@@ -274,8 +274,8 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_says_so(
         assert shape == [(None, 1), (1, now)]
         assert (
             f"error[service_changed]: {model}@{now} is in service, no longer {model}@1: somebody "
-            f"was faster. {model}@{loser} was not put in service. Look at it with `seqd models "
-            f"history {model}`, and say it again\n"
+            f"was faster. {model}@{loser} comes too late, and nothing is changed. Look at it with "
+            f"`seqd models history {model}`, and say it again\n"
         ) in told
     assert "candidate" not in store.labels(model)
 

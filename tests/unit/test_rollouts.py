@@ -113,12 +113,13 @@ def test_the_choice_is_the_one_that_the_wire_format_states() -> None:
     [
         (0, 0, 0.0, False),
         (0, 1_000, 0.0, False),
-        (1, 1, 0.01, True),  # 20.7% at least
-        (1, 20, 0.01, False),  # 0.9% at least
-        (1, 10, 0.01, True),  # 1.8% at least
-        (10, 1_000, 0.01, False),
-        (20, 1_000, 0.01, True),
-        (1, 1_000_000, 0.0, True),
+        (2, 2, 0.01, False),  # too few to tell
+        (3, 3, 0.01, True),  # 21.7% at least
+        (3, 40, 0.01, True),  # 1.3% at least
+        (3, 60, 0.01, False),  # 0.9% at least
+        (20, 1_000, 0.01, False),  # 0.98% at least
+        (22, 1_000, 0.01, True),  # 1.1% at least
+        (3, 1_000_000, 0.0, True),
         (500, 1_000, 1.0, False),
     ],
 )

@@ -164,8 +164,8 @@ def test_a_version_is_not_put_in_service_where_another_one_is_than_was_expected(
         store.put_in_service("topics", a_change(expected, 3))
 
     assert str(refused.value) == (
-        f"{told}: somebody was faster. topics@3 was not put in service. Look at it with `seqd "
-        "models history topics`, and say it again"
+        f"{told}: somebody was faster. topics@3 comes too late, and nothing is changed. Look at it "
+        "with `seqd models history topics`, and say it again"
     )
     assert files_of(store.folder_of("topics")) == before
 

@@ -1,14 +1,16 @@
 """Roll-outs in the model store: how one begins and ends, and what is written down of it."""
 
 import json
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
-from seqd.errors import ServiceChanged, UnknownModel, VersionInUse, WrongState
+from seqd.errors import InvalidRequest, ServiceChanged, UnknownModel, VersionInUse, WrongState
 from seqd.models.history import version_before
 from seqd.models.store import ModelStore
+from seqd.worker.promotion import Promotion, move_label, rollback_of
 from seqd.worker.rollout_change import RolloutBegin, abort
 from seqd_schemas import Rollout, RolloutKind
 from store_builders import a_change, publish, shape_of
@@ -71,29 +73,54 @@ def test_begin_and_end_stand_in_the_history_and_are_no_change_to_go_back_to(
     assert version_before(store.history("topics"), 3) == 1
 
 
-def test_another_version_is_put_in_service_and_jobs_keep_their_share(store: ModelStore) -> None:
+def test_a_candidate_is_put_in_service_and_jobs_keep_their_share(store: ModelStore) -> None:
     store.begin_rollout("topics", a_rollout())
 
-    store.put_in_service("topics", a_change(1, 3))
+    store.put_in_service("topics", a_change(1, 2))
 
     assert store.rollout("topics") is None
-    assert store.labels("topics") == {"production": 3, "latest": 3}
+    assert store.labels("topics") == {"production": 2, "latest": 3}
     assert not store.is_aborted("topics", a_rollout().id)
+    assert store.history("topics")[-1].rollout == a_rollout()
 
 
-def test_a_second_roll_out_takes_the_place_of_the_first(store: ModelStore) -> None:
+def test_another_version_in_service_aborts_a_roll_out(store: ModelStore) -> None:
+    for move in (
+        lambda: store.put_in_service("topics", a_change(1, 3)),
+        lambda: store.set_label("topics", "production", 2),
+    ):
+        serving = store.labels("topics")["production"]
+        tried = a_rollout(2 if serving == 1 else 1, serving)
+        store.begin_rollout("topics", tried)
+
+        move()
+
+        assert store.rollout("topics") is None
+        assert "candidate" not in store.labels("topics")
+        assert store.history("topics")[-1].rollout == tried
+
+
+def test_a_roll_out_of_another_version_takes_the_place_of_the_first(store: ModelStore) -> None:
     store.begin_rollout("topics", a_rollout(2))
     store.begin_rollout("topics", a_rollout(3, share=0.5))
 
     assert store.rollout("topics") == a_rollout(3, share=0.5)
     assert store.labels("topics")["candidate"] == 3
+    assert store.is_aborted("topics", a_rollout(2).id)
+
+
+def test_another_share_of_the_same_version_leaves_jobs_as_they_are(store: ModelStore) -> None:
+    store.begin_rollout("topics", a_rollout(2))
+    store.begin_rollout("topics", a_rollout(2, id="f" * 16, share=0.5))
+
+    assert not store.is_aborted("topics", a_rollout(2).id)
 
 
 def test_a_roll_out_beside_a_version_that_is_not_in_service_is_refused(store: ModelStore) -> None:
     with pytest.raises(ServiceChanged) as raised:
         store.begin_rollout("topics", a_rollout(3, serving=2))
     assert str(raised.value).startswith(
-        "topics@1 is in service, no longer topics@2: somebody was faster. topics@3 was not"
+        "topics@1 is in service, no longer topics@2: somebody was faster. topics@3 comes"
     )
     assert store.rollout("topics") is None
 
@@ -112,8 +139,12 @@ def test_a_candidate_that_is_gone_is_not_tried(store: ModelStore, tmp_path: Path
 
 def test_a_candidate_is_not_removed_while_it_is_tried(store: ModelStore) -> None:
     store.begin_rollout("topics", a_rollout())
-    with pytest.raises(VersionInUse, match="topics@2 has the label candidate: it is not removed"):
+    with pytest.raises(VersionInUse) as raised:
         store.remove("topics", 2)
+    assert str(raised.value) == (
+        "topics@2 is tried as a canary: it is not removed. End that first: seqd models promote "
+        "topics@2 --share 0%"
+    )
     with pytest.raises(UnknownModel, match="no version topics@9"):
         store.begin_rollout("topics", a_rollout(9))
 
@@ -125,7 +156,7 @@ def test_a_damaged_file_is_no_roll_out_and_is_replaced(
     path = tmp_path / "models/topics/rollout.json"
     path.write_text(content)
     assert store.rollout("topics") is None
-    assert f"{path} is left out, and no roll-out goes on" in caplog.text
+    assert f"no roll-out goes on, since {path} is damaged" in caplog.text
 
     store.begin_rollout("topics", a_rollout())
     assert store.rollout("topics") == a_rollout()
@@ -202,4 +233,78 @@ def test_begin_and_end_say_why(store: ModelStore) -> None:
         abort(store, "topics", "me", "")
     assert str(raised.value) == (
         "no version of topics is tried beside the one in service; nothing is changed"
+    )
+
+
+def test_what_was_aborted_is_known_though_the_rest_of_the_file_is_damaged(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    store.begin_rollout("topics", a_rollout())
+    store.end_rollout("topics", a_rollout(), "me", "")
+    path = tmp_path / "models/topics/rollout.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"current": {"share": 7}}))
+
+    assert store.is_aborted("topics", a_rollout().id)
+    store.begin_rollout("topics", a_rollout(3))
+    assert store.is_aborted("topics", a_rollout().id)
+
+
+def test_what_was_known_holds_while_the_file_cannot_be_read(
+    store: ModelStore, tmp_path: Path
+) -> None:
+    store.begin_rollout("topics", a_rollout())
+    path = tmp_path / "models/topics/rollout.json"
+    other = reopened(store, tmp_path)
+    assert store.rollout("topics") == a_rollout()
+    content = path.read_bytes()
+    path.unlink()
+    path.mkdir()  # what cannot be read, also for root
+
+    assert store.rollout("topics") == a_rollout()
+    assert not store.is_aborted("topics", a_rollout().id)
+    # Nothing is known here: the version in service answers.
+    assert other.rollout("topics") is None
+    assert other.is_aborted("topics", a_rollout().id)
+    path.rmdir()
+    path.write_bytes(content)
+    assert other.rollout("topics") == a_rollout()
+
+
+def test_a_rollback_right_behind_the_end_of_a_roll_out_is_refused(store: ModelStore) -> None:
+    store.put_in_service("topics", a_change(1, 3))
+    begin(store, 2).begin()
+    abort(store, "topics", "worker w1", "too many errors")
+
+    with pytest.raises(WrongState) as raised:
+        rollback_of(store, "topics", "", "me")
+
+    assert re.fullmatch(
+        r"the shadow of topics@2 ended \d+ s ago, by worker w1, and topics@3 answers all items; "
+        r"nothing is changed. To put another version in service: seqd models promote "
+        r"topics@VERSION",
+        str(raised.value),
+    )
+
+
+def test_a_version_whose_canary_was_aborted_meanwhile_is_not_put_in_service(
+    store: ModelStore,
+) -> None:
+    begin(store, 2).begin()
+    promotion = Promotion(store, "topics", 2, "", "me")
+    abort(store, "topics", "worker w1", "too many errors")
+
+    assert promotion.is_overtaken()
+    with pytest.raises(ServiceChanged) as raised:
+        promotion.put_in_service()
+    assert str(raised.value).startswith("topics@2 was tried meanwhile, and that was aborted;")
+    assert store.labels("topics")["production"] == 1
+
+
+def test_the_label_of_a_candidate_is_not_moved_while_it_is_tried(store: ModelStore) -> None:
+    begin(store, 2).begin()
+    with pytest.raises(InvalidRequest) as raised:
+        move_label(store, "topics", 2, "candidate", "me", is_removed=True)
+    assert str(raised.value) == (
+        "topics@2 is tried, and has the label candidate meanwhile; nothing is changed. End that "
+        "first: seqd models rollback topics"
     )

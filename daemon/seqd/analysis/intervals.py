@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats, Interval, Z
+from seqd.analysis.paired import RESAMPLES, SEED, Codes, Floats, Interval, Z, wilson
 
 #: Numbers of resamples that are in memory at a time, and that are drawn in all: a second or two.
 _BLOCK_NUMBERS = 2**18
@@ -26,12 +26,9 @@ def wilson_interval(successes: int, items: int) -> Interval:
     """
     if not items:
         raise ValueError("there are no items")
-    share = successes / items
-    middle = 2 * items * share + Z**2
-    spread = Z * math.sqrt(Z**2 + 4 * items * share * (1.0 - share))
-    low, high = (middle + sign * spread for sign in (-1, 1))
+    low, high = wilson(successes / items, items)
     # What rounding leaves below 0 or above 1 is no share.
-    return max(0.0, low / (2 * (items + Z**2))), min(1.0, high / (2 * (items + Z**2)))
+    return max(0.0, low), min(1.0, high)
 
 
 class OnlineMean:

@@ -49,11 +49,14 @@ def mcnemar_exact(first_only: int, second_only: int) -> float:
     return min(1.0, 2.0 * math.exp(log_term) * total)
 
 
-def wilson(share: float, items: int) -> Interval:
-    """Return Wilson's score interval of a share of `items` (Wilson 1927); there is one at least."""
-    middle = 2 * items * share + Z**2
-    spread = Z * math.sqrt(Z**2 + 4 * items * share * (1.0 - share))
-    return (middle - spread) / (2 * (items + Z**2)), (middle + spread) / (2 * (items + Z**2))
+def wilson(share: float, items: int, z: float = Z) -> Interval:
+    """Return Wilson's score interval of a share of `items` (Wilson 1927); there is one at least.
+
+    `z` is the quantile of the normal distribution that leaves half of the error above it.
+    """
+    middle = 2 * items * share + z**2
+    spread = z * math.sqrt(z**2 + 4 * items * share * (1.0 - share))
+    return (middle - spread) / (2 * (items + z**2)), (middle + spread) / (2 * (items + z**2))
 
 
 def newcombe_interval(both: int, first_only: int, second_only: int, neither: int) -> Interval:

@@ -113,6 +113,11 @@ def promote(
         )
     asked = read_rollout(share, shadow, max_error_rate)
     if asked is not None and not asked.share:
+        if if_better_on is not None or metric or by is not None or max_error_rate is not None:
+            raise InvalidRequest(
+                "0% ends the trial of a version; --if-better-on, --metric, --by and "
+                "--max-error-rate are for its begin: leave them away"
+            )
         end_rollout(wanted.name, wanted.version, reason, store_only=store_only, as_json=as_json)
         return
     change = _promotion_of(wanted, reason, store_only=store_only)

@@ -116,7 +116,8 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) ->
     if as_json:
         print_json({"model": name, "in_service": begun.serving, "rollout": begun})
         return
-    does = "answers" if begun.kind == RolloutKind.CANARY else "computes, too,"
+    is_canary = begun.kind == RolloutKind.CANARY
+    does, option = ("answers", "share") if is_canary else ("computes, too,", "shadow")
     ref = f"{name}@{begun.version}"
     screen.say(
         f"{ref} {does} {percent(begun.share)} of the items of new jobs on {name}; "
@@ -125,8 +126,8 @@ def _say_begun(screen: Screen, name: str, begun: "Rollout", *, as_json: bool) ->
     )
     screen.say(
         f"It ends by itself where more than {percent(begun.max_error_rate)} of its items fail with "
-        f"it alone. Counts: seqd models show {name}; on: seqd models promote {ref}; back: seqd "
-        f"models rollback {name}"
+        f"it and not with {name}@{begun.serving}. Counts: seqd models show {name}; in service: "
+        f"seqd models promote {ref}; end: seqd models promote {ref} --{option} 0%"
     )
 
 

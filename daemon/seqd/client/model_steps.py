@@ -109,6 +109,8 @@ class ModelSteps:
         """Have the version put in service that was there before."""
         from seqd_schemas import OrderAction
 
+        if self.entry.rollout is not None:  # also where it has ended meanwhile: that is told then
+            return (yield from self.end_rollout(reason, self.entry.rollout.version))
         order = self._order(OrderAction.ROLLBACK, reason, warm_timeout_s)
         return (yield from self._ordered(order))
 
@@ -122,16 +124,20 @@ class ModelSteps:
         warm_timeout_s: float,
     ) -> "Exchange[OrderAnswer]":
         """Have a canary or a shadow begun; see `ModelHandle.canary`."""
+        from seqd_schemas import OrderAction
+
+        fields = {
+            "share": _checked_share("share", share, is_above_0=True),
+            "max_error_rate": _checked_share("max_error_rate", max_error_rate),
+        }
+        if action is OrderAction.CANARY and fields["share"] == 1.0:
+            raise InvalidRequest("share is 1, which is all items: `promote` puts it in service.")
         number = self._version(version)
         if number == self.in_service:
             raise WrongState(
                 f"{self.entry.model}@{number} is in service already, and answers all items; "
                 "nothing is changed"
             )
-        fields = {
-            "share": _checked_share("share", share, is_above_0=True),
-            "max_error_rate": _checked_share("max_error_rate", max_error_rate),
-        }
         order = self._order(action, reason, warm_timeout_s, version=number)
         return (yield from self._ordered(order.model_copy(update=fields)))
 

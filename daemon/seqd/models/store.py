@@ -66,6 +66,7 @@ from seqd_schemas import (
     ModelManifest,
     Rollout,
     RolloutFile,
+    RolloutKind,
     ServiceChange,
     job_of_run,
     run_id_of,
@@ -326,7 +327,8 @@ class ModelStore:
             before = self.labels(name).get(PRODUCTION)
             move_labels(folder, [label], version, made_by)
             if label == PRODUCTION and before != version:
-                self._note(name, before, version, by, why)
+                ended = self._end_beside(name, version)
+                self._note(name, before, version, by, why, rollout=ended)
 
     @contextmanager
     def _locked_with(self, name: str, version: int) -> Iterator[tuple[Path, str]]:
@@ -365,14 +367,19 @@ class ModelStore:
         One whose candidate is gone does not, nor does one beside a version that is not in service
         any more: a label was moved by hand, or by an older release.
         """
-        found = self._rollouts_of(name).current
+        known = self._rollouts_of(name)
+        found = None if known is None else known.current
         if found is None or found.version not in self.numbers(name):
             return None
         return found if self._in_service(name) == found.serving else None
 
     def is_aborted(self, name: str, rollout_id: str) -> bool:
-        """Return True for a roll-out that was ended since its candidate was not good enough."""
-        return rollout_id in self._rollouts_of(name).aborted
+        """Return True for a roll-out of which the candidate computes nothing more.
+
+        Also where that cannot be read now, and nothing is known from before.
+        """
+        known = self._rollouts_of(name)
+        return known is None or rollout_id in known.aborted
 
     def begin_rollout(self, name: str, rollout: Rollout, order_id: str | None = None) -> None:
         """Try a version beside the one in service, in the place of any roll-out that goes on.
@@ -414,14 +421,33 @@ class ModelStore:
             self._note(name, serving, serving, by, why, rollout=ended, order_id=order_id)
         return True
 
-    def _rollouts_of(self, name: str) -> RolloutFile:
+    def _rollouts_of(self, name: str) -> RolloutFile | None:
+        """Return a model's roll-outs; those known before where the file cannot be read now."""
         folder = self._root / name
         signature = signature_of(folder / ROLLOUT_FILE_NAME)
         known = self._rollouts.get(name)
         if known is None or known[0] != signature:
-            found = RolloutFile() if signature is None else read_rollouts(folder)
+            try:
+                found = read_rollouts(folder)
+            except OSError as error:
+                logger.warning("roll-outs of %s cannot be read: %s", name, error)
+                return None if known is None else known[1]
             known = self._rollouts[name] = signature, found
         return known[1]
+
+    def _end_beside(self, name: str, version: int | None) -> Rollout | None:
+        """End the roll-out that goes on, as another version is in service; return it.
+
+        It is aborted, unless the version is its candidate: then jobs that take part in it go on as
+        they are. The caller holds the model's lock.
+        """
+        folder = self._root / name
+        running = read_rollouts(folder).current
+        if running is None or running.serving == version:
+            return None
+        rollout_file.end(folder, running.id, is_aborted=running.version != version)
+        self._drop_label(name, CANDIDATE, running.version)
+        return running
 
     def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
         current = self.labels(name).get(PRODUCTION)
@@ -431,21 +457,16 @@ class ModelStore:
     def put_in_service(self, name: str, change: ServiceChange) -> None:
         """Put the change's version in service, as one step: both or neither of two at once.
 
-        A roll-out that goes on ends: jobs that take part in it go on as they are.
-        Raises ServiceChanged where another version is in service than the one that it is to
-        follow, and as `open` does for a version that does not open.
+        A roll-out that goes on ends; see `_end_beside`. Raises ServiceChanged where another version
+        is in service than the one that it is to follow, and as `open` does.
         """
         version = change.to_version
         assert version is not None, "a version is put in service, or another one is"
         with self._locked_with(name, version) as (folder, made_by):
             self._check_in_service(name, change, version)
             move_labels(folder, [PRODUCTION], version, made_by)
-            running = read_rollouts(folder).current
-            if running is not None:
-                rollout_file.end(folder, running.id, is_aborted=False)
-                self._drop_label(name, CANDIDATE, running.version)
-                change = change.model_copy(update={"rollout": running})
-            note_change(folder, change)
+            ended = self._end_beside(name, version)
+            note_change(folder, change.model_copy(update={"rollout": ended}))
 
     def remove(self, name: str, version: int) -> None:
         """Remove a version; its number is not used again.
@@ -562,6 +583,12 @@ class ModelStore:
                 f"{name}@{version} is in service: it is not removed. Put another version in "
                 f"service first: seqd models promote {name}@VERSION"
             )
+        tried = self.rollout(name)
+        if tried is not None and tried.version == version:
+            raise VersionInUse(
+                f"{name}@{version} is tried as a {tried.kind}: it is not removed. End that first: "
+                f"seqd models promote {name}@{version} --{_option_of(tried)} 0%"
+            )
         labels = sorted(one for one, at in stored.items() if at == version and one != LATEST)
         if labels:
             raise VersionInUse(
@@ -602,7 +629,9 @@ class ModelStore:
             before = self.labels(name).get(PRODUCTION)
             move_labels(self._root / name, labels, version, made_by or run_id)
             if PRODUCTION in labels and before != version:
-                self._note(name, before, version, f"job {run_id}", "asked for with the training")
+                ended = self._end_beside(name, version)
+                by, why = f"job {run_id}", "asked for with the training"
+                self._note(name, before, version, by, why, rollout=ended)
 
     def finalize(self, name: str, run_id: str) -> None:
         """Let a version count for good: its training has completed."""
@@ -636,7 +665,8 @@ class ModelStore:
                 after = self._in_service(name)
                 if before != after:
                     by, why = f"job {run_id}", "its training did not complete"
-                    self._note(name, before, after, by, why, is_rollback=True)
+                    ended = self._end_beside(name, after)
+                    self._note(name, before, after, by, why, is_rollback=True, rollout=ended)
                 if before == manifest.version and after is None:
                     # Those that came meanwhile were no first versions; now one of them is.
                     for first in self.versions(name)[:1]:
@@ -781,6 +811,10 @@ class ModelStore:
         return f". Models here: {listed(names)}.{did_you_mean(name, names)}"
 
 
+def _option_of(rollout: Rollout) -> str:
+    return "shadow" if rollout.kind == RolloutKind.SHADOW else "share"
+
+
 def _made_by(manifest: ModelManifest) -> str:
     """Return the training that made a version; '' where none did."""
     return run_id_of(manifest.job_id, manifest.unit) if manifest.job_id else ""
@@ -791,5 +825,6 @@ def _changed_meanwhile(name: str, expected: int | None, wanted: int, current: in
     before = "none" if expected is None else f"{name}@{expected}"
     return (
         f"{now} is in service, no longer {before}: somebody was faster. {name}@{wanted} "
-        f"was not put in service. Look at it with `seqd models history {name}`, and say it again"
+        f"comes too late, and nothing is changed. Look at it with `seqd models history {name}`, "
+        "and say it again"
     )

@@ -1,10 +1,10 @@
 """A model in the catalog has the versions of all workers, whose stores may differ."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from seqd.models.labels import LATEST, PRODUCTION
 from seqd.models.store import STARTER_VERSION
-from seqd_schemas import MAX_VERSIONS, CatalogEntry, WorkerStatus
+from seqd_schemas import MAX_VERSIONS, CatalogEntry, Rollout, WorkerStatus
 
 
 def lacks_any(catalog: Mapping[str, CatalogEntry], versions: Mapping[str, Sequence[int]]) -> bool:
@@ -17,6 +17,20 @@ def lacks_any(catalog: Mapping[str, CatalogEntry], versions: Mapping[str, Sequen
         published = [] if entry is None else [summary.version for summary in entry.versions]
         oldest = published[0] if len(published) == MAX_VERSIONS else 0
         if any(number >= oldest for number in set(mine) - set(published)):
+            return True
+    return False
+
+
+def lacks_rollout(
+    catalog: Mapping[str, CatalogEntry],
+    models: Iterable[str],
+    rollout_of: Callable[[str], Rollout | None],
+) -> bool:
+    """Return True where a roll-out that goes on in a worker's store is not the one published."""
+    for model in models:
+        entry, found = catalog.get(model), rollout_of(model)
+        published = None if entry is None else entry.rollout
+        if found is not None and (published is None or published.id != found.id):
             return True
     return False
 

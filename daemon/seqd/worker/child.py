@@ -31,7 +31,7 @@ from seqd.local.slots import Slot
 from seqd.models.plugin_calls import PluginCall
 from seqd.scaling import Rate
 from seqd.settings import Settings
-from seqd.worker.catalog import lacks_any
+from seqd.worker.catalog import lacks_any, lacks_rollout
 from seqd.worker.context import WorkerContext
 from seqd.worker.cordon import CordonFile, cordon_of, watch_file
 from seqd.worker.drain import DeviceFlag, end_for_device
@@ -526,15 +526,20 @@ class WorkLoop:
         fitness = self._context.fitness
         self.publish_status()
         self._note_rates(self._rates.note)
-        if (
-            fitness.refresh()
-            or self._is_unpublished
-            or lacks_any(self._context.ledger.fleet.catalog(), fitness.offered())
-        ):
+        if fitness.refresh() or self._is_unpublished or self._is_outdated():
             self._publish_versions()
         is_due = fitness.due() or self._readiness.has_new()
         if is_due and self._state is WorkerState.READY:
             self._context.ledger.work.wake(self._context.routes[0])
+
+    def _is_outdated(self) -> bool:
+        """Return True where the catalog lacks a version of this worker's, or a roll-out.
+
+        A worker of seqd 0.2 that publishes leaves roll-outs out.
+        """
+        catalog, store = self._context.ledger.fleet.catalog(), self._context.store
+        offered = self._context.fitness.offered()
+        return lacks_any(catalog, offered) or lacks_rollout(catalog, offered, store.rollout)
 
     def _publish_fitness(self) -> None:
         """Publish that something is unfit, or fit again, for the others to see at once."""

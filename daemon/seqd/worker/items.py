@@ -38,7 +38,7 @@ from seqd.ledger.work import (
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
-from seqd.worker.computing import Call, UnitItems, call_of, compute, unpack
+from seqd.worker.computing import Answered, Call, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
@@ -53,9 +53,9 @@ from seqd_schemas import (
     ItemErrorCode,
     ItemFailure,
     Job,
-    JobRollout,
     ModelReference,
     Priority,
+    RolloutKind,
     UnfitCode,
     task_of,
 )
@@ -80,7 +80,7 @@ class ItemRunner:
         """Compute and commit the units of a claim. Raises Stopped when asked to stop."""
         with self._context.stats.timing("unpack_s"):
             units = self._unpacked(claim.units)
-        units = [unit for unit in units if not self._split_or_give_up(unit, claim.rollout)]
+        units = [unit for unit in units if not self._split_or_give_up(unit, claim)]
         if not units:
             return
         try:
@@ -100,7 +100,7 @@ class ItemRunner:
             faults = self._faults_of(model, units, name, version, claim.job)
             tokens, began = self._context.stats.real_tokens, monotonic()
             trial = self._trials.of(claim, units)
-            results = self._computed(claim.job, model, parameters, units, faults, labelling, trial)
+            results = self._computed(claim, model, parameters, units, faults, labelling, trial)
         except Unfit as fault:
             self._release(units, name, version, fault)
             return
@@ -112,7 +112,8 @@ class ItemRunner:
             tokens=self._context.stats.real_tokens - tokens,
             busy_s=monotonic() - began,
         )
-        self._context.fitness.worked(name, version)
+        if trial is None or trial.serving.items:
+            self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
         done = list(zip(units, results, strict=True))
         plugin_version = self._context.plugin_version(name)
@@ -129,14 +130,14 @@ class ItemRunner:
                 self._context.fail_job(unit, error)
         return unpacked
 
-    def _split_or_give_up(self, unit: UnitItems, rollout: JobRollout | None) -> bool:
+    def _split_or_give_up(self, unit: UnitItems, claim: Claim) -> bool:
         """Split a unit that has killed its worker too often; fail its item once that is alone.
 
         A part is split after its first crash: its unit has had its second chances. Where a
         candidate has computed some of it, the version in service has it alone once before that.
         """
         crashes = unit.unit.crashes
-        if rollout is not None and is_left_to_serving(unit.unit):
+        if claim.rollout is not None and is_left_to_serving(unit.unit):
             crashes -= 1
         if crashes < self._most_crashes(unit):
             return False
@@ -147,7 +148,8 @@ class ItemRunner:
                 "The worker died while it worked on this item alone, and each time before when it "
                 f"was among others. {how}"
             )
-            self._commit([(unit, _all_failed(unit, ItemErrorCode.WORKER_CRASHED, message))])
+            failed = _all_failed(unit, ItemErrorCode.WORKER_CRASHED, message, _named_in(claim))
+            self._commit([(unit, failed)])
         return True
 
     def _most_crashes(self, unit: UnitItems) -> int:
@@ -214,7 +216,7 @@ class ItemRunner:
 
     def _computed(
         self,
-        job: Job,
+        claim: Claim,
         model: LoadedModel,
         parameters: PluginParameters,
         units: Sequence[UnitItems],
@@ -226,21 +228,26 @@ class ItemRunner:
 
         Raises Unfit where this worker is to blame for what the plugin raised.
         """
-        stop, output = self._stop_of(job), OUTPUTS[job.kind]
+        job, stop, answered = claim.job, self._stop_of(claim.job), _none_answered(claim)
         asked = parameters if labelling is None else labelling.parameters(parameters)
+        output = OUTPUTS[job.kind]
+        # What a candidate writes is not streamed: whoever reads might get two texts in one.
+        silent = WorkerRunContext(self._context.identity.device, stop, self._context.stats)
+        trying = partial(call_of, kind=job.kind, parameters=asked, context=silent)
+        if trial is not None and trial.is_canary:
+            answered = self._trials.answered(trial, trying, output, stop)
         with self._calling(job, asked, units) as call_of_model:
-            answered = None
-            if trial is not None and trial.is_canary:
-                answered = self._trials.answered(trial, call_of_model, output, stop)
             call = call_of_model(model)
             if trial is not None:
                 call = trial.serving.timed(call)
             cost = model.cost_tokens
             results = compute(call, units, output, faults, cost, stop, labelling, answered)
-            if trial is not None and not trial.is_canary:
-                answered = self._trials.answered(trial, call_of_model, output, stop)
-        if trial is not None and answered is not None:
+        if trial is not None and trial.is_canary and answered is not None:
             trial.count(units, results, answered, labelling)
+        elif trial is not None:
+            shadowed = self._trials.shadowed(trial, trying, output, stop)
+            if shadowed is not None:
+                trial.count(units, results, shadowed, labelling)
         return results
 
     def _stop_of(self, job: Job) -> Callable[[], bool]:
@@ -403,17 +410,35 @@ def _is_time(value: object) -> bool:
     return isinstance(value, SupportsFloat) and 0.0 <= float(value) <= _MOST_OF_A_BATCH
 
 
-def _all_failed(unit: UnitItems, code: ItemErrorCode, message: str) -> Results:
-    """Return the same error for every item of a unit; entries refused before keep their own."""
+def _all_failed(unit: UnitItems, code: ItemErrorCode, message: str, version: int | None) -> Results:
+    """Return the same error for every item of a unit; entries refused before keep their own.
+
+    `version` is the one that they name, where results name it.
+    """
     error = ItemError(code=code, message=message)
     return [
         ItemFailure(
             custom_id=entry.custom_id,
             error=error if isinstance(entry, Item) else entry.refused,
             attempts=unit.unit.attempt,
+            version=version if isinstance(entry, Item) else None,
         )
         for entry in unit.chunk.items
     ]
+
+
+def _none_answered(claim: Claim) -> Answered | None:
+    """Return that a candidate has answered nothing, where each result names its version."""
+    named, rollout = _named_in(claim), claim.rollout
+    if named is None or rollout is None:
+        return None
+    return Answered({}, candidate=rollout.version, serving=named)
+
+
+def _named_in(claim: Claim) -> int | None:
+    """Return the version in service, where the results of a claim name which one computed them."""
+    is_canary = claim.rollout is not None and claim.rollout.kind == RolloutKind.CANARY
+    return claim.version if is_canary else None
 
 
 def _miscounted(items: UnitItems) -> InvalidInput:

@@ -14,6 +14,7 @@ from seqd.errors import (
     InvalidRequest,
     NoFitWorker,
     SeqdError,
+    ServiceChanged,
     UnknownModel,
     WrongState,
     wire_text,
@@ -32,6 +33,9 @@ _MOST_REASON_CHARS = 500
 
 #: Seconds between two looks at what the workers have loaded.
 _LOOK_S = 0.1
+
+#: Seconds after the end of a roll-out in which a rollback may be meant for that.
+_JUST_ENDED_S = 300.0
 
 #: Seconds for which it is waited until the change is published.
 _PUBLISH_S = 15.0
@@ -71,6 +75,9 @@ class Promotion:
         """Raises WrongState where the version is in service already."""
         self.store, self.name, self.version, self.by = store, name, version, by
         self.before = store.labels(name).get(PRODUCTION)
+        running = store.rollout(name)
+        #: The roll-out by which the version is tried meanwhile.
+        self._tried = running if running is not None and running.version == version else None
         self.why, self._is_rollback = wire_text(why)[:_MOST_REASON_CHARS], is_rollback
         #: The figures that it is made for.
         self.gate: dict[str, float] = {}
@@ -90,14 +97,26 @@ class Promotion:
         return (self.ref,)
 
     def is_overtaken(self) -> bool:
-        """Return True when another version is in service than the one that it is to follow."""
-        return self.store.labels(self.name).get(PRODUCTION) != self.before
+        """Return True when another version is in service than the one that it is to follow.
+
+        Also when the version was tried, and that was aborted meanwhile.
+        """
+        is_other = self.store.labels(self.name).get(PRODUCTION) != self.before
+        return is_other or self._is_aborted()
+
+    def _is_aborted(self) -> bool:
+        return self._tried is not None and self.store.is_aborted(self.name, self._tried.id)
 
     def put_in_service(self) -> None:
         """Put the version in service, with a line in the history.
 
         Raises ServiceChanged where somebody was faster, and as `ModelStore.open` does.
         """
+        if self._is_aborted():
+            raise ServiceChanged(
+                f"{self.ref} was tried meanwhile, and that was aborted; nothing is changed. Look "
+                f"at it with `seqd models history {self.name}`, and say it again"
+            )
         change = ServiceChange(
             at_ms=time.time_ns() // 1_000_000,
             by=self.by,
@@ -117,7 +136,9 @@ def rollback_of(store: "ModelStore", model: str, why: str, by: str) -> Promotion
     Raises WrongState where none was, UnknownModel where that version is gone.
     """
     name, current = store.resolve(model)
-    before = version_before(store.history(name), current)
+    changes = store.history(name)
+    _refuse_after_rollout(name, current, changes)
+    before = version_before(changes, current)
     if before is None:
         raise WrongState(
             f"{name}@{current} is the first version of {name} in service that is known: there is "
@@ -130,6 +151,21 @@ def rollback_of(store: "ModelStore", model: str, why: str, by: str) -> Promotion
         )
     why = why or f"back from {name}@{current}"
     return Promotion(store, name, before, why, by, is_rollback=True)
+
+
+def _refuse_after_rollout(name: str, current: int, changes: Sequence[ServiceChange]) -> None:
+    """Raise WrongState for a rollback that was meant for a roll-out which has just ended."""
+    last = changes[-1] if changes else None
+    if last is None or last.rollout is None or last.from_version != last.to_version:
+        return
+    age_s = time.time() - last.at_ms / 1000
+    is_begin = last.at_ms == last.rollout.at_ms
+    if not is_begin and age_s < _JUST_ENDED_S:
+        raise WrongState(
+            f"the {last.rollout.kind} of {name}@{last.rollout.version} ended {max(0.0, age_s):.0f} "
+            f"s ago, by {last.by}, and {name}@{current} answers all items; nothing is changed. To "
+            f"put another version in service: seqd models promote {name}@VERSION"
+        )
 
 
 def put_in_service_warm(
@@ -225,6 +261,12 @@ def move_label(
     Raises InvalidRequest, and what `ModelStore.set_label` does.
     """
     check_movable(label)
+    running = store.rollout(model) if label == CANDIDATE else None
+    if running is not None:
+        raise InvalidRequest(
+            f"{model}@{running.version} is tried, and has the label {label} meanwhile; nothing is "
+            f"changed. End that first: seqd models rollback {model}"
+        )
     if not is_removed:
         store.set_label(model, label, version, by)
         return
@@ -240,14 +282,16 @@ def labelled_candidate(change: Change) -> Iterator[None]:
     Where the block fails, the label stands again where it stood before.
     """
     store, name = change.store, change.name
-    before = store.labels(name).get(CANDIDATE)
+    before, tried = store.labels(name).get(CANDIDATE), store.rollout(name)
     store.set_label(name, CANDIDATE, change.version)
     try:
         yield
     except BaseException:
         with suppress(SeqdError):
             labels = store.labels(name)
-            if labels.get(CANDIDATE) != change.version or before in (None, labels.get(PRODUCTION)):
+            has_ended = tried is not None and store.rollout(name) != tried
+            is_over = has_ended or before == labels.get(PRODUCTION)
+            if before is None or is_over or labels.get(CANDIDATE) != change.version:
                 store.drop_label(name, CANDIDATE, change.version)
             else:
                 store.set_label(name, CANDIDATE, before)
@@ -287,8 +331,8 @@ def _cold_workers(workers: "list[WorkerStatus]", change: Change) -> list[str]:
         for unfit in one.unfit:
             if (unfit.model, unfit.version) == (change.name, change.version):
                 raise NoFitWorker(
-                    f"{one.worker} cannot run {change.ref}: {unfit.code}: {unfit.message}. It was "
-                    "not put in service."
+                    f"{one.worker} cannot run {change.ref}: {unfit.code}: {unfit.message}. Nothing "
+                    "is changed."
                 )
         loaded = [ref for ref in one.models_loaded if ref.partition("@")[0] == change.name]
         if loaded and not set(change.kept_loaded) <= set(loaded):

@@ -1,9 +1,9 @@
 """Runs the candidate of a roll-out on its share of a claim's items, so that it costs no item.
 
-Whatever goes wrong with the candidate is the candidate's: the version in service answers in its
-place, and the item counts as an error of the candidate. A unit that has killed its worker is given
-to the version in service alone after a second chance. A candidate with too many errors is
-aborted here, in the store.
+What the candidate cannot answer the version in service answers in its place, and the item counts
+as an error of the candidate; not so where this machine is to blame, which has too little memory,
+say. A unit that has killed its worker is given to the version in service alone after a second
+chance. The roll-out of a candidate with too many errors is aborted here, in the store.
 """
 
 import logging
@@ -13,7 +13,7 @@ from functools import partial
 from time import monotonic, perf_counter
 
 from seqd.analysis.paired import wilson
-from seqd.errors import REDIS_ERRORS, SeqdError, StoreUnwritable
+from seqd.errors import REDIS_ERRORS, SeqdError, Stopped, StoreUnwritable
 from seqd.hookspecs import LoadedModel, WorkItem
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.rollouts import VersionWork
@@ -41,8 +41,17 @@ log = logging.getLogger(__name__)
 #: Deaths of a unit's worker after which the candidate computes nothing of the unit.
 _SECOND_CHANCE = 2
 
-#: Seconds for which a candidate is left alone that has no room beside the version in service.
-_NO_ROOM_S = 60.0
+#: Seconds for which a candidate is left out that cannot be loaded here, or has no room.
+_LEFT_OUT_S = 60.0
+
+#: What is the candidate's own fault, of all for which it cannot be run here.
+_OWN_FAULTS = frozenset({UnfitCode.DAMAGED, UnfitCode.LOAD_FAILED, UnfitCode.BREAKER_OPEN})
+
+#: Errors that are too few for an abort, and the quantile of the normal distribution that leaves
+#: 0.05% above it: counts are looked at after each claim. Of candidates that fail half as often as
+#: they may, 1 in 400 is aborted within 5,000 items; by an interval of 95% it was 1 in 13.
+_LEAST_ERRORS = 3
+_Z = 3.2905
 
 CallOfModel = Callable[[LoadedModel], Call]
 
@@ -132,14 +141,14 @@ class Trial:
 
 
 class Trials:
-    """The roll-outs of one worker."""
+    """Runs and counts the candidates of one worker; knows which of them it leaves out."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
-        #: Aborted by this worker, also where the store could not be written.
+        #: Roll-outs aborted by this worker, also where the store could not be written.
         self._aborted = set[str]()
-        #: Candidates without room beside the version in service, and until when.
-        self._no_room = dict[str, float]()
+        #: Candidates that are left out here, and until when.
+        self._left_out = dict[str, float]()
 
     def of(self, claim: Claim, units: Sequence[UnitItems]) -> Trial | None:
         """Return the roll-out that a claim takes part in; None without one that goes on."""
@@ -171,12 +180,29 @@ class Trials:
         Raises Stopped, and Unfit where it has made the device sick.
         """
         outcomes = {}
-        if trial.items and self._has_room(trial):
+        if trial.items and not self._is_left_out(trial):
             for item, outcome in self._computed(trial, call_of_model, output, stop):
                 sound = checked(outcome, output)
                 if not isinstance(sound, ItemError):
                     outcomes[id(item)] = sound
         return Answered(outcomes, trial.rollout.version, trial.serving.version)
+
+    def shadowed(
+        self,
+        trial: Trial,
+        call_of_model: CallOfModel,
+        output: OutputKind,
+        stop: Callable[[], bool],
+    ) -> Answered | None:
+        """Return what a shadow gives for its items; None where it does not come to its end.
+
+        The answers are there by then, and are not held up by what goes wrong with it.
+        """
+        try:
+            return self.answered(trial, call_of_model, output, stop)
+        except (Stopped, Unfit) as error:
+            log.warning("shadow=%s gives nothing of this claim: %s", trial.ref, error)
+            return None
 
     def _computed(
         self,
@@ -195,6 +221,9 @@ class Trials:
             faults.end()
         except Unfit as fault:
             if fault.unfit_code is UnfitCode.DEVICE_FAULT:
+                # The claim is released, so what is known of the candidate is counted here.
+                trial.candidate.items = trial.candidate.errors = len(trial.items)
+                self.note(trial)
                 raise
             log.warning("candidate=%s answers nothing of this claim: %s", trial.ref, fault)
             return []
@@ -203,7 +232,10 @@ class Trials:
     def _loaded(self, trial: Trial) -> LoadedModel | None:
         """Return the candidate in memory; None where it cannot be loaded here."""
         context, version = self._context, trial.rollout.version
-        if context.fitness.code_of(trial.model, version) is not None:
+        known = context.fitness.code_of(trial.model, version)
+        if known is not None and known not in _OWN_FAULTS:
+            self._leave_out(trial, f"it is unfit here: {known}")
+        if known is not None:
             return None
         began = monotonic()
         try:
@@ -212,6 +244,9 @@ class Trials:
             if not isinstance(error, SeqdError):
                 log.exception("candidate=%s could not be loaded", trial.ref)
             code, took_s = unfit_code(error, UnfitCode.LOAD_FAILED), monotonic() - began
+            if code not in _OWN_FAULTS:
+                self._leave_out(trial, sentence_of(error))
+                return None
             wait_s = context.fitness.mark(trial.model, version, code, sentence_of(error), took_s)
             log.error(
                 "unfit for candidate=%s code=%s, trying it again in %.1f s: %s",
@@ -219,20 +254,26 @@ class Trials:
             )
             return None
         if not context.cache.holds(trial.model, trial.serving.version):
-            self._no_room[trial.ref] = monotonic() + _NO_ROOM_S
+            self._left_out[trial.ref] = monotonic() + _LEFT_OUT_S
             log.warning(
-                "candidate=%s has no room beside version %d, so it is left out for %d s: raise "
+                "candidate=%s has no room beside version %d, and is left out for %d s: raise "
                 "SEQD_MODEL_CACHE_BYTES",
-                *(trial.ref, trial.serving.version, _NO_ROOM_S),
+                *(trial.ref, trial.serving.version, _LEFT_OUT_S),
             )
         return model
 
-    def _has_room(self, trial: Trial) -> bool:
-        """Return False, and count nothing, for a candidate that would take the other's memory."""
-        if monotonic() >= self._no_room.get(trial.ref, 0.0):
-            return True
+    def _leave_out(self, trial: Trial, why: str) -> None:
+        """Give the claim to the version in service, and the candidate no error of it."""
         trial.items = ()
-        return False
+        self._left_out[trial.ref] = monotonic() + _LEFT_OUT_S
+        log.warning("candidate=%s is left out for %d s: %s", trial.ref, _LEFT_OUT_S, why)
+
+    def _is_left_out(self, trial: Trial) -> bool:
+        """Return True, and count nothing, for a candidate that is left out now."""
+        if monotonic() >= self._left_out.get(trial.ref, 0.0):
+            return False
+        trial.items = ()
+        return True
 
     def note(self, trial: Trial) -> None:
         """Add what both versions did to the counts, and abort a candidate that is too bad."""
@@ -268,22 +309,22 @@ class Trials:
         except (StoreUnwritable, OSError) as error:
             log.error(
                 "the roll-out of %s goes on elsewhere, since the store cannot be written: %s. End "
-                "it: seqd models rollback %s",
-                *(trial.ref, error, trial.model),
+                "it: seqd models promote %s --share 0%%",
+                *(trial.ref, error, trial.ref),
             )
             return
         log_and_continue("the end of a roll-out not published", self._context.publish_catalog)
 
 
 def is_too_bad(totals: VersionCounts, max_error_rate: float) -> bool:
-    """Return True where the lower end of the 95% interval of the error rate is above the bound.
+    """Return True where the lower end of the 99.9% interval of the error rate is above the bound.
 
-    So few errors among few items do not suffice, and many do at once.
+    It takes three errors at least.
     """
-    if not totals.errors:
+    if totals.errors < _LEAST_ERRORS:
         return False
     items = max(totals.items, totals.errors)
-    return wilson(totals.errors / items, items)[0] > max_error_rate
+    return wilson(totals.errors / items, items, _Z)[0] > max_error_rate
 
 
 def _is_known(rollout: JobRollout) -> bool:

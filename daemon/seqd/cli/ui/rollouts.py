@@ -19,7 +19,8 @@ def print_rollout(
     screen.say(f"{kind} of {model}@{rollout.version} since {clock(rollout.at_ms)}", "bold")
     screen.say(
         f"It {does} the items of new jobs on {model}, by {rollout.by or 'nobody known'}. It ends "
-        f"by itself where more than {bound} of them fail with it alone."
+        f"by itself where more than {bound} of them fail with it and not with "
+        f"{model}@{rollout.serving}."
     )
     by_version = {one.version: one for one in counts}
     rows = [
