@@ -145,7 +145,7 @@ def test_another_input_is_refused_whatever_the_job_has_come_to(first, second, st
                 second.classify(iter(other), model="echo", idempotency_key=key)
         again = second.classify(iter(texts(40)), model="echo", idempotency_key=key)
 
-    assert (again.job_id, again.record().state) == (job.job_id, state)
+        assert (again.job_id, again.record().state) == (job.job_id, state)
 
 
 def test_a_second_sender_whose_items_differ_fails_itself_alone(first, second):
@@ -397,8 +397,8 @@ def test_a_job_that_was_cut_otherwise_is_gone_on_with_as_it_was_begun(cluster, s
         attached = second.classify(texts(60), model="echo", idempotency_key="other cut")
         labels = labels_of(attached)
 
-    assert (attached.job_id, labels) == ("cut", texts(60))
-    assert attached.record().units == 12
+        assert (attached.job_id, labels) == ("cut", texts(60))
+        assert attached.record().units == 12
 
 
 def test_an_upload_and_an_inbox_entry_with_the_same_items_are_one_job(cluster, first):
@@ -474,7 +474,7 @@ def test_a_training_set_is_compared_while_it_is_uploaded_and_afterwards(first, s
             second.train(others, model="echo", idempotency_key="a set")
         again = second.train(iter(records), model="echo", idempotency_key="a set")
 
-    assert again.wait(DEADLINE_S).training == job.record().training
+        assert again.wait(DEADLINE_S).training == job.record().training
 
 
 def test_a_failed_job_is_the_same_job_for_the_same_items(first):

@@ -377,7 +377,7 @@ def _fetch(handle: "JobHandle", screen: Screen, output: "Output", *, merged: boo
     is_final = lambda: last.record().sealed  # noqa: E731
     outcome = read_results(last, screen, output, counts, is_final, results=selected)
     if output.files is not None:
-        output.files.commit(facts_of([one.record() for one in jobs]))
+        output.files.commit(facts_of([*(one.record() for one in jobs[:-1]), outcome.record]))
     if last is handle:
         say_bulk_summary(screen, outcome, counts, output.files)
     else:
