@@ -86,6 +86,7 @@ class ItemRunner:
         try:
             name, version = _version_of(claim)
             parameters = self._parameters(claim.job)
+            plugin_version = self._context.plugin_version(name)
         except SeqdError as error:
             self._fail(units, error)
             return
@@ -116,7 +117,6 @@ class ItemRunner:
             self._context.fitness.worked(name, version)
         is_waited_for = claim.job.priority is Priority.INTERACTIVE
         done = list(zip(units, results, strict=True))
-        plugin_version = self._context.plugin_version(name)
         self._commit(done, uses, plugin_version, is_waited_for=is_waited_for)
         if trial is not None:
             self._trials.note(trial)

@@ -1,9 +1,9 @@
 -- Record the results of units; the last unit's commit ends its job.
 --
 -- ARGV: prefix, days for which a tenant's use is kept (0: it is not counted), version of the plugin that
---       computed the units ('' where none did), then for each unit: job, unit, attempt, succeeded, errored, fenced (0 or 1), training result as JSON ('' for none), blob of
---       the items that have errors ('' for none), tokens, milliseconds of computing, number of rows of
---       results, the rows' blobs.
+--       computed the units ('' where none did), then for each unit: job, unit, attempt, succeeded, errored,
+--       fenced (0 or 1), training result as JSON ('' for none), blob of the items that have errors ('' for
+--       none), tokens, milliseconds of computing, number of rows of results, the rows' blobs.
 -- Keys: job hash, out, in, failed, sizes, parts, leases, todo, timers, worker leases, jobs:open,
 --       uploads, idempotency, events, those of the queue, tenant, its use, client's completions, and those of end_job.lua.
 -- Returns: for each unit 'committed', 'completed' when it ended the job, 'duplicate' when the unit was
