@@ -107,6 +107,45 @@ def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
     assert loaded(a) == {"echo@1"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (
+            ["topic", "--on", "cpu"],
+            2,
+            "no model named 'topic'. Known models: echo, topics. Did you mean 'topics'?",
+        ),
+        (
+            ["topics@1", "--on", "cpu"],
+            2,
+            "the model is 'topics@1'; allowed: its name alone, such as topics, since all versions "
+            "of a model are placed together",
+        ),
+        (
+            ["topics", "--on", "gpu"],
+            2,
+            "No worker that is up runs on a gpu. Slots: none. With --ahead the model is placed for "
+            "one that starts later.",
+        ),
+        (["topics", "--label", "zone"], 2, "--label is 'zone'; allowed: KEY=VALUE"),
+        (["topics", "--label", "zone=a"], 2, "No worker that is up has the label 'zone=a'."),
+        (["topics", "--anywhere", "--on", "cpu"], 2, "leave the targets away"),
+        (["--on", "cpu"], 2, "no model is named; `seqd models place NAME --on gpu` places one"),
+    ],
+)
+def test_what_cannot_be_placed_is_refused_with_what_to_do_and_nothing_is_changed(
+    empty_cluster: Cluster, seqd, arguments: list[str], status: int, said: str
+):
+    add_models(empty_cluster, "topics")
+    empty_cluster.publish_catalog()
+
+    ended = seqd("models", "place", *arguments)
+
+    assert ended.status == status
+    assert said in " ".join(ended.err.split())
+    assert seqd("models", "place").out == "No model is placed: all workers may serve all.\n"
+
+
 def test_a_worker_starts_with_what_was_in_use_and_without_a_word_on_models_not_in_service(
     empty_cluster: Cluster,
 ):

@@ -9,7 +9,7 @@ from seqd_schemas import ItemSuccess, JobState
 from worker_fixtures import Cluster, LiveWorker
 
 #: The first training on a machine also compiles its kernels.
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(900)]
 
 TOPICS = tuple(f"topic_{number:02}" for number in range(20))
 COMMON = (
@@ -68,7 +68,7 @@ def test_twenty_topics_and_film_reviews_take_turns_in_the_memory_of_one_worker(
 
     trained = client.train(
         posts(600, seed=1), model="topics", plugin="imdb_lstm", preset="best"
-    ).wait(timeout_s=400)
+    ).wait(timeout_s=700)
     assert trained.state is JobState.COMPLETED, trained.failure
     accuracy = share_right(client, held_out)
     sizes = in_memory(first)

@@ -189,3 +189,24 @@ def test_trainings_that_failed_of_a_plugin_close_all_its_trainings(clock: Clock,
 
     assert [queue for queue in fitness.queues() if queue.startswith("train")] == []
     assert set(BOTH) <= set(fitness.queues())
+
+
+def test_items_of_a_model_that_is_not_served_are_left_and_its_trainings_are_not(
+    clock: Clock, store: ModelStore
+):
+    publish(store, "echo")
+    served = {"topics"}
+    fitness = Fitness(ROUTES, store, is_served=lambda name: name in served)
+    fitness.refresh(0.0)
+
+    topics_alone, left_out = fitness.queues(), fitness.left_out()
+    served.symmetric_difference_update({"echo", "topics"})
+    before_the_change = fitness.queues()
+    fitness.placement_has_changed()
+
+    assert set(topics_alone) == {*BOTH, "train.echo", "train.echo:echo"}
+    assert left_out == ("echo",)
+    assert before_the_change == topics_alone
+    assert set(fitness.queues()) == {*OF_ROUTES, "classify.echo@1", "generate.echo@1"}
+    assert fitness.left_out() == ("topics",)
+    assert fitness.versions() == {"echo": (1,), "topics": (1, 2)}

@@ -11,6 +11,7 @@ from seqd.errors import InvalidSettings, UnknownModel
 from seqd.hookspecs import Device, Model, PluginParameters, TaskSpec, hookimpl
 from seqd.models.job_log import JobLog
 from seqd.models.registry import Registry
+from seqd.models.store import ModelStore
 from seqd.settings import Settings
 from seqd_schemas import (
     ClassifyJob,
@@ -25,6 +26,7 @@ from seqd_schemas import (
     WorkerState,
     WorkerStatus,
 )
+from store_builders import publish
 
 
 class NoParameters(PluginParameters):
@@ -203,6 +205,20 @@ def test_required_models_that_are_ready_pass():
     registry = a_registry(required_models="imdb_lstm,markov")
 
     assert registry.model("imdb_lstm").name == "imdb_lstm"
+
+
+def test_a_required_model_of_the_store_passes_where_its_plugin_is_ready(tmp_path):
+    settings = Settings(data_dir=tmp_path, required_models="imdb_lstm,topics,places")
+    store = ModelStore(settings.store_dir, {})
+    publish(store, "topics", "imdb_lstm")
+    publish(store, "places", "char_lstm")
+
+    with pytest.raises(InvalidSettings) as refusal:
+        a_registry_of([("critics", a_plugin("imdb_lstm"))], settings=settings)
+
+    assert str(refusal.value).startswith(
+        "SEQD_REQUIRED_MODELS names places, not ready here. Ready: imdb_lstm. The plugins:"
+    )
 
 
 class Watcher:

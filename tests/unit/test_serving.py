@@ -4,7 +4,7 @@ import pytest
 
 from builders import a_train_job, a_worker_status
 from cli_builders import a_record
-from seqd.serving import waiting_of
+from seqd.serving import can_run, waiting_of, workers_of_model
 from seqd_schemas import (
     JobRecord,
     JobState,
@@ -125,3 +125,31 @@ def test_a_worker_that_starts_is_given_the_benefit_of_the_doubt() -> None:
     worker = a_worker(state=WorkerState.STARTING, versions={"imdb_lstm": ()})
 
     assert waiting_of(a_queued_job(), [worker]) is None
+
+
+def test_a_job_waits_that_placement_leaves_to_workers_that_are_not_there() -> None:
+    workers = [
+        a_worker(f"w{number}", tasks=("classify",), left_out=("imdb_lstm",)) for number in range(6)
+    ]
+    other = a_worker("w9", tasks=("train",), left_out=("imdb_lstm",))
+
+    waiting = waiting_of(a_queued_job(), [*workers, other])
+
+    assert waiting == Waiting(
+        code=WaitingCode.NOT_PLACED,
+        message="No worker that is up serves imdb_lstm: w0, w1, w2, w3, w4 and 1 more could "
+        "classify with it and leave it to others, by its placement or by SEQD_SERVES. `seqd models "
+        "place` lists placements, `seqd models place imdb_lstm --anywhere` ends that of imdb_lstm; "
+        "or start a worker that serves it.",
+    )
+    assert waiting_of(a_queued_job(), [*workers, a_worker("w7")]) is None
+
+
+def test_a_worker_that_leaves_a_model_out_is_listed_with_that_and_trains_it_all_the_same() -> None:
+    worker = a_worker("w1", tasks=("classify", "train"), left_out=("imdb_lstm",))
+
+    assert workers_of_model([worker], "imdb_lstm")[0].unfit == (
+        "its items: left to others by placement",
+    )
+    assert can_run(worker, "train", "imdb_lstm", None)
+    assert not can_run(worker, "classify", "imdb_lstm", 0)

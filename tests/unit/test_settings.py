@@ -366,3 +366,17 @@ def test_labels_that_are_none_are_refused(monkeypatch, typed, reason):
 
     assert "SEQD_WORKER_LABELS" in str(refused.value)
     assert reason in str(refused.value)
+
+
+def test_models_that_a_worker_serves_are_names_without_a_version(monkeypatch):
+    monkeypatch.setenv("SEQD_SERVES", "topics, imdb_lstm")
+    served = load_settings().serves
+    monkeypatch.setenv("SEQD_SERVES", "topics@2")
+
+    with pytest.raises(InvalidSettings) as refused:
+        load_settings()
+
+    assert served == ("topics", "imdb_lstm")
+    assert "'topics@2' is no name of a model; allowed: small letters, digits and `_`" in str(
+        refused.value
+    )

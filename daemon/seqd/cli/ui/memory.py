@@ -1,7 +1,8 @@
 """What a worker has in memory, and what it leaves to others, as people read it."""
 
+from collections.abc import Sequence
+
 from seqd.cli.ui.numbers import size
-from seqd.serving import serves
 from seqd_schemas import WorkerStatus
 
 #: Models that a line names.
@@ -17,14 +18,14 @@ def memory_lines(worker: WorkerStatus) -> list[str]:
         of_budget = "" if budget is None else f" of {size(budget)}"
         whole = size(sum(worker.loaded_bytes.values()))
         lines.append(f"{worker.worker} has loaded {_listed(told)}: {whole}{of_budget}")
-    left_out = [name for name in worker.left_out if name in worker.versions or serves(worker, name)]
-    if left_out:
+    if worker.left_out and any(task != "train" for task in worker.tasks):
         lines.append(
-            f"{worker.worker} leaves {_listed(left_out)} to other workers (`seqd models place`)"
+            f"{worker.worker} leaves {_listed(worker.left_out)} to other workers "
+            "(`seqd models place`)"
         )
     return lines
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMES
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
