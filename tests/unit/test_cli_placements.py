@@ -32,7 +32,7 @@ def test_a_placement_is_listed_with_how_many_workers_it_means(capsys) -> None:
 
     heading, row = capsys.readouterr().out.splitlines()
     assert " ".join(heading.split()) == "model where workers loaded on by since reason"
-    assert " ".join(row.split()) == ("topics --on cpu --label zone=a 2 1 ops@h1 1:00 short texts")
+    assert " ".join(row.split()) == ("topics --on cpu --label zone=a 2 1 ops@h1 1 min short texts")
 
 
 def test_where_none_is_placed_that_is_said(capsys) -> None:

@@ -288,10 +288,19 @@ class ModelCache:
         return self._budget_bytes
 
     def expected_bytes(self, name: str, version: int) -> int:
-        """Return what a version takes, or is expected to by others of its model and plugin."""
+        """Return what a version takes, or is expected to by others of its model and plugin.
+
+        0 where nothing is known of it.
+        """
         known = self._known_bytes.get((name, version))
         if known is not None:
             return known
+        try:
+            return self._guessed_bytes(name)
+        except (SeqdError, OSError):  # loading it says what is wrong
+            return 0
+
+    def _guessed_bytes(self, name: str) -> int:
         of_model = [size for (one, _), size in self._known_bytes.items() if one == name]
         if of_model:
             return max(of_model)

@@ -43,6 +43,9 @@ HELPS_APART_TIMES = 10.0
 Version = tuple[str, int]
 
 
+_KnownLeft = tuple[Sequence[str] | None, Mapping[Version, int] | None, float, set[str]]
+
+
 class Memory(Protocol):
     """The part of the cache of models that is asked."""
 
@@ -92,6 +95,8 @@ class Residency:
         #: Versions that other workers have in memory and claim work of, with the bytes.
         self._held: Mapping[Version, int] = {}
         self._looked_s = self._known_s = float("-inf")
+        #: What `_left` returned last, of which queues and versions, and until when that holds.
+        self._known_left: _KnownLeft = (None, None, 0.0, set())
         self._loads = 0
         self._loaded_s = self._helped_s = float("-inf")
 
@@ -131,13 +136,19 @@ class Residency:
     def _note_loads(self, now_s: float) -> None:
         if self._memory.loads != self._loads:
             self._loads, self._loaded_s = self._memory.loads, now_s
+            self._known_left = None, None, 0.0, set()
 
     def _left(self, queues: Sequence[str], now_s: float) -> set[str]:
         """Return the queues for whose work something would have to be unloaded."""
         self._note_loads(now_s)
         if self._wait_s == 0:
             return set()
-        return {queue for queue in queues if self._costs_a_model(queue)}
+        # Asked at each claim, of all versions in the store.
+        known, held, until_s, left = self._known_left
+        if known is not queues or held is not self._held or now_s >= until_s:
+            left = {queue for queue in queues if self._costs_a_model(queue)}
+            self._known_left = queues, self._held, now_s + LOOK_S, left
+        return left
 
     def _may_load(self, now_s: float) -> bool:
         pause_s = LOADS_APART * min(self._memory.last_load_s, self._wait_s)
