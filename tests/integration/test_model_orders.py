@@ -20,15 +20,17 @@ from seqd.client import (
     ModelHandle,
     NoFitWorker,
     OrderAnswer,
+    OrderUnfinished,
     SeqdError,
     ServiceChanged,
     UnknownModel,
     WrongState,
+    model_steps,
 )
 from seqd.ledger import Ledger, connect
 from seqd.local.caller import caller
 from seqd.models.store import ModelStore
-from seqd_schemas import ModelOrder, OrderAction
+from seqd_schemas import JobState, ModelOrder, OrderAction
 from store_builders import a_change, publish, shape_of
 from worker_fixtures import Cluster, wait_until
 
@@ -322,6 +324,47 @@ def test_an_order_of_a_later_release_is_left_to_workers_of_that_release(
 
     assert orders.answer_to(later.order_id) == (None, "")
     assert orders.cancel(later.order_id) == "ended"
+
+
+def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
+    module_cluster: Cluster, client: Client, model: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(model_steps, "TAKE_S", 1.0)
+    ledger = ledger_of(module_cluster)
+    entry = client.catalog()[model].model_copy(update={"model": f"{model}_elsewhere"})
+    ledger.fleet.publish_catalog([entry])
+
+    with pytest.raises(NoFitWorker) as refused:
+        client.model(f"{model}_elsewhere").promote(2)
+
+    assert str(refused.value) == (
+        f"no worker that is up has {model}_elsewhere@2 in its store, or none is new enough to "
+        "change it for a client: the order was cancelled after 1 s, and nothing was changed. "
+        "`seqd status` shows the workers"
+    )
+    assert ledger.orders.open() == []
+
+
+def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
+    module_cluster: Cluster,
+    client: Client,
+    model: str,
+    store: ModelStore,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    client.classify(["a"], model=model).wait(timeout_s=30)
+    busy = client.classify(["a"] * 10, model=model, parameters={"delay_ms": 400})
+    wait_until(lambda: busy.record().state is JobState.RUNNING, "it runs, and loads no version")
+    monkeypatch.setattr(model_steps, "ANSWER_S", model_steps.TAKE_S * -1 - 28.0)
+
+    with pytest.raises(OrderUnfinished) as told:
+        client.model(model).promote(2, warm_timeout_s=30)
+
+    assert told.value.exit_status == 75
+    worker = module_cluster.workers[0].name
+    assert str(told.value).startswith(f"{worker} has taken the order and not answered within 2 s;")
+    busy.cancel()
+    wait_until(lambda: store.resolve(model)[1] == 2, "it goes on")
 
 
 def test_without_a_worker_a_client_is_told_at_once_and_nothing_is_ordered(

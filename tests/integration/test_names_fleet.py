@@ -26,6 +26,7 @@ from seqd_schemas import (
     Log,
     TrainedVersion,
 )
+from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = pytest.mark.processes
@@ -394,9 +395,7 @@ def test_the_commands_show_a_named_model_beside_its_plugins_own(
 def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
     client: Client, store: ModelStore, tmp_path: Path
 ):
-    folder = store.folder_of("claimed")  # a training has taken the name that made no version
-    folder.mkdir()
-    write_plugin(folder, "lstm")
+    publish(store, "claimed", "lstm")  # which no worker publishes, since none has its plugin
     diary = tmp_path / "diary"
 
     job = client.train(DATA, model="claimed", plugin="echo", parameters={"diary": str(diary)})
@@ -404,3 +403,16 @@ def test_a_training_with_another_plugin_than_the_names_fails_before_it_begins(
     with pytest.raises(SeqdError, match="model 'claimed' is made with lstm"):
         job.wait(timeout_s=30)
     assert not diary.exists()
+
+
+def test_a_name_that_a_training_left_without_a_version_is_free_for_another_plugin(
+    client: Client, store: ModelStore
+):
+    folder = store.folder_of("left")
+    folder.mkdir()
+    write_plugin(folder, "lstm")
+
+    job = client.train(DATA, model="left", plugin="echo")
+
+    assert job.trained_version().version == 1
+    assert store.plugin_of("left") == "echo"

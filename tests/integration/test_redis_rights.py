@@ -25,7 +25,7 @@ from seqd.ledger.acl import (
 )
 from seqd.ledger.rights import OPTIONAL, missing_rights
 from seqd.ledger.work import Finished
-from seqd_schemas import JobState, Keys, TenantLimits
+from seqd_schemas import JobState, Keys, ModelOrder, TenantLimits
 from worker_fixtures import wait_until
 
 pytestmark = pytest.mark.processes
@@ -212,6 +212,22 @@ def test_limits_that_may_not_be_read_are_not_taken_for_unset(fleet: Fleet) -> No
     fleet.allow(Role.CLIENT, *fleet.rules(Role.CLIENT))
     with pytest.raises(NotAllowed):
         open_environment(redis, fleet.settings).submit(chunk=a_chunk(), sealed=True)
+
+
+def test_a_client_that_would_put_a_version_in_service_is_told_of_the_role_of_an_operator(
+    fleet: Fleet,
+) -> None:
+    if fleet.version < (7, 0):
+        pytest.skip("this server knows no keys for reading alone")
+    order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
+
+    with pytest.raises(RedisNoPermission) as refused:
+        fleet.ledger(Role.CLIENT).orders.place(order, 10.0)
+    fleet.ledger(Role.OPERATOR).orders.place(order, 10.0)
+
+    assert "in the script 'place_order'. " in str(refused.value)
+    assert "`seqd redis acl --role operator --user client`" in str(refused.value)
+    assert fleet.ledger(Role.WORKER).orders.open() == [order]
 
 
 @pytest.mark.parametrize("script", ["cordon", "set_tenant"])

@@ -185,7 +185,7 @@ def test_a_name_whose_trainings_all_failed_is_free_for_another_plugin(store: Mod
     store.rollback("moods", "job-1")
 
     store.check_plugin("moods", "markov")
-    version = publish(store, "moods", "markov")
+    version = train(store, "job-2", "moods", "markov")
 
     assert (version, store.plugin_of("moods")) == (2, "markov")
     with pytest.raises(ModelNameTaken, match="model 'moods' is made with markov"):

@@ -292,7 +292,7 @@ class ModelStore:
     def _move_in(self, folder: Path, draft: VersionDraft) -> ModelManifest:
         """Make a staging folder the next version; the caller holds the model's lock."""
         model_folder = self._root / draft.model
-        self._adopt(draft.model, draft.plugin or draft.model)
+        self._adopt(draft.model, draft.plugin or draft.model, draft.job_id)
         taken = [STARTER_VERSION, *self.numbers(draft.model), *removed_numbers(model_folder)]
         manifest = publishing.move_in(self._root, folder, draft, max(taken) + 1)
         self._put_first_in_service(manifest)
@@ -684,9 +684,12 @@ class ModelStore:
         folders += [folder / MEASUREMENTS_FOLDER for folder in folders]
         return [path for folder in folders if folder.is_dir() for path in drafts_in(folder)]
 
-    def check_plugin(self, name: str, plugin: str) -> None:
-        """Raise ModelNameTaken where a model is made with another plugin's model."""
-        if self._is_free(name):
+    def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
+        """Raise ModelNameTaken where a model is made with another plugin's model.
+
+        `job_id` is the job whose training asks.
+        """
+        if self._is_free(name, job_id):
             return
         known = read_plugin(self._root / name) or (name if self.numbers(name) else None)
         if known not in (None, plugin):
@@ -695,18 +698,21 @@ class ModelStore:
                 f"takes no version of {plugin}. Choose another name: --as NAME"
             )
 
-    def _is_free(self, name: str) -> bool:
-        """Return True for a name without a version, nor a training that is about to publish one.
+    def _is_free(self, name: str, job_id: str | None) -> bool:
+        """Return True for a name without a version, nor another job that is about to publish one.
 
         Raises ModelNameTaken for a former name.
         """
         self._refuse_former(name)
         folder = self._root / name
-        return not self.numbers(name) and not (folder.is_dir() and begun_publishes(folder))
+        if self.numbers(name):
+            return False
+        begun = begun_publishes(folder) if folder.is_dir() else []
+        return all(job_of_run(run_id)[0] == job_id for run_id in begun)
 
-    def _adopt(self, name: str, plugin: str) -> None:
+    def _adopt(self, name: str, plugin: str, job_id: str | None = None) -> None:
         """Write down what a model is made with, and what its name means, where nobody has."""
-        self.check_plugin(name, plugin)
+        self.check_plugin(name, plugin, job_id)
         folder = self._root / name
         if has_model_file(folder) and (self.numbers(name) or read_plugin(folder) == plugin):
             return

@@ -102,17 +102,17 @@ class ModelOrderWatch(PeriodicTask):
         return bool(numbers) if order.version is None else order.version in numbers
 
     def _take(self, order: ModelOrder) -> None:
-        hold = Hold(self._ledger, order.order_id, self._worker, self._lease_s, self._closed)
-        if not hold.take():
+        lease = OrderLease(self._ledger, order.order_id, self._worker, self._lease_s, self._closed)
+        if not lease.take():
             return
         log.info("order=%s taken: %s of %s", order.order_id, order.action, order.model)
-        errand = Errand(self._ledger, self._store, self._worker, order, self._publish, hold)
-        thread = Thread(target=errand.run, name=f"seqd-order-{order.order_id}", daemon=True)
+        run = OrderRun(self._ledger, self._store, self._worker, order, self._publish, lease)
+        thread = Thread(target=run.run, name=f"seqd-order-{order.order_id}", daemon=True)
         self._threads[order.order_id] = thread
         thread.start()
 
 
-class Hold:
+class OrderLease:
     """The lease of this worker on an order."""
 
     def __init__(
@@ -140,7 +140,7 @@ class Hold:
             raise LeaseLost("another worker holds it")
 
 
-class Errand:
+class OrderRun:
     """One order that this worker holds."""
 
     def __init__(
@@ -150,14 +150,14 @@ class Errand:
         worker: str,
         order: ModelOrder,
         publish: Callable[[], None],
-        hold: Hold,
+        lease: OrderLease,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._worker = worker
         self._order = order
         self._publish = publish
-        self._hold = hold
+        self._lease = lease
         self._notes: list[str] = []
         #: The canary or shadow that has begun, or ended.
         self._rollout: Rollout | None = None
@@ -204,7 +204,7 @@ class Errand:
                 change,
                 monotonic() + self._order.warm_s,
                 self._notes.append,
-                self._hold.go_on,
+                self._lease.go_on,
                 self._publish,
             )
         except ServiceChanged:

@@ -149,8 +149,8 @@ class TrainingRunner:
 
     def _train(self, run: Run) -> tuple[ModelManifest, float]:
         plugin = self._context.plugin_of(run.job)
-        # The catalog does not know of a name that a training has taken which made no version.
-        self._context.store.check_plugin(run.job.model, plugin)
+        # The catalog does not know of a model whose plugin no worker has.
+        self._context.store.check_plugin(run.job.model, plugin, run.unit.job_id)
         model = self._context.registry.model(plugin)
         parameters = train_parameters(model, run.job)
         data = open_data(run.job, run.unit.job_id, self._context.ledger.jobs, self._settings)
