@@ -114,7 +114,10 @@ def test_the_python_snippets_of_the_services_guide_run(shell: Shell):
     assert sorted(printed[9].splitlines()) == [
         f"row-{row} {sample} length 90" for row in (1, 2) for sample in (0, 1)
     ]
-    assert [line.split()[0] for line in printed[10].splitlines()] == [
+    models = printed[10].splitlines()
+    assert models[:2] == ["markov markov 0 [0, 1]", "in service: 1 before: 0"]
+    assert [line.split()[:2] for line in models[-2:]] == [["0", "1"], ["1", "0"]]
+    assert [line.split()[0] for line in printed[11].splitlines()] == [
         "lower_case=true",
         "lower_case=false",
     ]
