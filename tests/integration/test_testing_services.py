@@ -363,6 +363,23 @@ def test_a_training_makes_a_version_with_the_figures_that_its_function_gives(
     assert labels_of(seqd_client.classify(["fine"], model="imdb_lstm@2")) == ["positive"]
 
 
+def test_a_version_is_put_in_service_by_the_client_of_a_test(seqd_services: RunningServices):
+    seqd_services.serve(
+        {"imdb_lstm": StubModel(classify=sentiment, train=lambda records: {"accuracy": 0.9})}
+    )
+    with seqd_services.client() as client:
+        trained = client.train(
+            [{"text": "fine", "label": "positive"}, {"text": "bad", "label": "negative"}],
+            model="imdb_lstm",
+        ).trained_version(timeout_s=30)
+        model = client.model("imdb_lstm")
+
+        done = model.promote(trained.version)
+
+        assert (done.before, done.in_service) == (model.history()[-1].from_version, trained.version)
+        assert client.classify(["fine"], model="imdb_lstm").record().version == trained.version
+
+
 def test_a_training_on_data_that_a_plugin_knows_by_name_is_taken(seqd_client: Client):
     job = seqd_client.train(NamedSource(name="keras:imdb"), model="imdb_lstm")
 

@@ -1,8 +1,9 @@
 """A worker in a thread: the code of a worker's pool child, with neither Celery nor a process.
 
 It claims, computes and commits as a child does, warms its models up, and publishes its status and
-the catalog. The reconciler of a worker's parent runs beside it. What only a process can have is
-missing: the watchdog, a device, operators' rules, and the inbox.
+the catalog. The reconciler of a worker's parent runs beside it, and what carries out the orders of
+clients for models. What only a process can have is missing: the watchdog, a device, operators'
+rules, and the inbox.
 """
 
 import logging
@@ -19,6 +20,7 @@ from seqd.worker.background import Reconciler
 from seqd.worker.child import WorkLoop
 from seqd.worker.context import open_context
 from seqd.worker.logs import log_and_continue
+from seqd.worker.orders import ModelOrderWatch
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,13 @@ class ThreadWorker:
             self._context.queues,
             self._context.publish_catalog,
         )
+        self._orders = ModelOrderWatch(
+            self._context.ledger,
+            settings,
+            self._context.store,
+            self._context.identity.name,
+            self._context.publish_catalog,
+        )
         self._ready = Event()
         self._fault: Exception | None = None
         self._thread = Thread(target=self._run, name="seqd-test-worker", daemon=True)
@@ -57,6 +66,7 @@ class ThreadWorker:
         if self._fault is not None:
             raise self._fault
         self._reconciler.start()
+        self._orders.start()
 
     def close(self) -> None:
         """Have it release what it holds, leave the fleet and end.
@@ -65,9 +75,11 @@ class ThreadWorker:
         """
         self._context.drain.raise_()
         self._reconciler.request_stop()
+        self._orders.request_stop()
         self._wake()
         self._thread.join(CLOSE_S)
         self._reconciler.close()
+        self._orders.close()
         self._loop.close()
         with waiting_at_most(0):
             log_and_continue("leases not released", self._leave_fleet)
