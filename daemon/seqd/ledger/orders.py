@@ -4,6 +4,7 @@ An order is a hash with a time to live; an index lists those that are open. Whoe
 a lease on it: where it dies, another worker carries the order out again.
 """
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, Final, cast
 
 from seqd.errors import QuotaExceeded
@@ -20,6 +21,17 @@ OPEN_S: Final = 60.0
 
 #: Seconds for which an answer is kept.
 ANSWER_TTL_S: Final = 600.0
+
+
+class Taking(IntEnum):
+    """What came of taking an order."""
+
+    REFUSED = 0
+    """It is another worker's, or open no more."""
+    HELD = 1
+    """The worker holds it."""
+    TAKEN_OVER = 2
+    """The worker holds it, after another one that may have done a part."""
 
 
 class ModelOrders:
@@ -70,10 +82,10 @@ class ModelOrders:
         return readable(ModelOrder, [row for row in cast(list[bytes | None], rows) if row])
 
     @exchange
-    def take(self, order_id: str, worker: str, lease_s: float) -> Exchange[bool]:
-        """Take an order, or keep it, for so long; False where it is another's, or open no more."""
+    def take(self, order_id: str, worker: str, lease_s: float) -> Exchange[Taking]:
+        """Take an order, or keep it, for so long."""
         words = (order_id, worker, int(lease_s * 1000), int(OPEN_S * 1000))
-        return as_int((yield from script("take_order", *words))) == 1
+        return Taking(as_int((yield from script("take_order", *words))))
 
     @exchange
     def answer(self, answer: "OrderAnswer") -> Exchange[bool]:

@@ -22,6 +22,7 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.ledger import Ledger
+from seqd.ledger.orders import Taking
 from seqd.ledger.outage import waiting_at_most
 from seqd.models.labels import LATEST, PRODUCTION
 from seqd.models.store import ModelStore
@@ -125,11 +126,15 @@ class OrderLease:
         self._lease_s = lease_s
         self._closed = closed
         self._renewed_s = float("-inf")
+        #: True where another worker held it before, which may have made the change.
+        self.is_taken_over = False
 
     def take(self) -> bool:
         """Take the order, or keep it; False where it is another's, or open no more."""
         self._renewed_s = monotonic()
-        return self._orders.take(self._order_id, self._worker, self._lease_s)
+        taking = self._orders.take(self._order_id, self._worker, self._lease_s)
+        self.is_taken_over |= taking is Taking.TAKEN_OVER
+        return taking is not Taking.REFUSED
 
     def go_on(self) -> None:
         """Keep the order. Raises LeaseLost where another worker has it, and Stopped."""
@@ -262,12 +267,19 @@ class OrderRun:
         order = self._order
         assert order.version is not None and order.label is not None, "a label has a version"
         is_removed = order.action == OrderAction.UNLABEL
-        before = self._store.labels(order.model).get(PRODUCTION)
-        move_label(
-            self._store, order.model, order.version, order.label, order.by, is_removed=is_removed
-        )
+        labels = self._store.labels(order.model)
+        is_done = is_removed and labels.get(order.label) != order.version
+        if not (is_done and self._lease.is_taken_over):
+            move_label(
+                self._store,
+                order.model,
+                order.version,
+                order.label,
+                order.by,
+                is_removed=is_removed,
+            )
         self._publish()
-        return before
+        return labels.get(PRODUCTION)
 
     def _done_before(self) -> ServiceChange | None:
         """Return the change that an earlier worker has made for the order, if one has."""

@@ -2,7 +2,8 @@
 --
 -- ARGV: prefix, order, worker, milliseconds of the lease, milliseconds for which it stays open after that.
 -- Keys: model order, model orders.
--- Returns: 1 when the worker holds the order, else 0: it is another's, answered, cancelled or expired.
+-- Returns: 1 when the worker holds the order, 2 when it has taken it over from one that was silent for too
+--          long; else 0: it is another's, answered, cancelled or expired.
 -- Guarantee: one worker holds it, no longer than the lease after its last call. An order that was taken
 -- stays open for a while after the lease, so that another worker carries on where one has died.
 local id, worker, lease_ms, open_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -18,4 +19,4 @@ if row[3] and row[3] ~= worker and lease > NOW and lease <= NOW + lease_ms then 
 redis.call('HSET', key, 'worker', worker, 'lease', NOW + lease_ms)
 redis.call('PEXPIRE', key, lease_ms + open_ms)
 redis.call('ZADD', open, NOW + lease_ms + open_ms, id)
-return 1
+return row[3] and row[3] ~= worker and 2 or 1
