@@ -194,6 +194,29 @@ def test_a_version_that_two_workers_can_run_is_removed_and_published_no_more(
     assert second.stop() == 0
 
 
+def test_a_model_that_was_renamed_or_is_to_go_is_published_no_more_and_no_other_is_dropped(
+    empty_cluster: Cluster,
+):
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    for name in ("goes", "former", "stays"):
+        publish(store, name, "echo")
+    publish(store, "foreign", "lstm")  # of a worker with another plugin, which is down just now
+    empty_cluster.publish_catalog()
+    assert empty_cluster.settings.redis_url is not None
+    redis = connect(empty_cluster.settings.redis_url)
+    fleet = Ledger(redis, empty_cluster.settings, lambda route: None).fleet
+    foreign = fleet.catalog()["stays"].model_copy(update={"model": "foreign", "made_with": "lstm"})
+    fleet.publish_catalog([foreign])
+
+    store.retire("goes", [1])
+    store.rename("former", "new")
+    wait_until(lambda: fleet.now_ms() > foreign.published_at_ms, "another millisecond")
+    empty_cluster.publish_catalog()
+
+    assert sorted(fleet.catalog()) == ["echo", "foreign", "new", "stays"]
+    redis.close()
+
+
 def test_what_has_a_plugin_s_own_name_is_not_renamed(client: Client, model: str, capsys: Capture):
     own = here(capsys, "models", "rename", "markov", "chains")
     into = here(capsys, "models", "rename", model, "markov")

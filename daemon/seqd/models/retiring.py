@@ -19,10 +19,10 @@ _MARK = re.compile(r"\.retiring-([1-9][0-9]{0,8})")
 
 
 def retiring_in(folder: Path) -> frozenset[int]:
-    """Return the marked versions of a model's folder."""
+    """Return the marked versions of a model's folder; none of one that cannot be read."""
     try:
         names = [path.name for path in folder.iterdir() if path.name.startswith(".retiring-")]
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return frozenset()
     found = (match for match in map(_MARK.fullmatch, names) if match)
     return frozenset(int(match[1]) for match in found if _counts(folder / match[0]))

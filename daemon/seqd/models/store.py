@@ -77,6 +77,9 @@ logger = logging.getLogger(__name__)
 #: Number of the version that ships with a plugin.
 STARTER_VERSION = 0
 
+#: Former names of a model that are kept, the last ones.
+_MAX_FORMER_NAMES = 64
+
 _REF = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@(?:([0-9]{1,9})|([a-z][a-z0-9_-]{0,39})))?")
 _VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,8}")
 _MODEL_FOLDER = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -531,7 +534,8 @@ class ModelStore:
             former = [one for one in self._names_before(name) if one != new_name]
             plugin = self.plugin_of(name)
             # Before the folder moves: a process that is killed here has renamed nothing.
-            write_model_file(folder, ModelFile(plugin=plugin, former_names=(*former, name)))
+            names = (*former, name)[-_MAX_FORMER_NAMES:]
+            write_model_file(folder, ModelFile(plugin=plugin, former_names=names))
             retiring.unmark(folder, self.numbers(name))
             with writing(target):
                 folder.rename(target)

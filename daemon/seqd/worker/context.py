@@ -594,8 +594,14 @@ def publish_catalog(
 
 
 def _is_gone(name: str, store: ModelStore, others: Sequence[WorkerStatus]) -> bool:
-    """Return True for a model that the store offers no more, and no other worker can run."""
-    if store.retiring(name):  # all of its versions, else it were published
-        return True
-    is_ours = store.has_folder(name) or store.renamed(name) is not None
-    return is_ours and not any(one.versions.get(name) for one in others)
+    """Return True for a model of the store that was renamed, or whose versions all are to go.
+
+    Any other may be that of a worker that is down for a moment, and has another plugin.
+    """
+    try:
+        numbers = store.numbers(name)
+        if numbers:
+            return store.retiring(name).issuperset(numbers)
+        return store.renamed(name) is not None and not any(one.versions.get(name) for one in others)
+    except OSError:
+        return False
