@@ -14,6 +14,7 @@ from seqd_schemas.base import (
     EpochMs,
     Label,
     ModelName,
+    Parameters,
     Sha256,
     ShortText,
     WireModel,
@@ -123,6 +124,9 @@ class VersionEvaluation(WirePart):
     at_ms: EpochMs = Field(description="When it was evaluated.")
     by: ShortText = Field(default="", description="Who did it, as `user@host`.")
     task: Literal["classify", "generate"] = Field(description="What the version does.")
+    parameters: Parameters = Field(
+        default_factory=dict, description="Parameters that were asked for, defaults left out."
+    )
     items: Count = Field(description="Items with a true label and an answer; characters of a text.")
     unlabelled: Count = Field(default=0, description="Items left out, without a true label.")
     errored: Count = Field(default=0, description="Items left out, as the model gave an error.")
@@ -188,7 +192,7 @@ class VersionMeasurements(WireModel):
     evaluations: tuple[VersionEvaluation, ...] = Field(
         default=(),
         max_length=MAX_EVALUATIONS,
-        description="The newest evaluation on each data, the newest last.",
+        description="The newest evaluation on each data with the same parameters, the newest last.",
     )
     speeds: tuple[MeasuredSpeed, ...] = Field(
         default=(),

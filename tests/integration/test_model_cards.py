@@ -111,9 +111,11 @@ def test_no_text_of_the_data_is_kept_where_none_shall_be(
     reference = f"echo@{a_version(at_the_store)}"
     file = a_file(tmp_path, [{"text": "secret", "label": "secret"}])
 
-    ended = here(capsys, "models", "evaluate", reference, "--data", file, "--no-examples")
+    command = ("models", "evaluate", reference, "--data", file, "--no-examples")
+    ended = here(capsys, *command, "--set", "note=quiet")
 
     (kept,) = card_of(capsys, reference).evaluations
+    assert kept.parameters == {"note": "quiet"}
     assert (kept.items, kept.right, kept.wrong) == (1, (), ())
     assert "Right with the highest score" not in ended.out
 

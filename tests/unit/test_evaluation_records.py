@@ -33,7 +33,13 @@ def recorded(answers: list[tuple[str | None, Classification]]) -> VersionEvaluat
         evaluation.add(truth, given)
         examples.add(f"row-{number}", "a text", truth, given)
     return evaluation_record(
-        evaluation.report(), examples, DATA, at_ms=7, by="ada@lab", is_training_data=False
+        evaluation.report(),
+        examples,
+        DATA,
+        at_ms=7,
+        by="ada@lab",
+        is_training_data=False,
+        parameters={"probabilities": True},
     )
 
 

@@ -35,12 +35,13 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "models", {})
 
 
-def an_evaluation(data: int = 1, at_ms: int = 1) -> VersionEvaluation:
+def an_evaluation(data: int = 1, at_ms: int = 1, **parameters: bool) -> VersionEvaluation:
     return VersionEvaluation(
         data=DataFingerprint(description="test.jsonl", records=4, sha256=f"{data:064x}"),
         at_ms=at_ms,
         task="classify",
         items=4,
+        parameters=dict(parameters),
         metrics={"accuracy": EvaluatedMetric(value=0.75)},
     )
 
@@ -63,15 +64,19 @@ def published(store: ModelStore, content: str = "{}") -> ModelManifest:
     return store.open("topics", publish(store, content=content)).manifest
 
 
-def test_of_two_evaluations_on_the_same_data_the_newer_one_stays(store: ModelStore) -> None:
+def test_of_two_evaluations_on_the_same_data_with_the_same_parameters_the_newer_stays(
+    store: ModelStore,
+) -> None:
     manifest, folder = published(store), store.folder_of("topics")
 
     keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=1))
     keep_evaluation(folder, manifest, an_evaluation(data=2, at_ms=2))
     keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=3))
+    keep_evaluation(folder, manifest, an_evaluation(data=1, at_ms=4, fast=True))
 
     kept = read_measurements(folder, manifest).evaluations
-    assert [(one.data.sha256[-1], one.at_ms) for one in kept] == [("2", 2), ("1", 3)]
+    found = [(one.data.sha256[-1], one.at_ms, one.parameters) for one in kept]
+    assert found == [("2", 2, {}), ("1", 3, {}), ("1", 4, {"fast": True})]
 
 
 def test_the_oldest_evaluation_goes_when_there_are_too_many(store: ModelStore) -> None:

@@ -49,6 +49,12 @@ class Reports:
         ("sample", (1, 1.0, "a", None), {}, "AttributeError: 'NoneType' object has no attribute"),
         ("log", (b"abc",), {}, "AttributeError: 'bytes' object has no attribute 'encode'"),
         ("fingerprint", (-1, "0" * 64), {}, "records is -1: Input should be greater than or"),
+        (
+            "fingerprint",
+            (1, "0" * 64, {"good": -1}),
+            {},
+            "classes.good is -1: Input should be greater than or",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

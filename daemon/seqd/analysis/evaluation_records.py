@@ -12,6 +12,7 @@ from seqd_schemas import (
     DataFingerprint,
     EvaluatedClass,
     EvaluatedMetric,
+    ParameterValue,
     ReliabilityBin,
     VersionEvaluation,
 )
@@ -33,6 +34,7 @@ def evaluation_record(
     at_ms: int,
     by: str,
     is_training_data: bool,
+    parameters: Mapping[str, ParameterValue],
 ) -> VersionEvaluation:
     """Return the record of an evaluation.
 
@@ -45,6 +47,7 @@ def evaluation_record(
         at_ms=at_ms,
         by=by,
         task="classify",
+        parameters=dict(parameters),
         items=report.items,
         unlabelled=report.unlabelled,
         errored=report.errored,

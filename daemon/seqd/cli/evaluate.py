@@ -222,7 +222,7 @@ def _evaluate_classifier(
     record = handle.record()
     here = version_here(catalog.get(record.model), record.version)
     fingerprint = items.fingerprint("standard input" if data == "-" else Path(data).name)
-    _finish(screen, record, report, examples, fingerprint, here, shown)
+    _finish(screen, record, report, examples, fingerprint, here, given, shown)
     raise typer.Exit(MISTAKE if report.errored else OK)
 
 
@@ -233,6 +233,7 @@ def _finish(
     examples: "HighestScored",
     data: "DataFingerprint",
     here: "Artifact | None",
+    given: "Mapping[str, ParameterValue]",
     shown: _Shown,
 ) -> None:
     """Show an evaluation, and keep it where the version is `here`."""
@@ -248,6 +249,7 @@ def _finish(
         at_ms=now_ms(),
         by=caller(),
         is_training_data=here is not None and is_learnt(here.manifest, data),
+        parameters=given,
     )
     if shown.no_examples:
         evaluation = without_texts(evaluation)

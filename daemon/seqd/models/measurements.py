@@ -20,6 +20,7 @@ from seqd_schemas import (
     MAX_SPEEDS,
     MeasuredSpeed,
     ModelManifest,
+    Parameters,
     VersionEvaluation,
     VersionMeasurements,
     from_stored,
@@ -66,11 +67,13 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
 
 
 def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEvaluation) -> None:
-    """Keep an evaluation in the place of the one on the same data. Raises StoreUnwritable."""
+    """Keep an evaluation in the place of the one on the same data with the same parameters.
+
+    Raises StoreUnwritable.
+    """
     with _changing(folder):
         known = read_measurements(folder, manifest)
-        data = evaluation.data.sha256
-        others = [one for one in known.evaluations if one.data.sha256 != data]
+        others = [one for one in known.evaluations if _what(one) != _what(evaluation)]
         kept = (*others, evaluation)[-MAX_EVALUATIONS:]
         _write(folder, manifest, known.model_copy(update={"evaluations": kept}))
 
@@ -94,6 +97,10 @@ def _changing(folder: Path) -> AbstractContextManager[None]:
     with writing(folder):
         (folder / MEASUREMENTS_FOLDER).mkdir(parents=True, exist_ok=True)
     return exclusive(folder)
+
+
+def _what(evaluation: VersionEvaluation) -> tuple[str, Parameters]:
+    return evaluation.data.sha256, evaluation.parameters
 
 
 def _place(speed: MeasuredSpeed) -> tuple[str, str, str]:

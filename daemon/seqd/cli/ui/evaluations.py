@@ -6,7 +6,7 @@ from typing import Final
 from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.ui.numbers import counted, metric
 from seqd.cli.ui.screen import Screen
-from seqd.cli.ui.tables import print_facts, print_table
+from seqd.cli.ui.tables import print_facts, print_table, values_line
 from seqd.escaping import one_line
 from seqd_schemas import (
     EvaluatedExample,
@@ -42,6 +42,7 @@ def print_evaluation(
         "model": model,
         "data": f"{one_line(evaluation.data.description)}, {counted(evaluation.items, what)}",
         "made": made,
+        "parameters": values_line(evaluation.parameters),
     }
     figures = {
         _SPOKEN.get(name, name.replace("_", " ")): _figure(name, one)
