@@ -131,6 +131,33 @@ def test_a_completed_training_is_confirmed(steps: Steps):
     assert steps.store.begun() == []
 
 
+def test_a_version_says_how_often_its_training_began_and_what_was_in_service_then(steps: Steps):
+    complete(steps)
+    job = an_echo_job()
+    released = steps.claim(job)
+    steps.environment.ledger.work.release_unit(released)
+    unit = steps.environment.claim_unit("worker-b", routes=ROUTE)
+    steps.commit(job, unit, steps.publish(job, unit))
+
+    first, second = (steps.store.open("echo", number).manifest.origin for number in (1, 2))
+
+    assert first is not None and second is not None
+    assert (first.attempts, first.in_service) == (1, None)
+    assert (second.attempts, second.in_service) == (2, 1)
+
+
+def test_a_version_says_from_which_jobs_checkpoint_its_training_went_on(steps: Steps):
+    cancelled = steps.claim(an_echo_job())
+    steps.environment.ledger.control.cancel(cancelled.job_id)
+    job = an_echo_job(continues=cancelled.job_id)
+    unit = steps.claim(job)
+
+    origin = steps.publish(job, unit).origin
+
+    assert origin is not None
+    assert origin.continues == cancelled.job_id
+
+
 @pytest.mark.parametrize("labels", [(), ("production",), ("production", "candidate")])
 def test_a_cancel_between_publication_and_commit_rolls_the_version_back(
     steps: Steps, monkeypatch, labels

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from seqd.errors import StoreUnwritable
+from seqd.errors import StoreUnwritable, UnknownModel
 from seqd.models.cards import card_of
 from seqd.models.measurements import (
     keep_evaluation,
@@ -127,6 +127,17 @@ def test_a_version_opens_with_what_was_measured_of_it_and_loses_that_when_it_is_
     assert store.numbers("topics") == [1, 2]
     assert measurements_file(folder, 2).exists()
     store.remove("topics", 2)
+    assert not measurements_file(folder, 2).exists()
+
+
+def test_nothing_is_kept_of_a_version_that_was_removed_meanwhile(store: ModelStore) -> None:
+    published(store)
+    second, folder = published(store, '{"records": 2}'), store.folder_of("topics")
+    store.remove("topics", 2)
+
+    with pytest.raises(UnknownModel, match="topics@2 was removed meanwhile"):
+        keep_evaluation(folder, second, an_evaluation())
+
     assert not measurements_file(folder, 2).exists()
 
 

@@ -53,11 +53,12 @@ def keep_evaluation_here(manifest: "ModelManifest | None", evaluation: "VersionE
             "machine that has the store, and its card shows the figures."
         )
     from seqd.models.measurements import keep_evaluation
+    from seqd.models.store import ModelStore
 
     name, version = manifest.model, manifest.version
-    local = options.open_local_models(options.read_settings())
+    store = ModelStore(options.read_settings().store_dir, {})
     try:
-        keep_evaluation(local.store.folder_of(name), manifest, evaluation)
+        keep_evaluation(store.folder_of(name), manifest, evaluation)
     except SeqdError as error:
         return f"Not kept with the version: {error}"
     return f"Kept with the version: seqd models show {name}@{version}"

@@ -8,12 +8,14 @@ of another one under the same number, such as the starter of another release.
 import hashlib
 import logging
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from seqd.errors import UnknownModel
 from seqd.models.disk import exclusive, write_atomically, writing
 from seqd_schemas import (
     MAX_EVALUATIONS,
@@ -69,9 +71,9 @@ def read_measurements(folder: Path, manifest: ModelManifest) -> VersionMeasureme
 def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEvaluation) -> None:
     """Keep an evaluation in the place of the one on the same data with the same parameters.
 
-    Raises StoreUnwritable.
+    Raises StoreUnwritable, and UnknownModel where the version was removed meanwhile.
     """
-    with _changing(folder):
+    with _changing(folder, manifest):
         known = read_measurements(folder, manifest)
         others = [one for one in known.evaluations if _what(one) != _what(evaluation)]
         kept = (*others, evaluation)[-MAX_EVALUATIONS:]
@@ -79,8 +81,11 @@ def keep_evaluation(folder: Path, manifest: ModelManifest, evaluation: VersionEv
 
 
 def keep_speed(folder: Path, manifest: ModelManifest, speed: MeasuredSpeed) -> None:
-    """Keep a speed in the place of that of its machine, slot and task. Raises StoreUnwritable."""
-    with _changing(folder):
+    """Keep a speed in the place of that of its machine, slot and task.
+
+    Raises as `keep_evaluation` does.
+    """
+    with _changing(folder, manifest):
         known = read_measurements(folder, manifest)
         others = [one for one in known.speeds if _place(one) != _place(speed)]
         kept = (*others, speed)[-MAX_SPEEDS:]
@@ -92,11 +97,15 @@ def measurements_file(folder: Path, version: int) -> Path:
     return folder / MEASUREMENTS_FOLDER / f"{version}.json"
 
 
-def _changing(folder: Path) -> AbstractContextManager[None]:
+@contextmanager
+def _changing(folder: Path, manifest: ModelManifest) -> Iterator[None]:
     """Keep others from a model's folder, which is made for a starter that has none yet."""
     with writing(folder):
         (folder / MEASUREMENTS_FOLDER).mkdir(parents=True, exist_ok=True)
-    return exclusive(folder)
+    with exclusive(folder):
+        if manifest.version and not (folder / str(manifest.version)).is_dir():
+            raise UnknownModel(f"{manifest.model}@{manifest.version} was removed meanwhile")
+        yield
 
 
 def _what(evaluation: VersionEvaluation) -> tuple[str, Parameters]:
