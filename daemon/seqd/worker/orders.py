@@ -238,13 +238,18 @@ class OrderRun:
             by=order.by,
             order_id=order.order_id,
         )
+        if order.expected != change.rollout.serving:
+            raise ServiceChanged(
+                f"{order.model}@{change.rollout.serving} is in service, and not what the client "
+                "has seen: nothing is changed. Look at it anew, and say it again"
+            )
         self._rollout = change.rollout
         begin_warm(
             self._ledger,
             change,
             monotonic() + order.warm_s,
             self._notes.append,
-            self._hold.go_on,
+            self._lease.go_on,
             self._publish,
         )
         return change.rollout.serving
