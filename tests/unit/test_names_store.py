@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqd.errors import ArtifactDamaged, ModelNameTaken, StoreUnwritable
-from seqd.models import store as store_module
+from seqd.models import serving_store
 from seqd.models.store import ModelStore
 from store_builders import (
     a_starter,
@@ -272,7 +272,7 @@ def test_a_process_killed_between_the_two_files_of_an_adoption_is_followed_by_th
     def die(folder: Path, plugin: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_module, "write_plugin", die)
+    monkeypatch.setattr(serving_store, "write_plugin", die)
     with pytest.raises(KeyboardInterrupt):
         store.adopt()
     monkeypatch.undo()
@@ -287,7 +287,7 @@ def test_a_first_training_that_gets_in_while_a_store_is_adopted_is_left_alone(
     store: ModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (root / "topics").mkdir(parents=True)
-    has_model_file = store_module.has_model_file
+    has_model_file = serving_store.has_model_file
     published: list[int] = []
 
     def look_and_be_overtaken(folder: Path) -> bool:
@@ -297,7 +297,7 @@ def test_a_first_training_that_gets_in_while_a_store_is_adopted_is_left_alone(
             published.append(publish(ModelStore(root, {}), "topics", "echo"))
         return found
 
-    monkeypatch.setattr(store_module, "has_model_file", look_and_be_overtaken)
+    monkeypatch.setattr(serving_store, "has_model_file", look_and_be_overtaken)
     store.adopt()
 
     assert store.plugin_of("topics") == "echo"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqd.models import history as history_module
-from seqd.models import store as store_module
+from seqd.models import serving_store
 from seqd.models.history import MAX_CHANGES, note_change, read_history, version_before
 from seqd.models.store import ModelStore
 from seqd_schemas import ServiceChange
@@ -108,7 +108,7 @@ def test_a_process_killed_between_label_and_line_leaves_a_change_that_is_seen(
     def die(folder: Path, change: ServiceChange) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store_module, "note_change", die)
+    monkeypatch.setattr(serving_store, "note_change", die)
     with pytest.raises(KeyboardInterrupt):
         if how == "promote":
             promote(store, 2)

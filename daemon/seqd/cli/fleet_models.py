@@ -73,7 +73,7 @@ def _card_here(entry: "CatalogEntry", version: int | None) -> "ModelCard | None"
     """Return a version's card where this machine's store has it; None where it does not."""
     from seqd.cli.kept_evaluations import version_here
     from seqd.models.cards import card_of
-    from seqd.models.store import STARTER_VERSION
+    from seqd.models.stored_versions import STARTER_VERSION
 
     settings = options.read_settings()
     if version != STARTER_VERSION and not settings.store_dir.is_dir():

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from seqd.models.labels import LATEST, PRODUCTION
-from seqd.models.store import STARTER_VERSION
+from seqd.models.stored_versions import STARTER_VERSION
 from seqd_schemas import MAX_VERSIONS, CatalogEntry, Rollout, WorkerStatus
 
 

@@ -12,7 +12,8 @@ from time import monotonic
 
 from seqd.errors import wire_text
 from seqd.models.labels import Signature
-from seqd.models.store import STARTER_VERSION, ModelStore
+from seqd.models.store import ModelStore
+from seqd.models.stored_versions import STARTER_VERSION
 from seqd_schemas import (
     MAX_UNFIT,
     MAX_VERSIONS,

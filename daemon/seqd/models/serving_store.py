@@ -1,0 +1,254 @@
+"""What is in service in a model store: which version, by whom and why; labels; what is tried.
+
+Each change is one step under the model's lock, with a line in its history.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from seqd.errors import ArtifactDamaged, ModelNameTaken, ServiceChanged
+from seqd.models import rollout_file
+from seqd.models.disk import exclusive, writing
+from seqd.models.history import note_change
+from seqd.models.labels import CANDIDATE, PRODUCTION, check_label, read_labels, write_labels
+from seqd.models.model_file import has_model_file, read_plugin, write_plugin
+from seqd.models.publishing import begun_publishes, move_labels
+from seqd.models.rollout_file import read_rollouts
+from seqd.models.stored_versions import StoredVersions
+from seqd_schemas import ModelManifest, Rollout, ServiceChange, job_of_run, run_id_of
+
+logger = logging.getLogger(__name__)
+
+
+class ServingStore(StoredVersions):
+    """Puts versions in service, moves labels, begins and ends roll-outs."""
+
+    def adopt(self) -> None:
+        """Write down, in a store of before, which version the bare name of each model meant.
+
+        That was the label `production` where it was set, else the highest version. It stays in
+        service then, whatever is trained later. Raises StoreUnwritable.
+        """
+        for name in self._folders():
+            folder = self._root / name
+            if has_model_file(folder) or not self.numbers(name):
+                continue
+            with exclusive(folder):
+                if not has_model_file(folder):  # else its first training has been there meanwhile
+                    self._adopt(name, name)
+
+    def check_plugin(self, name: str, plugin: str, job_id: str | None = None) -> None:
+        """Raise ModelNameTaken where a model is made with another plugin's model.
+
+        `job_id` is the job whose training asks.
+        """
+        if self._is_free(name, job_id):
+            return
+        known = read_plugin(self._root / name) or (name if self.numbers(name) else None)
+        if known not in (None, plugin):
+            raise ModelNameTaken(
+                f"model {name!r} is made with {known}, and a model's plugin never changes: it "
+                f"takes no version of {plugin}. Choose another name: --as NAME"
+            )
+
+    def _refuse_former(self, name: str) -> None:
+        """Raise ModelNameTaken for the former name of a model that was renamed.
+
+        Workers may have the model in memory under that name, and jobs and notes name it so.
+        """
+        now = None if self.has_folder(name) else self.renamed(name)
+        if now is not None:
+            raise ModelNameTaken(
+                f"model {name!r} is called {now!r} now, and no other model gets its old name. "
+                "Choose another name: --as NAME"
+            )
+
+    def _is_free(self, name: str, job_id: str | None) -> bool:
+        """Return True for a name without a version, nor another job that is about to publish one.
+
+        Raises ModelNameTaken for a former name.
+        """
+        self._refuse_former(name)
+        folder = self._root / name
+        if self.numbers(name):
+            return False
+        begun = begun_publishes(folder) if folder.is_dir() else []
+        return all(job_of_run(run_id)[0] == job_id for run_id in begun)
+
+    def _adopt(self, name: str, plugin: str, job_id: str | None = None) -> None:
+        """Write down what a model is made with, and what its name means, where nobody has."""
+        self.check_plugin(name, plugin, job_id)
+        folder = self._root / name
+        if has_model_file(folder) and (self.numbers(name) or read_plugin(folder) == plugin):
+            return
+        if self.numbers(name):  # else its name means nothing yet
+            try:
+                meant, stored = self.labels(name), read_labels(folder)
+            except ArtifactDamaged as error:
+                logger.warning("what %s means is not written down yet: %s", name, error)
+                return
+            if PRODUCTION not in stored:
+                write_labels(folder, stored | {PRODUCTION: meant[PRODUCTION]})
+        write_plugin(folder, plugin)
+
+    def set_label(self, name: str, label: str, version: int, by: str = "", why: str = "") -> None:
+        """Move a label to a version that opens; raises as `open` does, or InvalidRequest."""
+        check_label(label)
+        with self._locked_with(name, version) as (folder, made_by):
+            before = self.labels(name).get(PRODUCTION)
+            move_labels(folder, [label], version, made_by)
+            if label == PRODUCTION and before != version:
+                ended = self._end_beside(name, version)
+                self._note(name, before, version, by, why, rollout=ended)
+
+    def drop_label(self, name: str, label: str, version: int) -> None:
+        """Remove a label, unless somebody has moved it from the version. Raises ArtifactDamaged."""
+        with exclusive(self._root / name):
+            self._drop_label(name, label, version)
+
+    def _drop_label(self, name: str, label: str, version: int) -> None:
+        labels = read_labels(self._root / name)
+        if labels.get(label) == version:
+            del labels[label]
+            write_labels(self._root / name, labels)
+
+    @contextmanager
+    def _locked_with(self, name: str, version: int) -> Iterator[tuple[Path, str]]:
+        """Yield a model's folder, locked, and the training that made a version that opens."""
+        made_by = maker_of(self.open(name, version).manifest)
+        folder = self._root / name
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder):
+            self._check_version(name, version, f"{name}@{version}")  # else removed meanwhile
+            self._adopt(name, self.plugin_of(name))
+            yield folder, made_by
+
+    def put_in_service(self, name: str, change: ServiceChange) -> None:
+        """Put the change's version in service, as one step: both or neither of two at once.
+
+        A roll-out that goes on ends; see `_end_beside`. Raises ServiceChanged where another version
+        is in service than the one that it is to follow, and as `open` does.
+        """
+        version = change.to_version
+        assert version is not None, "a version is put in service, or another one is"
+        with self._locked_with(name, version) as (folder, made_by):
+            self._check_in_service(name, change, version)
+            move_labels(folder, [PRODUCTION], version, made_by)
+            ended = self._end_beside(name, version)
+            note_change(folder, change.model_copy(update={"rollout": ended}))
+
+    def begin_rollout(self, name: str, rollout: Rollout, order_id: str | None = None) -> None:
+        """Try a version beside the one in service, in the place of any roll-out that goes on.
+
+        The candidate keeps the label `candidate` meanwhile, so that workers have it loaded.
+        `order_id` is the client's order. Raises ServiceChanged where another version is in service
+        than the one that the roll-out is beside, and as `open` does.
+        """
+        change = ServiceChange(
+            at_ms=rollout.at_ms,
+            by=rollout.by,
+            from_version=rollout.serving,
+            to_version=rollout.serving,
+            why=rollout.why,
+            order_id=order_id,
+            rollout=rollout,
+        )
+        with self._locked_with(name, rollout.version) as (folder, made_by):
+            self._check_in_service(name, change, rollout.version)
+            move_labels(folder, [CANDIDATE], rollout.version, made_by)
+            rollout_file.begin(folder, rollout)
+            note_change(folder, change)
+
+    def end_rollout(
+        self, name: str, rollout: Rollout, by: str, why: str, order_id: str | None = None
+    ) -> bool:
+        """Abort a roll-out; False where it had ended. The version in service stays.
+
+        The candidate computes nothing more, of the jobs that take part in it neither. Raises
+        StoreUnwritable.
+        """
+        folder = self._root / name
+        with exclusive(folder):
+            ended = rollout_file.end(folder, rollout.id, is_aborted=True)
+            if ended is None:
+                return False
+            self._drop_label(name, CANDIDATE, ended.version)
+            serving = self._in_service(name)
+            self._note(name, serving, serving, by, why, rollout=ended, order_id=order_id)
+        return True
+
+    def _put_first_in_service(self, manifest: ModelManifest) -> None:
+        """Put a version in service where no version of its model is."""
+        folder, name = self._root / manifest.model, manifest.model
+        try:
+            has_other = PRODUCTION in self.labels(name)
+        except ArtifactDamaged as error:
+            logger.warning("%s@%d is not put in service: %s", name, manifest.version, error)
+            return
+        if not has_other:
+            run_id = maker_of(manifest)
+            move_labels(folder, [PRODUCTION], manifest.version, run_id)
+            by = f"job {run_id}" if run_id else ""
+            self._note(name, None, manifest.version, by, "its first version")
+
+    def _check_in_service(self, name: str, change: ServiceChange, wanted: int) -> None:
+        current = self.labels(name).get(PRODUCTION)
+        if current != change.from_version:
+            raise ServiceChanged(_changed_meanwhile(name, change.from_version, wanted, current))
+
+    def _end_beside(self, name: str, version: int | None) -> Rollout | None:
+        """End the roll-out that goes on, as another version is in service; return it.
+
+        It is aborted, unless the version is its candidate: then jobs that take part in it go on as
+        they are. The caller holds the model's lock.
+        """
+        folder = self._root / name
+        running = read_rollouts(folder).current
+        if running is None or running.serving == version:
+            return None
+        rollout_file.end(folder, running.id, is_aborted=running.version != version)
+        self._drop_label(name, CANDIDATE, running.version)
+        return running
+
+    def _note(
+        self,
+        name: str,
+        before: int | None,
+        after: int | None,
+        by: str,
+        why: str,
+        is_rollback: bool = False,
+        rollout: Rollout | None = None,
+        order_id: str | None = None,
+    ) -> None:
+        """Write down what changed of what is in service; the caller holds the model's lock."""
+        change = ServiceChange(
+            at_ms=time.time_ns() // 1_000_000,
+            by=by,
+            from_version=before,
+            to_version=after,
+            why=why,
+            is_rollback=is_rollback,
+            rollout=rollout,
+            order_id=order_id,
+        )
+        note_change(self._root / name, change)
+
+
+def maker_of(manifest: ModelManifest) -> str:
+    """Return the training that made a version; '' where none did."""
+    return run_id_of(manifest.job_id, manifest.unit) if manifest.job_id else ""
+
+
+def _changed_meanwhile(name: str, expected: int | None, wanted: int, current: int | None) -> str:
+    now = "no version" if current is None else f"{name}@{current}"
+    before = "none" if expected is None else f"{name}@{expected}"
+    return (
+        f"{now} is in service, no longer {before}: somebody was faster. {name}@{wanted} "
+        f"comes too late, and nothing is changed. Look at it with `seqd models history {name}`, "
+        "and say it again"
+    )

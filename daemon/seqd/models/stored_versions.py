@@ -1,0 +1,303 @@
+"""Versions of models in a store: finds them, says what names and labels mean, and opens them.
+
+`<root>/<name>/<version>/` holds a version's files and its `manifest.json`; version 0 is the starter
+that ships with a plugin and is read in place. `model.json` beside the versions says what the model
+is made with, and `labels.json` has its labels. The label `production` stands for the version in
+service, which the bare name means. Changes nothing.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from seqd.errors import ArtifactDamaged, UnknownModel
+from seqd.hookspecs import Artifact
+from seqd.models import retiring
+from seqd.models.history import read_history
+from seqd.models.labels import (
+    LABELS_FILE_NAME,
+    LATEST,
+    PRODUCTION,
+    Signature,
+    read_labels,
+    signature_of,
+)
+from seqd.models.model_file import MODEL_FILE_NAME, has_model_file, read_model_file, read_plugin
+from seqd.models.rollout_file import ROLLOUT_FILE_NAME, read_rollouts
+from seqd.models.version_files import open_folder, read_manifest, under_name
+from seqd.validation import did_you_mean, listed
+from seqd_schemas import ModelManifest, Rollout, RolloutFile, ServiceChange, job_of_run
+
+logger = logging.getLogger(__name__)
+
+#: Number of the version that ships with a plugin.
+STARTER_VERSION = 0
+
+_REF = re.compile(r"([a-z][a-z0-9_]{0,39})(?:@(?:([0-9]{1,9})|([a-z][a-z0-9_-]{0,39})))?")
+_VERSION_FOLDER = re.compile(r"[1-9][0-9]{0,8}")
+MODEL_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class StoredVersions:
+    """All versions of all models. `starters` maps a model to the folder of its version 0.
+
+    The root need not exist.
+    """
+
+    def __init__(self, root: Path, starters: Mapping[str, Path]) -> None:
+        self._root = root
+        self._starters = dict(starters)
+        #: What each model is made with, and the file that said so: this is asked at each claim.
+        self._plugins: dict[str, tuple[Signature, str]] = {}
+        #: The roll-outs of each model, and the file that said so: so is this, during one.
+        self._rollouts: dict[str, tuple[Signature, RolloutFile]] = {}
+        #: Names that each model had before, and the file that said so.
+        self._former_names: dict[str, tuple[Signature, tuple[str, ...]]] = {}
+
+    def models(self) -> list[str]:
+        """Return the names of all models with a version, in alphabetical order."""
+        names = {*self._starters, *self._folders()}
+        return sorted(name for name in names if self.numbers(name))
+
+    def plugin_of(self, name: str) -> str:
+        """Return the plugin's model that a model is made with, `imdb_lstm` for `topics`.
+
+        Raises ArtifactDamaged where `model.json` cannot be read.
+        """
+        if MODEL_NAME.fullmatch(name) is None:
+            return name  # which no model can have: whoever asks for it is told so
+        folder = self._root / name
+        signature = signature_of(folder / MODEL_FILE_NAME)
+        known = self._plugins.get(name)
+        if known is None or known[0] != signature:
+            known = self._plugins[name] = signature, self._read_plugin(name)
+        return known[1]
+
+    def _read_plugin(self, name: str) -> str:
+        """Return what `model.json` says; what it said before, where it is damaged meanwhile."""
+        try:
+            return read_plugin(self._root / name) or name
+        except ArtifactDamaged as error:
+            if name not in self._plugins:
+                raise
+            logger.warning("%s goes on as before: %s", name, error)
+            return self._plugins[name][1]
+
+    def made_with(self, plugins: Collection[str]) -> dict[str, str]:
+        """Return the models that are made with some plugins' models, each with its own.
+
+        Those of the plugins' own names are among them, with versions or without; a model whose
+        `model.json` cannot be read is not, and a warning in the log says so.
+        """
+        found = {}
+        for name in sorted({*plugins, *self._folders()}):
+            try:
+                plugin = self.plugin_of(name)
+            except ArtifactDamaged as error:
+                logger.warning("model %s left out: %s", name, error)
+                continue
+            if plugin in plugins:
+                found[name] = plugin
+        return found
+
+    def folder_of(self, name: str) -> Path:
+        """Return the folder of a model's versions, labels and evaluations, there or not."""
+        return self._root / name
+
+    def has_folder(self, name: str) -> bool:
+        """Return True while that folder is there; it stays when versions are removed."""
+        return self.folder_of(name).is_dir()
+
+    def numbers(self, name: str) -> list[int]:
+        """Return the numbers of a model's versions, ascending; opens none of them."""
+        folder = self._root / name
+        found = [STARTER_VERSION] if name in self._starters else []
+        if MODEL_NAME.fullmatch(name) and folder.is_dir():
+            found += [int(p.name) for p in folder.iterdir() if _VERSION_FOLDER.fullmatch(p.name)]
+        return sorted(found)
+
+    def versions(self, name: str) -> list[ModelManifest]:
+        """Return the manifests of a model's versions, ascending by number.
+
+        A version whose manifest cannot be read is left out with a warning in the log, so that
+        it does not hide the others; `open` says what is wrong with it.
+        """
+        manifests = []
+        for number in self.numbers(name):
+            try:
+                manifests.append(under_name(read_manifest(self._folder(name, number)), name))
+            except ArtifactDamaged as error:
+                logger.warning("version left out of the list: %s", error)
+        return manifests
+
+    def labels(self, name: str) -> dict[str, int]:
+        """Return a model's labels with the versions that they stand for, `latest` included.
+
+        `production` is the version in service, also where that is written down nowhere; there is
+        none where a model has no version in service. A version that a label stands for may be
+        gone. Raises ArtifactDamaged.
+        """
+        folder = self._root / name
+        labels = read_labels(folder)
+        numbers = self.numbers(name)
+        if not numbers:
+            return labels
+        if PRODUCTION not in labels and not has_model_file(folder):
+            labels[PRODUCTION] = numbers[-1]  # what it meant before there were such files
+        elif PRODUCTION not in labels and numbers[0] == STARTER_VERSION:
+            labels[PRODUCTION] = STARTER_VERSION
+        return {**labels, LATEST: numbers[-1]}
+
+    def serving_signature(self, name: str) -> tuple[Signature, Signature]:
+        """Return what changes with each change of a model's labels or roll-out, by whomever."""
+        folder = self._root / name
+        return signature_of(folder / LABELS_FILE_NAME), signature_of(folder / ROLLOUT_FILE_NAME)
+
+    def history(self, name: str) -> list[ServiceChange]:
+        """Return when, by whom and why the version in service changed, oldest first.
+
+        Raises UnknownModel, and ArtifactDamaged where the labels cannot be read.
+        """
+        self._check_model(name)
+        return read_history(self._root / name, self.labels(name).get(PRODUCTION))
+
+    def rollout(self, name: str) -> Rollout | None:
+        """Return the roll-out of a model that goes on; None where none does.
+
+        One whose candidate is gone does not, nor does one beside a version that is not in service
+        any more: a label was moved by hand, or by an older release.
+        """
+        known = self._rollouts_of(name)
+        found = None if known is None else known.current
+        if found is None or found.version not in self.numbers(name):
+            return None
+        return found if self._in_service(name) == found.serving else None
+
+    def is_aborted(self, name: str, rollout_id: str) -> bool:
+        """Return True for a roll-out of which the candidate computes nothing more.
+
+        Also where that cannot be read now, and nothing is known from before.
+        """
+        known = self._rollouts_of(name)
+        return known is None or rollout_id in known.aborted
+
+    def _rollouts_of(self, name: str) -> RolloutFile | None:
+        """Return a model's roll-outs; those known before where the file cannot be read now."""
+        folder = self._root / name
+        signature = signature_of(folder / ROLLOUT_FILE_NAME)
+        known = self._rollouts.get(name)
+        if known is None or known[0] != signature:
+            try:
+                found = read_rollouts(folder)
+            except OSError as error:
+                logger.warning("roll-outs of %s cannot be read: %s", name, error)
+                return None if known is None else known[1]
+            known = self._rollouts[name] = signature, found
+        return known[1]
+
+    def retiring(self, name: str) -> frozenset[int]:
+        """Return the versions that are about to go, which no new job is to get."""
+        return retiring.retiring_in(self._root / name)
+
+    def renamed(self, name: str) -> str | None:
+        """Return what the model is called now that had this name before; None where none had."""
+        others = (other for other in self._folders() if other != name)
+        return next((other for other in others if name in self._names_before(other)), None)
+
+    def _names_before(self, name: str) -> tuple[str, ...]:
+        """Return the former names of a model; those known before, where its file is damaged."""
+        folder = self._root / name
+        signature = signature_of(folder / MODEL_FILE_NAME)
+        known = self._former_names.get(name)
+        if known is None or known[0] != signature:
+            names = () if known is None else known[1]
+            with suppress(ArtifactDamaged):
+                found = read_model_file(folder)
+                names = () if found is None else found.former_names
+            known = self._former_names[name] = signature, names
+        return known[1]
+
+    def resolve(self, ref: str) -> tuple[str, int]:
+        """Return the model and the version that `name`, `name@3` or `name@label` means.
+
+        A bare name means its label `production`. Raises UnknownModel, which lists what there is,
+        and ArtifactDamaged where labels cannot be read, which `name@3` does without.
+        """
+        match = _REF.fullmatch(ref)
+        if match is None:
+            raise UnknownModel(
+                f"{ref!r} is not a model; allowed: a name, name@3 (a version) or name@label"
+            )
+        name, number, label = match.groups()
+        self._check_model(name)
+        version = int(number) if number else self._labelled(name, label)
+        self._check_version(name, version, ref)
+        return name, version
+
+    def open(self, name: str, version: int) -> Artifact:
+        """Check every file of a version against its manifest and give it.
+
+        Raises UnknownModel, or ArtifactDamaged with the file and both digests.
+        """
+        self._check_version(name, version, f"{name}@{version}")
+        return open_folder(self._folder(name, version), name, version, self._names_before(name))
+
+    def find_by_run(self, name: str, run_id: str) -> ModelManifest | None:
+        """Return the version that a training made; None if it made none (yet).
+
+        `run_id` is its job's, or of one in a sweep `JOB.UNIT`; so it is wherever a training is
+        named here.
+        """
+        job_id, unit = job_of_run(run_id)
+        made = (m for m in reversed(self.versions(name)) if (m.job_id, m.unit) == (job_id, unit))
+        return next(made, None)
+
+    def _in_service(self, name: str) -> int | None:
+        try:
+            return self.labels(name).get(PRODUCTION)
+        except ArtifactDamaged:
+            return None
+
+    def _labelled(self, name: str, label: str | None) -> int:
+        labels = self.labels(name)
+        if label is None and PRODUCTION not in labels:
+            raise UnknownModel(
+                f"no version of {name} is in service. Put one there: "
+                f"seqd models promote {name}@{labels[LATEST]}"
+            )
+        label = label or PRODUCTION
+        if label not in labels:
+            raise UnknownModel(
+                f"no label {label!r} on {name}. Its labels: {listed(labels)}."
+                f"{did_you_mean(label, labels)}"
+            )
+        return labels[label]
+
+    def _check_model(self, name: str) -> None:
+        if not self.numbers(name):
+            raise UnknownModel(f"no model named {name!r}{self._known_models(name)}")
+
+    def _check_version(self, name: str, version: int, ref: str) -> None:
+        numbers = self.numbers(name)
+        if version in numbers:
+            return
+        self._check_model(name)
+        meant = ref if ref == f"{name}@{version}" else f"{name}@{version}, which {ref} stands for"
+        there = ", ".join(str(number) for number in numbers)
+        raise UnknownModel(f"no version {meant}. Versions of {name}: {there}")
+
+    def _known_models(self, name: str) -> str:
+        names = self.models()
+        return f". Models here: {listed(names)}.{did_you_mean(name, names)}"
+
+    def _folders(self) -> list[str]:
+        if not self._root.is_dir():
+            return []
+        return sorted(p.name for p in self._root.iterdir() if MODEL_NAME.fullmatch(p.name))
+
+    def _folder(self, name: str, version: int) -> Path:
+        if version == STARTER_VERSION:
+            return self._starters[name]
+        return self._root / name / str(version)
