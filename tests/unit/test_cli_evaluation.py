@@ -21,7 +21,13 @@ def said_of(capsys: pytest.CaptureFixture[str], *truths: str) -> str:
         )
         counts.add(truth, given)
     evaluation = evaluation_record(
-        counts.report(), HighestScored(), DATA, at_ms=1, by="user@host", is_training_data=False
+        counts.report(),
+        HighestScored(),
+        DATA,
+        at_ms=1,
+        by="user@host",
+        is_training_data=False,
+        parameters={},
     )
     print_evaluation(Screen(), evaluation, model="topics@1")
     return " ".join(capsys.readouterr().out.split())

@@ -216,10 +216,10 @@ def _evaluate_classifier(
         handle = client.classify(items, model=model, parameters=parameters)
         with waiting_for(client, handle, screen):
             counts, examples = _count(handle, feed, items, screen)
+        record = handle.record()
     _refuse_unlabelled(counts, data, labels.field)
     report = counts.report()
     _refuse_other_labels(report, data)
-    record = handle.record()
     here = version_here(catalog.get(record.model), record.version)
     fingerprint = items.fingerprint("standard input" if data == "-" else Path(data).name)
     _finish(screen, record, report, examples, fingerprint, here, given, shown)

@@ -10,6 +10,7 @@ from seqd.cli.ui.tables import print_json
 from seqd.errors import InvalidRequest, WrongState
 
 if TYPE_CHECKING:
+    from seqd.models.store import ModelStore
     from seqd_schemas import JobRecord
 
 #: Jobs that a refusal names.
@@ -50,10 +51,27 @@ def rename(
         with retired(store, model, store.numbers(model), "renames") as jobs:
             _refuse_open(model, jobs)
             store.rename(model, new_name)
+        _wait_until_published(store, new_name)
     if as_json:
         print_json({"model": new_name, "before": model, "versions": store.numbers(new_name)})
     else:
         Screen().say(f"{model} is called {new_name} now.", "bold green")
+
+
+def _wait_until_published(store: "ModelStore", name: str) -> None:
+    """Wait until jobs can name the model by its new name, where a worker is up."""
+    from seqd.worker.promotion import wait_until_published
+
+    with options.open_ledger() as ledger:
+        if not ledger.fleet.workers():
+            return
+        wait_until_published(
+            ledger,
+            store,
+            name,
+            lambda entry: bool(entry.versions),
+            lambda text: Screen(to_stderr=True).say(text, "yellow"),
+        )
 
 
 def _refuse_open(model: str, jobs: "list[JobRecord]") -> None:

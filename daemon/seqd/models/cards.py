@@ -5,7 +5,7 @@ from seqd.models.labels import PRODUCTION
 from seqd.models.measurements import read_measurements, version_digest
 from seqd.models.store import ModelStore
 from seqd.models.tensor_files import SUFFIX, numbers_in
-from seqd_schemas import ModelCard
+from seqd_schemas import ModelCard, ServiceChange
 
 
 def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
@@ -28,9 +28,13 @@ def card_of(store: ModelStore, artifact: Artifact) -> ModelCard:
         history=tuple(
             change
             for change in store.history(name)
-            if version in (change.from_version, change.to_version)
+            if version in (change.from_version, change.to_version, _tried_in(change))
         ),
     )
+
+
+def _tried_in(change: ServiceChange) -> int | None:
+    return None if change.rollout is None else change.rollout.version
 
 
 def _numbers(artifact: Artifact) -> dict[str, int]:

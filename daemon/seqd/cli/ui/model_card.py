@@ -180,6 +180,8 @@ def _change(card: ModelCard, change: ServiceChange) -> str:
     other = change.from_version if is_in else change.to_version
     named = "no version" if other is None else f"{card.model}@{other}"
     what = f"in, after {named}" if is_in else f"out, {named} came"
+    if change.from_version == change.to_version:  # a canary or a shadow began, or ended
+        what = "still in" if is_in else "not in"
     by = f", by {one_line(change.by)}" if change.by else ""
     why = f": {one_line(change.why)}" if change.why else ""
     return f"{clock(change.at_ms)}  {what}{by}{why}"
