@@ -277,10 +277,10 @@ def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
     named = ", ".join(leaving[:_MOST_REASONS])
     rest = f" and {len(leaving) - _MOST_REASONS} more" if len(leaving) > _MOST_REASONS else ""
     return (
-        f"No worker that is up serves {model}: {named}{rest} could {task} with it and leave it to "
-        "others, by its placement or by SEQD_SERVES. `seqd models place` lists placements, "
-        f"`seqd models place {model} --anywhere` ends that of {model}; or start a worker that "
-        "serves it."
+        f"No worker that is up serves {model}. These could {task} with it, and a placement or "
+        f"SEQD_SERVES has them leave it to others: {named}{rest}. `seqd models place` lists "
+        f"placements, `seqd models place {model} --anywhere` ends that of {model}; or start a "
+        "worker that serves it."
     )
 
 

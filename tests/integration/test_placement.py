@@ -67,9 +67,10 @@ def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster
     assert done is JobState.COMPLETED
     assert waiting.code is WaitingCode.NOT_PLACED
     assert waiting.message == (
-        "No worker that is up serves moods: w1 could classify with it and leave it to others, by "
-        "its placement or by SEQD_SERVES. `seqd models place` lists placements, `seqd models place "
-        "moods --anywhere` ends that of moods; or start a worker that serves it."
+        "No worker that is up serves moods. These could classify with it, and a placement or "
+        "SEQD_SERVES has them leave it to others: w1. `seqd models "
+        "place` lists placements, `seqd models place moods --anywhere` ends that of "
+        "moods; or start a worker that serves it."
     )
     assert empty_cluster.starts_of_units(job.job_id) == []
 
