@@ -208,30 +208,32 @@ def test_workers_leave_models_to_each_other_share_the_one_with_work_and_take_ove
     empty_cluster: Cluster,
 ):
     add_models(empty_cluster, "moods", "topics")
-    little = {"model_cache_bytes": 1_000, "unload_wait_s": 1.0}
+    little = {"model_cache_bytes": 1_000, "unload_wait_s": 3.0}
     held = [empty_cluster.start(name, **little) for name in ("a", "b")]
     for worker in held:
         worker.wait_until_ready()
     client = empty_cluster.client()
-    # By taking turns each comes to have one of them in memory, and the other worker the other.
+    # By taking turns each comes to have one of them in memory, and knows what the other has.
     spread: list[JobState] = []
 
     def is_spread() -> bool:
-        spread.extend(classified(client, name) for name in ("topics", "moods"))
-        return {*loaded(held[0]), *loaded(held[1])} == {"topics@1", "moods@1"}
+        before = loads_of(held)
+        spread.extend(classified(client, name) for name in ("topics", "moods") * 2)
+        return loads_of(held) == before
 
     wait_until(is_spread, "each has one of them")
-    loads = loads_of(held)
+    in_memory, loads = loaded(held[0]) | loaded(held[1]), loads_of(held)
 
     apart = [classified(client, name) for name in ("topics", "moods", "moods") * 6]
     loads_apart = loads_of(held)
-    long = client.classify([f"text {n}" for n in range(120)], model="topics", parameters=SLOWLY)
+    long = client.classify([f"text {n}" for n in range(200)], model="topics", parameters=SLOWLY)
     wait_until(lambda: all("topics@1" in loaded(one) for one in held), "both work on it")
     shared = long.wait(timeout_s=30).state
     held[0].kill()
     alone = [classified(client, name) for name in ("moods", "topics")]
 
     assert set(spread + apart + alone + [shared]) == {JobState.COMPLETED}
+    assert in_memory == {"topics@1", "moods@1"}
     assert loads_apart == loads
     assert all(status.work.items > 0 for status in map(status_of, held[1:]))
 

@@ -138,9 +138,9 @@ def test_a_job_waits_that_placement_leaves_to_workers_that_are_not_there() -> No
     assert waiting == Waiting(
         code=WaitingCode.NOT_PLACED,
         message="No worker that is up serves imdb_lstm. These could classify with it, and a "
-        "placement or SEQD_SERVES has them leave it to others: w0, w1, w2, w3, w4 and 1 more. `seqd "
-        "models place` lists placements, `seqd models place imdb_lstm --anywhere` ends that of "
-        "imdb_lstm; or start a worker that serves it.",
+        "placement or SEQD_SERVES has them leave it to others: w0, w1, w2, w3, w4 and 1 more. "
+        "`seqd models place` lists placements, `seqd models place imdb_lstm --anywhere` ends that "
+        "of imdb_lstm; or start a worker that serves it.",
     )
     assert waiting_of(a_queued_job(), [*workers, a_worker("w7")]) is None
 
