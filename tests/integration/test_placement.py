@@ -87,6 +87,7 @@ def test_a_placement_moves_a_model_while_workers_run_and_its_jobs_with_it(
 
     seqd("models", "place", "topics", "--label", "zone=a")
     wait_until(lambda: "topics@1" in loaded(a), "a has loaded it", FOLLOWED_S)
+    wait_until(lambda: "topics" in status_of(b).left_out, "b leaves it to a", FOLLOWED_S)
     first = [classified(client, "topics") for _ in range(4)]
     on_b = loaded(b)
     moved = seqd("models", "place", "topics", "--on", "b", "--reason", "repair")
