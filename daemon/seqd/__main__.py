@@ -44,7 +44,7 @@ def main() -> None:
         _answer_probe()
     gc.set_threshold(_COLLECT_AFTER)
     from seqd.cli.app import app
-    from seqd.cli.exits import escape_stderr, run
+    from seqd.cli.exits import escape_stderr, run, send_lost_interrupts_again
 
     if "_SEQD_COMPLETE" in os.environ:
         from seqd.cli.completion import answer
@@ -52,6 +52,7 @@ def main() -> None:
         # Not by `sys.exit`, which waits for what has not answered in time.
         os._exit(answer(lambda: app(prog_name="seqd"), os.environ))
     escape_stderr()
+    send_lost_interrupts_again()
     sys.exit(run(lambda: app(prog_name="seqd")))
 
 

@@ -1,5 +1,6 @@
 """The exit status of every error, and how an error is told."""
 
+import signal
 import subprocess
 import sys
 
@@ -90,3 +91,35 @@ def test_an_unforeseen_error_of_a_command_obeys_nothing() -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("broken: x\\n\\x1b[2J\nTraceback (most recent call last):\n")
     assert ended.stderr.endswith("\nValueError: a\\x1b[31m\\x9b1m\n")
+
+
+LOSES_INTERRUPTS = """
+import signal, sys, time
+from seqd.cli.exits import interrupted_by_sigterm, send_lost_interrupts_again
+
+class Freed:
+    def __del__(self):
+        signal.raise_signal(int(sys.argv[1]))
+        for _ in range(1_000_000): pass  # where Python handles it
+
+send_lost_interrupts_again()
+with interrupted_by_sigterm():
+    Freed()
+    print("goes on", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, -2), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_python_ignores_is_sent_again(number: signal.Signals, status: int):
+    ended = subprocess.run(
+        [sys.executable, "-c", LOSES_INTERRUPTS, str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == status, ended.stderr
+    assert ended.stdout == "goes on\n"
+    assert "Exception ignored" not in ended.stderr

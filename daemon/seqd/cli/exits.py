@@ -24,7 +24,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import current_thread, main_thread
+from threading import Timer, current_thread, main_thread
 from types import FrameType, TracebackType
 
 from seqd.errors import JobFailed, SeqdError, UserError
@@ -38,6 +38,10 @@ NO = 3
 BAD_CONFIG = os.EX_CONFIG
 INTERRUPTED = 130
 TERMINATED = 143
+
+
+#: Seconds after which an interrupt that was lost is sent again: what lost it is over by then.
+_AGAIN_S = 0.02
 
 
 class Terminated(KeyboardInterrupt):
@@ -89,6 +93,27 @@ def holding_interrupts(raises: Callable[[], bool]) -> Iterator[list[KeyboardInte
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def send_lost_interrupts_again() -> None:
+    """Have a Ctrl-C or SIGTERM sent again that was raised where Python can raise nothing.
+
+    So it is while pydantic writes a record, and while an object is freed: Python prints `Exception
+    ignored in` there and goes on, and a command would not end.
+    """
+    tell = sys.unraisablehook
+
+    def send_again(ignored: "sys.UnraisableHookArgs") -> None:
+        error = ignored.exc_value
+        if not isinstance(error, KeyboardInterrupt):
+            tell(ignored)
+            return
+        number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        again = Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = send_again
 
 
 def status_of_interrupt(interrupt: KeyboardInterrupt) -> int:
