@@ -12,8 +12,8 @@ from seqd.analysis.comparison import (
     compare_answers,
     compared_texts,
 )
-from seqd.cli import comparing
-from seqd.cli.gates import Condition, Decision
+from seqd.cli.models import comparing
+from seqd.cli.models.gates import Condition, Decision
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 from seqd_schemas import Classification

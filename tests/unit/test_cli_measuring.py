@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.evaluate import TextModel, measure_text
+from seqd.cli.models.evaluate import TextModel, measure_text
 from seqd.errors import InvalidData, InvalidInput, InvalidRequest, PluginFault, SeqdError
 from seqd.hookspecs import (
     Artifact,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli_builders import here
-from seqd.cli.models import draw_picture, say_where_picture_is
+from seqd.cli.models.app import draw_picture, say_where_picture_is
 from seqd.cli.ui.models import bars_of, print_inspections
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest

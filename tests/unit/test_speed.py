@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seqd.cli.speed import measure_speed
+from seqd.cli.models.speed import measure_speed
 from seqd.errors import InvalidRequest, PluginFault
 from seqd.hookspecs import (
     Artifact,

@@ -328,8 +328,8 @@ def _check_gate(file: str | None, *, has_other: bool) -> None:
 def _promote_if_better(reference: str, file: str, fields: "dict[str, str]") -> None:
     """Put a version in service if it is better than the one there; nothing where it is there."""
     from seqd.cli.exits import NO
-    from seqd.cli.gates import Condition
-    from seqd.cli.promotion import promote_if_better
+    from seqd.cli.models.gates import Condition
+    from seqd.cli.models.promotion import promote_if_better
     from seqd.errors import WrongState
 
     label_field = fields["label_field"]

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import measuring, options
+from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, named_labels, read_label_map, suggested_options
-from seqd.cli.loaded_here import LocalContext, load_here, plugin_faults
+from seqd.cli.models import measuring
+from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -26,9 +27,9 @@ from seqd.local.caller import caller
 if TYPE_CHECKING:
     from seqd.analysis.evaluation import Evaluation, EvaluationReport
     from seqd.analysis.examples import HighestScored
-    from seqd.cli.evaluated_data import EvaluatedData
+    from seqd.cli.models.evaluated_data import EvaluatedData
+    from seqd.cli.models.text_evaluations import MeasuredText
     from seqd.cli.sources import Feed
-    from seqd.cli.text_evaluations import MeasuredText
     from seqd.client import Client, JobHandle
     from seqd.hookspecs import Artifact, Device, LoadedModel, Model
     from seqd_schemas import (
@@ -91,8 +92,8 @@ def _evaluate_text(
     no_examples: bool,
     as_json: bool,
 ) -> None:
-    from seqd.cli.kept_evaluations import keep_evaluation_here, without_texts
-    from seqd.cli.text_evaluations import text_evaluation
+    from seqd.cli.models.kept_evaluations import keep_evaluation_here, without_texts
+    from seqd.cli.models.text_evaluations import text_evaluation
 
     found = measure_text(text_model, data, last, fields, as_json=as_json)
     with _measuring(text_model):
@@ -158,8 +159,8 @@ def measure_text(
     as_json: bool,
 ) -> "MeasuredText":
     """Read the text, measure it and print the figures; return all of that."""
+    from seqd.cli.models.text_evaluations import MeasuredText
     from seqd.cli.sources import dataset_of
-    from seqd.cli.text_evaluations import MeasuredText
     from seqd.cli.ui.models import print_text_figures
     from seqd.inputs.datasets import TextDataset
 
@@ -196,10 +197,10 @@ def _evaluate_classifier(
     shown: _Shown,
 ) -> None:
     from seqd.analysis.plots import check_plot
-    from seqd.cli.evaluated_data import EvaluatedData
     from seqd.cli.exits import MISTAKE, OK
     from seqd.cli.following import waiting_for
-    from seqd.cli.kept_evaluations import version_here
+    from seqd.cli.models.evaluated_data import EvaluatedData
+    from seqd.cli.models.kept_evaluations import version_here
     from seqd.cli.sources import feed_of
 
     if shown.plot is not None:
@@ -238,8 +239,8 @@ def _finish(
 ) -> None:
     """Show an evaluation, and keep it where the version is `here`."""
     from seqd.analysis.evaluation_records import evaluation_record
-    from seqd.cli.evaluated_data import is_learnt
-    from seqd.cli.kept_evaluations import keep_evaluation_here, now_ms, without_texts
+    from seqd.cli.models.evaluated_data import is_learnt
+    from seqd.cli.models.kept_evaluations import keep_evaluation_here, now_ms, without_texts
     from seqd.cli.ui.progress import model_of
 
     evaluation = evaluation_record(
@@ -373,7 +374,7 @@ def warn_if_trained_on(
 
     Return whether it was.
     """
-    from seqd.cli.evaluated_data import is_learnt
+    from seqd.cli.models.evaluated_data import is_learnt
 
     if not is_learnt(manifest, data):
         return False

@@ -11,7 +11,7 @@ from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
-    from seqd.cli.fleet_promotion import FleetPromotion
+    from seqd.cli.models.fleet_promotion import FleetPromotion
     from seqd.models.store import ModelStore
     from seqd.worker.promotion import Promotion
     from seqd_schemas import Rollout, RolloutKind
@@ -62,7 +62,7 @@ def begin_rollout(
     as_json: bool,
 ) -> None:
     """Try the version of a promotion first, and say what it does and how it ends."""
-    from seqd.cli.fleet_promotion import FleetPromotion
+    from seqd.cli.models.fleet_promotion import FleetPromotion
 
     screen = Screen(to_stderr=as_json)
     if isinstance(change, FleetPromotion):
@@ -136,7 +136,7 @@ def end_rollout(
 ) -> None:
     """End the roll-out of a model, of `version`, a number or label, where that is given."""
     from seqd.admission import resolve_version
-    from seqd.cli.fleet_promotion import entry_elsewhere, order_end
+    from seqd.cli.models.fleet_promotion import entry_elsewhere, order_end
     from seqd_schemas import ModelReference
 
     entry = None if store_only else entry_elsewhere(name)

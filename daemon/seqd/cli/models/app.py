@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seqd.cli import completion, options
-from seqd.cli.compare import compare
-from seqd.cli.evaluate import evaluate
-from seqd.cli.model_files import collect, export_version, import_version, remove
-from seqd.cli.model_params import params
-from seqd.cli.placing import place
-from seqd.cli.promotion import history, label, promote, rollback
-from seqd.cli.renaming import rename
+from seqd.cli.models.compare import compare
+from seqd.cli.models.evaluate import evaluate
+from seqd.cli.models.files import collect, export_version, import_version, remove
+from seqd.cli.models.params import params
+from seqd.cli.models.placing import place
+from seqd.cli.models.promotion import history, label, promote, rollback
+from seqd.cli.models.renaming import rename
 from seqd.cli.ui.numbers import counted
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json
@@ -48,7 +48,7 @@ def list_models(is_local: Local = False, as_json: options.Json = False) -> None:
     from seqd.cli.ui.models import print_models
 
     if not is_local:
-        from seqd.cli.fleet_models import list_fleet_models
+        from seqd.cli.models.fleet import list_fleet_models
 
         list_fleet_models(as_json=as_json)
         return
@@ -91,7 +91,7 @@ def show(
     --state a` prints the transition probabilities from `a`.
     """
     if not is_local and state is None and plot is None and not measures:
-        from seqd.cli.fleet_models import show_fleet_model
+        from seqd.cli.models.fleet import show_fleet_model
 
         show_fleet_model(model, as_json=as_json)
         return
@@ -176,7 +176,7 @@ def _record_of(
 
 def _measure(local: "LocalModels", artifact: "Artifact") -> None:
     """Measure how fast a version is here, and keep that beside it. Raises PluginFault."""
-    from seqd.cli.speed import MEASURED_S, measure_speed
+    from seqd.cli.models.speed import MEASURED_S, measure_speed
     from seqd.models.measurements import keep_speed
 
     name = artifact.manifest.model

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from seqd.analysis.intervals import OnlineMean
-from seqd.cli.kept_evaluations import now_ms
-from seqd.cli.loaded_here import LocalContext
+from seqd.cli.models.kept_evaluations import now_ms
+from seqd.cli.models.loaded_here import LocalContext
 from seqd.errors import InvalidData
 from seqd.local.caller import caller
 from seqd_schemas import (

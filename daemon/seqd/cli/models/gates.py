@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqd.cli import options
-from seqd.cli.measuring import read_gain
+from seqd.cli.models.measuring import read_gain
 
 if TYPE_CHECKING:
     from seqd.cli.ui.screen import Screen
@@ -41,7 +41,7 @@ class Condition:
     def decide(self, first: str, second: str, screen: "Screen") -> Decision:
         """Compare two versions. Raises InvalidRequest, and what `compare_versions` does."""
         from seqd.analysis.comparison import CLASSIFY_METRICS, TEXT_METRICS, verdict_of
-        from seqd.cli.comparing import CompareOptions, compare_versions
+        from seqd.cli.models.comparing import CompareOptions, compare_versions
 
         least = read_gain(self.by)
         metrics = (*CLASSIFY_METRICS, *TEXT_METRICS)

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seqd.cli import completion, measuring, options
+from seqd.cli import completion, options
 from seqd.cli.exits import NO
-from seqd.cli.gates import Condition
 from seqd.cli.label_map import LabelPairs, read_label_map
-from seqd.cli.rollouts import begin_rollout, end_rollout, read_rollout, say_ended
+from seqd.cli.models import measuring
+from seqd.cli.models.gates import Condition
+from seqd.cli.models.rollouts import begin_rollout, end_rollout, read_rollout, say_ended
 from seqd.cli.ui.screen import Screen
 from seqd.cli.ui.tables import print_json, print_table
 from seqd.errors import InvalidRequest, RedisUnreachable
 from seqd.local.caller import caller
 
 if TYPE_CHECKING:
-    from seqd.cli.fleet_promotion import FleetPromotion
+    from seqd.cli.models.fleet_promotion import FleetPromotion
     from seqd.worker.promotion import Promotion
     from seqd_schemas import ModelReference, OrderAnswer
 
@@ -159,7 +160,7 @@ def rollback(
 
     While a canary or a shadow is tried, that ends, and the version in service stays.
     """
-    from seqd.cli.fleet_promotion import entry_elsewhere, order_rollback
+    from seqd.cli.models.fleet_promotion import entry_elsewhere, order_rollback
     from seqd.worker.promotion import rollback_of
 
     _check_names_no_version(model, f". `seqd models promote {model}` puts that version in service")
@@ -189,7 +190,7 @@ def history(
 
     On a machine without the store these are the last 20 changes, which workers publish.
     """
-    from seqd.cli.fleet_promotion import entry_elsewhere
+    from seqd.cli.models.fleet_promotion import entry_elsewhere
     from seqd.cli.ui.numbers import clock
 
     _check_names_no_version(model)
@@ -247,7 +248,7 @@ def label(
 def _move_label(reference: str, name: str, *, is_removed: bool) -> tuple[str, int, dict[str, int]]:
     """Move a label, or take it away; return the model, the version, and the labels then."""
     from seqd.admission import resolve_version
-    from seqd.cli.fleet_promotion import entry_elsewhere, order_label
+    from seqd.cli.models.fleet_promotion import entry_elsewhere, order_label
     from seqd.worker.promotion import move_label
     from seqd_schemas import ModelReference
 
@@ -275,7 +276,7 @@ def _promotion_of(
 ) -> "Promotion | FleetPromotion":
     """Return a promotion in this machine's store, or by an order where the store is elsewhere."""
     from seqd.admission import resolve_version
-    from seqd.cli.fleet_promotion import FleetPromotion, entry_elsewhere
+    from seqd.cli.models.fleet_promotion import FleetPromotion, entry_elsewhere
     from seqd.worker.promotion import Promotion
 
     entry = None if store_only else entry_elsewhere(wanted.name)
@@ -304,7 +305,7 @@ def _passes(change: "Promotion | FleetPromotion", condition: Condition, *, as_js
 def _make(
     change: "Promotion | FleetPromotion", timeout_s: float, *, store_only: bool, as_json: bool
 ) -> None:
-    from seqd.cli.fleet_promotion import FleetPromotion
+    from seqd.cli.models.fleet_promotion import FleetPromotion
     from seqd.worker.promotion import put_in_service_warm
 
     screen = Screen(to_stderr=as_json)

@@ -174,7 +174,7 @@ def collect(
 
 def _versions_of_jobs(name: str) -> set[int]:
     """Return the versions of a model that open jobs run on."""
-    from seqd.cli.retiring import open_jobs, unknown_use
+    from seqd.cli.models.retiring import open_jobs, unknown_use
 
     try:
         return {version for job in open_jobs(name) for version in job.versions}
@@ -184,7 +184,7 @@ def _versions_of_jobs(name: str) -> set[int]:
 
 def _remove(store: "ModelStore", name: str, version: int, *, is_checked: bool) -> None:
     """Remove a version, unless an open job runs on it, which also one may that comes just now."""
-    from seqd.cli.retiring import retired
+    from seqd.cli.models.retiring import retired
 
     store.check_removable(name, version)
     if not is_checked:
@@ -207,7 +207,7 @@ def _remove_all(
 
     What was removed is said, too, where it cannot go on.
     """
-    from seqd.cli.retiring import retired
+    from seqd.cli.models.retiring import retired
 
     removed: list[int] = []
     try:

@@ -34,7 +34,7 @@ def rename(
 
     Refused while an open job names it, a training among them. Its old name goes to no other model.
     """
-    from seqd.cli.retiring import retired
+    from seqd.cli.models.retiring import retired
 
     if "@" in model:
         name = model.partition("@")[0]

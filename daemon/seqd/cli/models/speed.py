@@ -12,8 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Literal
 
-from seqd.cli.kept_evaluations import now_ms
-from seqd.cli.loaded_here import LocalContext, load_here, plugin_faults
+from seqd.cli.models.kept_evaluations import now_ms
+from seqd.cli.models.loaded_here import LocalContext, load_here, plugin_faults
 from seqd.errors import InvalidRequest, PluginFault
 from seqd_schemas import Classification, Generation, MeasuredSpeed
 

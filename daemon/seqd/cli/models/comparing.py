@@ -28,7 +28,8 @@ from seqd.analysis.comparison import (
     prediction_of,
 )
 from seqd.cli import options
-from seqd.cli.evaluate import (
+from seqd.cli.label_map import named_labels, suggested_options
+from seqd.cli.models.evaluate import (
     TextModel,
     end_of,
     figures_of,
@@ -36,7 +37,6 @@ from seqd.cli.evaluate import (
     warn_if_trained_on,
     with_probabilities,
 )
-from seqd.cli.label_map import named_labels, suggested_options
 from seqd.cli.sources import Feed, dataset_of, feed_of
 from seqd.cli.ui.screen import Screen
 from seqd.client.comparing import (

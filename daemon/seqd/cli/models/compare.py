@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from seqd.cli import measuring, options
+from seqd.cli import options
 from seqd.cli.label_map import LabelPairs, read_label_map
+from seqd.cli.models import measuring
 from seqd.cli.ui.screen import Screen
 from seqd.errors import InvalidRequest
 
@@ -47,8 +48,8 @@ def compare(
     at least; the whole interval is on the better side of 0; and it gives no more errors.
     """
     from seqd.analysis.comparison import verdict_of
-    from seqd.cli.comparing import CompareOptions, compare_versions
     from seqd.cli.exits import NO, OK
+    from seqd.cli.models.comparing import CompareOptions, compare_versions
 
     decides, least = _read_decision(metric, by)
     if as_json and changed == Path("-"):

@@ -71,7 +71,7 @@ def _counts_of(entry: "CatalogEntry") -> "list[VersionCounts] | None":
 
 def _card_here(entry: "CatalogEntry", version: int | None) -> "ModelCard | None":
     """Return a version's card where this machine's store has it; None where it does not."""
-    from seqd.cli.kept_evaluations import version_here
+    from seqd.cli.models.kept_evaluations import version_here
     from seqd.models.cards import card_of
     from seqd.models.stored_versions import STARTER_VERSION
 
