@@ -9,6 +9,7 @@ from previous_release import Release
 from seqd.client import JobHandle
 from seqd.models.store import ModelStore
 from seqd_schemas import ItemSuccess, JobState
+from store_builders import publish
 from worker_fixtures import Cluster, wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -61,6 +62,33 @@ def test_a_named_model_stays_in_the_catalog_beside_a_worker_of_the_previous_rele
         assert labels_of(client.classify(["a"], model="echo")) == ["a"]
     wait_until(lambda: "topics" in client.catalog(), "it is there again", 5)
     assert labels_of(client.classify(["a"], model="topics")) == ["a"]
+
+
+def test_a_canary_goes_on_beside_a_worker_of_the_previous_release_which_knows_of_none(
+    empty_cluster: Cluster, previous: Release
+) -> None:
+    store = ModelStore(empty_cluster.settings.store_dir, {})
+    publish(store, "echo", "echo", '{"records": 1, "prefix": "2:"}')
+    old = empty_cluster.start_ready("old", release=previous.folder)
+    new = empty_cluster.start_ready("new")
+    client = empty_cluster.client()
+    begun = client.model("echo").canary(2, 0.5).rollout
+    assert begun is not None
+
+    job = client.classify(TEXTS, model="echo", parameters={"delay_ms": 20})
+    results = [one for one in job.results() if isinstance(one, ItemSuccess)]
+    old.stop()
+    later = client.classify(TEXTS, model="echo")
+
+    assert job.record().rollout is not None
+    assert len(results) == len(TEXTS)
+    for one in results:  # the old one computes what it claims by the version in service
+        assert one.output.label.startswith("2:") == (one.version == 2)
+    assert {None, 1, 2} >= {one.version for one in results} > {None}, new.whole_log()
+    # The old one publishes entries without it; the new one puts it back.
+    wait_until(lambda: client.model("echo").rollout == begun, "it is published again", 10)
+    taken = [one.version for one in later.results()]
+    assert {1, 2} == set(taken)
 
 
 def test_a_training_of_a_named_model_waits_for_a_worker_that_can_read_it(
