@@ -257,6 +257,7 @@ def look(fleet: Fleet, client: Client) -> None:
     ledger = fleet.ledger(Role.CLIENT)  # as `seqd workers list`
     ledger.cordons.rules()
     ledger.placements.rules()  # as `seqd models place`
+    ledger.rollouts.of("echo", "0" * 16)  # as `seqd models show`
     ledger.fleet.in_hand(worker.worker for worker in client.workers())
 
 

@@ -145,7 +145,6 @@ if TYPE_CHECKING:
     from seqd_schemas.manifests import LibraryText as LibraryText
     from seqd_schemas.manifests import ModelFile as ModelFile
     from seqd_schemas.manifests import ModelManifest as ModelManifest
-    from seqd_schemas.manifests import ServiceChange as ServiceChange
     from seqd_schemas.manifests import VersionOrigin as VersionOrigin
     from seqd_schemas.manifests import job_of_run as job_of_run
     from seqd_schemas.manifests import run_id_of as run_id_of
@@ -182,6 +181,7 @@ if TYPE_CHECKING:
     from seqd_schemas.rollouts import VersionCounts as VersionCounts
     from seqd_schemas.schema_files import json_schemas as json_schemas
     from seqd_schemas.schema_files import write_json_schemas as write_json_schemas
+    from seqd_schemas.service_changes import ServiceChange as ServiceChange
     from seqd_schemas.states import Counts as Counts
     from seqd_schemas.states import JobRecord as JobRecord
     from seqd_schemas.states import JobState as JobState
@@ -242,7 +242,7 @@ _NAMES = {
     ),
     "manifests": (
         "DataFingerprint EpochMetrics FileDigest LibraryText MAX_KEPT_EPOCHS MAX_LISTED_CLASSES "
-        "ModelFile ModelManifest ServiceChange VersionOrigin job_of_run run_id_of"
+        "ModelFile ModelManifest VersionOrigin job_of_run run_id_of"
     ),
     "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
@@ -256,6 +256,7 @@ _NAMES = {
         "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind Share "
         "VersionCounts"
     ),
+    "service_changes": "ServiceChange",
     "states": "Counts JobRecord JobState Waiting WaitingCode",
     "stored": "from_stored is_later to_stored",
 }

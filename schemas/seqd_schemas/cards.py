@@ -24,9 +24,9 @@ from seqd_schemas.manifests import (
     MAX_LISTED_CLASSES,
     DataFingerprint,
     ModelManifest,
-    ServiceChange,
 )
 from seqd_schemas.results import ClassName, MetricName, Probability
+from seqd_schemas.service_changes import ServiceChange
 
 #: Evaluations that are kept of a version, the newest of each data; and measured speeds.
 MAX_EVALUATIONS = 8

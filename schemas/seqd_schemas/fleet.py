@@ -22,9 +22,9 @@ from seqd_schemas.base import (
     WirePart,
 )
 from seqd_schemas.jobs import DatasetName, Task
-from seqd_schemas.manifests import ServiceChange
 from seqd_schemas.results import Metrics
 from seqd_schemas.rollouts import Rollout
+from seqd_schemas.service_changes import ServiceChange
 
 #: Models that one plugin may bring.
 MAX_MODELS = 256

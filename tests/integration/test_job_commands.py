@@ -40,7 +40,8 @@ def ids_of(ended: Ended) -> list[str]:
 def test_each_option_of_a_command_is_in_the_request(
     capsys: pytest.CaptureFixture[str], cluster: Cluster
 ) -> None:
-    ended = here(capsys, "classify", "--text", "a", "--model", "echo", "--no-wait", *ALL)
+    labels = ("--min-score", "0.5", "--map-label", "a=b")
+    ended = here(capsys, "classify", "--text", "a", "--model", "echo", "--no-wait", *ALL, *labels)
 
     assert (ended.status, ended.out) == (0, "from-a-shell\n")
     job = cluster.client().job("from-a-shell").record().job
@@ -53,6 +54,8 @@ def test_each_option_of_a_command_is_in_the_request(
         "expires_in_s": 600,
         "max_running_units": 2,
         "results_ttl_s": 3600,
+        "min_score": 0.5,
+        "label_map": {"a": "b"},
     }
     assert job.source.model_dump() == {"type": "upload", "expected_items": 1}
 
@@ -70,11 +73,16 @@ def test_the_same_command_with_the_same_key_is_the_same_job(
     assert json.loads(read.out)["output"]["label"] == "b"
 
 
-def test_probabilities_are_the_parameter_of_that_name(capsys: pytest.CaptureFixture[str]) -> None:
-    ended = here(capsys, "classify", "--text", "a", "--model", "echo", "--probabilities")
+def test_probabilities_are_the_parameter_of_that_name(
+    capsys: pytest.CaptureFixture[str], cluster: Cluster
+) -> None:
+    ended = here(
+        capsys, "classify", "--text", "a", "--model", "echo", "--probabilities", "--no-wait"
+    )
 
-    assert ended.status == 2
-    assert "parameter 'probabilities' is unknown" in ended.err
+    assert ended.status == 0, ended.err
+    job = cluster.client().job(ended.out.strip()).record().job
+    assert job.parameters == {"probabilities": True}
 
 
 def test_a_job_that_nobody_waits_for_may_be_streamed(

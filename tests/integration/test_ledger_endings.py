@@ -24,6 +24,7 @@ from seqd.errors import UnknownJob
 from seqd.ledger.blobs import pack, split_chunk, unpack_items
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.ranges import Range, ReadUnit
+from seqd.ledger.rollouts import VersionWork
 from seqd.ledger.submissions import BatchTemplate
 from seqd_schemas import (
     Cancelled,
@@ -35,6 +36,8 @@ from seqd_schemas import (
     FileSource,
     JobState,
     Keys,
+    ModelOrder,
+    PlacementRule,
     Rejected,
     TenantLimits,
 )
@@ -426,6 +429,11 @@ def test_every_key_that_the_scripts_write_is_one_that_the_schemas_name(
     rule = CordonRule(target="host:h1", action=CordonAction.CORDON, by="ops@h1", at_ms=1)
     environment.ledger.cordons.change(add=[rule])
     environment.ledger.backlog.note_rate("classify.imdb_lstm@3", 10, 1.0)
+    placed = PlacementRule(model="topics", targets=("host:h1",), by="ops@h1", at_ms=1)
+    environment.ledger.placements.place(placed)
+    order = ModelOrder(order_id="o1", action="promote", model="topics", version=2, ordered_at_ms=1)
+    environment.ledger.orders.place(order, 60.0)
+    environment.ledger.rollouts.add("topics", "0" * 16, VersionWork(2, items=1))
 
     found = all_keys(environment, but=())
     without_delay = environment.with_settings(min_kept_s=0).settings

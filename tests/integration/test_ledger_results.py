@@ -221,6 +221,7 @@ def test_an_inline_job_whose_items_could_write_too_much_is_cut_before_they_do(
         stats=WorkerStats(),
         max_attempts=3,
         described=lambda name: model,
+        plugin_version=lambda name: "1.0",
         cache=SimpleNamespace(get=lambda name, version: None),
     )
     environment.submit(a_generate_job(source=InlineSource(items=some_items(64))))

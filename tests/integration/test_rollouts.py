@@ -178,7 +178,7 @@ def test_a_canary_that_kills_its_worker_costs_no_item(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:
     model = a_model(store, client, "exit")
-    try_version(capsys, model, "--share", "50%")
+    try_version(capsys, model, "--share", "90%")
 
     _, results = results_of(client, model, {f"i{number}": "text" for number in range(8)})
 
