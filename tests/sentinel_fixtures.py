@@ -195,9 +195,10 @@ class SentinelGroup:
 def _a_port() -> int:
     """Return a port that is free, and stays so until its server starts.
 
-    One that the system chooses may go to any outgoing connection meanwhile.
+    One that the system chooses may go to any outgoing connection meanwhile. Drawn from the system,
+    since tests that seed `random` alike would draw the same ports in several processes at once.
     """
-    for port in random.sample(PORTS, 100):
+    for port in random.SystemRandom().sample(PORTS, 100):
         with suppress(OSError), socket.create_server((LOOPBACK, port)):
             return port
     raise AssertionError("no port is free")
