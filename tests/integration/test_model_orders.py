@@ -345,6 +345,7 @@ def test_an_order_that_no_worker_takes_is_cancelled_and_the_client_is_told(
     assert ledger.orders.open() == []
 
 
+@pytest.mark.slow
 def test_a_client_is_told_of_a_worker_that_is_still_at_its_order_which_goes_on(
     module_cluster: Cluster,
     client: Client,

@@ -182,6 +182,7 @@ def test_a_model_is_not_renamed_while_a_job_names_it(
     assert store.retiring(model) == frozenset()
 
 
+@pytest.mark.slow
 def test_a_version_that_two_workers_can_run_is_removed_and_published_no_more(
     module_cluster: Cluster, client: Client, store: ModelStore, model: str, capsys: Capture
 ):

@@ -50,6 +50,7 @@ def classified(client: Client, model: str) -> JobState:
     return client.classify(["a", "b"], model=model).wait(timeout_s=20).state
 
 
+@pytest.mark.slow
 def test_a_worker_serves_and_keeps_only_what_serves_names(empty_cluster: Cluster):
     add_models(empty_cluster, "moods", "topics")
     worker = empty_cluster.start_ready("w1", serves=("topics",))
@@ -148,6 +149,7 @@ def test_what_cannot_be_placed_is_refused_with_what_to_do_and_nothing_is_changed
     assert seqd("models", "place").out == "No model is placed: all workers may serve all.\n"
 
 
+@pytest.mark.slow
 def test_a_worker_starts_with_what_was_in_use_and_without_a_word_on_models_not_in_service(
     empty_cluster: Cluster,
 ):
@@ -205,6 +207,7 @@ def test_the_model_used_least_makes_room_and_comes_back_with_its_next_job(empty_
     assert loaded(worker) == {"echo@1", "moods@1"}
 
 
+@pytest.mark.slow
 def test_workers_leave_models_to_each_other_share_the_one_with_work_and_take_over_from_the_dead(
     empty_cluster: Cluster,
 ):

@@ -264,6 +264,7 @@ def test_models_show_counts_both_versions(
     assert sum(one["items"] for one in shown["rollout_counts"]) == 400
 
 
+@pytest.mark.slow
 def test_a_candidate_is_not_removed_while_a_job_takes_part_in_its_canary(
     client: Client, store: ModelStore, capsys: Capture
 ) -> None:
@@ -314,9 +315,9 @@ def test_a_program_without_the_store_tries_a_version_and_ends_that(
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.1, float("nan"), True, "5%"])
 def test_a_share_that_is_none_is_refused_before_anything_is_ordered(
-    share: object, client: Client, store: ModelStore
+    share: object, client: Client
 ) -> None:
-    model = client.model(a_model(store, client))
+    model = client.model("echo")
     with pytest.raises(InvalidRequest) as raised:
         model.canary(2, share)  # type: ignore[arg-type]
     assert str(raised.value).endswith("; allowed: a number above 0 and at most 1, such as 0.05.")
