@@ -142,6 +142,26 @@ def test_a_shadow_leaves_the_answers_and_is_counted(
     assert counts[2].p50_ms > 0
 
 
+@pytest.mark.parametrize("option", ["--share", "--shadow"])
+def test_a_streamed_text_is_that_of_the_version_that_answers(
+    option: str, client: Client, store: ModelStore, capsys: Capture
+) -> None:
+    model = a_model(store, client)
+    try_version(capsys, model, option, "99%")
+
+    job = client.generate(
+        ["prompt"], model=model, stream=True, parameters={"length": 64, "delay_ms": 20}
+    )
+    streamed = "".join(delta.text for delta in job.stream())
+    (result,) = job.results()
+
+    rollout = job.record().rollout
+    assert rollout is not None and result.ok
+    is_candidate = option == "--share" and rollout.takes(job.job_id, result.custom_id)
+    assert streamed == result.output.samples[0].text
+    assert streamed.startswith("2:" if is_candidate else "1:")
+
+
 @pytest.mark.parametrize("trick", ["raise", "bad"])
 def test_what_a_canary_cannot_answer_the_version_in_service_answers(
     trick: str, client: Client, store: ModelStore, capsys: Capture

@@ -11,10 +11,8 @@ A worker whose folder of data holds a file `sick`, or `sick-` with its name, is 
 names a place (load, warm_up, classify, generate, train) and what is raised there (`SICKNESSES`).
 `classify fits-2` is a device whose memory holds two items at a time.
 
-A version whose file has a `prefix` puts it in front of each label. One with a `trick` does that for
-each text that it labels; `bad` is one too, and `load` breaks it when it is loaded.
-
-Found as a third party's plugin would be: by the entry point in the dist-info folder beside it.
+A version whose file has a `prefix` begins each label and text with it. One with a `trick` does that
+for each text that it labels; `bad` is one too, and `load` breaks it when it is loaded.
 """
 
 import errno
@@ -288,7 +286,7 @@ class Echo(LoadedModel):
         assert isinstance(parameters, WriteParameters)
         _be_sick("generate")
         texts = {
-            (at, sample): letters(parameters, item, sample)
+            (at, sample): self._prefix + letters(parameters, item, sample)[len(self._prefix) :]
             for at, item in enumerate(items)
             for sample in range(parameters.samples)
         }
