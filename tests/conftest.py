@@ -60,6 +60,7 @@ pytest_plugins = [
     "clock_fixtures",
     "ledger_fixtures",
     "worker_fixtures",
+    "task_fixtures",
     "sentinel_fixtures",
     "tls_fixtures",
     "fake_gpu_fixtures",

@@ -87,6 +87,7 @@ class LiveWorker:
         log: Path,
         slot: Slot = SLOT,
         release: Path | None = None,
+        plugins: Path = PLUGIN,
     ) -> None:
         """Start it, with the code of the checkout or of a release installed in a folder."""
         assert settings.redis_url is not None
@@ -100,10 +101,10 @@ class LiveWorker:
             if name in ours or name == "SEQD_DEVICE" or not name.startswith("SEQD_")
         }
         if release is None:
-            variables["PYTHONPATH"] = python_path(PLUGIN)
+            variables["PYTHONPATH"] = python_path(plugins)
             require_checkout(variables)
         else:
-            variables["PYTHONPATH"] = release_python_path(release, PLUGIN)
+            variables["PYTHONPATH"] = release_python_path(release, plugins)
         self.environment = variables
         with log.open("ab") as output:
             self._node = subprocess.Popen(
@@ -247,12 +248,19 @@ def ask(
 class Cluster:
     """A ledger and a model store with `echo` version 1, and the workers that a test starts."""
 
+    #: The folder with the plugin of its workers.
+    plugins = PLUGIN
+
     def __init__(self, settings: Settings, logs: Path) -> None:
         self.settings = settings
         self.workers: list[LiveWorker] = []
         self._clients: list[Client] = []
         self._logs = logs
-        self.publish_echo(settings.store_dir)
+        self.publish_models(settings.store_dir)
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish what its workers serve, in a store."""
+        self.publish_echo(store_dir)
 
     def start(
         self,
@@ -264,7 +272,8 @@ class Cluster:
         """Start a worker, some of its settings changed; see `LiveWorker` for `release`."""
         name = name or f"w{len(self.workers) + 1}"
         changed = self.settings.model_copy(update=settings)
-        worker = LiveWorker(changed, name, self._logs / f"{name}.log", slot, release)
+        log = self._logs / f"{name}.log"
+        worker = LiveWorker(changed, name, log, slot, release, self.plugins)
         self.workers.append(worker)
         return worker
 
@@ -336,19 +345,24 @@ class Cluster:
 
     def publish_echo(self, store_dir: Path) -> int:
         """Publish a version of `echo` in a store; return its number."""
-        store = ModelStore(store_dir, {})
-        folder = store.new_folder("echo", "setup")
-        (folder / "echo.json").write_text('{"records": 1}')
-        data = DataFingerprint(description="none", records=1, sha256="0" * 64)
-        draft = VersionDraft(
-            model="echo",
-            plugin_version="1.0",
-            parameters={},
-            metrics={},
-            data=data,
-            created_at_ms=1,
-        )
-        return store.publish(folder, draft).version
+        return publish_file(store_dir, "echo", "echo.json", '{"records": 1}')
+
+
+def publish_file(store_dir: Path, model: str, name: str, content: str) -> int:
+    """Publish a version that is one file, in a store; return its number."""
+    store = ModelStore(store_dir, {})
+    folder = store.new_folder(model, "setup")
+    (folder / name).write_text(content)
+    data = DataFingerprint(description="none", records=1, sha256="0" * 64)
+    draft = VersionDraft(
+        model=model,
+        plugin_version="1.0",
+        parameters={},
+        metrics={},
+        data=data,
+        created_at_ms=1,
+    )
+    return store.publish(folder, draft).version
 
 
 def light_plugin() -> ModuleType:

@@ -17,14 +17,18 @@ from seqd.errors import (
     ModelNameTaken,
     UnknownModel,
 )
+from seqd.kinds import TRAIN
 from seqd.parameters import Schema, check_parameters
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import (
+    InlineSource,
     Job,
     JobRollout,
     ModelReference,
     NamedSource,
     ParameterValue,
+    RecordsSource,
+    RunJob,
     SweepJob,
     TrainJob,
     task_of,
@@ -51,6 +55,8 @@ class Admitted:
     plugin: str
     #: The roll-out that it takes part in.
     rollout: JobRollout | None = None
+    #: Of a plugin's own task, the digest of the schemas that the results keep to.
+    task_schema: str | None = None
 
 
 def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
@@ -74,16 +80,53 @@ def admit(job: Job, catalog: "Mapping[str, CatalogEntry]") -> Admitted:
     else:
         version = resolve_version(entry, wanted)
     parameters = _merge_preset(job, entry)
-    task = entry.tasks[task_of(job.kind)]
+    asked = task_of(job)
+    task = entry.all_tasks[asked]
     if isinstance(job, SweepJob):
         _check_combinations(job, parameters, task, name)
     else:
-        check_parameters(task.parameters, parameters, model=name, task=job.kind)
+        check_parameters(task.parameters, parameters, model=name, task=asked)
     if isinstance(job, TrainJob | SweepJob):
         return Admitted(version=version, unit_items=1, plugin=_plugin_of(entry))
-    unit_items = _unit_items(task, entry, parameters, job.kind)
-    plugin, rollout = _plugin_of(entry), _rollout_of(entry, wanted, version)
-    return Admitted(version=version, unit_items=unit_items, plugin=plugin, rollout=rollout)
+    if isinstance(job, RunJob):
+        _check_input(job, task, name)
+    return Admitted(
+        version=version,
+        unit_items=_unit_items(task, entry, parameters, asked),
+        plugin=_plugin_of(entry),
+        rollout=_rollout_of(entry, wanted, version),
+        task_schema=task.digest,
+    )
+
+
+def has_text(task: "TaskSchema") -> bool:
+    """Return True for a task of a plugin's own whose output has a text, which can be streamed."""
+    fields = cast("Mapping[str, Schema]", (task.result or {}).get("properties", {}))
+    return fields.get("text", {}).get("type") == "string"
+
+
+def _check_input(job: RunJob, task: "TaskSchema", name: str) -> None:
+    """Refuse texts where records are due, records where texts are, and a stream of no text."""
+    if job.stream and not has_text(task):
+        raise InvalidRequest(
+            f"{name} {job.task} writes no text: `stream` is for tasks whose output has a field "
+            "`text`. Read the results."
+        )
+    if isinstance(job.source, InlineSource) and task.input is not None:
+        raise InvalidRequest(
+            f"{name} {job.task} takes records with the fields {fields_of(task)}, and the source "
+            'has texts. Use a source of the type "records".'
+        )
+    if isinstance(job.source, RecordsSource) and task.input is None:
+        raise InvalidRequest(
+            f"{name} {job.task} takes texts, and the source has records. Use a source of the type "
+            '"inline", whose items have a `text`.'
+        )
+
+
+def fields_of(task: "TaskSchema") -> str:
+    """Return the fields of a record that a task takes, in their order."""
+    return ", ".join(cast("Mapping[str, Schema]", (task.input or {}).get("properties", {})))
 
 
 def _rollout_of(
@@ -203,13 +246,18 @@ def find_model(name: str, catalog: "Mapping[str, CatalogEntry]") -> "CatalogEntr
 
 
 def _check_task(job: Job, entry: "CatalogEntry", catalog: "Mapping[str, CatalogEntry]") -> None:
-    task = task_of(job.kind)
-    if task in entry.tasks:
+    task = task_of(job)
+    if isinstance(job, RunJob) and task in entry.tasks:
+        raise InvalidRequest(
+            f"{task!r} is a kind of job of its own: hand in a job of the kind {task!r}, as "
+            f"`seqd {task}` does, and none of the kind 'run'."
+        )
+    if task in entry.all_tasks:
         return
-    able = [name for name, other in catalog.items() if task in other.tasks]
+    able = [name for name, other in catalog.items() if task in other.all_tasks]
     raise InvalidRequest(
-        f"model {entry.model!r} cannot {task}; it can: {listed(entry.tasks)}. "
-        f"Models that can {task}: {listed(able)}."
+        f"model {entry.model!r} cannot {task}; it can: {listed(entry.all_tasks)}."
+        f"{did_you_mean(task, entry.all_tasks)} Models that can {task}: {listed(able)}."
     )
 
 
@@ -250,7 +298,7 @@ def _check_combinations(
     for combination in combinations:
         try:
             values = {**fixed, **combination.values}
-            check_parameters(task.parameters, values, model=model, task="train")
+            check_parameters(task.parameters, values, model=model, task=TRAIN)
         except InvalidParameters as error:
             raise InvalidParameters(f"combination {combination.name}: {error}") from None
 

@@ -5,6 +5,7 @@
     │   ├── InvalidParameters        a parameter is unknown, of the wrong type or out of range
     │   ├── InvalidRequest           the request itself is malformed
     │   ├── InvalidInput             a file or an item cannot be used
+    │   ├── OutputMismatch           an output is not of the class that it is to be read as
     │   ├── OutputExists             there is a file under the output's name; --force replaces it
     │   ├── OutputUnwritable         an output cannot be written: its disk is full, no permission
     │   ├── InvalidData              training data cannot be learnt from
@@ -95,6 +96,12 @@ class InvalidInput(UserError):
     """A file or an item cannot be used."""
 
     code = "invalid_input"
+
+
+class OutputMismatch(UserError):
+    """The output of a plugin's own task is not of the class that it is to be read as."""
+
+    code = "output_mismatch"
 
 
 class OutputExists(UserError):

@@ -9,12 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from seqd.kinds import kind_of_task
 from seqd.serving import can_run
 from seqd_schemas import QueueName, WorkerStatus
-
-#: Seconds of one item, for what was never measured on any version of its model. Not zero, so that
-#: a model that has never run wakes a fleet of none. The first seconds of work replace them.
-DEFAULT_ITEM_S: Mapping[str, float] = {"classify": 0.05, "generate": 1.0, "train": 600.0}
 
 #: The least that an item counts for: what is left of a very fast model is not nothing.
 LEAST_ITEM_S = 1e-6
@@ -69,7 +66,7 @@ class RouteWork:
     #: Workers that hold any of it.
     busy_workers: int = 0
     oldest_wait_s: float | None = None
-    #: False where any of it is reckoned by `DEFAULT_ITEM_S`.
+    #: False where any of it is reckoned by what its kind takes by default.
     is_measured: bool = True
 
 
@@ -89,7 +86,9 @@ def item_seconds(queue: str, rates: Mapping[str, Rate]) -> tuple[float, bool]:
     ]
     if others:
         return max(others)[1], True
-    return DEFAULT_ITEM_S.get(task, 1.0), False
+    # Not zero, so that a model that has never run wakes a fleet of none. The first seconds of work
+    # replace it.
+    return kind_of_task(task).item_s, False
 
 
 def queue_seconds(work: QueueWork, rates: Mapping[str, Rate]) -> float:

@@ -6,6 +6,7 @@ Pure: reads records, changes nothing.
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from seqd.kinds import TRAIN, kind_of_task
 from seqd_schemas import (
     NAMED_MODEL_VERSION,
     JobRecord,
@@ -70,7 +71,7 @@ def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[Servin
         ServingWorker(
             status.worker,
             shown_state(status),
-            status.tasks,
+            (*status.tasks, *status.run_tasks.get(model, ())),
             status.versions[model],
             (
                 *(["its items: left to others by placement"] if model in status.left_out else []),
@@ -97,7 +98,7 @@ def only_there(
     inside = [one for one in workers if one.worker in names]
     outside = [one for one in workers if one.worker not in names]
     found: list[tuple[str, str, tuple[int, ...]]] = []
-    for task, model in sorted({(t, m) for one in inside for t in one.tasks for m in _of(one, t)}):
+    for task, model in sorted({pair for one in inside for pair in _tasks_and_models(one)}):
         ours = _runnable(inside, task, model)
         left = ours - _runnable(outside, task, model)
         if left:
@@ -105,10 +106,16 @@ def only_there(
     return found
 
 
+def _tasks_and_models(status: WorkerStatus) -> list[tuple[str, str]]:
+    """Return what a worker does, with each model that it may do it with."""
+    named = [(task, model) for task in status.tasks for model in _of(status, task)]
+    return named + [(task, model) for model, more in status.run_tasks.items() for task in more]
+
+
 def _of(status: WorkerStatus, task: str) -> list[str]:
     """Return the models of a worker that a task is done with: plugins' own for a training."""
     own = {model for plugin in status.plugins for model in plugin.models}
-    if task != "train" or not own:
+    if task != TRAIN or not own:
         return list(status.versions)
     return [model for model in status.versions if model in own]
 
@@ -117,7 +124,7 @@ def _runnable(workers: Iterable[WorkerStatus], task: str, model: str) -> set[int
     """Return the versions that some of the workers can run; None for a training."""
     versions = set[int | None]()
     for one in workers:
-        if task == "train":
+        if task == TRAIN:
             versions |= {None} if can_run(one, task, model, None) else set()
         elif takes(one, task, model):
             versions |= set(one.versions[model])
@@ -127,17 +134,35 @@ def _runnable(workers: Iterable[WorkerStatus], task: str, model: str) -> set[int
 def _can_run_anything(status: WorkerStatus) -> bool:
     if any(entry.code == UnfitCode.DEVICE_FAULT for entry in status.unfit):
         return False
-    trained = _of(status, "train") if "train" in status.tasks else []
-    if any(can_run(status, "train", model, None) for model in trained):
+    trained = _of(status, TRAIN) if TRAIN in status.tasks else []
+    if any(can_run(status, TRAIN, model, None) for model in trained):
         return True
-    return any(task != "train" for task in status.tasks) and any(status.versions.values())
+    return serves_items(status) and any(status.versions.values())
+
+
+def serves_items(status: WorkerStatus) -> bool:
+    """Return True for a worker whose slot does more than train."""
+    return any(task != TRAIN for task in status.tasks)
+
+
+def does(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True where a worker's slot takes a task of a model, and its plugin has the task."""
+    if kind_of_task(task).task is None:
+        return task in status.run_tasks.get(model, ())
+    return task in status.tasks
+
+
+def takes_items(status: WorkerStatus, model: str) -> bool:
+    """Return True for a worker that takes items of a model, whatever is done with them."""
+    tasks = [task for task in status.tasks if task != TRAIN]
+    return any(takes(status, task, model) for task in [*tasks, *status.run_tasks.get(model, ())])
 
 
 def takes(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that is there for a task of a model, whatever it can run now."""
     return (
         status.state is not WorkerState.DRAINING
-        and task in status.tasks
+        and does(status, task, model)
         and model in status.versions
         and not leaves_out(status, task, model)
     )
@@ -145,7 +170,7 @@ def takes(status: WorkerStatus, task: str, model: str) -> bool:
 
 def leaves_out(status: WorkerStatus, task: str, model: str) -> bool:
     """Return True for a worker that has a model and leaves its items to others."""
-    return task != "train" and model in status.left_out
+    return task != TRAIN and model in status.left_out
 
 
 def can_run(status: WorkerStatus, task: str, model: str, version: int | None) -> bool:
@@ -175,7 +200,7 @@ def waiting_of(record: JobRecord, workers: Sequence[WorkerStatus]) -> Waiting | 
     """
     if record.state not in (JobState.QUEUED, JobState.RUNNING):
         return None
-    task, model, version = task_of(record.kind), record.model, record.version
+    task, model, version = task_of(record.job), record.model, record.version
     if version is None and record.plugin is not None:
         model = record.plugin  # a training; the model may not be there yet
     if not workers:
@@ -237,7 +262,7 @@ def _not_served(task: str, model: str, workers: Sequence[WorkerStatus]) -> str:
     held = [
         status.worker
         for status in workers
-        if status.cordon is not None and task in status.tasks and _may_have(status, model)
+        if status.cordon is not None and _may_do(status, task, model) and _may_have(status, model)
     ]
     if held:
         return (
@@ -269,7 +294,7 @@ def _could_take(status: WorkerStatus, task: str, model: str) -> bool:
     return (
         leaves_out(status, task, model)
         and status.state is not WorkerState.DRAINING
-        and task in status.tasks
+        and does(status, task, model)
     )
 
 
@@ -282,6 +307,11 @@ def _not_placed(task: str, model: str, leaving: Sequence[str]) -> str:
         f"placements, `seqd models place {model} --anywhere` ends that of {model}; or start a "
         "worker that serves it."
     )
+
+
+def _may_do(status: WorkerStatus, task: str, model: str) -> bool:
+    """Return True where a worker does a task, or was drained before it could say so."""
+    return does(status, task, model) or (not status.plugins and serves_items(status))
 
 
 def _may_have(status: WorkerStatus, model: str) -> bool:

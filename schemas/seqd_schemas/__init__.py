@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from seqd_schemas.base import Scalar as Scalar
     from seqd_schemas.base import Sha256 as Sha256
     from seqd_schemas.base import ShortText as ShortText
+    from seqd_schemas.base import TaskName as TaskName
     from seqd_schemas.base import TenantName as TenantName
     from seqd_schemas.base import WireAdapter as WireAdapter
     from seqd_schemas.base import WireModel as WireModel
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from seqd_schemas.fleet import MAX_PLACEMENT_TARGETS as MAX_PLACEMENT_TARGETS
     from seqd_schemas.fleet import MAX_PLACEMENTS as MAX_PLACEMENTS
     from seqd_schemas.fleet import MAX_PUBLISHED_CHANGES as MAX_PUBLISHED_CHANGES
+    from seqd_schemas.fleet import MAX_RUN_TASKS as MAX_RUN_TASKS
     from seqd_schemas.fleet import MAX_UNFIT as MAX_UNFIT
     from seqd_schemas.fleet import MAX_VERSIONS as MAX_VERSIONS
     from seqd_schemas.fleet import MAX_WORKER_LABELS as MAX_WORKER_LABELS
@@ -104,8 +106,11 @@ if TYPE_CHECKING:
     from seqd_schemas.items import TextChunk as TextChunk
     from seqd_schemas.jobs import LABELLING_VERSION as LABELLING_VERSION
     from seqd_schemas.jobs import MAX_COMBINATIONS as MAX_COMBINATIONS
+    from seqd_schemas.jobs import MAX_RECORD_FIELDS as MAX_RECORD_FIELDS
     from seqd_schemas.jobs import MAX_SWEPT as MAX_SWEPT
     from seqd_schemas.jobs import NAMED_MODEL_VERSION as NAMED_MODEL_VERSION
+    from seqd_schemas.jobs import RESERVED_TASKS as RESERVED_TASKS
+    from seqd_schemas.jobs import RUN_VERSION as RUN_VERSION
     from seqd_schemas.jobs import UPLOADED_HELD_OUT_VERSION as UPLOADED_HELD_OUT_VERSION
     from seqd_schemas.jobs import ClassifyJob as ClassifyJob
     from seqd_schemas.jobs import DatasetName as DatasetName
@@ -121,7 +126,12 @@ if TYPE_CHECKING:
     from seqd_schemas.jobs import Job as Job
     from seqd_schemas.jobs import JobKind as JobKind
     from seqd_schemas.jobs import NamedSource as NamedSource
+    from seqd_schemas.jobs import NamedTask as NamedTask
     from seqd_schemas.jobs import Priority as Priority
+    from seqd_schemas.jobs import RecordItem as RecordItem
+    from seqd_schemas.jobs import RecordsSource as RecordsSource
+    from seqd_schemas.jobs import RunJob as RunJob
+    from seqd_schemas.jobs import RunSource as RunSource
     from seqd_schemas.jobs import SweepJob as SweepJob
     from seqd_schemas.jobs import SweptValues as SweptValues
     from seqd_schemas.jobs import Task as Task
@@ -153,8 +163,23 @@ if TYPE_CHECKING:
     from seqd_schemas.orders import ModelOrder as ModelOrder
     from seqd_schemas.orders import OrderAction as OrderAction
     from seqd_schemas.orders import OrderAnswer as OrderAnswer
+    from seqd_schemas.outputs import MAX_DIMENSIONS as MAX_DIMENSIONS
+    from seqd_schemas.outputs import MAX_LABELS as MAX_LABELS
+    from seqd_schemas.outputs import MAX_SPANS as MAX_SPANS
+    from seqd_schemas.outputs import VECTOR_FORMAT as VECTOR_FORMAT
+    from seqd_schemas.outputs import Dimensions as Dimensions
+    from seqd_schemas.outputs import Embedding as Embedding
+    from seqd_schemas.outputs import Labels as Labels
+    from seqd_schemas.outputs import Score as Score
+    from seqd_schemas.outputs import ScoredLabel as ScoredLabel
+    from seqd_schemas.outputs import Span as Span
+    from seqd_schemas.outputs import Spans as Spans
+    from seqd_schemas.outputs import TaskOutput as TaskOutput
+    from seqd_schemas.outputs import Text as Text
+    from seqd_schemas.outputs import Vector as Vector
     from seqd_schemas.results import ITEM_RESULT as ITEM_RESULT
     from seqd_schemas.results import MAX_CLASSES as MAX_CLASSES
+    from seqd_schemas.results import NAMED_OUTPUTS as NAMED_OUTPUTS
     from seqd_schemas.results import Classification as Classification
     from seqd_schemas.results import ClassName as ClassName
     from seqd_schemas.results import FinishReason as FinishReason
@@ -164,8 +189,10 @@ if TYPE_CHECKING:
     from seqd_schemas.results import ItemOutput as ItemOutput
     from seqd_schemas.results import ItemResult as ItemResult
     from seqd_schemas.results import ItemSuccess as ItemSuccess
+    from seqd_schemas.results import JsonOutput as JsonOutput
     from seqd_schemas.results import MetricName as MetricName
     from seqd_schemas.results import Metrics as Metrics
+    from seqd_schemas.results import NamedOutput as NamedOutput
     from seqd_schemas.results import Output as Output
     from seqd_schemas.results import Probability as Probability
     from seqd_schemas.results import TrainedVersion as TrainedVersion
@@ -208,7 +235,8 @@ _NAMES = {
     "base": (
         "Count CustomId EpochMs JobId Label MAX_INLINE_ITEMS MAX_ITEMS MAX_JOB_BYTES "
         "MAX_TEXT_CHARS ModelName ModelRef ModelReference ParameterName ParameterValue Parameters "
-        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TenantName WireAdapter WireModel WirePart"
+        "RunId SCHEMA_VERSION Scalar Sha256 ShortText TaskName TenantName WireAdapter WireModel "
+        "WirePart"
     ),
     "events": (
         "Cancelled Completed EVENT Epoch Event EventId Expired Expiring Failed Log Missed Paused "
@@ -223,6 +251,7 @@ _NAMES = {
     "fleet": (
         "CatalogEntry Cordon CordonAction CordonRule DeviceStatus MAX_CORDON_RULES "
         "MAX_LEFT_OUT MAX_MODELS MAX_PLACEMENTS MAX_PLACEMENT_TARGETS MAX_PUBLISHED_CHANGES "
+        "MAX_RUN_TASKS "
         "MAX_UNFIT MAX_VERSIONS MAX_WORKER_LABELS OutputBound PlacementRule PluginState "
         "PluginStatus TaskSchema UnfitCode UnfitVersion VersionSummary WorkTotals WorkerState "
         "WorkerStatus"
@@ -232,9 +261,9 @@ _NAMES = {
     "jobs": (
         "ClassifyJob DataSource DatasetName FieldName FileFormat FilePath FileSource GenerateJob "
         "HeldOutSource InlineSource ItemSource Job JobKind LABELLING_VERSION MAX_COMBINATIONS "
-        "MAX_SWEPT NamedSource "
-        "NAMED_MODEL_VERSION Priority SweepJob SweptValues Task TrainJob UPLOADED_HELD_OUT_VERSION "
-        "UploadSource has_upload task_of"
+        "MAX_RECORD_FIELDS MAX_SWEPT NAMED_MODEL_VERSION NamedSource NamedTask Priority "
+        "RESERVED_TASKS RUN_VERSION RecordItem RecordsSource RunJob RunSource SweepJob SweptValues "
+        "Task TrainJob UPLOADED_HELD_OUT_VERSION UploadSource has_upload task_of"
     ),
     "schema_files": "json_schemas write_json_schemas",
     "keys": (
@@ -245,12 +274,16 @@ _NAMES = {
         "ModelFile ModelManifest VersionOrigin job_of_run run_id_of"
     ),
     "orders": "MAX_MODEL_ORDERS MAX_WARM_S ModelOrder OrderAction OrderAnswer",
+    "outputs": (
+        "Dimensions Embedding Labels MAX_DIMENSIONS MAX_LABELS MAX_SPANS Score ScoredLabel Span "
+        "Spans TaskOutput Text VECTOR_FORMAT Vector"
+    ),
     "tenants": ("Day MAX_WEIGHT MIN_WEIGHT OTHER_TENANTS TenantLimits TenantRecord TenantUsage"),
     "text_deltas": "MAX_DELTAS MAX_DELTA_CHARS TextDelta TextDeltas UnitName",
     "results": (
         "ClassName Classification FinishReason GeneratedSample Generation ITEM_RESULT ItemFailure "
-        "ItemOutput ItemResult ItemSuccess MAX_CLASSES MetricName Metrics Output Probability "
-        "TrainedVersion TrainingResult"
+        "ItemOutput ItemResult ItemSuccess JsonOutput MAX_CLASSES MetricName Metrics NAMED_OUTPUTS "
+        "NamedOutput Output Probability TrainedVersion TrainingResult"
     ),
     "rollouts": (
         "JobRollout MAX_ABORTED MAX_ERROR_RATE Rollout RolloutFile RolloutId RolloutKind Share "

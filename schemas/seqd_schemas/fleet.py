@@ -17,11 +17,13 @@ from seqd_schemas.base import (
     ModelRef,
     ParameterName,
     Parameters,
+    Sha256,
     ShortText,
+    TaskName,
     WireModel,
     WirePart,
 )
-from seqd_schemas.jobs import DatasetName, Task
+from seqd_schemas.jobs import DatasetName, NamedTask
 from seqd_schemas.results import Metrics
 from seqd_schemas.rollouts import Rollout
 from seqd_schemas.service_changes import ServiceChange
@@ -32,6 +34,9 @@ MAX_MODELS = 256
 #: Versions of one model that the catalog lists; of more, the newest.
 MAX_VERSIONS = 1_000
 
+
+#: Tasks that one model may have beside those with a kind of job of their own.
+MAX_RUN_TASKS = 32
 
 #: Changes of the version in service that the catalog lists of a model; of more, the newest.
 MAX_PUBLISHED_CHANGES = 20
@@ -247,7 +252,14 @@ class WorkerStatus(WireModel):
 
     worker: str = Field(max_length=256, description="`SLOT@HOST-NONCE`, new at each start.")
     slot: str = Field(max_length=64, description="The device share that it is pinned to.")
-    tasks: tuple[Task, ...] = Field(max_length=3, description="Kinds of job that it takes.")
+    tasks: tuple[NamedTask, ...] = Field(
+        max_length=3, description="Kinds of job that it takes; of plugins' own tasks: `run_tasks`."
+    )
+    run_tasks: dict[ModelName, tuple[TaskName, ...]] = Field(
+        default_factory=dict,
+        max_length=16 * MAX_MODELS,
+        description="Tasks that plugins have named, of the models in `versions` that have some.",
+    )
     host: str = Field(max_length=128, description="Name of its machine.")
     pid: Count = Field(description="Process that does the work; a Celery pool child.")
     state: WorkerState = Field(description="What it is doing.")
@@ -360,6 +372,22 @@ class TaskSchema(WirePart):
     output: OutputBound | None = Field(
         default=None, description="What one item can make it write; None where nobody has said."
     )
+    summary: ShortText = Field(default="", description="What it does, of a plugin's own task.")
+    input: dict[str, JsonValue] | None = Field(
+        default=None,
+        max_length=64,
+        description="JSON Schema of a record of its input; not set: the input is a text.",
+    )
+    result: dict[str, JsonValue] | None = Field(
+        default=None,
+        max_length=64,
+        description="JSON Schema of its output, of a plugin's own task.",
+    )
+    allows_empty: bool = Field(default=False, description="True where a text may be empty.")
+    digest: Sha256 | None = Field(
+        default=None,
+        description="SHA-256 of `input` and `result` without what is for people; jobs state it.",
+    )
 
 
 class CatalogEntry(WireModel):
@@ -375,7 +403,14 @@ class CatalogEntry(WireModel):
     )
     plugin: str = Field(max_length=128, description="Plugin that brings what it is made with.")
     plugin_version: str = Field(max_length=64, description="Version of that plugin.")
-    tasks: dict[Task, TaskSchema] = Field(max_length=3, description="What it can do, and how.")
+    tasks: dict[NamedTask, TaskSchema] = Field(
+        max_length=3, description="What it can do, and how; of plugins' own tasks: `run_tasks`."
+    )
+    run_tasks: dict[TaskName, TaskSchema] = Field(
+        default_factory=dict,
+        max_length=MAX_RUN_TASKS,
+        description="Tasks that its plugin has named, and how they are called.",
+    )
     presets: dict[Label, Parameters] = Field(max_length=64, description="Training presets by name.")
     datasets: tuple[DatasetName, ...] = Field(
         default=(), max_length=64, description="Named data sets that it knows."
@@ -406,3 +441,8 @@ class CatalogEntry(WireModel):
         "operator's SEQD_MAX_OUTPUT_CHARACTERS.",
     )
     published_at_ms: EpochMs = Field(description="When a worker last published it.")
+
+    @property
+    def all_tasks(self) -> dict[str, TaskSchema]:
+        """All that it can do, by name: tasks with a kind of job of their own first."""
+        return dict([*self.tasks.items(), *self.run_tasks.items()])

@@ -1,4 +1,4 @@
-"""Requests: a training, a sweep of trainings, a generation, or a bulk classification.
+"""Requests: a classification, a generation, any other task of a plugin, a training, or a sweep.
 
 `Job` is the union on `kind` that travels as JSON, from `seqd.client` or from any other
 language through the inbox stream. What has become of a job is `states.JobRecord`.
@@ -9,10 +9,13 @@ from enum import StrEnum
 from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import to_json
 
 from seqd_schemas.base import (
     MAX_INLINE_ITEMS,
+    MAX_TEXT_CHARS,
+    SCHEMA_VERSION,
     Count,
     CustomId,
     JobId,
@@ -22,6 +25,7 @@ from seqd_schemas.base import (
     ParameterName,
     Parameters,
     ParameterValue,
+    TaskName,
     TenantName,
     WireModel,
     WirePart,
@@ -44,6 +48,11 @@ NAMED_MODEL_VERSION = 2
 LABELLING_VERSION = 2
 #: Labels that one job may give another name.
 MAX_MAPPED_LABELS = 256
+
+#: What a job of a plugin's own task states as its `schema_version`.
+RUN_VERSION = 2
+#: Fields that one record of an input may have.
+MAX_RECORD_FIELDS = 64
 
 NewLabel = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
@@ -98,6 +107,37 @@ class InlineSource(WirePart):
     )
 
 
+class RecordItem(WirePart):
+    """One record to work on, for a task whose input is a record of declared fields."""
+
+    custom_id: CustomId = Field(description="The caller's name for the item, unique in the job.")
+    input: dict[FieldName, JsonValue] = Field(
+        min_length=1, max_length=MAX_RECORD_FIELDS, description="The record, by field."
+    )
+
+    @field_validator("input")
+    @classmethod
+    def _check_size(cls, record: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        size_bytes = len(to_json(record))
+        if size_bytes > MAX_TEXT_CHARS:
+            raise ValueError(f"it has {size_bytes:,} bytes as JSON; allowed: {MAX_TEXT_CHARS:,}")
+        return record
+
+    def as_item(self) -> Item:
+        """Return the item by which the record travels: its text is the record as JSON."""
+        text = to_json(self.input).decode()
+        return Item.model_construct(custom_id=self.custom_id, text=text)
+
+
+class RecordsSource(WirePart):
+    """Records inside the job itself: for small jobs of tasks whose input is a record."""
+
+    type: Literal["records"] = Field(default="records", description="Where the input is.")
+    items: tuple[RecordItem, ...] = Field(
+        min_length=1, max_length=MAX_INLINE_ITEMS, description="The records, in order."
+    )
+
+
 class UploadSource(WirePart):
     """Items or texts that a client uploads into the ledger in chunks, before or while it runs."""
 
@@ -115,6 +155,9 @@ class NamedSource(WirePart):
 
 
 ItemSource = Annotated[InlineSource | FileSource | UploadSource, Field(discriminator="type")]
+RunSource = Annotated[
+    InlineSource | RecordsSource | FileSource | UploadSource, Field(discriminator="type")
+]
 DataSource = Annotated[FileSource | UploadSource | NamedSource, Field(discriminator="type")]
 SweptValues = Annotated[list[ParameterValue], Field(min_length=1, max_length=MAX_COMBINATIONS)]
 HeldOutSource = Annotated[FileSource | NamedSource, Field(discriminator="type")]
@@ -204,6 +247,30 @@ class GenerateJob(_JobBase):
     stream: bool = Field(
         default=False, description="Publish text deltas while the texts are written."
     )
+
+
+class RunJob(_JobBase):
+    """Do a task that the model's plugin has named, such as `embed`, with each item."""
+
+    kind: Literal["run"] = Field(default="run", description="What the job does.")
+    schema_version: int = Field(
+        default=1,
+        ge=1,
+        le=SCHEMA_VERSION,
+        validate_default=True,
+        description="Least version of the wire format whose readers can act on the record: 2.",
+    )
+    task: TaskName = Field(description="The task, of those that the model's catalog entry lists.")
+    source: RunSource = Field(description="The texts or records.")
+    stream: bool = Field(
+        default=False, description="Publish text deltas, of a task whose output has a text."
+    )
+
+    @field_validator("schema_version", mode="after")
+    @classmethod
+    def _state_version(cls, version: int) -> int:
+        # Stated whoever wrote the request: an older reader knows no such kind.
+        return max(version, RUN_VERSION)
 
 
 #: Of the field `plugin`.
@@ -315,11 +382,17 @@ class SweepJob(_JobBase):
         return grid
 
 
-Job = Annotated[ClassifyJob | GenerateJob | TrainJob | SweepJob, Field(discriminator="kind")]
+Job = Annotated[
+    ClassifyJob | GenerateJob | RunJob | TrainJob | SweepJob, Field(discriminator="kind")
+]
 #: What a job can be.
-JobKind = Literal["classify", "generate", "train", "sweep"]
-#: What a model can do, and a slot can take.
-Task = Literal["classify", "generate", "train"]
+JobKind = Literal["classify", "generate", "run", "train", "sweep"]
+#: Tasks with a kind of job of their own; a slot takes some of them.
+NamedTask = Literal["classify", "generate", "train"]
+#: What a model can do: one of these, or a task that its plugin has named.
+Task = TaskName
+#: Names that no plugin can give a task of its own: they mean something else in a route.
+RESERVED_TASKS = frozenset({"ingest", "run", "sweep"})
 
 
 def has_upload(job: Job) -> bool:
@@ -328,6 +401,8 @@ def has_upload(job: Job) -> bool:
     return any(isinstance(source, UploadSource) for source in sources)
 
 
-def task_of(kind: JobKind) -> Task:
+def task_of(job: Job) -> str:
     """Return what a job's units do: those of a sweep are trainings."""
-    return "train" if kind == "sweep" else kind
+    if isinstance(job, RunJob):
+        return job.task
+    return "train" if job.kind == "sweep" else job.kind

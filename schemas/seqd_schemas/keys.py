@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
-from seqd_schemas.jobs import Task
-
 DEFAULT_PREFIX = "seqd"
 
 #: Consumer group of the workers on the inbox stream.
@@ -334,6 +332,13 @@ class Keys:
         """HASH model → `CatalogEntry` as JSON."""
         return f"{self.prefix}:catalog"
 
+    def task_schemas(self) -> str:
+        """HASH digest → JSON `{"input": …, "result": …}`: schemas of plugins' own tasks.
+
+        Those that jobs were accepted with stay when a plugin's change.
+        """
+        return f"{self.prefix}:task_schemas"
+
     def rollout(self, model: str, rollout_id: str) -> str:
         """HASH with a TTL: what the versions of a roll-out did, field `VERSION WHAT` → number.
 
@@ -359,7 +364,7 @@ class Keys:
         return f"{self.prefix}:wakeup.{route}"
 
 
-def route_of(task: Task, plugin: str) -> str:
+def route_of(task: str, plugin: str) -> str:
     """Return the route of a task and a plugin's model, `classify.imdb_lstm`: who can run it."""
     return f"{task}.{plugin}"
 

@@ -8,7 +8,7 @@ the plugin that made them is gone.
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Never
 
-from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, TypeAdapter
 from typing_extensions import TypeVar
 
 from seqd_schemas.base import (
@@ -131,7 +131,13 @@ class TrainedVersion(WirePart):
     )
 
 
-ItemOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
+#: The values of `type` that no output of a plugin's own task may have.
+NAMED_OUTPUTS = frozenset({"classification", "generation", "training"})
+
+NamedOutput = Annotated[Classification | Generation | TrainedVersion, Field(discriminator="type")]
+#: What a task of a plugin's own gave, as JSON: the schema is in the catalog.
+JsonOutput = Annotated[dict[str, JsonValue], Field(max_length=256)]
+ItemOutput = Annotated[NamedOutput | JsonOutput, Field(union_mode="left_to_right")]
 
 #: The outputs of one job, for type checkers: `ItemSuccess[Classification]`, or any without it.
 Output = TypeVar("Output", covariant=True, default=ItemOutput)

@@ -15,6 +15,7 @@ from seqd_schemas.base import (
     JobId,
     ModelName,
     PluginVersions,
+    Sha256,
     ShortText,
     TenantName,
     WireModel,
@@ -115,6 +116,11 @@ class JobRecord(WireModel):
         description="Versions of the plugin that computed what is done of it, each once, in the "
         "order of their first results; of a training, that which made the version. Of a fleet "
         "with several there are several, the first 8. None before the first result.",
+    )
+    task_schema: Sha256 | None = Field(
+        default=None,
+        description="Of a plugin's own task, the digest of the schemas of its input and output "
+        "that the job was accepted with, and that its results keep to.",
     )
     state: JobState = Field(description="State of the job.")
     counts: Counts = Field(description="Items by outcome.")

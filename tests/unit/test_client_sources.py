@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from seqd.client.sources import AsyncEntries, Source, entries_of
+from seqd.client.sources import AsyncEntries, Source, entries_by
 from seqd.errors import InvalidInput
+from seqd.inputs.items import ItemRules
 from seqd.ledger.exchange import Finish, Next
+
+RULES = ItemRules()
 
 CLOSED = (
     "The generator of the items was closed after 2 of them, by somebody else: whether there are "
@@ -40,8 +43,8 @@ def test_both_kinds_of_iterable_are_cut_alike():
     async def use() -> list[list[str]]:
         found = []
         for source in (
-            entries_of(texts(), "custom_id", "text", "classify"),
-            AsyncEntries(async_texts(), "custom_id", "text", "classify"),
+            entries_by(RULES, texts()),
+            AsyncEntries(async_texts(), RULES),
         ):
             source.begin(2)
             found += [await chunk_of(source) for _ in range(3)]
@@ -52,7 +55,7 @@ def test_both_kinds_of_iterable_are_cut_alike():
 
 def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise():
     async def use() -> list[list[str]]:
-        source = AsyncEntries(async_texts(), "custom_id", "text", "classify")
+        source = AsyncEntries(async_texts(), RULES)
         source.begin(2)
         steps = source.next()
         head = await anext(next(steps).source)
@@ -64,7 +67,7 @@ def test_what_was_read_is_cut_once_more_where_the_job_was_cut_otherwise():
 
 def test_a_generator_that_somebody_closes_is_not_taken_for_its_end():
     values = texts()
-    source = entries_of(values, "custom_id", "text", "classify")
+    source = entries_by(RULES, values)
     source.begin(2)
     assert asyncio.run(chunk_of(source)) == ["row-1", "row-2"]
 
@@ -78,7 +81,7 @@ def test_a_generator_that_somebody_closes_is_not_taken_for_its_end():
 def test_an_asynchronous_generator_that_somebody_closes_is_not_taken_for_its_end():
     async def use() -> None:
         values = async_texts()
-        source = AsyncEntries(values, "custom_id", "text", "classify")
+        source = AsyncEntries(values, RULES)
         source.begin(2)
         assert await chunk_of(source) == ["row-1", "row-2"]
         await values.aclose()  # type: ignore[attr-defined]
@@ -92,7 +95,7 @@ def test_an_asynchronous_generator_that_somebody_closes_is_not_taken_for_its_end
 def test_a_generator_that_had_ended_before_is_an_empty_input():
     values = texts()
     assert len(list(values)) == 3
-    source = entries_of(values, "custom_id", "text", "classify")
+    source = entries_by(RULES, values)
     source.begin(2)
 
     assert asyncio.run(chunk_of(source)) == []
@@ -100,7 +103,7 @@ def test_a_generator_that_had_ended_before_is_an_empty_input():
 
 def test_an_asynchronous_input_names_what_is_to_be_closed_from_the_outside_in():
     values = async_texts()
-    source = AsyncEntries(values, "custom_id", "text", "classify")
+    source = AsyncEntries(values, RULES)
 
     (asked,) = source.finish()
 

@@ -49,16 +49,17 @@ REASONS = {
     "bad_name": "the model BadName has the name 'IMDB-LSTM'. A name is 1 to 40 lower case letters, "
     "digits and underscores, and begins with a letter.",
     "newer_api": "model 'newer' is written for version 2 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.1. "
+    f"seqd {seqd.__version__} offers 1.2. "
     "Install an older version of the plugin, or the seqd that it was written for.",
     "older_api": "model 'older' is written for version 0 of the plugin API; "
-    f"seqd {seqd.__version__} offers 1.1. "
+    f"seqd {seqd.__version__} offers 1.2. "
     "Install a newer version of the plugin, or the seqd that it was written for.",
     "taken_name": "its model 'sound' is already brought by the plugin 'sound' of zoo-sound. Rename "
     "it, or disable one of the two plugins with SEQD_DISABLED_PLUGINS.",
-    "no_tasks": "model 'idle' has no tasks. Give it at least one of classify, generate, train.",
-    "unknown_task": "model 'poet' has the unknown task 'summarise'. "
-    "Tasks: classify, generate, train.",
+    "no_tasks": "model 'idle' has no tasks. Give it at least one of classify, generate, train, "
+    "or one of its own.",
+    "unknown_task": "model 'poet' has the task 'summarise', which states no output. Tasks with an "
+    "output of their own: classify, generate, train. Any other states one: TaskSpec(output=...).",
     "undescribed_parameter": "model 'undescribed', task classify: parameter 'epochs' has no "
     "description. Say in a sentence what it does.",
     "unbounded_number": "model 'unbounded_number', task classify: parameter 'epochs' is a number "
@@ -73,12 +74,13 @@ REASONS = {
     "allowed: 1 to 100.",
     "bad_default": "model 'bad_default', task train: the default of parameter 'epochs' is 0: Input "
     "should be greater than or equal to 1.",
-    "unknown_factor": "model 'unknown_factor', task generate: its output names 'lenght', which is "
+    "unknown_factor": "model 'unknown_factor', task generate: its bound names 'lenght', which is "
     "no parameter. Parameters: boldness, length.",
-    "broken_factor": "model 'broken_factor', task generate: its output multiplies parameter "
+    "broken_factor": "model 'broken_factor', task generate: its bound multiplies parameter "
     "'boldness', which is no whole number.",
-    "bound_by_a_number": "model 'bound_by_a_number', task generate: its output is 100. Use "
-    "seqd_schemas.OutputBound.",
+    "bound_by_a_number": "model 'bound_by_a_number', task generate: its output is 100 and its input "
+    "None; allowed: neither, since those of generate are fixed. What one item can make it write is "
+    "its `bound`, a seqd_schemas.OutputBound.",
     "cannot_train": "model 'cannot_train' has the task train but no method train().",
 }
 #: Members of the zoo that load, and so have tests of their own below.

@@ -3,8 +3,8 @@
 import pytest
 
 from builders import a_worker_status
+from seqd.kinds import kind_of_task
 from seqd.scaling import (
-    DEFAULT_ITEM_S,
     QueueWork,
     Rate,
     RouteWork,
@@ -53,7 +53,7 @@ def test_a_new_version_is_reckoned_by_the_one_that_was_measured_last():
 def test_what_was_never_measured_counts_by_a_default_that_wakes_a_fleet_of_none(task: str):
     item_s, is_measured = item_seconds(f"{task}.new@1", {})
 
-    assert item_s == DEFAULT_ITEM_S[task] > 0
+    assert item_s == kind_of_task(task).item_s > 0
     assert not is_measured
 
 

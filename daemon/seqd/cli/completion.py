@@ -20,7 +20,7 @@ import typer
 if TYPE_CHECKING:
     from seqd.ledger import Ledger
     from seqd.parameters import Schema
-    from seqd_schemas import CatalogEntry, JobRecord, Task
+    from seqd_schemas import CatalogEntry, JobKind, JobRecord
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ def models(ctx: typer.Context, incomplete: str) -> list[Offer]:
         entry = entries.get(name)
         return [] if entry is None else _safe(_versions_of(entry), incomplete)
     task = _task_of(ctx)
-    fitting = (entry for entry in entries.values() if task is None or task in entry.tasks)
+    fitting = (entry for entry in entries.values() if task is None or task in entry.all_tasks)
     return _safe(((entry.model, entry.summary) for entry in fitting), incomplete)
 
 
@@ -106,7 +106,7 @@ def presets(ctx: typer.Context, incomplete: str) -> list[Offer]:
 def parameters(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Offer `NAME=` of the parameters of the command's model; behind it, values that are named."""
     entry = _entry(ctx)
-    task = None if entry is None else entry.tasks.get(_task_of(ctx) or "train")
+    task = None if entry is None else entry.all_tasks.get(_task_of(ctx) or "train")
     fields = {} if task is None else task.parameters.get("properties")
     if not isinstance(fields, dict):
         return []
@@ -213,10 +213,12 @@ def _versions_of(entry: "CatalogEntry") -> Iterator[Offer]:
         yield f"{entry.model}@{version.version}", ", ".join(names)
 
 
-def _task_of(ctx: typer.Context) -> "Task | None":
+def _task_of(ctx: typer.Context) -> "str | None":
     """Return what the command asks of a model; None where it may be anything."""
-    name = "train" if ctx.info_name == "sweep" else ctx.info_name
-    return cast("Task", name) if name in _TASKS.split() else None
+    from seqd.kinds import KINDS
+
+    kind = KINDS.get(cast("JobKind", ctx.info_name))
+    return None if kind is None else kind.task
 
 
 def _entry(ctx: typer.Context) -> "CatalogEntry | None":

@@ -9,6 +9,7 @@ from seqd.client.announcements import Announcements
 from seqd.client.async_handle import AsyncJobHandle
 from seqd.client.client import find_server
 from seqd.client.job_steps import JobSteps
+from seqd.client.outputs import check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -17,15 +18,25 @@ from seqd.client.requests import (
     labelling_of,
     refuse_options_of_one,
     resumption_of,
+    run_of,
     sweep_of,
     training_of,
     upload_job,
 )
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import AsyncEntries, Record, Source, entries_of, listed, training_set_of
+from seqd.client.sources import (
+    AsyncEntries,
+    Record,
+    Source,
+    entries_by,
+    listed,
+    rules_of,
+    rules_of_task,
+    training_set_of,
+)
 from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict, SeqdError
-from seqd.inputs.items import items_of
+from seqd.inputs.items import ItemRules, items_of
 from seqd.ledger import LedgerParts
 from seqd.ledger.async_redis import connect_async
 from seqd.ledger.async_transport import AsyncDriver, AsyncStream, AsyncTransport
@@ -41,6 +52,7 @@ from seqd_schemas import (
     Generation,
     Item,
     Job,
+    JsonOutput,
     NamedSource,
     ParameterValue,
     RefusedItem,
@@ -172,7 +184,8 @@ class AsyncClient:
             job = job_of("classify", model, options, source=items, **asked)
             return await self._send(job, options)
         job = upload_job("classify", model, options, items, expected_items, **asked)
-        return await self._send(job, options, _source_of(items, id_field, text_field, job.kind))
+        rules = rules_of(id_field, text_field, job)
+        return await self._send(job, options, _source_of(items, rules))
 
     async def predict(
         self,
@@ -260,7 +273,63 @@ class AsyncClient:
             job = job_of("generate", model, options, source=prompts, stream=stream)
             return await self._send(job, options)
         job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
-        return await self._send(job, options, _source_of(prompts, id_field, text_field, job.kind))
+        rules = rules_of(id_field, text_field, job)
+        return await self._send(job, options, _source_of(prompts, rules))
+
+    @overload
+    async def run(
+        self,
+        items: AsyncItems,
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle[Out]: ...
+
+    @overload
+    async def run(
+        self,
+        items: AsyncItems,
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle[JsonOutput]: ...
+
+    async def run(
+        self,
+        items: AsyncItems,
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> AsyncJobHandle[Out] | AsyncJobHandle[JsonOutput]:
+        """Do a task that the model's plugin has named with each item. See `Client.run`."""
+        if output is not None:
+            check_output_class(output)
+        job = run_of(items, model, task, options, expected_items, stream=stream)
+        source = None
+        if not isinstance(items, FileSource):
+            rules = await self._run(rules_of_task(self._ledger, job, id_field, text_field))
+            source = _source_of(items, rules)
+        handle: AsyncJobHandle[Out] = await self._send(job, options, source)
+        handle.steps.output = output
+        return handle
 
     async def train(
         self,
@@ -346,7 +415,8 @@ class AsyncClient:
 
         See `Client.job`.
         """
-        return AsyncJobHandle(self._transport, JobSteps(self._ledger, checked_id(job_id)))
+        steps = JobSteps(self._ledger, checked_id(job_id), output=output)
+        return AsyncJobHandle(self._transport, steps)
 
     async def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
         """Return the newest `limit` jobs that are kept and match all `filters`, newest first."""
@@ -460,9 +530,7 @@ class AsyncClient:
         return await self._transport.run(exchange)
 
 
-def _source_of(
-    values: Iterable[Value] | AsyncIterable[Value], id_field: str, text_field: str, kind: str
-) -> Source:
+def _source_of(values: Iterable[Value] | AsyncIterable[Value], rules: ItemRules) -> Source:
     if isinstance(values, AsyncIterable):
-        return AsyncEntries(values, id_field, text_field, kind)
-    return entries_of(values, id_field, text_field, kind)
+        return AsyncEntries(values, rules)
+    return entries_by(rules, values)

@@ -155,6 +155,7 @@ class AsyncPredictor:
                     self._completions,
                     admitted.plugin,
                     admitted.rollout,
+                    admitted.task_schema,
                 )
                 written = yield from self._ledger.submissions.submit_each.steps(template, inputs)
                 outcomes |= {one: how for (one, _), how in zip(inputs, written, strict=True)}

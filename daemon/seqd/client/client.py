@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast, overload
 
 from seqd.client.handle import JobHandle
 from seqd.client.job_steps import JobSteps
+from seqd.client.outputs import check_output_class
 from seqd.client.requests import (
     JobOptions,
     SweepOptions,
@@ -20,12 +21,21 @@ from seqd.client.requests import (
     labelling_of,
     refuse_options_of_one,
     resumption_of,
+    run_of,
     sweep_of,
     training_of,
     upload_job,
 )
 from seqd.client.sending import Sender, Sent
-from seqd.client.sources import Record, Source, entries_of, listed, training_set_of
+from seqd.client.sources import (
+    Record,
+    Source,
+    entries_by,
+    listed,
+    rules_of,
+    rules_of_task,
+    training_set_of,
+)
 from seqd.client.waiting import jobs_found, open_jobs_found
 from seqd.errors import IdempotencyConflict
 from seqd.inputs.items import items_of
@@ -44,6 +54,7 @@ from seqd_schemas import (
     Generation,
     Item,
     Job,
+    JsonOutput,
     NamedSource,
     ParameterValue,
     RefusedItem,
@@ -184,7 +195,7 @@ class Client:
             job = job_of("classify", model, options, source=items, **asked)
             return self._send(job, options)
         job = upload_job("classify", model, options, items, expected_items, **asked)
-        return self._send(job, options, entries_of(items, id_field, text_field, job.kind))
+        return self._send(job, options, entries_by(rules_of(id_field, text_field, job), items))
 
     def predict(
         self,
@@ -294,7 +305,69 @@ class Client:
             job = job_of("generate", model, options, source=prompts, stream=stream)
             return self._send(job, options)
         job = upload_job("generate", model, options, prompts, expected_items, stream=stream)
-        return self._send(job, options, entries_of(prompts, id_field, text_field, job.kind))
+        return self._send(job, options, entries_by(rules_of(id_field, text_field, job), prompts))
+
+    @overload
+    def run(
+        self,
+        items: Items,
+        *,
+        model: str,
+        task: str,
+        output: type[Out],
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle[Out]: ...
+
+    @overload
+    def run(
+        self,
+        items: Items,
+        *,
+        model: str,
+        task: str,
+        output: None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle[JsonOutput]: ...
+
+    def run(
+        self,
+        items: Items,
+        *,
+        model: str,
+        task: str,
+        output: type[Out] | None = None,
+        id_field: str = "custom_id",
+        text_field: str = "text",
+        expected_items: int | None = None,
+        stream: bool = False,
+        **options: Unpack[JobOptions],
+    ) -> JobHandle[Out] | JobHandle[JsonOutput]:
+        """Do a task that the model's plugin has named, such as `embed`, with each item.
+
+        `items` are what `classify` takes; of a task whose input is a record, mappings with its
+        fields. Each result has an `output` of the class that is given: the plugin's own, one of
+        `seqd_schemas` such as `Embedding`, or one of the caller's. Without one it is a dictionary,
+        as the task's schema in `catalog()` says. `stream` lets `JobHandle.stream` give the texts
+        of a task that writes some. Raises what `classify` does.
+        """
+        if output is not None:
+            check_output_class(output)
+        job = run_of(items, model, task, options, expected_items, stream=stream)
+        source = None
+        if not isinstance(items, FileSource):
+            rules = self._run(rules_of_task(self._ledger, job, id_field, text_field))
+            source = entries_by(rules, items)
+        handle: JobHandle[Out] = self._send(job, options, source)
+        handle.steps.output = output
+        return handle
 
     def train(
         self,
@@ -397,10 +470,11 @@ class Client:
     def job(self, job_id: str, *, output: type[Out] | None = None) -> JobHandle[Out] | JobHandle:
         """Return a handle on any job, whoever handed it in; the job is not looked up yet.
 
-        `output` tells type checkers what its results hold, such as `Classification`; nothing else
-        reads it.
+        `output` tells type checkers what its results hold, such as `Classification`; of a plugin's
+        own task they are read as that, as `run` does.
         """
-        return JobHandle(self._ledger, checked_id(job_id))
+        steps = JobSteps(self._ledger, checked_id(job_id), output=output)
+        return JobHandle(self._ledger, steps.job_id, steps=steps)
 
     def jobs(self, limit: int = 20, **filters: Unpack[JobFilters]) -> FoundJobs:
         """Return the newest `limit` jobs that are kept and match all `filters`, newest first.

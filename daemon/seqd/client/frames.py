@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from seqd.client.made_by import facts_of
 from seqd.client.results import OneResult
 from seqd.errors import InvalidRequest, LibraryMissing
+from seqd.kinds import KINDS
 from seqd.ledger.exchange import Exchange, Give, Reading, Taken
 from seqd_schemas import (
     Classification,
@@ -21,6 +22,7 @@ from seqd_schemas import (
     ItemOutput,
     ItemSuccess,
     JobRecord,
+    NamedOutput,
     TrainedVersion,
 )
 
@@ -130,7 +132,8 @@ def arrow_reader(
 
 def table_of(record: JobRecord) -> Table:
     """Return the columns of a job's results; raise InvalidRequest for a training."""
-    table = _TABLES.get(record.kind)
+    output = KINDS[record.kind].output
+    table = None if output is None else _TABLES[output]
     if table is None:
         raise InvalidRequest(
             f"Job {record.job_id} is a training: it has no items. Call `trained_version()`."
@@ -195,8 +198,8 @@ def _trained(output: ItemOutput) -> Iterator[dict[str, Cell]]:
 
 
 _ERROR: dict[str, Type] = {"error_code": "text", "error_message": "text"}
-_TABLES = {
-    "classify": Table(
+_TABLES: Mapping[type[NamedOutput], Table] = {
+    Classification: Table(
         {
             "custom_id": "text",
             "label": "text",
@@ -210,7 +213,7 @@ _TABLES = {
         },
         _classified,
     ),
-    "generate": Table(
+    Generation: Table(
         {
             "custom_id": "text",
             "sample": "integer",
@@ -225,7 +228,7 @@ _TABLES = {
         },
         _generated,
     ),
-    "sweep": Table(
+    TrainedVersion: Table(
         {
             "custom_id": "text",
             "model": "text",

@@ -204,7 +204,7 @@ class JobHandle(Generic[Output]):
         Raises UnknownJob when it is not kept any more, so that both cannot be read as one.
         """
         found = self._run(self.steps.continuation())
-        return None if found is None else JobHandle(self._ledger, found.job_id)
+        return None if found is None else JobHandle(self._ledger, found.job_id, steps=found)
 
     def origin(self) -> "JobHandle[Output]":
         """Return the first job of those that this one continues; of no others, this one.
@@ -213,7 +213,7 @@ class JobHandle(Generic[Output]):
         front of it, is left out; raises UnknownJob for one that is not kept any more.
         """
         found = self._run(self.steps.origin())
-        return self if found is self.steps else JobHandle(self._ledger, found.job_id)
+        return self if found is self.steps else JobHandle(self._ledger, found.job_id, steps=found)
 
     def has_checkpoint(self) -> bool:
         """True when a training, or one of those that it continues, has saved a checkpoint."""

@@ -14,6 +14,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, cast
 
+from seqd.client.outputs import typed_result
 from seqd.client.pages import ALL, Page, PageOptions, ReadOptions, begin
 from seqd.client.requests import has_its_input
 from seqd.client.results import FIRST, merged_results, result_lines, results_by_now
@@ -36,6 +37,7 @@ from seqd.errors import (
     UnknownItem,
     UnknownJob,
 )
+from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.activity import JobActivity, activity_of
 from seqd.ledger.blobs import ResultLine
@@ -44,11 +46,14 @@ from seqd.ledger.jobs import READ_ROWS, EventsGone
 from seqd.ledger.outage import waiting_at_most
 from seqd.validation import shown
 from seqd_schemas import (
+    GenerateJob,
     ItemFailure,
     ItemSuccess,
     JobRecord,
     JobState,
     Output,
+    RunJob,
+    SweepJob,
     TrainedVersion,
     TrainJob,
 )
@@ -79,9 +84,14 @@ class JobSteps(Generic[Output]):
         job_id: str,
         upload: "Upload | None" = None,
         announced: "Announced | None" = None,
+        output: type[Output] | None = None,
     ) -> None:
-        """`announced` hears of the job's end, where its client sent it and listens for that."""
+        """`announced` hears of the job's end, where its client sent it and listens for that.
+
+        `output` is what the results are read as, of a plugin's own task.
+        """
         self.job_id = job_id
+        self.output = output
         self.ledger = ledger
         self.upload = upload
         self._announced = announced
@@ -230,7 +240,7 @@ class JobSteps(Generic[Output]):
         """Wait for the end of a training; return the version that it made."""
         check_timeout(timeout_s)
         record = yield from self.record()
-        if record.kind != "train":
+        if not isinstance(record.job, TrainJob):
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no training. Read `results()`."
             )
@@ -238,8 +248,11 @@ class JobSteps(Generic[Output]):
 
     def results(self, options: PageOptions | None = None) -> "Reading[Result[Output]]":
         """Give the results in input order, each as soon as it and all before it are there."""
-        lines = self.result_lines(options)
-        return mapped(lines, lambda line: cast("Result[Output]", line.result))
+        return mapped(self.result_lines(options), self._typed)
+
+    def _typed(self, line: ResultLine) -> "Result[Output]":
+        """Return a result with its output as what the caller wants to read it as."""
+        return typed_result(line.result, self.output)
 
     def result_lines(self, options: PageOptions | None = None) -> Reading[ResultLine]:
         """Give what `results` does, each with its JSON."""
@@ -323,7 +336,7 @@ class JobSteps(Generic[Output]):
         lines = Taken(self._lines(page, watch))
         while (line := (yield from lines.take())) is not None:
             if line.result.custom_id == custom_id:
-                return cast("Result[Output]", line.result)
+                return self._typed(line)
         return None
 
     def _page(self, options: PageOptions, known: type = PageOptions) -> tuple[Page, Watch]:
@@ -332,7 +345,7 @@ class JobSteps(Generic[Output]):
 
     def _record_of_items(self) -> Exchange[JobRecord]:
         record = yield from self.record()
-        if record.kind == "train":
+        if not KINDS[record.kind].has_items:
             raise InvalidRequest(
                 f"Job {self.job_id} is a training: it has no items. Call `trained_version()`."
             )
@@ -343,10 +356,11 @@ class JobSteps(Generic[Output]):
         return self._stream(self._watch(options or {}))
 
     def _stream(self, watch: Watch) -> "Reading[StreamedText]":
-        kind = (yield from self.record()).kind
-        if kind != "generate":
+        record = yield from self.record()
+        if not writes_texts(record):
             raise InvalidRequest(
-                f"Job {self.job_id} is a job of kind {kind}: it writes no texts. `generate` does."
+                f"Job {self.job_id} is a job of kind {record.kind}: it writes no texts. `generate` "
+                "does, and a task of the kind `run` that was sent with `stream`."
             )
         from seqd.client.streaming import StreamReader
 
@@ -360,7 +374,7 @@ class JobSteps(Generic[Output]):
     def results_by_now(self) -> "Exchange[dict[str, Result[Output]]]":
         """Return a sweep's results that are there, by `custom_id`, in order; wait for none."""
         record = yield from self.record()
-        if record.kind != "sweep":
+        if not isinstance(record.job, SweepJob):
             raise InvalidRequest(
                 f"Job {self.job_id} is a job of kind {record.kind}, no sweep. Read `results()`."
             )
@@ -381,7 +395,7 @@ class JobSteps(Generic[Output]):
         """Give the results, also those of a job that failed as a whole."""
         with self._in_reach():
             lines = self._lines()
-            yield from mapped(lines, lambda line: cast("Result[Output]", line.result))
+            yield from mapped(lines, self._typed)
 
     def continuation(self) -> "Exchange[JobSteps[Output] | None]":
         """Return the job that continues this one; None without one, or when it was removed."""
@@ -390,7 +404,7 @@ class JobSteps(Generic[Output]):
             return None
         if not (yield from self.ledger.jobs.exists.steps(other)):
             raise _half_of_a_whole(gone=other, kept=self.job_id, verb="continues")
-        return JobSteps(self.ledger, other)
+        return JobSteps(self.ledger, other, output=self.output)
 
     def origin(self) -> "Exchange[JobSteps[Output]]":
         """Return the first job of those that this one continues; of no others, this one."""
@@ -491,7 +505,7 @@ class JobSteps(Generic[Output]):
         earlier_id = yield from self.ledger.jobs.continued.steps(self.job_id)
         if earlier_id is None:
             return None
-        earlier = JobSteps[Output](self.ledger, earlier_id)
+        earlier = JobSteps[Output](self.ledger, earlier_id, output=self.output)
         # Else another job has its identifier by now; this also ends a circle of such jobs.
         is_kept = yield from self.ledger.jobs.exists.steps(earlier_id)
         if not is_kept or (yield from earlier.record()).continued_by != self.job_id:
@@ -606,7 +620,7 @@ def expiry_of(record: JobRecord) -> str:
     """Say of an expired job when that was, how far it had come, and how to continue it."""
     job_id, counts = record.job_id, record.counts
     expired = f"Job {job_id} expired after {record.job.expires_in_s or 0:,} s"
-    if record.kind == "train":
+    if isinstance(record.job, TrainJob):
         said, rest = f"{expired}, before it had made a version.", f"seqd jobs resume {job_id}"
     else:
         said = f"{expired} with {counts.done:,} of {counts.total:,} {things_of(record)} done."
@@ -618,7 +632,13 @@ def expiry_of(record: JobRecord) -> str:
 
 def things_of(record: JobRecord) -> str:
     """Name what a job counts, of several."""
-    return "combinations" if record.kind == "sweep" else "items"
+    return KINDS[record.kind].items
+
+
+def writes_texts(record: JobRecord) -> bool:
+    """Return True for a job whose texts can be read while they are written."""
+    job = record.job
+    return isinstance(job, GenerateJob) or (isinstance(job, RunJob) and job.stream)
 
 
 def _ended_well(record: JobRecord) -> JobRecord:
@@ -630,7 +650,7 @@ def _ended_well(record: JobRecord) -> JobRecord:
         done, total = record.counts.done, record.counts.total
         how_far = (
             "before it had made a version."
-            if record.kind == "train"
+            if isinstance(record.job, TrainJob)
             else f"with {done:,} of {total:,} {things_of(record)} done; their results stay "
             "readable."
         )

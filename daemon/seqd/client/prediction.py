@@ -29,6 +29,7 @@ from seqd.errors import (
     wire_text,
 )
 from seqd.inputs.items import BadEntry, check_text
+from seqd.kinds import KINDS
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import unpack_results
 from seqd.ledger.exchange import LOOK_S, Exchange, Taken
@@ -121,7 +122,7 @@ def _job(
 def request_of(job: Job, text: str) -> TextRequest:
     """Return a job with its text; raises ItemFailed for a text that no item may hold."""
     try:
-        checked = check_text(text, allow_empty=job.kind == "generate")
+        checked = check_text(text, allow_empty=KINDS[job.kind].allows_empty)
     except BadEntry as bad:
         raise ItemFailed(bad.code, wire_text(f"The item was not sent: {bad.reason}.")) from None
     item = Item.model_construct(custom_id="row-1", text=checked)
@@ -166,6 +167,7 @@ def _answered(
         unit_items=admitted.unit_items,
         plugin=admitted.plugin,
         rollout=admitted.rollout,
+        task_schema=admitted.task_schema,
         chunk=request.chunk,
         sealed=True,
         client=job_id,

@@ -103,6 +103,7 @@ _ALLOWED = {
     "max_running_units": "1 to 1,000,000",
     "priority": "interactive, normal or bulk",
     "min_score": "a score from 0 to 1",
+    "task": "the name of a task that the model has, such as embed",
     "label_map": "up to 256 labels of the model, each with its new name of 1 to 256 characters",
 }
 
@@ -146,6 +147,21 @@ def upload_job(
         expected_items = len(values)
     source = UploadSource(expected_items=expected_items)
     return job_of(kind, model, options, source=source, **fields)
+
+
+def run_of(
+    items: object,
+    model: str,
+    task: str,
+    options: JobOptions,
+    expected_items: int | None,
+    *,
+    stream: bool,
+) -> Job:
+    """Make the request of a task that the model's plugin has named."""
+    if isinstance(items, FileSource):
+        return job_of("run", model, options, source=items, task=task, stream=stream)
+    return upload_job("run", model, options, items, expected_items, task=task, stream=stream)
 
 
 def labelling_of(min_score: object, label_map: object) -> dict[str, object]:
@@ -273,7 +289,7 @@ def retry_of(record: JobRecord) -> Job:
 
     Raises InvalidRequest for a training, WrongState for a job that has not ended.
     """
-    if record.kind == "train":
+    if isinstance(record.job, TrainJob):
         raise InvalidRequest(
             f"Job {record.job_id} is a training, which is {record.state}: it has no items to "
             f"retry. {_of_a_training(record)}"

@@ -14,9 +14,11 @@ from seqd.client.sources import (
     Source,
     corrections_of,
     refuse_unfailed,
+    rules_of_task,
 )
 from seqd.client.upload import Upload
 from seqd.errors import InvalidRequest, JobOutOfReach, RedisUnreachable, SeqdError, WrongState
+from seqd.inputs.items import ItemRules
 from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.exchange import Durable, Exchange
@@ -139,6 +141,7 @@ class Sender:
                         unit_items=parts.admitted.unit_items,
                         plugin=parts.admitted.plugin,
                         rollout=parts.admitted.rollout,
+                        task_schema=parts.admitted.task_schema,
                         chunk=parts.first,
                         sealed=parts.is_whole,
                         owner=parts.token,
@@ -184,6 +187,7 @@ class Sender:
             self._completions,
             admitted.plugin,
             admitted.rollout,
+            admitted.task_schema,
         )
         expected = []
         for job_id, _ in inputs:
@@ -214,7 +218,10 @@ class Sender:
     def retry(self, record: JobRecord, texts: Mapping[str, str] | None = None) -> Exchange[Sent]:
         """Send an ended job's failed items again, some with other texts; see `Client.retry`."""
         job, jobs = retry_of(record), self._ledger.jobs
-        corrected = None if texts is None else _corrections(record, job, texts)
+        corrected = None
+        if texts is not None:
+            rules = yield from rules_of_task(self._ledger, job, "custom_id", "text")
+            corrected = _corrections(record, job, texts, rules)
         units = yield from jobs.retryable_units.steps(record.job_id)
         items = FailedItems(jobs, record.job_id, units)
         if corrected:
@@ -270,13 +277,15 @@ class Sender:
         )
 
 
-def _corrections(record: JobRecord, job: Job, texts: Mapping[str, str]) -> dict[str, Item]:
+def _corrections(
+    record: JobRecord, job: Job, texts: Mapping[str, str], rules: ItemRules
+) -> dict[str, Item]:
     if isinstance(job, SweepJob):
         raise InvalidRequest(
             f"Job {record.job_id} is a sweep: its items are combinations, which have no texts. "
             "Leave `items` out."
         )
-    return corrections_of(texts, job.kind)
+    return corrections_of(texts, rules)
 
 
 def _first_two(source: Source) -> Exchange[list[ItemChunk | TextChunk]]:

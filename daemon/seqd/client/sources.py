@@ -16,8 +16,10 @@ from typing import Protocol, TypeVar, cast
 from seqd.client.results import OneResult
 from seqd.errors import InvalidInput, InvalidRequest, UnknownItem
 from seqd.inputs.duplicates import DuplicateGuard, refuse_duplicates
-from seqd.inputs.items import ItemRules
+from seqd.inputs.items import ItemRules, task_rules
 from seqd.inputs.training import texts_of
+from seqd.kinds import KINDS
+from seqd.ledger import LedgerParts
 from seqd.ledger.blobs import ItemCutter, chunks_of, text_chunks_of, unpack_items
 from seqd.ledger.exchange import Exchange, Finish, Next, Reading, Taken
 from seqd.ledger.jobs import Jobs, RetryableUnit
@@ -28,9 +30,12 @@ from seqd_schemas import (
     ItemChunk,
     ItemFailure,
     ItemSuccess,
+    Job,
     LabelledText,
+    ModelReference,
     NamedSource,
     RefusedItem,
+    RunJob,
     TextChunk,
 )
 
@@ -77,12 +82,10 @@ class AsyncEntries:
     def __init__(
         self,
         values: AsyncIterable[Record | Item | RefusedItem],
-        id_field: str,
-        text_field: str,
-        kind: str,
+        rules: ItemRules,
     ) -> None:
         self._values = aiter(values)
-        self._rules = rules_of(id_field, text_field, kind)
+        self._rules = rules
         self._entries = self._read()
         self._chunks: AsyncIterator[ItemChunk] = self._cut(ItemCutter(1), ())
 
@@ -238,7 +241,7 @@ class CorrectedItems(FailedItems):
         return found
 
 
-def corrections_of(texts: Mapping[str, str], kind: str) -> dict[str, Item]:
+def corrections_of(texts: Mapping[str, str], rules: ItemRules) -> dict[str, Item]:
     """Return the items that new texts are, by identifier; raise InvalidInput for one that is none.
 
     Raises InvalidRequest for anything but a mapping.
@@ -248,14 +251,18 @@ def corrections_of(texts: Mapping[str, str], kind: str) -> dict[str, Item]:
             f"The corrected items are one {type(texts).__name__}; allowed: a mapping of custom_id "
             "to text."
         )
-    rules, items = rules_of("custom_id", "text", kind), dict[str, Item]()
+    items = dict[str, Item]()
     for custom_id, text in texts.items():
         where = f"the new text of item {custom_id!r}"
-        entry = rules.entry({"custom_id": custom_id, "text": text}, "row-1", where)
+        entry = rules.entry({**_fields(text), "custom_id": custom_id}, "row-1", where)
         if isinstance(entry, RefusedItem):
             raise InvalidInput(f"{entry.refused.message} Nothing was sent.")
         items[entry.custom_id] = entry
     return items
+
+
+def _fields(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {"text": value}
 
 
 def refuse_unfailed(
@@ -289,11 +296,8 @@ def entries_in(read: Iterable[ItemChunk | TextChunk]) -> Iterator[Item | Refused
     return (entry for chunk in read if isinstance(chunk, ItemChunk) for entry in chunk.items)
 
 
-def entries_of(
-    values: Iterable[Record | Item | RefusedItem], id_field: str, text_field: str, kind: str
-) -> Entries:
-    """Return the items that values are, each with an identifier of its own."""
-    rules = rules_of(id_field, text_field, kind)
+def entries_by(rules: ItemRules, values: Iterable[Record | Item | RefusedItem]) -> Entries:
+    """Return the items that values are by the rules, each with an identifier of its own."""
     return Entries(
         refuse_duplicates(
             rules.item(value, number) for number, value in enumerate(whole(values), start=1)
@@ -301,11 +305,24 @@ def entries_of(
     )
 
 
-def rules_of(id_field: str, text_field: str, kind: str) -> ItemRules:
-    """Return the rules by which a job's values become items."""
-    # A text can be continued from nothing; nothing cannot be classified.
-    is_empty_allowed = kind == "generate"
+def rules_of(id_field: str, text_field: str, job: Job) -> ItemRules:
+    """Return the rules by which the values of a job become items, where its kind says them."""
+    is_empty_allowed = KINDS[job.kind].allows_empty
     return ItemRules(id_field=id_field, text_field=text_field, allow_empty=is_empty_allowed)
+
+
+def rules_of_task(
+    ledger: LedgerParts, job: Job, id_field: str, text_field: str
+) -> Exchange[ItemRules]:
+    """Return the rules by which the values of a job become items, by what the catalog says."""
+    if not isinstance(job, RunJob):
+        return rules_of(id_field, text_field, job)
+    catalog = yield from ledger.fleet.catalog_for.steps(job)
+    entry = catalog.get(ModelReference.parse(job.model).name)
+    task = None if entry is None else entry.run_tasks.get(job.task)
+    if task is None:  # sending the job says so
+        return ItemRules(id_field=id_field, text_field=text_field)
+    return task_rules(task, id_field, text_field)
 
 
 def training_set_of(

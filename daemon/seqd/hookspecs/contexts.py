@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from seqd.errors import CheckpointDamaged
 from seqd_schemas import ModelManifest
@@ -38,10 +38,13 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """One text to work on. `index` is its place in its whole job, whatever batch it is in."""
+    """One item to work on. `index` is its place in its whole job, whatever batch it is in."""
 
     index: int
+    #: The text; of a task whose input is a record, the record as JSON.
     text: str
+    #: The record, checked, of a task whose input is one.
+    record: BaseModel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ class Dataset(Protocol):
 
 
 class RunContext(Protocol):
-    """What `classify` and `generate` work with."""
+    """What `classify`, `generate` and `run` work with."""
 
     @property
     def device(self) -> Device:

@@ -6,19 +6,22 @@ publishes; a plugin only turns texts into outputs.
 
 The contract's clauses, each checked by the conformance tests:
 
-    B1  classify and generate return exactly one outcome per item, in the items' order: a
-        Classification or a Generation whose fields keep to their bounds, or an ItemError; a label
-        is one of `classes`, where the model names them
+    B1  classify, generate and run return exactly one outcome per item, in the items' order: a
+        Classification, a Generation or the task's own output, whose fields keep to their bounds,
+        or an ItemError; a label is one of `classes`, where the model names them
     B2  a bad item yields an ItemError in its place and does not disturb its neighbours; a text
         with a lone surrogate is bad for every model
     B3  an outcome does not depend on how the items were batched
     S1  a stop request is honoured within one batch or step, which a plugin asks about before
         the first item and at least once in a thousand: raise Stopped
-    T1  what generate hands to context.stream of a sample is, put together, the sample's text
+    T1  what is handed to context.stream of a sample is, put together, the sample's text; a task
+        of the plugin's own has one sample, 0, which is the field `text` of its output
     D1  same seed, same inputs, same device: same outcome
     I1  importing and describing import no Keras, no TensorFlow, and open nothing
     O1  every parameter is described and bounded; unknown ones are refused
-    O2  what is generated for one item has no more characters than TaskSpec.output says
+    O2  what is generated for one item has no more characters than TaskSpec.bound says
+    O3  the output of a task of the plugin's own is a pydantic model, whose fields are described and
+        bounded; its input is a text, or a record of such fields
     M1  a loaded model says what memory it takes and what work a text is, both above 0
     A1  train writes only under context.folder
     C1  a training that was stopped or killed, and goes on from its checkpoint, reports and
@@ -56,15 +59,36 @@ class PluginParameters(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """How one task of a model is called."""
+    """How one task of a model is called, and what it takes and gives.
+
+    `classify`, `generate` and `train` are what `LoadedModel` and `Model` have methods for. Any
+    other name is a task of the plugin's own, which `LoadedModel.run` does: it states its `output`.
+    """
 
     parameters: type[PluginParameters]
     #: Items that one unit holds at best: about a quarter of a second to two seconds of work,
     #: since a unit is what a killed worker loses and what a cancelled job still finishes.
     unit_items: int = 512
+    #: What comes out for one item, of a task of the plugin's own (O3). One of those in
+    #: `seqd_schemas` where it fits, such as `Embedding`, or a class that derives from `TaskOutput`.
+    #: An OutputBound is what plugins for version 1.1 of the API give here: it is taken as `bound`.
+    output: type[BaseModel] | OutputBound | None = None
+    #: What one item is, of a task of the plugin's own: a text, or a record of this class, whose
+    #: fields are checked before the plugin is called.
+    input: type[BaseModel] | None = None
     #: What one item can make the task write, by its parameters (O2). Where it is stated, a job that
     #: would write too much is refused when it is handed in, and units are made small enough.
-    output: OutputBound | None = None
+    bound: OutputBound | None = None
+    #: What a task of the plugin's own does, in one sentence.
+    summary: str = ""
+    #: True where the text of an item may be empty, of a task of the plugin's own.
+    allows_empty: bool = False
+
+    def __post_init__(self) -> None:
+        """Take an OutputBound that was given as `output`."""
+        if isinstance(self.output, OutputBound):
+            object.__setattr__(self, "bound", self.output)
+            object.__setattr__(self, "output", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +134,7 @@ class Inspection:
 class LoadedModel(ABC):
     """A model version in memory, used by one thread at a time.
 
-    A subclass overrides `classify`, `generate` or both, as its description's tasks say.
+    A subclass overrides `classify`, `generate` and `run`, as its description's tasks say.
     """
 
     #: Memory that unloading would free, in bytes; the cache of loaded models counts it. To be
@@ -127,9 +151,9 @@ class LoadedModel(ABC):
     def cost_tokens(self, text: str) -> int:
         """Estimate the work that `text` is, in tokens, at least 1 (M1); must be cheap.
 
-        Bounds what one call of `classify` or `generate` gets: its items times the longest of them
-        are a million tokens at most, so that padding them takes bounded memory. Asked of long texts
-        alone: of others the characters count, of which a token has one or more.
+        Bounds what one call of `classify`, `generate` or `run` gets: its items times the longest of
+        them are a million tokens at most, so that padding them takes bounded memory. Asked of long
+        texts alone: of others the characters count, of which a token has one or more.
         """
         return max(1, len(text) // 5)
 
@@ -150,6 +174,21 @@ class LoadedModel(ABC):
         Raises Stopped once `context.stop_requested()` turned true (S1).
         """
         raise NotImplementedError(f"{type(self).__name__} does not generate")
+
+    def run(
+        self,
+        task: str,
+        items: Sequence[WorkItem],
+        parameters: PluginParameters,
+        context: RunContext,
+    ) -> Sequence[BaseModel | ItemError]:
+        """Do a task that the description names: one outcome per item, in order (B1).
+
+        An outcome is an instance of the task's output class itself. Of a task whose input is a
+        record, `WorkItem.record` has it. Raises Stopped once `context.stop_requested()` turned
+        true (S1).
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not {task}")
 
     def measure(self, text: str, context: RunContext) -> Mapping[str, float]:
         """Say how well the model predicts a text that it has not learnt from; figures by name.

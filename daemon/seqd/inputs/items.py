@@ -4,11 +4,18 @@ What is wrong with one entry becomes a refused item in its place; its neighbours
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from pydantic_core import to_json
 
 from seqd.errors import wire_text
+from seqd.validation import did_you_mean
 from seqd_schemas import MAX_TEXT_CHARS, Item, ItemError, ItemErrorCode, RefusedItem
+
+if TYPE_CHECKING:
+    from seqd_schemas import TaskSchema
 
 
 class BadEntry(Exception):
@@ -70,6 +77,8 @@ class ItemRules:
     id_field: str = "custom_id"
     text_field: str = "text"
     allow_empty: bool = False
+    #: Of a task whose input is a record, its fields: True where the record must have it.
+    fields: Mapping[str, bool] | None = None
 
     def item(self, value: object, number: int) -> Item | RefusedItem:
         """Return value number `number`, from 1, as an entry; one that is one already as it is."""
@@ -89,12 +98,44 @@ class ItemRules:
             if not isinstance(value, str):
                 record = record_of(value)
                 custom_id = self._custom_id(record, position)
-                text = text_of(record, self.text_field)
+                text = self._content(record)
+            elif self.fields is not None:
+                raise invalid(f"it is a text; allowed: a record with the fields {self._listed()}")
             checked = check_text(text, allow_empty=self.allow_empty)
         except BadEntry as bad:
             error = ItemError(code=bad.code, message=wire_text(f"{where}: {bad.reason}."))
             return RefusedItem(custom_id=custom_id, refused=error)
         return Item(custom_id=custom_id, text=checked)
+
+    def _content(self, record: Mapping[str, object]) -> object:
+        """Return the text of a record; of a task that takes records, its fields as JSON."""
+        if self.fields is None:
+            return text_of(record, self.text_field)
+        given = record.get("input")
+        if isinstance(given, Mapping) and "input" not in self.fields:
+            record = given
+        else:
+            record = {name: one for name, one in record.items() if name not in self._of_items()}
+        for name, is_required in self.fields.items():
+            if is_required and record.get(name) is None:
+                raise invalid(f"it has no field {name!r}; allowed: the fields {self._listed()}")
+        unknown = next((name for name in record if name not in self.fields), None)
+        if unknown is not None:
+            raise invalid(
+                f"it has a field {str(unknown)[:40]!r} that the task does not take; allowed: the "
+                f"fields {self._listed()}.{did_you_mean(str(unknown), self.fields)}".rstrip(".")
+            )
+        try:
+            return to_json(dict(record), inf_nan_mode="constants").decode()
+        except ValueError as error:
+            raise invalid(f"it cannot be written as JSON ({error})") from None
+
+    def _of_items(self) -> tuple[str, ...]:
+        """Return the names that an item's own name may have beside the record's fields."""
+        return tuple(name for name in (self.id_field, "id") if name not in (self.fields or ()))
+
+    def _listed(self) -> str:
+        return ", ".join(self.fields or ())
 
     def custom_id(self, value: object, position: str) -> str:
         """Return the identifier of the entry that `entry` makes of a value, and no more of it."""
@@ -121,6 +162,18 @@ class ItemRules:
                 "allowed: 1 to 128 characters, none of them a control character"
             )
         return value
+
+
+def task_rules(
+    task: "TaskSchema", id_field: str = "custom_id", text_field: str = "text"
+) -> ItemRules:
+    """Return the rules by which values become items of a plugin's own task."""
+    if task.input is None:
+        return ItemRules(id_field=id_field, text_field=text_field, allow_empty=task.allows_empty)
+    required = cast("Sequence[str]", task.input.get("required", ()))
+    names = cast("Mapping[str, object]", task.input.get("properties", {}))
+    fields = {name: name in required for name in names}
+    return ItemRules(id_field=id_field, text_field=text_field, fields=fields)
 
 
 def record_of(value: object) -> Mapping[str, object]:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from seqd.kinds import KINDS
 from seqd.ledger.exchange import Command, Exchange, StreamEntry, command, pipeline
 from seqd.ledger.jobs import read_events
 from seqd_schemas import JobRecord, Keys
@@ -104,7 +105,7 @@ def _first_worker(entries: list[StreamEntry]) -> str | None:
 
 
 def _rate(record: JobRecord, now: tuple[int, int]) -> float | None:
-    if record.started_at_ms is None or record.kind == "train":
+    if record.started_at_ms is None or not KINDS[record.kind].has_items:
         return None
     ended_at_ms = record.ended_at_ms or now[0] * 1000 + now[1] // 1000
     seconds = (ended_at_ms - record.started_at_ms) / 1000

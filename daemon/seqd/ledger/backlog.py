@@ -105,7 +105,7 @@ class Backlog:
     def routes(self, workers: "list[WorkerStatus]") -> Exchange[list[RouteWork]]:
         """Return what is left by task and model, of all that the catalog has."""
         catalog = yield from self._fleet.catalog.steps()
-        known = [(str(task), model) for model, entry in catalog.items() for task in entry.tasks]
+        known = [(task, model) for model, entry in catalog.items() for task in entry.all_tasks]
         queues = yield from self._queues()
         rates = yield from self.rates.steps()
         return work_left(queues, rates, workers, known)

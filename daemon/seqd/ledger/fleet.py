@@ -5,6 +5,7 @@ none: a job may be submitted while no worker is up. `seqd.worker.stale_entries` 
 none of the workers that are up serves.
 """
 
+import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
@@ -26,6 +27,8 @@ from seqd.ledger.scripts import as_int
 from seqd_schemas import ModelReference, from_stored, task_of, to_stored
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from seqd.settings import Settings
     from seqd_schemas import CatalogEntry, Job, WireModel, WorkerStatus
 
@@ -185,11 +188,24 @@ class Fleet:
         Each says what one item may make the model write: a client reads it without another call.
         """
         limit = {"max_output_characters": self._max_output_characters}
-        key = self._keys.catalog()
-        yield from pipeline(
-            Command(("HSET", key, entry.model, to_stored(entry.model_copy(update=limit))))
-            for entry in entries
-        )
+        key, commands = self._keys.catalog(), list[Command]()
+        for entry in entries:
+            for task in entry.run_tasks.values():
+                schemas = json.dumps({"input": task.input, "result": task.result})
+                digest = task.digest or ""
+                commands.append(Command(("HSET", self._keys.task_schemas(), digest, schemas)))
+            stored = to_stored(entry.model_copy(update=limit))
+            commands.append(Command(("HSET", key, entry.model, stored)))
+        yield from pipeline(commands)
+
+    @exchange
+    def schemas_of_task(self, digest: str) -> "Exchange[dict[str, JsonValue]]":
+        """Return the JSON Schemas `input` and `result` that a job was accepted with, by digest.
+
+        Empty where Redis has lost them, until a worker that has them publishes again.
+        """
+        found = yield from command("HGET", self._keys.task_schemas(), digest)
+        return {} if found is None else cast("dict[str, JsonValue]", json.loads(cast(bytes, found)))
 
     @exchange
     def publish_limits(self, settings: "Settings") -> Exchange[None]:
@@ -257,7 +273,7 @@ class Fleet:
         name = ModelReference.parse(job.model).name
         row = cast(bytes | None, (yield from command("HGET", self._keys.catalog(), name)))
         for entry in [] if row is None else self._entry(row):
-            if task_of(job.kind) in entry.tasks:
+            if task_of(job) in entry.all_tasks:
                 return {name: entry}
         return (yield from self.catalog.steps())
 

@@ -672,6 +672,7 @@ def _record(job_id: str, row: dict[str, bytes]) -> JobRecord:
         version=_number(row, "version"),
         rollout=from_stored(JobRollout, row["rollout"]) if "rollout" in row else None,
         plugin_versions=_versions(row.get("plugin_versions")),
+        task_schema=row["task_schema"].decode() if "task_schema" in row else None,
         state=JobState(row["state"].decode()),
         counts=_counts(row),
         sealed=row["sealed"] == b"1",

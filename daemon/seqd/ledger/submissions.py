@@ -36,6 +36,7 @@ from seqd.errors import (
     UploadLost,
     WrongState,
 )
+from seqd.kinds import TRAIN
 from seqd.ledger.blobs import PackedChunk
 from seqd.ledger.digests import InputDigest
 from seqd.ledger.exchange import (
@@ -61,6 +62,8 @@ from seqd_schemas import (
     Job,
     JobRollout,
     ModelReference,
+    RecordsSource,
+    RunJob,
     SweepJob,
     TextChunk,
     TrainJob,
@@ -143,6 +146,7 @@ class BatchTemplate:
         client: str,
         plugin: str | None = None,
         rollout: JobRollout | None = None,
+        task_schema: str | None = None,
     ) -> None:
         """`client` names the completion stream to which the end of each job is appended.
 
@@ -152,7 +156,8 @@ class BatchTemplate:
         self.job = job
         self.route = _route(job, plugin)
         self._digest = InputDigest(job)
-        self.fields = [*_fields(job, version, unit_items, plugin, rollout), "client", client]
+        fields = _fields(job, version, unit_items, plugin, rollout, task_schema)
+        self.fields = [*fields, "client", client]
 
     def row(self, job_id: str, chunk: ItemChunk) -> list[Argument]:
         """Return the arguments of `submit.lua` for a job whose whole input is `chunk`."""
@@ -178,6 +183,7 @@ class Submissions:
         unit_items: int,
         plugin: str | None = None,
         rollout: JobRollout | None = None,
+        task_schema: str | None = None,
         chunk: ItemChunk | PackedChunk | None = None,
         sealed: bool = False,
         owner: str = "",
@@ -187,7 +193,8 @@ class Submissions:
         """Write a job into the ledger, with its first unit of items where there is one.
 
         `plugin` is what the model is made with, where that has another name: the job is routed by
-        it. `rollout` is the one that it takes part in. `sealed` says that `chunk` is the whole
+        it. `rollout` is the one that it takes part in, `task_schema` what its results keep to.
+        `sealed` says that `chunk` is the whole
         input; else `owner` is the token of the upload that brings the rest. A caller that gives one
         can compare its input with that of a job that is there already, which `Accepted.existing`
         asks for. `entry` is the entry of the inbox that asks for the job: it is removed and
@@ -207,7 +214,7 @@ class Submissions:
         blob = b"" if packed is None else packed.blob
         row: list[Argument] = [job_id, digests.stored, self._idempotency_key(job), blob, size, unit]
         row += [int(sealed), job.continues or ""]
-        fields = _fields(job, version, unit_items, plugin, rollout)
+        fields = _fields(job, version, unit_items, plugin, rollout, task_schema)
         fields += ["client", client] if client else []
         if owner and not is_whole:
             fields += ["owner", owner]
@@ -379,6 +386,9 @@ def inline_chunk(job: Job) -> ItemChunk | None:
     """Return the only unit of a job that brings its items along, None for other jobs."""
     if isinstance(job.source, InlineSource):
         return ItemChunk(first_index=0, items=job.source.items)
+    if isinstance(job.source, RecordsSource):
+        items = tuple(record.as_item() for record in job.source.items)
+        return ItemChunk.model_construct(type="items", first_index=0, items=items)
     return None
 
 
@@ -447,7 +457,7 @@ def memory_short() -> RedisFull:
 
 
 def _route(job: Job, plugin: str | None) -> str:
-    return route_of(task_of(job.kind), plugin or ModelReference.parse(job.model).name)
+    return route_of(task_of(job), plugin or ModelReference.parse(job.model).name)
 
 
 def _batches(
@@ -528,11 +538,11 @@ def _known(job: Job, job_id: str, digests: _Digests, reply: list[str]) -> Accept
 def _first_unit(job: Job, chunk: PackedChunk | None, sealed: bool) -> tuple[str, int, bool]:
     """Return the name of a job's first unit, its number of items, and whether it is all."""
     if chunk is not None:
-        return "0", chunk.size, sealed or isinstance(job.source, InlineSource)
+        return "0", chunk.size, sealed or isinstance(job.source, InlineSource | RecordsSource)
     if isinstance(job, TrainJob):
         if has_upload(job) and not _inherits(job):
             return "", 0, False
-        return "train", 1, True
+        return TRAIN, 1, True
     if isinstance(job.source, FileSource) or isinstance(job, SweepJob):
         # Of a sweep it writes the combinations of the grid.
         return "ingest", 0, False
@@ -561,6 +571,7 @@ def _fields(
     unit_items: int,
     plugin: str | None,
     rollout: JobRollout | None,
+    task_schema: str | None,
 ) -> list[Argument]:
     """Return field and value pairs of the job's hash; `submit.lua` adds state and counts."""
     model = ModelReference.parse(job.model).name
@@ -568,10 +579,12 @@ def _fields(
     # A label is part of it until it is resolved: two labels may mean two versions.
     resolved = job.model if version is None else str(ModelReference(model, version))
     group_by = [job.kind, resolved, job.parameters, job.priority, unit_items]
-    if isinstance(job, GenerateJob) and job.stream:
+    if isinstance(job, GenerateJob | RunJob) and job.stream:
         group_by.append("stream")  # a claim streams as a whole, or not at all
     if rollout is not None:
         group_by.append(to_stored(rollout))
+    if isinstance(job, RunJob):
+        group_by.append([job.task, task_schema])
     if isinstance(job, ClassifyJob) and (job.min_score is not None or job.label_map):
         group_by.append({"min_score": job.min_score, "label_map": job.label_map})
     group = hashlib.sha256(json.dumps(group_by, sort_keys=True).encode()).hexdigest()[:16]
@@ -584,6 +597,8 @@ def _fields(
         fields += ["plugin", plugin]
     if rollout is not None:
         fields += ["rollout", to_stored(rollout)]
+    if task_schema is not None:
+        fields += ["task_schema", task_schema]
     fields += ["template", _template_digest(fields)]
     if job.expires_in_s is not None:
         fields += ["expires_in", job.expires_in_s]
@@ -606,7 +621,7 @@ def _template_digest(fields: Sequence[Argument]) -> str:
 
 def _without_items(job: Job) -> Job:
     """Return the request without inline items, which stand in the first unit."""
-    if not isinstance(job.source, InlineSource):
+    if not isinstance(job.source, InlineSource | RecordsSource):
         return job
     source = UploadSource(expected_items=len(job.source.items))
     return job.model_copy(update={"source": source})
@@ -641,13 +656,13 @@ def _unfit(job: Job, *, state: str, other: str) -> WrongState:
         return WrongState(f"There is no job {ended!r} to continue; it is not kept (any more).")
     if other:
         was_continued = f"Job {ended} was already continued by job {other}."
-        if job.kind == "train":
+        if isinstance(job, TrainJob):
             return WrongState(f"{was_continued} Resume that one: seqd jobs resume {other}")
         return WrongState(
             f"{was_continued} Retry that one: seqd jobs retry {other}; then all results: seqd jobs "
             f"results {ended} --merged"
         )
-    if job.kind == "train" and state == "completed":
+    if isinstance(job, TrainJob) and state == "completed":
         return WrongState(
             f"Training {ended} is completed: there is nothing left to continue. Train anew, "
             "without `continues`."

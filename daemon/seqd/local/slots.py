@@ -6,15 +6,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from seqd.errors import InvalidSettings
+from seqd.kinds import SERVED_TASKS, TRAIN
 from seqd.local.cgroups import quota_cores
 from seqd.local.gpus import PinnedGpu
-from seqd_schemas import Task
+from seqd_schemas import NamedTask
 
-_SERVING: tuple[Task, ...] = ("classify", "generate")
-_TASKS: dict[str, tuple[Task, ...]] = {
-    "": _SERVING,
-    "train": ("train",),
-    "all": (*_SERVING, "train"),
+#: Of a slot that serves also those that plugins have named, which need not be listed.
+_TASKS: dict[str, tuple[NamedTask, ...]] = {
+    "": SERVED_TASKS,
+    TRAIN: (TRAIN,),
+    "all": (*SERVED_TASKS, TRAIN),
 }
 #: A GPU by its index, or by a UUID or the first characters of one. The last part of a MIG
 #: instance's, `/3/0`, is of drivers before 470.
@@ -60,7 +61,7 @@ class Slot:
 
     name: str
     kind: Literal["cpu", "gpu"]
-    tasks: tuple[Task, ...]
+    tasks: tuple[NamedTask, ...]
     #: What the spec calls the device: an index or a UUID; None on a CPU.
     wanted_gpu: str | None
     #: Threads that a numeric library may use.
@@ -69,6 +70,10 @@ class Slot:
     share: MemoryShare | None = None
     #: The device, once it was looked up.
     gpu: PinnedGpu | None = None
+
+    def does(self, task: str) -> bool:
+        """Return True for a task that it takes: every one but training, where it serves."""
+        return task in self.tasks or (task != TRAIN and SERVED_TASKS[0] in self.tasks)
 
     @property
     def safe_name(self) -> str:
@@ -155,7 +160,7 @@ def parse_slot(spec: str) -> Slot:
     tasks = _TASKS[match["tasks"] or ""]
     if match["cpu"]:
         # Serving slots share the cores, one each. Training is alone on its slot.
-        threads = cores() if "train" in tasks else 1
+        threads = cores() if TRAIN in tasks else 1
         return Slot(spec, "cpu", tasks, None, threads)
     # The CPU only feeds the device here.
     return Slot(spec, "gpu", tasks, match["gpu"], threads=1, share=_share_of(match))

@@ -8,7 +8,9 @@ from pydantic import ValidationError
 
 from seqd.errors import ArtifactDamaged, PluginFault, UnknownModel, wire_text
 from seqd.hookspecs import Model
+from seqd.kinds import kind_of_task
 from seqd.models.labels import LATEST
+from seqd.models.task_schemas import task_schema
 from seqd_schemas import (
     MAX_PUBLISHED_CHANGES,
     MAX_VERSIONS,
@@ -19,7 +21,6 @@ from seqd_schemas import (
     PluginStatus,
     Rollout,
     ServiceChange,
-    TaskSchema,
     VersionSummary,
 )
 
@@ -77,6 +78,7 @@ def catalog_entry(
     labels, labels_fault = _labels(name, store)
     if retiring and manifests and LATEST in labels:
         labels[LATEST] = manifests[-1].version
+    tasks = {task: task_schema(spec) for task, spec in model.tasks.items()}
     return CatalogEntry(
         # A client of seqd 0.2 would send its jobs where no worker looks.
         schema_version=1 if name == model.name else NAMED_MODEL_VERSION,
@@ -85,14 +87,8 @@ def catalog_entry(
         summary=model.summary,
         plugin=status.name,
         plugin_version=status.version,
-        tasks={
-            task: TaskSchema(
-                parameters=spec.parameters.model_json_schema(),
-                unit_items=spec.unit_items,
-                output=spec.output,
-            )
-            for task, spec in model.tasks.items()
-        },
+        tasks={task: one for task, one in tasks.items() if kind_of_task(task).task is not None},
+        run_tasks={task: one for task, one in tasks.items() if kind_of_task(task).task is None},
         presets={name: dict(values) for name, values in model.presets.items()},
         datasets=tuple(model.datasets),
         versions=tuple(_summary(manifest) for manifest in manifests[-MAX_VERSIONS:]),

@@ -18,7 +18,7 @@ from seqd.errors import NameTaken, PluginFault
 from seqd.hookspecs import Model
 from seqd.hookspecs.hooks import PROJECT
 from seqd.models.catalog import check_publishable
-from seqd.models.checks import check_model
+from seqd.models.descriptions import check_model
 from seqd.models.plugin_calls import text_of
 from seqd.validation import did_you_mean, listed
 from seqd_schemas import MAX_MODELS, PluginState, PluginStatus

@@ -354,6 +354,7 @@ class WorkLoop:
         identity, fitness = self._context.identity, self._context.fitness
         now_ms = self._context.ledger.fleet.now_ms()
         cordon = self._cordon_now(now_ms)
+        versions = dict(fitness.versions())
         return WorkerStatus(
             worker=identity.name,
             slot=identity.slot.name,
@@ -367,7 +368,8 @@ class WorkLoop:
             model_loads=self._context.cache.loads,
             left_out=fitness.left_out()[:MAX_LEFT_OUT],
             plugins=self._context.registry.statuses,
-            versions=dict(fitness.versions()),
+            versions=versions,
+            run_tasks=self._context.run_tasks(versions),
             unfit=fitness.unfit(now_ms),
             work=self._context.stats.totals(),
             device=_device_status(identity.slot),
@@ -396,7 +398,7 @@ class WorkLoop:
             self._news.note()  # others leave to this worker what it has in memory
         if isinstance(job, TrainJob | SweepJob):
             return
-        route = route_of(task_of(job.kind), self._context.store.plugin_of(name))
+        route = route_of(task_of(job), self._context.store.plugin_of(name))
         (queue,) = queues_of_model(route, name, [claim.version])
         self._rates.add(queue, self._context.stats.items - before, monotonic() - began)
 

@@ -7,14 +7,16 @@ item, so that one bad item spoils nothing.
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from typing import Self, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from seqd.errors import InvalidInput, PluginFault, Stopped, wire_text
-from seqd.hookspecs import LoadedModel, PluginParameters, RunContext, WorkItem
+from seqd.hookspecs import LoadedModel, Model, PluginParameters, RunContext, WorkItem
+from seqd.kinds import KINDS, SERVED_TASKS
 from seqd.ledger.blobs import unpack_items
 from seqd.ledger.work import Unit
 from seqd.models.plugin_calls import PluginCall
@@ -22,13 +24,40 @@ from seqd.validation import fault_sentence
 from seqd.worker.calls import CostTokens, calls_of
 from seqd.worker.faults import ItemFaults, is_device_fault, is_out_of_memory
 from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import Outcome, OutputKind, Results, results_of
+from seqd.worker.outcomes import Outcome, Results, results_of
 from seqd.worker.streaming import StreamedItem
-from seqd_schemas import Item, ItemChunk, ItemError, ItemErrorCode, ItemFailure, ItemSuccess
+from seqd_schemas import (
+    Item,
+    ItemChunk,
+    ItemError,
+    ItemErrorCode,
+    ItemFailure,
+    ItemSuccess,
+    Job,
+    task_of,
+)
 
 log = logging.getLogger(__name__)
 
 Call = Callable[[Sequence[WorkItem]], Sequence[Outcome]]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCall:
+    """What a model is to do with items."""
+
+    task: str
+    #: What is due for each item.
+    output: type[BaseModel]
+    #: The class of a record, where that is what the task takes.
+    record: type[BaseModel] | None = None
+
+    @classmethod
+    def of(cls, job: Job, model: Model) -> Self:
+        """Return what a job asks of a model."""
+        task = task_of(job)
+        spec, fixed = model.tasks[task], KINDS[job.kind].output
+        return cls(task, fixed or cast("type[BaseModel]", spec.output), spec.input)
 
 
 @dataclass(frozen=True)
@@ -72,12 +101,48 @@ def unpack(unit: Unit) -> UnitItems:
 
 
 def call_of(
-    model: LoadedModel, kind: str, parameters: PluginParameters, context: RunContext
+    model: LoadedModel, asked: TaskCall, parameters: PluginParameters, context: RunContext
 ) -> Call:
-    """Return the plugin's method for a kind of job, with parameters and context bound."""
-    if kind == "classify":
-        return lambda items: model.classify(items, parameters, context)
-    return lambda items: model.generate(items, parameters, context)
+    """Return the plugin's method for a task, with parameters and context bound."""
+    if asked.task in SERVED_TASKS:
+        method = getattr(model, asked.task)  # `classify` and `generate` have one each
+        return lambda items: method(items, parameters, context)
+    record = asked.record
+    if record is None:
+        return lambda items: _run(model, asked.task, items, parameters, context)
+
+    def run_records(items: Sequence[WorkItem]) -> list[Outcome]:
+        given = [_with_record(item, record) for item in items]
+        sound = [item for item in given if isinstance(item, WorkItem)]
+        made = _run(model, asked.task, sound, parameters, context) if sound else []
+        _check_count(made, sound)
+        outcomes = iter(made)
+        return [next(outcomes) if isinstance(item, WorkItem) else item for item in given]
+
+    return run_records
+
+
+def _run(
+    model: LoadedModel,
+    task: str,
+    items: Sequence[WorkItem],
+    parameters: PluginParameters,
+    context: RunContext,
+) -> list[Outcome]:
+    return list(model.run(task, items, parameters, context))
+
+
+def _with_record(item: WorkItem, record: type[BaseModel]) -> WorkItem | ItemError:
+    """Return an item with its record; where the text is none, the error that the item has."""
+    try:
+        return replace(item, record=record.model_validate_json(item.text))
+    except ValidationError as error:
+        fault = fault_sentence(error, noun="field", whole="the record")
+        fields = ", ".join(record.model_fields)
+        return ItemError(
+            code=ItemErrorCode.INVALID_INPUT,
+            message=wire_text(f"The record does not fit: {fault}. Its fields: {fields}."),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +162,7 @@ class Answered:
 def compute(
     call: Call,
     units: Sequence[UnitItems],
-    output: OutputKind,
+    output: type[BaseModel],
     faults: ItemFaults,
     cost_tokens: CostTokens,
     stop: Callable[[], bool],
@@ -199,9 +264,13 @@ def _alone(call: Call, item: WorkItem, faults: ItemFaults) -> Outcome:
 def _checked(call: Call, work: Sequence[WorkItem]) -> list[Outcome]:
     with PluginCall():
         outcomes = list(call(work))
+    _check_count(outcomes, work)
+    return outcomes
+
+
+def _check_count(outcomes: Sequence[Outcome], work: Sequence[WorkItem]) -> None:
     if len(outcomes) != len(work):
         raise PluginFault(
             f"the plugin gave {len(outcomes)} outcomes for {len(work)} items; its contract (B1) "
             "is one each, in order"
         )
-    return outcomes

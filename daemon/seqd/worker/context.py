@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from typing import Literal
 
 from seqd.errors import InvalidSettings, SeqdError, UnknownJob, failure_of
 from seqd.hookspecs import Device, LoadedModel, Model
+from seqd.kinds import TRAIN, kind_of_task
 from seqd.ledger import Ledger, connect
 from seqd.ledger.acl import Role
 from seqd.ledger.outage import Outage, waiting_at_most
@@ -45,7 +46,6 @@ from seqd.worker.placement import Placement
 from seqd_schemas import (
     JobRecord,
     SweepJob,
-    Task,
     TrainJob,
     WorkerStatus,
     WorkTotals,
@@ -104,7 +104,7 @@ def runnable_routes(slot: Slot, models: Mapping[str, Model]) -> tuple[str, ...]:
     routes = []
     for name, model in sorted(models.items()):
         if model.needs.device in ("any", slot.kind):
-            routes += [route_of(task, name) for task in slot.tasks if task in model.tasks]
+            routes += [route_of(task, name) for task in model.tasks if slot.does(task)]
     return tuple(routes)
 
 
@@ -118,7 +118,7 @@ def queues_of(routes: Sequence[str], store: ModelStore) -> tuple[str, ...]:
     queues = list(routes)
     for route in routes:
         task, _, plugin = route.partition(".")
-        if task == "train":
+        if task == TRAIN:
             queues.append(queue_of(route, None, plugin))
             continue
         for name, made_with in models.items():
@@ -381,7 +381,17 @@ class WorkerContext:
         """Return the plugin's model that a training is to be made with."""
         return job.plugin or self.store.plugin_of(job.model)
 
-    def another_can_run(self, task: Task, model: str, version: int | None) -> bool:
+    def run_tasks(self, models: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the tasks that plugins have named, of those of some models that have any here."""
+        of_plugin: dict[str, list[str]] = {}
+        for route in self.routes:
+            task, _, plugin = route.partition(".")
+            if kind_of_task(task).task is None:
+                of_plugin.setdefault(plugin, []).append(task)
+        found = {name: of_plugin.get(self.store.plugin_of(name), []) for name in models}
+        return {name: tuple(tasks) for name, tasks in found.items() if tasks}
+
+    def another_can_run(self, task: str, model: str, version: int | None) -> bool:
         """Return True where another worker is up that says it can run this."""
         workers = self.ledger.fleet.workers()
         return any(

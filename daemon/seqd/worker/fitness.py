@@ -11,6 +11,7 @@ from threading import RLock
 from time import monotonic
 
 from seqd.errors import wire_text
+from seqd.kinds import TRAIN
 from seqd.models.labels import Signature
 from seqd.models.store import ModelStore
 from seqd.models.stored_versions import STARTER_VERSION
@@ -294,7 +295,7 @@ class Fitness:
         queues = []
         for route in self._routes:
             task, plugin = _split(route)
-            if task == "train":
+            if task == TRAIN:
                 closed = self._unfit.get((plugin, None))
                 if closed is None or closed.due_s <= now_s:
                     queues += [route, queue_of(route, None, plugin)]

@@ -147,6 +147,7 @@ class Inbox(PeriodicTask):
             unit_items=admitted.unit_items,
             plugin=admitted.plugin,
             rollout=admitted.rollout,
+            task_schema=admitted.task_schema,
             entry=entry,
         )
         if accepted.job_id != job_id:

@@ -25,6 +25,7 @@ from seqd.errors import (
     UserError,
 )
 from seqd.inputs.paths import compression_of, require_root
+from seqd.kinds import KINDS
 from seqd.ledger.ingests import FEW_UNITS
 from seqd.ledger.work import Claim, Unit
 from seqd.settings import Settings
@@ -272,7 +273,7 @@ class Ingest:
         return FileReading.opened(
             source,
             roots=roots,
-            allow_empty=job.kind == "generate",
+            allow_empty=KINDS[job.kind].allows_empty,
             unit_items=unit_items,
             units=units,
             stored=self._context.ledger.ingests.position(unit.job_id) if units else None,

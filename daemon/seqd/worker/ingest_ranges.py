@@ -22,6 +22,7 @@ from seqd.inputs.duplicates import DigestGuard, digests_of, refuse_suspects
 from seqd.inputs.paths import require_root
 from seqd.inputs.reading import FileItems
 from seqd.inputs.streams import FilePosition
+from seqd.kinds import KINDS
 from seqd.ledger.blobs import UNIT_CHARS, PackedChunk
 from seqd.ledger.ingests import IngestPosition
 from seqd.ledger.jobs import JOB
@@ -92,7 +93,7 @@ class RangeReading:
         self._reading = FileReading(
             source,
             roots=roots,
-            allow_empty=job.kind == "generate",
+            allow_empty=KINDS[job.kind].allows_empty,
             unit_items=unit_items,
             start=place,
             guard=self._ids,
@@ -487,7 +488,7 @@ class SharedReading:
         return FileItems(
             self._source,
             roots=self._roots,
-            allow_empty=self._job.kind == "generate",
+            allow_empty=KINDS[self._job.kind].allows_empty,
             start=position,
         )
 

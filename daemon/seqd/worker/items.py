@@ -38,11 +38,11 @@ from seqd.ledger.work import (
 )
 from seqd.models.plugin_calls import PluginCall
 from seqd.validation import fault_sentence
-from seqd.worker.computing import Answered, Call, UnitItems, call_of, compute, unpack
+from seqd.worker.computing import Answered, Call, TaskCall, UnitItems, call_of, compute, unpack
 from seqd.worker.context import WorkerContext, WorkerStats
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
-from seqd.worker.outcomes import OUTPUTS, Outcome, Results
+from seqd.worker.outcomes import Outcome, Results
 from seqd.worker.rollouts import Trial, Trials, is_left_to_serving
 from seqd.worker.streaming import DeltaPublisher
 from seqd.worker.use import uses_of
@@ -56,6 +56,7 @@ from seqd_schemas import (
     ModelReference,
     Priority,
     RolloutKind,
+    RunJob,
     UnfitCode,
     task_of,
 )
@@ -173,7 +174,7 @@ class ItemRunner:
         Such a one was not cut by `admit`: the items of an inline job are one unit, however many.
         """
         model = self._context.described(ModelReference.parse(job.model).name)
-        bound = model.tasks[task_of(job.kind)].output
+        bound = model.tasks[task_of(job)].bound
         if bound is None:
             return units
         each = most_written(bound, parameters.model_dump(mode="json")).characters
@@ -206,13 +207,13 @@ class ItemRunner:
         model = self._context.described(ModelReference.parse(job.model).name)
         try:
             with PluginCall():
-                return model.tasks[task_of(job.kind)].parameters.model_validate(job.parameters)
+                return model.tasks[task_of(job)].parameters.model_validate(job.parameters)
         except ValidationError as error:
             fault = fault_sentence(error, noun="parameter")
-            raise InvalidParameters(f"{job.model} {job.kind}: {fault}.") from None
+            raise InvalidParameters(f"{job.model} {task_of(job)}: {fault}.") from None
         except Exception as error:
             log.exception("parameters of model=%s refused", job.model)
-            raise InvalidParameters(f"{job.model} {job.kind}: {sentence_of(error)}.") from None
+            raise InvalidParameters(f"{job.model} {task_of(job)}: {sentence_of(error)}.") from None
 
     def _computed(
         self,
@@ -230,40 +231,43 @@ class ItemRunner:
         """
         job, stop, answered = claim.job, self._stop_of(claim.job), _none_answered(claim)
         asked = parameters if labelling is None else labelling.parameters(parameters)
-        output = OUTPUTS[job.kind]
+        task = TaskCall.of(job, self._context.described(ModelReference.parse(job.model).name))
         # What a candidate writes is not streamed: whoever reads might get two texts in one.
         silent = WorkerRunContext(self._context.identity.device, stop, self._context.stats)
-        trying = partial(call_of, kind=job.kind, parameters=asked, context=silent)
+        trying = partial(call_of, asked=task, parameters=asked, context=silent)
         if trial is not None and trial.is_canary:
-            answered = self._trials.answered(trial, trying, output, stop)
-        with self._calling(job, asked, units) as call_of_model:
+            answered = self._trials.answered(trial, trying, task.output, stop)
+        with self._calling(job, task, asked, units) as call_of_model:
             call = call_of_model(model)
             if trial is not None:
                 call = trial.serving.timed(call)
             cost = model.cost_tokens
-            results = compute(call, units, output, faults, cost, stop, labelling, answered)
+            results = compute(call, units, task.output, faults, cost, stop, labelling, answered)
         if trial is not None and trial.is_canary and answered is not None:
             trial.count(units, results, answered, labelling)
         elif trial is not None:
-            shadowed = self._trials.shadowed(trial, trying, output, stop)
+            shadowed = self._trials.shadowed(trial, trying, task.output, stop)
             if shadowed is not None:
                 trial.count(units, results, shadowed, labelling)
         return results
 
     def _stop_of(self, job: Job) -> Callable[[], bool]:
-        streams = isinstance(job, GenerateJob) and job.stream
-        return self._context.should_stop if streams else self._context.should_stop_items
+        return self._context.should_stop if _streams(job) else self._context.should_stop_items
 
     @contextmanager
     def _calling(
-        self, job: Job, parameters: PluginParameters, units: Sequence[UnitItems]
+        self,
+        job: Job,
+        task: TaskCall,
+        parameters: PluginParameters,
+        units: Sequence[UnitItems],
     ) -> Iterator[Callable[[LoadedModel], Call]]:
         """Yield what makes a call of a model; text deltas are published where the jobs ask so."""
         worker, stop = self._context, self._stop_of(job)
         device, stats = worker.identity.device, worker.stats
-        if not (isinstance(job, GenerateJob) and job.stream):
+        if not _streams(job):
             context = WorkerRunContext(device, stop, stats)
-            yield lambda model: call_of(model, job.kind, parameters, context)
+            yield lambda model: call_of(model, task, parameters, context)
             return
         publish = partial(worker.ledger.work.publish_deltas, worker.identity.name)
         streamed = (item for unit in units for item in unit.streamed())
@@ -276,7 +280,7 @@ class ItemRunner:
 
         with deltas.publishing():
             yield lambda model: partial(
-                call_from_start, call_of(model, job.kind, parameters, streaming)
+                call_from_start, call_of(model, task, parameters, streaming)
             )
 
     def _faults_of(
@@ -292,7 +296,7 @@ class ItemRunner:
         def try_elsewhere() -> bool:
             if all(_was_tried_elsewhere(items.unit, worker) for items in units):
                 return False
-            return self._context.another_can_run(task_of(job.kind), name, version)
+            return self._context.another_can_run(task_of(job), name, version)
 
         return ItemFaults(model.warm_up, try_elsewhere, model=f"{name}@{version}")
 
@@ -400,6 +404,10 @@ class WorkerRunContext:
         """Take a text delta, which another thread publishes; raises nothing."""
         if self._deltas is not None:
             self._deltas.take(item, sample, delta)
+
+
+def _streams(job: Job) -> bool:
+    return isinstance(job, GenerateJob | RunJob) and job.stream
 
 
 def _is_count(value: object) -> bool:

@@ -7,9 +7,11 @@ once more, strictly. One that is wrong becomes the error of its own item.
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, cast
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from seqd.errors import wire_text
 from seqd.ledger.blobs import MAX_RESULT_BYTES
@@ -31,17 +33,25 @@ from seqd_schemas import (
 
 log = logging.getLogger(__name__)
 
-Outcome = Classification | Generation | ItemError
-OutputKind = type[Classification] | type[Generation]
-Results = list[ItemSuccess | ItemFailure]
 
-#: What each kind of job makes of an item.
-OUTPUTS: dict[str, OutputKind] = {"classify": Classification, "generate": Generation}
+class CheckedJson(dict[str, JsonValue]):
+    """The output of a plugin's own task as JSON, which was checked; no plugin makes one."""
+
+
+#: What a plugin gives for an item, and what is kept of it.
+Outcome = BaseModel | ItemError | CheckedJson
+Kept = Classification | Generation | CheckedJson | ItemError
+Results = list[ItemSuccess | ItemFailure]
 
 #: Characters that surely fit into `MAX_RESULT_BYTES`, at six bytes of JSON each; and what a sample
 #: has beside its text, counted as characters.
 _SMALL_CHARS = MAX_RESULT_BYTES // 8
 _SAMPLE_CHARS = 100
+
+#: Bytes of JSON that one output of a plugin's own task may have.
+MAX_OUTPUT_BYTES = 8 * 1024 * 1024
+
+_NAMED = (Classification, Generation)
 
 #: Longest label, in characters.
 _LABEL_CHARS = 256
@@ -53,7 +63,7 @@ _RESULTS: TypeAdapter[Results] = TypeAdapter(list[_Result])
 def results_of(
     entries: Sequence[Item | RefusedItem],
     outcomes: Iterator[object],
-    output: OutputKind,
+    output: type[BaseModel],
     attempts: int,
     labelling: Labelling | None = None,
     versions: Iterator[int] | None = None,
@@ -79,12 +89,16 @@ def results_of(
     return _RESULTS.validate_python(rows)
 
 
-def checked(outcome: object, output: OutputKind) -> Outcome:
+def checked(outcome: object, output: type[BaseModel]) -> Kept:
     """Return an outcome that a result can hold, or the error that its item has instead."""
     if type(outcome) is Classification and output is Classification and _is_sound(outcome):
         return outcome
+    if type(outcome) is CheckedJson:
+        return outcome
     try:
-        return _validated(outcome, output)
+        if output in _NAMED:
+            return _validated(outcome, output)
+        return _as_json(outcome, output)
     except _BadOutcome as error:
         log.error("%s", error)
         return ItemError(code=ItemErrorCode.PLUGIN_ERROR, message=wire_text(str(error)))
@@ -130,7 +144,51 @@ def _are_shares(probabilities: object) -> bool:
     )
 
 
-def _validated(outcome: object, output: OutputKind) -> Outcome:
+def _as_json(outcome: object, output: type[BaseModel]) -> CheckedJson | ItemError:
+    """Return the output of a plugin's own task as JSON, read back strictly. Raises _BadOutcome."""
+    if isinstance(outcome, ItemError):
+        return cast(ItemError, _validated(outcome, output))
+    if type(outcome) is not output:
+        raise _BadOutcome(
+            f"The model plugin gave {type(outcome).__name__} as an outcome; its contract (B1) "
+            f"allows {output.__name__}, which the task states, and ItemError."
+        )
+    try:
+        _check_finite(outcome)
+        content = output.__pydantic_serializer__.to_json(outcome, warnings=False)
+        if len(content) > MAX_OUTPUT_BYTES:
+            raise _BadOutcome(
+                f"The {output.__name__} that the model gave is {len(content):,} bytes as JSON; "
+                f"allowed: {MAX_OUTPUT_BYTES:,}. Ask for less, or give the items in parts."
+            )
+        output.model_validate_json(content, strict=True)
+        return CheckedJson(from_json(content))
+    except ValidationError as error:
+        fault = fault_sentence(error)
+    except (ValueError, RecursionError) as error:  # such as a text with a lone surrogate
+        fault = str(error)
+    raise _BadOutcome(
+        f"The model plugin gave a {output.__name__} that no result can hold: {fault}."
+    )
+
+
+def _check_finite(value: object, field: str = "") -> None:
+    """Raise ValueError for a number that is not finite, which JSON would have as null."""
+    if isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"{field} is {value}; allowed: a finite number")
+    elif isinstance(value, BaseModel):
+        for name, part in value.__dict__.items():
+            _check_finite(part, f"{field}.{name}" if field else name)
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _check_finite(part, f"{field}.{name}")
+    elif isinstance(value, list | tuple):
+        for place, part in enumerate(value):
+            _check_finite(part, f"{field}.{place}")
+
+
+def _validated(outcome: object, output: type[BaseModel]) -> Classification | Generation | ItemError:
     """Return an outcome made anew of its fields, all checked strictly. Raises _BadOutcome."""
     kind = ItemError if isinstance(outcome, ItemError) else output
     if not isinstance(outcome, kind):
@@ -139,7 +197,7 @@ def _validated(outcome: object, output: OutputKind) -> Outcome:
             f"allows {output.__name__} and ItemError."
         )
     try:
-        made: Outcome = kind.model_validate(_fields(outcome, kind), strict=True)
+        made = kind.model_validate(_fields(outcome, kind), strict=True)
     except ValidationError as error:
         fault = fault_sentence(error)
         raise _BadOutcome(
@@ -147,7 +205,7 @@ def _validated(outcome: object, output: OutputKind) -> Outcome:
         ) from None
     if isinstance(made, Generation):
         _check_size(made)
-    return made
+    return cast("Classification | Generation | ItemError", made)
 
 
 def _fields(part: object, kind: type[BaseModel]) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from threading import Timer
 from time import monotonic
 
+from seqd.kinds import TRAIN
 from seqd.serving import takes
 from seqd.worker.context import WorkerContext
 from seqd.worker.logs import log_and_continue
@@ -63,7 +64,7 @@ class PassedOn:
                 task, _, plugin = route.partition(".")
                 if worker.worker == context.identity.name:
                     continue
-                if task == "train":
+                if task == TRAIN:
                     if takes(worker, task, plugin):
                         theirs |= {route, queue_of(route, None, plugin)}
                     continue

@@ -12,6 +12,7 @@ from threading import Lock
 from time import monotonic
 
 from seqd.errors import SeqdError
+from seqd.kinds import TRAIN
 from seqd.local.readiness import ModelReadiness, Readiness, Unfitness, write_readiness
 from seqd.local.run_files import READINESS, RunFolder
 from seqd.models.labels import CANDIDATE
@@ -196,5 +197,5 @@ def _plugins_of(routes: tuple[str, ...]) -> tuple[set[str], set[str]]:
     trains: set[str] = set()
     for route in routes:
         task, _, name = route.partition(".")
-        (trains if task == "train" else serves).add(name)
+        (trains if task == TRAIN else serves).add(name)
     return serves, trains

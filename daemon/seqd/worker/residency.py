@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+from seqd.kinds import TRAIN
 from seqd.ledger import Ledger
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import WaitingQueue
-from seqd.serving import is_listening, takes
+from seqd.serving import is_listening, takes_items
 from seqd.worker.logs import log_and_continue
 from seqd_schemas import ModelReference, QueueName, WorkerStatus
 
@@ -222,7 +223,7 @@ def held_by(workers: Iterable[WorkerStatus]) -> dict[Version, int]:
             found = ModelReference.parse(ref)
             if not isinstance(found.version, int):
                 continue
-            if any(takes(one, task, found.name) for task in one.tasks if task != "train"):
+            if takes_items(one, found.name):
                 held[found.name, found.version] = one.loaded_bytes.get(ref, 0)
     return held
 
@@ -230,4 +231,4 @@ def held_by(workers: Iterable[WorkerStatus]) -> dict[Version, int]:
 def _version_of(queue: str) -> Version | None:
     """Return the version that a queue's items run on; None of trainings."""
     task, model, version = QueueName.parse(queue)
-    return None if task == "train" or version is None else (model, version)
+    return None if task == TRAIN or version is None else (model, version)

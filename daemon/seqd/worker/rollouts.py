@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from time import monotonic, perf_counter
 
+from pydantic import BaseModel
+
 from seqd.analysis.paired import wilson
 from seqd.errors import REDIS_ERRORS, SeqdError, Stopped, StoreUnwritable
 from seqd.hookspecs import LoadedModel, WorkItem
@@ -23,7 +25,7 @@ from seqd.worker.context import WorkerContext
 from seqd.worker.faults import ItemFaults, Unfit, sentence_of, unfit_code
 from seqd.worker.labelling import Labelling
 from seqd.worker.logs import log_and_continue
-from seqd.worker.outcomes import Outcome, OutputKind, Results, checked
+from seqd.worker.outcomes import Outcome, Results, checked
 from seqd_schemas import (
     Classification,
     ItemError,
@@ -172,7 +174,7 @@ class Trials:
         self,
         trial: Trial,
         call_of_model: CallOfModel,
-        output: OutputKind,
+        output: type[BaseModel],
         stop: Callable[[], bool],
     ) -> Answered:
         """Return what the candidate answers of its items; what it cannot answer is left out.
@@ -191,7 +193,7 @@ class Trials:
         self,
         trial: Trial,
         call_of_model: CallOfModel,
-        output: OutputKind,
+        output: type[BaseModel],
         stop: Callable[[], bool],
     ) -> Answered | None:
         """Return what a shadow gives for its items; None where it does not come to its end.
@@ -208,7 +210,7 @@ class Trials:
         self,
         trial: Trial,
         call_of_model: CallOfModel,
-        output: OutputKind,
+        output: type[BaseModel],
         stop: Callable[[], bool],
     ) -> list[tuple[WorkItem, Outcome]]:
         model = self._loaded(trial)

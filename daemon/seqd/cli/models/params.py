@@ -35,12 +35,14 @@ def params(
     from seqd.cli.ui.params import parameters_of, print_parameters
 
     entry = _entry(model.partition("@")[0], local=local)
-    if task is not None and task not in entry.tasks:
+    if task is not None and task not in entry.all_tasks:
         raise InvalidRequest(
-            f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.tasks)}"
+            f"--task is {task!r}; allowed for {entry.model}: {', '.join(entry.all_tasks)}"
         )
     tables = {
-        name: parameters_of(schema) for name, schema in entry.tasks.items() if task in (None, name)
+        name: parameters_of(schema)
+        for name, schema in entry.all_tasks.items()
+        if task in (None, name)
     }
     if as_json:
         rows = {name: [row.as_json() for row in rows] for name, rows in tables.items()}

@@ -11,7 +11,7 @@ from seqd.cli.ui.tables import print_facts, print_table
 from seqd.client.requests import has_its_input
 from seqd.ledger.activity import MAX_COUNTED, JobActivity
 from seqd.ledger.job_filter import MAX_SEARCHED, FoundJobs
-from seqd_schemas import Counts, DataSource, ItemSource, JobRecord, JobState, ModelReference
+from seqd_schemas import Counts, DataSource, JobRecord, JobState, ModelReference, RunSource
 
 _COLUMNS = ("job", "kind", "model", "state", "done", "age")
 
@@ -168,7 +168,7 @@ def _held_out(record: JobRecord) -> str:
     return "" if source is None else _source(record, source)
 
 
-def _source(record: JobRecord, source: ItemSource | DataSource) -> str:
+def _source(record: JobRecord, source: RunSource | DataSource) -> str:
     if source.type == "file":
         return f"file {source.path}"
     if source.type == "named":

@@ -19,7 +19,7 @@ local SMALL_JOBS_LISTED = 10000
 
 -- What a template has of its jobs; `template` of their hashes is the digest of these.
 local TEMPLATE_FIELDS = {'kind', 'model', 'plugin', 'version', 'rollout', 'tenant', 'priority', 'unit_items', 'ttl',
-  'spec'}
+  'spec', 'task_schema'}
 -- What is kept of each small job. All else only an open one needs, or its readers know: see
 -- `_SMALL` in seqd.ledger.jobs.
 local SMALL_FIELDS = {'template', 'digest', 'input_digest', 'created', 'started', 'idempotency',

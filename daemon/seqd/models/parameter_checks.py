@@ -1,0 +1,121 @@
+"""Checks of a model's parameter classes, and of any schema that it publishes: all is bounded."""
+
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias, cast
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from seqd.errors import InvalidParameters, PluginFault
+from seqd.hookspecs import PluginParameters
+from seqd.kinds import TRAIN
+from seqd.parameters import check_parameters
+from seqd_schemas import Parameters, ParameterValue
+
+Schema: TypeAlias = Mapping[str, JsonValue]
+
+#: What parameters are on the wire; turns a tuple into the list that JSON has.
+_PARAMETERS: TypeAdapter[dict[str, ParameterValue]] = TypeAdapter(Parameters)
+
+
+def check_parameters_class(where: str, parameters: object) -> None:
+    """Check one task's parameter class (clause O1). Raises PluginFault."""
+    if not (isinstance(parameters, type) and issubclass(parameters, PluginParameters)):
+        raise PluginFault(
+            f"{where}: its parameters are {parameters!r:.80}. "
+            "Use a subclass of seqd.hookspecs.PluginParameters."
+        )
+    if parameters.model_config.get("extra") != "forbid":
+        raise PluginFault(
+            f"{where}: {parameters.__name__} takes unknown parameters. Leave its model_config "
+            'at extra="forbid", so that a typing mistake is refused.'
+        )
+    schema = parameters.model_json_schema()
+    for name, field in schema.get("properties", {}).items():
+        _check_field(f"{where}: parameter {name!r}", field, schema)
+    _check_defaults(where, parameters)
+
+
+def check_preset(
+    model: str,
+    preset: str,
+    values: Mapping[str, ParameterValue],
+    parameters: type[PluginParameters],
+) -> None:
+    """Check that a preset is a valid set of training parameters. Raises PluginFault."""
+    try:
+        sent = _PARAMETERS.validate_python(dict(values))
+        check_parameters(parameters.model_json_schema(), sent, model=model, task=TRAIN)
+        parameters.model_validate(sent)
+    except (InvalidParameters, ValidationError) as error:
+        raise PluginFault(f"preset {preset!r} of {_first_fault(model, error)}") from None
+
+
+def _first_fault(model: str, error: InvalidParameters | ValidationError) -> str:
+    if isinstance(error, InvalidParameters):
+        return str(error)
+    first = error.errors()[0]
+    return f"{model} train: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _check_field(where: str, field: Schema, root: Schema) -> None:
+    if not field.get("description"):
+        raise PluginFault(f"{where} has no description. Say in a sentence what it does.")
+    for part in parts_of(field, root):
+        missing = missing_bound(part)
+        if missing:
+            raise PluginFault(f"{where} {missing}")
+
+
+def parts_of(field: Schema, root: Schema) -> Iterator[Schema]:
+    """Yield every schema that a value of the field may have to meet, list elements included."""
+    if "$ref" in field:
+        name = str(field["$ref"]).rpartition("/")[2]
+        definitions = cast("Mapping[str, Schema]", root.get("$defs", {}))
+        yield from parts_of(definitions[name], root)
+        return
+    choices = cast("list[Schema]", field.get("anyOf") or field.get("oneOf") or [])
+    for choice in choices:
+        yield from parts_of(choice, root)
+    if not choices:
+        yield field
+    if isinstance(field.get("items"), Mapping):
+        yield from parts_of(cast("Schema", field["items"]), root)
+
+
+def missing_bound(part: Schema) -> str:
+    """Say what a schema leaves open, as the end of a sentence; nothing when it is bounded."""
+    if "enum" in part or "const" in part:
+        return ""
+    kind = part.get("type")
+    if kind in ("integer", "number"):
+        low = "minimum" in part or "exclusiveMinimum" in part
+        high = "maximum" in part or "exclusiveMaximum" in part
+        return "" if low and high else "is a number without bounds. Give it ge= and le=."
+    if kind == "string":
+        return "" if "maxLength" in part else "is a text without max_length. Give it one."
+    if kind == "array":
+        bounded = "maxItems" in part and "items" in part
+        return "" if bounded else "is a list without max_length. Give it one."
+    if kind in ("boolean", "null"):
+        return ""
+    return "is neither a number, a text, a truth value nor a list of these, as the wire needs."
+
+
+def _check_defaults(where: str, parameters: type[PluginParameters]) -> None:
+    """Refuse a default outside its own bounds, which pydantic does not check."""
+    fields = parameters.model_fields.items()
+    defaults = {
+        name: field.get_default(call_default_factory=True, validated_data={})
+        for name, field in fields
+        if not field.is_required()
+    }
+    try:
+        parameters.model_validate(defaults)
+    except ValidationError as error:
+        wrong = [fault for fault in error.errors() if fault["type"] != "missing"]
+        if wrong:
+            name = wrong[0]["loc"][0] if wrong[0]["loc"] else "?"
+            raise PluginFault(
+                f"{where}: the default of parameter {name!r} is {wrong[0]['input']!r:.80}: "
+                f"{wrong[0]['msg']}."
+            ) from None

@@ -1,0 +1,164 @@
+"""Given a plugin with tasks of its own, when a client runs them, then outputs come as declared."""
+
+import numpy as np
+import pytest
+import seqd_tasks
+
+from seqd.errors import InvalidRequest
+from seqd_schemas import Embedding, Labels, Score, Spans, Text
+
+TEXTS = ["Anna met Bert in Oslo", "nothing here", "A quick brown fox"]
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "output", "due"),
+    [
+        ("vectors", "embed", seqd_tasks.Embedding256, seqd_tasks.embed),
+        ("stars", "score", Score, seqd_tasks.score),
+        ("topics", "tag", Labels, seqd_tasks.label),
+        ("places", "find", Spans, seqd_tasks.find),
+    ],
+)
+def test_a_task_gives_its_own_outputs_in_the_order_of_the_items(
+    task_cluster, model, task, output, due
+):
+    job = task_cluster.client().run(TEXTS, model=model, task=task, output=output)
+
+    results = list(job.results())
+
+    assert [result.custom_id for result in results] == ["row-1", "row-2", "row-3"]
+    assert [result.unwrap() for result in results] == [due(text) for text in TEXTS]
+
+
+def test_outputs_are_dictionaries_where_no_class_is_given(task_cluster):
+    job = task_cluster.client().run(["aeb"], model="stars", task="score")
+
+    (result,) = job.results()
+
+    assert result.unwrap() == {"type": "score", "score": 2 / 3, "truncated": False}
+
+
+def test_a_vector_is_an_array_to_numpy_and_is_the_same_to_a_shared_class(task_cluster):
+    job = task_cluster.client().run(TEXTS, model="vectors", task="embed", output=Embedding)
+
+    (first, *_) = job.results()
+
+    array = np.asarray(first.unwrap().vector)
+    assert array.dtype == np.float32
+    assert array.tolist() == list(seqd_tasks.embed(TEXTS[0]).vector)
+
+
+def test_a_task_that_takes_records_gets_their_fields(task_cluster):
+    records = [
+        {"custom_id": "one", "left": "a b c", "right": "b c d"},
+        {"custom_id": "two", "left": "a", "right": "a", "weight": 2},
+    ]
+
+    job = task_cluster.client().run(
+        records, model="pairs", task="compare", output=seqd_tasks.Comparison
+    )
+
+    assert [(r.custom_id, r.unwrap().overlap, r.unwrap().shared) for r in job.results()] == [
+        ("one", 0.5, ("b", "c")),
+        ("two", 2.0, ("a",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (
+            {"left": "a"},
+            "row 2: it has no field 'right'; allowed: the fields left, right, weight.",
+        ),
+        (
+            {"left": "a", "right": "b", "wieght": 1},
+            "row 2: it has a field 'wieght' that the task does not take; allowed: the fields left, "
+            "right, weight. Did you mean 'weight'?",
+        ),
+        ("a text", "row 2: it is a text; allowed: a record with the fields left, right, weight."),
+        (
+            {"left": "a", "right": "b", "weight": 1000},
+            "The record does not fit: field 'weight' is 1000: Input should be less than or equal "
+            "to 100. Its fields: left, right, weight.",
+        ),
+    ],
+)
+def test_a_record_that_does_not_fit_is_an_error_of_its_item_alone(task_cluster, record, message):
+    good = {"left": "a", "right": "a"}
+
+    job = task_cluster.client().run([good, record, good], model="pairs", task="compare")
+
+    first, bad, last = job.results()
+    assert first.ok and last.ok
+    assert bad.error.code == "invalid_input"
+    assert bad.error.message == message
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "text", "message"),
+    [
+        (
+            "vectors",
+            "embed",
+            "short",
+            "The model plugin gave a Embedding256 that no result can hold: vector is "
+            "'AACAPw==': it has 1 numbers; allowed: 256.",
+        ),
+        (
+            "stars",
+            "score",
+            "nan",
+            "The model plugin gave a Score that no result can hold: score is nan; allowed: a "
+            "finite number.",
+        ),
+        (
+            "stars",
+            "score",
+            "dict",
+            "The model plugin gave dict as an outcome; its contract (B1) allows Score, which the "
+            "task states, and ItemError.",
+        ),
+        (
+            "stars",
+            "score",
+            "other",
+            "The model plugin gave Text as an outcome; its contract (B1) allows Score, which the "
+            "task states, and ItemError.",
+        ),
+        (
+            "mirror",
+            "mirror",
+            "huge",
+            "The Text that the model gave is 10,000,043 bytes as JSON; allowed: 8,388,608. Ask "
+            "for less, or give the items in parts.",
+        ),
+    ],
+)
+def test_an_outcome_that_no_result_can_hold_is_an_error_of_its_item_alone(
+    task_cluster, model, task, text, message
+):
+    job = task_cluster.client().run(["good", text, "fine"], model=model, task=task)
+
+    first, bad, last = job.results()
+    assert first.ok and last.ok
+    assert (bad.error.code, bad.error.message) == ("plugin_error", message)
+
+
+def test_a_task_that_the_model_lacks_is_refused_with_those_that_it_has(task_cluster):
+    with pytest.raises(InvalidRequest) as refused:
+        task_cluster.client().run(["a"], model="vectors", task="embedd")
+
+    assert str(refused.value) == (
+        "model 'vectors' cannot embedd; it can: embed. Did you mean 'embed'? Models that can "
+        "embedd: none."
+    )
+
+
+def test_texts_are_streamed_of_a_task_whose_output_is_a_text(task_cluster):
+    job = task_cluster.client().run(
+        ["abcdef"], model="mirror", task="mirror", output=Text, stream=True
+    )
+
+    assert "".join(delta.text for delta in job.stream()) == "fedcba"
+    assert [r.unwrap().text for r in job.results()] == ["fedcba"]

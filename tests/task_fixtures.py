@@ -1,0 +1,75 @@
+"""Workers with the plugin of `task_plugin/`, whose models have tasks of the plugin's own.
+
+task_cluster        a ledger, a store and one worker for the whole run; leave its worker alone
+own_task_cluster    a ledger and a store of the test's own; start and kill workers at will
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from redis_fixtures import Server, forget_keys
+from worker_fixtures import Cluster, live_settings, publish_file
+
+PLUGIN = Path(__file__).parent / "task_plugin"
+if str(PLUGIN) not in sys.path:
+    sys.path.append(str(PLUGIN))  # tests compute by it what is due
+
+#: Models of the plugin, each with its task.
+TASKS = {
+    "vectors": "embed",
+    "stars": "score",
+    "topics": "tag",
+    "places": "find",
+    "mirror": "mirror",
+    "pairs": "compare",
+}
+
+
+class TaskCluster(Cluster):
+    """A cluster whose workers have the plugin `tasks` alone; version 1 of each of its models."""
+
+    plugins = PLUGIN
+
+    def publish_models(self, store_dir: Path) -> None:
+        """Publish a version of each model."""
+        for model in TASKS:
+            publish_file(store_dir, model, "tasks.json", "{}")
+
+
+def _cluster(server: Server, folder: Path, **changes: object) -> TaskCluster:
+    settings = live_settings(server, folder)
+    update = {"enabled_plugins": ("tasks",), "input_roots": (folder,), **changes}
+    return TaskCluster(settings.model_copy(update=update), folder)
+
+
+@pytest.fixture(scope="session")
+def _shared_task_cluster(
+    redis_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TaskCluster]:
+    shared = _cluster(redis_server, tmp_path_factory.mktemp("tasks"))
+    try:
+        shared.start_ready("shared")
+        yield shared
+    finally:
+        shared.close()
+        forget_keys(redis_server.url, shared.settings.prefix)
+
+
+@pytest.fixture
+def task_cluster(_shared_task_cluster: TaskCluster) -> TaskCluster:
+    (worker,) = _shared_task_cluster.workers
+    worker.wait_until_ready()
+    return _shared_task_cluster
+
+
+@pytest.fixture
+def own_task_cluster(redis_server: Server, tmp_path: Path) -> Iterator[TaskCluster]:
+    own = _cluster(redis_server, tmp_path)
+    try:
+        yield own
+    finally:
+        own.close()
+        forget_keys(redis_server.url, own.settings.prefix)
