@@ -33,7 +33,7 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
@@ -150,7 +150,7 @@ mutate: $(VENV)/dev.stamp
 # Each prints medians, ratios and spread; `make bench-NAME BENCH=--help` has what can be set.
 bench: bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service
 
-bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement: $(VENV)/bench.stamp
+bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run: $(VENV)/bench.stamp
 	PYTHONPATH=tests $(BIN)/python -P -m bench $(@:bench-%=%) $(if $(wildcard $(DATA)/.),--data $(DATA),) $(BENCH)
 
 bench-startup: $(VENV)/run.stamp

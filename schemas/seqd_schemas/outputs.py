@@ -57,8 +57,10 @@ class Vector(Sequence[float]):
         self.data: bytes = _packed(values)
         if not 1 <= len(self) <= MAX_DIMENSIONS:
             raise ValueError(f"it has {len(self):,} numbers; allowed: 1 to {MAX_DIMENSIONS:,}")
-        # One that is not finite makes the sum so, and a sum of finite ones is too small for that.
-        if not isfinite(sum(self._numbers())):
+        # Only such a byte begins a number that is not finite, or one above 1.7e38. And one that is
+        # not finite makes the sum so, where a sum of finite ones is too small for that.
+        begins = self.data[_FLOAT_BYTES - 1 :: _FLOAT_BYTES]
+        if (b"\x7f" in begins or b"\xff" in begins) and not isfinite(sum(self._numbers())):
             raise ValueError("a number of it is not finite; allowed: finite numbers")
 
     @classmethod
@@ -184,12 +186,20 @@ def _packed(values: object) -> bytes:
         if len(values) % _FLOAT_BYTES:
             raise ValueError(f"it has {len(values):,} bytes; allowed: four of each number")
         return values
-    interface = getattr(values, "__array_interface__", None)
-    if interface is not None:
-        if len(interface["shape"]) != 1:
-            raise ValueError(f"it has the shape {interface['shape']}; allowed: one axis")
-        if interface["typestr"] == "<f4" and not interface.get("strides"):
-            return bytes(memoryview(cast("bytes", values)))  # an array is a buffer, too
+    if isinstance(values, Vector):
+        return values.data
+    try:
+        buffer = memoryview(cast("bytes", values))  # an array is one, too
+    except TypeError:
+        return _packed_numbers(values)
+    if buffer.ndim != 1:
+        raise ValueError(f"it has the shape {buffer.shape}; allowed: one axis")
+    if buffer.format == "f" and sys.byteorder == "little":
+        return buffer.tobytes()
+    return _packed_numbers(values)
+
+
+def _packed_numbers(values: object) -> bytes:
     try:
         numbers = array("f", cast("Sequence[float]", values))
     except (TypeError, OverflowError) as error:

@@ -17,6 +17,7 @@ from bench.placement import Placement
 from bench.presets import Presets
 from bench.report import show
 from bench.retention import Retention
+from bench.run import Run
 from bench.scale import Scale
 from bench.scripts import Scripts
 from bench.service import Service
@@ -35,6 +36,7 @@ CASES: tuple[type[Case], ...] = (
     Retention,
     Scripts,
     Placement,
+    Run,
 )
 
 #: Seconds after which an exit that got lost is tried again.

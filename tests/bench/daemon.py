@@ -182,7 +182,7 @@ class Daemon:
 
     def classify(self, path: Path, model: str, count: int) -> "Ran":
         """Run `seqd classify` on a file. Raises SeqdError unless so many results come back."""
-        work, used, before = self._work(), self._usage(), os.times()
+        work, used, before = self._work(), self.usage(), os.times()
         log, peak_bytes = self.settings.data_dir / "classify.log", 0
         options = ("--model", model, "--force", "--out", str(log.with_name("results.jsonl")))
         began = time.perf_counter()
@@ -200,7 +200,7 @@ class Daemon:
         done = {name: now - work[name] for name, now in self._work().items()}
         own = after.children_user + after.children_system
         usage = {"client": Usage(own - before.children_user - before.children_system, peak_bytes)}
-        for name, now in self._usage().items():
+        for name, now in self.usage().items():
             usage[name] = Usage(now.cpu_s - used[name].cpu_s, now.peak_bytes)
         return Ran(seconds, record, done, usage)
 
@@ -223,7 +223,7 @@ class Daemon:
                 raise SeqdError(f"The workers tell of {work['items']:,} of {self._items:,} items.")
             time.sleep(_POLL_S)
 
-    def _usage(self) -> dict[str, Usage]:
+    def usage(self) -> dict[str, Usage]:
         """Return what the server and the workers have used since their start."""
         server = self.endpoint.pid
         workers = {self._up.pid, *descendants_of(self._up.pid)} - {server}

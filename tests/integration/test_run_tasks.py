@@ -102,8 +102,8 @@ def test_a_record_that_does_not_fit_is_an_error_of_its_item_alone(task_cluster, 
             "vectors",
             "embed",
             "short",
-            "The model plugin gave a Embedding256 that no result can hold: vector is "
-            "'AACAPw==': it has 1 numbers; allowed: 256.",
+            "The model plugin gave a Embedding256 that no result can hold: vector is Vector([1], "
+            "dimensions=1): it has 1 numbers; allowed: 256.",
         ),
         (
             "stars",

@@ -103,7 +103,8 @@ class ItemRules:
                 raise invalid(f"it is a text; allowed: a record with the fields {self._listed()}")
             checked = check_text(text, allow_empty=self.allow_empty)
         except BadEntry as bad:
-            error = ItemError(code=bad.code, message=wire_text(f"{where}: {bad.reason}."))
+            end = "" if bad.reason.endswith("?") else "."
+            error = ItemError(code=bad.code, message=wire_text(f"{where}: {bad.reason}{end}"))
             return RefusedItem(custom_id=custom_id, refused=error)
         return Item(custom_id=custom_id, text=checked)
 
@@ -121,9 +122,10 @@ class ItemRules:
                 raise invalid(f"it has no field {name!r}; allowed: the fields {self._listed()}")
         unknown = next((name for name in record if name not in self.fields), None)
         if unknown is not None:
+            meant = did_you_mean(str(unknown), self.fields)
             raise invalid(
                 f"it has a field {str(unknown)[:40]!r} that the task does not take; allowed: the "
-                f"fields {self._listed()}.{did_you_mean(str(unknown), self.fields)}".rstrip(".")
+                f"fields {self._listed()}{meant and f'.{meant}'}"
             )
         try:
             return to_json(dict(record), inf_nan_mode="constants").decode()

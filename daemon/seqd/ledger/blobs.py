@@ -70,6 +70,12 @@ _BLOCK_BYTES = 1024 * 1024
 _SMALL_BYTES = 4_096
 _SMALL_WINDOW = (12, 5)
 
+#: Bytes of results that are compressed to see whether looking for repetitions is worth it. Base64 of
+#: random numbers shrinks to 0.76 by its alphabet alone: a vector of 256 takes 13 us and 1,104 bytes
+#: so, where looking takes 35 us and 1,051; text shrinks to a half and less.
+_PROBED_BYTES = 16 * 1024
+_LEAST_GAIN = 0.65
+
 #: First byte of a zlib stream with that window, which so states `_SMALL_BYTES`. With a larger one a
 #: stream states nothing.
 _SMALL_MAGIC = b"\x48"
@@ -296,10 +302,19 @@ def _item_chunk(first_index: int, entries: list[Item | RefusedItem]) -> ItemChun
 
 
 def _deflate(content: bytes) -> bytes:
+    if len(content) > _PROBED_BYTES and _repeats_nothing(content):
+        deflater = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 8, zlib.Z_HUFFMAN_ONLY)
+        return deflater.compress(content) + deflater.flush()
     if len(content) > _SMALL_BYTES:
         return zlib.compress(content, 1)
     deflater = zlib.compressobj(1, zlib.DEFLATED, *_SMALL_WINDOW)
     return deflater.compress(content) + deflater.flush()
+
+
+def _repeats_nothing(content: bytes) -> bool:
+    """Return True for results of vectors: base64 of numbers, in which nothing is found again."""
+    probe = content[:_PROBED_BYTES]
+    return len(zlib.compress(probe, 1)) > _PROBED_BYTES * _LEAST_GAIN
 
 
 def _inflate(blob: bytes) -> bytes:
