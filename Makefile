@@ -33,14 +33,15 @@ PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
+.PHONY: help setup demo test test-all test-long test-gpu smoke smoke-all check chaos hostile mutate soak vectors chaos-light chaos-reviews drills drill-stack drill-switch bench bench-classify bench-jobs bench-train bench-generate bench-scale bench-interactive bench-service bench-presets bench-retention bench-scripts bench-placement bench-run bench-startup bench-service-tests starters schemas settings release-records picture scale-picture images clean
 
 help:
 	@echo "make demo      install what a worker needs and run the main job, end to end"
 	@echo "make test      install the test tools too and run the suite, in about 6 minutes; on another"
 	@echo "               interpreter: make test PYTHON=python3.13"
 	@echo "make test-all  that, and what takes longer or needs several Pythons; about 35 minutes"
-	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak"
+	@echo "make test-long what no CI carries: SEEDS=\"1 2 3 4 5\" of chaos, 10,000 hostile cases, a soak,"
+	@echo "               a million vectors"
 	@echo "make test-gpu  what needs an NVIDIA GPU; in an environment of its own, $(GPU_VENV)"
 	@echo "make smoke     a minute's worth of tests: does seqd work on this Python?"
 	@echo "make setup     install only"
@@ -96,7 +97,11 @@ test-all: $(VENV)/dev.stamp $(VENV)/bench.stamp
 	$(MAKE) --no-print-directory smoke-all
 
 test-long: SEEDS = 1 2 3 4 5
-test-long: chaos hostile soak
+test-long: chaos hostile soak vectors
+
+# A million vectors of 256 numbers beside a million labels: speed, bytes in Redis, memory.
+vectors:
+	$(MAKE) bench-run BENCH="--items 1000000 --rounds 1"
 
 # TensorFlow for GPUs and that for CPUs are one package, so each has an environment.
 test-gpu: $(GPU_VENV)/dev.stamp

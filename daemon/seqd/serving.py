@@ -84,7 +84,7 @@ def workers_of_model(workers: Iterable[WorkerStatus], model: str) -> list[Servin
 
 
 def _told(entry: UnfitVersion) -> str:
-    what = "train" if entry.version is None else str(entry.version)
+    what = TRAIN if entry.version is None else str(entry.version)
     return f"{what}: {entry.code}: {entry.message}"
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from seqd.errors import SeqdError
 from seqd.hookspecs import Device, Model
 from seqd.inputs.datasets import FileDataset
+from seqd.kinds import TRAIN
 from seqd.local.slots import cores, parse_slot
 from seqd.models.registry import Registry
 from seqd.models.version_files import VersionDraft, seal_folder
@@ -63,7 +64,7 @@ def _train(
     held_out: FileDataset | None,
     staged: Path,
 ) -> VersionDraft:
-    parameters = model.tasks["train"].parameters.model_validate(model.presets[preset])
+    parameters = model.tasks[TRAIN].parameters.model_validate(model.presets[preset])
     device = Device(slot="train@cpu", kind="cpu", threads=cores())
     context = _ConsoleContext(staged, data, held_out, device=device)
     trained = model.train(parameters, context)

@@ -78,9 +78,9 @@ REASONS = {
     "no parameter. Parameters: boldness, length.",
     "broken_factor": "model 'broken_factor', task generate: its bound multiplies parameter "
     "'boldness', which is no whole number.",
-    "bound_by_a_number": "model 'bound_by_a_number', task generate: its output is 100 and its input "
-    "None; allowed: neither, since those of generate are fixed. What one item can make it write is "
-    "its `bound`, a seqd_schemas.OutputBound.",
+    "bound_by_a_number": "model 'bound_by_a_number', task generate: its output is 100 and its "
+    "input None; allowed: neither, since those of generate are fixed. What one item can make it "
+    "write is its `bound`, a seqd_schemas.OutputBound.",
     "cannot_train": "model 'cannot_train' has the task train but no method train().",
 }
 #: Members of the zoo that load, and so have tests of their own below.

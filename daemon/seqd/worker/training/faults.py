@@ -6,6 +6,7 @@ What they have learnt is in their checkpoints, so another worker, or this one la
 import logging
 
 from seqd.errors import DeviceUnavailable, NoFitWorker
+from seqd.kinds import TRAIN
 from seqd.serving import reasons
 from seqd.settings import Settings
 from seqd.worker.context import WorkerContext
@@ -40,7 +41,7 @@ class TrainingFaults:
         for what it does itself: its memory, or a device that it makes sick.
         """
         context, unit, plugin = self._context, run.unit, self._context.plugin_of(run.job)
-        another_can = context.another_can_run("train", plugin, None)
+        another_can = context.another_can_run(TRAIN, plugin, None)
         if not self._may_be_tried_again(run, code, another_can):
             return self._refusal(run, code, error)
         context.fitness.mark(plugin, None, code, sentence_of(error))
@@ -71,6 +72,6 @@ class TrainingFaults:
 
     def _refusal(self, run: Run, code: UnfitCode, error: Exception) -> NoFitWorker:
         context, plugin = self._context, self._context.plugin_of(run.job)
-        why = reasons(context.ledger.fleet.workers(), "train", plugin, None)
+        why = reasons(context.ledger.fleet.workers(), TRAIN, plugin, None)
         why[context.identity.name] = (code, sentence_of(error).rstrip("."))
         return no_fit_worker(f"the training of {run.job.model}", why)

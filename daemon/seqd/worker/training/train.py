@@ -28,6 +28,7 @@ from seqd.errors import (
     Stopped,
 )
 from seqd.hookspecs import Model, PluginParameters, TrainedModel
+from seqd.kinds import TRAIN
 from seqd.ledger.outage import waiting_at_most
 from seqd.ledger.work import Claim, Unit
 from seqd.models.checkpoints import CheckpointFolder
@@ -106,7 +107,7 @@ class TrainingRunner:
 
     def _note_rate(self, plugin: str, took_s: float) -> None:
         """Note what a training took, for autoscaling; that is worth no wait."""
-        queue = queue_of(route_of("train", plugin), None)
+        queue = queue_of(route_of(TRAIN, plugin), None)
         with waiting_at_most(0):
             log_and_continue(
                 "what the training took is not noted",
@@ -241,7 +242,7 @@ def train_parameters(model: Model, job: TrainJob) -> PluginParameters:
     preset = model.presets.get(job.preset, {}) if job.preset else {}
     try:
         with PluginCall():
-            return model.tasks["train"].parameters.model_validate({**preset, **job.parameters})
+            return model.tasks[TRAIN].parameters.model_validate({**preset, **job.parameters})
     except ValidationError as error:
         fault = fault_sentence(error, noun="parameter")
         raise InvalidParameters(f"{job.model} train: {fault}.") from None
