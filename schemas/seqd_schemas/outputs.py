@@ -23,6 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from seqd_schemas.results import Probability
+
 #: Numbers that one vector may have.
 MAX_DIMENSIONS: Final = 65_536
 
@@ -36,7 +38,6 @@ VECTOR_FORMAT: Final = "float32-vector"
 _FLOAT_BYTES: Final = 4
 
 LabelName = Annotated[str, StringConstraints(min_length=1, max_length=256)]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Vector(Sequence[float]):
